@@ -1,0 +1,53 @@
+# The commands of README.md. `make` alone lists them.
+
+# Which interpreter makes .venv; empty: the newest on PATH that is at least 3.11.
+PYTHON ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNNABLE := $(VENV)/.runnable
+TESTABLE := $(VENV)/.testable
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format constraints clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
+	do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: $(TESTABLE) ## make .venv with everything needed for development
+
+demo: $(RUNNABLE) ## the daemon on simulated peripherals; options: make demo ARGS="..."
+	@$(BIN)/healthd demo $(ARGS)
+
+test: lint ## every check, then the tests; installs mosquitto where it may
+	@.ci/mosquitto
+	$(BIN)/pytest
+
+lint: $(TESTABLE) ## ruff, pyright (strict) and import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(TESTABLE) ## let ruff mend and format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
+	    --quiet --custom-compile-command 'make constraints' --output-file constraints.txt
+
+clean: ## remove .venv, caches and build results
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNNABLE): pyproject.toml constraints.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim]'
+	@touch $@
+
+$(TESTABLE): pyproject.toml constraints.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,dev]'
+	@touch $(RUNNABLE) $@
