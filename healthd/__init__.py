@@ -1,0 +1,3 @@
+"""healthd: Bluetooth LE health and fitness sensors to MQTT."""
+
+__version__ = "0.1.0"

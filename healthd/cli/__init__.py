@@ -1,0 +1,15 @@
+"""The commands; each has a module of its own and loads only what it needs."""
+
+import sys
+
+
+def main() -> None:
+    """Entry point of ``healthd``."""
+    # The daemon runs for months on a small machine: it never loads what draws help and tables.
+    if sys.argv[1:2] == ["run"]:
+        from healthd.cli.run import main as run
+
+        sys.exit(run(sys.argv[2:]))
+    from healthd.cli.app import app
+
+    app()

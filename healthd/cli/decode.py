@@ -1,0 +1,92 @@
+"""``healthd decode``: bytes of a characteristic in, one JSON object a line out."""
+
+import re
+from typing import TextIO
+
+import orjson
+
+from healthd.errors import DecodeError
+from healthd.profiles.registry import Registry, canonical_uuid, load
+
+# Enough to recognise what was typed, without echoing a stray megabyte.
+_ECHO_CHARACTERS = 40
+
+_BYTES = re.compile(r"[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2})*", re.IGNORECASE)
+_NO_BYTES = "-"
+
+
+class _Refused(Exception):
+    """An input line that is no ``UUID HEX``; the message says what would be."""
+
+
+def decode(uuid: str | None, payload: str | None, lines: TextIO, out: TextIO) -> int:
+    """Decode one payload, or without a UUID every ``UUID HEX`` line of ``lines``.
+
+    HEX is pairs of digits in any case, optionally behind ``0x`` and with one space, colon or dash
+    between bytes; ``-`` is the empty payload. Every input, a blank line too, gives exactly one
+    line on ``out``, flushed at once: the decoded fields or ``{"error": "..."}``. So a program can
+    keep this command as a coprocess and count lines.
+
+    Args:
+        uuid: of the characteristic, in any form that canonical_uuid takes.
+        payload: HEX.
+        lines: UTF-8 text, opened with ``errors="replace"``; read only without a UUID.
+        out: UTF-8 text.
+
+    Returns:
+        Exit code: 0, or 1 where any input could not be decoded.
+    """
+    registry = load()
+    inputs = lines if uuid is None else [f"{uuid} {payload or ''}"]
+    failed = False
+    for line in inputs:
+        try:
+            answer = _decode_line(registry, line)
+        except (_Refused, DecodeError) as error:
+            answer = {"error": str(error)}
+            failed = True
+        out.write(orjson.dumps(answer).decode() + "\n")
+        out.flush()
+    return int(failed)
+
+
+def _decode_line(registry: Registry, line: str) -> dict[str, object]:
+    words = line.split()
+    if not words:
+        raise _Refused("found a blank line, expected UUID HEX")
+    uuid = _known(registry, words[0])
+    # Rejoined, so that any run of white space between bytes counts as one space.
+    data = _bytes(" ".join(words[1:]))
+    return registry.characteristics[uuid].decode(data).fields()
+
+
+def _known(registry: Registry, text: str) -> str:
+    try:
+        uuid = canonical_uuid(text)
+    except ValueError as error:
+        raise _Refused(f"found {_echo(text)}, {error}") from error
+    if uuid not in registry.characteristics:
+        known = ", ".join(registry.characteristics)
+        raise _Refused(f"found {uuid}, expected a characteristic that healthd decodes: {known}")
+    return uuid
+
+
+def _bytes(text: str) -> bytes:
+    if text == _NO_BYTES:
+        return b""
+    start = 2 if text[:2].lower() == "0x" else 0
+    if start == len(text):
+        raise _Refused(f"found no HEX behind the UUID, expected it ({_NO_BYTES} for no bytes)")
+    found = _BYTES.match(text, start)
+    end = found.end() if found else start
+    if end < len(text):
+        raise _Refused(
+            f"HEX, character {end + 1}: found {_echo(text[end:])}, "
+            "expected two hex digits for each byte"
+        )
+    return bytes.fromhex(re.sub("[ :-]", "", text[start:]))
+
+
+def _echo(text: str) -> str:
+    # repr rather than the text: it escapes what JSON cannot hold, such as a lone surrogate.
+    return repr(text[:_ECHO_CHARACTERS])

@@ -1,0 +1,53 @@
+"""The error tree: what an error says decides what happens next.
+
+``Transient`` is the world's fault and is retried for ever with backoff, ``Fatal`` ends the
+process with exit code 78, and anything outside this tree is a bug: the supervisor restarts the
+service that raised it and only a crash loop ends the process.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before the next try: full jitter over an exponentially growing ceiling.
+
+    Attributes:
+        first_s: ceiling of the first wait, in seconds.
+        ceiling_s: the ceiling never grows past this, in seconds.
+    """
+
+    first_s: float
+    ceiling_s: float
+
+    def limit(self, attempt: int) -> float:
+        """The longest wait, in seconds, before retry number ``attempt`` (counted from 0)."""
+        # 2**30 seconds is past every ceiling; an unbounded exponent would overflow a float.
+        return min(self.first_s * 2 ** min(attempt, 30), self.ceiling_s)
+
+
+class HealthdError(Exception):
+    """Base of every error that healthd raises on purpose."""
+
+
+class DecodeError(HealthdError):
+    """Bytes that cannot be a value of the characteristic they came from."""
+
+
+class Transient(HealthdError):
+    """The world's fault: tried again for ever.
+
+    Attributes:
+        reason: one lower-case word for logs, events and the contract (``link_lost``, …).
+        backoff: how the supervisor spaces the next tries.
+    """
+
+    def __init__(self, reason: str, message: str, backoff: Backoff) -> None:
+        """Keep the reason and the pace beside the message."""
+        super().__init__(message)
+        self.reason = reason
+        self.backoff = backoff
+
+
+class Fatal(HealthdError):
+    """Nothing a retry can mend (bad settings): the process ends with exit code 78."""

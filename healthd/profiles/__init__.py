@@ -1,0 +1,1 @@
+"""GATT profiles: pure decoding, one module per Bluetooth profile."""

@@ -1,0 +1,92 @@
+"""Which profiles there are: a module of this package that declares ``PROFILE`` is found."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from healthd import profiles as package
+from healthd.profiles.characteristic import Characteristic, Profile
+
+# Bluetooth SIG numbers are short for a UUID with this end (Core Specification, Vol 3, Part B).
+_BASE = "-0000-1000-8000-00805f9b34fb"
+_NUMBER = re.compile(r"(?:0x)?(?P<digits>[0-9a-f]{4}|[0-9a-f]{8})")
+_FULL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_Declared = TypeVar("_Declared", Profile, Characteristic)
+
+
+class Registry:
+    """Profiles by name and service, characteristics by UUID; never changes once made.
+
+    Attributes:
+        profiles: by name, in alphabetical order.
+        characteristics: by canonical UUID, in ascending order.
+    """
+
+    def __init__(self, profiles: Iterable[Profile]) -> None:
+        """Index the profiles.
+
+        Raises:
+            ValueError: two profiles share a name or a service, or declare one characteristic
+                in two different ways; an equal declaration may be shared, as several services
+                have, for one, the sensor location in common.
+        """
+        by_name: dict[str, Profile] = {}
+        by_service: dict[str, Profile] = {}
+        by_uuid: dict[str, Characteristic] = {}
+        for profile in profiles:
+            _put(by_name, profile.name, profile)
+            _put(by_service, canonical_uuid(profile.service), profile)
+            for characteristic in profile.characteristics:
+                _put(by_uuid, canonical_uuid(characteristic.uuid), characteristic)
+        self.profiles: Mapping[str, Profile] = _ordered(by_name)
+        self.characteristics: Mapping[str, Characteristic] = _ordered(by_uuid)
+        self._by_service = by_service
+
+    def characteristic(self, uuid: str) -> Characteristic | None:
+        """The characteristic with this UUID, in any form that canonical_uuid takes."""
+        return self.characteristics.get(canonical_uuid(uuid))
+
+    def service(self, uuid: str) -> Profile | None:
+        """The profile of the service with this UUID, in any form that canonical_uuid takes."""
+        return self._by_service.get(canonical_uuid(uuid))
+
+
+def load() -> Registry:
+    """Import every module of the package and index the profiles that they declare."""
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    modules = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
+    declared = (getattr(module, "PROFILE", None) for module in modules)
+    return Registry(profile for profile in declared if isinstance(profile, Profile))
+
+
+def canonical_uuid(text: str) -> str:
+    """The one form used as a key: ``2a37`` for a SIG number, else 36 lower-case characters.
+
+    Args:
+        text: 4 or 8 hex digits, with or without ``0x``, or a 36-character UUID; any case.
+
+    Raises:
+        ValueError: none of these forms.
+    """
+    lowered = text.lower()
+    if number := _NUMBER.fullmatch(lowered):
+        full = number["digits"].rjust(8, "0") + _BASE
+    elif _FULL.fullmatch(lowered):
+        full = lowered
+    else:
+        raise ValueError("expected a UUID of 4, 8 or 36 characters, such as 2a37")
+    # A SIG number above 16 bits has no 4-digit form and stays long.
+    return full[4:8] if full.startswith("0000") and full.endswith(_BASE) else full
+
+
+def _put(index: dict[str, _Declared], key: str, declared: _Declared) -> None:
+    if index.setdefault(key, declared) != declared:
+        raise ValueError(f"{key} is declared twice, and differently")
+
+
+def _ordered(index: dict[str, _Declared]) -> Mapping[str, _Declared]:
+    return MappingProxyType(dict(sorted(index.items())))

@@ -1,0 +1,132 @@
+"""What was measured (``Measurement``), and who measured it, when, with which id (``Sample``)."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+ClockState = Literal["synced", "unsynced"]
+
+# The envelope's keys and a measurement's keys share one flat JSON object, so a measurement that
+# used one of these would silently overwrite the sample's identity.
+ENVELOPE_KEYS = frozenset({"id", "time", "clock", "seq", "device_time"})
+
+
+def quantity(unit: str, *, mdc: int | None = None, loinc: str | None = None) -> FieldInfo:
+    """Describe a numeric field; stands beside its type in ``Annotated``.
+
+    Args:
+        unit: UCUM code of the unit that the field's key ends with (``1`` for a bare number).
+        mdc: IEEE 11073-10101 code, partition x 65536 + term, where one is certain.
+        loinc: LOINC code, where one is certain.
+    """
+    codes: dict[str, Any] = {"unit": unit}
+    if mdc is not None:
+        codes["mdc"] = mdc
+    if loinc is not None:
+        codes["loinc"] = loinc
+    # FieldInfo rather than Any: the annotation stays checkable by pyright.
+    info: FieldInfo = Field(json_schema_extra=codes)
+    return info
+
+
+class Measurement(BaseModel):
+    """Base of everything a decoder returns: one unit per quantity, the unit in the key.
+
+    A field that is ``None`` means that the device said "not available"; a field that was not in
+    the packet is left unset and does not appear in the payload at all. Subclasses name
+    themselves; their name is the last level of their MQTT topic.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    """Name of the measurement and last level of its topic, such as ``heart_rate``."""
+    schema_version: ClassVar[int] = 1
+    """Raised when a published key changes its meaning or goes away."""
+    retained: ClassVar[bool] = False
+    """True for episodic results (battery, weight); a stale heart rate must not look fresh."""
+
+    truncated: bool = False
+    """True where the packet ended before the fields that its flags promised."""
+    trailing_bytes: int = Field(default=0, ge=0, json_schema_extra={"unit": "1"})
+    """Surplus bytes behind the last field: counted, not refused."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse, at import, a measurement that would overwrite the sample's envelope."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if reserved := ENVELOPE_KEYS & cls.model_fields.keys():
+            names = ", ".join(sorted(reserved))
+            raise TypeError(f"{cls.__name__}: {names} belong to the sample's envelope")
+
+    def fields(self) -> dict[str, Any]:
+        """The keys that the packet held, ready for JSON."""
+        return self.model_dump(exclude_unset=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One instant on both clocks, taken in the notification callback.
+
+    Attributes:
+        wall_ns: Unix time in nanoseconds, as good as ``clock`` says.
+        mono_ns: CLOCK_MONOTONIC in nanoseconds; only this one is ever waited on.
+        clock: whether the wall clock was synchronised at that instant.
+    """
+
+    wall_ns: int
+    mono_ns: int
+    clock: ClockState
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A measurement with who, when and an id that is unique within its stream.
+
+    Attributes:
+        peripheral: id of the peripheral, as in the settings.
+        stream: measurement kind, or ``undecoded/<uuid>``: the topic below the peripheral's.
+        run: id of this run of the daemon, shared by all its samples.
+        seq: position within the stream in this run, counted from 1, without holes.
+        stamp: arrival.
+        measurement: what was measured.
+    """
+
+    peripheral: str
+    stream: str
+    run: str
+    seq: int
+    stamp: Stamp
+    measurement: Measurement
+
+    @property
+    def id(self) -> str:
+        """The stable id: a second delivery of the same sample carries the same one."""
+        return f"{self.run}-{self.seq}"
+
+    @property
+    def schema(self) -> str:
+        """Name and version of the payload's keys, such as ``heart_rate/1``."""
+        return f"{self.measurement.kind}/{self.measurement.schema_version}"
+
+    def payload(self) -> bytes:
+        """The sample as flat JSON, envelope first; NaN becomes null."""
+        return orjson.dumps(
+            {
+                "id": self.id,
+                "time": utc_text(self.stamp.wall_ns),
+                "clock": self.stamp.clock,
+                "seq": self.seq,
+                **self.measurement.fields(),
+            }
+        )
+
+
+def utc_text(wall_ns: int) -> str:
+    """Unix nanoseconds as ``2026-11-24T02:03:31.123456Z``: always six decimals, always UTC."""
+    seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"

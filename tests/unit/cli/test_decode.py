@@ -1,0 +1,156 @@
+"""One JSON object for one input, whatever it is."""
+
+import sys
+from io import StringIO
+from subprocess import PIPE, Popen, run
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd.cli.decode import decode
+
+HEART_RATE = {
+    "heart_rate_bpm": 72,
+    "sensor_contact_supported": False,
+    "sensor_contact_detected": None,
+    "rr_intervals_ms": [1000.0],
+}
+
+COPROCESS = "import sys; from healthd.cli.decode import decode; " + (
+    "sys.exit(decode(None, None, sys.stdin, sys.stdout))"
+)
+
+
+def one(uuid: str, payload: str | None) -> tuple[int, dict[str, Any]]:
+    """Exit code and answer for one payload."""
+    out = StringIO()
+    code = decode(uuid, payload, StringIO("never read"), out)
+    (answer,) = out.getvalue().splitlines()
+    return code, orjson.loads(answer)
+
+
+def many(text: str) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and answers for lines on standard input."""
+    out = StringIO()
+    code = decode(None, None, StringIO(text), out)
+    lines = out.getvalue().split("\n")
+    assert lines.pop() == ""
+    return code, [orjson.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("uuid", ["2a37", "0x2A37", "00002a37-0000-1000-8000-00805F9B34FB"])
+def test_any_form_of_uuid(uuid: str) -> None:
+    assert one(uuid, "10480004") == (0, HEART_RATE)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "0x10480004",
+        "0X10480004",
+        "10 48 00 04",
+        "10:48:00:04",
+        "10-48-00-04",
+        "1048 0004",
+        " 10  48\t0004 ",
+        "0x10 48 00 04",
+    ],
+)
+def test_any_form_of_hex(payload: str) -> None:
+    assert one("2a37", payload) == (0, HEART_RATE)
+    assert many(f"2a37 {payload}\n") == (0, [HEART_RATE])
+
+
+def test_digits_in_any_case() -> None:
+    assert one("2a29", "C3a9") == one("2a29", "c3A9") == (0, {"maker": "é"})
+
+
+@pytest.mark.parametrize(
+    ("uuid", "payload", "found", "expected"),
+    [
+        ("2aff", "00", "found 2aff", "2a19, 2a23"),
+        ("heart", "00", "found 'heart'", "expected a UUID of 4, 8 or 36 characters"),
+        ("2a37", "zz", "HEX, character 1: found 'zz'", "two hex digits for each byte"),
+        ("2a37", "10g8", "HEX, character 3: found 'g8'", "two hex digits for each byte"),
+        ("2a37", "10481", "HEX, character 5: found '1'", "two hex digits for each byte"),
+        ("2a37", "1 04 8", "HEX, character 1: found '1 04 8'", "two hex digits for each byte"),
+        ("2a37", "10:-48", "HEX, character 3: found ':-48'", "two hex digits for each byte"),
+        ("2a37", "-10", "HEX, character 1: found '-10'", "two hex digits for each byte"),
+        ("2a37", "10-", "HEX, character 3: found '-'", "two hex digits for each byte"),
+        ("2a37", "0x", "found no HEX", "(- for no bytes)"),
+        ("2a37", "", "found no HEX", "(- for no bytes)"),
+        ("2a37", None, "found no HEX", "(- for no bytes)"),
+        ("2a37", "-", "offset 0", "expected u8, found 0 of 1 bytes"),
+        ("2a37", "01", "offset 1", "expected u16, found 0 of 2 bytes"),
+    ],
+)
+def test_error_says_what_was_found_and_what_is_expected(
+    uuid: str, payload: str | None, found: str, expected: str
+) -> None:
+    code, answer = one(uuid, payload)
+    assert code == 1
+    assert answer.keys() == {"error"}
+    assert found in answer["error"]
+    assert expected in answer["error"]
+
+
+def test_error_does_not_echo_a_megabyte() -> None:
+    _, answer = one("2a37", "z" * 1_000_000)
+    assert len(answer["error"]) < 200
+
+
+def test_every_line_gets_one_answer_in_order() -> None:
+    code, answers = many("2a19 0f\n\n   \nnonsense\n2a37 10480004\r\n2a19 65")
+    assert code == 1
+    assert answers[0] == {"level_pct": 15}
+    assert answers[1] == answers[2] == {"error": "found a blank line, expected UUID HEX"}
+    assert answers[3].keys() == {"error"}
+    assert answers[4] == HEART_RATE
+    assert answers[5] == {"level_pct": None}
+
+
+def test_no_lines_no_answers() -> None:
+    assert many("") == (0, [])
+
+
+# Lone surrogates too: a caller may open its input with errors="surrogateescape".
+characters = st.characters(exclude_characters="\n", codec=None)
+nearly = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["2a37", "0x2A19", "00002a29", "180d", "2a5", ""]),
+    st.sampled_from([" ", "\t", "", " 0x"]),
+    st.text(st.sampled_from("0123456789abcdefABCDEF :-xg\r\x00é")),
+)
+
+
+@given(lines=st.lists(st.text(characters) | nearly, max_size=5))
+def test_any_lines_give_one_object_each(lines: list[str]) -> None:
+    code, answers = many("".join(f"{line}\n" for line in lines))
+    assert len(answers) == len(lines)
+    assert code == int(any("error" in answer for answer in answers))
+
+
+@given(uuid=st.text(characters), payload=st.text(characters))
+def test_any_arguments_give_one_object(uuid: str, payload: str) -> None:
+    one(uuid, payload)
+
+
+def test_answers_at_once_as_a_coprocess() -> None:
+    with Popen([sys.executable, "-c", COPROCESS], stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for level in range(3):
+            process.stdin.write(f"2a19 {level:02x}\n")
+            process.stdin.flush()
+            assert orjson.loads(process.stdout.readline()) == {"level_pct": level}
+        process.stdin.close()
+        assert process.wait(timeout=10) == 0
+
+
+def test_imports_nothing_heavy() -> None:
+    script = "import sys, healthd.cli.decode; print(*sys.modules)"
+    answer = run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {"bleak", "aiomqtt", "typer", "rich"}.isdisjoint(answer.stdout.split())

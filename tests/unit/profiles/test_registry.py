@@ -1,0 +1,140 @@
+"""Profiles are found by themselves and looked up by any form of their UUIDs."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd import profiles
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.registry import Registry, canonical_uuid, load
+from healthd.samples import Measurement
+
+BASE = "-0000-1000-8000-00805f9b34fb"
+VENDOR = "fb005c80-02e7-f387-1cad-8acd2d8df0c8"
+
+
+def decode_nothing(data: bytes) -> Measurement:
+    del data
+    return Measurement()
+
+
+def decode_other(data: bytes) -> Measurement:
+    return decode_nothing(data)
+
+
+def profile(name: str, service: str, *characteristics: Characteristic) -> Profile:
+    return Profile(name, service, characteristics)
+
+
+def characteristic(uuid: str) -> Characteristic:
+    return Characteristic(uuid, Measurement, decode_nothing, Use.STATIC)
+
+
+def test_finds_every_profile_module() -> None:
+    sources = [*Path(profiles.__file__).parent.rglob("*.py")]
+    declaring = [path for path in sources if "\nPROFILE = " in path.read_text()]
+    found = load().profiles
+    assert len(found) == len(declaring)
+    assert {"heart_rate", "battery", "device_information"} <= found.keys()
+    assert all(name == each.name for name, each in found.items())
+
+
+@pytest.mark.parametrize("uuid", ["2a37", "2A37", "0x2A37", "00002a37", f"00002A37{BASE}"])
+def test_characteristic_by_any_form(uuid: str) -> None:
+    found = load().characteristic(uuid)
+    assert found is not None
+    assert found.uuid == "2a37"
+
+
+@pytest.mark.parametrize("uuid", ["180d", "0x180D", f"0000180d{BASE}".upper()])
+def test_service_by_any_form(uuid: str) -> None:
+    found = load().service(uuid)
+    assert found is not None
+    assert found.name == "heart_rate"
+
+
+def test_unknown_is_none() -> None:
+    registry = load()
+    assert registry.characteristic("ffff") is None
+    assert registry.characteristic(VENDOR) is None
+    assert registry.service("2a37") is None
+    assert "heart rate" not in registry.profiles
+
+
+def test_declared_uuids_are_canonical() -> None:
+    registry = load()
+    assert all(uuid == each.uuid for uuid, each in registry.characteristics.items())
+    assert all(canonical_uuid(each.service) == each.service for each in registry.profiles.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("2A37", "2a37"),
+        ("0X2a37", "2a37"),
+        ("00002a37", "2a37"),
+        ("0x00002A37", "2a37"),
+        (f"00002A37{BASE.upper()}", "2a37"),
+        ("12342a37", f"12342a37{BASE}"),
+        (VENDOR.upper(), VENDOR),
+        ("00002a37-02e7-f387-1cad-8acd2d8df0c8", "00002a37-02e7-f387-1cad-8acd2d8df0c8"),
+    ],
+)
+def test_canonical_uuid(text: str, canonical: str) -> None:
+    assert canonical_uuid(text) == canonical
+    assert canonical_uuid(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2a3",
+        "2a37a",
+        "2a3g",
+        " 2a37",
+        "2a37\n",
+        "0x",
+        f"0x00002a37{BASE}",
+        VENDOR[:-1],
+        "\uff12a37",
+    ],
+)
+def test_no_uuid(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a UUID"):
+        canonical_uuid(text)
+
+
+@given(text=st.text())
+def test_any_text_is_canonical_or_a_value_error(text: str) -> None:
+    try:
+        canonical = canonical_uuid(text)
+    except ValueError:
+        return
+    assert canonical_uuid(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("second", "key"),
+    [
+        (profile("one", "ff02"), "one"),
+        (profile("two", "0000FF01"), "ff01"),
+        (
+            profile("two", "ff02", Characteristic("0xAA01", Measurement, decode_other, Use.STREAM)),
+            "aa01",
+        ),
+    ],
+    ids=["name", "service", "characteristic"],
+)
+def test_declared_twice_is_refused(second: Profile, key: str) -> None:
+    first = profile("one", "ff01", characteristic("aa01"))
+    with pytest.raises(ValueError, match=f"{key} is declared twice"):
+        Registry([first, second])
+
+
+def test_profiles_may_share_a_characteristic() -> None:
+    shared = characteristic("aa01")
+    registry = Registry([profile("one", "ff01", shared), profile("two", "ff02", shared)])
+    assert registry.characteristic("aa01") is shared

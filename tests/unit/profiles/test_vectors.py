@@ -1,0 +1,116 @@
+"""Every characteristic against ``tests/vectors/<uuid>.toml``.
+
+A file holds ``[[vector]]`` tables with these keys:
+
+``hex``       the packet.
+``expected``  the keys that must come out, no more and no fewer.
+``null``      those of them that must come out as null, which TOML cannot say.
+``error``     instead of the two: a part of the DecodeError that must be raised.
+``source``    where the packet, and what it means, is from.
+``kind``      unit_test, device_capture or conformance (someone else's), or derived (from a layout).
+``notes``     optional: what is special about it.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from healthd.errors import DecodeError
+from healthd.profiles.registry import load
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+KINDS = {"unit_test", "device_capture", "conformance", "derived"}
+CHARACTERISTICS = load().characteristics
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One table of a vector file; ``expected`` is None where ``error`` must be raised."""
+
+    uuid: str
+    packet: bytes
+    expected: dict[str, Any] | None
+    error: str
+    kind: str
+    source: str
+
+
+def read(path: Path) -> list[Vector]:
+    """The vectors of one file; KeyError, naming it, where a key is missing or misspelled."""
+    vectors: list[Vector] = []
+    for table in tomllib.loads(path.read_text())["vector"]:
+        table.pop("notes", None)
+        expected = table.pop("expected", None)
+        if nulls := table.pop("null", []):
+            expected = {**expected, **dict.fromkeys(nulls)}
+        vectors.append(
+            Vector(
+                uuid=path.stem,
+                packet=bytes.fromhex(table.pop("hex")),
+                expected=expected,
+                error="" if expected is not None else table.pop("error"),
+                kind=table.pop("kind"),
+                source=table.pop("source"),
+            )
+        )
+        assert not table, f"{path.name}: unknown keys {sorted(table)}"
+    return vectors
+
+
+ALL = [vector for path in sorted(VECTORS.glob("*.toml")) for vector in read(path)]
+
+
+def name(vector: Vector) -> str:
+    return f"{vector.uuid}-{vector.packet.hex() or 'empty'}"
+
+
+def canonical(fields: dict[str, Any]) -> bytes:
+    # As JSON: ``==`` takes 1, 1.0 and True for the same.
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+@pytest.mark.parametrize("vector", ALL, ids=name)
+def test_vector(vector: Vector) -> None:
+    decode = CHARACTERISTICS[vector.uuid].decode
+    if vector.expected is None:
+        with pytest.raises(DecodeError) as raised:
+            decode(vector.packet)
+        assert vector.error in str(raised.value)
+    else:
+        fields = decode(vector.packet).fields()
+        assert fields == vector.expected
+        assert canonical(fields) == canonical(vector.expected)
+
+
+@pytest.mark.parametrize("vector", [vector for vector in ALL if vector.expected], ids=name)
+def test_shorter_packet_invents_nothing(vector: Vector) -> None:
+    for length in range(len(vector.packet)):
+        try:
+            fields = CHARACTERISTICS[vector.uuid].decode(vector.packet[:length]).fields()
+        except DecodeError:
+            continue
+        assert fields.keys() - {"truncated", "trailing_bytes"} <= (vector.expected or {}).keys()
+
+
+@pytest.mark.parametrize("uuid", CHARACTERISTICS)
+def test_characteristic_has_good_and_bad_vectors(uuid: str) -> None:
+    path = VECTORS / f"{uuid}.toml"
+    assert path.exists(), f"tests/vectors/{uuid}.toml is missing"
+    outcomes = {vector.expected is None for vector in read(path)}
+    assert outcomes == {False, True}, f"tests/vectors/{uuid}.toml lacks a good or a bad vector"
+
+
+def test_every_vector_file_has_a_decoder() -> None:
+    assert {path.stem for path in VECTORS.glob("*.toml")} == set(CHARACTERISTICS)
+
+
+@pytest.mark.parametrize("uuid", CHARACTERISTICS)
+def test_vectors_say_where_they_are_from(uuid: str) -> None:
+    vectors = [vector for vector in ALL if vector.uuid == uuid]
+    assert {vector.kind for vector in vectors} <= KINDS
+    assert all(vector.source for vector in vectors)
+    assert len({vector.packet for vector in vectors}) == len(vectors), "a packet stands twice"
