@@ -1,0 +1,1 @@
+"""Delivery: topics, an acknowledged client, and the publisher above it."""

@@ -1,0 +1,243 @@
+"""An MQTT client whose publishes end with what the broker said; the only importer of aiomqtt.
+
+aiomqtt 2.5 drops the reason code of a PUBACK, so a publish that the broker's ACL denied returns
+like one that succeeded, and a publish that waits when the connection goes waits on until its own
+timeout. Both are mended here, over paho's own callbacks.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from healthd.errors import Backoff, HealthdError, Transient
+
+# One broker of a list may be dead: the next one is tried after this long without a CONNACK.
+CONNECT_TIMEOUT_S = 3.0
+
+# A stalled connection is noticed after one and a half of it; brokers count the same way.
+_KEEPALIVE_S = 10
+
+# A broker restart is over in seconds; many gateways must not return in step (full jitter).
+RETRY = Backoff(first_s=1.0, ceiling_s=30.0)
+
+# Credentials are mended by a person: asking more often only fills the broker's log.
+_REFUSED_RETRY = Backoff(first_s=30.0, ceiling_s=900.0)
+
+# Reason codes of MQTT 5 that say "you may not", not "try later"; paho translates 3.1.1's codes.
+_BAD_CREDENTIALS = {0x86, 0x87, 0x8C}
+_BAD_VERSION = {0x84}
+
+# MQTT 5 section 2.4, and the one failure code of a SUBACK in 3.1.1.
+_FIRST_FAILURE = 0x80
+
+
+class ConnectionLost(Transient):
+    """The connection to the broker ended, or could not be made."""
+
+
+class Refused(HealthdError):
+    """The broker answered a publish with a failure code; the connection lives on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One broker and how to speak to it.
+
+    Attributes:
+        host: name or address.
+        port: TCP port.
+        version: ``5`` or ``3.1.1``.
+        client_id: MQTT client identifier; a second client with the same one takes over.
+        username: for the broker, or None.
+        password: for the broker, or None.
+        tls: how to verify the broker, or None for plain TCP.
+        will_topic: retained ``offline`` is published here when the connection dies; None for
+            a client that announces nothing.
+    """
+
+    host: str
+    port: int
+    version: str
+    client_id: str
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+    will_topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received message."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+class AckedClient(aiomqtt.Client):
+    """One connection's life; a new one is made for every connection.
+
+    aiomqtt clients can be entered again, but paho then sends once more what its caller was told
+    had failed.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Prepare; the connection is made on entering."""
+        will = None
+        if endpoint.will_topic is not None:
+            will = aiomqtt.Will(endpoint.will_topic, b"offline", qos=1, retain=True)
+        self._v5 = endpoint.version == "5"
+        super().__init__(
+            endpoint.host,
+            endpoint.port,
+            identifier=endpoint.client_id,
+            username=endpoint.username,
+            password=endpoint.password,
+            tls_context=endpoint.tls,
+            protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
+            will=will,
+            timeout=CONNECT_TIMEOUT_S,
+            keepalive=_KEEPALIVE_S,
+            # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self._client.connect_timeout = CONNECT_TIMEOUT_S
+        self._unacked: dict[int, tuple[asyncio.Future[None], float]] = {}
+        self.closed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            ConnectionLost: no CONNACK in time, or one that refuses.
+        """
+        try:
+            return await super().__aenter__()
+        except MqttConnectError as error:
+            raise _refused_connection(error) from error
+        except (aiomqtt.MqttError, OSError) as error:
+            # aiomqtt forgets the half-open socket of a broker that accepts and then hangs.
+            self._client.disconnect()
+            raise ConnectionLost("broker_unreachable", str(error), RETRY) from error
+
+    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        """Disconnect; what is not acknowledged by now stays with its owner.
+
+        Leaving with an error breaks the connection instead, so that the broker publishes the will.
+        """
+        for future, _ in self._unacked.values():
+            future.cancel()
+        self._unacked.clear()
+        connection = self._client.socket()
+        if exc is not None and isinstance(connection, socket.socket):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        # The connection may have died first; it is over either way.
+        with suppress(aiomqtt.MqttError, OSError):
+            await super().__aexit__(exc_type, exc, traceback)
+        self.closed.set()
+
+    def send(
+        self, topic: str, payload: bytes, *, retain: bool = False, schema: str | None = None
+    ) -> "asyncio.Future[None]":
+        """Publish with QoS 1.
+
+        Args:
+            topic: where.
+            payload: what.
+            retain: kept by the broker for later subscribers.
+            schema: ``<measurement>/<version>``, sent as an MQTT 5 user property.
+
+        Returns:
+            A future that the broker's PUBACK resolves: to None, or to Refused when its reason
+            code is a failure. It is cancelled when the client is left.
+
+        Raises:
+            ConnectionLost: the connection is gone already.
+        """
+        properties = _publish_properties(schema) if self._v5 and schema else None
+        info = self._client.publish(topic, payload, 1, retain, properties)
+        if info.rc != 0:
+            raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._unacked[info.mid] = (future, time.monotonic())
+        return future
+
+    def oldest_unacked_s(self) -> float:
+        """Seconds that the longest outstanding publish has waited; 0 without one."""
+        for _, since in self._unacked.values():
+            return time.monotonic() - since
+        return 0.0
+
+    async def lost(self) -> None:
+        """Wait until the connection ends.
+
+        Raises:
+            ConnectionLost: when it does.
+        """
+        try:
+            await asyncio.shield(self._disconnected)
+        except aiomqtt.MqttError as error:
+            raise ConnectionLost("broker_lost", str(error), RETRY) from error
+        except OSError as error:
+            raise ConnectionLost("broker_lost", str(error), RETRY) from error
+        raise ConnectionLost("broker_lost", "the broker closed the connection", RETRY)
+
+    async def listen(self, *filters: str) -> AsyncGenerator[Message]:
+        """Subscribe with QoS 1 and yield what arrives.
+
+        Raises:
+            ConnectionLost: the connection ended, or the broker refused the subscription.
+        """
+        try:
+            for one in filters:
+                codes = await self.subscribe(one, qos=1)
+                if any(_number(code) >= _FIRST_FAILURE for code in codes):
+                    raise ConnectionLost("refused", f"subscription to {one} refused", RETRY)
+            async for message in self.messages:
+                yield Message(str(message.topic), message.payload, message.retain)
+        except aiomqtt.MqttError as error:
+            raise ConnectionLost("broker_lost", str(error), RETRY) from error
+
+    def _on_publish(
+        self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
+    ) -> None:
+        future, _ = self._unacked.pop(mid, (None, 0.0))
+        if future is None or future.done():
+            return
+        if reason_code.is_failure:
+            future.set_exception(Refused(str(reason_code)))
+        else:
+            future.set_result(None)
+
+
+def _refused_connection(error: MqttConnectError) -> ConnectionLost:
+    code = _number(error.rc)
+    if code in _BAD_CREDENTIALS:
+        return ConnectionLost("credentials_refused", str(error), _REFUSED_RETRY)
+    if code in _BAD_VERSION:
+        message = 'MQTT version not supported by this broker; try [mqtt] version = "3.1.1"'
+        return ConnectionLost("version_refused", message, _REFUSED_RETRY)
+    return ConnectionLost("broker_refused", str(error), RETRY)
+
+
+def _number(code: ReasonCode | int | None) -> int:
+    return code.value if isinstance(code, ReasonCode) else code or 0
+
+
+def _publish_properties(schema: str) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = "application/json"
+    properties.UserProperty = [("schema", schema)]
+    return properties

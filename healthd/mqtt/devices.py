@@ -1,0 +1,48 @@
+"""The retained topics of every peripheral: status, and what is known of the device."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from healthd.mqtt.topics import Topics
+
+Retain = Callable[[str, bytes], None]
+
+
+class Devices:
+    """Keeps ``device/<id>/status`` and ``device/<id>/info`` true."""
+
+    def __init__(self, topics: Topics, retain: Retain) -> None:
+        """``retain`` publishes a payload that stays at its topic."""
+        self._topics = topics
+        self._retain = retain
+        self._info: dict[str, dict[str, Any]] = {}
+
+    def on_state(
+        self, peripheral: str, state: str, reason: str | None = None, *, online: bool = False
+    ) -> None:
+        """The session entered ``state``; samples flow only while it is ``online``."""
+        info = self._info.setdefault(peripheral, {})
+        info["state"] = state
+        info.pop("reason", None)
+        if reason is not None:
+            info["reason"] = reason
+        self._retain(self._topics.device_status(peripheral), b"online" if online else b"offline")
+        self._publish(peripheral)
+
+    def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
+        """A new link: what an earlier device said of itself is no longer known to be true."""
+        state = self._info[peripheral]["state"]
+        self._info[peripheral] = {"name": name, "profiles": profiles, "state": state}
+
+    def on_facts(self, peripheral: str, facts: Mapping[str, Any]) -> None:
+        """The device said something about itself."""
+        info = self._info[peripheral]
+        info.update(facts)
+        # While a link is being prepared facts come by the dozen; its next state publishes them.
+        if info["state"] == "streaming":
+            self._publish(peripheral)
+
+    def _publish(self, peripheral: str) -> None:
+        self._retain(self._topics.device_info(peripheral), orjson.dumps(self._info[peripheral]))

@@ -1,0 +1,62 @@
+"""From settings to the brokers that can be connected to."""
+
+import ssl
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from healthd.errors import Fatal
+from healthd.mqtt.acked_client import Endpoint
+from healthd.mqtt.topics import Topics
+from healthd.settings import MqttSettings, Settings, password
+
+_MACHINE_ID = Path("/etc/machine-id")
+_PLAIN_PORT, _TLS_PORT = 1883, 8883
+
+
+def endpoints(
+    settings: Settings, topics: Topics, environ: Mapping[str, str]
+) -> tuple[Endpoint, ...]:
+    """The brokers of ``[mqtt]``, in the order in which they are tried.
+
+    Raises:
+        Fatal: a password, certificate or key file cannot be used.
+    """
+    mqtt = settings.mqtt
+    secret = _password(mqtt, environ)
+    context = _tls(mqtt) if mqtt.tls else None
+    return tuple(
+        Endpoint(
+            host=broker.host,
+            port=broker.port or (_TLS_PORT if mqtt.tls else _PLAIN_PORT),
+            version=mqtt.version,
+            client_id=_client_id(settings.gateway.id),
+            username=mqtt.username,
+            password=secret,
+            tls=context,
+            will_topic=topics.status,
+        )
+        for broker in mqtt.brokers
+    )
+
+
+def _password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
+    try:
+        return password(mqtt, environ)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fatal(f"mqtt.password_file: {error}") from error
+
+
+def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
+    # The default context verifies certificate and host name; nothing here can switch that off.
+    try:
+        return ssl.create_default_context(cafile=mqtt.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise Fatal(f"mqtt.ca_file: {mqtt.ca_file}: {error}") from error
+
+
+def _client_id(gateway: str) -> str:
+    """One per gateway and machine: a second one would take the first one's connection over."""
+    machine = _MACHINE_ID.read_bytes() if _MACHINE_ID.exists() else b""
+    # machine-id(5) asks not to show the id itself on a network; a keyed hash of it may be shown.
+    return f"healthd-{gateway}-{sha256(b'healthd' + machine.strip()).hexdigest()[:8]}"

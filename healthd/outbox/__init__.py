@@ -1,0 +1,1 @@
+"""Samples that the broker has not acknowledged yet."""

@@ -1,0 +1,1 @@
+"""Keeps services alive: restart policy."""

@@ -1,0 +1,113 @@
+"""One-for-one restarts: a service that fails never takes another down."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from structlog.typing import FilteringBoundLogger
+
+from healthd.errors import Backoff, Fatal, HealthdError, Transient
+
+# A bug that strikes this often will not go away by restarting the service: the process ends and
+# systemd starts a clean one (DESIGN: 10 in 10 min).
+CRASH_LIMIT = 10
+CRASH_WINDOW_S = 600.0
+
+# A service that was healthy this long has recovered: its next wait is short again. Longer than a
+# link that drops right after each connect lives, so that such a one is not hammered.
+HEALTHY_AFTER_S = 10.0
+
+# Bugs have no pace of their own; the ceiling keeps ten of them inside the crash window.
+_BUG_BACKOFF = Backoff(first_s=1.0, ceiling_s=30.0)
+
+Service = Callable[[Callable[[], None]], Awaitable[None]]
+"""Called with a function to call once the service works; ends by raising or by returning."""
+
+
+class CrashLoop(HealthdError):
+    """A service failed with bugs too often; only a new process may help."""
+
+
+class Supervisor:
+    """Runs services for ever; the only place where anything is restarted."""
+
+    def __init__(self, jitter: random.Random) -> None:
+        """Draw every wait from ``jitter``, so that many clients do not return in step."""
+        self._jitter = jitter
+
+    async def keep(self, service: Service, log: FilteringBoundLogger) -> None:
+        """Run ``service`` until it returns, waiting and starting it again when it raises.
+
+        Args:
+            service: what is kept alive.
+            log: where its failures are told; its context names the service.
+
+        Raises:
+            Fatal: as the service raised it.
+            CrashLoop: the service raised bugs ``CRASH_LIMIT`` times in ``CRASH_WINDOW_S``.
+        """
+        record = _Record()
+        while True:
+            try:
+                return await service(record.mark_healthy)
+            except Exception as error:
+                cause = root_cause(error)
+                if isinstance(cause, Fatal):
+                    raise cause from error
+                wait_s = self._next_wait(cause, record)
+                if isinstance(cause, Transient):
+                    # One line a transition: an outage of hours is one line, not one a try.
+                    tell = log.debug if record.told == cause.reason else log.warning
+                    tell("retrying", reason=cause.reason, error=str(cause), wait_s=wait_s)
+                    record.told = cause.reason
+                else:
+                    log.error("crashed", exc_info=cause, wait_s=wait_s)
+                    if record.crash_loops():
+                        raise CrashLoop(f"{CRASH_LIMIT} crashes of one service") from cause
+            await asyncio.sleep(wait_s)
+
+    def _next_wait(self, cause: Exception, record: "_Record") -> float:
+        backoff = cause.backoff if isinstance(cause, Transient) else _BUG_BACKOFF
+        return round(self._jitter.uniform(0, backoff.limit(record.next_attempt())), 3)
+
+
+class _Record:
+    """How one service has fared."""
+
+    def __init__(self) -> None:
+        self.told = ""
+        self._attempt = 0
+        self._healthy_since: float | None = None
+        self._crashes: deque[float] = deque(maxlen=CRASH_LIMIT)
+
+    def mark_healthy(self) -> None:
+        self.told = ""
+        if self._healthy_since is None:
+            self._healthy_since = time.monotonic()
+
+    def next_attempt(self) -> int:
+        since, self._healthy_since = self._healthy_since, None
+        if since is not None and time.monotonic() - since >= HEALTHY_AFTER_S:
+            self._attempt = 0
+        self._attempt += 1
+        return self._attempt - 1
+
+    def crash_loops(self) -> bool:
+        self._crashes.append(time.monotonic())
+        full = len(self._crashes) == CRASH_LIMIT
+        return full and self._crashes[-1] - self._crashes[0] <= CRASH_WINDOW_S
+
+
+def root_cause(error: Exception) -> Exception:
+    """The one exception that explains ``error``: task groups wrap what their tasks raise.
+
+    A fatal error outweighs a bug, and a bug outweighs the world's faults around it.
+    """
+    if not isinstance(error, ExceptionGroup):
+        return error
+    group = cast("ExceptionGroup[Exception]", error)
+    leaves = [root_cause(inner) for inner in group.exceptions]
+    return min(leaves, key=lambda leaf: (not isinstance(leaf, Fatal), isinstance(leaf, Transient)))
