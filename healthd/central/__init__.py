@@ -1,0 +1,1 @@
+"""The radio side: finding peripherals, linking them, living with their faults."""

@@ -1,0 +1,58 @@
+"""Which advertisement belongs to which peripheral of the settings."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from fnmatch import fnmatchcase
+
+from healthd.central.link import Advertisement
+from healthd.profiles.registry import Registry
+from healthd.settings import PeripheralSettings
+
+
+class By(IntEnum):
+    """How a peripheral is recognised; the smaller, the more specific."""
+
+    ADDRESS = 0
+    NAME = 1
+    SERVICE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How one peripheral is recognised.
+
+    Attributes:
+        peripheral: its id.
+        by: what ``wanted`` is.
+        wanted: an address, a name pattern with ``*`` and ``?``, or a service's canonical UUID.
+    """
+
+    peripheral: str
+    by: By
+    wanted: str
+
+    def fits(self, found: Advertisement) -> bool:
+        """Whether the advertisement may be this peripheral's."""
+        match self.by:
+            case By.ADDRESS:
+                return found.address == self.wanted
+            case By.NAME:
+                return found.name is not None and fnmatchcase(found.name, self.wanted)
+            case By.SERVICE:
+                return self.wanted in found.services
+
+
+def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
+    """What the settings say of one peripheral, as a Match.
+
+    Raises:
+        ValueError: none of address, name and service is set; reading the settings excludes it.
+    """
+    if peripheral.address is not None:
+        return Match(peripheral.id, By.ADDRESS, peripheral.address)
+    if peripheral.name is not None:
+        return Match(peripheral.id, By.NAME, peripheral.name)
+    if peripheral.service is not None:
+        service = registry.profiles[peripheral.service].service
+        return Match(peripheral.id, By.SERVICE, service)
+    raise ValueError(f"{peripheral.id}: no address, name or service")

@@ -1,0 +1,140 @@
+"""Composition root: every part is built once, here, and started and stopped in order."""
+
+import asyncio
+import random
+import secrets
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from healthd import __version__
+from healthd.central.link import Backends
+from healthd.central.match import match_for
+from healthd.central.radio import Radio
+from healthd.central.session import Session, State
+from healthd.clock import Clock
+from healthd.log import get_logger
+from healthd.mqtt.devices import Devices
+from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.publisher import Publisher
+from healthd.mqtt.topics import Topics
+from healthd.outbox.outbox import Outbox
+from healthd.outbox.store import Store
+from healthd.pipeline import Pipeline
+from healthd.profiles.registry import Registry
+from healthd.settings import Settings
+from healthd.supervision.supervisor import Supervisor, root_cause
+
+# Long enough that two runs of one gateway never share an id, short enough to read aloud.
+_RUN_ID_BYTES = 4
+
+
+class Daemon:
+    """One gateway, from settings to a clean stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        environ: Mapping[str, str],
+        backends: Backends | None = None,
+    ) -> None:
+        """Build every part; nothing runs yet. Call it inside the event loop.
+
+        Args:
+            settings: as read from the file.
+            registry: what healthd can read.
+            environ: the process's environment (state folder, credentials).
+            backends: stand in for the system's Bluetooth.
+
+        Raises:
+            Fatal: a file that the settings name cannot be used.
+        """
+        self._log = get_logger()
+        self._run_id = secrets.token_hex(_RUN_ID_BYTES)
+        self._supervisor = Supervisor(random.Random())
+        self._topics = Topics(settings.mqtt.prefix, settings.gateway.id)
+        path = _state_folder(settings, environ) / "outbox.sqlite3"
+        self._outbox = Outbox(partial(Store, path, settings.outbox.max_size))
+        brokers = endpoints(settings, self._topics, environ)
+        self._publisher = Publisher(brokers, self._topics, self._outbox)
+        self._devices = Devices(self._topics, self._publisher.retain)
+        pipeline = Pipeline(self._run_id, Clock(), self._outbox, self._devices)
+        matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
+        self._radio = Radio(backends or Backends(), matches)
+        self._sessions = {
+            one.id: Session(match, self._radio, registry, pipeline, one.silence)
+            for one, match in zip(settings.peripherals, matches, strict=True)
+        }
+        self._info = {
+            "version": __version__,
+            "host": socket.gethostname(),
+            "run": self._run_id,
+            "profiles": list(registry.profiles),
+            "peripherals": list(self._sessions),
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set, then stop cleanly: links, samples, farewell, in this order.
+
+        Raises:
+            Fatal: the outbox cannot be opened.
+            CrashLoop: a service failed with bugs again and again.
+        """
+        self._log.info("started", version=__version__, run=self._run_id)
+        if not self._sessions:
+            self._log.warning("no peripherals in the settings", expected="[[peripherals]] entries")
+        self._publisher.retain(self._topics.status, b"online")
+        self._publisher.retain(self._topics.info, orjson.dumps(self._info))
+        try:
+            async with self._outbox, asyncio.TaskGroup() as services:
+                await self._serve(services, stop)
+        except ExceptionGroup as group:
+            raise root_cause(group) from group
+        self._log.info("stopped")
+
+    async def _serve(self, services: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        background = [
+            services.create_task(self._supervisor.keep(service, get_logger(service=name)))
+            for name, service in (
+                ("outbox", self._outbox.run),
+                ("mqtt", self._publisher.run),
+                ("radio", self._radio.run),
+            )
+        ]
+        try:
+            await self._run_sessions(stop)
+        finally:
+            # Also when a service gave up: nobody must believe that this gateway is still online.
+            await self._publisher.finish(self._topics.status, b"offline")
+            for task in background:
+                task.cancel()
+
+    async def _run_sessions(self, stop: asyncio.Event) -> None:
+        """Keep every peripheral's session alive until ``stop``; on return all links are closed."""
+        async with asyncio.TaskGroup() as sessions:
+            tasks = [
+                sessions.create_task(
+                    self._supervisor.keep(session.run, get_logger(peripheral=peripheral))
+                )
+                for peripheral, session in self._sessions.items()
+            ]
+            await stop.wait()
+            self._log.info("stopping")
+            for task in tasks:
+                task.cancel()
+        for peripheral in self._sessions:
+            self._devices.on_state(peripheral, State.DISABLED.value, "stopped")
+
+
+def _state_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Where the outbox lives: as set, else systemd's StateDirectory, else the user's own state."""
+    if settings.outbox.directory is not None:
+        return settings.outbox.directory
+    if under_systemd := environ.get("STATE_DIRECTORY"):
+        return Path(under_systemd)
+    state_home = environ.get("XDG_STATE_HOME")
+    return (Path(state_home) if state_home else Path.home() / ".local/state") / "healthd"
