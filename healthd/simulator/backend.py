@@ -1,0 +1,234 @@
+"""The backends that bleak runs on over the virtual radio."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bleak.args import SizedBuffer
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.descriptor import BleakGATTDescriptor
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import (
+    AdvertisementData,
+    AdvertisementDataCallback,
+    BaseBleakScanner,
+)
+from bleak.exc import BleakDeviceNotFoundError, BleakError
+from bumble.core import AdvertisingData
+from bumble.device import Advertisement
+from bumble.gatt_client import CharacteristicProxy
+
+from healthd.simulator.discovery import canonical, discover
+from healthd.simulator.link import Link
+
+if TYPE_CHECKING:
+    from healthd.simulator.air import Air
+
+logger = logging.getLogger(__name__)
+
+# What bluetoothd asks for; the longest attribute value (512) and its header fit.
+PREFERRED_MTU = 517
+# Not a D-Bus object path: bleak-retry-connector turns to BlueZ only where it finds "path".
+DEVICE_DETAILS = {"source": "healthd.simulator"}
+
+
+class ScannerBackend(BaseBleakScanner):
+    """Scans the virtual radio of the Air that made this class."""
+
+    air: "ClassVar[Air]"
+
+    def __init__(
+        self,
+        detection_callback: AdvertisementDataCallback | None,
+        service_uuids: list[str] | None,
+        _scanning_mode: str,
+        **_options: Any,
+    ) -> None:
+        """Take bleak's arguments; there is one way to scan, and the options are BlueZ's."""
+        super().__init__(detection_callback, service_uuids)
+
+    async def start(self) -> None:
+        """Start scanning."""
+        self.seen_devices = {}
+        self.air.start_scan(self._on_advertisement)
+
+    async def stop(self) -> None:
+        """Stop scanning."""
+        self.air.stop_scan(self._on_advertisement)
+
+    def _on_advertisement(self, advertisement: Advertisement) -> None:
+        types = AdvertisingData.Type
+        uuids = [
+            canonical(uuid)
+            for kind in (
+                types.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
+                types.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
+            )
+            for listed in advertisement.data.get_all(kind)
+            for uuid in listed
+        ]
+        if not self.is_allowed_uuid(uuids):
+            return
+        name = next(iter(advertisement.data.get_all(types.COMPLETE_LOCAL_NAME)), None)
+        data = AdvertisementData(
+            local_name=name,
+            manufacturer_data={},
+            service_data={},
+            service_uuids=uuids,
+            tx_power=None,
+            rssi=advertisement.rssi,
+            platform_data=(),
+        )
+        address = advertisement.address.to_string(with_type_qualifier=False)
+        device = self.create_or_update_device(address, address, name, DEVICE_DETAILS, data)
+        self.call_detection_callbacks(device, data)
+
+
+class ClientBackend(BaseBleakClient):
+    """A link over the virtual radio of the Air that made this class."""
+
+    air: "ClassVar[Air]"
+
+    def __init__(
+        self,
+        address_or_ble_device: BLEDevice | str,
+        *,
+        disconnected_callback: Callable[[], None] | None,
+        timeout: float,
+        services: set[str] | None = None,
+        **_options: Any,
+    ) -> None:
+        """Take bleak's arguments; the remaining options are those of other platforms."""
+        super().__init__(
+            address_or_ble_device, disconnected_callback=disconnected_callback, timeout=timeout
+        )
+        self._device = (
+            address_or_ble_device if isinstance(address_or_ble_device, BLEDevice) else None
+        )
+        self._wanted = services
+        self._link: Link | None = None
+
+    @property
+    def name(self) -> str:
+        """The advertised name, or the address where it was never seen."""
+        return (self._device and self._device.name) or self.address
+
+    @property
+    def mtu_size(self) -> int:
+        """The negotiated ATT MTU in bytes."""
+        return self._connected().mtu
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the link is up."""
+        return self._link is not None and self._link.is_up
+
+    async def connect(self, pair: bool, **kwargs: Any) -> None:
+        """Link, exchange the MTU and discover the services, within the timeout.
+
+        Raises:
+            TimeoutError: the peripheral does not advertise, as with BlueZ.
+            BleakDeviceNotFoundError: the same, for a client made from a mere address.
+            BleakError: connected already, or the link was lost before its services were known.
+        """
+        if self.is_connected:
+            raise BleakError("Client is already connected")
+        if pair:
+            logger.debug("the simulator has no security: not pairing with %s", self.address)
+        try:
+            async with asyncio.timeout(kwargs.get("timeout", self._timeout)):
+                link = await self.air.connect(self.address)
+                await self._prepare(link)
+        except TimeoutError:
+            if self._device is None:
+                message = f"Device with address {self.address} was not found."
+                raise BleakDeviceNotFoundError(self.address, message) from None
+            raise
+        self._link = link
+        link.ended.add_done_callback(self._on_link_end)
+
+    async def _prepare(self, link: Link) -> None:
+        try:
+            await link.ask(lambda gatt: gatt.request_mtu(PREFERRED_MTU))
+            self.services = await link.ask(lambda gatt: discover(gatt, self._wanted))
+        except BaseException:
+            link.hang_up()
+            raise
+
+    async def disconnect(self) -> None:
+        """End the link and wait until it has ended; nothing if there is none."""
+        if self._link is not None:
+            self._link.hang_up()
+            await asyncio.wait([self._link.ended])
+
+    async def pair(self, *_args: Any, **_kwargs: Any) -> None:
+        """Do nothing: virtual peripherals ask for no security."""
+
+    async def unpair(self) -> None:
+        """End the link, as on Linux; there is no bond to remove."""
+        await self.disconnect()
+
+    async def read_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, *, use_cached: bool = False, **kwargs: Any
+    ) -> bytearray:
+        """Read a characteristic from the peripheral; nothing is cached."""
+        return await self._read(characteristic.handle)
+
+    async def read_gatt_descriptor(
+        self, descriptor: BleakGATTDescriptor, *, use_cached: bool = False, **kwargs: Any
+    ) -> bytearray:
+        """Read a descriptor from the peripheral; nothing is cached."""
+        return await self._read(descriptor.handle)
+
+    async def write_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
+    ) -> None:
+        """Write a characteristic, with a response or without."""
+        await self._write(characteristic.handle, bytes(data), response)
+
+    async def write_gatt_descriptor(
+        self, descriptor: BleakGATTDescriptor, data: SizedBuffer
+    ) -> None:
+        """Write a descriptor."""
+        await self._write(descriptor.handle, bytes(data), response=True)
+
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
+    ) -> None:
+        """Subscribe to notifications, or to indications where there are no notifications."""
+        link = self._connected()
+        if not {"notify", "indicate"} & set(characteristic.properties):
+            raise BleakError(f"{characteristic} neither notifies nor indicates")
+        proxy: CharacteristicProxy[bytes] = characteristic.obj
+
+        def deliver(value: bytes) -> None:
+            if link.is_up:
+                callback(bytearray(value))
+
+        # One callback for each characteristic, as in bleak: the newest.
+        link.gatt.notification_subscribers.pop(proxy.handle, None)
+        link.gatt.indication_subscribers.pop(proxy.handle, None)
+        await link.ask(lambda gatt: gatt.subscribe(proxy, deliver))
+
+    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
+        """Unsubscribe."""
+        await self._connected().ask(lambda gatt: gatt.unsubscribe(characteristic.obj))
+
+    async def _read(self, handle: int) -> bytearray:
+        return bytearray(await self._connected().ask(lambda gatt: gatt.read_value(handle)))
+
+    async def _write(self, handle: int, data: bytes, response: bool) -> None:
+        await self._connected().ask(lambda gatt: gatt.write_value(handle, data, response))
+
+    def _connected(self) -> Link:
+        if self._link is None or not self._link.is_up:
+            raise BleakError("Not connected")
+        return self._link
+
+    def _on_link_end(self, _ended: asyncio.Future[int]) -> None:
+        self._link = None
+        self.services = None
+        if self._disconnected_callback is not None:
+            self._disconnected_callback()

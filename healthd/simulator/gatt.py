@@ -1,0 +1,57 @@
+"""What we use of bumble's GATT client, with the types that it leaves out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from bumble.core import UUID
+from bumble.gatt_client import CharacteristicProxy, DescriptorProxy, ServiceProxy
+
+
+class GattClient(Protocol):
+    """`bumble.gatt_client.Client`; its requests raise `bumble.att.ATT_Error`."""
+
+    notification_subscribers: dict[int, Any]
+    indication_subscribers: dict[int, Any]
+
+    @property
+    def mtu(self) -> int:
+        """The ATT MTU."""
+        ...
+
+    async def request_mtu(self, mtu: int) -> int:
+        """Exchange the MTU."""
+        ...
+
+    async def discover_services(self) -> list[ServiceProxy]:
+        """Discover all primary services."""
+        ...
+
+    async def discover_characteristics(
+        self, uuids: Sequence[UUID], service: ServiceProxy
+    ) -> list[CharacteristicProxy[bytes]]:
+        """Discover the characteristics of a service; all, if no UUIDs are given."""
+        ...
+
+    async def discover_descriptors(
+        self, characteristic: CharacteristicProxy[bytes]
+    ) -> list[DescriptorProxy]:
+        """Discover the descriptors of a characteristic."""
+        ...
+
+    async def subscribe(
+        self, characteristic: CharacteristicProxy[bytes], subscriber: Callable[[bytes], None]
+    ) -> None:
+        """Write the CCCD: notify if the characteristic can, else indicate."""
+        ...
+
+    async def unsubscribe(self, characteristic: CharacteristicProxy[bytes]) -> None:
+        """Forget all subscribers and clear the CCCD."""
+        ...
+
+    async def read_value(self, attribute: int) -> bytes:
+        """Read, in several requests where the value is long."""
+        ...
+
+    async def write_value(self, attribute: int, value: bytes, with_response: bool) -> None:
+        """Write, in several requests where the value is long."""
+        ...

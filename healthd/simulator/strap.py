@@ -1,0 +1,169 @@
+"""A chest strap: Heart Rate, Battery and Device Information."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
+
+from bumble.att import ATT_Error
+from bumble.core import UUID
+from bumble.device import Connection
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+
+from healthd.simulator.heart import (
+    CAPTURES,
+    Capture,
+    HeartSource,
+    ReplayedHeart,
+    SyntheticHeart,
+)
+from healthd.simulator.part import Part, Sent
+from healthd.simulator.peripheral import VirtualPeripheral
+
+__all__ = [
+    "CAPTURES",
+    "Battery",
+    "Capture",
+    "HeartSource",
+    "ReplayedHeart",
+    "SyntheticHeart",
+    "battery_part",
+    "chest_strap",
+    "device_information_part",
+    "heart_rate_part",
+]
+
+_READ = Characteristic.Properties.READ
+_WRITE = Characteristic.Properties.WRITE
+_NOTIFY = Characteristic.Properties.NOTIFY
+_READABLE = Characteristic.READABLE
+_WRITEABLE = Characteristic.WRITEABLE
+
+# Heart Rate Service 1.0: sensor location, control point command and its error.
+_LOCATION_CHEST = bytes([1])
+_RESET_ENERGY = bytes([1])
+_CONTROL_POINT_NOT_SUPPORTED = 0x80
+# A strap runs about 400 hours on its coin cell.
+_SECONDS_PER_PERCENT = 400 * 3600 / 100
+# Strings of Device Information, by characteristic.
+DEVICE_INFORMATION = {
+    0x2A29: "healthd",
+    0x2A24: "Virtual Strap",
+    0x2A25: "SIM-0001",
+    0x2A26: "1.0.0",
+    0x2A27: "1",
+    0x2A28: "1.0.0",
+}
+
+
+class Battery:
+    """A battery that falls by one per cent at a time, and never below one."""
+
+    def __init__(self, level: int, seconds_per_percent: float = _SECONDS_PER_PERCENT) -> None:
+        """Start to fall now.
+
+        Args:
+            level: what it has now, in per cent.
+            seconds_per_percent: how long one per cent lasts.
+        """
+        self._initial = level
+        self._seconds_per_percent = seconds_per_percent
+        self._since = time.monotonic()
+
+    @property
+    def level(self) -> int:
+        """What is left, in per cent."""
+        used = (time.monotonic() - self._since) / self._seconds_per_percent
+        return max(1, self._initial - int(used))
+
+    async def changes(self) -> AsyncGenerator[bytes, None]:
+        """Every new level, when it is reached."""
+        known = self.level
+        while known > 1:
+            reached_at = self._since + (self._initial - known + 1) * self._seconds_per_percent
+            await asyncio.sleep(max(0.0, reached_at - time.monotonic()))
+            if self.level != known:
+                known = self.level
+                yield bytes([known])
+
+
+def heart_rate_part(heart: HeartSource, period: float) -> Part:
+    """The Heart Rate service; one measurement every `period` seconds."""
+
+    def control(_connection: Connection | None, command: bytes) -> None:
+        if command != _RESET_ENERGY:
+            raise ATT_Error(_CONTROL_POINT_NOT_SUPPORTED)
+        heart.reset_energy()
+
+    measurement = _characteristic(0x2A37, _NOTIFY, b"")
+    location = _characteristic(0x2A38, _READ, _LOCATION_CHEST)
+    control_point: Characteristic[bytes] = Characteristic(
+        UUID.from_16_bits(0x2A39), _WRITE, _WRITEABLE, CharacteristicValue[bytes](write=control)
+    )
+    return Part(
+        Service(UUID.from_16_bits(0x180D), [measurement, location, control_point]),
+        {measurement: partial(_measurements, heart, period)},
+        advertised=True,
+    )
+
+
+def battery_part(battery: Battery) -> Part:
+    """The Battery service."""
+    value = CharacteristicValue[bytes](read=lambda _connection: bytes([battery.level]))
+    level: Characteristic[bytes] = Characteristic(
+        UUID.from_16_bits(0x2A19), _READ | _NOTIFY, _READABLE, value
+    )
+    return Part(Service(UUID.from_16_bits(0x180F), [level]), {level: battery.changes})
+
+
+def device_information_part(strings: Mapping[int, str] = DEVICE_INFORMATION) -> Part:
+    """The Device Information service, with one string for each characteristic given."""
+    characteristics = [
+        _characteristic(number, _READ, text.encode()) for number, text in strings.items()
+    ]
+    return Part(Service(UUID.from_16_bits(0x180A), characteristics))
+
+
+def chest_strap(
+    name: str,
+    address: str,
+    heart: HeartSource,
+    *,
+    period: float = 1.0,
+    record: Callable[[Sent], None] | None = None,
+) -> VirtualPeripheral:
+    """A chest strap.
+
+    Args:
+        name: the advertised name.
+        address: its Bluetooth address.
+        heart: where its measurements come from.
+        period: seconds between two measurements.
+        record: called with every notification when it is handed to the link.
+    """
+    parts = (
+        heart_rate_part(heart, period),
+        battery_part(Battery(95)),
+        device_information_part(),
+    )
+    return VirtualPeripheral(name, address, parts, record=record)
+
+
+async def _measurements(heart: HeartSource, period: float) -> AsyncGenerator[bytes, None]:
+    # Each is due at a multiple of the period since the start, so that errors do not add up. Those
+    # that are overdue are left out, and the time that they stand for goes to the next one.
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    done = 0
+    while True:
+        due = max(done + 1, int((loop.time() - start) / period))
+        await asyncio.sleep(start + due * period - loop.time())
+        yield heart.payload((due - done) * period)
+        done = due
+
+
+def _characteristic(
+    number: int, properties: Characteristic.Properties, value: bytes
+) -> Characteristic[bytes]:
+    readable = _READABLE if properties & _READ else Characteristic.Permissions(0)
+    return Characteristic(UUID.from_16_bits(number), properties, readable, value)

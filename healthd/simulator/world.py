@@ -1,0 +1,49 @@
+"""Peripherals for given settings: whatever they look for is there to be found."""
+
+import random
+from collections.abc import Callable, Iterable
+
+from healthd.settings import PeripheralSettings
+from healthd.simulator.heart import SyntheticHeart
+from healthd.simulator.part import Sent
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.simulator.strap import chest_strap
+
+# The advertisement holds 31 bytes: flags and service UUIDs leave this much for a name.
+_MAX_NAME_BYTES = 20
+
+Record = Callable[[str, Sent], None]
+"""Called with the peripheral's id and what it sent."""
+
+
+def peripherals_for(
+    wanted: Iterable[PeripheralSettings], rng: random.Random, record: Record | None = None
+) -> dict[str, VirtualPeripheral]:
+    """One chest strap for each entry, with the address or a name that the entry looks for.
+
+    Args:
+        wanted: entries of the settings.
+        rng: where the hearts' rates come from.
+        record: told of everything that is sent.
+
+    Returns:
+        The peripherals by id; none of them advertises yet.
+    """
+    made: dict[str, VirtualPeripheral] = {}
+    for number, entry in enumerate(wanted, start=1):
+        heart = SyntheticHeart(random.Random(rng.random()), mean_bpm=rng.uniform(60, 120))
+        name = _name_for(entry.name) if entry.name else f"Strap {number}"
+        # Two highest bits set: a static random address, which no real device is given by chance.
+        address = entry.address or f"C0:5E:5E:00:{number // 256:02X}:{number % 256:02X}"
+        made[entry.id] = chest_strap(name, address, heart, record=_bind(record, entry.id))
+    return made
+
+
+def _bind(record: Record | None, peripheral: str) -> Callable[[Sent], None] | None:
+    return None if record is None else lambda sent: record(peripheral, sent)
+
+
+def _name_for(pattern: str) -> str:
+    """A name that the pattern matches: what it spells out, without its wildcards."""
+    name = pattern.replace("*", "").replace("?", "x").strip()
+    return name.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore") or "Strap"

@@ -1,0 +1,119 @@
+"""What a peripheral can do to a central: drop, vanish, fall silent, appear late."""
+
+import asyncio
+
+import pytest
+from bleak import BleakClient
+from bumble.device import Advertisement
+
+from healthd.simulator.part import Sent
+from healthd.simulator.peripheral import VirtualPeripheral
+from tests.unit.simulator.bench import Bench, Inbox, Puppet
+
+
+async def subscribe(bench: Bench, puppet: Puppet, inbox: Inbox) -> BleakClient:
+    client = await bench.connect(puppet.name)
+    await client.start_notify("2a37", lambda _, value: inbox.put_nowait(bytes(value)))
+    await puppet.peripheral.subscribed.wait()
+    return client
+
+
+async def test_after_a_drop_it_advertises_and_a_fresh_client_streams(
+    bench: Bench, inbox: Inbox
+) -> None:
+    async with asyncio.timeout(10):
+        puppet = await bench.puppet()
+        for payload in (b"first", b"second", b"third"):
+            await subscribe(bench, puppet, inbox)
+            puppet.queue.put_nowait(payload)
+            assert await inbox.get() == payload
+            await puppet.peripheral.drop()
+            assert not puppet.peripheral.linked.is_set()
+
+
+async def test_after_the_central_left_it_advertises_again(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        await bench.puppet()
+        for _ in range(3):
+            client = await bench.connect("Puppet")
+            await client.disconnect()
+
+
+async def test_after_vanishing_it_is_away_until_it_appears(bench: Bench, inbox: Inbox) -> None:
+    async with asyncio.timeout(10):
+        puppet = await bench.puppet()
+        client = await subscribe(bench, puppet, inbox)
+        await puppet.peripheral.vanish()
+        heard: list[Advertisement] = []
+        bench.air.start_scan(heard.append)
+        fresh = await bench.puppet(name="Witness", address="C0:00:00:00:00:0B")
+        await bench.find("Witness")
+        await fresh.peripheral.vanish()
+        assert {item.address.to_string(False) for item in heard} == {"C0:00:00:00:00:0B"}
+        assert not client.is_connected
+        await puppet.peripheral.appear()
+        await subscribe(bench, puppet, inbox)
+        puppet.queue.put_nowait(b"back")
+        assert await inbox.get() == b"back"
+
+
+async def test_silent_it_answers_but_sends_nothing(bench: Bench, inbox: Inbox) -> None:
+    async with asyncio.timeout(10):
+        sent: list[Sent] = []
+        puppet = await bench.puppet(record=sent.append)
+        client = await subscribe(bench, puppet, inbox)
+        puppet.peripheral.go_silent()
+        await puppet.peripheral.send(puppet.notifying, b"swallowed")
+        assert await client.read_gatt_char("2a00") == b"Puppet"
+        assert client.is_connected
+        puppet.peripheral.resume()
+        await puppet.peripheral.send(puppet.notifying, b"heard")
+        assert await inbox.get() == b"heard"
+    assert [record.payload for record in sent] == [b"heard"]
+
+
+async def test_events_follow_the_link(bench: Bench, inbox: Inbox) -> None:
+    async with asyncio.timeout(10):
+        puppet = await bench.puppet()
+        peripheral = puppet.peripheral
+        assert peripheral.unlinked.is_set()
+        assert not peripheral.linked.is_set()
+        client = await subscribe(bench, puppet, inbox)
+        assert peripheral.linked.is_set()
+        assert not peripheral.unlinked.is_set()
+        await client.stop_notify("2a37")
+        assert not peripheral.subscribed.is_set()
+        await client.disconnect()
+        await peripheral.unlinked.wait()
+        assert not peripheral.linked.is_set()
+
+
+async def test_nothing_is_recorded_that_no_one_subscribed_to(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        sent: list[Sent] = []
+        puppet = await bench.puppet(record=sent.append)
+        await puppet.peripheral.send(puppet.notifying, b"unlinked")
+        await bench.connect("Puppet")
+        await puppet.peripheral.linked.wait()
+        await puppet.peripheral.send(puppet.notifying, b"unsubscribed")
+    assert sent == []
+
+
+async def test_a_drop_loses_nothing_that_was_recorded(bench: Bench, inbox: Inbox) -> None:
+    async with asyncio.timeout(10):
+        sent: list[Sent] = []
+        puppet = await bench.puppet(record=sent.append)
+        await subscribe(bench, puppet, inbox)
+        for number in range(50):
+            puppet.queue.put_nowait(bytes([number]))
+            if number == 30:
+                await asyncio.sleep(0)
+        await puppet.peripheral.drop()
+        await bench.connect("Puppet")
+    received = [inbox.get_nowait() for _ in range(inbox.qsize())]
+    assert received == [record.payload for record in sent]
+
+
+async def test_unpowered_it_says_so() -> None:
+    with pytest.raises(RuntimeError, match="add it to an Air"):
+        await VirtualPeripheral("Nobody", "C0:00:00:00:00:02", []).appear()
