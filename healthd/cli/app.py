@@ -1,0 +1,108 @@
+"""The command line: what each command takes. What it does is loaded when it is called."""
+
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from healthd import __version__
+
+app = typer.Typer(
+    help="Bluetooth LE heart-rate, fitness and health sensors to MQTT.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"healthd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show it, exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings [/etc/healthd/healthd.toml].")
+    ] = None,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT."""
+    from healthd.cli.run import main
+
+    raise typer.Exit(main([] if config is None else ["--config", str(config)]))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End after this long instead of at Ctrl-C.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Simulate the peripherals of these settings and use their broker."),
+    ] = None,
+) -> None:
+    """Run the same daemon on simulated peripherals, with a live view; no radio, no root."""
+    try:
+        from healthd.cli.demo import main
+    except ModuleNotFoundError as error:
+        typer.echo(f'healthd demo needs {error.name}: pip install "healthd[sim]"', err=True)
+        raise typer.Exit(1) from error
+    raise typer.Exit(main(seconds, config))
+
+
+@app.command()
+def decode(
+    uuid: Annotated[str | None, typer.Argument(help="Characteristic, such as 2a37.")] = None,
+    payload: Annotated[
+        str | None, typer.Argument(metavar="HEX", help="Its bytes; - for none.")
+    ] = None,
+) -> None:
+    """Decode UUID HEX, or lines of `UUID HEX` from standard input, to one JSON line each."""
+    from healthd.cli.decode import decode as decode_lines
+
+    if uuid is not None and payload is None:
+        raise typer.BadParameter("HEX is missing behind UUID; write - for an empty payload")
+    # A device's name may hold any character, and standard input any byte.
+    lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+    out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
+    raise typer.Exit(decode_lines(uuid, payload, lines, out))
+
+
+@app.command()
+def outbox(
+    config: Annotated[Path | None, typer.Option(help="Settings that say where it is.")] = None,
+    directory: Annotated[Path | None, typer.Option(help="Where it is.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what waits on disk for the broker, by stream."""
+    from healthd.cli.outbox import main
+
+    raise typer.Exit(main(config, directory, json))
+
+
+@app.command()
+def watch(
+    broker: Annotated[str, typer.Option(help="host, host:port or [IPv6]:port.")] = "localhost",
+    prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "healthd",
+    config: Annotated[
+        Path | None, typer.Option(help="Take broker, prefix and credentials from these settings.")
+    ] = None,
+) -> None:
+    """Show samples as they arrive at any broker."""
+    from healthd.cli.watch import main
+
+    raise typer.Exit(main(broker, prefix, config))

@@ -1,0 +1,141 @@
+"""``healthd demo``: the same daemon on simulated peripherals, with a live view."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from healthd.central.link import Backends
+from healthd.cli.follow import follow
+from healthd.cli.run import until_signal
+from healthd.cli.view import view
+from healthd.cli.watch import listener
+from healthd.daemon import Daemon
+from healthd.log import configure, get_logger
+from healthd.mqtt.acked_client import Endpoint
+from healthd.profiles import registry
+from healthd.profiles.registry import Registry
+from healthd.settings import Settings
+from healthd.settings_file import read
+from healthd.simulator.air import Air
+from healthd.simulator.broker import EmbeddedBroker
+from healthd.simulator.heart import ReplayedHeart
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.simulator.strap import chest_strap
+from healthd.simulator.world import peripherals_for
+
+# One is found by its address, one by its name, one by its service.
+_PERIPHERALS: list[dict[str, Any]] = [
+    {"id": "chest-strap", "address": "C0:5E:5E:00:00:01"},
+    {"id": "polar-h10", "name": "Polar H10*"},
+    {"id": "late-strap", "service": "heart_rate"},
+]
+
+# Late enough that the others are seen streaming first.
+_APPEARS_AFTER_S = 3.0
+
+# Well inside `--seconds 10`; then rarely enough to read the table in peace.
+_DROPS_AFTER_S, _DROPS_EVERY_S = 5.0, 30.0
+
+
+def main(seconds: float | None, config: Path | None) -> int:
+    """Run until SIGINT or SIGTERM, or for ``seconds``.
+
+    Args:
+        seconds: how long, or None for no end.
+        config: simulate the peripherals of these settings and use their broker; None for the
+            demo's own peripherals and a broker of its own.
+
+    Returns:
+        The exit code: 0, 1 failed, 78 bad settings.
+    """
+    configure()
+    # bumble warns of every packet that was on its way when a link ended: here, on purpose.
+    logging.getLogger("bumble").setLevel(logging.CRITICAL)
+    if config is None:
+        return until_signal(lambda stop: _own_demo(seconds, stop))
+    return until_signal(lambda stop: _users_demo(seconds, config, stop))
+
+
+async def _own_demo(seconds: float | None, stop: asyncio.Event) -> None:
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(EmbeddedBroker())
+        folder = stack.enter_context(TemporaryDirectory(prefix="healthd-demo-"))
+        settings = Settings.model_validate(
+            {
+                "gateway": {"id": "demo"},
+                "mqtt": {"brokers": [f"{broker.host}:{broker.port}"]},
+                "outbox": {"directory": folder, "max_size": "4MB"},
+                "peripherals": _PERIPHERALS,
+            }
+        )
+        peripherals = peripherals_for(settings.peripherals, random.Random())
+        peripherals["polar-h10"] = chest_strap("Polar H10 5E", "C0:5E:5E:00:01:00", ReplayedHeart())
+        air = await stack.enter_async_context(_air(peripherals))
+        late = peripherals.pop("late-strap")
+        script = asyncio.create_task(_script(peripherals, late))
+        try:
+            await _show(settings, registry.load(), air, seconds, stop)
+        finally:
+            script.cancel()
+
+
+async def _users_demo(seconds: float | None, config: Path, stop: asyncio.Event) -> None:
+    known = registry.load()
+    settings = read(config, os.environ, known.profiles)
+    peripherals = peripherals_for(settings.peripherals, random.Random())
+    async with _air(peripherals) as air:
+        for peripheral in peripherals.values():
+            await peripheral.appear()
+        await _show(settings, known, air, seconds, stop)
+
+
+@asynccontextmanager
+async def _air(peripherals: Mapping[str, VirtualPeripheral]) -> AsyncGenerator[Air]:
+    async with Air() as air:
+        for peripheral in peripherals.values():
+            await air.add(peripheral)
+        yield air
+
+
+async def _script(present: Mapping[str, VirtualPeripheral], late: VirtualPeripheral) -> None:
+    """What happens in sight: a peripheral appears late, another one drops its link."""
+    for peripheral in present.values():
+        await peripheral.appear()
+    await asyncio.sleep(_APPEARS_AFTER_S)
+    await late.appear()
+    await asyncio.sleep(_DROPS_AFTER_S - _APPEARS_AFTER_S)
+    while True:
+        await present["chest-strap"].drop()
+        await asyncio.sleep(_DROPS_EVERY_S)
+
+
+async def _show(
+    settings: Settings, known: Registry, air: Air, seconds: float | None, stop: asyncio.Event
+) -> None:
+    """Run the daemon with a subscriber of its own beside it."""
+    endpoint = listener(settings)
+    subscribe = _subscribe_line(endpoint, settings.mqtt.prefix)
+    backends = Backends(air.scanner_backend, air.client_backend)
+    ended = asyncio.Event()
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, stop.set)
+    with view("healthd demo", subscribe, settings.log.level) as shown:
+        get_logger().info("demo", broker=f"{endpoint.host}:{endpoint.port}", subscribe=subscribe)
+        daemon = Daemon(settings, known, os.environ, backends)
+        async with asyncio.TaskGroup() as tasks:
+            topics = f"{settings.mqtt.prefix}/{settings.gateway.id}/#"
+            tasks.create_task(follow(endpoint, topics, shown, ended))
+            await daemon.run(stop)
+            ended.set()
+
+
+def _subscribe_line(endpoint: Endpoint, prefix: str) -> str:
+    version = "5" if endpoint.version == "5" else "311"
+    where = f"-h {endpoint.host} -p {endpoint.port} -V mqttv{version}"
+    return f"mosquitto_sub {where} -t '{prefix}/#' -v"

@@ -1,0 +1,97 @@
+"""``healthd outbox``: what is waiting on disk, without disturbing the daemon."""
+
+import os
+import sqlite3
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from healthd.cli.run import EXIT_FAILED
+from healthd.daemon import state_folder
+from healthd.outbox.outbox import STORE_NAME
+from healthd.outbox.store import read_stats
+from healthd.profiles import registry
+from healthd.samples import utc_text
+from healthd.settings import OutboxSettings
+from healthd.settings_file import read
+
+
+def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
+    """Show depth, age and bytes by stream, and the topics that the broker refuses.
+
+    Samples of the last two seconds are in the daemon's memory alone; its ``health`` topic counts
+    them.
+
+    Args:
+        config: settings that say where the outbox is.
+        directory: where it is, whatever the settings say.
+        as_json: one JSON object instead of a table.
+
+    Returns:
+        The exit code: 0, 1 there is no outbox or it cannot be read.
+
+    Raises:
+        Fatal: bad settings.
+    """
+    settings = OutboxSettings(directory=directory)
+    if directory is None and config is not None:
+        settings = read(config, os.environ, registry.load().profiles).outbox
+    path = state_folder(settings, os.environ) / STORE_NAME
+    try:
+        report = _report(path)
+    except (sqlite3.Error, OSError) as error:
+        print(f"{path}: {error}, expected the outbox of a healthd", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE))
+    else:
+        _show(report)
+    return 0
+
+
+def _report(path: Path) -> dict[str, Any]:
+    # Read-only by address: opening it in the ordinary way would make a missing file.
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        stats = read_stats(db)
+        parked = db.execute("SELECT topic, since_ns, reason FROM parked ORDER BY topic").fetchall()
+    finally:
+        db.close()
+    oldest_ns = min((stream.oldest_ns for stream in stats), default=None)
+    return {
+        "file": str(path),
+        "file_bytes": path.stat().st_size,
+        "samples": sum(stream.count for stream in stats),
+        "payload_bytes": sum(stream.payload_bytes for stream in stats),
+        "age_s": None if oldest_ns is None else round((time.time_ns() - oldest_ns) / 1e9, 1),
+        "streams": [{**asdict(stream), "oldest": utc_text(stream.oldest_ns)} for stream in stats],
+        "parked": [
+            {"topic": topic, "since": utc_text(since_ns), "reason": reason}
+            for topic, since_ns, reason in parked
+        ],
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    console = Console()
+    age = "" if report["age_s"] is None else f", the oldest {report['age_s']} s old"
+    console.print(f"{report['file']}: {report['samples']} samples wait{age}", highlight=False)
+    if report["streams"]:
+        table = Table("peripheral", "stream", "samples", "payload bytes", "oldest")
+        for one in report["streams"]:
+            cells = (one["peripheral"] or "(gateway)", one["stream"], one["count"])
+            table.add_row(*map(_cell, (*cells, one["payload_bytes"], one["oldest"])))
+        console.print(table)
+    for one in report["parked"]:
+        console.print(escape(f"refused by the broker: {one['topic']} ({one['reason']})"))
+
+
+def _cell(value: object) -> str:
+    return escape(str(value))
