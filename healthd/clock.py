@@ -1,6 +1,8 @@
 """Wall and monotonic time, and whether the wall clock can be believed."""
 
+import asyncio
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from healthd.samples import ClockState, Stamp
@@ -8,11 +10,16 @@ from healthd.samples import ClockState, Stamp
 # systemd-timesyncd keeps this directory while it runs and makes the file once it has synchronised.
 TIMESYNC = Path("/run/systemd/timesync")
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 # No sample can be older than this code: a Pi without a battery-backed clock boots years earlier.
 _EARLIEST_WALL_NS = 1_793_491_200_000_000_000  # 2026-11-01T00:00:00Z
 
 # A file look-up costs as much as a decode, and synchronisation is a matter of minutes after boot.
 _RECHECK_NS = 1_000_000_000
+
+# timesyncd slews smaller errors than this and steps larger ones (systemd-timesyncd(8)).
+STEP_S = 0.4
 
 
 class Clock:
@@ -32,8 +39,54 @@ class Clock:
             self._checked_ns = mono_ns
         return Stamp(wall_ns, mono_ns, self._state)
 
+    def repaired(self, stamp: Stamp) -> Stamp:
+        """A stamp of this boot with the wall time that is known by now.
+
+        Only one taken while the clock was not synchronised changes, and only once it is: the
+        monotonic clock tells how long ago it was.
+        """
+        if stamp.clock == "synced":
+            return stamp
+        now = self.now()
+        if now.clock == "unsynced":
+            return stamp
+        return Stamp(now.wall_ns - now.mono_ns + stamp.mono_ns, stamp.mono_ns, "synced")
+
+    async def watch(
+        self, on_step: Callable[[float], None], on_synced: Callable[[float], None]
+    ) -> None:
+        """Tell when the wall clock steps, and when it becomes synchronised. Never returns.
+
+        Args:
+            on_step: called with the seconds that it jumped forward (negative: back).
+            on_synced: called with the seconds that it was set right by.
+        """
+        before = self.now()
+        while True:
+            await asyncio.sleep(_RECHECK_NS / 1e9)
+            now = self.now()
+            step_s = (now.wall_ns - now.mono_ns - before.wall_ns + before.mono_ns) / 1e9
+            if before.clock == "unsynced" and now.clock == "synced":
+                on_synced(step_s)
+            elif abs(step_s) >= STEP_S:
+                on_step(step_s)
+            before = now
+
     def _believable(self, wall_ns: int) -> ClockState:
         # Where another daemon (chrony, a hypervisor) sets the clock there is no timesyncd state
         # to read, so only the plausible range remains as evidence.
         waiting = self._timesync.is_dir() and not (self._timesync / "synchronized").exists()
         return "unsynced" if waiting or wall_ns < _EARLIEST_WALL_NS else "synced"
+
+
+def boot_id(environ: Mapping[str, str]) -> str:
+    """What tells this boot's monotonic clock from another's; empty where it cannot be known.
+
+    The unit hides /proc/sys and passes the id in the environment instead.
+    """
+    if given := environ.get("BOOT_ID"):
+        return given.replace("-", "")
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")
+    except OSError:
+        return ""

@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -16,20 +16,20 @@ from healthd.central.match import match_for
 from healthd.central.radio import Radio
 from healthd.central.session import Session, State
 from healthd.clock import Clock
+from healthd.events import ClockEvent
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.health import Health
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
+from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
-from healthd.outbox.store import Store
 from healthd.pipeline import Pipeline
 from healthd.profiles.registry import Registry
-from healthd.settings import Settings
+from healthd.runs import Run
+from healthd.settings import OutboxSettings, Settings
 from healthd.supervision.supervisor import Supervisor, root_cause
-
-# Long enough that two runs of one gateway never share an id, short enough to read aloud.
-_RUN_ID_BYTES = 4
 
 
 class Daemon:
@@ -54,25 +54,27 @@ class Daemon:
             Fatal: a file that the settings name cannot be used.
         """
         self._log = get_logger()
-        self._run_id = secrets.token_hex(_RUN_ID_BYTES)
+        self._run = run = Run(Clock(), environ)
         self._supervisor = Supervisor(random.Random())
-        self._topics = Topics(settings.mqtt.prefix, settings.gateway.id)
-        path = _state_folder(settings, environ) / "outbox.sqlite3"
-        self._outbox = Outbox(partial(Store, path, settings.outbox.max_size))
-        brokers = endpoints(settings, self._topics, environ)
-        self._publisher = Publisher(brokers, self._topics, self._outbox)
-        self._devices = Devices(self._topics, self._publisher.retain)
-        pipeline = Pipeline(self._run_id, Clock(), self._outbox, self._devices)
+        self._topics = topics = Topics(settings.mqtt.prefix, settings.gateway.id)
+        notebook = Notebook(_runtime_folder(environ), settings.gateway.id)
+        folder = state_folder(settings.outbox, environ)
+        self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
+        brokers = endpoints(settings, topics, environ)
+        self._publisher = publisher = Publisher(brokers, topics, outbox, run)
+        self._devices = Devices(topics, publisher.retain)
+        self._health = Health(outbox, self._devices, partial(publisher.retain, topics.health))
+        self._pipeline = Pipeline(run, outbox, self._devices)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
         self._radio = Radio(backends or Backends(), matches)
         self._sessions = {
-            one.id: Session(match, self._radio, registry, pipeline, one.silence)
+            one.id: Session(match, self._radio, registry, self._pipeline, one.silence)
             for one, match in zip(settings.peripherals, matches, strict=True)
         }
         self._info = {
             "version": __version__,
             "host": socket.gethostname(),
-            "run": self._run_id,
+            "run": run.id,
             "profiles": list(registry.profiles),
             "peripherals": list(self._sessions),
         }
@@ -84,7 +86,7 @@ class Daemon:
             Fatal: the outbox cannot be opened.
             CrashLoop: a service failed with bugs again and again.
         """
-        self._log.info("started", version=__version__, run=self._run_id)
+        self._log.info("started", version=__version__, run=self._run.id)
         if not self._sessions:
             self._log.warning("no peripherals in the settings", expected="[[peripherals]] entries")
         self._publisher.retain(self._topics.status, b"online")
@@ -97,12 +99,15 @@ class Daemon:
         self._log.info("stopped")
 
     async def _serve(self, services: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        self._pipeline.start()
         background = [
             services.create_task(self._supervisor.keep(service, get_logger(service=name)))
             for name, service in (
                 ("outbox", self._outbox.run),
                 ("mqtt", self._publisher.run),
                 ("radio", self._radio.run),
+                ("health", self._health.run),
+                ("clock", self._watch_clock),
             )
         ]
         try:
@@ -129,12 +134,29 @@ class Daemon:
         for peripheral in self._sessions:
             self._devices.on_state(peripheral, State.DISABLED.value, "stopped")
 
+    async def _watch_clock(self, mark_healthy: Callable[[], None]) -> None:
+        mark_healthy()
 
-def _state_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
+        def tell(change: Literal["step", "synced"], step_s: float) -> None:
+            self._log.warning("clock", change=change, step_s=round(step_s, 3))
+            self._outbox.put(self._run.event(ClockEvent(change=change, step_s=round(step_s, 3))))
+
+        await self._run.clock.watch(partial(tell, "step"), partial(tell, "synced"))
+
+
+def state_folder(settings: OutboxSettings, environ: Mapping[str, str]) -> Path:
     """Where the outbox lives: as set, else systemd's StateDirectory, else the user's own state."""
-    if settings.outbox.directory is not None:
-        return settings.outbox.directory
+    if settings.directory is not None:
+        return settings.directory
     if under_systemd := environ.get("STATE_DIRECTORY"):
         return Path(under_systemd)
     state_home = environ.get("XDG_STATE_HOME")
     return (Path(state_home) if state_home else Path.home() / ".local/state") / "healthd"
+
+
+def _runtime_folder(environ: Mapping[str, str]) -> Path | None:
+    """A folder that lives in memory: systemd's RuntimeDirectory, else the user's own, else none."""
+    if under_systemd := environ.get("RUNTIME_DIRECTORY"):
+        return Path(under_systemd)
+    users = environ.get("XDG_RUNTIME_DIR")
+    return Path(users) if users else None

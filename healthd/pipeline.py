@@ -1,16 +1,16 @@
 """Notification -> measurement -> sample -> outbox: the only way in for data."""
 
-from collections import Counter
 from typing import Annotated, ClassVar
 
 from healthd.central.session import State
-from healthd.clock import Clock
 from healthd.errors import DecodeError
+from healthd.gaps import Gaps
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.characteristic import Characteristic, Use
-from healthd.samples import Measurement, Sample, quantity
+from healthd.runs import Run
+from healthd.samples import Measurement, quantity
 
 
 class Undecoded(Measurement):
@@ -26,18 +26,23 @@ class Undecoded(Measurement):
 class Pipeline:
     """Observes the sessions: turns what they read into samples and into what devices say."""
 
-    def __init__(self, run: str, clock: Clock, outbox: Outbox, devices: Devices) -> None:
-        """``run`` is the id of this run of the daemon, part of every sample's id."""
+    def __init__(self, run: Run, outbox: Outbox, devices: Devices) -> None:
+        """Samples go to ``outbox``, what is known of a device to ``devices``."""
         self._run = run
-        self._clock = clock
         self._outbox = outbox
         self._devices = devices
-        self._last_seq: Counter[tuple[str, str]] = Counter()
+        self._gaps = Gaps(run, outbox.put)
         self._log = get_logger(service="pipeline")
+
+    def start(self) -> None:
+        """Go on where the run before ended, as the opened outbox knows it."""
+        self._gaps.inherit(self._outbox.previous)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``central.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
+        if state is State.WAITING:
+            self._gaps.interrupt(peripheral, reason or state.value)
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``central.session.Observer``."""
@@ -45,7 +50,7 @@ class Pipeline:
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and send it where it belongs."""
-        stamp = self._clock.now()
+        stamp = self._run.clock.now()
         try:
             measurement = characteristic.decode(value)
             stream = measurement.kind
@@ -56,12 +61,12 @@ class Pipeline:
         else:
             if characteristic.use is Use.STATIC:
                 facts = measurement.fields()
-                facts = {key: facts[key] for key in facts.keys() - Measurement.model_fields.keys()}
-                self._devices.on_facts(peripheral, facts)
+                own = facts.keys() - Measurement.model_fields.keys()
+                self._devices.on_facts(peripheral, {key: facts[key] for key in own})
                 return
             if characteristic.use is Use.STATUS:
                 self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
-        key = (peripheral, stream)
-        self._last_seq[key] += 1
-        seq = self._last_seq[key]
-        self._outbox.put(Sample(peripheral, stream, self._run, seq, stamp, measurement))
+        sample = self._run.sample(peripheral, stream, measurement, stamp)
+        if characteristic.use is Use.STREAM:
+            self._gaps.pass_by(sample)
+        self._outbox.put(sample)

@@ -88,8 +88,9 @@ class Sample:
     """A measurement with who, when and an id that is unique within its stream.
 
     Attributes:
-        peripheral: id of the peripheral, as in the settings.
-        stream: measurement kind, or ``undecoded/<uuid>``: the topic below the peripheral's.
+        peripheral: id of the peripheral, as in the settings; empty for the gateway's own events.
+        stream: measurement kind, or ``undecoded/<uuid>``: the topic below the peripheral's; for
+            events ``event/<kind>``: the topic below the gateway's.
         run: id of this run of the daemon, shared by all its samples.
         seq: position within the stream in this run, counted from 1, without holes.
         stamp: arrival.
@@ -113,13 +114,18 @@ class Sample:
         """Name and version of the payload's keys, such as ``heart_rate/1``."""
         return f"{self.measurement.kind}/{self.measurement.schema_version}"
 
-    def payload(self) -> bytes:
-        """The sample as flat JSON, envelope first; NaN becomes null."""
+    def payload(self, stamp: Stamp | None = None) -> bytes:
+        """The sample as flat JSON, envelope first; NaN becomes null.
+
+        Args:
+            stamp: replaces its own, where the wall time is known better by now.
+        """
+        stamp = stamp or self.stamp
         return orjson.dumps(
             {
                 "id": self.id,
-                "time": utc_text(self.stamp.wall_ns),
-                "clock": self.stamp.clock,
+                "time": utc_text(stamp.wall_ns),
+                "clock": stamp.clock,
                 "seq": self.seq,
                 **self.measurement.fields(),
             }

@@ -110,12 +110,15 @@ class MqttSettings(_Section):
     password_file: Path | None = None
     tls: bool = False
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
 class OutboxSettings(_Section):
     """``[outbox]``: where samples wait that the broker has not acknowledged."""
 
     directory: Path | None = None
+    write: Literal["around", "through"] = "around"
     # Three days of an outage at 1 sample a second and about 300 bytes each, three times over.
     max_size: ByteSize = Field(default=ByteSize(256_000_000), ge=1_000_000)
 

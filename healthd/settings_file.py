@@ -147,9 +147,12 @@ def _cross_checks(source: str, raw: dict[str, Any], services: Collection[str]) -
     """What no single field can see; works on raw values so that it runs beside other errors."""
     section = raw.get("mqtt")
     mqtt = cast("dict[str, Any]", section) if isinstance(section, dict) else {}
-    if "ca_file" in mqtt and mqtt.get("tls", False) is False:
-        expected = "tls = true beside it: without TLS nothing is verified"
-        yield Problem(source, "mqtt.ca_file", repr(mqtt["ca_file"]), expected)
+    for key in ("ca_file", "cert_file", "key_file"):
+        if key in mqtt and mqtt.get("tls", False) is False:
+            expected = "tls = true beside it: without TLS nothing is verified"
+            yield Problem(source, f"mqtt.{key}", repr(mqtt[key]), expected)
+    if "key_file" in mqtt and "cert_file" not in mqtt:
+        yield Problem(source, "mqtt.key_file", repr(mqtt["key_file"]), "cert_file beside it")
     yield from _peripheral_checks(source, raw, services)
 
 

@@ -31,12 +31,16 @@ _KEEPALIVE_S = 10
 # A broker restart is over in seconds; many gateways must not return in step (full jitter).
 RETRY = Backoff(first_s=1.0, ceiling_s=30.0)
 
+# Two clients with one id throw each other out for ever: the slower, the less is sent twice.
+_TWIN_RETRY = Backoff(first_s=10.0, ceiling_s=300.0)
+
 # Credentials are mended by a person: asking more often only fills the broker's log.
 _REFUSED_RETRY = Backoff(first_s=30.0, ceiling_s=900.0)
 
 # Reason codes of MQTT 5 that say "you may not", not "try later"; paho translates 3.1.1's codes.
 _BAD_CREDENTIALS = {0x86, 0x87, 0x8C}
 _BAD_VERSION = {0x84}
+_TAKEN_OVER = 0x8E
 
 # MQTT 5 section 2.4, and the one failure code of a SUBACK in 3.1.1.
 _FIRST_FAILURE = 0x80
@@ -189,6 +193,8 @@ class AckedClient(aiomqtt.Client):
         try:
             await asyncio.shield(self._disconnected)
         except aiomqtt.MqttError as error:
+            if isinstance(error, aiomqtt.MqttCodeError) and _number(error.rc) == _TAKEN_OVER:
+                raise taken_over(self.identifier) from error
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
         except OSError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
@@ -220,6 +226,12 @@ class AckedClient(aiomqtt.Client):
             future.set_exception(Refused(str(reason_code)))
         else:
             future.set_result(None)
+
+
+def taken_over(client_id: str) -> ConnectionLost:
+    """The fault of two clients that use one id."""
+    message = f"another client uses the id {client_id}: is this gateway running twice?"
+    return ConnectionLost("taken_over", message, _TWIN_RETRY)
 
 
 def _refused_connection(error: MqttConnectError) -> ConnectionLost:

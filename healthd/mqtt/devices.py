@@ -44,5 +44,9 @@ class Devices:
         if info["state"] == "streaming":
             self._publish(peripheral)
 
+    def states(self) -> list[str]:
+        """The state of every session."""
+        return [info["state"] for info in self._info.values()]
+
     def _publish(self, peripheral: str) -> None:
         self._retain(self._topics.device_info(peripheral), orjson.dumps(self._info[peripheral]))

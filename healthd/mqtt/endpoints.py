@@ -50,9 +50,15 @@ def _password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
 def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
     # The default context verifies certificate and host name; nothing here can switch that off.
     try:
-        return ssl.create_default_context(cafile=mqtt.ca_file)
+        context = ssl.create_default_context(cafile=mqtt.ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise Fatal(f"mqtt.ca_file: {mqtt.ca_file}: {error}") from error
+    if mqtt.cert_file is not None:
+        try:
+            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
+        except OSError as error:
+            raise Fatal(f"mqtt.cert_file, mqtt.key_file: {mqtt.cert_file}: {error}") from error
+    return context
 
 
 def _client_id(gateway: str) -> str:

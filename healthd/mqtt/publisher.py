@@ -1,15 +1,20 @@
 """Keeps one connection to one of the brokers and moves samples and retained state over it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import NoReturn
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import RETRY, AckedClient, ConnectionLost, Endpoint, Refused
+from healthd.mqtt.acked_client import RETRY, AckedClient, ConnectionLost, Endpoint, taken_over
+from healthd.mqtt.parking import FIRST_S, Parking
 from healthd.mqtt.topics import Topics
-from healthd.outbox.outbox import Outbox, Pending
+from healthd.outbox.outbox import Outbox
+from healthd.outbox.pending import Pending
+from healthd.outbox.schema import Stored
+from healthd.runs import Run
 
 # Samples with the broker at once: 20 keep a round trip of 1 ms at over 10,000 a second.
 _LIVE_WINDOW = 20
@@ -22,6 +27,10 @@ _HISTORY_BATCH = 250
 
 # A broker that is alive answers in milliseconds; 7.5 s was seen of a cluster losing a node.
 _ACK_TIMEOUT_S = 10.0
+
+# Brokers before MQTT 5, and mosquitto before 2.1, give no reason when a twin takes over. A broker
+# that accepts and then closes three times in a row, each within seconds, has most likely one.
+_SHORT_LIVED_S, _TWIN_SUSPECTED = 5.0, 3
 
 # Clean stop: systemd allows 20 s, links have used some of it. What is left is kept on disk.
 DRAIN_S = 5.0
@@ -36,18 +45,22 @@ class _Finished(Exception):
 class Publisher:
     """Delivers what the outbox holds and keeps the retained topics true."""
 
-    def __init__(self, endpoints: tuple[Endpoint, ...], topics: Topics, outbox: Outbox) -> None:
+    def __init__(
+        self, endpoints: tuple[Endpoint, ...], topics: Topics, outbox: Outbox, run: Run
+    ) -> None:
         """Try ``endpoints`` in turn, the first one first."""
         self._endpoints = endpoints
         self._current = 0
         self._topics = topics
         self._outbox = outbox
+        self._run = run
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained: dict[str, bytes] = {}
         self._unsent: dict[str, None] = {}
         self._retained_changed = asyncio.Event()
-        self._refused_topics: set[str] = set()
+        self._parking = Parking(outbox.note_parked)
+        self._short_lived = 0
         self._finished = asyncio.Event()
 
     def retain(self, topic: str, payload: bytes) -> None:
@@ -70,12 +83,13 @@ class Publisher:
             self._unsent = dict.fromkeys(self._retained)
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(client.lost())
+                    tasks.create_task(self._watch_connection(client))
                     tasks.create_task(self._until_finished())
                     tasks.create_task(self._watch_acknowledgements(client))
                     tasks.create_task(self._publish_retained(client))
                     tasks.create_task(self._publish_live(client))
                     tasks.create_task(self._publish_history(client))
+                    tasks.create_task(self._retry_parked())
             except* _Finished:
                 # Leaving without an error disconnects properly, so that the will stays unsaid.
                 pass
@@ -121,6 +135,17 @@ class Publisher:
                 return client
         raise ValueError("no broker to connect to")
 
+    async def _watch_connection(self, client: AckedClient) -> None:
+        since = time.monotonic()
+        try:
+            await client.lost()
+        except ConnectionLost as error:
+            short = error.reason == "broker_lost" and time.monotonic() - since < _SHORT_LIVED_S
+            self._short_lived = self._short_lived + 1 if short else 0
+            if self._short_lived >= _TWIN_SUSPECTED:
+                raise taken_over(client.identifier) from error
+            raise
+
     async def _watch_acknowledgements(self, client: AckedClient) -> None:
         while True:
             # What the oldest publish has left; a younger one can only have more.
@@ -145,8 +170,12 @@ class Publisher:
             await window.acquire()
             pending = await self._outbox.take()
             sample = pending.sample
-            topic, payload = self._topics.sample(sample.peripheral, sample.stream), sample.payload()
-            retain = sample.measurement.retained
+            topic = self._topics.sample(sample.peripheral, sample.stream)
+            if self._parking.is_parked(topic):
+                window.release()
+                self._outbox.refuse(pending)
+                continue
+            payload, retain = self._run.payload(sample), sample.measurement.retained
             if retain:
                 self._retained[topic] = payload
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
@@ -154,43 +183,55 @@ class Publisher:
 
     async def _publish_history(self, client: AckedClient) -> None:
         window = asyncio.Semaphore(_HISTORY_WINDOW)
-        last_row = 0
+        backlog = self._outbox.backlog
         while True:
-            for stored in await self._outbox.backlog(last_row, _HISTORY_BATCH):
+            skip = self._parking.parked(lambda stream: self._topics.history(*stream))
+            for stored in await backlog.take(_HISTORY_BATCH, skip):
                 await window.acquire()
-                last_row = stored.row
                 topic = self._topics.history(stored.peripheral, stored.stream)
-                acknowledgement = client.send(topic, stored.payload, schema=stored.schema)
-                done = partial(self._history_done, window, topic, stored.row)
+                if self._parking.is_parked(topic):
+                    window.release()
+                    backlog.release(stored.row)
+                    continue
+                payload = self._run.stored_payload(stored.payload, stored.stamp, stored.boot)
+                acknowledgement = client.send(topic, payload, schema=stored.schema)
+                done = partial(self._history_done, window, topic, stored)
                 acknowledgement.add_done_callback(done)
+
+    async def _retry_parked(self) -> None:
+        while True:
+            await asyncio.sleep(FIRST_S)
+            self._outbox.backlog.look_again()
 
     def _live_done(
         self, window: asyncio.Semaphore, topic: str, pending: Pending, result: Acknowledgement
     ) -> None:
         window.release()
-        if self._accepted(topic, result):
+        if self._accepted(topic, result, (pending.sample.peripheral, pending.sample.stream)):
             self._outbox.acknowledge(pending)
         elif not result.cancelled():
             self._outbox.refuse(pending)
 
     def _history_done(
-        self, window: asyncio.Semaphore, topic: str, row: int, result: Acknowledgement
+        self, window: asyncio.Semaphore, topic: str, stored: Stored, result: Acknowledgement
     ) -> None:
         window.release()
-        if self._accepted(topic, result):
-            self._outbox.forget(row)
+        if self._accepted(topic, result, (stored.peripheral, stored.stream)):
+            self._outbox.backlog.forget(stored.row)
+        else:
+            self._outbox.backlog.release(stored.row)
 
     def _retained_done(self, topic: str, result: Acknowledgement) -> None:
-        self._accepted(topic, result)
+        # Sent again on every connect, so there is nothing to keep; but somebody should know.
+        if not result.cancelled() and (error := result.exception()):
+            self._log.error("retained topic refused", topic=topic, error=str(error))
 
-    def _accepted(self, topic: str, result: Acknowledgement) -> bool:
-        """True where the broker has it; a refusal is told once a topic and blocks no other."""
+    def _accepted(self, topic: str, result: Acknowledgement, stream: tuple[str, str]) -> bool:
+        """True where the broker has it; a refused topic is parked and blocks no other."""
         if result.cancelled():
             return False
-        if (error := result.exception()) is None:
-            return True
-        assert isinstance(error, Refused)  # the client resolves to nothing else
-        if topic not in self._refused_topics:
-            self._refused_topics.add(topic)
-            self._log.error("topic refused by the broker", topic=topic, error=str(error))
-        return False
+        if error := result.exception():
+            self._parking.park(stream, topic, str(error))
+            return False
+        self._parking.accept(topic)
+        return True

@@ -25,6 +25,11 @@ class Topics:
         """What this gateway is: retained JSON."""
         return f"{self.prefix}/{self.gateway}/info"
 
+    @property
+    def health(self) -> str:
+        """Counters of this gateway: retained JSON, renewed every minute."""
+        return f"{self.prefix}/{self.gateway}/health"
+
     def device_status(self, peripheral: str) -> str:
         """``online`` or ``offline``: retained."""
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/status"
@@ -34,9 +39,15 @@ class Topics:
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/info"
 
     def sample(self, peripheral: str, stream: str) -> str:
-        """Live samples of one stream."""
+        """Live samples of one stream; without a peripheral the gateway's own events."""
+        if not peripheral:
+            return f"{self.prefix}/{self.gateway}/{stream}"
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/{stream}"
 
     def history(self, peripheral: str, stream: str) -> str:
-        """Samples of the stream that could not be delivered live, oldest first."""
-        return f"{self.sample(peripheral, stream)}/history"
+        """Samples of the stream that could not be delivered live, oldest first.
+
+        Events have one topic: they tell of the past whenever they arrive.
+        """
+        live = self.sample(peripheral, stream)
+        return f"{live}/history" if peripheral else live

@@ -2,21 +2,30 @@
 
 A sample that is acknowledged within ``SPILL_AFTER_S`` never touches the disk. One that is not
 (the broker is slow or away, or the daemon stops) is committed to the store, leaves the live path
-and is delivered later as history.
+and is delivered later as history. Written through, every sample is committed before it is sent.
 """
 
 import asyncio
-import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
 
-from healthd.errors import Backoff, Fatal, Transient
+from healthd.events import OutboxChange, OutboxEvent
 from healthd.log import get_logger
-from healthd.outbox.store import Store, Stored
+from healthd.outbox.backlog import Backlog
+from healthd.outbox.continuity import End, Ends, Notebook, Previous, begin_run, end_run
+from healthd.outbox.disk import Disk, DiskFailing
+from healthd.outbox.pending import Pending, entry, summarise
+from healthd.outbox.schema import Lost
+from healthd.runs import Run
 from healthd.samples import Sample
+from healthd.settings import OutboxSettings
+
+STORE_NAME = "outbox.sqlite3"
 
 # The promise: at most 2 s of unacknowledged samples live in memory alone.
 SPILL_AFTER_S = 2.0
@@ -24,99 +33,97 @@ SPILL_AFTER_S = 2.0
 # A quarter of the promise: the oldest unsaved sample is committed in time, in few transactions.
 _TICK_S = 0.5
 
-# The promise leaves memory as the only place while the disk cannot be written; 4,096 samples of
-# about 1 kB each are a few megabytes, more than a minute of 32 peripherals.
-_MEMORY_LIMIT = 4096
+# Written through, a commit takes in what arrived in this time: 50 ms less the commit's own.
+_GROUP_S = 0.03
 
-# A card that fails is tried again soon enough to save most of what memory still holds.
-_DISK_BACKOFF = Backoff(first_s=0.5, ceiling_s=10.0)
+# That many on the live path are an outage whatever their age: they are committed at once.
+_PRESSURE = 2048
 
-T = TypeVar("T")
-
-
-class Pending:
-    """A sample on the live path.
-
-    Attributes:
-        sample: what is to be delivered.
-        row: where the store keeps it, once it does.
-        acked: the broker has acknowledged it.
-        urgent: it goes to disk at once, however young.
-    """
-
-    __slots__ = ("acked", "row", "sample", "urgent")
-
-    def __init__(self, sample: Sample) -> None:
-        """Start in memory, unacknowledged."""
-        self.sample = sample
-        self.row: int | None = None
-        self.acked = False
-        self.urgent = False
-
-    def overdue(self, now_ns: int) -> bool:
-        """True when memory alone may not keep it any longer."""
-        age_ns = now_ns - self.sample.stamp.mono_ns
-        return self.row is None and (self.urgent or age_ns >= SPILL_AFTER_S * 1e9)
+# While the disk fails too, memory is the only place: a few megabytes of the newest samples.
+_MEMORY_LIMIT = 8192
 
 
 class Outbox:
-    """The queue between the pipeline and the publisher. Use as an async context manager."""
+    """The queue between the pipeline and the publisher. Use it as an async context manager.
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
-        """``open_store`` runs on the store's own thread, when the outbox is entered."""
-        self._open_store = open_store
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+    Attributes:
+        previous: the run before, once the outbox is open; None on a first start.
+        backlog: what is on disk.
+    """
+
+    def __init__(
+        self, run: Run, settings: OutboxSettings, folder: Path, notebook: Notebook
+    ) -> None:
+        """Prepare; entering opens the store in ``folder``."""
+        self.previous: Previous | None = None
+        self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
+        self.backlog = Backlog(self._disk, self._rows_on_live_path)
+        self._run = run
+        self._through = settings.write == "through"
+        self._notebook = notebook
+        self._log = get_logger(service="outbox")
         self._waiting: deque[Pending] = deque()
         # A dict for its order and its cheap removal: what the broker has and did not acknowledge.
         self._sent: dict[Pending, None] = {}
+        self._uncommitted: list[Pending] = []
         self._refused: list[Pending] = []
-        self._delivered: list[int] = []
+        self._dropped: list[Sample] = []
+        self._last: dict[tuple[str, str], Sample] = {}
+        self._parked: set[tuple[str, str]] = set()
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
-        self._spilled = asyncio.Event()
-        self._log = get_logger(service="outbox")
-        self._store: Store
-        self._spilling: asyncio.Task[None] | None = None
-        self._dropped = 0
+        self._work = asyncio.Event()
+        self._tidying: asyncio.Task[None] | None = None
+        self._evicted = 0
 
     async def __aenter__(self) -> Self:
         """Open the store.
 
         Raises:
-            Fatal: its folder cannot be made, or its file cannot be opened and written.
+            Fatal: it cannot be opened and written, or another healthd uses it.
         """
-        try:
-            self._store = await self._on_thread(self._open_store)
-        except (OSError, sqlite3.OperationalError) as error:
-            raise Fatal(f"outbox: {error}, expected a folder that healthd may write") from error
-        if await self._on_thread(self._store.count):
-            self._spilled.set()
+        await self._disk.open()
+        now_ns = self._run.clock.now().wall_ns
+        with suppress(DiskFailing):
+            previous = await self._disk.call(lambda s: begin_run(s, self._run.id, now_ns))
+            if previous is not None and not previous.clean:
+                previous = replace(previous, ends=self._notebook.read(previous.run))
+            self.previous = previous
+        self.backlog.look_again()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Commit what the broker has not acknowledged, and close the store."""
         self.give_back()
-        if self._spilling is not None:
-            await asyncio.wait([self._spilling])
+        if self._tidying is not None:
+            await asyncio.wait([self._tidying])
         for pending in self._waiting:
             pending.urgent = True
         try:
-            await self._spill()
-            await self._forget_delivered()
-        except sqlite3.Error as error:
+            await self._tidy()
+            ends = self._ends()
+            await self._disk.call(lambda store: end_run(store, self._run.id, ends))
+        except DiskFailing as error:
             lost = len(self._waiting) + len(self._refused)
-            self._log.error("outbox cannot be written, samples lost", count=lost, error=str(error))
-        finally:
-            await self._on_thread(self._store.close)
-            self._thread.shutdown()
+            self._log.error("samples lost with the disk", count=lost, error=str(error))
+        await self._disk.close()
 
     def put(self, sample: Sample) -> None:
         """Take responsibility for a sample. Never blocks: it runs in notification callbacks."""
-        self._waiting.append(Pending(sample))
+        pending = Pending(sample)
+        self._last[sample.peripheral, sample.stream] = sample
+        if self._through and not self._disk.degraded:
+            self._uncommitted.append(pending)
+            self._work.set()
+            return
+        self._waiting.append(pending)
         self._arrived.set()
+        if len(self._waiting) >= _PRESSURE:
+            self._work.set()
         if len(self._waiting) > _MEMORY_LIMIT:
-            self._waiting.popleft()
-            self._dropped += 1
+            oldest = self._waiting.popleft()
+            if oldest.row is None:
+                self._dropped.append(oldest.sample)
 
     async def take(self) -> Pending:
         """The oldest sample that is not with the broker yet; waits for one."""
@@ -135,94 +142,147 @@ class Outbox:
         pending.acked = True
         self._sent.pop(pending, None)
         if pending.row is not None:
-            self._delivered.append(pending.row)
+            self.backlog.forget(pending.row)
         self._check_settled()
 
     def refuse(self, pending: Pending) -> None:
         """The broker will not have it live: keep it on disk, off the live path."""
         self._sent.pop(pending, None)
         pending.urgent = True
-        if pending.row is None:
-            self._refused.append(pending)
+        self._refused.append(pending)
+        self._work.set()
 
     def give_back(self) -> None:
         """The connection is gone: what was sent and not acknowledged waits again, in order."""
         for pending in reversed(self._sent):
-            if pending.row is None:
-                self._waiting.appendleft(pending)
+            self._waiting.appendleft(pending)
         self._sent.clear()
         self._arrived.set()
+        self.backlog.release_all()
 
     async def settled(self) -> None:
         """Wait until the broker has acknowledged every sample on the live path."""
         self._check_settled()
         await self._settled.wait()
 
-    async def backlog(self, after: int, limit: int) -> list[Stored]:
-        """The oldest stored samples behind row ``after``; waits until there are some."""
-        while True:
-            self._spilled.clear()
-            with_broker = {pending.row for pending in self._sent}
-            rows = await self._on_thread(lambda: self._store.after(after, limit))
-            if rows := [stored for stored in rows if stored.row not in with_broker]:
-                return rows
-            await self._spilled.wait()
+    def note_parked(self, stream: tuple[str, str], topic: str, reason: str | None) -> None:
+        """Keep, and tell, that the broker refuses a topic; without a reason: that it takes it."""
+        self.backlog.note_parked(topic, reason)
+        if reason is None:
+            self._parked.discard(stream)
+            self._notice("unparked", topic)
+        else:
+            self._parked.add(stream)
+            self._notice("parked", f"{topic}: {reason}")
 
-    def forget(self, row: int) -> None:
-        """A stored sample was delivered; it is deleted with the next batch."""
-        self._delivered.append(row)
+    async def stats(self) -> dict[str, Any]:
+        """Counters for ``health``: what waits in memory and on disk, and since when."""
+        streams = []
+        with suppress(DiskFailing):
+            streams = await self._disk.call(lambda store: store.stats())
+        oldest_ns = min((stream.oldest_ns for stream in streams), default=None)
+        return {
+            "state": "degraded" if self._disk.degraded else "ok",
+            "in_memory": len(self._waiting) + len(self._sent) + len(self._uncommitted),
+            "on_disk": sum(stream.count for stream in streams),
+            "payload_bytes": sum(stream.payload_bytes for stream in streams),
+            "age_s": 0 if oldest_ns is None else round((time.time_ns() - oldest_ns) / 1e9, 1),
+            "evicted": self._evicted,
+            "parked": len(self._parked),
+        }
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Move to disk what waits too long, and delete what was delivered. Ends only by raising.
 
         Raises:
-            Transient: the disk cannot be written; memory keeps the newest meanwhile.
+            DiskFailing: the disk cannot be written; memory keeps the newest meanwhile.
         """
-        told = self._dropped
+        growing = True
         while True:
-            await asyncio.sleep(_TICK_S)
-            if self._dropped != told:
-                told = self._dropped
-                self._log.error("memory full, oldest samples dropped", total=told)
+            if not growing:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_TICK_S):
+                        await self._work.wait()
+                if self._through:
+                    await asyncio.sleep(_GROUP_S)
+            self._work.clear()
             # A task of its own: a stop must not cut a commit off from the bookkeeping after it.
-            self._spilling = asyncio.create_task(self._spill())
-            try:
-                await asyncio.shield(self._spilling)
-                await self._forget_delivered()
-                mark_healthy()
-            except sqlite3.Error as error:
-                raise Transient("disk_failing", str(error), _DISK_BACKOFF) from error
+            self._tidying = asyncio.create_task(self._tidy())
+            await asyncio.shield(self._tidying)
+            growing = growing and await self._disk.call(lambda store: store.grow())
+            mark_healthy()
 
-    async def _spill(self) -> None:
+    async def _tidy(self) -> None:
         now_ns = time.monotonic_ns()
-        live_path = (*self._refused, *self._sent, *self._waiting)
-        overdue = [pending for pending in live_path if pending.overdue(now_ns)]
-        if not overdue:
-            return
-        samples = [pending.sample for pending in overdue]
-        batch = [(s.peripheral, s.stream, s.schema, s.payload()) for s in samples]
-        rows = await self._on_thread(lambda: self._store.append(batch))
-        for pending, row in zip(overdue, rows, strict=True):
-            pending.row = row
-            if pending.acked:
-                self._delivered.append(row)
-        self._waiting = deque(pending for pending in self._waiting if pending.row is None)
-        self._refused.clear()
-        self._spilled.set()
+        # Under pressure age does not matter: everything that waits goes to disk.
+        pressed = len(self._waiting) >= _PRESSURE
+        limit_ns = now_ns if pressed else now_ns - int(SPILL_AFTER_S * 1e9)
+        committing, self._uncommitted = self._uncommitted, []
+        try:
+            await self._spill(limit_ns, committing)
+        finally:
+            # Sent only now; while the disk fails, from memory alone.
+            self._waiting.extend(committing)
+            self._arrived.set()
+        self._waiting = deque(
+            one for one in self._waiting if one.row is None or not one.is_older_than(limit_ns)
+        )
         self._check_settled()
+        await self.backlog.tidy()
+        self._notebook.note(self._run.id, self._ends())
 
-    async def _forget_delivered(self) -> None:
-        if rows := self._delivered:
-            self._delivered = []
-            await self._on_thread(lambda: self._store.delete(rows))
+    async def _spill(self, limit_ns: int, committing: list[Pending]) -> None:
+        if self._dropped:
+            dropped, self._dropped = self._dropped, []
+            self._report(summarise(dropped))
+        on_path = (*self._refused, *self._sent, *self._waiting)
+        old = [one for one in on_path if one.row is None and one.is_older_than(limit_ns)]
+        old = sorted((*old, *committing), key=lambda one: one.sample.stamp.mono_ns)
+        if not old:
+            return
+        boot, payload = self._run.boot, self._run.payload
+        entries = [entry(one.sample, boot, payload(one.sample)) for one in old]
+        rows, lost = await self._disk.call(lambda s: (s.append(entries), s.take_lost()))
+        for one, row in zip(old, rows, strict=True):
+            one.row = row
+            if one.acked:
+                self.backlog.forget(row)
+        self._refused = [one for one in self._refused if one.row is None]
+        self._report(lost)
+        self.backlog.look_again()
+
+    def _ends(self) -> Ends:
+        """Until where each stream is acknowledged or on disk, without a hole."""
+        ends = {
+            stream: End(sample.seq, sample.stamp.wall_ns)
+            for stream, sample in self._last.items()
+            if stream[0]
+        }
+        open_path = (*self._waiting, *self._uncommitted, *self._sent, *self._refused)
+        for sample in (one.sample for one in open_path if one.row is None and not one.acked):
+            stream = (sample.peripheral, sample.stream)
+            if stream in ends and sample.seq <= ends[stream].seq:
+                ends[stream] = End(sample.seq - 1, sample.stamp.wall_ns)
+        return ends
+
+    def _rows_on_live_path(self) -> list[int]:
+        return [one.row for one in (*self._sent, *self._waiting) if one.row is not None]
+
+    def _report(self, losses: Iterable[Lost]) -> None:
+        for lost in losses:
+            self._evicted += lost.count
+            refused = (lost.peripheral, lost.stream) in self._parked
+            reason = "refused" if refused else "evicted"
+            self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
+            if lost.peripheral:
+                self.put(self._run.event(lost.as_gap(reason)))
+
+    def _notice(self, change: OutboxChange, detail: str) -> None:
+        self._log.warning("outbox", change=change, detail=detail)
+        self.put(self._run.event(OutboxEvent(change=change, detail=detail)))
 
     def _check_settled(self) -> None:
-        if self._waiting or self._sent or self._refused:
+        if self._waiting or self._uncommitted or self._sent or self._refused:
             self._settled.clear()
         else:
             self._settled.set()
-
-    async def _on_thread(self, call: Callable[[], T]) -> T:
-        # Shielded: a cancelled caller must not leave a half-known commit behind.
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._thread, call))

@@ -1,0 +1,53 @@
+"""What the gateway says of itself: measurements of its own, on ``event/<kind>``."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from healthd.samples import Measurement, quantity
+
+
+class Gap(Measurement):
+    """A stretch of a stream that is missing, and why.
+
+    Where numbers are known they name the missing samples; where they are not (nothing arrived, or
+    nobody can tell), ``first`` and ``last`` are the samples around the stretch.
+    """
+
+    kind: ClassVar[str] = "gap"
+
+    peripheral: str
+    stream: str
+    reason: str
+    """Why: ``link_lost``, ``stalled``, ``stopped``, ``unclean_stop``, ``evicted``, ``refused``."""
+    first: str
+    """UTC. Nothing before it is missing."""
+    last: str
+    """UTC. Nothing after it is missing."""
+    run: str
+    """Which run's samples are missing."""
+    first_seq: Annotated[int | None, Field(ge=1), quantity("1")] = None
+    last_seq: Annotated[int | None, Field(ge=1), quantity("1")] = None
+    count: Annotated[int | None, Field(ge=1), quantity("1")] = None
+
+
+OutboxChange = Literal["corrupt", "deleted", "degraded", "recovered", "parked", "unparked"]
+
+
+class OutboxEvent(Measurement):
+    """Something befell the outbox."""
+
+    kind: ClassVar[str] = "outbox"
+
+    change: OutboxChange
+    detail: str
+
+
+class ClockEvent(Measurement):
+    """The wall clock changed other than by the passing of time."""
+
+    kind: ClassVar[str] = "clock"
+
+    change: Literal["step", "synced"]
+    step_s: Annotated[float, quantity("s")]
+    """Forward; negative: back."""

@@ -1,0 +1,72 @@
+"""Says, stream by stream, which stretches are missing: from one sample to the next that follows."""
+
+from collections.abc import Callable
+from typing import Any
+
+from healthd.events import Gap
+from healthd.outbox.continuity import Previous
+from healthd.runs import Run
+from healthd.samples import Sample, utc_text
+
+_Stream = tuple[str, str]
+
+
+class Gaps:
+    """Watches continuous streams and emits a gap event for each stretch that one lacks."""
+
+    def __init__(self, run: Run, put: Callable[[Sample], None]) -> None:
+        """``put`` takes the events, as it takes the samples."""
+        self._run = run
+        self._put = put
+        self._previous: Previous | None = None
+        self._last: dict[_Stream, Sample] = {}
+        self._interrupted: dict[_Stream, str] = {}
+
+    def inherit(self, previous: Previous | None) -> None:
+        """Streams go on from where the run before left them."""
+        self._previous = previous
+
+    def interrupt(self, peripheral: str, reason: str) -> None:
+        """The peripheral's link is gone: its streams stand still until their next sample."""
+        for stream in self._last:
+            if stream[0] == peripheral:
+                # What came first explains the stretch; a failed reconnect is only its consequence.
+                self._interrupted.setdefault(stream, reason)
+
+    def pass_by(self, sample: Sample) -> None:
+        """A sample of a continuous stream is about to be put: tell what is missing before it."""
+        stream = (sample.peripheral, sample.stream)
+        last = self._last.get(stream)
+        self._last[stream] = sample
+        if last is None:
+            self._after_start(stream, sample)
+        elif reason := self._interrupted.pop(stream, None):
+            self._emit(stream, reason, last.run, last.stamp.wall_ns, sample.stamp.wall_ns)
+
+    def _after_start(self, stream: _Stream, first: Sample) -> None:
+        if (previous := self._previous) is None:
+            return
+        end, until_ns = previous.ends.get(stream), first.stamp.wall_ns
+        if previous.clean:
+            if end is not None:
+                self._emit(stream, "stopped", previous.run, end.wall_ns, until_ns)
+            return
+        # Nothing is known to be lost; but until here, and no further, the stream is certain.
+        since_ns = previous.started_ns if end is None else end.wall_ns
+        first_seq = None if end is None else end.seq + 1
+        self._emit(stream, "unclean_stop", previous.run, since_ns, until_ns, first_seq)
+
+    def _emit(
+        self,
+        stream: _Stream,
+        reason: str,
+        run: str,
+        first_ns: int,
+        last_ns: int,
+        first_seq: int | None = None,
+    ) -> None:
+        fields: dict[str, Any] = {"peripheral": stream[0], "stream": stream[1], "reason": reason}
+        fields |= {"first": utc_text(first_ns), "last": utc_text(last_ns), "run": run}
+        if first_seq is not None:
+            fields["first_seq"] = first_seq
+        self._put(self._run.event(Gap(**fields)))

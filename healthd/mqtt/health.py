@@ -1,0 +1,52 @@
+"""Counters of the gateway, for those who watch it: ``health``, renewed every minute."""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from healthd.mqtt.devices import Devices
+from healthd.outbox.outbox import Outbox
+from healthd.samples import utc_text
+
+# The contract with users: a gateway that is silent for longer than this has a problem.
+PERIOD_S = 60.0
+
+_STATM = Path("/proc/self/statm")
+
+
+class Health:
+    """Publishes the counters; everything in it is known elsewhere already."""
+
+    def __init__(self, outbox: Outbox, devices: Devices, retain: Callable[[bytes], None]) -> None:
+        """``retain`` publishes a payload at the gateway's health topic."""
+        self._outbox = outbox
+        self._devices = devices
+        self._retain = retain
+        self._started = time.monotonic()
+
+    async def run(self, mark_healthy: Callable[[], None]) -> None:
+        """Publish now and every ``PERIOD_S``. Never returns."""
+        while True:
+            self._retain(orjson.dumps(await self._counters()))
+            mark_healthy()
+            await asyncio.sleep(PERIOD_S)
+
+    async def _counters(self) -> dict[str, Any]:
+        return {
+            "time": utc_text(time.time_ns()),
+            "uptime_s": round(time.monotonic() - self._started),
+            "resident_bytes": _resident_bytes(),
+            "links": Counter(self._devices.states()),
+            "outbox": await self._outbox.stats(),
+        }
+
+
+def _resident_bytes() -> int:
+    pages = int(_STATM.read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

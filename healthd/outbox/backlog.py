@@ -1,0 +1,88 @@
+"""What lies on disk, on its way to the history topics."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from functools import partial
+
+from healthd.outbox.disk import Disk, DiskFailing
+from healthd.outbox.schema import Stored
+from healthd.outbox.store import Store
+
+
+class Backlog:
+    """Gives stored samples out, oldest first, and deletes them once they are delivered."""
+
+    def __init__(self, disk: Disk, on_live_path: Callable[[], Iterable[int]]) -> None:
+        """``on_live_path`` names the rows of samples that may still be delivered live."""
+        self._disk = disk
+        self._on_live_path = on_live_path
+        # Given out and not given back, or delivered and not deleted yet.
+        self._busy: set[int] = set()
+        self._delivered: list[int] = []
+        self._parking: dict[str, str | None] = {}
+        self._stored = asyncio.Event()
+
+    async def take(self, limit: int, skip: Collection[tuple[str, str]]) -> list[Stored]:
+        """The oldest samples that are not on their way; waits until there are some.
+
+        Each one returned must be given to ``forget`` once delivered, or to ``release``.
+
+        Args:
+            limit: how many at most.
+            skip: streams (peripheral, stream) to leave out.
+        """
+        while True:
+            self._stored.clear()
+            busy = self._busy.union(self._on_live_path())
+            rows: list[Stored] = []
+            with suppress(DiskFailing):
+                rows = await self._disk.call(
+                    partial(Store.oldest, limit=limit + len(busy), skip=skip)
+                )
+            # What happened while the disk was read counts as well.
+            busy |= self._busy.union(self._on_live_path())
+            if rows := [stored for stored in rows if stored.row not in busy][:limit]:
+                self._busy.update(stored.row for stored in rows)
+                return rows
+            await self._stored.wait()
+
+    def forget(self, row: int) -> None:
+        """A stored sample was delivered; it is deleted with the next batch."""
+        self._busy.add(row)
+        self._delivered.append(row)
+
+    def release(self, row: int) -> None:
+        """A stored sample was not delivered; it keeps its place in the queue."""
+        self._busy.discard(row)
+
+    def release_all(self) -> None:
+        """The connection is gone: nothing is on its way."""
+        self._busy = set(self._delivered)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """There may be something to take now: new rows, or streams no longer skipped."""
+        self._stored.set()
+
+    def note_parked(self, topic: str, reason: str | None) -> None:
+        """Keep on disk that the broker refuses a topic; without a reason: that it takes it."""
+        self._parking[topic] = reason
+
+    async def tidy(self) -> None:
+        """Delete what was delivered.
+
+        Raises:
+            DiskFailing: it is deleted another time.
+        """
+        rows, self._delivered = self._delivered, []
+        parking, self._parking = self._parking, {}
+        if not rows and not parking:
+            return
+        try:
+            await self._disk.call(lambda store: store.tidy(rows, parking))
+        except DiskFailing:
+            self._delivered += rows
+            self._parking = parking | self._parking
+            raise
+        self._busy.difference_update(rows)

@@ -1,0 +1,118 @@
+"""The store on a thread of its own, and what is done when file or disk fail."""
+
+import asyncio
+import fcntl
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+from healthd.errors import Backoff, Fatal, Transient
+from healthd.events import OutboxChange
+from healthd.outbox.store import Store, is_corrupt
+
+# A card that fails is tried again soon enough to save most of what memory still holds.
+_RETRY = Backoff(first_s=0.5, ceiling_s=10.0)
+
+T = TypeVar("T")
+
+
+class Notice(Protocol):
+    """Told when something befell the outbox; called in the event loop."""
+
+    def __call__(self, change: OutboxChange, detail: str) -> None:
+        """See ``events.OutboxEvent``."""
+        ...
+
+
+class DiskFailing(Transient):
+    """The disk does not take or give samples now; memory keeps the newest meanwhile."""
+
+
+class Disk:
+    """Runs calls on the store, one at a time, off the event loop.
+
+    Attributes:
+        degraded: the last call failed: nothing can be kept on disk for now.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, notice: Notice) -> None:
+        """Prepare; ``open`` opens the file at ``path``."""
+        self._path = path
+        self._max_bytes = max_bytes
+        self._notice = notice
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        self._store: Store
+        self._lock_file: BinaryIO
+        self.degraded = False
+
+    async def open(self) -> None:
+        """Open the store.
+
+        Raises:
+            Fatal: its folder cannot be made, its file cannot be opened and written, or another
+                healthd uses it.
+        """
+        try:
+            await self._on_thread(self._open)
+        except (OSError, sqlite3.OperationalError) as error:
+            expected = "a folder that healthd may write, for it alone"
+            raise Fatal(f"outbox {self._path.parent}: {error}, expected {expected}") from error
+        if self._store.set_aside is not None:
+            self._notice("corrupt", f"set aside as {self._store.set_aside.name}, started empty")
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock_file = self._path.with_suffix(".lock").open("wb")
+        # Two daemons on one outbox would deliver and delete each other's samples.
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._store = Store(self._path, self._max_bytes)
+
+    async def close(self) -> None:
+        """Close the store; what was committed stays."""
+        await self._on_thread(self._store.close)
+        self._lock_file.close()
+        self._thread.shutdown()
+
+    async def call(self, work: Callable[[Store], T]) -> T:
+        """Run ``work`` on the store's thread.
+
+        A caller that is cancelled leaves; the work is done all the same.
+
+        Raises:
+            DiskFailing: the disk failed. A file that was deleted or is damaged is replaced, and
+                the work then done on the new one.
+        """
+        try:
+            result, mended = await self._on_thread(lambda: self._attempt(work))
+        except (sqlite3.Error, OSError) as error:
+            if not self.degraded:
+                self.degraded = True
+                self._notice("degraded", str(error))
+            raise DiskFailing("disk_failing", str(error), _RETRY) from error
+        if mended is not None:
+            self._notice(*mended)
+        if self.degraded:
+            self.degraded = False
+            self._notice("recovered", "the disk takes samples again")
+        return result
+
+    def _attempt(self, work: Callable[[Store], T]) -> tuple[T, tuple[OutboxChange, str] | None]:
+        store = self._store
+        if store.is_deleted():
+            store.restore()
+            return work(store), ("deleted", "its file was deleted; made anew with all samples")
+        try:
+            return work(store), None
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+            store.start_anew()
+            name = store.set_aside.name if store.set_aside else "nothing"
+            return work(store), ("corrupt", f"{error}; set aside as {name}, started empty")
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        # Shielded: a commit must not be cut off from the bookkeeping that follows it.
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._thread, work))

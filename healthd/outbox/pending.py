@@ -1,0 +1,65 @@
+"""A sample on its way to the broker, and what is known of samples that were lost."""
+
+from collections.abc import Iterable
+
+from healthd.outbox.schema import Entry, Lost
+from healthd.samples import Sample
+
+
+class Pending:
+    """A sample on the live path.
+
+    Attributes:
+        sample: what is to be delivered.
+        row: where the store keeps it, once it does.
+        acked: the broker has acknowledged it.
+        urgent: it goes to disk at once, however young.
+    """
+
+    __slots__ = ("acked", "row", "sample", "urgent")
+
+    def __init__(self, sample: Sample) -> None:
+        """Start in memory, unacknowledged."""
+        self.sample = sample
+        self.row: int | None = None
+        self.acked = False
+        self.urgent = False
+
+    def is_older_than(self, mono_ns: int) -> bool:
+        """True when it arrived before ``mono_ns``, or is to be treated as if it had."""
+        return self.urgent or self.sample.stamp.mono_ns <= mono_ns
+
+
+def entry(sample: Sample, boot: str, payload: bytes) -> Entry:
+    """The sample as it goes to disk."""
+    stamp = sample.stamp
+    return Entry(
+        peripheral=sample.peripheral,
+        stream=sample.stream,
+        schema=sample.schema,
+        run=sample.run,
+        seq=sample.seq,
+        wall_ns=stamp.wall_ns,
+        mono_ns=stamp.mono_ns,
+        clock=stamp.clock,
+        boot=boot,
+        payload=payload,
+    )
+
+
+def summarise(dropped: Iterable[Sample]) -> list[Lost]:
+    """Dropped samples, in the order they were taken, as one loss for each stream."""
+    streams: dict[tuple[str, str, str], list[Sample]] = {}
+    for sample in dropped:
+        streams.setdefault((sample.peripheral, sample.stream, sample.run), []).append(sample)
+    return [
+        Lost(
+            *key,
+            first_seq=samples[0].seq,
+            last_seq=samples[-1].seq,
+            first_ns=samples[0].stamp.wall_ns,
+            last_ns=samples[-1].stamp.wall_ns,
+            count=len(samples),
+        )
+        for key, samples in streams.items()
+    ]

@@ -1,0 +1,135 @@
+"""Tables of the outbox, and the rows that go in and out."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from healthd.events import Gap
+from healthd.samples import ClockState, Stamp, utc_text
+
+PRAGMAS = (
+    "journal_mode=WAL",
+    # FULL costs little where writing is rare, and a power cut costs nothing.
+    "synchronous=FULL",
+    # 1 MB: the log stays small, and with it what a start has to read back.
+    "wal_autocheckpoint=256",
+    # The log keeps its size, so that a full disk finds its space already taken.
+    "journal_size_limit=-1",
+    "auto_vacuum=NONE",
+    "temp_store=MEMORY",
+)
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS pending (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    peripheral TEXT NOT NULL, stream TEXT NOT NULL, schema TEXT NOT NULL,
+    run TEXT NOT NULL, seq INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, clock TEXT NOT NULL, boot TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, started_ns INTEGER NOT NULL, clean INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS ends (
+    peripheral TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, wall_ns INTEGER NOT NULL,
+    PRIMARY KEY (peripheral, stream)
+) STRICT;
+CREATE TABLE IF NOT EXISTS parked (
+    topic TEXT PRIMARY KEY, since_ns INTEGER NOT NULL, reason TEXT NOT NULL
+) STRICT;
+"""
+
+
+class Entry(NamedTuple):
+    """A sample as it goes to disk.
+
+    Attributes:
+        peripheral: id of the peripheral; empty for the gateway's own events.
+        stream: topic below the peripheral's, or below the gateway's.
+        schema: name and version of the payload's keys.
+        run: the run of the daemon that took it.
+        seq: its number in the stream and run.
+        wall_ns: when it was taken, Unix time.
+        mono_ns: the same on the monotonic clock of ``boot``.
+        clock: ``synced`` or ``unsynced`` when it was taken.
+        boot: id of the boot; empty where unknown.
+        payload: the JSON to publish.
+    """
+
+    peripheral: str
+    stream: str
+    schema: str
+    run: str
+    seq: int
+    wall_ns: int
+    mono_ns: int
+    clock: ClockState
+    boot: str
+    payload: bytes
+
+
+class Stored(NamedTuple):
+    """A sample as it comes back: ``row`` is its place in the queue, the rest is as in Entry."""
+
+    row: int
+    peripheral: str
+    stream: str
+    schema: str
+    run: str
+    seq: int
+    wall_ns: int
+    mono_ns: int
+    clock: ClockState
+    boot: str
+    payload: bytes
+
+    @property
+    def stamp(self) -> Stamp:
+        """When it was taken."""
+        return Stamp(self.wall_ns, self.mono_ns, self.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Samples of one stream and run that are gone.
+
+    Attributes:
+        first_seq: number of the first one.
+        last_seq: number of the last one.
+        first_ns: when the first one was taken.
+        last_ns: when the last one was taken.
+        count: how many; fewer than the numbers span where some in between were delivered.
+    """
+
+    peripheral: str
+    stream: str
+    run: str
+    first_seq: int
+    last_seq: int
+    first_ns: int
+    last_ns: int
+    count: int
+
+    def as_gap(self, reason: str) -> Gap:
+        """The event that names what is lost."""
+        return Gap(
+            peripheral=self.peripheral,
+            stream=self.stream,
+            reason=reason,
+            first=utc_text(self.first_ns),
+            last=utc_text(self.last_ns),
+            run=self.run,
+            first_seq=self.first_seq,
+            last_seq=self.last_seq,
+            count=self.count,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """What waits of one stream."""
+
+    peripheral: str
+    stream: str
+    count: int
+    oldest_ns: int
+    payload_bytes: int
