@@ -65,6 +65,7 @@ class Supervisor:
                     record.told = cause.reason
                 else:
                     log.error("crashed", exc_info=cause, wait_s=wait_s)
+                    record.told = ""
                     if record.crash_loops():
                         raise CrashLoop(f"{CRASH_LIMIT} crashes of one service") from cause
             await asyncio.sleep(wait_s)
