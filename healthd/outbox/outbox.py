@@ -39,6 +39,9 @@ _GROUP_S = 0.03
 # That many on the live path are an outage whatever their age: they are committed at once.
 _PRESSURE = 2048
 
+# On leaving: the samples; then what their commit itself gave rise to, such as an eviction's gap.
+_LAST_COMMITS = 2
+
 # While the disk fails too, memory is the only place: a few megabytes of the newest samples.
 _MEMORY_LIMIT = 8192
 
@@ -92,15 +95,16 @@ class Outbox:
         self.backlog.look_again()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         """Commit what the broker has not acknowledged, and close the store."""
         self.give_back()
         if self._tidying is not None:
             await asyncio.wait([self._tidying])
-        for pending in self._waiting:
-            pending.urgent = True
         try:
-            await self._tidy()
+            for _ in range(_LAST_COMMITS):
+                for pending in self._waiting:
+                    pending.urgent = True
+                await self._tidy()
             ends = self._ends()
             await self._disk.call(lambda store: end_run(store, self._run.id, ends))
         except DiskFailing as error:
@@ -112,7 +116,8 @@ class Outbox:
         """Take responsibility for a sample. Never blocks: it runs in notification callbacks."""
         pending = Pending(sample)
         self._last[sample.peripheral, sample.stream] = sample
-        if self._through and not self._disk.degraded:
+        # Behind what is not committed yet, so that a stream keeps its order when the disk fails.
+        if self._through and (self._uncommitted or not self._disk.degraded):
             self._uncommitted.append(pending)
             self._work.set()
             return
@@ -225,7 +230,9 @@ class Outbox:
             self._waiting.extend(committing)
             self._arrived.set()
         self._waiting = deque(
-            one for one in self._waiting if one.row is None or not one.is_older_than(limit_ns)
+            one
+            for one in self._waiting
+            if not one.acked and (one.row is None or not one.is_older_than(limit_ns))
         )
         self._check_settled()
         await self.backlog.tidy()
@@ -236,7 +243,8 @@ class Outbox:
             dropped, self._dropped = self._dropped, []
             self._report(summarise(dropped))
         on_path = (*self._refused, *self._sent, *self._waiting)
-        old = [one for one in on_path if one.row is None and one.is_older_than(limit_ns)]
+        unsaved = (one for one in on_path if one.row is None and not one.acked)
+        old = [one for one in unsaved if one.is_older_than(limit_ns)]
         old = sorted((*old, *committing), key=lambda one: one.sample.stamp.mono_ns)
         if not old:
             return

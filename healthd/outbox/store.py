@@ -1,6 +1,7 @@
 """The outbox on disk: one SQLite table, first in first out. Blocking; one thread owns it."""
 
 import sqlite3
+import sys
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -59,6 +60,9 @@ class Store:
             for pragma in (f"page_size={_PAGE_BYTES}", *PRAGMAS):
                 db.execute(f"PRAGMA {pragma}")
             db.execute(f"PRAGMA max_page_count={self._max_pages}")
+            if sys.version_info >= (3, 12):
+                # Keep the log when the last connection closes: a full disk could not make it anew.
+                db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
             if db.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("quick_check found damage")
             db.executescript(TABLES)
