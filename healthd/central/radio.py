@@ -82,7 +82,9 @@ class Radio:
     def _on_advertisement(self, found: Advertisement) -> None:
         if found.address in self._claims.values():
             return
-        fitting = [match for match in self._searching if match.fits(found)]
+        # A search that was just cancelled is still listed, and can no longer be answered.
+        open_searches = (match for match, future in self._searching.items() if not future.done())
+        fitting = [match for match in open_searches if match.fits(found)]
         if not fitting:
             return
         match = min(fitting, key=lambda candidate: candidate.by)

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import aiomqtt
@@ -75,7 +75,7 @@ class Endpoint:
     version: str
     client_id: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
     will_topic: str | None = None
 
