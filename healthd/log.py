@@ -3,11 +3,20 @@
 import logging
 import re
 import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO, cast
 
 import orjson
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import (
+    EventDict,
+    ExceptionRenderer,
+    ExcInfo,
+    FilteringBoundLogger,
+    Processor,
+    WrappedLogger,
+)
 
 # Addresses are health data by association; BlueZ writes them with underscores in object paths.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
@@ -28,6 +37,7 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
     """
     stream = cast(TextIO, sys.stderr) if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
+    clean = _redacted if number > logging.DEBUG else _unchanged
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -35,14 +45,15 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
     ]
     factory: Any
     if stream.isatty():
-        processors += [structlog.dev.ConsoleRenderer(pad_event_to=12)]
+        processors += [_each_value(clean)]
+        processors += [
+            structlog.dev.ConsoleRenderer(pad_event_to=12, exception_formatter=_tracebacks(clean))
+        ]
         factory = structlog.PrintLoggerFactory(stream)
     else:
-        processors += [structlog.processors.format_exc_info]
+        processors += [structlog.processors.format_exc_info, _each_value(clean)]
         processors += [structlog.processors.JSONRenderer(serializer=_dumps)]
         factory = structlog.BytesLoggerFactory(stream.buffer)
-    if number > logging.DEBUG:
-        processors.insert(-1, redact)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -52,12 +63,35 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
     _adopt_library_logs()
 
 
-def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Take Bluetooth addresses out of every text of a line."""
-    for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = _ADDRESS.sub("<address>", value)
-    return event
+def _redacted(value: Any) -> Any:
+    """The value without Bluetooth addresses, in whatever it holds."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[Any, Any]", value)
+        return {_redacted(key): _redacted(inner) for key, inner in mapping.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(inner) for inner in cast("Iterable[Any]", value)]
+    return _ADDRESS.sub("<address>", str(value))
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _each_value(clean: Callable[[Any], Any]) -> Processor:
+    def process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        # On a terminal the exception is still an object here, and is cleaned when it is written.
+        return {key: event[key] if key == "exc_info" else clean(event[key]) for key in event}
+
+    return process
+
+
+def _tracebacks(clean: Callable[[Any], Any]) -> ExceptionRenderer:
+    def write(stream: TextIO, exc_info: ExcInfo) -> None:
+        stream.write("\n" + clean("".join(traceback.format_exception(*exc_info))))
+
+    return write
 
 
 def _when_and_what_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -65,8 +99,21 @@ def _when_and_what_first(_logger: WrappedLogger, _method: str, event: EventDict)
 
 
 def _dumps(value: object, **_: object) -> bytes:
-    # default=str: a value that JSON cannot hold must not cost the line.
-    return orjson.dumps(value, default=str)
+    # A value that JSON cannot hold must not cost the line.
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return orjson.dumps(_as_text(value))
+
+
+def _as_text(value: Any) -> Any:
+    """Mappings and lists as they are, everything in them as text that UTF-8 can hold."""
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[Any, Any]", value)
+        return {_as_text(key): _as_text(inner) for key, inner in mapping.items()}
+    if isinstance(value, list | tuple):
+        return [_as_text(inner) for inner in cast("Iterable[Any]", value)]
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 class _LibraryLogs(logging.Handler):
@@ -74,7 +121,9 @@ class _LibraryLogs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         log = get_logger(library=record.name)
-        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
+        # Libraries invent levels of their own; structlog knows the five.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        log.log(level, record.getMessage(), exc_info=record.exc_info or None)
 
 
 def _adopt_library_logs() -> None:

@@ -13,6 +13,7 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
 )
 
@@ -108,7 +109,7 @@ class MqttSettings(_Section):
     version: Literal["5", "3.1.1"] = "5"
     username: str | None = None
     password_file: Path | None = None
-    tls: bool = False
+    tls: StrictBool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None

@@ -1,8 +1,8 @@
 """Reads healthd.toml and ``HEALTHD_…`` variables; refuses them with every error at once."""
 
 import difflib
+import re
 import tomllib
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,19 @@ from healthd.settings import Settings, known_keys
 
 ENVIRONMENT_PREFIX = "HEALTHD_"
 _MATCHERS = ("address", "name", "service")
+
+# What stands at an unknown key is never shown: it may be a password at a misspelt one.
+_UNKNOWN = "an unknown key"
+
+# What pydantic says in terms of Python, said in terms of TOML; by the start of its error's type.
+_EXPECTED = (
+    ("byte_size", 'a size such as "256MB"'),
+    ("model", "a table"),
+    ("tuple", "a list"),
+    ("bool", "true or false"),
+    ("path", "a path, as text"),
+    ("string_type", "text"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,7 @@ def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> S
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         problems += [_explain(str(path), variables, dict(one)) for one in error.errors()]
-    problems += _cross_checks(str(path), raw, services)
+    problems += _cross_checks(str(path), variables, raw, services)
     if settings is None or problems:
         raise SettingsError(problems)
     return settings
@@ -80,7 +93,8 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError([Problem(str(path), "", reason, "a readable TOML file")]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not UTF-8, not TOML, or TOML that only an attacker nests or lengthens like this.
         raise SettingsError([Problem(str(path), "", str(error), "valid TOML")]) from error
 
 
@@ -94,15 +108,18 @@ def _lay_over(
         *sections, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         if len(sections) != 1 or sections[0] not in known_keys(()) or sections == ["peripherals"]:
             expected = "HEALTHD_<SECTION>__<KEY> with a section of the file, peripherals excepted"
-            yield Problem("environment", variable, repr(text), expected)
+            yield Problem("environment", variable, _UNKNOWN, expected)
         elif key not in (known := known_keys((sections[0],))):
-            yield Problem("environment", variable, repr(text), _one_of(key, known))
+            yield Problem("environment", variable, _UNKNOWN, _one_of(key, known))
         elif isinstance(section := raw.setdefault(sections[0], {}), dict):
             cast("dict[str, Any]", section)[key] = _toml_value(text)
             variables[f"{sections[0]}.{key}"] = variable
 
 
 def _toml_value(text: str) -> Any:
+    # Numbers and dates stay text: where a number is wanted, text that spells one is taken.
+    if text not in ("true", "false") and not text.startswith(("[", "{", '"', "'")):
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -114,20 +131,28 @@ def _explain(source: str, variables: Mapping[str, str], details: dict[str, Any])
     key = _key(location)
     if variable := variables.get(_key(location[:2])):
         source, key = "environment", variable
-    if details["type"] == "extra_forbidden":
-        name = str(location[-1])
-        secret = any(word in name.lower() for word in ("password", "secret", "token"))
-        found = "a secret" if secret else repr(details["input"])
-        return Problem(source, key, found, _one_of(name, known_keys(location[:-1])))
-    if details["type"] == "missing":
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        expected = _one_of(str(location[-1]), known_keys(location[:-1]))
+        return Problem(source, key, _UNKNOWN, expected)
+    if kind == "missing":
         return Problem(source, key, "nothing", "a value: this key is required")
-    if details["type"] == "value_error":
+    if kind == "value_error":
         expected = str(details["ctx"]["error"])
-    elif details["type"].startswith("byte_size"):
-        expected = 'a size such as "256MB"'
     else:
-        expected = details["msg"].removeprefix("Input should be ")
-    return Problem(source, key, repr(details["input"]), expected)
+        message = details["msg"].removeprefix("Input should be ")
+        expected = next((text for name, text in _EXPECTED if kind.startswith(name)), message)
+    return Problem(source, key, _shown(details["input"]), expected)
+
+
+def _shown(value: object) -> str:
+    """The value as the user wrote it, as far as it cannot hold a secret."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    # A broker written as a URL may hold user and password.
+    return re.sub(r"[^/'\"]*@", "…@", repr(value))
 
 
 def _one_of(name: str, known: list[str]) -> str:
@@ -143,16 +168,23 @@ def _key(location: tuple[Any, ...]) -> str:
     return text
 
 
-def _cross_checks(source: str, raw: dict[str, Any], services: Collection[str]) -> Iterator[Problem]:
+def _cross_checks(
+    source: str, variables: Mapping[str, str], raw: dict[str, Any], services: Collection[str]
+) -> Iterator[Problem]:
     """What no single field can see; works on raw values so that it runs beside other errors."""
     section = raw.get("mqtt")
     mqtt = cast("dict[str, Any]", section) if isinstance(section, dict) else {}
+
+    def problem(key: str, expected: str) -> Problem:
+        variable = variables.get(f"mqtt.{key}")
+        place = ("environment", variable) if variable else (source, f"mqtt.{key}")
+        return Problem(*place, _shown(mqtt[key]), expected)
+
     for key in ("ca_file", "cert_file", "key_file"):
         if key in mqtt and mqtt.get("tls", False) is False:
-            expected = "tls = true beside it: without TLS nothing is verified"
-            yield Problem(source, f"mqtt.{key}", repr(mqtt[key]), expected)
+            yield problem(key, "tls = true beside it: without TLS nothing is verified")
     if "key_file" in mqtt and "cert_file" not in mqtt:
-        yield Problem(source, "mqtt.key_file", repr(mqtt["key_file"]), "cert_file beside it")
+        yield problem("key_file", "cert_file beside it")
     yield from _peripheral_checks(source, raw, services)
 
 
@@ -175,13 +207,16 @@ def _peripheral_checks(
         service = entry.get("service")
         if isinstance(service, str) and service not in services:
             expected = _one_of(service, sorted(services))
-            yield Problem(source, f"{place}.service", repr(service), expected)
+            yield Problem(source, f"{place}.service", _shown(service), expected)
     for key in ("id", "address"):
-        values = [(place, str(entry[key]).upper()) for place, entry in peripherals if key in entry]
-        counts = Counter(value for _, value in values)
         seen: set[str] = set()
-        for place, value in values:
-            if counts[value] > 1 and value in seen:
-                found = repr(value.lower() if key == "id" else value)
-                yield Problem(source, f"{place}.{key}", found, "a value no other peripheral has")
-            seen.add(value)
+        for place, entry in peripherals:
+            if key in entry:
+                # One address, however it is written.
+                value = (
+                    str(entry[key]).upper().replace("-", ":") if key == "address" else entry[key]
+                )
+                if str(value) in seen:
+                    expected = "a value that no other peripheral has"
+                    yield Problem(source, f"{place}.{key}", _shown(entry[key]), expected)
+                seen.add(str(value))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak_retry_connector import establish_connection
 
-from healthd.central.faults import LinkLost, classify
+from healthd.central.faults import LinkFault, LinkLost, classify
 from healthd.profiles.registry import canonical_uuid
 
 # bleak gives BlueZ 20 s and the connector may repeat aborted tries; other peripherals wait.
@@ -185,12 +185,9 @@ class Link:
         if (client := self._client) is None:
             return
         self._client = None
-        try:
+        with suppress(LinkFault):
             async with _faults(), asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await client.disconnect()
-        except Exception as error:
-            if classify(error) is None:
-                raise
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[BleakClient]:

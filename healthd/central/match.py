@@ -37,7 +37,9 @@ class Match:
             case By.ADDRESS:
                 return found.address == self.wanted
             case By.NAME:
-                return found.name is not None and fnmatchcase(found.name, self.wanted)
+                # Names hold brackets more often than anybody wants a set of characters.
+                pattern = self.wanted.replace("[", "[[]")
+                return found.name is not None and fnmatchcase(found.name, pattern)
             case By.SERVICE:
                 return self.wanted in found.services
 

@@ -36,6 +36,8 @@ class Radio:
         """
         while True:
             await self._go.wait()
+            if self._connecting:
+                continue  # it began between the wake-up and now, and has stopped us again
             self._quiet.clear()
             try:
                 async with scanning(self._backends, self._on_advertisement):

@@ -36,7 +36,7 @@ def _common(
 @app.command()
 def run(
     config: Annotated[
-        Path | None, typer.Option(help="Settings [/etc/healthd/healthd.toml].")
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
     ] = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
 from healthd.daemon import state_folder
@@ -82,7 +82,7 @@ def _report(path: Path) -> dict[str, Any]:
 def _show(report: dict[str, Any]) -> None:
     console = Console()
     age = "" if report["age_s"] is None else f", the oldest {report['age_s']} s old"
-    console.print(f"{report['file']}: {report['samples']} samples wait{age}", highlight=False)
+    console.print(Text(f"{report['file']}: {report['samples']} samples wait{age}"))
     if report["streams"]:
         table = Table("peripheral", "stream", "samples", "payload bytes", "oldest")
         for one in report["streams"]:
@@ -90,8 +90,8 @@ def _show(report: dict[str, Any]) -> None:
             table.add_row(*map(_cell, (*cells, one["payload_bytes"], one["oldest"])))
         console.print(table)
     for one in report["parked"]:
-        console.print(escape(f"refused by the broker: {one['topic']} ({one['reason']})"))
+        console.print(Text(f"refused by the broker: {one['topic']} ({one['reason']})"))
 
 
-def _cell(value: object) -> str:
-    return escape(str(value))
+def _cell(value: object) -> Text:
+    return Text(str(value))

@@ -10,8 +10,8 @@ from typing import Any, Protocol, cast
 import orjson
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from healthd.log import configure
 from healthd.mqtt.acked_client import Message
@@ -86,13 +86,11 @@ class LiveTable:
         now = time.monotonic()
         for peripheral in sorted(streams):
             info = self._info.get(peripheral, {})
-            state = str(info.get("state", ""))
-            name = escape(str(info.get("name") or ""))
-            head = [escape(peripheral), name, _coloured(state, info.get("reason"))]
+            head = [Text(peripheral), Text(str(info.get("name") or "")), _state(info)]
             for stream, row in sorted(streams[peripheral]) or [("", _Row())]:
                 age = f"{now - row.arrived:.1f} s" if row.count else ""
-                table.add_row(*head, escape(stream), _values(row.values), str(row.count or ""), age)
-                head = ["", "", ""]
+                table.add_row(*head, Text(stream), _values(row.values), str(row.count or ""), age)
+                head = [Text()] * 3
         return table
 
 
@@ -127,19 +125,29 @@ def _json_object(payload: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _values(values: dict[str, Any]) -> str:
-    shown = (item for item in values.items() if item[0] not in _ENVELOPE)
-    return "  ".join(f"{key} [bold]{escape(_text(value))}[/]" for key, value in shown)
+def _values(values: dict[str, Any]) -> Text:
+    text = Text()
+    for key, value in values.items():
+        if key not in _ENVELOPE:
+            text.append(f"{key} ").append(_text(value), style="bold").append("  ")
+    return text
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_scalar, cast("list[object]", value))) or "none"
+    return _scalar(value)
+
+
+def _scalar(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    if isinstance(value, list):
-        return " ".join(map(_text, cast("list[object]", value))) or "none"
+    if isinstance(value, list | dict):
+        return "…"  # deeper than a line has room for
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _coloured(state: str, reason: object) -> str:
-    style = _STATE_STYLES.get(state, "cyan")
-    return f"[{style}]{escape(state)}[/]" + (f" ({escape(str(reason))})" if reason else "")
+def _state(info: dict[str, Any]) -> Text:
+    state = str(info.get("state", ""))
+    text = Text(state, style=_STATE_STYLES.get(state, "cyan"))
+    return text.append(f" ({info['reason']})") if "reason" in info else text

@@ -44,7 +44,8 @@ def _password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
     try:
         return password(mqtt, environ)
     except (OSError, UnicodeDecodeError) as error:
-        raise Fatal(f"mqtt.password_file: {error}") from error
+        source = "mqtt.password_file" if mqtt.password_file else "credential mqtt-password"
+        raise Fatal(f"{source}: {error}") from error
 
 
 def _tls(mqtt: MqttSettings) -> ssl.SSLContext:

@@ -1,6 +1,6 @@
 """Reading a packet front to back, and keeping what was read when it ends too early."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,7 +70,7 @@ class Cursor:
 
 
 @contextmanager
-def keeping(fields: dict[str, Any]) -> Iterator[None]:
+def keeping(fields: dict[str, Any]) -> Generator[None]:
     """A block that reads a packet's optional part into ``fields`` and may run out of bytes.
 
     That ends the block instead of the decoding: what ``fields`` holds by then stays, and

@@ -1,7 +1,7 @@
 """Device Information service (0x180A). Layouts: GATT Specification Supplement."""
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Characteristic, Profile, Use
@@ -59,7 +59,8 @@ def text_decoder(field: str) -> Callable[[bytes], DeviceInformation]:
     def decode(data: bytes) -> DeviceInformation:
         if not data:
             raise DecodeError("offset 0: expected text, found 0 bytes")
-        return DeviceInformation(**{field: Cursor(data).text() or None})
+        fields: dict[str, Any] = {field: Cursor(data).text() or None}
+        return DeviceInformation(**fields)
 
     return decode
 

@@ -1,0 +1,69 @@
+"""Which advertisement fits which peripheral."""
+
+import pytest
+from bleak.backends.device import BLEDevice
+
+from healthd.central.link import Advertisement
+from healthd.central.match import By, Match, match_for
+from healthd.profiles import registry
+from healthd.settings import PeripheralSettings
+
+ADDRESS = "C0:00:00:00:00:01"
+
+
+def heard(name: str | None = "Polar H10 1", *services: str) -> Advertisement:
+    device = BLEDevice(ADDRESS, name, None)
+    return Advertisement(ADDRESS, name, frozenset(services), -60, device)
+
+
+@pytest.mark.parametrize(
+    ("entry", "by", "wanted"),
+    [
+        ({"address": ADDRESS.lower()}, By.ADDRESS, ADDRESS),
+        ({"name": "Polar*"}, By.NAME, "Polar*"),
+        ({"service": "heart_rate"}, By.SERVICE, "180d"),
+    ],
+)
+def test_what_the_settings_say(entry: dict[str, str], by: By, wanted: str) -> None:
+    settings = PeripheralSettings.model_validate({"id": "strap", **entry})
+    assert match_for(settings, registry.load()) == Match("strap", by, wanted)
+
+
+def test_nothing_to_recognise_it_by() -> None:
+    with pytest.raises(ValueError, match="strap"):
+        match_for(PeripheralSettings(id="strap"), registry.load())
+
+
+def test_the_more_specific_comes_first() -> None:
+    assert By.ADDRESS < By.NAME < By.SERVICE
+
+
+@pytest.mark.parametrize(("wanted", "fits"), [(ADDRESS, True), ("C0:00:00:00:00:02", False)])
+def test_address(wanted: str, fits: bool) -> None:
+    assert Match("strap", By.ADDRESS, wanted).fits(heard()) is fits
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("Polar H10*", "Polar H10 1", True),
+        ("Polar H10*", "Polar H10", True),
+        ("Polar H10", "Polar H10 1", False),
+        ("Polar H?0 1", "Polar H10 1", True),
+        ("Polar H?", "Polar H10", False),
+        ("polar*", "Polar H10", False),
+        ("*", "", True),
+        ("*", None, False),
+        ("[TV] Bedroom", "[TV] Bedroom", True),
+        ("Strap [1-9]", "Strap 5", False),
+    ],
+)
+def test_name_with_stars_and_question_marks(pattern: str, name: str | None, fits: bool) -> None:
+    assert Match("strap", By.NAME, pattern).fits(heard(name)) is fits
+
+
+@pytest.mark.parametrize(
+    ("services", "fits"), [(["180d", "180f"], True), (["180f"], False), ([], False)]
+)
+def test_service(services: list[str], fits: bool) -> None:
+    assert Match("strap", By.SERVICE, "180d").fits(heard("x", *services)) is fits

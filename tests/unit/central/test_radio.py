@@ -1,0 +1,310 @@
+"""One scanner and one connect at a time, and who gets which device."""
+
+import asyncio
+
+import pytest
+from bleak.exc import BleakError
+
+from healthd.central.faults import LinkFault
+from healthd.central.link import Advertisement
+from healthd.central.match import Match, match_for
+from healthd.central.radio import Radio
+from healthd.settings import PeripheralSettings
+from tests.unit.central.stage import (
+    Stage,
+    address,
+    by_address,
+    by_name,
+    by_service,
+    cancel,
+)
+
+
+class Search:
+    """Searches in the background, and keeps what it found until it is told to leave."""
+
+    def __init__(self, stage: Stage, radio: Radio, entry: PeripheralSettings) -> None:
+        self._match: Match = match_for(entry, stage.registry)
+        self._radio = radio
+        self._found: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
+        self._leave = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async with self._radio.found(self._match) as found:
+            self._found.set_result(found)
+            await self._leave.wait()
+
+    @property
+    def is_done(self) -> bool:
+        return self._found.done()
+
+    async def found(self) -> str:
+        """The address that it found."""
+        return (await asyncio.shield(self._found)).address
+
+    async def advertisement(self) -> Advertisement:
+        return await asyncio.shield(self._found)
+
+    async def leave(self) -> None:
+        self._leave.set()
+        await self.task
+
+
+async def heard_again(stage: Stage, name: str, times: int = 5) -> None:
+    """Wait until the scanner heard a device several times more."""
+    enough = stage.traffic.heard.get(name, 0) + times
+    await stage.traffic.until(lambda: stage.traffic.heard.get(name, 0) >= enough)
+
+
+async def test_scans_only_while_somebody_searches(stage: Stage) -> None:
+    entry = by_address()
+    async with asyncio.timeout(10), stage.radio(entry) as radio:
+        await asyncio.sleep(0)
+        assert stage.traffic.scans == 0
+        search = Search(stage, radio, entry)
+        await stage.traffic.until(lambda: stage.traffic.scanning)
+        strap = await stage.strap()
+        assert await search.found() == strap.address
+        await stage.traffic.until(lambda: not stage.traffic.scanning)
+        await search.leave()
+        assert stage.traffic.scans == 1
+
+
+async def test_one_scanner_for_many_searches(stage: Stage) -> None:
+    entries = [by_address(number, f"p{number}") for number in range(1, 5)]
+    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+        searches = [Search(stage, radio, entry) for entry in entries]
+        for number in range(1, 5):
+            await stage.strap(f"Strap {number}", number)
+        assert [await search.found() for search in searches] == [address(n) for n in range(1, 5)]
+        assert stage.traffic.most_scanning == 1
+        for search in searches:
+            await search.leave()
+
+
+async def test_a_cancelled_search_stops_the_scanner(stage: Stage) -> None:
+    entry = by_address()
+    async with asyncio.timeout(10), stage.radio(entry) as radio:
+        search = Search(stage, radio, entry)
+        await stage.traffic.until(lambda: stage.traffic.scanning)
+        await cancel(search.task)
+        await stage.traffic.until(lambda: not stage.traffic.scanning)
+
+
+async def test_a_search_that_is_heard_and_cancelled_at_once(stage: Stage) -> None:
+    entry = by_address()
+    async with asyncio.timeout(10), stage.radio(entry) as radio:
+        strap = await stage.strap()
+        first = Search(stage, radio, entry)
+        await first.found()
+        await first.leave()
+        await strap.vanish()
+        second = Search(stage, radio, entry)
+        await stage.traffic.until(lambda: stage.traffic.scanning)
+        second.task.cancel()
+        stage.traffic.say_again()  # before the search knows that it was cancelled
+        await asyncio.wait([second.task])
+        assert second.task.cancelled()
+        await strap.appear()
+        third = Search(stage, radio, entry)
+        assert await third.found() == strap.address
+        await third.leave()
+
+
+async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage) -> None:
+    entry = by_address()
+    radio = Radio(stage.backends, [match_for(entry, stage.registry)])
+    stage.traffic.scan_fault = BleakError("[org.bluez.Error.NotReady] Resource Not Ready")
+    async with asyncio.timeout(10):
+        strap = await stage.strap()
+        search = Search(stage, radio, entry)
+        healthy: list[bool] = []
+        with pytest.raises(LinkFault) as caught:
+            await radio.run(lambda: healthy.append(True))
+        assert caught.value.reason == "adapter_unavailable"
+        assert healthy == []
+        stage.traffic.scan_fault = None
+        running = asyncio.create_task(radio.run(lambda: healthy.append(True)))
+        found = await search.advertisement()
+        assert healthy == [True]
+        async with radio.link(found):
+            assert strap.linked.is_set()
+        await search.leave()
+        await cancel(running)
+
+
+async def test_the_scanner_pauses_while_a_link_is_made(stage: Stage) -> None:
+    here, away = by_address(1, "here"), by_address(2, "away")
+    async with asyncio.timeout(10), stage.radio(here, away) as radio:
+        await stage.strap()
+        missing = Search(stage, radio, away)
+        await stage.traffic.until(lambda: stage.traffic.scanning)
+        search = Search(stage, radio, here)
+        found = await search.advertisement()
+        assert stage.traffic.scanning == 1  # for the one that is missing
+        async with radio.link(found):
+            assert stage.traffic.clients == 1
+            assert not stage.traffic.overlapped
+            await stage.traffic.until(lambda: stage.traffic.scanning)
+        await stage.strap("Late", 2)
+        assert await missing.found() == address(2)
+        for one in (search, missing):
+            await one.leave()
+
+
+async def test_one_link_is_made_at_a_time(stage: Stage) -> None:
+    entries = [by_address(number, f"p{number}") for number in range(1, 5)]
+
+    async def link(radio: Radio, found: Advertisement) -> None:
+        async with radio.link(found):
+            await linked.wait()
+
+    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+        linked = asyncio.Event()
+        straps = [await stage.strap(f"Strap {number}", number) for number in range(1, 5)]
+        searches = [Search(stage, radio, entry) for entry in entries]
+        found = [await search.advertisement() for search in searches]
+        async with asyncio.TaskGroup() as tasks:
+            for one in found:
+                tasks.create_task(link(radio, one))
+            for strap in straps:
+                await strap.linked.wait()
+            linked.set()
+        assert (stage.traffic.clients, stage.traffic.most_connecting) == (4, 1)
+        assert not stage.traffic.overlapped
+        for search in searches:
+            await search.leave()
+
+
+async def test_a_failed_connect_lets_the_others_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bleak_retry_connector.BLEAK_TIMEOUT", 0.1)
+    gone, here = by_address(1, "gone"), by_address(2, "here")
+    async with asyncio.timeout(10), stage.radio(gone, here) as radio:
+        strap = await stage.strap()
+        search = Search(stage, radio, gone)
+        found = await search.advertisement()
+        await strap.vanish()
+        with pytest.raises(LinkFault):
+            async with radio.link(found):
+                pytest.fail("a link to nobody")
+        other = Search(stage, radio, here)
+        await stage.strap("Here", 2)
+        async with radio.link(await other.advertisement()):
+            pass
+        for one in (search, other):
+            await one.leave()
+
+
+async def test_the_link_is_closed_however_the_block_ends(stage: Stage) -> None:
+    entry = by_address()
+    async with asyncio.timeout(10), stage.radio(entry) as radio:
+        strap = await stage.strap()
+        search = Search(stage, radio, entry)
+        with pytest.raises(KeyError, match="x"):
+            async with radio.link(await search.advertisement()):
+                assert strap.linked.is_set()
+                raise KeyError("x")
+        await strap.unlinked.wait()
+        await search.leave()
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_stack_that_cannot_disconnect_does_not_hide_why_the_block_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr("healthd.central.link._CLOSE_TIMEOUT_S", 0.1)
+    entry = by_address()
+    async with asyncio.timeout(10), stage.radio(entry) as radio:
+        await stage.strap()
+        search = Search(stage, radio, entry)
+        found = await search.advertisement()
+        linked = asyncio.Event()
+
+        async def hold() -> None:
+            async with radio.link(found):
+                linked.set()
+                await asyncio.Event().wait()
+
+        holding = asyncio.create_task(hold())
+        await linked.wait()
+        stage.traffic.disconnect_hangs = hangs
+        stage.traffic.disconnect_fault = EOFError()
+        await cancel(holding)
+        await search.leave()
+        assert holding.cancelled()
+
+
+async def test_one_name_for_two_peripherals_is_two_devices(stage: Stage) -> None:
+    entries = [by_name("Polar*", "one"), by_name("Polar*", "two")]
+    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+        searches = [Search(stage, radio, entry) for entry in entries]
+        await stage.strap("Polar 1", 1)
+        first = await searches[0].found()
+        await heard_again(stage, "Polar 1")
+        assert not searches[1].is_done
+        await stage.strap("Polar 2", 2)
+        assert {first, await searches[1].found()} == {address(1), address(2)}
+        for search in searches:
+            await search.leave()
+
+
+async def test_a_device_is_free_again_when_its_session_ends(stage: Stage) -> None:
+    entries = [by_name("Polar*", "one"), by_name("Polar*", "two")]
+    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+        await stage.strap("Polar 1")
+        first = Search(stage, radio, entries[0])
+        await first.found()
+        second = Search(stage, radio, entries[1])
+        await heard_again(stage, "Polar 1")
+        assert not second.is_done
+        await first.leave()
+        assert await second.found() == address(1)
+        await second.leave()
+
+
+@pytest.mark.parametrize("specific", [by_address(1), by_name("Polar*")], ids=["address", "name"])
+async def test_a_service_does_not_take_what_a_more_specific_one_wants(
+    stage: Stage, specific: PeripheralSettings
+) -> None:
+    vague = by_service()
+    async with asyncio.timeout(10), stage.radio(vague, specific) as radio:
+        await stage.strap("Polar 1", 1)
+        any_strap = Search(stage, radio, vague)
+        await heard_again(stage, "Polar 1")
+        assert not any_strap.is_done  # although the specific one does not even search now
+        await stage.strap("Other", 2)
+        assert await any_strap.found() == address(2)
+        polar = Search(stage, radio, specific)
+        assert await polar.found() == address(1)
+        for search in (any_strap, polar):
+            await search.leave()
+
+
+async def test_a_name_does_not_take_what_an_address_wants(stage: Stage) -> None:
+    vague, specific = by_name("Polar*"), by_address(1)
+    async with asyncio.timeout(10), stage.radio(vague, specific) as radio:
+        await stage.strap("Polar 1", 1)
+        searches = [Search(stage, radio, vague), Search(stage, radio, specific)]
+        assert await searches[1].found() == address(1)
+        await heard_again(stage, "Polar 1")
+        assert not searches[0].is_done
+        for search in searches:
+            await cancel(search.task)
+
+
+async def test_once_the_specific_one_has_its_device_others_of_its_kind_are_free(
+    stage: Stage,
+) -> None:
+    vague, specific = by_service(), by_name("Polar*")
+    async with asyncio.timeout(10), stage.radio(vague, specific) as radio:
+        await stage.strap("Polar 1", 1)
+        polar = Search(stage, radio, specific)
+        await polar.found()
+        await stage.strap("Polar 2", 2)
+        any_strap = Search(stage, radio, vague)
+        assert await any_strap.found() == address(2)
+        for search in (polar, any_strap):
+            await search.leave()

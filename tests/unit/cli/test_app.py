@@ -1,0 +1,109 @@
+"""The command line, and what is loaded for it."""
+
+import sys
+from subprocess import CompletedProcess, run
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from healthd import __version__
+from healthd.cli.app import app
+from tests.unit.cli.machine import Machine
+
+COMMANDS = ["run", "demo", "decode", "watch", "outbox"]
+
+MODULES = """
+import sys
+from healthd.cli import main
+try:
+    main()
+except SystemExit as end:
+    print("modules", end.code, *(name for name, module in sys.modules.items() if module))
+"""
+
+
+def invoked(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def in_process(machine: Machine, script: str, *arguments: str) -> CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *arguments]
+    return run(
+        command, env=machine.environ, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def loaded(machine: Machine, *arguments: str) -> tuple[str, set[str]]:
+    """Exit code, and the top-level modules that were loaded by then."""
+    line = in_process(machine, MODULES, *arguments).stdout.splitlines()[-1]
+    mark, code, *modules = line.split()
+    assert mark == "modules"
+    return code, {module.split(".")[0] for module in modules}
+
+
+def test_version() -> None:
+    result = invoked("--version")
+    assert (result.exit_code, result.output) == (0, f"healthd {__version__}\n")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_lists_the_commands(option: str) -> None:
+    result = invoked(option)
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert command in result.output
+    assert sorted(one.callback.__name__ for one in app.registered_commands if one.callback) == (
+        sorted(COMMANDS)
+    )
+
+
+def test_no_command_shows_help() -> None:
+    assert "Usage" in invoked().output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = invoked(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["scna"], ["demo", "--seconds", "0"], ["demo", "--seconds", "x"], ["decode", "2a37"]],
+)
+def test_a_usage_error_is_2(arguments: list[str]) -> None:
+    assert invoked(*arguments).exit_code == 2
+
+
+def test_as_a_module(machine: Machine) -> None:
+    process = run(
+        machine.command("--version"),
+        env=machine.environ,
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    assert process.stdout.decode() == f"healthd {__version__}\n"
+
+
+@pytest.mark.parametrize("unwanted", ["typer", "click", "rich", "bumble", "iotcore"])
+def test_the_daemon_loads_nothing_that_draws_or_simulates(machine: Machine, unwanted: str) -> None:
+    code, modules = loaded(machine, "run", "--config", "absent.toml")
+    assert code == "78"
+    assert modules >= {"bleak", "aiomqtt", "pydantic"}  # all of the daemon was loaded
+    assert unwanted not in modules
+
+
+def test_help_loads_no_command(machine: Machine) -> None:
+    code, modules = loaded(machine, "--help")
+    assert code == "0"
+    assert modules.isdisjoint({"bleak", "aiomqtt", "pydantic", "bumble", "iotcore"})
+
+
+def test_a_missing_simulator_is_told_with_what_to_do(machine: Machine) -> None:
+    script = "import sys; sys.modules['bumble'] = None; import healthd.__main__"
+    process = in_process(machine, script, "demo")
+    assert process.returncode == 1
+    assert 'pip install "healthd[sim]"' in process.stderr
+    assert "Traceback" not in process.stderr

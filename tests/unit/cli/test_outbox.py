@@ -1,0 +1,256 @@
+"""What waits on disk, told while the daemon that it waits for goes on."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import orjson
+import pytest
+
+from healthd.cli.outbox import main
+from healthd.outbox.store import Store
+from healthd.samples import utc_text
+from tests.unit.outbox.bench import QUOTA, entry
+
+ROOT = Path(__file__).parents[3]
+
+# One hour before the tests are loaded.
+OLD_NS = time.time_ns() - 3600 * 1_000_000_000
+
+# Holds the outbox as the daemon does, and writes one more sample for each line that it gets.
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from healthd.outbox.disk import Disk
+from tests.unit.outbox.bench import entry
+
+async def hold():
+    disk = Disk(Path(sys.argv[1]), 1_000_000, print)
+    await disk.open()
+    print("open", flush=True)
+    for number, _ in enumerate(sys.stdin, 1000):
+        await disk.call(lambda store: store.append([entry(number)]))
+        print("stored", flush=True)
+
+asyncio.run(hold())
+"""
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell is broken over two lines."""
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite3"
+
+
+def age_s() -> float:
+    """Of the oldest sample, by now."""
+    return (time.time_ns() - OLD_NS) / 1e9
+
+
+@contextmanager
+def held(path: Path) -> Generator["Popen[str]"]:
+    """Another process has the outbox open."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        yield holder
+        assert holder.stdin is not None
+        holder.stdin.close()
+        assert holder.wait(timeout=20) == 0
+
+
+def store_one_more(holder: "Popen[str]") -> None:
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdin.write("\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "stored\n"
+
+
+def fill(path: Path) -> None:
+    store = Store(path, QUOTA)
+    store.append(entry(n, wall_ns=OLD_NS + n, payload=b"12345") for n in range(3))
+    store.append(
+        [entry(1, peripheral="scale", stream="weight", wall_ns=OLD_NS + 9, payload=b"1234567")]
+    )
+    store.append([entry(1, peripheral="", stream="event/gap", wall_ns=OLD_NS + 9, payload=b"1")])
+    store.tidy([], {"healthd/gw/device/strap/beat": "Not authorized [0x87]"})
+    store.close()
+
+
+def ask_json(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert main(None, path.parent, True) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    (line,) = out.splitlines()
+    return orjson.loads(line)
+
+
+def ask(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(None, path.parent, False) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out.splitlines()
+
+
+def test_json_has_every_stream_and_topic(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(path)
+    with held(path):
+        before = time.time_ns()
+        told = ask_json(path, capsys)
+    assert told["file"] == str(path)
+    assert told["file_bytes"] > 0
+    assert (told["samples"], told["payload_bytes"]) == (5, 23)
+    assert 3600 <= told["age_s"] <= age_s() + 0.1
+    streams = {(one["peripheral"], one["stream"]): one for one in told["streams"]}
+    assert len(told["streams"]) == 3
+    assert streams["strap", "beat"] == {
+        "peripheral": "strap",
+        "stream": "beat",
+        "count": 3,
+        "oldest_ns": OLD_NS,
+        "oldest": utc_text(OLD_NS),
+        "payload_bytes": 15,
+    }
+    assert streams["scale", "weight"]["count"] == 1
+    assert streams["", "event/gap"]["payload_bytes"] == 1
+    (parked,) = told["parked"]
+    assert parked["topic"] == "healthd/gw/device/strap/beat"
+    assert parked["reason"] == "Not authorized [0x87]"
+    assert utc_text(OLD_NS) < parked["since"] <= utc_text(before)
+
+
+def test_a_person_gets_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(path)
+    with held(path):
+        lines = ask(path, capsys)
+    said = re.fullmatch(r"(.+): 5 samples wait, the oldest (.+) s old", lines[0])
+    assert said is not None
+    assert said[1] == str(path)
+    assert 3600 <= float(said[2]) <= age_s() + 0.1
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+    assert ["strap", "beat", "3", "15", utc_text(OLD_NS)] in cells
+    assert ["scale", "weight", "1", "7"] in [row[:4] for row in cells]
+    assert ["(gateway)", "event/gap", "1", "1"] in [row[:4] for row in cells]
+    assert lines[-1] == (
+        "refused by the broker: healthd/gw/device/strap/beat (Not authorized [0x87])"
+    )
+
+
+def test_the_daemon_is_not_disturbed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with held(path) as holder:
+        for count in range(1, 4):
+            # Before each answer and after it.
+            store_one_more(holder)
+            assert ask_json(path, capsys)["samples"] == count
+
+
+def test_without_a_daemon_it_answers_and_leaves_the_outbox_to_its_owner(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(path)
+    if os.geteuid() == 0:
+        # As the unit's user, whom root asks for.
+        for one in (path.parent, *path.parent.iterdir()):
+            os.chown(one, 65534, 65534)
+    before, owner = path.read_bytes(), path.stat().st_uid
+    assert ask_json(path, capsys)["samples"] == 5
+    assert path.read_bytes() == before
+    assert {one.stat().st_uid for one in path.parent.iterdir()} == {owner}
+    store = Store(path, QUOTA)
+    assert len(store.oldest(10)) == 5
+    store.close()
+
+
+def test_nothing_waits(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Store(path, QUOTA).close()
+    told = ask_json(path, capsys)
+    assert told.pop("file_bytes") == path.stat().st_size
+    assert told == {
+        "file": str(path),
+        "samples": 0,
+        "payload_bytes": 0,
+        "age_s": None,
+        "streams": [],
+        "parked": [],
+    }
+    assert ask(path, capsys) == [f"{path}: 0 samples wait"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database here" * 100])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_without_an_outbox_it_says_so(
+    path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, as_json: bool
+) -> None:
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    assert main(None, path.parent, as_json) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith(f"{path}: ")
+    assert line.endswith("expected the outbox of a healthd")
+    # Asking makes no file, and repairs none.
+    assert path.exists() == (content is not None)
+    assert content is None or path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["[bold]", "with [/x] in it", "ä b?c#d%20"])
+def test_any_folder_is_shown_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = tmp_path / name / "outbox.sqlite3"
+    Store(path, QUOTA).close()
+    assert ask(path, capsys) == [f"{path}: 0 samples wait"]
+    assert ask_json(path, capsys)["file"] == str(path)
+
+
+def test_settings_say_where_it_is(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(path)
+    config = tmp_path / "healthd.toml"
+    config.write_text(f'[outbox]\ndirectory = "{path.parent}"\n')
+    assert main(config, None, True) == 0
+    assert orjson.loads(capsys.readouterr().out)["samples"] == 5
+    # A folder that is given outweighs them.
+    assert main(config, tmp_path / "elsewhere", True) == 1
+
+
+def test_without_settings_it_is_where_systemd_keeps_it(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    monkeypatch.setenv("STATE_DIRECTORY", str(path.parent))
+    assert main(None, None, True) == 0
+    assert orjson.loads(capsys.readouterr().out)["file"] == str(path)
+
+
+def test_the_command(path: Path) -> None:
+    fill(path)
+    command = [sys.executable, "-m", "healthd", "outbox", "--directory", str(path.parent)]
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert orjson.loads(done.stdout)["samples"] == 5
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "refused by the broker: healthd/gw/device/strap/beat" in done.stdout
+    path.unlink()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{path}: ")

@@ -1,0 +1,195 @@
+"""``healthd run`` as systemd sees it: lines on standard error, and an exit code."""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from subprocess import CompletedProcess, run
+from typing import Any
+
+import orjson
+import pytest
+
+from healthd.cli.run import Main, until_signal
+from healthd.errors import Fatal
+from tests.unit.cli.machine import Machine
+
+# Nothing listens on port 1.
+SETTINGS = """
+gateway.id = "home"
+log.level = "debug"
+mqtt.brokers = ["127.0.0.1:1"]
+[[peripherals]]
+id = "strap"
+name = "Strap"
+"""
+
+Line = dict[str, Any]
+
+
+def ended(machine: Machine, *arguments: str) -> CompletedProcess[bytes]:
+    command = machine.command("run", *arguments)
+    return run(command, env=machine.environ, capture_output=True, timeout=30, check=False)
+
+
+def lines(process: CompletedProcess[bytes]) -> list[Line]:
+    assert process.stdout == b""
+    return [orjson.loads(line) for line in process.stderr.splitlines()]
+
+
+def test_bad_settings_are_one_line_each_and_78(machine: Machine) -> None:
+    file = machine.write("log.level = 'loud'\nmqtt.tls = 'maybe'\n[[peripherals]]\nid = 'x'\n")
+    process = ended(machine, "--config", file)
+    assert process.returncode == 78
+    told = {line["key"]: line for line in lines(process)}
+    assert told.keys() == {"log.level", "mqtt.tls", "peripherals[0]"}
+    for line in told.values():
+        assert (line["level"], line["event"], line["file"]) == ("critical", "bad setting", file)
+    assert told["log.level"]["found"] == "'loud'"
+    assert "'info'" in told["log.level"]["expected"]
+
+
+def test_a_bad_variable_is_told_too(machine: Machine) -> None:
+    file = machine.write("")
+    command = machine.command("run", "--config", file)
+    environ = machine.environ | {"HEALTHD_LOG__LEVEL": "loud"}
+    process = run(command, env=environ, capture_output=True, timeout=30, check=False)
+    assert process.returncode == 78
+    (line,) = lines(process)
+    assert (line["file"], line["key"]) == ("environment", "HEALTHD_LOG__LEVEL")
+
+
+@pytest.mark.parametrize("name", ["absent.toml", os.fsdecode(b"absent-\xff.toml")])
+def test_a_missing_file_is_78(machine: Machine, name: str) -> None:
+    process = ended(machine, "--config", name)
+    assert process.returncode == 78
+    (line,) = lines(process)
+    assert line["found"] == "No such file or directory"
+    assert "absent" in line["file"]
+
+
+def test_a_file_that_the_settings_name_and_that_is_missing_is_78(machine: Machine) -> None:
+    file = machine.write(f"mqtt.password_file = '{machine.home}/absent'")
+    process = ended(machine, "--config", file)
+    assert process.returncode == 78
+    (line,) = lines(process)
+    assert line["level"] == "critical"
+    assert line["error"].startswith("mqtt.password_file: ")
+
+
+def test_an_outbox_that_cannot_be_is_78(machine: Machine) -> None:
+    file = machine.write(f"outbox.directory = '{machine.home}/healthd.toml/outbox'")
+    process = ended(machine, "--config", file)
+    assert process.returncode == 78
+    assert "outbox" in lines(process)[-1]["error"]
+
+
+@pytest.mark.parametrize("arguments", [["--confg", "x"], ["extra"], ["--config"]])
+def test_a_usage_error_is_2(machine: Machine, arguments: list[str]) -> None:
+    process = ended(machine, *arguments)
+    assert process.returncode == 2
+    assert process.stderr.startswith(b"usage: healthd run")
+
+
+@asynccontextmanager
+async def running(machine: Machine, settings: str = SETTINGS) -> AsyncGenerator[Process]:
+    command = machine.command("run", "--config", machine.write(settings))
+    process = await asyncio.create_subprocess_exec(*command, env=machine.environ, stderr=PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def until(process: Process, condition: Callable[[list[Line]], bool]) -> list[Line]:
+    """Read lines until what was read so far fulfils the condition."""
+    assert process.stderr is not None
+    seen: list[Line] = []
+    while not condition(seen):
+        line = await process.stderr.readline()
+        assert line, seen
+        seen.append(orjson.loads(line))
+    return seen
+
+
+def retries(seen: list[Line], service: str) -> int:
+    return sum(one["event"] == "retrying" and one.get("service") == service for one in seen)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_keeps_trying_without_radio_and_broker_and_stops_cleanly(
+    machine: Machine, number: signal.Signals
+) -> None:
+    async with asyncio.timeout(40), running(machine) as process:
+        await until(
+            process, lambda seen: retries(seen, "mqtt") >= 2 and retries(seen, "radio") >= 1
+        )
+        assert process.returncode is None
+        process.send_signal(number)
+        seen = await until(process, lambda seen: any(one["event"] == "stopped" for one in seen))
+        assert await process.wait() == 0
+    assert [one["event"] for one in seen if one["event"] in ("stopping", "stopped")] == [
+        "stopping",
+        "stopped",
+    ]
+    assert not any(one["level"] in ("error", "critical") for one in seen)
+
+
+async def test_an_impatient_second_signal_harms_nothing(machine: Machine) -> None:
+    async with asyncio.timeout(40), running(machine) as process:
+        await until(process, lambda seen: retries(seen, "mqtt") >= 1)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+
+
+async def test_no_peripherals_is_told_and_no_error(machine: Machine) -> None:
+    async with asyncio.timeout(40), running(machine, "mqtt.brokers = ['127.0.0.1:1']") as process:
+        seen = await until(process, lambda seen: retries(seen, "mqtt") > 0)
+        process.terminate()
+        assert await process.wait() == 0
+    assert seen[0]["event"] == "started"
+    assert seen[1]["event"] == "no peripherals in the settings"
+
+
+def failing(error: Exception) -> Main:
+    async def body(stop: asyncio.Event) -> None:
+        assert not stop.is_set()
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Fatal("bad"), 78),
+        (ExceptionGroup("", [KeyError("x"), ExceptionGroup("", [Fatal("bad")])]), 78),
+        (KeyError("x"), 1),
+        (ExceptionGroup("", [KeyError("x")]), 1),
+    ],
+)
+def test_exit_code_of_an_error(error: Exception, code: int) -> None:
+    assert until_signal(failing(error)) == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sets_the_event(number: signal.Signals) -> None:
+    async def body(stop: asyncio.Event) -> None:
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(10):
+            await stop.wait()
+
+    assert until_signal(body) == 0
+
+
+async def test_the_outbox_is_in_the_users_state_folder(machine: Machine) -> None:
+    async with asyncio.timeout(40), running(machine) as process:
+        await until(process, lambda seen: retries(seen, "mqtt") > 0)
+        process.terminate()
+        assert await process.wait() == 0
+    assert machine.stores == ["outbox.sqlite3"]

@@ -1,0 +1,108 @@
+"""What is retained of every peripheral, and when."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from healthd.mqtt.devices import Devices
+from healthd.mqtt.topics import Topics
+
+STATUS, INFO = "healthd/home/device/strap/status", "healthd/home/device/strap/info"
+
+
+class Broker:
+    """Keeps what is retained."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, bytes] = {}
+        self.published: list[str] = []
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        self.topics[topic] = payload
+        self.published.append(topic)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return orjson.loads(self.topics[INFO])
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def devices(broker: Broker) -> Devices:
+    return Devices(Topics("healthd", "home"), broker.retain)
+
+
+def stream(devices: Devices) -> None:
+    devices.on_state("strap", "preparing")
+    devices.on_linked("strap", "Polar H10", ["heart_rate"])
+    devices.on_facts("strap", {"maker": "Polar", "model": "H10"})
+    devices.on_state("strap", "streaming", online=True)
+
+
+def test_offline_unless_online(broker: Broker, devices: Devices) -> None:
+    devices.on_state("strap", "searching")
+    assert broker.topics == {STATUS: b"offline", INFO: b'{"state":"searching"}'}
+    devices.on_state("strap", "streaming", online=True)
+    assert broker.topics == {STATUS: b"online", INFO: b'{"state":"streaming"}'}
+
+
+def test_reason_stays_as_long_as_its_state(broker: Broker, devices: Devices) -> None:
+    devices.on_state("strap", "waiting", "link_lost")
+    assert broker.info == {"state": "waiting", "reason": "link_lost"}
+    devices.on_state("strap", "searching")
+    assert broker.info == {"state": "searching"}
+
+
+def test_everything_that_is_known_of_a_device(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    assert broker.info == {
+        "name": "Polar H10",
+        "profiles": ["heart_rate"],
+        "maker": "Polar",
+        "model": "H10",
+        "state": "streaming",
+    }
+
+
+def test_facts_of_a_preparation_are_published_once(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    assert broker.published.count(INFO) == 2  # preparing, streaming
+
+
+def test_facts_of_a_stream_are_published_at_once(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    devices.on_facts("strap", {"battery": {"level_pct": 50}})
+    assert broker.info["battery"] == {"level_pct": 50}
+    devices.on_facts("strap", {"battery": {"level_pct": 49}})
+    assert broker.info["battery"] == {"level_pct": 49}
+    assert broker.info["maker"] == "Polar"
+
+
+def test_facts_outlive_the_link_until_the_next_one(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    devices.on_state("strap", "waiting", "link_lost")
+    assert broker.info["maker"] == "Polar"
+    devices.on_state("strap", "preparing")
+    devices.on_linked("strap", None, [])
+    devices.on_state("strap", "streaming", online=True)
+    assert broker.info == {"name": None, "profiles": [], "state": "streaming"}
+
+
+def test_peripherals_are_apart(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    devices.on_state("other", "searching")
+    assert broker.topics[STATUS] == b"online"
+    assert broker.topics["healthd/home/device/other/status"] == b"offline"
+    assert broker.topics["healthd/home/device/other/info"] == b'{"state":"searching"}'
+    assert sorted(devices.states()) == ["searching", "streaming"]
+
+
+def test_nan_is_null(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    devices.on_facts("strap", {"battery": {"level_pct": float("nan")}})
+    assert broker.info["battery"] == {"level_pct": None}

@@ -1,0 +1,166 @@
+"""From settings to brokers: ports, ids, passwords, and TLS that verifies."""
+
+import asyncio
+import shutil
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pytest
+
+from healthd.errors import Fatal
+from healthd.mqtt.acked_client import Endpoint
+from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.topics import Topics
+from healthd.settings import Settings
+
+TOPICS = Topics("healthd", "home")
+
+
+def made(environ: Mapping[str, str] | None = None, **mqtt: Any) -> tuple[Endpoint, ...]:
+    settings = Settings.model_validate({"gateway": {"id": "home"}, "mqtt": mqtt})
+    return endpoints(settings, TOPICS, environ or {})
+
+
+@pytest.mark.parametrize(("tls", "port"), [(False, 1883), (True, 8883)])
+def test_brokers_in_their_order_with_their_ports(tls: bool, port: int) -> None:
+    made_of = made(brokers=["one.lan", "two.lan:1234", "[::1]"], tls=tls)
+    assert [(one.host, one.port) for one in made_of] == [
+        ("one.lan", port),
+        ("two.lan", 1234),
+        ("::1", port),
+    ]
+
+
+def test_plain_settings() -> None:
+    (one,) = made()
+    assert (one.host, one.version) == ("localhost", "5")
+    assert (one.username, one.password, one.tls) == (None, None, None)
+    assert one.will_topic == "healthd/home/status"
+
+
+def test_credentials(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hunter2\n", encoding="utf-8")
+    (one,) = made(username="gateway", password_file=str(file), version="3.1.1")
+    assert (one.username, one.password, one.version) == ("gateway", "hunter2", "3.1.1")
+
+
+def test_credentials_of_systemd(tmp_path: Path) -> None:
+    (tmp_path / "mqtt-password").write_text("hunter2", encoding="utf-8")
+    (one,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)}, username="gateway")
+    assert one.password == "hunter2"
+
+
+class TestClientId:
+    """Stable on one machine, different on another, and not the machine's own."""
+
+    @pytest.fixture
+    def machine_id(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        file = tmp_path / "machine-id"
+        file.write_text("0123456789abcdef0123456789abcdef\n", encoding="ascii")
+        monkeypatch.setattr("healthd.mqtt.endpoints._MACHINE_ID", file)
+        return file
+
+    def test_is_the_gateways_and_stable(self, machine_id: Path) -> None:
+        first, second = made(brokers=["one", "two"])
+        assert first.client_id == second.client_id == made()[0].client_id
+        assert first.client_id.startswith("healthd-home-")
+
+    def test_does_not_tell_the_machines_id(self, machine_id: Path) -> None:
+        machine, tail = machine_id.read_text(encoding="ascii").strip(), made()[0].client_id[13:]
+        assert len(tail) == 8
+        assert tail not in machine
+
+    def test_differs_from_machine_to_machine(self, machine_id: Path) -> None:
+        before = made()[0].client_id
+        machine_id.write_text("f" * 32, encoding="ascii")
+        assert made()[0].client_id != before
+
+    def test_a_machine_without_an_id(self, machine_id: Path) -> None:
+        machine_id.unlink()
+        assert made()[0].client_id == made()[0].client_id
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_password_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Fatal, match=r"^mqtt\.password_file: "):
+        made(password_file=str(file))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_ca_file_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Fatal, match=r"^mqtt\.ca_file: .*ca\.crt"):
+        made(tls=True, ca_file=str(file))
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_a_client_certificate_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "client.crt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Fatal, match=r"^mqtt\.cert_file, mqtt\.key_file: .*client\.crt"):
+        made(tls=True, cert_file=str(file))
+
+
+def test_tls_verifies_certificate_and_host() -> None:
+    (one,) = made(tls=True)
+    assert one.tls is not None
+    assert one.tls.verify_mode is ssl.CERT_REQUIRED
+    assert one.tls.check_hostname
+
+
+@pytest.fixture(scope="module")
+def broker_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A throw-away certificate for localhost, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "broker.crt", folder / "broker.key"
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    run([*request.split(), *subject, *files], check=True, capture_output=True, timeout=30)
+    return certificate, key
+
+
+@pytest.mark.parametrize(
+    ("own_ca", "host", "trusted"),
+    [(True, "localhost", True), (True, "elsewhere.lan", False), (False, "localhost", False)],
+)
+async def test_handshake(
+    broker_certificate: tuple[Path, Path], own_ca: bool, host: str, trusted: bool
+) -> None:
+    certificate, key = broker_certificate
+    (one,) = made(tls=True, ca_file=str(certificate) if own_ca else None)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=serving
+    )
+    port: int = server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(10), server:
+        connecting = asyncio.open_connection("127.0.0.1", port, ssl=one.tls, server_hostname=host)
+        if trusted:
+            reader, writer = await connecting
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await connecting
+
+
+def test_a_client_certificate_is_shown(broker_certificate: tuple[Path, Path]) -> None:
+    certificate, key = broker_certificate
+    made(tls=True, cert_file=str(certificate), key_file=str(key))
+    with pytest.raises(Fatal, match=r"^mqtt\.cert_file"):
+        made(tls=True, cert_file=str(certificate), key_file=str(certificate))

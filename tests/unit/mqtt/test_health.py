@@ -1,0 +1,133 @@
+"""The gateway's counters: what they are, and that they are renewed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+import pytest
+
+from healthd.clock import Clock
+from healthd.mqtt.devices import Devices
+from healthd.mqtt.health import Health
+from healthd.mqtt.topics import Topics
+from healthd.outbox.continuity import Notebook
+from healthd.outbox.outbox import Outbox
+from healthd.runs import Run
+from healthd.samples import Measurement, Stamp
+from healthd.settings import OutboxSettings
+
+BOUND_S = 10.0
+
+
+class Beat(Measurement):
+    kind: ClassVar[str] = "beat"
+
+
+def _ignore(topic: str, payload: bytes) -> None:
+    """What is retained of the devices is no concern here."""
+
+
+class Payloads:
+    """What was retained at the health topic."""
+
+    def __init__(self) -> None:
+        self.all: list[bytes] = []
+        self._came = asyncio.Event()
+
+    def __call__(self, payload: bytes) -> None:
+        self.all.append(payload)
+        self._came.set()
+
+    async def next(self) -> dict[str, Any]:
+        self._came.clear()
+        async with asyncio.timeout(BOUND_S):
+            await self._came.wait()
+        return orjson.loads(self.all[-1])
+
+
+class Gateway:
+    """What has counters."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = Run(Clock(folder / "no-timesyncd"), {})
+        settings = OutboxSettings.model_validate({"max_size": 1_000_000})
+        self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gateway"))
+        self.devices = Devices(Topics("healthd", "gateway"), _ignore)
+        self.payloads = Payloads()
+        self.health = Health(self.outbox, self.devices, self.payloads)
+        self.healthy = asyncio.Event()
+
+    async def told(self) -> dict[str, Any]:
+        """Start it, and wait for its first payload."""
+        self.task = asyncio.create_task(self.health.run(self.healthy.set))
+        return await self.payloads.next()
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    gateway = Gateway(tmp_path)
+    async with gateway.outbox:
+        yield gateway
+        gateway.task.cancel()
+        await asyncio.wait([gateway.task])
+
+
+async def test_every_counter_has_its_key(gateway: Gateway) -> None:
+    before = datetime.now(UTC)
+    told = await gateway.told()
+    assert told.keys() == {"time", "uptime_s", "resident_bytes", "links", "outbox"}
+    assert told["outbox"] == await gateway.outbox.stats()
+    assert before <= datetime.fromisoformat(told["time"]) <= datetime.now(UTC)
+    assert 0 <= told["uptime_s"] <= BOUND_S
+    # A running interpreter has more than one megabyte, and this one less than a gigabyte.
+    assert 1e6 < told["resident_bytes"] < 1e9
+    assert told["links"] == {}
+    assert gateway.healthy.is_set()
+
+
+async def test_links_are_counted_by_state(gateway: Gateway) -> None:
+    for peripheral, state in (("a", "streaming"), ("b", "searching"), ("c", "streaming")):
+        gateway.devices.on_state(peripheral, state)
+    assert (await gateway.told())["links"] == {"streaming": 2, "searching": 1}
+
+
+async def test_the_outbox_says_what_waits(gateway: Gateway) -> None:
+    for _ in range(3):
+        stamp = Stamp(time.time_ns(), time.monotonic_ns(), "synced")
+        gateway.outbox.put(gateway.run.sample("strap", "beat", Beat(), stamp))
+    told = await gateway.told()
+    assert (told["outbox"]["in_memory"], told["outbox"]["on_disk"]) == (3, 0)
+
+
+async def test_counters_are_renewed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("healthd.mqtt.health.PERIOD_S", 0.01)
+    first = await gateway.told()
+    gateway.devices.on_state("strap", "streaming")
+    async with asyncio.timeout(BOUND_S):
+        while (later := await gateway.payloads.next())["links"] == {}:
+            pass
+    assert later["links"] == {"streaming": 1}
+    assert later["time"] > first["time"]
+
+
+async def test_once_a_minute_is_the_contract(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    waiting = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        waiting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("healthd.mqtt.health.asyncio.sleep", sleep)
+    await gateway.told()
+    async with asyncio.timeout(BOUND_S):
+        await waiting.wait()
+    assert waits == [60.0]
+    assert len(gateway.payloads.all) == 1

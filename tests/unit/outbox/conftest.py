@@ -1,0 +1,48 @@
+"""A bench for each test, and disks to break."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from tests.unit.outbox.bench import Bench, SmallDisk
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[EventDict]]:
+    """What was logged; kept in memory, because some tests take the right to write files away."""
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture(autouse=True)
+def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of the outbox's service follow each other at once; what they do stays the same."""
+    monkeypatch.setattr("healthd.outbox.outbox._TICK_S", 0.01)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A gateway that has never run, with a memory-backed folder for its notes."""
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    return Bench(tmp_path / "state", runtime=runtime)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Three megabytes of disk."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("NOT TESTED: only root may mount a small file system")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        # Lazily: a failed test may still hold its files open.
+        subprocess.run(["umount", "--lazy", folder], check=True)

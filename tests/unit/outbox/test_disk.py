@@ -1,0 +1,327 @@
+"""The store's thread: what it tells when file and disk fail, and that work once begun is done."""
+
+import asyncio
+import gc
+import os
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from healthd.errors import Fatal
+from healthd.outbox.disk import Disk, DiskFailing
+from healthd.outbox.store import Store
+from tests.unit.outbox.bench import (
+    BOUND_S,
+    QUOTA,
+    SmallDisk,
+    checkpoint,
+    entry,
+    failing_disk,
+    kinds,
+    look,
+)
+
+ALL = 1_000_000
+
+
+class Notices(list[tuple[str, str]]):
+    """What the disk told, and on which thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def __call__(self, change: str, detail: str) -> None:
+        self.append((change, detail))
+        self.threads.add(threading.get_ident())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite3"
+
+
+@pytest.fixture
+def notices() -> Notices:
+    return Notices()
+
+
+@pytest.fixture
+async def disk(path: Path, notices: Notices) -> AsyncIterator[Disk]:
+    disk = Disk(path, QUOTA, notices)
+    await disk.open()
+    assert notices == []
+    yield disk
+    await disk.close()
+
+
+async def append(disk: Disk, *seqs: int) -> list[int]:
+    return await disk.call(lambda store: store.append([entry(seq) for seq in seqs]))
+
+
+async def stored(disk: Disk) -> list[int]:
+    return [one.seq for one in await disk.call(lambda store: store.oldest(ALL))]
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def forget_pages(store: Store) -> None:
+    """Read every page from the file again."""
+    with store.transaction() as db:
+        db.execute("PRAGMA cache_size=0")
+
+
+async def test_calls_run_one_at_a_time_off_the_event_loop(disk: Disk) -> None:
+    threads = await asyncio.gather(*(disk.call(lambda _: threading.get_ident()) for _ in range(10)))
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+    # In the order in which they were asked for.
+    await asyncio.gather(*(append(disk, seq) for seq in range(20)))
+    assert await stored(disk) == list(range(20))
+
+
+async def test_each_transition_is_told_once(disk: Disk, notices: Notices) -> None:
+    await append(disk, 1)
+    for _ in range(2):
+        notices.clear()
+        with failing_disk():
+            for _ in range(3):
+                with pytest.raises(DiskFailing, match="I/O") as caught:
+                    await append(disk, 2)
+                assert caught.value.reason == "disk_failing"
+                assert disk.degraded
+        assert kinds(notices) == ["degraded"]
+        for seq in (3, 4):
+            await append(disk, seq)
+            assert not disk.degraded
+        assert kinds(notices) == ["degraded", "recovered"]
+    assert await stored(disk) == [1, 3, 4, 3, 4]
+    assert notices.threads == {threading.get_ident()}
+
+
+async def test_a_read_does_not_end_the_fault_of_a_disk_that_cannot_be_written(
+    disk: Disk, notices: Notices
+) -> None:
+    await append(disk, 1)
+    with failing_disk():
+        for _ in range(2):
+            with pytest.raises(DiskFailing):
+                await append(disk, 2)
+            # As the health topic and the backlog do.
+            await disk.call(lambda store: store.stats())
+            assert await stored(disk) == [1]
+            assert disk.degraded
+    await append(disk, 3)
+    assert kinds(notices) == ["degraded", "recovered"]
+
+
+async def test_a_full_disk_is_told_and_over_when_there_is_space(
+    small_disk: SmallDisk, notices: Notices
+) -> None:
+    disk = Disk(small_disk.folder / "outbox.sqlite3", QUOTA, notices)
+    await disk.open()
+    small_disk.fill()
+    with pytest.raises(DiskFailing, match="full"):
+        for seq in range(10_000):
+            await append(disk, seq)
+    small_disk.empty()
+    await append(disk, 10_000)
+    assert kinds(notices) == ["degraded", "recovered"]
+    await disk.close()
+
+
+async def test_a_damaged_file_is_replaced_and_the_work_done_on_the_new_one(
+    disk: Disk, path: Path, notices: Notices
+) -> None:
+    await append(disk, *range(1000))
+    await disk.call(forget_pages)
+    checkpoint(path)
+    with path.open("r+b") as file:
+        file.write(b"no database here" * 8)
+    assert await append(disk, 1000) == [1]
+    assert kinds(notices) == ["corrupt"]
+    assert not disk.degraded
+    (aside,) = path.parent.glob("*.corrupt-*")
+    assert aside.name in notices[0][1]
+    assert aside.read_bytes().startswith(b"no database here")
+    assert await stored(disk) == [1000]
+    assert kinds(notices) == ["corrupt"]
+
+
+@pytest.fixture
+def rubbish(path: Path) -> None:
+    """In the place of the file."""
+    path.parent.mkdir()
+    path.write_bytes(b"no database here" * 1000)
+
+
+@pytest.mark.usefixtures("rubbish")
+async def test_a_file_that_is_damaged_at_the_start_is_told(path: Path, notices: Notices) -> None:
+    disk = Disk(path, QUOTA, notices)
+    await disk.open()
+    (aside,) = path.parent.glob("*.corrupt-*")
+    assert kinds(notices) == ["corrupt"]
+    assert aside.name in notices[0][1]
+    assert await stored(disk) == []
+    await disk.close()
+
+
+async def test_a_deleted_file_is_made_anew_and_told_once(
+    disk: Disk, path: Path, notices: Notices
+) -> None:
+    await append(disk, 1, 2)
+    remove(path)
+    assert await stored(disk) == [1, 2]
+    await append(disk, 3)
+    assert kinds(notices) == ["deleted"]
+    assert [seq for (seq,) in look(path, "SELECT seq FROM pending ORDER BY row")] == [1, 2, 3]
+
+
+async def test_a_deleted_folder_is_degraded_until_it_is_back(
+    disk: Disk, path: Path, notices: Notices
+) -> None:
+    await append(disk, 1)
+    shutil.rmtree(path.parent)
+    for _ in range(2):
+        with pytest.raises(DiskFailing):
+            await append(disk, 2)
+    path.parent.mkdir()
+    await append(disk, 3)
+    assert await stored(disk) == [1, 3]
+    assert kinds(notices) == ["degraded", "deleted", "recovered"]
+
+
+async def test_a_file_that_was_replaced_by_rubbish_does_not_stop_it_for_ever(
+    disk: Disk, path: Path, notices: Notices, tmp_path: Path
+) -> None:
+    await append(disk, 1)
+    rubbish = tmp_path / "rubbish"
+    rubbish.write_bytes(b"no database here" * 1000)
+    rubbish.replace(path)
+    for _ in range(3):
+        with suppress(DiskFailing):
+            await append(disk, 2)
+    assert not disk.degraded
+    assert (await stored(disk))[-1] == 2
+
+
+async def test_work_whose_caller_is_cancelled_is_done_all_the_same(disk: Disk, path: Path) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def work(store: Store) -> list[int]:
+        entered.set()
+        assert go_on.wait(BOUND_S)
+        return store.append([entry(1)])
+
+    caller = asyncio.create_task(disk.call(work))
+    await asyncio.to_thread(entered.wait, BOUND_S)
+    # Not begun yet: behind the first one.
+    waiting = asyncio.create_task(append(disk, 2))
+    await asyncio.sleep(0)
+    for task in (caller, waiting):
+        task.cancel()
+    await asyncio.wait([caller, waiting])
+    assert caller.cancelled()
+    assert waiting.cancelled()
+    assert look(path, "SELECT seq FROM pending") == []
+    go_on.set()
+    assert await stored(disk) == [1, 2]
+
+
+async def test_errors_of_the_work_itself_are_not_the_disks(disk: Disk, notices: Notices) -> None:
+    def bug(_: Store) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await disk.call(bug)
+    assert not disk.degraded
+    assert notices == []
+
+
+async def test_a_second_instance_is_refused_and_the_first_goes_on(
+    disk: Disk, path: Path, notices: Notices
+) -> None:
+    await append(disk, 1)
+    second = Disk(path, QUOTA, notices)
+    with pytest.raises(Fatal, match=r"for it alone") as caught:
+        await second.open()
+    assert str(path.parent) in str(caught.value)
+    assert await stored(disk) == [1]
+    assert notices == []
+
+
+async def test_an_instance_that_is_refused_leaves_nothing_behind(
+    disk: Disk, path: Path, notices: Notices
+) -> None:
+    def held() -> tuple[list[str], set[threading.Thread]]:
+        gc.collect()
+        links = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        files = sorted(str(link.readlink()) for link in links)
+        ours = [file for file in files if file.startswith(str(path.parent))]
+        return ours, set(threading.enumerate())
+
+    before = held()
+    second = Disk(path, QUOTA, notices)
+    with pytest.raises(Fatal):
+        await second.open()
+    assert held() == before
+
+
+async def test_a_closed_one_leaves_room_for_the_next(path: Path, notices: Notices) -> None:
+    before = set(threading.enumerate())
+    for seq in range(3):
+        disk = Disk(path, QUOTA, notices)
+        await disk.open()
+        await append(disk, seq)
+        await disk.close()
+    assert [seq for (seq,) in look(path, "SELECT seq FROM pending")] == [0, 1, 2]
+    assert set(threading.enumerate()) <= before
+
+
+async def test_a_folder_that_cannot_be_made_is_fatal(tmp_path: Path, notices: Notices) -> None:
+    (tmp_path / "file").touch()
+    disk = Disk(tmp_path / "file" / "outbox.sqlite3", QUOTA, notices)
+    with pytest.raises(Fatal, match="expected a folder that healthd may write"):
+        await disk.open()
+
+
+async def test_a_folder_that_cannot_be_written_is_fatal(
+    small_disk: SmallDisk, notices: Notices
+) -> None:
+    small_disk.make_read_only()
+    disk = Disk(small_disk.folder / "outbox.sqlite3", QUOTA, notices)
+    with pytest.raises(Fatal, match="Read-only"):
+        await disk.open()
+
+
+async def test_a_file_that_cannot_be_written_is_fatal(
+    small_disk: SmallDisk, notices: Notices
+) -> None:
+    path = small_disk.folder / "outbox.sqlite3"
+    Store(path, QUOTA).close()
+    path.with_suffix(".lock").touch()
+    small_disk.make_read_only()
+    with pytest.raises(Fatal):
+        await Disk(path, QUOTA, notices).open()
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path) -> Iterator[Path]:
+    """A folder without the right to write."""
+    tmp_path.chmod(0o500)
+    yield tmp_path
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="NOT TESTED: root may write everywhere")
+async def test_a_folder_without_the_right_to_write_is_fatal(
+    forbidden: Path, notices: Notices
+) -> None:
+    with pytest.raises(Fatal, match="Permission denied"):
+        await Disk(forbidden / "outbox.sqlite3", QUOTA, notices).open()

@@ -1,0 +1,306 @@
+"""Who is restarted, when, and what is told of it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+from structlog.typing import FilteringBoundLogger
+
+from healthd.errors import Backoff, Fatal, Transient
+from healthd.supervision.supervisor import CRASH_LIMIT, CrashLoop, Service, Supervisor, root_cause
+
+PACE = Backoff(first_s=1.0, ceiling_s=8.0)
+CEILINGS = [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+
+
+def away(reason: str = "away") -> Transient:
+    return Transient(reason, f"{reason}, as it happens", PACE)
+
+
+class Hours:
+    """Time as the supervisor sees it: a sleep takes none, and is remembered."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Longest(random.Random):
+    """Chance that always falls on the ceiling."""
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a == 0  # full jitter: from nothing to the ceiling
+        return b
+
+
+class Script:
+    """A service that ends as it is told, one run after the other, and then returns."""
+
+    def __init__(self, *ends: Exception | Callable[[Callable[[], None]], Exception]) -> None:
+        self._ends: Iterator[Exception | Callable[[Callable[[], None]], Exception]] = iter(ends)
+        self.runs = 0
+
+    async def __call__(self, mark_healthy: Callable[[], None]) -> None:
+        self.runs += 1
+        end = next(self._ends, None)
+        if end is not None:
+            raise end if isinstance(end, Exception) else end(mark_healthy)
+
+
+@pytest.fixture
+def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
+    hours = Hours()
+    module = "healthd.supervision.supervisor"
+    monkeypatch.setattr(f"{module}.asyncio", SimpleNamespace(sleep=hours.sleep))
+    monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=hours.monotonic))
+    return hours
+
+
+@pytest.fixture
+def told() -> LogCapture:
+    return LogCapture()
+
+
+Keep = Callable[[Service], Awaitable[None]]
+
+
+@pytest.fixture
+def log(told: LogCapture) -> FilteringBoundLogger:
+    every_level = structlog.make_filtering_bound_logger(0)
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        None, processors=[told], wrapper_class=every_level
+    )
+    return logger
+
+
+@pytest.fixture
+def keep(log: FilteringBoundLogger) -> Keep:
+    return lambda service: Supervisor(Longest()).keep(service, log)
+
+
+def lines(told: LogCapture) -> list[tuple[str, str, object]]:
+    return [(line["log_level"], line["event"], line.get("reason")) for line in told.entries]
+
+
+async def test_a_service_that_returns_is_done(keep: Keep, hours: Hours, told: LogCapture) -> None:
+    service = Script()
+    await keep(service)
+    assert (service.runs, hours.slept, told.entries) == (1, [], [])
+
+
+async def test_the_worlds_fault_is_retried_for_ever(keep: Keep, hours: Hours) -> None:
+    service = Script(*(away() for _ in range(2000)))
+    await keep(service)
+    assert service.runs == 2001
+    assert hours.slept[:6] == CEILINGS
+    assert max(hours.slept) == PACE.ceiling_s
+
+
+async def test_waits_are_spread_from_nothing_to_the_ceiling(
+    hours: Hours, log: FilteringBoundLogger
+) -> None:
+    await Supervisor(random.Random(7)).keep(Script(*(away() for _ in range(500))), log)
+    waits = hours.slept[3:]
+    assert 0 <= min(waits) < 1
+    assert 7 < max(waits) <= 8
+    assert 3.5 < sum(waits) / len(waits) < 4.5
+
+
+async def test_fatal_is_not_retried(keep: Keep, hours: Hours) -> None:
+    service = Script(Fatal("bad settings"))
+    with pytest.raises(Fatal, match="bad settings"):
+        await keep(service)
+    assert (service.runs, hours.slept) == (1, [])
+
+
+async def test_a_bug_restarts_the_service_and_is_told_with_its_traceback(
+    keep: Keep, hours: Hours, told: LogCapture
+) -> None:
+    bug = KeyError("x")
+    service = Script(bug, bug)
+    await keep(service)
+    assert service.runs == 3
+    assert len(hours.slept) == 2
+    assert lines(told) == [("error", "crashed", None)] * 2
+    assert told.entries[0]["exc_info"] is bug
+
+
+async def test_ten_bugs_in_ten_minutes_are_a_crash_loop(keep: Keep, hours: Hours) -> None:
+    bug = KeyError("x")
+    service = Script(*(bug for _ in range(CRASH_LIMIT)))
+    with pytest.raises(CrashLoop) as caught:
+        await keep(service)
+    assert caught.value.__cause__ is bug
+    assert service.runs == CRASH_LIMIT == 10
+    assert sum(hours.slept) < 600  # reached although every wait was the longest
+
+
+async def test_nine_bugs_and_then_one_much_later_are_none(keep: Keep, hours: Hours) -> None:
+    def later(_: Callable[[], None]) -> Exception:
+        hours.now += 600
+        return KeyError("x")
+
+    nine = [KeyError("x")] * (CRASH_LIMIT - 1)
+    service = Script(*nine, later, *nine[1:])
+    await keep(service)
+    assert service.runs == 2 * CRASH_LIMIT - 1
+
+
+async def test_the_worlds_faults_are_no_crashes(keep: Keep, hours: Hours) -> None:
+    bugs = [KeyError("x")] * (CRASH_LIMIT - 1)
+    service = Script(*(end for bug in bugs for end in (away(), bug, away())))
+    await keep(service)
+    assert service.runs == 3 * len(bugs) + 1
+
+
+@pytest.mark.parametrize(("healthy_s", "wait_s"), [(9.9, 4.0), (10.0, 1.0)])
+async def test_a_service_that_was_healthy_for_long_waits_little_again(
+    keep: Keep, hours: Hours, healthy_s: float, wait_s: float
+) -> None:
+    def lives(mark_healthy: Callable[[], None]) -> Exception:
+        mark_healthy()
+        hours.now += healthy_s / 2
+        mark_healthy()  # a service may say so again and again
+        hours.now += healthy_s / 2
+        return away()
+
+    await keep(Script(away(), away(), lives))
+    assert hours.slept == [1.0, 2.0, wait_s]
+
+
+async def test_health_of_an_earlier_run_does_not_count(keep: Keep, hours: Hours) -> None:
+    def lives(mark_healthy: Callable[[], None]) -> Exception:
+        mark_healthy()
+        return away()
+
+    def drags(_: Callable[[], None]) -> Exception:
+        hours.now += 60
+        return away()
+
+    await keep(Script(lives, drags, away()))
+    assert hours.slept == [1.0, 2.0, 4.0]
+
+
+async def test_one_line_a_transition(keep: Keep, hours: Hours, told: LogCapture) -> None:
+    def recovers(mark_healthy: Callable[[], None]) -> Exception:
+        mark_healthy()
+        return away("a")
+
+    await keep(Script(away("a"), away("a"), away("b"), away("b"), away("a"), recovers))
+    assert lines(told) == [
+        ("warning", "retrying", "a"),
+        ("debug", "retrying", "a"),
+        ("warning", "retrying", "b"),
+        ("debug", "retrying", "b"),
+        ("warning", "retrying", "a"),
+        ("warning", "retrying", "a"),
+    ]
+    assert told.entries[0]["error"] == "a, as it happens"
+    assert told.entries[0]["wait_s"] == 1.0
+
+
+async def test_a_bug_is_a_transition_too(keep: Keep, hours: Hours, told: LogCapture) -> None:
+    await keep(Script(away(), KeyError("x"), away()))
+    assert [line[0] for line in lines(told)] == ["warning", "error", "warning"]
+
+
+async def test_a_task_groups_fault_is_the_fault_in_it(
+    keep: Keep, hours: Hours, told: LogCapture
+) -> None:
+    async def service(_: Callable[[], None]) -> None:
+        if hours.slept:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Script(away())(lambda: None))
+
+    await keep(service)
+    assert lines(told) == [("warning", "retrying", "away")]
+
+
+async def test_a_fatal_error_in_a_group_comes_out_bare(keep: Keep, hours: Hours) -> None:
+    fatal = Fatal("bad settings")
+    with pytest.raises(Fatal) as caught:
+        await keep(Script(ExceptionGroup("", [away(), fatal])))
+    assert caught.value is fatal
+
+
+AWAY, BUG, FATAL = away(), KeyError("x"), Fatal("bad settings")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (BUG, BUG),
+        (ExceptionGroup("", [AWAY]), AWAY),
+        (ExceptionGroup("", [AWAY, BUG]), BUG),
+        (ExceptionGroup("", [BUG, FATAL, AWAY]), FATAL),
+        (ExceptionGroup("", [AWAY, ExceptionGroup("", [BUG, ExceptionGroup("", [FATAL])])]), FATAL),
+    ],
+)
+def test_root_cause_is_the_gravest(error: Exception, cause: Exception) -> None:
+    assert root_cause(error) is cause
+
+
+async def test_one_failing_service_leaves_the_others_alone(
+    log: FilteringBoundLogger, hours: Hours
+) -> None:
+    supervisor = Supervisor(Longest())
+    failed, steady = asyncio.Event(), Script()
+
+    async def works(mark_healthy: Callable[[], None]) -> None:
+        await steady(mark_healthy)
+        await failed.wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = tasks.create_task(supervisor.keep(works, log))
+        await supervisor.keep(Script(*(KeyError("x") for _ in range(5))), log)
+        waits = list(hours.slept)
+        failed.set()
+        await supervisor.keep(Script(away()), log)
+        assert hours.slept[len(waits) :] == [1.0]  # its own pace, not the other one's
+        assert not kept.done()
+        kept.cancel()
+    assert steady.runs == 1
+
+
+async def test_cancellation_passes_through_a_running_service(log: FilteringBoundLogger) -> None:
+    started = asyncio.Event()
+
+    async def service(_: Callable[[], None]) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    kept = asyncio.create_task(Supervisor(random.Random(1)).keep(service, log))
+    async with asyncio.timeout(10):
+        await started.wait()
+        kept.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await kept
+
+
+async def test_cancellation_passes_through_a_wait(log: FilteringBoundLogger) -> None:
+    failed = asyncio.Event()
+
+    async def service(_: Callable[[], None]) -> None:
+        failed.set()
+        raise Transient("away", "away", Backoff(first_s=3600, ceiling_s=3600))
+
+    kept = asyncio.create_task(Supervisor(Longest()).keep(service, log))
+    async with asyncio.timeout(10):
+        await failed.wait()
+        kept.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await kept

@@ -1,0 +1,204 @@
+"""Which stretches of a stream are missing: from the last sample before to the first one after."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from healthd.clock import Clock
+from healthd.gaps import Gaps
+from healthd.outbox.continuity import End, Previous
+from healthd.runs import Run
+from healthd.samples import Measurement, Sample, Stamp, utc_text
+
+START_NS = 1_795_485_811_000_000_000
+SECOND_NS = 1_000_000_000
+
+STRAP, SCALE = ("strap", "beat"), ("scale", "beat")
+
+
+class Beat(Measurement):
+    kind: ClassVar[str] = "beat"
+
+
+class Watched:
+    """The gaps of one run, and the events that they give."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.events: list[Sample] = []
+        self.gaps = Gaps(run, self.events.append)
+
+    def sample(self, at_s: int, peripheral: str = "strap", stream: str = "beat") -> Sample:
+        """A sample of this second passes by."""
+        stamp = Stamp(START_NS + at_s * SECOND_NS, at_s * SECOND_NS, "synced")
+        sample = self.run.sample(peripheral, stream, Beat(), stamp)
+        self.gaps.pass_by(sample)
+        return sample
+
+    def told(self) -> list[dict[str, Any]]:
+        return [event.measurement.fields() for event in self.events]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(Run(Clock(tmp_path / "no-timesyncd"), {}))
+
+
+def at(second: int) -> str:
+    return utc_text(START_NS + second * SECOND_NS)
+
+
+def previous(*, clean: bool, ends: dict[tuple[str, str], End]) -> Previous:
+    return Previous("before", clean, START_NS - 100 * SECOND_NS, ends)
+
+
+def end(seq: int, second: int) -> End:
+    return End(seq, START_NS + second * SECOND_NS)
+
+
+# Within a run
+
+
+def test_a_stream_that_flows_has_no_gap_however_long_it_takes(watched: Watched) -> None:
+    for second in (0, 1, 500):
+        watched.sample(second)
+    assert watched.events == []
+
+
+@pytest.mark.parametrize("reason", ["link_lost", "stalled"])
+def test_a_gap_is_from_the_last_sample_before_to_the_first_one_after(
+    watched: Watched, reason: str
+) -> None:
+    watched.sample(1)
+    watched.sample(2)
+    watched.gaps.interrupt("strap", reason)
+    assert watched.events == []  # nobody knows its end yet
+    watched.sample(9)
+    watched.sample(10)
+    assert watched.told() == [
+        {
+            "peripheral": "strap",
+            "stream": "beat",
+            "reason": reason,
+            "first": at(2),
+            "last": at(9),
+            "run": watched.run.id,
+        }
+    ]
+
+
+def test_the_first_reason_explains_the_gap(watched: Watched) -> None:
+    watched.sample(1)
+    for reason in ("stalled", "not_found", "link_lost"):
+        watched.gaps.interrupt("strap", reason)
+    watched.sample(9)
+    # Another gap has reasons of its own.
+    watched.gaps.interrupt("strap", "adapter_gone")
+    watched.sample(20)
+    told = [(gap["reason"], gap["first"], gap["last"]) for gap in watched.told()]
+    assert told == [("stalled", at(1), at(9)), ("adapter_gone", at(9), at(20))]
+
+
+def test_each_stream_of_the_peripheral_has_its_own_gap_and_others_have_none(
+    watched: Watched,
+) -> None:
+    watched.sample(1)
+    watched.sample(2, stream="power")
+    watched.sample(3, "scale")
+    watched.gaps.interrupt("strap", "link_lost")
+    watched.sample(4, "scale")
+    watched.sample(7, stream="power")
+    watched.sample(8)
+    told = [(g["peripheral"], g["stream"], g["first"], g["last"]) for g in watched.told()]
+    assert told == [("strap", "power", at(2), at(7)), ("strap", "beat", at(1), at(8))]
+
+
+def test_a_stream_without_a_sample_has_no_gap(watched: Watched) -> None:
+    watched.gaps.interrupt("strap", "not_found")
+    watched.sample(5)
+    assert watched.events == []
+
+
+def test_the_event_is_the_gateways_own_sample(watched: Watched) -> None:
+    watched.sample(1)
+    watched.gaps.interrupt("strap", "link_lost")
+    watched.sample(2)
+    (event,) = watched.events
+    assert (event.peripheral, event.stream, event.seq) == ("", "event/gap", 1)
+    assert event.run == watched.run.id
+
+
+# Across runs
+
+
+def test_a_first_start_has_no_gap(watched: Watched) -> None:
+    watched.gaps.inherit(None)
+    watched.sample(1)
+    watched.sample(2)
+    assert watched.events == []
+
+
+def test_after_a_clean_stop_the_gap_is_from_the_end_to_the_first_sample(watched: Watched) -> None:
+    watched.gaps.inherit(previous(clean=True, ends={STRAP: end(40, -30)}))
+    watched.sample(1)
+    watched.sample(2)
+    assert watched.told() == [
+        {
+            "peripheral": "strap",
+            "stream": "beat",
+            "reason": "stopped",
+            "first": at(-30),
+            "last": at(1),
+            "run": "before",
+        }
+    ]
+
+
+def test_after_a_clean_stop_only_streams_that_had_samples_have_a_gap(watched: Watched) -> None:
+    watched.gaps.inherit(previous(clean=True, ends={SCALE: end(40, -30)}))
+    watched.sample(1)
+    assert watched.events == []
+    watched.sample(2, "scale")
+    assert [gap["peripheral"] for gap in watched.told()] == ["scale"]
+
+
+def test_after_an_unclean_stop_the_gap_names_the_first_number_in_doubt(watched: Watched) -> None:
+    watched.gaps.inherit(previous(clean=False, ends={STRAP: end(40, -30)}))
+    watched.sample(1)
+    watched.sample(2)
+    assert watched.told() == [
+        {
+            "peripheral": "strap",
+            "stream": "beat",
+            "reason": "unclean_stop",
+            "first": at(-30),
+            "last": at(1),
+            "run": "before",
+            "first_seq": 41,
+        }
+    ]
+
+
+def test_after_a_power_cut_nothing_is_certain_since_the_run_began(watched: Watched) -> None:
+    watched.gaps.inherit(previous(clean=False, ends={}))
+    watched.sample(1)
+    watched.sample(2)
+    assert watched.told() == [
+        {
+            "peripheral": "strap",
+            "stream": "beat",
+            "reason": "unclean_stop",
+            "first": at(-100),
+            "last": at(1),
+            "run": "before",
+        }
+    ]
+
+
+def test_a_stop_and_a_link_that_is_lost_before_any_sample_are_one_gap(watched: Watched) -> None:
+    watched.gaps.inherit(previous(clean=True, ends={STRAP: end(40, -30)}))
+    watched.gaps.interrupt("strap", "not_found")
+    watched.sample(5)
+    watched.sample(6)
+    assert [(gap["reason"], gap["first"]) for gap in watched.told()] == [("stopped", at(-30))]

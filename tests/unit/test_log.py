@@ -1,0 +1,187 @@
+"""What a log line looks like, and what it never holds."""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from io import BytesIO, TextIOWrapper
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+
+from healthd.log import configure, get_logger
+
+ADDRESSES = ["A0:9E:1A:00:00:01", "a0:9e:1a:00:00:01", "A0_9E_1A_00_00_01", "A0-9E-1A-00-00-01"]
+
+
+class Out(TextIOWrapper):
+    """A stream that remembers, and is a terminal if told so."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self._memory = BytesIO()
+        self._terminal = terminal
+        super().__init__(self._memory, encoding="utf-8", write_through=True)
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    @property
+    def text(self) -> str:
+        return self._memory.getvalue().decode()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.text.splitlines()]
+
+    @property
+    def line(self) -> dict[str, Any]:
+        (line,) = self.lines
+        return line
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def pipe() -> Out:
+    return Out(terminal=False)
+
+
+@pytest.fixture
+def terminal() -> Out:
+    return Out(terminal=True)
+
+
+def test_one_json_object_a_line_with_when_and_what_first(pipe: Out) -> None:
+    configure(stream=pipe)
+    get_logger(peripheral="strap").info("state", state="searching")
+    assert list(pipe.line) == ["timestamp", "level", "event", "peripheral", "state"]
+    assert datetime.fromisoformat(pipe.line["timestamp"]).utcoffset() is not None
+    assert pipe.line["level"] == "info"
+    assert pipe.line["event"] == "state"
+    assert pipe.line["peripheral"] == "strap"
+    assert pipe.line["state"] == "searching"
+    assert pipe.text.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_level_is_the_least_that_is_written(pipe: Out, level: str, written: list[str]) -> None:
+    configure(level, stream=pipe)
+    log = get_logger()
+    for tell in (log.debug, log.info, log.warning, log.error):
+        tell("x")
+    assert [line["level"] for line in pipe.lines] == written
+
+
+def test_exception_is_one_line_with_its_traceback(pipe: Out) -> None:
+    configure(stream=pipe)
+    get_logger().error("crashed", exc_info=ValueError("of a bug"))
+    assert "ValueError: of a bug" in pipe.line["exception"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses_are_taken_out(pipe: Out, address: str) -> None:
+    configure(stream=pipe)
+    path = f"/org/bluez/hci0/dev_{address}/service0010"
+    get_logger(peripheral=address).warning(f"lost {address}", path=path)
+    assert address not in pipe.text
+    assert pipe.line["peripheral"] == "<address>"
+    assert pipe.line["event"] == "lost <address>"
+    assert pipe.line["path"] == "/org/bluez/hci0/dev_<address>/service0010"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("out", ["pipe", "terminal"])
+def test_addresses_are_taken_out_of_exceptions(
+    request: pytest.FixtureRequest, out: str, address: str
+) -> None:
+    stream: Out = request.getfixturevalue(out)
+    configure(stream=stream)
+    get_logger().error("crashed", exc_info=ValueError(f"{address} is gone"))
+    assert "is gone" in stream.text
+    assert address not in stream.text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[ADDRESSES[0]], {"address": ADDRESSES[0]}, ValueError(ADDRESSES[0])],
+    ids=["list", "dict", "object"],
+)
+def test_addresses_are_taken_out_of_what_becomes_text(pipe: Out, value: object) -> None:
+    configure(stream=pipe)
+    get_logger().warning("found", value=value)
+    assert pipe.line["event"] == "found"
+    assert ADDRESSES[0] not in pipe.text
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_debug_keeps_addresses(pipe: Out, address: str) -> None:
+    configure("debug", stream=pipe)
+    get_logger().warning("lost", address=address)
+    assert pipe.line["address"] == address
+
+
+@pytest.mark.parametrize(
+    "value", [object(), b"\x01", 2**64, {1: 2}, "\udcff"], ids=lambda value: type(value).__name__
+)
+def test_a_value_that_json_cannot_hold_does_not_cost_the_line(pipe: Out, value: object) -> None:
+    configure(stream=pipe)
+    get_logger().info("odd", value=value)
+    assert pipe.line["event"] == "odd"
+
+
+def test_a_terminal_gets_a_line_for_people(terminal: Out) -> None:
+    configure(stream=terminal)
+    get_logger(peripheral="strap").info("streaming", address=ADDRESSES[0])
+    assert terminal.text.count("\n") == 1
+    assert "streaming" in terminal.text
+    assert "strap" in terminal.text
+    assert not terminal.text.startswith("{")
+    assert ADDRESSES[0] not in terminal.text
+
+
+def test_libraries_arrive_from_warning_up(pipe: Out) -> None:
+    configure("debug", stream=pipe)
+    library = logging.getLogger("bleak.backends")
+    library.info("narrates")
+    library.warning("says %s of %s", "this", "that")
+    assert pipe.line["level"] == "warning"
+    assert pipe.line["event"] == "says this of that"
+    assert pipe.line["library"] == "bleak.backends"
+
+
+def test_what_libraries_say_is_redacted_with_its_traceback(pipe: Out) -> None:
+    configure(stream=pipe)
+    try:
+        raise OSError(f"{ADDRESSES[2]} is gone")
+    except OSError:
+        logging.getLogger("asyncio").exception("lost %s", ADDRESSES[0])
+    assert pipe.line["level"] == "error"
+    assert pipe.line["event"] == "lost <address>"
+    assert "<address> is gone" in pipe.line["exception"]
+
+
+def test_configured_twice_writes_once_and_to_the_newest(pipe: Out) -> None:
+    older = Out(terminal=False)
+    configure(stream=older)
+    log = get_logger()
+    configure(stream=pipe)
+    log.warning("ours")
+    logging.getLogger("library").warning("theirs")
+    assert [line["event"] for line in pipe.lines] == ["ours", "theirs"]
+    assert older.text == ""
