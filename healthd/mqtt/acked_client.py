@@ -126,14 +126,23 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: no CONNACK in time, or one that refuses.
         """
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in one
+        cancellations = task.cancelling()
         try:
-            return await super().__aenter__()
+            await super().__aenter__()
         except MqttConnectError as error:
             raise _refused_connection(error) from error
         except (aiomqtt.MqttError, OSError) as error:
             # aiomqtt forgets the half-open socket of a broker that accepts and then hangs.
             self._client.disconnect()
             raise ConnectionLost("broker_unreachable", str(error), RETRY) from error
+        if task.cancelling() > cancellations:
+            # wait_for of Python 3.11 forgets a cancellation that comes together with its result.
+            cancelled = asyncio.CancelledError()
+            await self.__aexit__(type(cancelled), cancelled, None)
+            raise cancelled
+        return self
 
     async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
         """Disconnect; what is not acknowledged by now stays with its owner.

@@ -107,12 +107,14 @@ class Publisher:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                await self._outbox.settled()
+                await self._outbox.live.settled()
         with suppress(ConnectionLost, TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                acknowledgement = client.send(topic, farewell, retain=True)
-                acknowledgement.add_done_callback(partial(self._retained_done, topic))
-                await asyncio.wait([acknowledgement])
+                # The last word: behind everything that the sessions said when they stopped.
+                self._send_retained(client)
+                self.retain(topic, farewell)
+                if acknowledgement := self._send_retained(client):
+                    await asyncio.wait([acknowledgement])
                 self._finished.set()
                 await client.closed.wait()
 
@@ -158,22 +160,28 @@ class Publisher:
     async def _publish_retained(self, client: AckedClient) -> None:
         while True:
             self._retained_changed.clear()
-            topics, self._unsent = self._unsent, {}
-            for topic in topics:
-                acknowledgement = client.send(topic, self._retained[topic], retain=True)
-                acknowledgement.add_done_callback(partial(self._retained_done, topic))
+            self._send_retained(client)
             await self._retained_changed.wait()
+
+    def _send_retained(self, client: AckedClient) -> asyncio.Future[None] | None:
+        """Send what changed; the acknowledgement of the last message, if there was one."""
+        acknowledgement: asyncio.Future[None] | None = None
+        topics, self._unsent = self._unsent, {}
+        for topic in topics:
+            acknowledgement = client.send(topic, self._retained[topic], retain=True)
+            acknowledgement.add_done_callback(partial(self._retained_done, topic))
+        return acknowledgement
 
     async def _publish_live(self, client: AckedClient) -> None:
         window = asyncio.Semaphore(_LIVE_WINDOW)
         while True:
             await window.acquire()
-            pending = await self._outbox.take()
+            pending = await self._outbox.live.take()
             sample = pending.sample
             topic = self._topics.sample(sample.peripheral, sample.stream)
             if self._parking.is_parked(topic):
                 window.release()
-                self._outbox.refuse(pending)
+                self._outbox.live.refuse(pending)
                 continue
             payload, retain = self._run.payload(sample), sample.measurement.retained
             if retain:
@@ -185,8 +193,7 @@ class Publisher:
         window = asyncio.Semaphore(_HISTORY_WINDOW)
         backlog = self._outbox.backlog
         while True:
-            skip = self._parking.parked(lambda stream: self._topics.history(*stream))
-            for stored in await backlog.take(_HISTORY_BATCH, skip):
+            for stored in await backlog.take(_HISTORY_BATCH, self._parked_history):
                 await window.acquire()
                 topic = self._topics.history(stored.peripheral, stored.stream)
                 if self._parking.is_parked(topic):
@@ -198,6 +205,9 @@ class Publisher:
                 done = partial(self._history_done, window, topic, stored)
                 acknowledgement.add_done_callback(done)
 
+    def _parked_history(self) -> list[tuple[str, str]]:
+        return self._parking.parked(lambda stream: self._topics.history(*stream))
+
     async def _retry_parked(self) -> None:
         while True:
             await asyncio.sleep(FIRST_S)
@@ -208,9 +218,9 @@ class Publisher:
     ) -> None:
         window.release()
         if self._accepted(topic, result, (pending.sample.peripheral, pending.sample.stream)):
-            self._outbox.acknowledge(pending)
+            self._outbox.live.acknowledge(pending)
         elif not result.cancelled():
-            self._outbox.refuse(pending)
+            self._outbox.live.refuse(pending)
 
     def _history_done(
         self, window: asyncio.Semaphore, topic: str, stored: Stored, result: Acknowledgement

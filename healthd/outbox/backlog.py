@@ -9,6 +9,9 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.schema import Stored
 from healthd.outbox.store import Store
 
+Stream = tuple[str, str]
+"""Peripheral and stream."""
+
 
 class Backlog:
     """Gives stored samples out, oldest first, and deletes them once they are delivered."""
@@ -23,14 +26,14 @@ class Backlog:
         self._parking: dict[str, str | None] = {}
         self._stored = asyncio.Event()
 
-    async def take(self, limit: int, skip: Collection[tuple[str, str]]) -> list[Stored]:
+    async def take(self, limit: int, skip: Callable[[], Collection[Stream]]) -> list[Stored]:
         """The oldest samples that are not on their way; waits until there are some.
 
         Each one returned must be given to ``forget`` once delivered, or to ``release``.
 
         Args:
             limit: how many at most.
-            skip: streams (peripheral, stream) to leave out.
+            skip: which streams to leave out, asked each time that the disk is read.
         """
         while True:
             self._stored.clear()
@@ -38,7 +41,7 @@ class Backlog:
             rows: list[Stored] = []
             with suppress(DiskFailing):
                 rows = await self._disk.call(
-                    partial(Store.oldest, limit=limit + len(busy), skip=skip)
+                    partial(Store.oldest, limit=limit + len(busy), skip=skip())
                 )
             # What happened while the disk was read counts as well.
             busy |= self._busy.union(self._on_live_path())
@@ -83,6 +86,8 @@ class Backlog:
             await self._disk.call(lambda store: store.tidy(rows, parking))
         except DiskFailing:
             self._delivered += rows
+            # They may have been given up for lost, with the connection, meanwhile.
+            self._busy.update(rows)
             self._parking = parking | self._parking
             raise
         self._busy.difference_update(rows)

@@ -93,7 +93,7 @@ def begin_run(store: Store, run: str, wall_ns: int) -> Previous | None:
         db.execute("DELETE FROM ends")
         # What the broker refuses is found out anew.
         db.execute("DELETE FROM parked")
-        db.execute("INSERT INTO runs VALUES (?, ?, FALSE)", (run, wall_ns))
+    store.note_run(run, wall_ns)
     if known is None:
         return None
     return Previous(

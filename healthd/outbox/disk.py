@@ -57,6 +57,7 @@ class Disk:
         try:
             await self._on_thread(self._open)
         except (OSError, sqlite3.OperationalError) as error:
+            self._thread.shutdown()
             expected = "a folder that healthd may write, for it alone"
             raise Fatal(f"outbox {self._path.parent}: {error}, expected {expected}") from error
         if self._store.set_aside is not None:
@@ -65,9 +66,13 @@ class Disk:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_file = self._path.with_suffix(".lock").open("wb")
-        # Two daemons on one outbox would deliver and delete each other's samples.
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._store = Store(self._path, self._max_bytes)
+        try:
+            # Two daemons on one outbox would deliver and delete each other's samples.
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._store = Store(self._path, self._max_bytes)
+        except BaseException:
+            self._lock_file.close()
+            raise
 
     async def close(self) -> None:
         """Close the store; what was committed stays."""
@@ -85,7 +90,7 @@ class Disk:
                 the work then done on the new one.
         """
         try:
-            result, mended = await self._on_thread(lambda: self._attempt(work))
+            result, mended, wrote = await self._on_thread(lambda: self._attempt(work))
         except (sqlite3.Error, OSError) as error:
             if not self.degraded:
                 self.degraded = True
@@ -93,24 +98,33 @@ class Disk:
             raise DiskFailing("disk_failing", str(error), _RETRY) from error
         if mended is not None:
             self._notice(*mended)
-        if self.degraded:
+        # A disk that can still be read is no sign that it can be written.
+        if self.degraded and wrote:
             self.degraded = False
             self._notice("recovered", "the disk takes samples again")
         return result
 
-    def _attempt(self, work: Callable[[Store], T]) -> tuple[T, tuple[OutboxChange, str] | None]:
+    def _attempt(
+        self, work: Callable[[Store], T]
+    ) -> tuple[T, tuple[OutboxChange, str] | None, bool]:
+        """What ``work`` returned, what had to be mended for it, and whether it wrote."""
         store = self._store
         if store.is_deleted():
             store.restore()
-            return work(store), ("deleted", "its file was deleted; made anew with all samples")
+            return (
+                work(store),
+                ("deleted", "its file was deleted; made anew with all samples"),
+                True,
+            )
         try:
-            return work(store), None
+            before = store.writes
+            return work(store), None, store.writes != before
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
             store.start_anew()
             name = store.set_aside.name if store.set_aside else "nothing"
-            return work(store), ("corrupt", f"{error}; set aside as {name}, started empty")
+            return work(store), ("corrupt", f"{error}; set aside as {name}, started empty"), True
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         # Shielded: a commit must not be cut off from the bookkeeping that follows it.

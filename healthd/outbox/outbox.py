@@ -7,7 +7,6 @@ and is delivered later as history. Written through, every sample is committed be
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +16,10 @@ from typing import Any, Self
 from healthd.events import OutboxChange, OutboxEvent
 from healthd.log import get_logger
 from healthd.outbox.backlog import Backlog
-from healthd.outbox.continuity import End, Ends, Notebook, Previous, begin_run, end_run
+from healthd.outbox.continuity import Notebook, Previous, begin_run, end_run
 from healthd.outbox.disk import Disk, DiskFailing
-from healthd.outbox.pending import Pending, entry, summarise
+from healthd.outbox.live import LivePath
+from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Lost
 from healthd.runs import Run
 from healthd.samples import Sample
@@ -40,10 +40,7 @@ _GROUP_S = 0.03
 _PRESSURE = 2048
 
 # On leaving: the samples; then what their commit itself gave rise to, such as an eviction's gap.
-_LAST_COMMITS = 2
-
-# While the disk fails too, memory is the only place: a few megabytes of the newest samples.
-_MEMORY_LIMIT = 8192
+_LAST_COMMITS = 4
 
 
 class Outbox:
@@ -51,7 +48,8 @@ class Outbox:
 
     Attributes:
         previous: the run before, once the outbox is open; None on a first start.
-        backlog: what is on disk.
+        live: what is in memory, on its way to the live topics.
+        backlog: what is on disk, on its way to the history topics.
     """
 
     def __init__(
@@ -59,23 +57,16 @@ class Outbox:
     ) -> None:
         """Prepare; entering opens the store in ``folder``."""
         self.previous: Previous | None = None
+        self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
-        self.backlog = Backlog(self._disk, self._rows_on_live_path)
+        self.live = LivePath(self._delivered_row, self._off_live_path)
+        self.backlog = Backlog(self._disk, self.live.rows)
         self._run = run
         self._through = settings.write == "through"
         self._notebook = notebook
         self._log = get_logger(service="outbox")
-        self._waiting: deque[Pending] = deque()
-        # A dict for its order and its cheap removal: what the broker has and did not acknowledge.
-        self._sent: dict[Pending, None] = {}
-        self._uncommitted: list[Pending] = []
-        self._refused: list[Pending] = []
-        self._dropped: list[Sample] = []
-        self._last: dict[tuple[str, str], Sample] = {}
-        self._parked: set[tuple[str, str]] = set()
-        self._arrived = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._work = asyncio.Event()
+        # The topics that the broker refuses, and whose they are.
+        self._parked: dict[str, tuple[str, str]] = {}
         self._tidying: asyncio.Task[None] | None = None
         self._evicted = 0
 
@@ -102,82 +93,33 @@ class Outbox:
             await asyncio.wait([self._tidying])
         try:
             for _ in range(_LAST_COMMITS):
-                for pending in self._waiting:
-                    pending.urgent = True
+                self.live.hurry()
                 await self._tidy()
-            ends = self._ends()
+            ends = self.live.ends()
             await self._disk.call(lambda store: end_run(store, self._run.id, ends))
         except DiskFailing as error:
-            lost = len(self._waiting) + len(self._refused)
-            self._log.error("samples lost with the disk", count=lost, error=str(error))
+            self._log.error("samples lost with the disk", count=len(self.live), error=str(error))
         await self._disk.close()
 
     def put(self, sample: Sample) -> None:
         """Take responsibility for a sample. Never blocks: it runs in notification callbacks."""
-        pending = Pending(sample)
-        self._last[sample.peripheral, sample.stream] = sample
-        # Behind what is not committed yet, so that a stream keeps its order when the disk fails.
-        if self._through and (self._uncommitted or not self._disk.degraded):
-            self._uncommitted.append(pending)
+        waiting = self.live.put(sample, hold=self._through and not self._disk.degraded)
+        if self._through or waiting >= _PRESSURE:
             self._work.set()
-            return
-        self._waiting.append(pending)
-        self._arrived.set()
-        if len(self._waiting) >= _PRESSURE:
-            self._work.set()
-        if len(self._waiting) > _MEMORY_LIMIT:
-            oldest = self._waiting.popleft()
-            if oldest.row is None:
-                self._dropped.append(oldest.sample)
-
-    async def take(self) -> Pending:
-        """The oldest sample that is not with the broker yet; waits for one."""
-        while True:
-            while not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-            pending = self._waiting.popleft()
-            # An acknowledgement that came with the last bytes of a connection may follow it back.
-            if not pending.acked:
-                self._sent[pending] = None
-                return pending
-
-    def acknowledge(self, pending: Pending) -> None:
-        """The broker has it: forget it, on disk too if it went there meanwhile."""
-        pending.acked = True
-        self._sent.pop(pending, None)
-        if pending.row is not None:
-            self.backlog.forget(pending.row)
-        self._check_settled()
-
-    def refuse(self, pending: Pending) -> None:
-        """The broker will not have it live: keep it on disk, off the live path."""
-        self._sent.pop(pending, None)
-        pending.urgent = True
-        self._refused.append(pending)
-        self._work.set()
 
     def give_back(self) -> None:
-        """The connection is gone: what was sent and not acknowledged waits again, in order."""
-        for pending in reversed(self._sent):
-            self._waiting.appendleft(pending)
-        self._sent.clear()
-        self._arrived.set()
+        """The connection is gone: nothing is with the broker any more."""
+        self.live.give_back()
         self.backlog.release_all()
-
-    async def settled(self) -> None:
-        """Wait until the broker has acknowledged every sample on the live path."""
-        self._check_settled()
-        await self._settled.wait()
 
     def note_parked(self, stream: tuple[str, str], topic: str, reason: str | None) -> None:
         """Keep, and tell, that the broker refuses a topic; without a reason: that it takes it."""
         self.backlog.note_parked(topic, reason)
         if reason is None:
-            self._parked.discard(stream)
+            self._parked.pop(topic, None)
             self._notice("unparked", topic)
         else:
-            self._parked.add(stream)
+            self._parked[topic] = stream
             self._notice("parked", f"{topic}: {reason}")
 
     async def stats(self) -> dict[str, Any]:
@@ -188,12 +130,13 @@ class Outbox:
         oldest_ns = min((stream.oldest_ns for stream in streams), default=None)
         return {
             "state": "degraded" if self._disk.degraded else "ok",
-            "in_memory": len(self._waiting) + len(self._sent) + len(self._uncommitted),
+            "in_memory": len(self.live),
             "on_disk": sum(stream.count for stream in streams),
             "payload_bytes": sum(stream.payload_bytes for stream in streams),
             "age_s": 0 if oldest_ns is None else round((time.time_ns() - oldest_ns) / 1e9, 1),
             "evicted": self._evicted,
-            "parked": len(self._parked),
+            "streams": {f"{one.peripheral}/{one.stream}": one.count for one in streams},
+            "parked": sorted(self._parked),
         }
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
@@ -220,77 +163,47 @@ class Outbox:
     async def _tidy(self) -> None:
         now_ns = time.monotonic_ns()
         # Under pressure age does not matter: everything that waits goes to disk.
-        pressed = len(self._waiting) >= _PRESSURE
+        pressed = len(self.live) >= _PRESSURE
         limit_ns = now_ns if pressed else now_ns - int(SPILL_AFTER_S * 1e9)
-        committing, self._uncommitted = self._uncommitted, []
         try:
-            await self._spill(limit_ns, committing)
-        finally:
-            # Sent only now; while the disk fails, from memory alone.
-            self._waiting.extend(committing)
-            self._arrived.set()
-        self._waiting = deque(
-            one
-            for one in self._waiting
-            if not one.acked and (one.row is None or not one.is_older_than(limit_ns))
-        )
-        self._check_settled()
-        await self.backlog.tidy()
-        self._notebook.note(self._run.id, self._ends())
-
-    async def _spill(self, limit_ns: int, committing: list[Pending]) -> None:
-        if self._dropped:
-            dropped, self._dropped = self._dropped, []
-            self._report(summarise(dropped))
-        on_path = (*self._refused, *self._sent, *self._waiting)
-        unsaved = (one for one in on_path if one.row is None and not one.acked)
-        old = [one for one in unsaved if one.is_older_than(limit_ns)]
-        old = sorted((*old, *committing), key=lambda one: one.sample.stamp.mono_ns)
-        if not old:
-            return
-        boot, payload = self._run.boot, self._run.payload
-        entries = [entry(one.sample, boot, payload(one.sample)) for one in old]
-        rows, lost = await self._disk.call(lambda s: (s.append(entries), s.take_lost()))
-        for one, row in zip(old, rows, strict=True):
-            one.row = row
-            if one.acked:
-                self.backlog.forget(row)
-        self._refused = [one for one in self._refused if one.row is None]
-        self._report(lost)
+            await self._commit(limit_ns)
+        except DiskFailing:
+            self.live.let_go(limit_ns, disk_fails=True)
+            raise
+        self.live.let_go(limit_ns, disk_fails=False)
         self.backlog.look_again()
+        await self.backlog.tidy()
+        self._notebook.note(self._run.id, self.live.ends())
 
-    def _ends(self) -> Ends:
-        """Until where each stream is acknowledged or on disk, without a hole."""
-        ends = {
-            stream: End(sample.seq, sample.stamp.wall_ns)
-            for stream, sample in self._last.items()
-            if stream[0]
-        }
-        open_path = (*self._waiting, *self._uncommitted, *self._sent, *self._refused)
-        for sample in (one.sample for one in open_path if one.row is None and not one.acked):
-            stream = (sample.peripheral, sample.stream)
-            if stream in ends and sample.seq <= ends[stream].seq:
-                ends[stream] = End(sample.seq - 1, sample.stamp.wall_ns)
-        return ends
+    async def _commit(self, limit_ns: int) -> None:
+        if batch := self.live.to_commit(limit_ns):
+            boot, payload = self._run.boot, self._run.payload
+            entries = [entry(one.sample, boot, payload(one.sample)) for one in batch]
+            rows, lost = await self._disk.call(lambda s: (s.append(entries), s.take_lost()))
+            self.live.committed(batch, rows)
+            self._report(lost)
+        # Only now: some of it may just have been committed.
+        dropped, self.live.dropped = self.live.dropped, []
+        self._report(summarise(one.sample for one in dropped if one.row is None))
 
-    def _rows_on_live_path(self) -> list[int]:
-        return [one.row for one in (*self._sent, *self._waiting) if one.row is not None]
+    def _delivered_row(self, row: int) -> None:
+        self.backlog.forget(row)
+
+    def _off_live_path(self) -> None:
+        self._work.set()
+        self.backlog.look_again()
 
     def _report(self, losses: Iterable[Lost]) -> None:
         for lost in losses:
             self._evicted += lost.count
-            refused = (lost.peripheral, lost.stream) in self._parked
+            refused = (lost.peripheral, lost.stream) in self._parked.values()
             reason = "refused" if refused else "evicted"
             self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
             if lost.peripheral:
                 self.put(self._run.event(lost.as_gap(reason)))
 
     def _notice(self, change: OutboxChange, detail: str) -> None:
+        if change == "corrupt":
+            self.live.forget_rows()
         self._log.warning("outbox", change=change, detail=detail)
         self.put(self._run.event(OutboxEvent(change=change, detail=detail)))
-
-    def _check_settled(self) -> None:
-        if self._waiting or self._uncommitted or self._sent or self._refused:
-            self._settled.clear()
-        else:
-            self._settled.set()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from healthd.outbox.claim import claim_step, drop_filler
 from healthd.outbox.schema import PRAGMAS, TABLES, Entry, Lost, Stored, StreamStats
 
 # SQLite's default, named because the quota is counted in pages.
@@ -15,11 +16,8 @@ _PAGE_BYTES = 4096
 # Evicting by the few hundred keeps a full store writable for a while after each eviction.
 _EVICT_ROWS = 256
 
-# One step of claiming the quota: as much as the write-ahead log takes before it is checkpointed.
-_GROW_PAGES = 256
-
-# Pages that the tables themselves may need while the filler takes all the others.
-_SPARE_PAGES = 16
+# The largest transaction: it has to fit into what is claimed of the log, and into a small quota.
+_BATCH_ROWS = 250
 
 
 class Store:
@@ -45,6 +43,8 @@ class Store:
         self.set_aside: Path | None = None
         self._max_pages = max_bytes // _PAGE_BYTES
         self._lost: list[Lost] = []
+        self._last_row = 0
+        self._run: tuple[str, int] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = self._open()
@@ -53,6 +53,9 @@ class Store:
                 raise
             self._put_aside()
             self._db = self._open()
+        self._inode = self.path.stat().st_ino
+        known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
+        self._last_row = known[0] if known else 0
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -69,7 +72,6 @@ class Store:
         except BaseException:
             db.close()
             raise
-        self._inode = self.path.stat().st_ino
         return db
 
     def _put_aside(self) -> None:
@@ -96,15 +98,25 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise
 
+    @property
+    def writes(self) -> int:
+        """A number that changes with every change of the data."""
+        return self._db.total_changes
+
     def append(self, entries: Iterable[Entry]) -> list[int]:
-        """Commit samples in one transaction; their rows, in order."""
-        batch = list(entries)
-        while True:
+        """Commit samples, in transactions of ``_BATCH_ROWS``; their rows, in order."""
+        rows: list[int] = []
+        remaining = list(entries)
+        while remaining:
+            batch = remaining[:_BATCH_ROWS]
             try:
-                return self._insert(batch)
+                rows += self._insert(batch)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not self._make_room():
                     raise
+            else:
+                del remaining[:_BATCH_ROWS]
+        return rows
 
     def _insert(self, batch: Sequence[Entry]) -> list[int]:
         columns = ", ".join(Entry._fields)
@@ -115,11 +127,12 @@ class Store:
                 cursor = db.execute(f"INSERT INTO pending ({columns}) VALUES ({marks})", entry)
                 assert cursor.lastrowid is not None  # an INSERT always has one
                 rows.append(cursor.lastrowid)
+        self._last_row = rows[-1]
         return rows
 
     def _make_room(self) -> bool:
         """Give up what can be given up, the least valuable first; False when nothing is left."""
-        if self._drop_filler():
+        if drop_filler(self._db):
             return True
         # Samples before events: what is lost must remain known.
         for kind in ("NOT LIKE", "LIKE"):
@@ -148,56 +161,36 @@ class Store:
         return [Stored(*found) for found in self._db.execute(query, (*values, limit))]
 
     def tidy(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
-        """Forget delivered rows and note which topics the broker refuses, in one transaction.
+        """Forget delivered rows and note which topics the broker refuses, both or neither.
 
         Args:
             delivered: rows.
             parking: by topic the broker's reason; None for one that it takes again.
         """
-        with self.transaction() as db:
-            db.executemany("DELETE FROM pending WHERE row = ?", [(row,) for row in delivered])
-            for topic, reason in parking.items():
-                db.execute("DELETE FROM parked WHERE topic = ?", (topic,))
-                if reason is not None:
-                    db.execute(
-                        "INSERT INTO parked VALUES (?, ?, ?)", (topic, time.time_ns(), reason)
+        rows = [(row,) for row in delivered]
+        noted = [(one, time.time_ns(), why) for one, why in parking.items() if why is not None]
+        for first in range(0, max(len(rows), 1), _BATCH_ROWS):
+            with self.transaction() as db:
+                batch = rows[first : first + _BATCH_ROWS]
+                db.executemany("DELETE FROM pending WHERE row = ?", batch)
+                if not first:
+                    db.executemany(
+                        "DELETE FROM parked WHERE topic = ?", [(one,) for one in parking]
                     )
+                    db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
+
+    def note_run(self, run: str, started_ns: int) -> None:
+        """Keep the current run in this file, and in every one that may have to replace it."""
+        self._run = (run, started_ns)
+        self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, FALSE)", self._run)
 
     def stats(self) -> list[StreamStats]:
         """What waits, by stream."""
         return read_stats(self._db)
 
     def grow(self) -> bool:
-        """Claim the next piece of the quota from the disk; False once there is nothing to claim.
-
-        A full disk cannot stop a store that already has its space: not even a DELETE works in a
-        file that would have to grow.
-        """
-        pages: int = self._db.execute("PRAGMA page_count").fetchone()[0]
-        missing = self._max_pages - _SPARE_PAGES - pages
-        if missing > 0:
-            try:
-                with self.transaction() as db:
-                    db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
-                    blank = min(missing, _GROW_PAGES) * _PAGE_BYTES
-                    db.execute("INSERT INTO filler VALUES (zeroblob(?))", (blank,))
-            except sqlite3.OperationalError as error:
-                # The disk has less than the quota: what it gave is claimed, the rest is not there.
-                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                    raise
-            else:
-                return True
-        if self._drop_filler():
-            # The log keeps the size that it has: its space is claimed as well.
-            self._db.execute("PRAGMA wal_checkpoint(RESTART)")
-        return False
-
-    def _drop_filler(self) -> bool:
-        there = "SELECT 1 FROM sqlite_schema WHERE name = 'filler'"
-        if self._db.execute(there).fetchone() is None:
-            return False
-        self._db.execute("DROP TABLE filler")
-        return True
+        """Claim the next piece of the quota from the disk; False once there is nothing to claim."""
+        return claim_step(self._db, self.path, self._max_pages)
 
     def is_deleted(self) -> bool:
         """True when the file at the path is no longer ours: somebody removed or replaced it."""
@@ -207,27 +200,65 @@ class Store:
             return True
 
     def restore(self) -> None:
-        """Make the file anew and copy what the deleted one, still open, holds."""
-        old = self._db
+        """Make the file anew and copy what the deleted one, still open, holds.
+
+        Raises:
+            sqlite3.Error, OSError: not possible now; the deleted file goes on as it is.
+        """
+        if self.path.exists():
+            self._put_aside()  # whatever somebody put there, it is not ours
         self._remove_logs()
-        self._db = self._open()
-        with self.transaction() as db:
-            for table in ("pending", "runs", "ends", "parked"):
-                for values in old.execute(f"SELECT * FROM {table}"):
-                    marks = ", ".join("?" * len(values))
-                    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
-        old.close()
+        try:
+            made = self._open()
+            with _closing_on_error(made):
+                made.execute("BEGIN IMMEDIATE")
+                for table in ("pending", "runs", "ends", "parked"):
+                    for values in self._db.execute(f"SELECT * FROM {table}"):
+                        marks = ", ".join("?" * len(values))
+                        made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
+                _count_on(made, self._last_row)
+                made.execute("COMMIT")
+        except (sqlite3.Error, OSError):
+            self.path.unlink(missing_ok=True)
+            self._remove_logs()
+            raise
+        self._adopt(made)
 
     def start_anew(self) -> None:
         """Set a file aside that turned out to be damaged, and go on with an empty one."""
-        with suppress(sqlite3.Error):
-            self._db.close()
         self._put_aside()
-        self._db = self._open()
+        made = self._open()
+        # Old numbers are still known to those who wait for an acknowledgement.
+        _count_on(made, self._last_row)
+        self._adopt(made)
+        if self._run is not None:
+            self.note_run(*self._run)
+
+    def _adopt(self, made: sqlite3.Connection) -> None:
+        old, self._db = self._db, made
+        self._inode = self.path.stat().st_ino
+        with suppress(sqlite3.Error):
+            old.close()
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._db.close()
+
+
+@contextmanager
+def _closing_on_error(db: sqlite3.Connection) -> Generator[None]:
+    """Close ``db`` when the block raises."""
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
+
+
+def _count_on(db: sqlite3.Connection, last_row: int) -> None:
+    """Have the next row of an empty store follow ``last_row``."""
+    db.execute("DELETE FROM sqlite_sequence")
+    db.execute("INSERT INTO sqlite_sequence VALUES ('pending', ?)", (last_row,))
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:

@@ -356,7 +356,11 @@ class TestEnvironment:
     )
     def test_unknown_variable(self, problems: Problems, variable: str, expected: str) -> None:
         (problem,) = problems("", {variable: "x"})
-        assert (problem.source, problem.key, problem.found) == ("environment", variable, "an unknown key")
+        assert (problem.source, problem.key, problem.found) == (
+            "environment",
+            variable,
+            "an unknown key",
+        )
         assert expected in problem.expected
 
     @pytest.mark.parametrize(

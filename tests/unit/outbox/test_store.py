@@ -475,6 +475,15 @@ def test_a_file_that_was_deleted_is_made_anew_with_all_it_held(
         assert [one.row for one in store.oldest(ALL)] == [*(one.row for one in before), 501]
 
 
+def test_a_row_is_not_used_again_in_a_file_that_was_made_anew(path: Path) -> None:
+    """Who still holds the old number would delete another sample with it."""
+    with closing(filled(path, 3)) as store:
+        store.tidy([1, 2, 3], {})
+        path.unlink()
+        store.restore()
+        assert store.append([entry(4)]) == [4]
+
+
 def test_a_file_that_was_replaced_counts_as_deleted(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.sqlite3"
     Store(other, QUOTA).close()

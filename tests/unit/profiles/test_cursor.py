@@ -1,6 +1,7 @@
 """Reading front to back, and what is kept of a packet that ends too early."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,8 +24,8 @@ def test_reads_little_endian_front_to_back() -> None:
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda cursor: cursor.u16(), "offset 1: expected u16, found 1 of 2 bytes"),
-        (lambda cursor: cursor.take(5), "offset 1: expected raw, found 1 of 5 bytes"),
+        (Cursor.u16, "offset 1: expected u16, found 1 of 2 bytes"),
+        (partial(Cursor.take, size=5), "offset 1: expected raw, found 1 of 5 bytes"),
     ],
     ids=["u16", "take"],
 )

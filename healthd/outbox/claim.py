@@ -1,0 +1,103 @@
+"""Claims the outbox's space from the disk once, so that a full disk cannot stop it later.
+
+In a file that would have to grow, a full disk refuses even a DELETE: every change goes to the
+write-ahead log first, and from there to the database at the next checkpoint.
+"""
+
+import shutil
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+# One step: long enough to be quick in total, short enough that samples never wait long for it.
+_STEP_PAGES = 256
+
+# What a page of a large blob holds, roundly: each has a pointer to the next one.
+_PAGE_PAYLOAD = 4000
+
+# The last few pages are not worth a step of their own.
+_CLOSE_ENOUGH_PAGES = 16
+
+# A checkpoint begins after 256 pages, and the largest transaction (an eviction, a batch) is well
+# below 100; what is claimed holds both several times.
+_LOG_BYTES = 800 * (4096 + 24)
+
+# A log of this size is nothing on a disk with so many times as much, and too much on a smaller one.
+_AMPLE = 3
+
+# Written again and again to make the log grow, where the database itself has little room.
+_LOG_FILLER_BYTES = 32 * _PAGE_PAYLOAD
+
+# Each step is written to the log and to the database before free space is looked at again.
+_LEAVE_FREE_BYTES = 3 * _STEP_PAGES * 4096
+
+
+def claim_step(db: sqlite3.Connection, path: Path, max_pages: int) -> bool:
+    """Claim the next piece of log and database; False once there is nothing to claim.
+
+    Args:
+        db: the open database at ``path``.
+        path: its file.
+        max_pages: its quota; of a disk that has less, what can be had is claimed.
+
+    Raises:
+        sqlite3.OperationalError: the disk fails.
+    """
+    log = Path(f"{path}-wal")
+    free = shutil.disk_usage(path.parent).free
+    if free > _AMPLE * _LOG_BYTES and log.stat().st_size < _LOG_BYTES:
+        _claim_log(db, log)
+    missing = max_pages - page_count(db)
+    if missing > _CLOSE_ENOUGH_PAGES and free > _LEAVE_FREE_BYTES:
+        unused: int = db.execute("PRAGMA freelist_count").fetchone()[0]
+        pages = unused + min(missing - _CLOSE_ENOUGH_PAGES // 2, _STEP_PAGES)
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
+        db.execute("INSERT INTO filler VALUES (zeroblob(?))", (pages * _PAGE_PAYLOAD,))
+        db.execute("COMMIT")
+        return True
+    if drop_filler(db):
+        # What the log still holds is claimed only when it has reached the file.
+        db.execute("PRAGMA wal_checkpoint(RESTART)")
+    if missing <= _CLOSE_ENOUGH_PAGES:
+        # A page that is not claimed could be committed to the log and never reach the file.
+        db.execute(f"PRAGMA max_page_count={page_count(db)}")
+    return False
+
+
+def page_count(db: sqlite3.Connection) -> int:
+    """How many pages the database has, used or not."""
+    count: int = db.execute("PRAGMA page_count").fetchone()[0]
+    return count
+
+
+def drop_filler(db: sqlite3.Connection) -> bool:
+    """Free the pages that only hold a claim; False where there are none."""
+    there = "SELECT 1 FROM sqlite_schema WHERE name = 'filler'"
+    if db.execute(there).fetchone() is None:
+        return False
+    db.execute("DROP TABLE filler")
+    return True
+
+
+def _claim_log(db: sqlite3.Connection, log: Path) -> None:
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    # Nothing but filler is written here, and the checkpoint below flushes all of it.
+    db.execute("PRAGMA synchronous=OFF")
+    try:
+        db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
+        db.execute("INSERT INTO filler VALUES (zeroblob(?))", (_LOG_FILLER_BYTES,))
+        while log.stat().st_size < _LOG_BYTES:
+            # Random, because SQLite does not write what it finds unchanged.
+            db.execute("UPDATE filler SET blank = randomblob(?)", (_LOG_FILLER_BYTES,))
+    except sqlite3.OperationalError as error:
+        # Samples fill the quota: the log has grown, and grows, with them.
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+    finally:
+        with suppress(sqlite3.OperationalError):
+            drop_filler(db)
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA wal_autocheckpoint=256")
+    # Start over at the log's beginning; it keeps its size.
+    db.execute("PRAGMA wal_checkpoint(RESTART)")
