@@ -6,6 +6,7 @@ timeout. Both are mended here, over paho's own callbacks.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 import time
@@ -52,6 +53,11 @@ class ConnectionLost(Transient):
 
 class Refused(HealthdError):
     """The broker answered a publish with a failure code; the connection lives on."""
+
+
+# paho tells of each broken socket in words of its own; what becomes of the connection is our line.
+_LIBRARY_LOG = logging.getLogger("healthd.paho")
+_LIBRARY_LOG.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ class AckedClient(aiomqtt.Client):
             will=will,
             timeout=CONNECT_TIMEOUT_S,
             keepalive=_KEEPALIVE_S,
+            logger=_LIBRARY_LOG,
             # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
@@ -204,7 +211,8 @@ class AckedClient(aiomqtt.Client):
         except aiomqtt.MqttError as error:
             if isinstance(error, aiomqtt.MqttCodeError) and _number(error.rc) == _TAKEN_OVER:
                 raise taken_over(self.identifier) from error
-            raise ConnectionLost("broker_lost", str(error), RETRY) from error
+            message = f"the connection broke: {error}"
+            raise ConnectionLost("broker_lost", message, RETRY) from error
         except OSError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
         raise ConnectionLost("broker_lost", "the broker closed the connection", RETRY)

@@ -1,0 +1,59 @@
+"""Throw-away certificates, made with the openssl command."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+OPENSSL = shutil.which("openssl")
+needs_openssl = pytest.mark.skipif(
+    OPENSSL is None, reason="NOT TESTED: no openssl command on this machine"
+)
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_DAYS = ("-days", "2")
+
+
+class Authority:
+    """A certificate authority.
+
+    Attributes:
+        certificate: what those who trust it are given.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Make its key and certificate in ``folder``."""
+        self.certificate = folder / f"{name}.crt"
+        self._key = folder / f"{name}.key"
+        self._folder = folder
+        _openssl(
+            *("req", "-x509", *_KEY, *_DAYS, "-subj", f"/CN={name}"),
+            *("-keyout", self._key, "-out", self.certificate),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        )
+
+    def issue(self, host: str) -> tuple[Path, Path]:
+        """A server's certificate for this host name, and its key."""
+        request, certificate, key, extensions = (
+            self._folder / f"{host}.{suffix}" for suffix in ("csr", "crt", "key", "ext")
+        )
+        extensions.write_text(
+            f"subjectAltName=DNS:{host}\n"
+            "basicConstraints=CA:FALSE\n"
+            "subjectKeyIdentifier=hash\n"
+            "authorityKeyIdentifier=keyid\n"
+        )
+        _openssl("req", *_KEY, "-subj", f"/CN={host}", "-keyout", key, "-out", request)
+        _openssl(
+            *("x509", "-req", *_DAYS, "-in", request, "-out", certificate),
+            *("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"),
+            *("-extfile", extensions),
+        )
+        return certificate, key
+
+
+def _openssl(*arguments: str | Path) -> None:
+    assert OPENSSL is not None, "mark the test with needs_openssl"
+    done = subprocess.run([OPENSSL, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

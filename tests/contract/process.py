@@ -1,0 +1,172 @@
+"""healthd as a process of its own, and what it logs."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+BOUND_S = 20.0
+
+# What every line of every run is checked for: at info no address and no health value.
+_ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
+_HEALTH = ("bpm", "rr_intervals", "energy_expended", "level_pct", "sensor_contact")
+
+LogLine = dict[str, Any]
+
+
+class Healthd:
+    """``python -m healthd …``; an async context manager that leaves no process behind.
+
+    Standard error has to be JSON lines without addresses and health values.
+
+    Attributes:
+        log: the lines of standard error.
+        out: the lines of standard output.
+    """
+
+    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+        """Prepare; ``environ`` is laid over a minimal environment."""
+        self.log: list[LogLine] = []
+        self.out: list[str] = []
+        self._arguments = arguments
+        self._environ = {**clean_environment(), **(environ or {})}
+        self._changed = asyncio.Condition()
+        self._readers: list[asyncio.Task[None]] = []
+        self._open = 2
+        self._process: asyncio.subprocess.Process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "healthd",
+            *self._arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environ,
+            cwd=Path(__file__).parents[2],
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._readers = [
+            asyncio.create_task(self._read(self._process.stdout, self._on_out)),
+            asyncio.create_task(self._read(self._process.stderr, self._on_log)),
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kill it if it still runs."""
+        if self.is_running:
+            self._process.kill()
+        await self.ended()
+
+    def send_kill(self) -> None:
+        """``kill -9``."""
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code. Everything it wrote is read by then."""
+        async with asyncio.timeout(BOUND_S):
+            code = await self._process.wait()
+            await asyncio.gather(*self._readers)
+        return code
+
+    async def stopped(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop; the exit code."""
+        self.send(number)
+        return await self.ended()
+
+    async def logged(self, event: str, **fields: object) -> LogLine:
+        """Wait for a log line with this event and at least these fields."""
+
+        def fits(line: LogLine) -> bool:
+            return line["event"] == event and fields.items() <= line.items()
+
+        return await self._until(lambda: next(filter(fits, self.log), None), (event, fields))
+
+    async def wrote(self, text: str) -> str:
+        """Wait for a line on standard output that holds ``text``."""
+        return await self._until(lambda: next((o for o in self.out if text in o), None), text)
+
+    async def _until(self, look: Callable[[], Any], what: object) -> Any:
+        def over() -> bool:
+            return look() is not None or not self._open
+
+        try:
+            async with asyncio.timeout(BOUND_S), self._changed:
+                await self._changed.wait_for(over)
+        except TimeoutError:
+            pass
+        found = look()
+        assert found is not None, (what, self.log, self.out[-30:])
+        return found
+
+    async def _read(self, stream: asyncio.StreamReader, keep: Callable[[str], None]) -> None:
+        async for line in stream:
+            async with self._changed:
+                keep(line.decode().rstrip("\n"))
+                self._changed.notify_all()
+        async with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def _on_out(self, line: str) -> None:
+        self.out.append(line)
+
+    def _on_log(self, line: str) -> None:
+        try:
+            entry = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            entry = {"event": "NOT JSON", "line": line}
+        self.log.append(entry)
+
+
+def complaints(log: list[LogLine]) -> list[LogLine]:
+    """Lines that no run at info may write."""
+    return [
+        line
+        for line in log
+        if line["event"] in ("NOT JSON", "crashed", "failed")
+        or not {"timestamp", "level", "event"} <= line.keys()
+        or _ADDRESS.search(text := str(line))
+        or any(word in text for word in _HEALTH)
+    ]
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what changes healthd or the terminal."""
+    unwanted = ("HEALTHD_", "XDG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
+    terminal = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_")
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(unwanted) and not key.startswith(terminal)
+    }

@@ -1,0 +1,197 @@
+"""A subscriber of its own, straight on paho: what it sees does not depend on healthd's client."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from paho.mqtt import publish as paho_publish
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+HOST = "127.0.0.1"
+BOUND_S = 15.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message as it came.
+
+    Attributes:
+        topic: where it was published.
+        payload: what.
+        retained: the broker had kept it; False for one that was published just now.
+        qos: quality of service of its delivery.
+        at: when, in seconds of the event loop's clock.
+        content_type: of MQTT 5, or None.
+        user: user properties of MQTT 5.
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool
+    qos: int
+    at: float
+    content_type: str | None = None
+    user: dict[str, str] = field(default_factory=dict[str, str])
+
+    def json(self) -> dict[str, Any]:
+        """The payload, which has to be a JSON object without NaN."""
+        value: object = json.loads(self.payload, parse_constant=_no_constant)
+        assert isinstance(value, dict)
+        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+class Subscriber:
+    """Records what arrives at a topic filter; an async context manager, subscribed once entered.
+
+    It connects again by itself; what was published while it was away it does not see.
+
+    Attributes:
+        messages: everything so far, in order of arrival.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        topic_filter: str = "#",
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        name: str = "independent-subscriber",
+    ) -> None:
+        """Prepare; ``name`` is its MQTT client id."""
+        self.messages: list[Received] = []
+        self._port = port
+        self._filter = topic_filter
+        self._arrived = asyncio.Condition()
+        self._subscribed = asyncio.Event()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self._client.username_pw_set(username, password)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+
+    async def __aenter__(self) -> Self:
+        """Connect and subscribe."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._client.connect, HOST, self._port)
+        self._client.loop_start()
+        try:
+            await self.again()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Disconnect."""
+        await self._end()
+
+    async def again(self) -> None:
+        """Wait until it is subscribed (again, after the broker was away)."""
+        async with asyncio.timeout(BOUND_S):
+            await self._subscribed.wait()
+        self._subscribed.clear()
+
+    async def until(
+        self, look: Callable[[list[Received]], _T | None], at_most: float = BOUND_S
+    ) -> _T:
+        """Wait until ``look`` finds what it looks for in the messages, and return that.
+
+        Args:
+            look: gets all messages; what is true ends the wait.
+            at_most: seconds.
+        """
+        found: list[_T] = []
+
+        def looked() -> bool:
+            if seen := look(self.messages):
+                found.append(seen)
+            return bool(found)
+
+        try:
+            async with asyncio.timeout(at_most), self._arrived:
+                await self._arrived.wait_for(looked)
+        except TimeoutError:
+            seen = "\n".join(f"  {one.topic} {one.payload!r}" for one in self.messages[-30:])
+            raise AssertionError(f"not seen within {at_most} s; the last were\n{seen}") from None
+        return found[0]
+
+    async def until_payload(
+        self, topic: str, payload: bytes, *, since: int = 0, at_most: float = BOUND_S
+    ) -> Received:
+        """Wait for this payload at this topic, behind the first ``since`` messages."""
+        return await self.until(
+            lambda all_: next(
+                (m for m in all_[since:] if (m.topic, m.payload) == (topic, payload)), None
+            ),
+            at_most,
+        )
+
+    def at(self, topic: str) -> list[Received]:
+        """What has arrived at a topic."""
+        return [message for message in self.messages if message.topic == topic]
+
+    async def _end(self) -> None:
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+    # paho's thread calls these.
+
+    def _on_connect(
+        self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any
+    ) -> None:
+        if not reason.is_failure:
+            client.subscribe(self._filter, qos=1)
+
+    def _on_subscribe(
+        self, client: Client, userdata: Any, mid: int, reasons: list[Any], properties: Any
+    ) -> None:
+        if not any(reason.is_failure for reason in reasons):
+            self._loop.call_soon_threadsafe(self._subscribed.set)
+
+    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        properties = message.properties
+        received = Received(
+            message.topic,
+            bytes(message.payload),
+            message.retain,
+            message.qos,
+            self._loop.time(),
+            getattr(properties, "ContentType", None),
+            dict(getattr(properties, "UserProperty", [])),
+        )
+        asyncio.run_coroutine_threadsafe(self._keep(received), self._loop)
+
+    async def _keep(self, received: Received) -> None:
+        async with self._arrived:
+            self.messages.append(received)
+            self._arrived.notify_all()
+
+
+async def publish(port: int, topic: str, payload: str, *, retain: bool = False) -> None:
+    """Publish one message, with QoS 1, from a client of its own."""
+    await asyncio.to_thread(
+        partial(paho_publish.single, topic, payload, qos=1, retain=retain),
+        hostname=HOST,
+        port=port,
+        protocol=MQTTProtocolVersion.MQTTv5,  # the one that every broker of these tests speaks
+    )
+
+
+def _no_constant(name: str) -> float:
+    raise AssertionError(f"{name} in a payload")

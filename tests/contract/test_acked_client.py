@@ -1,0 +1,398 @@
+"""AckedClient against a real broker: what its caller is told is what the broker did."""
+
+import asyncio
+import gc
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from healthd.mqtt.acked_client import (
+    CONNECT_TIMEOUT_S,
+    AckedClient,
+    ConnectionLost,
+    Endpoint,
+    Message,
+    Refused,
+)
+from tests.contract.certificates import Authority, needs_openssl
+from tests.contract.conftest import StartMosquitto
+from tests.contract.mosquitto import HOST, Mosquitto, free_port, needs_mosquitto, password_file
+from tests.contract.subscriber import Subscriber, publish
+
+BOUND_S = 10.0
+VERSIONS = ["5", "3.1.1"]
+
+# Turns of the event loop that a cancelled task and a closed connection may take to be gone.
+_TURNS = 20
+
+
+def endpoint_of(broker: Mosquitto, version: str = "5") -> Endpoint:
+    return Endpoint(host=HOST, port=broker.port, version=version, client_id="under-test")
+
+
+class Boom(Exception):
+    """Stands for whatever ends a connection's owner."""
+
+
+def sockets() -> set[str]:
+    """The sockets that this process has open."""
+    links: list[str] = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the listing's own one
+            links.append(str(descriptor.readlink()))
+    return {link for link in links if link.startswith("socket:")}
+
+
+def watched() -> set[int]:
+    """The file descriptors that the event loop watches."""
+    loop = cast(Any, asyncio.get_running_loop())
+    return set(loop._selector.get_map())
+
+
+@asynccontextmanager
+async def nothing_left_behind() -> AsyncGenerator[None]:
+    """After the block there are no sockets, tasks and readers that were not there before it."""
+    before = sockets(), asyncio.all_tasks(), watched()
+    yield
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    gc.collect()
+    after = sockets(), asyncio.all_tasks(), watched()
+    assert [new - old for new, old in zip(after, before, strict=True)] == [set(), set(), set()]
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_acknowledgement_resolves_the_publish(
+    mosquitto: StartMosquitto, version: str
+) -> None:
+    broker = await mosquitto()
+    async with (
+        asyncio.timeout(BOUND_S),
+        Subscriber(broker.port) as subscriber,
+        AckedClient(endpoint_of(broker, version)) as client,
+    ):
+        futures = [client.send("t/x", b"%d" % number) for number in range(50)]
+        assert await asyncio.gather(*futures) == [None] * 50
+        assert client.oldest_unacked_s() == 0.0
+        arrived = await subscriber.until(lambda all_: all_ if len(all_) == 50 else None)
+    assert [one.payload for one in arrived] == [b"%d" % number for number in range(50)]
+    assert {(one.qos, one.retained) for one in arrived} == {(1, False)}
+    assert "under-test" in "".join(broker.log)
+    spoken = "p5" if version == "5" else "p2"  # as mosquitto logs the protocol of 5 and of 3.1.1
+    assert any(f"as under-test ({spoken}" in line for line in broker.log)
+
+
+@needs_mosquitto
+async def test_a_denied_publish_is_refused_and_the_connection_lives_on(
+    mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite allowed/#\n")
+    broker = await mosquitto(f"allow_anonymous true\nacl_file {acl}")
+    async with (
+        asyncio.timeout(BOUND_S),
+        Subscriber(broker.port) as subscriber,
+        AckedClient(endpoint_of(broker)) as client,
+    ):
+        before = client.send("allowed/1", b"")
+        denied = client.send("denied/1", b"")
+        after = client.send("allowed/2", b"")
+        with pytest.raises(Refused, match=r"(?i)not authorized"):
+            await denied
+        assert await asyncio.gather(before, after) == [None, None]
+        with pytest.raises(Refused):
+            await client.send("denied/1", b"again")
+        await client.send("allowed/3", b"")
+        arrived = await subscriber.until(lambda all_: all_ if len(all_) == 3 else None)
+        assert client.oldest_unacked_s() == 0.0
+    assert [one.topic for one in arrived] == ["allowed/1", "allowed/2", "allowed/3"]
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_killed_broker_never_leaves_a_publish_successful(
+    mosquitto: StartMosquitto, version: str
+) -> None:
+    broker = await mosquitto()
+    async with asyncio.timeout(BOUND_S):
+        async with nothing_left_behind():
+            async with AckedClient(endpoint_of(broker, version)) as client:
+                await client.send("t", b"acknowledged")
+                broker.freeze()
+                pending = [client.send("t", b"%d" % number) for number in range(5)]
+                lost = asyncio.create_task(client.lost())
+                await broker.kill()
+                with pytest.raises(ConnectionLost) as caught:
+                    await lost
+                assert caught.value.reason == "broker_lost"
+                with pytest.raises(ConnectionLost):
+                    client.send("t", b"too late")
+            await asyncio.wait(pending)
+            assert [future.cancelled() for future in pending] == [True] * 5
+            assert client.closed.is_set()
+            # They hold the exception's traceback, and with it the client.
+            del lost, caught, client, pending
+
+
+@needs_mosquitto
+async def test_a_closed_connection_wakes_its_listener(mosquitto: StartMosquitto) -> None:
+    broker = await mosquitto()
+    await publish(broker.port, "t", "kept", retain=True)
+    async with (
+        asyncio.timeout(BOUND_S),
+        AckedClient(endpoint_of(broker)) as client,
+        aclosing(client.listen("t")) as messages,
+    ):
+        assert (await anext(messages)).payload == b"kept"
+        waiting = asyncio.ensure_future(anext(messages))
+        await broker.kill()
+        with pytest.raises(ConnectionLost) as caught:
+            await waiting
+        assert caught.value.reason == "broker_lost"
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_wrong_password_is_told_apart(
+    mosquitto: StartMosquitto, tmp_path: Path, version: str
+) -> None:
+    users = password_file(tmp_path, {"gateway": "right"})
+    broker = await mosquitto(f"allow_anonymous false\npassword_file {users}")
+    right = replace(endpoint_of(broker, version), username="gateway", password="right")
+    async with asyncio.timeout(BOUND_S):
+        for wrong in (replace(right, password="wrong"), replace(right, username=None)):
+            async with nothing_left_behind():
+                with pytest.raises(ConnectionLost) as caught:
+                    async with AckedClient(wrong):
+                        pass
+                assert caught.value.reason == "credentials_refused"
+                # A person has to mend it: not asked as often as a broker that is away.
+                assert caught.value.backoff.first_s >= 10
+                del caught
+        async with AckedClient(right) as client:
+            await client.send("t", b"")
+
+
+async def test_nobody_listens() -> None:
+    nobody = Endpoint(host=HOST, port=free_port(), version="5", client_id="under-test")
+    async with asyncio.timeout(BOUND_S):
+        async with nothing_left_behind():
+            with pytest.raises(ConnectionLost) as caught:
+                async with AckedClient(nobody):
+                    pass
+            assert caught.value.reason == "broker_unreachable"
+            del caught
+
+
+class Mute:
+    """A server that accepts and says nothing."""
+
+    def __init__(self) -> None:
+        self.first_bytes = b""
+        self.hung_up = asyncio.Event()
+        self.port = 0
+
+    async def __aenter__(self) -> "Mute":
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            self.first_bytes = await reader.read(1)
+            with suppress(ConnectionError):
+                while await reader.read(1024):
+                    pass
+        finally:
+            self.hung_up.set()
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def test_a_server_that_says_nothing_is_left_in_time_and_without_a_trace() -> None:
+    async with asyncio.timeout(BOUND_S + CONNECT_TIMEOUT_S), Mute() as mute:
+        mute_endpoint = Endpoint(host=HOST, port=mute.port, version="5", client_id="under-test")
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with nothing_left_behind():
+            with pytest.raises(ConnectionLost) as caught:
+                async with AckedClient(mute_endpoint):
+                    pass
+            took_s = loop.time() - started
+            assert caught.value.reason == "broker_unreachable"
+            del caught
+            # At once, not when a keepalive runs out; and the server's end, too, is a socket that
+            # must be gone.
+            async with asyncio.timeout(3):
+                await mute.hung_up.wait()
+    assert mute.first_bytes == b"\x10"  # CONNECT: it had been accepted, and waited for an answer
+    assert CONNECT_TIMEOUT_S * 0.9 <= took_s < CONNECT_TIMEOUT_S + 3
+
+
+@needs_mosquitto
+async def test_a_frozen_broker_leaves_publishes_waiting(mosquitto: StartMosquitto) -> None:
+    broker = await mosquitto()
+    async with asyncio.timeout(BOUND_S), AckedClient(endpoint_of(broker)) as client:
+        await client.send("t", b"before")
+        broker.freeze()
+        first = client.send("t", b"1")
+        await asyncio.wait([first], timeout=0.3)
+        second = client.send("t", b"2")
+        one_age = client.oldest_unacked_s()
+        await asyncio.wait([first, second], timeout=0.3)
+        assert not first.done()
+        assert not second.done()
+        # The age of the oldest one, whatever was sent behind it.
+        assert 0.2 < one_age < client.oldest_unacked_s()
+        assert client.oldest_unacked_s() > 0.5
+        broker.thaw()
+        assert await asyncio.gather(first, second) == [None, None]
+        assert client.oldest_unacked_s() == 0.0
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_leaving_with_an_error_makes_the_broker_publish_the_will(
+    mosquitto: StartMosquitto, version: str
+) -> None:
+    broker = await mosquitto()
+    endpoint = replace(endpoint_of(broker, version), will_topic="gateway/status")
+    async with asyncio.timeout(BOUND_S), Subscriber(broker.port, "gateway/#") as subscriber:
+        with pytest.raises(Boom):
+            async with AckedClient(endpoint) as client:
+                await client.send("gateway/status", b"online", retain=True)
+                raise Boom
+        await subscriber.until_payload("gateway/status", b"offline")
+    async with Subscriber(broker.port, "gateway/#", name="late") as late:
+        kept = await late.until_payload("gateway/status", b"offline")
+    assert kept.retained
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_leaving_cleanly_leaves_the_will_unsaid(
+    mosquitto: StartMosquitto, version: str
+) -> None:
+    broker = await mosquitto()
+    endpoint = replace(endpoint_of(broker, version), will_topic="gateway/status")
+    async with asyncio.timeout(BOUND_S), Subscriber(broker.port, "gateway/#") as subscriber:
+        async with AckedClient(endpoint) as client:
+            await client.send("gateway/status", b"online", retain=True)
+        await broker.logged("Client under-test disconnected.")
+        # The will would come before this.
+        await publish(broker.port, "gateway/marker", "")
+        await subscriber.until_payload("gateway/marker", b"")
+    assert [one.payload for one in subscriber.at("gateway/status")] == [b"online"]
+
+
+@needs_mosquitto
+async def test_what_it_is_arrives_with_the_payload(mosquitto: StartMosquitto) -> None:
+    broker = await mosquitto()
+    async with (
+        asyncio.timeout(BOUND_S),
+        Subscriber(broker.port) as subscriber,
+        AckedClient(endpoint_of(broker)) as client,
+    ):
+        await client.send("with", b"{}", schema="heart_rate/1")
+        await client.send("without", b"{}")
+        with_, without = await subscriber.until(lambda all_: all_ if len(all_) == 2 else None)
+    assert (with_.content_type, with_.user) == ("application/json", {"schema": "heart_rate/1"})
+    assert (without.content_type, without.user) == (None, {})
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_listener_gets_what_was_kept_and_what_comes(
+    mosquitto: StartMosquitto, version: str
+) -> None:
+    broker = await mosquitto()
+    await publish(broker.port, "a/kept", "old", retain=True)
+    await publish(broker.port, "a/stale", "not kept")
+    async with (
+        asyncio.timeout(BOUND_S),
+        AckedClient(endpoint_of(broker, version)) as client,
+        aclosing(client.listen("b", "a/#")) as messages,
+    ):
+        # From the last filter: by now both subscriptions stand.
+        assert await anext(messages) == Message("a/kept", b"old", retained=True)
+        await publish(broker.port, "a/kept", "new", retain=True)
+        assert await anext(messages) == Message("a/kept", b"new", retained=False)
+        await publish(broker.port, "b", "live")
+        assert await anext(messages) == Message("b", b"live", retained=False)
+
+
+@pytest.fixture
+async def secured(mosquitto: StartMosquitto, tmp_path: Path) -> AsyncIterator[tuple[Any, ...]]:
+    """A broker with a certificate for localhost, its authority and another authority."""
+    authority, other = Authority(tmp_path, "trusted"), Authority(tmp_path, "other")
+    certificate, key = authority.issue("localhost")
+    broker = await mosquitto(f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}")
+    yield broker, authority, other
+
+
+def trusting(broker: Mosquitto, host: str, authority: Authority) -> Endpoint:
+    context = ssl.create_default_context(cafile=authority.certificate)
+    return replace(endpoint_of(broker), host=host, tls=context)
+
+
+@needs_mosquitto
+@needs_openssl
+async def test_tls_with_a_trusted_certificate(
+    secured: tuple[Mosquitto, Authority, Authority],
+) -> None:
+    broker, authority, _ = secured
+    async with (
+        asyncio.timeout(BOUND_S),
+        AckedClient(trusting(broker, "localhost", authority)) as client,
+        aclosing(client.listen("t")) as messages,
+    ):
+        await client.send("t", b"x" * 100_000, retain=True)
+        assert (await anext(messages)).payload == b"x" * 100_000
+
+
+@needs_mosquitto
+@needs_openssl
+# paho leaves the socket of a failed handshake to the garbage collector: gone, but not closed.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+@pytest.mark.parametrize("wrong", ["authority", "host"])
+async def test_tls_that_cannot_be_verified_is_no_connection(
+    secured: tuple[Mosquitto, Authority, Authority], wrong: str
+) -> None:
+    broker, authority, other = secured
+    endpoint = (
+        trusting(broker, "localhost", other)
+        if wrong == "authority"
+        else trusting(broker, HOST, authority)  # an address; the certificate names localhost
+    )
+    async with asyncio.timeout(BOUND_S):
+        async with nothing_left_behind():
+            with pytest.raises(ConnectionLost, match=r"(?i)certificate verify failed") as caught:
+                async with AckedClient(endpoint):
+                    pass
+            assert caught.value.reason == "broker_unreachable"
+            del caught
+    assert not any("as under-test" in line for line in broker.log)
+
+
+@needs_mosquitto
+@needs_openssl
+async def test_plain_text_to_a_port_with_tls_is_no_connection(
+    secured: tuple[Mosquitto, Authority, Authority],
+) -> None:
+    broker, *_ = secured
+    async with asyncio.timeout(BOUND_S):
+        async with nothing_left_behind():
+            with pytest.raises(ConnectionLost):
+                async with AckedClient(endpoint_of(broker)):
+                    pass

@@ -1,0 +1,426 @@
+"""What other programs see of healthd: topics, exit codes, files and log of the real process.
+
+The simulator stands for the radio; settings, broker, signals and subscribers are real.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from healthd.simulator.broker import EmbeddedBroker
+from tests.contract.conftest import StartMosquitto
+from tests.contract.gate import Gate
+from tests.contract.mosquitto import HOST, free_port, needs_mosquitto, password_file
+from tests.contract.process import Healthd, complaints
+from tests.contract.streams import Stream, streams
+from tests.contract.subscriber import Received, Subscriber
+
+ADDRESS = "A0:9E:1A:00:00:01"
+STATUS, INFO = "healthd/gateway/status", "healthd/gateway/info"
+STRAPS = ("chest-strap", "other-strap")
+
+# Nothing can be seen of what healthd does meanwhile. After two seconds it begins to store: a sample
+# a second by then, and some are still too young.
+OUTAGE_S = 4.5
+
+# A strap sends once a second; the newest sample is at most this old when a run is stopped.
+NEWEST = timedelta(seconds=2.5)
+
+
+def topic(strap: str, last: str) -> str:
+    return f"healthd/gateway/device/{strap}/{last}"
+
+
+RETAINED = {STATUS, INFO} | {
+    topic(strap, last) for strap in STRAPS for last in ("status", "info", "battery")
+}
+
+
+class Home:
+    """A folder with settings and outbox, for one gateway with two straps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "healthd.toml"
+        self.outbox = folder / "outbox"
+
+    def write(self, *brokers: str, mqtt: str = "", peripherals: bool = True) -> Path:
+        listed = ", ".join(f'"{broker}"' for broker in brokers)
+        entries = f"""
+            [[peripherals]]
+            id = "chest-strap"
+            address = "{ADDRESS}"
+            [[peripherals]]
+            id = "other-strap"
+            name = "Polar H10*"
+        """
+        self.config.write_text(f"""
+            [gateway]
+            id = "gateway"
+            [mqtt]
+            brokers = [{listed}]
+            {mqtt}
+            [outbox]
+            directory = "{self.outbox}"
+            {entries if peripherals else ""}
+        """)
+        return self.config
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture
+async def any_broker() -> AsyncIterator[EmbeddedBroker]:
+    """mosquitto where it is installed, else the broker that comes in a wheel."""
+    async with EmbeddedBroker() as broker:
+        yield broker
+
+
+def demo(home: Home) -> Healthd:
+    return Healthd("demo", "--config", str(home.config))
+
+
+def samples_at(messages: list[Received], count: int, last: str = "heart_rate") -> bool:
+    """Whether every strap has this many samples at the topic."""
+    wanted = [topic(strap, last) for strap in STRAPS]
+    seen = [message.topic for message in messages]
+    return all(seen.count(one) >= count for one in wanted)
+
+
+def heart_rates(subscriber: Subscriber) -> list[dict[str, Stream]]:
+    """For each strap its heart-rate streams, by run."""
+    return [streams(subscriber.messages, topic(strap, "heart_rate")) for strap in STRAPS]
+
+
+async def kept(port: int, wanted: set[str]) -> dict[str, Received]:
+    """What a subscriber that comes now gets from the broker's memory, once it has ``wanted``."""
+
+    def memory(messages: list[Received]) -> dict[str, Received]:
+        return {message.topic: message for message in messages if message.retained}
+
+    async with Subscriber(port, name="late-subscriber") as late:
+        await late.until(lambda all_: wanted <= memory(all_).keys())
+        return memory(late.messages)
+
+
+async def test_topics(any_broker: EmbeddedBroker, home: Home) -> None:
+    home.write(f"{HOST}:{any_broker.port}")
+    async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
+        await subscriber.until(lambda all_: samples_at(all_, 2))
+        memory = await kept(any_broker.port, RETAINED)
+        assert {one: memory[one].payload for one in memory if one.endswith("/status")} == {
+            STATUS: b"online",
+            **{topic(strap, "status"): b"online" for strap in STRAPS},
+        }
+        info = memory[INFO].json()
+        assert {"version", "host", "run", "profiles"} <= info.keys()
+        assert {"battery", "device_information", "heart_rate"} <= set(info["profiles"])
+        assert info["peripherals"] == list(STRAPS)
+        for strap in STRAPS:
+            of_strap = memory[topic(strap, "info")].json()
+            wanted = {"name", "maker", "model", "firmware", "profiles", "state", "battery"}
+            assert wanted <= of_strap.keys()
+            assert of_strap["state"] == "streaming"
+            assert of_strap["maker"] == "healthd"
+            assert of_strap["battery"]["level_pct"] == 95
+            battery = memory[topic(strap, "battery")]
+            assert battery.json()["level_pct"] == 95
+            assert battery.json()["id"] == f"{info['run']}-1"
+            # A stale heart rate must not look fresh.
+            assert topic(strap, "heart_rate") not in memory
+            for message in subscriber.at(topic(strap, "heart_rate")):
+                assert (message.qos, message.retained) == (1, False)
+                assert message.content_type == "application/json"
+                assert message.user == {"schema": "heart_rate/1"}
+                payload = message.json()
+                assert payload["id"] == f"{info['run']}-{payload['seq']}"
+                assert payload["clock"] in ("synced", "unsynced")
+                assert 40 <= payload["heart_rate_bpm"] <= 160
+                assert payload["sensor_contact_detected"] is True
+        healthd.send_kill()
+        await subscriber.until_payload(STATUS, b"offline")
+        assert await healthd.ended() == -9
+    assert (await kept(any_broker.port, {STATUS}))[STATUS].payload == b"offline"
+
+
+@needs_mosquitto
+async def test_retained_topics_are_there_again_after_the_broker_forgot_them(
+    mosquitto: StartMosquitto, home: Home
+) -> None:
+    broker = await mosquitto()
+    home.write(broker.address)
+    async with demo(home) as healthd:
+        async with Subscriber(broker.port) as subscriber:
+            await subscriber.until(lambda all_: samples_at(all_, 1))
+        before = await kept(broker.port, RETAINED)
+        await broker.kill()
+        await healthd.logged("retrying", reason="broker_lost", service="mqtt")
+        await broker.start()
+        after = await kept_or_published(broker.port)
+        assert {one: after[one].payload for one in RETAINED} == {
+            one: before[one].payload for one in RETAINED
+        }
+        assert await healthd.stopped() == 0
+    assert complaints(healthd.log) == []
+
+
+async def kept_or_published(port: int) -> dict[str, Received]:
+    """The broker's memory once everything has been published to it."""
+    async with Subscriber(port) as subscriber:
+        await subscriber.until(lambda all_: {message.topic for message in all_} >= RETAINED)
+    return await kept(port, RETAINED)
+
+
+async def test_sigterm_loses_nothing_and_says_farewell(
+    any_broker: EmbeddedBroker, home: Home
+) -> None:
+    home.write(f"{HOST}:{any_broker.port}")
+    async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
+        await subscriber.until(lambda all_: samples_at(all_, 3))
+        stopped_at = datetime.now(UTC)
+        assert await healthd.stopped() == 0
+        await healthd.logged("stopped")
+        await subscriber.until_payload(STATUS, b"offline")
+        for of_strap in heart_rates(subscriber):
+            (stream,) = of_strap.values()
+            stream.check()
+            assert stream.history == []
+            assert stream.last_time > stopped_at - NEWEST
+        # Said once, by healthd: no will behind it.
+        assert [one.payload for one in subscriber.at(STATUS)] == [b"online", b"offline"]
+    memory = await kept(any_broker.port, RETAINED)
+    assert {memory[one].payload for one in memory if one.endswith("/status")} == {b"offline"}
+    for strap in STRAPS:
+        assert memory[topic(strap, "info")].json()["state"] == "disabled"
+    assert complaints(healthd.log) == []
+
+
+async def test_the_farewell_is_the_last_word(any_broker: EmbeddedBroker, home: Home) -> None:
+    home.write(f"{HOST}:{any_broker.port}")
+    async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
+        await subscriber.until(lambda all_: samples_at(all_, 1))
+        assert await healthd.stopped() == 0
+        await subscriber.until(lambda all_: {m.topic for m in all_ if is_last(m)} >= RETAINED)
+    assert [one.topic for one in subscriber.messages][-1] == STATUS
+
+
+def is_last(message: Received) -> bool:
+    """Whether it says what is true after a clean stop (of a battery, anything)."""
+    if message.topic.endswith("/info"):
+        return message.topic == INFO or message.json()["state"] == "disabled"
+    return message.payload == b"offline" or message.topic.endswith("/battery")
+
+
+@needs_mosquitto
+@pytest.mark.timeout(90)
+async def test_sigterm_without_a_broker_keeps_the_samples_for_the_next_run(
+    mosquitto: StartMosquitto, home: Home
+) -> None:
+    broker = await mosquitto()
+    home.write(broker.address)
+    async with Subscriber(broker.port) as subscriber:
+        async with demo(home) as healthd:
+            await subscriber.until(lambda all_: samples_at(all_, 2))
+            await broker.stop()
+            await healthd.logged("retrying", service="mqtt")
+            await asyncio.sleep(OUTAGE_S)
+            stopped_at = datetime.now(UTC)
+            assert await healthd.stopped() == 0
+        assert complaints(healthd.log) == []
+        (first_run,) = heart_rates(subscriber)[0]
+        assert subscriber.at(topic("chest-strap", "heart_rate/history")) == []
+
+        await broker.start()
+        await subscriber.again()
+        already = len(subscriber.messages)
+        async with demo(home) as healthd:
+            await subscriber.until(
+                lambda _: all(
+                    of_strap[first_run].last_time > stopped_at - NEWEST
+                    for of_strap in heart_rates(subscriber)
+                )
+            )
+            await subscriber.until(lambda all_: samples_at(all_[already:], 1))
+            assert await healthd.stopped() == 0
+        assert complaints(healthd.log) == []
+    for of_strap in heart_rates(subscriber):
+        assert len(of_strap) == 2
+        for run, stream in of_strap.items():
+            stream.check()
+            if run == first_run:
+                assert len(stream.history) >= 2
+                assert max(stream.live) < min(stream.history)
+            else:
+                assert stream.history == []
+
+
+async def test_a_broker_that_comes_up_late_gets_everything(
+    any_broker: EmbeddedBroker, home: Home
+) -> None:
+    async with Subscriber(any_broker.port) as subscriber, Gate(any_broker.port) as gate:
+        home.write(gate.address)
+        async with demo(home) as healthd:
+            await healthd.logged("retrying", reason="broker_unreachable", service="mqtt")
+            await healthd.logged("state", peripheral="chest-strap", state="streaming")
+            await asyncio.sleep(OUTAGE_S)
+            assert subscriber.messages == []
+            await gate.open()
+            await subscriber.until_payload(STATUS, b"online")
+            await subscriber.until(lambda all_: samples_at(all_, 2))
+            await subscriber.until(lambda all_: samples_at(all_, 1, "heart_rate/history"))
+            # Live samples do not wait for those that were stored: until both are in.
+            await subscriber.until(
+                lambda _: all(
+                    one.is_whole for runs in heart_rates(subscriber) for one in runs.values()
+                )
+            )
+            assert await healthd.stopped() == 0
+        await subscriber.until_payload(STATUS, b"offline")
+    for of_strap in heart_rates(subscriber):
+        (stream,) = of_strap.values()
+        stream.check()
+        assert stream.history
+        assert stream.live
+    assert complaints(healthd.log) == []
+
+
+async def test_a_dead_broker_at_the_head_of_the_list(
+    any_broker: EmbeddedBroker, home: Home
+) -> None:
+    home.write(f"{HOST}:{free_port()}", f"{HOST}:{any_broker.port}")
+    async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
+        await healthd.logged("connected", broker=f"{HOST}:{any_broker.port}")
+        await subscriber.until(lambda all_: samples_at(all_, 2))
+        assert await healthd.stopped() == 0
+        await subscriber.until_payload(STATUS, b"offline")
+    for of_strap in heart_rates(subscriber):
+        (stream,) = of_strap.values()
+        stream.check()
+
+
+async def test_a_mute_broker_at_the_head_of_the_list(
+    any_broker: EmbeddedBroker, home: Home
+) -> None:
+    with socket.socket() as mute:
+        # The kernel accepts for a socket that listens; nobody ever answers.
+        mute.bind((HOST, 0))
+        mute.listen()
+        home.write(f"{HOST}:{mute.getsockname()[1]}", f"{HOST}:{any_broker.port}")
+        async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
+            await subscriber.until(lambda all_: samples_at(all_, 1))
+            assert await healthd.stopped() == 0
+
+
+@needs_mosquitto
+@pytest.mark.timeout(90)
+async def test_a_wrong_password_costs_no_sample(
+    mosquitto: StartMosquitto, home: Home, tmp_path: Path
+) -> None:
+    users = password_file(tmp_path, {"healthd": "right"})
+    broker = await mosquitto(f"allow_anonymous false\npassword_file {users}")
+    secret = tmp_path / "secret"
+    secret.write_text("wrong\n")
+    home.write(broker.address, mqtt=f'username = "healthd"\npassword_file = "{secret}"')
+    async with Subscriber(broker.port, username="healthd", password="right") as subscriber:
+        async with demo(home) as healthd:
+            await healthd.logged("retrying", reason="credentials_refused", service="mqtt")
+            await healthd.logged("state", peripheral="chest-strap", state="streaming")
+            await asyncio.sleep(OUTAGE_S)
+            newest = datetime.now(UTC) - NEWEST
+            assert healthd.is_running
+            assert await healthd.stopped() == 0
+        assert complaints(healthd.log) == []
+        assert subscriber.messages == []
+        secret.write_text("right\n")
+        async with demo(home) as healthd:
+            await subscriber.until(lambda all_: samples_at(all_, 2, "heart_rate/history"))
+            await subscriber.until(
+                lambda _: all(
+                    any(one.history and one.last_time > newest for one in runs.values())
+                    for runs in heart_rates(subscriber)
+                )
+            )
+            assert await healthd.stopped() == 0
+        assert complaints(healthd.log) == []
+    for of_strap in heart_rates(subscriber):
+        for stream in of_strap.values():
+            stream.check()
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+async def test_bad_settings_are_told_all_at_once(command: str, tmp_path: Path) -> None:
+    config = tmp_path / "bad.toml"
+    config.write_text("""
+        [gateway]
+        id = "Living Room"
+        [mqtt]
+        borkers = ["localhost"]
+        [[peripherals]]
+        id = "chest-strap"
+        address = "A0:9E:1A"
+    """)
+    async with Healthd(command, "--config", str(config)) as healthd:
+        assert await healthd.ended() == 78
+    assert {line["key"] for line in healthd.log} == {
+        "gateway.id",
+        "mqtt.borkers",
+        "peripherals[0].address",
+    }
+    for line in healthd.log:
+        assert (line["event"], line["level"]) == ("bad setting", "critical")
+        assert line["file"] == str(config)
+        assert line["found"]
+        assert line["expected"]
+    assert healthd.out == []
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+async def test_a_password_file_that_is_not_there_is_a_bad_setting(command: str, home: Home) -> None:
+    home.write("localhost", mqtt='password_file = "/nowhere/secret"', peripherals=False)
+    async with Healthd(command, "--config", str(home.config)) as healthd:
+        assert await healthd.ended() == 78
+    assert any("/nowhere/secret" in str(line) for line in healthd.log)
+    assert complaints(healthd.log) == []
+
+
+async def test_run_without_peripherals(any_broker: EmbeddedBroker, home: Home) -> None:
+    home.write(f"{HOST}:{any_broker.port}", peripherals=False)
+    async with (
+        Subscriber(any_broker.port) as subscriber,
+        Healthd("run", "--config", str(home.config)) as healthd,
+    ):
+        await subscriber.until_payload(STATUS, b"online")
+        await healthd.logged("no peripherals in the settings", level="warning")
+        info = (await subscriber.until(lambda all_: [m for m in all_ if m.topic == INFO]))[0]
+        assert info.json()["peripherals"] == []
+        assert await healthd.stopped() == 0
+        await subscriber.until_payload(STATUS, b"offline")
+    assert complaints(healthd.log) == []
+    assert healthd.out == []
+
+
+async def test_the_log_tells_transitions_and_nothing_private(
+    any_broker: EmbeddedBroker, home: Home
+) -> None:
+    home.write(f"{HOST}:{any_broker.port}")
+    async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
+        await subscriber.until(lambda all_: samples_at(all_, 5))
+        assert await healthd.stopped() == 0
+    assert complaints(healthd.log) == []
+    text = str(healthd.log).upper()
+    for private in (ADDRESS, ADDRESS.replace(":", "_"), ADDRESS.replace(":", "-"), "HEART_RATE_"):
+        assert private not in text
+    # The subscriber, by contrast, saw health values in this very run.
+    assert b"heart_rate_bpm" in subscriber.at(topic("chest-strap", "heart_rate"))[0].payload
+    streaming = {"state": "streaming", "peripheral": "chest-strap"}
+    assert sum(streaming.items() <= line.items() for line in healthd.log) == 1
+    # One line a transition, none a sample: ten samples and more in this run.
+    events = [(line["event"], line.get("peripheral"), line.get("state")) for line in healthd.log]
+    assert len(events) == len(set(events))
+    assert all(datetime.fromisoformat(line["timestamp"]) for line in healthd.log)

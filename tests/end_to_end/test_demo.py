@@ -1,0 +1,301 @@
+"""The commands as a person runs them: demo, watch and decode, in processes of their own."""
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import struct
+import sys
+import termios
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from healthd.simulator.broker import EmbeddedBroker
+from tests.contract.process import Healthd, clean_environment, complaints
+from tests.contract.subscriber import publish
+
+ROOT = Path(__file__).parents[2]
+BOUND_S = 20.0
+LINE = re.compile(r"(\S+) (.*)")
+STRAPS = ("chest-strap", "polar-h10", "late-strap")
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedBroker]:
+    """mosquitto where it is installed, else the broker that comes in a wheel."""
+    async with EmbeddedBroker() as embedded:
+        yield embedded
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes below this one."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found |= {int(child), *descendants(int(child))}
+    return found
+
+
+async def gone(pid: int) -> None:
+    """Wait for the end of a process that need not be a child of ours."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(BOUND_S):
+            await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def payloads(out: list[str], topic: str) -> list[str]:
+    """What was shown of a topic, in order."""
+    return [line.removeprefix(f"{topic} ") for line in out if line.startswith(f"{topic} ")]
+
+
+async def test_a_demo_of_eight_seconds() -> None:
+    async with Healthd("demo", "--seconds", "8") as healthd:
+        started = await healthd.logged("demo")
+        await healthd.wrote("healthd/demo/device/chest-strap/heart_rate ")
+        children = descendants(healthd.pid)
+        assert children  # its broker
+        # What is shown to paste works: it is a way for others to see the same.
+        command = shlex.split(started["subscribe"])
+        host, port = started["broker"].split(":")
+        assert command[0] == "mosquitto_sub"
+        assert command[command.index("-h") + 1] == host == "127.0.0.1"
+        assert command[command.index("-p") + 1] == port
+        assert command[command.index("-t") + 1] == "healthd/#"
+        if shutil.which(command[0]):
+            assert (await first_line(command)).startswith("healthd/demo/")
+        assert await healthd.ended() == 0
+    for child in children:
+        await gone(child)
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await asyncio.open_connection(host, int(port))
+    assert complaints(healthd.log) == []
+
+    for line in healthd.out:
+        parts = LINE.fullmatch(line)
+        assert parts is not None, line
+        topic, payload = parts.groups()
+        assert topic.startswith("healthd/demo/")
+        assert payload in ("online", "offline") or isinstance(json.loads(payload), dict)
+    device = "healthd/demo/device"
+    for strap in STRAPS:
+        samples = [json.loads(one) for one in payloads(healthd.out, f"{device}/{strap}/heart_rate")]
+        assert len(samples) >= 2, strap
+        assert [one["seq"] for one in samples] == [*range(1, len(samples) + 1)]
+    # The script's drop after five seconds, its recovery, and the farewell.
+    seen = payloads(healthd.out, f"{device}/chest-strap/status")
+    assert seen[-4:] == ["online", "offline", "online", "offline"]
+    assert payloads(healthd.out, f"{device}/polar-h10/status")[-2:] == ["online", "offline"]
+    where = [
+        index
+        for index, line in enumerate(healthd.out)
+        if line == f"{device}/chest-strap/status online"
+    ]
+    drop = healthd.out.index(f"{device}/chest-strap/status offline", where[0])
+    later = [line for line in healthd.out[drop:] if line.startswith(f"{device}/chest-strap/heart_")]
+    assert later
+    # The late one came after the others had been seen streaming.
+    late = healthd.out.index(f"{device}/late-strap/status online")
+    assert sum("polar-h10/heart_rate" in line for line in healthd.out[:late]) >= 1
+
+
+async def first_line(command: list[str]) -> str:
+    """What a command writes first; it is ended then."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(BOUND_S):
+            return (await process.stdout.readline()).decode().rstrip()
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_a_killed_demo_leaves_no_broker_behind() -> None:
+    async with Healthd("demo") as healthd:
+        await healthd.wrote("healthd/demo/status online")
+        children = descendants(healthd.pid)
+        assert children
+        healthd.send_kill()
+        assert await healthd.ended() == -signal.SIGKILL
+    for child in children:
+        await gone(child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_demo_ends_when_it_is_asked_to(number: signal.Signals) -> None:
+    async with Healthd("demo") as healthd:
+        await healthd.wrote("/heart_rate ")
+        children = descendants(healthd.pid)
+        assert await healthd.stopped(number) == 0
+        assert payloads(healthd.out, "healthd/demo/status") == ["online", "offline"]
+    for child in children:
+        await gone(child)
+    assert complaints(healthd.log) == []
+
+
+class Terminal:
+    """A process on a terminal of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
+        self.process = process
+        self.screen = ""
+        self._master = master
+        self._changed = asyncio.Event()
+        self._over = False
+        asyncio.get_running_loop().add_reader(master, self._read)
+
+    async def shows(self, *texts: str) -> None:
+        """Wait until all of these were on the screen."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BOUND_S):
+                while not self._over and not all(text in self.screen for text in texts):
+                    self._changed.clear()
+                    await self._changed.wait()
+        assert all(text in self.screen for text in texts), self.screen[-3000:]
+
+    def close(self) -> None:
+        """Hang up."""
+        asyncio.get_running_loop().remove_reader(self._master)
+        os.close(self._master)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # the last process has closed its side
+            data = b""
+        if not data:
+            self._over = True
+            asyncio.get_running_loop().remove_reader(self._master)
+        self.screen += data.decode("utf-8", "replace")
+        self._changed.set()
+
+
+@asynccontextmanager
+async def on_a_terminal(*arguments: str) -> AsyncGenerator[Terminal]:
+    """``healthd`` with these arguments, on a terminal of 120 columns and 40 lines."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "healthd", *arguments),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**clean_environment(), "TERM": "xterm-256color"},
+        cwd=ROOT,
+    )
+    os.close(slave)
+    terminal = Terminal(process, master)
+    try:
+        yield terminal
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        terminal.close()
+
+
+async def test_on_a_terminal_the_demo_shows_a_table() -> None:
+    async with on_a_terminal("demo") as terminal:
+        await terminal.shows("peripheral", "newest", "samples", "age", "healthd demo")
+        await terminal.shows("chest-strap", "polar-h10", "streaming", "heart_rate_bpm")
+        # The log stands above it, for people: no JSON. So does the line to paste below it.
+        assert "mosquitto_sub" in terminal.screen
+        assert '{"' not in terminal.screen
+        children = descendants(terminal.process.pid)
+        terminal.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(BOUND_S):
+            assert await terminal.process.wait() == 0
+        # The cursor that the table hid is there again.
+        await terminal.shows("\x1b[?25h")
+    for child in children:
+        await gone(child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_watch_prints_a_line_for_each_message(
+    broker: EmbeddedBroker, number: signal.Signals
+) -> None:
+    await publish(broker.port, "healthd/gw/status", "online", retain=True)
+    await publish(broker.port, "elsewhere/status", "online", retain=True)
+    async with Healthd("watch", "--broker", f"{broker.host}:{broker.port}") as healthd:
+        # It is retained: once it is shown, the subscription stands.
+        await healthd.wrote("healthd/gw/status online")
+        sample = '{"id":"a-1","heart_rate_bpm":72}'
+        await publish(broker.port, "healthd/gw/device/strap/heart_rate", sample)
+        await healthd.wrote(sample)
+        assert await healthd.stopped(number) == 0
+    assert healthd.out == [
+        "healthd/gw/status online",
+        f"healthd/gw/device/strap/heart_rate {sample}",
+    ]
+    assert complaints(healthd.log) == []
+
+
+async def test_watch_without_a_broker_waits_for_it(broker: EmbeddedBroker) -> None:
+    arguments = ("watch", "--broker", f"{broker.host}:{broker.port}")
+    await broker.__aexit__(None, None, None)
+    async with Healthd(*arguments) as healthd:
+        await healthd.logged("retrying", reason="broker_unreachable")
+        assert healthd.is_running
+        assert await healthd.stopped() == 0
+
+
+async def test_watch_refuses_a_broker_that_is_none() -> None:
+    async with Healthd("watch", "--broker", "not a broker") as healthd:
+        assert await healthd.ended() == 78
+    assert "--broker" in healthd.log[0]["error"]
+
+
+async def test_decode_as_a_coprocess() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "healthd", "decode"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=clean_environment(),
+        cwd=ROOT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    async def ask(line: bytes) -> dict[str, object]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(line + b"\n")
+        # Answered before the next question: nothing waits in a buffer for more.
+        async with asyncio.timeout(BOUND_S):
+            answer: dict[str, object] = json.loads(await process.stdout.readline())
+        return answer
+
+    try:
+        heart_rate = await ask(b"2a37 1643 8a03")
+        assert heart_rate["heart_rate_bpm"] == 67
+        assert heart_rate["rr_intervals_ms"] == [906 * 1000 / 1024]
+        assert set(await ask(b"2a37 zz")) == {"error"}
+        assert set(await ask(b"")) == {"error"}
+        assert await ask(b"2a19 64") == {"level_pct": 100}
+        process.stdin.close()
+        async with asyncio.timeout(BOUND_S):
+            assert await process.stdout.read() == b""
+            assert await process.wait() == 1  # not every line could be decoded
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -1,0 +1,321 @@
+"""Numbered straps on a virtual radio, the daemon in this process, and what each of them knows."""
+
+import asyncio
+import statistics
+import struct
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from healthd import daemon as daemon_module
+from healthd.central.link import Backends
+from healthd.daemon import Daemon
+from healthd.pipeline import Pipeline
+from healthd.profiles import registry
+from healthd.profiles.characteristic import Characteristic
+from healthd.samples import Measurement
+from healthd.settings import Settings
+from healthd.simulator.air import Air
+from healthd.simulator.part import Sent
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.simulator.strap import chest_strap
+from tests.contract.streams import Stream, streams
+from tests.contract.subscriber import Subscriber
+
+_REGISTRY = registry.load()
+_HEART_RATE = "2a37"
+_ENVELOPE = ("id", "time", "clock", "seq")
+BOUND_S = 20.0
+
+
+class NumberedHeart:
+    """Payloads that differ from each other, so that none is taken for another one."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def payload(self, elapsed: float) -> bytes:
+        """See ``HeartSource``; the number travels as the energy that was expended."""
+        self._made += 1
+        flags = 0b11110  # contact supported and detected, energy, RR
+        rate, interval = 50 + self._made % 100, 500 + self._made % 500
+        return struct.pack("<BBHH", flags, rate, self._made % 0x10000, interval)
+
+    def reset_energy(self) -> None:
+        """See ``HeartSource``; the number goes on."""
+
+
+@dataclass
+class Strap:
+    """One strap, and its notifications of heart rate at both ends of its link.
+
+    Attributes:
+        id: of the peripheral in the settings.
+        peripheral: what can be made to fail.
+        sent: handed to the link, in order.
+        received: what the daemon's pipeline was given, in order.
+        link_ends: how many had been sent when a link ended.
+        recoveries_s: from the end of a fault to the first sample that a subscriber got.
+    """
+
+    id: str
+    peripheral: VirtualPeripheral
+    sent: list[bytes] = field(default_factory=list[bytes])
+    received: list[bytes] = field(default_factory=list[bytes])
+    link_ends: list[int] = field(default_factory=list[int])
+    recoveries_s: list[float] = field(default_factory=list[float])
+
+    async def note_link_ends(self) -> None:
+        """Runs beside everything; a new link takes far longer than this takes to notice."""
+        while True:
+            await self.peripheral.linked.wait()
+            await self.peripheral.unlinked.wait()
+            self.link_ends.append(len(self.sent))
+
+    def lost_on_air(self) -> list[int]:
+        """Positions in ``sent`` of what the daemon never got; everything else came in order."""
+        lost: list[int] = []
+        received = iter(self.received)
+        expected = next(received, None)
+        for position, payload in enumerate(self.sent):
+            if payload == expected:
+                expected = next(received, None)
+            else:
+                lost.append(position)
+        assert expected is None, f"{self.id}: received what was not sent, or out of order"
+        return lost
+
+
+class Ward:
+    """Straps, daemon and subscriber; an async context manager around the whole run.
+
+    Attributes:
+        straps: by id.
+        subscriber: the independent one, on the broker.
+        heard: set whenever the daemon has received something.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        broker_port: int,
+        patch: pytest.MonkeyPatch,
+        *,
+        straps: int,
+        period_s: float,
+        daemon_port: int | None = None,
+        silence: Mapping[int, str] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: for the outbox.
+            broker_port: where the subscriber connects.
+            patch: puts the tap into the daemon.
+            straps: how many; ``strap-1`` and so on.
+            period_s: seconds between two notifications of a strap.
+            daemon_port: where the daemon connects, if not directly to the broker.
+            silence: ``silence`` of the settings by the strap's number.
+        """
+        self.straps: dict[str, Strap] = {}
+        self.subscriber = Subscriber(broker_port)
+        entries: list[dict[str, str]] = []
+        for number in range(1, straps + 1):
+            identity, address = f"strap-{number}", f"C0:5E:5E:00:00:{number:02X}"
+            peripheral = chest_strap(
+                f"Strap {number}",
+                address,
+                NumberedHeart(),
+                period=period_s,
+                record=lambda sent, identity=identity: self._on_sent(identity, sent),
+            )
+            self.straps[identity] = Strap(identity, peripheral)
+            entries.append({"id": identity, "address": address})
+            if silence and number in silence:
+                entries[-1]["silence"] = silence[number]
+        self._settings = Settings.model_validate(
+            {
+                "gateway": {"id": "gateway"},
+                "mqtt": {"brokers": [f"127.0.0.1:{daemon_port or broker_port}"]},
+                "outbox": {"directory": folder / "outbox"},
+                "peripherals": entries,
+            }
+        )
+        self.heard = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._stack = AsyncExitStack()
+        patch.setattr(daemon_module, "Pipeline", self._tapped_pipeline())
+
+    async def __aenter__(self) -> Self:
+        """Start everything; no strap is in range yet."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.subscriber)
+            air = await stack.enter_async_context(Air())
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for strap in self.straps.values():
+                await air.add(strap.peripheral)
+                noting = tasks.create_task(strap.note_link_ends())
+                stack.callback(noting.cancel)
+            backends = Backends(air.scanner_backend, air.client_backend)
+            daemon = Daemon(self._settings, _REGISTRY, {}, backends)
+            running = tasks.create_task(daemon.run(self._stop))
+            stack.push_async_callback(asyncio.wait, [running])
+            stack.callback(self._stop.set)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the daemon cleanly, then everything else."""
+        await self._stack.__aexit__(exc_type, exc, traceback)
+
+    async def stop(self) -> None:
+        """Stop the daemon, and wait for its farewell."""
+        since = len(self.subscriber.messages)
+        self._stop.set()
+        await self.subscriber.until_payload("healthd/gateway/status", b"offline", since=since)
+
+    def topic(self, strap: Strap, last: str) -> str:
+        """A topic of a strap."""
+        return f"healthd/gateway/device/{strap.id}/{last}"
+
+    async def appear(self) -> None:
+        """Every strap comes into range."""
+        for strap in self.straps.values():
+            await strap.peripheral.appear()
+
+    async def streaming(self, *straps: Strap) -> None:
+        """Wait until subscribers have got two samples of each."""
+        for strap in straps:
+            live = self.topic(strap, "heart_rate")
+            await self.subscriber.until(
+                lambda all_, live=live: sum(m.topic == live for m in all_) >= 2, BOUND_S
+            )
+
+    async def told(self, strap: Strap, since: int, status: bytes, **info: Any) -> None:
+        """Wait until status and info say this, behind the first ``since`` messages."""
+        await self.subscriber.until_payload(
+            self.topic(strap, "status"), status, since=since, at_most=BOUND_S
+        )
+        where = self.topic(strap, "info")
+        await self.subscriber.until(
+            lambda all_: any(
+                m.topic == where and info.items() <= m.json().items() for m in all_[since:]
+            ),
+            BOUND_S,
+        )
+
+    async def recovers(self, strap: Strap) -> None:
+        """Wait for the next sample that is taken from now on, and note how long it takes."""
+        loop = asyncio.get_running_loop()
+        started, received = loop.time(), len(strap.received)
+        await self.received_more(strap, 1)
+        number = _number(strap.received[received])
+        live = self.topic(strap, "heart_rate")
+        arrived = await self.subscriber.until(
+            lambda all_: next(
+                (m for m in all_ if m.topic == live and m.json()["energy_expended_kj"] == number),
+                None,
+            ),
+            BOUND_S,
+        )
+        strap.recoveries_s.append(arrived.at - started)
+
+    async def received_more(self, strap: Strap, count: int) -> None:
+        """Wait until the daemon has got so many more values of the strap."""
+        wanted = len(strap.received) + count
+        async with asyncio.timeout(BOUND_S):
+            while len(strap.received) < wanted:
+                self.heard.clear()
+                await self.heard.wait()
+
+    async def caught_up(self) -> None:
+        """Wait until what the daemon has received by now has been delivered."""
+        wanted = {strap.id: len(strap.received) for strap in self.straps.values()}
+
+        def enough() -> bool:
+            return all(
+                self.delivered(strap).samples.keys() >= {*range(1, wanted[strap.id] + 1)}
+                for strap in self.straps.values()
+            )
+
+        await self.subscriber.until(lambda _: enough(), BOUND_S)
+
+    def delivered(self, strap: Strap) -> Stream:
+        """Its heart rates as the subscriber saw them."""
+        runs = streams(self.subscriber.messages, self.topic(strap, "heart_rate"))
+        assert len(runs) == 1, (strap.id, list(runs))
+        return next(iter(runs.values()))
+
+    def check(self) -> None:
+        """What a strap sent is what the daemon got is what subscribers got."""
+        for strap in self.straps.values():
+            # What was on the air in the instant that a link ended may be lost, nothing else.
+            assert set(strap.lost_on_air()) <= {end - 1 for end in strap.link_ends}, strap.id
+            stream = self.delivered(strap)
+            stream.check()
+            payloads = [stream.samples[seq] for seq in sorted(stream.samples)]
+            values = [
+                {key: value for key, value in payload.items() if key not in _ENVELOPE}
+                for payload in payloads
+            ]
+            expected = [_decoded(value).fields() for value in strap.received]
+            assert values == expected, (strap.id, len(values), len(expected))
+            ids = [payload["id"] for payload in payloads]
+            assert len(set(ids)) == len(ids)
+
+    def summary(self) -> str:
+        """Everything counted, in one line."""
+        all_ = self.straps.values()
+        delivered = [self.delivered(strap) for strap in all_]
+        recoveries = sorted(one for strap in all_ for one in strap.recoveries_s)
+        line = (
+            f"{len(self.straps)} straps, sent {sum(len(s.sent) for s in all_)}, "
+            f"received by the daemon {sum(len(s.received) for s in all_)}, "
+            f"delivered {sum(len(s.samples) for s in delivered)}, "
+            f"of these as history {sum(len(s.history) for s in delivered)}, "
+            f"duplicates {sum(s.duplicates for s in delivered)}"
+        )
+        if recoveries:
+            line += (
+                f", {len(recoveries)} recoveries in {recoveries[0]:.2f}/"
+                f"{statistics.median(recoveries):.2f}/{recoveries[-1]:.2f} s (min/median/max)"
+            )
+        return line
+
+    def _on_sent(self, identity: str, sent: Sent) -> None:
+        if registry.canonical_uuid(sent.uuid) == _HEART_RATE:
+            self.straps[identity].sent.append(sent.payload)
+
+    def _tapped_pipeline(self) -> type[Pipeline]:
+        ward = self
+
+        class Tapped(Pipeline):
+            """The daemon's own, which also tells what it is given."""
+
+            def on_value(
+                self, peripheral: str, characteristic: Characteristic, value: bytes
+            ) -> None:
+                if characteristic.uuid == _HEART_RATE:
+                    ward.straps[peripheral].received.append(value)
+                    ward.heard.set()
+                super().on_value(peripheral, characteristic, value)
+
+        return Tapped
+
+
+def _decoded(value: bytes) -> Measurement:
+    return _REGISTRY.characteristics[_HEART_RATE].decode(value)
+
+
+def _number(value: bytes) -> int:
+    return int(_decoded(value).fields()["energy_expended_kj"])
