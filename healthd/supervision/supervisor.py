@@ -16,9 +16,9 @@ from healthd.errors import Backoff, Fatal, HealthdError, Transient
 CRASH_LIMIT = 10
 CRASH_WINDOW_S = 600.0
 
-# A service that was healthy this long has recovered: its next wait is short again. A link that drops
-# right after each connect lives shorter, and is not hammered; a strap at the edge of its range, which
-# drops every few seconds, is fetched back at once each time.
+# A service that was healthy this long has recovered: its next wait is short again. A link that
+# drops right after each connect lives shorter, and is not hammered; a strap at the edge of its
+# range, which drops every few seconds, is fetched back at once each time.
 HEALTHY_AFTER_S = 3.0
 
 # Bugs have no pace of their own; the ceiling keeps ten of them inside the crash window.

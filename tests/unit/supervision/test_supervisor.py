@@ -11,7 +11,14 @@ from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
 from healthd.errors import Backoff, Fatal, Transient
-from healthd.supervision.supervisor import CRASH_LIMIT, CrashLoop, Service, Supervisor, root_cause
+from healthd.supervision.supervisor import (
+    CRASH_LIMIT,
+    HEALTHY_AFTER_S,
+    CrashLoop,
+    Service,
+    Supervisor,
+    root_cause,
+)
 
 PACE = Backoff(first_s=1.0, ceiling_s=8.0)
 CEILINGS = [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
@@ -165,7 +172,9 @@ async def test_the_worlds_faults_are_no_crashes(keep: Keep, hours: Hours) -> Non
     assert service.runs == 3 * len(bugs) + 1
 
 
-@pytest.mark.parametrize(("healthy_s", "wait_s"), [(9.9, 4.0), (10.0, 1.0)])
+@pytest.mark.parametrize(
+    ("healthy_s", "wait_s"), [(HEALTHY_AFTER_S - 0.1, 4.0), (HEALTHY_AFTER_S, 1.0)]
+)
 async def test_a_service_that_was_healthy_for_long_waits_little_again(
     keep: Keep, hours: Hours, healthy_s: float, wait_s: float
 ) -> None:
