@@ -23,6 +23,9 @@ class Backlog:
         # Given out and not given back, or delivered and not deleted yet.
         self._busy: set[int] = set()
         self._delivered: list[int] = []
+        # Up to here every row is busy, or of one of these streams, which were left out.
+        self._after = 0
+        self._skipped: frozenset[Stream] = frozenset()
         self._parking: dict[str, str | None] = {}
         self._stored = asyncio.Event()
 
@@ -37,18 +40,25 @@ class Backlog:
         """
         while True:
             self._stored.clear()
-            busy = self._busy.union(self._on_live_path())
+            live = set(self._on_live_path())
+            asked = limit + len(live)
+            if (skipped := frozenset(skip())) != self._skipped:
+                self._skipped, self._after = skipped, 0
+            read = partial(Store.oldest, limit=asked, skip=skipped, after=self._after)
             rows: list[Stored] = []
             with suppress(DiskFailing):
-                rows = await self._disk.call(
-                    partial(Store.oldest, limit=limit + len(busy), skip=skip())
-                )
+                rows = await self._disk.call(read)
             # What happened while the disk was read counts as well.
-            busy |= self._busy.union(self._on_live_path())
-            if rows := [stored for stored in rows if stored.row not in busy][:limit]:
-                self._busy.update(stored.row for stored in rows)
-                return rows
-            await self._stored.wait()
+            live.update(self._on_live_path())
+            fresh = [one for one in rows if one.row not in self._busy and one.row not in live]
+            seen = (fresh[:limit] or rows)[-1].row if rows else self._after
+            # A row on the live path may be left to the store yet: it must not be passed.
+            before, self._after = self._after, min(seen, min(live, default=seen + 1) - 1)
+            if fresh:
+                self._busy.update(one.row for one in fresh[:limit])
+                return fresh[:limit]
+            if len(rows) < asked or self._after <= before:
+                await self._stored.wait()
 
     def forget(self, row: int) -> None:
         """A stored sample was delivered; it is deleted with the next batch."""
@@ -58,6 +68,7 @@ class Backlog:
     def release(self, row: int) -> None:
         """A stored sample was not delivered; it keeps its place in the queue."""
         self._busy.discard(row)
+        self._after = 0
 
     def release_all(self) -> None:
         """The connection is gone: nothing is on its way."""
@@ -66,6 +77,7 @@ class Backlog:
 
     def look_again(self) -> None:
         """There may be something to take now: new rows, or streams no longer skipped."""
+        self._after = 0
         self._stored.set()
 
     def note_parked(self, topic: str, reason: str | None) -> None:

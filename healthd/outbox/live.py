@@ -133,8 +133,11 @@ class LivePath:
                 self._on_delivered_row(row)
         self._refused = [one for one in self._refused if one.row is None]
 
-    def let_go(self, limit_ns: int, *, disk_fails: bool) -> None:
+    def let_go(self, limit_ns: int, *, disk_fails: bool) -> bool:
         """Send what was held and is committed, and leave to the store what it has and what is old.
+
+        Returns:
+            Whether anything was left to the store.
 
         Args:
             limit_ns: as in ``to_commit``.
@@ -142,6 +145,7 @@ class LivePath:
         """
         ready = [one for one in self._held if disk_fails or one.row is not None]
         self._held = self._held[len(ready) :]
+        before = len(self._waiting) + len(ready)
         self._waiting = deque(
             one
             for one in (*self._waiting, *ready)
@@ -149,6 +153,7 @@ class LivePath:
         )
         self._arrived.set()
         self._check_settled()
+        return len(self._waiting) < before
 
     def forget_rows(self) -> None:
         """The store has lost everything: what memory still holds is to be committed again."""

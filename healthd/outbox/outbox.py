@@ -170,8 +170,8 @@ class Outbox:
         except DiskFailing:
             self.live.let_go(limit_ns, disk_fails=True)
             raise
-        self.live.let_go(limit_ns, disk_fails=False)
-        self.backlog.look_again()
+        if self.live.let_go(limit_ns, disk_fails=False):
+            self.backlog.look_again()
         await self.backlog.tidy()
         self._notebook.note(self._run.id, self.live.ends())
 

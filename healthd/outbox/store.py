@@ -152,13 +152,16 @@ class Store:
         lost, self._lost = self._lost, []
         return lost
 
-    def oldest(self, limit: int, skip: Collection[tuple[str, str]] = ()) -> list[Stored]:
-        """The oldest samples of all streams but those of ``skip`` (peripheral, stream)."""
+    def oldest(
+        self, limit: int, skip: Collection[tuple[str, str]] = (), after: int = 0
+    ) -> list[Stored]:
+        """The oldest samples behind row ``after``, without the streams of ``skip``."""
         columns = ", ".join(Stored._fields)
         wanted = "".join(" AND NOT (peripheral = ? AND stream = ?)" for _ in skip)
-        query = f"SELECT {columns} FROM pending WHERE TRUE{wanted} ORDER BY row LIMIT ?"
+        query = f"SELECT {columns} FROM pending WHERE row > ?{wanted} ORDER BY row LIMIT ?"
         values = [text for stream in skip for text in stream]
-        return [Stored(*found) for found in self._db.execute(query, (*values, limit))]
+        found = self._db.execute(query, (after, *values, limit))
+        return [Stored(*one) for one in found]
 
     def tidy(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
         """Forget delivered rows and note which topics the broker refuses, both or neither.
