@@ -10,7 +10,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format constraints clean
+.PHONY: help setup demo test chaos lint format constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -24,6 +24,10 @@ demo: $(RUNNABLE) ## the daemon on simulated peripherals; options: make demo ARG
 test: lint ## every check, then the tests; installs mosquitto where it may
 	@.ci/mosquitto
 	$(BIN)/pytest
+
+chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
+	@.ci/mosquitto
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(TESTABLE) ## ruff, pyright (strict) and import-linter
 	$(BIN)/ruff check
