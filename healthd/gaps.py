@@ -18,13 +18,13 @@ class Gaps:
         """``put`` takes the events, as it takes the samples."""
         self._run = run
         self._put = put
-        self._previous: Previous | None = None
+        self._before: list[Previous] = []
         self._last: dict[_Stream, Sample] = {}
         self._interrupted: dict[_Stream, str] = {}
 
-    def inherit(self, previous: Previous | None) -> None:
-        """Streams go on from where the run before left them."""
-        self._previous = previous
+    def inherit(self, before: list[Previous]) -> None:
+        """Streams go on from where the runs before left them; oldest first."""
+        self._before = before
 
     def interrupt(self, peripheral: str, reason: str) -> None:
         """The peripheral's link is gone: its streams stand still until their next sample."""
@@ -44,17 +44,25 @@ class Gaps:
             self._emit(stream, reason, last.run, last.stamp.wall_ns, sample.stamp.wall_ns)
 
     def _after_start(self, stream: _Stream, first: Sample) -> None:
-        if (previous := self._previous) is None:
-            return
-        end, until_ns = previous.ends.get(stream), first.stamp.wall_ns
-        if previous.clean:
-            if end is not None:
-                self._emit(stream, "stopped", previous.run, end.wall_ns, until_ns)
-            return
-        # Nothing is known to be lost; but until here, and no further, the stream is certain.
-        since_ns = previous.started_ns if end is None else end.wall_ns
-        first_seq = None if end is None else end.seq + 1
-        self._emit(stream, "unclean_stop", previous.run, since_ns, until_ns, first_seq)
+        for run in self._since_told(stream):
+            end, until_ns = run.ends.get(stream), first.stamp.wall_ns
+            if end is not None and run.clean:
+                self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
+            elif end is not None:
+                # Nothing is known to be lost; but until here, and no further, it is certain.
+                since_ns, first_seq = end.wall_ns, end.seq + 1
+                self._emit(stream, "unclean_stop", run.run, since_ns, until_ns, first_seq)
+            elif not run.clean:
+                self._emit(stream, "unclean_stop", run.run, run.started_ns, until_ns)
+
+    def _since_told(self, stream: _Stream) -> list[Previous]:
+        """The runs from the last one on in which the stream has a certain sample.
+
+        Of a stream that never had one: from the last run on in which any stream had.
+        """
+        of_any = [place for place, run in enumerate(self._before) if run.ends]
+        of_it = [place for place in of_any if stream in self._before[place].ends]
+        return self._before[max(of_it or of_any, default=0) :]
 
     def _emit(
         self,

@@ -35,8 +35,8 @@ class Pipeline:
         self._log = get_logger(service="pipeline")
 
     def start(self) -> None:
-        """Go on where the run before ended, as the opened outbox knows it."""
-        self._gaps.inherit(self._outbox.previous)
+        """Go on where the runs before ended, as the opened outbox knows it."""
+        self._gaps.inherit(self._outbox.before)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``central.session.Observer``."""

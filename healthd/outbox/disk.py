@@ -1,10 +1,12 @@
 """The store on a thread of its own, and what is done when file or disk fail."""
 
 import asyncio
+import errno
 import fcntl
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
@@ -14,6 +16,10 @@ from healthd.outbox.store import Store, is_corrupt
 
 # A card that fails is tried again soon enough to save most of what memory still holds.
 _RETRY = Backoff(first_s=0.5, ceiling_s=10.0)
+
+# What a disk that is full, broken or set read-only by its file system answers. Anything else that
+# keeps the folder from being used (rights, a file in its place) is a person's to mend.
+_DISK_ERRORS = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
 
@@ -43,41 +49,59 @@ class Disk:
         self._max_bytes = max_bytes
         self._notice = notice
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
-        self._store: Store
-        self._lock_file: BinaryIO
+        self._store: Store | None = None
+        self._lock_file: BinaryIO | None = None
         self.degraded = False
 
     async def open(self) -> None:
-        """Open the store.
+        """Open the store; while the disk fails, each later call tries again.
 
         Raises:
-            Fatal: its folder cannot be made, its file cannot be opened and written, or another
-                healthd uses it.
+            Fatal: its folder cannot be made or written, or another healthd uses it.
         """
         try:
-            await self._on_thread(self._open)
-        except (OSError, sqlite3.OperationalError) as error:
-            self._thread.shutdown()
+            with suppress(DiskFailing):
+                await self.call(lambda _store: None)
+        except Fatal:
+            await self.close()
+            raise
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._store = self._open()
+        return self._store
+
+    def _open(self) -> Store:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._lock_file is None:
+                self._lock_file = self._lock()
+            if self._path.exists():
+                # Says what is wrong more clearly than SQLite does.
+                self._path.open("r+b").close()
+        except OSError as error:
+            if error.errno in _DISK_ERRORS:
+                raise
             expected = "a folder that healthd may write, for it alone"
             raise Fatal(f"outbox {self._path.parent}: {error}, expected {expected}") from error
-        if self._store.set_aside is not None:
-            self._notice("corrupt", f"set aside as {self._store.set_aside.name}, started empty")
+        return Store(self._path, self._max_bytes)
 
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = self._path.with_suffix(".lock").open("wb")
+    def _lock(self) -> BinaryIO:
+        lock_file = self._path.with_suffix(".lock").open("wb")
         try:
             # Two daemons on one outbox would deliver and delete each other's samples.
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._store = Store(self._path, self._max_bytes)
-        except BaseException:
-            self._lock_file.close()
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock_file.close()
             raise
+        return lock_file
 
     async def close(self) -> None:
         """Close the store; what was committed stays."""
-        await self._on_thread(self._store.close)
-        self._lock_file.close()
+        if self._store is not None:
+            await self._on_thread(self._store.close)
+        if self._lock_file is not None:
+            self._lock_file.close()
         self._thread.shutdown()
 
     async def call(self, work: Callable[[Store], T]) -> T:
@@ -88,8 +112,11 @@ class Disk:
         Raises:
             DiskFailing: the disk failed. A file that was deleted or is damaged is replaced, and
                 the work then done on the new one.
+            Fatal: the disk, which had failed until now, is there and may not be used; see ``open``.
         """
         try:
+            if self._store is None and (aside := (await self._on_thread(self._opened)).set_aside):
+                self._notice("corrupt", f"set aside as {aside.name}, started empty")
             result, mended, wrote = await self._on_thread(lambda: self._attempt(work))
         except (sqlite3.Error, OSError) as error:
             if not self.degraded:
@@ -108,7 +135,7 @@ class Disk:
         self, work: Callable[[Store], T]
     ) -> tuple[T, tuple[OutboxChange, str] | None, bool]:
         """What ``work`` returned, what had to be mended for it, and whether it wrote."""
-        store = self._store
+        store = self._opened()
         if store.is_deleted():
             store.restore()
             return (

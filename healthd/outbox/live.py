@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from healthd.events import Gap
 from healthd.outbox.continuity import End, Ends
 from healthd.outbox.pending import Pending
 from healthd.samples import Sample
@@ -118,12 +119,23 @@ class LivePath:
         Args:
             limit_ns: monotonic time; memory alone may keep only what arrived later.
         """
-        old = (
+        unsaved = [
             one
             for one in (*self._refused, *self._sent, *self._waiting)
-            if one.row is None and not one.acked and one.is_older_than(limit_ns)
-        )
-        return sorted((*old, *self._held), key=lambda one: one.sample.stamp.mono_ns)
+            if one.row is None and not one.acked
+        ]
+        unsaved.sort(key=lambda one: one.sample.stamp.mono_ns)
+        # A refusal that comes back while older ones of its stream are unanswered: those may go to
+        # disk too, and before it. It waits for them, at most until they are old.
+        ahead: set[tuple[str, str]] = set()
+        due: list[Pending] = []
+        for one in unsaved:
+            stream = (one.sample.peripheral, one.sample.stream)
+            if one.is_older_than(limit_ns) and stream not in ahead:
+                due.append(one)
+            else:
+                ahead.add(stream)
+        return sorted((*due, *self._held), key=lambda one: one.sample.stamp.mono_ns)
 
     def committed(self, batch: Sequence[Pending], rows: Sequence[int]) -> None:
         """The store has ``batch`` at ``rows``."""
@@ -165,19 +177,26 @@ class LivePath:
         return [one.row for one in (*self._sent, *self._waiting) if one.row is not None]
 
     def ends(self) -> Ends:
-        """Until where each peripheral's streams are acknowledged or on disk, without a hole."""
+        """Until where each peripheral's streams are acknowledged or on disk, without a hole.
+
+        Streams without a certain sample are left out, and so are those of which it is not certain
+        yet that the next run need not tell what an earlier run may lack.
+        """
         ends = {
             stream: End(sample.seq, sample.stamp.wall_ns)
             for stream, sample in self._last.items()
             if stream[0]
         }
         for one in (*self._waiting, *self._held, *self._sent, *self._refused):
-            sample = one.sample
+            if one.row is not None or one.acked:
+                continue
+            sample, gap = one.sample, one.sample.measurement
             stream = (sample.peripheral, sample.stream)
-            unsaved = one.row is None and not one.acked
-            if unsaved and stream in ends and sample.seq <= ends[stream].seq:
+            if stream in ends and sample.seq <= ends[stream].seq:
                 ends[stream] = End(sample.seq - 1, sample.stamp.wall_ns)
-        return ends
+            if isinstance(gap, Gap) and gap.run != sample.run:
+                ends.pop((gap.peripheral, gap.stream), None)
+        return {stream: end for stream, end in ends.items() if end.seq}
 
     def _check_settled(self) -> None:
         if len(self):

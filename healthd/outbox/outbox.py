@@ -9,14 +9,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from healthd.events import OutboxChange, OutboxEvent
 from healthd.log import get_logger
 from healthd.outbox.backlog import Backlog
-from healthd.outbox.continuity import Notebook, Previous, begin_run, end_run
+from healthd.outbox.continuity import Ends, Notebook, Previous, begin_run, end_run, note_certain
 from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
@@ -48,7 +47,7 @@ class Outbox:
     """The queue between the pipeline and the publisher. Use it as an async context manager.
 
     Attributes:
-        previous: the run before, once the outbox is open; None on a first start.
+        before: the runs before that may have something untold, once the outbox is open.
         live: what is in memory, on its way to the live topics.
         backlog: what is on disk, on its way to the history topics.
     """
@@ -57,7 +56,7 @@ class Outbox:
         self, run: Run, settings: OutboxSettings, folder: Path, notebook: Notebook
     ) -> None:
         """Prepare; entering opens the store in ``folder``."""
-        self.previous: Previous | None = None
+        self.before: list[Previous] = []
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
         self.live = LivePath(self._delivered_row, self._off_live_path)
@@ -70,20 +69,23 @@ class Outbox:
         self._parked: dict[str, tuple[str, str]] = {}
         self._tidying: asyncio.Task[None] | None = None
         self._evicted = 0
+        self._began_ns = run.clock.now().wall_ns
+        self._begun = False
+        self._noted: Previous | None = None
+        # The streams of which the store knows that they have a certain sample in this run.
+        self._certain: set[tuple[str, str]] = set()
 
     async def __aenter__(self) -> Self:
-        """Open the store.
+        """Open the store, or begin without it while the disk fails.
 
         Raises:
-            Fatal: it cannot be opened and written, or another healthd uses it.
+            Fatal: its folder cannot be used, or another healthd uses it.
         """
+        self._noted = self._notebook.read()
+        self.before = [] if self._noted is None else [self._noted]
         await self._disk.open()
-        now_ns = self._run.clock.now().wall_ns
         with suppress(DiskFailing):
-            previous = await self._disk.call(lambda s: begin_run(s, self._run.id, now_ns))
-            if previous is not None and not previous.clean:
-                previous = replace(previous, ends=self._notebook.read(previous.run))
-            self.previous = previous
+            self.before = await self._begin()
         self.backlog.look_again()
         return self
 
@@ -161,12 +163,20 @@ class Outbox:
             growing = growing and await self._disk.call(lambda store: store.grow())
             mark_healthy()
 
+    async def _begin(self) -> list[Previous]:
+        run, noted = self._run.id, self._noted
+        before = await self._disk.call(lambda s: begin_run(s, run, self._began_ns, noted))
+        self._begun = True
+        return before
+
     async def _tidy(self) -> None:
         now_ns = time.monotonic_ns()
         # Under pressure age does not matter: everything that waits goes to disk.
         pressed = len(self.live) >= _PRESSURE
         limit_ns = now_ns if pressed else now_ns - int(SPILL_AFTER_S * 1e9)
         try:
+            if not self._begun:
+                await self._begin()
             await self._commit(limit_ns)
         except DiskFailing:
             self.live.let_go(limit_ns, disk_fails=True)
@@ -174,7 +184,18 @@ class Outbox:
         if self.live.let_go(limit_ns, disk_fails=False):
             self.backlog.look_again()
         await self.backlog.tidy()
-        self._notebook.note(self._run.id, self.live.ends())
+        ends = self.live.ends()
+        self._notebook.note(self._run.id, self._began_ns, ends)
+        await self._note_certain(ends)
+        if self._disk.degraded:
+            # Where nothing is left to write, nothing else would find out that the disk is back.
+            await self._disk.call(lambda store: store.probe())
+
+    async def _note_certain(self, ends: Ends) -> None:
+        """Keep on disk, once a run, which streams need no word on earlier runs any more."""
+        if news := {stream: ends[stream] for stream in ends.keys() - self._certain}:
+            await self._disk.call(lambda store: note_certain(store, self._run.id, news))
+            self._certain |= news.keys()
 
     async def _commit(self, limit_ns: int) -> None:
         if batch := self.live.to_commit(limit_ns):
@@ -206,5 +227,6 @@ class Outbox:
     def _notice(self, change: OutboxChange, detail: str) -> None:
         if change == "corrupt":
             self.live.forget_rows()
+            self._certain.clear()
         self._log.warning("outbox", change=change, detail=detail)
         self.put(self._run.event(OutboxEvent(change=change, detail=detail)))

@@ -31,9 +31,10 @@ CREATE TABLE IF NOT EXISTS pending (
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, started_ns INTEGER NOT NULL, clean INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS ends (
-    peripheral TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, wall_ns INTEGER NOT NULL,
-    PRIMARY KEY (peripheral, stream)
+CREATE TABLE IF NOT EXISTS certain (
+    run TEXT NOT NULL, peripheral TEXT NOT NULL, stream TEXT NOT NULL,
+    seq INTEGER NOT NULL, wall_ns INTEGER NOT NULL,
+    PRIMARY KEY (run, peripheral, stream)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS parked (
     topic TEXT PRIMARY KEY, since_ns INTEGER NOT NULL, reason TEXT NOT NULL

@@ -187,6 +187,15 @@ class Store:
         self._run = (run, started_ns)
         self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, FALSE)", self._run)
 
+    def probe(self) -> None:
+        """Write something that changes nothing, to see whether the disk takes it.
+
+        Raises:
+            sqlite3.OperationalError: it does not.
+        """
+        if self._run is not None:
+            self.note_run(*self._run)
+
     def stats(self) -> list[StreamStats]:
         """What waits, by stream."""
         return read_stats(self._db)
@@ -215,7 +224,7 @@ class Store:
             made = self._open()
             with _closing_on_error(made):
                 made.execute("BEGIN IMMEDIATE")
-                for table in ("pending", "runs", "ends", "parked"):
+                for table in ("pending", "runs", "certain", "parked"):
                     for values in self._db.execute(f"SELECT * FROM {table}"):
                         marks = ", ".join("?" * len(values))
                         made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)

@@ -49,8 +49,10 @@ def at(second: int) -> str:
     return utc_text(START_NS + second * SECOND_NS)
 
 
-def previous(*, clean: bool, ends: dict[tuple[str, str], End]) -> Previous:
-    return Previous("before", clean, START_NS - 100 * SECOND_NS, ends)
+def previous(
+    *, clean: bool, ends: dict[tuple[str, str], End], run: str = "before", began_s: int = -100
+) -> Previous:
+    return Previous(run, clean, START_NS + began_s * SECOND_NS, ends)
 
 
 def end(seq: int, second: int) -> End:
@@ -133,14 +135,14 @@ def test_the_event_is_the_gateways_own_sample(watched: Watched) -> None:
 
 
 def test_a_first_start_has_no_gap(watched: Watched) -> None:
-    watched.gaps.inherit(None)
+    watched.gaps.inherit([])
     watched.sample(1)
     watched.sample(2)
     assert watched.events == []
 
 
 def test_after_a_clean_stop_the_gap_is_from_the_end_to_the_first_sample(watched: Watched) -> None:
-    watched.gaps.inherit(previous(clean=True, ends={STRAP: end(40, -30)}))
+    watched.gaps.inherit([previous(clean=True, ends={STRAP: end(40, -30)})])
     watched.sample(1)
     watched.sample(2)
     assert watched.told() == [
@@ -156,7 +158,7 @@ def test_after_a_clean_stop_the_gap_is_from_the_end_to_the_first_sample(watched:
 
 
 def test_after_a_clean_stop_only_streams_that_had_samples_have_a_gap(watched: Watched) -> None:
-    watched.gaps.inherit(previous(clean=True, ends={SCALE: end(40, -30)}))
+    watched.gaps.inherit([previous(clean=True, ends={SCALE: end(40, -30)})])
     watched.sample(1)
     assert watched.events == []
     watched.sample(2, "scale")
@@ -164,7 +166,7 @@ def test_after_a_clean_stop_only_streams_that_had_samples_have_a_gap(watched: Wa
 
 
 def test_after_an_unclean_stop_the_gap_names_the_first_number_in_doubt(watched: Watched) -> None:
-    watched.gaps.inherit(previous(clean=False, ends={STRAP: end(40, -30)}))
+    watched.gaps.inherit([previous(clean=False, ends={STRAP: end(40, -30)})])
     watched.sample(1)
     watched.sample(2)
     assert watched.told() == [
@@ -181,7 +183,7 @@ def test_after_an_unclean_stop_the_gap_names_the_first_number_in_doubt(watched: 
 
 
 def test_after_a_power_cut_nothing_is_certain_since_the_run_began(watched: Watched) -> None:
-    watched.gaps.inherit(previous(clean=False, ends={}))
+    watched.gaps.inherit([previous(clean=False, ends={})])
     watched.sample(1)
     watched.sample(2)
     assert watched.told() == [
@@ -196,8 +198,43 @@ def test_after_a_power_cut_nothing_is_certain_since_the_run_began(watched: Watch
     ]
 
 
+def test_two_crashes_in_a_row_are_two_gaps_of_a_stream_that_had_not_come_back(
+    watched: Watched,
+) -> None:
+    first = previous(clean=False, ends={STRAP: end(40, -30), SCALE: end(9, -31)}, run="first")
+    second = previous(clean=False, ends={SCALE: end(3, -5)}, run="second", began_s=-20)
+    watched.gaps.inherit([first, second])
+    watched.sample(1)
+    watched.sample(2, "scale")
+    told = [(g["peripheral"], g["run"], g["first"], g.get("first_seq")) for g in watched.told()]
+    assert told == [
+        ("strap", "first", at(-30), 41),
+        ("strap", "second", at(-20), None),
+        # Its first sample of the second run came with what the first one lacks.
+        ("scale", "second", at(-5), 4),
+    ]
+
+
+def test_a_crash_after_a_clean_stop_leaves_the_stop_to_be_told(watched: Watched) -> None:
+    stopped = previous(clean=True, ends={STRAP: end(40, -30)}, run="first")
+    crashed = previous(clean=False, ends={}, run="second", began_s=-20)
+    watched.gaps.inherit([stopped, crashed])
+    watched.sample(1)
+    told = [(gap["reason"], gap["run"], gap["first"]) for gap in watched.told()]
+    assert told == [("stopped", "first", at(-30)), ("unclean_stop", "second", at(-20))]
+
+
+def test_a_new_stream_has_no_part_in_what_happened_long_before_it(watched: Watched) -> None:
+    old = previous(clean=False, ends={SCALE: end(9, -50)}, run="old")
+    newer = previous(clean=False, ends={SCALE: end(9, -31)}, run="newer", began_s=-40)
+    newest = previous(clean=False, ends={}, run="newest", began_s=-20)
+    watched.gaps.inherit([old, newer, newest])
+    watched.sample(1)
+    assert [gap["run"] for gap in watched.told()] == ["newer", "newest"]
+
+
 def test_a_stop_and_a_link_that_is_lost_before_any_sample_are_one_gap(watched: Watched) -> None:
-    watched.gaps.inherit(previous(clean=True, ends={STRAP: end(40, -30)}))
+    watched.gaps.inherit([previous(clean=True, ends={STRAP: end(40, -30)})])
     watched.gaps.interrupt("strap", "not_found")
     watched.sample(5)
     watched.sample(6)

@@ -10,6 +10,7 @@ from healthd.central.session import State
 from healthd.clock import Clock
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.topics import Topics
+from healthd.outbox.continuity import Previous
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
 from healthd.profiles import registry
@@ -42,7 +43,7 @@ class Box:
     """Takes what the outbox would take."""
 
     def __init__(self) -> None:
-        self.previous = None
+        self.before: list[Previous] = []
         self.samples: list[Sample] = []
 
     def put(self, sample: Sample) -> None:

@@ -222,6 +222,9 @@ class SmallDisk:
     def make_read_only(self) -> None:
         self._mount("-o", "remount,ro", self.folder)
 
+    def make_writable(self) -> None:
+        self._mount("-o", "remount,rw", self.folder)
+
     def fill(self) -> None:
         """Leave no block free."""
         with suppress(OSError), (self.folder / "ballast").open("wb", buffering=0) as ballast:

@@ -294,24 +294,49 @@ async def test_a_folder_that_cannot_be_made_is_fatal(tmp_path: Path, notices: No
         await disk.open()
 
 
-async def test_a_folder_that_cannot_be_written_is_fatal(
-    small_disk: SmallDisk, notices: Notices
+@pytest.mark.parametrize("existed", [False, True])
+async def test_a_disk_that_is_read_only_at_the_start_is_degraded_until_it_is_not(
+    small_disk: SmallDisk, notices: Notices, *, existed: bool
 ) -> None:
+    path = small_disk.folder / "outbox.sqlite3"
+    if existed:
+        Store(path, QUOTA).close()
+        path.with_suffix(".lock").touch()
+    small_disk.make_read_only()
+    disk = Disk(path, QUOTA, notices)
+    await disk.open()
+    with pytest.raises(DiskFailing, match="Read-only"):
+        await append(disk, 1)
+    assert disk.degraded
+    assert kinds(notices) == ["degraded"]
+    small_disk.make_writable()
+    await append(disk, 2)
+    assert kinds(notices) == ["degraded", "recovered"]
+    assert await stored(disk) == [2]
+    await disk.close()
+
+
+async def test_one_that_never_opened_can_be_closed(small_disk: SmallDisk, notices: Notices) -> None:
     small_disk.make_read_only()
     disk = Disk(small_disk.folder / "outbox.sqlite3", QUOTA, notices)
-    with pytest.raises(Fatal, match="Read-only"):
-        await disk.open()
+    await disk.open()
+    await disk.close()
 
 
-async def test_a_file_that_cannot_be_written_is_fatal(
+async def test_another_instance_that_shows_up_once_the_disk_is_back_is_fatal(
     small_disk: SmallDisk, notices: Notices
 ) -> None:
     path = small_disk.folder / "outbox.sqlite3"
-    Store(path, QUOTA).close()
-    path.with_suffix(".lock").touch()
     small_disk.make_read_only()
-    with pytest.raises(Fatal):
-        await Disk(path, QUOTA, notices).open()
+    late = Disk(path, QUOTA, notices)
+    await late.open()
+    small_disk.make_writable()
+    first = Disk(path, QUOTA, notices)
+    await first.open()
+    with pytest.raises(Fatal, match="for it alone"):
+        await append(late, 1)
+    await late.close()
+    await first.close()
 
 
 @pytest.fixture

@@ -103,7 +103,11 @@ class Watched:
 
 async def test_what_is_acknowledged_in_time_never_touches_the_disk(bench: Bench) -> None:
     async with bench.outbox() as outbox, Service(outbox) as service:
-        await service.rounds()  # by now the quota is claimed
+        outbox.put(bench.sample())
+        for one in await take(outbox, 1):
+            outbox.live.acknowledge(one)
+        # By now the quota is claimed, and that the stream has begun is noted.
+        await service.rounds()
         with closing(Watched(bench.path)) as watched:
             before = watched.state()
             for _ in range(5):
@@ -228,13 +232,44 @@ async def test_what_the_broker_refuses_is_on_disk_at_once_and_not_live(bench: Be
         for _ in range(3):
             outbox.put(bench.sample())
         first, second, _ = await take(outbox, 3)
+        outbox.live.acknowledge(first)
         outbox.live.refuse(second)
         await service.rounds()
         assert bench.stored_seqs() == [2]
         assert [one.seq for one in await backlog(outbox)] == [2]
         outbox.give_back()
-        outbox.live.acknowledge(first)
         assert seqs(await take(outbox, 1)) == [3]
+
+
+async def test_a_refusal_waits_for_older_ones_of_its_stream_that_are_unanswered(
+    bench: Bench,
+) -> None:
+    """They may be refused as well, and history is in order."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for _ in range(3):
+            outbox.put(bench.sample())
+        outbox.put(bench.sample(stream="other"))
+        first, second, third, other = await take(outbox, 4)
+        outbox.live.refuse(third)
+        outbox.live.refuse(other)
+        await service.rounds()
+        assert look(bench.path, "SELECT stream FROM pending") == [("other",)]
+        outbox.live.refuse(first)
+        await service.rounds()
+        assert bench.stored_seqs() == [1]
+        outbox.live.acknowledge(second)
+        await service.rounds()
+        assert bench.stored_seqs() == [1, 3]
+
+
+async def test_a_refusal_waits_no_longer_than_the_promise(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.put(bench.sample(OVERDUE_S))
+        outbox.put(bench.sample(OVERDUE_S))
+        _, second = await take(outbox, 2)
+        outbox.live.refuse(second)
+        await service.rounds()
+        assert bench.stored_seqs() == [1, 2]
 
 
 async def test_a_refused_sample_that_is_stored_already_is_history_and_settled(
@@ -476,10 +511,9 @@ async def test_a_disk_that_can_only_be_read_is_degraded_until_it_can_be_written(
             (beat,) = await take_beats(outbox, 1)
             outbox.live.acknowledge(beat)
             # Nothing is left to write, but counters and backlog are read.
-            await service.rounds()
-            assert (await outbox.stats())["state"] == "degraded"
-            outbox.put(bench.sample(OVERDUE_S))
             await service.failed()
+            assert (await outbox.stats())["state"] == "degraded"
+        # Nothing is put meanwhile either: it finds out by itself.
         await service.rounds()
         assert (await outbox.stats())["state"] == "ok"
         outbox.give_back()
@@ -659,8 +693,8 @@ async def test_an_end_with_a_failing_disk_is_an_end_and_says_what_it_costs(
     assert line["count"] >= 3
     bench.next_run()
     async with bench.outbox() as outbox:
-        assert outbox.previous is not None
-        assert not outbox.previous.clean
+        (previous,) = outbox.before
+        assert not previous.clean
 
 
 async def test_what_the_last_commit_cost_is_told_by_the_next_run(bench: Bench) -> None:
@@ -704,7 +738,7 @@ async def test_what_memory_gave_up_before_the_end_is_told_by_the_next_run(
 
 async def test_a_first_start_has_no_run_before_it(bench: Bench) -> None:
     async with bench.outbox() as outbox:
-        assert outbox.previous is None
+        assert outbox.before == []
 
 
 async def test_a_clean_end_is_known_with_where_each_stream_ended(bench: Bench) -> None:
@@ -719,8 +753,7 @@ async def test_a_clean_end_is_known_with_where_each_stream_ended(bench: Bench) -
         outbox.put(bench.run.event(Beat()))
     bench.next_run()
     async with bench.outbox() as outbox:
-        previous = outbox.previous
-        assert previous is not None
+        (previous,) = outbox.before
         assert (previous.run, previous.clean) == (first_run, True)
         # The gateway's own events are no stream that could have a gap.
         assert previous.ends == {
@@ -752,21 +785,21 @@ async def test_after_an_unclean_stop_the_notes_tell_until_where_streams_are_cert
     known = await left_unclean(bench)
     bench.next_run()
     async with bench.outbox() as outbox:
-        previous = outbox.previous
-        assert previous is not None
+        (previous,) = outbox.before
         assert (previous.run, previous.clean) == (first_run, False)
         assert previous.ends == {("strap", "beat"): End(**known)}
 
 
-async def test_without_notes_nothing_is_certain_after_an_unclean_stop(tmp_path: Path) -> None:
+async def test_without_notes_what_was_certain_first_is_all_that_is_known(tmp_path: Path) -> None:
+    """As after a power cut: where a stream ended is noted in memory, that it began on disk."""
     bench = Bench(tmp_path / "state")
     first_run, began_ns = bench.run.id, bench.run.clock.now().wall_ns
-    await left_unclean(bench)
+    known = await left_unclean(bench)
     bench.next_run()
     async with bench.outbox() as outbox:
-        previous = outbox.previous
-        assert previous is not None
-        assert (previous.run, previous.clean, previous.ends) == (first_run, False, {})
+        (previous,) = outbox.before
+        assert (previous.run, previous.clean) == (first_run, False)
+        assert previous.ends == {("strap", "beat"): End(**known)}
         assert began_ns <= previous.started_ns <= bench.run.clock.now().wall_ns
 
 
@@ -785,8 +818,8 @@ async def test_a_stored_sample_is_certain(bench: Bench) -> None:
     await outbox._disk.close()  # pyright: ignore[reportPrivateUsage]
     bench.next_run()
     async with bench.outbox() as outbox:
-        assert outbox.previous is not None
-        assert outbox.previous.ends["strap", "beat"].seq == 1
+        (previous,) = outbox.before
+        assert previous.ends["strap", "beat"].seq == 1
 
 
 # Backlog
