@@ -10,10 +10,10 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -45,6 +45,22 @@ _TAKEN_OVER = 0x8E
 
 # MQTT 5 section 2.4, and the one failure code of a SUBACK in 3.1.1.
 _FIRST_FAILURE = 0x80
+
+
+def _with_puback(names: dict[str, list[int]]) -> dict[str, list[int]]:
+    if any(PacketTypes.PUBACK in packets for packets in names.values()):
+        return names
+    return {name: [*packets, PacketTypes.PUBACK] for name, packets in names.items()}
+
+
+# paho drops the connection over a PUBACK with a code that the standard lists for other packets
+# alone. mosquitto 2.0 answers 0x95 to a message that is too large for it, and would get it again
+# for ever: whatever the code, it is a refusal of this message and of no other.
+_NAMES: dict[int, dict[str, list[int]]] = {
+    code: _with_puback(names) if code >= _FIRST_FAILURE else names
+    for code, names in cast("Mapping[int, dict[str, list[int]]]", ReasonCode.names).items()
+}
+ReasonCode.names = _NAMES
 
 
 class ConnectionLost(Transient):
@@ -232,6 +248,23 @@ class AckedClient(aiomqtt.Client):
                 yield Message(str(message.topic), message.payload, message.retain)
         except aiomqtt.MqttError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        # In aiomqtt the socket can be closed between this call, which may come from another thread,
+        # and the loop's next turn; asyncio then logs an error for each broken connection.
+        self._loop.call_soon_threadsafe(self._write_when_possible, sock)
+
+    def _write_when_possible(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:
+            # Whatever it is, it ends this connection, as it does where aiomqtt writes.
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any

@@ -115,6 +115,18 @@ async def test_a_denied_publish_is_refused_and_the_connection_lives_on(
 
 
 @needs_mosquitto
+async def test_a_publish_that_is_too_large_is_refused_and_the_connection_lives_on(
+    mosquitto: StartMosquitto,
+) -> None:
+    """mosquitto 2.0 says so with a code that MQTT 5 does not list for a PUBACK."""
+    broker = await mosquitto("allow_anonymous true\nmessage_size_limit 10")
+    async with asyncio.timeout(BOUND_S), AckedClient(endpoint_of(broker)) as client:
+        with pytest.raises(Refused, match=r"(?i)too large"):
+            await client.send("topic", b"x" * 11)
+        await client.send("topic", b"x" * 10)
+
+
+@needs_mosquitto
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_killed_broker_never_leaves_a_publish_successful(
     mosquitto: StartMosquitto, version: str
