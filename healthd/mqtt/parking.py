@@ -27,6 +27,10 @@ class Parking:
         """True while the topic is to be left alone."""
         return self._until.get(topic, 0.0) > time.monotonic()
 
+    def is_doubtful(self, topic: str) -> bool:
+        """True from a refusal until the broker takes a message that was sent after it."""
+        return topic in self._interval_s
+
     def park(self, stream: Stream, topic: str, reason: str) -> None:
         """The broker refused a message: leave the topic alone, longer after each try."""
         if self.is_parked(topic):
@@ -41,6 +45,8 @@ class Parking:
 
     def accept(self, topic: str) -> None:
         """The broker took a message."""
+        if self.is_parked(topic):
+            return  # on its way already when another one was refused: the broker may be choosy
         if self._interval_s.pop(topic, None) is not None:
             self._until.pop(topic)
             self._on_change(self._streams.pop(topic), topic, None)

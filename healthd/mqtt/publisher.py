@@ -60,6 +60,9 @@ class Publisher:
         self._unsent: dict[str, None] = {}
         self._retained_changed = asyncio.Event()
         self._parking = Parking(outbox.note_parked)
+        # Streams of which the broker has refused something lately, and has one stored sample now:
+        # where it refuses that too, nothing younger must have got past it.
+        self._alone: set[tuple[str, str]] = set()
         self._short_lived = 0
         self._finished = asyncio.Event()
 
@@ -193,10 +196,11 @@ class Publisher:
         window = asyncio.Semaphore(_HISTORY_WINDOW)
         backlog = self._outbox.backlog
         while True:
-            for stored in await backlog.take(_HISTORY_BATCH, self._parked_history):
+            for stored in await backlog.take(_HISTORY_BATCH, self._held_history):
                 await window.acquire()
-                topic = self._topics.history(stored.peripheral, stored.stream)
-                if self._parking.is_parked(topic):
+                stream = (stored.peripheral, stored.stream)
+                topic = self._topics.history(*stream)
+                if self._parking.is_parked(topic) or stream in self._alone:
                     window.release()
                     backlog.release(stored.row)
                     continue
@@ -204,9 +208,12 @@ class Publisher:
                 acknowledgement = client.send(topic, payload, schema=stored.schema)
                 done = partial(self._history_done, window, topic, stored)
                 acknowledgement.add_done_callback(done)
+                live = self._topics.sample(*stream)
+                if self._parking.is_doubtful(live) or self._parking.is_doubtful(topic):
+                    self._alone.add(stream)
 
-    def _parked_history(self) -> list[tuple[str, str]]:
-        return self._parking.parked(lambda stream: self._topics.history(*stream))
+    def _held_history(self) -> list[tuple[str, str]]:
+        return [*self._parking.parked(lambda stream: self._topics.history(*stream)), *self._alone]
 
     async def _retry_parked(self) -> None:
         while True:
@@ -226,10 +233,14 @@ class Publisher:
         self, window: asyncio.Semaphore, topic: str, stored: Stored, result: Acknowledgement
     ) -> None:
         window.release()
-        if self._accepted(topic, result, (stored.peripheral, stored.stream)):
+        stream = (stored.peripheral, stored.stream)
+        if self._accepted(topic, result, stream):
             self._outbox.backlog.forget(stored.row)
         else:
             self._outbox.backlog.release(stored.row)
+        if stream in self._alone:
+            self._alone.remove(stream)
+            self._outbox.backlog.look_again()
 
     def _retained_done(self, topic: str, result: Acknowledgement) -> None:
         # Sent again on every connect, so there is nothing to keep; but somebody should know.

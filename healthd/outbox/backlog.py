@@ -22,6 +22,7 @@ class Backlog:
         self._on_live_path = on_live_path
         # Given out and not given back, or delivered and not deleted yet.
         self._busy: set[int] = set()
+        self._read_last: frozenset[int] = frozenset()
         self._delivered: list[int] = []
         # Up to here every row is busy, or of one of these streams, which were left out.
         self._after = 0
@@ -44,10 +45,9 @@ class Backlog:
             asked = limit + len(live)
             if (skipped := frozenset(skip())) != self._skipped:
                 self._skipped, self._after = skipped, 0
-            read = partial(Store.oldest, limit=asked, skip=skipped, after=self._after)
             rows: list[Stored] = []
             with suppress(DiskFailing):
-                rows = await self._disk.call(read)
+                rows = await self._disk.call(partial(self._read, asked, skipped, self._after))
             # What happened while the disk was read counts as well.
             live.update(self._on_live_path())
             fresh = [one for one in rows if one.row not in self._busy and one.row not in live]
@@ -59,6 +59,19 @@ class Backlog:
                 return fresh[:limit]
             if len(rows) < asked or self._after <= before:
                 await self._stored.wait()
+
+    def _read(self, limit: int, skip: frozenset[Stream], after: int, store: Store) -> list[Stored]:
+        rows = store.oldest(limit, skip, after)
+        # On the store's thread: what it does next must not evict them.
+        self._read_last = frozenset(one.row for one in rows)
+        return rows
+
+    def spared(self) -> frozenset[int]:
+        """Rows that are on their way, or delivered: evicted, they would be called lost.
+
+        To be called on the store's thread; copying a set is one step for the others.
+        """
+        return self._read_last | self._busy
 
     def forget(self, row: int) -> None:
         """A stored sample was delivered; it is deleted with the next batch."""
@@ -73,6 +86,7 @@ class Backlog:
     def release_all(self) -> None:
         """The connection is gone: nothing is on its way."""
         self._busy = set(self._delivered)
+        self._read_last = frozenset()
         self.look_again()
 
     def look_again(self) -> None:

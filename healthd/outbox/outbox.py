@@ -201,7 +201,8 @@ class Outbox:
         if batch := self.live.to_commit(limit_ns):
             boot, payload = self._run.boot, self._run.payload
             entries = [entry(one.sample, boot, payload(one.sample)) for one in batch]
-            rows, lost = await self._disk.call(lambda s: (s.append(entries), s.take_lost()))
+            spared = self.backlog.spared
+            rows, lost = await self._disk.call(lambda s: (s.append(entries, spared), s.take_lost()))
             self.live.committed(batch, rows)
             self._report(lost)
         # Only now: some of it may just have been committed.

@@ -3,7 +3,7 @@
 import sqlite3
 import sys
 import time
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -103,8 +103,15 @@ class Store:
         """A number that changes with every change of the data."""
         return self._db.total_changes
 
-    def append(self, entries: Iterable[Entry]) -> list[int]:
-        """Commit samples, in transactions of ``_BATCH_ROWS``; their rows, in order."""
+    def append(
+        self, entries: Iterable[Entry], spare: Callable[[], Collection[int]] = tuple
+    ) -> list[int]:
+        """Commit samples, in transactions of ``_BATCH_ROWS``; their rows, in order.
+
+        Args:
+            entries: the samples.
+            spare: asked when the store is full: rows not to evict, as they are on their way.
+        """
         rows: list[int] = []
         remaining = list(entries)
         while remaining:
@@ -112,7 +119,7 @@ class Store:
             try:
                 rows += self._insert(batch)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not self._make_room():
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not self._make_room(spare()):
                     raise
             else:
                 del remaining[:_BATCH_ROWS]
@@ -130,13 +137,14 @@ class Store:
         self._last_row = rows[-1]
         return rows
 
-    def _make_room(self) -> bool:
+    def _make_room(self, spare: Collection[int]) -> bool:
         """Give up what can be given up, the least valuable first; False when nothing is left."""
         if drop_filler(self._db):
             return True
         # Samples before events: what is lost must remain known.
         for kind in ("NOT LIKE", "LIKE"):
-            oldest = f"SELECT row FROM pending WHERE stream {kind} 'event/%' ORDER BY row LIMIT ?"
+            fitting = f"stream {kind} 'event/%' AND row NOT IN ({', '.join(map(str, spare))})"
+            oldest = f"SELECT row FROM pending WHERE {fitting} ORDER BY row LIMIT ?"
             columns = "peripheral, stream, run, min(seq), max(seq), min(wall_ns), max(wall_ns)"
             summary = f"SELECT {columns}, count(*) FROM pending WHERE row IN ({oldest})"
             with self.transaction() as db:

@@ -89,7 +89,8 @@ async def test_what_the_broker_will_not_have(start: Start) -> None:
 
 async def test_denied_topic_far_away(start: Start) -> None:
     """Refusals that are half a second away meet samples that are parked at once: order is kept."""
-    rig = await start(Plan())
+    # What the live window carries over such a distance, and no more.
+    rig = await start(Plan(rate=8))
     topic = f"healthd/{GATEWAY}/device/strap-1/heart_rate"
     rig.proxy.delay_s = 0.3
     await rig.broker.deny(topic)

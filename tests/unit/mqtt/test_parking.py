@@ -106,10 +106,27 @@ def test_a_topic_that_is_taken_again_is_told_once_and_starts_over(
     assert interval_s(parking, watch, "live") == pytest.approx(FIRST_S, abs=0.5)
 
 
-def test_one_that_was_accepted_while_parked_is_parked_no_longer(parking: Parking) -> None:
-    parking.park(STRAP, "live", "not authorized")
+def test_what_was_on_its_way_already_proves_nothing(
+    parking: Parking, told: Told, watch: Watch
+) -> None:
+    """A broker may refuse a large message and take the small one behind it."""
+    parking.park(STRAP, "live", "too large")
     parking.accept("live")
+    assert parking.is_parked("live")
+    assert told == [(STRAP, "live", "too large")]
+    interval_s(parking, watch, "live")
+    parking.accept("live")
+    assert told[1:] == [(STRAP, "live", None)]
+
+
+def test_a_topic_is_in_doubt_until_a_later_message_is_taken(parking: Parking, watch: Watch) -> None:
+    assert not parking.is_doubtful("live")
+    parking.park(STRAP, "live", "too large")
+    interval_s(parking, watch, "live")
     assert not parking.is_parked("live")
+    assert parking.is_doubtful("live")
+    parking.accept("live")
+    assert not parking.is_doubtful("live")
 
 
 def test_streams_are_those_whose_topic_of_that_sort_is_parked_now(

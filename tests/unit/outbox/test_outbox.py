@@ -168,8 +168,8 @@ async def test_an_acknowledgement_during_the_commit_deletes_the_row(
     loop = asyncio.get_running_loop()
     append = Store.append
 
-    def slowly(store: Store, entries: Any) -> list[int]:
-        rows = append(store, entries)
+    def slowly(store: Store, entries: Any, spare: Any) -> list[int]:
+        rows = append(store, entries, spare)
         # The disk has it, the event loop does not know yet.
         loop.call_soon_threadsafe(began.set)
         asyncio.run_coroutine_threadsafe(acked.wait(), loop).result(BOUND_S)
@@ -332,9 +332,9 @@ async def test_written_through_commits_are_groups(
     commits: list[int] = []
     append = Store.append
 
-    def counted(store: Store, entries: list[Any]) -> list[int]:
+    def counted(store: Store, entries: list[Any], spare: Any) -> list[int]:
         commits.append(len(entries))
-        return append(store, entries)
+        return append(store, entries, spare)
 
     monkeypatch.setattr(Store, "append", counted)
     async with through(bench) as outbox, Service(outbox):
@@ -401,11 +401,11 @@ async def test_written_through_the_order_holds_when_the_disk_begins_to_fail(
     loop = asyncio.get_running_loop()
     append = Store.append
 
-    def failing(store: Store, entries: Any) -> list[int]:
+    def failing(store: Store, entries: Any, spare: Any) -> list[int]:
         loop.call_soon_threadsafe(began.set)
         asyncio.run_coroutine_threadsafe(failed.wait(), loop).result(BOUND_S)
         with failing_disk():
-            return append(store, entries)
+            return append(store, entries, spare)
 
     async with through(bench) as outbox, Service(outbox) as service:
         await service.rounds()
@@ -523,6 +523,29 @@ async def test_a_disk_that_can_only_be_read_is_degraded_until_it_can_be_written(
             if one.stream == "event/outbox"
         ]
         assert changes == ["degraded", "recovered"]
+
+
+async def test_what_was_given_out_is_not_evicted_until_the_connection_is_gone(
+    bench: Bench,
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+
+        async def fill_up() -> None:
+            while (await outbox.stats())["evicted"] == before:
+                for _ in range(100):
+                    outbox.put(bench.sample(OVERDUE_S, size=300))
+                await service.rounds()
+
+        outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+        assert [one.seq for one in await backlog(outbox)] == [1]
+        before = 0
+        await fill_up()
+        assert bench.stored_seqs()[0] == 1
+        outbox.give_back()
+        before = (await outbox.stats())["evicted"]
+        await fill_up()
+        assert bench.stored_seqs()[0] > 1
 
 
 async def test_a_quota_that_is_reached_costs_the_oldest_and_says_which(bench: Bench) -> None:
@@ -658,10 +681,10 @@ async def test_an_end_in_the_middle_of_a_commit_stores_everything_once(
     loop = asyncio.get_running_loop()
     append = Store.append
 
-    def slowly(store: Store, entries: Any) -> list[int]:
+    def slowly(store: Store, entries: Any, spare: Any) -> list[int]:
         loop.call_soon_threadsafe(began.set)
         asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(BOUND_S)
-        return append(store, entries)
+        return append(store, entries, spare)
 
     outbox = bench.outbox(write=write)
     async with outbox:

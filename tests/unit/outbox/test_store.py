@@ -206,6 +206,20 @@ def test_a_full_store_gives_up_its_oldest_samples_and_says_exactly_which(path: P
     assert path.stat().st_size <= SMALL
 
 
+def test_a_full_store_spares_what_is_on_its_way(path: Path) -> None:
+    """Evicted, it would be called lost and arrive all the same."""
+    with closing(Store(path, SMALL)) as store:
+        sent = store.append(entry(seq) for seq in range(1, 11))
+        lost: list[Lost] = []
+        for seq in range(11, 10_000):
+            store.append([entry(seq)], lambda: sent)
+            if lost := store.take_lost():
+                break
+        (gone,) = lost
+        assert (gone.first_seq, gone.last_seq) == (11, 10 + EVICTED_AT_ONCE)
+        assert [one.row for one in store.oldest(10)] == sent
+
+
 def test_losses_are_told_apart_by_stream_and_run_and_know_what_was_delivered(path: Path) -> None:
     with closing(Store(path, SMALL)) as store:
         rows = store.append(
