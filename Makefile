@@ -10,7 +10,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint format constraints clean
+.PHONY: help setup demo install uninstall test chaos lint format constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -21,7 +21,13 @@ setup: $(TESTABLE) ## make .venv with everything needed for development
 demo: $(RUNNABLE) ## the daemon on simulated peripherals; options: make demo ARGS="..."
 	@$(BIN)/healthd demo $(ARGS)
 
-test: lint ## every check, then the tests; installs mosquitto and libfaketime where it may
+install: ## as root: healthd as a service of this machine, or its newer version
+	@PYTHON='$(PYTHON)' systemd/setup install
+
+uninstall: ## as root: remove it; settings and outbox stay
+	@systemd/setup uninstall
+
+test: lint ## every check, then the tests; installs what it tests against where it may
 	@.ci/mosquitto
 	@.ci/faketime
 	$(BIN)/pytest

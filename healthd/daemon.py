@@ -29,7 +29,9 @@ from healthd.pipeline import Pipeline
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.settings import OutboxSettings, Settings
+from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Supervisor, root_cause
+from healthd.supervision.watchdog import Gate
 
 
 class Daemon:
@@ -55,6 +57,7 @@ class Daemon:
         """
         self._log = get_logger()
         self._run = run = Run(Clock(), environ)
+        self._manager = Manager(environ)
         self._supervisor = Supervisor(random.Random())
         self._topics = topics = Topics(settings.mqtt.prefix, settings.gateway.id)
         notebook = Notebook(_runtime_folder(environ), settings.gateway.id)
@@ -108,6 +111,7 @@ class Daemon:
                 ("radio", self._radio.run),
                 ("health", self._health.run),
                 ("clock", self._watch_clock),
+                ("watchdog", Gate(self._manager, self._supervisor, self._describe).run),
             )
         ]
         try:
@@ -127,12 +131,20 @@ class Daemon:
                 )
                 for peripheral, session in self._sessions.items()
             ]
-            await stop.wait()
+            try:
+                await stop.wait()
+            finally:
+                # Also when a service gave up: what is left to do is bounded by systemd's patience.
+                self._manager.stopping()
             self._log.info("stopping")
             for task in tasks:
                 task.cancel()
         for peripheral in self._sessions:
             self._devices.on_state(peripheral, State.DISABLED.value, "stopped")
+
+    async def _describe(self) -> str:
+        stats = await self._outbox.stats()
+        return status_line(self._devices.states(), stats["in_memory"] + stats["on_disk"])
 
     async def _watch_clock(self, mark_healthy: Callable[[], None]) -> None:
         mark_healthy()

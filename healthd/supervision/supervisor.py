@@ -1,6 +1,7 @@
 """One-for-one restarts: a service that fails never takes another down."""
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -21,6 +22,10 @@ CRASH_WINDOW_S = 600.0
 # range, which drops every few seconds, is fetched back at once each time.
 HEALTHY_AFTER_S = 3.0
 
+# How much later than planned a restart may come before the supervisor counts as stuck: the event
+# loop may be busy for a while, and the next sign of life is half a minute away.
+LATE_AFTER_S = 5.0
+
 # Bugs have no pace of their own; the ceiling keeps ten of them inside the crash window.
 _BUG_BACKOFF = Backoff(first_s=1.0, ceiling_s=30.0)
 
@@ -32,12 +37,22 @@ class CrashLoop(HealthdError):
     """A service failed with bugs too often; only a new process may help."""
 
 
+class StrayCancellation(HealthdError):
+    """A service was cancelled though nobody cancelled it: a future of a library's was."""
+
+
 class Supervisor:
     """Runs services for ever; the only place where anything is restarted."""
 
     def __init__(self, jitter: random.Random) -> None:
         """Draw every wait from ``jitter``, so that many clients do not return in step."""
         self._jitter = jitter
+        self._records: set[_Record] = set()
+
+    def late(self) -> int:
+        """How many services should be running again and are not: 0 while the supervisor works."""
+        now = time.monotonic()
+        return sum(record.due + LATE_AFTER_S < now for record in self._records)
 
     async def keep(self, service: Service, log: FilteringBoundLogger) -> None:
         """Run ``service`` until it returns, waiting and starting it again when it raises.
@@ -51,36 +66,64 @@ class Supervisor:
             CrashLoop: the service raised bugs ``CRASH_LIMIT`` times in ``CRASH_WINDOW_S``.
         """
         record = _Record()
-        while True:
-            try:
-                return await service(record.mark_healthy)
-            except Exception as error:
-                cause = root_cause(error)
-                if isinstance(cause, Fatal):
-                    raise cause from error
-                wait_s = self._next_wait(cause, record)
-                if isinstance(cause, Transient):
-                    # One line a transition: an outage of hours is one line, not one a try.
-                    tell = log.debug if record.told == cause.reason else log.warning
-                    tell("retrying", reason=cause.reason, error=str(cause), wait_s=wait_s)
-                    record.told = cause.reason
-                else:
-                    log.error("crashed", exc_info=cause, wait_s=wait_s)
-                    record.told = ""
-                    if record.crash_loops():
-                        raise CrashLoop(f"{CRASH_LIMIT} crashes of one service") from cause
-            await asyncio.sleep(wait_s)
+        self._records.add(record)
+        try:
+            while True:
+                try:
+                    return await _run(service, record)
+                except Exception as error:
+                    wait_s = self._on_failure(error, record, log)
+                record.due = time.monotonic() + wait_s
+                await asyncio.sleep(wait_s)
+                record.due = math.inf
+        finally:
+            self._records.discard(record)
+
+    def _on_failure(self, error: Exception, record: "_Record", log: FilteringBoundLogger) -> float:
+        """Tell of it; how long to wait before the next run."""
+        cause = root_cause(error)
+        if isinstance(cause, Fatal):
+            raise cause from error
+        wait_s = self._next_wait(cause, record)
+        if isinstance(cause, Transient):
+            # One line a transition: an outage of hours is one line, not one a try.
+            tell = log.debug if record.told == cause.reason else log.warning
+            tell("retrying", reason=cause.reason, error=str(cause), wait_s=wait_s)
+            record.told = cause.reason
+        else:
+            log.error("crashed", exc_info=cause, wait_s=wait_s)
+            record.told = ""
+            if record.crash_loops():
+                raise CrashLoop(f"{CRASH_LIMIT} crashes of one service") from cause
+        return wait_s
 
     def _next_wait(self, cause: Exception, record: "_Record") -> float:
         backoff = cause.backoff if isinstance(cause, Transient) else _BUG_BACKOFF
         return round(self._jitter.uniform(0, backoff.limit(record.next_attempt())), 3)
 
 
+async def _run(service: Service, record: "_Record") -> None:
+    task = asyncio.current_task()
+    try:
+        await service(record.mark_healthy)
+    except asyncio.CancelledError as error:
+        if task is not None and task.cancelling():
+            raise
+        # Let through, it would end the service for ever, and a task group says nothing of it.
+        raise StrayCancellation("cancelled by nobody") from error
+
+
 class _Record:
-    """How one service has fared."""
+    """How one service has fared.
+
+    Attributes:
+        told: the fault that was logged last and has not been got over.
+        due: when it should run again, on the monotonic clock; infinite while it runs.
+    """
 
     def __init__(self) -> None:
         self.told = ""
+        self.due = math.inf
         self._attempt = 0
         self._healthy_since: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASH_LIMIT)

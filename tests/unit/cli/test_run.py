@@ -14,6 +14,7 @@ import pytest
 
 from healthd.cli.run import Main, until_signal
 from healthd.errors import Fatal
+from healthd.supervision.supervisor import CrashLoop
 from tests.unit.cli.machine import Machine
 
 # Nothing listens on port 1.
@@ -170,6 +171,7 @@ def failing(error: Exception) -> Main:
         (Fatal("bad"), 78),
         (ExceptionGroup("", [KeyError("x"), ExceptionGroup("", [Fatal("bad")])]), 78),
         (KeyError("x"), 1),
+        (CrashLoop("again"), 1),  # which systemd restarts
         (ExceptionGroup("", [KeyError("x")]), 1),
     ],
 )

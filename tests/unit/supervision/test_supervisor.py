@@ -14,8 +14,10 @@ from healthd.errors import Backoff, Fatal, Transient
 from healthd.supervision.supervisor import (
     CRASH_LIMIT,
     HEALTHY_AFTER_S,
+    LATE_AFTER_S,
     CrashLoop,
     Service,
+    StrayCancellation,
     Supervisor,
     root_cause,
 )
@@ -70,7 +72,9 @@ class Script:
 def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
     hours = Hours()
     module = "healthd.supervision.supervisor"
-    monkeypatch.setattr(f"{module}.asyncio", SimpleNamespace(sleep=hours.sleep))
+    monkeypatch.setattr(
+        f"{module}.asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": hours.sleep})
+    )
     monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=hours.monotonic))
     return hours
 
@@ -313,3 +317,60 @@ async def test_cancellation_passes_through_a_wait(log: FilteringBoundLogger) -> 
         kept.cancel()
         with pytest.raises(asyncio.CancelledError):
             await kept
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_bug_like_others(
+    keep: Keep, hours: Hours, told: LogCapture
+) -> None:
+    runs = 0
+
+    async def service(_: Callable[[], None]) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            abandoned = asyncio.get_running_loop().create_future()
+            abandoned.cancel()  # as a library does with its own when its connection ends
+            await abandoned
+
+    await keep(service)
+    assert runs == 2
+    assert lines(told) == [("error", "crashed", None)]
+    assert isinstance(told.entries[0]["exc_info"], StrayCancellation)
+
+
+async def test_a_restart_that_does_not_come_is_late(
+    hours: Hours, log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor, asleep, wake = Supervisor(Longest()), asyncio.Event(), asyncio.Event()
+    running = asyncio.Event()
+
+    async def oversleep(_: float) -> None:
+        asleep.set()
+        await wake.wait()
+
+    monkeypatch.setattr(
+        "healthd.supervision.supervisor.asyncio",
+        SimpleNamespace(**vars(asyncio) | {"sleep": oversleep}),
+    )
+
+    async def service(_: Callable[[], None]) -> None:
+        if not asleep.is_set():
+            raise away()
+        running.set()
+        await asyncio.Event().wait()
+
+    kept = asyncio.create_task(supervisor.keep(service, log))
+    async with asyncio.timeout(10):
+        await asleep.wait()
+        hours.now += PACE.first_s + LATE_AFTER_S
+        assert supervisor.late() == 0
+        hours.now += 0.1
+        assert supervisor.late() == 1
+        wake.set()
+        await running.wait()
+        hours.now += 3600
+        assert supervisor.late() == 0  # a service that runs is never late
+        kept.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await kept
+    assert supervisor.late() == 0

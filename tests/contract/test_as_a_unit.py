@@ -1,0 +1,58 @@
+"""``healthd run`` in the environment that its unit gives it, against a real mosquitto."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import StartMosquitto
+from tests.contract.mosquitto import needs_mosquitto, password_file
+from tests.contract.process import Healthd
+from tests.contract.subscriber import Subscriber
+from tests.unit.supervision.listener import Listener
+
+SETTINGS = """
+[gateway]
+id = "gateway"
+[mqtt]
+brokers = ["{broker}"]
+username = "healthd"
+[outbox]
+max_size = "1MB"
+"""
+
+
+@needs_mosquitto
+@pytest.mark.parametrize(
+    ("secret", "status"), [("right\n", b"online"), ("wrong\n", None), ("", None)]
+)
+async def test_the_password_comes_as_a_credential(
+    mosquitto: StartMosquitto, tmp_path: Path, secret: str, status: bytes | None
+) -> None:
+    users = password_file(tmp_path, {"healthd": "right"})
+    broker = await mosquitto(f"allow_anonymous false\npassword_file {users}")
+    folders: dict[str, str] = {}
+    for variable in ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY"):
+        (tmp_path / variable).mkdir()
+        folders[variable] = str(tmp_path / variable)
+    (tmp_path / "CREDENTIALS_DIRECTORY/mqtt-password").write_text(secret)
+    config = tmp_path / "healthd.toml"
+    config.write_text(SETTINGS.format(broker=broker.address))
+    with Listener(tmp_path / "notify") as systemd:
+        environ = {**folders, "NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "1000000"}
+        async with (
+            Subscriber(broker.port, username="healthd", password="right") as subscriber,
+            Healthd("run", "--config", str(config), environ=environ) as healthd,
+        ):
+            first = await asyncio.to_thread(systemd.next)
+            assert first is not None
+            assert first["READY"] == "1"
+            if status is None:
+                # A broker that refuses the gateway ends neither healthd nor the feeding.
+                await healthd.logged("retrying", service="mqtt", reason="credentials_refused")
+                assert await asyncio.to_thread(systemd.until, "WATCHDOG", "1")
+            else:
+                await subscriber.until_payload("healthd/gateway/status", status)
+            assert await healthd.stopped() == 0
+            assert await asyncio.to_thread(systemd.until, "STOPPING", "1")
+    assert (tmp_path / "STATE_DIRECTORY/outbox.sqlite3").exists()

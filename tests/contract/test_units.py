@@ -1,0 +1,111 @@
+"""The unit files, as the systemd of this machine judges them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from healthd.cli.run import EXIT_BAD_SETTINGS
+from healthd.supervision.adapter_reset import REQUEST
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNITS = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".service", ".path"))
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="NOT TESTED: systemd-analyze is not installed"
+)
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # Terminals get colours and marks; a test reads plain words.
+    environ = {**os.environ, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_EMOJI": "0"}
+    return subprocess.run(
+        ["systemd-analyze", *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+def exposure(unit: str) -> float:
+    judged = analyze("security", "--offline=yes", "--no-pager", str(FOLDER / unit))
+    found = re.search(rf"exposure level for {re.escape(unit)}: ([0-9.]+)", judged.stdout)
+    assert found, judged
+    return float(found[1])
+
+
+def lines(unit: str) -> list[str]:
+    return (FOLDER / unit).read_text(encoding="utf-8").splitlines()
+
+
+def test_the_units_are_these() -> None:
+    assert UNITS == [
+        "healthd-adapter-reset.path",
+        "healthd-adapter-reset.service",
+        "healthd.service",
+    ]
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    ("unit", "at_most"),
+    [
+        ("healthd.service", 1.5),
+        # Root, with a capability and the host's network: without these there is no reset.
+        ("healthd-adapter-reset.service", 2.0),
+    ],
+)
+def test_exposure(unit: str, at_most: float) -> None:
+    assert exposure(unit) <= at_most
+
+
+@needs_systemd
+def test_the_judge_can_say_no(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.service"
+    bare.write_text("[Service]\nExecStart=/bin/true\n")
+    assert analyze("security", "--offline=yes", "--threshold=15", str(bare)).returncode != 0
+    good = str(FOLDER / "healthd.service")
+    assert analyze("security", "--offline=yes", "--threshold=15", good).returncode == 0
+
+
+@needs_systemd
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    copies: list[str] = []
+    for unit in UNITS:
+        # What they start is not installed here; that it is said where, another test sees.
+        text = (FOLDER / unit).read_text(encoding="utf-8")
+        copy = tmp_path / unit
+        copy.write_text(re.sub(r"/opt/healthd/bin/\w+", sys.executable, text), encoding="utf-8")
+        copies.append(str(copy))
+    judged = analyze("verify", "--man=no", *copies)
+    assert (judged.returncode, judged.stderr) == (0, "")
+    (tmp_path / "healthd.service").write_text("[Service]\nExecStart=/bin/true\nUmbrella=yes\n")
+    assert "Umbrella" in analyze("verify", "--man=no", copies[-1]).stderr
+
+
+def test_only_bad_settings_are_not_restarted() -> None:
+    unit = lines("healthd.service")
+    assert "Restart=always" in unit
+    assert f"RestartPreventExitStatus={EXIT_BAD_SETTINGS}" in unit
+    assert "StartLimitIntervalSec=0" in unit
+
+
+def test_the_path_watches_what_is_asked_for() -> None:
+    assert f"PathExists=/run/healthd/{REQUEST}" in lines("healthd-adapter-reset.path")
+    assert "RuntimeDirectory=healthd" in lines("healthd.service")
+
+
+def test_the_drop_in_of_d_bus_allows_one_thing_to_one_user() -> None:
+    root = ElementTree.parse(FOLDER / "healthd-dbus.conf").getroot()
+    (policy,) = root
+    assert (root.tag, policy.tag, policy.attrib) == ("busconfig", "policy", {"user": "healthd"})
+    assert [(rule.tag, rule.attrib) for rule in policy] == [
+        ("allow", {"send_destination": "org.bluez"})
+    ]
