@@ -1,19 +1,23 @@
 """One scanner and one link, over bleak; the only importer of bleak in the daemon."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bleak import BleakClient, BleakScanner
+from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak_retry_connector import establish_connection
+from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
+from bleak_retry_connector.bluez import stop_discovery
 
 from healthd.central.faults import LinkFault, LinkLost, classify
+from healthd.central.insist import insist
 from healthd.profiles.registry import canonical_uuid
 
 # bleak gives BlueZ 20 s and the connector may repeat aborted tries; other peripherals wait.
@@ -60,6 +64,12 @@ class Advertisement:
     rssi_dbm: int
     device: BLEDevice = field(repr=False, compare=False)
 
+    @property
+    def path(self) -> str | None:
+        """BlueZ's object for it; None where another stack stands in for BlueZ."""
+        details: Any = self.device.details
+        return details.get("path") if isinstance(details, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
 
 @asynccontextmanager
 async def _faults() -> AsyncGenerator[None]:
@@ -72,11 +82,46 @@ async def _faults() -> AsyncGenerator[None]:
         raise
 
 
+def discard_bluez() -> None:
+    """Make bleak drop what it knows of BlueZ, because bluetoothd is gone.
+
+    bleak 3.1 does not follow the owner of org.bluez: its clients stay connected, and a device that
+    it remembers as connected is not connected again after bluetoothd is back. It does follow its
+    own D-Bus connection, and without that it starts from nothing, so that is what it loses.
+    """
+    manager = get_global_bluez_manager_sync()
+    bus = None if manager is None else manager._bus  # pyright: ignore[reportPrivateUsage]
+    if bus is not None and bus.connected:
+        bus.disconnect()
+
+
+async def force_scan_stop(adapter: str) -> None:
+    """End the discovery that BlueZ still runs for us, whatever bleak believes. Never raises."""
+    with suppress_faults():
+        async with asyncio.timeout(_SCAN_TIMEOUT_S):
+            await stop_discovery(adapter)
+
+
+@contextmanager
+def suppress_faults() -> Generator[None]:
+    """Leave a block quietly by a fault of the radio; bugs go on."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, LinkFault) and classify(error) is None:
+            raise
+
+
 @asynccontextmanager
 async def scanning(
-    backends: Backends, on_advertisement: Callable[[Advertisement], None]
+    backends: Backends, adapter: str | None, on_advertisement: Callable[[Advertisement], None]
 ) -> AsyncGenerator[None]:
     """Scan while the block runs.
+
+    Args:
+        backends: whose radio.
+        adapter: BlueZ's name of it, such as ``hci0``; None for bleak's choice.
+        on_advertisement: called with everything that is heard.
 
     Raises:
         LinkFault: the adapter cannot scan.
@@ -87,7 +132,8 @@ async def scanning(
         address, name = device.address.upper(), data.local_name or device.name
         on_advertisement(Advertisement(address, name, services, data.rssi, device))
 
-    scanner = BleakScanner(detected, backend=backends.scanner)
+    bluez: BlueZScannerArgs = {} if adapter is None else {"adapter": adapter}
+    scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
     async with _faults():
         async with asyncio.timeout(_SCAN_TIMEOUT_S):
             await scanner.start()
@@ -105,36 +151,52 @@ class Link:
     twice (bleak#2002), so ``connect`` makes a new one and the caller closes it before the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, found: Advertisement) -> None:
         """Prepare; ``open`` connects."""
+        self.path = found.path
+        self._found = found
         self._client: BleakClient | None = None
         self._gone = asyncio.Event()
+        self._fault: LinkFault = LinkLost()
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
 
-    @classmethod
-    async def open(cls, found: Advertisement, backends: Backends) -> "Link":
+    async def open(self, backends: Backends) -> None:
         """Connect and discover services.
 
         Raises:
             LinkFault: it did not work this time.
         """
-        link = cls()
-        async with _faults(), asyncio.timeout(_CONNECT_TIMEOUT_S):
-            link._client = client = await establish_connection(
-                BleakClient,
-                found.device,
-                found.name or "unnamed",
-                disconnected_callback=link._on_disconnected,
-                max_attempts=1,
-                backend=backends.client,
-            )
-        link.services = frozenset(canonical_uuid(service.uuid) for service in client.services)
+        async with _faults():
+            opening = asyncio.ensure_future(insist(self._connect(backends), _CONNECT_TIMEOUT_S))
+            gone = asyncio.ensure_future(self._gone.wait())
+            try:
+                await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not opening.done():
+                    raise self._fault
+                opening.result()
+            finally:
+                gone.cancel()
+                if not opening.done():
+                    opening.cancel()
+                    await asyncio.wait({opening})
+
+    async def _connect(self, backends: Backends) -> None:
+        self._client = client = await establish_connection(
+            BleakClient,
+            self._found.device,
+            self._found.name or "unnamed",
+            disconnected_callback=self._on_disconnected,
+            max_attempts=1,
+            # What bleak remembers of the services may be older than the peripheral's firmware.
+            use_services_cache=False,
+            backend=backends.client,
+        )
+        self.services = frozenset(canonical_uuid(service.uuid) for service in client.services)
         for service in client.services:
             for characteristic in service.characteristics:
                 uuid = canonical_uuid(characteristic.uuid)
-                link._characteristics.setdefault(uuid, characteristic)
-        return link
+                self._characteristics.setdefault(uuid, characteristic)
 
     @property
     def characteristics(self) -> frozenset[str]:
@@ -167,40 +229,50 @@ class Link:
         async with self._request() as client:
             await client.start_notify(self._characteristics[uuid], notified)
 
+    def lose(self, fault: LinkFault) -> None:
+        """End the link at once for those who use it: what it went over has gone."""
+        if not self._gone.is_set():
+            self._fault = fault
+            self._gone.set()
+
     async def lost(self) -> None:
         """Wait until the link ends.
 
         Raises:
-            LinkLost: when it does.
+            LinkLost: when it does; the reason says why, as far as it is known.
         """
         await self._gone.wait()
-        raise LinkLost
+        raise self._fault
 
-    async def close(self) -> None:
+    async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.
 
         Subscriptions are left as they are: some cuffs forget their bond when one is switched off
         (hass-omron#136), and the peripheral drops them with the link anyway.
+
+        Returns:
+            Whether the link is known to have ended; an abandoned one may live on in BlueZ.
         """
         if (client := self._client) is None:
-            return
+            return True
         self._client = None
-        with suppress(LinkFault):
-            async with _faults(), asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await client.disconnect()
+        with suppress_faults():
+            await insist(client.disconnect(), _CLOSE_TIMEOUT_S)
+            return True
+        return False
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[BleakClient]:
-        """Bound one GATT operation, and end it with LinkLost when the link goes."""
+        """Bound one GATT operation, and end it when the link goes."""
         if self._client is None or self._gone.is_set():
-            raise LinkLost
+            raise self._fault
         async with _faults():
             try:
                 async with asyncio.timeout(_GATT_TIMEOUT_S):
                     yield self._client
             except Exception:
                 if self._gone.is_set():
-                    raise LinkLost from None
+                    raise self._fault from None
                 raise
 
     def _on_disconnected(self, _client: Any) -> None:
