@@ -21,8 +21,9 @@ setup: $(TESTABLE) ## make .venv with everything needed for development
 demo: $(RUNNABLE) ## the daemon on simulated peripherals; options: make demo ARGS="..."
 	@$(BIN)/healthd demo $(ARGS)
 
-test: lint ## every check, then the tests; installs mosquitto where it may
+test: lint ## every check, then the tests; installs mosquitto and dbus where it may
 	@.ci/mosquitto
+	@.ci/dbus
 	$(BIN)/pytest
 
 chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"

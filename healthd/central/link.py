@@ -156,6 +156,7 @@ class Link:
         self.path = found.path
         self._found = found
         self._client: BleakClient | None = None
+        self._is_open = False
         self._gone = asyncio.Event()
         self._fault: LinkFault = LinkLost()
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
@@ -197,6 +198,9 @@ class Link:
             for characteristic in service.characteristics:
                 uuid = canonical_uuid(characteristic.uuid)
                 self._characteristics.setdefault(uuid, characteristic)
+        self._is_open = True
+        if not client.is_connected:
+            raise LinkLost
 
     @property
     def characteristics(self) -> frozenset[str]:
@@ -276,4 +280,6 @@ class Link:
                 raise
 
     def _on_disconnected(self, _client: Any) -> None:
-        self._gone.set()
+        # While it connects, bleak itself tries again after some disconnections.
+        if self._is_open:
+            self._gone.set()

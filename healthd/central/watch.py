@@ -152,7 +152,7 @@ class Watch:
                 self._look.set()
             ticks = ticks % _LOOK_EVERY_TICKS + 1
             try:
-                if self._look.is_set() and self._present:
+                if self._look.is_set():
                     self._look.clear()
                     await self._look_round(bluez)
                 await self._switch_on(bluez)
@@ -170,6 +170,8 @@ class Watch:
                 await self._look.wait()
 
     async def _look_round(self, bluez: BlueZ) -> None:
+        if not self._present:
+            return
         self._heard_of.clear()
         adapters, devices = await bluez.state()
         for name, powered in adapters.items():
@@ -204,11 +206,11 @@ class Watch:
                     await force_scan_stop(name)
                 self._radio.rescan()
             case Step.POWER_CYCLE:
+                if other := self._adapters.avoid(name):
+                    self._recovery.start_over()
+                    self._tell("moved", name, f"it stays broken; {other} is used")
                 self._tell("power_cycle", name, "a new scan did not help")
                 await self._cycle(bluez, name)
-            case Step.RESET if other := self._adapters.avoid(name):
-                self._recovery.start_over()
-                self._tell("moved", name, f"it stays broken; {other} is used")
             case Step.RESET:
                 self._reset(name)
             case None:
