@@ -68,8 +68,9 @@ async def test_finds_links_and_streams(start: StartBlueZ) -> None:
     assert bluez.count("StopNotify") == 0, "some cuffs forget their bond"
 
 
-async def test_bluetoothd_killed_and_back(start: StartBlueZ) -> None:
-    bluez = await start(strap())
+@pytest.mark.parametrize("known", [False, True], ids=["forgotten", "known from its storage"])
+async def test_bluetoothd_killed_and_back(start: StartBlueZ, known: bool) -> None:
+    bluez = await start(strap(known=known))
     async with Gateway(by_address()) as gateway:
         await gateway.streams()
         async with asyncio.timeout(AT_ONCE_S):
