@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,10 @@ _GATT_TIMEOUT_S = 30.0
 
 # BlueZ takes about 2 s; after a crash of bluetoothd it never answers.
 _CLOSE_TIMEOUT_S = 5.0
+
+# An adapter that is switched off ends its links first and is off a moment later: only then is it
+# known why. As long as a link that is lost waits for its reason.
+_REASON_S = 0.1
 
 # Starting and stopping discovery are single D-Bus calls.
 _SCAN_TIMEOUT_S = 10.0
@@ -158,6 +162,7 @@ class Link:
         self._client: BleakClient | None = None
         self._is_open = False
         self._gone = asyncio.Event()
+        self._explained = asyncio.Event()
         self._fault: LinkFault = LinkLost()
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
@@ -235,8 +240,9 @@ class Link:
 
     def lose(self, fault: LinkFault) -> None:
         """End the link at once for those who use it: what it went over has gone."""
-        if not self._gone.is_set():
+        if not self._explained.is_set():
             self._fault = fault
+            self._explained.set()
             self._gone.set()
 
     async def lost(self) -> None:
@@ -246,6 +252,10 @@ class Link:
             LinkLost: when it does; the reason says why, as far as it is known.
         """
         await self._gone.wait()
+        if self.path is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REASON_S):
+                    await self._explained.wait()
         raise self._fault
 
     async def close(self) -> bool:
