@@ -14,7 +14,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.unpack import unpack_variants
 
-from healthd.central.faults import classify, refused
+from healthd.central.faults import faults_raised, refused
 from healthd.profiles.registry import canonical_uuid
 
 # bluetoothd answers in milliseconds; where it waits for the controller, in about 2 s.
@@ -87,11 +87,9 @@ class BlueZ:
         bus = MessageBus(bus_type=BusType.SYSTEM)
         bluez = cls(bus, listener)
         try:
-            try:
+            with faults_raised():
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     await bus.connect()
-            except Exception as error:
-                raise (classify(error) or error) from error
             bus.add_message_handler(bluez._on_message)
             for rule in _SIGNALS:
                 await bluez._call(_DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", "s", rule)
@@ -105,10 +103,8 @@ class BlueZ:
         Raises:
             LinkFault: when it does.
         """
-        try:
+        with faults_raised():
             await self._bus.wait_for_disconnect()
-        except Exception as error:
-            raise (classify(error) or error) from error
         raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
 
     async def is_there(self) -> bool:
@@ -153,14 +149,12 @@ class BlueZ:
             signature=signature,
             body=list(body),
         )
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                reply = await self._bus.call(message)
-        except TimeoutError as error:
-            fault = classify(TimeoutError(f"no answer to {member} in {CALL_TIMEOUT_S:.0f} s"))
-            raise (fault or error) from error
-        except Exception as error:
-            raise (classify(error) or error) from error
+        with faults_raised():
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    reply = await self._bus.call(message)
+            except TimeoutError as error:
+                raise TimeoutError(f"no answer to {member} in {CALL_TIMEOUT_S:.0f} s") from error
         if reply.message_type is MessageType.ERROR:
             text = " ".join(map(str, reply.body))
             raise refused(reply.error_name or "", text)

@@ -5,7 +5,9 @@ one class stands for many faults, by a piece of their message. Nothing else in h
 a message. BlueZ's own words are those of its src/error.h, and of the kernel errors behind them.
 """
 
+from collections.abc import Generator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -176,3 +178,24 @@ def _look_up(names: set[str], message: str) -> LinkFault | None:
             said = message or rule.exception
             return LinkFault(rule.reason, said, rule.backoff, rule.remedy)
     return None
+
+
+@contextmanager
+def faults_raised() -> Generator[None]:
+    """Turn what bleak and D-Bus raise in the block into faults; leave bugs as they are."""
+    try:
+        yield
+    except Exception as error:
+        if fault := classify(error):
+            raise fault from error
+        raise
+
+
+@contextmanager
+def faults_suppressed() -> Generator[None]:
+    """Leave the block quietly by a fault of the radio; bugs go on."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, LinkFault) and classify(error) is None:
+            raise

@@ -1,8 +1,8 @@
 """One scanner and one link, over bleak; the only importer of bleak in the daemon."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from bleak_retry_connector import establish_connection
 from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
 from bleak_retry_connector.bluez import stop_discovery
 
-from healthd.central.faults import LinkFault, LinkLost, classify
+from healthd.central.faults import LinkFault, LinkLost, faults_raised, faults_suppressed
 from healthd.central.insist import insist
 from healthd.profiles.registry import canonical_uuid
 
@@ -75,17 +75,6 @@ class Advertisement:
         return details.get("path") if isinstance(details, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-@asynccontextmanager
-async def _faults() -> AsyncGenerator[None]:
-    """Turn what bleak and D-Bus raise into faults; leave bugs as they are."""
-    try:
-        yield
-    except Exception as error:
-        if fault := classify(error):
-            raise fault from error
-        raise
-
-
 def discard_bluez() -> None:
     """Make bleak drop what it knows of BlueZ, because bluetoothd is gone.
 
@@ -101,19 +90,9 @@ def discard_bluez() -> None:
 
 async def force_scan_stop(adapter: str) -> None:
     """End the discovery that BlueZ still runs for us, whatever bleak believes. Never raises."""
-    with suppress_faults():
+    with faults_suppressed():
         async with asyncio.timeout(_SCAN_TIMEOUT_S):
             await stop_discovery(adapter)
-
-
-@contextmanager
-def suppress_faults() -> Generator[None]:
-    """Leave a block quietly by a fault of the radio; bugs go on."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, LinkFault) and classify(error) is None:
-            raise
 
 
 @asynccontextmanager
@@ -138,7 +117,7 @@ async def scanning(
 
     bluez: BlueZScannerArgs = {} if adapter is None else {"adapter": adapter}
     scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
-    async with _faults():
+    with faults_raised():
         async with asyncio.timeout(_SCAN_TIMEOUT_S):
             await scanner.start()
         try:
@@ -173,7 +152,7 @@ class Link:
         Raises:
             LinkFault: it did not work this time.
         """
-        async with _faults():
+        with faults_raised():
             opening = asyncio.ensure_future(insist(self._connect(backends), _CONNECT_TIMEOUT_S))
             gone = asyncio.ensure_future(self._gone.wait())
             try:
@@ -270,7 +249,7 @@ class Link:
         if (client := self._client) is None:
             return True
         self._client = None
-        with suppress_faults():
+        with faults_suppressed():
             await insist(client.disconnect(), _CLOSE_TIMEOUT_S)
             return True
         return False
@@ -280,7 +259,7 @@ class Link:
         """Bound one GATT operation, and end it when the link goes."""
         if self._client is None or self._gone.is_set():
             raise self._fault
-        async with _faults():
+        with faults_raised():
             try:
                 async with asyncio.timeout(_GATT_TIMEOUT_S):
                     yield self._client

@@ -195,9 +195,13 @@ class Radio:
         match = min(fitting, key=lambda candidate: candidate.by)
         if self._reserved(found, match):
             return
+        waited = self._slots.need_not_be_heard(match.peripheral)
         if self._slots.ask(match.peripheral):
             self._claims[match] = found.address
             self._searching.pop(match).set_result(found)
+        elif not waited:
+            number = self._slots.number
+            self._log.info("waits for a slot", peripheral=match.peripheral, slots=number)
         self._steer()
 
     def _reserved(self, found: Advertisement, match: Match) -> bool:
