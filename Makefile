@@ -30,6 +30,7 @@ uninstall: ## as root: remove it; settings and outbox stay
 test: lint ## every check, then the tests; installs what it tests against where it may
 	@.ci/mosquitto
 	@.ci/faketime
+	@.ci/dbus
 	$(BIN)/pytest
 
 chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"

@@ -10,13 +10,17 @@ from typing import Literal
 
 import orjson
 
-from healthd import __version__
+from healthd import __version__, descriptors
+from healthd.central.adapters import Adapters
 from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
+from healthd.central.recovery import Recovery
 from healthd.central.session import Session, State
+from healthd.central.slots import Slots
+from healthd.central.watch import Watch
 from healthd.clock import Clock
-from healthd.events import ClockEvent
+from healthd.events import AdapterChange, AdapterEvent, ClockEvent
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import endpoints
@@ -30,7 +34,7 @@ from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.settings import OutboxSettings, Settings
 from healthd.supervision.notify import Manager, status_line
-from healthd.supervision.supervisor import Supervisor, root_cause
+from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
 
 
@@ -69,7 +73,22 @@ class Daemon:
         self._health = Health(outbox, self._devices, partial(publisher.retain, topics.health))
         self._pipeline = Pipeline(run, outbox, self._devices)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
-        self._radio = Radio(backends or Backends(), matches)
+        bluetooth, recovery = settings.bluetooth, Recovery()
+        adapters = Adapters(bluetooth.adapter, followed=backends is None)
+        slots = Slots(bluetooth.slots)
+        self._radio = Radio(backends or Backends(), matches, slots, adapters, recovery)
+        self._watch: Watch | None = None
+        if backends is None:
+            runtime = _runtime_folder(environ)
+            self._watch = Watch(
+                self._radio,
+                adapters,
+                recovery,
+                matches,
+                self._on_adapter,
+                power_on=bluetooth.power_on,
+                reset_file=None if runtime is None else runtime / "reset-adapter",
+            )
         self._sessions = {
             one.id: Session(match, self._radio, registry, self._pipeline, one.silence)
             for one, match in zip(settings.peripherals, matches, strict=True)
@@ -88,10 +107,12 @@ class Daemon:
         Raises:
             Fatal: the outbox cannot be opened.
             CrashLoop: a service failed with bugs again and again.
+            Leak: file descriptors leaked; it has stopped cleanly because of it.
         """
         self._log.info("started", version=__version__, run=self._run.id)
         if not self._sessions:
             self._log.warning("no peripherals in the settings", expected="[[peripherals]] entries")
+        watching = asyncio.create_task(self._watch_descriptors(stop))
         self._publisher.retain(self._topics.status, b"online")
         self._publisher.retain(self._topics.info, orjson.dumps(self._info))
         try:
@@ -99,20 +120,28 @@ class Daemon:
                 await self._serve(services, stop)
         except ExceptionGroup as group:
             raise root_cause(group) from group
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
         self._log.info("stopped")
+        if not watching.cancelled():
+            watching.result()
 
     async def _serve(self, services: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         self._pipeline.start()
+        kept: list[tuple[str, Service]] = [
+            ("outbox", self._outbox.run),
+            ("mqtt", self._publisher.run),
+            ("radio", self._radio.run),
+            ("health", self._health.run),
+            ("clock", self._watch_clock),
+            ("watchdog", Gate(self._manager, self._supervisor, self._describe).run),
+        ]
+        if self._watch is not None:
+            kept.append(("bluez", self._watch.run))
         background = [
             services.create_task(self._supervisor.keep(service, get_logger(service=name)))
-            for name, service in (
-                ("outbox", self._outbox.run),
-                ("mqtt", self._publisher.run),
-                ("radio", self._radio.run),
-                ("health", self._health.run),
-                ("clock", self._watch_clock),
-                ("watchdog", Gate(self._manager, self._supervisor, self._describe).run),
-            )
+            for name, service in kept
         ]
         try:
             await self._run_sessions(stop)
@@ -145,6 +174,21 @@ class Daemon:
     async def _describe(self) -> str:
         stats = await self._outbox.stats()
         return status_line(self._devices.states(), stats["in_memory"] + stats["on_disk"])
+
+    async def _watch_descriptors(self, stop: asyncio.Event) -> None:
+        """Stop cleanly when they leak; the exit code then has systemd start a new process."""
+        try:
+            await descriptors.watch()
+        except descriptors.Leak as leak:
+            self._log.error("leak", error=str(leak))
+            stop.set()
+            raise
+
+    def _on_adapter(self, change: AdapterChange, adapter: str, detail: str) -> None:
+        self._log.warning("adapter", change=change, adapter=adapter, detail=detail)
+        self._outbox.put(
+            self._run.event(AdapterEvent(change=change, adapter=adapter, detail=detail))
+        )
 
     async def _watch_clock(self, mark_healthy: Callable[[], None]) -> None:
         mark_healthy()

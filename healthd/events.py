@@ -51,3 +51,42 @@ class ClockEvent(Measurement):
     change: Literal["step", "synced"]
     step_s: Annotated[float, quantity("s")]
     """Forward; negative: back."""
+
+
+class LinkEvent(Measurement):
+    """A peripheral's link began to stream, or ended."""
+
+    kind: ClassVar[str] = "link"
+
+    peripheral: str
+    change: Literal["up", "down"]
+    reason: str | None = None
+    """Why it ended: ``link_lost``, ``stalled``, ``adapter_off``, ``bluez_gone``, …"""
+
+
+AdapterChange = Literal[
+    "on",
+    "off",
+    "gone",
+    "bluez_gone",
+    "bluez_back",
+    "dbus_lost",
+    "orphan",
+    "power_on",
+    "rescan",
+    "power_cycle",
+    "reset",
+    "broken",
+    "moved",
+]
+
+
+class AdapterEvent(Measurement):
+    """Something befell a Bluetooth adapter or BlueZ, or was done about it."""
+
+    kind: ClassVar[str] = "adapter"
+
+    change: AdapterChange
+    adapter: str
+    """BlueZ's name of it, such as ``hci0``; empty where all are meant."""
+    detail: str

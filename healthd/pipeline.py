@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from healthd.central.session import State
 from healthd.errors import DecodeError
+from healthd.events import LinkEvent
 from healthd.gaps import Gaps
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
@@ -32,6 +33,7 @@ class Pipeline:
         self._outbox = outbox
         self._devices = devices
         self._gaps = Gaps(run, outbox.put)
+        self._streaming: set[str] = set()
         self._log = get_logger(service="pipeline")
 
     def start(self) -> None:
@@ -43,6 +45,19 @@ class Pipeline:
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
         if state is State.WAITING:
             self._gaps.interrupt(peripheral, reason or state.value)
+        self._tell_link(peripheral, state, reason)
+
+    def _tell_link(self, peripheral: str, state: State, reason: str | None) -> None:
+        """An event when streaming begins and ends; the tries between are nobody's news."""
+        if state is State.STREAMING:
+            self._streaming.add(peripheral)
+            event = LinkEvent(peripheral=peripheral, change="up")
+        elif peripheral in self._streaming:
+            self._streaming.remove(peripheral)
+            event = LinkEvent(peripheral=peripheral, change="down", reason=reason or "stopped")
+        else:
+            return
+        self._outbox.put(self._run.event(event))
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``central.session.Observer``."""

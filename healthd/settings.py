@@ -51,9 +51,16 @@ def _topic_prefix(value: str) -> str:
     return value
 
 
+def _adapter(value: str) -> str:
+    if not re.fullmatch(r"hci\d{1,3}", value):
+        raise ValueError('an adapter as BlueZ names it, such as "hci0"')
+    return value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Address = Annotated[str, AfterValidator(_address)]
+Adapter = Annotated[str, AfterValidator(_adapter)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 
 
@@ -115,6 +122,15 @@ class MqttSettings(_Section):
     key_file: Path | None = None
 
 
+class BluetoothSettings(_Section):
+    """``[bluetooth]``: which adapter is used, and how."""
+
+    adapter: Adapter | None = None
+    # CSR dongles and many others carry five links at a time, Broadcom's in a Pi seven.
+    slots: int = Field(default=5, ge=1, le=64)
+    power_on: StrictBool = True
+
+
 class OutboxSettings(_Section):
     """``[outbox]``: where samples wait that the broker has not acknowledged."""
 
@@ -145,6 +161,7 @@ class Settings(_Section):
 
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    bluetooth: BluetoothSettings = Field(default_factory=BluetoothSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     peripherals: tuple[PeripheralSettings, ...] = ()

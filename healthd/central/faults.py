@@ -1,11 +1,15 @@
-"""What goes wrong on the radio: exception -> fault -> pace of the next tries. One table.
+"""What goes wrong on the radio: exception -> fault -> what to do about it. One table.
 
 The exceptions of bleak, bleak-retry-connector and D-Bus are told apart by class name and, where
 one class stands for many faults, by a piece of their message. Nothing else in healthd looks into
-a message.
+a message. BlueZ's own words are those of its src/error.h, and of the kernel errors behind them.
 """
 
+from collections.abc import Generator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 
 from healthd.errors import Backoff, Transient
 
@@ -15,8 +19,22 @@ _SOON = Backoff(first_s=0.5, ceiling_s=15.0)
 # BlueZ needs a moment to let go of what it holds (bleak-retry-connector waits 0.25 s to 4 s).
 _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
 
+# A slot is free when somebody else's link has gone, and controllers take seconds to notice.
+_SLOT = Backoff(first_s=4.0, ceiling_s=30.0)
+
 # Somebody has to act (plug the adapter in, start bluetoothd, pair): be there, do not hammer.
 _PATIENT = Backoff(first_s=5.0, ceiling_s=60.0)
+
+
+class Remedy(Enum):
+    """What is done about a fault, beside trying again at its pace."""
+
+    RETRY = "retry"
+    """Nothing: the peripheral or the air."""
+    SUSPECT = "suspect"
+    """The adapter is counted against: when it happens again and again, it is recovered in steps."""
+    REFRESH = "refresh"
+    """What BlueZ remembers of the peripheral's services may be stale: forgotten once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,44 +46,83 @@ class Rule:
         contains: piece of its message; empty fits any.
         reason: the fault's name in logs and events.
         backoff: pace of the next tries.
+        remedy: what is done beside trying again.
     """
 
     exception: str
     contains: str
     reason: str
     backoff: Backoff
+    remedy: Remedy = Remedy.RETRY
 
+
+_DBUS = "org.freedesktop.DBus.Error"
 
 RULES = (
-    Rule("BleakBluetoothNotAvailableError", "", "adapter_unavailable", _PATIENT),
-    Rule("BleakOutOfConnectionSlotsError", "", "slots_exhausted", _SETTLE),  # core#84331
-    Rule("BleakDeviceNotFoundError", "", "not_found", _SETTLE),
-    Rule("BleakNotFoundError", "", "not_found", _SETTLE),
-    Rule("BleakCharacteristicNotFoundError", "", "characteristic_missing", _SETTLE),  # bluez#1489
-    Rule("BleakAbortedError", "", "connect_aborted", _SOON),  # bleak#1255, #1673
+    # Also for a moment after bluetoothd or the adapter is back: bleak's picture is built anew.
+    Rule("BleakBluetoothNotAvailableError", "", "adapter_unavailable", _SETTLE),
+    Rule("BleakOutOfConnectionSlotsError", "", "slots_exhausted", _SLOT),  # core#84331
+    Rule("BleakError", "concurrent-connection-limit", "slots_exhausted", _SLOT),  # HCI 0x09, 0x0a
+    Rule("BleakError", "connection-refused", "slots_exhausted", _SLOT),  # HCI 0x0d, no resources
+    Rule("BleakDeviceNotFoundError", "", "not_found", _SLOT),  # so it looks without a free slot
+    Rule("BleakNotFoundError", "", "not_found", _SLOT),  # bleak-retry-connector#67
+    Rule("BleakCharacteristicNotFoundError", "", "characteristic_missing", _SETTLE, Remedy.REFRESH),
+    Rule("BleakError", "adapter-not-powered", "adapter_off", _SOON),  # waits until it is on
+    Rule("BleakError", "key-missing", "bond_lost", _PATIENT),  # bluez#433: the peripheral's side
+    Rule("BleakError", "gatt-browsing", "services_unresolved", _SOON, Remedy.REFRESH),  # bluez#1489
+    Rule("BleakError", "connection-abort", "connect_aborted", _SOON),  # bleak#1255, #1673
+    Rule("BleakError", "connection-canceled", "connect_aborted", _SOON),  # br-, le-
     Rule("BleakGATTProtocolError", "", "gatt_error", _SETTLE),
-    Rule("BleakError", "InProgress", "busy", _SETTLE),  # bleak#1689, #1628
-    Rule("BleakError", "NotReady", "adapter_unavailable", _PATIENT),
-    Rule("BleakError", "org.freedesktop.DBus.Error", "dbus_lost", _SETTLE),
-    Rule("BleakError", "Authentication", "pairing_failed", _PATIENT),  # hass-omron#160
+    Rule("BleakError", "InProgress", "busy", _SETTLE, Remedy.SUSPECT),  # bleak#1689, #1628
+    Rule("BleakError", "connection-busy", "busy", _SETTLE, Remedy.SUSPECT),
+    Rule("BleakError", "NotReady", "adapter_off", _SOON),
+    Rule("BleakError", "Error.Blocked", "adapter_blocked", _PATIENT),  # rfkill
+    Rule("BleakError", f"{_DBUS}.UnknownObject", "not_found", _SETTLE),  # removed meanwhile
+    Rule("BleakError", f"{_DBUS}.UnknownMethod", "not_found", _SETTLE),  # so says BlueZ 5.66
+    Rule("BleakError", f"{_DBUS}.NoReply", "bluez_gone", _SOON),  # died while it was asked
+    Rule("BleakError", f"{_DBUS}.ServiceUnknown", "bluez_gone", _SETTLE),
+    Rule("BleakError", f"{_DBUS}.NameHasNoOwner", "bluez_gone", _SETTLE),
+    Rule("BleakError", f"{_DBUS}.AccessDenied", "dbus_denied", _PATIENT),
+    Rule("BleakError", _DBUS, "dbus_lost", _SETTLE),
+    # Not a stale bond: that is known only once `Paired` was asked (hass-omron#160).
+    Rule("BleakError", "Authentication", "pairing_failed", _PATIENT),
     Rule("BleakError", "", "link_error", _SOON),
-    Rule("TimeoutError", "", "timeout", _SETTLE),  # bleak's own loops have no bound
-    Rule("EOFError", "", "dbus_lost", _SETTLE),  # bleak#2012
+    Rule("TimeoutError", "", "timeout", _SETTLE, Remedy.SUSPECT),  # bleak's loops have no bound
+    Rule("EOFError", "", "dbus_lost", _SOON),  # bleak#2012
     Rule("ConnectionError", "", "dbus_lost", _SETTLE),  # bleak#409, #1921; also BrokenPipeError
     Rule("FileNotFoundError", "", "dbus_lost", _PATIENT),  # no D-Bus socket on this machine
+    Rule("AuthError", "", "dbus_denied", _PATIENT),  # the bus does not know this user
 )
 
 
 class LinkFault(Transient):
-    """The radio side failed in a known way; ``reason`` names the fault."""
+    """The radio side failed in a known way; ``reason`` names the fault.
+
+    Attributes:
+        remedy: what is done beside trying again.
+    """
+
+    def __init__(
+        self, reason: str, message: str, backoff: Backoff, remedy: Remedy = Remedy.RETRY
+    ) -> None:
+        """Keep the remedy beside reason and pace."""
+        super().__init__(reason, message, backoff)
+        self.remedy = remedy
 
 
 class LinkLost(LinkFault):
     """The link ended without our asking."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "link_lost", message: str = "the link ended") -> None:
         """A peripheral that went away usually advertises again at once."""
-        super().__init__("link_lost", "the link ended", _SOON)
+        super().__init__(reason, message, _SOON)
+
+
+class AdapterGone(LinkLost):
+    """What the link went over has gone: the adapter, its power, BlueZ or D-Bus.
+
+    The pace is the link's own: the next search waits until there is an adapter, however long.
+    """
 
 
 class NotificationStalled(LinkFault):
@@ -80,15 +137,65 @@ class NothingToRead(LinkFault):
     """The peripheral has no characteristic that healthd can stream."""
 
     def __init__(self) -> None:
-        """A stale GATT cache looks the same, so it is tried again, slowly."""
-        super().__init__("nothing_to_read", "no characteristic that healthd reads", _PATIENT)
+        """A stale GATT cache looks the same (bleak#882, bluez#191): it is forgotten once."""
+        message = "no characteristic that healthd reads"
+        super().__init__("nothing_to_read", message, _PATIENT, Remedy.REFRESH)
+
+
+class CharacteristicMissing(LinkFault):
+    """The peripheral had a characteristic on an earlier link that this one lacks."""
+
+    def __init__(self, uuids: AbstractSet[str]) -> None:
+        """Name what is missing; BlueZ says that it is ready too early at times (bluez#1489)."""
+        message = f"{', '.join(sorted(uuids))} was there before"
+        super().__init__("characteristic_missing", message, _SOON, Remedy.REFRESH)
+
+
+class ServicesForgotten(LinkFault):
+    """BlueZ was made to forget the peripheral's services; the next link discovers them anew."""
+
+    def __init__(self, fault: LinkFault) -> None:
+        """Name the fault that made it necessary."""
+        super().__init__("services_refreshed", f"{fault}: discovering services anew", _SOON)
 
 
 def classify(error: BaseException) -> LinkFault | None:
     """The fault that ``error`` stands for; None where it is no fault of the radio but a bug."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    message = str(error)
+    return _look_up(names, str(error))
+
+
+def refused(name: str, text: str) -> LinkFault:
+    """The fault that a D-Bus error of this name and text stands for."""
+    fault = _look_up({"BleakError"}, f"[{name}] {text}")
+    assert fault is not None, "the table has a row for any BleakError"
+    return fault
+
+
+def _look_up(names: set[str], message: str) -> LinkFault | None:
     for rule in RULES:
         if rule.exception in names and rule.contains in message:
-            return LinkFault(rule.reason, message or rule.exception, rule.backoff)
+            said = message or rule.exception
+            return LinkFault(rule.reason, said, rule.backoff, rule.remedy)
     return None
+
+
+@contextmanager
+def faults_raised() -> Generator[None]:
+    """Turn what bleak and D-Bus raise in the block into faults; leave bugs as they are."""
+    try:
+        yield
+    except Exception as error:
+        if fault := classify(error):
+            raise fault from error
+        raise
+
+
+@contextmanager
+def faults_suppressed() -> Generator[None]:
+    """Leave the block quietly by a fault of the radio; bugs go on."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, LinkFault) and classify(error) is None:
+            raise

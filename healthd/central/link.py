@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bleak import BleakClient, BleakScanner
+from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak_retry_connector import establish_connection
+from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
+from bleak_retry_connector.bluez import stop_discovery
 
-from healthd.central.faults import LinkFault, LinkLost, classify
+from healthd.central.faults import LinkFault, LinkLost, faults_raised, faults_suppressed
+from healthd.central.insist import insist
 from healthd.profiles.registry import canonical_uuid
 
 # bleak gives BlueZ 20 s and the connector may repeat aborted tries; other peripherals wait.
@@ -24,6 +28,10 @@ _GATT_TIMEOUT_S = 30.0
 
 # BlueZ takes about 2 s; after a crash of bluetoothd it never answers.
 _CLOSE_TIMEOUT_S = 5.0
+
+# An adapter that is switched off ends its links first and is off a moment later: only then is it
+# known why. As long as a link that is lost waits for its reason.
+_REASON_S = 0.1
 
 # Starting and stopping discovery are single D-Bus calls.
 _SCAN_TIMEOUT_S = 10.0
@@ -60,23 +68,43 @@ class Advertisement:
     rssi_dbm: int
     device: BLEDevice = field(repr=False, compare=False)
 
+    @property
+    def path(self) -> str | None:
+        """BlueZ's object for it; None where another stack stands in for BlueZ."""
+        details: Any = self.device.details
+        return details.get("path") if isinstance(details, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
-@asynccontextmanager
-async def _faults() -> AsyncGenerator[None]:
-    """Turn what bleak and D-Bus raise into faults; leave bugs as they are."""
-    try:
-        yield
-    except Exception as error:
-        if fault := classify(error):
-            raise fault from error
-        raise
+
+def discard_bluez() -> None:
+    """Make bleak drop what it knows of BlueZ, because bluetoothd is gone.
+
+    bleak 3.1 does not follow the owner of org.bluez: its clients stay connected, and a device that
+    it remembers as connected is not connected again after bluetoothd is back. It does follow its
+    own D-Bus connection, and without that it starts from nothing, so that is what it loses.
+    """
+    manager = get_global_bluez_manager_sync()
+    bus = None if manager is None else manager._bus  # pyright: ignore[reportPrivateUsage]
+    if bus is not None and bus.connected:
+        bus.disconnect()
+
+
+async def force_scan_stop(adapter: str) -> None:
+    """End the discovery that BlueZ still runs for us, whatever bleak believes. Never raises."""
+    with faults_suppressed():
+        async with asyncio.timeout(_SCAN_TIMEOUT_S):
+            await stop_discovery(adapter)
 
 
 @asynccontextmanager
 async def scanning(
-    backends: Backends, on_advertisement: Callable[[Advertisement], None]
+    backends: Backends, adapter: str | None, on_advertisement: Callable[[Advertisement], None]
 ) -> AsyncGenerator[None]:
     """Scan while the block runs.
+
+    Args:
+        backends: whose radio.
+        adapter: BlueZ's name of it, such as ``hci0``; None for bleak's choice.
+        on_advertisement: called with everything that is heard.
 
     Raises:
         LinkFault: the adapter cannot scan.
@@ -87,8 +115,9 @@ async def scanning(
         address, name = device.address.upper(), data.local_name or device.name
         on_advertisement(Advertisement(address, name, services, data.rssi, device))
 
-    scanner = BleakScanner(detected, backend=backends.scanner)
-    async with _faults():
+    bluez: BlueZScannerArgs = {} if adapter is None else {"adapter": adapter}
+    scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
+    with faults_raised():
         async with asyncio.timeout(_SCAN_TIMEOUT_S):
             await scanner.start()
         try:
@@ -105,36 +134,57 @@ class Link:
     twice (bleak#2002), so ``connect`` makes a new one and the caller closes it before the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, found: Advertisement) -> None:
         """Prepare; ``open`` connects."""
+        self.path = found.path
+        self._found = found
         self._client: BleakClient | None = None
+        self._is_open = False
         self._gone = asyncio.Event()
+        self._explained = asyncio.Event()
+        self._fault: LinkFault = LinkLost()
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
 
-    @classmethod
-    async def open(cls, found: Advertisement, backends: Backends) -> "Link":
+    async def open(self, backends: Backends) -> None:
         """Connect and discover services.
 
         Raises:
             LinkFault: it did not work this time.
         """
-        link = cls()
-        async with _faults(), asyncio.timeout(_CONNECT_TIMEOUT_S):
-            link._client = client = await establish_connection(
-                BleakClient,
-                found.device,
-                found.name or "unnamed",
-                disconnected_callback=link._on_disconnected,
-                max_attempts=1,
-                backend=backends.client,
-            )
-        link.services = frozenset(canonical_uuid(service.uuid) for service in client.services)
+        with faults_raised():
+            opening = asyncio.ensure_future(insist(self._connect(backends), _CONNECT_TIMEOUT_S))
+            gone = asyncio.ensure_future(self._gone.wait())
+            try:
+                await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not opening.done():
+                    raise self._fault
+                opening.result()
+            finally:
+                gone.cancel()
+                if not opening.done():
+                    opening.cancel()
+                    await asyncio.wait({opening})
+
+    async def _connect(self, backends: Backends) -> None:
+        self._client = client = await establish_connection(
+            BleakClient,
+            self._found.device,
+            self._found.name or "unnamed",
+            disconnected_callback=self._on_disconnected,
+            max_attempts=1,
+            # What bleak remembers of the services may be older than the peripheral's firmware.
+            use_services_cache=False,
+            backend=backends.client,
+        )
+        self.services = frozenset(canonical_uuid(service.uuid) for service in client.services)
         for service in client.services:
             for characteristic in service.characteristics:
                 uuid = canonical_uuid(characteristic.uuid)
-                link._characteristics.setdefault(uuid, characteristic)
-        return link
+                self._characteristics.setdefault(uuid, characteristic)
+        self._is_open = True
+        if not client.is_connected:
+            raise LinkLost
 
     @property
     def characteristics(self) -> frozenset[str]:
@@ -167,41 +217,58 @@ class Link:
         async with self._request() as client:
             await client.start_notify(self._characteristics[uuid], notified)
 
+    def lose(self, fault: LinkFault) -> None:
+        """End the link at once for those who use it: what it went over has gone."""
+        if not self._explained.is_set():
+            self._fault = fault
+            self._explained.set()
+            self._gone.set()
+
     async def lost(self) -> None:
         """Wait until the link ends.
 
         Raises:
-            LinkLost: when it does.
+            LinkLost: when it does; the reason says why, as far as it is known.
         """
         await self._gone.wait()
-        raise LinkLost
+        if self.path is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REASON_S):
+                    await self._explained.wait()
+        raise self._fault
 
-    async def close(self) -> None:
+    async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.
 
         Subscriptions are left as they are: some cuffs forget their bond when one is switched off
         (hass-omron#136), and the peripheral drops them with the link anyway.
+
+        Returns:
+            Whether the link is known to have ended; an abandoned one may live on in BlueZ.
         """
         if (client := self._client) is None:
-            return
+            return True
         self._client = None
-        with suppress(LinkFault):
-            async with _faults(), asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await client.disconnect()
+        with faults_suppressed():
+            await insist(client.disconnect(), _CLOSE_TIMEOUT_S)
+            return True
+        return False
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[BleakClient]:
-        """Bound one GATT operation, and end it with LinkLost when the link goes."""
+        """Bound one GATT operation, and end it when the link goes."""
         if self._client is None or self._gone.is_set():
-            raise LinkLost
-        async with _faults():
+            raise self._fault
+        with faults_raised():
             try:
                 async with asyncio.timeout(_GATT_TIMEOUT_S):
                     yield self._client
             except Exception:
                 if self._gone.is_set():
-                    raise LinkLost from None
+                    raise self._fault from None
                 raise
 
     def _on_disconnected(self, _client: Any) -> None:
-        self._gone.set()
+        # While it connects, bleak itself tries again after some disconnections.
+        if self._is_open:
+            self._gone.set()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from typing import Protocol
 
-from healthd.central.link import Advertisement
 from healthd.profiles.registry import Registry
 from healthd.settings import PeripheralSettings
 
@@ -15,6 +15,25 @@ class By(IntEnum):
     ADDRESS = 0
     NAME = 1
     SERVICE = 2
+
+
+class Seen(Protocol):
+    """What can be recognised: an advertisement, or a device that BlueZ knows."""
+
+    @property
+    def address(self) -> str:
+        """Bluetooth address, upper case."""
+        ...
+
+    @property
+    def name(self) -> str | None:
+        """Its name, where it has one."""
+        ...
+
+    @property
+    def services(self) -> frozenset[str]:
+        """Canonical UUIDs of its services, as far as they are known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +50,8 @@ class Match:
     by: By
     wanted: str
 
-    def fits(self, found: Advertisement) -> bool:
-        """Whether the advertisement may be this peripheral's."""
+    def fits(self, found: Seen) -> bool:
+        """Whether this may be the peripheral."""
         match self.by:
             case By.ADDRESS:
                 return found.address == self.wanted

@@ -1,11 +1,29 @@
-"""The adapter, shared: one scanner for all peripherals, one connect at a time."""
+"""The adapter, shared: one scanner for all peripherals, one connect at a time, so many links."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
+from typing import Protocol
 
+from healthd.central.adapters import Adapters
+from healthd.central.faults import AdapterGone, LinkFault, Remedy
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.central.match import Match
+from healthd.central.recovery import Recovery
+from healthd.central.slots import Slots
+from healthd.log import get_logger
+
+
+class Cleaner(Protocol):
+    """What mends BlueZ behind a link's back."""
+
+    async def forget(self, path: str) -> bool:
+        """Make BlueZ forget a device that is not bonded; whether it did."""
+        ...
+
+    def look_for_orphans(self) -> None:
+        """A link may live on in BlueZ although nobody here has it."""
+        ...
 
 
 class Radio:
@@ -15,18 +33,63 @@ class Radio:
     one scanner, running only while somebody searches and nobody connects.
     """
 
-    def __init__(self, backends: Backends, matches: Collection[Match]) -> None:
-        """``matches`` are all peripherals: a vague one must not take another's device."""
+    def __init__(
+        self,
+        backends: Backends,
+        matches: Collection[Match],
+        slots: Slots,
+        adapters: Adapters | None = None,
+        recovery: Recovery | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            backends: stand in for the system's Bluetooth.
+            matches: all peripherals: a vague one must not take another's device.
+            slots: how many links there may be.
+            adapters: which adapter to use; None where nobody follows BlueZ.
+            recovery: is told of how the adapter does.
+        """
         self._backends = backends
         self._matches = tuple(matches)
+        self._slots = slots
+        self._adapters = adapters or Adapters()
+        self._adapters.attach(self._steer, self._lose)
+        self._recovery = recovery or Recovery()
+        self.cleaner: Cleaner | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims: dict[Match, str] = {}
+        self._links: set[Link] = set()
         self._connect_lock = asyncio.Lock()
         self._connecting = False
         self._go = asyncio.Event()
         self._halt = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._log = get_logger(service="radio")
+
+    @property
+    def links(self) -> int:
+        """How many links there are, or are being made."""
+        return len(self._links)
+
+    @property
+    def scans(self) -> bool:
+        """Whether the scanner runs."""
+        return not self._quiet.is_set()
+
+    def owns(self, address: str, path: str | None = None) -> bool:
+        """Whether one of the sessions has, or makes, a link to this device.
+
+        A bond may change the address while the link lasts; the object in BlueZ stays the same.
+        """
+        return address in self._claims.values() or any(
+            path is not None and link.path == path for link in self._links
+        )
+
+    def rescan(self) -> None:
+        """Start the scanner anew, if it runs."""
+        self._halt.set()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Scan whenever it is wanted. Ends only by raising.
@@ -36,19 +99,32 @@ class Radio:
         """
         while True:
             await self._go.wait()
-            if self._connecting:
-                continue  # it began between the wake-up and now, and has stopped us again
+            if not self._wanted():
+                continue  # it changed between the wake-up and now, and has stopped us again
+            self._halt.clear()
             self._quiet.clear()
+            losses = self._adapters.losses
             try:
-                async with scanning(self._backends, self._on_advertisement):
+                adapter = self._adapters.current
+                async with scanning(self._backends, adapter, self._on_advertisement):
                     mark_healthy()
+                    self._recovery.scanning(True)
                     await self._halt.wait()
+            except LinkFault:
+                if losses != self._adapters.losses:
+                    continue  # it went away under the scanner, which is no fault of the scanner
+                self._recovery.failed()
+                raise
             finally:
+                self._recovery.scanning(False)
                 self._quiet.set()
 
     @asynccontextmanager
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
-        """Wait until the peripheral advertises; it stays claimed while the block runs."""
+        """Wait until the peripheral advertises and a connection slot is free.
+
+        It stays claimed, and the slot taken, while the block runs.
+        """
         future: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
         self._searching[match] = future
         self._steer()
@@ -57,6 +133,7 @@ class Radio:
         finally:
             self._searching.pop(match, None)
             self._claims.pop(match, None)
+            self._slots.leave(match.peripheral)
             self._steer()
 
     @asynccontextmanager
@@ -66,23 +143,49 @@ class Radio:
         Raises:
             LinkFault: the connection could not be made.
         """
-        async with self._connect_lock:
-            self._connecting = True
-            self._steer()
-            try:
-                await self._quiet.wait()
-                link = await Link.open(found, self._backends)
-            finally:
-                self._connecting = False
-                self._steer()
+        link = Link(found)
         try:
+            await self._open(link)
             yield link
         finally:
             # A task of its own: a cancelled session must not leave its link behind.
-            await asyncio.shield(asyncio.create_task(link.close()))
+            await asyncio.shield(asyncio.create_task(self._close(link)))
+
+    async def forget(self, found: Advertisement) -> bool:
+        """Make BlueZ forget the device and its services; False where it has to remember them."""
+        if self.cleaner is None or found.path is None:
+            return False
+        return await self.cleaner.forget(found.path)
+
+    async def _open(self, link: Link) -> None:
+        async with self._connect_lock:
+            if not self._adapters.usable:
+                raise AdapterGone("adapter_gone", "it went away before the link was made")
+            self._connecting = True
+            self._links.add(link)
+            self._steer()
+            try:
+                await self._quiet.wait()
+                await link.open(self._backends)
+            except LinkFault as fault:
+                if fault.remedy is Remedy.SUSPECT:
+                    self._recovery.failed()
+                raise
+            else:
+                self._recovery.worked()
+            finally:
+                self._connecting = False
+                self._steer()
+
+    async def _close(self, link: Link) -> None:
+        closed = await link.close()
+        self._links.discard(link)
+        if not closed and self.cleaner is not None:
+            self.cleaner.look_for_orphans()
 
     def _on_advertisement(self, found: Advertisement) -> None:
-        if found.address in self._claims.values():
+        self._recovery.heard()
+        if self.owns(found.address):
             return
         # A search that was just cancelled is still listed, and can no longer be answered.
         open_searches = (match for match, future in self._searching.items() if not future.done())
@@ -90,10 +193,16 @@ class Radio:
         if not fitting:
             return
         match = min(fitting, key=lambda candidate: candidate.by)
-        if not self._reserved(found, match):
+        if self._reserved(found, match):
+            return
+        waited = self._slots.need_not_be_heard(match.peripheral)
+        if self._slots.ask(match.peripheral):
             self._claims[match] = found.address
             self._searching.pop(match).set_result(found)
-            self._steer()
+        elif not waited:
+            number = self._slots.number
+            self._log.info("waits for a slot", peripheral=match.peripheral, slots=number)
+        self._steer()
 
     def _reserved(self, found: Advertisement, match: Match) -> bool:
         """True where a more specific peripheral, not linked now, will want this device."""
@@ -102,9 +211,21 @@ class Radio:
             for other in self._matches
         )
 
+    def _lose(self, adapter: str, fault: AdapterGone) -> None:
+        for link in self._links:
+            if link.path is not None and link.path.split("/")[3] == adapter:
+                link.lose(fault)
+
+    def _wanted(self) -> bool:
+        """Whether the scanner should run: for somebody who would get a slot, and undisturbed."""
+        return (
+            not self._connecting
+            and self._adapters.usable
+            and not all(self._slots.need_not_be_heard(one.peripheral) for one in self._searching)
+        )
+
     def _steer(self) -> None:
-        if self._searching and not self._connecting:
-            self._halt.clear()
+        if self._wanted():
             self._go.set()
         else:
             self._go.clear()

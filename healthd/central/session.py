@@ -7,7 +7,15 @@ from enum import StrEnum
 from functools import partial
 from typing import NoReturn, Protocol
 
-from healthd.central.faults import LinkFault, LinkLost, NothingToRead, NotificationStalled
+from healthd.central.faults import (
+    CharacteristicMissing,
+    LinkFault,
+    LinkLost,
+    NothingToRead,
+    NotificationStalled,
+    Remedy,
+    ServicesForgotten,
+)
 from healthd.central.link import Advertisement, Link
 from healthd.central.match import Match
 from healthd.central.radio import Radio
@@ -71,6 +79,8 @@ class Session:
         self._silence_s = silence_s
         self._log = get_logger(peripheral=match.peripheral)
         self._last_value: dict[str, float] = {}
+        self._known: frozenset[str] = frozenset()
+        self._refreshed = False
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Search, connect, prepare, stream. Ends only by raising.
@@ -81,13 +91,19 @@ class Session:
         try:
             self._enter(State.SEARCHING)
             async with self._radio.found(self._match) as found:
-                self._enter(State.CONNECTING)
-                async with self._radio.link(found) as link:
-                    self._enter(State.PREPARING)
-                    await self._prepare(link, found)
-                    self._enter(State.STREAMING)
-                    mark_healthy()
-                    await self._watch(link)
+                try:
+                    self._enter(State.CONNECTING)
+                    async with self._radio.link(found) as link:
+                        self._enter(State.PREPARING)
+                        await self._prepare(link, found)
+                        self._refreshed = False
+                        self._enter(State.STREAMING)
+                        mark_healthy()
+                        await self._watch(link)
+                except LinkFault as fault:
+                    if fault.remedy is Remedy.REFRESH:
+                        await self._refresh(found, fault)
+                    raise
         except asyncio.CancelledError:
             self._enter(State.DISABLED)
             raise
@@ -102,6 +118,14 @@ class Session:
         (self._log.debug if passing else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
 
+    async def _refresh(self, found: Advertisement, fault: LinkFault) -> None:
+        """Have the services discovered anew, once; the second time the fault is the device's."""
+        if self._refreshed:
+            return
+        self._refreshed = True
+        if await self._radio.forget(found):
+            raise ServicesForgotten(fault) from fault
+
     async def _prepare(self, link: Link, found: Advertisement) -> None:
         peripheral, registry = self._match.peripheral, self._registry
         services = [registry.service(uuid) for uuid in sorted(link.services)]
@@ -113,6 +137,10 @@ class Session:
         states = [one for one in wanted if one.use is Use.STATUS]
         if not streams and not states:
             raise NothingToRead
+        uuids = frozenset(one.uuid for one in streams)
+        if (missing := self._known - uuids) and not self._refreshed:
+            raise CharacteristicMissing(missing)
+        self._known = uuids
         self._last_value.clear()
         for one in streams:
             await self._subscribe(link, one)

@@ -45,9 +45,10 @@ class Box:
     def __init__(self) -> None:
         self.before: list[Previous] = []
         self.samples: list[Sample] = []
+        self.events: list[Sample] = []
 
     def put(self, sample: Sample) -> None:
-        self.samples.append(sample)
+        (self.samples if sample.peripheral else self.events).append(sample)
 
     @property
     def sample(self) -> Sample:
@@ -122,7 +123,7 @@ def test_numbers_go_on_over_a_new_link(pipeline: Pipeline, box: Box) -> None:
     pipeline.on_state("strap", State.STREAMING, None)
     pipeline.on_value("strap", HEART_RATE, b"\x00\x49")
     assert [one.seq for one in box.samples if one.stream == "heart_rate"] == [1, 2]
-    gap = next(one for one in box.samples if one.stream == "event/gap")
+    gap = next(one for one in box.events if one.stream == "event/gap")
     assert gap.measurement.fields()["reason"] == "link_lost"
 
 
@@ -187,3 +188,25 @@ def test_online_is_streaming(pipeline: Pipeline, retained: dict[str, bytes], sta
     online = retained["healthd/home/device/strap/status"] == b"online"
     assert online is (state is State.STREAMING)
     assert info(retained)["state"] == state.value
+
+
+def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline, box: Box) -> None:
+    pipeline.on_state("strap", State.WAITING, "link_lost")
+    box.events.clear()
+    for state, reason in (
+        (State.SEARCHING, None),
+        (State.WAITING, "not_found"),  # a try in vain is nobody's news
+        (State.STREAMING, None),
+        (State.WAITING, "adapter_off"),
+        (State.WAITING, "not_found"),
+        (State.STREAMING, None),
+        (State.DISABLED, None),
+    ):
+        pipeline.on_state("strap", state, reason)
+    events = [one for one in box.events if one.stream == "event/link"]
+    assert [one.measurement.fields() for one in events] == [
+        {"peripheral": "strap", "change": "up"},
+        {"peripheral": "strap", "change": "down", "reason": "adapter_off"},
+        {"peripheral": "strap", "change": "up"},
+        {"peripheral": "strap", "change": "down", "reason": "stopped"},
+    ]

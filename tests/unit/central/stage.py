@@ -17,6 +17,7 @@ from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
 from healthd.central.session import Session, State
+from healthd.central.slots import Slots
 from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.registry import Registry
 from healthd.settings import PeripheralSettings
@@ -173,9 +174,10 @@ class Stage:
         return await self.add(chest_strap(name, address(number), heart, period=0.05))
 
     @asynccontextmanager
-    async def radio(self, *entries: PeripheralSettings) -> AsyncGenerator[Radio]:
+    async def radio(self, *entries: PeripheralSettings, slots: int = 5) -> AsyncGenerator[Radio]:
         """A radio that knows these peripherals, and scans when it is wanted."""
-        radio = Radio(self.backends, [match_for(entry, self.registry) for entry in entries])
+        matches = [match_for(entry, self.registry) for entry in entries]
+        radio = Radio(self.backends, matches, Slots(slots))
         scanning = asyncio.create_task(radio.run(lambda: None))
         try:
             yield radio

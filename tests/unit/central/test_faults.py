@@ -16,43 +16,93 @@ from bleak_retry_connector import (
     BleakNotFoundError,
     BleakOutOfConnectionSlotsError,
 )
+from dbus_fast.errors import AuthError
 
 from healthd.central import faults
 from healthd.central.faults import (
     RULES,
+    AdapterGone,
+    CharacteristicMissing,
     LinkFault,
     LinkLost,
     NothingToRead,
     NotificationStalled,
+    Remedy,
+    ServicesForgotten,
     classify,
+    refused,
 )
 from healthd.errors import Transient
 
 OFF = BleakBluetoothNotAvailableReason.POWERED_OFF
 DBUS = "org.freedesktop.DBus.Error"
 
-# One line a row of RULES, in their order; the number is the row's.
+
+def failed(text: str) -> BleakDBusError:
+    """What BlueZ answers to Connect when the kernel could not."""
+    return BleakDBusError("org.bluez.Error.Failed", [text])
+
+
+# Each row of RULES, in their order: what reaches it, and what it makes of it.
 FAULTS: list[tuple[int, BaseException, str]] = [
-    (0, BleakBluetoothNotAvailableError("off", OFF), "adapter_unavailable"),
-    (1, BleakOutOfConnectionSlotsError("no slot"), "slots_exhausted"),
-    (2, BleakDeviceNotFoundError("C0:00:00:00:00:01", "not found"), "not_found"),
-    (3, BleakNotFoundError("gone"), "not_found"),
-    (4, BleakCharacteristicNotFoundError("2a37"), "characteristic_missing"),
-    (5, BleakAbortedError("le-connection-abort-by-local"), "connect_aborted"),
-    (6, BleakGATTProtocolError(0x05), "gatt_error"),
-    (7, BleakDBusError("org.bluez.Error.InProgress", ["Operation in progress"]), "busy"),
-    (7, BleakConnectionError("Failed: [org.bluez.Error.InProgress]"), "busy"),
-    (8, BleakDBusError("org.bluez.Error.NotReady", ["Not ready"]), "adapter_unavailable"),
-    (9, BleakDBusError(f"{DBUS}.UnknownObject", ["no such object"]), "dbus_lost"),
-    (9, BleakDBusError(f"{DBUS}.ServiceUnknown", ["not activatable"]), "dbus_lost"),
-    (10, BleakDBusError("org.bluez.Error.AuthenticationFailed", []), "pairing_failed"),
-    (11, BleakDBusError("org.bluez.Error.Failed", ["Software caused"]), "link_error"),
-    (11, BleakError("Not connected"), "link_error"),
-    (12, TimeoutError(), "timeout"),
-    (13, EOFError(), "dbus_lost"),
-    (14, BrokenPipeError(32, "Broken pipe"), "dbus_lost"),
-    (14, ConnectionRefusedError(111, "Connection refused"), "dbus_lost"),
-    (15, FileNotFoundError(2, "No such file or directory"), "dbus_lost"),
+    (row, error, reason)
+    for row, (reason, errors) in enumerate(
+        [
+            ("adapter_unavailable", [BleakBluetoothNotAvailableError("off", OFF)]),
+            ("slots_exhausted", [BleakOutOfConnectionSlotsError("no slot")]),
+            ("slots_exhausted", [failed("le-connection-concurrent-connection-limit")]),
+            ("slots_exhausted", [failed("le-connection-refused")]),
+            ("not_found", [BleakDeviceNotFoundError("C0:00:00:00:00:01", "not found")]),
+            ("not_found", [BleakNotFoundError("gone")]),
+            ("characteristic_missing", [BleakCharacteristicNotFoundError("2a37")]),
+            ("adapter_off", [failed("le-connection-adapter-not-powered")]),
+            ("bond_lost", [failed("le-connection-key-missing")]),
+            ("services_unresolved", [failed("le-connection-gatt-browsing")]),
+            (
+                "connect_aborted",
+                [
+                    BleakAbortedError("1 attempt(s): le-connection-abort-by-local: advice"),
+                    failed("le-connection-abort-by-remote"),
+                ],
+            ),
+            (
+                "connect_aborted",
+                [failed("br-connection-canceled"), failed("le-connection-canceled")],
+            ),
+            ("gatt_error", [BleakGATTProtocolError(0x05)]),
+            (
+                "busy",
+                [
+                    BleakDBusError("org.bluez.Error.InProgress", ["Operation in progress"]),
+                    BleakConnectionError("Failed: [org.bluez.Error.InProgress]"),
+                ],
+            ),
+            ("busy", [failed("le-connection-busy")]),
+            ("adapter_off", [BleakDBusError("org.bluez.Error.NotReady", ["Resource Not Ready"])]),
+            ("adapter_blocked", [BleakDBusError("org.bluez.Error.Blocked", ["rfkill"])]),
+            ("not_found", [BleakDBusError(f"{DBUS}.UnknownObject", ["no such object"])]),
+            ("not_found", [BleakDBusError(f"{DBUS}.UnknownMethod", ["no such method"])]),
+            ("bluez_gone", [BleakDBusError(f"{DBUS}.NoReply", ["did not receive a reply"])]),
+            ("bluez_gone", [BleakDBusError(f"{DBUS}.ServiceUnknown", ["not activatable"])]),
+            ("bluez_gone", [BleakDBusError(f"{DBUS}.NameHasNoOwner", ["no owner"])]),
+            ("dbus_denied", [BleakDBusError(f"{DBUS}.AccessDenied", ["rejected"])]),
+            ("dbus_lost", [BleakDBusError(f"{DBUS}.Disconnected", ["closed"])]),
+            ("pairing_failed", [BleakDBusError("org.bluez.Error.AuthenticationFailed", [])]),
+            ("link_error", [failed("Software caused"), BleakError("Not connected")]),
+            ("timeout", [TimeoutError()]),
+            ("dbus_lost", [EOFError()]),
+            (
+                "dbus_lost",
+                [
+                    BrokenPipeError(32, "Broken pipe"),
+                    ConnectionRefusedError(111, "Connection refused"),
+                ],
+            ),
+            ("dbus_lost", [FileNotFoundError(2, "No such file or directory")]),
+            ("dbus_denied", [AuthError("authentication failed")]),
+        ]
+    )
+    for error in errors
 ]
 
 
@@ -64,6 +114,7 @@ def test_fault(row: int, error: BaseException, reason: str) -> None:
     assert fault is not None
     assert fault.reason == reason == RULES[row].reason
     assert fault.backoff == RULES[row].backoff
+    assert fault.remedy is RULES[row].remedy
     assert str(fault) == (str(error) or type(error).__name__)
 
 
@@ -77,7 +128,9 @@ def test_every_row_decides_something(monkeypatch: pytest.MonkeyPatch, row: int) 
     for error, _ in reached:
         without = classify(error)
         if without is not None:
-            assert (without.reason, without.backoff) != (RULES[row].reason, RULES[row].backoff)
+            rule = RULES[row]
+            decided = (without.reason, without.backoff, without.remedy)
+            assert decided != (rule.reason, rule.backoff, rule.remedy)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +155,9 @@ def test_a_bug_is_no_fault(error: BaseException) -> None:
         (LinkLost(), "link_lost", "ended"),
         (NotificationStalled("2a37", 12.34), "stalled", "2a37 silent for 12.3 s"),
         (NothingToRead(), "nothing_to_read", "no characteristic"),
+        (AdapterGone("adapter_off", "hci0 off"), "adapter_off", "hci0"),
+        (CharacteristicMissing({"2a37"}), "characteristic_missing", "2a37"),
+        (ServicesForgotten(NothingToRead()), "services_refreshed", "no characteristic"),
     ],
 )
 def test_our_own_faults_are_the_worlds(fault: LinkFault, reason: str, says: str) -> None:
@@ -109,3 +165,21 @@ def test_our_own_faults_are_the_worlds(fault: LinkFault, reason: str, says: str)
     assert fault.reason == reason
     assert says in str(fault)
     assert 0 < fault.backoff.first_s <= fault.backoff.ceiling_s
+
+
+def test_what_bluez_answers_to_us_is_read_as_what_it_answers_to_bleak() -> None:
+    fault = refused("org.bluez.Error.Blocked", "Blocked through rfkill")
+    assert fault.reason == "adapter_blocked"
+    assert refused("org.bluez.Error.Surprise", "").reason == "link_error"
+
+
+def test_without_a_free_slot_four_seconds_are_given_to_the_controller() -> None:
+    fault = classify(failed("le-connection-concurrent-connection-limit"))
+    assert fault is not None
+    assert fault.backoff.first_s == 4.0
+
+
+def test_a_failed_authentication_is_no_reason_to_forget_a_bond() -> None:
+    fault = classify(BleakDBusError("org.bluez.Error.AuthenticationFailed", []))
+    assert fault is not None
+    assert fault.remedy is Remedy.RETRY

@@ -21,12 +21,14 @@ from tests.unit.central.stage import Stage, address, readable
 async def heard(stage: Stage) -> Advertisement:
     """The first advertisement."""
     found: asyncio.Queue[Advertisement] = asyncio.Queue()
-    async with scanning(stage.backends, found.put_nowait):
+    async with scanning(stage.backends, None, found.put_nowait):
         return await found.get()
 
 
 async def opened(stage: Stage) -> Link:
-    return await Link.open(await heard(stage), stage.backends)
+    link = Link(await heard(stage))
+    await link.open(stage.backends)
+    return link
 
 
 class Locked:
@@ -161,7 +163,7 @@ async def test_a_peripheral_that_went_away_is_not_found(
         found = await heard(stage)
         await strap.vanish()
         with pytest.raises(LinkFault) as caught:
-            await Link.open(found, stage.backends)
+            await Link(found).open(stage.backends)
     assert caught.value.reason == "not_found"
     assert not strap.linked.is_set()
 
@@ -175,7 +177,7 @@ async def test_a_connect_that_never_ends_is_bounded(
         found = await heard(stage)
         await strap.vanish()
         with pytest.raises(LinkFault) as caught:
-            await Link.open(found, stage.backends)
+            await Link(found).open(stage.backends)
     assert caught.value.reason == "timeout"
     assert stage.traffic.connecting == 0
 
@@ -215,13 +217,13 @@ async def test_close_does_not_hide_a_bug(stage: Stage) -> None:
 async def test_an_adapter_that_is_off_cannot_scan() -> None:
     air = Air()  # never powered
     with pytest.raises(LinkFault) as caught:
-        async with scanning(Backends(air.scanner_backend), lambda _: None):
+        async with scanning(Backends(air.scanner_backend), None, lambda _: None):
             pytest.fail("it scans")
     assert caught.value.reason == "adapter_unavailable"
 
 
 async def test_a_bug_in_the_block_is_not_taken_for_a_fault(stage: Stage) -> None:
     with pytest.raises(KeyError, match=re.escape("'x'")):
-        async with scanning(stage.backends, lambda _: None):
+        async with scanning(stage.backends, None, lambda _: None):
             raise KeyError("x")
     assert stage.traffic.scanning == 0

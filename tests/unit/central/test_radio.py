@@ -9,6 +9,7 @@ from healthd.central.faults import LinkFault
 from healthd.central.link import Advertisement
 from healthd.central.match import Match, match_for
 from healthd.central.radio import Radio
+from healthd.central.slots import Slots
 from healthd.settings import PeripheralSettings
 from tests.unit.central.stage import (
     Stage,
@@ -114,7 +115,7 @@ async def test_a_search_that_is_heard_and_cancelled_at_once(stage: Stage) -> Non
 
 async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage) -> None:
     entry = by_address()
-    radio = Radio(stage.backends, [match_for(entry, stage.registry)])
+    radio = Radio(stage.backends, [match_for(entry, stage.registry)], Slots(5))
     stage.traffic.scan_fault = BleakError("[org.bluez.Error.NotReady] Resource Not Ready")
     async with asyncio.timeout(10):
         strap = await stage.strap()
@@ -122,7 +123,7 @@ async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage)
         healthy: list[bool] = []
         with pytest.raises(LinkFault) as caught:
             await radio.run(lambda: healthy.append(True))
-        assert caught.value.reason == "adapter_unavailable"
+        assert caught.value.reason == "adapter_off"
         assert healthy == []
         stage.traffic.scan_fault = None
         running = asyncio.create_task(radio.run(lambda: healthy.append(True)))

@@ -9,7 +9,13 @@ from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 
-from healthd.central.faults import LinkFault, LinkLost, NothingToRead, NotificationStalled
+from healthd.central.faults import (
+    CharacteristicMissing,
+    LinkFault,
+    LinkLost,
+    NothingToRead,
+    NotificationStalled,
+)
 from healthd.central.radio import Radio
 from healthd.central.session import State
 from healthd.simulator.part import Part
@@ -255,6 +261,42 @@ async def test_nothing_to_read(stage: Stage, has_heart_rate: bool) -> None:
             await running
         await peripheral.unlinked.wait()
     assert stage.watcher.states[-1] == ("strap", WAITING, "nothing_to_read")
+
+
+async def test_a_stream_that_was_there_before_is_missed_once_and_then_done_without(
+    stage: Stage,
+) -> None:
+    def notified(number: int) -> Part:
+        measurement = Characteristic(
+            UUID.from_16_bits(0x2A37),
+            Characteristic.Properties.NOTIFY,
+            Characteristic.Permissions(0),
+            b"",
+        )
+        level = Characteristic(
+            UUID.from_16_bits(number),
+            Characteristic.Properties.NOTIFY | Characteristic.Properties.READ,
+            Characteristic.Permissions.READABLE,
+            b"\x64",
+        )
+        return Part(Service(UUID.from_16_bits(0x180D), [measurement, level]))
+
+    async with asyncio.timeout(20), stage.radio(ENTRY) as radio:
+        session = stage.session(radio, ENTRY)
+        # As after a link to a strap that streamed one characteristic more.
+        session._known = frozenset({"2a37", "2a63"})  # pyright: ignore[reportPrivateUsage]
+        strap = await stage.add(VirtualPeripheral("Strap", address(1), [notified(0x2A19)]))
+        with pytest.raises(CharacteristicMissing, match="2a63"):
+            await session.run(lambda: None)
+        await strap.unlinked.wait()
+        again = asyncio.create_task(session.run(lambda: None))
+        await stage.watcher.streaming()
+        await strap.drop()
+        with pytest.raises(LinkLost):
+            await again
+        third = asyncio.create_task(session.run(lambda: None))
+        await stage.watcher.streaming(2)
+        await cancel(third)
 
 
 async def test_a_bug_is_named_so_and_closes_the_link(stage: Stage) -> None:

@@ -127,7 +127,7 @@ async def test_keeps_trying_without_radio_and_broker_and_stops_cleanly(
 ) -> None:
     async with asyncio.timeout(40), running(machine) as process:
         await until(
-            process, lambda seen: retries(seen, "mqtt") >= 2 and retries(seen, "radio") >= 1
+            process, lambda seen: retries(seen, "mqtt") >= 2 and retries(seen, "bluez") >= 1
         )
         assert process.returncode is None
         process.send_signal(number)

@@ -1,0 +1,191 @@
+"""BlueZ over a D-Bus connection of our own; the only importer of dbus-fast.
+
+What bleak does not do: it does not follow who owns org.bluez, nor the adapters' power, and it
+bounds none of its calls. Every call here is bounded and fails with a fault of the table.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+from dbus_fast.unpack import unpack_variants
+
+from healthd.central.faults import faults_raised, refused
+from healthd.profiles.registry import canonical_uuid
+
+# bluetoothd answers in milliseconds; where it waits for the controller, in about 2 s.
+CALL_TIMEOUT_S = 10.0
+
+_BLUEZ = "org.bluez"
+_DBUS = "org.freedesktop.DBus"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_OBJECTS = "org.freedesktop.DBus.ObjectManager"
+_ADAPTER = "org.bluez.Adapter1"
+_DEVICE = "org.bluez.Device1"
+
+_SIGNALS = (
+    f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{_BLUEZ}'",
+    f"type='signal',sender='{_BLUEZ}',interface='{_OBJECTS}'",
+    # Adapters alone: devices change with every advertisement, and bleak follows those.
+    f"type='signal',sender='{_BLUEZ}',interface='{_PROPERTIES}',arg0='{_ADAPTER}'",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as BlueZ knows it.
+
+    Attributes:
+        path: its D-Bus object.
+        address: Bluetooth address, upper case.
+        name: its name, or None.
+        services: canonical UUIDs of its services.
+        connected: whether it is linked, by whomever.
+        bonded: whether BlueZ holds keys for it, which forgetting it would cost.
+    """
+
+    path: str
+    address: str
+    name: str | None
+    services: frozenset[str]
+    connected: bool
+    bonded: bool
+
+
+class Listener(Protocol):
+    """Who is told of changes. Called in the event loop; must not block."""
+
+    def on_owner(self, *, present: bool) -> None:
+        """The daemon of BlueZ has come, or gone with everything that it knew."""
+        ...
+
+    def on_adapter(self, name: str, powered: bool | None) -> None:
+        """An adapter is on (True), off (False) or gone (None)."""
+        ...
+
+
+class BlueZ:
+    """One D-Bus connection's life; used as ``async with BlueZ.connected(listener) as bluez``."""
+
+    def __init__(self, bus: MessageBus, listener: Listener) -> None:
+        """See ``connected``."""
+        self._bus = bus
+        self._listener = listener
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, listener: Listener) -> AsyncGenerator["BlueZ"]:
+        """Connect to the system bus and tell ``listener`` of all that changes from now on.
+
+        Raises:
+            LinkFault: there is no bus, or it does not answer.
+        """
+        bus = MessageBus(bus_type=BusType.SYSTEM)
+        bluez = cls(bus, listener)
+        try:
+            with faults_raised():
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    await bus.connect()
+            bus.add_message_handler(bluez._on_message)
+            for rule in _SIGNALS:
+                await bluez._call(_DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", "s", rule)
+            yield bluez
+        finally:
+            bus.disconnect()
+
+    async def lost(self) -> None:
+        """Wait until the connection to D-Bus ends.
+
+        Raises:
+            LinkFault: when it does.
+        """
+        with faults_raised():
+            await self._bus.wait_for_disconnect()
+        raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
+
+    async def is_there(self) -> bool:
+        """Whether bluetoothd runs; asking must not start it where it can be started on demand."""
+        path, member = "/org/freedesktop/DBus", "NameHasOwner"
+        return (await self._call(_DBUS, path, _DBUS, member, "s", _BLUEZ))[0]
+
+    async def state(self) -> tuple[dict[str, bool], list[Device]]:
+        """Every adapter and whether it is on, and every device."""
+        [objects] = await self._call(_BLUEZ, "/", _OBJECTS, "GetManagedObjects")
+        adapters: dict[str, bool] = {}
+        devices: list[Device] = []
+        for path, interfaces in unpack_variants(objects).items():
+            if _ADAPTER in interfaces:
+                adapters[_name(path)] = interfaces[_ADAPTER]["Powered"]
+            if _DEVICE in interfaces:
+                devices.append(_device(path, interfaces[_DEVICE]))
+        return adapters, devices
+
+    async def set_powered(self, adapter: str, on: bool) -> None:
+        """Switch an adapter on or off."""
+        body = (_ADAPTER, "Powered", Variant("b", on))
+        await self._call(_BLUEZ, f"/org/bluez/{adapter}", _PROPERTIES, "Set", "ssv", *body)
+
+    async def disconnect(self, device: str) -> None:
+        """End a device's link, whoever made it."""
+        await self._call(_BLUEZ, device, _DEVICE, "Disconnect")
+
+    async def remove(self, device: str) -> None:
+        """Forget a device, with its services, and its bond if it has one."""
+        adapter = device.rpartition("/")[0]
+        await self._call(_BLUEZ, adapter, _ADAPTER, "RemoveDevice", "o", device)
+
+    async def _call(
+        self, to: str, path: str, interface: str, member: str, signature: str = "", *body: Any
+    ) -> list[Any]:
+        message = Message(
+            destination=to,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
+        with faults_raised():
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    reply = await self._bus.call(message)
+            except TimeoutError as error:
+                raise TimeoutError(f"no answer to {member} in {CALL_TIMEOUT_S:.0f} s") from error
+        if reply.message_type is MessageType.ERROR:
+            text = " ".join(map(str, reply.body))
+            raise refused(reply.error_name or "", text)
+        return reply.body
+
+    def _on_message(self, message: Message) -> None:
+        if message.message_type is not MessageType.SIGNAL:
+            return
+        body: list[Any] = message.body
+        match message.member:
+            case "NameOwnerChanged" if body[0] == _BLUEZ:
+                self._listener.on_owner(present=bool(body[2]))
+            case "InterfacesAdded" if _ADAPTER in body[1]:
+                self._listener.on_adapter(_name(body[0]), body[1][_ADAPTER]["Powered"].value)
+            case "InterfacesRemoved" if _ADAPTER in body[1]:
+                self._listener.on_adapter(_name(body[0]), None)
+            case "PropertiesChanged" if body[0] == _ADAPTER and "Powered" in body[1]:
+                self._listener.on_adapter(_name(message.path or ""), body[1]["Powered"].value)
+            case _:
+                pass
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _device(path: str, properties: dict[str, Any]) -> Device:
+    address = properties["Address"].upper()
+    name = properties.get("Name") or properties.get("Alias")
+    # Without a name BlueZ makes an alias of the address.
+    named = name if name != address.replace(":", "-") else None
+    services = frozenset(canonical_uuid(uuid) for uuid in properties.get("UUIDs", ()))
+    bonded = bool(properties.get("Bonded", False) or properties.get("Paired", False))
+    return Device(path, address, named, services, bool(properties.get("Connected")), bonded)

@@ -1,0 +1,55 @@
+"""Connection slots: how many links an adapter carries, and who is next when all are taken."""
+
+import time
+from collections.abc import Callable
+
+# Longer than the longest usual interval between two advertisements, 10.24 s: who is not heard for
+# so long although it is its turn is not here, and must not keep a slot from those who are.
+CALL_S = 12.0
+
+
+class Slots:
+    """First come, first served, among those who are really there.
+
+    A peripheral asks each time it is heard. Without a free slot it is noted in a queue and need
+    not be heard any longer. When a slot is free the first in the queue is called: its next
+    advertisement gets the slot. Nobody who only searches ever holds one.
+    """
+
+    def __init__(self, number: int, now: Callable[[], float] = time.monotonic) -> None:
+        """``number`` links at a time; ``now`` in seconds."""
+        self.number = number
+        self._now = now
+        self._taken: set[str] = set()
+        self._queue: dict[str, float | None] = {}
+
+    def ask(self, peripheral: str) -> bool:
+        """Whether the peripheral, heard just now, gets a slot; it has it until ``leave``."""
+        called = self._called()
+        if peripheral in called or len(called) < self.number - len(self._taken):
+            self._queue.pop(peripheral, None)
+            self._taken.add(peripheral)
+            return True
+        self._queue.setdefault(peripheral, None)
+        return False
+
+    def leave(self, peripheral: str) -> None:
+        """It neither wants nor has a slot any more."""
+        self._taken.discard(peripheral)
+        self._queue.pop(peripheral, None)
+
+    def need_not_be_heard(self, peripheral: str) -> bool:
+        """Whether it stands in the queue and is not called yet."""
+        return peripheral in self._queue and peripheral not in self._called()
+
+    def _called(self) -> list[str]:
+        """Those in the queue for whom there is a slot; who was called in vain is out of it."""
+        now = self._now()
+        for peripheral, since in list(self._queue.items()):
+            if since is not None and now - since >= CALL_S:
+                del self._queue[peripheral]
+        called = list(self._queue)[: max(0, self.number - len(self._taken))]
+        for peripheral in called:
+            if self._queue[peripheral] is None:
+                self._queue[peripheral] = now
+        return called

@@ -1,0 +1,330 @@
+"""A bluetoothd of our own, as a process that can be killed: what bleak and healthd need of BlueZ.
+
+Owns org.bluez on the bus of DBUS_SYSTEM_BUS_ADDRESS. Devices advertise while somebody scans, and
+notify while somebody listens. Standard input takes one JSON command a line; every method call that
+arrives is told on standard output, as JSON, and each command is answered there when it is done.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any, cast
+
+from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+# Fast enough for tests, slow enough that nothing depends on single messages.
+PERIOD_S = 0.05
+
+ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
+SERVICE, CHARACTERISTIC = "org.bluez.GattService1", "org.bluez.GattCharacteristic1"
+OBJECTS, PROPERTIES = "org.freedesktop.DBus.ObjectManager", "org.freedesktop.DBus.Properties"
+
+Objects = dict[str, dict[str, dict[str, Variant]]]
+
+
+def uuid(number: str) -> str:
+    """A Bluetooth UUID in BlueZ's spelling."""
+    return f"0000{number}-0000-1000-8000-00805f9b34fb"
+
+
+class Refused(Exception):
+    """What is answered instead of a reply: a D-Bus error's name and text."""
+
+
+class FakeBlueZ:
+    """All objects of one bluetoothd."""
+
+    def __init__(self, bus: MessageBus, setting: dict[str, Any]) -> None:
+        """``setting``: ``adapters`` (name: on) and ``devices``."""
+        self.bus = bus
+        self.objects: Objects = {}
+        self.settings: dict[str, dict[str, Any]] = {}
+        self.scanners: dict[str, set[str]] = {}
+        self.listened: dict[str, set[str]] = {}
+        self.hanging: set[str] = set()
+        self.failing: dict[str, tuple[str, str]] = {}
+        self.silent = False
+        self.beat = 0
+        for name, on in setting["adapters"].items():
+            self.objects[f"/org/bluez/{name}"] = {ADAPTER: self.adapter(name, on)}
+        for device in setting["devices"]:
+            path = f"/org/bluez/{device['adapter']}/dev_{device['address'].replace(':', '_')}"
+            self.settings[path] = device
+            if device.get("known") or device.get("connected"):
+                self.objects[path] = {DEVICE: self.device(path)}
+            if device.get("connected"):
+                self.objects[path][DEVICE]["Connected"] = Variant("b", True)
+
+    def adapter(self, name: str, on: bool) -> dict[str, Variant]:
+        """An adapter's properties."""
+        return {
+            "Address": Variant("s", "00:00:00:00:00:00"),
+            "Name": Variant("s", name),
+            "Powered": Variant("b", on),
+            "Discovering": Variant("b", False),
+            "Roles": Variant("as", ["central"]),
+        }
+
+    def device(self, path: str) -> dict[str, Variant]:
+        """A device's properties, while it is not connected."""
+        setting = self.settings[path]
+        return {
+            "Address": Variant("s", setting["address"]),
+            "AddressType": Variant("s", "random"),
+            "Name": Variant("s", setting["name"]),
+            "Alias": Variant("s", setting["name"]),
+            "Adapter": Variant("o", path.rpartition("/")[0]),
+            "UUIDs": Variant("as", [uuid("180d")]),
+            "Paired": Variant("b", bool(setting.get("bonded"))),
+            "Bonded": Variant("b", bool(setting.get("bonded"))),
+            "Connected": Variant("b", False),
+            "ServicesResolved": Variant("b", False),
+        }
+
+    # Signals
+
+    def emit(self, path: str, interface: str, member: str, signature: str, *body: Any) -> None:
+        """Send a signal."""
+        signal = Message.new_signal(path, interface, member, signature, list(body))
+        self.bus.send(signal)  # pyright: ignore[reportUnknownMemberType]
+
+    def add(self, path: str, interface: str, properties: dict[str, Variant]) -> None:
+        """An object comes."""
+        self.objects[path] = {interface: properties}
+        self.emit("/", OBJECTS, "InterfacesAdded", "oa{sa{sv}}", path, self.objects[path])
+
+    def remove(self, path: str) -> None:
+        """An object goes, and all below it before it."""
+        for child in [one for one in self.objects if one.startswith(f"{path}/")]:
+            self.remove(child)
+        interfaces = list(self.objects.pop(path, {}))
+        self.listened.pop(path, None)
+        if interfaces:
+            self.emit("/", OBJECTS, "InterfacesRemoved", "oas", path, interfaces)
+
+    def change(self, path: str, interface: str, **properties: Variant) -> None:
+        """Properties change."""
+        self.objects[path][interface].update(properties)
+        self.emit(
+            path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface, dict(properties), []
+        )
+
+    # What happens
+
+    def power(self, path: str, on: bool) -> None:
+        """Switch an adapter."""
+        if not on:
+            self.scanners.pop(path, None)
+            for device in [one for one in self.objects if one.startswith(f"{path}/dev_")]:
+                if device in self.objects and DEVICE in self.objects[device]:
+                    self.unlink(device)
+        self.change(path, ADAPTER, Powered=Variant("b", on))
+
+    def resolve(self, path: str) -> None:
+        """The services of a link are discovered."""
+        if path not in self.objects or not self.objects[path][DEVICE]["Connected"].value:
+            return
+        if not self.settings[path].get("empty"):
+            service = f"{path}/service0001"
+            self.add(
+                service,
+                SERVICE,
+                {
+                    "UUID": Variant("s", uuid("180d")),
+                    "Device": Variant("o", path),
+                    "Primary": Variant("b", True),
+                },
+            )
+            self.add(
+                f"{service}/char0002",
+                CHARACTERISTIC,
+                {
+                    "UUID": Variant("s", uuid("2a37")),
+                    "Service": Variant("o", service),
+                    "Flags": Variant("as", ["notify"]),
+                    "Notifying": Variant("b", False),
+                },
+            )
+        self.change(path, DEVICE, ServicesResolved=Variant("b", True))
+
+    def unlink(self, path: str) -> None:
+        """A link ends."""
+        if not self.objects[path][DEVICE]["Connected"].value:
+            return
+        for child in [one for one in self.objects if one.startswith(f"{path}/")]:
+            self.remove(child)
+        self.change(path, DEVICE, ServicesResolved=Variant("b", False))
+        self.change(path, DEVICE, Connected=Variant("b", False))
+
+    def tick(self) -> None:
+        """Whoever is free advertises, whoever is listened to notifies."""
+        self.beat = (self.beat + 1) % 256
+        for path, setting in self.settings.items():
+            adapter = path.rpartition("/")[0]
+            if self.silent or not self.scanners.get(adapter) or setting.get("away"):
+                continue
+            if path not in self.objects:
+                self.add(path, DEVICE, self.device(path))
+            elif not self.objects[path][DEVICE]["Connected"].value:
+                self.change(path, DEVICE, RSSI=Variant("n", -50 - self.beat % 2))
+        for path, listeners in self.listened.items():
+            if listeners:
+                self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat])))
+
+    # Calls
+
+    def on_message(self, message: Message) -> Message | bool | None:
+        """Answer a call, or leave it without an answer for ever."""
+        if message.message_type is MessageType.SIGNAL:
+            if message.member == "NameOwnerChanged" and not message.body[2]:
+                self.forget_client(message.body[0])
+            return None
+        if message.message_type is not MessageType.METHOD_CALL:
+            return None
+        member, path = message.member or "", message.path or ""
+        tell({"call": member, "path": path, "sender": message.sender})
+        if member in self.hanging:
+            return True
+        try:
+            if member in self.failing:
+                raise Refused(*self.failing[member])
+            return self.answer(message, path, member)
+        except Refused as refused:
+            return Message.new_error(message, *refused.args)
+
+    def answer(self, message: Message, path: str, member: str) -> Message:
+        """The reply to a call."""
+        done = Message.new_method_return(message)
+        if member == "GetManagedObjects":
+            return Message.new_method_return(message, "a{oa{sa{sv}}}", [self.objects])
+        if path not in self.objects:
+            raise Refused("org.freedesktop.DBus.Error.UnknownObject", f"no object at {path}")
+        match member:
+            case "Set":
+                interface, name, value = message.body
+                if (interface, name) == (ADAPTER, "Powered"):
+                    self.power(path, value.value)
+            case "StartDiscovery":
+                self.start_discovery(path, message.sender or "")
+            case "StopDiscovery":
+                if (message.sender or "") not in self.scanners.get(path, set()):
+                    raise Refused("org.bluez.Error.Failed", "No discovery started")
+                self.scanners[path].discard(message.sender or "")
+            case "RemoveDevice":
+                self.remove(message.body[0])
+                self.settings[message.body[0]].update(
+                    self.settings[message.body[0]].get("then", {})
+                )
+            case "Connect":
+                self.connect(path)
+            case "Disconnect":
+                self.unlink(path)
+            case "StartNotify":
+                self.listened.setdefault(path, set()).add(message.sender or "")
+            case "StopNotify":
+                self.listened.get(path, set()).discard(message.sender or "")
+            case "SetDiscoveryFilter":
+                pass
+            case _:
+                raise Refused("org.freedesktop.DBus.Error.UnknownMethod", member)
+        return done
+
+    def start_discovery(self, path: str, sender: str) -> None:
+        """Somebody scans; a second time is refused, as BlueZ refuses it."""
+        if not self.objects[path][ADAPTER]["Powered"].value:
+            raise Refused("org.bluez.Error.NotReady", "Resource Not Ready")
+        if sender in self.scanners.setdefault(path, set()):
+            raise Refused("org.bluez.Error.InProgress", "Operation already in progress")
+        self.scanners[path].add(sender)
+
+    def connect(self, path: str) -> None:
+        """A link is made, by any of the clients."""
+        if self.objects[path][DEVICE]["Connected"].value:
+            raise Refused("org.bluez.Error.AlreadyConnected", "Already Connected")
+        self.change(path, DEVICE, Connected=Variant("b", True))
+        asyncio.get_running_loop().call_later(PERIOD_S, self.resolve, path)
+
+    def forget_client(self, client: str) -> None:
+        """A client has left the bus: it neither scans nor listens any more."""
+        for clients in (*self.scanners.values(), *self.listened.values()):
+            clients.discard(client)
+
+    # Commands
+
+    def obey(self, do: str, **how: Any) -> None:
+        """Do what a test wants."""
+        adapter = f"/org/bluez/{how.get('adapter')}"
+        match do:
+            case "power":
+                self.power(adapter, how["on"])
+            case "plug":
+                self.add(adapter, ADAPTER, self.adapter(how["adapter"], how["on"]))
+            case "unplug":
+                self.scanners.pop(adapter, None)
+                self.remove(adapter)
+            case "hang":
+                self.hanging = set(how["members"])
+            case "fail":
+                self.failing = {
+                    member: (error, text) for member, (error, text) in how["members"].items()
+                }
+            case "silence":
+                self.silent = how["on"]
+            case "unlink":
+                for path in [
+                    one for one, at in self.settings.items() if at["address"] == how["address"]
+                ]:
+                    self.unlink(path)
+            case "set":
+                for setting in self.settings.values():
+                    if setting["address"] == how["address"]:
+                        setting.update(how["to"])
+            case _:
+                raise ValueError(do)
+
+
+def tell(line: dict[str, Any]) -> None:
+    """One line for the test."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def main() -> None:
+    """Serve until standard input ends."""
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    bluez = FakeBlueZ(bus, json.loads(sys.argv[1]))
+    bus.add_message_handler(bluez.on_message)
+    rule = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'"
+    await bus.call(
+        Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member="AddMatch",
+            signature="s",
+            body=[rule],
+        )
+    )
+    await bus.request_name("org.bluez")
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    tell({"ready": True})
+    commands = asyncio.create_task(obey(reader, bluez))
+    while not commands.done():
+        bluez.tick()
+        await asyncio.sleep(PERIOD_S)
+    await commands
+
+
+async def obey(reader: asyncio.StreamReader, bluez: FakeBlueZ) -> None:
+    """One command a line."""
+    async for line in reader:
+        bluez.obey(**cast("dict[str, Any]", json.loads(line)))
+        tell({"done": True})
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

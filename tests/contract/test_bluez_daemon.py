@@ -1,0 +1,168 @@
+"""The real process, with bluetoothd and D-Bus dying under it, as others see it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from healthd.simulator.broker import EmbeddedBroker
+from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.contract.process import Healthd, complaints
+from tests.contract.subscriber import Received, Subscriber
+
+pytestmark = needs_dbus
+
+SAMPLES = "healthd/gateway/device/strap/heart_rate"
+ADAPTER, LINK = "healthd/gateway/event/adapter", "healthd/gateway/event/link"
+
+SETTINGS = """
+[gateway]
+id = "gateway"
+[mqtt]
+brokers = ["{broker}"]
+[outbox]
+directory = "{folder}/outbox"
+[[peripherals]]
+id = "strap"
+address = "C0:00:00:00:00:01"
+"""
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[Bus]:
+    """A system bus of the test's own."""
+    with TemporaryDirectory(prefix="bus-") as folder:
+        async with Bus(Path(folder)) as bus:
+            yield bus
+
+
+async def more_samples(subscriber: Subscriber, number: int = 5) -> None:
+    """Wait for new samples."""
+    since = len(subscriber.at(SAMPLES))
+
+    def enough(messages: list[Received]) -> bool:
+        return sum(one.topic == SAMPLES for one in messages) >= since + number
+
+    await subscriber.until(enough)
+
+
+def told(subscriber: Subscriber, topic: str) -> list[tuple[str, str | None]]:
+    """The events at a topic: what changed, and why or of which adapter."""
+    events = [message.json() for message in subscriber.at(topic)]
+    return [(one["change"], one.get("reason", one.get("adapter"))) for one in events]
+
+
+async def test_bluetoothd_dies_under_it(bus: Bus, tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
+        address = f"{broker.host}:{broker.port}"
+        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
+        async with (
+            Subscriber(broker.port) as subscriber,
+            Healthd("run", "--config", str(config), environ=environ) as healthd,
+        ):
+            await more_samples(subscriber)
+            await bluez.kill()
+            await healthd.logged("adapter", change="bluez_gone")
+            await bluez.start()
+            await more_samples(subscriber)
+            await bluez.do("power", adapter="hci0", on=False)
+            await healthd.logged("adapter", change="off", adapter="hci0")
+            await bluez.do("power", adapter="hci0", on=True)
+            await more_samples(subscriber)
+            assert await healthd.stopped() == 0
+            await subscriber.until(lambda _: len(told(subscriber, LINK)) == 6)
+    assert told(subscriber, LINK) == [
+        ("up", None),
+        ("down", "bluez_gone"),
+        ("up", None),
+        ("down", "adapter_off"),
+        ("up", None),
+        ("down", "stopped"),
+    ]
+    assert told(subscriber, ADAPTER) == [
+        ("on", "hci0"),
+        ("bluez_gone", ""),
+        ("bluez_back", ""),
+        ("on", "hci0"),
+        ("off", "hci0"),
+        ("on", "hci0"),
+    ]
+    assert complaints(healthd.log) == []
+
+
+async def test_killed_it_leaves_an_orphan_that_its_next_run_ends(bus: Bus, tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
+        address = f"{broker.host}:{broker.port}"
+        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
+        async with Subscriber(broker.port) as subscriber:
+            async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+                await more_samples(subscriber)
+                healthd.send_kill()
+                await healthd.ended()
+            assert bluez.count("Disconnect") == 0, "BlueZ keeps the link of one that was killed"
+            async with Healthd("run", "--config", str(config), environ=environ) as again:
+                await again.logged("adapter", change="orphan")
+                await more_samples(subscriber)
+                assert await again.stopped() == 0
+    assert complaints(again.log) == []
+
+
+async def test_dbus_dies_under_it(bus: Bus, tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
+        address = f"{broker.host}:{broker.port}"
+        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
+        async with (
+            Subscriber(broker.port) as subscriber,
+            Healthd("run", "--config", str(config), environ=environ) as healthd,
+        ):
+            await more_samples(subscriber)
+            await bus.kill()
+            await healthd.logged("adapter", change="dbus_lost")
+            await bluez.kill()
+            await bus.start()
+            await bluez.start()
+            await more_samples(subscriber)
+            assert await healthd.stopped() == 0
+    assert complaints(healthd.log) == []
+
+
+async def test_links_come_and_go_without_a_leak(bus: Bus, tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+
+    def open_files(healthd: Healthd) -> int:
+        return sum(1 for _ in Path(f"/proc/{healthd.pid}/fd").iterdir())
+
+    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
+        address = f"{broker.host}:{broker.port}"
+        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
+        async with (
+            Subscriber(broker.port) as subscriber,
+            Healthd("run", "--config", str(config), environ=environ) as healthd,
+        ):
+            await more_samples(subscriber)
+            before = open_files(healthd)
+            for _ in range(8):
+                await bluez.do("unlink", address="C0:00:00:00:00:01")
+                await more_samples(subscriber, 8)
+            assert open_files(healthd) <= before + 2
+            assert await healthd.stopped() == 0
+
+
+async def test_stop_without_bluetoothd_is_clean(bus: Bus, tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    config.write_text(SETTINGS.format(broker="127.0.0.1:1", folder=tmp_path))
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+        await healthd.logged("adapter", change="bluez_gone", detail="bluetoothd does not run")
+        async with asyncio.timeout(20):
+            assert await healthd.stopped() == 0
+    assert complaints(healthd.log) == []

@@ -1,0 +1,78 @@
+"""Work that does not end when it is told to."""
+
+import asyncio
+
+import pytest
+
+from healthd.central.insist import insist
+
+
+class Stubborn:
+    """Obeys only so many cancellations later."""
+
+    def __init__(self, ignores: int) -> None:
+        self.cancelled = 0
+        self.ended = False
+        self._ignores = ignores
+
+    async def work(self) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if self.cancelled > self._ignores:
+                    self.ended = True
+                    raise
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("healthd.central.insist._AGAIN_S", 0.05)
+
+
+async def test_what_ends_in_time_is_given_back() -> None:
+    async def work() -> int:
+        return 7
+
+    assert await insist(work(), 10) == 7
+
+
+async def test_what_fails_in_time_fails() -> None:
+    async def work() -> int:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await insist(work(), 10)
+
+
+@pytest.mark.parametrize("ignores", [0, 1, 2])
+async def test_it_is_cancelled_until_it_obeys(ignores: int) -> None:
+    stubborn = Stubborn(ignores)
+    with pytest.raises(TimeoutError):
+        await insist(stubborn.work(), 0.05)
+    assert stubborn.ended
+    assert stubborn.cancelled == ignores + 1
+
+
+async def test_what_never_obeys_is_given_up() -> None:
+    stubborn = Stubborn(5)
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            await insist(stubborn.work(), 0.05)
+    assert not stubborn.ended
+    (left,) = asyncio.all_tasks() - {asyncio.current_task()}
+    while not stubborn.ended:
+        left.cancel()
+        await asyncio.wait([left], timeout=0.05)
+
+
+async def test_who_is_cancelled_cancels_its_work_as_stubbornly() -> None:
+    stubborn = Stubborn(1)
+    waiting = asyncio.create_task(insist(stubborn.work(), 60))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert stubborn.ended

@@ -1,0 +1,120 @@
+"""Which step is due, and at what pace."""
+
+import pytest
+
+from healthd.central.recovery import FAILURES, SILENCE_S, Recovery, Step
+
+
+class Time:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def recovery(time: Time) -> Recovery:
+    return Recovery(time)
+
+
+def steps(recovery: Recovery, time: Time, seconds: int) -> list[tuple[int, Step]]:
+    """What is due in the next seconds, and when."""
+    begin = time.now
+    taken: list[tuple[int, Step]] = []
+    for second in range(seconds):
+        time.now = begin + second
+        if (step := recovery.due(linked=False)) is not None:
+            taken.append((second, step))
+    return taken
+
+
+def fail(recovery: Recovery, times: int = FAILURES) -> None:
+    for _ in range(times):
+        recovery.failed()
+
+
+def test_an_adapter_that_works_is_left_alone(recovery: Recovery, time: Time) -> None:
+    assert steps(recovery, time, 1000) == []
+
+
+def test_some_failures_are_everyday(recovery: Recovery, time: Time) -> None:
+    for _ in range(10):
+        fail(recovery, FAILURES - 1)
+        recovery.worked()
+    assert steps(recovery, time, 1000) == []
+
+
+def test_from_the_gentle_to_the_rough(recovery: Recovery, time: Time) -> None:
+    fail(recovery)
+    taken = steps(recovery, time, 4000)
+    assert taken[:3] == [(0, Step.RESCAN), (60, Step.POWER_CYCLE), (120, Step.RESET)]
+    assert taken[3:6] == [(1020, Step.RESCAN), (1080, Step.POWER_CYCLE), (1140, Step.RESET)]
+    assert taken[6:] == [(2940, Step.RESCAN), (3000, Step.POWER_CYCLE), (3060, Step.RESET)]
+
+
+def test_a_reset_at_most_every_four_hours_in_the_end(recovery: Recovery, time: Time) -> None:
+    fail(recovery)
+    resets = [at for at, step in steps(recovery, time, 200_000) if step is Step.RESET]
+    assert resets[-1] - resets[-2] == 4 * 3600 + 120
+
+
+def test_an_adapter_that_comes_back_broken_is_not_reset_sooner(
+    recovery: Recovery, time: Time
+) -> None:
+    fail(recovery)
+    steps(recovery, time, 121)
+    recovery.start_over()
+    fail(recovery)
+    assert steps(recovery, time, 800) == []
+
+
+def test_it_ends_when_a_link_is_made(recovery: Recovery, time: Time) -> None:
+    fail(recovery)
+    assert steps(recovery, time, 1) == [(0, Step.RESCAN)]
+    recovery.worked()
+    assert steps(recovery, time, 1000) == []
+
+
+def test_a_scanner_that_fell_silent(recovery: Recovery, time: Time) -> None:
+    recovery.scanning(True)
+    recovery.heard()
+    assert steps(recovery, time, 300) == [
+        (SILENCE_S, Step.RESCAN),
+        (SILENCE_S + 60, Step.POWER_CYCLE),
+        (SILENCE_S + 120, Step.RESET),
+    ]
+
+
+def test_a_scanner_that_hears_something_is_fine(recovery: Recovery, time: Time) -> None:
+    recovery.scanning(True)
+    for _ in range(20):
+        recovery.heard()
+        assert steps(recovery, time, int(SILENCE_S)) == []
+
+
+def test_where_nothing_was_ever_heard_silence_means_nothing(recovery: Recovery, time: Time) -> None:
+    recovery.scanning(True)
+    assert steps(recovery, time, 10_000) == []
+
+
+def test_silence_counts_only_while_it_scans(recovery: Recovery, time: Time) -> None:
+    recovery.scanning(True)
+    recovery.heard()
+    recovery.scanning(False)
+    assert steps(recovery, time, 10_000) == []
+
+
+def test_links_that_live_are_not_cut(recovery: Recovery, time: Time) -> None:
+    fail(recovery)
+    for _ in range(5):
+        assert recovery.due(linked=True) is Step.RESCAN
+        assert recovery.due(linked=True) is None
+        time.now += 60

@@ -1,0 +1,87 @@
+"""Who gets the next free slot."""
+
+import pytest
+
+from healthd.central.slots import CALL_S, Slots
+
+
+class Time:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def test_slots_are_given_until_none_is_left(time: Time) -> None:
+    slots = Slots(2, time)
+    assert [slots.ask(one) for one in ("a", "b", "c")] == [True, True, False]
+
+
+def test_who_was_heard_first_is_served_first(time: Time) -> None:
+    slots = Slots(1, time)
+    assert slots.ask("streaming")
+    for one in ("first", "second"):
+        assert not slots.ask(one)
+    slots.leave("streaming")
+    assert not slots.ask("second")
+    assert not slots.ask("streaming"), "who had a slot goes to the end"
+    assert slots.ask("first")
+    slots.leave("first")
+    assert slots.ask("second")
+
+
+def test_one_that_waits_need_not_be_heard_until_it_is_called(time: Time) -> None:
+    slots = Slots(1, time)
+    slots.ask("streaming")
+    assert not slots.need_not_be_heard("waiting"), "it was never heard yet"
+    slots.ask("waiting")
+    assert slots.need_not_be_heard("waiting")
+    slots.leave("streaming")
+    assert not slots.need_not_be_heard("waiting")
+
+
+def test_one_that_is_called_and_not_there_keeps_nobody_waiting(time: Time) -> None:
+    slots = Slots(1, time)
+    for one in ("streaming", "gone", "here"):
+        slots.ask(one)
+    slots.leave("streaming")
+    assert not slots.ask("here"), "the other one is called first"
+    time.now += CALL_S
+    assert slots.ask("here")
+    assert not slots.ask("gone"), "it comes back to the end of the queue"
+    slots.leave("here")
+    assert slots.ask("gone")
+
+
+def test_one_that_gives_up_loses_its_place(time: Time) -> None:
+    slots = Slots(1, time)
+    for one in ("streaming", "first", "second"):
+        slots.ask(one)
+    slots.leave("first")
+    slots.leave("streaming")
+    assert slots.ask("second")
+
+
+def test_everybody_has_a_turn(time: Time) -> None:
+    """Eight that leave after a while share five slots: nobody is served twice before another."""
+    slots = Slots(5, time)
+    peripherals = [f"p{number}" for number in range(8)]
+    served: list[str] = []
+    linked: list[str] = []
+    for _ in range(40):
+        for one in peripherals:
+            if one not in linked and slots.ask(one):
+                linked.append(one)
+                served.append(one)
+        slots.leave(linked.pop(0))
+        time.now += 1
+    turns = [served.count(one) for one in peripherals]
+    assert max(turns) - min(turns) <= 1
