@@ -237,6 +237,8 @@ class Watch:
         try:
             part = self._reset_file.with_suffix(".part")
             part.write_text(f"{name}\n", encoding="ascii")
+            # Read by its group: the helper is root without the right to pass over file modes.
+            part.chmod(0o640)
             part.replace(self._reset_file)
         except OSError as error:
             self._log.error("reset not asked for", error=error.strerror)

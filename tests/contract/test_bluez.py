@@ -314,6 +314,7 @@ async def test_a_broken_adapter_is_recovered_step_by_step(
         assert steps == ["rescan", "power_cycle", "reset"]
         assert bluez.count("Set") == 2, "off and on"
         assert reset.read_text() == "hci0\n"
+        assert reset.stat().st_mode & 0o777 == 0o640
     assert files(tmp_path) == [reset]
 
 
