@@ -1,0 +1,25 @@
+"""The table at the end: what each case measured in each guest."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_HEADER = ("case", "guest", "verdict", "recovery", "sent", "lost", "in fault", "repeated", "took")
+
+
+def table(outcomes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """One line for each case and guest, with its notes below."""
+    rows = [(_HEADER, list[str]())]
+    for guest, cases in outcomes.items():
+        for name, one in cases.items():
+            counts, recovery = one["counts"], one["recovery_s"]
+            row = (
+                *(name, guest, one["verdict"], "-" if recovery is None else f"{recovery:.2f} s"),
+                *(str(counts[key]) for key in ("sent", "lost", "in_fault", "repeated")),
+                f"{one['took_s']:.0f} s",
+            )
+            rows.append((row, one["notes"]))
+    widths = [max(len(row[column]) for row, _ in rows) for column in range(len(_HEADER))]
+    for row, notes in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for note in notes:
+            yield f"    {note}"
