@@ -10,7 +10,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint format constraints clean
+.PHONY: help setup demo test chaos system-test lint format constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -28,6 +28,10 @@ test: lint ## every check, then the tests; installs mosquitto where it may
 chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+system-test: $(TESTABLE) ## healthd in virtual machines with the real BlueZ; one case: make system-test ARGS="-k vanishes"
+	@.ci/system-test
+	$(BIN)/pytest tests/system --capture=no $(ARGS)
 
 lint: $(TESTABLE) ## ruff, pyright (strict) and import-linter
 	$(BIN)/ruff check

@@ -1,5 +1,8 @@
 """Makes the guests' sessions out of the chosen tests, and prints what they measured."""
 
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,16 +12,45 @@ from tests.system.report import table
 from tests.system.session import Sessions
 
 _KEPT = Path(__file__).parents[2] / "build/system-test"
+_TOOLS = ("qemu-system-x86_64", "mmdebstrap", "busybox", "sqfstar", "mkfs.ext4", "cpio")
+# Debian keeps some of them where only root looks.
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _SESSIONS = pytest.StashKey[Sessions]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak-seed",
+        type=int,
+        default=int(time.time()),
+        metavar="N",
+        help="the order of faults in tests/system's soak; it prints the one that it used",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Not skipped: it is no part of the suite unless it is asked for, by --soak-seconds.
+    if config.getoption("--soak-seconds") is None:
+        soaks = [item for item in items if getattr(item, "originalname", "") == "test_soak"]
+        config.hook.pytest_deselected(items=soaks)
+        items[:] = [item for item in items if item not in soaks]
 
 
 @pytest.fixture(scope="session")
 def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
+    if missing := [tool for tool in _TOOLS if shutil.which(tool, path=_PATH) is None]:
+        pytest.skip(f"no machine without {', '.join(missing)}: see .ci/system-test")
     plans: dict[str, list[str]] = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            plans.setdefault(item.callspec.params["guest"], []).append(item.callspec.params["case"])
-    made = Sessions(plans, _KEPT)
+            chosen = item.callspec.params
+            plans.setdefault(str(chosen["guest"]), []).append(str(chosen["case"]))
+    options = request.config
+    soak = {
+        "soak_s": float(options.getoption("--soak-seconds") or 0),
+        "seed": int(options.getoption("--soak-seed")),
+    }
+    made = Sessions(plans, soak, _KEPT)
     request.config.stash[_SESSIONS] = made
     yield made
     made.close()

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import IO
 
 from tests.system.guests import LEFT_OUT, PACKAGES, Guest
 from tests.system.initrd import pack_initrd
+from tests.system.report import say
 
 # Cold, two cores: 40 s to 100 s. A mirror that does not answer must not hold a build machine.
 _BUILD_TIMEOUT_S = 900.0
@@ -53,7 +53,7 @@ def image_of(guest: Guest) -> Image:
 
 
 def _build(guest: Guest, folder: Path) -> None:
-    print(f"Building the image of {guest.name} (once; a minute or two) ...", file=sys.stderr)
+    say(f"Building the image of {guest.name} (once; a minute or two) ...")
     archive = folder / "root.tar"
     _run(
         "mmdebstrap",
@@ -73,7 +73,15 @@ def _build(guest: Guest, folder: Path) -> None:
         pack_initrd(root, folder / "initrd")
     with archive.open("rb") as packed:
         # lz4: what matters is how fast the emulated processor unpacks it.
-        _run("sqfstar", "-quiet", "-no-progress", "-comp", "lz4", f"{folder}/root.squashfs", stdin=packed)
+        _run(
+            "sqfstar",
+            "-quiet",
+            "-no-progress",
+            "-comp",
+            "lz4",
+            f"{folder}/root.squashfs",
+            stdin=packed,
+        )
     archive.unlink()
 
 

@@ -1,4 +1,4 @@
-"""The initial RAM disk: lays a fresh disk over the image, then hands over to the guest's systemd."""
+"""The initial RAM disk: lays a fresh disk over the image, then hands over to systemd."""
 
 import lzma
 import subprocess

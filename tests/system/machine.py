@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -13,11 +12,13 @@ from typing import Any, Self
 
 from tests.system.image import Image
 from tests.system.initrd import PROBE, PROBE_ANSWER
+from tests.system.report import say
 
 # loglevel=4: errors of the kernel belong to a report, its story does not. panic=-1: a kernel that
 # fails boots again at once, and the guest then says so itself.
 _KERNEL_LINE = (
-    "console=ttyS0 quiet panic=-1 systemd.show_status=0 loglevel=4 mitigations=off audit=0 apparmor=0"
+    "console=ttyS0 quiet panic=-1 loglevel=4 systemd.show_status=0 mitigations=off audit=0"
+    " apparmor=0 selinux=0"
 )
 # The whole of Python, BlueZ and mosquitto need a third of it.
 _MEMORY_MB = 1024
@@ -139,7 +140,7 @@ def has_hardware_acceleration(image: Image) -> bool:
         works = False
     else:
         works = PROBE_ANSWER in probe.stdout.decode(errors="replace")
-    print(f"Hardware acceleration: {'yes' if works else 'no, emulating'}", file=sys.stderr)
+    say(f"Hardware acceleration: {'yes' if works else 'no, emulating'}")
     return works
 
 

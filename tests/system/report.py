@@ -1,14 +1,21 @@
-"""The table at the end: what each case measured in each guest."""
+"""What is printed: progress, and at the end what each case measured in each guest."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 _HEADER = ("case", "guest", "verdict", "recovery", "sent", "lost", "in fault", "repeated", "took")
 
 
+def say(text: str) -> None:
+    """Tell whoever waits; pytest shows it with ``-s``."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def table(outcomes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
     """One line for each case and guest, with its notes below."""
-    rows = [(_HEADER, list[str]())]
+    rows: list[tuple[tuple[str, ...], list[str]]] = [(_HEADER, [])]
     for guest, cases in outcomes.items():
         for name, one in cases.items():
             counts, recovery = one["counts"], one["recovery_s"]

@@ -1,10 +1,9 @@
-"""One machine for each guest: started when its first case is asked for, listened to until it ends."""
+"""One machine for each guest: started when its first case is asked for, heard until it ends."""
 
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tests.system.guests import GUESTS
 from tests.system.image import image_of
 from tests.system.machine import Hung, Machine
 from tests.system.payload import pack
+from tests.system.report import say
 
 # Emulated, `make install` takes two minutes, and the longest case four.
 _SILENCE_S = 420.0
@@ -25,18 +25,22 @@ class Sessions:
         notes: how long the parts of each run took.
     """
 
-    def __init__(self, plans: Mapping[str, Sequence[str]], kept: Path) -> None:
+    def __init__(
+        self, plans: Mapping[str, Sequence[str]], soak: Mapping[str, float], kept: Path
+    ) -> None:
         """Prepare.
 
         Args:
             plans: for each guest the names of the cases to run, in order.
+            soak: ``soak_s`` and ``seed``, for the case of this name.
             kept: a folder for the consoles of the guests.
         """
         self.outcomes: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in plans}
         self.notes: list[str] = []
         self._plans = plans
+        self._soak = soak
         self._kept = kept
-        self._running: dict[str, Iterator[dict[str, Any]]] = {}
+        self._running: dict[str, Generator[dict[str, Any]]] = {}
         self._ended: dict[str, str] = {}
 
     def outcome(self, guest: str, case: str) -> dict[str, Any]:
@@ -57,10 +61,9 @@ class Sessions:
     def close(self) -> None:
         """Switch off what still runs."""
         for running in self._running.values():
-            if hasattr(running, "close"):
-                running.close()  # pyright: ignore[reportAttributeAccessIssue]
+            running.close()
 
-    def _run(self, name: str) -> Iterator[dict[str, Any]]:
+    def _run(self, name: str) -> Generator[dict[str, Any]]:
         guest = next(guest for guest in GUESTS if guest.name == name)
         clock = _Stopwatch()
         try:
@@ -68,7 +71,7 @@ class Sessions:
             clock.lap("image")
             with tempfile.TemporaryDirectory(prefix="healthd-system-test-") as made:
                 folder = Path(made)
-                payload = pack(guest, {"cases": self._plans[name]}, folder)
+                payload = pack(guest, {"cases": self._plans[name], **self._soak}, folder)
                 clock.lap("payload")
                 with Machine(image, payload, folder) as machine:
                     try:
@@ -113,6 +116,6 @@ class _Stopwatch:
 
 
 def _tell(guest: str, message: Mapping[str, Any]) -> None:
-    shown = {key: message[key] for key in ("case", "verdict", "recovery_s", "took_s", "seconds")
-             if key in message}
-    print(guest, message["event"], shown, file=sys.stderr, flush=True)
+    keys = ("case", "verdict", "recovery_s", "took_s", "seconds")
+    shown = " ".join(f"{key}={message[key]}" for key in keys if key in message)
+    say(f"{guest}: {message['event']} {shown}")

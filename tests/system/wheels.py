@@ -15,6 +15,7 @@ from packaging.markers import Marker
 
 from tests.system.guests import Guest
 from tests.system.image import cache
+from tests.system.report import say
 
 _SOURCE = Path(__file__).parents[2]
 _DOWNLOAD_TIMEOUT_S = 600.0
@@ -38,7 +39,7 @@ def wheels_of(guest: Guest) -> tuple[Path, Path]:
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = cache() / f"wheels-{guest.name}-{key}"
     if not folder.exists():
-        print(f"Downloading the wheels for {guest.name} (once) ...", file=sys.stderr)
+        say(f"Downloading the wheels for {guest.name} (once) ...")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
             building = Path(made) / "building"

@@ -1,4 +1,4 @@
-"""Run inside the guest at each boot: installs healthd at the first, runs the cases at the second."""
+"""Run in the guest at each boot: installs healthd at the first, runs the cases at the second."""
 
 import asyncio
 import json
@@ -11,6 +11,8 @@ from typing import Any
 _PLAN = Path("/payload/plan.json")
 _STAGE = Path("/var/lib/system-test-stage")
 _RESULTS = Path("/dev/ttyS1")
+# Several times in what the host allows for silence.
+_ALIVE_S = 60.0
 
 
 def report(message: dict[str, Any]) -> None:
@@ -52,16 +54,27 @@ def _install() -> None:
 
 
 async def _run(plan: dict[str, Any]) -> None:
-    from tests.system.guest import cases
     from tests.system.guest.case import run_case
+    from tests.system.guest.cases import CASES
     from tests.system.guest.radio import RadioLog
+    from tests.system.guest.soak import soak_case
 
     report({"event": "running"})
+    living = asyncio.create_task(_say_that_it_lives())
+    cases = CASES | {"soak": soak_case(plan["soak_s"], plan["seed"])}
     log = RadioLog()
     for name in plan["cases"]:
-        outcome = await run_case(cases.CASES[name], log)
+        outcome = await run_case(cases[name], log)
         report({"event": "outcome", **outcome.message()})
     report({"event": "over", "why": ""})
+    living.cancel()
+
+
+async def _say_that_it_lives() -> None:
+    # By the same event loop as the cases: when that hangs, the host hears no more.
+    while True:
+        await asyncio.sleep(_ALIVE_S)
+        report({"event": "alive"})
 
 
 main()

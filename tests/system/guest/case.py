@@ -1,4 +1,4 @@
-"""What a case is, and how one is run: from a clean start, judged, and repeated where it proves nothing."""
+"""What a case is, and how one is run: from a clean start, judged, repeated if it proves nothing."""
 
 import asyncio
 import time
@@ -27,6 +27,7 @@ class Case:
         name: unique.
         body: makes the fault, sees it happen, and waits for what has to come of it.
         promise: what healthd promises, in a sentence.
+        bound_s: how long it may take.
         at_boot: whether it looks at the machine as it has just booted, and is not reset before.
         crashes: whether a stack in the journal belongs to it.
     """
@@ -34,11 +35,12 @@ class Case:
     name: str
     body: Body
     promise: str
+    bound_s: float = _CASE_S
     at_boot: bool = False
     crashes: bool = False
 
 
-CASES: dict[str, Case] = {}
+REGISTERED: list[Case] = []
 
 
 def case(*, at_boot: bool = False, crashes: bool = False) -> Callable[[Body], Body]:
@@ -46,7 +48,8 @@ def case(*, at_boot: bool = False, crashes: bool = False) -> Callable[[Body], Bo
 
     def register(body: Body) -> Body:
         name = getattr(body, "__name__", "")
-        CASES[name] = Case(name, body, (body.__doc__ or "").strip(), at_boot, crashes)
+        promise = (body.__doc__ or "").strip()
+        REGISTERED.append(Case(name, body, promise, at_boot=at_boot, crashes=crashes))
         return body
 
     return register
@@ -85,15 +88,18 @@ async def run_case(case: Case, log: RadioLog) -> Outcome:
     """Run a case until an attempt proves something."""
     began_at = time.monotonic()
     notes: list[str] = []
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         log.lines.clear()
         outcome = await _attempt(case)
-        outcome.attempts = attempt
         if not log.lines:
             break
         notes.append(f"attempt {attempt} proves nothing, the radio said: {log.lines[:3]}")
-    else:
-        outcome.verdict, outcome.why = "broken", "; ".join(filter(None, [outcome.why, *notes]))
+        if attempt == _ATTEMPTS:
+            outcome.verdict, outcome.why = "broken", "\n".join([*notes, outcome.why])
+            break
+    outcome.attempts = attempt
     outcome.notes = [*notes, *outcome.notes]
     outcome.took_s = round(time.monotonic() - began_at, 1)
     return outcome
@@ -103,7 +109,7 @@ async def _attempt(case: Case) -> Outcome:
     outcome = Outcome(case.name)
     ward = Ward()
     try:
-        async with asyncio.timeout(_CASE_S):
+        async with asyncio.timeout(case.bound_s):
             if not case.at_boot:
                 await ward.reset()
             await case.body(ward)

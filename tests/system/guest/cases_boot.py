@@ -10,9 +10,11 @@ from tests.system.guest.ward import SERVICE, START_S, Ward
 
 @case(at_boot=True)
 async def start_at_boot(ward: Ward) -> None:
-    """The boot starts the service, without an adapter and without BlueZ; READY=1 comes all the same."""
+    """The boot starts the service, and READY=1 comes without an adapter and without BlueZ."""
     await until(lambda: vm.is_active(SERVICE), f"{SERVICE} is active", START_S)
-    shown = await vm.unit(SERVICE, "Type", "NRestarts", "MainPID", "ExecMainStartTimestampMonotonic")
+    shown = await vm.unit(
+        SERVICE, "Type", "NRestarts", "MainPID", "ExecMainStartTimestampMonotonic"
+    )
     started_s = int(shown["ExecMainStartTimestampMonotonic"]) / 1e6
     ward.notes.append(f"Type={shown['Type']}, started {started_s:.1f} s after the kernel")
     if shown["NRestarts"] != "0":

@@ -47,10 +47,8 @@ def install() -> None:
     else:
         commands = _by_hand()
     for command in commands:
-        subprocess.run(
-            command, cwd=_TREE, env=environment, timeout=_INSTALL_TIMEOUT_S, check=True
-        )
-    # The state after `make install` and before the administrator's own settings: none of a peripheral.
+        subprocess.run(command, cwd=_TREE, env=environment, timeout=_INSTALL_TIMEOUT_S, check=True)
+    # As after `make install`: no peripheral. What is added suits a small disk.
     _SETTINGS.write_text('[gateway]\nid = "gateway"\n[outbox]\nmax_size = "4MB"\n')
     for command in (["chmod", "0640", str(_SETTINGS)], ["chgrp", "healthd", str(_SETTINGS)]):
         subprocess.run(command, check=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bumble import hci, ll
-from bumble.controller import Controller
+from bumble.controller import Connection, Controller
 from bumble.core import PhysicalTransport
 from bumble.link import LocalLink
 
@@ -35,7 +35,7 @@ class Vhci:
     """The kernel's side of the adapter: one packet for each read and each write."""
 
     def __init__(self, controller: _Host) -> None:
-        """Plug the adapter in; its packets go to the controller."""
+        """Plug the adapter in; what the kernel sends goes to the controller."""
         self._controller = controller
         self._fd: int | None = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK)
         os.write(self._fd, bytes([_VENDOR, _PRIMARY]))
@@ -51,8 +51,8 @@ class Vhci:
 
     def on_packet(self, packet: bytes) -> None:
         """A packet for the kernel, as bumble's controller sends it."""
-        # Refused while the adapter is down: gone, like what is sent to a radio that is off. bumble's
-        # own transport would close itself for good.
+        # Refused while the adapter is down: gone, like what is sent to a radio that is off.
+        # bumble's own transport would close itself for good.
         if self._fd is not None:
             with suppress(OSError):
                 os.write(self._fd, packet)
@@ -135,6 +135,7 @@ class AdapterController(VirtualController):
     It has no public address: bumble routes by the random one, and bluetoothd sets a static one.
 
     Attributes:
+        most_links: how many there were at once, at most.
         ended: each link that ended, with the reason of HCI, in order.
     """
 
@@ -146,7 +147,8 @@ class AdapterController(VirtualController):
 
     def __init__(self, ether: Ether) -> None:
         """Add it to the ether."""
-        super().__init__("adapter", link=ether)
+        super().__init__("adapter", link=ether)  # pyright: ignore[reportUnknownMemberType]
+        self.most_links = 0
         self.ended: list[tuple[hci.Address, int]] = []
         self._ether = ether
 
@@ -154,14 +156,15 @@ class AdapterController(VirtualController):
         """Connect, but not to one whose last advertisement this was."""
         if peer_address not in self.le_connections and self._ether.is_advertising(peer_address):
             super().create_le_connection(peer_address)
+            self.most_links = max(self.most_links, len(self.le_connections))
 
-    def on_le_disconnected(self, connection: object, reason: int) -> None:
+    def on_le_disconnected(self, connection: Connection, reason: int) -> None:
         """Note it."""
         self.ended.append((connection.peer_address, reason))
         super().on_le_disconnected(connection, reason)
 
     def on_hci_reset_command(
-        self, _command: hci.HCI_Reset_Command
+        self, _command: hci.HCI_SyncCommand[hci.HCI_StatusReturnParameters]
     ) -> hci.HCI_StatusReturnParameters:
         """Reset for real: bumble's answers *success* and keeps links, scan and connect going."""
         self.le_scan_enable = False
@@ -228,6 +231,11 @@ class Radio:
             await peripheral.power_off()
         self.peripherals.clear()
         await self.unplug()
+
+    @property
+    def most_links(self) -> int:
+        """How many links there were at once, at most, since the adapter was plugged in."""
+        return self.controller.most_links if self.controller else 0
 
     def end_reasons(self, address: str) -> list[int]:
         """The reason of each end of a link with the address since the adapter was plugged in."""

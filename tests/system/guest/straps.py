@@ -23,7 +23,9 @@ class NumberedHeart:
     def payload(self, elapsed: float) -> bytes:
         """See ``HeartSource``; how much time has passed does not matter."""
         self._made += 1
-        return struct.pack(_LAYOUT, _FLAGS, rate_of(self._made), self._made, interval_of(self._made))
+        return struct.pack(
+            _LAYOUT, _FLAGS, rate_of(self._made), self._made, interval_of(self._made)
+        )
 
     def reset_energy(self) -> None:
         """See ``HeartSource``; the number goes on."""

@@ -4,15 +4,16 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from inspect import isawaitable
+from typing import Any, cast
 
 # Nothing that is called here takes longer on an emulated processor, unless it hangs: bluetoothctl
 # does where there is no bluetoothd.
 COMMAND_S = 30.0
 # Between two looks at what does not announce its changes.
 _LOOK_S = 0.1
-
-_T = TypeVar("_T")
+# The only adapter: the number is free again once it was pulled out.
+_ADAPTER = "/org/bluez/hci0"
 
 
 class Failed(Exception):
@@ -45,9 +46,9 @@ async def run(*command: str, timeout_s: float = COMMAND_S, may_fail: bool = Fals
 
 
 async def until(
-    look: Callable[[], Awaitable[_T] | _T], what: str, timeout_s: float = COMMAND_S
-) -> _T:
-    """Look again and again until there is something to see; what was seen.
+    look: Callable[[], Awaitable[object] | object], what: str, timeout_s: float = COMMAND_S
+) -> None:
+    """Look again and again until there is something to see.
 
     Raises:
         Failed: there was nothing for so long.
@@ -55,10 +56,8 @@ async def until(
     ends_at = time.monotonic() + timeout_s
     while True:
         seen = look()
-        if isinstance(seen, Awaitable):
-            seen = await seen
-        if seen:
-            return seen
+        if await cast("Awaitable[object]", seen) if isawaitable(seen) else seen:
+            return
         if time.monotonic() > ends_at:
             raise Failed(f"not within {timeout_s:.0f} s: {what}")
         await asyncio.sleep(_LOOK_S)
@@ -80,12 +79,12 @@ async def is_active(name: str) -> bool:
     return (await unit(name, "ActiveState"))["ActiveState"] == "active"
 
 
-async def adapter_is_powered(adapter: str = "hci0") -> bool | None:
+async def adapter_is_powered() -> bool | None:
     """Whether BlueZ has the adapter powered; None where BlueZ, or the adapter, is not there."""
     # --auto-start=no: a look must not bring back what a test has stopped.
     answer = await run(
         *("busctl", "--json=short", "--auto-start=no", "--timeout=5", "get-property", "org.bluez"),
-        *(f"/org/bluez/{adapter}", "org.bluez.Adapter1", "Powered"),
+        *(_ADAPTER, "org.bluez.Adapter1", "Powered"),
         may_fail=True,
     )
     if not answer.startswith("{"):
@@ -93,23 +92,39 @@ async def adapter_is_powered(adapter: str = "hci0") -> bool | None:
     return bool(json.loads(answer)["data"])
 
 
-async def set_powered(powered: bool, adapter: str = "hci0") -> None:
+async def set_powered(powered: bool) -> None:
     """Have BlueZ switch the adapter."""
     await run(
-        *("busctl", "set-property", "org.bluez", f"/org/bluez/{adapter}", "org.bluez.Adapter1"),
+        *("busctl", "set-property", "org.bluez", _ADAPTER, "org.bluez.Adapter1"),
         *("Powered", "b", "true" if powered else "false"),
     )
 
 
-async def device_property(address: str, name: str, adapter: str = "hci0") -> Any:
+async def device_property(address: str, name: str) -> Any:
     """What BlueZ says of a device; None where it does not know it."""
-    path = f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}"
     answer = await run(
         *("busctl", "--json=short", "--auto-start=no", "--timeout=5", "get-property", "org.bluez"),
-        *(path, "org.bluez.Device1", name),
+        *(_device(address), "org.bluez.Device1", name),
         may_fail=True,
     )
     return json.loads(answer)["data"] if answer.startswith("{") else None
+
+
+async def pair(address: str) -> None:
+    """Have BlueZ pair with a device, as its owner does with bluetoothctl."""
+    await run("busctl", "call", "org.bluez", _device(address), "org.bluez.Device1", "Pair")
+
+
+async def remove_device(address: str) -> None:
+    """Have BlueZ forget a device, and its bond."""
+    await run(
+        *("busctl", "call", "org.bluez", _ADAPTER, "org.bluez.Adapter1"),
+        *("RemoveDevice", "o", _device(address)),
+    )
+
+
+def _device(address: str) -> str:
+    return f"{_ADAPTER}/dev_{address.replace(':', '_')}"
 
 
 class Journal:

@@ -1,11 +1,11 @@
-"""One case's world: straps around an adapter, the installed service, a broker, and what is known."""
+"""One case's world: straps around an adapter, the service, a broker, and what is known."""
 
 import json
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,18 @@ _SETTLE_S = 20.0
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 # Names of quantities, and the simulated strap's serial number: no line at INFO has any.
 _VALUES = re.compile(r"heart_rate_bpm|rr_intervals|energy_expended|SIM-0001")
+
+
+@dataclass
+class _Window:
+    """While a fault goes on, samples of some straps may be lost."""
+
+    straps: set[str]
+    begin: float
+    end: float = float("inf")
+
+    def excuses(self, strap: Strap, sent_at: float) -> bool:
+        return strap.id in self.straps and self.begin <= sent_at < self.end
 
 
 @dataclass
@@ -75,14 +87,13 @@ class Ward:
         self.recovery_s: float | None = None
         self.notes: list[str] = []
         self._other_samples: list[tuple[str, str, dict[str, Any]]] = []
-        self._windows: list[tuple[float, float]] = []
+        self._windows: list[_Window] = []
         self._fault_ended_at = 0.0
 
     async def reset(self) -> None:
         """Bring the machine to where every case begins: nothing known, adapter in, healthd down."""
         await vm.run("systemctl", "stop", SERVICE, "bluetooth", "mosquitto")
-        if _DROP_INS.exists():
-            shutil.rmtree(_DROP_INS)
+        if _remove(_DROP_INS):
             await vm.run("systemctl", "daemon-reload")
         await vm.run("systemctl", "reset-failed", SERVICE, "bluetooth", may_fail=True)
         for folder in ("bluetooth", "mosquitto", "healthd"):
@@ -124,9 +135,7 @@ class Ward:
         """
         strap = Strap(id, f"C4:00:00:00:00:{len(self.straps) + 1:02X}")
         record: Callable[[Sent], None] = strap.record
-        strap.built(
-            build(name or id, strap.address, NumberedHeart(), period=period, record=record)
-        )
+        strap.built(build(name or id, strap.address, NumberedHeart(), period=period, record=record))
         self.straps[id] = strap
         await self.radio.add(strap.peripheral)
         if in_range:
@@ -164,7 +173,7 @@ class Ward:
     async def streaming(
         self, *straps: Strap, since: float | None = None, timeout_s: float = START_S
     ) -> None:
-        """Wait until a sample of each strap has arrived that was sent since then, or from now on."""
+        """Wait until a sample of each strap has arrived that was sent since then (or now)."""
         moment = time.monotonic() if since is None else since
         waiting = list(straps)
 
@@ -179,10 +188,11 @@ class Ward:
             raise Failed(f"no samples within {timeout_s:.0f} s: {silent}") from None
 
     @asynccontextmanager
-    async def fault(self, *, takes_samples: bool = True) -> AsyncIterator[None]:
+    async def fault(self, *straps: Strap, takes_samples: bool = True) -> AsyncGenerator[None]:
         """Something goes wrong while the block runs; its end is where recovery is timed from.
 
         Args:
+            straps: whose links it is about; all of the case where none is given.
             takes_samples: whether what is sent before the link is back may be lost. Never so where
                 the link itself stands.
         """
@@ -191,7 +201,8 @@ class Ward:
         self._fault_ended_at = time.monotonic()
         if takes_samples:
             # Until `recovered` says when the link was back.
-            self._windows.append((began_at, float("inf")))
+            about = straps or tuple(self.straps.values())
+            self._windows.append(_Window({strap.id for strap in about}, began_at))
 
     async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
         """Wait until each strap's samples arrive again; notes how long the slowest took."""
@@ -199,19 +210,23 @@ class Ward:
         await self.streaming(*straps, since=ended_at, timeout_s=timeout_s)
         firsts = [first for strap in straps if (first := strap.first_after(ended_at))]
         self.recovery_s = round(max(at for _, at in firsts) - ended_at, 2)
-        back_at = max(
-            strap.sent[number] for strap, (number, _) in zip(straps, firsts, strict=True)
-        )
-        self._windows = [(begin, min(end, back_at)) for begin, end in self._windows]
+        back_at = max(strap.sent[number] for strap, (number, _) in zip(straps, firsts, strict=True))
+        for window in self._windows:
+            window.end = min(window.end, back_at)
+        # Another one: samples that come twice do so from the second on.
+        await self.streaming(*straps)
+
+    async def service_state(self) -> dict[str, str]:
+        """What systemd says of the service."""
+        names = ("ActiveState", "MainPID", "NRestarts", "Result", "ExecMainStatus", "WatchdogUSec")
+        return await vm.unit(SERVICE, *names)
 
     async def settled(self) -> Counts:
         """End the straps' streams, wait for what is under way, and weigh every sample."""
         for strap in self.straps.values():
             strap.peripheral.go_silent()
-        try:
+        with suppress(Failed):  # what is lost is counted below
             await until(lambda: not self._weigh().lost, "every sample arrives", _SETTLE_S)
-        except Failed:
-            pass  # counted below
         return self._weigh()
 
     def others(self, peripheral: str, stream: str) -> list[dict[str, Any]]:
@@ -245,7 +260,7 @@ class Ward:
                 arrivals = strap.arrived.get(number, [])
                 counts.arrived += bool(arrivals)
                 if not arrivals:
-                    excused = any(begin <= sent_at < end for begin, end in self._windows)
+                    excused = any(window.excuses(strap, sent_at) for window in self._windows)
                     counts.in_fault += excused
                     counts.lost += not excused
             for number, arrivals in strap.arrived.items():
@@ -274,6 +289,13 @@ def drop_in(name: str, text: str) -> None:
     """Change the unit for this case; `systemctl daemon-reload` makes it count."""
     _DROP_INS.mkdir(parents=True, exist_ok=True)
     (_DROP_INS / f"{name}.conf").write_text(text)
+
+
+def _remove(folder: Path) -> bool:
+    """Whether there was one."""
+    there = folder.exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    return there
 
 
 def _empty(folder: Path) -> None:
