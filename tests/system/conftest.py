@@ -45,11 +45,8 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             chosen = item.callspec.params
             plans.setdefault(str(chosen["guest"]), []).append(str(chosen["case"]))
-    options = request.config
-    soak = {
-        "soak_s": float(options.getoption("--soak-seconds") or 0),
-        "seed": int(options.getoption("--soak-seed")),
-    }
+    options = request.config.option
+    soak: dict[str, float] = {"soak_s": options.soak_seconds or 0.0, "seed": options.soak_seed}
     made = Sessions(plans, soak, _KEPT)
     request.config.stash[_SESSIONS] = made
     yield made

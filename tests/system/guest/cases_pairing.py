@@ -1,11 +1,12 @@
 """A peripheral that answers only over an encrypted link."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from bumble.gatt import Characteristic
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
 
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -20,6 +21,8 @@ from tests.system.guest.case import case
 from tests.system.guest.straps import NumberedHeart, Strap
 from tests.system.guest.vm import Failed, until
 from tests.system.guest.ward import Ward
+
+_AGENT = "/org/healthd/agent"
 
 
 class SecretiveStrap(VirtualPeripheral):
@@ -122,19 +125,32 @@ async def _paired(ward: Ward) -> tuple[Strap, SecretiveStrap]:
 
 @asynccontextmanager
 async def _agent() -> AsyncGenerator[None]:
-    """Somebody who agrees to pairing; without one Debian 13 refuses."""
-    process = await asyncio.create_subprocess_exec(
-        *("bluetoothctl", "--agent", "NoInputNoOutput"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
+    """Somebody who agrees to every pairing; without one Debian 13 refuses."""
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+
+    def agree(message: Message) -> Message | None:
+        asked = message.message_type is MessageType.METHOD_CALL
+        if asked and message.interface == "org.bluez.Agent1":
+            return Message.new_method_return(message)
+        return None
+
+    bus.add_message_handler(agree)
+    for member, signature, body in (
+        ("RegisterAgent", "os", [_AGENT, "NoInputNoOutput"]),
+        ("RequestDefaultAgent", "o", [_AGENT]),
+    ):
+        call = Message(
+            destination="org.bluez",
+            path="/org/bluez",
+            interface="org.bluez.AgentManager1",
+            member=member,
+            signature=signature,
+            body=body,
+        )
+        answer = await bus.call(call)
+        if answer is None or answer.message_type is not MessageType.METHOD_RETURN:
+            raise Failed(f"{member}: {answer and answer.body}")
     try:
-        async with asyncio.timeout(vm.COMMAND_S):
-            while b"Agent registered" not in await process.stdout.readline():
-                pass
         yield
     finally:
-        process.kill()
-        await process.wait()
+        bus.disconnect()

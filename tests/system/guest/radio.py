@@ -8,6 +8,7 @@ here: each of it looked like a fault of the daemon first.
 import asyncio
 import logging
 import os
+import random
 from contextlib import suppress
 from typing import Protocol
 
@@ -23,6 +24,11 @@ _DEVICE = "/dev/vhci"
 # The driver's own packets: the first one written asks for a controller, of type 0 (primary).
 _VENDOR = 0xFF
 _PRIMARY = 0x00
+_PASSIVE = 0
+_ADVERTISEMENT = hci.HCI_LE_Advertising_Report_Event.EventType.ADV_IND
+_ANSWER = hci.HCI_LE_Advertising_Report_Event.EventType.SCAN_RSP
+# A strap across the room, of somebody who moves. BlueZ ignores changes below 8 dB.
+_RSSI_DBM = range(-75, -45)
 # More than any packet of HCI holds.
 _READ_SIZE = 4096
 
@@ -157,6 +163,27 @@ class AdapterController(VirtualController):
         if peer_address not in self.le_connections and self._ether.is_advertising(peer_address):
             super().create_le_connection(peer_address)
             self.most_links = max(self.most_links, len(self.le_connections))
+
+    def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
+        """Report it as a radio does, each time a little louder or softer.
+
+        bumble's reports have one loudness for ever. BlueZ passes on what has changed, so a device
+        that is heard again during a scan that goes on would not be heard by BlueZ's clients.
+        """
+        if self.le_scan_enable:
+            kinds = [_ADVERTISEMENT] if self.le_scan_type == _PASSIVE else [_ADVERTISEMENT, _ANSWER]
+            for kind in kinds:
+                report = hci.HCI_LE_Advertising_Report_Event.Report(
+                    event_type=kind,
+                    address_type=pdu.advertiser_address.address_type,
+                    address=pdu.advertiser_address,
+                    data=pdu.data,
+                    rssi=random.choice(_RSSI_DBM),
+                )
+                self.send_hci_packet(hci.HCI_LE_Advertising_Report_Event([report]))
+        pending = self.pending_le_connection
+        if pending is not None and pending.peer_address == pdu.advertiser_address:
+            self.create_le_connection(pdu.advertiser_address)
 
     def on_le_disconnected(self, connection: Connection, reason: int) -> None:
         """Note it."""
