@@ -148,8 +148,8 @@ async def _agent() -> AsyncGenerator[None]:
             body=body,
         )
         answer = await bus.call(call)
-        if answer is None or answer.message_type is not MessageType.METHOD_RETURN:
-            raise Failed(f"{member}: {answer and answer.body}")
+        if answer.message_type is not MessageType.METHOD_RETURN:
+            raise Failed(f"{member}: {answer.body}")
     try:
         yield
     finally:
