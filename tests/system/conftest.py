@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.guests import GUESTS
 from tests.system.report import table
 from tests.system.session import Sessions
 
@@ -25,6 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=int(time.time()),
         metavar="N",
         help="the order of faults in tests/system's soak; it prints the one that it used",
+    )
+
+    parser.addoption(
+        "--machines",
+        type=int,
+        # An emulated one keeps a processor busy, and not much more.
+        default=min(len(GUESTS), os.cpu_count() or 1),
+        metavar="N",
+        help="how many virtual machines may run at a time (default: %(default)s)",
     )
 
 
@@ -47,7 +57,7 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
             plans.setdefault(str(chosen["guest"]), []).append(str(chosen["case"]))
     options = request.config.option
     soak: dict[str, float] = {"soak_s": options.soak_seconds or 0.0, "seed": options.soak_seed}
-    made = Sessions(plans, soak, _KEPT)
+    made = Sessions(plans, soak, _KEPT, options.machines)
     request.config.stash[_SESSIONS] = made
     yield made
     made.close()

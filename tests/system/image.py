@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,8 @@ from tests.system.report import say
 
 # Cold, two cores: 40 s to 100 s. A mirror that does not answer must not hold a build machine.
 _BUILD_TIMEOUT_S = 900.0
+# Images that were not used for so long are of an older recipe.
+_KEPT_S = 14 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,20 @@ def image_of(guest: Guest) -> Image:
     image = Image(folder / "root.squashfs", folder / "vmlinuz", folder / "initrd")
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Older recipes' images are of no use any more, and large.
-        for old in folder.parent.glob(f"{guest.name}-*"):
-            shutil.rmtree(old)
+        _forget_old_images(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent) as building:
             _build(guest, Path(building))
             # Under its final name only once it is whole: a build may be interrupted.
             shutil.copytree(building, folder)
+    os.utime(folder)
     return image
+
+
+def _forget_old_images(folder: Path) -> None:
+    # They are large. Not at once: another working copy may have another recipe.
+    for old in folder.glob("debian*"):
+        if time.time() - old.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(old)
 
 
 def _build(guest: Guest, folder: Path) -> None:

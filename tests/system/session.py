@@ -1,19 +1,21 @@
-"""One machine for each guest: started when its first case is asked for, heard until it ends."""
+"""One machine for each guest, a few at a time: each runs its cases, and says what came of them."""
 
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tests.system.guests import GUESTS
 from tests.system.image import image_of
-from tests.system.machine import Hung, Machine
+from tests.system.machine import Machine
 from tests.system.payload import pack
 from tests.system.report import say
 
-# Emulated, `make install` takes two minutes, and the longest case four.
+# Emulated, `make install` takes two minutes; after that a guest says once a minute that it lives.
 _SILENCE_S = 420.0
 
 
@@ -26,71 +28,96 @@ class Sessions:
     """
 
     def __init__(
-        self, plans: Mapping[str, Sequence[str]], soak: Mapping[str, float], kept: Path
+        self,
+        plans: Mapping[str, Sequence[str]],
+        soak: Mapping[str, float],
+        kept: Path,
+        at_once: int,
     ) -> None:
-        """Prepare.
+        """Prepare; the machines start with the first question.
 
         Args:
             plans: for each guest the names of the cases to run, in order.
             soak: ``soak_s`` and ``seed``, for the case of this name.
-            kept: a folder for the consoles of the guests.
+            kept: a folder for what the guests have said.
+            at_once: how many machines may run at a time.
         """
         self.outcomes: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in plans}
         self.notes: list[str] = []
         self._plans = plans
         self._soak = soak
         self._kept = kept
-        self._running: dict[str, Generator[dict[str, Any]]] = {}
+        self._changed = threading.Condition()
         self._ended: dict[str, str] = {}
+        self._machines: list[Machine] = []
+        self._workers = ThreadPoolExecutor(at_once)
+        self._started = False
 
     def outcome(self, guest: str, case: str) -> dict[str, Any]:
         """What came of a case; waits until the guest has run it."""
-        outcomes = self.outcomes[guest]
-        running = self._running.setdefault(guest, self._run(guest))
-        while case not in outcomes and guest not in self._ended:
-            message = next(running, None)
-            if message is None:
-                self._ended.setdefault(guest, "the machine went off")
-            elif message["event"] == "outcome":
-                outcomes[message["case"]] = message
-                _tell(guest, message)
-        if case in outcomes:
-            return outcomes[case]
-        return {"verdict": "not run", "why": self._ended[guest], "case": case}
+        with self._changed:
+            if not self._started:
+                self._started = True
+                for name in self._plans:
+                    self._workers.submit(self._run, name)
+            outcomes = self.outcomes[guest]
+            self._changed.wait_for(lambda: case in outcomes or guest in self._ended)
+            if case in outcomes:
+                return outcomes[case]
+            return {"verdict": "not run", "why": self._ended[guest], "case": case}
 
     def close(self) -> None:
-        """Switch off what still runs."""
-        for running in self._running.values():
-            running.close()
+        """Switch off what still runs, and start nothing more."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        for machine in self._machines:
+            machine.switch_off()
+        self._workers.shutdown()
 
-    def _run(self, name: str) -> Generator[dict[str, Any]]:
-        guest = next(guest for guest in GUESTS if guest.name == name)
+    def _run(self, name: str) -> None:
         clock = _Stopwatch()
         try:
-            image = image_of(guest)
-            clock.lap("image")
-            with tempfile.TemporaryDirectory(prefix="healthd-system-test-") as made:
-                folder = Path(made)
-                payload = pack(guest, {"cases": self._plans[name], **self._soak}, folder)
-                clock.lap("payload")
-                with Machine(image, payload, folder) as machine:
-                    try:
-                        for message in machine.messages(_SILENCE_S):
-                            if message["event"] in ("installed", "running"):
-                                clock.lap(f"until {message['event']}")
-                                _tell(guest.name, message)
-                            if message["event"] == "over" and message["why"]:
-                                self._ended[name] = f"{message['why']}\n{machine.tail()}"
-                            yield message
-                        self._ended.setdefault(name, f"the machine went off\n{machine.tail()}")
-                    except Hung as hung:
-                        self._ended[name] = str(hung)
-                    finally:
-                        clock.lap("cases")
-                        self._keep(name, machine)
+            why = self._run_machine(name, clock)
         except Exception as error:  # every case of this guest has this to say
-            self._ended[name] = f"{type(error).__name__}: {error}"
-        self.notes.append(f"{name}: {clock}")
+            why = f"{type(error).__name__}: {error}"
+        with self._changed:
+            self._ended[name] = why
+            self.notes.append(f"{name}: {clock}")
+            self._changed.notify_all()
+
+    def _run_machine(self, name: str, clock: "_Stopwatch") -> str:
+        """Run a guest to its end; why it ended."""
+        guest = next(guest for guest in GUESTS if guest.name == name)
+        image = image_of(guest)
+        clock.lap("image")
+        with tempfile.TemporaryDirectory(prefix="healthd-system-test-") as made:
+            folder = Path(made)
+            payload = pack(guest, {"cases": self._plans[name], **self._soak}, folder)
+            clock.lap("payload")
+            with Machine(image, payload, folder) as machine:
+                self._machines.append(machine)
+                try:
+                    why = ""
+                    for message in machine.messages(_SILENCE_S):
+                        why = self._take(name, message, clock) or why
+                    return f"{why or 'the machine went off'}\n{machine.tail()}"
+                finally:
+                    clock.lap("cases")
+                    self._keep(name, machine)
+
+    def _take(self, name: str, message: dict[str, Any], clock: "_Stopwatch") -> str:
+        """A message of the guest; why it is over, where it says so."""
+        event = message["event"]
+        if event == "outcome":
+            with self._changed:
+                self.outcomes[name][message["case"]] = message
+                self._changed.notify_all()
+        elif event in ("installed", "running"):
+            clock.lap(f"until {event}")
+        if event not in ("alive", "over"):
+            keys = ("case", "verdict", "recovery_s", "took_s", "seconds")
+            shown = " ".join(f"{key}={message[key]}" for key in keys if key in message)
+            say(f"{name}: {event} {shown}")
+        return message.get("why", "") if event == "over" else ""
 
     def _keep(self, name: str, machine: Machine) -> None:
         self._kept.mkdir(parents=True, exist_ok=True)
@@ -113,9 +140,3 @@ class _Stopwatch:
 
     def __str__(self) -> str:
         return ", ".join(self._laps)
-
-
-def _tell(guest: str, message: Mapping[str, Any]) -> None:
-    keys = ("case", "verdict", "recovery_s", "took_s", "seconds")
-    shown = " ".join(f"{key}={message[key]}" for key in keys if key in message)
-    say(f"{guest}: {message['event']} {shown}")
