@@ -62,12 +62,12 @@ async def pairing(ward: Ward) -> None:
     """Paired once by its owner, a strap tells its secret again after each reconnect."""
     async with _agent():
         strap, peripheral = await _paired(ward)
-        told = len(ward.others("strap", "battery_level"))
         async with ward.fault():
             await peripheral.drop()
         await ward.recovered(strap)
+        # What healthd retains of a device is renewed with each link.
         await until(
-            lambda: len(ward.others("strap", "battery_level")) > told and peripheral.is_encrypted,
+            lambda: peripheral.is_encrypted and "battery" in ward.broker.state("strap"),
             "the battery level comes over an encrypted link",
         )
         if await peripheral.bonds() != 1:

@@ -86,7 +86,6 @@ class Ward:
         self.journal = vm.Journal(SERVICE)
         self.recovery_s: float | None = None
         self.notes: list[str] = []
-        self._other_samples: list[tuple[str, str, dict[str, Any]]] = []
         self._windows: list[_Window] = []
         self._fault_ended_at = 0.0
 
@@ -229,11 +228,6 @@ class Ward:
             await until(lambda: not self._weigh().lost, "every sample arrives", _SETTLE_S)
         return self._weigh()
 
-    def others(self, peripheral: str, stream: str) -> list[dict[str, Any]]:
-        """What arrived of a stream that is not heart rate."""
-        found = ((id, kind, payload) for id, kind, payload in self._other_samples)
-        return [payload for id, kind, payload in found if (id, kind) == (peripheral, stream)]
-
     async def journal_faults(self, *, allow_stack: bool = False) -> list[str]:
         """What healthd's journal has that it must not have.
 
@@ -276,7 +270,6 @@ class Ward:
     def _on_sample(self, peripheral: str, stream: str, payload: dict[str, Any], at: float) -> None:
         strap = self.straps.get(peripheral)
         if stream != "heart_rate" or strap is None:
-            self._other_samples.append((peripheral, stream, payload))
             return
         number = payload["energy_expended_kj"]
         intact = payload["heart_rate_bpm"] == rate_of(number) and payload["rr_intervals_ms"] == [
