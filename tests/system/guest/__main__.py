@@ -48,14 +48,14 @@ def _install() -> None:
 
     began_at = time.monotonic()
     install.prepare()
-    install.install()
+    install.make("install")
     _STAGE.write_text("run")
     report({"event": "installed", "seconds": round(time.monotonic() - began_at, 1)})
 
 
 async def _run(plan: dict[str, Any]) -> None:
     from tests.system.guest.case import run_case
-    from tests.system.guest.cases import CASES
+    from tests.system.guest.cases import CASES, LAST
     from tests.system.guest.radio import RadioLog
     from tests.system.guest.soak import soak_case
 
@@ -63,7 +63,7 @@ async def _run(plan: dict[str, Any]) -> None:
     living = asyncio.create_task(_say_that_it_lives())
     cases = CASES | {"soak": soak_case(plan["soak_s"], plan["seed"])}
     log = RadioLog()
-    for name in plan["cases"]:
+    for name in sorted(plan["cases"], key=lambda name: name == LAST):
         outcome = await run_case(cases[name], log)
         report({"event": "outcome", **outcome.message()})
     report({"event": "over", "why": ""})

@@ -6,6 +6,7 @@ from tests.system.guest import (
     cases_bluez,
     cases_boot,
     cases_broker,
+    cases_install,
     cases_link,
     cases_load,
     cases_pairing,
@@ -22,6 +23,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_load,
     cases_pairing,
     cases_service,
+    cases_install,
 )
 
 CASES: dict[str, Case] = {
@@ -30,3 +32,6 @@ CASES: dict[str, Case] = {
     for one in REGISTERED
     if one.body.__module__ == module.__name__
 }
+
+# Nothing can come after it, not even what is asked for beside the cases.
+LAST = "uninstall"

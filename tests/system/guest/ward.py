@@ -110,7 +110,9 @@ class Ward:
 
     async def close(self) -> None:
         """Stop healthd, the straps and the subscriber."""
-        await vm.run("systemctl", "stop", SERVICE)
+        # Where it is not installed any more there is nothing to stop.
+        if (await vm.unit(SERVICE, "LoadState"))["LoadState"] == "loaded":
+            await vm.run("systemctl", "stop", SERVICE)
         await self.broker.stop()
         await self.radio.close()
 
