@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.system.guest.oracle import Counts
 from tests.system.guest.radio import RadioLog
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import Counts, Ward
+from tests.system.guest.ward import Ward
 
 Body = Callable[[Ward], Awaitable[None]]
 

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from tests.system.guest import vm
+from tests.system.guest.oracle import Counts, Window, weigh
 from tests.system.guest.radio import Radio
 from tests.system.guest.straps import Arrival, NumberedHeart, Strap, interval_of, rate_of
 from tests.system.guest.subscriber import GATEWAY, Subscriber
@@ -31,39 +31,6 @@ _SETTLE_S = 20.0
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 # Names of quantities, and the simulated strap's serial number: no line at INFO has any.
 _VALUES = re.compile(r"heart_rate_bpm|rr_intervals|energy_expended|SIM-0001")
-
-
-@dataclass
-class _Window:
-    """While a fault goes on, samples of some straps may be lost."""
-
-    straps: set[str]
-    begin: float
-    end: float = float("inf")
-
-    def excuses(self, strap: Strap, sent_at: float) -> bool:
-        return strap.id in self.straps and self.begin <= sent_at < self.end
-
-
-@dataclass
-class Counts:
-    """Every sample of a case, weighed.
-
-    Attributes:
-        sent: handed to a link.
-        arrived: of those, seen by the subscriber.
-        lost: not seen, though no fault was going on that may take samples.
-        in_fault: not seen, sent while the link was being cut.
-        repeated: second deliveries of the same sample, with the same id.
-        wrong: of any other kind; each would be a bug.
-    """
-
-    sent: int = 0
-    arrived: int = 0
-    lost: int = 0
-    in_fault: int = 0
-    repeated: int = 0
-    wrong: list[str] = field(default_factory=list[str])
 
 
 class Ward:
@@ -86,7 +53,7 @@ class Ward:
         self.journal = vm.Journal(SERVICE)
         self.recovery_s: float | None = None
         self.notes: list[str] = []
-        self._windows: list[_Window] = []
+        self._windows: list[Window] = []
         self._fault_ended_at = 0.0
 
     async def reset(self) -> None:
@@ -203,7 +170,7 @@ class Ward:
         if takes_samples:
             # Until `recovered` says when the link was back.
             about = straps or tuple(self.straps.values())
-            self._windows.append(_Window({strap.id for strap in about}, began_at))
+            self._windows.append(Window({strap.id for strap in about}, began_at))
 
     async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
         """Wait until each strap's samples arrive again; notes how long the slowest took."""
@@ -226,7 +193,7 @@ class Ward:
         """End the straps' streams, wait for what is under way, and weigh every sample."""
         for strap in self.straps.values():
             strap.peripheral.go_silent()
-        with suppress(Failed):  # what is lost is counted below
+        with suppress(Failed):  # what is lost is in the counts
             await until(lambda: not self._weigh().lost, "every sample arrives", _SETTLE_S)
         return self._weigh()
 
@@ -249,25 +216,7 @@ class Ward:
         return faults
 
     def _weigh(self) -> Counts:
-        counts = Counts()
-        for strap in self.straps.values():
-            counts.sent += len(strap.sent)
-            for number, sent_at in strap.sent.items():
-                arrivals = strap.arrived.get(number, [])
-                counts.arrived += bool(arrivals)
-                if not arrivals:
-                    excused = any(window.excuses(strap, sent_at) for window in self._windows)
-                    counts.in_fault += excused
-                    counts.lost += not excused
-            for number, arrivals in strap.arrived.items():
-                counts.repeated += len(arrivals) - len({one.id for one in arrivals})
-                if number not in strap.sent:
-                    counts.wrong.append(f"{strap.id} never sent {number}")
-                if len({one.id for one in arrivals}) > 1:
-                    counts.wrong.append(f"{strap.id}'s {number} became two samples")
-                if not all(one.intact for one in arrivals):
-                    counts.wrong.append(f"{strap.id}'s {number} was changed")
-        return counts
+        return weigh(self.straps.values(), self._windows)
 
     def _on_sample(self, peripheral: str, stream: str, payload: dict[str, Any], at: float) -> None:
         strap = self.straps.get(peripheral)
