@@ -1,0 +1,73 @@
+"""Makes the guests' sessions out of the chosen tests, and prints what they measured."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.guests import GUESTS
+from tests.system.report import table
+from tests.system.session import Sessions
+
+_KEPT = Path(__file__).parents[2] / "build/system-test"
+_TOOLS = ("qemu-system-x86_64", "mmdebstrap", "busybox", "sqfstar", "mkfs.ext4", "cpio")
+# Debian keeps some of them where only root looks.
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+_SESSIONS = pytest.StashKey[Sessions]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak-seed",
+        type=int,
+        default=int(time.time()),
+        metavar="N",
+        help="the order of faults in tests/system's soak; it prints the one that it used",
+    )
+
+    parser.addoption(
+        "--machines",
+        type=int,
+        # An emulated one keeps a processor busy, and not much more.
+        default=min(len(GUESTS), os.cpu_count() or 1),
+        metavar="N",
+        help="how many virtual machines may run at a time (default: %(default)s)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Not skipped: it is no part of the suite unless it is asked for, by --soak-seconds.
+    if config.getoption("--soak-seconds") is None:
+        soaks = [item for item in items if getattr(item, "originalname", "") == "test_soak"]
+        config.hook.pytest_deselected(items=soaks)
+        items[:] = [item for item in items if item not in soaks]
+
+
+@pytest.fixture(scope="session")
+def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
+    if missing := [tool for tool in _TOOLS if shutil.which(tool, path=_PATH) is None]:
+        pytest.skip(f"no machine without {', '.join(missing)}: see .ci/system-test")
+    plans: dict[str, list[str]] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            chosen = item.callspec.params
+            plans.setdefault(str(chosen["guest"]), []).append(str(chosen["case"]))
+    options = request.config.option
+    soak: dict[str, float] = {"soak_s": options.soak_seconds or 0.0, "seed": options.soak_seed}
+    made = Sessions(plans, soak, _KEPT, options.machines)
+    request.config.stash[_SESSIONS] = made
+    yield made
+    made.close()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    made = config.stash.get(_SESSIONS, None)
+    if made is not None:
+        terminalreporter.section("system tests")
+        for line in (*table(made.outcomes), *made.notes):
+            terminalreporter.write_line(line)

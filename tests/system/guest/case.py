@@ -1,0 +1,142 @@
+"""What a case is, and how one is run: from a clean start, judged, repeated if it proves nothing."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tests.system.guest.oracle import Counts
+from tests.system.guest.radio import RadioLog
+from tests.system.guest.vm import Failed
+from tests.system.guest.ward import Ward
+
+Body = Callable[[Ward], Awaitable[None]]
+
+# The longest has a bound of its own of 90 s for recovery, behind one of 60 s for the start.
+_CASE_S = 240.0
+# One repetition for a radio that spoke: a second time is a fault of the tests, to be mended.
+_ATTEMPTS = 2
+_JOURNAL_TAIL = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case.
+
+    Attributes:
+        name: unique.
+        body: makes the fault, sees it happen, and waits for what has to come of it.
+        promise: what healthd promises, in a sentence.
+        bound_s: how long it may take.
+        at_boot: whether it looks at the machine as it has just booted, and is not reset before.
+        crashes: whether a stack in the journal belongs to it.
+    """
+
+    name: str
+    body: Body
+    promise: str
+    bound_s: float = _CASE_S
+    at_boot: bool = False
+    crashes: bool = False
+
+
+REGISTERED: list[Case] = []
+
+
+def case(*, at_boot: bool = False, crashes: bool = False) -> Callable[[Body], Body]:
+    """Register a function as a case: its name is the case's, its docstring the promise."""
+
+    def register(body: Body) -> Body:
+        name = getattr(body, "__name__", "")
+        promise = (body.__doc__ or "").strip()
+        REGISTERED.append(Case(name, body, promise, at_boot=at_boot, crashes=crashes))
+        return body
+
+    return register
+
+
+@dataclass
+class Outcome:
+    """What came of a case; a line of the report.
+
+    Attributes:
+        case: its name.
+        verdict: passed, failed (a finding) or broken (the test itself did not work).
+        why: what was found; empty where it passed.
+        recovery_s: from the end of the fault to the next new sample at the subscriber.
+        counts: every sample, weighed.
+        notes: what a reader should know.
+        took_s: reset, case and clean-up.
+        attempts: more than one where the radio made the first one worthless.
+    """
+
+    case: str
+    verdict: str = "passed"
+    why: str = ""
+    recovery_s: float | None = None
+    counts: Counts = field(default_factory=Counts)
+    notes: list[str] = field(default_factory=list[str])
+    took_s: float = 0.0
+    attempts: int = 1
+
+    def message(self) -> dict[str, Any]:
+        """As the host reads it."""
+        return asdict(self)
+
+
+async def run_case(case: Case, log: RadioLog) -> Outcome:
+    """Run a case until an attempt proves something."""
+    began_at = time.monotonic()
+    notes: list[str] = []
+    attempt = 0
+    while True:
+        attempt += 1
+        log.lines.clear()
+        outcome = await _attempt(case)
+        if not log.lines:
+            break
+        notes.append(f"attempt {attempt} proves nothing, the radio said: {log.lines[:3]}")
+        if attempt == _ATTEMPTS:
+            outcome.verdict, outcome.why = "broken", "\n".join([*notes, outcome.why])
+            break
+    outcome.attempts = attempt
+    outcome.notes = [*notes, *outcome.notes]
+    outcome.took_s = round(time.monotonic() - began_at, 1)
+    return outcome
+
+
+async def _attempt(case: Case) -> Outcome:
+    outcome = Outcome(case.name)
+    ward = Ward()
+    try:
+        async with asyncio.timeout(case.bound_s):
+            if not case.at_boot:
+                await ward.reset()
+            await case.body(ward)
+            outcome.counts = counts = await ward.settled()
+            findings = counts.wrong[:5]
+            if counts.lost:
+                findings.append(f"{counts.lost} of {counts.sent} samples lost")
+            findings += await ward.journal_faults(allow_stack=case.crashes)
+            if findings:
+                raise Failed("; ".join(findings))
+    except Failed as finding:
+        outcome.verdict, outcome.why = "failed", str(finding)
+    except Exception as error:  # the next case may still work, and the report names this one
+        outcome.verdict, outcome.why = "broken", f"{type(error).__name__}: {error}"
+    outcome.recovery_s, outcome.notes = ward.recovery_s, ward.notes
+    if outcome.verdict != "passed":
+        lines = (await ward.journal.lines())[-_JOURNAL_TAIL:]
+        outcome.why += "\n".join(["", "healthd's journal ends:", *lines])
+    await _clean_up(ward, outcome)
+    return outcome
+
+
+async def _clean_up(ward: Ward, outcome: Outcome) -> None:
+    try:
+        async with asyncio.timeout(_CASE_S):
+            await ward.close()
+    except Exception as error:  # a case that passed has not, where its world cannot be ended
+        outcome.verdict = "broken"
+        outcome.why += f"\nclean-up: {type(error).__name__}: {error}"

@@ -1,0 +1,57 @@
+"""What `make install` and `make uninstall` do to a machine that healthd runs on."""
+
+import asyncio
+from pathlib import Path
+
+from tests.system.guest import vm
+from tests.system.guest.case import case
+from tests.system.guest.install import make
+from tests.system.guest.vm import Failed
+from tests.system.guest.ward import SERVICE, Ward
+
+_SETTINGS = Path("/etc/healthd/healthd.toml")
+_OUTBOX = Path("/var/lib/healthd")
+
+
+@case()
+async def install_again(ward: Ward) -> None:
+    """The same version installed again: nothing changes, not even the process."""
+    strap = await ward.strap()
+    await ward.start_streaming()
+    settings, before = _read_settings(), await vm.main_pid(SERVICE)
+    await asyncio.to_thread(make, "install")
+    if await vm.main_pid(SERVICE) != before:
+        raise Failed("it was restarted")
+    if _read_settings() != settings:
+        raise Failed("the settings were changed")
+    await ward.streaming(strap)
+
+
+@case()
+async def uninstall(ward: Ward) -> None:
+    """Removed, healthd leaves its settings and its outbox behind, and nothing else."""
+    await ward.strap()
+    await ward.start_streaming()
+    await asyncio.to_thread(make, "uninstall")
+    state = await vm.unit(SERVICE, "ActiveState", "LoadState")
+    if state != {"ActiveState": "inactive", "LoadState": "not-found"}:
+        raise Failed(f"the service is still known: {state}")
+    found = await vm.run(
+        *("find", "/opt", "/usr", "/etc", "/var/lib", "-xdev", "-name", "*healthd*"),
+        *("-not", "-path", "/usr/local/src/*"),
+    )
+    left = set(found.split()) - {str(_SETTINGS.parent), str(_SETTINGS), str(_OUTBOX)}
+    # systemd's own notes of when a unit was seen, and the outbox's own files.
+    left = {path for path in left if not path.startswith(("/var/lib/systemd/", f"{_OUTBOX}/"))}
+    if left:
+        raise Failed(f"left behind: {sorted(left)}")
+    if not _read_settings() or not _outbox_files():
+        raise Failed("settings or outbox are gone")
+
+
+def _read_settings() -> bytes:
+    return _SETTINGS.read_bytes() if _SETTINGS.exists() else b""
+
+
+def _outbox_files() -> list[Path]:
+    return list(_OUTBOX.iterdir()) if _OUTBOX.exists() else []

@@ -1,0 +1,156 @@
+"""A peripheral that answers only over an encrypted link."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bumble.gatt import Characteristic
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+
+from healthd.simulator.part import Part
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.simulator.strap import (
+    Battery,
+    battery_part,
+    device_information_part,
+    heart_rate_part,
+)
+from tests.system.guest import vm
+from tests.system.guest.case import case
+from tests.system.guest.straps import NumberedHeart, Strap
+from tests.system.guest.vm import Failed, until
+from tests.system.guest.ward import Ward
+
+_AGENT = "/org/healthd/agent"
+
+
+class SecretiveStrap(VirtualPeripheral):
+    """A strap whose battery level is told only to those it is paired with."""
+
+    async def forget_bonds(self) -> None:
+        """Lose every key, as by a new battery."""
+        _, device = self._powered()
+        assert device.keystore is not None
+        await device.keystore.delete_all()
+
+    async def bonds(self) -> int:
+        """How many keys it holds."""
+        _, device = self._powered()
+        assert device.keystore is not None
+        return len(await device.keystore.get_all())
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether its link is."""
+        return self._connection is not None and self._connection.is_encrypted
+
+
+def secretive_strap(
+    name: str, address: str, heart: NumberedHeart, *, period: float, record: Any
+) -> SecretiveStrap:
+    """See `chest_strap`."""
+    battery = battery_part(Battery(80))
+    for characteristic in battery.payloads:
+        characteristic.permissions |= Characteristic.READ_REQUIRES_ENCRYPTION
+    parts: tuple[Part, ...] = (heart_rate_part(heart, period), battery, device_information_part())
+    return SecretiveStrap(name, address, parts, record=record)
+
+
+@case()
+async def pairing(ward: Ward) -> None:
+    """Paired once by its owner, a strap tells its secret again after each reconnect."""
+    async with _agent():
+        strap, peripheral = await _paired(ward)
+        async with ward.fault():
+            await peripheral.drop()
+        await ward.recovered(strap)
+        # What healthd retains of a device is renewed with each link.
+        await until(
+            lambda: peripheral.is_encrypted and "battery" in ward.broker.state("strap"),
+            "the battery level comes over an encrypted link",
+        )
+        if await peripheral.bonds() != 1:
+            raise Failed(f"expected one bond to be used again, found {await peripheral.bonds()}")
+
+
+@case()
+async def bond_removed_here(ward: Ward) -> None:
+    """A bond that is removed on this machine: the strap streams again, and can be paired again."""
+    async with _agent():
+        strap, peripheral = await _paired(ward)
+        async with ward.fault():
+            await vm.remove_device(strap.address)
+            await until(lambda: bool(peripheral.unlinked.is_set()), "the link ends")
+        await ward.recovered(strap)
+
+
+@case()
+async def bond_removed_there(ward: Ward) -> None:
+    """A strap that forgot its bond harms no other; with the bond removed here it streams again."""
+    async with _agent():
+        strap, peripheral = await _paired(ward)
+        other = await ward.strap("other", in_range=False)
+        ward.configure()
+        await vm.run("systemctl", "restart", "healthd.service")
+        await other.peripheral.appear()
+        await ward.streaming(strap, other)
+        async with ward.fault(strap):
+            await peripheral.forget_bonds()
+            await peripheral.drop()
+            # Whatever BlueZ makes of it: the other one streams, before, after and in between.
+            for _ in range(5):
+                await ward.streaming(other)
+            ward.notes.append(f"with a bond on one side only: {ward.broker.state('strap')}")
+            await vm.remove_device(strap.address)
+        await ward.recovered(strap)
+
+
+async def _paired(ward: Ward) -> tuple[Strap, SecretiveStrap]:
+    strap = await ward.strap(build=secretive_strap)
+    peripheral = strap.peripheral
+    assert isinstance(peripheral, SecretiveStrap)
+    await ward.start_streaming()
+    if not await vm.device_property(strap.address, "Bonded"):
+        # As the owner does once, with bluetoothctl.
+        await vm.pair(strap.address)
+        ward.notes.append("paired by its owner")
+    else:
+        ward.notes.append("BlueZ paired by itself, when the secret was asked for")
+    await until(lambda: vm.device_property(strap.address, "Bonded"), "BlueZ keeps the bond")
+    if not await peripheral.bonds():
+        raise Failed("the strap has no bond")
+    return strap, peripheral
+
+
+@asynccontextmanager
+async def _agent() -> AsyncGenerator[None]:
+    """Somebody who agrees to every pairing; without one Debian 13 refuses."""
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+
+    def agree(message: Message) -> Message | None:
+        asked = message.message_type is MessageType.METHOD_CALL
+        if asked and message.interface == "org.bluez.Agent1":
+            return Message.new_method_return(message)
+        return None
+
+    bus.add_message_handler(agree)
+    for member, signature, body in (
+        ("RegisterAgent", "os", [_AGENT, "NoInputNoOutput"]),
+        ("RequestDefaultAgent", "o", [_AGENT]),
+    ):
+        call = Message(
+            destination="org.bluez",
+            path="/org/bluez",
+            interface="org.bluez.AgentManager1",
+            member=member,
+            signature=signature,
+            body=body,
+        )
+        answer = await bus.call(call)
+        if answer.message_type is not MessageType.METHOD_RETURN:
+            raise Failed(f"{member}: {answer.body}")
+    try:
+        yield
+    finally:
+        bus.disconnect()

@@ -1,0 +1,183 @@
+"""Faults of every kind, at random, for as long as is asked for; and nothing may wear out."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.system.guest import vm
+from tests.system.guest.case import Case
+from tests.system.guest.straps import Strap
+from tests.system.guest.vm import Failed, until
+from tests.system.guest.ward import SERVICE, Ward
+
+_STRAPS = 4
+# Between two faults: long enough for every pause between tries to be reset.
+_CALM_S = (3.0, 10.0)
+_OUTAGE_S = (5.0, 20.0)
+# A process that has just started is still growing: caches fill with the first reconnects.
+_WARM_UP = 0.3
+_FDS_MORE = 4
+_RSS_MORE_KB = 6 << 10
+
+Fault = Callable[[Ward, list[Strap], random.Random], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the service's process is.
+
+    Attributes:
+        pid: which process.
+        fds: how many files and sockets it has open.
+        rss_kb: how much memory it has.
+    """
+
+    pid: int
+    fds: int
+    rss_kb: int
+
+
+def soak_case(seconds: float, seed: int) -> Case:
+    """The soak as a case; see `soak`."""
+
+    async def body(ward: Ward) -> None:
+        await soak(ward, seconds, seed)
+
+    promise = "Whatever goes wrong, and however often, every strap streams again."
+    # Its last fault may begin when the time is over.
+    return Case("soak", body, promise, bound_s=seconds + 300)
+
+
+async def soak(ward: Ward, seconds: float, seed: int) -> None:
+    """Four straps, one fault after the other.
+
+    Args:
+        ward: a fresh one.
+        seconds: how long.
+        seed: the same one brings the same faults in the same order.
+
+    Raises:
+        Failed: a strap did not come back, or the process grew.
+    """
+    ward.notes.append(f"seed {seed}")
+    chance = random.Random(seed)
+    straps = [await ward.strap(f"strap-{number}") for number in range(_STRAPS)]
+    await ward.start_streaming()
+    began_at = time.monotonic()
+    sizes: list[Size] = []
+    done: dict[str, list[float]] = {}
+    while (elapsed := time.monotonic() - began_at) < seconds:
+        # A new process tells nothing of how one wears out, so the later part has but one.
+        lasting = elapsed > seconds * _WARM_UP
+        fault = chance.choice([one for one in FAULTS if not (lasting and one is _kill_healthd)])
+        try:
+            await fault(ward, straps, chance)
+            await ward.recovered(*straps)
+        except Failed as finding:
+            raise Failed(f"{elapsed:.0f} s, fault {fault.__name__}: {finding}") from None
+        done.setdefault(fault.__name__.strip("_"), []).append(ward.recovery_s or 0.0)
+        if lasting:
+            sizes.append(await _size())
+        await asyncio.sleep(chance.uniform(*_CALM_S))
+    for name, recoveries in sorted(done.items()):
+        slowest, mean = max(recoveries), sum(recoveries) / len(recoveries)
+        ward.notes.append(f"{name}: {len(recoveries)} times, mean {mean:.1f} s, {slowest:.1f} s")
+    _judge_sizes(ward, sizes)
+
+
+def _judge_sizes(ward: Ward, sizes: list[Size]) -> None:
+    if len(sizes) < 2:
+        ward.notes.append("too short to tell whether the process grows")
+        return
+    first, last = sizes[0], sizes[-1]
+    ward.notes.append(
+        f"files {first.fds} → {last.fds}, memory {first.rss_kb >> 10} → {last.rss_kb >> 10} MiB,"
+        f" largest {max(size.rss_kb for size in sizes) >> 10} MiB"
+    )
+    if len({size.pid for size in sizes}) > 1:
+        raise Failed("the process was restarted, though nothing had killed it")
+    if last.fds > first.fds + _FDS_MORE or last.rss_kb > first.rss_kb + _RSS_MORE_KB:
+        raise Failed(f"it grew from {first} to {last}")
+
+
+async def _size() -> Size:
+    pid = await vm.main_pid(SERVICE)
+    folder = Path(f"/proc/{pid}")
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    return Size(pid, len(list((folder / "fd").iterdir())), int(status["VmRSS"].split()[0]))
+
+
+async def _drop(ward: Ward, straps: list[Strap], chance: random.Random) -> None:
+    strap = chance.choice(straps)
+    async with ward.fault(strap):
+        await strap.peripheral.drop()
+
+
+async def _vanish(ward: Ward, straps: list[Strap], chance: random.Random) -> None:
+    strap = chance.choice(straps)
+    async with ward.fault(strap):
+        await strap.peripheral.vanish()
+        await asyncio.sleep(chance.uniform(*_OUTAGE_S))
+        await strap.peripheral.appear()
+
+
+async def _restart_bluetoothd(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
+    async with ward.fault():
+        await vm.run("systemctl", "restart", "bluetooth")
+        await until(vm.adapter_is_powered, "BlueZ powers the adapter", 60)
+
+
+async def _kill_bluetoothd(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
+    async with ward.fault():
+        await vm.run("systemctl", "kill", "--signal=KILL", "bluetooth")
+        await vm.run("systemctl", "start", "bluetooth")
+        await until(vm.adapter_is_powered, "BlueZ powers the adapter", 60)
+
+
+async def _adapter_off(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
+    async with ward.fault():
+        await vm.set_powered(False)
+        await asyncio.sleep(2)
+        await vm.set_powered(True)
+        await until(vm.adapter_is_powered, "the adapter is on")
+
+
+async def _adapter_gone(ward: Ward, _straps: list[Strap], chance: random.Random) -> None:
+    async with ward.fault():
+        await ward.radio.unplug()
+        await asyncio.sleep(chance.uniform(1, 5))
+        await ward.plug()
+
+
+async def _restart_mosquitto(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
+    async with ward.fault(takes_samples=False):
+        await vm.run("systemctl", "restart", "mosquitto")
+
+
+async def _broker_outage(ward: Ward, _straps: list[Strap], chance: random.Random) -> None:
+    async with ward.fault(takes_samples=False):
+        await vm.run("systemctl", "stop", "mosquitto")
+        await asyncio.sleep(chance.uniform(*_OUTAGE_S))
+        await vm.run("systemctl", "start", "mosquitto")
+
+
+async def _kill_healthd(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
+    # What the broker had not acknowledged may be lost: it is the fault's.
+    async with ward.fault():
+        await vm.run("systemctl", "kill", "--signal=KILL", SERVICE)
+
+
+FAULTS: tuple[Fault, ...] = (
+    _drop,
+    _vanish,
+    _restart_bluetoothd,
+    _kill_bluetoothd,
+    _adapter_off,
+    _adapter_gone,
+    _restart_mosquitto,
+    _broker_outage,
+    _kill_healthd,
+)

@@ -1,0 +1,248 @@
+"""One case's world: straps around an adapter, the service, a broker, and what is known."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from healthd.simulator.part import Sent
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.simulator.strap import chest_strap
+from tests.system.guest import vm
+from tests.system.guest.oracle import Counts, Window, weigh
+from tests.system.guest.radio import Radio
+from tests.system.guest.straps import Arrival, NumberedHeart, Strap, interval_of, rate_of
+from tests.system.guest.subscriber import GATEWAY, Subscriber
+from tests.system.guest.vm import Failed, until
+
+SERVICE = "healthd.service"
+_SETTINGS = Path("/etc/healthd/healthd.toml")
+_DROP_INS = Path(f"/run/systemd/system/{SERVICE}.d")
+# Emulated, the daemon takes 10 s until it listens, and eight straps in a row twice as long.
+START_S = 60.0
+# What healthd needs to come back after the worst of the faults, with its longest pause (60 s).
+RECOVERY_S = 90.0
+# From the strap's link to the subscriber: PUBACK and commit have bounds of seconds.
+_SETTLE_S = 20.0
+_ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
+# Names of quantities, and the simulated strap's serial number: no line at INFO has any.
+_VALUES = re.compile(r"heart_rate_bpm|rr_intervals|energy_expended|SIM-0001")
+
+
+class Ward:
+    """What a case works with; fresh for each.
+
+    Attributes:
+        radio: the adapter and the peripherals.
+        broker: what arrives.
+        straps: those of this case, by id.
+        journal: what healthd has written since the case began.
+        recovery_s: from the end of the fault to the next new sample at the subscriber.
+        notes: what a reader of the results should know.
+    """
+
+    def __init__(self) -> None:
+        """Nothing runs yet."""
+        self.radio = Radio()
+        self.broker = Subscriber(self._on_sample)
+        self.straps: dict[str, Strap] = {}
+        self.journal = vm.Journal(SERVICE)
+        self.recovery_s: float | None = None
+        self.notes: list[str] = []
+        self._windows: list[Window] = []
+        self._fault_ended_at = 0.0
+
+    async def reset(self) -> None:
+        """Bring the machine to where every case begins: nothing known, adapter in, healthd down."""
+        await vm.run("systemctl", "stop", SERVICE, "bluetooth", "mosquitto")
+        if _remove(_DROP_INS):
+            await vm.run("systemctl", "daemon-reload")
+        await vm.run("systemctl", "reset-failed", SERVICE, "bluetooth", may_fail=True)
+        for folder in ("bluetooth", "mosquitto", "healthd"):
+            _empty(Path("/var/lib") / folder)
+        _empty(Path("/run/healthd"))
+        await self.journal.mark()
+        await vm.run("systemctl", "start", "mosquitto")
+        await self.plug()
+        await self.broker.start()
+
+    async def plug(self) -> None:
+        """Plug the adapter in, and wait until BlueZ has it."""
+        await self.radio.plug()
+        await until(vm.adapter_is_powered, "BlueZ powers the adapter")
+
+    async def close(self) -> None:
+        """Stop healthd, the straps and the subscriber."""
+        # Where it is not installed any more there is nothing to stop.
+        if (await vm.unit(SERVICE, "LoadState"))["LoadState"] == "loaded":
+            await vm.run("systemctl", "stop", SERVICE)
+        await self.broker.stop()
+        await self.radio.close()
+
+    async def strap(
+        self,
+        id: str = "strap",
+        *,
+        name: str | None = None,
+        in_range: bool = True,
+        period: float = 1.0,
+        build: Callable[..., VirtualPeripheral] = chest_strap,
+    ) -> Strap:
+        """Make a strap.
+
+        Args:
+            id: in the settings; its address follows from how many there are.
+            name: what it advertises; its id where it is None.
+            in_range: whether it advertises at once.
+            period: seconds between two samples.
+            build: the simulator's chest strap, or another of its kind.
+        """
+        strap = Strap(id, f"C4:00:00:00:00:{len(self.straps) + 1:02X}")
+        record: Callable[[Sent], None] = strap.record
+        strap.built(build(name or id, strap.address, NumberedHeart(), period=period, record=record))
+        self.straps[id] = strap
+        await self.radio.add(strap.peripheral)
+        if in_range:
+            await strap.peripheral.appear()
+        return strap
+
+    def configure(
+        self, straps: Iterable[Strap] | None = None, *, silence: str | None = None, more: str = ""
+    ) -> None:
+        """Write healthd's settings.
+
+        Args:
+            straps: those that it is to look for; all of the case where it is None.
+            silence: how long a stream may be silent.
+            more: further TOML, before the peripherals.
+        """
+        lines = [f'[gateway]\nid = "{GATEWAY}"', '[outbox]\nmax_size = "4MB"', more]
+        for strap in self.straps.values() if straps is None else straps:
+            lines.append(f'[[peripherals]]\nid = "{strap.id}"\naddress = "{strap.address}"')
+            if silence:
+                lines.append(f'silence = "{silence}"')
+        _SETTINGS.write_text("\n".join(lines) + "\n")
+
+    async def start(self) -> None:
+        """Start the service."""
+        # Not waited for: a unit of Type=notify would, and a case may ask for more than READY=1.
+        await vm.run("systemctl", "start", "--no-block", SERVICE)
+
+    async def start_streaming(self, *, silence: str | None = None, more: str = "") -> None:
+        """Write the settings, start the service, and wait until every strap streams."""
+        self.configure(silence=silence, more=more)
+        await self.start()
+        await self.streaming(*self.straps.values())
+
+    async def streaming(
+        self, *straps: Strap, since: float | None = None, timeout_s: float = START_S
+    ) -> None:
+        """Wait until a sample of each strap has arrived that was sent since then (or now)."""
+        moment = time.monotonic() if since is None else since
+        waiting = list(straps)
+
+        def all_stream() -> bool:
+            waiting[:] = [strap for strap in waiting if not strap.streams_since(moment)]
+            return not waiting
+
+        try:
+            await until(all_stream, "samples of all straps", timeout_s)
+        except Failed:
+            silent = {strap.id: self.broker.state(strap.id) for strap in waiting}
+            raise Failed(f"no samples within {timeout_s:.0f} s: {silent}") from None
+
+    @asynccontextmanager
+    async def fault(self, *straps: Strap, takes_samples: bool = True) -> AsyncGenerator[None]:
+        """Something goes wrong while the block runs; its end is where recovery is timed from.
+
+        Args:
+            straps: whose links it is about; all of the case where none is given.
+            takes_samples: whether what is sent before the link is back may be lost. Never so where
+                the link itself stands.
+        """
+        began_at = time.monotonic()
+        yield
+        self._fault_ended_at = time.monotonic()
+        if takes_samples:
+            # Until `recovered` says when the link was back.
+            about = straps or tuple(self.straps.values())
+            self._windows.append(Window({strap.id for strap in about}, began_at))
+
+    async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
+        """Wait until each strap's samples arrive again; notes how long the slowest took."""
+        ended_at = self._fault_ended_at
+        await self.streaming(*straps, since=ended_at, timeout_s=timeout_s)
+        firsts = [first for strap in straps if (first := strap.first_after(ended_at))]
+        self.recovery_s = round(max(at for _, at in firsts) - ended_at, 2)
+        back_at = max(strap.sent[number] for strap, (number, _) in zip(straps, firsts, strict=True))
+        for window in self._windows:
+            window.end = min(window.end, back_at)
+        # Another one: samples that come twice do so from the second on.
+        await self.streaming(*straps)
+
+    async def service_state(self) -> dict[str, str]:
+        """What systemd says of the service."""
+        names = ("ActiveState", "MainPID", "NRestarts", "Result", "ExecMainStatus", "WatchdogUSec")
+        return await vm.unit(SERVICE, *names)
+
+    async def settled(self) -> Counts:
+        """End the straps' streams, wait for what is under way, and weigh every sample."""
+        for strap in self.straps.values():
+            strap.peripheral.go_silent()
+        with suppress(Failed):  # what is lost is in the counts
+            await until(lambda: not self._weigh().lost, "every sample arrives", _SETTLE_S)
+        return self._weigh()
+
+    async def journal_faults(self, *, allow_stack: bool = False) -> list[str]:
+        """What healthd's journal has that it must not have.
+
+        Args:
+            allow_stack: lines of a crash below Python are no JSON.
+        """
+        faults: list[str] = []
+        for line in await self.journal.lines():
+            try:
+                entry: object = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict) and not allow_stack:
+                faults.append(f"not JSON: {line}")
+            if _ADDRESS.search(line) or _VALUES.search(line):
+                faults.append(f"an address or a value: {line}")
+        return faults
+
+    def _weigh(self) -> Counts:
+        return weigh(self.straps.values(), self._windows)
+
+    def _on_sample(self, peripheral: str, stream: str, payload: dict[str, Any], at: float) -> None:
+        strap = self.straps.get(peripheral)
+        if stream != "heart_rate" or strap is None:
+            return
+        number = payload["energy_expended_kj"]
+        intact = payload["heart_rate_bpm"] == rate_of(number) and payload["rr_intervals_ms"] == [
+            interval_of(number) * 1000 / 1024
+        ]
+        strap.arrived[number].append(Arrival(at, payload["id"], intact))
+
+
+def drop_in(name: str, text: str) -> None:
+    """Change the unit for this case; `systemctl daemon-reload` makes it count."""
+    _DROP_INS.mkdir(parents=True, exist_ok=True)
+    (_DROP_INS / f"{name}.conf").write_text(text)
+
+
+def _remove(folder: Path) -> bool:
+    """Whether there was one."""
+    there = folder.exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    return there
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists():
+        for inner in folder.iterdir():
+            shutil.rmtree(inner) if inner.is_dir() else inner.unlink()

@@ -1,0 +1,46 @@
+"""The judge of the system tests finds what it has to find."""
+
+from tests.system.guest.oracle import Window, weigh
+from tests.system.guest.straps import Arrival, Strap
+
+
+def strap(sent: dict[int, float], arrived: dict[int, list[str]]) -> Strap:
+    made = Strap("strap", "C4:00:00:00:00:01", sent)
+    for number, ids in arrived.items():
+        made.arrived[number] = [Arrival(0.0, id, True) for id in ids]
+    return made
+
+
+def test_all_arrived() -> None:
+    counts = weigh([strap({1: 1.0, 2: 2.0}, {1: ["a-1"], 2: ["a-2"]})], [])
+    assert (counts.sent, counts.arrived, counts.lost, counts.wrong) == (2, 2, 0, [])
+
+
+def test_a_sample_that_did_not_arrive_is_lost() -> None:
+    assert weigh([strap({1: 1.0, 2: 2.0}, {1: ["a-1"]})], []).lost == 1
+
+
+def test_a_fault_excuses_its_own_strap_while_it_lasts() -> None:
+    sent = strap({1: 1.0, 2: 2.0, 3: 3.0}, {})
+    counts = weigh([sent], [Window({"strap"}, 2.0, 3.0), Window({"another"}, 0.0)])
+    assert (counts.lost, counts.in_fault) == (2, 1)
+
+
+def test_a_second_delivery_is_no_second_sample() -> None:
+    counts = weigh([strap({1: 1.0}, {1: ["a-1", "a-1"]})], [])
+    assert (counts.repeated, counts.wrong) == (1, [])
+
+
+def test_one_notification_that_became_two_samples() -> None:
+    counts = weigh([strap({1: 1.0}, {1: ["a-1", "a-2"]})], [])
+    assert counts.wrong == ["strap's 1 became 2 samples"]
+
+
+def test_what_was_never_sent() -> None:
+    assert weigh([strap({}, {7: ["a-1"]})], []).wrong == ["strap never sent 7"]
+
+
+def test_a_changed_value() -> None:
+    changed = strap({1: 1.0}, {})
+    changed.arrived[1] = [Arrival(0.0, "a-1", False)]
+    assert weigh([changed], []).wrong == ["strap's 1 was changed"]

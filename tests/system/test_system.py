@@ -1,0 +1,29 @@
+"""healthd on whole machines: one test for each case in each guest."""
+
+import pytest
+
+from tests.system.guest.cases import CASES
+from tests.system.guests import GUESTS
+from tests.system.session import Sessions
+
+_GUESTS = [guest.name for guest in GUESTS]
+
+
+# The first one of each guest waits for its image, its boot and the installation.
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("guest", _GUESTS)
+def test_case(guest: str, case: str, sessions: Sessions) -> None:
+    expect_passed(sessions.outcome(guest, case), CASES[case].promise)
+
+
+@pytest.mark.timeout(0)  # as long as is asked for; a guest that hangs is noticed all the same
+@pytest.mark.parametrize("case", ["soak"])
+@pytest.mark.parametrize("guest", _GUESTS)
+def test_soak(guest: str, case: str, sessions: Sessions) -> None:
+    expect_passed(sessions.outcome(guest, case), "Every strap streams again, and nothing grows.")
+
+
+def expect_passed(outcome: dict[str, str], promise: str) -> None:
+    if outcome["verdict"] != "passed":
+        pytest.fail(f"{promise}\n{outcome['verdict']}: {outcome['why']}", pytrace=False)
