@@ -22,9 +22,9 @@ Environment=PYTHONPATH=/payload/source:/payload/modules
 # The payload is read-only, and compiling bumble again after a reboot would take half a minute.
 Environment=PYTHONPYCACHEPREFIX=/var/cache/system-test
 ExecStart=/usr/bin/python3 -m tests.system.guest
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/ttyS0
+# By way of journald: whoever has the line open loses it when a login prompt comes up there.
+StandardOutput=journal+console
+StandardError=journal+console
 """
 
 
