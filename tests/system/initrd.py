@@ -32,6 +32,8 @@ busybox mount -t squashfs -o ro /dev/vdc /root/payload
 # The same at each boot: an empty one makes systemd think that it is the machine's first.
 busybox echo 6865616c746864206865616c74686421 >/root/etc/machine-id
 busybox echo gateway >/root/etc/hostname
+# Debian's installer writes it; without it nothing on Debian 12 knows where localhost is.
+busybox printf '127.0.0.1\\tlocalhost gateway\\n::1\\tlocalhost\\n' >/root/etc/hosts
 units=/root/etc/systemd/system
 busybox mkdir -p $units/multi-user.target.wants
 busybox cp /root/payload/system-test.service $units/
