@@ -16,7 +16,7 @@ from rich.text import Text
 from healthd.cli.run import EXIT_FAILED
 from healthd.daemon import state_folder
 from healthd.outbox.outbox import STORE_NAME
-from healthd.outbox.store import read_stats
+from healthd.outbox.tally import read_stats
 from healthd.profiles import registry
 from healthd.samples import utc_text
 from healthd.settings import OutboxSettings

@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from healthd.errors import Backoff, Fatal, Transient
 from healthd.events import OutboxChange
-from healthd.outbox.store import Store, is_corrupt
+from healthd.outbox.database import is_corrupt
+from healthd.outbox.store import Store
 
 # A card that fails is tried again soon enough to save most of what memory still holds.
 _RETRY = Backoff(first_s=0.5, ceiling_s=10.0)

@@ -19,7 +19,7 @@ from healthd.outbox.continuity import Ends, Notebook, Previous, begin_run, end_r
 from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
-from healthd.outbox.schema import Lost
+from healthd.outbox.schema import Depth, Lost
 from healthd.runs import Run
 from healthd.samples import Sample
 from healthd.settings import OutboxSettings
@@ -127,18 +127,18 @@ class Outbox:
 
     async def stats(self) -> dict[str, Any]:
         """Counters for ``health``: what waits in memory and on disk, and since when."""
-        streams = []
+        depth = Depth({}, 0, None)
         with suppress(DiskFailing):
-            streams = await self._disk.call(lambda store: store.stats())
-        oldest_ns = min((stream.oldest_ns for stream in streams), default=None)
+            depth = await self._disk.call(lambda store: store.depth())
+        oldest_ns = depth.oldest_ns
         return {
             "state": "degraded" if self._disk.degraded else "ok",
             "in_memory": len(self.live),
-            "on_disk": sum(stream.count for stream in streams),
-            "payload_bytes": sum(stream.payload_bytes for stream in streams),
+            "on_disk": sum(depth.counts.values()),
+            "payload_bytes": depth.payload_bytes,
             "age_s": 0 if oldest_ns is None else round((time.time_ns() - oldest_ns) / 1e9, 1),
             "evicted": self._evicted,
-            "streams": {f"{one.peripheral}/{one.stream}": one.count for one in streams},
+            "streams": {"/".join(stream): count for stream, count in depth.counts.items()},
             "parked": sorted(self._parked),
         }
 

@@ -127,6 +127,20 @@ class Lost:
         )
 
 
+class Depth(NamedTuple):
+    """What waits on disk.
+
+    Attributes:
+        counts: samples, by peripheral and stream.
+        payload_bytes: of all of them.
+        oldest_ns: when the first one in the queue was taken, Unix time; None where none waits.
+    """
+
+    counts: dict[tuple[str, str], int]
+    payload_bytes: int
+    oldest_ns: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class StreamStats:
     """What waits of one stream."""

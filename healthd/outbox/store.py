@@ -1,17 +1,23 @@
 """The outbox on disk: one SQLite table, first in first out. Blocking; one thread owns it."""
 
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from healthd.outbox.claim import claim_step, drop_filler
-from healthd.outbox.schema import PRAGMAS, TABLES, Entry, Lost, Stored, StreamStats
-
-# SQLite's default, named because the quota is counted in pages.
-_PAGE_BYTES = 4096
+from healthd.outbox.database import (
+    PAGE_BYTES,
+    closed_on_error,
+    count_on,
+    is_corrupt,
+    open_database,
+    put_aside,
+    remove_logs,
+)
+from healthd.outbox.schema import Depth, Entry, Lost, Stored
+from healthd.outbox.tally import RETURNING_SIZES, Tally
 
 # Evicting by the few hundred keeps a full store writable for a while after each eviction.
 _EVICT_ROWS = 256
@@ -41,7 +47,7 @@ class Store:
         """
         self.path = path
         self.set_aside: Path | None = None
-        self._max_pages = max_bytes // _PAGE_BYTES
+        self._max_pages = max_bytes // PAGE_BYTES
         self._lost: list[Lost] = []
         self._last_row = 0
         self._run: tuple[str, int] | None = None
@@ -51,39 +57,15 @@ class Store:
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
-            self._put_aside()
+            self.set_aside = put_aside(path)
             self._db = self._open()
         self._inode = self.path.stat().st_ino
+        self._tally = Tally(self._db)
         known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
         self._last_row = known[0] if known else 0
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        try:
-            for pragma in (f"page_size={_PAGE_BYTES}", *PRAGMAS):
-                db.execute(f"PRAGMA {pragma}")
-            db.execute(f"PRAGMA max_page_count={self._max_pages}")
-            if sys.version_info >= (3, 12):
-                # Keep the log when the last connection closes: a full disk could not make it anew.
-                db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
-            if db.execute("PRAGMA quick_check").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("quick_check found damage")
-            db.executescript(TABLES)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _put_aside(self) -> None:
-        self.set_aside = self.path.with_suffix(f".corrupt-{time.time_ns()}")
-        with suppress(FileNotFoundError):
-            self.path.rename(self.set_aside)
-        self._remove_logs()
-
-    def _remove_logs(self) -> None:
-        # A log without its database would be replayed into the next one.
-        for suffix in ("-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        return open_database(self.path, self._max_pages)
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
@@ -135,6 +117,7 @@ class Store:
                 assert cursor.lastrowid is not None  # an INSERT always has one
                 rows.append(cursor.lastrowid)
         self._last_row = rows[-1]
+        self._tally.add((one.peripheral, one.stream, len(one.payload)) for one in batch)
         return rows
 
     def _make_room(self, spare: Collection[int]) -> bool:
@@ -149,7 +132,9 @@ class Store:
             summary = f"SELECT {columns}, count(*) FROM pending WHERE row IN ({oldest})"
             with self.transaction() as db:
                 lost = db.execute(f"{summary} GROUP BY 1, 2, 3", (_EVICT_ROWS,)).fetchall()
-                db.execute(f"DELETE FROM pending WHERE row IN ({oldest})", (_EVICT_ROWS,))
+                delete = f"DELETE FROM pending WHERE row IN ({oldest}) {RETURNING_SIZES}"
+                gone = db.execute(delete, (_EVICT_ROWS,)).fetchall()
+            self._tally.remove(gone)
             if lost:
                 self._lost += [Lost(*values) for values in lost]
                 return True
@@ -178,17 +163,19 @@ class Store:
             delivered: rows.
             parking: by topic the broker's reason; None for one that it takes again.
         """
-        rows = [(row,) for row in delivered]
+        rows = [str(row) for row in delivered]
         noted = [(one, time.time_ns(), why) for one, why in parking.items() if why is not None]
         for first in range(0, max(len(rows), 1), _BATCH_ROWS):
             with self.transaction() as db:
-                batch = rows[first : first + _BATCH_ROWS]
-                db.executemany("DELETE FROM pending WHERE row = ?", batch)
+                batch = ", ".join(rows[first : first + _BATCH_ROWS])
+                delete = f"DELETE FROM pending WHERE row IN ({batch}) {RETURNING_SIZES}"
+                gone = db.execute(delete).fetchall()
                 if not first:
                     db.executemany(
                         "DELETE FROM parked WHERE topic = ?", [(one,) for one in parking]
                     )
                     db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
+            self._tally.remove(gone)
 
     def note_run(self, run: str, started_ns: int) -> None:
         """Keep the current run in this file, and in every one that may have to replace it."""
@@ -204,9 +191,10 @@ class Store:
         if self._run is not None:
             self.note_run(*self._run)
 
-    def stats(self) -> list[StreamStats]:
-        """What waits, by stream."""
-        return read_stats(self._db)
+    def depth(self) -> Depth:
+        """What waits; costs nothing, however much that is."""
+        oldest = self._db.execute("SELECT wall_ns FROM pending ORDER BY row LIMIT 1").fetchone()
+        return Depth(dict(self._tally.counts), self._tally.payload_bytes, oldest and oldest[0])
 
     def grow(self) -> bool:
         """Claim the next piece of the quota from the disk; False once there is nothing to claim."""
@@ -226,36 +214,37 @@ class Store:
             sqlite3.Error, OSError: not possible now; the deleted file goes on as it is.
         """
         if self.path.exists():
-            self._put_aside()  # whatever somebody put there, it is not ours
-        self._remove_logs()
+            self.set_aside = put_aside(self.path)  # whatever somebody put there, it is not ours
+        remove_logs(self.path)
         try:
             made = self._open()
-            with _closing_on_error(made):
+            with closed_on_error(made):
                 made.execute("BEGIN IMMEDIATE")
                 for table in ("pending", "runs", "certain", "parked"):
                     for values in self._db.execute(f"SELECT * FROM {table}"):
                         marks = ", ".join("?" * len(values))
                         made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
-                _count_on(made, self._last_row)
+                count_on(made, self._last_row)
                 made.execute("COMMIT")
         except (sqlite3.Error, OSError):
             self.path.unlink(missing_ok=True)
-            self._remove_logs()
+            remove_logs(self.path)
             raise
         self._adopt(made)
 
     def start_anew(self) -> None:
         """Set a file aside that turned out to be damaged, and go on with an empty one."""
-        self._put_aside()
+        self.set_aside = put_aside(self.path)
         made = self._open()
         # Old numbers are still known to those who wait for an acknowledgement.
-        _count_on(made, self._last_row)
+        count_on(made, self._last_row)
         self._adopt(made)
         if self._run is not None:
             self.note_run(*self._run)
 
     def _adopt(self, made: sqlite3.Connection) -> None:
         old, self._db = self._db, made
+        self._tally = Tally(made)
         self._inode = self.path.stat().st_ino
         with suppress(sqlite3.Error):
             old.close()
@@ -263,34 +252,3 @@ class Store:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._db.close()
-
-
-@contextmanager
-def _closing_on_error(db: sqlite3.Connection) -> Generator[None]:
-    """Close ``db`` when the block raises."""
-    try:
-        yield
-    except BaseException:
-        db.close()
-        raise
-
-
-def _count_on(db: sqlite3.Connection, last_row: int) -> None:
-    """Have the next row of an empty store follow ``last_row``."""
-    db.execute("DELETE FROM sqlite_sequence")
-    db.execute("INSERT INTO sqlite_sequence VALUES ('pending', ?)", (last_row,))
-
-
-def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether the file's content is at fault, rather than the disk or our rights."""
-    # Errors of our own making (quick_check) carry no code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    # The low byte is the primary code; the rest says where the damage was met.
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def read_stats(db: sqlite3.Connection) -> list[StreamStats]:
-    """What waits in a store, by stream."""
-    columns = "peripheral, stream, count(*), min(wall_ns), sum(length(payload))"
-    query = f"SELECT {columns} FROM pending GROUP BY peripheral, stream"
-    return [StreamStats(*values) for values in db.execute(query)]

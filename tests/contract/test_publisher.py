@@ -23,7 +23,6 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import Outbox
-from healthd.outbox.schema import StreamStats
 from healthd.outbox.store import Store
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, Stamp
@@ -148,9 +147,9 @@ class Gateway:
         except TimeoutError:
             raise AssertionError((self.connects, self.faults)) from None
 
-    async def stored(self) -> list[StreamStats]:
-        """What waits on disk."""
-        return await self.outbox._disk.call(Store.stats)  # pyright: ignore[reportPrivateUsage]
+    async def stored(self) -> dict[tuple[str, str], int]:
+        """How much of each stream waits on disk."""
+        return (await self.outbox._disk.call(Store.depth)).counts  # pyright: ignore[reportPrivateUsage]
 
     async def on_disk(self, count: int) -> None:
         """Wait until that many samples wait on disk."""
@@ -260,7 +259,7 @@ async def test_live_samples_arrive_in_order_as_they_were_measured(
             await asyncio.sleep(0)
         await all_arrive(subscriber, gateway.put, LIVE, OTHER)
         await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
-        assert await gateway.stored() == []
+        assert await gateway.stored() == {}
     for topic, stream in ((LIVE, "beat"), (OTHER, "other")):
         arrived = subscriber.at(topic)
         made = [sample for sample in gateway.put if sample.stream == stream]
@@ -613,7 +612,7 @@ async def test_finish_delivers_says_farewell_and_leaves_the_will_unsaid(
             await gateway.publisher.finish(TOPICS.status, b"farewell")
         await gateway.finished()
         await broker.logged("Client gateway-under-test disconnected.")
-        assert await gateway.stored() == []
+        assert await gateway.stored() == {}
         await subscriber.until_payload(TOPICS.status, b"farewell")
     order = [one for one in subscriber.messages if one.topic in (LIVE, TOPICS.status)]
     assert ids(order[1:-1]) == made_ids(gateway.put)
@@ -656,7 +655,7 @@ async def test_finish_with_a_frozen_broker_ends_and_keeps_the_samples(
         async with asyncio.timeout(BOUND_S):
             await gateway.publisher.finish(TOPICS.status, b"farewell")
     async with Gateway(tmp_path / "s", broker) as second:
-        assert [one.count for one in await second.stored() if one.stream == "beat"] == [50]
+        assert [n for (_, stream), n in (await second.stored()).items() if stream == "beat"] == [50]
 
 
 async def test_a_stop_in_the_moment_of_connecting_is_heeded(

@@ -117,7 +117,7 @@ async def test_a_read_does_not_end_the_fault_of_a_disk_that_cannot_be_written(
             with pytest.raises(DiskFailing):
                 await append(disk, 2)
             # As the health topic and the backlog do.
-            await disk.call(lambda store: store.stats())
+            await disk.call(lambda store: store.depth())
             assert await stored(disk) == [1]
             assert disk.degraded
     await append(disk, 3)

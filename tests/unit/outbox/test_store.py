@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +17,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from healthd.outbox.schema import Entry, Lost, Stored, StreamStats
-from healthd.outbox.store import Store, is_corrupt
+from healthd.outbox.database import is_corrupt
+from healthd.outbox.schema import Depth, Entry, Lost, Stored, StreamStats
+from healthd.outbox.store import Store
+from healthd.outbox.tally import read_stats
 from tests.unit.outbox.bench import QUOTA, SmallDisk, checkpoint, entry, failing_disk, look
 
 ALL = 1_000_000
@@ -151,18 +154,25 @@ def test_pragmas(path: Path) -> None:
 
 def test_stats_are_exact(path: Path) -> None:
     with closing(Store(path, QUOTA)) as store:
-        assert store.stats() == []
+        assert store.depth() == Depth({}, 0, None)
         store.append([entry(5, size=10), entry(4, size=20), entry(9, peripheral="b", size=0)])
         store.append([entry(1, peripheral="", stream="event/gap", size=1)])
         wall_ns = entry(0).wall_ns
-        assert sorted(store.stats(), key=str) == [
+        counts = {("strap", "beat"): 2, ("b", "beat"): 1, ("", "event/gap"): 1}
+        # Since when they wait is the first one's time.
+        assert store.depth() == Depth(counts, 39, wall_ns + 5)
+        with closing(sqlite3.connect(path)) as db:
+            stats = read_stats(db)
+        assert sorted(stats, key=str) == [
             StreamStats("", "event/gap", 1, wall_ns + 1, 3),
             # Since when it waits is the earliest time, not the first row's.
             StreamStats("b", "beat", 1, wall_ns + 9, 2),
             StreamStats("strap", "beat", 2, wall_ns + 4, 34),
         ]
-        store.tidy([1, 2, 3, 4], {})
-        assert store.stats() == []
+        store.tidy([1, 3], {})
+        assert store.depth() == Depth({("strap", "beat"): 1, ("", "event/gap"): 1}, 25, wall_ns + 4)
+        store.tidy([2, 4], {})
+        assert store.depth() == Depth({}, 0, None)
 
 
 def test_parked_topics_have_the_latest_reason_and_go_with_it(path: Path) -> None:
@@ -619,6 +629,10 @@ class Model(RuleBasedStateMachine):
     def holds_the_same(self) -> None:
         if hasattr(self, "store"):
             assert self.store.oldest(ALL) == self.stored
+            counts = Counter((one.peripheral, one.stream) for one in self.stored)
+            size = sum(len(one.payload) for one in self.stored)
+            oldest_ns = self.stored[0].wall_ns if self.stored else None
+            assert self.store.depth() == Depth(counts, size, oldest_ns)
             assert self.store.path.stat().st_size <= SMALL
 
     def teardown(self) -> None:

@@ -17,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from healthd.daemon import Daemon
-from healthd.outbox.schema import StreamStats
+from healthd.outbox.schema import Depth
 from healthd.outbox.store import Store
 from healthd.profiles import registry
 from healthd.settings import Settings
@@ -143,15 +143,15 @@ def test_a_hung_outbox_thread_ends_the_feeding(
     daemon: Running, systemd: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fed(systemd)
-    hung, release, healthy = threading.Event(), threading.Event(), Store.stats
+    hung, release, healthy = threading.Event(), threading.Event(), Store.depth
 
-    def hang(store: Store) -> list[StreamStats]:
+    def hang(store: Store) -> Depth:
         assert threading.current_thread().name.startswith("outbox")
         hung.set()
         release.wait(BOUND_S)
         return healthy(store)
 
-    monkeypatch.setattr(Store, "stats", hang)
+    monkeypatch.setattr(Store, "depth", hang)
     assert hung.wait(BOUND_S)
     assert systemd.silence(SILENCE_S)
     assert daemon.inside(asyncio.sleep(0, "alive")) == "alive"
@@ -165,12 +165,12 @@ def test_a_disk_that_fails_is_an_answer(
     fed(systemd)
     failures = 0
 
-    def fail(_: Store) -> list[StreamStats]:
+    def fail(_: Store) -> Depth:
         nonlocal failures
         failures += 1
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Store, "stats", fail)
+    monkeypatch.setattr(Store, "depth", fail)
     while not failures:
         fed(systemd, 1)
     before = failures
