@@ -21,7 +21,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from healthd.errors import Backoff, HealthdError, Transient
+from healthd.mqtt.faults import RETRY, ConnectionLost, Refused, connection_refused, taken_over
+
+Acknowledgement = asyncio.Future[None]
+"""Resolved by the broker's PUBACK: to None, or to ``Refused``; cancelled with the connection."""
 
 # One broker of a list may be dead: the next one is tried after this long without a CONNACK.
 CONNECT_TIMEOUT_S = 3.0
@@ -29,18 +32,7 @@ CONNECT_TIMEOUT_S = 3.0
 # A stalled connection is noticed after one and a half of it; brokers count the same way.
 _KEEPALIVE_S = 10
 
-# A broker restart is over in seconds; many gateways must not return in step (full jitter).
-RETRY = Backoff(first_s=1.0, ceiling_s=30.0)
-
-# Two clients with one id throw each other out for ever: the slower, the less is sent twice.
-_TWIN_RETRY = Backoff(first_s=10.0, ceiling_s=300.0)
-
-# Credentials are mended by a person: asking more often only fills the broker's log.
-_REFUSED_RETRY = Backoff(first_s=30.0, ceiling_s=900.0)
-
-# Reason codes of MQTT 5 that say "you may not", not "try later"; paho translates 3.1.1's codes.
-_BAD_CREDENTIALS = {0x86, 0x87, 0x8C}
-_BAD_VERSION = {0x84}
+# MQTT 5: another client has taken the session over.
 _TAKEN_OVER = 0x8E
 
 # MQTT 5 section 2.4, and the one failure code of a SUBACK in 3.1.1.
@@ -61,14 +53,6 @@ _NAMES: dict[int, dict[str, list[int]]] = {
     for code, names in cast("Mapping[int, dict[str, list[int]]]", ReasonCode.names).items()
 }
 ReasonCode.names = _NAMES
-
-
-class ConnectionLost(Transient):
-    """The connection to the broker ended, or could not be made."""
-
-
-class Refused(HealthdError):
-    """The broker answered a publish with a failure code; the connection lives on."""
 
 
 # paho tells of each broken socket in words of its own; what becomes of the connection is our line.
@@ -155,7 +139,7 @@ class AckedClient(aiomqtt.Client):
         try:
             await super().__aenter__()
         except MqttConnectError as error:
-            raise _refused_connection(error) from error
+            raise connection_refused(_number(error.rc), str(error)) from error
         except (aiomqtt.MqttError, OSError) as error:
             # aiomqtt forgets the half-open socket of a broker that accepts and then hangs.
             self._client.disconnect()
@@ -186,7 +170,7 @@ class AckedClient(aiomqtt.Client):
 
     def send(
         self, topic: str, payload: bytes, *, retain: bool = False, schema: str | None = None
-    ) -> "asyncio.Future[None]":
+    ) -> Acknowledgement:
         """Publish with QoS 1.
 
         Args:
@@ -276,22 +260,6 @@ class AckedClient(aiomqtt.Client):
             future.set_exception(Refused(str(reason_code)))
         else:
             future.set_result(None)
-
-
-def taken_over(client_id: str) -> ConnectionLost:
-    """The fault of two clients that use one id."""
-    message = f"another client uses the id {client_id}: is this gateway running twice?"
-    return ConnectionLost("taken_over", message, _TWIN_RETRY)
-
-
-def _refused_connection(error: MqttConnectError) -> ConnectionLost:
-    code = _number(error.rc)
-    if code in _BAD_CREDENTIALS:
-        return ConnectionLost("credentials_refused", str(error), _REFUSED_RETRY)
-    if code in _BAD_VERSION:
-        message = 'MQTT version not supported by this broker; try [mqtt] version = "3.1.1"'
-        return ConnectionLost("version_refused", message, _REFUSED_RETRY)
-    return ConnectionLost("broker_refused", str(error), RETRY)
 
 
 def _number(code: ReasonCode | int | None) -> int:

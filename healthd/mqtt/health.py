@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from healthd import descriptors
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
 from healthd.samples import utc_text
@@ -42,6 +43,7 @@ class Health:
             "time": utc_text(time.time_ns()),
             "uptime_s": round(time.monotonic() - self._started),
             "resident_bytes": _resident_bytes(),
+            "open_files": descriptors.count(),
             "links": Counter(self._devices.states()),
             "outbox": await self._outbox.stats(),
         }

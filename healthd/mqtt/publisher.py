@@ -8,8 +8,10 @@ from functools import partial
 from typing import NoReturn
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import RETRY, AckedClient, ConnectionLost, Endpoint, taken_over
+from healthd.mqtt.acked_client import AckedClient, Acknowledgement, Endpoint
+from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
 from healthd.mqtt.parking import FIRST_S, Parking
+from healthd.mqtt.retained import Retained
 from healthd.mqtt.topics import Topics
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
@@ -35,8 +37,6 @@ _SHORT_LIVED_S, _TWIN_SUSPECTED = 5.0, 3
 # Clean stop: systemd allows 20 s, links have used some of it. What is left is kept on disk.
 DRAIN_S = 5.0
 
-Acknowledgement = asyncio.Future[None]
-
 
 class _Finished(Exception):
     """Ends the connection's task group from inside: the clean stop was asked for."""
@@ -56,9 +56,7 @@ class Publisher:
         self._run = run
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
-        self._retained: dict[str, bytes] = {}
-        self._unsent: dict[str, None] = {}
-        self._retained_changed = asyncio.Event()
+        self._retained = Retained()
         self._parking = Parking(outbox.note_parked)
         # Streams of which the broker has refused something lately, and has one stored sample now:
         # where it refuses that too, nothing younger must have got past it.
@@ -68,10 +66,7 @@ class Publisher:
 
     def retain(self, topic: str, payload: bytes) -> None:
         """Keep ``topic`` at ``payload``: published now, and again on every connect."""
-        if self._retained.get(topic) != payload:
-            self._retained[topic] = payload
-            self._unsent[topic] = None
-            self._retained_changed.set()
+        self._retained.put(topic, payload)
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """One connection's life. Returns after ``finish``, and otherwise ends by raising.
@@ -83,13 +78,13 @@ class Publisher:
             client = await self._connect(stack)
             self._client = client
             mark_healthy()
-            self._unsent = dict.fromkeys(self._retained)
+            self._retained.forget_sent()
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._watch_connection(client))
                     tasks.create_task(self._until_finished())
                     tasks.create_task(self._watch_acknowledgements(client))
-                    tasks.create_task(self._publish_retained(client))
+                    tasks.create_task(self._retained.keep_sent(client))
                     tasks.create_task(self._publish_live(client))
                     tasks.create_task(self._publish_history(client))
                     tasks.create_task(self._retry_parked())
@@ -114,9 +109,9 @@ class Publisher:
         with suppress(ConnectionLost, TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 # The last word: behind everything that the sessions said when they stopped.
-                self._send_retained(client)
-                self.retain(topic, farewell)
-                if acknowledgement := self._send_retained(client):
+                self._retained.send(client)
+                self._retained.put(topic, farewell)
+                if acknowledgement := self._retained.send(client):
                     await asyncio.wait([acknowledgement])
                 self._finished.set()
                 await client.closed.wait()
@@ -160,21 +155,6 @@ class Publisher:
                 raise ConnectionLost("broker_stalled", message, RETRY)
             await asyncio.sleep(left_s)
 
-    async def _publish_retained(self, client: AckedClient) -> None:
-        while True:
-            self._retained_changed.clear()
-            self._send_retained(client)
-            await self._retained_changed.wait()
-
-    def _send_retained(self, client: AckedClient) -> asyncio.Future[None] | None:
-        """Send what changed; the acknowledgement of the last message, if there was one."""
-        acknowledgement: asyncio.Future[None] | None = None
-        topics, self._unsent = self._unsent, {}
-        for topic in topics:
-            acknowledgement = client.send(topic, self._retained[topic], retain=True)
-            acknowledgement.add_done_callback(partial(self._retained_done, topic))
-        return acknowledgement
-
     async def _publish_live(self, client: AckedClient) -> None:
         window = asyncio.Semaphore(_LIVE_WINDOW)
         while True:
@@ -188,7 +168,7 @@ class Publisher:
                 continue
             payload, retain = self._run.payload(sample), sample.measurement.retained
             if retain:
-                self._retained[topic] = payload
+                self._retained.note_sent(topic, payload)
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
             acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))
 
@@ -241,11 +221,6 @@ class Publisher:
         if stream in self._alone:
             self._alone.remove(stream)
             self._outbox.backlog.look_again()
-
-    def _retained_done(self, topic: str, result: Acknowledgement) -> None:
-        # Sent again on every connect, so there is nothing to keep; but somebody should know.
-        if not result.cancelled() and (error := result.exception()):
-            self._log.error("retained topic refused", topic=topic, error=str(error))
 
     def _accepted(self, topic: str, result: Acknowledgement, stream: tuple[str, str]) -> bool:
         """True where the broker has it; a refused topic is parked and blocks no other."""

@@ -59,6 +59,17 @@ def closed_on_error(db: sqlite3.Connection) -> Generator[None]:
         raise
 
 
+def copy(source: sqlite3.Connection, made: sqlite3.Connection, last_row: int) -> None:
+    """Copy all that ``source`` holds into the empty ``made``; its next row follows ``last_row``."""
+    made.execute("BEGIN IMMEDIATE")
+    for table in ("pending", "runs", "certain", "parked"):
+        for values in source.execute(f"SELECT * FROM {table}"):
+            marks = ", ".join("?" * len(values))
+            made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
+    count_on(made, last_row)
+    made.execute("COMMIT")
+
+
 def count_on(db: sqlite3.Connection, last_row: int) -> None:
     """Have the next row of an empty store follow ``last_row``."""
     db.execute("DELETE FROM sqlite_sequence")

@@ -10,6 +10,7 @@ from healthd.outbox.claim import claim_step, drop_filler
 from healthd.outbox.database import (
     PAGE_BYTES,
     closed_on_error,
+    copy,
     count_on,
     is_corrupt,
     open_database,
@@ -219,13 +220,7 @@ class Store:
         try:
             made = self._open()
             with closed_on_error(made):
-                made.execute("BEGIN IMMEDIATE")
-                for table in ("pending", "runs", "certain", "parked"):
-                    for values in self._db.execute(f"SELECT * FROM {table}"):
-                        marks = ", ".join("?" * len(values))
-                        made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
-                count_on(made, self._last_row)
-                made.execute("COMMIT")
+                copy(self._db, made, self._last_row)
         except (sqlite3.Error, OSError):
             self.path.unlink(missing_ok=True)
             remove_logs(self.path)

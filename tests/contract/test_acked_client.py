@@ -11,14 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from healthd.mqtt.acked_client import (
-    CONNECT_TIMEOUT_S,
-    AckedClient,
-    ConnectionLost,
-    Endpoint,
-    Message,
-    Refused,
-)
+from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient, Endpoint, Message
+from healthd.mqtt.faults import ConnectionLost, Refused
 from tests.contract.certificates import Authority, needs_openssl
 from tests.contract.conftest import StartMosquitto
 from tests.contract.mosquitto import HOST, Mosquitto, free_port, needs_mosquitto, password_file

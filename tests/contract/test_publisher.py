@@ -15,8 +15,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from healthd.clock import Clock
-from healthd.mqtt.acked_client import AckedClient, ConnectionLost, Endpoint
+from healthd.mqtt.acked_client import AckedClient, Endpoint
 from healthd.mqtt.devices import Devices
+from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.health import Health
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics

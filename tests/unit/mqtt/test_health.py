@@ -79,12 +79,14 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 async def test_every_counter_has_its_key(gateway: Gateway) -> None:
     before = datetime.now(UTC)
     told = await gateway.told()
-    assert told.keys() == {"time", "uptime_s", "resident_bytes", "links", "outbox"}
+    known = {"time", "uptime_s", "resident_bytes", "open_files", "links", "outbox"}
+    assert told.keys() == known
     assert told["outbox"] == await gateway.outbox.stats()
     assert before <= datetime.fromisoformat(told["time"]) <= datetime.now(UTC)
     assert 0 <= told["uptime_s"] <= BOUND_S
     # A running interpreter has more than one megabyte, and this one less than a gigabyte.
     assert 1e6 < told["resident_bytes"] < 1e9
+    assert told["open_files"] == len(list(Path("/proc/self/fd").iterdir())) - 1
     assert told["links"] == {}
     assert gateway.healthy.is_set()
 
