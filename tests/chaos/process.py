@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
+from tests.contract.restartable import guarded
 
 BOUND_S = 20.0
 
@@ -56,12 +57,10 @@ class GatewayProcess:
         assert not self.is_running, "it runs already"
         self.started_at = len(self.log)
         # Standard input ends with this process, but not where it is stopped: hence the guard.
-        setpriv = shutil.which("setpriv")
-        guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
         wanted = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
         inherited = {key: value for key, value in os.environ.items() if key in wanted}
         self._process = await asyncio.create_subprocess_exec(
-            *(*guard, sys.executable, "-m", "tests.chaos.gateway", *self.arguments),
+            *guarded(sys.executable, "-m", "tests.chaos.gateway", *self.arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

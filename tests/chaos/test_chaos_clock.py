@@ -60,6 +60,10 @@ def _seen_year(rig: Rig) -> int:
     return datetime.fromtimestamp(rig.ledger.accepted[-1].wall_ns / 1e9, UTC).year
 
 
+# What waits while the clock is wrong: a second or so of three straps.
+_WAITING = 60
+
+
 async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
     """A Pi without a battery-backed clock boots in the past; samples taken then are repaired."""
     fake, timesync = FakeTime(folder, "-10y"), folder / "timesync"
@@ -69,7 +73,7 @@ async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
     rig.ledger.keep_payloads = True
     await rig.proxy.refuse()
     known = len(rig.ledger.accepted)
-    await asyncio.sleep(3)
+    await rig.until(lambda: len(rig.ledger.accepted) > known + _WAITING, 20, "some samples")
     if restarted:
         await rig.gateway.stop()
     fake.set("+0")

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
+from tests.contract.restartable import PATH, Restartable, guarded
+
 BOUND_S = 20.0
 
-_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
-DBUS_DAEMON = shutil.which("dbus-daemon", path=_PATH)
+DBUS_DAEMON = shutil.which("dbus-daemon", path=PATH)
 needs_dbus = pytest.mark.skipif(
     DBUS_DAEMON is None,
     reason="NOT TESTED: no dbus-daemon on this machine; apt-get install dbus",
@@ -39,13 +39,7 @@ _CONFIG = """\
 """
 
 
-def _guarded(*command: str) -> list[str]:
-    """A command that does not outlive a test run that is killed."""
-    setpriv = shutil.which("setpriv", path=_PATH)
-    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
-
-
-class Bus:
+class Bus(Restartable):
     """A dbus-daemon; an async context manager that starts it."""
 
     def __init__(self, folder: Path) -> None:
@@ -53,34 +47,18 @@ class Bus:
         self._socket = folder / "bus"
         self._config = folder / "bus.conf"
         self._config.write_text(_CONFIG.format(socket=self._socket))
-        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def address(self) -> str:
         """As DBUS_SYSTEM_BUS_ADDRESS has it."""
         return f"unix:path={self._socket}"
 
-    async def __aenter__(self) -> Self:
-        """Start it."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it."""
-        if self._process is not None:
-            await self.kill()
-
     async def start(self) -> None:
         """Start it, and return when it listens."""
         assert DBUS_DAEMON is not None, "mark the test with needs_dbus"
         assert self._process is None, "it runs already"
         self._process = await asyncio.create_subprocess_exec(
-            *_guarded(DBUS_DAEMON, "--nofork", "--nopidfile", "--print-address"),
+            *guarded(DBUS_DAEMON, "--nofork", "--nopidfile", "--print-address"),
             f"--config-file={self._config}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -91,8 +69,7 @@ class Bus:
 
     async def kill(self) -> None:
         """``kill -9``: every connection is cut."""
-        assert self._process is not None, "it does not run"
-        process, self._process = self._process, None
+        process, self._process = self._running, None
         process.kill()
         await process.wait()
         self._socket.unlink(missing_ok=True)
@@ -106,7 +83,7 @@ def strap(address: str = "C0:00:00:00:00:01", name: str = "Strap", **more: Any) 
     return {"address": address, "name": name, "adapter": "hci0", **more}
 
 
-class BlueZ:
+class BlueZ(Restartable):
     """The fake bluetoothd's process; an async context manager that starts it.
 
     Attributes:
@@ -121,29 +98,13 @@ class BlueZ:
         self._changed = asyncio.Condition()
         self._answers = 0
         self._reader: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def __aenter__(self) -> Self:
-        """Start it."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it."""
-        if self._process is not None:
-            await self.kill()
 
     async def start(self) -> None:
         """Start it, and return when it owns its name."""
         assert self._process is None, "it runs already"
         answers = self._answers
         self._process = await asyncio.create_subprocess_exec(
-            *_guarded(sys.executable, "-m", "tests.contract.fake_bluez", self._setting),
+            *guarded(sys.executable, "-m", "tests.contract.fake_bluez", self._setting),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self._bus.address},
@@ -154,9 +115,8 @@ class BlueZ:
 
     async def kill(self) -> None:
         """``kill -9``."""
-        assert self._process is not None, "it does not run"
         assert self._reader is not None
-        process, self._process = self._process, None
+        process, self._process = self._running, None
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
@@ -164,11 +124,10 @@ class BlueZ:
 
     async def do(self, do: str, **how: Any) -> None:
         """See ``FakeBlueZ.obey``; returns when it is done."""
-        assert self._process is not None, "it does not run"
-        assert self._process.stdin is not None
-        answers = self._answers
-        self._process.stdin.write(json.dumps({"do": do, **how}).encode() + b"\n")
-        await self._process.stdin.drain()
+        stdin, answers = self._running.stdin, self._answers
+        assert stdin is not None
+        stdin.write(json.dumps({"do": do, **how}).encode() + b"\n")
+        await stdin.drain()
         await self._until(lambda: self._answers > answers)
 
     def count(self, member: str, path: str = "") -> int:

@@ -10,17 +10,15 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
+
+from tests.contract.restartable import PATH, Restartable, guarded
 
 HOST = "127.0.0.1"
 BOUND_S = 10.0
 
-# Debian installs servers where the PATH of a user does not lead.
-_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-MOSQUITTO = shutil.which("mosquitto", path=_PATH)
+MOSQUITTO = shutil.which("mosquitto", path=PATH)
 needs_mosquitto = pytest.mark.skipif(
     MOSQUITTO is None,
     reason="NOT TESTED: no mosquitto on this machine; apt-get install mosquitto",
@@ -58,7 +56,7 @@ def password_file(folder: Path, users: Mapping[str, str]) -> Path:
     """mosquitto's password file for these users and passwords."""
     path = folder / "passwords"
     path.touch(mode=0o600)
-    command = shutil.which("mosquitto_passwd", path=_PATH)
+    command = shutil.which("mosquitto_passwd", path=PATH)
     if command is None:
         pytest.skip("NOT TESTED: no mosquitto_passwd on this machine; apt-get install mosquitto")
     for user, password in users.items():
@@ -66,7 +64,7 @@ def password_file(folder: Path, users: Mapping[str, str]) -> Path:
     return path
 
 
-class Mosquitto:
+class Mosquitto(Restartable):
     """One broker that keeps nothing when it ends; an async context manager that starts it.
 
     Attributes:
@@ -96,41 +94,19 @@ class Mosquitto:
         self._logged = asyncio.Condition()
         self._over = False
         self._reader: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def address(self) -> str:
         """``host:port``, as the settings have it."""
         return f"{HOST}:{self.port}"
 
-    async def __aenter__(self) -> Self:
-        """Start it."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it, however it is."""
-        if self._process is not None:
-            await self.kill()
-
     async def start(self) -> None:
         """Start it, and return when it accepts connections."""
         assert self._process is None, "it runs already"
         assert MOSQUITTO is not None, "mark the test with needs_mosquitto"
         known, self._over = len(self.log), False
-        # No broker may outlive a test run that is killed.
-        setpriv = shutil.which("setpriv", path=_PATH)
-        guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
         self._process = await asyncio.create_subprocess_exec(
-            *guard,
-            MOSQUITTO,
-            "-c",
-            str(self._config),
+            *guarded(MOSQUITTO, "-c", str(self._config)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -171,11 +147,6 @@ class Mosquitto:
         except TimeoutError:
             pass
         assert any(text in line for line in self.log[since:]), (text, self.log[since:])
-
-    @property
-    def _running(self) -> asyncio.subprocess.Process:
-        assert self._process is not None, "it does not run"
-        return self._process
 
     async def _end(self, number: signal.Signals) -> None:
         process, self._process = self._running, None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,6 +39,31 @@ async def bus() -> AsyncIterator[Bus]:
             yield bus
 
 
+@dataclass
+class Surroundings:
+    """A strap on a bluetoothd, a broker, and how healthd is run with them."""
+
+    bluez: BlueZ
+    subscriber: Subscriber
+    environ: dict[str, str]
+    config: Path
+
+    def healthd(self) -> Healthd:
+        return Healthd("run", "--config", str(self.config), environ=self.environ)
+
+
+@pytest.fixture
+async def around(bus: Bus, tmp_path: Path) -> AsyncIterator[Surroundings]:
+    """Everything but healthd itself."""
+    config = tmp_path / "healthd.toml"
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
+        address = f"{broker.host}:{broker.port}"
+        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
+        async with Subscriber(broker.port) as subscriber:
+            yield Surroundings(bluez, subscriber, environ, config)
+
+
 async def more_samples(subscriber: Subscriber, number: int = 5) -> None:
     """Wait for new samples."""
     since = len(subscriber.at(SAMPLES))
@@ -54,27 +80,20 @@ def told(subscriber: Subscriber, topic: str) -> list[tuple[str, str | None]]:
     return [(one["change"], one.get("reason", one.get("adapter"))) for one in events]
 
 
-async def test_bluetoothd_dies_under_it(bus: Bus, tmp_path: Path) -> None:
-    config = tmp_path / "healthd.toml"
-    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
-    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
-        address = f"{broker.host}:{broker.port}"
-        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
-        async with (
-            Subscriber(broker.port) as subscriber,
-            Healthd("run", "--config", str(config), environ=environ) as healthd,
-        ):
-            await more_samples(subscriber)
-            await bluez.kill()
-            await healthd.logged("adapter", change="bluez_gone")
-            await bluez.start()
-            await more_samples(subscriber)
-            await bluez.do("power", adapter="hci0", on=False)
-            await healthd.logged("adapter", change="off", adapter="hci0")
-            await bluez.do("power", adapter="hci0", on=True)
-            await more_samples(subscriber)
-            assert await healthd.stopped() == 0
-            await subscriber.until(lambda _: len(told(subscriber, LINK)) == 6)
+async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
+    bluez, subscriber = around.bluez, around.subscriber
+    async with around.healthd() as healthd:
+        await more_samples(subscriber)
+        await bluez.kill()
+        await healthd.logged("adapter", change="bluez_gone")
+        await bluez.start()
+        await more_samples(subscriber)
+        await bluez.do("power", adapter="hci0", on=False)
+        await healthd.logged("adapter", change="off", adapter="hci0")
+        await bluez.do("power", adapter="hci0", on=True)
+        await more_samples(subscriber)
+        assert await healthd.stopped() == 0
+        await subscriber.until(lambda _: len(told(subscriber, LINK)) == 6)
     assert told(subscriber, LINK) == [
         ("up", None),
         ("down", "bluez_gone"),
@@ -94,67 +113,47 @@ async def test_bluetoothd_dies_under_it(bus: Bus, tmp_path: Path) -> None:
     assert complaints(healthd.log) == []
 
 
-async def test_killed_it_leaves_an_orphan_that_its_next_run_ends(bus: Bus, tmp_path: Path) -> None:
-    config = tmp_path / "healthd.toml"
-    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
-    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
-        address = f"{broker.host}:{broker.port}"
-        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
-        async with Subscriber(broker.port) as subscriber:
-            async with Healthd("run", "--config", str(config), environ=environ) as healthd:
-                await more_samples(subscriber)
-                healthd.send_kill()
-                await healthd.ended()
-            assert bluez.count("Disconnect") == 0, "BlueZ keeps the link of one that was killed"
-            async with Healthd("run", "--config", str(config), environ=environ) as again:
-                await again.logged("adapter", change="orphan")
-                await more_samples(subscriber)
-                assert await again.stopped() == 0
+async def test_killed_it_leaves_an_orphan_that_its_next_run_ends(around: Surroundings) -> None:
+    bluez, subscriber = around.bluez, around.subscriber
+    async with around.healthd() as healthd:
+        await more_samples(subscriber)
+        healthd.send_kill()
+        await healthd.ended()
+    assert bluez.count("Disconnect") == 0, "BlueZ keeps the link of one that was killed"
+    async with around.healthd() as again:
+        await again.logged("adapter", change="orphan")
+        await more_samples(subscriber)
+        assert await again.stopped() == 0
     assert complaints(again.log) == []
 
 
-async def test_dbus_dies_under_it(bus: Bus, tmp_path: Path) -> None:
-    config = tmp_path / "healthd.toml"
-    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
-    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
-        address = f"{broker.host}:{broker.port}"
-        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
-        async with (
-            Subscriber(broker.port) as subscriber,
-            Healthd("run", "--config", str(config), environ=environ) as healthd,
-        ):
-            await more_samples(subscriber)
-            await bus.kill()
-            await healthd.logged("adapter", change="dbus_lost")
-            await bluez.kill()
-            await bus.start()
-            await bluez.start()
-            await more_samples(subscriber)
-            assert await healthd.stopped() == 0
+async def test_dbus_dies_under_it(bus: Bus, around: Surroundings) -> None:
+    bluez, subscriber = around.bluez, around.subscriber
+    async with around.healthd() as healthd:
+        await more_samples(subscriber)
+        await bus.kill()
+        await healthd.logged("adapter", change="dbus_lost")
+        await bluez.kill()
+        await bus.start()
+        await bluez.start()
+        await more_samples(subscriber)
+        assert await healthd.stopped() == 0
     assert complaints(healthd.log) == []
 
 
-async def test_links_come_and_go_without_a_leak(bus: Bus, tmp_path: Path) -> None:
-    config = tmp_path / "healthd.toml"
-    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
-
+async def test_links_come_and_go_without_a_leak(around: Surroundings) -> None:
     def open_files(healthd: Healthd) -> int:
         return sum(1 for _ in Path(f"/proc/{healthd.pid}/fd").iterdir())
 
-    async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
-        address = f"{broker.host}:{broker.port}"
-        config.write_text(SETTINGS.format(broker=address, folder=tmp_path))
-        async with (
-            Subscriber(broker.port) as subscriber,
-            Healthd("run", "--config", str(config), environ=environ) as healthd,
-        ):
-            await more_samples(subscriber)
-            before = open_files(healthd)
-            for _ in range(8):
-                await bluez.do("unlink", address="C0:00:00:00:00:01")
-                await more_samples(subscriber, 8)
-            assert open_files(healthd) <= before + 2
-            assert await healthd.stopped() == 0
+    bluez, subscriber = around.bluez, around.subscriber
+    async with around.healthd() as healthd:
+        await more_samples(subscriber)
+        before = open_files(healthd)
+        for _ in range(8):
+            await bluez.do("unlink", address="C0:00:00:00:00:01")
+            await more_samples(subscriber, 8)
+        assert open_files(healthd) <= before + 2
+        assert await healthd.stopped() == 0
 
 
 async def test_stop_without_bluetoothd_is_clean(bus: Bus, tmp_path: Path) -> None:
