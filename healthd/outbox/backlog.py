@@ -1,6 +1,7 @@
 """What lies on disk, on its way to the history topics."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
@@ -26,6 +27,8 @@ class Backlog:
         self._delivered: list[int] = []
         # Up to here every row is busy, or of one of these streams, which were left out.
         self._after = 0
+        # The first row that was released since the disk was asked last.
+        self._released = sys.maxsize
         self._skipped: frozenset[Stream] = frozenset()
         self._parking: dict[str, str | None] = {}
         self._stored = asyncio.Event()
@@ -45,26 +48,33 @@ class Backlog:
             asked = limit + len(live)
             if (skipped := frozenset(skip())) != self._skipped:
                 self._skipped, self._after = skipped, 0
-            rows: list[Stored] = []
+            self._released = sys.maxsize
+            rows, read_to = list[Stored](), self._after
             with suppress(DiskFailing):
-                rows = await self._disk.call(partial(self._read, asked, skipped, self._after))
+                read = partial(self._read, asked, skipped, self._after)
+                rows, read_to = await self._disk.call(read)
             # What happened while the disk was read counts as well.
             live.update(self._on_live_path())
             fresh = [one for one in rows if one.row not in self._busy and one.row not in live]
-            seen = (fresh[:limit] or rows)[-1].row if rows else self._after
+            seen = fresh[:limit][-1].row if fresh else read_to
             # A row on the live path may be left to the store yet: it must not be passed.
-            before, self._after = self._after, min(seen, min(live, default=seen + 1) - 1)
+            first = min((*live, self._released), default=sys.maxsize)
+            before, self._after = self._after, min(seen, first - 1)
             if fresh:
                 self._busy.update(one.row for one in fresh[:limit])
                 return fresh[:limit]
             if len(rows) < asked or self._after <= before:
                 await self._stored.wait()
 
-    def _read(self, limit: int, skip: frozenset[Stream], after: int, store: Store) -> list[Stored]:
+    def _read(
+        self, limit: int, skip: frozenset[Stream], after: int, store: Store
+    ) -> tuple[list[Stored], int]:
+        """The oldest rows behind ``after``, and up to which row these are all."""
         rows = store.oldest(limit, skip, after)
         # On the store's thread: what it does next must not evict them.
         self._read_last = frozenset(one.row for one in rows)
-        return rows
+        # A stream that is left out for days has a great many rows: they are passed once.
+        return rows, rows[-1].row if len(rows) == limit else store.last_row
 
     def spared(self) -> frozenset[int]:
         """Rows that are on their way, or delivered: evicted, they would be called lost.
@@ -81,18 +91,23 @@ class Backlog:
     def release(self, row: int) -> None:
         """A stored sample was not delivered; it keeps its place in the queue."""
         self._busy.discard(row)
-        self._after = 0
+        self._go_back(row)
 
     def release_all(self) -> None:
         """The connection is gone: nothing is on its way."""
         self._busy = set(self._delivered)
         self._read_last = frozenset()
+        self._go_back(1)
         self.look_again()
 
     def look_again(self) -> None:
         """There may be something to take now: new rows, or streams no longer skipped."""
-        self._after = 0
         self._stored.set()
+
+    def _go_back(self, row: int) -> None:
+        """Have this row read again, also by who has just begun to read behind it."""
+        self._released = min(self._released, row)
+        self._after = min(self._after, row - 1)
 
     def note_parked(self, topic: str, reason: str | None) -> None:
         """Keep on disk that the broker refuses a topic; without a reason: that it takes it."""

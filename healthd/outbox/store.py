@@ -33,6 +33,7 @@ class Store:
     Attributes:
         path: the database file.
         set_aside: where an unusable file was moved when the store was opened, or None.
+        last_row: the highest row number that was ever given.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -50,7 +51,7 @@ class Store:
         self.set_aside: Path | None = None
         self._max_pages = max_bytes // PAGE_BYTES
         self._lost: list[Lost] = []
-        self._last_row = 0
+        self.last_row = 0
         self._run: tuple[str, int] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -63,7 +64,7 @@ class Store:
         self._inode = self.path.stat().st_ino
         self._tally = Tally(self._db)
         known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
-        self._last_row = known[0] if known else 0
+        self.last_row = known[0] if known else 0
 
     def _open(self) -> sqlite3.Connection:
         return open_database(self.path, self._max_pages)
@@ -117,7 +118,7 @@ class Store:
                 cursor = db.execute(f"INSERT INTO pending ({columns}) VALUES ({marks})", entry)
                 assert cursor.lastrowid is not None  # an INSERT always has one
                 rows.append(cursor.lastrowid)
-        self._last_row = rows[-1]
+        self.last_row = rows[-1]
         self._tally.add((one.peripheral, one.stream, len(one.payload)) for one in batch)
         return rows
 
@@ -220,7 +221,7 @@ class Store:
         try:
             made = self._open()
             with closed_on_error(made):
-                copy(self._db, made, self._last_row)
+                copy(self._db, made, self.last_row)
         except (sqlite3.Error, OSError):
             self.path.unlink(missing_ok=True)
             remove_logs(self.path)
@@ -232,7 +233,7 @@ class Store:
         self.set_aside = put_aside(self.path)
         made = self._open()
         # Old numbers are still known to those who wait for an acknowledgement.
-        count_on(made, self._last_row)
+        count_on(made, self.last_row)
         self._adopt(made)
         if self._run is not None:
             self.note_run(*self._run)

@@ -525,6 +525,61 @@ async def test_a_disk_that_can_only_be_read_is_degraded_until_it_can_be_written(
         assert changes == ["degraded", "recovered"]
 
 
+async def test_what_is_left_out_is_passed_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A topic that is parked for days has many rows, and each new one wakes the publisher."""
+    behind: list[int] = []
+    oldest = Store.oldest
+
+    def watched(store: Store, limit: int, skip: Any, after: int) -> list[Stored]:
+        behind.append(after)
+        return oldest(store, limit, skip, after)
+
+    monkeypatch.setattr(Store, "oldest", watched)
+    skipped = [("strap", "parked")]
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for _ in range(50):
+            outbox.put(bench.sample(OVERDUE_S, "parked"))
+        taking = asyncio.create_task(outbox.backlog.take(ALL, lambda: skipped))
+        await service.rounds()
+        for _ in range(2):
+            outbox.put(bench.sample(OVERDUE_S, "parked"))
+            await service.rounds()
+        assert behind[-1] >= 50
+        assert not taking.done()
+        skipped.clear()
+        outbox.backlog.look_again()
+        assert len(await soon(taking)) == 52
+        assert behind[-1] == 0
+
+
+async def test_what_is_released_while_the_disk_is_read_is_read_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, released = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    oldest = Store.oldest
+
+    def slowly(store: Store, limit: int, skip: Any, after: int) -> list[Stored]:
+        loop.call_soon_threadsafe(began.set)
+        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(BOUND_S)
+        return oldest(store, limit, skip, after)
+
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for _ in range(3):
+            outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+        first, *_ = await soon(outbox.backlog.take(2, tuple))
+        monkeypatch.setattr(Store, "oldest", slowly)
+        taking = asyncio.create_task(outbox.backlog.take(1, tuple))
+        await soon(began.wait())
+        outbox.backlog.release(first.row)
+        released.set()
+        assert [one.seq for one in await soon(taking)] == [3]
+        assert [one.seq for one in await soon(outbox.backlog.take(1, tuple))] == [1]
+
+
 async def test_what_was_given_out_is_not_evicted_until_the_connection_is_gone(
     bench: Bench,
 ) -> None:
