@@ -60,8 +60,8 @@ def _seen_year(rig: Rig) -> int:
     return datetime.fromtimestamp(rig.ledger.accepted[-1].wall_ns / 1e9, UTC).year
 
 
-# What waits while the clock is wrong: a second or so of three straps.
-_WAITING = 60
+# What waits while the clock is wrong: three seconds of three straps, so the first are on disk.
+_WAITING = 180
 
 
 async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
@@ -87,7 +87,7 @@ async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
     await assert_all_there(rig)
     ahead_ns = time.time_ns() - time.monotonic_ns()
     stored = [o for o in rig.ledger.accepted[known:] if o.wall_ns < time.time_ns() - 10**17]
-    assert len(stored) > 100, "taken while the clock was wrong"
+    assert len(stored) > _WAITING, "taken while the clock was wrong"
     for one in stored:
         if one.key.stream != "heart_rate":
             continue
