@@ -2,8 +2,9 @@
 
 from healthd.errors import Backoff, HealthdError, Transient
 
-# A broker restart is over in seconds; many gateways must not return in step (full jitter).
-RETRY = Backoff(first_s=1.0, ceiling_s=30.0)
+# A broker that is back must have live samples within seconds, and a try costs it next to nothing;
+# full jitter keeps many gateways from returning in step.
+RETRY = Backoff(first_s=1.0, ceiling_s=5.0)
 
 # Two clients with one id throw each other out for ever: the slower, the less is sent twice.
 _TWIN_RETRY = Backoff(first_s=10.0, ceiling_s=300.0)
