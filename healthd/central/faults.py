@@ -25,6 +25,10 @@ _SLOT = Backoff(first_s=4.0, ceiling_s=30.0)
 # Somebody has to act (plug the adapter in, start bluetoothd, pair): be there, do not hammer.
 _PATIENT = Backoff(first_s=5.0, ceiling_s=60.0)
 
+# A minute at first for those it harms; the longest is what an owner waits who has mended it.
+_REST_S = 60.0
+_LONGEST_REST_S = 900.0
+
 
 class Remedy(Enum):
     """What is done about a fault, beside trying again at its pace."""
@@ -123,6 +127,28 @@ class AdapterGone(LinkLost):
 
     The pace is the link's own: the next search waits until there is an adapter, however long.
     """
+
+
+class NotTried(AdapterGone):
+    """The adapter went away while the link waited for its turn."""
+
+    def __init__(self) -> None:
+        """No link of this one's has had a part in it."""
+        super().__init__("adapter_gone", "it went away before the link was made")
+
+
+class TakesRadioDown(LinkFault):
+    """Whenever this link is made, the whole radio goes away: BlueZ, or the adapter.
+
+    BlueZ 5.66 (Debian 12) crashes over a peripheral that has forgotten its bond, each time anew.
+    At the usual pace its tries would cost every other peripheral its link every few seconds.
+    """
+
+    def __init__(self, times: int, fault: LinkFault) -> None:
+        """Say how often in a row it has happened (from 2), and how it ended this time."""
+        message = f"{fault}, {times} times in a row while this link was made; is its bond lost?"
+        pause_s = min(_REST_S * 2 ** min(times - 2, 10), _LONGEST_REST_S)
+        super().__init__("takes_radio_down", message, Backoff(pause_s, pause_s))
 
 
 class NotificationStalled(LinkFault):

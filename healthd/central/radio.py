@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from healthd.central.adapters import Adapters
-from healthd.central.faults import AdapterGone, LinkFault, Remedy
+from healthd.central.faults import AdapterGone, LinkFault, NotTried, Remedy
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.central.match import Match
 from healthd.central.recovery import Recovery
@@ -72,6 +72,11 @@ class Radio:
     def links(self) -> int:
         """How many links there are, or are being made."""
         return len(self._links)
+
+    @property
+    def losses(self) -> int:
+        """How often the adapter, or all of BlueZ, went away."""
+        return self._adapters.losses
 
     @property
     def scans(self) -> bool:
@@ -160,7 +165,7 @@ class Radio:
     async def _open(self, link: Link) -> None:
         async with self._connect_lock:
             if not self._adapters.usable:
-                raise AdapterGone("adapter_gone", "it went away before the link was made")
+                raise NotTried
             self._connecting = True
             self._links.add(link)
             self._steer()

@@ -13,8 +13,10 @@ from healthd.central.faults import (
     LinkLost,
     NothingToRead,
     NotificationStalled,
+    NotTried,
     Remedy,
     ServicesForgotten,
+    TakesRadioDown,
 )
 from healthd.central.link import Advertisement, Link
 from healthd.central.match import Match
@@ -81,6 +83,7 @@ class Session:
         self._last_value: dict[str, float] = {}
         self._known: frozenset[str] = frozenset()
         self._refreshed = False
+        self._took_radio_down = 0
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Search, connect, prepare, stream. Ends only by raising.
@@ -91,16 +94,20 @@ class Session:
         try:
             self._enter(State.SEARCHING)
             async with self._radio.found(self._match) as found:
+                losses, streams = self._radio.losses, False
                 try:
                     self._enter(State.CONNECTING)
                     async with self._radio.link(found) as link:
                         self._enter(State.PREPARING)
                         await self._prepare(link, found)
-                        self._refreshed = False
+                        self._refreshed, self._took_radio_down = False, 0
                         self._enter(State.STREAMING)
+                        streams = True
                         mark_healthy()
                         await self._watch(link)
                 except LinkFault as fault:
+                    if not streams and losses != self._radio.losses:
+                        self._suspect(fault)
                     if fault.remedy is Remedy.REFRESH:
                         await self._refresh(found, fault)
                     raise
@@ -117,6 +124,14 @@ class Session:
         passing = state in (State.CONNECTING, State.PREPARING, State.WAITING)
         (self._log.debug if passing else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
+
+    def _suspect(self, fault: LinkFault) -> None:
+        """The radio went away while the link was made: once is chance, the second time is not."""
+        if isinstance(fault, NotTried):
+            return
+        self._took_radio_down += 1
+        if self._took_radio_down > 1:
+            raise TakesRadioDown(self._took_radio_down, fault) from fault
 
     async def _refresh(self, found: Advertisement, fault: LinkFault) -> None:
         """Have the services discovered anew, once; the second time the fault is the device's."""

@@ -13,6 +13,7 @@ from bumble.core import UUID
 from bumble.gatt import Characteristic as GattCharacteristic
 from bumble.gatt import CharacteristicValue
 
+from healthd.central.adapters import Adapters
 from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
@@ -174,10 +175,12 @@ class Stage:
         return await self.add(chest_strap(name, address(number), heart, period=0.05))
 
     @asynccontextmanager
-    async def radio(self, *entries: PeripheralSettings, slots: int = 5) -> AsyncGenerator[Radio]:
+    async def radio(
+        self, *entries: PeripheralSettings, slots: int = 5, adapters: Adapters | None = None
+    ) -> AsyncGenerator[Radio]:
         """A radio that knows these peripherals, and scans when it is wanted."""
         matches = [match_for(entry, self.registry) for entry in entries]
-        radio = Radio(self.backends, matches, Slots(slots))
+        radio = Radio(self.backends, matches, Slots(slots), adapters)
         scanning = asyncio.create_task(radio.run(lambda: None))
         try:
             yield radio

@@ -9,12 +9,15 @@ from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 
+from healthd.central.adapters import Adapters
 from healthd.central.faults import (
     CharacteristicMissing,
     LinkFault,
     LinkLost,
     NothingToRead,
     NotificationStalled,
+    NotTried,
+    TakesRadioDown,
 )
 from healthd.central.radio import Radio
 from healthd.central.session import State
@@ -297,6 +300,62 @@ async def test_a_stream_that_was_there_before_is_missed_once_and_then_done_witho
         third = asyncio.create_task(session.run(lambda: None))
         await stage.watcher.streaming(2)
         await cancel(third)
+
+
+async def test_a_peripheral_that_takes_the_radio_down_is_left_in_peace(stage: Stage) -> None:
+    adapters = Adapters()
+
+    async def link_once() -> LinkFault:
+        """Make a link during which BlueZ goes away, if it is told to."""
+        task = start_session()
+        await asyncio.wait([task])
+        fault = task.exception()
+        assert isinstance(fault, LinkFault)
+        return fault
+
+    async with asyncio.timeout(10), stage.radio(ENTRY, adapters=adapters) as radio:
+        strap = await stage.strap()
+        session = stage.session(radio, ENTRY)
+
+        def start_session() -> "asyncio.Task[None]":
+            return asyncio.create_task(session.run(lambda: None))
+
+        def crash() -> None:
+            adapters.lose_all("bluez_gone", "bluetoothd is gone")
+            raise LinkLost
+
+        stage.watcher.when[PREPARING] = crash
+        assert not isinstance(await link_once(), TakesRadioDown)  # chance
+        pauses = [(await link_once()).backoff for _ in range(6)]
+        assert [pause.limit(9) for pause in pauses] == [60, 120, 240, 480, 900, 900]
+        assert strap.unlinked.is_set()
+
+        # It works again: the next time is chance again.
+        del stage.watcher.when[PREPARING]
+        streaming = start_session()
+        await stage.watcher.streaming()
+        await strap.drop()
+        await asyncio.wait([streaming])
+        assert isinstance(streaming.exception(), LinkLost)
+        stage.watcher.when[PREPARING] = crash
+        assert not isinstance(await link_once(), TakesRadioDown)
+
+
+async def test_who_waits_for_its_turn_has_not_taken_the_radio_down(stage: Stage) -> None:
+    adapters = Adapters(followed=True)
+
+    def crash() -> None:
+        adapters.lose_all("bluez_gone", "bluetoothd is gone")
+
+    stage.watcher.when[CONNECTING] = crash
+    async with asyncio.timeout(10), stage.radio(ENTRY, adapters=adapters) as radio:
+        await stage.strap()
+        session = stage.session(radio, ENTRY)
+        for _ in range(3):
+            adapters.update("hci0", True)
+            with pytest.raises(NotTried):
+                await session.run(lambda: None)
+    assert adapters.losses == 3
 
 
 async def test_a_bug_is_named_so_and_closes_the_link(stage: Stage) -> None:
