@@ -127,8 +127,9 @@ async def _attempt(case: Case) -> Outcome:
         outcome.verdict, outcome.why = "broken", f"{type(error).__name__}: {error}"
     outcome.recovery_s, outcome.notes = ward.recovery_s, ward.notes
     if outcome.verdict != "passed":
-        lines = (await ward.journal.lines())[-_JOURNAL_TAIL:]
-        outcome.why += "\n".join(["", "healthd's journal ends:", *lines])
+        for who, journal in (("healthd", ward.journal), ("bluetoothd", ward.bluez_journal)):
+            lines = (await journal.lines())[-_JOURNAL_TAIL:]
+            outcome.why += "\n".join(["", f"{who}'s journal ends:", *lines])
     await _clean_up(ward, outcome)
     return outcome
 

@@ -41,6 +41,7 @@ class Ward:
         broker: what arrives.
         straps: those of this case, by id.
         journal: what healthd has written since the case began.
+        bluez_journal: what bluetoothd has written.
         recovery_s: from the end of the fault to the next new sample at the subscriber.
         notes: what a reader of the results should know.
     """
@@ -51,6 +52,7 @@ class Ward:
         self.broker = Subscriber(self._on_sample)
         self.straps: dict[str, Strap] = {}
         self.journal = vm.Journal(SERVICE)
+        self.bluez_journal = vm.Journal("bluetooth.service")
         self.recovery_s: float | None = None
         self.notes: list[str] = []
         self._windows: list[Window] = []
@@ -65,7 +67,8 @@ class Ward:
         for folder in ("bluetooth", "mosquitto", "healthd"):
             _empty(Path("/var/lib") / folder)
         _empty(Path("/run/healthd"))
-        await self.journal.mark()
+        self.journal.mark()
+        self.bluez_journal.mark()
         await vm.run("systemctl", "start", "mosquitto")
         await self.plug()
         await self.broker.start()
@@ -156,8 +159,12 @@ class Ward:
             raise Failed(f"no samples within {timeout_s:.0f} s: {silent}") from None
 
     @asynccontextmanager
-    async def fault(self, *straps: Strap, takes_samples: bool = True) -> AsyncGenerator[None]:
+    async def fault(
+        self, *straps: Strap, takes_samples: bool = True
+    ) -> AsyncGenerator[list[Strap]]:
         """Something goes wrong while the block runs; its end is where recovery is timed from.
+
+        Gives the list of those that it is about, for a block that finds out that there are more.
 
         Args:
             straps: whose links it is about; all of the case where none is given.
@@ -165,11 +172,11 @@ class Ward:
                 the link itself stands.
         """
         began_at = time.monotonic()
-        yield
+        about = list(straps or self.straps.values())
+        yield about
         self._fault_ended_at = time.monotonic()
         if takes_samples:
             # Until `recovered` says when the link was back.
-            about = straps or tuple(self.straps.values())
             self._windows.append(Window({strap.id for strap in about}, began_at))
 
     async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
