@@ -10,7 +10,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos lint format constraints clean
+.PHONY: help setup demo install uninstall test chaos system-test lint format constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -36,6 +36,10 @@ test: lint ## every check, then the tests; installs what it tests against where 
 chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+system-test: $(TESTABLE) ## the service in virtual machines with the real BlueZ; 20 minutes
+	@.ci/system-test
+	$(BIN)/pytest tests/system --capture=no $(ARGS)
 
 lint: $(TESTABLE) ## ruff, pyright (strict) and import-linter
 	$(BIN)/ruff check
