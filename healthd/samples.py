@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +12,7 @@ ClockState = Literal["synced", "unsynced"]
 
 # The envelope's keys and a measurement's keys share one flat JSON object, so a measurement that
 # used one of these would silently overwrite the sample's identity.
-ENVELOPE_KEYS = frozenset({"id", "time", "clock", "seq", "device_time"})
+ENVELOPE_KEYS = frozenset({"id", "time", "clock", "seq"})
 
 
 def quantity(unit: str, *, mdc: int | None = None, loinc: str | None = None) -> FieldInfo:
@@ -66,6 +66,27 @@ class Measurement(BaseModel):
     def fields(self) -> dict[str, Any]:
         """The keys that the packet held, ready for JSON."""
         return self.model_dump(exclude_unset=True)
+
+
+class Timestamp(BaseModel):
+    """What a device's own clock said, part by part; None is a part that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    year: Annotated[int | None, quantity("a")]
+    month: Annotated[int | None, quantity("1")]
+    day: Annotated[int | None, quantity("1")]
+    hour: Annotated[int, quantity("1")]
+    minute: Annotated[int, quantity("1")]
+    second: Annotated[int, quantity("1")]
+
+
+class DeviceTimed(Measurement):
+    """A measurement that the device itself may have dated."""
+
+    device_time: str | None = None
+    """ISO 8601 without a zone, as the device's clock says; None where a part is unknown."""
+    timestamp: Timestamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What a profile module declares: its characteristics and what healthd does with each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from healthd.samples import Measurement
 
@@ -17,7 +18,7 @@ class Use(Enum):
     STATIC = auto()
     """Read once per link; goes into the device's info, not into a stream."""
     CONTROL = auto()
-    """Written on request; decodable for diagnosis, never read or subscribed by itself."""
+    """Written on request, and by the profile's opening; its messages reach the profile's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,65 @@ class Characteristic:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What the settings say of one peripheral, as far as its profiles ask for it.
+
+    Attributes:
+        wheel_circumference_m: of the wheel whose revolutions a speed sensor counts.
+        pmd: measurements that a Polar sensor is asked to stream, by their kinds.
+    """
+
+    # 700x25C, the most common road tyre.
+    wheel_circumference_m: float = 2.105
+    pmd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A measurement, and when it was made.
+
+    Attributes:
+        measurement: what was measured.
+        mono_ns: nanoseconds of the monotonic clock: of its arrival, or an earlier moment where the
+            device's own time tells better. Of a frame, its first sample's.
+    """
+
+    measurement: Measurement
+    mono_ns: int
+
+
+class LinkState(Protocol):
+    """What a profile remembers as long as one link lasts. Pure: no clock of its own."""
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """What is published for a measurement: itself, a fuller one, several, or none yet.
+
+        Args:
+            measurement: one of this profile's characteristics, also of its control points: there
+                both what was written and what was answered.
+            mono_ns: when it arrived, in nanoseconds of the monotonic clock.
+        """
+        ...
+
+
+Exchange = Generator[bytes, bytes, None]
+"""Yields what is written to a control point, is sent the indication that answers it, and ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a profile asks of its device once per link, behind the subscriptions.
+
+    Attributes:
+        control: UUID of the control point.
+        exchange: the requests; one that ends without any leaves the device alone.
+    """
+
+    control: str
+    exchange: Callable[[Options], Exchange]
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A GATT profile: a module of this package declares one as ``PROFILE``.
 
@@ -48,8 +108,12 @@ class Profile:
         name: lower-case words with underscores, as users write it: ``service = "heart_rate"``.
         service: UUID of the service, in the form of ``Characteristic.uuid``.
         characteristics: what healthd reads of it.
+        state: makes what it remembers during a link; None: every measurement stands for itself.
+        opening: what it asks of its device first; None: nothing.
     """
 
     name: str
     service: str
     characteristics: tuple[Characteristic, ...]
+    state: Callable[[Options], LinkState] | None = None
+    opening: Opening | None = None

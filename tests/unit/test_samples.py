@@ -69,8 +69,7 @@ def test_measurement_with_an_envelope_key_fails_at_class_creation(key: str) -> N
 
 def test_envelope_keys_are_those_of_the_payload() -> None:
     fields = orjson.loads(payload(Weather(temperature_c=1)))
-    # device_time comes from the peripherals that keep one, through the envelope of their samples.
-    assert fields.keys() - {"temperature_c"} == ENVELOPE_KEYS - {"device_time"}
+    assert fields.keys() - {"temperature_c"} == ENVELOPE_KEYS
 
 
 def test_measurement_is_frozen_and_closed() -> None:

@@ -43,6 +43,17 @@ UNITS = {
     "nm": "N.m",
     "ohm": "Ohm",
     "hz": "Hz",
+    "min": "min",
+    "ns": "ns",
+    "uv": "uV",
+    "mg": "m[g]",
+    "dps": "deg/s",
+    "gauss": "G",
+    "hpa": "hPa",
+    "kg_per_m": "kg/m",
+    "mmol_per_l_per_min": "mmol/L/min",
+    "g": "g",
+    "h": "h",
 }
 
 

@@ -1,0 +1,134 @@
+"""How single values lie in a packet, and what their numbers mean.
+
+A wire is a size and a sign; a meaning turns its number into the canonical value, with None for
+"not available". Layouts: GATT Specification Supplement; floats: IEEE 11073-20601, annex F.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Meaning = Callable[[Any], Any]
+"""From a wire's value to the canonical one; None is "not available"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A value's form in a packet.
+
+    Attributes:
+        code: of the struct module; it stands for exactly one value.
+        name: in error messages.
+        read: from what struct gives to the wire's value; None where that is the same.
+    """
+
+    code: str
+    name: str
+    read: Meaning | None = None
+
+
+def sfloat(raw: int) -> float | None:
+    """IEEE 11073 SFLOAT: 4 bits of exponent, 12 of mantissa; None for its five reserved codes."""
+    mantissa, exponent = raw & 0x0FFF, raw >> 12
+    # Reserved with exponent 0 only: NaN, "not at this resolution", both infinities, one unused.
+    if exponent == 0 and 0x07FE <= mantissa <= 0x0802:
+        return None
+    return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent - ((exponent & 0x08) << 1))
+
+
+def medical_float(raw: int) -> float | None:
+    """IEEE 11073 FLOAT: 8 bits of exponent, 24 of mantissa; None for its five reserved codes."""
+    mantissa, exponent = raw & 0xFFFFFF, raw >> 24
+    if exponent == 0 and 0x7FFFFE <= mantissa <= 0x800002:
+        return None
+    return _decimal(mantissa - ((mantissa & 0x800000) << 1), exponent - ((exponent & 0x80) << 1))
+
+
+def _decimal(mantissa: int, exponent: int) -> float:
+    # Whole numbers divided are rounded once: 366 / 10 is 36.6, 366 * 0.1 is not.
+    return mantissa / 10**-exponent if exponent < 0 else float(mantissa * 10**exponent)
+
+
+def _signed(data: bytes) -> int:
+    return int.from_bytes(data, "little", signed=True)
+
+
+def _unsigned(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+U8 = Wire("B", "u8")
+S8 = Wire("b", "s8")
+U16 = Wire("H", "u16")
+S16 = Wire("h", "s16")
+U24 = Wire("3s", "u24", _unsigned)
+S24 = Wire("3s", "s24", _signed)
+U32 = Wire("I", "u32")
+S32 = Wire("i", "s32")
+U64 = Wire("Q", "u64")
+F32 = Wire("f", "f32")
+SFLOAT = Wire("H", "SFLOAT", sfloat)
+FLOAT = Wire("I", "FLOAT", medical_float)
+DATE_TIME = Wire("7s", "date-time", struct.Struct("<HBBBBB").unpack)
+"""Year, month, day, hour, minute, second."""
+
+
+def scaled(
+    divisor: float, *, factor: float = 1, none: int | None = None, offset: float = 0
+) -> Meaning:
+    """A number in other units: raw * factor / divisor + offset.
+
+    Args:
+        divisor: what is divided by: a division keeps decimals as they are written, 5 / 100 is
+            0.05, where 5 * 0.01 may not be.
+        factor: what is multiplied with before.
+        none: the raw number that means "not available".
+        offset: what is added in the end.
+    """
+    if offset:
+        return lambda raw: None if raw == none else raw * factor / divisor + offset
+    if factor == 1:
+        return lambda raw: None if raw == none else raw / divisor
+    return lambda raw: None if raw == none else raw * factor / divisor
+
+
+def number(none: int) -> Meaning:
+    """A number as it is, but for the one that means "not available"."""
+    return lambda raw: None if raw == none else raw
+
+
+def word(words: Mapping[int, str]) -> Meaning:
+    """An enumeration: a number that has no word stays a number."""
+    return lambda raw: words.get(raw, raw)
+
+
+def words(names: Mapping[int, str]) -> Meaning:
+    """A bit field: the names of the bits that are set, lowest first; reserved bits are ignored."""
+    masks = tuple((1 << bit, name) for bit, name in sorted(names.items()))
+    return lambda raw: [name for mask, name in masks if raw & mask]
+
+
+def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
+    """What ``DATE_TIME`` holds, as the fields of a `samples.DeviceTimed`.
+
+    The device's local time: it has no zone. Year, month and day 0 are unknown; what no calendar
+    has (Xiaomi sends month 17) is kept in parts, and has no text.
+    """
+    year, month, day, hour, minute, second = parts
+    try:
+        text = datetime(*parts).isoformat()  # noqa: DTZ001 - no zone is known
+    except ValueError:
+        text = None
+    return {
+        "device_time": text,
+        "timestamp": {
+            "year": year or None,
+            "month": month or None,
+            "day": day or None,
+            "hour": hour,
+            "minute": minute,
+            "second": second,
+        },
+    }
