@@ -86,7 +86,7 @@ def decode_cross_trainer(data: bytes) -> CrossTrainer:
 
     Bit 15 is the direction. Resistance is an s16, or a u8 where that fills the packet to the byte.
     """
-    return CrossTrainer(**read(data, fitting(data, _WIDE, _NARROW)))
+    return CrossTrainer.model_validate(read(data, fitting(data, _WIDE, _NARROW)))
 
 
 def decode_life_fitness_cross_trainer(data: bytes) -> CrossTrainer:
