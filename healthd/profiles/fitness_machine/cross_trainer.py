@@ -21,7 +21,7 @@ from healthd.profiles.fitness_machine.records import (
     ending,
     fitting,
     read,
-    resistance,
+    width,
 )
 from healthd.profiles.layout import Fact, Field, Layout, bit, no_bit
 from healthd.profiles.wires import S16, U16, U24, Wire, number, scaled
@@ -57,7 +57,7 @@ def _direction(flags: int) -> Direction:
     return "backward" if flags & _BACKWARD else "forward"
 
 
-def _layout(width: Wire) -> Layout:
+def _layout(form: Wire) -> Layout:
     return Layout(
         Field("speed_mps", U16, no_bit(0), SPEED, required=True),
         Field("average_speed_mps", U16, bit(1), SPEED),
@@ -69,12 +69,12 @@ def _layout(width: Wire) -> Layout:
         Field("negative_elevation_gain_m", U16, bit(5)),
         Field("inclination_pct", S16, bit(6), scaled(10, none=NO_S16)),
         Field("ramp_angle_deg", S16, bit(6), scaled(10, none=NO_S16)),
-        resistance(width, bit(7)),
+        Field("resistance_raw", form, bit(7)),
         Field("power_w", S16, bit(8)),
         Field("average_power_w", S16, bit(9)),
         *ending(10),
         flags=U24,
-        facts=(WHOLE_RECORD, Fact("movement_direction", _direction)),
+        facts=(WHOLE_RECORD, width(form, bit(7)), Fact("movement_direction", _direction)),
     )
 
 

@@ -17,7 +17,7 @@ from healthd.profiles.fitness_machine.records import (
     ending,
     fitting,
     read,
-    resistance,
+    width,
 )
 from healthd.profiles.layout import Field, Layout, bit, no_bit
 from healthd.profiles.wires import S16, U16, U24, Wire, scaled
@@ -41,19 +41,22 @@ class IndoorBike(ResistedRecord):
     average_power_w: AveragePower = None
 
 
-def _layout(width: Wire) -> Layout:
+def _layout(form: Wire) -> Layout:
     return Layout(
         Field("speed_mps", U16, no_bit(0), SPEED, required=True),
         Field("average_speed_mps", U16, bit(1), SPEED),
         Field("cadence_rpm", U16, bit(2), scaled(2)),
         Field("average_cadence_rpm", U16, bit(3), scaled(2)),
         Field("total_distance_m", U24, bit(4)),
-        resistance(width, bit(5)),
+        Field("resistance_raw", form, bit(5)),
         Field("power_w", S16, bit(6)),
         Field("average_power_w", S16, bit(7)),
         *ending(8),
         flags=U16,
-        facts=(WHOLE_RECORD,),
+        facts=(
+            WHOLE_RECORD,
+            width(form, bit(5)),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ Distance = Annotated[int | None, quantity("m", mdc=8454247)]
 Elevation = Annotated[float | None, quantity("m")]
 Percent = Annotated[float | None, quantity("%")]
 Degrees = Annotated[float | None, quantity("deg")]
-Pace = Annotated[int | float | None, quantity("s/(500.m)")]
+Pace = Annotated[int | None, quantity("s/(500.m)")]
 PerMinute = Annotated[float | None, quantity("/min")]
 StepRate = Annotated[int | None, quantity("/min")]
 Power = Annotated[int | None, quantity("W", mdc=8454259)]
@@ -28,8 +28,8 @@ Width = Literal["u8", "s16"]
 
 MORE_DATA = 0x0001
 
-# The flags say these of a record as a whole.
-_FACTS = ("more_data", "movement_direction")
+# What the flags say of a whole packet, in which every field is there.
+_FLAG_FACTS = frozenset({"more_data", "movement_direction", "resistance_width"})
 
 KCAL_IN_J = 4184
 _MINUTES_PER_HOUR = 60
@@ -98,13 +98,9 @@ def ending(first: int) -> tuple[Field, ...]:
     )
 
 
-def resistance(wire: Wire, when: Present) -> Field:
-    """Its number and how wide it was sent, which a reader needs to know its scale."""
-
-    def meaning(raw: int) -> dict[str, Any]:
-        return {"resistance_raw": raw, "resistance_width": wire.name}
-
-    return Field("", wire, when, meaning)
+def width(wire: Wire, when: Present) -> Fact:
+    """How wide a resistance was sent, which a reader needs to know its scale."""
+    return Fact("resistance_width", lambda _: wire.name, when)
 
 
 NARROW, WIDE = U8, S16
@@ -126,11 +122,16 @@ def read(data: bytes, layout: Layout) -> dict[str, Any]:
         DecodeError: it holds no whole field, though its flags promise one.
     """
     fields = layout.read(data)
-    if "truncated" in fields:
-        for fact in _FACTS:
-            # That more follows is as true of a cut packet; what is said of a whole record is not.
-            if fields.get(fact) is not True:
-                fields.pop(fact, None)
-        if fields.keys() <= {"more_data", "truncated"}:
-            raise Truncated(f"expected {layout.size(data)} bytes, found {len(data)}")
-    return fields
+    return _cut(fields, data, layout) if "truncated" in fields else fields
+
+
+def _cut(fields: dict[str, Any], data: bytes, layout: Layout) -> dict[str, Any]:
+    there = {key: value for key, value in fields.items() if key not in _FLAG_FACTS}
+    if there.keys() <= {"truncated"}:
+        raise Truncated(f"expected {layout.size(data)} bytes, found {len(data)}")
+    # That more follows is as true of a packet that was cut; that it closes the record is not.
+    if fields["more_data"]:
+        there["more_data"] = True
+    if "resistance_raw" in there:
+        there["resistance_width"] = fields["resistance_width"]
+    return there

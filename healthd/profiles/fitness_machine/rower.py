@@ -16,7 +16,7 @@ from healthd.profiles.fitness_machine.records import (
     ending,
     fitting,
     read,
-    resistance,
+    width,
 )
 from healthd.profiles.layout import Field, Layout, bit, no_bit
 from healthd.profiles.wires import S16, U8, U16, U24, Wire, scaled
@@ -38,7 +38,7 @@ class Rower(ResistedRecord):
     average_power_w: AveragePower = None
 
 
-def _layout(width: Wire) -> Layout:
+def _layout(form: Wire) -> Layout:
     return Layout(
         Field("stroke_rate_spm", U8, no_bit(0), scaled(2), required=True),
         Field("stroke_count", U16, no_bit(0)),
@@ -48,10 +48,13 @@ def _layout(width: Wire) -> Layout:
         Field("average_pace_s_per_500m", U16, bit(4), PACE),
         Field("power_w", S16, bit(5)),
         Field("average_power_w", S16, bit(6)),
-        resistance(width, bit(7)),
+        Field("resistance_raw", form, bit(7)),
         *ending(8),
         flags=U16,
-        facts=(WHOLE_RECORD,),
+        facts=(
+            WHOLE_RECORD,
+            width(form, bit(7)),
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 import struct
 from typing import Annotated, Any
 
-from healthd.profiles.fitness_machine.records import SPEED, Width, energy, resistance
+from healthd.profiles.fitness_machine.records import SPEED, Width, energy
 from healthd.profiles.layout import Field, Present
 from healthd.profiles.wires import S16, U8, U16, U24, Wire, scaled
 from healthd.samples import Measurement, quantity
@@ -55,11 +55,15 @@ def parameters(first: int, energy_first: int, cadence: int, width: Wire) -> tupl
         cadence: opcode of the cadence.
         width: of the resistance.
     """
+
+    def resistance(raw: int) -> dict[str, Any]:
+        return {"resistance_raw": raw, "resistance_width": width.name}
+
     simulation = opcode(energy_first + 8)
     return (
         Field("speed_mps", U16, opcode(first), SPEED),
         Field("inclination_pct", S16, opcode(first + 1), scaled(10)),
-        resistance(width, opcode(first + 2)),
+        Field("", width, opcode(first + 2), resistance),
         Field("power_w", S16, opcode(first + 3)),
         Field("heart_rate_bpm", U8, opcode(first + 4)),
         Field("energy_kj", U16, opcode(energy_first), energy()),

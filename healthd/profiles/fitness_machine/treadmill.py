@@ -11,7 +11,6 @@ from healthd.profiles.fitness_machine.records import (
     Degrees,
     Distance,
     Elevation,
-    Pace,
     Percent,
     Power,
     Record,
@@ -28,6 +27,10 @@ from healthd.samples import quantity
 _PACE_OF_TENTHS = 300
 
 
+# Whole seconds, or what a pace in tenths comes to.
+_Pace = Annotated[int | float | None, quantity("s/(500.m)")]
+
+
 class Treadmill(Record):
     """What a treadmill tells, once a second or oftener."""
 
@@ -41,8 +44,8 @@ class Treadmill(Record):
     positive_elevation_gain_m: Elevation = None
     negative_elevation_gain_m: Elevation = None
     """As sent: machines that do not count it fill it with 3276.7 or 6553.5."""
-    pace_s_per_500m: Pace = None
-    average_pace_s_per_500m: Pace = None
+    pace_s_per_500m: _Pace = None
+    average_pace_s_per_500m: _Pace = None
     force_on_belt_n: Annotated[int | None, quantity("N")] = None
     power_w: Power = None
 
