@@ -100,8 +100,8 @@ def set_simulation(
     Args:
         grade_pct: slope, to 0.01 %.
         wind_speed_mps: from the front, to 0.001 m/s; negative from behind.
-        crr: coefficient of rolling resistance, to 0.0001; 0.004 is a road tyre on asphalt.
-        cw_kg_per_m: coefficient of wind resistance, to 0.01 kg/m; 0.51 is a rider on the hoods.
+        crr: coefficient of rolling resistance, to 0.0001; 0.004 is what Zwift writes.
+        cw_kg_per_m: coefficient of wind resistance, to 0.01 kg/m; 0.51 is what Zwift writes.
     """
     return struct.pack(
         "<BhhBB",

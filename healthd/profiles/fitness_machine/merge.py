@@ -9,8 +9,8 @@ from healthd.profiles.fitness_machine.control_point import FitnessMachineControl
 from healthd.profiles.fitness_machine.records import Record
 from healthd.samples import Measurement
 
-# Machines send a record a second, and its packets right behind each other; slow ones need two
-# seconds. What comes later belongs to another record.
+# Machines send a record a second or oftener, and its packets right behind each other. Three times
+# that is too long for one record: what comes then belongs to another.
 OPEN_S = 3.0
 
 _ABOUT_THE_PACKET = {"more_data", "truncated", "trailing_bytes", "movement_direction"}

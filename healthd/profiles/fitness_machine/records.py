@@ -79,9 +79,9 @@ PACE = number(NO_U16)
 WHOLE_RECORD = Fact("more_data", lambda flags: bool(flags & MORE_DATA))
 
 
-def energy(unit_per_hour: float = 1, none: int | None = None) -> Meaning:
+def energy(times_per_hour: int = 1, none: int | None = None) -> Meaning:
     """Kilocalories to kJ, or those of a fraction of an hour to kJ/h."""
-    return scaled(1000, factor=KCAL_IN_J * unit_per_hour, none=none)
+    return scaled(1000, factor=KCAL_IN_J * times_per_hour, none=none)
 
 
 def ending(first: int) -> tuple[Field, ...]:
