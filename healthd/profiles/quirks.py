@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.fitness_machine.cross_trainer import decode_life_fitness_cross_trainer
+from healthd.profiles.fitness_machine.indoor_bike import decode_life_fitness_bike
 from healthd.samples import Measurement
 
 
@@ -55,7 +57,34 @@ class Quirk:
         return all(fnmatchcase(said.lower(), asked.lower()) for asked, said in pairs if asked)
 
 
-QUIRKS: tuple[Quirk, ...] = ()
+# Life Fitness advertises its machines as LF and a number, such as LF0df5dbea66adf207.
+_LIFE_FITNESS_NAME = "LF" + 16 * "[0-9a-f]"
+_LIFE_FITNESS_MAKER = "Life*Fitness*"
+
+QUIRKS: tuple[Quirk, ...] = (
+    *(
+        Quirk(
+            title="sends the cadence without its flag",
+            uuid="2ad2",
+            decode=decode_life_fitness_bike,
+            source="TrackMyIndoorWorkout, test/life_fitness_bike_test.dart",
+            name=name,
+            maker=maker,
+        )
+        for name, maker in ((_LIFE_FITNESS_NAME, ""), ("", _LIFE_FITNESS_MAKER))
+    ),
+    *(
+        Quirk(
+            title="sends 0 for the speed, a filler for the elevation, resistance in tenths",
+            uuid="2ace",
+            decode=decode_life_fitness_cross_trainer,
+            source="cagnulein/qdomyos-zwift #4818, TrackMyIndoorWorkout #534",
+            name=name,
+            maker=maker,
+        )
+        for name, maker in ((_LIFE_FITNESS_NAME, ""), ("", _LIFE_FITNESS_MAKER))
+    ),
+)
 
 
 def decoder_for(characteristic: Characteristic, device: Identity) -> Callable[[bytes], Measurement]:

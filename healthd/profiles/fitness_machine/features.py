@@ -1,0 +1,167 @@
+"""Fitness Machine Feature (0x2ACC) and the five supported ranges (0x2AD4 to 0x2AD8).
+
+Machines are often wrong about their features: what they send and what they answer counts.
+"""
+
+from typing import Annotated, ClassVar
+
+from healthd.profiles.fitness_machine.records import SPEED, Width, fitting
+from healthd.profiles.layout import ALWAYS, Fact, Field, Layout
+from healthd.profiles.wires import S16, U8, U16, U32, Meaning, Wire, scaled, words
+from healthd.samples import Measurement, quantity
+
+_MACHINE = (
+    "average_speed",
+    "cadence",
+    "total_distance",
+    "inclination",
+    "elevation_gain",
+    "pace",
+    "step_count",
+    "resistance_level",
+    "stride_count",
+    "expended_energy",
+    "heart_rate",
+    "metabolic_equivalent",
+    "elapsed_time",
+    "remaining_time",
+    "power_measurement",
+    "force_on_belt_and_power",
+    "user_data_retention",
+)
+_TARGETS = (
+    "speed",
+    "inclination",
+    "resistance",
+    "power",
+    "heart_rate",
+    "expended_energy",
+    "step_number",
+    "stride_number",
+    "distance",
+    "training_time",
+    "time_two_hr_zones",
+    "time_three_hr_zones",
+    "time_five_hr_zones",
+    "indoor_bike_simulation",
+    "wheel_circumference",
+    "spin_down",
+    "cadence",
+)
+
+
+class FitnessMachineFeature(Measurement):
+    """What the machine says it can measure, and be told."""
+
+    kind: ClassVar[str] = "fitness_machine_feature"
+
+    machine_features: list[str]
+    target_settings: list[str] | None = None
+
+
+class SpeedRange(Measurement):
+    """Which speeds it can be told."""
+
+    kind: ClassVar[str] = "supported_speed_range"
+
+    min_mps: Annotated[float, quantity("m/s")]
+    max_mps: Annotated[float | None, quantity("m/s")] = None
+    increment_mps: Annotated[float | None, quantity("m/s")] = None
+
+
+class InclinationRange(Measurement):
+    """Which inclinations it can be told."""
+
+    kind: ClassVar[str] = "supported_inclination_range"
+
+    min_pct: Annotated[float, quantity("%")]
+    max_pct: Annotated[float | None, quantity("%")] = None
+    increment_pct: Annotated[float | None, quantity("%")] = None
+
+
+class ResistanceRange(Measurement):
+    """Which resistances it can be told, in steps of the form that it was sent in."""
+
+    kind: ClassVar[str] = "supported_resistance_range"
+
+    min_raw: Annotated[int, quantity("1")]
+    max_raw: Annotated[int | None, quantity("1")] = None
+    increment_raw: Annotated[int | None, quantity("1")] = None
+    width: Width
+
+
+class HeartRateRange(Measurement):
+    """Which heart rates it can be told."""
+
+    kind: ClassVar[str] = "supported_heart_rate_range"
+
+    min_bpm: Annotated[int, quantity("/min")]
+    max_bpm: Annotated[int | None, quantity("/min")] = None
+    increment_bpm: Annotated[int | None, quantity("/min")] = None
+
+
+class PowerRange(Measurement):
+    """Which powers it can be told."""
+
+    kind: ClassVar[str] = "supported_power_range"
+
+    min_w: Annotated[int, quantity("W")]
+    max_w: Annotated[int | None, quantity("W")] = None
+    increment_w: Annotated[int | None, quantity("W")] = None
+
+
+def _range(
+    unit: str, limit: Wire, increment: Wire, meaning: Meaning | None = None, *facts: Fact
+) -> Layout:
+    return Layout(
+        Field(f"min_{unit}", limit, ALWAYS, meaning, required=True),
+        Field(f"max_{unit}", limit, ALWAYS, meaning),
+        Field(f"increment_{unit}", increment, ALWAYS, meaning),
+        facts=facts,
+    )
+
+
+def _width(name: Width) -> Fact:
+    return Fact("width", lambda _: name)
+
+
+_FEATURE = Layout(
+    Field("machine_features", U32, ALWAYS, words(dict(enumerate(_MACHINE))), required=True),
+    Field("target_settings", U32, ALWAYS, words(dict(enumerate(_TARGETS)))),
+)
+_SPEED = _range("mps", U16, U16, SPEED)
+_INCLINATION = _range("pct", S16, U16, scaled(10))
+_WIDE_RESISTANCE = _range("raw", S16, U16, None, _width("s16"))
+_NARROW_RESISTANCE = _range("raw", U8, U8, None, _width("u8"))
+_HEART_RATE = _range("bpm", U8, U8)
+_POWER = _range("w", S16, U16)
+
+
+def decode_feature(data: bytes) -> FitnessMachineFeature:
+    """2ACC: features u32 · targets u32; reserved bits are ignored."""
+    return FitnessMachineFeature(**_FEATURE.read(data))
+
+
+def decode_speed_range(data: bytes) -> SpeedRange:
+    """2AD4: minimum, maximum and increment, u16 0.01 km/h."""
+    return SpeedRange(**_SPEED.read(data))
+
+
+def decode_inclination_range(data: bytes) -> InclinationRange:
+    """2AD5: minimum s16, maximum s16 and increment u16, 0.1 %."""
+    return InclinationRange(**_INCLINATION.read(data))
+
+
+def decode_resistance_range(data: bytes) -> ResistanceRange:
+    """2AD6: minimum, maximum and increment: three u8, or s16, s16 and u16."""
+    return ResistanceRange(**fitting(data, _WIDE_RESISTANCE, _NARROW_RESISTANCE).read(data))
+
+
+def decode_heart_rate_range(data: bytes) -> HeartRateRange:
+    """2AD7: minimum, maximum and increment, u8 per minute."""
+    return HeartRateRange(**_HEART_RATE.read(data))
+
+
+def decode_power_range(data: bytes) -> PowerRange:
+    """2AD8: minimum s16, maximum s16 and increment u16, W."""
+    return PowerRange(**_POWER.read(data))

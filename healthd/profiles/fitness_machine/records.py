@@ -1,0 +1,137 @@
+"""What the six data characteristics of a fitness machine have in common.
+
+Layouts: GATT Specification Supplement, and what machines were seen to send (``tests/vectors``).
+"""
+
+from typing import Annotated, Any, Literal
+
+from healthd.profiles.cursor import Truncated
+from healthd.profiles.layout import Fact, Field, Layout, Present, bit
+from healthd.profiles.wires import S16, U8, U16, Meaning, Wire, number, scaled
+from healthd.samples import Measurement, quantity
+
+Speed = Annotated[float | None, quantity("m/s", mdc=8454254)]
+AverageSpeed = Annotated[float | None, quantity("m/s")]
+Distance = Annotated[int | None, quantity("m", mdc=8454247)]
+Elevation = Annotated[float | None, quantity("m")]
+Percent = Annotated[float | None, quantity("%")]
+Degrees = Annotated[float | None, quantity("deg")]
+Pace = Annotated[int | None, quantity("s/(500.m)")]
+PerMinute = Annotated[float | None, quantity("/min")]
+StepRate = Annotated[int | None, quantity("/min")]
+Power = Annotated[int | None, quantity("W", mdc=8454259)]
+AveragePower = Annotated[int | None, quantity("W")]
+Seconds = Annotated[int | None, quantity("s")]
+Ratio = Annotated[float | None, quantity("1")]
+Raw = Annotated[int | None, quantity("1")]
+Width = Literal["u8", "s16"]
+
+MORE_DATA = 0x0001
+
+# What the flags say of a whole packet, in which every field is there.
+_FLAG_FACTS = frozenset({"more_data", "movement_direction", "resistance_width"})
+
+KCAL_IN_J = 4184
+_MINUTES_PER_HOUR = 60
+
+# Supplement: "data not available" of inclinations, of the angle, and of a belt's force and power.
+NO_S16 = 0x7FFF
+NO_U16 = 0xFFFF
+_NO_U8 = 0xFF
+
+
+class Record(Measurement):
+    """One notification of a fitness machine, or a whole record of several, merged.
+
+    A machine may spread a record over several notifications: bit 0 of the flags says so, and is
+    inverted: it is 1 where the first field is absent and more of the record follows.
+    """
+
+    more_data: bool = False
+    """True where the rest of the record is missing: it was sent apart, and did not come.
+
+    Absent where the packet that should close the record was cut short.
+    """
+    total_energy_kj: Annotated[float | None, quantity("kJ", mdc=8454263, loinc="41981-2")] = None
+    energy_per_hour_kj_per_h: Annotated[float | None, quantity("kJ/h")] = None
+    energy_per_minute_kj_per_h: Annotated[float | None, quantity("kJ/h")] = None
+    """The machine's figure for the last minute, as a rate per hour like the one above."""
+    heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")] = None
+    """None where the machine sends 0: no belt, not a standstill of the heart."""
+    met: Annotated[float | None, quantity("{MET}")] = None
+    elapsed_time_s: Seconds = None
+    remaining_time_s: Seconds = None
+
+
+class ResistedRecord(Record):
+    """A record of a machine that has a brake."""
+
+    resistance_raw: Raw = None
+    """As sent: whether a step is 0.1 or 1 of what the machine shows cannot be told from it."""
+    resistance_width: Width | None = None
+    resistance_raw_scale: Ratio = None
+    """What a step of ``resistance_raw`` is on the machine's display, where that is known."""
+
+
+SPEED = scaled(360)
+"""0.01 km/h to m/s."""
+PACE = number(NO_U16)
+WHOLE_RECORD = Fact("more_data", lambda flags: bool(flags & MORE_DATA))
+
+
+def energy(times_per_hour: int = 1, none: int | None = None) -> Meaning:
+    """Kilocalories to kJ, or those of a fraction of an hour to kJ/h."""
+    return scaled(1000, factor=KCAL_IN_J * times_per_hour, none=none)
+
+
+def ending(first: int) -> tuple[Field, ...]:
+    """The fields that end each of the six layouts, from flag ``first`` on."""
+    burnt = bit(first)
+    return (
+        Field("total_energy_kj", U16, burnt, energy(none=NO_U16)),
+        Field("energy_per_hour_kj_per_h", U16, burnt, energy(none=NO_U16)),
+        Field("energy_per_minute_kj_per_h", U8, burnt, energy(_MINUTES_PER_HOUR, none=_NO_U8)),
+        Field("heart_rate_bpm", U8, bit(first + 1), number(0)),
+        Field("met", U8, bit(first + 2), scaled(10)),
+        Field("elapsed_time_s", U16, bit(first + 3)),
+        Field("remaining_time_s", U16, bit(first + 4)),
+    )
+
+
+def width(wire: Wire, when: Present) -> Fact:
+    """How wide a resistance was sent, which a reader needs to know its scale."""
+    return Fact("resistance_width", lambda _: wire.name, when)
+
+
+NARROW, WIDE = U8, S16
+"""The forms of a resistance: of today's Supplement, and of the first edition and most machines."""
+
+
+def fitting(data: bytes, wide: Layout, narrow: Layout) -> Layout:
+    """The one that a packet was written in, where a field has come in two widths.
+
+    The narrow one where it fills the packet to the byte: the packet says no more about it.
+    """
+    return narrow if narrow.size(data) == len(data) else wide
+
+
+def read(data: bytes, layout: Layout) -> dict[str, Any]:
+    """A packet's fields, ready for the model.
+
+    Raises:
+        DecodeError: it holds no whole field, though its flags promise one.
+    """
+    fields = layout.read(data)
+    return _cut(fields, data, layout) if "truncated" in fields else fields
+
+
+def _cut(fields: dict[str, Any], data: bytes, layout: Layout) -> dict[str, Any]:
+    there = {key: value for key, value in fields.items() if key not in _FLAG_FACTS}
+    if there.keys() <= {"truncated"}:
+        raise Truncated(f"expected {layout.size(data)} bytes, found {len(data)}")
+    # That more follows is as true of a packet that was cut; that it closes the record is not.
+    if fields["more_data"]:
+        there["more_data"] = True
+    if "resistance_raw" in there:
+        there["resistance_width"] = fields["resistance_width"]
+    return there

@@ -1,0 +1,69 @@
+"""Rower Data (0x2AD1)."""
+
+from typing import Annotated, ClassVar
+
+from healthd.profiles.fitness_machine.records import (
+    NARROW,
+    PACE,
+    WHOLE_RECORD,
+    WIDE,
+    AveragePower,
+    Distance,
+    Pace,
+    PerMinute,
+    Power,
+    ResistedRecord,
+    ending,
+    fitting,
+    read,
+    width,
+)
+from healthd.profiles.layout import Field, Layout, bit, no_bit
+from healthd.profiles.wires import S16, U8, U16, U24, Wire, scaled
+from healthd.samples import quantity
+
+
+class Rower(ResistedRecord):
+    """What a rowing machine tells, once a second or oftener."""
+
+    kind: ClassVar[str] = "rower"
+
+    stroke_rate_spm: PerMinute = None
+    stroke_count: Annotated[int | None, quantity("{strokes}")] = None
+    average_stroke_rate_spm: PerMinute = None
+    total_distance_m: Distance = None
+    pace_s_per_500m: Pace = None
+    average_pace_s_per_500m: Pace = None
+    power_w: Power = None
+    average_power_w: AveragePower = None
+
+
+def _layout(form: Wire) -> Layout:
+    return Layout(
+        Field("stroke_rate_spm", U8, no_bit(0), scaled(2), required=True),
+        Field("stroke_count", U16, no_bit(0)),
+        Field("average_stroke_rate_spm", U8, bit(1), scaled(2)),
+        Field("total_distance_m", U24, bit(2)),
+        Field("pace_s_per_500m", U16, bit(3), PACE),
+        Field("average_pace_s_per_500m", U16, bit(4), PACE),
+        Field("power_w", S16, bit(5)),
+        Field("average_power_w", S16, bit(6)),
+        Field("resistance_raw", form, bit(7)),
+        *ending(8),
+        flags=U16,
+        facts=(
+            WHOLE_RECORD,
+            width(form, bit(7)),
+        ),
+    )
+
+
+_WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
+
+
+def decode_rower(data: bytes) -> Rower:
+    """2AD1: flags u16 · stroke rate u8 1/2 per minute and count u16, where bit 0 is 0 · the rest.
+
+    Resistance is an s16, or a u8 where that fills the packet to the byte.
+    """
+    return Rower.model_validate(read(data, fitting(data, _WIDE, _NARROW)))

@@ -1,0 +1,86 @@
+"""Treadmill Data (0x2ACD)."""
+
+from typing import Annotated, ClassVar
+
+from healthd.profiles.fitness_machine.records import (
+    NO_S16,
+    PACE,
+    SPEED,
+    WHOLE_RECORD,
+    AverageSpeed,
+    Degrees,
+    Distance,
+    Elevation,
+    Percent,
+    Power,
+    Record,
+    Speed,
+    ending,
+    fitting,
+    read,
+)
+from healthd.profiles.layout import Field, Layout, bit, no_bit
+from healthd.profiles.wires import S16, U8, U16, U24, Meaning, Wire, number, scaled
+from healthd.samples import quantity
+
+# 0.1 km/min to s per 500 m: 0.5 km / (raw * 0.1 km/min) * 60 s/min.
+_PACE_OF_TENTHS = 300
+
+
+# Whole seconds, or what a pace in tenths comes to.
+_Pace = Annotated[int | float | None, quantity("s/(500.m)")]
+
+
+class Treadmill(Record):
+    """What a treadmill tells, once a second or oftener."""
+
+    kind: ClassVar[str] = "treadmill"
+
+    speed_mps: Speed = None
+    average_speed_mps: AverageSpeed = None
+    total_distance_m: Distance = None
+    inclination_pct: Percent = None
+    ramp_angle_deg: Degrees = None
+    positive_elevation_gain_m: Elevation = None
+    negative_elevation_gain_m: Elevation = None
+    """As sent: machines that do not count it fill it with 3276.7 or 6553.5."""
+    pace_s_per_500m: _Pace = None
+    average_pace_s_per_500m: _Pace = None
+    force_on_belt_n: Annotated[int | None, quantity("N")] = None
+    power_w: Power = None
+
+
+def _pace_of_tenths(raw: int) -> float | None:
+    # Who stands still has no pace.
+    return _PACE_OF_TENTHS / raw if raw else None
+
+
+def _layout(pace: Wire, meaning: Meaning) -> Layout:
+    return Layout(
+        Field("speed_mps", U16, no_bit(0), SPEED, required=True),
+        Field("average_speed_mps", U16, bit(1), SPEED),
+        Field("total_distance_m", U24, bit(2)),
+        Field("inclination_pct", S16, bit(3), scaled(10, none=NO_S16)),
+        Field("ramp_angle_deg", S16, bit(3), scaled(10, none=NO_S16)),
+        Field("positive_elevation_gain_m", U16, bit(4), scaled(10)),
+        Field("negative_elevation_gain_m", U16, bit(4), scaled(10)),
+        Field("pace_s_per_500m", pace, bit(5), meaning),
+        Field("average_pace_s_per_500m", pace, bit(6), meaning),
+        *ending(7),
+        Field("force_on_belt_n", S16, bit(12), number(NO_S16)),
+        Field("power_w", S16, bit(12), number(NO_S16)),
+        flags=U16,
+        facts=(WHOLE_RECORD,),
+    )
+
+
+_WIDE, _NARROW = _layout(U16, PACE), _layout(U8, _pace_of_tenths)
+
+
+def decode_treadmill(data: bytes) -> Treadmill:
+    """2ACD: flags u16 · speed u16 0.01 km/h, in packets whose bit 0 is 0 · what bits 1 to 12 say.
+
+    Paces are u16 in s per 500 m, or, as older texts have them, u8 in 0.1 km/min where that fills
+    the packet to the byte.
+    """
+    return Treadmill.model_validate(read(data, fitting(data, _WIDE, _NARROW)))

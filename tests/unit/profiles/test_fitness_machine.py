@@ -1,0 +1,130 @@
+"""What no vector can say: fields of two widths, cut records, and quirks."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd.errors import DecodeError
+from healthd.profiles.fitness_machine import PROFILE
+from healthd.profiles.fitness_machine.features import decode_resistance_range
+from healthd.profiles.fitness_machine.treadmill import decode_treadmill
+from healthd.profiles.quirks import Identity, decoder_for
+from healthd.profiles.registry import load
+
+STRANGER = Identity(name="KICKR CORE 1234", maker="Wahoo Fitness", model="KICKR CORE")
+BY_NAME = Identity(name="LF0df5dbea66adf207")
+BY_MAKER = Identity(name="Bike 7", maker="Life Fitness")
+
+
+def decoded(uuid: str, packet: str, device: Identity = STRANGER) -> dict[str, object]:
+    characteristic = load().characteristics[uuid]
+    return decoder_for(characteristic, device)(bytes.fromhex(packet)).fields()
+
+
+def test_covers_the_service() -> None:
+    assert {each.uuid for each in PROFILE.characteristics} == {
+        *("2acc", "2acd", "2ace", "2acf"),
+        *(f"2ad{digit}" for digit in "0123456789a"),
+    }
+
+
+def test_cut_packet_with_two_widths_is_read_as_wide() -> None:
+    # One byte less would fill two narrow paces, or a narrow range.
+    assert decode_treadmill(bytes.fromhex("61002c0136")).fields() == {
+        "pace_s_per_500m": 300,
+        "more_data": True,
+        "truncated": True,
+    }
+    assert decode_resistance_range(bytes.fromhex("00006400")).fields() == {
+        "min_raw": 0,
+        "max_raw": 100,
+        "width": "s16",
+        "truncated": True,
+    }
+
+
+@pytest.mark.parametrize("uuid", ["2acd", "2ace", "2acf", "2ad0", "2ad1", "2ad2"])
+@given(packet=st.binary(max_size=40))
+def test_a_record_is_never_empty_and_never_whole_where_it_was_cut(uuid: str, packet: bytes) -> None:
+    try:
+        fields = load().characteristics[uuid].decode(packet).fields()
+    except DecodeError:
+        return
+    if "truncated" in fields:
+        assert fields.keys() - {"truncated", "more_data"}
+        assert fields.get("more_data") is not False
+        assert "trailing_bytes" not in fields
+    else:
+        assert fields["more_data"] == bool(packet[0] & 1)
+
+
+# Speed, distance, resistance, power, elapsed time; flags that leave the cadence out.
+UNFLAGGED_CADENCE = "7008 100e b400 030201 1400 fa00 5802"
+FLAGGED_CADENCE = "7408 100e b400 030201 1400 fa00 5802"
+
+
+@pytest.mark.parametrize("device", [BY_NAME, BY_MAKER], ids=["name", "maker"])
+def test_life_fitness_bike_sends_its_cadence_without_the_flag(device: Identity) -> None:
+    assert decoded("2ad2", UNFLAGGED_CADENCE, device) == {
+        "speed_mps": 10.0,
+        "cadence_rpm": 90.0,
+        "total_distance_m": 66051,
+        "resistance_raw": 20,
+        "resistance_width": "s16",
+        "power_w": 250,
+        "elapsed_time_s": 600,
+        "more_data": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        pytest.param(FLAGGED_CADENCE, id="flagged"),
+        pytest.param(FLAGGED_CADENCE + "0000", id="flagged, two bytes over"),
+        pytest.param("0000 100e", id="no cadence"),
+        pytest.param("0000 100e b4", id="one byte over"),
+        pytest.param("0000 100e b4000000", id="four bytes over"),
+        pytest.param("2000 100e 14", id="narrow resistance"),
+        pytest.param("2000 100e", id="cut short"),
+    ],
+)
+def test_life_fitness_bike_that_keeps_to_the_layout_is_read_by_it(packet: str) -> None:
+    assert decoded("2ad2", packet, BY_NAME) == decoded("2ad2", packet)
+
+
+def test_other_bikes_are_read_as_they_say() -> None:
+    assert decoded("2ad2", UNFLAGGED_CADENCE)["trailing_bytes"] == 2
+
+
+# Life Fitness: test/life_fitness_elliptical_test.dart of TrackMyIndoorWorkout.
+ELLIPTICAL = "be2f0073022d024500006000560098020e00ffff3c0050003d000600ffffff4c2e00"
+
+
+@pytest.mark.parametrize("device", [BY_NAME, BY_MAKER], ids=["name", "maker"])
+def test_life_fitness_elliptical_fills_its_elevation(device: Identity) -> None:
+    plain = decoded("2ace", ELLIPTICAL)
+    assert plain["negative_elevation_gain_m"] == 65535
+    assert decoded("2ace", ELLIPTICAL, device) == {
+        **plain,
+        "negative_elevation_gain_m": None,
+        "resistance_raw_scale": 0.1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("packet", "speed_mps"),
+    [
+        pytest.param("000100 0000 5000", None, id="power"),
+        pytest.param("080000 0000 6000 5600", None, id="steps"),
+        pytest.param("000100 0000 0000", 0.0, id="standing"),
+        pytest.param("000000 0000", 0.0, id="nothing else known"),
+        pytest.param("000100 100e 5000", 10.0, id="a speed that it measured"),
+    ],
+)
+def test_life_fitness_elliptical_that_moves_at_no_speed(
+    packet: str, speed_mps: float | None
+) -> None:
+    fields = decoded("2ace", packet, BY_NAME)
+    assert fields["speed_mps"] == speed_mps
+    assert fields.keys() == decoded("2ace", packet).keys()
