@@ -54,6 +54,7 @@ UNITS = {
     "mmol_per_l_per_min": "mmol/L/min",
     "g": "g",
     "h": "h",
+    "l": "L",
 }
 
 
