@@ -106,6 +106,13 @@ def sample(octet: int) -> dict[str, Any]:
     }
 
 
+def sample_octet(sample_type: SampleType, sample_location: SampleLocation | None) -> int:
+    """The octet that `sample` reads."""
+    types = {name: number for number, name in _TYPES.items()}
+    locations = {name: number for number, name in _LOCATIONS.items()}
+    return locations[sample_location] << 4 | types[sample_type]
+
+
 def later(device_time: str | None, offset_s: float) -> str | None:
     """A device's time some seconds later (or earlier); None where no calendar has it."""
     if device_time is None:
