@@ -1,6 +1,4 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from healthd.profiles.crc import crc_of, is_intact, with_crc
 
@@ -18,14 +16,14 @@ def test_messages_of_sensors(message: str, intact: bool) -> None:
     assert is_intact(bytes.fromhex(message)) is intact
 
 
-@given(message=st.binary(max_size=40), changed=st.integers(min_value=0))
-def test_any_changed_bit_is_found(message: bytes, changed: int) -> None:
+@pytest.mark.parametrize("message", [b"", bytes(18), bytes(range(18)), b"\xff" * 18])
+def test_any_changed_bit_is_found(message: bytes) -> None:
     sent = with_crc(message)
     assert is_intact(sent)
-    bit = changed % (len(sent) * 8)
-    received = bytearray(sent)
-    received[bit // 8] ^= 1 << bit % 8
-    assert not is_intact(bytes(received))
+    for bit in range(len(sent) * 8):
+        received = bytearray(sent)
+        received[bit // 8] ^= 1 << bit % 8
+        assert not is_intact(bytes(received))
 
 
 @pytest.mark.parametrize("message", [b"", b"\xff"])
