@@ -8,7 +8,12 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from math import isfinite
 from typing import Any
+
+# Beyond it, with exponent 0, the reserved codes begin.
+_MANTISSA = 2045
 
 Meaning = Callable[[Any], Any]
 """From a wire's value to the canonical one; None is "not available"."""
@@ -29,13 +34,38 @@ class Wire:
     read: Meaning | None = None
 
 
-def sfloat(raw: int) -> float | None:
-    """IEEE 11073 SFLOAT: 4 bits of exponent, 12 of mantissa; None for its five reserved codes."""
+def sfloat(raw: int, shift: int = 0) -> float | None:
+    """IEEE 11073 SFLOAT: 4 bits of exponent, 12 of mantissa; None for its five reserved codes.
+
+    Args:
+        raw: the 16 bits.
+        shift: added to the exponent, for a value in other decimal units: multiplied by 1e5
+            afterwards, 0.00112 kg/L would be 112.00000000000001 mg/dL.
+    """
     mantissa, exponent = raw & 0x0FFF, raw >> 12
     # Reserved with exponent 0 only: NaN, "not at this resolution", both infinities, one unused.
     if exponent == 0 and 0x07FE <= mantissa <= 0x0802:
         return None
-    return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent - ((exponent & 0x08) << 1))
+    exponent -= (exponent & 0x08) << 1
+    return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent + shift)
+
+
+def to_sfloat(value: float) -> int:
+    """The IEEE 11073 SFLOAT that is nearest to a number.
+
+    Raises:
+        ValueError: it is not from -20.45e9 to 20.45e9.
+    """
+    for exponent in range(-8, 8):
+        mantissa = round(Decimal(value).scaleb(-exponent)) if isfinite(value) else _MANTISSA + 1
+        if abs(mantissa) <= _MANTISSA:
+            break
+    else:
+        raise ValueError(f"value: expected -20.45e9 to 20.45e9, found {value}")
+    # 120 rather than 1200e-1: simple devices read whole numbers alone.
+    while exponent < 0 and mantissa % 10 == 0:
+        mantissa, exponent = mantissa // 10, exponent + 1
+    return (exponent & 0x0F) << 12 | mantissa & 0x0FFF
 
 
 def medical_float(raw: int) -> float | None:

@@ -55,6 +55,7 @@ UNITS = {
     "mmol_per_l_per_min": "mmol/L/min",
     "g": "g",
     "h": "h",
+    "l": "L",
 }
 
 

@@ -1,0 +1,159 @@
+"""Glucose service (0x1808): a meter that keeps its results, and what was noted about them.
+
+A meter sends its records when it is asked (see ``racp``), so healthd asks for all of them once
+per link. Each comes with a sequence number, and its context under the same one.
+Layouts: Glucose Service 1.0 and the GATT Specification Supplement.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, get_args
+
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Timed,
+    Use,
+)
+from healthd.profiles.glucose_context import (
+    GlucoseContext,
+    decode_glucose_context,
+)
+from healthd.profiles.glucose_values import (
+    KG_PER_L,
+    MOL_PER_L,
+    GlucoseResult,
+    GlucoseStatus,
+    later,
+    mmol_per_l,
+    sample,
+    seconds,
+)
+from healthd.profiles.layout import Fact, Field, Layout, bit, both, no_bit
+from healthd.profiles.racp import RECORD_ACCESS, RecordAccess, report_records
+from healthd.profiles.wires import DATE_TIME, S16, U8, U16, moment, words
+from healthd.samples import Measurement
+
+# What a context is joined with.
+_JOINED = GlucoseResult.model_fields.keys() - Measurement.model_fields.keys()
+
+# More than a meter keeps (500 to 1000 results), so a context finds its measurement even where all
+# contexts come behind all measurements.
+_REMEMBERED = 1024
+
+Feature = Literal[
+    "low_battery_detection",
+    "sensor_malfunction_detection",
+    "sample_size_detection",
+    "strip_insertion_error_detection",
+    "strip_type_error_detection",
+    "result_high_low_detection",
+    "temperature_high_low_detection",
+    "read_interrupt_detection",
+    "general_fault",
+    "time_fault",
+    "multiple_bonds",
+]
+
+
+class Glucose(GlucoseResult):
+    """One result of a meter."""
+
+    kind: ClassVar[str] = "glucose"
+
+    context_follows: bool
+    """Whether a ``glucose_context`` of the same number is going to come."""
+
+
+class GlucoseFeature(Measurement):
+    """What a meter can tell."""
+
+    kind: ClassVar[str] = "glucose_feature"
+
+    features: list[Feature]
+
+
+_OFFSET = 0x01
+
+_GLUCOSE = Layout(
+    Field("sequence_number", U16, required=True),
+    Field("", DATE_TIME, meaning=moment, required=True),
+    Field("time_offset_s", S16, bit(0), seconds),
+    Field("glucose_mmol_per_l", KG_PER_L, both(bit(1), no_bit(2)), mmol_per_l),
+    Field("glucose_mmol_per_l", MOL_PER_L, both(bit(1), bit(2))),
+    Field("", U8, bit(1), sample),
+    Field("status", U16, bit(3), words(dict(enumerate(get_args(GlucoseStatus))))),
+    flags=U8,
+    facts=(Fact("context_follows", lambda flags: bool(flags & 0x10)),),
+)
+_FEATURE = Layout(
+    Field("features", U16, meaning=words(dict(enumerate(get_args(Feature)))), required=True)
+)
+
+
+def decode_glucose(data: bytes) -> Glucose:
+    """2A18: flags u8, number u16, time, offset s16 (min), SFLOAT kg/L or mol/L, sample, status."""
+    fields = _GLUCOSE.read(data)
+    if offset_s := fields.get("time_offset_s"):
+        fields["device_time"] = later(fields["device_time"], offset_s)
+    elif offset_s is None and data[0] & _OFFSET:
+        # Cut in the offset: the time without it may be hours off.
+        del fields["device_time"]
+    return Glucose(**fields)
+
+
+def decode_glucose_feature(data: bytes) -> GlucoseFeature:
+    """2A51: a bit field u16."""
+    return GlucoseFeature(**_FEATURE.read(data))
+
+
+class GlucoseState:
+    """The results of this link, for the contexts that follow them."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._results: dict[int, dict[str, Any]] = {}
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """A result as it is, a context with its result's values; of the control point nothing."""
+        match measurement:
+            case RecordAccess():
+                return
+            case Glucose():
+                self._remember(measurement)
+            case GlucoseContext():
+                result = self._results.get(measurement.sequence_number, {})
+                measurement = measurement.model_copy(update=result)
+            case _:
+                pass
+        yield Timed(measurement, mono_ns)
+
+    def _remember(self, result: Glucose) -> None:
+        # Out first: a number that comes again becomes the newest.
+        self._results.pop(result.sequence_number, None)
+        self._results[result.sequence_number] = {
+            key: getattr(result, key) for key in _JOINED & result.model_fields_set
+        }
+        if len(self._results) > _REMEMBERED:
+            del self._results[next(iter(self._results))]
+
+
+def fetch_records(_: Options) -> Exchange:
+    """Ask for all stored records; the answer ends it, also the one that there are none."""
+    yield report_records()
+
+
+PROFILE = Profile(
+    name="glucose",
+    service="1808",
+    characteristics=(
+        Characteristic("2a18", Glucose, decode_glucose, Use.STREAM),
+        Characteristic("2a34", GlucoseContext, decode_glucose_context, Use.STREAM),
+        Characteristic("2a51", GlucoseFeature, decode_glucose_feature, Use.STATIC),
+        RECORD_ACCESS,
+    ),
+    state=lambda _: GlucoseState(),
+    opening=Opening("2a52", fetch_records),
+)

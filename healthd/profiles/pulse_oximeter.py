@@ -1,0 +1,166 @@
+"""Pulse Oximeter service (0x1822): blood oxygen and pulse, continuously or as single results.
+
+Stored results are not asked for: many oximeters store none, and those that do send what is new by
+themselves. Layouts: Pulse Oximeter Service 1.0, checked against a capture.
+"""
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.layout import Fact, Field, Layout, bit
+from healthd.profiles.racp import RECORD_ACCESS
+from healthd.profiles.wires import DATE_TIME, SFLOAT, U8, U16, U24, moment, words
+from healthd.samples import DeviceTimed, Measurement, quantity
+
+MeasurementStatus = Literal[
+    "ongoing",
+    "early_estimate",
+    "validated",
+    "fully_qualified",
+    "from_storage",
+    "demonstration",
+    "testing",
+    "calibrating",
+    "unavailable",
+    "questionable",
+    "invalid",
+]
+DeviceStatus = Literal[
+    "extended_update",
+    "equipment_malfunction",
+    "signal_irregular",
+    "signal_inadequate",
+    "signal_poor",
+    "low_perfusion",
+    "signal_erratic",
+    "signal_non_pulsatile",
+    "questionable_pulse",
+    "signal_analysing",
+    "interference",
+    "not_on_user",
+    "unknown_sensor",
+    "sensor_displaced",
+    "sensor_fault",
+    "sensor_disconnected",
+]
+Feature = Literal[
+    "measurement_status",
+    "device_status",
+    "measurement_storage",
+    "timestamp",
+    "fast_metric",
+    "slow_metric",
+    "pulse_amplitude_index",
+    "multiple_bonds",
+]
+
+# Bits 0 to 4 are reserved.
+_MEASUREMENT_STATUS = words(dict(enumerate(get_args(MeasurementStatus), start=5)))
+_DEVICE_STATUS = words(dict(enumerate(get_args(DeviceStatus))))
+_CLOCK_NOT_SET = 0x10
+
+Spo2 = Annotated[float | None, quantity("%", mdc=150456, loinc="59408-5")]
+PulseRate = Annotated[float | None, quantity("/min", mdc=149530, loinc="8867-4")]
+
+
+class Oximetry(DeviceTimed):
+    """What continuous and single results have in common."""
+
+    spo2_pct: Spo2
+    pulse_rate_bpm: PulseRate
+    measurement_status: list[MeasurementStatus] | None = None
+    device_status: list[DeviceStatus] | None = None
+    pulse_amplitude_index_pct: Annotated[float | None, quantity("%")] = None
+
+
+class PulseOximeter(Oximetry):
+    """One notification of an oximeter that is worn.
+
+    The pairs beside the first are of a shorter and of a longer averaging.
+    """
+
+    kind: ClassVar[str] = "pulse_oximeter"
+
+    spo2_fast_pct: Spo2 = None
+    pulse_rate_fast_bpm: PulseRate = None
+    spo2_slow_pct: Spo2 = None
+    pulse_rate_slow_bpm: PulseRate = None
+
+
+class PulseOximeterSpotCheck(Oximetry):
+    """One result of an oximeter."""
+
+    kind: ClassVar[str] = "pulse_oximeter_spot_check"
+    retained: ClassVar[bool] = True
+
+    clock_not_set: bool
+    """Whether the time is worth nothing."""
+
+
+class PulseOximeterFeatures(Measurement):
+    """What the oximeter can tell."""
+
+    kind: ClassVar[str] = "pulse_oximeter_features"
+
+    features: list[Feature]
+    supported_measurement_status: list[MeasurementStatus] | None = None
+    supported_device_status: list[DeviceStatus] | None = None
+
+
+_CONTINUOUS = Layout(
+    Field("spo2_pct", SFLOAT, required=True),
+    Field("pulse_rate_bpm", SFLOAT, required=True),
+    Field("spo2_fast_pct", SFLOAT, bit(0)),
+    Field("pulse_rate_fast_bpm", SFLOAT, bit(0)),
+    Field("spo2_slow_pct", SFLOAT, bit(1)),
+    Field("pulse_rate_slow_bpm", SFLOAT, bit(1)),
+    Field("measurement_status", U16, bit(2), _MEASUREMENT_STATUS),
+    Field("device_status", U24, bit(3), _DEVICE_STATUS),
+    Field("pulse_amplitude_index_pct", SFLOAT, bit(4)),
+    flags=U8,
+)
+_SPOT_CHECK = Layout(
+    Field("spo2_pct", SFLOAT, required=True),
+    Field("pulse_rate_bpm", SFLOAT, required=True),
+    Field("", DATE_TIME, bit(0), moment),
+    Field("measurement_status", U16, bit(1), _MEASUREMENT_STATUS),
+    Field("device_status", U24, bit(2), _DEVICE_STATUS),
+    Field("pulse_amplitude_index_pct", SFLOAT, bit(3)),
+    flags=U8,
+    facts=(Fact("clock_not_set", lambda flags: bool(flags & _CLOCK_NOT_SET)),),
+)
+
+
+_FEATURES = Layout(
+    Field("supported_measurement_status", U16, bit(0), _MEASUREMENT_STATUS),
+    Field("supported_device_status", U24, bit(1), _DEVICE_STATUS),
+    flags=U16,
+    facts=(Fact("features", words(dict(enumerate(get_args(Feature))))),),
+)
+
+
+def decode_continuous(data: bytes) -> PulseOximeter:
+    """2A5F: flags u8, SpO2 and pulse SFLOAT, then by the flags."""
+    return PulseOximeter(**_CONTINUOUS.read(data))
+
+
+def decode_spot_check(data: bytes) -> PulseOximeterSpotCheck:
+    """2A5E: flags u8, SpO2 and pulse SFLOAT, then by the flags, the time first."""
+    return PulseOximeterSpotCheck(**_SPOT_CHECK.read(data))
+
+
+def decode_features(data: bytes) -> PulseOximeterFeatures:
+    """2A60: a bit field u16, then which bits of the two statuses the oximeter uses, u16 and u24."""
+    return PulseOximeterFeatures(**_FEATURES.read(data))
+
+
+PROFILE = Profile(
+    name="pulse_oximeter",
+    service="1822",
+    characteristics=(
+        Characteristic("2a5f", PulseOximeter, decode_continuous, Use.STREAM),
+        Characteristic("2a5e", PulseOximeterSpotCheck, decode_spot_check, Use.STREAM),
+        Characteristic("2a60", PulseOximeterFeatures, decode_features, Use.STATIC),
+        RECORD_ACCESS,
+    ),
+)

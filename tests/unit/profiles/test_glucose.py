@@ -1,0 +1,177 @@
+from collections.abc import Iterable
+
+import pytest
+
+from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.glucose import PROFILE, GlucoseState, decode_glucose, fetch_records
+from healthd.profiles.glucose_context import decode_glucose_context
+from healthd.profiles.glucose_values import later
+from healthd.profiles.racp import decode_record_access
+from healthd.samples import Measurement
+
+NOON = "e407030e0c0000"
+
+
+def result(number: int, mg_per_dl: int = 100) -> Measurement:
+    """Capillary plasma from the finger, dated an hour after noon, with its context to follow."""
+    amount = (0xB000 | mg_per_dl).to_bytes(2, "little").hex()
+    head = f"13{number.to_bytes(2, 'little').hex()}{NOON}"
+    return decode_glucose(bytes.fromhex(f"{head}3c00{amount}12"))
+
+
+def fasting(number: int) -> Measurement:
+    return decode_glucose_context(b"\x02" + number.to_bytes(2, "little") + b"\x03")
+
+
+def published(taken: Iterable[Timed], mono_ns: int) -> Measurement:
+    (timed,) = taken
+    assert timed.mono_ns == mono_ns
+    return timed.measurement
+
+
+def test_result_is_published_at_once_and_as_it_is() -> None:
+    measurement = result(7)
+    assert published(GlucoseState().take(measurement, 5), 5) is measurement
+
+
+def test_context_is_joined_with_its_result() -> None:
+    state = GlucoseState()
+    list(state.take(result(7), 1))
+    context = published(state.take(fasting(7), 2), 2)
+    assert context.fields() == {
+        "sequence_number": 7,
+        "device_time": "2020-03-14T13:00:00",
+        "timestamp": {
+            "year": 2020,
+            "month": 3,
+            "day": 14,
+            "hour": 12,
+            "minute": 0,
+            "second": 0,
+        },
+        "time_offset_s": 3600,
+        "glucose_mmol_per_l": pytest.approx(5.55074, abs=1e-5),
+        "sample_type": "capillary_plasma",
+        "sample_location": "finger",
+        "meal": "fasting",
+    }
+
+
+def test_result_that_says_less_adds_less() -> None:
+    state = GlucoseState()
+    list(state.take(decode_glucose(bytes.fromhex(f"080700{NOON}0200")), 1))
+    assert published(state.take(fasting(7), 2), 2).fields() == {
+        "sequence_number": 7,
+        "device_time": "2020-03-14T12:00:00",
+        "timestamp": {
+            "year": 2020,
+            "month": 3,
+            "day": 14,
+            "hour": 12,
+            "minute": 0,
+            "second": 0,
+        },
+        "status": ["sensor_malfunction"],
+        "meal": "fasting",
+    }
+
+
+def test_what_was_cut_in_the_context_is_still_marked() -> None:
+    state = GlucoseState()
+    list(state.take(result(7), 1))
+    context = decode_glucose_context(bytes.fromhex("420700033d"))
+    fields = published(state.take(context, 2), 2).fields()
+    assert fields["truncated"] is True
+    assert "glucose_mmol_per_l" in fields
+
+
+@pytest.mark.parametrize("before", [[], [8]])
+def test_context_without_its_result_stands_alone(before: list[int]) -> None:
+    state = GlucoseState()
+    for number in before:
+        list(state.take(result(number), 1))
+    assert published(state.take(fasting(7), 2), 2).fields() == fasting(7).fields()
+
+
+def test_contexts_behind_all_results_find_theirs() -> None:
+    state = GlucoseState()
+    for number in range(1000):
+        list(state.take(result(number, 40 + number), 1))
+    for number in range(1000):
+        fields = published(state.take(fasting(number), 2), 2).fields()
+        assert fields["glucose_mmol_per_l"] == pytest.approx((40 + number) / 18.0156)
+
+
+def test_result_that_comes_again_counts() -> None:
+    state = GlucoseState()
+    list(state.take(result(7, 100), 1))
+    list(state.take(result(7, 200), 2))
+    fields = published(state.take(fasting(7), 3), 3).fields()
+    assert fields["glucose_mmol_per_l"] == pytest.approx(200 / 18.0156)
+
+
+def test_memory_is_bounded_and_the_oldest_goes() -> None:
+    state = GlucoseState()
+    list(state.take(result(0), 1))
+    list(state.take(result(1), 1))
+    list(state.take(result(0), 1))
+    for number in range(2, 1025):
+        list(state.take(result(number), 1))
+    assert "glucose_mmol_per_l" not in published(state.take(fasting(1), 2), 2).fields()
+    assert "glucose_mmol_per_l" in published(state.take(fasting(0), 2), 2).fields()
+    assert "glucose_mmol_per_l" in published(state.take(fasting(1024), 2), 2).fields()
+
+
+def test_a_new_link_remembers_nothing() -> None:
+    assert PROFILE.state is not None
+    list(PROFILE.state(Options()).take(result(7), 1))
+    again = PROFILE.state(Options())
+    assert published(again.take(fasting(7), 2), 2).fields() == fasting(7).fields()
+
+
+@pytest.mark.parametrize("message", ["0101", "06000101", "05000c00"])
+def test_control_point_is_not_published(message: str) -> None:
+    assert not list(GlucoseState().take(decode_record_access(bytes.fromhex(message)), 1))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["06000101", "06000106", "06000102", "06000108", "", "ff"],
+)
+def test_opening_asks_for_all_records_and_ends_with_any_answer(answer: str) -> None:
+    exchange = fetch_records(Options())
+    assert next(exchange) == b"\x01\x01"
+    with pytest.raises(StopIteration):
+        exchange.send(bytes.fromhex(answer))
+
+
+def test_opening_is_for_the_control_point_of_the_profile() -> None:
+    assert PROFILE.opening is not None
+    assert PROFILE.opening.control in {each.uuid for each in PROFILE.characteristics}
+
+
+def test_later() -> None:
+    assert later("2020-02-28T23:59:30", 86_400) == "2020-02-29T23:59:30"
+    assert later("2020-03-01T00:00:00", -60) == "2020-02-29T23:59:00"
+    assert later("0001-01-01T00:00:00", -60) is None
+    assert later("9999-12-31T23:59:59", 1) is None
+    assert later(None, 60) is None
+
+
+def test_unknown_parts_of_the_time_are_kept_as_null() -> None:
+    """A meter whose clock was never set: year 0."""
+    fields = decode_glucose(bytes.fromhex("01050000000000173b003c00")).fields()
+    assert fields == {
+        "sequence_number": 5,
+        "device_time": None,
+        "timestamp": {
+            "year": None,
+            "month": None,
+            "day": None,
+            "hour": 23,
+            "minute": 59,
+            "second": 0,
+        },
+        "time_offset_s": 3600,
+        "context_follows": False,
+    }
