@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from healthd.profiles import running_speed_cadence
 from healthd.profiles.characteristic import Characteristic
 from healthd.samples import Measurement
 
@@ -55,7 +56,22 @@ class Quirk:
         return all(fnmatchcase(said.lower(), asked.lower()) for asked, said in pairs if asked)
 
 
-QUIRKS: tuple[Quirk, ...] = ()
+QUIRKS: tuple[Quirk, ...] = (
+    Quirk(
+        title="Counts the steps of one foot: the cadence is doubled",
+        uuid="2a53",
+        decode=running_speed_cadence.decode_one_foot,
+        source="cagnulein/qdomyos-zwift#1099",
+        name="*runpod*",
+    ),
+    Quirk(
+        title="Counts the steps of one foot: the cadence is doubled",
+        uuid="2a53",
+        decode=running_speed_cadence.decode_one_foot,
+        source="cagnulein/qdomyos-zwift#566",
+        name="forerunner*",
+    ),
+)
 
 
 def decoder_for(characteristic: Characteristic, device: Identity) -> Callable[[bytes], Measurement]:
