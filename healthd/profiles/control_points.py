@@ -36,8 +36,8 @@ def response(*fields: Field, tail: Tail | None = None) -> Layout:
     return Layout(*fields, tail=tail, start=_RESPONSE)
 
 
-NO_PARAMETER = request()
-NO_ANSWER = response()
+_NO_PARAMETER = request()
+_NO_ANSWER = response()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Procedure:
     """
 
     name: str
-    parameter: Layout = NO_PARAMETER
-    answer: Layout = NO_ANSWER
-    reason: Layout = NO_ANSWER
+    parameter: Layout = _NO_PARAMETER
+    answer: Layout = _NO_ANSWER
+    reason: Layout = _NO_ANSWER
 
 
 class ControlPoint:
@@ -68,7 +68,7 @@ class ControlPoint:
             response_opcode: what a response begins with.
         """
         self._procedures = procedures
-        self._response_opcode = response_opcode
+        self._response_opcode = bytes([response_opcode])
 
     def read(self, data: bytes) -> dict[str, Any]:
         """A message's fields: ``opcode`` and, of a request, ``name`` and its parameters.
@@ -78,16 +78,23 @@ class ControlPoint:
         Raises:
             DecodeError: it ends before the opcode, or a response before its result.
         """
-        fields = _OPCODE.read(data)
-        if fields["opcode"] == self._response_opcode:
-            fields = _RESULT.read(data)
-            procedure = self._procedures.get(fields["request_opcode"], _UNKNOWN)
-            behind = _behind(procedure, fields["result_code"], len(data) > _RESPONSE)
-            return _joined(fields, behind, data)
+        if data[:1] == self._response_opcode:
+            return self._read_response(data)
+        # Of an empty message the layout raises, and names what is missing.
+        fields: dict[str, Any] = {"opcode": data[0]} if data else _OPCODE.read(data)
         procedure = self._procedures.get(fields["opcode"], _UNKNOWN)
         if procedure.name:
             fields["name"] = procedure.name
-        return _joined(fields, procedure.parameter, data)
+        return fields | procedure.parameter.read(data)
+
+    def _read_response(self, data: bytes) -> dict[str, Any]:
+        if len(data) < _RESPONSE:
+            # The same: it ends before a required field.
+            return _RESULT.read(data)
+        fields: dict[str, Any] = dict(zip(_HEAD, data, strict=False))
+        procedure = self._procedures.get(fields["request_opcode"], _UNKNOWN)
+        behind = _behind(procedure, fields["result_code"], len(data) > _RESPONSE)
+        return fields | behind.read(data)
 
 
 def worded(fields: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +122,7 @@ def parameter(name: str, value: float, wire: Wire, *, per_unit: int = 1) -> byte
     # Written so that NaN is refused too.
     if not low <= value * per_unit <= high:
         raise ValueError(
-            f"{name} is {value}, expected {low / per_unit:g} to {high / per_unit:.10g}"
+            f"{name} is {value}, expected {low / per_unit:.10g} to {high / per_unit:.10g}"
         )
     return round(value * per_unit).to_bytes(bits // 8, "little", signed=signed)
 
@@ -141,22 +148,13 @@ def mask(name: str, chosen: Iterable[str], bits: Mapping[int, str]) -> bytes:
 
 
 _UNKNOWN = Procedure("")
-_OPCODE = Layout(Field("opcode", U8, required=True))
-_RESULT = Layout(
-    Field("opcode", U8, required=True),
-    Field("request_opcode", U8, required=True),
-    Field("result_code", U8, required=True),
-)
+_HEAD = ("opcode", "request_opcode", "result_code")
+_OPCODE = Layout(Field(_HEAD[0], U8, required=True))
+_RESULT = Layout(*(Field(key, U8, required=True) for key in _HEAD))
 
 
 def _behind(procedure: Procedure, result: int, has_more: bool) -> Layout:
     if result == _SUCCESS:
         return procedure.answer
     # A failure may come without its reason.
-    return procedure.reason if result == _FAILED and has_more else NO_ANSWER
-
-
-def _joined(head: dict[str, Any], rest: Layout, data: bytes) -> dict[str, Any]:
-    # To the head, all that follows is surplus.
-    head.pop("trailing_bytes", None)
-    return head | rest.read(data)
+    return procedure.reason if result == _FAILED and has_more else _NO_ANSWER

@@ -7,7 +7,7 @@ at each rule).
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from healthd.samples import Measurement, quantity
 
@@ -166,10 +166,14 @@ class Cadence:
 
     def added_to(self, packet: _Crank, mono_ns: int) -> _Crank:
         """The packet with its ``cadence_rpm``; as it is where none is known."""
+        return _with(packet, cadence_rpm=self.after(packet, mono_ns))
+
+    def after(self, packet: CrankTurns, mono_ns: int) -> float | None:
+        """The cadence alone."""
         turns, time_s = packet.cumulative_crank_revolutions, packet.last_crank_event_time_s
         if turns is None or time_s is None:
-            return packet
-        return _with(packet, "cadence_rpm", self._rate.take(turns, time_s, mono_ns))
+            return None
+        return self._rate.take(turns, time_s, mono_ns)
 
 
 class SpeedAndCadence:
@@ -186,12 +190,13 @@ class SpeedAndCadence:
 
     def added_to(self, packet: _Both, mono_ns: int) -> _Both:
         """The packet with its ``speed_mps`` and ``cadence_rpm``, those of them that are known."""
-        packet = self._cadence.added_to(packet, mono_ns)
+        speed = None
         turns, time_s = packet.cumulative_wheel_revolutions, packet.last_wheel_event_time_s
-        if turns is None or time_s is None:
-            return packet
-        return _with(packet, "speed_mps", self._speed.take(turns, time_s, mono_ns))
+        if turns is not None and time_s is not None:
+            speed = self._speed.take(turns, time_s, mono_ns)
+        return _with(packet, speed_mps=speed, cadence_rpm=self._cadence.after(packet, mono_ns))
 
 
-def _with(packet: Any, key: str, value: float | None) -> Any:
-    return packet if value is None else packet.model_copy(update={key: value})
+def _with(packet: _Crank, **rates: float | None) -> _Crank:
+    known = {key: rate for key, rate in rates.items() if rate is not None}
+    return packet.model_copy(update=known) if known else packet

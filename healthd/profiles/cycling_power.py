@@ -17,9 +17,9 @@ from healthd.profiles.cycling_power_control import (
     SET_CUMULATIVE_REVOLUTIONS,
     CyclingPowerControlPoint,
 )
-from healthd.profiles.layout import Fact, Field, Layout, Tail, bit
+from healthd.profiles.layout import Fact, Field, Layout, Tail, bit, both, no_bit
 from healthd.profiles.sensor_location import SENSOR_LOCATION
-from healthd.profiles.wires import S16, U8, U16, U24, U32, scaled, words
+from healthd.profiles.wires import S16, U8, U16, U24, U32, Meaning, scaled, words
 from healthd.samples import Measurement, quantity
 
 # Wheel times are in 1/2048 s here, half of a tick in Cycling Speed and Cadence; crank times not.
@@ -93,14 +93,28 @@ class CyclingPowerFeature(Measurement):
     """Whether it may be one of two, such as a pair of pedals. A reserved number stays a number."""
 
 
+def _balance(reference: str) -> Meaning:
+    return lambda raw: {
+        "pedal_power_balance_pct": raw / 2,
+        "pedal_power_balance_reference": reference,
+    }
+
+
+def _torque(source: str) -> Meaning:
+    return lambda raw: {"accumulated_torque_nm": _TORQUE(raw), "torque_source": source}
+
+
 def _angles(raw: int) -> dict[str, int]:
     return {"max_angle_deg": raw & 0xFFF, "min_angle_deg": raw >> 12}
 
 
 _MEASUREMENT = Layout(
     Field("power_w", S16, required=True),
-    Field("pedal_power_balance_pct", U8, bit(0), scaled(2)),
-    Field("accumulated_torque_nm", U16, bit(2), _TORQUE),
+    # Whose share and whose torque it is says nothing where the value itself was cut off.
+    Field("", U8, both(bit(0), no_bit(1)), _balance("unknown")),
+    Field("", U8, both(bit(0), bit(1)), _balance("left")),
+    Field("", U16, both(bit(2), no_bit(3)), _torque("wheel")),
+    Field("", U16, both(bit(2), bit(3)), _torque("crank")),
     Field("cumulative_wheel_revolutions", U32, bit(4)),
     Field("last_wheel_event_time_s", U16, bit(4), scaled(_WHEEL_TICKS_PER_S)),
     Field("cumulative_crank_revolutions", U16, bit(5)),
@@ -114,15 +128,7 @@ _MEASUREMENT = Layout(
     Field("bottom_dead_spot_deg", U16, bit(10)),
     Field("accumulated_energy_kj", U16, bit(11)),
     flags=U16,
-    facts=(
-        Fact(
-            "pedal_power_balance_reference",
-            lambda flags: "left" if flags & 0x02 else "unknown",
-            bit(0),
-        ),
-        Fact("torque_source", lambda flags: "crank" if flags & 0x08 else "wheel", bit(2)),
-        Fact("offset_compensation_indicator", lambda _: True, bit(12)),
-    ),
+    facts=(Fact("offset_compensation_indicator", lambda _: True, bit(12)),),
 )
 
 

@@ -152,9 +152,7 @@ _CONTROL_POINT = ControlPoint(
         _MASK_CONTENT: Procedure(
             "mask_measurement_content", request(Field("masked", U16, meaning=words(_CONTENT)))
         ),
-        REQUEST_SAMPLING_RATE[0]: Procedure(
-            "request_sampling_rate", answer=response(Field("sampling_rate_hz", U8))
-        ),
+        REQUEST_SAMPLING_RATE[0]: Procedure("request_sampling_rate", answer=response(_RATE)),
         REQUEST_FACTORY_CALIBRATION_DATE[0]: Procedure(
             "request_factory_calibration_date", answer=response(_DATE)
         ),
