@@ -172,7 +172,7 @@ def test_what_was_forgotten_needs_two_events_again() -> None:
     rate = Rate(WHEEL)
     assert rates(rate, [(0, 10, 1.0), (1, 11, 2.0)]) == [None, 2.0]
     rate.forget()
-    assert rates(rate, [(2, 0, 3.0), (3, 1, 4.0)]) == [None, 2.0]
+    assert rates(rate, [(2, 0, 3.0), (2.5, 0, 3.0), (3, 1, 4.0)]) == [None, None, 2.0]
 
 
 def ride(

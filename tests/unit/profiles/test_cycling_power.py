@@ -96,11 +96,12 @@ def test_wheel_counter_is_taken_up_anew_where_it_is_set() -> None:
 def test_vector_has_a_cadence_of_its_own() -> None:
     state = link()
     sent(state, 0, "2000 6400 0500 0004")
-    first = published(state, 0, decode_vector(bytes.fromhex("01 0500 0004")))
-    second = published(state, 1, decode_vector(bytes.fromhex("01 0600 0008")))
-    assert "cadence_rpm" not in first
-    assert second["cadence_rpm"] == 60.0
     assert sent(state, 1, "2000 6400 0600 0008") == (None, 60.0)
+    first = published(state, 1, decode_vector(bytes.fromhex("01 0600 0008")))
+    second = published(state, 1.5, decode_vector(bytes.fromhex("01 0700 000a")))
+    assert "cadence_rpm" not in first
+    assert second["cadence_rpm"] == 120.0
+    assert sent(state, 1.5, "2000 6400 0600 0008") == (None, 60.0)
 
 
 def test_what_has_no_counters_passes() -> None:
