@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.fitness_machine.cross_trainer import decode_life_fitness_cross_trainer
 from healthd.profiles.fitness_machine.indoor_bike import decode_life_fitness_bike
+from healthd.profiles.running_speed_cadence import decode_one_foot
 from healthd.samples import Measurement
 
 
@@ -83,6 +84,20 @@ QUIRKS: tuple[Quirk, ...] = (
             maker=maker,
         )
         for name, maker in ((_LIFE_FITNESS_NAME, ""), ("", _LIFE_FITNESS_MAKER))
+    ),
+    Quirk(
+        title="counts the steps of one foot: cadence is doubled",
+        uuid="2a53",
+        decode=decode_one_foot,
+        source="cagnulein/qdomyos-zwift#1099",
+        name="*runpod*",
+    ),
+    Quirk(
+        title="counts the steps of one foot: cadence is doubled",
+        uuid="2a53",
+        decode=decode_one_foot,
+        source="cagnulein/qdomyos-zwift#566",
+        name="forerunner*",
     ),
 )
 

@@ -162,3 +162,13 @@ def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
             "second": second,
         },
     }
+
+
+def named_moment(parts: str, text: str) -> Meaning:
+    """`moment` for a date that is not the measurement's own, under these two keys."""
+
+    def named(raw: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
+        fields = moment(raw)
+        return {parts: fields["timestamp"], text: fields["device_time"]}
+
+    return named

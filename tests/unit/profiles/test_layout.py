@@ -16,6 +16,7 @@ from healthd.profiles.wires import (
     U24,
     medical_float,
     moment,
+    named_moment,
     number,
     scaled,
     sfloat,
@@ -224,3 +225,11 @@ def test_moment(
     fields = moment(parts)
     assert fields["device_time"] == text
     assert known.items() <= fields["timestamp"].items()
+
+
+def test_named_moment_goes_under_its_own_keys() -> None:
+    parts = (2026, 9, 14, 10, 45, 0)
+    assert named_moment("utc", "utc_text")(parts) == {
+        "utc": moment(parts)["timestamp"],
+        "utc_text": "2026-09-14T10:45:00",
+    }

@@ -1,0 +1,101 @@
+"""Cycling Speed and Cadence service (0x1816).
+
+Layouts: Bluetooth Cycling Speed and Cadence Service 1.0 and the GATT Specification Supplement,
+checked against captures of real sensors (``tests/vectors``).
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.counters import SpeedAndCadence, WheelAndCrankTurns
+from healthd.profiles.layout import Field, Layout, bit
+from healthd.profiles.sensor_location import SENSOR_LOCATION
+from healthd.profiles.speed_cadence_control import (
+    SC_CONTROL_POINT,
+    SET_CUMULATIVE_VALUE,
+    SpeedCadenceControlPoint,
+)
+from healthd.profiles.wires import U8, U16, U32, scaled, words
+from healthd.samples import Measurement
+
+# Event times are u16 in 1/1024 s.
+_TICKS_PER_S = 1024
+_WRAP_S = 65536 / _TICKS_PER_S
+
+
+class CyclingSpeedCadence(WheelAndCrankTurns):
+    """One notification of a speed sensor, a cadence sensor or both in one."""
+
+    kind: ClassVar[str] = "cycling_speed_cadence"
+
+
+class CyclingSpeedCadenceFeature(Measurement):
+    """What the sensor can do."""
+
+    kind: ClassVar[str] = "cycling_speed_cadence_feature"
+
+    features: list[str]
+
+
+_MEASUREMENT = Layout(
+    Field("cumulative_wheel_revolutions", U32, bit(0)),
+    Field("last_wheel_event_time_s", U16, bit(0), scaled(_TICKS_PER_S)),
+    Field("cumulative_crank_revolutions", U16, bit(1)),
+    Field("last_crank_event_time_s", U16, bit(1), scaled(_TICKS_PER_S)),
+    flags=U8,
+)
+
+_FEATURE = Layout(
+    Field(
+        "features",
+        U16,
+        meaning=words(
+            {0: "wheel_revolution_data", 1: "crank_revolution_data", 2: "multiple_sensor_locations"}
+        ),
+        required=True,
+    )
+)
+
+
+def decode_measurement(data: bytes) -> CyclingSpeedCadence:
+    """2A5B: flags u8, [wheel u32, time u16], [crank u16, time u16]; times in 1/1024 s."""
+    return CyclingSpeedCadence(**_MEASUREMENT.read(data))
+
+
+def decode_feature(data: bytes) -> CyclingSpeedCadenceFeature:
+    """2A5C: bits u16."""
+    return CyclingSpeedCadenceFeature(**_FEATURE.read(data))
+
+
+class CyclingSpeedCadenceState:
+    """Speed and cadence from the counters of one link."""
+
+    def __init__(self, options: Options) -> None:
+        """Begin a link."""
+        self._turns = SpeedAndCadence(options.wheel_circumference_m, wheel_wrap_s=_WRAP_S)
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """The measurement, with what its counters tell; nothing for the control point's."""
+        if isinstance(measurement, SpeedCadenceControlPoint):
+            # Set somewhere between the request and its response.
+            if SET_CUMULATIVE_VALUE in (measurement.opcode, measurement.request_opcode):
+                self._turns.forget_wheel()
+            return ()
+        if isinstance(measurement, CyclingSpeedCadence):
+            measurement = self._turns.added_to(measurement, mono_ns)
+        return (Timed(measurement, mono_ns),)
+
+
+PROFILE = Profile(
+    name="cycling_speed_cadence",
+    service="1816",
+    characteristics=(
+        # No silence counts as a stall: many sensors say nothing while the wheel stands.
+        Characteristic("2a5b", CyclingSpeedCadence, decode_measurement, Use.STREAM),
+        Characteristic("2a5c", CyclingSpeedCadenceFeature, decode_feature, Use.STATIC),
+        SENSOR_LOCATION,
+        SC_CONTROL_POINT,
+    ),
+    state=CyclingSpeedCadenceState,
+)
