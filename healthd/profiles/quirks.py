@@ -92,13 +92,6 @@ QUIRKS: tuple[Quirk, ...] = (
         source="cagnulein/qdomyos-zwift#1099",
         name="*runpod*",
     ),
-    Quirk(
-        title="counts the steps of one foot: cadence is doubled",
-        uuid="2a53",
-        decode=decode_one_foot,
-        source="cagnulein/qdomyos-zwift#566",
-        name="forerunner*",
-    ),
 )
 
 
