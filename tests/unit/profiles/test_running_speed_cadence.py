@@ -24,7 +24,6 @@ def test_doubled_cadence_has_room_above_a_byte() -> None:
     ("name", "cadence"),
     [
         ("Zwift RunPod OE", 180),
-        ("Forerunner 245", 180),
         # Sends the steps of both feet: qdomyos-zwift#1260.
         ("Runn 1234", 90),
         ("", 90),
