@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from healthd.profiles.cursor import Cursor, keeping
 from healthd.profiles.polar_pmd import kinds
-from healthd.profiles.polar_pmd.raw import finite
+from healthd.profiles.polar_pmd.raw import decimal, finite
 from healthd.profiles.wires import words
 from healthd.samples import Measurement, quantity
 
@@ -150,13 +150,8 @@ def _read_settings(cursor: Cursor, fields: dict[str, Any]) -> None:
 def _values(name: str, found: Iterable[tuple[Any, ...]]) -> list[Any]:
     values = [value for (value,) in found]
     if name == "factors":
-        return [None if value is None else shortest(value) for value in finite(values)]
+        return [None if value is None else decimal(value) for value in finite(values)]
     return [value.hex() for value in values] if name == "security_hex" else values
-
-
-def shortest(value: float) -> float:
-    """A float of 4 bytes as the decimal that it was made from: 0.061, not 0.061000000685453415."""
-    return float(f"{value:.7g}")
 
 
 def _active(states: bytes, bit: int) -> list[str | int]:

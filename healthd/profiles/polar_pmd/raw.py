@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 # The byte that continues a number with this highest byte to a longer one.
 _SIGN_OF_BYTE = bytes(0xFF if byte & 0x80 else 0 for byte in range(256))
 
+_FLOAT = struct.Struct("<f")
+
 # Light settings: so many integration counts, then as many pairs of gains of two light channels.
 _GAIN_BITS = 0x07
 
@@ -79,6 +81,15 @@ def floats(payload: bytes) -> Samples:
 def finite(values: Iterable[float]) -> list[float | None]:
     """JSON has neither NaN nor infinity: a sensor that sends one has no value."""
     return [value if isfinite(value) else None for value in values]
+
+
+def decimal(value: float) -> float:
+    """The short decimal that a float of 4 bytes was made from: 0.061, not 0.061000000685453415.
+
+    It stays as it is where six digits make another float of it, as they do of binary fractions.
+    """
+    short = float(f"{value:.6g}")
+    return short if _FLOAT.pack(short) == _FLOAT.pack(value) else value
 
 
 def pp_samples(payload: bytes) -> Samples:
