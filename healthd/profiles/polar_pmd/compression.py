@@ -1,0 +1,91 @@
+"""Delta-compressed samples: one whole sample, then blocks of small differences.
+
+A block is {bits of a difference u8, samples u8, the differences}. Differences are packed without
+gaps, lowest bit first, channel by channel within a sample, each in two's complement; the last byte
+of a block is filled up. Two widths are read differently elsewhere, and by plain arithmetic here:
+a difference of 0 bits is 0, so such a block repeats the sample before it (the vendor's code skips
+it), and a difference of 1 bit is 0 or -1 (others read 0 or 1).
+"""
+
+import struct
+from itertools import accumulate
+
+from healthd.profiles.polar_pmd.raw import Read, Samples, finite, rows
+
+# Numbers have 32 bits at most, so a block whose differences claim more is none of this format.
+_WIDEST = 32
+# As many as an attribute of 512 bytes has bits. Blocks without bits could claim sixteen times
+# that: the samples of minutes, from a sensor that sends several packets a second.
+_MOST_SAMPLES = 4096
+
+
+def whole_numbers(channels: int, size: int) -> Read:
+    """Samples of ``channels`` signed numbers, whose first ones have ``size`` bytes each."""
+
+    def read(payload: bytes) -> Samples:
+        values, truncated = decompress(payload, channels, size)
+        return Samples(values, len(payload), truncated)
+
+    return read
+
+
+def float_bits(channels: int) -> Read:
+    """Samples of floats whose bits were compressed like whole numbers, modulo 2**32."""
+
+    def read(payload: bytes) -> Samples:
+        samples, truncated = decompress(payload, channels, 4)
+        bits = [number & 0xFFFFFFFF for sample in samples for number in sample]
+        count = len(bits)
+        values = finite(struct.unpack(f"<{count}f", struct.pack(f"<{count}I", *bits)))
+        shaped = values if channels == 1 else rows(values, channels)
+        return Samples(shaped, len(payload), truncated)
+
+    return read
+
+
+def decompress(data: bytes, channels: int, size: int) -> tuple[list[tuple[int, ...]], bool]:
+    """The samples of a compressed payload, each with ``channels`` numbers.
+
+    Args:
+        data: from the reference sample to the end of the packet.
+        channels: numbers in a sample.
+        size: bytes of each number of the reference sample.
+
+    Returns:
+        The samples, and whether a block, or a reference sample, was dropped: cut short, or wider
+        or longer than the format has it.
+    """
+    first = channels * size
+    if len(data) < first:
+        return [], True
+    deltas, truncated = _deltas(data[first:], channels)
+    starts = (data[at : at + size] for at in range(0, first, size))
+    columns = (
+        accumulate(deltas[channel::channels], initial=int.from_bytes(start, "little", signed=True))
+        for channel, start in enumerate(starts)
+    )
+    return list(zip(*columns, strict=True)), truncated
+
+
+def _deltas(blocks: bytes, channels: int) -> tuple[list[int], bool]:
+    """The differences of all blocks up to the first that is not whole, and whether one was not."""
+    deltas: list[int] = []
+    offset = 0
+    while offset < len(blocks):
+        width, *rest = blocks[offset : offset + 2]
+        count = rest[0] * channels if rest else 0
+        start = offset + 2
+        offset = start + (width * count + 7) // 8
+        fits = start <= offset <= len(blocks) and width <= _WIDEST
+        if not fits or len(deltas) + count > _MOST_SAMPLES * channels:
+            return deltas, True
+        deltas += _unpack(blocks[start:offset], width, count)
+    return deltas, False
+
+
+def _unpack(block: bytes, width: int, count: int) -> list[int]:
+    if width == 0:
+        return [0] * count
+    bits = int.from_bytes(block, "little")
+    mask, sign = (1 << width) - 1, 1 << width - 1
+    return [((bits >> at & mask) ^ sign) - sign for at in range(0, width * count, width)]

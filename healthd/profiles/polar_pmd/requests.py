@@ -1,0 +1,148 @@
+"""What is written to the PMD control point: encoders, and the opening that starts streams."""
+
+import struct
+
+from healthd.errors import DecodeError
+from healthd.profiles.characteristic import Exchange, Options
+from healthd.profiles.polar_pmd import kinds
+from healthd.profiles.polar_pmd.control import (
+    ALREADY,
+    GET_SETTINGS,
+    GET_STATUS,
+    OK,
+    SETTINGS,
+    START,
+    STOP,
+    PmdControlPoint,
+    decode_control,
+)
+
+# The lowest rate that is asked for: what is lost below it is worth more than the power that a
+# sensor saves. Gait and posture are over at 20 Hz, so 50 Hz holds them; a pulse wave keeps its
+# shape at 50 Hz; the earth's field turns as slowly as its wearer. A heart's QRS complex wants
+# more than the 130 Hz that there is. Temperature and pressure change slower than any rate.
+_LEAST_HZ = {
+    "ecg": 130,
+    "ppg": 50,
+    "acceleration": 50,
+    "gyroscope": 50,
+    "magnetometer": 10,
+}
+# The sensor sends intervals as they come; there is nothing to choose.
+_WITHOUT_SETTINGS = frozenset({"pp_interval"})
+
+
+def get_settings(kind: str) -> bytes:
+    """Ask which rates, resolutions and ranges there are.
+
+    Args:
+        kind: one of ``kinds.STREAMS``; ValueError otherwise, also from the other encoders.
+    """
+    return bytes([GET_SETTINGS, _number(kind)])
+
+
+def start(
+    kind: str,
+    *,
+    sample_rate_hz: int | None = None,
+    resolution_bits: int | None = None,
+    range_max: int | None = None,
+    range_max_milli: int | None = None,
+    channels: int | None = None,
+) -> bytes:
+    """Ask for a stream, with one value for each setting that the sensor offers.
+
+    Args:
+        kind: one of ``kinds.STREAMS``.
+        sample_rate_hz: 0 to 65535.
+        resolution_bits: 0 to 65535.
+        range_max: largest value in the type's own unit, 0 to 65535.
+        range_max_milli: the same in thousandths, 0 to 4294967295.
+        channels: 0 to 255.
+
+    Raises:
+        ValueError: a value is out of its range, or there is no such kind.
+    """
+    chosen = (
+        ("sample_rates_hz", "sample_rate_hz", sample_rate_hz),
+        ("resolutions_bits", "resolution_bits", resolution_bits),
+        ("ranges", "range_max", range_max),
+        ("ranges_milli", "range_max_milli", range_max_milli),
+        ("channels", "channels", channels),
+    )
+    settings = (_setting(key, name, value) for key, name, value in chosen if value is not None)
+    return bytes([START, _number(kind)]) + b"".join(settings)
+
+
+def stop(kind: str) -> bytes:
+    """Ask for the end of a stream: an H10 that is left streaming empties its battery."""
+    return bytes([STOP, _number(kind)])
+
+
+def get_status() -> bytes:
+    """Ask which types are streamed, and which are recorded in the sensor."""
+    return bytes([GET_STATUS])
+
+
+def open_streams(options: Options) -> Exchange:
+    """Start every stream that the settings name; what the sensor refuses is left out.
+
+    Of what it offers, the lowest rate that still serves the measurement is taken (a rate is what
+    costs power, on both sides), the largest range, as a clipped value is lost, and all of the
+    resolution and channels. A stream that runs already is started anew, because only the answer
+    to a start tells the factor of its numbers.
+
+    Raises:
+        ValueError: the settings name a kind that is none of ``kinds.STREAMS``.
+    """
+    for kind in options.pmd:
+        choice: dict[str, int] = {}
+        if kind not in _WITHOUT_SETTINGS:
+            offered = _read((yield get_settings(kind)), GET_SETTINGS)
+            if offered.status != OK:
+                continue
+            choice = _choose(kind, offered)
+        request = start(kind, **choice)
+        if _read((yield request), START).status == ALREADY:
+            yield stop(kind)
+            yield request
+
+
+def _choose(kind: str, offered: PmdControlPoint) -> dict[str, int]:
+    choice: dict[str, int] = {}
+    if rates := offered.sample_rates_hz:
+        enough = [rate for rate in rates if rate >= _LEAST_HZ.get(kind, 0)]
+        choice["sample_rate_hz"] = min(enough, default=max(rates))
+    largest = {
+        "resolution_bits": offered.resolutions_bits,
+        "range_max": offered.ranges,
+        "range_max_milli": offered.ranges_milli,
+        "channels": offered.channels,
+    }
+    return choice | {name: max(values) for name, values in largest.items() if values}
+
+
+def _read(answer: bytes, opcode: int) -> PmdControlPoint:
+    """The answer to a request; one without a status where it is none, as good as a refusal."""
+    try:
+        read = decode_control(answer)
+    except DecodeError:
+        return PmdControlPoint()
+    return read if read.request_opcode == opcode else PmdControlPoint()
+
+
+def _number(kind: str) -> int:
+    try:
+        return kinds.STREAMS[kind]
+    except KeyError:
+        known = ", ".join(kinds.STREAMS)
+        raise ValueError(f"kind: expected one of {known}, found {kind!r}") from None
+
+
+def _setting(key: str, name: str, value: int) -> bytes:
+    number, code = SETTINGS[key]
+    try:
+        return struct.pack(f"<BB{code}", number, 1, value)
+    except struct.error:
+        largest = (1 << 8 * struct.calcsize(f"<{code}")) - 1
+        raise ValueError(f"{name}: expected 0 to {largest}, found {value}") from None

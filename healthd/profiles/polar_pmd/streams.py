@@ -1,0 +1,109 @@
+"""What is published of a Polar sensor: frames of samples, in canonical units."""
+
+from typing import Annotated, ClassVar
+
+from healthd.samples import Measurement, quantity
+
+
+class Frame(Measurement):
+    """Samples in a row; the sample's ``time`` is that of the first one."""
+
+    kind: ClassVar[str]
+
+    sample_rate_hz: Annotated[float | None, quantity("Hz")] = None
+    """As measured on our clock; nominal in the first frame; absent where unknown or irregular."""
+    device_time: str | None = None
+    """Of the last sample, by the sensor's clock, ISO 8601 without a zone."""
+
+
+class Ecg(Frame):
+    """Electrocardiogram."""
+
+    kind: ClassVar[str] = "ecg"
+
+    ecg_uv: Annotated[list[int], quantity("uV", mdc=131328)]
+
+
+class Acceleration(Frame):
+    """Acceleration, gravity included."""
+
+    kind: ClassVar[str] = "acceleration"
+
+    x_mg: Annotated[list[float], quantity("m[g]")]
+    y_mg: Annotated[list[float], quantity("m[g]")]
+    z_mg: Annotated[list[float], quantity("m[g]")]
+
+
+class Gyroscope(Frame):
+    """Rate of rotation."""
+
+    kind: ClassVar[str] = "gyroscope"
+
+    x_dps: Annotated[list[float | None], quantity("deg/s")]
+    y_dps: Annotated[list[float | None], quantity("deg/s")]
+    z_dps: Annotated[list[float | None], quantity("deg/s")]
+
+
+class Magnetometer(Frame):
+    """Magnetic flux density."""
+
+    kind: ClassVar[str] = "magnetometer"
+
+    x_gauss: Annotated[list[float], quantity("G")]
+    y_gauss: Annotated[list[float], quantity("G")]
+    z_gauss: Annotated[list[float], quantity("G")]
+    calibration_status: Annotated[list[int] | None, quantity("1")] = None
+    """The sensor's own number, one a sample; absent where it sends none."""
+
+
+class Ppg(Frame):
+    """Light that came back through the skin."""
+
+    kind: ClassVar[str] = "ppg"
+
+    channels: Annotated[list[list[int]], quantity("1")]
+    """Counts of the converter, one list a channel, in the sensor's order."""
+    ambient: Annotated[list[int] | None, quantity("1")] = None
+    """Counts of the light that was there without the sensor's own."""
+    status: Annotated[list[int] | None, quantity("1")] = None
+    """24 bits a sample, whose meaning the vendor keeps."""
+
+
+class PpInterval(Frame):
+    """Intervals between pulses, oldest first; ``time`` is the end of the first one."""
+
+    kind: ClassVar[str] = "pp_interval"
+
+    pp_intervals_ms: Annotated[list[int], quantity("ms")]
+    error_ms: Annotated[list[int], quantity("ms")]
+    """The sensor's own estimate, one an interval."""
+    blocker: list[bool]
+    """True where the sensor moved or was not worn: the interval is not to be trusted."""
+    skin_contact: list[bool | None]
+    """None where the sensor cannot tell."""
+    heart_rate_bpm: Annotated[list[int | None], quantity("/min")]
+    """None where the sensor has none yet."""
+
+
+class SkinTemperature(Frame):
+    """Temperature of the skin."""
+
+    kind: ClassVar[str] = "skin_temperature"
+
+    temperature_c: Annotated[list[float | None], quantity("Cel")]
+
+
+class Temperature(Frame):
+    """Temperature inside the sensor."""
+
+    kind: ClassVar[str] = "temperature"
+
+    temperature_c: Annotated[list[float | None], quantity("Cel")]
+
+
+class Pressure(Frame):
+    """Pressure of the air."""
+
+    kind: ClassVar[str] = "pressure"
+
+    pressure_hpa: Annotated[list[float | None], quantity("hPa")]
