@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from healthd.profiles import blood_pressure, body_composition, weight_scale
 from healthd.profiles.characteristic import Characteristic
 from healthd.samples import Measurement
 
@@ -55,7 +56,54 @@ class Quirk:
         return all(fnmatchcase(said.lower(), asked.lower()) for asked, said in pairs if asked)
 
 
-QUIRKS: tuple[Quirk, ...] = ()
+QUIRKS: tuple[Quirk, ...] = (
+    *(
+        Quirk(
+            title="Xiaomi Mi Scale 2: its own layout in Body Composition Measurement",
+            uuid="2a9c",
+            decode=body_composition.decode_xiaomi,
+            source="openScale #392 (captures), #87, #474 (names)",
+            name=name,
+        )
+        for name in ("mib[cf]s*", "mi[ _]scale*")
+    ),
+    Quirk(
+        title="Soehnle Shape Sense Connect 50: weight in steps of 0.1 kg",
+        uuid="2a9d",
+        decode=weight_scale.decode_tenths,
+        source="openScale #1303",
+        name="shape50*",
+    ),
+    Quirk(
+        title="Renpho ES-WBE28: weight in steps of 0.05 kg, reserved flags set",
+        uuid="2a9d",
+        decode=weight_scale.decode_twentieths,
+        source="ble-scale-sync src/scales/renpho.ts (captures)",
+        name="renpho-scale*",
+    ),
+    Quirk(
+        title="Renpho ES-WBE28: masses in steps of 0.05 kg",
+        uuid="2a9c",
+        decode=body_composition.decode_twentieths,
+        source="ble-scale-sync src/scales/renpho.ts (captures)",
+        name="renpho-scale*",
+    ),
+    Quirk(
+        title="Silvercrest SBM69: plain integers in Blood Pressure Measurement",
+        uuid="2a35",
+        decode=blood_pressure.decode_plain_integers,
+        source="OpenMQTTGateway #806, github.com/ignisf/sbm69 (protocol notes)",
+        name="sbm69*",
+    ),
+    Quirk(
+        title="Silvercrest SBM69: plain integers in Blood Pressure Measurement",
+        uuid="2a35",
+        decode=blood_pressure.decode_plain_integers,
+        source="github.com/ignisf/sbm69 (Device Information)",
+        maker="hans dinslage*",
+        model="sbm69*",
+    ),
+)
 
 
 def decoder_for(characteristic: Characteristic, device: Identity) -> Callable[[bytes], Measurement]:
