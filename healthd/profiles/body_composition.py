@@ -204,6 +204,11 @@ class Packets:
         self._first = arrived
         return [first]
 
+    def end(self) -> Iterable[Timed]:
+        """What is still held when the link has ended: its other half will not come."""
+        first, self._first = self._first, None
+        return [] if first is None else [first]
+
 
 def _joined(first: Measurement, second: Measurement) -> Measurement | None:
     one, other = _said(first), _said(second)
