@@ -4,10 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from healthd.profiles import (
+    blood_pressure,
+    body_composition,
+    running_speed_cadence,
+    weight_scale,
+)
 from healthd.profiles.characteristic import Characteristic
-from healthd.profiles.fitness_machine.cross_trainer import decode_life_fitness_cross_trainer
-from healthd.profiles.fitness_machine.indoor_bike import decode_life_fitness_bike
-from healthd.profiles.running_speed_cadence import decode_one_foot
+from healthd.profiles.fitness_machine import cross_trainer, indoor_bike
 from healthd.samples import Measurement
 
 
@@ -65,9 +69,9 @@ _LIFE_FITNESS_MAKER = "Life*Fitness*"
 QUIRKS: tuple[Quirk, ...] = (
     *(
         Quirk(
-            title="sends the cadence without its flag",
+            title="Life Fitness bikes: cadence sent without its flag",
             uuid="2ad2",
-            decode=decode_life_fitness_bike,
+            decode=indoor_bike.decode_life_fitness_bike,
             source="TrackMyIndoorWorkout, test/life_fitness_bike_test.dart",
             name=name,
             maker=maker,
@@ -76,9 +80,9 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     *(
         Quirk(
-            title="sends 0 for the speed, a filler for the elevation, resistance in tenths",
+            title="Life Fitness ellipticals: speed 0, a filler for elevation, resistance in tenths",
             uuid="2ace",
-            decode=decode_life_fitness_cross_trainer,
+            decode=cross_trainer.decode_life_fitness_cross_trainer,
             source="cagnulein/qdomyos-zwift #4818, TrackMyIndoorWorkout #534",
             name=name,
             maker=maker,
@@ -86,11 +90,57 @@ QUIRKS: tuple[Quirk, ...] = (
         for name, maker in ((_LIFE_FITNESS_NAME, ""), ("", _LIFE_FITNESS_MAKER))
     ),
     Quirk(
-        title="counts the steps of one foot: cadence is doubled",
+        title="Zwift RunPod: counts the steps of one foot, cadence is doubled",
         uuid="2a53",
-        decode=decode_one_foot,
+        decode=running_speed_cadence.decode_one_foot,
         source="cagnulein/qdomyos-zwift#1099",
         name="*runpod*",
+    ),
+    *(
+        Quirk(
+            title="Xiaomi Mi Scale 2: its own layout in Body Composition Measurement",
+            uuid="2a9c",
+            decode=body_composition.decode_xiaomi,
+            source="openScale #392 (captures), #87, #474 (names)",
+            name=name,
+        )
+        for name in ("mib[cf]s*", "mi[ _]scale*")
+    ),
+    Quirk(
+        title="Soehnle Shape Sense Connect 50: weight in steps of 0.1 kg",
+        uuid="2a9d",
+        decode=weight_scale.decode_tenths,
+        source="openScale #1303",
+        name="shape50*",
+    ),
+    Quirk(
+        title="Renpho ES-WBE28: weight in steps of 0.05 kg, reserved flags set",
+        uuid="2a9d",
+        decode=weight_scale.decode_twentieths,
+        source="ble-scale-sync src/scales/renpho.ts (captures)",
+        name="renpho-scale*",
+    ),
+    Quirk(
+        title="Renpho ES-WBE28: masses in steps of 0.05 kg",
+        uuid="2a9c",
+        decode=body_composition.decode_twentieths,
+        source="ble-scale-sync src/scales/renpho.ts (captures)",
+        name="renpho-scale*",
+    ),
+    Quirk(
+        title="Silvercrest SBM69: plain integers in Blood Pressure Measurement",
+        uuid="2a35",
+        decode=blood_pressure.decode_plain_integers,
+        source="OpenMQTTGateway #806, github.com/ignisf/sbm69 (protocol notes)",
+        name="sbm69*",
+    ),
+    Quirk(
+        title="Silvercrest SBM69: plain integers in Blood Pressure Measurement",
+        uuid="2a35",
+        decode=blood_pressure.decode_plain_integers,
+        source="github.com/ignisf/sbm69 (Device Information)",
+        maker="hans dinslage*",
+        model="sbm69*",
     ),
 )
 

@@ -71,7 +71,7 @@ def test_digits_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("uuid", "payload", "found", "expected"),
     [
-        ("2aff", "00", "found 2aff", "2a19, 2a23"),
+        ("2aff", "00", "found 2aff", "2a37, 2a38"),
         ("heart", "00", "found 'heart'", "expected a UUID of 4, 8 or 36 characters"),
         ("2a37", "zz", "HEX, character 1: found 'zz'", "two hex digits for each byte"),
         ("2a37", "10g8", "HEX, character 3: found 'g8'", "two hex digits for each byte"),

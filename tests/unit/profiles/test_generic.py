@@ -56,6 +56,8 @@ UNITS = {
     "g": "g",
     "h": "h",
     "l": "L",
+    "years": "a",
+    "bmi": "kg/m2",
 }
 
 
@@ -99,6 +101,7 @@ def test_every_number_has_the_unit_that_its_key_says(model: type[Measurement]) -
 def test_unit_suffix_is_the_longest_that_fits() -> None:
     assert unit_suffix("energy_kj_per_h") == "kj_per_h"
     assert unit_suffix("heart_rate_bpm") == "bpm"
+    assert unit_suffix("bmi") == "bmi"
     assert unit_suffix("product_id") is None
 
 
@@ -109,8 +112,8 @@ def test_kinds_are_topic_levels_and_do_not_collide() -> None:
 
 
 def unit_suffix(key: str) -> str | None:
-    """The suffix of ``key`` that names a unit, without its underscore."""
-    fitting = [suffix for suffix in UNITS if key.endswith(f"_{suffix}")]
+    """The suffix of ``key`` that names a unit, without its underscore; it may be all of the key."""
+    fitting = [suffix for suffix in UNITS if f"_{key}".endswith(f"_{suffix}")]
     return max(fitting, key=len, default=None)
 
 

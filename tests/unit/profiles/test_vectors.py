@@ -4,7 +4,8 @@ A file holds ``[[vector]]`` tables with these keys:
 
 ``hex``       the packet.
 ``expected``  the keys that must come out, no more and no fewer.
-``null``      those of them that must come out as null, which TOML cannot say.
+``null``      those of them that must come out as null, which TOML cannot say; in a table inside
+              ``expected``: ``timestamp.year``.
 ``error``     instead of the two: a part of the DecodeError that must be raised.
 ``source``    where the packet, and what it means, is from.
 ``kind``      unit_test, device_capture or conformance (someone else's), or derived (from a layout).
@@ -13,6 +14,8 @@ A file holds ``[[vector]]`` tables with these keys:
 
 import tomllib
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +48,9 @@ def read(path: Path) -> list[Vector]:
     for table in tomllib.loads(path.read_text())["vector"]:
         table.pop("notes", None)
         expected = table.pop("expected", None)
-        if nulls := table.pop("null", []):
-            expected = {**expected, **dict.fromkeys(nulls)}
+        for null in table.pop("null", []):
+            *outer, key = null.split(".")
+            reduce(getitem, outer, expected)[key] = None
         vectors.append(
             Vector(
                 uuid=path.stem,

@@ -1,0 +1,175 @@
+"""Blood Pressure service (0x1810). Layouts: GATT Specification Supplement."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.layout import Field, Layout, bit, no_bit
+from healthd.profiles.wires import DATE_TIME, SFLOAT, U8, U16, Wire, moment, number, scaled, words
+from healthd.samples import DeviceTimed, Measurement, quantity
+
+_MMHG_PER_KPA = 7.500615758
+_UNKNOWN_USER = 0xFF
+
+Status = Literal["body_movement", "cuff_too_loose", "irregular_pulse", "improper_position"]
+PulseRateRange = Literal["within", "above", "below", "reserved"]
+Feature = Literal[
+    "body_movement_detection",
+    "cuff_fit_detection",
+    "irregular_pulse_detection",
+    "pulse_rate_range_detection",
+    "measurement_position_detection",
+    "multiple_bonds",
+    "e2e_crc",
+    "user_data_service",
+    "user_facing_time",
+]
+
+_STATUS: dict[int, Status] = {
+    0: "body_movement",
+    1: "cuff_too_loose",
+    2: "irregular_pulse",
+    5: "improper_position",
+}
+_RANGES: tuple[PulseRateRange, ...] = ("within", "above", "below", "reserved")
+_FEATURES: dict[int, Feature] = {
+    0: "body_movement_detection",
+    1: "cuff_fit_detection",
+    2: "irregular_pulse_detection",
+    3: "pulse_rate_range_detection",
+    4: "measurement_position_detection",
+    5: "multiple_bonds",
+    6: "e2e_crc",
+    7: "user_data_service",
+    8: "user_facing_time",
+}
+
+
+class Cuff(DeviceTimed):
+    """What both measurements may carry beside their pressures."""
+
+    pulse_rate_bpm: Annotated[float | None, quantity("/min", mdc=149546, loinc="8867-4")] = None
+    user_id: Annotated[int | None, quantity("1")] = None
+    """None is an unknown user."""
+    status: list[Status] | None = None
+    pulse_rate_range: PulseRateRange | None = None
+    """Against the limits that the device was given."""
+
+
+class BloodPressure(Cuff):
+    """A finished measurement; a pressure is None where the device has none."""
+
+    kind: ClassVar[str] = "blood_pressure"
+    retained: ClassVar[bool] = True
+
+    systolic_mmhg: Annotated[float | None, quantity("mm[Hg]", mdc=150021, loinc="8480-6")]
+    diastolic_mmhg: Annotated[float | None, quantity("mm[Hg]", mdc=150022)]
+    mean_arterial_pressure_mmhg: Annotated[float | None, quantity("mm[Hg]", mdc=150023)]
+
+
+class IntermediateCuffPressure(Cuff):
+    """The cuff's pressure while a measurement is under way."""
+
+    kind: ClassVar[str] = "intermediate_cuff_pressure"
+
+    cuff_pressure_mmhg: Annotated[float | None, quantity("mm[Hg]")]
+
+
+class BloodPressureFeatures(Measurement):
+    """What the device can tell of a measurement."""
+
+    kind: ClassVar[str] = "blood_pressure_features"
+
+    features: list[Feature]
+
+
+_list_status = words(_STATUS)
+
+# Six bits have a meaning; looked up they take a quarter of the time.
+_STATUSES: tuple[dict[str, Any], ...] = tuple(
+    {"status": _list_status(raw), "pulse_rate_range": _RANGES[raw >> 3 & 0x03]}
+    for raw in range(0x40)
+)
+
+
+def _status(raw: int) -> dict[str, Any]:
+    return _STATUSES[raw & 0x3F]
+
+
+def _nothing(_: int) -> dict[str, Any]:
+    return {}
+
+
+def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
+    return (
+        Field(key, wire, no_bit(0), required=True),
+        Field(key, wire, bit(0), scaled(1, factor=_MMHG_PER_KPA), required=True),
+    )
+
+
+def _behind(wire: Wire) -> tuple[Field, ...]:
+    """What follows the pressures."""
+    return (
+        Field("", DATE_TIME, bit(1), moment),
+        Field("pulse_rate_bpm", wire, bit(2)),
+        Field("user_id", U8, bit(3), number(_UNKNOWN_USER)),
+        Field("", U16, bit(4), _status),
+    )
+
+
+def _measurement(wire: Wire) -> Layout:
+    return Layout(
+        *_pressure("systolic_mmhg", wire),
+        *_pressure("diastolic_mmhg", wire),
+        *_pressure("mean_arterial_pressure_mmhg", wire),
+        *_behind(wire),
+        flags=U8,
+    )
+
+
+_MEASUREMENT = _measurement(SFLOAT)
+_PLAIN_INTEGERS = _measurement(U16)
+_INTERMEDIATE = Layout(
+    *_pressure("cuff_pressure_mmhg", SFLOAT),
+    # In the place of diastolic and mean pressure stands a filler, mostly NaN.
+    Field("", U16, meaning=_nothing, required=True),
+    Field("", U16, meaning=_nothing, required=True),
+    *_behind(SFLOAT),
+    flags=U8,
+)
+_FEATURE = Layout(Field("features", U16, meaning=words(_FEATURES), required=True))
+
+
+def decode_blood_pressure(data: bytes) -> BloodPressure:
+    """2A35: flags u8, systolic, diastolic, mean (SFLOAT, mmHg or kPa), then what flags announce.
+
+    Date-time, pulse SFLOAT (/min), user u8, status u16.
+    """
+    return BloodPressure(**_MEASUREMENT.read(data))
+
+
+def decode_plain_integers(data: bytes) -> BloodPressure:
+    """2A35 with a plain u16 wherever the standard has an SFLOAT."""
+    return BloodPressure(**_PLAIN_INTEGERS.read(data))
+
+
+def decode_intermediate_cuff_pressure(data: bytes) -> IntermediateCuffPressure:
+    """2A36: as 2A35, with the cuff's pressure and two fillers for the three pressures."""
+    return IntermediateCuffPressure(**_INTERMEDIATE.read(data))
+
+
+def decode_feature(data: bytes) -> BloodPressureFeatures:
+    """2A49: features u16."""
+    return BloodPressureFeatures(**_FEATURE.read(data))
+
+
+PROFILE = Profile(
+    name="blood_pressure",
+    service="1810",
+    characteristics=(
+        Characteristic("2a35", BloodPressure, decode_blood_pressure, Use.STREAM),
+        Characteristic(
+            "2a36", IntermediateCuffPressure, decode_intermediate_cuff_pressure, Use.STREAM
+        ),
+        Characteristic("2a49", BloodPressureFeatures, decode_feature, Use.STATIC),
+    ),
+)

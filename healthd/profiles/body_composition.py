@@ -1,0 +1,247 @@
+"""Body Composition service (0x181B). Layouts: GATT Specification Supplement."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal
+
+from healthd.profiles import scales
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.cursor import Truncated
+from healthd.profiles.layout import Fact, Field, Layout, bit, no_bit
+from healthd.profiles.wires import DATE_TIME, U16, U32, moment, number, scaled, words
+from healthd.samples import DeviceTimed, Measurement, quantity
+
+Feature = Literal[
+    "timestamp",
+    "multiple_users",
+    "basal_metabolism",
+    "muscle_percentage",
+    "muscle_mass",
+    "fat_free_mass",
+    "soft_lean_mass",
+    "body_water_mass",
+    "impedance",
+    "weight",
+    "height",
+]
+
+_FEATURES: dict[int, Feature] = {
+    0: "timestamp",
+    1: "multiple_users",
+    2: "basal_metabolism",
+    3: "muscle_percentage",
+    4: "muscle_mass",
+    5: "fat_free_mass",
+    6: "soft_lean_mass",
+    7: "body_water_mass",
+    8: "impedance",
+    9: "weight",
+    10: "height",
+}
+
+
+class BodyComposition(DeviceTimed):
+    """One measurement of a body composition analyser, of one packet or of two."""
+
+    kind: ClassVar[str] = "body_composition"
+    retained: ClassVar[bool] = True
+
+    body_fat_pct: Annotated[float | None, quantity("%", mdc=188748, loinc="41982-0")] = None
+    """None where it could not be measured; unset by scales that leave it to their app."""
+    user_id: Annotated[int | None, quantity("1")] = None
+    """None is an unknown user."""
+    basal_metabolism_kj: Annotated[int | None, quantity("kJ")] = None
+    muscle_pct: Annotated[float | None, quantity("%")] = None
+    muscle_mass_kg: Annotated[float | None, quantity("kg")] = None
+    fat_free_mass_kg: Annotated[float | None, quantity("kg", mdc=188756)] = None
+    soft_lean_mass_kg: Annotated[float | None, quantity("kg", mdc=188760)] = None
+    body_water_mass_kg: Annotated[float | None, quantity("kg", mdc=188764)] = None
+    impedance_ohm: Annotated[float | None, quantity("Ohm")] = None
+    weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")] = None
+    height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
+    multiple_packet: bool = False
+    """Whether the device announced that the measurement takes two packets."""
+    stabilized: bool = False
+    """Xiaomi: the weight no longer changes."""
+    load_removed: bool = False
+    """Xiaomi: nobody stands on the scale any more."""
+
+
+class BodyCompositionFeatures(Measurement):
+    """What the scale can tell, and how finely; a resolution is None where it does not say."""
+
+    kind: ClassVar[str] = "body_composition_features"
+
+    features: list[Feature]
+    mass_resolution_kg: Annotated[float | None, quantity("kg")]
+    height_resolution_m: Annotated[float | None, quantity("m")]
+
+
+def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
+    def mass(key: str, number_of_bit: int) -> tuple[Field, Field]:
+        return scales.mass(key, bit(number_of_bit), per_kg=per_kg, per_lb=per_lb)
+
+    return Layout(
+        Field("body_fat_pct", U16, meaning=scaled(10, none=scales.FAILED), required=True),
+        Field("", DATE_TIME, bit(1), moment),
+        scales.user(bit(2)),
+        Field("basal_metabolism_kj", U16, bit(3)),
+        Field("muscle_pct", U16, bit(4), scaled(10)),
+        *mass("muscle_mass_kg", 5),
+        *mass("fat_free_mass_kg", 6),
+        *mass("soft_lean_mass_kg", 7),
+        *mass("body_water_mass_kg", 8),
+        Field("impedance_ohm", U16, bit(9), scaled(10)),
+        *mass("weight_kg", 10),
+        *scales.height(bit(11)),
+        flags=U16,
+        facts=(Fact("multiple_packet", lambda flags: bool(flags & 1 << 12)),),
+    )
+
+
+_XIAOMI_STABILIZED = 1 << 13
+_XIAOMI_REMOVED = 1 << 15
+
+
+def _nothing(_: int) -> dict[str, Any]:
+    return {}
+
+
+# Where the standard has flags and the body fat, Xiaomi has flags and the year, and so on. Its
+# weight in catty counts hundredths of 0.5 kg, which is the same number as 0.005 kg.
+_XIAOMI = Layout(
+    Field("", DATE_TIME, meaning=moment, required=True),
+    Field("", U16, no_bit(9), _nothing, required=True),
+    Field("impedance_ohm", U16, bit(9), number(0), required=True),
+    Field("weight_kg", U16, no_bit(0), scaled(200, none=scales.FAILED), required=True),
+    Field("weight_kg", U16, bit(0), scales.pounds(100), required=True),
+    flags=U16,
+    facts=(
+        Fact("stabilized", lambda flags: bool(flags & _XIAOMI_STABILIZED)),
+        Fact("load_removed", lambda flags: bool(flags & _XIAOMI_REMOVED)),
+    ),
+)
+
+_list_features = words(_FEATURES)
+
+
+def _feature(raw: int) -> dict[str, Any]:
+    return {
+        "features": _list_features(raw),
+        "mass_resolution_kg": scales.MASS_STEPS_KG.get(raw >> 11 & 0x0F),
+        "height_resolution_m": scales.HEIGHT_STEPS_M.get(raw >> 15 & 0x07),
+    }
+
+
+_STANDARD = _layout()
+_TWENTIETHS = _layout(per_kg=20, per_lb=10)
+_FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
+_IN_EVERY_PACKET = {"body_fat_pct", "multiple_packet", "truncated"}
+_REPEATED = {"timestamp", "device_time", "user_id", "body_fat_pct", "multiple_packet"}
+
+
+def _read(layout: Layout, data: bytes) -> BodyComposition:
+    fields = layout.read(data)
+    if "truncated" in fields and fields.keys() <= _IN_EVERY_PACKET:
+        # Nothing of what was promised: a broken packet, and no longer one that was cut short.
+        raise Truncated(f"offset 4: expected {layout.size(data)} bytes, found {len(data)}")
+    return BodyComposition(**fields)
+
+
+def decode_body_composition(data: bytes) -> BodyComposition:
+    """2A9C: flags u16, body fat u16 (0.1 %), then what flags announce.
+
+    Date-time, user u8, basal metabolism u16 (kJ), muscle u16 (0.1 %), the masses of muscle, fat
+    free, soft lean and body water (u16, 0.005 kg or 0.01 lb), impedance u16 (0.1 Ohm), weight
+    (as the masses), height u16 (0.001 m or 0.1 in).
+    """
+    return _read(_STANDARD, data)
+
+
+def decode_twentieths(data: bytes) -> BodyComposition:
+    """2A9C with masses in steps of 0.05 kg or 0.1 lb."""
+    return _read(_TWENTIETHS, data)
+
+
+def decode_xiaomi(data: bytes) -> BodyComposition:
+    """Xiaomi's own layout in 2A9C, 13 bytes: flags u16, date-time, impedance u16, weight u16.
+
+    Flags: 0 pounds, 9 impedance is there (in Ohm), 13 stabilized, 14 catty, 15 load removed; no
+    body fat. Weight: 0.005 kg, 0.01 lb or 0.01 catty.
+    """
+    return BodyComposition(**_XIAOMI.read(data))
+
+
+def decode_feature(data: bytes) -> BodyCompositionFeatures:
+    """2A9B: u32 of features (11 bits), mass resolution (4 bits), height resolution (3 bits)."""
+    return BodyCompositionFeatures(**_FEATURE.read(data))
+
+
+class Packets:
+    """Joins a measurement that takes two packets; the state of one link.
+
+    The first packet is held until the next one arrives. That is its other half if it announces
+    two packets too, and if what both say is the same and no more than a packet repeats: time,
+    user, body fat. Else the first is published as it is, so that nothing is lost.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is held yet."""
+        self._first: Timed | None = None
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """See `characteristic.LinkState`; two packets are one measurement, of the first's time."""
+        if not isinstance(measurement, BodyComposition):
+            return [Timed(measurement, mono_ns)]
+        arrived = Timed(measurement, mono_ns)
+        first, self._first = self._first, None
+        if not measurement.multiple_packet:
+            return [arrived] if first is None else [first, arrived]
+        if first is None:
+            self._first = arrived
+            return []
+        if joined := _joined(first.measurement, measurement):
+            return [Timed(joined, first.mono_ns)]
+        self._first = arrived
+        return [first]
+
+    def end(self) -> Iterable[Timed]:
+        """What is still held when the link has ended: its other half will not come."""
+        first, self._first = self._first, None
+        return [] if first is None else [first]
+
+
+def _joined(first: Measurement, second: Measurement) -> Measurement | None:
+    one, other = _said(first), _said(second)
+    for key in one.keys() & other.keys():
+        if key not in _REPEATED or (one[key] != other[key] and not _is_left_out(key, one, other)):
+            return None
+    gained = {key: value for key, value in other.items() if one.get(key) is None}
+    if first.truncated or second.truncated:
+        gained["truncated"] = True
+    if surplus := first.trailing_bytes + second.trailing_bytes:
+        gained["trailing_bytes"] = surplus
+    return first.model_copy(update=gained)
+
+
+def _said(measurement: Measurement) -> dict[str, Any]:
+    of_the_packet = Measurement.model_fields.keys()
+    return {key: getattr(measurement, key) for key in measurement.model_fields_set - of_the_packet}
+
+
+def _is_left_out(key: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return key == "body_fat_pct" and (one[key] is None or other[key] is None)
+
+
+def _packets(_: Options) -> Packets:
+    return Packets()
+
+
+PROFILE = Profile(
+    name="body_composition",
+    service="181b",
+    characteristics=(
+        Characteristic("2a9c", BodyComposition, decode_body_composition, Use.STREAM),
+        Characteristic("2a9b", BodyCompositionFeatures, decode_feature, Use.STATIC),
+    ),
+    state=_packets,
+)

@@ -1,0 +1,194 @@
+"""Current Time service (0x1805), and the characteristics of time that other services borrow.
+
+Layouts: GATT Specification Supplement. Zones and daylight saving count quarters of an hour.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, get_args
+
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.layout import Field, Layout
+from healthd.profiles.wires import DATE_TIME, S8, U8, moment, number, scaled, word, words
+from healthd.samples import DeviceTimed, Measurement, quantity
+
+_QUARTER_S = 15 * 60
+# UTC-12 to UTC+14; what is outside is reserved, -128 is unknown.
+_ZONES = range(-48, 57)
+_DST_OFFSETS_S = {0: 0, 2: 1800, 4: 3600, 8: 7200}
+# The Gregorian calendar begins here, and with it the date-time of GATT.
+_FIRST_YEAR = 1582
+# In 1/8 s: 254 is "larger than 253 can say", 255 is unknown.
+_LARGEST_ACCURACY = 253
+
+AdjustReason = Literal["manual", "external", "time_zone", "dst"]
+TimeSource = Literal[
+    "unknown",
+    "network_time_protocol",
+    "gps",
+    "radio_time_signal",
+    "manual",
+    "atomic_clock",
+    "cellular_network",
+    "not_synchronized",
+]
+
+_REASONS: dict[int, AdjustReason] = dict(enumerate(get_args(AdjustReason)))
+_SOURCES: dict[int, TimeSource] = dict(enumerate(get_args(TimeSource)))
+
+
+class DateTime(DeviceTimed):
+    """A date and a time of the device, in its own time zone."""
+
+    kind: ClassVar[str] = "date_time"
+
+
+class CurrentTime(DeviceTimed):
+    """What the device's clock shows, and why it was last set."""
+
+    kind: ClassVar[str] = "current_time"
+
+    day_of_week: Annotated[int | None, quantity("1")] = None
+    """1 is Monday, 7 Sunday; None is unknown. Some send more, which stays as it is."""
+    fractions_s: Annotated[float | None, quantity("s")] = None
+    """Since the second of ``timestamp``."""
+    adjust_reason: list[AdjustReason] | None = None
+
+
+class LocalTimeInformation(Measurement):
+    """Where the device's clock is set for; None is unknown."""
+
+    kind: ClassVar[str] = "local_time_information"
+
+    time_zone_s: Annotated[int | None, quantity("s")]
+    """Local standard time minus UTC."""
+    dst_offset_s: Annotated[int | None, quantity("s")] = None
+    """What daylight saving adds to it at present."""
+
+
+class TimeZone(Measurement):
+    """Local standard time minus UTC; None is unknown."""
+
+    kind: ClassVar[str] = "time_zone"
+
+    time_zone_s: Annotated[int | None, quantity("s")]
+
+
+class DstOffset(Measurement):
+    """What daylight saving adds to the local time at present; None is unknown."""
+
+    kind: ClassVar[str] = "dst_offset"
+
+    dst_offset_s: Annotated[int | None, quantity("s")]
+
+
+class ReferenceTimeInformation(Measurement):
+    """Where the device's clock was last set from."""
+
+    kind: ClassVar[str] = "reference_time_information"
+
+    source: TimeSource | int
+    """A number that has no name here stays a number."""
+    accuracy_s: Annotated[float | None, quantity("s")]
+    """None where it is unknown, or worse than 31.625 s."""
+    days_since_update: Annotated[int | None, quantity("{days}")] = None
+    """255 stands for as many and for more."""
+    hours_since_update: Annotated[int | None, quantity("{hours}")] = None
+    """Beside the days; 255 where these are 255."""
+
+
+def _zone(quarters: int) -> int | None:
+    return quarters * _QUARTER_S if quarters in _ZONES else None
+
+
+def _accuracy(eighths: int) -> float | None:
+    return eighths / 8 if eighths <= _LARGEST_ACCURACY else None
+
+
+_MOMENT = Field("", DATE_TIME, meaning=moment, required=True)
+_ZONE = Field("time_zone_s", S8, meaning=_zone, required=True)
+_DATE_TIME = Layout(_MOMENT)
+_CURRENT_TIME = Layout(
+    _MOMENT,
+    Field("day_of_week", U8, meaning=number(0)),
+    Field("fractions_s", U8, meaning=scaled(256)),
+    Field("adjust_reason", U8, meaning=words(_REASONS)),
+)
+_LOCAL_TIME = Layout(_ZONE, Field("dst_offset_s", U8, meaning=_DST_OFFSETS_S.get))
+_TIME_ZONE = Layout(_ZONE)
+_DST_OFFSET = Layout(Field("dst_offset_s", U8, meaning=_DST_OFFSETS_S.get, required=True))
+_REFERENCE = Layout(
+    Field("source", U8, meaning=word(_SOURCES), required=True),
+    Field("accuracy_s", U8, meaning=_accuracy, required=True),
+    Field("days_since_update", U8),
+    Field("hours_since_update", U8),
+)
+
+
+def decode_current_time(data: bytes) -> CurrentTime:
+    """2A2B: date-time, day of the week u8, fractions u8 (1/256 s), adjust reason u8."""
+    return CurrentTime(**_CURRENT_TIME.read(data))
+
+
+def decode_date_time(data: bytes) -> DateTime:
+    """2A08: date-time, 7 bytes."""
+    return DateTime(**_DATE_TIME.read(data))
+
+
+def decode_local_time_information(data: bytes) -> LocalTimeInformation:
+    """2A0F: time zone s8 (quarters of an hour), daylight saving u8."""
+    return LocalTimeInformation(**_LOCAL_TIME.read(data))
+
+
+def decode_time_zone(data: bytes) -> TimeZone:
+    """2A0E: time zone s8 (quarters of an hour)."""
+    return TimeZone(**_TIME_ZONE.read(data))
+
+
+def decode_dst_offset(data: bytes) -> DstOffset:
+    """2A0D: daylight saving u8: 0, 2, 4 or 8 quarters of an hour."""
+    return DstOffset(**_DST_OFFSET.read(data))
+
+
+def decode_reference_time_information(data: bytes) -> ReferenceTimeInformation:
+    """2A14: source u8, accuracy u8 (1/8 s), days u8 and hours u8 since the clock was set."""
+    return ReferenceTimeInformation(**_REFERENCE.read(data))
+
+
+def encode_current_time(when: datetime, *, adjust_reason: Iterable[AdjustReason] = ()) -> bytes:
+    """The 10 bytes that set a device's clock; many scales send nothing before they are written.
+
+    Args:
+        when: what its clock is to show: local time, as the device knows no zone.
+        adjust_reason: why it is set.
+
+    Raises:
+        ValueError: a year before 1582, or a reason that is none.
+    """
+    if when.year < _FIRST_YEAR:
+        raise ValueError(f"when: expected a year from {_FIRST_YEAR} to 9999, found {when.year}")
+    bits = {reason: 1 << number for number, reason in _REASONS.items()}
+    reasons = set(adjust_reason)
+    if unknown := reasons - bits.keys():
+        raise ValueError(f"adjust_reason: expected {', '.join(bits)}, found {sorted(unknown)[0]}")
+    fractions = when.microsecond * 256 // 1_000_000
+    date = (when.month, when.day, when.hour, when.minute, when.second)
+    bits_set = sum(bits[reason] for reason in reasons)
+    return when.year.to_bytes(2, "little") + bytes((*date, when.isoweekday(), fractions, bits_set))
+
+
+PROFILE = Profile(
+    name="current_time",
+    service="1805",
+    characteristics=(
+        # Clocks are set, not read: what they showed once would be told for ever.
+        Characteristic("2a2b", CurrentTime, decode_current_time, Use.CONTROL),
+        Characteristic("2a08", DateTime, decode_date_time, Use.CONTROL),
+        Characteristic("2a0f", LocalTimeInformation, decode_local_time_information, Use.STATIC),
+        Characteristic("2a0e", TimeZone, decode_time_zone, Use.STATIC),
+        Characteristic("2a0d", DstOffset, decode_dst_offset, Use.STATIC),
+        Characteristic(
+            "2a14", ReferenceTimeInformation, decode_reference_time_information, Use.STATIC
+        ),
+    ),
+)

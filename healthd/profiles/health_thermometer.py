@@ -1,0 +1,111 @@
+"""Health Thermometer service (0x1809). Layouts: GATT Specification Supplement."""
+
+from typing import Annotated, ClassVar, Literal
+
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.layout import Field, Layout, bit, no_bit
+from healthd.profiles.wires import DATE_TIME, FLOAT, U8, U16, moment, word
+from healthd.samples import DeviceTimed, Measurement, quantity
+
+TemperatureType = Literal[
+    "armpit", "body", "ear", "finger", "gi", "mouth", "rectum", "toe", "tympanum"
+]
+
+_TYPES: dict[int, TemperatureType] = {
+    1: "armpit",
+    2: "body",
+    3: "ear",
+    4: "finger",
+    5: "gi",
+    6: "mouth",
+    7: "rectum",
+    8: "toe",
+    9: "tympanum",
+}
+
+
+class BodyTemperature(DeviceTimed):
+    """A finished measurement."""
+
+    kind: ClassVar[str] = "body_temperature"
+    retained: ClassVar[bool] = True
+
+    temperature_c: Annotated[float | None, quantity("Cel", mdc=150364, loinc="8310-5")]
+    temperature_type: TemperatureType | int | None = None
+    """Where it was measured: ``gi`` is the gastrointestinal tract; an unknown number stays one."""
+
+
+class IntermediateTemperature(BodyTemperature):
+    """What the display shows while a measurement is under way."""
+
+    kind: ClassVar[str] = "intermediate_temperature"
+    retained: ClassVar[bool] = False
+
+
+class TemperatureSite(Measurement):
+    """Where the thermometer measures, of one that always measures there."""
+
+    kind: ClassVar[str] = "temperature_site"
+
+    temperature_type: TemperatureType | int
+
+
+class MeasurementInterval(Measurement):
+    """How often the thermometer measures by itself."""
+
+    kind: ClassVar[str] = "measurement_interval"
+
+    measurement_interval_s: Annotated[int, quantity("s")]
+    """0: it does not; it measures on demand."""
+
+
+def _celsius(fahrenheit: float) -> float:
+    # In this order 98.6 gives 37.0, and not a neighbour of it.
+    return (fahrenheit - 32) * 5 / 9
+
+
+# Everything is required: 13 bytes fit into any MTU, so that a short packet was not cut short by
+# the link, and a body temperature is nothing to guess at.
+_TEMPERATURE = Layout(
+    Field("temperature_c", FLOAT, no_bit(0), required=True),
+    Field("temperature_c", FLOAT, bit(0), _celsius, required=True),
+    Field("", DATE_TIME, bit(1), moment, required=True),
+    Field("temperature_type", U8, bit(2), word(_TYPES), required=True),
+    flags=U8,
+)
+_SITE = Layout(Field("temperature_type", U8, meaning=word(_TYPES), required=True))
+_INTERVAL = Layout(Field("measurement_interval_s", U16, required=True))
+
+
+def decode_temperature(data: bytes) -> BodyTemperature:
+    """2A1C: flags u8, FLOAT in deg C or F, date-time, type u8; the last two where announced."""
+    return BodyTemperature(**_TEMPERATURE.read(data))
+
+
+def decode_intermediate_temperature(data: bytes) -> IntermediateTemperature:
+    """2A1E: as 2A1C."""
+    return IntermediateTemperature(**_TEMPERATURE.read(data))
+
+
+def decode_temperature_type(data: bytes) -> TemperatureSite:
+    """2A1D: type u8."""
+    return TemperatureSite(**_SITE.read(data))
+
+
+def decode_measurement_interval(data: bytes) -> MeasurementInterval:
+    """2A21: interval u16 (s)."""
+    return MeasurementInterval(**_INTERVAL.read(data))
+
+
+PROFILE = Profile(
+    name="health_thermometer",
+    service="1809",
+    characteristics=(
+        Characteristic("2a1c", BodyTemperature, decode_temperature, Use.STREAM),
+        Characteristic(
+            "2a1e", IntermediateTemperature, decode_intermediate_temperature, Use.STREAM
+        ),
+        Characteristic("2a1d", TemperatureSite, decode_temperature_type, Use.STATIC),
+        Characteristic("2a21", MeasurementInterval, decode_measurement_interval, Use.STATIC),
+    ),
+)

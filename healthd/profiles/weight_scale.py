@@ -1,0 +1,98 @@
+"""Weight Scale service (0x181D). Layouts: GATT Specification Supplement."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from healthd.profiles import scales
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.layout import Field, Layout, bit
+from healthd.profiles.wires import DATE_TIME, U8, U16, U32, moment, scaled, words
+from healthd.samples import DeviceTimed, Measurement, quantity
+
+Feature = Literal["timestamp", "multiple_users", "bmi"]
+
+_FEATURES: dict[int, Feature] = {0: "timestamp", 1: "multiple_users", 2: "bmi"}
+
+
+class Weight(DeviceTimed):
+    """One weighing."""
+
+    kind: ClassVar[str] = "weight"
+    retained: ClassVar[bool] = True
+
+    weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")]
+    """None where it could not be measured."""
+    user_id: Annotated[int | None, quantity("1")] = None
+    """None is an unknown user."""
+    bmi: Annotated[float | None, quantity("kg/m2", mdc=188752)] = None
+    height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
+
+
+class WeightScaleFeatures(Measurement):
+    """What the scale can tell, and how finely; a resolution is None where it does not say."""
+
+    kind: ClassVar[str] = "weight_scale_features"
+
+    features: list[Feature]
+    weight_resolution_kg: Annotated[float | None, quantity("kg")]
+    height_resolution_m: Annotated[float | None, quantity("m")]
+
+
+def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
+    return Layout(
+        *scales.mass("weight_kg", per_kg=per_kg, per_lb=per_lb, required=True),
+        Field("", DATE_TIME, bit(1), moment),
+        scales.user(bit(2)),
+        Field("bmi", U16, bit(3), scaled(10)),
+        *scales.height(bit(3)),
+        flags=U8,
+    )
+
+
+_list_features = words(_FEATURES)
+
+
+def _feature(raw: int) -> dict[str, Any]:
+    return {
+        "features": _list_features(raw),
+        "weight_resolution_kg": scales.MASS_STEPS_KG.get(raw >> 3 & 0x0F),
+        "height_resolution_m": scales.HEIGHT_STEPS_M.get(raw >> 7 & 0x07),
+    }
+
+
+_WEIGHT = _layout()
+_TENTHS = _layout(per_kg=10)
+_TWENTIETHS = _layout(per_kg=20, per_lb=10)
+_FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
+
+
+def decode_weight(data: bytes) -> Weight:
+    """2A9D: flags u8, weight u16 (0.005 kg or 0.01 lb), then what flags announce.
+
+    Date-time, user u8, BMI u16 (0.1 kg/m2) and height u16 (0.001 m or 0.1 in).
+    """
+    return Weight(**_WEIGHT.read(data))
+
+
+def decode_tenths(data: bytes) -> Weight:
+    """2A9D with steps of 0.1 kg. Pounds were never seen from such a scale, and stay standard."""
+    return Weight(**_TENTHS.read(data))
+
+
+def decode_twentieths(data: bytes) -> Weight:
+    """2A9D with steps of 0.05 kg or 0.1 lb."""
+    return Weight(**_TWENTIETHS.read(data))
+
+
+def decode_feature(data: bytes) -> WeightScaleFeatures:
+    """2A9E: u32 of features (3 bits), weight resolution (4 bits), height resolution (3 bits)."""
+    return WeightScaleFeatures(**_FEATURE.read(data))
+
+
+PROFILE = Profile(
+    name="weight_scale",
+    service="181d",
+    characteristics=(
+        Characteristic("2a9d", Weight, decode_weight, Use.STREAM),
+        Characteristic("2a9e", WeightScaleFeatures, decode_feature, Use.STATIC),
+    ),
+)

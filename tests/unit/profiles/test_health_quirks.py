@@ -1,0 +1,49 @@
+"""Which scales and cuffs are read differently, and which are not."""
+
+import pytest
+
+from healthd.profiles import blood_pressure, body_composition, weight_scale
+from healthd.profiles.quirks import Identity, decoder_for
+from healthd.profiles.registry import load
+
+CHARACTERISTICS = load().characteristics
+
+
+@pytest.mark.parametrize(
+    ("device", "uuid", "decode"),
+    [
+        (Identity("MIBCS"), "2a9c", body_composition.decode_xiaomi),
+        (Identity("MIBFS"), "2a9c", body_composition.decode_xiaomi),
+        (Identity("MI SCALE2"), "2a9c", body_composition.decode_xiaomi),
+        (Identity("MI_SCALE"), "2a9c", body_composition.decode_xiaomi),
+        (Identity("Shape50"), "2a9d", weight_scale.decode_tenths),
+        (Identity("Renpho-Scale"), "2a9d", weight_scale.decode_twentieths),
+        (Identity("Renpho-Scale"), "2a9c", body_composition.decode_twentieths),
+        (Identity("SBM69"), "2a35", blood_pressure.decode_plain_integers),
+        (
+            Identity(maker="Hans Dinslage GmbH", model="SBM69"),
+            "2a35",
+            blood_pressure.decode_plain_integers,
+        ),
+    ],
+)
+def test_read_differently(device: Identity, uuid: str, decode: object) -> None:
+    assert decoder_for(CHARACTERISTICS[uuid], device) is decode
+
+
+@pytest.mark.parametrize(
+    ("device", "uuid"),
+    [
+        (Identity(), "2a9c"),
+        (Identity("BF720"), "2a9c"),
+        (Identity("MIBCS"), "2a9d"),
+        (Identity("Shape200"), "2a9d"),
+        (Identity("Shape50"), "2a9c"),
+        (Identity("QN-Scale"), "2a9d"),
+        (Identity("SBM70"), "2a35"),
+        (Identity(maker="Hans Dinslage GmbH", model="SBM70"), "2a35"),
+        (Identity("SBM69"), "2a36"),
+    ],
+)
+def test_read_as_the_standard_says(device: Identity, uuid: str) -> None:
+    assert decoder_for(CHARACTERISTICS[uuid], device) is CHARACTERISTICS[uuid].decode
