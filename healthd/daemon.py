@@ -30,6 +30,7 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
+from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.settings import OutboxSettings, Settings
@@ -71,7 +72,13 @@ class Daemon:
         self._publisher = publisher = Publisher(brokers, topics, outbox, run)
         self._devices = Devices(topics, publisher.retain)
         self._health = Health(outbox, self._devices, partial(publisher.retain, topics.health))
-        self._pipeline = Pipeline(run, outbox, self._devices)
+        self._pipeline = Pipeline(
+            run,
+            outbox,
+            self._devices,
+            registry,
+            {one.id: Options() for one in settings.peripherals},
+        )
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
         bluetooth, recovery = settings.bluetooth, Recovery()
         adapters = Adapters(bluetooth.adapter, followed=backends is None)

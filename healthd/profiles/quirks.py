@@ -1,6 +1,6 @@
 """Devices that do not keep to a layout: one table, and who it is for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -60,7 +60,16 @@ QUIRKS: tuple[Quirk, ...] = ()
 
 def decoder_for(characteristic: Characteristic, device: Identity) -> Callable[[bytes], Measurement]:
     """How this device's values of the characteristic are read."""
-    for quirk in QUIRKS:
-        if quirk.uuid == characteristic.uuid and quirk.fits(device):
-            return quirk.decode
-    return characteristic.decode
+    return decoders_for(device).get(characteristic.uuid, characteristic.decode)
+
+
+def decoders_for(device: Identity) -> dict[str, Callable[[bytes], Measurement]]:
+    """By UUID, how this device's values are read where that is not the usual way."""
+    fitting = [quirk for quirk in QUIRKS if quirk.fits(device)]
+    # The first row that fits decides, so it is put in last.
+    return {quirk.uuid: quirk.decode for quirk in reversed(fitting)}
+
+
+def decided_by_device_information(uuids: Container[str]) -> bool:
+    """Whether how one of these is read depends on the device's maker or model."""
+    return any((quirk.maker or quirk.model) and quirk.uuid in uuids for quirk in QUIRKS)
