@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 from healthd.profiles.characteristic import Characteristic
 from healthd.samples import Measurement
 
+_MAKER, _MODEL = "2a29", "2a24"
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -70,6 +72,8 @@ def decoders_for(device: Identity) -> dict[str, Callable[[bytes], Measurement]]:
     return {quirk.uuid: quirk.decode for quirk in reversed(fitting)}
 
 
-def decided_by_device_information(uuids: Container[str]) -> bool:
-    """Whether how one of these is read depends on the device's maker or model."""
-    return any((quirk.maker or quirk.model) and quirk.uuid in uuids for quirk in QUIRKS)
+def to_be_read_before(uuids: Container[str]) -> frozenset[str]:
+    """What a device is asked for first, because it decides how one of these is read."""
+    quirks = [quirk for quirk in QUIRKS if quirk.uuid in uuids]
+    makers = (_MAKER for quirk in quirks if quirk.maker)
+    return frozenset((*makers, *(_MODEL for quirk in quirks if quirk.model)))

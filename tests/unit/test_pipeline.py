@@ -461,5 +461,9 @@ def test_the_first_row_that_fits_decides() -> None:
     device = quirks.Identity(name="Odd one", maker="Polar", model="H10")
     assert quirks.decoder_for(WEIGHT, device) is decode_tenths
     assert quirks.decoder_for(KEPT, device) is KEPT.decode
-    assert quirks.decided_by_device_information({"ff01"})
-    assert not quirks.decided_by_device_information({"ff02"})
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_what_decides_is_read_first() -> None:
+    assert quirks.to_be_read_before({"ff01"}) == {"2a29", "2a24"}
+    assert quirks.to_be_read_before({"ff02"}) == set()
