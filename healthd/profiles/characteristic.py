@@ -48,11 +48,15 @@ class Options:
     Attributes:
         wheel_circumference_m: of the wheel whose revolutions a speed sensor counts.
         pmd: measurements that a Polar sensor is asked to stream, by their kinds.
+        hrv_window_s: over which heart-rate variability is told; None: it is not.
+        heart_rate_zones_bpm: where each zone begins, ascending; empty: there are none.
     """
 
     # 700x25C, the most common road tyre.
     wheel_circumference_m: float = 2.105
     pmd: tuple[str, ...] = ()
+    hrv_window_s: float | None = None
+    heart_rate_zones_bpm: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
