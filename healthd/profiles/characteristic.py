@@ -114,6 +114,7 @@ class Profile:
         characteristics: what healthd reads of it.
         state: makes what it remembers during a link; None: every measurement stands for itself.
         opening: what it asks of its device first; None: nothing.
+        derived: models that its state publishes beside those of its characteristics.
     """
 
     name: str
@@ -121,3 +122,4 @@ class Profile:
     characteristics: tuple[Characteristic, ...]
     state: Callable[[Options], LinkState] | None = None
     opening: Opening | None = None
+    derived: tuple[type[Measurement], ...] = ()
