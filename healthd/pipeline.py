@@ -10,13 +10,14 @@ from healthd.gaps import Gaps
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
-from healthd.profiles.characteristic import Characteristic, Options, Use
+from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
 from healthd.profiles.reader import Reader, Undecoded
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.samples import Measurement, Sample
+from healthd.samples import Measurement, Sample, Stamp
 
 # A status changes when it changes, and an unreadable fact is no stream: neither can have a gap.
+# What was held back until a control point said that there is no more belongs to a stream.
 _CONTINUOUS = (Use.STREAM, Use.CONTROL)
 
 
@@ -57,9 +58,18 @@ class Pipeline:
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``central.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
+        if state in (State.WAITING, State.DISABLED):
+            self._release(peripheral)
         if state is State.WAITING:
             self._gaps.interrupt(peripheral, reason or state.value)
         self._tell_link(peripheral, state, reason)
+
+    def _release(self, peripheral: str) -> None:
+        """Publish what was held back on a link that has ended: it was measured before the gap."""
+        if reader := self._readers.get(peripheral):
+            now = self._run.clock.now()
+            for timed in reader.end():
+                self._put(Use.STREAM, self._placed(peripheral, timed, now))
 
     def _tell_link(self, peripheral: str, state: State, reason: str | None) -> None:
         """An event when streaming begins and ends; the tries between are nobody's news."""
@@ -91,7 +101,7 @@ class Pipeline:
             if characteristic.use is not Use.CONTROL:
                 unknown = Undecoded(hex=value.hex(), size_bytes=len(value), error=str(error))
                 stream = f"undecoded/{characteristic.uuid}"
-                self._put(characteristic, sample(stream, unknown, stamp))
+                self._put(characteristic.use, sample(stream, unknown, stamp))
             return
         if characteristic.use is Use.STATIC:
             facts = measurement.fields()
@@ -102,15 +112,17 @@ class Pipeline:
             self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
         states = reader.states(characteristic)
         if not states and characteristic.use is not Use.CONTROL:
-            self._put(characteristic, sample(measurement.kind, measurement, stamp))
+            self._put(characteristic.use, sample(measurement.kind, measurement, stamp))
         for state in states:
             for timed in state.take(measurement, stamp.mono_ns):
-                made, delay_ns = timed.measurement, stamp.mono_ns - timed.mono_ns
-                placed = stamp.earlier(delay_ns) if delay_ns else stamp
-                self._put(characteristic, sample(made.kind, made, placed, delay_ns))
+                self._put(characteristic.use, self._placed(peripheral, timed, stamp))
 
-    def _put(self, characteristic: Characteristic, sample: Sample) -> None:
-        # What a state had held back until its control point said that there is no more, too.
-        if characteristic.use in _CONTINUOUS:
+    def _placed(self, peripheral: str, timed: Timed, arrival: Stamp) -> Sample:
+        made, delay_ns = timed.measurement, arrival.mono_ns - timed.mono_ns
+        stamp = arrival.earlier(delay_ns) if delay_ns else arrival
+        return self._run.sample(peripheral, made.kind, made, stamp, delay_ns)
+
+    def _put(self, use: Use, sample: Sample) -> None:
+        if use in _CONTINUOUS:
             self._gaps.pass_by(sample)
         self._outbox.put(sample)

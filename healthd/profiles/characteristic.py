@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from healthd.samples import Measurement
 
@@ -84,6 +84,15 @@ class LinkState(Protocol):
                 both what was written and what was answered.
             mono_ns: when it arrived, in nanoseconds of the monotonic clock.
         """
+        ...
+
+
+@runtime_checkable
+class HoldingState(LinkState, Protocol):
+    """A memory that holds measurements back, and gives them up when its link ends."""
+
+    def end(self) -> Iterable[Timed]:
+        """What was still held back: the rest of it will not come."""
         ...
 
 

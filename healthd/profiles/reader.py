@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
-from healthd.profiles.characteristic import Characteristic, LinkState, Options, Use
+from healthd.profiles.characteristic import (
+    Characteristic,
+    HoldingState,
+    LinkState,
+    Options,
+    Timed,
+    Use,
+)
 from healthd.profiles.device_information import DeviceInformation
 from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry
@@ -41,9 +48,12 @@ class Reader:
         self._device = Identity(name=name or "")
         self._decoders: Mapping[str, Callable[[bytes], Measurement]] = decoders_for(self._device)
         self._states: dict[str, list[LinkState]] = {}
+        self._holding: list[HoldingState] = []
         for profile in (registry.profiles[each] for each in profiles):
             if profile.state is not None:
                 state = profile.state(options)
+                if isinstance(state, HoldingState):
+                    self._holding.append(state)
                 for one in profile.characteristics:
                     self._remember(one, state)
 
@@ -70,6 +80,12 @@ class Reader:
     def states(self, characteristic: Characteristic) -> Sequence[LinkState]:
         """Who takes the characteristic's measurements; nobody: they stand for themselves."""
         return self._states.get(characteristic.uuid, ())
+
+    def end(self) -> Iterable[Timed]:
+        """What was held back when the link ended."""
+        for state in self._holding:
+            yield from state.end()
+        self._holding.clear()
 
     def _identify(self, said: DeviceInformation) -> None:
         before = self._device

@@ -87,12 +87,27 @@ class Deaf(Scale):
         yield from ()
 
 
+class Patient(Scale):
+    """Holds one back until the next one comes."""
+
+    links: ClassVar[list[Scale]] = []
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        yield from self.end()
+        self.taken.append((measurement, mono_ns))
+
+    def end(self) -> Iterator[Timed]:
+        while self.taken:
+            yield Timed(*self.taken.pop())
+
+
 PROFILES = Registry(
     [
         *registry.load().profiles.values(),
         Profile("a_plain_one", "fff0", (WEIGHT, KEPT)),
         Profile("b_scale", "fff1", (WEIGHT, KEPT, ASKED, FEATURE), state=Scale),
         Profile("c_deaf", "fff2", (WEIGHT, ASKED), state=Deaf),
+        Profile("d_patient", "fff3", (WEIGHT,), state=Patient),
     ]
 )
 
@@ -402,6 +417,30 @@ def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline,
     assert (gap["stream"], gap["reason"]) == ("heavier", "link_lost")
     assert gap["first"] == utc_text(last.stamp.wall_ns)
     assert gap["last"] == utc_text(first.stamp.wall_ns)
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.DISABLED])
+def test_what_is_held_back_is_given_up_once_when_the_link_ends(
+    pipeline: Pipeline, box: Box, state: State
+) -> None:
+    link(pipeline, "d_patient")
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    ((_, arrived_ns),) = Patient.links[-1].taken
+    pipeline.on_state("strap", state, "link_lost")
+    pipeline.on_state("strap", state, "link_lost")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [1, 2]
+    last = box.samples[-1]
+    assert last.stamp.mono_ns == arrived_ns
+    assert last.arrived_ns > arrived_ns
+    # It is from before the gap, not behind it.
+    assert gaps(box) == []
+    link(pipeline, "d_patient")
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    pipeline.on_value("strap", WEIGHT, b"\x04")
+    told = [gap["first"] for gap in gaps(box)]
+    assert told == [utc_text(last.stamp.wall_ns)]
 
 
 # Devices that do not keep to a layout
