@@ -3,7 +3,7 @@
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -80,6 +80,28 @@ def decode(
     lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
     raise typer.Exit(decode_lines(uuid, payload, lines, out))
+
+
+@app.command()
+def schema(
+    kind: Annotated[str | None, typer.Argument(help="Measurement, such as heart_rate.")] = None,
+    format: Annotated[
+        Literal["json", "markdown"],
+        typer.Option(help="JSON Schema, or the page docs/profiles.md."),
+    ] = "json",
+) -> None:
+    """Print what is published, with units and codes: all measurements, or one KIND."""
+    out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
+    if format == "markdown":
+        from healthd.cli.reference import page
+
+        if kind is not None:
+            raise typer.BadParameter("the page is about all of them: leave KIND out")
+        out.write(page())
+        raise typer.Exit
+    from healthd.cli.schema import schema as write_schema
+
+    raise typer.Exit(write_schema(kind, out, sys.stderr))
 
 
 @app.command()
