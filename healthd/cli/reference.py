@@ -24,8 +24,8 @@ promised) and `trailing_bytes` (how many bytes were left behind the last field).
 _QUIRKS = """
 ## Devices that differ
 
-Told apart by what they advertise and by their Device Information; `*` and `?` as in a shell, in
-any case.
+Told apart by what they advertise and by their Device Information; patterns as in a shell, in any
+case.
 """
 
 _USES = {
@@ -96,7 +96,9 @@ def _type(field: dict[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if field.get("type") == "array":
-        return f"list of {_type(field.get('items', {}))}"
+        items = _type(field.get("items", {}))
+        several = " or " in items or ", " in items
+        return f"list of ({items})" if several else f"list of {items}"
     type_: str = field.get("type", "object")
     return _TYPES.get(type_, type_)
 
