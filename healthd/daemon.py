@@ -30,9 +30,10 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
+from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.settings import OutboxSettings, Settings
+from healthd.settings import OutboxSettings, PeripheralSettings, Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
@@ -71,7 +72,8 @@ class Daemon:
         self._publisher = publisher = Publisher(brokers, topics, outbox, run)
         self._devices = Devices(topics, publisher.retain)
         self._health = Health(outbox, self._devices, partial(publisher.retain, topics.health))
-        self._pipeline = Pipeline(run, outbox, self._devices)
+        options = {one.id: options_for(one) for one in settings.peripherals}
+        self._pipeline = Pipeline(run, outbox, self._devices, registry, options)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
         bluetooth, recovery = settings.bluetooth, Recovery()
         adapters = Adapters(bluetooth.adapter, followed=backends is None)
@@ -90,7 +92,9 @@ class Daemon:
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
         self._sessions = {
-            one.id: Session(match, self._radio, registry, self._pipeline, one.silence)
+            one.id: Session(
+                match, self._radio, registry, self._pipeline, one.silence, options[one.id]
+            )
             for one, match in zip(settings.peripherals, matches, strict=True)
         }
         self._info = {
@@ -198,6 +202,16 @@ class Daemon:
             self._outbox.put(self._run.event(ClockEvent(change=change, step_s=round(step_s, 3))))
 
         await self._run.clock.watch(partial(tell, "step"), partial(tell, "synced"))
+
+
+def options_for(entry: PeripheralSettings) -> Options:
+    """What a peripheral's settings say to its profiles, which know of no settings."""
+    return Options(
+        wheel_circumference_m=entry.wheel_circumference,
+        pmd=entry.pmd,
+        hrv_window_s=entry.hrv,
+        heart_rate_zones_bpm=entry.heart_rate_zones,
+    )
 
 
 def state_folder(settings: OutboxSettings, environ: Mapping[str, str]) -> Path:

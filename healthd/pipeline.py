@@ -1,6 +1,7 @@
 """Notification -> measurement -> sample -> outbox: the only way in for data."""
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from functools import partial
 
 from healthd.central.session import State
 from healthd.errors import DecodeError
@@ -9,30 +10,44 @@ from healthd.gaps import Gaps
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
-from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
+from healthd.profiles.reader import Reader, Undecoded
+from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.samples import Measurement, quantity
+from healthd.samples import Measurement, Sample, Stamp
 
-
-class Undecoded(Measurement):
-    """Bytes that no decoder understands: unknown data is still data."""
-
-    kind: ClassVar[str] = "undecoded"
-
-    hex: str
-    size_bytes: Annotated[int, quantity("By")]
-    error: str
+# A status changes when it changes, and an unreadable fact is no stream: neither can have a gap.
+# What was held back until a control point said that there is no more belongs to a stream.
+_CONTINUOUS = (Use.STREAM, Use.CONTROL)
 
 
 class Pipeline:
     """Observes the sessions: turns what they read into samples and into what devices say."""
 
-    def __init__(self, run: Run, outbox: Outbox, devices: Devices) -> None:
-        """Samples go to ``outbox``, what is known of a device to ``devices``."""
+    def __init__(
+        self,
+        run: Run,
+        outbox: Outbox,
+        devices: Devices,
+        registry: Registry,
+        options: Mapping[str, Options],
+    ) -> None:
+        """Wire it.
+
+        Args:
+            run: makes the samples.
+            outbox: takes them.
+            devices: is told what is known of a device.
+            registry: what there is to read.
+            options: by peripheral, what the settings say of it.
+        """
         self._run = run
         self._outbox = outbox
         self._devices = devices
+        self._registry = registry
+        self._options = options
         self._gaps = Gaps(run, outbox.put)
+        self._readers: dict[str, Reader] = {}
         self._streaming: set[str] = set()
         self._log = get_logger(service="pipeline")
 
@@ -43,9 +58,18 @@ class Pipeline:
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``central.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
+        if state in (State.WAITING, State.DISABLED):
+            self._release(peripheral)
         if state is State.WAITING:
             self._gaps.interrupt(peripheral, reason or state.value)
         self._tell_link(peripheral, state, reason)
+
+    def _release(self, peripheral: str) -> None:
+        """Publish what was held back on a link that has ended: it was measured before the gap."""
+        if reader := self._readers.get(peripheral):
+            now = self._run.clock.now()
+            for timed in reader.end():
+                self._put(Use.STREAM, self._placed(peripheral, timed, now))
 
     def _tell_link(self, peripheral: str, state: State, reason: str | None) -> None:
         """An event when streaming begins and ends; the tries between are nobody's news."""
@@ -61,27 +85,44 @@ class Pipeline:
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``central.session.Observer``."""
+        options = self._options[peripheral]
+        self._readers[peripheral] = Reader(self._registry, options, name, profiles)
         self._devices.on_linked(peripheral, name, profiles)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and send it where it belongs."""
         stamp = self._run.clock.now()
+        reader, sample = self._readers[peripheral], partial(self._run.sample, peripheral)
         try:
-            measurement = characteristic.decode(value)
-            stream = measurement.kind
+            measurement = reader.read(characteristic, value)
         except DecodeError as error:
-            measurement = Undecoded(hex=value.hex(), size_bytes=len(value), error=str(error))
-            stream = f"undecoded/{characteristic.uuid}"
             self._log.debug("undecoded", peripheral=peripheral, uuid=characteristic.uuid)
-        else:
-            if characteristic.use is Use.STATIC:
-                facts = measurement.fields()
-                own = facts.keys() - Measurement.model_fields.keys()
-                self._devices.on_facts(peripheral, {key: facts[key] for key in own})
-                return
-            if characteristic.use is Use.STATUS:
-                self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
-        sample = self._run.sample(peripheral, stream, measurement, stamp)
-        if characteristic.use is Use.STREAM:
+            # A control point carries no data: what is not understood there is nobody's news.
+            if characteristic.use is not Use.CONTROL:
+                unknown = Undecoded(hex=value.hex(), size_bytes=len(value), error=str(error))
+                stream = f"undecoded/{characteristic.uuid}"
+                self._put(characteristic.use, sample(stream, unknown, stamp))
+            return
+        if characteristic.use is Use.STATIC:
+            facts = measurement.fields()
+            own = facts.keys() - Measurement.model_fields.keys()
+            self._devices.on_facts(peripheral, {key: facts[key] for key in own})
+            return
+        if characteristic.use is Use.STATUS:
+            self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
+        states = reader.states(characteristic)
+        if not states and characteristic.use is not Use.CONTROL:
+            self._put(characteristic.use, sample(measurement.kind, measurement, stamp))
+        for state in states:
+            for timed in state.take(measurement, stamp.mono_ns):
+                self._put(characteristic.use, self._placed(peripheral, timed, stamp))
+
+    def _placed(self, peripheral: str, timed: Timed, arrival: Stamp) -> Sample:
+        made, delay_ns = timed.measurement, arrival.mono_ns - timed.mono_ns
+        stamp = arrival.earlier(delay_ns) if delay_ns else arrival
+        return self._run.sample(peripheral, made.kind, made, stamp, delay_ns)
+
+    def _put(self, use: Use, sample: Sample) -> None:
+        if use in _CONTINUOUS:
             self._gaps.pass_by(sample)
         self._outbox.put(sample)

@@ -30,7 +30,12 @@ class Run:
         self._last_seq: Counter[tuple[str, str]] = Counter()
 
     def sample(
-        self, peripheral: str, stream: str, measurement: Measurement, stamp: Stamp | None = None
+        self,
+        peripheral: str,
+        stream: str,
+        measurement: Measurement,
+        stamp: Stamp | None = None,
+        delay_ns: int = 0,
     ) -> Sample:
         """The next sample of a stream.
 
@@ -38,12 +43,14 @@ class Run:
             peripheral: whose stream; empty for the gateway's own events.
             stream: topic below the peripheral's, or below the gateway's.
             measurement: what was measured.
-            stamp: when it arrived; now where it is left out.
+            stamp: when it was measured; now where it is left out.
+            delay_ns: how long after ``stamp`` it arrived.
         """
         key = (peripheral, stream)
         self._last_seq[key] += 1
         stamp = stamp or self.clock.now()
-        return Sample(peripheral, stream, self.id, self._last_seq[key], stamp, measurement)
+        seq = self._last_seq[key]
+        return Sample(peripheral, stream, self.id, seq, stamp, measurement, delay_ns)
 
     def event(self, measurement: Measurement) -> Sample:
         """The next event of this kind: a sample of the gateway itself."""

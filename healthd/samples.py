@@ -103,6 +103,10 @@ class Stamp:
     mono_ns: int
     clock: ClockState
 
+    def earlier(self, by_ns: int) -> "Stamp":
+        """The instant that lies so many nanoseconds before; negative: behind it."""
+        return Stamp(self.wall_ns - by_ns, self.mono_ns - by_ns, self.clock)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -114,8 +118,9 @@ class Sample:
             events ``event/<kind>``: the topic below the gateway's.
         run: id of this run of the daemon, shared by all its samples.
         seq: position within the stream in this run, counted from 1, without holes.
-        stamp: arrival.
+        stamp: when it was measured: its arrival, or an earlier moment where that is known better.
         measurement: what was measured.
+        delay_ns: how long after ``stamp`` it arrived.
     """
 
     peripheral: str
@@ -124,6 +129,12 @@ class Sample:
     seq: int
     stamp: Stamp
     measurement: Measurement
+    delay_ns: int = 0
+
+    @property
+    def arrived_ns(self) -> int:
+        """Arrival on the monotonic clock: from here on it is in our care."""
+        return self.stamp.mono_ns + self.delay_ns
 
     @property
     def id(self) -> str:

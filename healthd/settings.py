@@ -3,8 +3,9 @@
 import re
 import socket
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -57,11 +58,54 @@ def _adapter(value: str) -> str:
     return value
 
 
+def _wheel(value: object) -> float:
+    # From a child's 12 inches to a penny-farthing; what is written in millimetres is far outside.
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0.5 <= number <= 4:
+        raise ValueError("a wheel's circumference in metres, 0.5 to 4, such as 2.105")
+    return float(number)
+
+
+def _window(value: float) -> float:
+    # Shorter ones hold too few beats, and a day is the longest over which SDNN has a meaning.
+    if not 30 <= value <= 86400:
+        raise ValueError('a duration of "30s" to "1d", such as "5min"')
+    return value
+
+
+def _zones(value: object) -> object:
+    bounds = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
+    rates = [one for one in bounds if isinstance(one, int) and 30 <= one <= 250]
+    ascend = all(lower < upper for lower, upper in pairwise(rates))
+    if not 1 <= len(rates) == len(bounds) <= 10 or not ascend:
+        raise ValueError("1 to 10 ascending rates of 30 to 250: where each zone begins")
+    return rates
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Address = Annotated[str, AfterValidator(_address)]
 Adapter = Annotated[str, AfterValidator(_adapter)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+Wheel = Annotated[float, BeforeValidator(_wheel)]
+Window = Annotated[Seconds, AfterValidator(_window)]
+Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
+
+PolarStream = Literal[
+    "ecg",
+    "ppg",
+    "acceleration",
+    "pp_interval",
+    "gyroscope",
+    "magnetometer",
+    "skin_temperature",
+    "pressure",
+    "temperature",
+]
 
 
 class _Section(BaseModel):
@@ -154,6 +198,11 @@ class PeripheralSettings(_Section):
     name: Annotated[str, StringConstraints(min_length=1)] | None = None
     service: str | None = None
     silence: Seconds | None = None
+    # 700x25C, the most common road tyre.
+    wheel_circumference: Wheel = 2.105
+    pmd: tuple[PolarStream, ...] = ()
+    hrv: Window | None = None
+    heart_rate_zones: Zones = ()
 
 
 class Settings(_Section):

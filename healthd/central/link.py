@@ -204,6 +204,15 @@ class Link:
         async with self._request() as client:
             return bytes(await client.read_gatt_char(self._characteristics[uuid]))
 
+    async def write(self, uuid: str, value: bytes) -> None:
+        """Write the characteristic, and wait until the peripheral has taken the value.
+
+        Raises:
+            LinkFault: the peripheral refuses, does not answer, or is gone.
+        """
+        async with self._request() as client:
+            await client.write_gatt_char(self._characteristics[uuid], value, response=True)
+
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
         """Have ``on_value`` called, in the event loop, with every notified value.
 

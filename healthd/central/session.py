@@ -20,10 +20,12 @@ from healthd.central.faults import (
 )
 from healthd.central.link import Advertisement, Link
 from healthd.central.match import Match
+from healthd.central.opening import Openings
 from healthd.central.radio import Radio
 from healthd.errors import Transient
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.profiles.quirks import to_be_read_before
 from healthd.profiles.registry import Registry
 
 
@@ -50,7 +52,7 @@ class Observer(Protocol):
         ...
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """A characteristic was notified or read."""
+        """A characteristic was notified or read; a control point answered, or is written to."""
         ...
 
 
@@ -64,6 +66,7 @@ class Session:
         registry: Registry,
         observer: Observer,
         silence_s: float | None = None,
+        options: Options | None = None,
     ) -> None:
         """Prepare.
 
@@ -73,12 +76,14 @@ class Session:
             registry: what healthd reads.
             observer: is told of everything.
             silence_s: replaces the silence deadline of every stream that has one.
+            options: what the settings say to its profiles.
         """
         self._match = match
         self._radio = radio
         self._registry = registry
         self._observer = observer
         self._silence_s = silence_s
+        self._options = options or Options()
         self._log = get_logger(peripheral=match.peripheral)
         self._last_value: dict[str, float] = {}
         self._known: frozenset[str] = frozenset()
@@ -99,12 +104,12 @@ class Session:
                     self._enter(State.CONNECTING)
                     async with self._radio.link(found) as link:
                         self._enter(State.PREPARING)
-                        await self._prepare(link, found)
+                        profiles = await self._prepare(link, found)
                         self._refreshed, self._took_radio_down = False, 0
                         self._enter(State.STREAMING)
                         streams = True
                         mark_healthy()
-                        await self._watch(link)
+                        await self._stream(link, profiles)
                 except LinkFault as fault:
                     if not streams and losses != self._radio.losses:
                         self._suspect(fault)
@@ -141,10 +146,11 @@ class Session:
         if await self._radio.forget(found):
             raise ServicesForgotten(fault) from fault
 
-    async def _prepare(self, link: Link, found: Advertisement) -> None:
+    async def _prepare(self, link: Link, found: Advertisement) -> list[Profile]:
         peripheral, registry = self._match.peripheral, self._registry
         services = [registry.service(uuid) for uuid in sorted(link.services)]
-        self._observer.on_linked(peripheral, found.name, [s.name for s in services if s])
+        profiles = [one for one in services if one is not None]
+        self._observer.on_linked(peripheral, found.name, [one.name for one in profiles])
         wanted = [
             one for uuid, one in registry.characteristics.items() if uuid in link.characteristics
         ]
@@ -157,16 +163,22 @@ class Session:
             raise CharacteristicMissing(missing)
         self._known = uuids
         self._last_value.clear()
+        first = to_be_read_before({one.uuid for one in wanted})
+        facts = [one for one in wanted if one.use is Use.STATIC]
+        for one in facts:
+            if one.uuid in first:
+                await self._read(link, one)
         for one in streams:
             await self._subscribe(link, one)
-        for one in wanted:
-            if one.use is Use.STATIC:
+        for one in facts:
+            if one.uuid not in first:
                 await self._read(link, one)
         for one in states:
             # Read first: BlueZ reports a read of a subscribed characteristic as a notification.
             await self._read(link, one)
             if link.can_notify(one.uuid):
                 await self._subscribe(link, one)
+        return profiles
 
     async def _subscribe(self, link: Link, one: Characteristic) -> None:
         self._last_value[one.uuid] = time.monotonic()
@@ -186,6 +198,25 @@ class Session:
     def _on_value(self, one: Characteristic, value: bytes) -> None:
         self._last_value[one.uuid] = time.monotonic()
         self._observer.on_value(self._match.peripheral, one, value)
+
+    async def _stream(self, link: Link, profiles: list[Profile]) -> None:
+        """Open the profiles beside the watch: values flow meanwhile, and may fall silent."""
+        tell = partial(self._observer.on_value, self._match.peripheral)
+        openings = Openings(link, self._match.peripheral, self._options, tell, self._last_value)
+        tasks = [
+            asyncio.ensure_future(openings.run(profiles, self._registry)),
+            asyncio.ensure_future(self._watch(link)),
+        ]
+        try:
+            # The watch ends only by raising, so this is also what it waits for.
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, link: Link) -> NoReturn:
         """Wait for the link to end, or for a stream to stay silent past its deadline."""

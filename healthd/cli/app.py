@@ -3,7 +3,7 @@
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -70,16 +70,42 @@ def decode(
     payload: Annotated[
         str | None, typer.Argument(metavar="HEX", help="Its bytes; - for none.")
     ] = None,
+    device: Annotated[str, typer.Option(help="Name that the device advertises.")] = "",
+    maker: Annotated[str, typer.Option(help="Its maker, as its Device Information says.")] = "",
+    model: Annotated[str, typer.Option(help="Its model, likewise.")] = "",
 ) -> None:
     """Decode UUID HEX, or lines of `UUID HEX` from standard input, to one JSON line each."""
     from healthd.cli.decode import decode as decode_lines
+    from healthd.profiles.quirks import Identity
 
     if uuid is not None and payload is None:
         raise typer.BadParameter("HEX is missing behind UUID; write - for an empty payload")
     # A device's name may hold any character, and standard input any byte.
     lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
-    raise typer.Exit(decode_lines(uuid, payload, lines, out))
+    raise typer.Exit(decode_lines(uuid, payload, lines, out, Identity(device, maker, model)))
+
+
+@app.command()
+def schema(
+    kind: Annotated[str | None, typer.Argument(help="Measurement, such as heart_rate.")] = None,
+    format: Annotated[
+        Literal["json", "markdown"],
+        typer.Option(help="JSON Schema, or the page docs/profiles.md."),
+    ] = "json",
+) -> None:
+    """Print what is published, with units and codes: all measurements, or one KIND."""
+    out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
+    if format == "markdown":
+        from healthd.cli.reference import page
+
+        if kind is not None:
+            raise typer.BadParameter("the page is about all of them: leave KIND out")
+        out.write(page())
+        raise typer.Exit
+    from healthd.cli.schema import schema as write_schema
+
+    raise typer.Exit(write_schema(kind, out, sys.stderr))
 
 
 @app.command()

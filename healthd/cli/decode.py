@@ -1,25 +1,41 @@
 """``healthd decode``: bytes of a characteristic in, one JSON object a line out."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 import orjson
 
 from healthd.errors import DecodeError
+from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
+from healthd.samples import Measurement
 
 # Enough to recognise what was typed, without echoing a stray megabyte.
 _ECHO_CHARACTERS = 40
 
 _BYTES = re.compile(r"[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2})*", re.IGNORECASE)
 _NO_BYTES = "-"
+_NOBODY = Identity()
+
+# Nobody remembers these two, and they have no number.
+_NAMES = {
+    "pmd_cp": "fb005c81-02e7-f387-1cad-8acd2d8df0c8",
+    "pmd_data": "fb005c82-02e7-f387-1cad-8acd2d8df0c8",
+}
 
 
 class _Refused(Exception):
     """An input line that is no ``UUID HEX``; the message says what would be."""
 
 
-def decode(uuid: str | None, payload: str | None, lines: TextIO, out: TextIO) -> int:
+def decode(
+    uuid: str | None,
+    payload: str | None,
+    lines: TextIO,
+    out: TextIO,
+    device: Identity = _NOBODY,
+) -> int:
     """Decode one payload, or without a UUID every ``UUID HEX`` line of ``lines``.
 
     HEX is pairs of digits in any case, optionally behind ``0x`` and with one space, colon or dash
@@ -28,20 +44,22 @@ def decode(uuid: str | None, payload: str | None, lines: TextIO, out: TextIO) ->
     keep this command as a coprocess and count lines.
 
     Args:
-        uuid: of the characteristic, in any form that canonical_uuid takes.
+        uuid: of the characteristic, in any form that canonical_uuid takes, or ``pmd_data`` or
+            ``pmd_cp`` for Polar's.
         payload: HEX.
         lines: UTF-8 text, opened with ``errors="replace"``; read only without a UUID.
         out: UTF-8 text.
+        device: whose values they are: some devices do not keep to a layout.
 
     Returns:
         Exit code: 0, or 1 where any input could not be decoded.
     """
-    registry = load()
+    registry, odd = load(), decoders_for(device)
     inputs = lines if uuid is None else [f"{uuid} {payload or ''}"]
     failed = False
     for line in inputs:
         try:
-            answer = _decode_line(registry, line)
+            answer = _decode_line(registry, odd, line)
         except (_Refused, DecodeError) as error:
             answer = {"error": str(error)}
             failed = True
@@ -50,19 +68,21 @@ def decode(uuid: str | None, payload: str | None, lines: TextIO, out: TextIO) ->
     return int(failed)
 
 
-def _decode_line(registry: Registry, line: str) -> dict[str, object]:
+def _decode_line(
+    registry: Registry, odd: Mapping[str, Callable[[bytes], Measurement]], line: str
+) -> dict[str, object]:
     words = line.split()
     if not words:
         raise _Refused("found a blank line, expected UUID HEX")
     uuid = _known(registry, words[0])
     # Rejoined, so that any run of white space between bytes counts as one space.
     data = _bytes(" ".join(words[1:]))
-    return registry.characteristics[uuid].decode(data).fields()
+    return odd.get(uuid, registry.characteristics[uuid].decode)(data).fields()
 
 
 def _known(registry: Registry, text: str) -> str:
     try:
-        uuid = canonical_uuid(text)
+        uuid = canonical_uuid(_NAMES.get(text, text))
     except ValueError as error:
         raise _Refused(f"found {_echo(text)}, {error}") from error
     if uuid not in registry.characteristics:

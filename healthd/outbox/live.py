@@ -124,7 +124,7 @@ class LivePath:
             for one in (*self._refused, *self._sent, *self._waiting)
             if one.row is None and not one.acked
         ]
-        unsaved.sort(key=lambda one: one.sample.stamp.mono_ns)
+        unsaved.sort(key=lambda one: one.sample.arrived_ns)
         # A refusal that comes back while older ones of its stream are unanswered: those may go to
         # disk too, and before it. It waits for them, at most until they are old.
         ahead: set[tuple[str, str]] = set()
@@ -135,7 +135,7 @@ class LivePath:
                 due.append(one)
             else:
                 ahead.add(stream)
-        return sorted((*due, *self._held), key=lambda one: one.sample.stamp.mono_ns)
+        return sorted((*due, *self._held), key=lambda one: one.sample.arrived_ns)
 
     def committed(self, batch: Sequence[Pending], rows: Sequence[int]) -> None:
         """The store has ``batch`` at ``rows``."""

@@ -27,7 +27,7 @@ class Pending:
 
     def is_older_than(self, mono_ns: int) -> bool:
         """True when it arrived before ``mono_ns``, or is to be treated as if it had."""
-        return self.urgent or self.sample.stamp.mono_ns <= mono_ns
+        return self.urgent or self.sample.arrived_ns <= mono_ns
 
 
 def entry(sample: Sample, boot: str, payload: bytes) -> Entry:

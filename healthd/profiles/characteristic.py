@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from healthd.samples import Measurement
 
@@ -48,11 +48,15 @@ class Options:
     Attributes:
         wheel_circumference_m: of the wheel whose revolutions a speed sensor counts.
         pmd: measurements that a Polar sensor is asked to stream, by their kinds.
+        hrv_window_s: over which heart-rate variability is told; None: it is not.
+        heart_rate_zones_bpm: where each zone begins, ascending; empty: there are none.
     """
 
     # 700x25C, the most common road tyre.
     wheel_circumference_m: float = 2.105
     pmd: tuple[str, ...] = ()
+    hrv_window_s: float | None = None
+    heart_rate_zones_bpm: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,15 @@ class LinkState(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldingState(LinkState, Protocol):
+    """A memory that holds measurements back, and gives them up when its link ends."""
+
+    def end(self) -> Iterable[Timed]:
+        """What was still held back: the rest of it will not come."""
+        ...
+
+
 Exchange = Generator[bytes, bytes, None]
 """Yields what is written to a control point, is sent the indication that answers it, and ends."""
 
@@ -110,6 +123,7 @@ class Profile:
         characteristics: what healthd reads of it.
         state: makes what it remembers during a link; None: every measurement stands for itself.
         opening: what it asks of its device first; None: nothing.
+        derived: models that its state publishes beside those of its characteristics.
     """
 
     name: str
@@ -117,3 +131,4 @@ class Profile:
     characteristics: tuple[Characteristic, ...]
     state: Callable[[Options], LinkState] | None = None
     opening: Opening | None = None
+    derived: tuple[type[Measurement], ...] = ()

@@ -4,10 +4,17 @@ Layouts: Bluetooth Heart Rate Service 1.0 and the GATT Specification Supplement,
 captures of real straps (``tests/vectors``).
 """
 
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
-from healthd.profiles.cursor import Cursor, keeping
+from healthd.profiles.beats import Beats
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.cursor import Cursor
+from healthd.profiles.hrv import HeartRateVariability, Variability
+from healthd.profiles.layout import Fact, Field, Layout, Tail, bit, no_bit
+from healthd.profiles.wires import U8, U16, number
 from healthd.samples import Measurement, quantity
 
 # A strap notifies once a second, so 30 values in a row are missing by then: too many for a short
@@ -17,11 +24,8 @@ SILENCE_S = 30.0
 RESET_ENERGY_EXPENDED = b"\x01"
 """What is written to 2A39 to set ``energy_expended_kj`` back to 0."""
 
-_WIDE_RATE = 0x01
 _CONTACT_DETECTED = 0x02
 _CONTACT_SUPPORTED = 0x04
-_ENERGY = 0x08
-_RR_INTERVALS = 0x10
 
 BodyLocation = Literal["other", "chest", "wrist", "finger", "hand", "ear_lobe", "foot"]
 
@@ -50,6 +54,10 @@ class HeartRate(Measurement):
     """Counter since the last reset; stays at 65535 once it gets there."""
     rr_intervals_ms: Annotated[list[float] | None, quantity("ms", mdc=147240)] = None
     """Oldest first; empty where the packet promised intervals and no beat was complete."""
+    rr_offsets_ms: Annotated[list[float] | None, quantity("ms")] = None
+    """When the beat that closes each interval was, against the sample's time: by summation."""
+    heart_rate_zone: Annotated[int | None, quantity("1")] = None
+    """How many of the settings' ``heart_rate_zones`` have begun; 0 is below the first."""
 
 
 class BodySensorLocation(Measurement):
@@ -71,26 +79,33 @@ class HeartRateControlPoint(Measurement):
     """Absent for an opcode that has no name here."""
 
 
+def _contact(flags: int) -> bool | None:
+    # The contact bit means nothing without the one that says that it is supported.
+    return bool(flags & _CONTACT_DETECTED) if flags & _CONTACT_SUPPORTED else None
+
+
+def _intervals(rest: bytes) -> tuple[list[float], int]:
+    # Whole intervals only: some straps send an odd byte behind the last one.
+    count = len(rest) // 2
+    return [raw * 1000 / 1024 for raw in struct.unpack_from(f"<{count}H", rest)], 2 * count
+
+
+_MEASUREMENT = Layout(
+    Field("heart_rate_bpm", U8, no_bit(0), number(none=0), required=True),
+    Field("heart_rate_bpm", U16, bit(0), number(none=0), required=True),
+    Field("energy_expended_kj", U16, bit(3)),
+    flags=U8,
+    facts=(
+        Fact("sensor_contact_supported", lambda flags: bool(flags & _CONTACT_SUPPORTED)),
+        Fact("sensor_contact_detected", _contact),
+    ),
+    tail=Tail("rr_intervals_ms", _intervals, bit(4)),
+)
+
+
 def decode_heart_rate(data: bytes) -> HeartRate:
     """2A37: flags u8, rate u8 or u16 (/min), energy u16 (kJ), RR u16 (1/1024 s) to the end."""
-    cursor = Cursor(data)
-    flags = cursor.u8()
-    rate = cursor.u16() if flags & _WIDE_RATE else cursor.u8()
-    supported = bool(flags & _CONTACT_SUPPORTED)
-    fields: dict[str, Any] = {
-        "heart_rate_bpm": rate or None,
-        "sensor_contact_supported": supported,
-        # The contact bit means nothing without the one that says that it is supported.
-        "sensor_contact_detected": bool(flags & _CONTACT_DETECTED) if supported else None,
-    }
-    with keeping(fields):
-        if flags & _ENERGY:
-            fields["energy_expended_kj"] = cursor.u16()
-        if flags & _RR_INTERVALS:
-            # Whole intervals only: some straps send an odd byte behind the last one.
-            count = cursor.remaining // 2
-            fields["rr_intervals_ms"] = [cursor.u16() * 1000 / 1024 for _ in range(count)]
-    return HeartRate(**cursor.finish(fields))
+    return HeartRate(**_MEASUREMENT.read(data))
 
 
 def decode_body_sensor_location(data: bytes) -> BodySensorLocation:
@@ -110,6 +125,38 @@ def decode_control_point(data: bytes) -> HeartRateControlPoint:
     return HeartRateControlPoint(**cursor.finish(fields))
 
 
+class HeartRateState:
+    """Places the beats of one link in time, and derives what the settings ask for."""
+
+    def __init__(self, options: Options) -> None:
+        """Begin with no beat."""
+        self._beats = Beats()
+        self._zones = options.heart_rate_zones_bpm
+        window_s = options.hrv_window_s
+        self._variability = None if window_s is None else Variability(window_s)
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """A heart rate with what is derived from it, behind the window that has just ended."""
+        if not isinstance(measurement, HeartRate):
+            return ()
+        added: dict[str, Any] = {}
+        ended = None if self._variability is None else self._variability.until(mono_ns)
+        intervals_ms = measurement.rr_intervals_ms
+        if measurement.heart_rate_bpm is None:
+            self._beats.pause()
+        if intervals_ms is not None:
+            placed = self._beats.place(intervals_ms, mono_ns)
+            added["rr_offsets_ms"] = placed.offsets_ms
+            if self._variability is not None:
+                self._variability.take(intervals_ms, follows=placed.follows)
+        if self._zones:
+            rate = measurement.heart_rate_bpm
+            added["heart_rate_zone"] = None if rate is None else bisect_right(self._zones, rate)
+        fuller = measurement.model_copy(update=added) if added else measurement
+        beat = Timed(fuller, mono_ns)
+        return (beat,) if ended is None else (ended, beat)
+
+
 PROFILE = Profile(
     name="heart_rate",
     service="180d",
@@ -118,4 +165,6 @@ PROFILE = Profile(
         Characteristic("2a38", BodySensorLocation, decode_body_sensor_location, Use.STATIC),
         Characteristic("2a39", HeartRateControlPoint, decode_control_point, Use.CONTROL),
     ),
+    state=HeartRateState,
+    derived=(HeartRateVariability,),
 )

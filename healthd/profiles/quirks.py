@@ -1,6 +1,6 @@
 """Devices that do not keep to a layout: one table, and who it is for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -13,6 +13,8 @@ from healthd.profiles import (
 from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.fitness_machine import cross_trainer, indoor_bike
 from healthd.samples import Measurement
+
+_MAKER, _MODEL = "2a29", "2a24"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,18 @@ QUIRKS: tuple[Quirk, ...] = (
 
 def decoder_for(characteristic: Characteristic, device: Identity) -> Callable[[bytes], Measurement]:
     """How this device's values of the characteristic are read."""
-    for quirk in QUIRKS:
-        if quirk.uuid == characteristic.uuid and quirk.fits(device):
-            return quirk.decode
-    return characteristic.decode
+    return decoders_for(device).get(characteristic.uuid, characteristic.decode)
+
+
+def decoders_for(device: Identity) -> dict[str, Callable[[bytes], Measurement]]:
+    """By UUID, how this device's values are read where that is not the usual way."""
+    fitting = [quirk for quirk in QUIRKS if quirk.fits(device)]
+    # The first row that fits decides, so it is put in last.
+    return {quirk.uuid: quirk.decode for quirk in reversed(fitting)}
+
+
+def to_be_read_before(uuids: Container[str]) -> frozenset[str]:
+    """What a device is asked for first, because it decides how one of these is read."""
+    quirks = [quirk for quirk in QUIRKS if quirk.uuid in uuids]
+    makers = (_MAKER for quirk in quirks if quirk.maker)
+    return frozenset((*makers, *(_MODEL for quirk in quirks if quirk.model)))

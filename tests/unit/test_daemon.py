@@ -8,9 +8,10 @@ import pytest
 from healthd import descriptors
 from healthd.central.link import Backends
 from healthd.cli.run import EXIT_FAILED, until_signal
-from healthd.daemon import Daemon
+from healthd.daemon import Daemon, options_for
 from healthd.profiles import registry
-from healthd.settings import Settings
+from healthd.profiles.characteristic import Options
+from healthd.settings import PeripheralSettings, Settings
 
 
 def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
@@ -39,3 +40,23 @@ def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
     told = [index for index, line in enumerate(lines) if "leak" in line]
     assert told
     assert told[0] < next(i for i, line in enumerate(lines) if "stopping" in line)
+
+
+def test_what_profiles_are_told() -> None:
+    assert options_for(PeripheralSettings(id="strap", name="Strap")) == Options()
+    entry = PeripheralSettings.model_validate(
+        {
+            "id": "strap",
+            "name": "Strap",
+            "wheel_circumference": 2,
+            "pmd": ["ecg", "acceleration"],
+            "hrv": "5min",
+            "heart_rate_zones": [95, 114, 133],
+        }
+    )
+    assert options_for(entry) == Options(
+        wheel_circumference_m=2.0,
+        pmd=("ecg", "acceleration"),
+        hrv_window_s=300.0,
+        heart_rate_zones_bpm=(95, 114, 133),
+    )

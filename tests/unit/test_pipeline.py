@@ -1,5 +1,7 @@
 """Values in; samples and facts out."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
@@ -13,14 +15,19 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Previous
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
-from healthd.profiles import registry
-from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles import quirks, registry
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.cursor import Cursor
+from healthd.profiles.quirks import Quirk
+from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.samples import Measurement, Sample, quantity
+from healthd.samples import Measurement, Sample, quantity, utc_text
 
 KNOWN = registry.load().characteristics
-HEART_RATE, BATTERY, MAKER, PNP_ID = (KNOWN[uuid] for uuid in ("2a37", "2a19", "2a29", "2a50"))
+SECOND_NS = 1_000_000_000
+HEART_RATE, BATTERY, MAKER, MODEL, PNP_ID = (
+    KNOWN[uuid] for uuid in ("2a37", "2a19", "2a29", "2a24", "2a50")
+)
 
 
 class Weight(Measurement):
@@ -36,7 +43,73 @@ def decode_weight(data: bytes) -> Weight:
     return Weight(**cursor.finish({"weight_kg": cursor.u8()}))
 
 
-WEIGHT = Characteristic("2a9d", Weight, decode_weight, Use.STREAM)
+WEIGHT = Characteristic("ff01", Weight, decode_weight, Use.STREAM)
+KEPT = Characteristic("ff02", Weight, decode_weight, Use.STATUS)
+ASKED = Characteristic("ff03", Weight, decode_weight, Use.CONTROL)
+FEATURE = Characteristic("ff04", Weight, decode_weight, Use.STATIC)
+
+
+class Heavier(Measurement):
+    """What a state makes of a weight."""
+
+    kind: ClassVar[str] = "heavier"
+
+    weight_kg: Annotated[int, quantity("kg")]
+    wheel_m: Annotated[float, quantity("m")]
+
+
+class Scale:
+    """Keeps what it took, and gives as many measurements as its newest one weighs."""
+
+    links: ClassVar[list["Scale"]] = []
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.taken: list[tuple[Measurement, int]] = []
+        self.links.append(self)
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        self.taken.append((measurement, mono_ns))
+        assert isinstance(measurement, Weight)
+        wheel_m, count = self.options.wheel_circumference_m, measurement.weight_kg
+        for number in range(count):
+            heavier = Heavier(weight_kg=number, wheel_m=wheel_m)
+            yield Timed(heavier, mono_ns - (count - 1 - number) * SECOND_NS)
+
+
+class Deaf(Scale):
+    """Takes everything and says nothing."""
+
+    links: ClassVar[list[Scale]] = []
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        self.taken.append((measurement, mono_ns))
+        yield from ()
+
+
+class Patient(Scale):
+    """Holds one back until the next one comes."""
+
+    links: ClassVar[list[Scale]] = []
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        yield from self.end()
+        self.taken.append((measurement, mono_ns))
+
+    def end(self) -> Iterator[Timed]:
+        while self.taken:
+            yield Timed(*self.taken.pop())
+
+
+PROFILES = Registry(
+    [
+        *registry.load().profiles.values(),
+        Profile("a_plain_one", "fff0", (WEIGHT, KEPT)),
+        Profile("b_scale", "fff1", (WEIGHT, KEPT, ASKED, FEATURE), state=Scale),
+        Profile("c_deaf", "fff2", (WEIGHT, ASKED), state=Deaf),
+        Profile("d_patient", "fff3", (WEIGHT,), state=Patient),
+    ]
+)
 
 
 class Box:
@@ -78,13 +151,27 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
     devices = Devices(Topics("healthd", "home"), retained.__setitem__)
-    pipeline = Pipeline(run, cast(Outbox, box), devices)
+    options = {"strap": Options(wheel_circumference_m=2.5), "other": Options()}
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES, options)
     pipeline.start()
     for peripheral in ("strap", "other"):
         pipeline.on_state(peripheral, State.PREPARING, None)
         pipeline.on_linked(peripheral, "Polar H10", ["heart_rate"])
         pipeline.on_state(peripheral, State.STREAMING, None)
+    Scale.links.clear()
+    Deaf.links.clear()
     return pipeline
+
+
+def link(pipeline: Pipeline, *profiles: str, peripheral: str = "strap", name: str = "x") -> None:
+    """A new link, to a device with these profiles."""
+    pipeline.on_state(peripheral, State.WAITING, "link_lost")
+    pipeline.on_linked(peripheral, name, list(profiles))
+    pipeline.on_state(peripheral, State.STREAMING, None)
+
+
+def gaps(box: Box) -> list[dict[str, Any]]:
+    return [one.measurement.fields() for one in box.events if one.stream == "event/gap"]
 
 
 def info(retained: dict[str, bytes]) -> dict[str, Any]:
@@ -210,3 +297,212 @@ def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline,
         {"peripheral": "strap", "change": "up"},
         {"peripheral": "strap", "change": "down", "reason": "stopped"},
     ]
+
+
+# What a profile remembers during a link
+
+
+def test_each_link_begins_a_new_memory(pipeline: Pipeline) -> None:
+    link(pipeline, "b_scale")
+    link(pipeline, "b_scale", peripheral="other")
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("other", WEIGHT, b"\x02")
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    taken = [[one.fields()["weight_kg"] for one, _ in scale.taken] for scale in Scale.links]
+    assert taken == [[1], [2], [3]]
+    assert [one.options.wheel_circumference_m for one in Scale.links] == [2.5, 2.105, 2.5]
+
+
+def test_a_memory_that_holds_back_publishes_nothing(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x00")
+    assert len(Scale.links[0].taken) == 1
+    assert box.samples == []
+
+
+def test_what_a_memory_makes_is_placed_on_both_clocks(
+    pipeline: Pipeline, box: Box, run: Run
+) -> None:
+    link(pipeline, "b_scale")
+    before = run.clock.now()
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    after = run.clock.now()
+    ((_, arrived_ns),) = Scale.links[0].taken
+    assert before.mono_ns <= arrived_ns <= after.mono_ns
+    assert [(one.stream, one.seq) for one in box.samples] == [
+        ("heavier", 1),
+        ("heavier", 2),
+        ("heavier", 3),
+    ]
+    mono = [one.stamp.mono_ns for one in box.samples]
+    wall = [one.stamp.wall_ns for one in box.samples]
+    assert mono == [arrived_ns - 2 * SECOND_NS, arrived_ns - SECOND_NS, arrived_ns]
+    assert [second - first for first, second in itertools.pairwise(wall)] == ([SECOND_NS] * 2)
+    assert before.wall_ns <= wall[2] <= after.wall_ns
+    # The outbox's patience begins at arrival, however old the first of a burst is.
+    assert [one.arrived_ns for one in box.samples] == [arrived_ns] * 3
+
+
+def test_a_status_reaches_the_memory_and_what_is_known_of_the_device(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", KEPT, b"\x01")
+    assert box.sample.stream == "heavier"
+    assert info(retained)["weight"] == {"weight_kg": 1}
+
+
+def test_a_fact_is_the_devices_alone(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", FEATURE, b"\x01")
+    assert Scale.links[0].taken == []
+    assert box.samples == []
+    assert info(retained)["weight_kg"] == 1
+
+
+def test_a_shared_control_point_is_heard_by_every_profile_and_not_published(
+    pipeline: Pipeline, box: Box
+) -> None:
+    link(pipeline, "b_scale", "c_deaf")
+    pipeline.on_value("strap", ASKED, b"\x00")
+    assert [len(one.taken) for one in (*Scale.links, *Deaf.links)] == [1, 1]
+    pipeline.on_value("strap", ASKED, b"")  # not understood
+    link(pipeline, "a_plain_one")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    assert box.samples == []
+
+
+def test_what_is_held_back_until_the_control_point_answers_has_its_gap_told(
+    pipeline: Pipeline, box: Box
+) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    assert [gap["stream"] for gap in gaps(box)] == ["heavier"]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "stream"),
+    [
+        (["a_plain_one"], "weight"),
+        (["b_scale"], "heavier"),
+        (["a_plain_one", "b_scale"], "heavier"),
+        (["b_scale", "c_deaf"], "heavier"),  # once, not by each of them
+        (["c_deaf", "b_scale"], None),
+    ],
+)
+def test_a_shared_characteristic_goes_to_the_profiles_that_the_link_has(
+    pipeline: Pipeline, box: Box, profiles: list[str], stream: str | None
+) -> None:
+    link(pipeline, *profiles)
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    assert [one.stream for one in box.samples] == ([stream] if stream else [])
+
+
+def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    last = box.samples[-1]
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x00")  # held back: the stretch is not over yet
+    assert gaps(box) == []
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    first = box.samples[2]
+    (gap,) = gaps(box)
+    assert (gap["stream"], gap["reason"]) == ("heavier", "link_lost")
+    assert gap["first"] == utc_text(last.stamp.wall_ns)
+    assert gap["last"] == utc_text(first.stamp.wall_ns)
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.DISABLED])
+def test_what_is_held_back_is_given_up_once_when_the_link_ends(
+    pipeline: Pipeline, box: Box, state: State
+) -> None:
+    link(pipeline, "d_patient")
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    ((_, arrived_ns),) = Patient.links[-1].taken
+    pipeline.on_state("strap", state, "link_lost")
+    pipeline.on_state("strap", state, "link_lost")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [1, 2]
+    last = box.samples[-1]
+    assert last.stamp.mono_ns == arrived_ns
+    assert last.arrived_ns > arrived_ns
+    # It is from before the gap, not behind it.
+    assert gaps(box) == []
+    link(pipeline, "d_patient")
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    pipeline.on_value("strap", WEIGHT, b"\x04")
+    told = [gap["first"] for gap in gaps(box)]
+    assert told == [utc_text(last.stamp.wall_ns)]
+
+
+# Devices that do not keep to a layout
+
+
+def decode_tenths(data: bytes) -> Weight:
+    return Weight(weight_kg=Cursor(data).u8() * 10)
+
+
+def decode_hundreds(data: bytes) -> Weight:
+    return Weight(weight_kg=Cursor(data).u8() * 100)
+
+
+@pytest.fixture
+def odd_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (
+        Quirk("tens", "ff01", decode_tenths, "here", name="odd *"),
+        Quirk("hundreds", "ff01", decode_hundreds, "here", maker="polar", model="h*"),
+    )
+    monkeypatch.setattr(quirks, "QUIRKS", rows)
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_a_device_is_read_by_its_name(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "a_plain_one", name="Odd scale")
+    link(pipeline, "a_plain_one", peripheral="other")
+    for peripheral in ("strap", "other"):
+        pipeline.on_value(peripheral, WEIGHT, b"\x05")
+        pipeline.on_value(peripheral, KEPT, b"\x05")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [50, 5, 5, 5]
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_a_device_is_read_by_what_it_says_of_itself_until_its_link_ends(
+    pipeline: Pipeline, box: Box
+) -> None:
+    link(pipeline, "a_plain_one")
+    for characteristic, value in (
+        (WEIGHT, b"\x05"),
+        (MAKER, b"Polar"),
+        (WEIGHT, b"\x05"),
+        (MODEL, b"H10"),
+        (WEIGHT, b"\x05"),
+        (MAKER, b"\x00"),  # nothing but padding takes nothing back
+        (WEIGHT, b"\x05"),
+    ):
+        pipeline.on_value("strap", characteristic, value)
+    link(pipeline, "a_plain_one")
+    pipeline.on_value("strap", WEIGHT, b"\x05")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [5, 5, 500, 500, 5]
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_the_first_row_that_fits_decides() -> None:
+    device = quirks.Identity(name="Odd one", maker="Polar", model="H10")
+    assert quirks.decoder_for(WEIGHT, device) is decode_tenths
+    assert quirks.decoder_for(KEPT, device) is KEPT.decode
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_what_decides_is_read_first() -> None:
+    assert quirks.to_be_read_before({"ff01"}) == {"2a29", "2a24"}
+    assert quirks.to_be_read_before({"ff02"}) == set()

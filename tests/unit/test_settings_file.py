@@ -105,7 +105,9 @@ def test_the_file_that_is_shipped_is_good_as_it_is_and_with_all_of_it_switched_o
     # A commented line that assigns or opens a block is an example; every other one is prose.
     examples = re.sub(r"(?m)^# (?=\[\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 3
+    assert len(settings.peripherals) == 5
+    switched_on = {key for one in settings.peripherals for key in one.model_fields_set}
+    assert switched_on == set(known_keys(("peripherals",)))
     assert settings.model_fields_set == set(Settings.model_fields)
     for section in ("gateway", "mqtt", "outbox", "log"):
         assert getattr(settings, section).model_fields_set == set(known_keys((section,)))
@@ -189,6 +191,47 @@ BAD_VALUES = [
         "exactly one of",
     ),
     (f"{STRAP}service = 'battery'", "peripherals[0]", "name and service", "exactly one of"),
+    *(
+        (
+            f"{STRAP}wheel_circumference = {value}",
+            "peripherals[0].wheel_circumference",
+            value,
+            "0.5 to 4",
+        )
+        for value in ("0.49", "4.01", "2105", "0", "-2.1", "nan", "inf", "'2.1'")
+    ),
+    *(
+        (f"{STRAP}hrv = {value}", "peripherals[0].hrv", found, expected)
+        for value, found, expected in (
+            ("'29s'", "'29s'", '"30s" to "1d"'),
+            ("'25h'", "'25h'", '"30s" to "1d"'),
+            ("300", "300", '"15min"'),
+            ("true", "True", '"15min"'),
+        )
+    ),
+    *(
+        (
+            f"{STRAP}heart_rate_zones = {value}",
+            "peripherals[0].heart_rate_zones",
+            found,
+            "ascending",
+        )
+        for value, found in (
+            ("120", "120"),
+            ("[]", "a list"),
+            ("[120, 110]", "a list"),
+            ("[120, 120]", "a list"),
+            ("[29]", "a list"),
+            ("[251]", "a list"),
+            ("[true]", "a list"),
+            ("[120.5]", "a list"),
+            ("['120']", "a list"),
+            (str(list(range(100, 111))), "a list"),
+        )
+    ),
+    (f"{STRAP}wheel_circumference = true", "peripherals[0].wheel_circumference", "True", "metres"),
+    (f"{STRAP}pmd = 'ecg'", "peripherals[0].pmd", "'ecg'", "a list"),
+    (f"{STRAP}pmd = ['ecg', 'eeg']", "peripherals[0].pmd[1]", "'eeg'", "'pp_interval'"),
     (f"{STRAP}{STRAP}", "peripherals[1].id", "'strap'", "no other peripheral has"),
 ]
 

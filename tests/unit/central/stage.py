@@ -19,7 +19,7 @@ from healthd.central.match import match_for
 from healthd.central.radio import Radio
 from healthd.central.session import Session, State
 from healthd.central.slots import Slots
-from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.characteristic import Characteristic, Options
 from healthd.profiles.registry import Registry
 from healthd.settings import PeripheralSettings
 from healthd.simulator.air import Air
@@ -189,10 +189,14 @@ class Stage:
         assert scanning.cancelled()
 
     def session(
-        self, radio: Radio, entry: PeripheralSettings, silence_s: float | None = None
+        self,
+        radio: Radio,
+        entry: PeripheralSettings,
+        silence_s: float | None = None,
+        options: Options | None = None,
     ) -> Session:
         match = match_for(entry, self.registry)
-        return Session(match, radio, self.registry, self.watcher, silence_s)
+        return Session(match, radio, self.registry, self.watcher, silence_s, options)
 
 
 def address(number: int) -> str:

@@ -140,6 +140,20 @@ async def test_a_refused_read_is_a_fault_and_the_link_lives_on(
         await link.close()
 
 
+async def test_a_value_is_written_and_a_refused_one_is_a_fault(stage: Stage) -> None:
+    async with asyncio.timeout(10):
+        await stage.strap()
+        link = await opened(stage)
+        await link.write("2a39", b"\x01")
+        with pytest.raises(LinkFault) as caught:
+            await link.write("2a39", b"\x02")
+        assert caught.value.reason == "gatt_error"
+        assert await link.read("2a29") == b"healthd"
+        await link.close()
+        with pytest.raises(LinkLost):
+            await link.write("2a39", b"\x01")
+
+
 async def test_a_read_that_is_never_answered_is_bounded(
     stage: Stage, locked: Locked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,9 @@ from healthd.central.faults import (
 )
 from healthd.central.radio import Radio
 from healthd.central.session import State
+from healthd.profiles import quirks
+from healthd.profiles.heart_rate import decode_heart_rate
+from healthd.profiles.quirks import Quirk
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import ReplayedHeart, device_information_part, heart_rate_part
@@ -72,6 +75,22 @@ async def test_states_in_order_and_what_is_read(stage: Stage) -> None:
     assert ("strap", "2a38", b"\x01") in stage.watcher.values
     assert stage.watcher.count("2a19") == 1  # read; it notifies nothing before its level falls
     assert stage.watcher.count("2a39") == 0  # a control point
+
+
+async def test_what_decides_how_values_are_read_is_read_before_they_stream(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Quirk("other", "2a37", decode_heart_rate, "here", model="Virtual*")
+    monkeypatch.setattr(quirks, "QUIRKS", (row,))
+    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+        await stage.strap()
+        running = start(stage, radio)
+        await stage.watcher.until(lambda: stage.watcher.count("2a37"))
+        await stage.watcher.streaming()
+        await cancel(running)
+    read = [uuid for _, uuid, _ in stage.watcher.values]
+    assert read[0] == "2a24"
+    assert read.count("2a24") == read.count("2a29") == 1
 
 
 @pytest.mark.parametrize("how", ["drop", "vanish"])

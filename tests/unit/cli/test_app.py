@@ -10,7 +10,7 @@ from healthd import __version__
 from healthd.cli.app import app
 from tests.unit.cli.machine import Machine
 
-COMMANDS = ["run", "demo", "decode", "watch", "outbox"]
+COMMANDS = ["run", "demo", "decode", "schema", "watch", "outbox"]
 
 MODULES = """
 import sys
@@ -70,7 +70,14 @@ def test_every_command_has_help(command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["scna"], ["demo", "--seconds", "0"], ["demo", "--seconds", "x"], ["decode", "2a37"]],
+    [
+        ["scna"],
+        ["demo", "--seconds", "0"],
+        ["demo", "--seconds", "x"],
+        ["decode", "2a37"],
+        ["schema", "--format", "yaml"],
+        ["schema", "gap", "--format", "markdown"],
+    ],
 )
 def test_a_usage_error_is_2(arguments: list[str]) -> None:
     assert invoked(*arguments).exit_code == 2

@@ -11,6 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.cli.decode import decode
+from healthd.profiles.battery import Battery, decode_level
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.quirks import Identity, Quirk
+from healthd.profiles.registry import Registry
 
 HEART_RATE = {
     "heart_rate_bpm": 72,
@@ -95,6 +99,48 @@ def test_error_says_what_was_found_and_what_is_expected(
     assert answer.keys() == {"error"}
     assert found in answer["error"]
     assert expected in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "uuid"),
+    [
+        ("pmd_data", "fb005c82-02e7-f387-1cad-8acd2d8df0c8"),
+        ("pmd_cp", "fb005c81-02e7-f387-1cad-8acd2d8df0c8"),
+    ],
+)
+def test_polars_own_go_by_name(monkeypatch: pytest.MonkeyPatch, name: str, uuid: str) -> None:
+    own = Characteristic(uuid, Battery, decode_level, Use.STREAM)
+    polars = Registry([Profile("polars", "fff0", (own,))])
+    monkeypatch.setattr("healthd.cli.decode.load", lambda: polars)
+    assert one(name, "05") == one(uuid, "05") == (0, {"level_pct": 5})
+    assert many(f"{name} 05\n") == (0, [{"level_pct": 5}])
+
+
+@pytest.mark.parametrize(
+    ("device", "level"),
+    [
+        (Identity(), 5),
+        (Identity(name="Even"), 5),
+        (Identity(name="odd One"), 50),
+        (Identity(maker="Odd Inc."), 5),
+        (Identity(maker="Odd Inc.", model="1"), 50),
+    ],
+)
+def test_a_device_that_differs(
+    monkeypatch: pytest.MonkeyPatch, device: Identity, level: int
+) -> None:
+    def decode_tenths(data: bytes) -> Battery:
+        return Battery(level_pct=data[0] * 10)
+
+    rows = (
+        Quirk("tenths", "2a19", decode_tenths, "here", name="odd*"),
+        Quirk("tenths", "2a19", decode_tenths, "here", maker="odd*", model="1"),
+    )
+    monkeypatch.setattr("healthd.profiles.quirks.QUIRKS", rows)
+    out = StringIO()
+    assert decode(None, None, StringIO("2a19 05\n2a29 41\n"), out, device) == 0
+    answers = [orjson.loads(line) for line in out.getvalue().splitlines()]
+    assert answers == [{"level_pct": level}, {"maker": "A"}]
 
 
 def test_error_does_not_echo_a_megabyte() -> None:

@@ -43,3 +43,11 @@ def test_age_is_by_the_monotonic_clock_unless_it_is_urgent() -> None:
     assert not pending.is_older_than(4)
     pending.urgent = True
     assert pending.is_older_than(4)
+
+
+def test_age_counts_from_arrival_and_not_from_when_it_was_measured() -> None:
+    """A frame of ECG is as old as its first sample; it has not waited for the broker so long."""
+    placed = Stamp(WALL_NS, 5, "synced")
+    pending = Pending(Sample("strap", "beat", "run", 1, placed, Beat(), delay_ns=3))
+    assert pending.is_older_than(8)
+    assert not pending.is_older_than(7)

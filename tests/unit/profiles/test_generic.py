@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import load
 from healthd.samples import Measurement
 
 CHARACTERISTICS = list(load().characteristics.values())
-MODELS = sorted({each.model for each in CHARACTERISTICS}, key=lambda model: model.kind)
+DERIVED = {model for profile in load().profiles.values() for model in profile.derived}
+MODELS = sorted({*DERIVED, *(each.model for each in CHARACTERISTICS)}, key=lambda one: one.kind)
 
 # A characteristic's value ends at 512 bytes (Core Specification, Vol 3, Part F, 3.2.9); nearly
 # all stay below 64, where the interesting lengths are.
@@ -96,6 +98,19 @@ def test_every_number_has_the_unit_that_its_key_says(model: type[Measurement]) -
             ), f"{key} has the unit {field['unit']}"
         else:
             assert "unit" not in field, f"{key} has a unit and is no number"
+
+
+def test_every_measurement_is_declared() -> None:
+    """What a state publishes of its own stands in its profile's ``derived``."""
+    assert set(measurements(Measurement)) - {Undecoded} == set(MODELS)
+
+
+def measurements(base: type[Measurement]) -> Iterator[type[Measurement]]:
+    """Every kind of measurement that a module of the profiles defines."""
+    for model in base.__subclasses__():
+        if "kind" in vars(model) and model.__module__.startswith("healthd.profiles"):
+            yield model
+        yield from measurements(model)
 
 
 def test_unit_suffix_is_the_longest_that_fits() -> None:

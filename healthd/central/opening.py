@@ -1,0 +1,123 @@
+"""What profiles ask of a device once per link, over their control points."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from healthd.central.faults import LinkFault, LinkLost
+from healthd.central.link import Link
+from healthd.errors import DecodeError
+from healthd.log import get_logger
+from healthd.profiles.characteristic import Characteristic, Exchange, Options, Profile
+from healthd.profiles.registry import Registry
+
+# ATT gives a transaction 30 s, and the services give as much to a procedure of theirs. It begins
+# anew with every value of the profile: a glucose meter answers when it has sent all its records.
+_ANSWER_S = 30.0
+
+Tell = Callable[[Characteristic, bytes], None]
+"""Called with every message of a control point, written or indicated, in their order."""
+
+
+class _Silent(Exception):
+    """The control point did not answer."""
+
+
+class Openings:
+    """Holds the conversations of one link, one after the other.
+
+    What goes wrong in one of them is logged and is the end of it alone: a device that refuses to
+    be asked may still stream what it streams.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        peripheral: str,
+        options: Options,
+        tell: Tell,
+        heard: Mapping[str, float],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            link: to the device.
+            peripheral: its id.
+            options: what the settings say of it.
+            tell: is told what is written and what is answered.
+            heard: when each subscribed characteristic sent its last value, as it is now.
+        """
+        self._link = link
+        self._options = options
+        self._tell = tell
+        self._heard = heard
+        self._answers: dict[str, asyncio.Queue[bytes]] = {}
+        self._log = get_logger(peripheral=peripheral)
+
+    async def run(self, profiles: Iterable[Profile], registry: Registry) -> None:
+        """Open these profiles, as far as they have anything to ask."""
+        for profile in profiles:
+            opening = profile.opening
+            if opening is None or opening.control not in self._link.characteristics:
+                continue
+            exchange = opening.exchange(self._options)
+            # Without a first request the device is left alone: not even subscribed.
+            if (request := next(exchange, None)) is not None:
+                control = registry.characteristics[opening.control]
+                await self._open(profile, control, exchange, request)
+
+    async def _open(
+        self, profile: Profile, control: Characteristic, exchange: Exchange, request: bytes
+    ) -> None:
+        try:
+            await self._subscribe(control)
+            while True:
+                request = exchange.send(await self._ask(profile, control, request))
+        except StopIteration:
+            self._log.debug("opened", profile=profile.name)
+        except LinkLost:
+            # Why it ended is for those to find out who wait for its end.
+            self._log.debug("link ended", profile=profile.name)
+        except LinkFault as fault:
+            self._refuse(profile, fault.reason, str(fault))
+        except _Silent:
+            self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
+        except DecodeError as error:
+            self._refuse(profile, "not_understood", str(error))
+        finally:
+            exchange.close()
+
+    def _refuse(self, profile: Profile, reason: str, error: str) -> None:
+        self._log.warning("not opened", profile=profile.name, reason=reason, error=error)
+
+    async def _subscribe(self, control: Characteristic) -> None:
+        if control.uuid in self._answers:
+            return
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def indicated(value: bytes) -> None:
+            self._tell(control, value)
+            answers.put_nowait(value)
+
+        # A device answers a request that comes before this with an error (0xFD).
+        await self._link.subscribe(control.uuid, indicated)
+        self._answers[control.uuid] = answers
+
+    async def _ask(self, profile: Profile, control: Characteristic, request: bytes) -> bytes:
+        answers = self._answers[control.uuid]
+        while not answers.empty():
+            answers.get_nowait()  # said before it was asked: the answer to nothing
+        # Told first: the answer may be here before the write has returned.
+        self._tell(control, request)
+        await self._link.write(control.uuid, request)
+        asked_at = time.monotonic()
+        while True:
+            values = [self._heard.get(one.uuid, asked_at) for one in profile.characteristics]
+            left_s = max(asked_at, *values) + _ANSWER_S - time.monotonic()
+            if left_s <= 0:
+                raise _Silent
+            try:
+                async with asyncio.timeout(left_s):
+                    return await answers.get()
+            except TimeoutError:
+                continue

@@ -1,0 +1,291 @@
+"""What is asked of a device once per link, over real GATT."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from bumble.att import ATT_Error
+from bumble.core import UUID
+from bumble.device import Connection
+from bumble.gatt import Characteristic as GattCharacteristic
+from bumble.gatt import CharacteristicValue, Service
+from structlog.testing import capture_logs
+
+from healthd.central.faults import LinkLost
+from healthd.central.link import Link
+from healthd.central.opening import Openings
+from healthd.central.session import State
+from healthd.errors import DecodeError
+from healthd.profiles import registry
+from healthd.profiles.battery import Battery, decode_level
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Use,
+)
+from healthd.profiles.registry import Registry
+from healthd.simulator.part import Part
+from healthd.simulator.peripheral import VirtualPeripheral
+from tests.unit.central.stage import Stage, address, by_address, cancel
+
+ENTRY = by_address(1, "sensor")
+RECORD, CONTROL = 0x2A18, 0x2A52
+
+Answer = Callable[[bytes], bytes | None]
+
+
+class Asked:
+    """An exchange that asks for what the settings name, one request each, and keeps the answers."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.closed = asyncio.Event()
+
+    def exchange(self, options: Options) -> Exchange:
+        try:
+            for kind in options.pmd:
+                answer = yield kind.encode()
+                self.answers.append(answer)
+                if answer == b"?":
+                    raise DecodeError("offset 0: expected an answer")
+        finally:
+            self.closed.set()
+
+
+@dataclass
+class Sensor:
+    """Sends a record when it wants to, and answers as it is told.
+
+    Attributes:
+        answer: to a request; None is silence.
+        refuse: the ATT error of every write, if any.
+        written: what arrived, once each.
+        subscribed: whether anybody listens to its control point.
+    """
+
+    answer: Answer = lambda request: b"re:" + request
+    refuse: int | None = None
+    written: list[bytes] = field(default_factory=list[bytes])
+    records: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue[bytes])
+    answers: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue[bytes])
+    subscribed: bool = False
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def part(self, *, has_control: bool = True) -> Part:
+        properties = GattCharacteristic.Properties
+        record: GattCharacteristic[bytes] = GattCharacteristic(
+            UUID.from_16_bits(RECORD), properties.NOTIFY, GattCharacteristic.Permissions(0), b""
+        )
+        control: GattCharacteristic[bytes] = GattCharacteristic(
+            UUID.from_16_bits(CONTROL),
+            properties.WRITE | properties.INDICATE,
+            GattCharacteristic.WRITEABLE,
+            CharacteristicValue[bytes](write=self._write),
+        )
+        service = Service(UUID.from_16_bits(0x1808), [record, control][: 1 + has_control])
+        return Part(service, {record: self._records, control: self._answers}, advertised=True)
+
+    def _write(self, _: Connection | None, request: bytes) -> None:
+        self.written.append(request)
+        self.asked.set()
+        if self.refuse is not None:
+            raise ATT_Error(self.refuse)
+        if (answer := self.answer(request)) is not None:
+            self.answers.put_nowait(answer)
+
+    async def _records(self) -> AsyncGenerator[bytes, None]:
+        while True:
+            yield await self.records.get()
+
+    async def _answers(self) -> AsyncGenerator[bytes, None]:
+        self.subscribed = True
+        while True:
+            yield await self.answers.get()
+
+
+def known(asked: Asked) -> Registry:
+    """A profile that opens; and another one with the same control point, which does not."""
+    control = Characteristic("2a52", Battery, decode_level, Use.CONTROL)
+    record = Characteristic("2a18", Battery, decode_level, Use.STREAM)
+    opens = Profile("opens", "1808", (record, control), opening=Opening("2a52", asked.exchange))
+    return Registry([opens, *registry.load().profiles.values()])
+
+
+@asynccontextmanager
+async def streaming(
+    stage: Stage, sensor: Sensor, asked: Asked, *pmd: str, has_control: bool = True
+) -> AsyncGenerator["tuple[VirtualPeripheral, asyncio.Task[None]]"]:
+    """A session that streams from the sensor."""
+    stage.registry = known(asked)
+    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+        parts = [sensor.part(has_control=has_control)]
+        peripheral = await stage.add(VirtualPeripheral("Sensor", address(1), parts))
+        session = stage.session(radio, ENTRY, options=Options(pmd=pmd))
+        running = asyncio.create_task(session.run(lambda: None))
+        await stage.watcher.streaming()
+        yield peripheral, running
+        if not running.done():
+            await cancel(running)
+            assert running.cancelled()
+
+
+def control_messages(stage: Stage) -> list[bytes]:
+    return [value for _, uuid, value in stage.watcher.values if uuid == "2a52"]
+
+
+async def goes_on(stage: Stage, sensor: Sensor) -> None:
+    """Records still arrive."""
+    sensor.records.put_nowait(b"\x07")
+    await stage.watcher.until(lambda: stage.watcher.count("2a18"))
+
+
+async def test_each_answer_leads_to_the_next_request(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked()
+    async with streaming(stage, sensor, asked, "one", "two", "three"):
+        await asked.closed.wait()
+        assert sensor.written == [b"one", b"two", b"three"]
+        assert asked.answers == [b"re:one", b"re:two", b"re:three"]
+        # Observers see both sides, in the order in which they were said.
+        assert control_messages(stage) == [
+            *(b"one", b"re:one", b"two", b"re:two", b"three", b"re:three")
+        ]
+        await goes_on(stage, sensor)
+
+
+async def test_what_asks_nothing_leaves_the_device_alone(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked()
+    async with streaming(stage, sensor, asked):
+        await asked.closed.wait()
+        await goes_on(stage, sensor)
+    assert not sensor.subscribed
+    assert sensor.written == []
+
+
+async def test_a_device_without_the_control_point_just_streams(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked()
+    async with streaming(stage, sensor, asked, "one", has_control=False):
+        await goes_on(stage, sensor)
+    assert not asked.closed.is_set()
+
+
+async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> None:
+    sensor, asked = Sensor(refuse=0x80), Asked()
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "one", "two"):
+            await asked.closed.wait()
+            await goes_on(stage, sensor)
+    assert sensor.written == [b"one"]
+    (line,) = [line for line in logs if line["event"] == "not opened"]
+    assert (line["log_level"], line["profile"], line["reason"]) == (
+        "warning",
+        "opens",
+        "gatt_error",
+    )
+
+
+async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.central.opening._ANSWER_S", 0.2)
+    sensor, asked = Sensor(answer=lambda _: None), Asked()
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "one", "two"):
+            await asked.closed.wait()
+            await goes_on(stage, sensor)
+    assert sensor.written == [b"one"]
+    assert [line["reason"] for line in logs if line["event"] == "not opened"] == ["silent"]
+
+
+async def test_patience_begins_anew_with_every_record(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to "send everything" comes behind everything."""
+    monkeypatch.setattr("healthd.central.opening._ANSWER_S", 0.5)
+    sensor, asked = Sensor(answer=lambda _: None), Asked()
+    async with streaming(stage, sensor, asked, "all"):
+        loop = asyncio.get_running_loop()
+        await sensor.asked.wait()
+        began = loop.time()
+        while loop.time() - began < 0.8:
+            sensor.records.put_nowait(b"\x07")
+            await stage.watcher.more("2a18", 1)
+        assert not asked.closed.is_set()
+        sensor.answers.put_nowait(b"done")
+        await asked.closed.wait()
+    assert asked.answers == [b"done"]
+
+
+async def test_an_answer_that_is_not_understood_ends_the_conversation(stage: Stage) -> None:
+    sensor, asked = Sensor(answer=lambda _: b"?"), Asked()
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "one", "two"):
+            await asked.closed.wait()
+            await goes_on(stage, sensor)
+    assert [line["reason"] for line in logs if line["event"] == "not opened"] == ["not_understood"]
+
+
+class Wire:
+    """A link to a control point that talks as soon as it is subscribed, and answers at once."""
+
+    characteristics = frozenset({"2a52"})
+
+    async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
+        assert uuid == "2a52"
+        self.indicate = on_value
+        on_value(b"stray")
+
+    async def write(self, uuid: str, value: bytes) -> None:
+        assert uuid == "2a52"
+        self.indicate(b"re:" + value)
+
+
+async def test_what_was_said_before_is_no_answer() -> None:
+    asked, told = Asked(), list[bytes]()
+    profiles = known(asked)
+    openings = Openings(
+        cast(Link, Wire()), "sensor", Options(pmd=("one",)), lambda _, value: told.append(value), {}
+    )
+    async with asyncio.timeout(10):
+        await openings.run([profiles.profiles["opens"]], profiles)
+    assert asked.answers == [b"re:one"]
+    assert told == [b"stray", b"one", b"re:one"]
+
+
+async def test_a_link_that_ends_meanwhile_ends_the_session(stage: Stage) -> None:
+    sensor, asked = Sensor(answer=lambda _: None), Asked()
+    async with streaming(stage, sensor, asked, "one") as (peripheral, running):
+        await sensor.asked.wait()
+        await peripheral.drop()
+        with pytest.raises(LinkLost):
+            await running
+        assert asked.closed.is_set()
+    assert stage.watcher.states[-1] == ("sensor", State.WAITING, "link_lost")
+
+
+async def test_a_stop_meanwhile_closes_the_conversation(stage: Stage) -> None:
+    sensor, asked = Sensor(answer=lambda _: None), Asked()
+    async with streaming(stage, sensor, asked, "one") as (_, running):
+        await sensor.asked.wait()
+        await cancel(running)
+        assert running.cancelled()
+        assert asked.closed.is_set()
+
+
+async def test_a_bug_in_an_exchange_is_named_so(stage: Stage) -> None:
+    def exchange(options: Options) -> Exchange:
+        yield b"one"
+        raise KeyError(options)
+
+    asked, sensor = Asked(), Sensor()
+    asked.exchange = exchange
+    async with streaming(stage, sensor, asked) as (peripheral, running):
+        with pytest.raises(KeyError):
+            await running
+        await peripheral.unlinked.wait()
+    assert stage.watcher.states[-1] == ("sensor", State.WAITING, "bug")
