@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from healthd.central.session import State
 from healthd.errors import DecodeError
@@ -104,9 +105,7 @@ class Pipeline:
                 self._put(characteristic.use, sample(stream, unknown, stamp))
             return
         if characteristic.use is Use.STATIC:
-            facts = measurement.fields()
-            own = facts.keys() - Measurement.model_fields.keys()
-            self._devices.on_facts(peripheral, {key: facts[key] for key in own})
+            self._devices.on_facts(peripheral, _facts(measurement))
             return
         if characteristic.use is Use.STATUS:
             self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
@@ -126,3 +125,10 @@ class Pipeline:
         if use in _CONTINUOUS:
             self._gaps.pass_by(sample)
         self._outbox.put(sample)
+
+
+def _facts(measurement: Measurement) -> dict[str, Any]:
+    """What is known by it: who the device is as it is, anything else under its kind's name."""
+    fields = measurement.fields()
+    own = {key: fields[key] for key in fields.keys() - Measurement.model_fields.keys()}
+    return own if measurement.identifies else {measurement.kind: own}

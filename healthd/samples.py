@@ -49,6 +49,8 @@ class Measurement(BaseModel):
     """Raised when a published key changes its meaning or goes away."""
     retained: ClassVar[bool] = False
     """True for episodic results (battery, weight); a stale heart rate must not look fresh."""
+    identifies: ClassVar[bool] = False
+    """True where it says who the device is: its fields stand beside the device's name."""
 
     truncated: bool = False
     """True where the packet ended before the fields that its flags promised."""

@@ -3,13 +3,23 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.central.link import Link
 from healthd.errors import DecodeError
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Characteristic, Exchange, Options, Profile
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+)
 from healthd.profiles.registry import Registry
+
+# Before hanging up, for all that is written then: systemd gives the whole stop 20 s.
+_FAREWELL_S = 2.0
 
 # ATT gives a transaction 30 s, and the services give as much to a procedure of theirs. It begins
 # anew with every value of the profile: a glucose meter answers when it has sent all its records.
@@ -52,6 +62,7 @@ class Openings:
         self._tell = tell
         self._heard = heard
         self._answers: dict[str, asyncio.Queue[bytes]] = {}
+        self._opened: list[Opening] = []
         self._log = get_logger(peripheral=peripheral)
 
     async def run(self, profiles: Iterable[Profile], registry: Registry) -> None:
@@ -63,8 +74,17 @@ class Openings:
             exchange = opening.exchange(self._options)
             # Without a first request the device is left alone: not even subscribed.
             if (request := next(exchange, None)) is not None:
+                self._opened.append(opening)
                 control = registry.characteristics[opening.control]
                 await self._open(profile, control, exchange, request)
+
+    async def close(self) -> None:
+        """Take leave of the device, as far as there is anything to say and it can be said."""
+        with suppress(LinkFault, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                for opening in self._opened:
+                    for request in opening.farewell(self._options):
+                        await self._link.write(opening.control, request)
 
     async def _open(
         self, profile: Profile, control: Characteristic, exchange: Exchange, request: bytes

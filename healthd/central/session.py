@@ -217,6 +217,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await openings.close()
 
     async def _watch(self, link: Link) -> NoReturn:
         """Wait for the link to end, or for a stream to stay silent past its deadline."""

@@ -1,7 +1,7 @@
 """What a profile module declares: its characteristics and what healthd does with each."""
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
@@ -107,10 +107,12 @@ class Opening:
     Attributes:
         control: UUID of the control point.
         exchange: the requests; one that ends without any leaves the device alone.
+        farewell: what is written before healthd hangs up by itself; answers are not waited for.
     """
 
     control: str
     exchange: Callable[[Options], Exchange]
+    farewell: Callable[[Options], Iterable[bytes]] = field(default=lambda _options: ())
 
 
 @dataclass(frozen=True, slots=True)

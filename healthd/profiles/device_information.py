@@ -20,6 +20,7 @@ class DeviceInformation(Measurement):
     """
 
     kind: ClassVar[str] = "device_information"
+    identifies: ClassVar[bool] = True
 
     maker: str | None = None
     model: str | None = None
@@ -33,6 +34,7 @@ class SystemId(Measurement):
     """A 64-bit id, often built from the device's address. Hex, most significant digit first."""
 
     kind: ClassVar[str] = "system_id"
+    identifies: ClassVar[bool] = True
 
     system_id_manufacturer: str
     """10 digits that the owner of the OUI gave."""
@@ -44,6 +46,7 @@ class PnpId(Measurement):
     """Vendor and product, in the numbers of the registry that the source names."""
 
     kind: ClassVar[str] = "pnp_id"
+    identifies: ClassVar[bool] = True
 
     vendor_id_source: VendorIdSource | int
     """A number that has no name here stays a number."""

@@ -243,6 +243,18 @@ def test_static_facts_are_the_devices_and_no_sample(
     )
 
 
+def test_what_a_device_can_do_stands_under_its_own_name(
+    pipeline: Pipeline, retained: dict[str, bytes]
+) -> None:
+    """Two scales in one device both have features; neither may hide the other's."""
+    pipeline.on_value("strap", WEIGHT_FEATURES, bytes.fromhex("05000000"))
+    pipeline.on_value("strap", BODY_FEATURES, bytes.fromhex("02000000"))
+    known = info(retained)
+    assert known["weight_scale_features"]["features"] == ["time_stamp", "bmi"]
+    assert known["body_composition_features"]["features"] == ["multiple_users"]
+    assert "features" not in known
+
+
 def test_surplus_bytes_of_a_fact_are_not_the_devices(
     pipeline: Pipeline, retained: dict[str, bytes]
 ) -> None:

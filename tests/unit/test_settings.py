@@ -1,12 +1,14 @@
 """The models: what a value becomes, and where the password comes from."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.settings import (
+    PolarStream,
     Broker,
     GatewaySettings,
     MqttSettings,
@@ -144,3 +146,7 @@ class TestPassword:
     def test_a_named_file_that_is_missing_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             password(MqttSettings(password_file=tmp_path / "absent"), {})
+
+
+def test_settings_offer_every_stream_of_a_polar_sensor() -> None:
+    assert get_args(PolarStream) == tuple(STREAMS)

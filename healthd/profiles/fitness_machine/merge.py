@@ -35,7 +35,7 @@ class Records:
     The packet without ``more_data`` closes a record. Packets of one record have no field in
     common, so a field that comes again shows that the closing packet was lost, or that the machine
     never sends one: what was collected is then a measurement of its own. So is a record that has
-    been open for more than ``OPEN_S`` when anything arrives.
+    been open for more than ``OPEN_S`` when anything arrives, or whose link ends.
     """
 
     def __init__(self, options: Options) -> None:
@@ -61,6 +61,11 @@ class Records:
         else:
             published.append(Timed(record, mono_ns))
         return published
+
+    def end(self) -> Iterable[Timed]:
+        """What was open when the link ended."""
+        open_ones, self._open = list(self._open.values()), {}
+        return [one.timed() for one in open_ones]
 
     def _expired(self, mono_ns: int) -> list[_Open]:
         expired = [

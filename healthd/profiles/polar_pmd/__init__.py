@@ -3,8 +3,9 @@
 from healthd.profiles.characteristic import Characteristic, Opening, Profile, Use
 from healthd.profiles.polar_pmd.control import PmdControlPoint, decode_control
 from healthd.profiles.polar_pmd.frames import Pmd, decode_data
-from healthd.profiles.polar_pmd.requests import open_streams
+from healthd.profiles.polar_pmd.requests import close_streams, open_streams
 from healthd.profiles.polar_pmd.state import PmdState
+from healthd.profiles.polar_pmd.streams import PUBLISHED
 
 _CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
 _DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
@@ -18,5 +19,6 @@ PROFILE = Profile(
         Characteristic(_DATA, Pmd, decode_data, Use.STREAM),
     ),
     state=lambda _: PmdState(),
-    opening=Opening(_CONTROL, open_streams),
+    opening=Opening(_CONTROL, open_streams, close_streams),
+    derived=PUBLISHED,
 )

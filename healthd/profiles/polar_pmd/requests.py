@@ -108,6 +108,11 @@ def open_streams(options: Options) -> Exchange:
             yield request
 
 
+def close_streams(options: Options) -> list[bytes]:
+    """Stop what `open_streams` has started: a sensor that is left streaming empties its battery."""
+    return [stop(kind) for kind in options.pmd]
+
+
 def _choose(kind: str, offered: PmdControlPoint) -> dict[str, int]:
     choice: dict[str, int] = {}
     if rates := offered.sample_rates_hz:

@@ -107,3 +107,16 @@ class Pressure(Frame):
     kind: ClassVar[str] = "pressure"
 
     pressure_hpa: Annotated[list[float | None], quantity("hPa")]
+
+
+PUBLISHED: tuple[type[Frame], ...] = (
+    Ecg,
+    Acceleration,
+    Gyroscope,
+    Magnetometer,
+    Ppg,
+    PpInterval,
+    SkinTemperature,
+    Temperature,
+    Pressure,
+)

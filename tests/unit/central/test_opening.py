@@ -41,7 +41,7 @@ Answer = Callable[[bytes], bytes | None]
 
 
 class Asked:
-    """An exchange that asks for what the settings name, one request each, and keeps the answers."""
+    """Asks for what the settings name, one request each, keeps the answers, and says goodbye."""
 
     def __init__(self) -> None:
         self.answers: list[bytes] = []
@@ -56,6 +56,9 @@ class Asked:
                     raise DecodeError("offset 0: expected an answer")
         finally:
             self.closed.set()
+
+    def farewell(self, options: Options) -> list[bytes]:
+        return [f"bye {kind}".encode() for kind in options.pmd]
 
 
 @dataclass
@@ -113,7 +116,7 @@ def known(asked: Asked) -> Registry:
     """A profile that opens; and another one with the same control point, which does not."""
     control = Characteristic("2a52", Battery, decode_level, Use.CONTROL)
     record = Characteristic("2a18", Battery, decode_level, Use.STREAM)
-    opens = Profile("opens", "1808", (record, control), opening=Opening("2a52", asked.exchange))
+    opens = Profile("opens", "1808", (record, control), opening=Opening("2a52", asked.exchange, asked.farewell))
     return Registry([opens, *registry.load().profiles.values()])
 
 
@@ -275,6 +278,46 @@ async def test_a_stop_meanwhile_closes_the_conversation(stage: Stage) -> None:
         await cancel(running)
         assert running.cancelled()
         assert asked.closed.is_set()
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["in the end", "while it is asked"])
+async def test_a_stop_takes_leave_of_what_was_asked(stage: Stage, answered: bool) -> None:
+    sensor, asked = Sensor(answer=lambda request: request if answered else None), Asked()
+    async with streaming(stage, sensor, asked, "one") as (peripheral, running):
+        await (asked.closed if answered else sensor.asked).wait()
+        await cancel(running)
+        await peripheral.unlinked.wait()
+    assert sensor.written == [b"one", b"bye one"]
+
+
+async def test_no_leave_is_taken_of_what_was_not_asked(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked()
+    async with streaming(stage, sensor, asked) as (peripheral, running):
+        await goes_on(stage, sensor)
+        await cancel(running)
+        await peripheral.unlinked.wait()
+    assert sensor.written == []
+
+
+async def test_a_lost_link_leaves_nobody_to_take_leave_of(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked()
+    async with streaming(stage, sensor, asked, "one") as (peripheral, running):
+        await asked.closed.wait()
+        await peripheral.drop()
+        with pytest.raises(LinkLost):
+            await running
+    assert sensor.written == [b"one"]
+
+
+async def test_a_refused_leave_does_not_keep_the_session_from_ending(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked()
+    async with streaming(stage, sensor, asked, "one") as (peripheral, running):
+        await asked.closed.wait()
+        sensor.refuse = 0x80
+        await cancel(running)
+        assert running.cancelled()
+        await peripheral.unlinked.wait()
+    assert sensor.written == [b"one", b"bye one"]
 
 
 async def test_a_bug_in_an_exchange_is_named_so(stage: Stage) -> None:
