@@ -13,12 +13,13 @@ from typing import Annotated, ClassVar
 from healthd.profiles.characteristic import Timed
 from healthd.samples import Measurement, quantity
 
-# 200 and 30 beats a minute: what a resting or exercising heart keeps to. Shorter ones are extra
-# detections (T waves, muscles), longer ones are missed beats.
+# 200 and 30 beats a minute: variability is told of hearts at rest. What is shorter is mostly a
+# detection too many (T waves, muscles), what is longer a missed beat.
 _SHORTEST_MS, _LONGEST_MS = 300.0, 2000.0
 
-# A beat that is this far from its neighbours' median came out of turn, or was missed: breathing
-# moves the heart by a tenth at most.
+# The fifth of Malik's rule, but against the neighbours' median: one stray interval must not condemn
+# the good one behind it. A young heart that sways more than that with the breath loses beats to
+# the rule, and ``rejected_beats`` says so.
 _STRAY = 0.2
 
 # Two neighbours on each side: one stray beat, and the long one behind it, do not move the median.
