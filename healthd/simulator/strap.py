@@ -3,13 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import partial
 
 from bumble.att import ATT_Error
-from bumble.core import UUID
-from bumble.device import Connection
-from bumble.gatt import Characteristic, CharacteristicValue, Service
 
+from healthd.simulator.attributes import notifying, readable, service, writeable
+from healthd.simulator.feed import paced
 from healthd.simulator.heart import (
     CAPTURES,
     Capture,
@@ -32,12 +30,6 @@ __all__ = [
     "device_information_part",
     "heart_rate_part",
 ]
-
-_READ = Characteristic.Properties.READ
-_WRITE = Characteristic.Properties.WRITE
-_NOTIFY = Characteristic.Properties.NOTIFY
-_READABLE = Characteristic.READABLE
-_WRITEABLE = Characteristic.WRITEABLE
 
 # Heart Rate Service 1.0: sensor location, control point command and its error.
 _LOCATION_CHEST = bytes([1])
@@ -90,38 +82,31 @@ class Battery:
 def heart_rate_part(heart: HeartSource, period: float) -> Part:
     """The Heart Rate service; one measurement every `period` seconds."""
 
-    def control(_connection: Connection | None, command: bytes) -> None:
+    def control(command: bytes) -> None:
         if command != _RESET_ENERGY:
             raise ATT_Error(_CONTROL_POINT_NOT_SUPPORTED)
         heart.reset_energy()
 
-    measurement = _characteristic(0x2A37, _NOTIFY, b"")
-    location = _characteristic(0x2A38, _READ, _LOCATION_CHEST)
-    control_point: Characteristic[bytes] = Characteristic(
-        UUID.from_16_bits(0x2A39), _WRITE, _WRITEABLE, CharacteristicValue[bytes](write=control)
-    )
+    measurement = notifying(0x2A37)
+    location = readable(0x2A38, _LOCATION_CHEST)
     return Part(
-        Service(UUID.from_16_bits(0x180D), [measurement, location, control_point]),
-        {measurement: partial(_measurements, heart, period)},
+        service(0x180D, [measurement, location, writeable(0x2A39, control)]),
+        {measurement: paced(lambda elapsed: [heart.payload(elapsed)], period)},
         advertised=True,
     )
 
 
 def battery_part(battery: Battery) -> Part:
     """The Battery service."""
-    value = CharacteristicValue[bytes](read=lambda _connection: bytes([battery.level]))
-    level: Characteristic[bytes] = Characteristic(
-        UUID.from_16_bits(0x2A19), _READ | _NOTIFY, _READABLE, value
-    )
-    return Part(Service(UUID.from_16_bits(0x180F), [level]), {level: battery.changes})
+    level = notifying(0x2A19, lambda: bytes([battery.level]))
+    return Part(service(0x180F, [level]), {level: battery.changes})
 
 
 def device_information_part(strings: Mapping[int, str] = DEVICE_INFORMATION) -> Part:
     """The Device Information service, with one string for each characteristic given."""
-    characteristics = [
-        _characteristic(number, _READ, text.encode()) for number, text in strings.items()
-    ]
-    return Part(Service(UUID.from_16_bits(0x180A), characteristics))
+    return Part(
+        service(0x180A, [readable(number, text.encode()) for number, text in strings.items()])
+    )
 
 
 def chest_strap(
@@ -147,23 +132,3 @@ def chest_strap(
         device_information_part(),
     )
     return VirtualPeripheral(name, address, parts, record=record)
-
-
-async def _measurements(heart: HeartSource, period: float) -> AsyncGenerator[bytes, None]:
-    # Each is due at a multiple of the period since the start, so that errors do not add up. Those
-    # that are overdue are left out, and the time that they stand for goes to the next one.
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    done = 0
-    while True:
-        due = max(done + 1, int((loop.time() - start) / period))
-        await asyncio.sleep(start + due * period - loop.time())
-        yield heart.payload((due - done) * period)
-        done = due
-
-
-def _characteristic(
-    number: int, properties: Characteristic.Properties, value: bytes
-) -> Characteristic[bytes]:
-    readable = _READABLE if properties & _READ else Characteristic.Permissions(0)
-    return Characteristic(UUID.from_16_bits(number), properties, readable, value)
