@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 
 from bumble.att import ATT_Error
 from bumble.gatt import Characteristic
@@ -10,7 +11,7 @@ from healthd.simulator.attributes import Number, writeable
 from healthd.simulator.part import Payloads
 
 # ATT: the indications that would carry the answer are not enabled.
-_CCCD_IMPROPERLY_CONFIGURED = 0xFD
+CCCD_IMPROPERLY_CONFIGURED = 0xFD
 
 
 class Rhythm:
@@ -82,6 +83,26 @@ class Feed:
         """Wait until everything that was put has been handed to the link."""
         await self._queue.join()
 
+    def beside(self, others: Payloads) -> Payloads:
+        """Payloads of another source, in their own time, and what is put in between them."""
+
+        async def payloads() -> AsyncGenerator[bytes, None]:
+            async with aclosing(others()) as generator:
+                pump = asyncio.create_task(self._pump(generator))
+                try:
+                    async with aclosing(self.payloads()) as merged:
+                        async for payload in merged:
+                            yield payload
+                finally:
+                    pump.cancel()
+                    await asyncio.wait([pump])
+
+        return payloads
+
+    async def _pump(self, payloads: AsyncGenerator[bytes, None]) -> None:
+        async for payload in payloads:
+            self.put(payload)
+
     async def payloads(self) -> AsyncGenerator[bytes, None]:
         """What ``Part.payloads`` takes."""
         self.is_open = True
@@ -133,5 +154,5 @@ class ControlPoint:
 
     def _write(self, request: bytes) -> None:
         if not self.feed.is_open:
-            raise ATT_Error(_CCCD_IMPROPERLY_CONFIGURED)
+            raise ATT_Error(CCCD_IMPROPERLY_CONFIGURED)
         self.feed.put(self._answer(request))
