@@ -1,6 +1,7 @@
 """A chest strap: Heart Rate, Battery and Device Information."""
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 
@@ -29,12 +30,15 @@ __all__ = [
     "chest_strap",
     "device_information_part",
     "heart_rate_part",
+    "strap_parts",
 ]
 
 # Heart Rate Service 1.0: sensor location, control point command and its error.
 _LOCATION_CHEST = bytes([1])
 _RESET_ENERGY = bytes([1])
 _CONTROL_POINT_NOT_SUPPORTED = 0x80
+# Battery Level Status: the level follows; a battery is present, is being used up, and is good.
+_BATTERY_STATUS = struct.pack("<BH", 1 << 1, 1 << 0 | 2 << 5 | 1 << 7)
 # A strap runs about 400 hours on its coin cell.
 _SECONDS_PER_PERCENT = 400 * 3600 / 100
 # Strings of Device Information, by characteristic.
@@ -102,6 +106,13 @@ def battery_part(battery: Battery) -> Part:
     return Part(service(0x180F, [level]), {level: battery.changes})
 
 
+def battery_part_with_status(battery: Battery) -> Part:
+    """The Battery service of a newer device, which also tells what the level is worth."""
+    level = notifying(0x2A19, lambda: bytes([battery.level]))
+    status = notifying(0x2BED, lambda: _BATTERY_STATUS + bytes([battery.level]))
+    return Part(service(0x180F, [level, status]), {level: battery.changes})
+
+
 def device_information_part(strings: Mapping[int, str] = DEVICE_INFORMATION) -> Part:
     """The Device Information service, with one string for each characteristic given."""
     return Part(
@@ -126,9 +137,9 @@ def chest_strap(
         period: seconds between two measurements.
         record: called with every notification when it is handed to the link.
     """
-    parts = (
-        heart_rate_part(heart, period),
-        battery_part(Battery(95)),
-        device_information_part(),
-    )
-    return VirtualPeripheral(name, address, parts, record=record)
+    return VirtualPeripheral(name, address, strap_parts(heart, period), record=record)
+
+
+def strap_parts(heart: HeartSource, period: float) -> tuple[Part, ...]:
+    """What a chest strap is made of; one measurement every ``period`` seconds."""
+    return heart_rate_part(heart, period), battery_part(Battery(95)), device_information_part()

@@ -1,6 +1,7 @@
 """The whole sensor: heart rate, raw signals, battery and device information."""
 
 import random
+from dataclasses import replace
 
 from healthd.simulator.heart import SyntheticHeart
 from healthd.simulator.part import Part
@@ -31,3 +32,9 @@ def polar_h10(rng: random.Random, period: float) -> tuple[Part, ...]:
         battery_part(Battery(90)),
         device_information_part(_INFORMATION),
     )
+
+
+def polar_h10_of_raw_signals(rng: random.Random, period: float) -> tuple[Part, ...]:
+    """The same, but it advertises what a real one does not: the service of the raw signals."""
+    heart, pmd, *others = polar_h10(rng, period)
+    return replace(heart, advertised=False), replace(pmd, advertised=True), *others

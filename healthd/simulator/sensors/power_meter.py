@@ -10,6 +10,7 @@ from healthd.simulator.feed import ControlPoint, paced
 from healthd.simulator.part import Part
 from healthd.simulator.sensors.answers import Result, response
 from healthd.simulator.sensors.bicycle import Bicycle
+from healthd.simulator.strap import Battery, battery_part_with_status
 from healthd.simulator.wander import Wander
 
 # Flags of the measurement: balance (of the left leg), torque (at the crank), wheel, crank, energy.
@@ -115,4 +116,4 @@ def cycling_power(rng: random.Random, period: float) -> tuple[Part, ...]:
         },
         advertised=True,
     )
-    return (part,)
+    return part, battery_part_with_status(Battery(78))
