@@ -74,47 +74,44 @@ def _heart_rate(rng: random.Random, period: float) -> tuple[Part, ...]:
     return strap_parts(SyntheticHeart(rng, mean_bpm=rng.uniform(60, 120)), period)
 
 
-def _models() -> Iterable[Model]:
-    yield Model("heart_rate", "heart_rate", "Strap", _heart_rate)
-    yield Model("polar_pmd", "polar_pmd", "Polar H10 SIM", polar_h10)
-    yield Model(
-        "cycling_speed_cadence", "cycling_speed_cadence", "Speed Sensor", cycling_speed_cadence
-    )
-    yield Model("cycling_power", "cycling_power", "Power Meter", cycling_power)
-    yield Model("running_speed_cadence", "running_speed_cadence", "Pod", running_speed_cadence)
-    yield Model("location_navigation", "location_navigation", "Navigator", location_navigation)
-    yield Model("fitness_machine", "fitness_machine", "Bike", indoor_bike)
-    yield Model("treadmill", "fitness_machine", "Treadmill", treadmill)
-    yield Model("cross_trainer", "fitness_machine", "Cross Trainer", cross_trainer)
-    yield Model("rower", "fitness_machine", "Rower", rower)
-    yield Model("stair_climber", "fitness_machine", "Stairs", stair_climber)
-    yield Model("step_climber", "fitness_machine", "Stepper", step_climber)
-    yield from (
-        Model(name, name, label, parts, _NOW_AND_THEN_S)
-        for name, label, parts in (
-            ("health_thermometer", "Thermometer", health_thermometer),
-            ("blood_pressure", "Cuff", blood_pressure),
-            ("weight_scale", "Scale", weight_scale),
-            ("body_composition", "Body Scale", body_composition),
-            ("glucose", "Glucose Meter", glucose),
-            ("cgm", "Glucose Monitor", cgm),
-        )
-    )
-    yield Model("pulse_oximeter", "pulse_oximeter", "Oximeter", pulse_oximeter)
-    yield Model("current_time", "current_time", "Clock", current_time)
-    yield Model("user_data", "user_data", "Users", user_data)
-    yield Model(
-        "generic_health_sensor", "generic_health_sensor", "Health Sensor", generic_health_sensor
-    )
-    yield Model(
+_MODELS = (
+    Model("heart_rate", "heart_rate", "Strap", _heart_rate),
+    Model("polar_pmd", "polar_pmd", "Polar H10 SIM", polar_h10),
+    Model("cycling_speed_cadence", "cycling_speed_cadence", "Speed Sensor", cycling_speed_cadence),
+    Model("cycling_power", "cycling_power", "Power Meter", cycling_power),
+    Model("running_speed_cadence", "running_speed_cadence", "Pod", running_speed_cadence),
+    Model("location_navigation", "location_navigation", "Navigator", location_navigation),
+    Model("fitness_machine", "fitness_machine", "Bike", indoor_bike),
+    Model("treadmill", "fitness_machine", "Treadmill", treadmill),
+    Model("cross_trainer", "fitness_machine", "Cross Trainer", cross_trainer),
+    Model("rower", "fitness_machine", "Rower", rower),
+    Model("stair_climber", "fitness_machine", "Stairs", stair_climber),
+    Model("step_climber", "fitness_machine", "Stepper", step_climber),
+    Model(
+        "health_thermometer",
+        "health_thermometer",
+        "Thermometer",
+        health_thermometer,
+        _NOW_AND_THEN_S,
+    ),
+    Model("blood_pressure", "blood_pressure", "Cuff", blood_pressure, _NOW_AND_THEN_S),
+    Model("weight_scale", "weight_scale", "Scale", weight_scale, _NOW_AND_THEN_S),
+    Model("body_composition", "body_composition", "Body Scale", body_composition, _NOW_AND_THEN_S),
+    Model("glucose", "glucose", "Glucose Meter", glucose),
+    Model("cgm", "cgm", "Glucose Monitor", cgm, _NOW_AND_THEN_S),
+    Model("pulse_oximeter", "pulse_oximeter", "Oximeter", pulse_oximeter),
+    Model("current_time", "current_time", "Clock", current_time),
+    Model("user_data", "user_data", "Users", user_data),
+    Model("generic_health_sensor", "generic_health_sensor", "Observer", generic_health_sensor),
+    Model(
         "physical_activity_monitor",
         "physical_activity_monitor",
         "Activity",
         physical_activity_monitor,
-    )
+    ),
+)
 
-
-CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _models()})
+CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
 """The models by their names."""
 
 

@@ -35,7 +35,7 @@ class Road:
         wind_mps: against the rider.
         grade_pct: uphill.
         rolling: coefficient of rolling resistance.
-        drag_kg_per_m: coefficient of wind resistance.
+        drag_kg_per_m: frontal area, drag coefficient and density of the air in one number.
     """
 
     wind_mps: float = 0.0
@@ -50,7 +50,7 @@ class Road:
             middle = (slow + fast) / 2
             air = middle + self.wind_mps
             force = _MASS_KG * _GRAVITY * (self.rolling + self.grade_pct / 100.0)
-            force += self.drag_kg_per_m * air * abs(air)
+            force += 0.5 * self.drag_kg_per_m * air * abs(air)
             slow, fast = (middle, fast) if force * middle < power_w else (slow, middle)
         return slow
 

@@ -11,7 +11,9 @@ from bumble.att import ATT_Error
 from healthd.simulator.attributes import writeable
 from healthd.simulator.feed import CCCD_IMPROPERLY_CONFIGURED, Feed
 
-PROCEDURE_IN_PROGRESS = 0xFE
+_PROCEDURE_IN_PROGRESS = 0xFE
+# A record for each connection event of a usual link.
+_RECORD_S = 0.015
 
 _REPORT, _DELETE, _ABORT, _COUNT, _COUNTED, _RESPONSE = range(1, 7)
 _NULL, _ALL, _AT_MOST, _AT_LEAST, _WITHIN, _FIRST, _LAST = range(7)
@@ -96,7 +98,7 @@ class RecordAccess:
             raise ATT_Error(CCCD_IMPROPERLY_CONFIGURED)
         opcode = request[0] if request else 0
         if self._is_busy and opcode != _ABORT:
-            raise ATT_Error(PROCEDURE_IN_PROGRESS)
+            raise ATT_Error(_PROCEDURE_IN_PROGRESS)
         if opcode == _REPORT and not all(feed.is_open for feed in self._needed):
             raise ATT_Error(CCCD_IMPROPERLY_CONFIGURED)
         if self._is_busy:
@@ -120,6 +122,7 @@ class RecordAccess:
         if not chosen:
             return _response(opcode, Code.NO_RECORDS)
         for record in chosen:
+            await asyncio.sleep(_RECORD_S)
             if self._is_aborted:
                 return _response(_ABORT, Code.SUCCESS)
             for feed, payload in record.payloads:

@@ -15,14 +15,18 @@ _TIMESTAMP, _TYPE = 1 << 1, 1 << 2
 _BODY = 2
 # While it settles, it tells what it has so far this many times for each final value.
 _INTERMEDIATE_PER_FINAL = 4
+# How much colder than the body it is when a measurement begins.
+_COLD_C = 1.5
 
 
 def health_thermometer(rng: random.Random, period: float) -> tuple[Part, ...]:
     """A clinical thermometer; one result every ``period`` seconds, intermediate ones between."""
     body_c = Wander(rng, rng.uniform(36.4, 37.4), 0.1)
-    skin_c = body_c.value - 1.5
+    skin_c = body_c.value - _COLD_C
 
     def results(elapsed: float) -> Iterable[bytes]:
+        nonlocal skin_c
+        skin_c = body_c.value - _COLD_C
         value = float32(round(body_c.step(elapsed), 1), -1)
         when = date_time(datetime.now())  # noqa: DTZ005 - the device knows no time zone
         yield bytes([_TIMESTAMP | _TYPE]) + value + when + bytes([_BODY])

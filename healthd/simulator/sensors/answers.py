@@ -1,6 +1,12 @@
 """How the control points of sport sensors answer: opcode, request, result, parameter."""
 
+from collections.abc import Callable
 from enum import IntEnum
+
+from healthd.simulator.feed import ControlPoint
+
+_SET_CUMULATIVE, _SPEED_CADENCE_RESPONSE = 0x01, 0x10
+_CUMULATIVE_SIZE = 4
 
 
 class Result(IntEnum):
@@ -22,3 +28,21 @@ def response(opcode: int, request: bytes, result: Result, parameter: bytes = b""
         parameter: what was asked for.
     """
     return bytes([opcode, request[0] if request else 0, result]) + parameter
+
+
+def speed_cadence_control_point(set_cumulative: Callable[[int], None]) -> ControlPoint:
+    """SC Control Point (0x2A55) of a sensor whose total alone can be set.
+
+    Args:
+        set_cumulative: sets it; in the units of the measurement.
+    """
+
+    def answer(request: bytes) -> bytes:
+        if request[:1] != bytes([_SET_CUMULATIVE]):
+            return response(_SPEED_CADENCE_RESPONSE, request, Result.NOT_SUPPORTED)
+        if len(request) != 1 + _CUMULATIVE_SIZE:
+            return response(_SPEED_CADENCE_RESPONSE, request, Result.INVALID_PARAMETER)
+        set_cumulative(int.from_bytes(request[1:], "little"))
+        return response(_SPEED_CADENCE_RESPONSE, request, Result.SUCCESS)
+
+    return ControlPoint(0x2A55, answer)

@@ -5,15 +5,14 @@ import struct
 from collections.abc import Iterable
 
 from healthd.simulator.attributes import notifying, readable, service
-from healthd.simulator.feed import ControlPoint, paced
+from healthd.simulator.feed import paced
 from healthd.simulator.part import Part
-from healthd.simulator.sensors.answers import Result, response
+from healthd.simulator.sensors.answers import speed_cadence_control_point
 from healthd.simulator.sensors.bicycle import Bicycle
 
 _WHEEL_AND_CRANK = 0b11
 _TICKS_PER_S = 1024
 _REAR_HUB = 13
-_SET_CUMULATIVE, _RESPONSE = 0x01, 0x10
 
 
 def cycling_speed_cadence(rng: random.Random, period: float) -> tuple[Part, ...]:
@@ -35,15 +34,10 @@ def cycling_speed_cadence(rng: random.Random, period: float) -> tuple[Part, ...]
             crank.event(_TICKS_PER_S),
         )
 
-    def answer(request: bytes) -> bytes:
-        if request[:1] != bytes([_SET_CUMULATIVE]):
-            return response(_RESPONSE, request, Result.NOT_SUPPORTED)
-        if len(request) != 5:
-            return response(_RESPONSE, request, Result.INVALID_PARAMETER)
-        (bicycle.wheel.count,) = struct.unpack_from("<I", request, 1)
-        return response(_RESPONSE, request, Result.SUCCESS)
+    def set_cumulative(revolutions: int) -> None:
+        bicycle.wheel.count = revolutions
 
-    measurement, control = notifying(0x2A5B), ControlPoint(0x2A55, answer)
+    measurement, control = notifying(0x2A5B), speed_cadence_control_point(set_cumulative)
     feature = readable(0x2A5C, struct.pack("<H", _WHEEL_AND_CRANK))
     location = readable(0x2A5D, bytes([_REAR_HUB]))
     part = Part(

@@ -5,15 +5,14 @@ import struct
 from collections.abc import Iterable
 
 from healthd.simulator.attributes import notifying, readable, service
-from healthd.simulator.feed import ControlPoint, paced
+from healthd.simulator.feed import paced
 from healthd.simulator.part import Part
-from healthd.simulator.sensors.answers import Result, response
+from healthd.simulator.sensors.answers import speed_cadence_control_point
 from healthd.simulator.wander import Wander
 
 _STRIDE, _DISTANCE, _RUNNING = 1 << 0, 1 << 1, 1 << 2
 _FEATURES = _STRIDE | _DISTANCE | _RUNNING
 _TOP_OF_SHOE = 1
-_SET_CUMULATIVE, _RESPONSE = 0x01, 0x10
 
 
 def running_speed_cadence(rng: random.Random, period: float) -> tuple[Part, ...]:
@@ -37,16 +36,11 @@ def running_speed_cadence(rng: random.Random, period: float) -> tuple[Part, ...]
             int(distance_m * 10) % (1 << 32),
         )
 
-    def answer(request: bytes) -> bytes:
+    def set_cumulative(decimetres: int) -> None:
         nonlocal distance_m
-        if request[:1] != bytes([_SET_CUMULATIVE]):
-            return response(_RESPONSE, request, Result.NOT_SUPPORTED)
-        if len(request) != 5:
-            return response(_RESPONSE, request, Result.INVALID_PARAMETER)
-        distance_m = struct.unpack_from("<I", request, 1)[0] / 10.0
-        return response(_RESPONSE, request, Result.SUCCESS)
+        distance_m = decimetres / 10.0
 
-    measurement, control = notifying(0x2A53), ControlPoint(0x2A55, answer)
+    measurement, control = notifying(0x2A53), speed_cadence_control_point(set_cumulative)
     feature = readable(0x2A54, struct.pack("<H", _FEATURES))
     location = readable(0x2A5D, bytes([_TOP_OF_SHOE]))
     part = Part(
