@@ -8,14 +8,13 @@ from types import MappingProxyType
 from healthd.simulator.fitness.bike import indoor_bike
 from healthd.simulator.fitness.others import cross_trainer, rower, stair_climber, step_climber
 from healthd.simulator.fitness.treadmill import treadmill
-from healthd.simulator.health.cgm import cgm
+from healthd.simulator.health.cgm import continuous_glucose
 from healthd.simulator.health.cuff import blood_pressure
 from healthd.simulator.health.experimental import generic_health_sensor, physical_activity_monitor
 from healthd.simulator.health.glucose import glucose
 from healthd.simulator.health.oximeter import pulse_oximeter
 from healthd.simulator.health.scale import body_composition, weight_scale
 from healthd.simulator.health.thermometer import health_thermometer
-from healthd.simulator.health.user import current_time, user_data
 from healthd.simulator.heart import SyntheticHeart
 from healthd.simulator.part import Part, Sent
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -98,10 +97,14 @@ _MODELS = (
     Model("weight_scale", "weight_scale", "Scale", weight_scale, _NOW_AND_THEN_S),
     Model("body_composition", "body_composition", "Body Scale", body_composition, _NOW_AND_THEN_S),
     Model("glucose", "glucose", "Glucose Meter", glucose),
-    Model("cgm", "cgm", "Glucose Monitor", cgm, _NOW_AND_THEN_S),
+    Model(
+        "continuous_glucose",
+        "continuous_glucose",
+        "Glucose Monitor",
+        continuous_glucose,
+        _NOW_AND_THEN_S,
+    ),
     Model("pulse_oximeter", "pulse_oximeter", "Oximeter", pulse_oximeter),
-    Model("current_time", "current_time", "Clock", current_time),
-    Model("user_data", "user_data", "Users", user_data),
     Model("generic_health_sensor", "generic_health_sensor", "Observer", generic_health_sensor),
     Model(
         "physical_activity_monitor",

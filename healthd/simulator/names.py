@@ -18,10 +18,8 @@ NAMES = (
     "weight_scale",
     "body_composition",
     "glucose",
-    "cgm",
+    "continuous_glucose",
     "pulse_oximeter",
-    "current_time",
-    "user_data",
     "generic_health_sensor",
     "physical_activity_monitor",
 )

@@ -134,7 +134,7 @@ def _start_time(moment: datetime) -> bytes:
     return with_checksum(date_time(moment) + struct.pack("<bB", 4, 0))
 
 
-def cgm(rng: random.Random, period: float) -> tuple[Part, ...]:
+def continuous_glucose(rng: random.Random, period: float) -> tuple[Part, ...]:
     """A monitor that reads every ``period`` seconds and tells stored readings on request."""
     sensor = Sensor(rng)
     stored, live = sensor.measurement, paced(sensor.readings, period)

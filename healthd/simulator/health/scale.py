@@ -25,6 +25,8 @@ _SECOND_FLAGS = _BOTH | 1 << 10 | 1 << 11  # weight, height
 _BODY_FEATURES = (1 << 11) - 1 | 7 << 11 | 3 << 15
 _USER = 1
 _HEIGHT_M = 1.78
+# How often it tells the time to who wants to know.
+_CLOCK_S = 1.0
 # Katch-McArdle, in kJ a day.
 _BASAL_KJ, _BASAL_KJ_PER_KG = 370 * 4.184, 21.6 * 4.184
 
@@ -78,11 +80,7 @@ def weight_scale(rng: random.Random, period: float) -> tuple[Part, ...]:
     weight = indicating(0x2A9D)
     feature = readable(0x2A9E, struct.pack("<I", _WEIGHT_FEATURES))
     payloads = {weight: paced(Weighing(rng).weights, period)}
-    return (
-        Part(service(0x181D, [feature, weight]), payloads, advertised=True),
-        user_data_part(rng),
-        current_time_part(period),
-    )
+    return _scale(Part(service(0x181D, [feature, weight]), payloads, advertised=True), rng)
 
 
 def body_composition(rng: random.Random, period: float) -> tuple[Part, ...]:
@@ -90,7 +88,11 @@ def body_composition(rng: random.Random, period: float) -> tuple[Part, ...]:
     composition = indicating(0x2A9C)
     feature = readable(0x2A9B, struct.pack("<I", _BODY_FEATURES))
     payloads = {composition: paced(Weighing(rng).compositions, period)}
-    return (Part(service(0x181B, [feature, composition]), payloads, advertised=True),)
+    return _scale(Part(service(0x181B, [feature, composition]), payloads, advertised=True), rng)
+
+
+def _scale(own: Part, rng: random.Random) -> tuple[Part, ...]:
+    return own, user_data_part(rng), current_time_part(_CLOCK_S)
 
 
 def _mass(kg: float) -> int:

@@ -23,7 +23,7 @@ _SUCCESS, _NOT_SUPPORTED, _INVALID_PARAMETER, _NOT_AUTHORISED = 1, 2, 3, 5
 _UNKNOWN_USER = 0xFF
 
 
-def current_time_part(period: float, *, advertised: bool = False) -> Part:
+def current_time_part(period: float) -> Part:
     """The Current Time service; it can be set, and tells the time every ``period`` seconds."""
     offset_s = 0.0
 
@@ -44,7 +44,7 @@ def current_time_part(period: float, *, advertised: bool = False) -> Part:
 
     current = writeable(0x2A2B, write, read=lambda: next(iter(now())), notifies=True)
     characteristics = [current, readable(0x2A0F, _LOCAL_TIME), readable(0x2A14, _REFERENCE_TIME)]
-    return Part(service(0x1805, characteristics), {current: paced(now, period)}, advertised)
+    return Part(service(0x1805, characteristics), {current: paced(now, period)})
 
 
 class _Users:
@@ -91,7 +91,7 @@ class _Users:
         self.current = _UNKNOWN_USER
 
 
-def user_data_part(rng: random.Random, *, advertised: bool = False) -> Part:
+def user_data_part(rng: random.Random) -> Part:
     """The User Data service: one person's data, and a control point to register and consent."""
     users = _Users()
     birth = struct.pack("<HBB", rng.randrange(1960, 2000), rng.randint(1, 12), rng.randint(1, 28))
@@ -111,15 +111,4 @@ def user_data_part(rng: random.Random, *, advertised: bool = False) -> Part:
             users.increment: users.increments.payloads,
             users.control.characteristic: users.control.feed.payloads,
         },
-        advertised,
     )
-
-
-def current_time(_rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A clock; it tells the time every ``period`` seconds."""
-    return (current_time_part(period, advertised=True),)
-
-
-def user_data(rng: random.Random, _period: float) -> tuple[Part, ...]:
-    """A device that keeps its users' data and nothing else."""
-    return (user_data_part(rng, advertised=True),)

@@ -151,28 +151,28 @@ async def test_an_oximeter_tells_stored_spot_checks(bench: Bench) -> None:
         assert await oximeter.ask("2a52", "01 03 01 00 00") == "06 00 01 04"
 
 
-async def test_a_clock_tells_the_time_and_can_be_set(bench: Bench) -> None:
+async def test_a_scale_tells_the_time_and_can_be_set(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        clock = await probe(bench, "current_time")
-        now = await clock.read("2a2b")
+        scale = await probe(bench, "body_composition")
+        now = await scale.read("2a2b")
         assert abs(age_s(now[:7])) < 10
         assert (now[7], now[9], len(now)) == (datetime.now().isoweekday(), 0, 10)  # noqa: DTZ005 - as above
         # Saturday, 2024-06-01 10:20:30.
-        await clock.write("2a2b", "e8 07 06 01 0a 14 1e 06 00 01")
-        (then,) = await clock.values("2a2b", 1)
+        await scale.write("2a2b", "e8 07 06 01 0a 14 1e 06 00 01")
+        (then,) = await scale.values("2a2b", 1)
         assert 0 <= (moment(then[:7]) - datetime(2024, 6, 1, 10, 20, 30)).total_seconds() < 10  # noqa: DTZ001 - as above
         assert then[7] == 6
         for refused in ("e8 07", "e8 07 0d 01 0a 14 1e 06 00 01"):
             with pytest.raises(BleakGATTProtocolError) as error:
-                await clock.write("2a2b", refused)
+                await scale.write("2a2b", refused)
             assert error.value.code == 0xFC
-        assert (await clock.read("2a0f")).hex() == "0400"
-        assert (await clock.read("2a14")).hex() == "06010000"
+        assert (await scale.read("2a0f")).hex() == "0400"
+        assert (await scale.read("2a14")).hex() == "06010000"
 
 
-async def test_users_register_and_consent(bench: Bench) -> None:
+async def test_users_of_a_scale_register_and_consent(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        users = await probe(bench, "user_data")
+        users = await probe(bench, "weight_scale")
         await users.subscribe("2a9f")
         changes = await users.subscribe("2a99")
         assert (await users.read("2a9a")).hex() == "ff"

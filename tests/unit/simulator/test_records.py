@@ -105,7 +105,7 @@ async def test_a_meter_answers_what_it_cannot_do(bench: Bench, request_: str, an
 
 async def test_a_report_can_be_aborted(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        device = await probe(bench, "cgm", period=60.0)
+        device = await probe(bench, "continuous_glucose", period=60.0)
         readings = await device.subscribe(CGM)
         await device.subscribe(RACP)
         await device.write(RACP, "01 01")
@@ -120,7 +120,7 @@ async def test_a_report_can_be_aborted(bench: Bench) -> None:
 
 async def test_one_procedure_at_a_time(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        device = await probe(bench, "cgm", period=60.0)
+        device = await probe(bench, "continuous_glucose", period=60.0)
         await device.subscribe(CGM)
         answers = await device.subscribe(RACP)
         await device.write(RACP, "01 01")
@@ -173,7 +173,7 @@ def checked(data: bytes) -> bytes:
 async def test_a_monitor_tells_its_readings_with_checksums(bench: Bench) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
-        device = await probe(bench, "cgm", record=sent.append)
+        device = await probe(bench, "continuous_glucose", record=sent.append)
         readings = [checked(one) for one in await device.values(CGM, 3)]
         assert len(checked(await device.read("2aa8"))) == 4
         assert checked(await device.read("2aa8")).hex() == "01930159"
@@ -193,7 +193,7 @@ async def test_a_monitor_tells_its_readings_with_checksums(bench: Bench) -> None
 
 async def test_a_monitor_gives_stored_readings_by_time(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        device = await probe(bench, "cgm", period=60.0)
+        device = await probe(bench, "continuous_glucose", period=60.0)
         readings = await device.subscribe(CGM)
         await device.subscribe(RACP)
         assert await device.ask(RACP, "01 04 01 0a 00 14 00") == "06 00 01 01"
@@ -203,7 +203,7 @@ async def test_a_monitor_gives_stored_readings_by_time(bench: Bench) -> None:
 
 async def test_a_monitor_is_operated(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        device = await probe(bench, "cgm")
+        device = await probe(bench, "continuous_glucose")
         readings = await device.subscribe(CGM)
         await device.subscribe(OPS)
 
