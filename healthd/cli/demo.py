@@ -82,11 +82,12 @@ async def _own_demo(seconds: float | None, stop: asyncio.Event) -> None:
 async def _models_demo(seconds: float | None, models: Sequence[Model], stop: asyncio.Event) -> None:
     """One peripheral of each model, found by its address."""
     rng = random.Random()
-    peripherals = {
-        model.name.replace("_", "-"): model.make(address_of(number), rng)
-        for number, model in enumerate(models, start=1)
-    }
-    entries = [{"id": name, "address": one.address} for name, one in peripherals.items()]
+    peripherals: dict[str, VirtualPeripheral] = {}
+    entries: list[dict[str, Any]] = []
+    for number, model in enumerate(models, start=1):
+        name, address = model.name.replace("_", "-"), address_of(number)
+        peripherals[name] = model.make(address, rng)
+        entries.append({"id": name, "address": address, **model.settings})
     async with _own_settings(entries) as settings, _air(peripherals) as air:
         for peripheral in peripherals.values():
             await peripheral.appear()

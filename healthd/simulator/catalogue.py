@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from healthd.simulator.fitness.bike import indoor_bike
 from healthd.simulator.fitness.others import cross_trainer, rower, stair_climber, step_climber
@@ -39,6 +40,7 @@ class Model:
         label: what it advertises, if nobody wants another name.
         parts: makes its services, given chance and a period.
         period: seconds between two measurements, if nobody wants others.
+        settings: what an entry of the settings has to say, so that everything is read.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Model:
     label: str
     parts: Callable[[random.Random, float], tuple[Part, ...]]
     period: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def make(
         self,
