@@ -101,8 +101,10 @@ def _check(topic: Topic, samples: list[Mapping[str, Any]], sent: list[Sent]) -> 
     assert len(samples) <= len(expected)
     assert len(expected) - len(samples) <= 2
     for number, (sample, values) in enumerate(zip(samples, expected, strict=False)):
-        found = {key: sample.get(key) for key in values}
-        assert found == pytest.approx(values, rel=1e-9), (topic.kind, number)
+        for key, value in values.items():
+            # Only numbers are read in two ways here and there: they may differ in the last digit.
+            wanted = value if isinstance(value, str) else pytest.approx(value, rel=1e-9)
+            assert sample.get(key) == wanted, (topic.kind, number, key)
         assert not sample.get("truncated")
         assert not sample.get("trailing_bytes")
         for key, (least, most) in topic.within.items():

@@ -14,7 +14,7 @@ from healthd.simulator.wander import Wander
 # Flags; bit 0 is clear in all of them: the field that it stands for is there.
 _CROSS_TRAINER_FLAGS = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 13
 _ROWER_FLAGS = 1 << 2 | 1 << 3 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11
-_STAIR_FLAGS = 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8
+_STAIR_FLAGS = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8
 _STEP_FLAGS = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 7
 _STEP_HEIGHT_M, _STEPS_PER_FLOOR = 0.2, 16
 _WALKER_KG, _GRAVITY = 75.0, 9.81

@@ -210,7 +210,7 @@ def _rower(packet: bytes) -> None:
 
 def _stair_climber(packet: bytes) -> None:
     flags, _floors, rate, _gain, _strides = struct.unpack_from("<HHHHH", packet)
-    assert (flags, len(packet)) == (0b0000_0001_0110_1010, 2 + 2 + 2 + 2 + 2 + 5 + 1 + 2)
+    assert (flags, len(packet)) == (0b0000_0001_0111_1010, 2 + 2 + 2 + 2 + 2 + 5 + 1 + 2)
     assert 57 < rate < 71
 
 
