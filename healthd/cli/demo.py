@@ -103,6 +103,8 @@ async def _own_settings(peripherals: Sequence[Mapping[str, Any]]) -> AsyncGenera
                 {
                     "gateway": {"id": "demo"},
                     "mqtt": {"brokers": [f"{broker.host}:{broker.port}"]},
+                    # The virtual adapter carries as many links as there are to show.
+                    "bluetooth": {"slots": len(peripherals)},
                     "outbox": {"directory": folder, "max_size": "4MB"},
                     "peripherals": peripherals,
                 }
