@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from healthd import __version__
+from healthd.simulator.names import NAMES
 
 app = typer.Typer(
     help="Bluetooth LE heart-rate, fitness and health sensors to MQTT.",
@@ -54,14 +55,28 @@ def demo(
         Path | None,
         typer.Option(help="Simulate the peripherals of these settings and use their broker."),
     ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME]...",
+            help=f"Show these instead of three straps: {', '.join(NAMES)}.",
+        ),
+    ] = None,
 ) -> None:
     """Run the same daemon on simulated peripherals, with a live view; no radio, no root."""
+    if profile and config:
+        raise typer.BadParameter("the settings of --config say what to show: leave out --profile")
     try:
         from healthd.cli.demo import main
+        from healthd.simulator.catalogue import chosen
     except ModuleNotFoundError as error:
         typer.echo(f'healthd demo needs {error.name}: pip install "healthd[sim]"', err=True)
         raise typer.Exit(1) from error
-    raise typer.Exit(main(seconds, config))
+    try:
+        models = chosen(profile or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--profile") from error
+    raise typer.Exit(main(seconds, config, models))
 
 
 @app.command()

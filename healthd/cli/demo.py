@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,10 +24,11 @@ from healthd.settings import Settings
 from healthd.settings_file import read
 from healthd.simulator.air import Air
 from healthd.simulator.broker import EmbeddedBroker
+from healthd.simulator.catalogue import Model
 from healthd.simulator.heart import ReplayedHeart
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
-from healthd.simulator.world import peripherals_for
+from healthd.simulator.world import address_of, peripherals_for
 
 # One is found by its address, one by its name, one by its service.
 _PERIPHERALS: list[dict[str, Any]] = [
@@ -43,13 +44,14 @@ _APPEARS_AFTER_S = 3.0
 _DROPS_AFTER_S, _DROPS_EVERY_S = 5.0, 30.0
 
 
-def main(seconds: float | None, config: Path | None) -> int:
+def main(seconds: float | None, config: Path | None, models: Sequence[Model] = ()) -> int:
     """Run until SIGINT or SIGTERM, or for ``seconds``.
 
     Args:
         seconds: how long, or None for no end.
         config: simulate the peripherals of these settings and use their broker; None for the
             demo's own peripherals and a broker of its own.
+        models: the demo's own peripherals; without any, three straps and what befalls them.
 
     Returns:
         The exit code: 0, 1 failed, 78 bad settings.
@@ -57,32 +59,56 @@ def main(seconds: float | None, config: Path | None) -> int:
     configure()
     # bumble warns of every packet that was on its way when a link ended: here, on purpose.
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
+    if models:
+        return until_signal(lambda stop: _models_demo(seconds, models, stop))
     if config is None:
         return until_signal(lambda stop: _own_demo(seconds, stop))
     return until_signal(lambda stop: _users_demo(seconds, config, stop))
 
 
 async def _own_demo(seconds: float | None, stop: asyncio.Event) -> None:
-    async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(EmbeddedBroker())
-        folder = stack.enter_context(TemporaryDirectory(prefix="healthd-demo-"))
-        settings = Settings.model_validate(
-            {
-                "gateway": {"id": "demo"},
-                "mqtt": {"brokers": [f"{broker.host}:{broker.port}"]},
-                "outbox": {"directory": folder, "max_size": "4MB"},
-                "peripherals": _PERIPHERALS,
-            }
-        )
+    async with _own_settings(_PERIPHERALS) as settings:
         peripherals = peripherals_for(settings.peripherals, random.Random())
         peripherals["polar-h10"] = chest_strap("Polar H10 5E", "C0:5E:5E:00:01:00", ReplayedHeart())
-        air = await stack.enter_async_context(_air(peripherals))
-        late = peripherals.pop("late-strap")
-        script = asyncio.create_task(_script(peripherals, late))
-        try:
-            await _show(settings, registry.load(), air, seconds, stop)
-        finally:
-            script.cancel()
+        async with _air(peripherals) as air:
+            late = peripherals.pop("late-strap")
+            script = asyncio.create_task(_script(peripherals, late))
+            try:
+                await _show(settings, registry.load(), air, seconds, stop)
+            finally:
+                script.cancel()
+
+
+async def _models_demo(seconds: float | None, models: Sequence[Model], stop: asyncio.Event) -> None:
+    """One peripheral of each model, found by its address."""
+    rng = random.Random()
+    peripherals: dict[str, VirtualPeripheral] = {}
+    entries: list[dict[str, Any]] = []
+    for number, model in enumerate(models, start=1):
+        name, address = model.name.replace("_", "-"), address_of(number)
+        peripherals[name] = model.make(address, rng)
+        entries.append({"id": name, "address": address, **model.settings})
+    async with _own_settings(entries) as settings, _air(peripherals) as air:
+        for peripheral in peripherals.values():
+            await peripheral.appear()
+        await _show(settings, registry.load(), air, seconds, stop)
+
+
+@asynccontextmanager
+async def _own_settings(peripherals: Sequence[Mapping[str, Any]]) -> AsyncGenerator[Settings]:
+    """With a broker that runs meanwhile, and a folder that is gone afterwards."""
+    async with EmbeddedBroker() as broker:
+        with TemporaryDirectory(prefix="healthd-demo-") as folder:
+            yield Settings.model_validate(
+                {
+                    "gateway": {"id": "demo"},
+                    "mqtt": {"brokers": [f"{broker.host}:{broker.port}"]},
+                    # The virtual adapter carries as many links as there are to show.
+                    "bluetooth": {"slots": len(peripherals)},
+                    "outbox": {"directory": folder, "max_size": "4MB"},
+                    "peripherals": peripherals,
+                }
+            )
 
 
 async def _users_demo(seconds: float | None, config: Path, stop: asyncio.Event) -> None:

@@ -22,6 +22,10 @@ _REFRESH_HZ = 4
 # The envelope says who and when; the table has columns for that.
 _ENVELOPE = {"id", "time", "clock", "seq"}
 
+# More beats than these fit into no second.
+_MOST_ITEMS = 8
+_THREE_DIGITS = 100
+
 _STATE_STYLES = {"streaming": "green", "searching": "yellow", "waiting": "red"}
 
 
@@ -134,9 +138,12 @@ def _values(values: dict[str, Any]) -> Text:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(map(_scalar, cast("list[object]", value))) or "none"
-    return _scalar(value)
+    if not isinstance(value, list):
+        return _scalar(value)
+    items = cast("list[object]", value)
+    shown = " ".join(map(_scalar, items[-_MOST_ITEMS:])) or "none"
+    # A frame of a raw signal would push everything else off the screen.
+    return shown if len(items) <= _MOST_ITEMS else f"{len(items)} values … {shown}"
 
 
 def _scalar(value: object) -> str:
@@ -144,7 +151,10 @@ def _scalar(value: object) -> str:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list | dict):
         return "…"  # deeper than a line has room for
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # Four digits, and a decimal at least: 803.7 ms, 2.806 m/s, 48.86 degrees.
+    return f"{value:.1f}" if abs(value) >= _THREE_DIGITS else f"{value:.4g}"
 
 
 def _state(info: dict[str, Any]) -> Text:

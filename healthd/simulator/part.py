@@ -31,7 +31,8 @@ class Part:
         service: the GATT service; it belongs to one peripheral.
         payloads: for each characteristic that notifies, a generator that runs while a central is
             subscribed to it, and is closed when that ends.
-        advertised: whether the service's UUID (16 bits) is in the advertisement.
+        advertised: whether the service's UUID is in the advertisement, which has room for a name
+            of 20 bytes beside a UUID of 16 bits, and of 8 beside one of 128.
     """
 
     service: Service

@@ -6,8 +6,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from bumble.core import AdvertisingData
-from bumble.data_types import CompleteListOf16BitServiceUUIDs, CompleteLocalName, Flags
+from bumble.core import AdvertisingData, DataType
+from bumble.data_types import (
+    CompleteListOf16BitServiceUUIDs,
+    CompleteListOf128BitServiceUUIDs,
+    CompleteLocalName,
+    Flags,
+)
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.gatt import Characteristic
 from bumble.hci import Address, HCI_ErrorCode
@@ -23,6 +28,8 @@ from healthd.simulator.part import Part, Payloads, Sent
 ADVERTISING_INTERVAL_MS = 100.0
 # A notification carries an opcode and a handle before its value.
 _NOTIFICATION_HEADER = 3
+# UUIDs that the Bluetooth SIG gave out; all others have sixteen.
+_SHORT_UUID_BYTES = 2
 
 
 class VirtualPeripheral:
@@ -211,12 +218,13 @@ class VirtualPeripheral:
     def _advertising_data(self) -> bytes:
         flags = AdvertisingData.Flags
         uuids = [part.service.uuid for part in self._parts if part.advertised]
-        return bytes(
-            AdvertisingData(
-                [
-                    Flags(flags.LE_GENERAL_DISCOVERABLE_MODE | flags.BR_EDR_NOT_SUPPORTED),
-                    CompleteListOf16BitServiceUUIDs(uuids),
-                    CompleteLocalName(self.name),
-                ]
-            )
-        )
+        short = [uuid for uuid in uuids if len(uuid.uuid_bytes) == _SHORT_UUID_BYTES]
+        long = [uuid for uuid in uuids if uuid not in short]
+        data: list[DataType] = [
+            Flags(flags.LE_GENERAL_DISCOVERABLE_MODE | flags.BR_EDR_NOT_SUPPORTED)
+        ]
+        if short:
+            data.append(CompleteListOf16BitServiceUUIDs(short))
+        if long:
+            data.append(CompleteListOf128BitServiceUUIDs(long))
+        return bytes(AdvertisingData([*data, CompleteLocalName(self.name)]))

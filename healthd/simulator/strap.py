@@ -1,15 +1,14 @@
 """A chest strap: Heart Rate, Battery and Device Information."""
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import partial
 
 from bumble.att import ATT_Error
-from bumble.core import UUID
-from bumble.device import Connection
-from bumble.gatt import Characteristic, CharacteristicValue, Service
 
+from healthd.simulator.attributes import notifying, readable, service, writeable
+from healthd.simulator.feed import paced
 from healthd.simulator.heart import (
     CAPTURES,
     Capture,
@@ -31,18 +30,15 @@ __all__ = [
     "chest_strap",
     "device_information_part",
     "heart_rate_part",
+    "strap_parts",
 ]
-
-_READ = Characteristic.Properties.READ
-_WRITE = Characteristic.Properties.WRITE
-_NOTIFY = Characteristic.Properties.NOTIFY
-_READABLE = Characteristic.READABLE
-_WRITEABLE = Characteristic.WRITEABLE
 
 # Heart Rate Service 1.0: sensor location, control point command and its error.
 _LOCATION_CHEST = bytes([1])
 _RESET_ENERGY = bytes([1])
 _CONTROL_POINT_NOT_SUPPORTED = 0x80
+# Battery Level Status: the level follows; a battery is present, is being used up, and is good.
+_BATTERY_STATUS = struct.pack("<BH", 1 << 1, 1 << 0 | 2 << 5 | 1 << 7)
 # A strap runs about 400 hours on its coin cell.
 _SECONDS_PER_PERCENT = 400 * 3600 / 100
 # Strings of Device Information, by characteristic.
@@ -90,38 +86,38 @@ class Battery:
 def heart_rate_part(heart: HeartSource, period: float) -> Part:
     """The Heart Rate service; one measurement every `period` seconds."""
 
-    def control(_connection: Connection | None, command: bytes) -> None:
+    def control(command: bytes) -> None:
         if command != _RESET_ENERGY:
             raise ATT_Error(_CONTROL_POINT_NOT_SUPPORTED)
         heart.reset_energy()
 
-    measurement = _characteristic(0x2A37, _NOTIFY, b"")
-    location = _characteristic(0x2A38, _READ, _LOCATION_CHEST)
-    control_point: Characteristic[bytes] = Characteristic(
-        UUID.from_16_bits(0x2A39), _WRITE, _WRITEABLE, CharacteristicValue[bytes](write=control)
-    )
+    measurement = notifying(0x2A37)
+    location = readable(0x2A38, _LOCATION_CHEST)
     return Part(
-        Service(UUID.from_16_bits(0x180D), [measurement, location, control_point]),
-        {measurement: partial(_measurements, heart, period)},
+        service(0x180D, [measurement, location, writeable(0x2A39, control)]),
+        {measurement: paced(lambda elapsed: [heart.payload(elapsed)], period)},
         advertised=True,
     )
 
 
 def battery_part(battery: Battery) -> Part:
     """The Battery service."""
-    value = CharacteristicValue[bytes](read=lambda _connection: bytes([battery.level]))
-    level: Characteristic[bytes] = Characteristic(
-        UUID.from_16_bits(0x2A19), _READ | _NOTIFY, _READABLE, value
-    )
-    return Part(Service(UUID.from_16_bits(0x180F), [level]), {level: battery.changes})
+    level = notifying(0x2A19, lambda: bytes([battery.level]))
+    return Part(service(0x180F, [level]), {level: battery.changes})
+
+
+def battery_part_with_status(battery: Battery) -> Part:
+    """The Battery service of a newer device, which also tells what the level is worth."""
+    level = notifying(0x2A19, lambda: bytes([battery.level]))
+    status = notifying(0x2BED, lambda: _BATTERY_STATUS + bytes([battery.level]))
+    return Part(service(0x180F, [level, status]), {level: battery.changes})
 
 
 def device_information_part(strings: Mapping[int, str] = DEVICE_INFORMATION) -> Part:
     """The Device Information service, with one string for each characteristic given."""
-    characteristics = [
-        _characteristic(number, _READ, text.encode()) for number, text in strings.items()
-    ]
-    return Part(Service(UUID.from_16_bits(0x180A), characteristics))
+    return Part(
+        service(0x180A, [readable(number, text.encode()) for number, text in strings.items()])
+    )
 
 
 def chest_strap(
@@ -141,29 +137,9 @@ def chest_strap(
         period: seconds between two measurements.
         record: called with every notification when it is handed to the link.
     """
-    parts = (
-        heart_rate_part(heart, period),
-        battery_part(Battery(95)),
-        device_information_part(),
-    )
-    return VirtualPeripheral(name, address, parts, record=record)
+    return VirtualPeripheral(name, address, strap_parts(heart, period), record=record)
 
 
-async def _measurements(heart: HeartSource, period: float) -> AsyncGenerator[bytes, None]:
-    # Each is due at a multiple of the period since the start, so that errors do not add up. Those
-    # that are overdue are left out, and the time that they stand for goes to the next one.
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    done = 0
-    while True:
-        due = max(done + 1, int((loop.time() - start) / period))
-        await asyncio.sleep(start + due * period - loop.time())
-        yield heart.payload((due - done) * period)
-        done = due
-
-
-def _characteristic(
-    number: int, properties: Characteristic.Properties, value: bytes
-) -> Characteristic[bytes]:
-    readable = _READABLE if properties & _READ else Characteristic.Permissions(0)
-    return Characteristic(UUID.from_16_bits(number), properties, readable, value)
+def strap_parts(heart: HeartSource, period: float) -> tuple[Part, ...]:
+    """What a chest strap is made of; one measurement every ``period`` seconds."""
+    return heart_rate_part(heart, period), battery_part(Battery(95)), device_information_part()

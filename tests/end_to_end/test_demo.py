@@ -299,3 +299,18 @@ async def test_decode_as_a_coprocess() -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_demo_of_chosen_profiles() -> None:
+    arguments = ("--profile", "heart_rate,treadmill", "--profile", "glucose")
+    async with Healthd("demo", "--seconds", "5", *arguments) as healthd:
+        await healthd.wrote("healthd/demo/device/heart-rate/heart_rate ")
+        assert await healthd.ended() == 0
+    device = "healthd/demo/device"
+    for peripheral, name in (
+        ("heart-rate", "Strap"),
+        ("treadmill", "Treadmill"),
+        ("glucose", "Glucose Meter"),
+    ):
+        told = [json.loads(one) for one in payloads(healthd.out, f"{device}/{peripheral}/info")]
+        assert any(one.get("name") == name for one in told)

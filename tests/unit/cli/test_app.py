@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from healthd import __version__
 from healthd.cli.app import app
+from healthd.simulator.names import NAMES
 from tests.unit.cli.machine import Machine
 
 COMMANDS = ["run", "demo", "decode", "schema", "watch", "outbox"]
@@ -81,6 +82,21 @@ def test_every_command_has_help(command: str) -> None:
 )
 def test_a_usage_error_is_2(arguments: list[str]) -> None:
     assert invoked(*arguments).exit_code == 2
+
+
+def test_a_demo_of_unknown_profiles_names_the_known_ones() -> None:
+    result = invoked("demo", "--profile", "treadmill,tredmill")
+    assert result.exit_code == 2
+    assert "'tredmill'" in result.output
+    for name in NAMES:
+        assert name in result.output
+        assert name in invoked("demo", "--help").output
+
+
+def test_a_demo_shows_settings_or_profiles() -> None:
+    result = invoked("demo", "--profile", "treadmill", "--config", "healthd.toml")
+    assert result.exit_code == 2
+    assert "--profile" in result.output
 
 
 def test_as_a_module(machine: Machine) -> None:

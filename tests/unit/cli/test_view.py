@@ -45,6 +45,11 @@ def test_off_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == 'a/b {"x":1}\n'
 
 
+def test_a_long_list_is_shown_by_its_end() -> None:
+    (row,) = drawn(message(f"{DEVICE}/strap/ecg", {"ecg_uv": [*range(73)]}))
+    assert row[4] == "ecg_uv 73 values … 65 66 67 68 69 70 71 72"
+
+
 def test_a_row_a_stream_with_its_newest_sample() -> None:
     sample = {"id": "a-1", "time": "2026", "clock": "synced", "seq": 1}
     heart_rate = f"{DEVICE}/strap/heart_rate"
@@ -86,7 +91,10 @@ def test_what_is_no_peripherals_is_not_in_the_table() -> None:
     [
         (True, "yes"),
         (False, "no"),
-        (1.25, "1.2"),
+        (803.74, "803.7"),
+        (2.80555, "2.806"),
+        (48.86259, "48.86"),
+        (67.0, "67"),
         ([], "none"),
         ("[bold]", "[bold]"),
         ("ends\\", "ends\\"),

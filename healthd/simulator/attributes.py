@@ -1,0 +1,82 @@
+"""Characteristics and services in the shapes that virtual peripherals need."""
+
+from collections.abc import Callable, Sequence
+
+from bumble.core import UUID
+from bumble.device import Connection
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+
+_Properties = Characteristic.Properties
+_NO_ACCESS = Characteristic.Permissions(0)
+
+Number = int | str
+"""A SIG number of 16 bits, or a UUID of 36 characters."""
+
+
+def readable(number: Number, value: bytes | Callable[[], bytes]) -> Characteristic[bytes]:
+    """One that is read: the same value always, or what the function says then."""
+    return _characteristic(number, _Properties.READ, Characteristic.READABLE, value)
+
+
+def notifying(
+    number: Number, value: bytes | Callable[[], bytes] | None = None
+) -> Characteristic[bytes]:
+    """One that notifies, and can be read where it is given a value."""
+    if value is None:
+        return _characteristic(number, _Properties.NOTIFY, _NO_ACCESS, b"")
+    both = _Properties.READ | _Properties.NOTIFY
+    return _characteristic(number, both, Characteristic.READABLE, value)
+
+
+def indicating(number: Number) -> Characteristic[bytes]:
+    """One that indicates."""
+    return _characteristic(number, _Properties.INDICATE, _NO_ACCESS, b"")
+
+
+def writeable(
+    number: Number,
+    write: Callable[[bytes], None],
+    *,
+    read: Callable[[], bytes] | None = None,
+    notifies: bool = False,
+    indicates: bool = False,
+) -> Characteristic[bytes]:
+    """One that is written with a response; ``write`` refuses by raising an ``ATT_Error``."""
+    properties, permissions = _Properties.WRITE, Characteristic.WRITEABLE
+    if read is not None:
+        properties |= _Properties.READ
+        permissions |= Characteristic.READABLE
+    if notifies:
+        properties |= _Properties.NOTIFY
+    if indicates:
+        properties |= _Properties.INDICATE
+
+    def on_write(_connection: Connection | None, value: bytes) -> None:
+        write(bytes(value))
+
+    if read is None:
+        value = CharacteristicValue[bytes](write=on_write)
+    else:
+        value = CharacteristicValue[bytes](read=lambda _connection: read(), write=on_write)
+    return Characteristic(_uuid(number), properties, permissions, value)
+
+
+def service(number: Number, characteristics: Sequence[Characteristic[bytes]]) -> Service:
+    """A primary service."""
+    return Service(_uuid(number), list(characteristics))
+
+
+def _characteristic(
+    number: Number,
+    properties: Characteristic.Properties,
+    permissions: Characteristic.Permissions,
+    value: bytes | Callable[[], bytes],
+) -> Characteristic[bytes]:
+    if isinstance(value, bytes):
+        return Characteristic(_uuid(number), properties, permissions, value)
+    live = CharacteristicValue[bytes](read=lambda _connection: value())
+    return Characteristic(_uuid(number), properties, permissions, live)
+
+
+def _uuid(number: Number) -> UUID:
+    return UUID(number) if isinstance(number, str) else UUID.from_16_bits(number)

@@ -1,0 +1,154 @@
+"""Every device that the simulator can be, by name."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from healthd.simulator.fitness.bike import indoor_bike
+from healthd.simulator.fitness.others import cross_trainer, rower, stair_climber, step_climber
+from healthd.simulator.fitness.treadmill import treadmill
+from healthd.simulator.health.cgm import continuous_glucose
+from healthd.simulator.health.cuff import blood_pressure
+from healthd.simulator.health.experimental import generic_health_sensor, physical_activity_monitor
+from healthd.simulator.health.glucose import glucose
+from healthd.simulator.health.oximeter import pulse_oximeter
+from healthd.simulator.health.scale import body_composition, weight_scale
+from healthd.simulator.health.thermometer import health_thermometer
+from healthd.simulator.heart import SyntheticHeart
+from healthd.simulator.part import Part, Sent
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.simulator.polar.h10 import polar_h10, polar_h10_of_raw_signals
+from healthd.simulator.sensors.cycling_speed import cycling_speed_cadence
+from healthd.simulator.sensors.location_pod import location_navigation
+from healthd.simulator.sensors.power_meter import cycling_power
+from healthd.simulator.sensors.running_pod import running_speed_cadence
+from healthd.simulator.strap import strap_parts
+
+# Those that measure now and then do so this often: a demo does not wait for hours.
+_NOW_AND_THEN_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A device that the simulator can be.
+
+    Attributes:
+        name: how users call it: its profile's name, or its own where a profile has several.
+        profile: name of the profile that it is there to show.
+        label: what it advertises, if nobody wants another name.
+        parts: makes its services, given chance and a period.
+        period: seconds between two measurements, if nobody wants others.
+        settings: what an entry of the settings has to say, so that everything is read.
+    """
+
+    name: str
+    profile: str
+    label: str
+    parts: Callable[[random.Random, float], tuple[Part, ...]]
+    period: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def make(
+        self,
+        address: str,
+        rng: random.Random,
+        *,
+        name: str | None = None,
+        period: float | None = None,
+        record: Callable[[Sent], None] | None = None,
+    ) -> VirtualPeripheral:
+        """A device of this model.
+
+        Args:
+            address: its Bluetooth address.
+            rng: where its values come from.
+            name: the advertised name.
+            period: seconds between two measurements.
+            record: called with every notification when it is handed to the link.
+        """
+        parts = self.parts(random.Random(rng.random()), period or self.period)
+        return VirtualPeripheral(name or self.label, address, parts, record=record)
+
+
+def _heart_rate(rng: random.Random, period: float) -> tuple[Part, ...]:
+    return strap_parts(SyntheticHeart(rng, mean_bpm=rng.uniform(60, 120)), period)
+
+
+_MODELS = (
+    Model("heart_rate", "heart_rate", "Strap", _heart_rate),
+    Model(
+        "polar_pmd",
+        "polar_pmd",
+        "Polar H10 SIM",
+        polar_h10,
+        settings={"pmd": ["ecg", "acceleration"]},
+    ),
+    Model("cycling_speed_cadence", "cycling_speed_cadence", "Speed Sensor", cycling_speed_cadence),
+    Model("cycling_power", "cycling_power", "Power Meter", cycling_power),
+    Model("running_speed_cadence", "running_speed_cadence", "Pod", running_speed_cadence),
+    Model("location_navigation", "location_navigation", "Navigator", location_navigation),
+    Model("fitness_machine", "fitness_machine", "Bike", indoor_bike),
+    Model("treadmill", "fitness_machine", "Treadmill", treadmill),
+    Model("cross_trainer", "fitness_machine", "Cross Trainer", cross_trainer),
+    Model("rower", "fitness_machine", "Rower", rower),
+    Model("stair_climber", "fitness_machine", "Stairs", stair_climber),
+    Model("step_climber", "fitness_machine", "Stepper", step_climber),
+    Model(
+        "health_thermometer",
+        "health_thermometer",
+        "Thermometer",
+        health_thermometer,
+        _NOW_AND_THEN_S,
+    ),
+    Model("blood_pressure", "blood_pressure", "Cuff", blood_pressure, _NOW_AND_THEN_S),
+    Model("weight_scale", "weight_scale", "Scale", weight_scale, _NOW_AND_THEN_S),
+    Model("body_composition", "body_composition", "Body Scale", body_composition, _NOW_AND_THEN_S),
+    Model("glucose", "glucose", "Glucose Meter", glucose),
+    Model(
+        "continuous_glucose",
+        "continuous_glucose",
+        "Glucose Monitor",
+        continuous_glucose,
+        _NOW_AND_THEN_S,
+    ),
+    Model("pulse_oximeter", "pulse_oximeter", "Oximeter", pulse_oximeter),
+    Model("generic_health_sensor", "generic_health_sensor", "Observer", generic_health_sensor),
+    Model(
+        "physical_activity_monitor",
+        "physical_activity_monitor",
+        "Activity",
+        physical_activity_monitor,
+    ),
+)
+
+CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
+"""The models by their names."""
+
+
+# A device that is found by a service has to advertise it.
+_BY_SERVICE = {
+    "polar_pmd": replace(CATALOGUE["polar_pmd"], label="H10", parts=polar_h10_of_raw_signals)
+}
+
+
+def with_service(profile: str) -> Model:
+    """The model that advertises the service of this profile; a strap, if there is none."""
+    return _BY_SERVICE.get(profile) or CATALOGUE.get(profile, CATALOGUE["heart_rate"])
+
+
+def chosen(names: Iterable[str]) -> list[Model]:
+    """The models of these names, in this order.
+
+    Args:
+        names: one or several to a string, separated by commas.
+
+    Raises:
+        ValueError: there is no such model, or none was named; it tells which ones there are.
+    """
+    wanted = [name.strip() for listed in names for name in listed.split(",")]
+    for name in wanted:
+        if name not in CATALOGUE:
+            raise ValueError(f"{name!r} is none of {', '.join(CATALOGUE)}")
+    return [CATALOGUE[name] for name in dict.fromkeys(wanted)]

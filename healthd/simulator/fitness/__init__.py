@@ -1,0 +1,1 @@
+"""Fitness machines: GATT service 0x1826."""

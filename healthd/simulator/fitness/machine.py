@@ -1,0 +1,57 @@
+"""What all fitness machines have in common: the service, its features, ranges and control."""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bumble.gatt import Characteristic
+
+from healthd.simulator.attributes import Number, notifying, readable, service
+from healthd.simulator.feed import paced
+from healthd.simulator.fitness.control import MachineControl, Target
+from healthd.simulator.fitness.workout import Workout
+from healthd.simulator.part import Part
+
+SERVICE = 0x1826
+
+
+def machine_part(
+    data: Number,
+    records: Callable[[float], Iterable[bytes]],
+    period: float,
+    workout: Workout,
+    *,
+    features: Sequence[int],
+    settings: Sequence[int] = (),
+    ranges: Mapping[int, bytes] | None = None,
+    targets: Mapping[int, Target] | None = None,
+) -> Part:
+    """The Fitness Machine service.
+
+    Args:
+        data: number of the characteristic with the machine's records.
+        records: the packets of the next record; given the seconds since the record before.
+        period: seconds between two records.
+        workout: what the control point starts and stops.
+        features: bits of the first half of 0x2ACC, what the machine tells.
+        settings: bits of the second half of 0x2ACC, what it can be told.
+        ranges: values of 0x2AD4 and so on, by number.
+        targets: what its control point can set; without any it has none.
+    """
+    measurement = notifying(data)
+    payloads = {measurement: paced(records, period)}
+    characteristics: list[Characteristic[bytes]] = [
+        readable(0x2ACC, struct.pack("<II", _bits(features), _bits(settings))),
+        measurement,
+        *(readable(number, value) for number, value in (ranges or {}).items()),
+    ]
+    if targets:
+        control = MachineControl(workout, targets)
+        characteristics += [control.training, control.control.characteristic, control.status]
+        payloads[control.training] = control.training_feed.payloads
+        payloads[control.control.characteristic] = control.control.feed.payloads
+        payloads[control.status] = control.status_feed.payloads
+    return Part(service(SERVICE, characteristics), payloads, advertised=True)
+
+
+def _bits(numbers: Sequence[int]) -> int:
+    return sum(1 << number for number in numbers)

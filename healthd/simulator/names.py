@@ -1,0 +1,25 @@
+"""What the models of ``catalogue`` are called; apart from it, so that help loads no radio."""
+
+NAMES = (
+    "heart_rate",
+    "polar_pmd",
+    "cycling_speed_cadence",
+    "cycling_power",
+    "running_speed_cadence",
+    "location_navigation",
+    "fitness_machine",
+    "treadmill",
+    "cross_trainer",
+    "rower",
+    "stair_climber",
+    "step_climber",
+    "health_thermometer",
+    "blood_pressure",
+    "weight_scale",
+    "body_composition",
+    "glucose",
+    "continuous_glucose",
+    "pulse_oximeter",
+    "generic_health_sensor",
+    "physical_activity_monitor",
+)

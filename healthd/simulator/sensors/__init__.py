@@ -1,0 +1,1 @@
+"""Sensors for sport: on a bicycle, on a shoe, under the sky."""

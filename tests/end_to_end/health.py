@@ -1,0 +1,122 @@
+"""What must be published of devices for health."""
+
+from collections.abc import Mapping
+
+from tests.end_to_end.readings import (
+    Topic,
+    Values,
+    digits,
+    reading,
+    s16,
+    u8,
+    u16,
+    u24,
+)
+
+_MG_PER_DL = 18.0156  # in a mmol/L of glucose
+
+
+def _body_composition(first: bytes, last: bytes) -> Values:
+    return {
+        **reading(
+            body_fat_pct=(u16, 2, 10),
+            user_id=(u8, 11, 1),
+            basal_metabolism_kj=(u16, 12, 1),
+            muscle_pct=(u16, 14, 10),
+            muscle_mass_kg=(u16, 16, 200),
+            fat_free_mass_kg=(u16, 18, 200),
+            soft_lean_mass_kg=(u16, 20, 200),
+            body_water_mass_kg=(u16, 22, 200),
+            impedance_ohm=(u16, 24, 10),
+        )(first),
+        **reading(weight_kg=(u16, 12, 200), height_m=(u16, 14, 1000))(last),
+    }
+
+
+def _as_hex(packet: bytes) -> Values:
+    return {"value_hex": packet.hex(), "experimental": True}
+
+
+def _reading_of_a_monitor(packet: bytes) -> Values:
+    return {
+        "glucose_mmol_per_l": digits(packet, 2) / _MG_PER_DL,
+        "time_offset_s": u16(packet, 4) * 60,
+        "quality_pct": 95.5,
+        "crc_ok": True,
+    }
+
+
+HEALTH: Mapping[str, tuple[Topic, ...]] = {
+    "health_thermometer": (
+        Topic("body_temperature", "2a1c", reading(temperature_c=(u24, 1, 10))),
+        Topic("intermediate_temperature", "2a1e", reading(temperature_c=(u24, 1, 10))),
+    ),
+    "blood_pressure": (
+        Topic(
+            "blood_pressure",
+            "2a35",
+            reading(
+                systolic_mmhg=(digits, 1, 1),
+                diastolic_mmhg=(digits, 3, 1),
+                mean_arterial_pressure_mmhg=(digits, 5, 10),
+                pulse_rate_bpm=(digits, 14, 1),
+                user_id=(u8, 16, 1),
+            ),
+        ),
+        Topic("intermediate_cuff_pressure", "2a36", reading(cuff_pressure_mmhg=(digits, 1, 1))),
+    ),
+    "weight_scale": (
+        Topic(
+            "weight",
+            "2a9d",
+            reading(
+                weight_kg=(u16, 1, 200),
+                user_id=(u8, 10, 1),
+                bmi=(u16, 11, 10),
+                height_m=(u16, 13, 1000),
+            ),
+        ),
+    ),
+    "body_composition": (Topic("body_composition", "2a9c", _body_composition, packets=2),),
+    "glucose": (
+        Topic(
+            "glucose",
+            "2a18",
+            reading(
+                sequence_number=(u16, 1, 1),
+                time_offset_s=(s16, 10, 1 / 60),
+                glucose_mmol_per_l=(digits, 12, _MG_PER_DL),
+            ),
+            samples=8,
+        ),
+        Topic(
+            "glucose_context",
+            "2a34",
+            reading(
+                sequence_number=(u16, 1, 1),
+                carbohydrate_kg=(digits, 4, 1000),
+                exercise_duration_s=(u16, 8, 1),
+                exercise_intensity_pct=(u8, 10, 1),
+            ),
+            within={"glucose_mmol_per_l": (6.6, 9.2)},
+            samples=4,
+        ),
+    ),
+    "continuous_glucose": (Topic("cgm", "2aa7", _reading_of_a_monitor),),
+    "pulse_oximeter": (
+        Topic(
+            "pulse_oximeter",
+            "2a5f",
+            reading(spo2_pct=(digits, 1, 10), pulse_rate_bpm=(digits, 3, 1)),
+        ),
+        Topic(
+            "pulse_oximeter_spot_check",
+            "2a5e",
+            reading(spo2_pct=(digits, 1, 10), pulse_rate_bpm=(digits, 3, 1)),
+            samples=2,
+        ),
+    ),
+    "generic_health_sensor": (Topic("live_health_observations", "2b8b", _as_hex),),
+    "physical_activity_monitor": (Topic("general_activity_instantaneous", "2b3c", _as_hex),),
+}
+"""By the name of the model in the catalogue."""

@@ -1,0 +1,43 @@
+"""Values that wander, and counters of turns."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd.simulator.wander import Revolutions, Wander
+
+
+@given(st.integers(), st.sampled_from([0.01, 1.0, 600.0]))
+def test_a_wandering_value_stays_near_its_mean(seed: int, step: float) -> None:
+    wander = Wander(random.Random(seed), 100.0, 5.0)
+    values = [wander.step(step) for _ in range(300)]
+    assert min(values) >= 85.0
+    assert max(values) <= 115.0
+    assert len(set(values)) > 250
+
+
+def test_it_follows_its_mean() -> None:
+    wander = Wander(random.Random(1), 100.0, 1.0)
+    wander.mean = 200.0
+    for _ in range(200):
+        wander.step(1.0)
+    assert 197.0 <= wander.value <= 203.0
+
+
+def test_an_event_is_when_the_turn_was_completed() -> None:
+    wheel = Revolutions(7)
+    wheel.turn(0.9, 1.0)
+    assert (wheel.count, wheel.event(1024)) == (7, 0)
+    wheel.turn(0.6, 1.0)  # at 1.0 s it came round; half a turn more
+    assert wheel.count == 8
+    assert wheel.event_s == pytest.approx(1.0)
+    wheel.turn(0.1, 1.0)  # nothing new: the event is repeated
+    assert wheel.event_s == pytest.approx(1.0)
+    wheel.turn(1.0, 2.5)  # 0.6 + 2.5 turns
+    assert wheel.count == 11
+    assert wheel.event_s == pytest.approx(2.6 - 0.1 / 2.5)
+    wheel.turn(70.0, 1.0)
+    assert wheel.event(1024) == int(wheel.event_s * 1024) % 65536
+    assert wheel.event_s > 64
