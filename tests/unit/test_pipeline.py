@@ -25,8 +25,8 @@ from healthd.samples import Measurement, Sample, quantity, utc_text
 
 KNOWN = registry.load().characteristics
 SECOND_NS = 1_000_000_000
-HEART_RATE, BATTERY, MAKER, MODEL, PNP_ID = (
-    KNOWN[uuid] for uuid in ("2a37", "2a19", "2a29", "2a24", "2a50")
+HEART_RATE, BATTERY, MAKER, MODEL, PNP_ID, WEIGHT_FEATURES, BODY_FEATURES = (
+    KNOWN[uuid] for uuid in ("2a37", "2a19", "2a29", "2a24", "2a50", "2a9e", "2a9b")
 )
 
 
@@ -250,7 +250,7 @@ def test_what_a_device_can_do_stands_under_its_own_name(
     pipeline.on_value("strap", WEIGHT_FEATURES, bytes.fromhex("05000000"))
     pipeline.on_value("strap", BODY_FEATURES, bytes.fromhex("02000000"))
     known = info(retained)
-    assert known["weight_scale_features"]["features"] == ["time_stamp", "bmi"]
+    assert known["weight_scale_features"]["features"] == ["timestamp", "bmi"]
     assert known["body_composition_features"]["features"] == ["multiple_users"]
     assert "features" not in known
 

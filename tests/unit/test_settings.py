@@ -8,11 +8,11 @@ from pydantic import BaseModel, ValidationError
 
 from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.settings import (
-    PolarStream,
     Broker,
     GatewaySettings,
     MqttSettings,
     PeripheralSettings,
+    PolarStream,
     Settings,
     known_keys,
     password,

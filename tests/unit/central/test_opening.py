@@ -35,7 +35,7 @@ from healthd.simulator.peripheral import VirtualPeripheral
 from tests.unit.central.stage import Stage, address, by_address, cancel
 
 ENTRY = by_address(1, "sensor")
-RECORD, CONTROL = 0x2A18, 0x2A52
+RECORD, CONTROL = 0xFFF1, 0xFFF2
 
 Answer = Callable[[bytes], bytes | None]
 
@@ -91,7 +91,7 @@ class Sensor:
             GattCharacteristic.WRITEABLE,
             CharacteristicValue[bytes](write=self._write),
         )
-        service = Service(UUID.from_16_bits(0x1808), [record, control][: 1 + has_control])
+        service = Service(UUID.from_16_bits(0xFFF0), [record, control][: 1 + has_control])
         return Part(service, {record: self._records, control: self._answers}, advertised=True)
 
     def _write(self, _: Connection | None, request: bytes) -> None:
@@ -114,9 +114,11 @@ class Sensor:
 
 def known(asked: Asked) -> Registry:
     """A profile that opens; and another one with the same control point, which does not."""
-    control = Characteristic("2a52", Battery, decode_level, Use.CONTROL)
-    record = Characteristic("2a18", Battery, decode_level, Use.STREAM)
-    opens = Profile("opens", "1808", (record, control), opening=Opening("2a52", asked.exchange, asked.farewell))
+    control = Characteristic("fff2", Battery, decode_level, Use.CONTROL)
+    record = Characteristic("fff1", Battery, decode_level, Use.STREAM)
+    opens = Profile(
+        "opens", "1808", (record, control), opening=Opening("fff2", asked.exchange, asked.farewell)
+    )
     return Registry([opens, *registry.load().profiles.values()])
 
 
@@ -139,13 +141,13 @@ async def streaming(
 
 
 def control_messages(stage: Stage) -> list[bytes]:
-    return [value for _, uuid, value in stage.watcher.values if uuid == "2a52"]
+    return [value for _, uuid, value in stage.watcher.values if uuid == "fff2"]
 
 
 async def goes_on(stage: Stage, sensor: Sensor) -> None:
     """Records still arrive."""
     sensor.records.put_nowait(b"\x07")
-    await stage.watcher.until(lambda: stage.watcher.count("2a18"))
+    await stage.watcher.until(lambda: stage.watcher.count("fff1"))
 
 
 async def test_each_answer_leads_to_the_next_request(stage: Stage) -> None:
@@ -217,7 +219,7 @@ async def test_patience_begins_anew_with_every_record(
         began = loop.time()
         while loop.time() - began < 0.8:
             sensor.records.put_nowait(b"\x07")
-            await stage.watcher.more("2a18", 1)
+            await stage.watcher.more("fff1", 1)
         assert not asked.closed.is_set()
         sensor.answers.put_nowait(b"done")
         await asked.closed.wait()
@@ -236,15 +238,15 @@ async def test_an_answer_that_is_not_understood_ends_the_conversation(stage: Sta
 class Wire:
     """A link to a control point that talks as soon as it is subscribed, and answers at once."""
 
-    characteristics = frozenset({"2a52"})
+    characteristics = frozenset({"fff2"})
 
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
-        assert uuid == "2a52"
+        assert uuid == "fff2"
         self.indicate = on_value
         on_value(b"stray")
 
     async def write(self, uuid: str, value: bytes) -> None:
-        assert uuid == "2a52"
+        assert uuid == "fff2"
         self.indicate(b"re:" + value)
 
 
