@@ -117,7 +117,7 @@ def known(asked: Asked) -> Registry:
     control = Characteristic("fff2", Battery, decode_level, Use.CONTROL)
     record = Characteristic("fff1", Battery, decode_level, Use.STREAM)
     opens = Profile(
-        "opens", "1808", (record, control), opening=Opening("fff2", asked.exchange, asked.farewell)
+        "opens", "fff0", (record, control), opening=Opening("fff2", asked.exchange, asked.farewell)
     )
     return Registry([opens, *registry.load().profiles.values()])
 
@@ -185,7 +185,7 @@ async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> 
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
             await goes_on(stage, sensor)
-    assert sensor.written == [b"one"]
+            assert sensor.written == [b"one"]
     (line,) = [line for line in logs if line["event"] == "not opened"]
     assert (line["log_level"], line["profile"], line["reason"]) == (
         "warning",
@@ -203,7 +203,7 @@ async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
             await goes_on(stage, sensor)
-    assert sensor.written == [b"one"]
+            assert sensor.written == [b"one"]
     assert [line["reason"] for line in logs if line["event"] == "not opened"] == ["silent"]
 
 
