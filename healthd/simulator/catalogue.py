@@ -78,7 +78,13 @@ def _heart_rate(rng: random.Random, period: float) -> tuple[Part, ...]:
 
 _MODELS = (
     Model("heart_rate", "heart_rate", "Strap", _heart_rate),
-    Model("polar_pmd", "polar_pmd", "Polar H10 SIM", polar_h10),
+    Model(
+        "polar_pmd",
+        "polar_pmd",
+        "Polar H10 SIM",
+        polar_h10,
+        settings={"pmd": ["ecg", "acceleration"]},
+    ),
     Model("cycling_speed_cadence", "cycling_speed_cadence", "Speed Sensor", cycling_speed_cadence),
     Model("cycling_power", "cycling_power", "Power Meter", cycling_power),
     Model("running_speed_cadence", "running_speed_cadence", "Pod", running_speed_cadence),

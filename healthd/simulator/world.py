@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterable
 
 from healthd.settings import PeripheralSettings
-from healthd.simulator.catalogue import with_service
+from healthd.simulator.catalogue import CATALOGUE, Model, with_service
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 
@@ -20,7 +20,8 @@ def peripherals_for(
 ) -> dict[str, VirtualPeripheral]:
     """One for each entry: with the service, the address or a name that the entry looks for.
 
-    Only a service says what is wanted; whoever looks for an address or a name gets a chest strap.
+    Only a service says what is wanted; whoever looks for an address or a name gets a chest strap,
+    which is a Polar H10 where raw signals are wanted of it.
 
     Args:
         wanted: entries of the settings.
@@ -32,7 +33,7 @@ def peripherals_for(
     """
     made: dict[str, VirtualPeripheral] = {}
     for number, entry in enumerate(wanted, start=1):
-        model = with_service(entry.service or "heart_rate")
+        model = _model_for(entry)
         name = _name_for(entry.name) if entry.name else f"{model.label} {number}"
         made[entry.id] = model.make(
             entry.address or address_of(number), rng, name=name, record=_bind(record, entry.id)
@@ -44,6 +45,13 @@ def address_of(number: int) -> str:
     """The address of the peripheral with this number, below 65536."""
     # Two highest bits set: a static random address, which no real device is given by chance.
     return f"C0:5E:5E:00:{number // 256:02X}:{number % 256:02X}"
+
+
+def _model_for(entry: PeripheralSettings) -> Model:
+    # Heart rate is what an H10 advertises, too.
+    if entry.pmd and entry.service in (None, "heart_rate"):
+        return CATALOGUE["polar_pmd"]
+    return with_service(entry.service or "heart_rate")
 
 
 def _bind(record: Record | None, peripheral: str) -> Callable[[Sent], None] | None:

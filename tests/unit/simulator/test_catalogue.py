@@ -104,3 +104,13 @@ async def test_who_looks_for_a_name_or_an_address_gets_a_strap(bench: Bench) -> 
             client = await bench.connect(one.name)
             assert client.services.get_characteristic("2a37") is not None
             await client.disconnect()
+
+
+@pytest.mark.parametrize("found_by", [{"name": "Polar H10*"}, {"service": "heart_rate"}])
+async def test_who_wants_raw_signals_gets_an_h10(bench: Bench, found_by: dict[str, str]) -> None:
+    async with asyncio.timeout(10):
+        made = peripherals_for([entry(**found_by, pmd=["ecg"])], random.Random(1))
+        await bench.air.add(made["one"])
+        await made["one"].appear()
+        client = await bench.connect(made["one"].name)
+        assert client.services.get_service("fb005c80-02e7-f387-1cad-8acd2d8df0c8") is not None
