@@ -61,17 +61,21 @@ async def test_what_a_device_sends_is_published(
         }
     )
     stop = asyncio.Event()
-    async with Subscriber(broker.port) as subscriber, Air() as air, asyncio.TaskGroup() as tasks:
+    async with Subscriber(broker.port) as subscriber, Air() as air:
         await air.add(device)
         await device.appear()
         backends = Backends(air.scanner_backend, air.client_backend)
-        tasks.create_task(Daemon(settings, _REGISTRY, {}, backends).run(stop))
-        try:
-            await subscriber.until(
-                lambda all_: all(_is_enough(all_, topic) for topic in PUBLISHED[model]), BOUND_S
-            )
-        finally:
-            stop.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Daemon(settings, _REGISTRY, {}, backends).run(stop))
+            try:
+                await subscriber.until(
+                    lambda all_: all(_is_enough(all_, topic) for topic in PUBLISHED[model]), BOUND_S
+                )
+            finally:
+                before = len(subscriber.messages)
+                stop.set()
+        # It is the last message: all samples are here by then.
+        await subscriber.until_payload("healthd/gateway/status", b"offline", since=before)
     told = [message.json() for message in subscriber.messages if message.topic == f"{DEVICE}/info"]
     assert any(CATALOGUE[model].profile in one.get("profiles", []) for one in told)
     undecoded = [one.topic for one in subscriber.messages if "/undecoded/" in one.topic]

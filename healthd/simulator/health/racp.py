@@ -81,7 +81,7 @@ class RecordAccess:
 
     async def answers(self) -> AsyncGenerator[bytes, None]:
         """What ``Part.payloads`` takes: the indications, each behind the records that it ends."""
-        self._is_open, self._is_busy = True, False
+        self._is_open, self._is_busy, self._is_aborted = True, False, False
         try:
             while True:
                 request = await self._requests.get()

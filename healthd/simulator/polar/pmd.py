@@ -60,9 +60,7 @@ class Pmd:
         self._sources = sources(rng)
         self._running: dict[int, Stream] = {}
         self._changed = asyncio.Event()
-        self._control = ControlPoint(
-            _CONTROL, self._answer, read=_features, on_end=self._running.clear
-        )
+        self._control = ControlPoint(_CONTROL, self._answer, read=_features, on_end=self._stop_all)
 
     def part(self) -> Part:
         """The service; its UUID has 128 bits, and the sensor does not advertise it."""
@@ -75,7 +73,7 @@ class Pmd:
     async def _frames(self) -> AsyncGenerator[bytes, None]:
         # What was due while nobody listened is not made up for.
         for stream in self._running.values():
-            stream.begun_at = time.monotonic()
+            stream.begun_at, stream.frames = time.monotonic(), 0
         while True:
             self._changed.clear()
             stream = min(self._running.values(), key=lambda one: one.due, default=None)
@@ -86,6 +84,10 @@ class Pmd:
             except TimeoutError:
                 if stream is not None:
                     yield stream.frame()
+
+    def _stop_all(self) -> None:
+        self._running.clear()
+        self._changed.set()
 
     def _answer(self, request: bytes) -> bytes:
         opcode, number = (*request[:2], 0, 0)[:2]
