@@ -98,7 +98,7 @@ _STATUS = Layout(
 def decode_level(data: bytes) -> Battery:
     """2A19: level u8 (%), 0 to 100; the rest is reserved."""
     cursor = Cursor(data)
-    return Battery(**cursor.finish({"level_pct": _level(cursor.u8())}))
+    return Battery.of(cursor.finish({"level_pct": _level(cursor.u8())}))
 
 
 def decode_level_status(data: bytes) -> BatteryLevelStatus:
@@ -107,7 +107,7 @@ def decode_level_status(data: bytes) -> BatteryLevelStatus:
     Identifier u16, level u8 (%), additional status u8. Bits of the power state: 0 present, 1-2
     wired and 3-4 wireless power, 5-6 charge state, 7-8 charge level, 9-11 type, 12-14 faults.
     """
-    return BatteryLevelStatus(**_STATUS.read(data))
+    return BatteryLevelStatus.of(_STATUS.read(data))
 
 
 PROFILE = Profile(

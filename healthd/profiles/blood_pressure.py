@@ -144,22 +144,22 @@ def decode_blood_pressure(data: bytes) -> BloodPressure:
 
     Date-time, pulse SFLOAT (/min), user u8, status u16.
     """
-    return BloodPressure(**_MEASUREMENT.read(data))
+    return BloodPressure.of(_MEASUREMENT.read(data))
 
 
 def decode_plain_integers(data: bytes) -> BloodPressure:
     """2A35 with a plain u16 wherever the standard has an SFLOAT."""
-    return BloodPressure(**_PLAIN_INTEGERS.read(data))
+    return BloodPressure.of(_PLAIN_INTEGERS.read(data))
 
 
 def decode_intermediate_cuff_pressure(data: bytes) -> IntermediateCuffPressure:
     """2A36: as 2A35, with the cuff's pressure and two fillers for the three pressures."""
-    return IntermediateCuffPressure(**_INTERMEDIATE.read(data))
+    return IntermediateCuffPressure.of(_INTERMEDIATE.read(data))
 
 
 def decode_feature(data: bytes) -> BloodPressureFeatures:
     """2A49: features u16."""
-    return BloodPressureFeatures(**_FEATURE.read(data))
+    return BloodPressureFeatures.of(_FEATURE.read(data))
 
 
 PROFILE = Profile(

@@ -144,7 +144,7 @@ def _read(layout: Layout, data: bytes) -> BodyComposition:
     if "truncated" in fields and fields.keys() <= _IN_EVERY_PACKET:
         # Nothing of what was promised: a broken packet, and no longer one that was cut short.
         raise Truncated(f"offset 4: expected {layout.size(data)} bytes, found {len(data)}")
-    return BodyComposition(**fields)
+    return BodyComposition.of(fields)
 
 
 def decode_body_composition(data: bytes) -> BodyComposition:
@@ -168,12 +168,12 @@ def decode_xiaomi(data: bytes) -> BodyComposition:
     Flags: 0 pounds, 9 impedance is there (in Ohm), 13 stabilized, 14 catty, 15 load removed; no
     body fat. Weight: 0.005 kg, 0.01 lb or 0.01 catty.
     """
-    return BodyComposition(**_XIAOMI.read(data))
+    return BodyComposition.of(_XIAOMI.read(data))
 
 
 def decode_feature(data: bytes) -> BodyCompositionFeatures:
     """2A9B: u32 of features (11 bits), mass resolution (4 bits), height resolution (3 bits)."""
-    return BodyCompositionFeatures(**_FEATURE.read(data))
+    return BodyCompositionFeatures.of(_FEATURE.read(data))
 
 
 class Packets:

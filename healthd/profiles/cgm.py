@@ -125,7 +125,7 @@ def decode_cgm(data: bytes) -> Cgm:
         fields["truncated"] = True
     if surplus:
         fields["trailing_bytes"] = surplus
-    return Cgm(**fields)
+    return Cgm.of(fields)
 
 
 class CgmState:
@@ -160,7 +160,7 @@ class CgmState:
                 fields["device_time"] = later(self._start, record.time_offset_s)
             if number == len(records):
                 fields |= packet.model_dump(exclude_unset=True, exclude={"records"})
-            yield Cgm(**fields)
+            yield Cgm.of(fields)
 
 
 PROFILE = Profile(

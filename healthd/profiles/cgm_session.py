@@ -149,19 +149,19 @@ def decode_cgm_feature(data: bytes) -> CgmFeature:
     elif crc != _NO_CRC:
         # Something went wrong: the CRC, or the feature that would announce it.
         fields["crc_ok"] = False
-    return CgmFeature(**fields)
+    return CgmFeature.of(fields)
 
 
 def decode_cgm_status(data: bytes) -> CgmStatus:
     """2AA9: offset u16 (min), status u24, CRC where the sensor has one."""
-    return CgmStatus(**read_checked(_STATE, data))
+    return CgmStatus.of(read_checked(_STATE, data))
 
 
 def decode_cgm_session_start(data: bytes) -> CgmSessionStart:
     """2AAA: time, zone s8 (15 min), daylight saving u8 (15 min), CRC where the sensor has one."""
-    return CgmSessionStart(**read_checked(_START, data))
+    return CgmSessionStart.of(read_checked(_START, data))
 
 
 def decode_cgm_session_run_time(data: bytes) -> CgmSessionRunTime:
     """2AAB: hours u16, CRC where the sensor has one."""
-    return CgmSessionRunTime(**read_checked(_RUN_TIME, data))
+    return CgmSessionRunTime.of(read_checked(_RUN_TIME, data))

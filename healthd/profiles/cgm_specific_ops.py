@@ -148,7 +148,7 @@ def decode_cgm_specific_ops(data: bytes) -> CgmSpecificOps:
     """2AAC: opcode u8, what belongs to it, CRC where the sensor has one."""
     # How long an unknown message is without a CRC is not known, so it has none.
     known = _LAYOUT.flags(data) in _NAMES
-    return CgmSpecificOps(**(read_checked(_LAYOUT, data) if known else _LAYOUT.read(data)))
+    return CgmSpecificOps.of(read_checked(_LAYOUT, data) if known else _LAYOUT.read(data))
 
 
 def set_communication_interval(*, interval_s: float | None) -> bytes:

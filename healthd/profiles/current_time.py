@@ -127,32 +127,32 @@ _REFERENCE = Layout(
 
 def decode_current_time(data: bytes) -> CurrentTime:
     """2A2B: date-time, day of the week u8, fractions u8 (1/256 s), adjust reason u8."""
-    return CurrentTime(**_CURRENT_TIME.read(data))
+    return CurrentTime.of(_CURRENT_TIME.read(data))
 
 
 def decode_date_time(data: bytes) -> DateTime:
     """2A08: date-time, 7 bytes."""
-    return DateTime(**_DATE_TIME.read(data))
+    return DateTime.of(_DATE_TIME.read(data))
 
 
 def decode_local_time_information(data: bytes) -> LocalTimeInformation:
     """2A0F: time zone s8 (quarters of an hour), daylight saving u8."""
-    return LocalTimeInformation(**_LOCAL_TIME.read(data))
+    return LocalTimeInformation.of(_LOCAL_TIME.read(data))
 
 
 def decode_time_zone(data: bytes) -> TimeZone:
     """2A0E: time zone s8 (quarters of an hour)."""
-    return TimeZone(**_TIME_ZONE.read(data))
+    return TimeZone.of(_TIME_ZONE.read(data))
 
 
 def decode_dst_offset(data: bytes) -> DstOffset:
     """2A0D: daylight saving u8: 0, 2, 4 or 8 quarters of an hour."""
-    return DstOffset(**_DST_OFFSET.read(data))
+    return DstOffset.of(_DST_OFFSET.read(data))
 
 
 def decode_reference_time_information(data: bytes) -> ReferenceTimeInformation:
     """2A14: source u8, accuracy u8 (1/8 s), days u8 and hours u8 since the clock was set."""
-    return ReferenceTimeInformation(**_REFERENCE.read(data))
+    return ReferenceTimeInformation.of(_REFERENCE.read(data))
 
 
 def encode_current_time(when: datetime, *, adjust_reason: Iterable[AdjustReason] = ()) -> bytes:

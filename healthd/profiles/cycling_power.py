@@ -199,18 +199,18 @@ _FEATURE = Layout(Field("", U32, meaning=_features, required=True))
 
 def decode_measurement(data: bytes) -> CyclingPower:
     """2A63: flags u16, power s16 (W), then what the flags announce, at most 34 bytes in all."""
-    return CyclingPower(**_MEASUREMENT.read(data))
+    return CyclingPower.of(_MEASUREMENT.read(data))
 
 
 def decode_vector(data: bytes) -> CyclingPowerVector:
     """2A64: flags u8, [crank u16, time u16], [angle u16], s16 forces or torques to the end."""
     layout = _VECTORS[data[0] >> 2 & 3 if data else 0]
-    return CyclingPowerVector(**layout.read(data))
+    return CyclingPowerVector.of(layout.read(data))
 
 
 def decode_feature(data: bytes) -> CyclingPowerFeature:
     """2A65: bits u32."""
-    return CyclingPowerFeature(**_FEATURE.read(data))
+    return CyclingPowerFeature.of(_FEATURE.read(data))
 
 
 class CyclingPowerState:

@@ -174,7 +174,7 @@ _CONTROL_POINT = ControlPoint(
 
 def decode_control_point(data: bytes) -> CyclingPowerControlPoint:
     """2A66: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
-    return CyclingPowerControlPoint(**worded(_CONTROL_POINT.read(data)))
+    return CyclingPowerControlPoint.of(worded(_CONTROL_POINT.read(data)))
 
 
 def set_cumulative_wheel_revolutions(*, revolutions: int) -> bytes:

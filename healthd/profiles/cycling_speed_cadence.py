@@ -60,12 +60,12 @@ _FEATURE = Layout(
 
 def decode_measurement(data: bytes) -> CyclingSpeedCadence:
     """2A5B: flags u8, [wheel u32, time u16], [crank u16, time u16]; times in 1/1024 s."""
-    return CyclingSpeedCadence(**_MEASUREMENT.read(data))
+    return CyclingSpeedCadence.of(_MEASUREMENT.read(data))
 
 
 def decode_feature(data: bytes) -> CyclingSpeedCadenceFeature:
     """2A5C: bits u16."""
-    return CyclingSpeedCadenceFeature(**_FEATURE.read(data))
+    return CyclingSpeedCadenceFeature.of(_FEATURE.read(data))
 
 
 class CyclingSpeedCadenceState:

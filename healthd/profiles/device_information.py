@@ -63,7 +63,7 @@ def text_decoder(field: str) -> Callable[[bytes], DeviceInformation]:
         if not data:
             raise DecodeError("offset 0: expected text, found 0 bytes")
         fields: dict[str, Any] = {field: Cursor(data).text() or None}
-        return DeviceInformation(**fields)
+        return DeviceInformation.of(fields)
 
     return decode
 
@@ -75,7 +75,7 @@ def decode_system_id(data: bytes) -> SystemId:
         "system_id_manufacturer": cursor.take(5)[::-1].hex(),
         "system_id_oui": cursor.take(3)[::-1].hex(),
     }
-    return SystemId(**cursor.finish(fields))
+    return SystemId.of(cursor.finish(fields))
 
 
 def decode_pnp_id(data: bytes) -> PnpId:
@@ -88,7 +88,7 @@ def decode_pnp_id(data: bytes) -> PnpId:
         "product_id": cursor.u16(),
         "product_version": cursor.u16(),
     }
-    return PnpId(**cursor.finish(fields))
+    return PnpId.of(cursor.finish(fields))
 
 
 def _text(uuid: str, field: str) -> Characteristic:

@@ -101,12 +101,12 @@ def decode_glucose(data: bytes) -> Glucose:
     elif offset_s is None and data[0] & _OFFSET:
         # Cut in the offset: the time without it may be hours off.
         del fields["device_time"]
-    return Glucose(**fields)
+    return Glucose.of(fields)
 
 
 def decode_glucose_feature(data: bytes) -> GlucoseFeature:
     """2A51: a bit field u16."""
-    return GlucoseFeature(**_FEATURE.read(data))
+    return GlucoseFeature.of(_FEATURE.read(data))
 
 
 class GlucoseState:

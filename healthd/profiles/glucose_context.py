@@ -76,4 +76,4 @@ _CONTEXT = Layout(
 
 def decode_glucose_context(data: bytes) -> GlucoseContext:
     """2A34: flags u8, number u16, then by the flags, the extended flags u8 first."""
-    return GlucoseContext(**_CONTEXT.read(data))
+    return GlucoseContext.of(_CONTEXT.read(data))

@@ -79,22 +79,22 @@ _INTERVAL = Layout(Field("measurement_interval_s", U16, required=True))
 
 def decode_temperature(data: bytes) -> BodyTemperature:
     """2A1C: flags u8, FLOAT in deg C or F, date-time, type u8; the last two where announced."""
-    return BodyTemperature(**_TEMPERATURE.read(data))
+    return BodyTemperature.of(_TEMPERATURE.read(data))
 
 
 def decode_intermediate_temperature(data: bytes) -> IntermediateTemperature:
     """2A1E: as 2A1C."""
-    return IntermediateTemperature(**_TEMPERATURE.read(data))
+    return IntermediateTemperature.of(_TEMPERATURE.read(data))
 
 
 def decode_temperature_type(data: bytes) -> TemperatureSite:
     """2A1D: type u8."""
-    return TemperatureSite(**_SITE.read(data))
+    return TemperatureSite.of(_SITE.read(data))
 
 
 def decode_measurement_interval(data: bytes) -> MeasurementInterval:
     """2A21: interval u16 (s)."""
-    return MeasurementInterval(**_INTERVAL.read(data))
+    return MeasurementInterval.of(_INTERVAL.read(data))
 
 
 PROFILE = Profile(

@@ -105,14 +105,14 @@ _MEASUREMENT = Layout(
 
 def decode_heart_rate(data: bytes) -> HeartRate:
     """2A37: flags u8, rate u8 or u16 (/min), energy u16 (kJ), RR u16 (1/1024 s) to the end."""
-    return HeartRate(**_MEASUREMENT.read(data))
+    return HeartRate.of(_MEASUREMENT.read(data))
 
 
 def decode_body_sensor_location(data: bytes) -> BodySensorLocation:
     """2A38: location u8."""
     cursor = Cursor(data)
     number = cursor.u8()
-    return BodySensorLocation(**cursor.finish({"location": _LOCATIONS.get(number, number)}))
+    return BodySensorLocation.of(cursor.finish({"location": _LOCATIONS.get(number, number)}))
 
 
 def decode_control_point(data: bytes) -> HeartRateControlPoint:
@@ -122,7 +122,7 @@ def decode_control_point(data: bytes) -> HeartRateControlPoint:
     fields: dict[str, Any] = {"opcode": opcode}
     if opcode == RESET_ENERGY_EXPENDED[0]:
         fields["name"] = "reset_energy_expended"
-    return HeartRateControlPoint(**cursor.finish(fields))
+    return HeartRateControlPoint.of(cursor.finish(fields))
 
 
 class HeartRateState:

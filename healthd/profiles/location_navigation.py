@@ -201,22 +201,22 @@ _FEATURE = Layout(Field("features", U32, meaning=words(dict(enumerate(_FEATURES)
 
 def decode_location(data: bytes) -> LocationAndSpeed:
     """2A67: flags u16, then what they announce: speed, distance, place, heading, time."""
-    return LocationAndSpeed(**_LOCATION.read(data))
+    return LocationAndSpeed.of(_LOCATION.read(data))
 
 
 def decode_navigation(data: bytes) -> Navigation:
     """2A68: flags u16, bearing u16, heading u16, [distance u24], [vertical s24], [arrival]."""
-    return Navigation(**_NAVIGATION.read(data))
+    return Navigation.of(_NAVIGATION.read(data))
 
 
 def decode_quality(data: bytes) -> PositionQuality:
     """2A69: flags u16, then what they announce: beacons, time, errors, dilutions."""
-    return PositionQuality(**_QUALITY.read(data))
+    return PositionQuality.of(_QUALITY.read(data))
 
 
 def decode_feature(data: bytes) -> LocationNavigationFeature:
     """2A6A: bits u32."""
-    return LocationNavigationFeature(**_FEATURE.read(data))
+    return LocationNavigationFeature.of(_FEATURE.read(data))
 
 
 PROFILE = Profile(

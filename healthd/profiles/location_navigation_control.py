@@ -121,7 +121,7 @@ _CONTROL_POINT = ControlPoint(
 
 def decode_control_point(data: bytes) -> LocationNavigationControlPoint:
     """2A6B: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
-    return LocationNavigationControlPoint(**worded(_CONTROL_POINT.read(data)))
+    return LocationNavigationControlPoint.of(worded(_CONTROL_POINT.read(data)))
 
 
 def set_total_distance(*, total_distance_m: float) -> bytes:

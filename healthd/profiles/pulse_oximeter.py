@@ -141,17 +141,17 @@ _FEATURES = Layout(
 
 def decode_continuous(data: bytes) -> PulseOximeter:
     """2A5F: flags u8, SpO2 and pulse SFLOAT, then by the flags."""
-    return PulseOximeter(**_CONTINUOUS.read(data))
+    return PulseOximeter.of(_CONTINUOUS.read(data))
 
 
 def decode_spot_check(data: bytes) -> PulseOximeterSpotCheck:
     """2A5E: flags u8, SpO2 and pulse SFLOAT, then by the flags, the time first."""
-    return PulseOximeterSpotCheck(**_SPOT_CHECK.read(data))
+    return PulseOximeterSpotCheck.of(_SPOT_CHECK.read(data))
 
 
 def decode_features(data: bytes) -> PulseOximeterFeatures:
     """2A60: a bit field u16, then which bits of the two statuses the oximeter uses, u16 and u24."""
-    return PulseOximeterFeatures(**_FEATURES.read(data))
+    return PulseOximeterFeatures.of(_FEATURES.read(data))
 
 
 PROFILE = Profile(

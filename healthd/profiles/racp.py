@@ -132,7 +132,7 @@ def decode_record_access(data: bytes) -> RecordAccess:
     Behind a request's operators 2 to 4 a filter type u8 and one or two values; behind opcodes 5
     and 8 a count u16 or u32; behind opcode 6 the request's opcode u8 and a result u8.
     """
-    return RecordAccess(**_layout(data).read(data))
+    return RecordAccess.of(_layout(data).read(data))
 
 
 def _layout(data: bytes) -> Layout:

@@ -72,17 +72,17 @@ _FEATURE = Layout(
 
 def decode_measurement(data: bytes) -> RunningSpeedCadence:
     """2A53: flags u8, speed u16 (1/256 m/s), cadence u8, [stride u16 cm], [distance u32 dm]."""
-    return RunningSpeedCadence(**_MEASUREMENT.read(data))
+    return RunningSpeedCadence.of(_MEASUREMENT.read(data))
 
 
 def decode_one_foot(data: bytes) -> RunningSpeedCadence:
     """2A53 of a sensor that counts the steps of one foot: they are doubled."""
-    return RunningSpeedCadence(**_OF_ONE_FOOT.read(data))
+    return RunningSpeedCadence.of(_OF_ONE_FOOT.read(data))
 
 
 def decode_feature(data: bytes) -> RunningSpeedCadenceFeature:
     """2A54: bits u16."""
-    return RunningSpeedCadenceFeature(**_FEATURE.read(data))
+    return RunningSpeedCadenceFeature.of(_FEATURE.read(data))
 
 
 PROFILE = Profile(

@@ -67,7 +67,7 @@ _LAYOUT = Layout(Field("location", U8, meaning=word(PLACES), required=True))
 def decode_sensor_location(data: bytes) -> SensorLocation:
     """2A5D: location u8."""
     fields: dict[str, Any] = _LAYOUT.read(data)
-    return SensorLocation(**fields)
+    return SensorLocation.of(fields)
 
 
 SENSOR_LOCATION = Characteristic("2a5d", SensorLocation, decode_sensor_location, Use.STATIC)

@@ -68,7 +68,7 @@ _CONTROL_POINT = ControlPoint(
 
 def decode_control_point(data: bytes) -> SpeedCadenceControlPoint:
     """2A55: opcode u8 and its parameter, or 0x10, request opcode u8, result u8 and an answer."""
-    return SpeedCadenceControlPoint(**_CONTROL_POINT.read(data))
+    return SpeedCadenceControlPoint.of(_CONTROL_POINT.read(data))
 
 
 def set_cumulative_value(*, value: int) -> bytes:

@@ -104,7 +104,7 @@ def decode_control_point(data: bytes) -> UserControlPoint:
     5 delete users (user u8). Parameters of a response: 1 user u8, 4 number of users u8.
     """
     layout = _RESPONSE if data[:1] == bytes((_RESPONSE_OPCODE,)) else _REQUEST
-    return UserControlPoint(**layout.read(data))
+    return UserControlPoint.of(layout.read(data))
 
 
 def encode_register(*, consent_code: int) -> bytes:

@@ -71,7 +71,7 @@ def name_decoder(field: str) -> Callable[[bytes], UserData]:
         if not data:
             raise DecodeError("offset 0: expected text, found 0 bytes")
         fields: dict[str, Any] = {field: Cursor(data).text() or None}
-        return UserData(**fields)
+        return UserData.of(fields)
 
     return decode
 
@@ -80,7 +80,7 @@ def value_decoder(layout: Layout) -> Callable[[bytes], UserData]:
     """A decoder of the one number that the layout describes."""
 
     def decode(data: bytes) -> UserData:
-        return UserData(**layout.read(data))
+        return UserData.of(layout.read(data))
 
     return decode
 
@@ -89,7 +89,7 @@ def decode_date_of_birth(data: bytes) -> UserData:
     """2A85: year u16, month u8, day u8; 0 is unknown."""
     cursor = Cursor(data)
     date = {"year": cursor.u16() or None, "month": cursor.u8() or None, "day": cursor.u8() or None}
-    return UserData(**cursor.finish({"date_of_birth": date}))
+    return UserData.of(cursor.finish({"date_of_birth": date}))
 
 
 def _asked(uuid: str, decode: Callable[[bytes], UserData]) -> Characteristic:

@@ -70,22 +70,22 @@ def decode_weight(data: bytes) -> Weight:
 
     Date-time, user u8, BMI u16 (0.1 kg/m2) and height u16 (0.001 m or 0.1 in).
     """
-    return Weight(**_WEIGHT.read(data))
+    return Weight.of(_WEIGHT.read(data))
 
 
 def decode_tenths(data: bytes) -> Weight:
     """2A9D with steps of 0.1 kg. Pounds were never seen from such a scale, and stay standard."""
-    return Weight(**_TENTHS.read(data))
+    return Weight.of(_TENTHS.read(data))
 
 
 def decode_twentieths(data: bytes) -> Weight:
     """2A9D with steps of 0.05 kg or 0.1 lb."""
-    return Weight(**_TWENTIETHS.read(data))
+    return Weight.of(_TWENTIETHS.read(data))
 
 
 def decode_feature(data: bytes) -> WeightScaleFeatures:
     """2A9E: u32 of features (3 bits), weight resolution (4 bits), height resolution (3 bits)."""
-    return WeightScaleFeatures(**_FEATURE.read(data))
+    return WeightScaleFeatures.of(_FEATURE.read(data))
 
 
 PROFILE = Profile(

@@ -12,6 +12,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
+from healthd.samples import Timestamp
+
 # Beyond it, with exponent 0, the reserved codes begin.
 _MANTISSA = 2045
 
@@ -117,11 +119,14 @@ def scaled(
         none: the raw number that means "not available".
         offset: what is added in the end.
     """
-    if offset:
+    if none is not None:
         return lambda raw: None if raw == none else raw * factor / divisor + offset
+    # A fifth of a decoding goes into these: what does not change the number is left out.
+    if offset:
+        return lambda raw: raw * factor / divisor + offset
     if factor == 1:
-        return lambda raw: None if raw == none else raw / divisor
-    return lambda raw: None if raw == none else raw * factor / divisor
+        return lambda raw: raw / divisor
+    return lambda raw: raw * factor / divisor
 
 
 def number(none: int) -> Meaning:
@@ -151,17 +156,8 @@ def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
         text = datetime(*parts).isoformat()  # noqa: DTZ001 - no zone is known
     except ValueError:
         text = None
-    return {
-        "device_time": text,
-        "timestamp": {
-            "year": year or None,
-            "month": month or None,
-            "day": day or None,
-            "hour": hour,
-            "minute": minute,
-            "second": second,
-        },
-    }
+    known = Timestamp(year or None, month or None, day or None, hour, minute, second)
+    return {"device_time": text, "timestamp": known}
 
 
 def named_moment(parts: str, text: str) -> Meaning:

@@ -64,9 +64,9 @@ _STAIR = Layout(
 
 def decode_step_climber(data: bytes) -> StepClimber:
     """2ACF: flags u16 · floors u16 and steps u16, where bit 0 is 0 · what bits 1 to 8 say."""
-    return StepClimber.model_validate(read(data, _STEP))
+    return StepClimber.of(read(data, _STEP))
 
 
 def decode_stair_climber(data: bytes) -> StairClimber:
     """2AD0: flags u16 · floors u16, where bit 0 is 0 · what bits 1 to 9 say."""
-    return StairClimber.model_validate(read(data, _STAIR))
+    return StairClimber.of(read(data, _STAIR))

@@ -139,4 +139,4 @@ def decode_control_point(data: bytes) -> FitnessMachineControlPoint:
     # Nothing in an answer says which spin-down it answers: only that the speeds are there does.
     if data[:2] == bytes((_RESPONSE, _SPIN_DOWN)) and len(data) >= _SPIN_DOWN_STARTED.size(data):
         layout = _SPIN_DOWN_STARTED
-    return FitnessMachineControlPoint(**layout.read(data))
+    return FitnessMachineControlPoint.of(layout.read(data))

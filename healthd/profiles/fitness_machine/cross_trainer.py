@@ -1,6 +1,6 @@
 """Cross Trainer Data (0x2ACE)."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from healthd.profiles.fitness_machine.records import (
     NARROW,
@@ -86,7 +86,7 @@ def decode_cross_trainer(data: bytes) -> CrossTrainer:
 
     Bit 15 is the direction. Resistance is an s16, or a u8 where that fills the packet to the byte.
     """
-    return CrossTrainer.model_validate(read(data, fitting(data, _WIDE, _NARROW)))
+    return CrossTrainer.of(read(data, fitting(data, _WIDE, _NARROW)))
 
 
 def decode_life_fitness_cross_trainer(data: bytes) -> CrossTrainer:
@@ -95,12 +95,11 @@ def decode_life_fitness_cross_trainer(data: bytes) -> CrossTrainer:
     Some send the speed as 0 in every packet; one that is moving at no speed has not measured it.
     A step of its resistance is a tenth of what it shows.
     """
-    trainer = decode_cross_trainer(data)
-    known: dict[str, Any] = {}
-    if trainer.speed_mps == 0 and (trainer.power_w or trainer.step_rate_spm):
-        known["speed_mps"] = None
-    if trainer.negative_elevation_gain_m == NO_U16:
-        known["negative_elevation_gain_m"] = None
-    if trainer.resistance_raw is not None:
-        known["resistance_raw_scale"] = 0.1
-    return trainer.model_copy(update=known)
+    fields = read(data, fitting(data, _WIDE, _NARROW))
+    if fields.get("speed_mps") == 0 and (fields.get("power_w") or fields.get("step_rate_spm")):
+        fields["speed_mps"] = None
+    if fields.get("negative_elevation_gain_m") == NO_U16:
+        fields["negative_elevation_gain_m"] = None
+    if fields.get("resistance_raw") is not None:
+        fields["resistance_raw_scale"] = 0.1
+    return CrossTrainer.of(fields)

@@ -139,29 +139,29 @@ _POWER = _range("w", S16, U16)
 
 def decode_feature(data: bytes) -> FitnessMachineFeature:
     """2ACC: features u32 · targets u32; reserved bits are ignored."""
-    return FitnessMachineFeature(**_FEATURE.read(data))
+    return FitnessMachineFeature.of(_FEATURE.read(data))
 
 
 def decode_speed_range(data: bytes) -> SpeedRange:
     """2AD4: minimum, maximum and increment, u16 0.01 km/h."""
-    return SpeedRange(**_SPEED.read(data))
+    return SpeedRange.of(_SPEED.read(data))
 
 
 def decode_inclination_range(data: bytes) -> InclinationRange:
     """2AD5: minimum s16, maximum s16 and increment u16, 0.1 %."""
-    return InclinationRange(**_INCLINATION.read(data))
+    return InclinationRange.of(_INCLINATION.read(data))
 
 
 def decode_resistance_range(data: bytes) -> ResistanceRange:
     """2AD6: minimum, maximum and increment: three u8, or s16, s16 and u16."""
-    return ResistanceRange(**fitting(data, _WIDE_RESISTANCE, _NARROW_RESISTANCE).read(data))
+    return ResistanceRange.of(fitting(data, _WIDE_RESISTANCE, _NARROW_RESISTANCE).read(data))
 
 
 def decode_heart_rate_range(data: bytes) -> HeartRateRange:
     """2AD7: minimum, maximum and increment, u8 per minute."""
-    return HeartRateRange(**_HEART_RATE.read(data))
+    return HeartRateRange.of(_HEART_RATE.read(data))
 
 
 def decode_power_range(data: bytes) -> PowerRange:
     """2AD8: minimum s16, maximum s16 and increment u16, W."""
-    return PowerRange(**_POWER.read(data))
+    return PowerRange.of(_POWER.read(data))

@@ -68,7 +68,7 @@ def decode_indoor_bike(data: bytes) -> IndoorBike:
 
     Resistance is an s16, or a u8 where that fills the packet to the byte.
     """
-    return IndoorBike.model_validate(read(data, fitting(data, _WIDE, _NARROW)))
+    return IndoorBike.of(read(data, fitting(data, _WIDE, _NARROW)))
 
 
 def decode_life_fitness_bike(data: bytes) -> IndoorBike:

@@ -66,4 +66,4 @@ def decode_rower(data: bytes) -> Rower:
 
     Resistance is an s16, or a u8 where that fills the packet to the byte.
     """
-    return Rower.model_validate(read(data, fitting(data, _WIDE, _NARROW)))
+    return Rower.of(read(data, fitting(data, _WIDE, _NARROW)))

@@ -155,9 +155,9 @@ _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
 
 def decode_training_status(data: bytes) -> TrainingStatus:
     """2AD3: flags u8 · status u8 · text in UTF-8 to the end, where bit 0 is 1."""
-    return TrainingStatus(**_TRAINING_STATUS.read(data))
+    return TrainingStatus.of(_TRAINING_STATUS.read(data))
 
 
 def decode_status(data: bytes) -> FitnessMachineStatus:
     """2ADA: opcode u8 · its parameter, as in the control point."""
-    return FitnessMachineStatus(**fitting(data, _WIDE, _NARROW).read(data))
+    return FitnessMachineStatus.of(fitting(data, _WIDE, _NARROW).read(data))

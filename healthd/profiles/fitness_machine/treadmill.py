@@ -83,4 +83,4 @@ def decode_treadmill(data: bytes) -> Treadmill:
     Paces are u16 in s per 500 m, or, as older texts have them, u8 in 0.1 km/min where that fills
     the packet to the byte.
     """
-    return Treadmill.model_validate(read(data, fitting(data, _WIDE, _NARROW)))
+    return Treadmill.of(read(data, fitting(data, _WIDE, _NARROW)))

@@ -95,7 +95,7 @@ def decode_control(data: bytes) -> PmdControlPoint:
     else:
         fields["opcode"] = first
         _read_request(first, cursor, fields)
-    return PmdControlPoint(**cursor.finish(fields))
+    return PmdControlPoint.of(cursor.finish(fields))
 
 
 def _read_answer(cursor: Cursor, fields: dict[str, Any]) -> None:

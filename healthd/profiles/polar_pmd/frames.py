@@ -115,7 +115,7 @@ def decode_data(data: bytes) -> Pmd:
     known = _FORMS.get((number, form))
     if known is None:
         fields["payload_hex"] = payload.hex()
-        return Pmd(**fields)
+        return Pmd.of(fields)
     key, read = known
     samples = read(payload)
     fields[key] = samples.values
@@ -123,7 +123,7 @@ def decode_data(data: bytes) -> Pmd:
         fields["truncated"] = True
     elif surplus := len(payload) - samples.used:
         fields["trailing_bytes"] = surplus
-    return Pmd(**fields)
+    return Pmd.of(fields)
 
 
 _AXES = 3

@@ -1,3 +1,4 @@
+from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
@@ -82,8 +83,8 @@ def test_times_come_back() -> None:
     found = decode_record_access(report_records(by_time(minimum=MARCH, maximum=APRIL)))
     assert found.minimum_timestamp is not None
     assert found.maximum_timestamp is not None
-    assert datetime(**found.minimum_timestamp.model_dump()) == MARCH  # noqa: DTZ001
-    assert datetime(**found.maximum_timestamp.model_dump()) == APRIL.replace(microsecond=0)  # noqa: DTZ001
+    assert datetime(*astuple(found.minimum_timestamp)) == MARCH  # noqa: DTZ001
+    assert datetime(*astuple(found.maximum_timestamp)) == APRIL.replace(microsecond=0)  # noqa: DTZ001
 
 
 @given(bounds=st.lists(st.integers(0, 0xFFFF), min_size=2, max_size=2).map(sorted))
