@@ -2,8 +2,8 @@
 
 One line for each characteristic: its typical packet, in microseconds (the best of five rounds), and
 as a ratio to what struct alone takes to unpack a packet of that size byte by byte; the same for its
-longest packet. Typical is the median by length of the packets that devices have sent, or of all good
-vectors where none was captured. A quirk's decoder stands in a line of its own, with the packets of
+longest packet. Typical is the median by length of what devices have sent, or of all good vectors
+where none was captured. A quirk's decoder stands in a line of its own, with the packets of
 its characteristic that it can read.
 """
 
