@@ -8,7 +8,7 @@ from tests.system.guest.vm import Failed, until
 from tests.system.guest.ward import SERVICE, Ward
 
 _MOSQUITTO = "mosquitto.service"
-_OUTAGE_S = 20.0
+_OUTAGE_S = 60.0
 
 
 @case()
@@ -40,7 +40,6 @@ async def broker_outage(ward: Ward) -> None:
             raise Failed("the fault did not happen: samples arrived")
         await vm.run("systemctl", "start", _MOSQUITTO)
     await ward.recovered(strap)
-    ward.notes.append(f"{_OUTAGE_S:.0f} s, not 60 s, for the sake of the whole run's time")
 
 
 @case()

@@ -70,11 +70,10 @@ async def appears_late(ward: Ward) -> None:
     )
     # The first pauses between searches are over by then.
     waited_from = time.monotonic()
-    await until(lambda: time.monotonic() - waited_from > 20, "twenty seconds pass", 30)
+    await until(lambda: time.monotonic() - waited_from > 60, "a minute passes", 70)
     async with ward.fault():
         await strap.peripheral.appear()
     await ward.recovered(strap)
-    ward.notes.append("20 s late, not 60 s, for the sake of the whole run's time")
 
 
 @case()
