@@ -149,7 +149,8 @@ async def test_links_come_and_go_without_a_leak(around: Surroundings) -> None:
     async with around.healthd() as healthd:
         await more_samples(subscriber)
         before = open_files(healthd)
-        for _ in range(8):
+        # Links this short are sought ever more slowly: the sixth one could take 16 s to come back.
+        for _ in range(5):
             await bluez.do("unlink", address="C0:00:00:00:00:01")
             await more_samples(subscriber, 8)
         assert open_files(healthd) <= before + 2
