@@ -24,6 +24,13 @@ def test_a_fault_excuses_its_own_strap_while_it_lasts() -> None:
     sent = strap({1: 1.0, 2: 2.0, 3: 3.0}, {})
     counts = weigh([sent], [Window({"strap"}, 2.0, 3.0), Window({"another"}, 0.0)])
     assert (counts.lost, counts.in_fault) == (2, 1)
+    assert counts.losses == ["strap's 1, 1.00 s before one", "strap's 3, 0.00 s after a fault"]
+
+
+def test_a_fault_excuses_what_was_in_the_air_when_it_began() -> None:
+    sent = strap({1: 1.0, 2: 1.9}, {})
+    counts = weigh([sent], [Window({"strap"}, 2.0, 3.0)])
+    assert (counts.lost, counts.in_fault) == (1, 1)
 
 
 def test_a_second_delivery_is_no_second_sample() -> None:

@@ -117,7 +117,7 @@ async def _attempt(case: Case) -> Outcome:
             outcome.counts = counts = await ward.settled()
             findings = counts.wrong[:5]
             if counts.lost:
-                findings.append(f"{counts.lost} of {counts.sent} samples lost")
+                findings.append(f"{counts.lost} of {counts.sent} samples lost: {counts.losses[:5]}")
             findings += await ward.journal_faults(allow_stack=case.crashes)
             if findings:
                 raise Failed("; ".join(findings))
