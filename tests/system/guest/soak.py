@@ -69,10 +69,13 @@ async def soak(ward: Ward, seconds: float, seed: int) -> None:
     began_at = time.monotonic()
     sizes: list[Size] = []
     done: dict[str, list[float]] = {}
+    first = chance.sample(FAULTS, len(FAULTS))
     while (elapsed := time.monotonic() - began_at) < seconds:
         # A new process tells nothing of how one wears out, so the later part has but one.
         lasting = elapsed > seconds * _WARM_UP
-        fault = chance.choice([one for one in FAULTS if not (lasting and one is _kill_healthd)])
+        lingering = [one for one in FAULTS if not (lasting and one is _kill_healthd)]
+        # Each of them once, then by chance.
+        fault = first.pop() if first else chance.choice(lingering)
         try:
             await fault(ward, straps, chance)
             await ward.recovered(*straps)
