@@ -48,6 +48,7 @@ Action = Literal["start", "stop", "pause", "ignore", "reserved"]
 
 _RESPONSE = 0x80
 _SPIN_DOWN = 0x13
+_SUCCESS = 1
 
 _COMMANDS: dict[int, Command] = {
     0x00: "request_control",
@@ -74,7 +75,7 @@ _COMMANDS: dict[int, Command] = {
     _RESPONSE: "response",
 }
 _RESULTS: dict[int, Result] = {
-    1: "success",
+    _SUCCESS: "success",
     2: "opcode_not_supported",
     3: "invalid_parameter",
     4: "operation_failed",
@@ -127,6 +128,7 @@ _SPIN_DOWN_STARTED = _layout(
     Field("spin_down_low_mps", U16, opcode(_RESPONSE), SPEED),
     Field("spin_down_high_mps", U16, opcode(_RESPONSE), SPEED),
 )
+_SPIN_DOWN_SUCCESS = bytes((_RESPONSE, _SPIN_DOWN, _SUCCESS))
 
 
 def decode_control_point(data: bytes) -> FitnessMachineControlPoint:
@@ -137,6 +139,7 @@ def decode_control_point(data: bytes) -> FitnessMachineControlPoint:
     """
     layout = fitting(data, _WIDE, _NARROW)
     # Nothing in an answer says which spin-down it answers: only that the speeds are there does.
-    if data[:2] == bytes((_RESPONSE, _SPIN_DOWN)) and len(data) >= _SPIN_DOWN_STARTED.size(data):
+    succeeded = data.startswith(_SPIN_DOWN_SUCCESS)
+    if succeeded and len(data) >= _SPIN_DOWN_STARTED.size(data):
         layout = _SPIN_DOWN_STARTED
     return FitnessMachineControlPoint.of(layout.read(data))

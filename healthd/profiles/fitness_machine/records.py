@@ -5,7 +5,6 @@ Layouts: GATT Specification Supplement, and what machines were seen to send (``t
 
 from typing import Annotated, Any, Literal
 
-from healthd.profiles.cursor import Truncated
 from healthd.profiles.layout import Fact, Field, Layout, Present, bit
 from healthd.profiles.wires import S16, U8, U16, Meaning, Wire, number, scaled
 from healthd.samples import Measurement, quantity
@@ -119,16 +118,16 @@ def read(data: bytes, layout: Layout) -> dict[str, Any]:
     """A packet's fields, ready for the model.
 
     Raises:
-        DecodeError: it holds no whole field, though its flags promise one.
+        DecodeError: it ends before its flags, or before the field that bit 0 announces.
     """
     fields = layout.read(data)
-    return _cut(fields, data, layout) if "truncated" in fields else fields
+    return _cut(fields) if "truncated" in fields else fields
 
 
-def _cut(fields: dict[str, Any], data: bytes, layout: Layout) -> dict[str, Any]:
+def _cut(fields: dict[str, Any]) -> dict[str, Any]:
+    # A part of a record may hold no whole field then. It is still a part, as one is whose flags
+    # announce nothing, and the record that it belongs to is known to be incomplete.
     there = {key: value for key, value in fields.items() if key not in _FLAG_FACTS}
-    if there.keys() <= {"truncated"}:
-        raise Truncated(f"expected {layout.size(data)} bytes, found {len(data)}")
     # That more follows is as true of a packet that was cut; that it closes the record is not.
     if fields["more_data"]:
         there["more_data"] = True

@@ -164,10 +164,12 @@ def test_surplus_bytes_are_added_up() -> None:
     ]
 
 
-def test_cut_packet_makes_the_record_cut() -> None:
-    first = packet("2ad2", "4500 b400 fa")
-    assert play((0, first), (0, STAGES_SPEED)) == [
-        (0, {"cadence_rpm": 90.0, "speed_mps": 10.0, "more_data": False, "truncated": True})
+@pytest.mark.parametrize(
+    ("cut", "kept"), [("4500 b400 fa", {"cadence_rpm": 90.0}), ("4100 fa", {})]
+)
+def test_cut_packet_makes_the_record_cut(cut: str, kept: dict[str, float]) -> None:
+    assert play((0, packet("2ad2", cut)), (0, STAGES_SPEED)) == [
+        (0, {**kept, "speed_mps": 10.0, "more_data": False, "truncated": True})
     ]
 
 
