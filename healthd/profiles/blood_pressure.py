@@ -106,13 +106,15 @@ def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
     )
 
 
+# Everything is required: 19 bytes fit into any MTU, so that a short packet was not cut short by
+# the link, and whose pressure it was, and when, is nothing to guess at.
 def _behind(wire: Wire) -> tuple[Field, ...]:
     """What follows the pressures."""
     return (
-        Field("", DATE_TIME, bit(1), moment),
-        Field("pulse_rate_bpm", wire, bit(2)),
-        Field("user_id", U8, bit(3), number(_UNKNOWN_USER)),
-        Field("", U16, bit(4), _status),
+        Field("", DATE_TIME, bit(1), moment, required=True),
+        Field("pulse_rate_bpm", wire, bit(2), required=True),
+        Field("user_id", U8, bit(3), number(_UNKNOWN_USER), required=True),
+        Field("", U16, bit(4), _status, required=True),
     )
 
 
