@@ -4,7 +4,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.layout import Field, Layout, bit, no_bit
-from healthd.profiles.wires import DATE_TIME, SFLOAT, U8, U16, Wire, moment, number, scaled, words
+from healthd.profiles.wires import (
+    DATE_TIME,
+    SFLOAT,
+    U8,
+    U16,
+    Wire,
+    moment,
+    nothing,
+    number,
+    scaled,
+    words,
+)
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 _MMHG_PER_KPA = 7.500615758
@@ -95,10 +106,6 @@ def _status(raw: int) -> dict[str, Any]:
     return _STATUSES[raw & 0x3F]
 
 
-def _nothing(_: int) -> dict[str, Any]:
-    return {}
-
-
 def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
     return (
         Field(key, wire, no_bit(0), required=True),
@@ -106,13 +113,15 @@ def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
     )
 
 
+# Everything is required: 19 bytes fit into any MTU, so that a short packet was not cut short by
+# the link, and whose pressure it was, and when, is nothing to guess at.
 def _behind(wire: Wire) -> tuple[Field, ...]:
     """What follows the pressures."""
     return (
-        Field("", DATE_TIME, bit(1), moment),
-        Field("pulse_rate_bpm", wire, bit(2)),
-        Field("user_id", U8, bit(3), number(_UNKNOWN_USER)),
-        Field("", U16, bit(4), _status),
+        Field("", DATE_TIME, bit(1), moment, required=True),
+        Field("pulse_rate_bpm", wire, bit(2), required=True),
+        Field("user_id", U8, bit(3), number(_UNKNOWN_USER), required=True),
+        Field("", U16, bit(4), _status, required=True),
     )
 
 
@@ -131,8 +140,8 @@ _PLAIN_INTEGERS = _measurement(U16)
 _INTERMEDIATE = Layout(
     *_pressure("cuff_pressure_mmhg", SFLOAT),
     # In the place of diastolic and mean pressure stands a filler, mostly NaN.
-    Field("", U16, meaning=_nothing, required=True),
-    Field("", U16, meaning=_nothing, required=True),
+    Field("", U16, meaning=nothing, required=True),
+    Field("", U16, meaning=nothing, required=True),
     *_behind(SFLOAT),
     flags=U8,
 )

@@ -7,7 +7,7 @@ from healthd.profiles import scales
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.cursor import Truncated
 from healthd.profiles.layout import Fact, Field, Layout, bit, no_bit
-from healthd.profiles.wires import DATE_TIME, U16, U32, moment, number, scaled, words
+from healthd.profiles.wires import DATE_TIME, U16, U32, moment, nothing, number, scaled, words
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 Feature = Literal[
@@ -98,26 +98,18 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
     )
 
 
-_XIAOMI_STABILIZED = 1 << 13
-_XIAOMI_REMOVED = 1 << 15
-
-
-def _nothing(_: int) -> dict[str, Any]:
-    return {}
-
-
 # Where the standard has flags and the body fat, Xiaomi has flags and the year, and so on. Its
 # weight in catty counts hundredths of 0.5 kg, which is the same number as 0.005 kg.
 _XIAOMI = Layout(
     Field("", DATE_TIME, meaning=moment, required=True),
-    Field("", U16, no_bit(9), _nothing, required=True),
+    Field("", U16, no_bit(9), nothing, required=True),
     Field("impedance_ohm", U16, bit(9), number(0), required=True),
     Field("weight_kg", U16, no_bit(0), scaled(200, none=scales.FAILED), required=True),
     Field("weight_kg", U16, bit(0), scales.pounds(100), required=True),
     flags=U16,
     facts=(
-        Fact("stabilized", lambda flags: bool(flags & _XIAOMI_STABILIZED)),
-        Fact("load_removed", lambda flags: bool(flags & _XIAOMI_REMOVED)),
+        Fact("stabilized", lambda flags: bool(flags & 1 << 13)),
+        Fact("load_removed", lambda flags: bool(flags & 1 << 15)),
     ),
 )
 
@@ -133,18 +125,19 @@ def _feature(raw: int) -> dict[str, Any]:
 
 
 _STANDARD = _layout()
+_TENTHS = _layout(per_kg=10)
 _TWENTIETHS = _layout(per_kg=20, per_lb=10)
 _FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
 _IN_EVERY_PACKET = {"body_fat_pct", "multiple_packet", "truncated"}
 _REPEATED = {"timestamp", "device_time", "user_id", "body_fat_pct", "multiple_packet"}
 
 
-def _read(layout: Layout, data: bytes) -> BodyComposition:
+def _read(layout: Layout, data: bytes) -> dict[str, Any]:
     fields = layout.read(data)
     if "truncated" in fields and fields.keys() <= _IN_EVERY_PACKET:
         # Nothing of what was promised: a broken packet, and no longer one that was cut short.
         raise Truncated(f"offset 4: expected {layout.size(data)} bytes, found {len(data)}")
-    return BodyComposition.of(fields)
+    return fields
 
 
 def decode_body_composition(data: bytes) -> BodyComposition:
@@ -154,12 +147,20 @@ def decode_body_composition(data: bytes) -> BodyComposition:
     free, soft lean and body water (u16, 0.005 kg or 0.01 lb), impedance u16 (0.1 Ohm), weight
     (as the masses), height u16 (0.001 m or 0.1 in).
     """
-    return _read(_STANDARD, data)
+    return BodyComposition.of(_read(_STANDARD, data))
+
+
+def decode_tenths(data: bytes) -> BodyComposition:
+    """2A9C with masses in steps of 0.1 kg, but for the body water, which is no mass there."""
+    fields = _read(_TENTHS, data)
+    # A Shape50 sent 703 beside 74.4 kg and 9.2 % of fat: per mille, it seems; left out.
+    fields.pop("body_water_mass_kg", None)
+    return BodyComposition.of(fields)
 
 
 def decode_twentieths(data: bytes) -> BodyComposition:
     """2A9C with masses in steps of 0.05 kg or 0.1 lb."""
-    return _read(_TWENTIETHS, data)
+    return BodyComposition.of(_read(_TWENTIETHS, data))
 
 
 def decode_xiaomi(data: bytes) -> BodyComposition:

@@ -48,11 +48,11 @@ class CurrentTime(DeviceTimed):
 
     kind: ClassVar[str] = "current_time"
 
-    day_of_week: Annotated[int | None, quantity("1")] = None
+    day_of_week: Annotated[int | None, quantity("1")]
     """1 is Monday, 7 Sunday; None is unknown. Some send more, which stays as it is."""
-    fractions_s: Annotated[float | None, quantity("s")] = None
+    fractions_s: Annotated[float, quantity("s")]
     """Since the second of ``timestamp``."""
-    adjust_reason: list[AdjustReason] | None = None
+    adjust_reason: list[AdjustReason]
 
 
 class LocalTimeInformation(Measurement):
@@ -62,7 +62,7 @@ class LocalTimeInformation(Measurement):
 
     time_zone_s: Annotated[int | None, quantity("s")]
     """Local standard time minus UTC."""
-    dst_offset_s: Annotated[int | None, quantity("s")] = None
+    dst_offset_s: Annotated[int | None, quantity("s")]
     """What daylight saving adds to it at present."""
 
 
@@ -91,9 +91,9 @@ class ReferenceTimeInformation(Measurement):
     """A number that has no name here stays a number."""
     accuracy_s: Annotated[float | None, quantity("s")]
     """None where it is unknown, or worse than 31.625 s."""
-    days_since_update: Annotated[int | None, quantity("{days}")] = None
+    days_since_update: Annotated[int, quantity("{days}")]
     """255 stands for as many and for more."""
-    hours_since_update: Annotated[int | None, quantity("{hours}")] = None
+    hours_since_update: Annotated[int, quantity("{hours}")]
     """Beside the days; 255 where these are 255."""
 
 
@@ -105,23 +105,25 @@ def _accuracy(eighths: int) -> float | None:
     return eighths / 8 if eighths <= _LARGEST_ACCURACY else None
 
 
+# Everything is required: these have one size each, and what is shorter is something else.
 _MOMENT = Field("", DATE_TIME, meaning=moment, required=True)
 _ZONE = Field("time_zone_s", S8, meaning=_zone, required=True)
 _DATE_TIME = Layout(_MOMENT)
 _CURRENT_TIME = Layout(
     _MOMENT,
-    Field("day_of_week", U8, meaning=number(0)),
-    Field("fractions_s", U8, meaning=scaled(256)),
-    Field("adjust_reason", U8, meaning=words(_REASONS)),
+    Field("day_of_week", U8, meaning=number(0), required=True),
+    Field("fractions_s", U8, meaning=scaled(256), required=True),
+    Field("adjust_reason", U8, meaning=words(_REASONS), required=True),
 )
-_LOCAL_TIME = Layout(_ZONE, Field("dst_offset_s", U8, meaning=_DST_OFFSETS_S.get))
+_DST = Field("dst_offset_s", U8, meaning=_DST_OFFSETS_S.get, required=True)
+_LOCAL_TIME = Layout(_ZONE, _DST)
 _TIME_ZONE = Layout(_ZONE)
-_DST_OFFSET = Layout(Field("dst_offset_s", U8, meaning=_DST_OFFSETS_S.get, required=True))
+_DST_OFFSET = Layout(_DST)
 _REFERENCE = Layout(
     Field("source", U8, meaning=word(_SOURCES), required=True),
     Field("accuracy_s", U8, meaning=_accuracy, required=True),
-    Field("days_since_update", U8),
-    Field("hours_since_update", U8),
+    Field("days_since_update", U8, required=True),
+    Field("hours_since_update", U8, required=True),
 )
 
 

@@ -116,6 +116,13 @@ QUIRKS: tuple[Quirk, ...] = (
         name="shape50*",
     ),
     Quirk(
+        title="Soehnle Shape Sense Connect 50: masses in steps of 0.1 kg, body water no mass",
+        uuid="2a9c",
+        decode=body_composition.decode_tenths,
+        source="openScale #1303 (captures)",
+        name="shape50*",
+    ),
+    Quirk(
         title="Renpho ES-WBE28: weight in steps of 0.05 kg, reserved flags set",
         uuid="2a9d",
         decode=weight_scale.decode_twentieths,

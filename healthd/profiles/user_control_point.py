@@ -27,6 +27,7 @@ Result = Literal[
 
 _REGISTER, _CONSENT, _DELETE_DATA, _LIST, _DELETE_USERS = 1, 2, 3, 4, 5
 _RESPONSE_OPCODE = 0x20
+_RESPONSE_HEAD = 3
 _SUCCESS = 1
 
 _REQUESTS: dict[int, Request] = {
@@ -54,7 +55,7 @@ class UserControlPoint(Measurement):
     name: Request | Literal["response"] | None = None
     """Absent for an opcode that has no name here."""
     user_index: Annotated[int | None, quantity("1")] = None
-    """Of the request, or of the user that was registered; None means all users, or unknown."""
+    """Of the request, or who was registered or deleted; None means all users, or unknown."""
     consent_code: Annotated[int | None, quantity("1")] = None
     request_opcode: Annotated[int | None, quantity("1")] = None
     result_code: Annotated[int | None, quantity("1")] = None
@@ -83,28 +84,45 @@ _REQUEST = Layout(
         *(Fact("name", _REQUESTS.get, _opcode(opcode)) for opcode in _REQUESTS),
     ),
 )
-_RESPONSE = Layout(
-    Field("user_index", U8, _success_of(_REGISTER), number(_UNKNOWN_USER)),
-    Field("number_of_users", U8, _success_of(_LIST)),
-    flags=U24,
-    facts=(
-        Fact("opcode", lambda _: _RESPONSE_OPCODE),
-        Fact("name", lambda _: "response"),
-        Fact("request_opcode", lambda head: head >> 8 & 0xFF),
-        Fact("result_code", lambda head: head >> 16),
-        Fact("result", lambda head: _RESULTS.get(head >> 16, head >> 16)),
-    ),
-)
+
+
+def _response(*parameters: Field) -> Layout:
+    return Layout(
+        *parameters,
+        flags=U24,
+        facts=(
+            Fact("opcode", lambda _: _RESPONSE_OPCODE),
+            Fact("name", lambda _: "response"),
+            Fact("request_opcode", lambda head: head >> 8 & 0xFF),
+            Fact("result_code", lambda head: head >> 16),
+            Fact("result", lambda head: _RESULTS.get(head >> 16, head >> 16)),
+        ),
+    )
+
+
+def _user_of(request: int) -> Field:
+    return Field("user_index", U8, _success_of(request), number(_UNKNOWN_USER))
+
+
+_PARAMETERS = (_user_of(_REGISTER), Field("number_of_users", U8, _success_of(_LIST)))
+_RESPONSE = _response(*_PARAMETERS)
+# Which user was deleted is known to whoever asked: a response without it is not cut short.
+_RESPONSE_WITH_MORE = _response(*_PARAMETERS, _user_of(_DELETE_USERS))
+
+
+def _layout(data: bytes) -> Layout:
+    if data[:1] != bytes((_RESPONSE_OPCODE,)):
+        return _REQUEST
+    return _RESPONSE if len(data) <= _RESPONSE_HEAD else _RESPONSE_WITH_MORE
 
 
 def decode_control_point(data: bytes) -> UserControlPoint:
     """2A9F: opcode u8 and its parameters; a response 0x20, request u8, result u8, parameter.
 
     Requests: 1 register (code u16), 2 consent (user u8, code u16), 3 delete data, 4 list users,
-    5 delete users (user u8). Parameters of a response: 1 user u8, 4 number of users u8.
+    5 delete users (user u8). Parameters of a response: 1 user u8, 4 number of users u8, 5 user u8.
     """
-    layout = _RESPONSE if data[:1] == bytes((_RESPONSE_OPCODE,)) else _REQUEST
-    return UserControlPoint.of(layout.read(data))
+    return UserControlPoint.of(_layout(data).read(data))
 
 
 def encode_register(*, consent_code: int) -> bytes:

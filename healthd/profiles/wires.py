@@ -134,6 +134,11 @@ def number(none: int) -> Meaning:
     return lambda raw: None if raw == none else raw
 
 
+def nothing(_: Any) -> dict[str, Any]:
+    """A value that is skipped; for a `Field` without a key."""
+    return {}
+
+
 def word(words: Mapping[int, str]) -> Meaning:
     """An enumeration: a number that has no word stays a number."""
     return lambda raw: words.get(raw, raw)

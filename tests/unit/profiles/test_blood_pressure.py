@@ -49,16 +49,18 @@ TIMESTAMP = {"year": 2023, "month": 2, "day": 25, "hour": 13, "minute": 53, "sec
                 "mean_arterial_pressure_mmhg": 90.007389096,
             },
         ),
-        ("04780050005d0048", {**PRESSURES, "truncated": True}),
     ],
 )
 def test_plain_integers(text: str, fields: dict[str, Any]) -> None:
     assert decode_plain_integers(bytes.fromhex(text)).fields() == fields
 
 
-def test_plain_integers_need_the_three_pressures() -> None:
-    with pytest.raises(DecodeError, match="offset 5: expected u16, found 1 of 2 bytes"):
-        decode_plain_integers(bytes.fromhex("00780050005d"))
+@pytest.mark.parametrize(
+    ("text", "offset"), [("00780050005d", 5), ("04780050005d0048", 7), ("10780050005d0001", 7)]
+)
+def test_plain_integers_cut_short(text: str, offset: int) -> None:
+    with pytest.raises(DecodeError, match=f"offset {offset}: expected u16, found 1 of 2 bytes"):
+        decode_plain_integers(bytes.fromhex(text))
 
 
 @given(data=st.binary(max_size=40))

@@ -14,6 +14,7 @@ from healthd.profiles.body_composition import (
     Packets,
     decode_body_composition,
     decode_feature,
+    decode_tenths,
     decode_twentieths,
     decode_xiaomi,
 )
@@ -218,6 +219,23 @@ def test_twentieths() -> None:
         "weight_kg": 94.9,
         "height_m": 1.83,
     }
+
+
+def test_tenths() -> None:
+    # Captures of a Soehnle Shape Sense Connect 50 (openScale #1303), of 74.4 kg.
+    fields = decode_tenths(bytes.fromhex("1e055c00ea07020f062f2201310bf501bf02e802")).fields()
+    assert fields == {
+        "body_fat_pct": 9.2,
+        "multiple_packet": False,
+        "device_time": "2026-02-15T06:47:34",
+        "timestamp": {"year": 2026, "month": 2, "day": 15, "hour": 6, "minute": 47, "second": 34},
+        "user_id": 1,
+        "basal_metabolism_kj": 2865,
+        "muscle_pct": 50.1,
+        "weight_kg": 74.4,
+    }
+    early = decode_tenths(bytes.fromhex("1e050000ea07020f062e2201000000000000e802"))
+    assert (early.weight_kg, early.body_fat_pct, early.body_water_mass_kg) == (74.4, 0.0, None)
 
 
 def test_twentieths_promise_nothing_either() -> None:
