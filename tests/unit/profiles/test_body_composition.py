@@ -191,6 +191,12 @@ def test_nothing_is_lost_and_nothing_invented(packets: list[bytes]) -> None:
         ("0260e307011d11350100001027", {"weight_kg": 50.0, "stabilized": True}),
         ("02a0e307011d1135010000282d", {"load_removed": True, "stabilized": True}),
         ("0204000000000000000000282d", {"device_time": None, "weight_kg": 57.8}),
+        # Captures of lolouk44/hassio-addons #14 and of stackoverflow 68571845.
+        (
+            "02a6e40709060d2614e9015a37",
+            {"device_time": "2020-09-06T13:38:20", "impedance_ohm": 489.0, "weight_kg": 70.85},
+        ),
+        ("0624b2070101002e3800004c04", {"device_time": "1970-01-01T00:46:56", "weight_kg": 5.5}),
     ],
 )
 def test_xiaomi(text: str, fields: dict[str, Any]) -> None:
