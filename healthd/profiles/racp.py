@@ -110,7 +110,8 @@ _PLAIN = Layout(
     facts=_NAMES,
 )
 _COUNT_16 = Layout(Field("number_of_records", U16, required=True), flags=U16, facts=_NAMES)
-# Newer sensors may count with four bytes. One byte, which some libraries take, is none.
+# Newer sensors may count with four bytes. One byte, which some libraries take, is none, and
+# neither are three: without its highest byte a number is another one.
 _COUNT_32 = Layout(Field("number_of_records", U32, required=True), flags=U16, facts=_NAMES)
 _SELECTION = Layout(
     Field("minimum", U16, _operand(_AT_LEAST, _BY_NUMBER)),
@@ -138,7 +139,7 @@ def decode_record_access(data: bytes) -> RecordAccess:
 def _layout(data: bytes) -> Layout:
     opcode, operator = (*data[:2], 0, 0)[:2]
     if opcode in (_COUNTED, _COMBINED_COUNTED):
-        return _COUNT_16 if len(data) < _COUNT_32.size(data) else _COUNT_32
+        return _COUNT_16 if len(data) <= _COUNT_16.size(data) else _COUNT_32
     if opcode in (_REPORT, _DELETE, _COUNT, _COMBINED) and _AT_MOST <= operator <= _WITHIN:
         return _SELECTION
     return _PLAIN

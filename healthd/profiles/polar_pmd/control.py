@@ -107,7 +107,9 @@ def _read_answer(cursor: Cursor, fields: dict[str, Any]) -> None:
     if status != OK or not cursor.remaining:
         return
     if opcode in (GET_SETTINGS, START, GET_SDK_SETTINGS):
-        _read_settings(cursor, fields)
+        # One byte is no setting: an H10 ends its answer to a start with a reserved one.
+        if cursor.remaining > 1:
+            _read_settings(cursor, fields)
     elif opcode == GET_STATUS:
         states = cursor.take(cursor.remaining)
         fields["streaming"] = _active(states, 0x40)
