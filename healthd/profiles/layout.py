@@ -140,6 +140,7 @@ class Layout:
         for part in (*fields, *((tail,) if tail else ())):
             self._counting |= part.when.mask
         self._plan = lru_cache(maxsize=_PLANS)(self._make_plan)
+        self._only = None if flags else self._make_plan(0)
 
     def flags(self, data: bytes) -> int:
         """The flags of a packet; 0 where there are none.
@@ -177,7 +178,7 @@ class Layout:
         Raises:
             DecodeError: it ends before a required field.
         """
-        plan = self._plan(self.flags(data) & self._counting)
+        plan = self._only or self._plan(self.flags(data) & self._counting)
         fields = plan.facts.copy()
         if len(data) < plan.size:
             return self._read_what_is_there(plan, data, fields)

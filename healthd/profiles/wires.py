@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -16,6 +17,9 @@ from healthd.samples import Timestamp
 
 # Beyond it, with exponent 0, the reserved codes begin.
 _MANTISSA = 2045
+
+# Of one bit field; a hostile device could send them all.
+_STATES = 32
 
 Meaning = Callable[[Any], Any]
 """From a wire's value to the canonical one; None is "not available"."""
@@ -44,10 +48,14 @@ def sfloat(raw: int, shift: int = 0) -> float | None:
         shift: added to the exponent, for a value in other decimal units: multiplied by 1e5
             afterwards, 0.00112 kg/L would be 112.00000000000001 mg/dL.
     """
-    mantissa, exponent = raw & 0x0FFF, raw >> 12
     # Reserved with exponent 0 only: NaN, "not at this resolution", both infinities, one unused.
-    if exponent == 0 and 0x07FE <= mantissa <= 0x0802:
-        return None
+    if raw <= 0x0802:
+        if raw >= 0x07FE:
+            return None
+        # Most pressures and rates, and no arithmetic needed.
+        if not shift:
+            return float(raw)
+    mantissa, exponent = raw & 0x0FFF, raw >> 12
     exponent -= (exponent & 0x08) << 1
     return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent + shift)
 
@@ -147,7 +155,13 @@ def word(words: Mapping[int, str]) -> Meaning:
 def words(names: Mapping[int, str]) -> Meaning:
     """A bit field: the names of the bits that are set, lowest first; reserved bits are ignored."""
     masks = tuple((1 << bit, name) for bit, name in sorted(names.items()))
-    return lambda raw: [name for mask, name in masks if raw & mask]
+
+    # A device is in a few states, and says so in every packet.
+    @lru_cache(maxsize=_STATES)
+    def named(raw: int) -> tuple[str, ...]:
+        return tuple(name for mask, name in masks if raw & mask)
+
+    return named
 
 
 def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
@@ -157,12 +171,17 @@ def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
     has (Xiaomi sends month 17) is kept in parts, and has no text.
     """
     year, month, day, hour, minute, second = parts
-    try:
-        text = datetime(*parts).isoformat()  # noqa: DTZ001 - no zone is known
-    except ValueError:
-        text = None
+    # Asked before: an exception costs more than the rest of the packet.
+    text = _iso(parts) if year and month and day else None
     known = Timestamp(year or None, month or None, day or None, hour, minute, second)
     return {"device_time": text, "timestamp": known}
+
+
+def _iso(parts: tuple[int, int, int, int, int, int]) -> str | None:
+    try:
+        return datetime(*parts).isoformat()  # noqa: DTZ001 - no zone is known
+    except ValueError:
+        return None
 
 
 def named_moment(parts: str, text: str) -> Meaning:

@@ -209,7 +209,7 @@ def test_meanings() -> None:
     assert scaled(10, none=0x7FFF)(0x7FFF) is None
     assert word({1: "one"})(1) == "one"
     assert word({1: "one"})(2) == 2
-    assert words({3: "three", 0: "zero"})(0b11001) == ["zero", "three"]
+    assert words({3: "three", 0: "zero"})(0b11001) == ("zero", "three")
 
 
 @pytest.mark.parametrize(
