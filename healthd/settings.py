@@ -1,11 +1,11 @@
 """One TOML file and its environment overrides, read into frozen models; every error in one run."""
 
+import math
 import re
 import socket
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,94 +18,23 @@ from pydantic import (
     StringConstraints,
 )
 
-_DURATION_UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
-_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}")
+from healthd.setting_values import (
+    Adapter,
+    Address,
+    Every,
+    PolarStream,
+    Seconds,
+    Slug,
+    TopicPrefix,
+    Wheel,
+    Window,
+    Zones,
+)
 
-
-def _seconds(value: object) -> float:
-    text = value.strip() if isinstance(value, str) else ""
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)", text)
-    if number is None or float(number[1]) == 0:
-        raise ValueError('a duration such as "30s", "15min" or "2h", longer than zero')
-    return float(number[1]) * _DURATION_UNITS[number[2]]
-
-
-def _slug(value: str) -> str:
-    # A dot or a space in a topic level breaks NATS, RabbitMQ or Home Assistant.
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value):
-        raise ValueError('a name of a-z, 0-9, "_" and "-", 64 at most, such as "living-room"')
-    return value
-
-
-def _address(value: str) -> str:
-    address = value.upper().replace("-", ":")
-    if not _ADDRESS.fullmatch(address):
-        # No example: log lines have every address taken out, this one too.
-        raise ValueError('a Bluetooth address: six pairs of hex digits with ":" between them')
-    return address
-
-
-def _topic_prefix(value: str) -> str:
-    levels = value.split("/")
-    if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in levels):
-        raise ValueError('topic levels of letters, digits, "_" and "-", such as "healthd"')
-    return value
-
-
-def _adapter(value: str) -> str:
-    if not re.fullmatch(r"hci\d{1,3}", value):
-        raise ValueError('an adapter as BlueZ names it, such as "hci0"')
-    return value
-
-
-def _wheel(value: object) -> float:
-    # From a child's 12 inches to a penny-farthing; what is written in millimetres is far outside.
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
-    if not 0.5 <= number <= 4:
-        raise ValueError("a wheel's circumference in metres, 0.5 to 4, such as 2.105")
-    return float(number)
-
-
-def _window(value: float) -> float:
-    # Shorter ones hold too few beats, and a day is the longest over which SDNN has a meaning.
-    if not 30 <= value <= 86400:
-        raise ValueError('a duration of "30s" to "1d", such as "5min"')
-    return value
-
-
-def _zones(value: object) -> object:
-    bounds = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
-    rates = [one for one in bounds if isinstance(one, int) and 30 <= one <= 250]
-    ascend = all(lower < upper for lower, upper in pairwise(rates))
-    if not 1 <= len(rates) == len(bounds) <= 10 or not ascend:
-        raise ValueError("1 to 10 ascending rates of 30 to 250: where each zone begins")
-    return rates
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
-
-
-Slug = Annotated[str, AfterValidator(_slug)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-Address = Annotated[str, AfterValidator(_address)]
-Adapter = Annotated[str, AfterValidator(_adapter)]
-TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
-Wheel = Annotated[float, BeforeValidator(_wheel)]
-Window = Annotated[Seconds, AfterValidator(_window)]
-Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
-
-PolarStream = Literal[
-    "ecg",
-    "ppg",
-    "acceleration",
-    "pp_interval",
-    "gyroscope",
-    "magnetometer",
-    "skin_temperature",
-    "pressure",
-    "temperature",
-]
+# How long a run of a periodic peripheral may take. Time enough to wait for a device that shows
+# itself every ten seconds, for a slot that somebody else gives up first (30 s), and to link it a
+# second time; and no longer than a slot may be kept from others for one that is not there.
+_FETCH_WINDOW_S = 120.0
 
 
 class _Section(BaseModel):
@@ -198,11 +127,29 @@ class PeripheralSettings(_Section):
     name: Annotated[str, StringConstraints(min_length=1)] | None = None
     service: str | None = None
     silence: Seconds | None = None
+    every: Every | None = None
+    on: Literal["advertising"] | None = None
+    window: Seconds | None = None
+    # A scale goes on advertising for up to a minute after the result that it has just given.
+    rearm: Seconds = 300.0
     # 700x25C, the most common road tyre.
     wheel_circumference: Wheel = 2.105
     pmd: tuple[PolarStream, ...] = ()
     hrv: Window | None = None
     heart_rate_zones: Zones = ()
+
+    @property
+    def periodic(self) -> bool:
+        """Whether it is linked now and then, and not for good."""
+        return self.every is not None or self.on is not None
+
+    @property
+    def fetch_window_s(self) -> float:
+        """The longest that one run may take."""
+        if self.window is not None:
+            return self.window
+        # Of two runs that follow each other closely, the first one ends well before the second.
+        return min(_FETCH_WINDOW_S, self.every / 2 if isinstance(self.every, float) else math.inf)
 
 
 class Settings(_Section):

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from healthd.errors import Fatal
+from healthd.setting_values import is_longer
 from healthd.settings import Settings, known_keys
 
 ENVIRONMENT_PREFIX = "HEALTHD_"
@@ -188,6 +189,25 @@ def _cross_checks(
     yield from _peripheral_checks(source, raw, services)
 
 
+def _fetch_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """The keys of a periodic peripheral, which mean something in company only."""
+    periodic = "every" in entry or "on" in entry
+
+    def problem(key: str, expected: str) -> Problem:
+        return Problem(source, f"{place}.{key}", _shown(entry[key]), expected)
+
+    if "every" in entry and "on" in entry:
+        yield problem("on", "every or on, not both of them")
+    if "window" in entry and not periodic:
+        yield problem("window", "every or on beside it")
+    if "rearm" in entry and "on" not in entry:
+        yield problem("rearm", 'on = "advertising" beside it')
+    if "silence" in entry and periodic:
+        yield problem("silence", "neither every nor on beside it: a run ends by its window")
+    if is_longer(entry.get("window"), entry.get("every")):
+        yield problem("window", "a duration shorter than every")
+
+
 def _peripheral_checks(
     source: str, raw: dict[str, Any], services: Collection[str]
 ) -> Iterator[Problem]:
@@ -208,6 +228,7 @@ def _peripheral_checks(
         if isinstance(service, str) and service not in services:
             expected = _one_of(service, sorted(services))
             yield Problem(source, f"{place}.service", _shown(service), expected)
+        yield from _fetch_checks(source, place, entry)
     for key in ("id", "address"):
         seen: set[str] = set()
         for place, entry in peripherals:

@@ -1,5 +1,6 @@
 """The models: what a value becomes, and where the password comes from."""
 
+from datetime import time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -74,6 +75,40 @@ def test_broker_is_read_and_written_alike(written: str, broker: Broker) -> None:
 def test_duration_in_seconds(written: str, seconds: float) -> None:
     entry = {"id": "strap", "name": "Strap", "silence": written}
     assert PeripheralSettings.model_validate(entry).silence == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("written", "cadence"),
+    [
+        ("15min", 900.0),
+        ("08:00", (time(8),)),
+        (["20:30", "08:00", "08:00"], (time(8), time(20, 30))),
+    ],
+)
+def test_cadence_of_a_periodic_peripheral(written: object, cadence: object) -> None:
+    entry = {"id": "scale", "name": "Scale", "every": written}
+    settings = PeripheralSettings.model_validate(entry)
+    assert settings.every == cadence
+    assert settings.periodic
+
+
+@pytest.mark.parametrize(
+    ("keys", "window_s"),
+    [
+        ({"every": "15min"}, 120.0),
+        ({"every": "1min"}, 30.0),
+        ({"every": "08:00"}, 120.0),
+        ({"on": "advertising"}, 120.0),
+        ({"every": "15min", "window": "5min"}, 300.0),
+    ],
+)
+def test_how_long_a_run_may_take(keys: dict[str, str], window_s: float) -> None:
+    settings = PeripheralSettings.model_validate({"id": "scale", "name": "Scale", **keys})
+    assert settings.fetch_window_s == window_s
+
+
+def test_without_a_cadence_it_is_continuous() -> None:
+    assert not PeripheralSettings(id="strap", name="Strap").periodic
 
 
 @pytest.mark.parametrize("written", ["a0:9e:1a:00:00:01", "A0-9E-1A-00-00-01"])

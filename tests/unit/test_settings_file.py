@@ -105,7 +105,7 @@ def test_the_file_that_is_shipped_is_good_as_it_is_and_with_all_of_it_switched_o
     # A commented line that assigns or opens a block is an example; every other one is prose.
     examples = re.sub(r"(?m)^# (?=\[\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 5
+    assert len(settings.peripherals) == 7
     switched_on = {key for one in settings.peripherals for key in one.model_fields_set}
     assert switched_on == set(known_keys(("peripherals",)))
     assert settings.model_fields_set == set(Settings.model_fields)
@@ -232,6 +232,31 @@ BAD_VALUES = [
     (f"{STRAP}wheel_circumference = true", "peripherals[0].wheel_circumference", "True", "metres"),
     (f"{STRAP}pmd = 'ecg'", "peripherals[0].pmd", "'ecg'", "a list"),
     (f"{STRAP}pmd = ['ecg', 'eeg']", "peripherals[0].pmd[1]", "'eeg'", "'pp_interval'"),
+    *(
+        (f"{STRAP}every = {value}", "peripherals[0].every", found, '"08:00"')
+        for value, found in (
+            ("15", "15"),
+            ("'0min'", "'0min'"),
+            ("'24:00'", "'24:00'"),
+            ("'08:60'", "'08:60'"),
+            ("'8:00'", "'8:00'"),
+            ("[]", "a list"),
+            ("['08:00', '15min']", "a list"),
+        )
+    ),
+    (f"{STRAP}on = 'sight'", "peripherals[0].on", "'sight'", "'advertising'"),
+    (f"{STRAP}on = 'advertising'\nevery = '1h'", "peripherals[0].on", "'adv", "not both"),
+    (f"{STRAP}every = '1h'\nwindow = 60", "peripherals[0].window", "60", '"15min"'),
+    (f"{STRAP}window = '1min'", "peripherals[0].window", "'1min'", "every or on beside it"),
+    (
+        f"{STRAP}every = '1min'\nwindow = '60s'",
+        "peripherals[0].window",
+        "'60s'",
+        "shorter than every",
+    ),
+    (f"{STRAP}on = 'advertising'\nrearm = 5", "peripherals[0].rearm", "5", '"15min"'),
+    (f"{STRAP}every = '1h'\nrearm = '5min'", "peripherals[0].rearm", "'5min'", "on = "),
+    (f"{STRAP}every = '1h'\nsilence = '5s'", "peripherals[0].silence", "'5s'", "neither"),
     (f"{STRAP}{STRAP}", "peripherals[1].id", "'strap'", "no other peripheral has"),
 ]
 

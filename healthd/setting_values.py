@@ -1,0 +1,127 @@
+"""What single settings may be: read from what a user writes, or refused with what is expected."""
+
+import re
+from datetime import time
+from itertools import pairwise
+from typing import Annotated, Literal, cast
+
+from pydantic import AfterValidator, BeforeValidator
+
+from healthd.schedule import Cadence
+
+_DURATION_UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
+_ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}")
+
+
+def _seconds(value: object) -> float:
+    text = value.strip() if isinstance(value, str) else ""
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)", text)
+    if number is None or float(number[1]) == 0:
+        raise ValueError('a duration such as "30s", "15min" or "2h", longer than zero')
+    return float(number[1]) * _DURATION_UNITS[number[2]]
+
+
+def is_longer(one: object, other: object) -> bool:
+    """Whether both are durations, as a user writes them, and the first is no shorter."""
+    try:
+        return _seconds(one) >= _seconds(other)
+    except ValueError:
+        return False
+
+
+def _slug(value: str) -> str:
+    # A dot or a space in a topic level breaks NATS, RabbitMQ or Home Assistant.
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value):
+        raise ValueError('a name of a-z, 0-9, "_" and "-", 64 at most, such as "living-room"')
+    return value
+
+
+def _address(value: str) -> str:
+    address = value.upper().replace("-", ":")
+    if not _ADDRESS.fullmatch(address):
+        # No example: log lines have every address taken out, this one too.
+        raise ValueError('a Bluetooth address: six pairs of hex digits with ":" between them')
+    return address
+
+
+def _topic_prefix(value: str) -> str:
+    levels = value.split("/")
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in levels):
+        raise ValueError('topic levels of letters, digits, "_" and "-", such as "healthd"')
+    return value
+
+
+def _adapter(value: str) -> str:
+    if not re.fullmatch(r"hci\d{1,3}", value):
+        raise ValueError('an adapter as BlueZ names it, such as "hci0"')
+    return value
+
+
+def _wheel(value: object) -> float:
+    # From a child's 12 inches to a penny-farthing; what is written in millimetres is far outside.
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0.5 <= number <= 4:
+        raise ValueError("a wheel's circumference in metres, 0.5 to 4, such as 2.105")
+    return float(number)
+
+
+def _window(value: float) -> float:
+    # Shorter ones hold too few beats, and a day is the longest over which SDNN has a meaning.
+    if not 30 <= value <= 86400:
+        raise ValueError('a duration of "30s" to "1d", such as "5min"')
+    return value
+
+
+def _zones(value: object) -> object:
+    bounds = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
+    rates = [one for one in bounds if isinstance(one, int) and 30 <= one <= 250]
+    ascend = all(lower < upper for lower, upper in pairwise(rates))
+    if not 1 <= len(rates) == len(bounds) <= 10 or not ascend:
+        raise ValueError("1 to 10 ascending rates of 30 to 250: where each zone begins")
+    return rates
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _every(value: object) -> Cadence:
+    texts = cast("list[object] | tuple[object, ...]", value if _is_list(value) else (value,))
+    times = [one for text in texts if (one := _time_of_day(text)) is not None]
+    if texts and len(times) == len(texts):
+        return tuple(sorted(set(times)))
+    try:
+        return _seconds(value)
+    except ValueError:
+        expected = 'a duration such as "15min", or times of the day such as "08:00"'
+        raise ValueError(f'{expected} or ["08:00", "20:00"]') from None
+
+
+def _time_of_day(value: object) -> time | None:
+    digits = re.fullmatch(r"(\d\d):(\d\d)", value) if isinstance(value, str) else None
+    if digits is None or int(digits[1]) > 23 or int(digits[2]) > 59:
+        return None
+    return time(int(digits[1]), int(digits[2]))
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+Address = Annotated[str, AfterValidator(_address)]
+Adapter = Annotated[str, AfterValidator(_adapter)]
+TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+Wheel = Annotated[float, BeforeValidator(_wheel)]
+Window = Annotated[Seconds, AfterValidator(_window)]
+Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
+Every = Annotated[Cadence, BeforeValidator(_every)]
+
+PolarStream = Literal[
+    "ecg",
+    "ppg",
+    "acceleration",
+    "pp_interval",
+    "gyroscope",
+    "magnetometer",
+    "skin_temperature",
+    "pressure",
+    "temperature",
+]
