@@ -16,7 +16,7 @@ from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery
-from healthd.central.session import Session, State
+from healthd.central.session import State
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.clock import Clock
@@ -33,6 +33,8 @@ from healthd.pipeline import Pipeline
 from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
+from healthd.schedule_file import ScheduleFile
+from healthd.sessions import Sessions
 from healthd.settings import OutboxSettings, PeripheralSettings, Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
@@ -71,14 +73,17 @@ class Daemon:
         brokers = endpoints(settings, topics, environ)
         self._publisher = publisher = Publisher(brokers, topics, outbox, run)
         self._devices = Devices(topics, publisher.retain)
-        self._health = Health(outbox, self._devices, partial(publisher.retain, topics.health))
         options = {one.id: options_for(one) for one in settings.peripherals}
-        self._pipeline = Pipeline(run, outbox, self._devices, registry, options)
+        periodic = [one.id for one in settings.peripherals if one.periodic]
+        self._pipeline = Pipeline(run, outbox, self._devices, registry, options, periodic)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
         bluetooth, recovery = settings.bluetooth, Recovery()
         adapters = Adapters(bluetooth.adapter, followed=backends is None)
         slots = Slots(bluetooth.slots)
         self._radio = Radio(backends or Backends(), matches, slots, adapters, recovery)
+        retain_health = partial(publisher.retain, topics.health)
+        airtime = self._radio.airtime.counters
+        self._health = Health(outbox, self._devices, retain_health, airtime)
         self._watch: Watch | None = None
         if backends is None:
             runtime = _runtime_folder(environ)
@@ -91,10 +96,10 @@ class Daemon:
                 power_on=bluetooth.power_on,
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
+        file, zone = ScheduleFile(folder), environ.get("TZ")
+        sessions = Sessions(self._radio, registry, self._pipeline, run, file, zone)
         self._sessions = {
-            one.id: Session(
-                match, self._radio, registry, self._pipeline, one.silence, options[one.id]
-            )
+            one.id: sessions.make(one, match, options[one.id])
             for one, match in zip(settings.peripherals, matches, strict=True)
         }
         self._info = {

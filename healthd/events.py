@@ -19,7 +19,7 @@ class Gap(Measurement):
     peripheral: str
     stream: str
     reason: str
-    """Why: ``link_lost``, ``stalled``, ``stopped``, ``unclean_stop``, ``evicted``, ``refused``."""
+    """Why: ``link_lost``, ``stalled``, ``gave_way``, ``stopped``, ``unclean_stop``, …"""
     first: str
     """UTC. Nothing before it is missing."""
     last: str
@@ -62,6 +62,27 @@ class LinkEvent(Measurement):
     change: Literal["up", "down"]
     reason: str | None = None
     """Why it ended: ``link_lost``, ``stalled``, ``adapter_off``, ``bluez_gone``, …"""
+
+
+FetchOutcome = Literal["new_data", "no_data", "failed", "timeout"]
+
+
+class FetchEvent(Measurement):
+    """A run of a periodic peripheral is over."""
+
+    kind: ClassVar[str] = "fetch"
+
+    peripheral: str
+    fetch_run: str
+    """The run's id."""
+    outcome: FetchOutcome
+    reason: str | None = None
+    """Why: ``not_seen``, ``no_slot``, ``unfinished``, ``link_lost``, ``connect_aborted``, …"""
+    duration_s: Annotated[float, Field(ge=0), quantity("s")]
+    samples: Annotated[int, Field(ge=0), quantity("1")]
+    """How many its streams brought."""
+    due: str
+    """UTC. The time that the run was for."""
 
 
 AdapterChange = Literal[

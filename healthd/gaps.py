@@ -1,6 +1,6 @@
 """Says, stream by stream, which stretches are missing: from one sample to the next that follows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from healthd.events import Gap
@@ -12,10 +12,17 @@ _Stream = tuple[str, str]
 
 
 class Gaps:
-    """Watches continuous streams and emits a gap event for each stretch that one lacks."""
+    """Watches continuous streams and emits a gap event for each stretch that one lacks.
 
-    def __init__(self, run: Run, put: Callable[[Sample], None]) -> None:
-        """``put`` takes the events, as it takes the samples."""
+    What a periodic peripheral does not send between its runs is not missing. What it did send may
+    be, like anybody's, when healthd is killed.
+    """
+
+    def __init__(
+        self, run: Run, put: Callable[[Sample], None], periodic: Collection[str] = ()
+    ) -> None:
+        """``put`` takes the events, as it takes the samples; ``periodic`` are peripherals."""
+        self._periodic = frozenset(periodic)
         self._run = run
         self._put = put
         self._before: list[Previous] = []
@@ -29,7 +36,7 @@ class Gaps:
     def interrupt(self, peripheral: str, reason: str) -> None:
         """The peripheral's link is gone: its streams stand still until their next sample."""
         for stream in self._last:
-            if stream[0] == peripheral:
+            if stream[0] == peripheral and peripheral not in self._periodic:
                 # What came first explains the stretch; a failed reconnect is only its consequence.
                 self._interrupted.setdefault(stream, reason)
 
@@ -46,6 +53,8 @@ class Gaps:
     def _after_start(self, stream: _Stream, first: Sample) -> None:
         for run in self._since_told(stream):
             end, until_ns = run.ends.get(stream), first.stamp.wall_ns
+            if end is not None and run.clean and stream[0] in self._periodic:
+                continue
             if end is not None and run.clean:
                 self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
             elif end is not None:

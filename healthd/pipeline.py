@@ -1,12 +1,14 @@
 """Notification -> measurement -> sample -> outbox: the only way in for data."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
+from healthd.central.periodic import Fetched
 from healthd.central.session import State
 from healthd.errors import DecodeError
-from healthd.events import LinkEvent
+from healthd.events import FetchEvent, LinkEvent
 from healthd.gaps import Gaps
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
@@ -15,7 +17,7 @@ from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
 from healthd.profiles.reader import Reader, Undecoded
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.samples import Measurement, Sample, Stamp
+from healthd.samples import Measurement, Sample, Stamp, utc_text
 
 # A status changes when it changes, and an unreadable fact is no stream: neither can have a gap.
 # What was held back until a control point said that there is no more belongs to a stream.
@@ -32,6 +34,7 @@ class Pipeline:
         devices: Devices,
         registry: Registry,
         options: Mapping[str, Options],
+        periodic: Collection[str] = (),
     ) -> None:
         """Wire it.
 
@@ -41,13 +44,15 @@ class Pipeline:
             devices: is told what is known of a device.
             registry: what there is to read.
             options: by peripheral, what the settings say of it.
+            periodic: the peripherals that are linked now and then.
         """
         self._run = run
         self._outbox = outbox
         self._devices = devices
         self._registry = registry
         self._options = options
-        self._gaps = Gaps(run, outbox.put)
+        self._gaps = Gaps(run, outbox.put, periodic)
+        self._taken: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
         self._streaming: set[str] = set()
         self._log = get_logger(service="pipeline")
@@ -83,6 +88,28 @@ class Pipeline:
         else:
             return
         self._outbox.put(self._run.event(event))
+
+    def taken(self, peripheral: str) -> int:
+        """See ``central.periodic.FetchObserver``."""
+        return self._taken[peripheral]
+
+    def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
+        """See ``central.periodic.FetchObserver``."""
+        event = FetchEvent(
+            peripheral=peripheral,
+            fetch_run=fetched.run,
+            outcome=fetched.outcome,
+            reason=fetched.reason,
+            duration_s=fetched.duration_s,
+            samples=fetched.samples,
+            due=utc_text(fetched.due_ns),
+        )
+        self._outbox.put(self._run.event(event))
+        self._devices.on_fetch(peripheral, {"outcome": event.outcome, "reason": event.reason})
+
+    def on_due(self, peripheral: str, wall_ns: int) -> None:
+        """See ``central.periodic.FetchObserver``."""
+        self._devices.on_fetch(peripheral, {"next_due": utc_text(wall_ns)})
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``central.session.Observer``."""
@@ -124,6 +151,7 @@ class Pipeline:
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _CONTINUOUS:
             self._gaps.pass_by(sample)
+            self._taken[sample.peripheral] += 1
         self._outbox.put(sample)
 
 

@@ -137,6 +137,14 @@ class NotTried(AdapterGone):
         super().__init__("adapter_gone", "it went away before the link was made")
 
 
+class GaveWay(LinkLost):
+    """The link was ended for a periodic peripheral that needs the slot."""
+
+    def __init__(self) -> None:
+        """It searches again at once, to stand in line."""
+        super().__init__("gave_way", "its slot was needed by a periodic peripheral")
+
+
 class TakesRadioDown(LinkFault):
     """Whenever this link is made, the whole radio goes away: BlueZ, or the adapter.
 

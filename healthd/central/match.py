@@ -44,11 +44,13 @@ class Match:
         peripheral: its id.
         by: what ``wanted`` is.
         wanted: an address, a name pattern with ``*`` and ``?``, or a service's canonical UUID.
+        periodic: it is linked now and then, for a moment.
     """
 
     peripheral: str
     by: By
     wanted: str
+    periodic: bool = False
 
     def fits(self, found: Seen) -> bool:
         """Whether this may be the peripheral."""
@@ -69,11 +71,12 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
     Raises:
         ValueError: none of address, name and service is set; reading the settings excludes it.
     """
+    periodic = peripheral.periodic
     if peripheral.address is not None:
-        return Match(peripheral.id, By.ADDRESS, peripheral.address)
+        return Match(peripheral.id, By.ADDRESS, peripheral.address, periodic)
     if peripheral.name is not None:
-        return Match(peripheral.id, By.NAME, peripheral.name)
+        return Match(peripheral.id, By.NAME, peripheral.name, periodic)
     if peripheral.service is not None:
         service = registry.profiles[peripheral.service].service
-        return Match(peripheral.id, By.SERVICE, service)
+        return Match(peripheral.id, By.SERVICE, service, periodic)
     raise ValueError(f"{peripheral.id}: no address, name or service")

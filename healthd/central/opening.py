@@ -38,6 +38,10 @@ class Openings:
 
     What goes wrong in one of them is logged and is the end of it alone: a device that refuses to
     be asked may still stream what it streams.
+
+    Attributes:
+        asks: one of them is being held.
+        broke_off: the link ended while one of them was held.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Openings:
             tell: is told what is written and what is answered.
             heard: when each subscribed characteristic sent its last value, as it is now.
         """
+        self.asks = self.broke_off = False
         self._link = link
         self._options = options
         self._tell = tell
@@ -64,6 +69,11 @@ class Openings:
         self._answers: dict[str, asyncio.Queue[bytes]] = {}
         self._opened: list[Opening] = []
         self._log = get_logger(peripheral=peripheral)
+
+    @property
+    def asked(self) -> bool:
+        """Whether any profile had anything to ask."""
+        return bool(self._opened)
 
     async def run(self, profiles: Iterable[Profile], registry: Registry) -> None:
         """Open these profiles, as far as they have anything to ask."""
@@ -76,7 +86,9 @@ class Openings:
             if (request := next(exchange, None)) is not None:
                 self._opened.append(opening)
                 control = registry.characteristics[opening.control]
+                self.asks = True
                 await self._open(profile, control, exchange, request)
+                self.asks = False
 
     async def close(self) -> None:
         """Take leave of the device, as far as there is anything to say and it can be said."""
@@ -96,6 +108,7 @@ class Openings:
         except StopIteration:
             self._log.debug("opened", profile=profile.name)
         except LinkLost:
+            self.broke_off = True
             # Why it ended is for those to find out who wait for its end.
             self._log.debug("link ended", profile=profile.name)
         except LinkFault as fault:

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from healthd.central.adapters import Adapters
+from healthd.central.airtime import Airtime
 from healthd.central.faults import AdapterGone, LinkFault, NotTried, Remedy
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.central.match import Match
 from healthd.central.recovery import Recovery
 from healthd.central.slots import Slots
+from healthd.central.turns import Turns
 from healthd.log import get_logger
 
 
@@ -31,6 +33,9 @@ class Radio:
 
     BlueZ and small controllers fail when scans and connects overlap (bleak#1689), so there is
     one scanner, running only while somebody searches and nobody connects.
+
+    Attributes:
+        airtime: how long it scanned, and had links.
     """
 
     def __init__(
@@ -53,6 +58,8 @@ class Radio:
         self._backends = backends
         self._matches = tuple(matches)
         self._slots = slots
+        self._turns = Turns(slots)
+        self.airtime = Airtime()
         self._adapters = adapters or Adapters()
         self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
@@ -92,6 +99,10 @@ class Radio:
             path is not None and link.path == path for link in self._links
         )
 
+    def waits(self, match: Match) -> bool:
+        """Whether the peripheral was heard, and waits for a slot."""
+        return self._slots.waits(match.peripheral)
+
     def rescan(self) -> None:
         """Start the scanner anew, if it runs."""
         self._halt.set()
@@ -114,7 +125,8 @@ class Radio:
                 async with scanning(self._backends, adapter, self._on_advertisement):
                     mark_healthy()
                     self._recovery.scanning(True)
-                    await self._halt.wait()
+                    with self.airtime.scanning():
+                        await self._halt.wait()
             except LinkFault:
                 if losses != self._adapters.losses:
                     continue  # it went away under the scanner, which is no fault of the scanner
@@ -139,6 +151,7 @@ class Radio:
             self._searching.pop(match, None)
             self._claims.pop(match, None)
             self._slots.leave(match.peripheral)
+            self._turns.left(match.peripheral)
             self._steer()
 
     @asynccontextmanager
@@ -149,9 +162,13 @@ class Radio:
             LinkFault: the connection could not be made.
         """
         link = Link(found)
+        match = next(one for one, address in self._claims.items() if address == found.address)
         try:
             await self._open(link)
-            yield link
+            if not match.periodic:
+                self._turns.linked(match.peripheral, link)
+            with self.airtime.linked(match.peripheral):
+                yield link
         finally:
             # A task of its own: a cancelled session must not leave its link behind.
             await asyncio.shield(asyncio.create_task(self._close(link)))
@@ -201,12 +218,13 @@ class Radio:
         if self._reserved(found, match):
             return
         waited = self._slots.need_not_be_heard(match.peripheral)
-        if self._slots.ask(match.peripheral):
+        if self._slots.ask(match.peripheral, urgent=match.periodic):
             self._claims[match] = found.address
             self._searching.pop(match).set_result(found)
         elif not waited:
             number = self._slots.number
             self._log.info("waits for a slot", peripheral=match.peripheral, slots=number)
+        self._turns.look()
         self._steer()
 
     def _reserved(self, found: Advertisement, match: Match) -> bool:

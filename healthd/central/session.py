@@ -1,18 +1,15 @@
 """One peripheral's life, from searching to the fault that ends it."""
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import Any, Protocol
 
+from healthd.central.collect import collected
 from healthd.central.faults import (
-    CharacteristicMissing,
     LinkFault,
-    LinkLost,
-    NothingToRead,
-    NotificationStalled,
     NotTried,
     Remedy,
     ServicesForgotten,
@@ -22,11 +19,14 @@ from healthd.central.link import Advertisement, Link
 from healthd.central.match import Match
 from healthd.central.opening import Openings
 from healthd.central.radio import Radio
+from healthd.central.subscriptions import Subscriptions, Values
 from healthd.errors import Transient
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
-from healthd.profiles.quirks import to_be_read_before
+from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.registry import Registry
+
+SCHEDULED = "scheduled"
+"""Why a periodic peripheral waits between two runs."""
 
 
 class State(StrEnum):
@@ -40,24 +40,20 @@ class State(StrEnum):
     WAITING = "waiting"
 
 
-class Observer(Protocol):
+class Observer(Values, Protocol):
     """What a session reports to. Called in the event loop; must not block."""
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """The session entered ``state``; ``reason`` says why it waits."""
         ...
 
-    def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
-        """A new link stands, to a device of this name with these profiles."""
-        ...
-
-    def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """A characteristic was notified or read; a control point answered, or is written to."""
-        ...
-
 
 class Session:
-    """Keeps one peripheral's characteristics flowing for as long as one link lasts."""
+    """Keeps one peripheral's characteristics flowing for as long as one link lasts.
+
+    Attributes:
+        state: where it is.
+    """
 
     def __init__(
         self,
@@ -78,6 +74,7 @@ class Session:
             silence_s: replaces the silence deadline of every stream that has one.
             options: what the settings say to its profiles.
         """
+        self.state = State.DISABLED
         self._match = match
         self._radio = radio
         self._registry = registry
@@ -85,8 +82,8 @@ class Session:
         self._silence_s = silence_s
         self._options = options or Options()
         self._log = get_logger(peripheral=match.peripheral)
-        self._last_value: dict[str, float] = {}
-        self._known: frozenset[str] = frozenset()
+        self._values = Subscriptions(match.peripheral, registry, observer)
+        self._openings: Openings | None = None
         self._refreshed = False
         self._took_radio_down = 0
 
@@ -97,25 +94,7 @@ class Session:
             LinkFault: the link ended, fell silent, or could not be made.
         """
         try:
-            self._enter(State.SEARCHING)
-            async with self._radio.found(self._match) as found:
-                losses, streams = self._radio.losses, False
-                try:
-                    self._enter(State.CONNECTING)
-                    async with self._radio.link(found) as link:
-                        self._enter(State.PREPARING)
-                        profiles = await self._prepare(link, found)
-                        self._refreshed, self._took_radio_down = False, 0
-                        self._enter(State.STREAMING)
-                        streams = True
-                        mark_healthy()
-                        await self._stream(link, profiles)
-                except LinkFault as fault:
-                    if not streams and losses != self._radio.losses:
-                        self._suspect(fault)
-                    if fault.remedy is Remedy.REFRESH:
-                        await self._refresh(found, fault)
-                    raise
+            await self._once(self._stream, mark_healthy)
         except asyncio.CancelledError:
             self._enter(State.DISABLED)
             raise
@@ -124,7 +103,70 @@ class Session:
             self._enter(State.WAITING, reason)
             raise
 
+    async def fetch(self, on_found: Callable[[], None]) -> None:
+        """Search, connect, prepare, collect what the device has, and hang up.
+
+        Args:
+            on_found: called once the device is there and has a slot.
+
+        Raises:
+            LinkFault: it could not be linked, or the link ended before it was done.
+        """
+        try:
+            await self._once(self._collect, lambda: None, on_found)
+        except LinkFault as fault:
+            self._enter(State.WAITING, fault.reason)
+            raise
+
+    def rest(self) -> None:
+        """Say that nothing is wanted of the peripheral before the next run."""
+        self._enter(State.WAITING, SCHEDULED)
+
+    def disable(self) -> None:
+        """Say that nothing will be wanted of it any more."""
+        self._enter(State.DISABLED)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the device has not yet answered all that it is asked."""
+        return self._openings is not None and self._openings.asks
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Whether the peripheral is there and all slots are taken."""
+        return self._radio.waits(self._match)
+
+    async def _once(
+        self,
+        use: Callable[[Link, list[Profile]], Awaitable[None]],
+        mark_healthy: Callable[[], None],
+        on_found: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._enter(State.SEARCHING)
+        async with self._radio.found(self._match) as found:
+            losses, streams = self._radio.losses, False
+            on_found()
+            try:
+                self._enter(State.CONNECTING)
+                async with self._radio.link(found) as link:
+                    self._enter(State.PREPARING)
+                    profiles = await self._values.prepare(
+                        link, found.name, refreshed=self._refreshed
+                    )
+                    self._refreshed, self._took_radio_down = False, 0
+                    self._enter(State.STREAMING)
+                    streams = True
+                    mark_healthy()
+                    await use(link, profiles)
+            except LinkFault as fault:
+                if not streams and losses != self._radio.losses:
+                    self._suspect(fault)
+                if fault.remedy is Remedy.REFRESH:
+                    await self._refresh(found, fault)
+                raise
+
     def _enter(self, state: State, reason: str | None = None) -> None:
+        self.state = state
         # Why it waits is the supervisor's line; passing states matter to those who debug.
         passing = state in (State.CONNECTING, State.PREPARING, State.WAITING)
         (self._log.debug if passing else self._log.info)("state", state=state.value)
@@ -146,95 +188,44 @@ class Session:
         if await self._radio.forget(found):
             raise ServicesForgotten(fault) from fault
 
-    async def _prepare(self, link: Link, found: Advertisement) -> list[Profile]:
-        peripheral, registry = self._match.peripheral, self._registry
-        services = [registry.service(uuid) for uuid in sorted(link.services)]
-        profiles = [one for one in services if one is not None]
-        self._observer.on_linked(peripheral, found.name, [one.name for one in profiles])
-        wanted = [
-            one for uuid, one in registry.characteristics.items() if uuid in link.characteristics
-        ]
-        streams = [one for one in wanted if one.use is Use.STREAM and link.can_notify(one.uuid)]
-        states = [one for one in wanted if one.use is Use.STATUS]
-        if not streams and not states:
-            raise NothingToRead
-        uuids = frozenset(one.uuid for one in streams)
-        if (missing := self._known - uuids) and not self._refreshed:
-            raise CharacteristicMissing(missing)
-        self._known = uuids
-        self._last_value.clear()
-        first = to_be_read_before({one.uuid for one in wanted})
-        facts = [one for one in wanted if one.use is Use.STATIC]
-        for one in facts:
-            if one.uuid in first:
-                await self._read(link, one)
-        for one in streams:
-            await self._subscribe(link, one)
-        for one in facts:
-            if one.uuid not in first:
-                await self._read(link, one)
-        for one in states:
-            # Read first: BlueZ reports a read of a subscribed characteristic as a notification.
-            await self._read(link, one)
-            if link.can_notify(one.uuid):
-                await self._subscribe(link, one)
-        return profiles
-
-    async def _subscribe(self, link: Link, one: Characteristic) -> None:
-        self._last_value[one.uuid] = time.monotonic()
-        await link.subscribe(one.uuid, partial(self._on_value, one))
-
-    async def _read(self, link: Link, one: Characteristic) -> None:
-        try:
-            value = await link.read(one.uuid)
-        except LinkLost:
-            raise
-        except LinkFault as fault:
-            # One value that cannot be read is no reason to give up those that stream.
-            self._log.debug("not readable", characteristic=one.uuid, reason=fault.reason)
-        else:
-            self._observer.on_value(self._match.peripheral, one, value)
-
-    def _on_value(self, one: Characteristic, value: bytes) -> None:
-        self._last_value[one.uuid] = time.monotonic()
-        self._observer.on_value(self._match.peripheral, one, value)
-
     async def _stream(self, link: Link, profiles: list[Profile]) -> None:
         """Open the profiles beside the watch: values flow meanwhile, and may fall silent."""
+        async with self._opening(link, profiles) as (_, opening):
+            watch = asyncio.ensure_future(self._values.watch(link, self._silence_s))
+            try:
+                # The watch ends only by raising, so this is also what it waits for.
+                await asyncio.wait([opening, watch], return_when=asyncio.FIRST_EXCEPTION)
+                for task in (opening, watch):
+                    if task.done():
+                        task.result()
+            finally:
+                await _ended(watch)
+
+    async def _collect(self, link: Link, profiles: list[Profile]) -> None:
+        """Take what the device has, until it is done."""
+        async with self._opening(link, profiles) as (openings, opening):
+            lost = asyncio.ensure_future(link.lost())
+            try:
+                await collected(opening, openings, lost, self._values)
+            finally:
+                await _ended(lost)
+
+    @asynccontextmanager
+    async def _opening(
+        self, link: Link, profiles: list[Profile]
+    ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
+        """Ask the profiles' devices what there is to be asked, while the block runs."""
         tell = partial(self._observer.on_value, self._match.peripheral)
-        openings = Openings(link, self._match.peripheral, self._options, tell, self._last_value)
-        tasks = [
-            asyncio.ensure_future(openings.run(profiles, self._registry)),
-            asyncio.ensure_future(self._watch(link)),
-        ]
+        openings = Openings(link, self._match.peripheral, self._options, tell, self._values.heard)
+        self._openings = openings
+        task = asyncio.create_task(openings.run(profiles, self._registry))
         try:
-            # The watch ends only by raising, so this is also what it waits for.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in tasks:
-                if task.done():
-                    task.result()
+            yield openings, task
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(task)
             await openings.close()
 
-    async def _watch(self, link: Link) -> NoReturn:
-        """Wait for the link to end, or for a stream to stay silent past its deadline."""
-        deadlines = {
-            uuid: self._silence_s or one.silence_s
-            for uuid, one in self._registry.characteristics.items()
-            if uuid in self._last_value and one.silence_s is not None
-        }
-        while True:
-            now = time.monotonic()
-            silences = {uuid: now - self._last_value[uuid] for uuid in deadlines}
-            for uuid, silent_s in silences.items():
-                if silent_s >= deadlines[uuid]:
-                    raise NotificationStalled(uuid, silent_s)
-            wait_s = min((deadlines[u] - silences[u] for u in deadlines), default=None)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await link.lost()
-            except TimeoutError:
-                continue
+
+async def _ended(task: "asyncio.Future[Any]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -4,7 +4,7 @@ from typing import Any, TextIO, get_args
 
 import orjson
 
-from healthd.events import AdapterEvent, ClockEvent, Gap, LinkEvent, OutboxEvent
+from healthd.events import AdapterEvent, ClockEvent, FetchEvent, Gap, LinkEvent, OutboxEvent
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ClockState, Measurement
@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/{model}"
 
 # The gateway's own, in the order in which docs/delivery.md tells of them.
-_OF_THE_GATEWAY = (Gap, LinkEvent, OutboxEvent, AdapterEvent, ClockEvent, Undecoded)
+_OF_THE_GATEWAY = (Gap, LinkEvent, FetchEvent, OutboxEvent, AdapterEvent, ClockEvent, Undecoded)
 
 # Every sample has them; what `healthd decode` prints has none, therefore they are not required.
 _ENVELOPE = {

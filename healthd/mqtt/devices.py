@@ -33,8 +33,9 @@ class Devices:
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """A new link: what an earlier device said of itself is no longer known to be true."""
-        state = self._info[peripheral]["state"]
-        self._info[peripheral] = {"name": name, "profiles": profiles, "state": state}
+        before = self._info[peripheral]
+        kept = {key: before[key] for key in ("state", "fetch") if key in before}
+        self._info[peripheral] = {"name": name, "profiles": profiles, **kept}
 
     def on_facts(self, peripheral: str, facts: Mapping[str, Any]) -> None:
         """The device said something about itself."""
@@ -43,6 +44,12 @@ class Devices:
         # While a link is being prepared facts come by the dozen; its next state publishes them.
         if info["state"] == "streaming":
             self._publish(peripheral)
+
+    def on_fetch(self, peripheral: str, news: Mapping[str, Any]) -> None:
+        """How the last run of a periodic peripheral went, or when the next one is due."""
+        info = self._info[peripheral]
+        info["fetch"] = {**info.get("fetch", {}), **news}
+        self._publish(peripheral)
 
     def states(self) -> list[str]:
         """The state of every session."""

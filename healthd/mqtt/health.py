@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,22 @@ _STATM = Path("/proc/self/statm")
 class Health:
     """Publishes the counters; everything in it is known elsewhere already."""
 
-    def __init__(self, outbox: Outbox, devices: Devices, retain: Callable[[bytes], None]) -> None:
-        """``retain`` publishes a payload at the gateway's health topic."""
+    def __init__(
+        self,
+        outbox: Outbox,
+        devices: Devices,
+        retain: Callable[[bytes], None],
+        radio: Callable[[], Mapping[str, Any]] = dict[str, Any],
+    ) -> None:
+        """Wire it.
+
+        Args:
+            outbox: what waits.
+            devices: their links.
+            retain: publishes a payload at the gateway's health topic.
+            radio: how long it was on.
+        """
+        self._radio = radio
         self._outbox = outbox
         self._devices = devices
         self._retain = retain
@@ -45,6 +59,7 @@ class Health:
             "resident_bytes": _resident_bytes(),
             "open_files": descriptors.count(),
             "links": Counter(self._devices.states()),
+            "radio": self._radio(),
             "outbox": await self._outbox.stats(),
         }
 

@@ -16,16 +16,20 @@ from bumble.gatt import CharacteristicValue
 from healthd.central.adapters import Adapters
 from healthd.central.link import Backends
 from healthd.central.match import match_for
+from healthd.central.periodic import Fetched
 from healthd.central.radio import Radio
 from healthd.central.session import Session, State
 from healthd.central.slots import Slots
-from healthd.profiles.characteristic import Characteristic, Options
+from healthd.profiles import registry as registry_module
+from healthd.profiles.characteristic import Characteristic, Options, Use
 from healthd.profiles.registry import Registry
 from healthd.settings import PeripheralSettings
 from healthd.simulator.air import Air
 from healthd.simulator.backend import ClientBackend, ScannerBackend
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import SyntheticHeart, chest_strap
+
+_KNOWN = registry_module.load().characteristics
 
 
 class News:
@@ -124,6 +128,8 @@ class Watcher(News):
         self.states: list[tuple[str, State, str | None]] = []
         self.links: list[tuple[str, str | None, list[str]]] = []
         self.values: list[tuple[str, str, bytes]] = []
+        self.fetched: list[tuple[str, Fetched]] = []
+        self.due: list[tuple[str, int]] = []
         self.when: dict[State, Callable[[], object]] = {}
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
@@ -137,6 +143,26 @@ class Watcher(News):
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         self.values.append((peripheral, characteristic.uuid, value))
         self.changed()
+
+    def taken(self, peripheral: str) -> int:
+        streams = {one.uuid for one in _KNOWN.values() if one.use is Use.STREAM}
+        return sum(who == peripheral and uuid in streams for who, uuid, _ in self.values)
+
+    def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
+        self.fetched.append((peripheral, fetched))
+        self.changed()
+
+    def on_due(self, peripheral: str, wall_ns: int) -> None:
+        self.due.append((peripheral, wall_ns))
+
+    async def runs(self, number: int, peripheral: str | None = None) -> list[Fetched]:
+        """Wait for so many runs of a peripheral, or of any."""
+
+        def those() -> list[Fetched]:
+            return [one for who, one in self.fetched if peripheral in (None, who)]
+
+        await self.until(lambda: len(those()) >= number)
+        return those()
 
     def count(self, uuid: str) -> int:
         return sum(value[1] == uuid for value in self.values)

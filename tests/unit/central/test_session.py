@@ -306,7 +306,7 @@ async def test_a_stream_that_was_there_before_is_missed_once_and_then_done_witho
     async with asyncio.timeout(20), stage.radio(ENTRY) as radio:
         session = stage.session(radio, ENTRY)
         # As after a link to a strap that streamed one characteristic more.
-        session._known = frozenset({"2a37", "2a63"})  # pyright: ignore[reportPrivateUsage]
+        session._values._known = frozenset({"2a37", "2a63"})  # pyright: ignore[reportPrivateUsage]
         strap = await stage.add(VirtualPeripheral("Strap", address(1), [notified(0x2A19)]))
         with pytest.raises(CharacteristicMissing, match="2a63"):
             await session.run(lambda: None)

@@ -1,0 +1,98 @@
+"""One run of a periodic peripheral: tries until one of them is done, or the time is over."""
+
+import asyncio
+import itertools
+import random
+import time
+from dataclasses import dataclass
+
+from healthd.central.faults import LinkFault
+from healthd.central.session import Session, State
+from healthd.events import FetchOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run stood when it ended.
+
+    Attributes:
+        done: the device has given what it had.
+        state: where the session was.
+        asks: the device was still asked for what it has.
+        waits_for_slot: it was there, and all slots were taken.
+        fault: what ended the last try that failed.
+        duration_s: how long it took.
+    """
+
+    done: bool
+    state: State
+    asks: bool
+    waits_for_slot: bool
+    fault: LinkFault | None
+    duration_s: float
+
+    def judged(self, samples: int) -> tuple[FetchOutcome, str | None]:
+        """The outcome, and why where that is not all, of a run that brought so many samples."""
+        if not self.done and self.state is State.STREAMING and self.asks:
+            return "timeout", "unfinished"
+        if self.done or self.state is State.STREAMING:
+            # What streams without an end is listened to for as long as the run may take.
+            return ("new_data" if samples else "no_data"), None
+        if self.fault is not None:
+            return "failed", self.fault.reason
+        if self.state is State.SEARCHING:
+            return "timeout", "no_slot" if self.waits_for_slot else "not_seen"
+        return "timeout", self.state.value
+
+
+class Fetch:
+    """The tries of one run."""
+
+    def __init__(
+        self, session: Session, window_s: float, jitter: random.Random, *, waits: bool
+    ) -> None:
+        """Prepare.
+
+        Args:
+            session: links the peripheral.
+            window_s: how long the run may take.
+            jitter: draws the pauses between the tries.
+            waits: the time counts from when the peripheral is found, not from now.
+        """
+        self._session = session
+        self._window_s = window_s
+        self._jitter = jitter
+        self._begun = asyncio.Event()
+        if not waits:
+            self._begun.set()
+        self._fault: LinkFault | None = None
+
+    async def run(self) -> End:
+        """Fetch; on return there is no link and no search any more."""
+        tries = asyncio.create_task(self._tries())
+        begun = asyncio.create_task(self._begun.wait())
+        try:
+            await asyncio.wait({tries, begun}, return_when=asyncio.FIRST_COMPLETED)
+            began = time.monotonic()
+            await asyncio.wait({tries}, timeout=self._window_s)
+            # Seen before it is cancelled, which makes an end of what it was at.
+            seen, duration_s = self._session, time.monotonic() - began
+            fault, done = self._fault, tries.done()
+            end = End(done, seen.state, seen.asks, seen.waits_for_slot, fault, round(duration_s, 3))
+        finally:
+            for task in (tries, begun):
+                task.cancel()
+            await asyncio.gather(tries, begun, return_exceptions=True)
+        if not tries.cancelled():
+            tries.result()
+        return end
+
+    async def _tries(self) -> None:
+        for attempt in itertools.count():
+            try:
+                await self._session.fetch(self._begun.set)
+            except LinkFault as fault:
+                self._fault, limit_s = fault, fault.backoff.limit(attempt)
+            else:
+                return
+            await asyncio.sleep(self._jitter.uniform(0, limit_s))

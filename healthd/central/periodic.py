@@ -1,0 +1,160 @@
+"""A peripheral that is linked now and then: due, found, fetched, and left alone again."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from healthd.central.fetch import Fetch
+from healthd.central.session import Session
+from healthd.events import FetchOutcome
+from healthd.log import get_logger
+from healthd.runs import Run
+from healthd.schedule import Due, Last, Schedule
+from healthd.schedule_file import ScheduleFile
+
+# Several peripherals with the same cadence are due at the same instant, and so are all of a house
+# after a power cut: they ask for the one scanner and the slots in turn.
+JITTER_S = 5.0
+
+# The wall clock may be set while a time of the day is waited for: it is looked at this often.
+_LOOK_S = 30.0
+
+# The next due time is told again when it has moved by more than clocks are slewed.
+_MOVED_NS = 1_000_000_000
+
+_ID_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How one run went.
+
+    Attributes:
+        run: its id.
+        outcome: of four.
+        reason: why, where there is anything to be said.
+        duration_s: from its begin to its end.
+        samples: how many it brought.
+        due_ns: the point of the schedule that it was for; Unix time.
+    """
+
+    run: str
+    outcome: FetchOutcome
+    reason: str | None
+    duration_s: float
+    samples: int
+    due_ns: int
+
+
+class FetchObserver(Protocol):
+    """Who is told of runs. Called in the event loop; must not block."""
+
+    def taken(self, peripheral: str) -> int:
+        """How many samples its streams have brought since the start."""
+        ...
+
+    def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
+        """A run is over."""
+        ...
+
+    def on_due(self, peripheral: str, wall_ns: int) -> None:
+        """When the next one is due; Unix time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When a peripheral is fetched.
+
+    Attributes:
+        make: the schedule behind what is remembered.
+        window_s: how long a run may take.
+        waits: a run begins when the peripheral shows itself, however late that is.
+        jitter: draws how much later than due a run begins, and the pauses between its tries.
+    """
+
+    make: Callable[[Last | None], Schedule]
+    window_s: float
+    waits: bool
+    jitter: random.Random
+
+
+class Periodic:
+    """Fetches one peripheral whenever its schedule says so."""
+
+    def __init__(
+        self,
+        peripheral: str,
+        session: Session,
+        plan: Plan,
+        run: Run,
+        file: ScheduleFile,
+        observer: FetchObserver,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            peripheral: its id.
+            session: links it, and takes what it has.
+            plan: when.
+            run: whose clock and boot it is.
+            file: remembers what was fetched last.
+            observer: is told of everything.
+        """
+        self._peripheral = peripheral
+        self._session = session
+        self._plan = plan
+        self._run = run
+        self._file = file
+        self._observer = observer
+        self._told_ns: int | None = None
+        self._log = get_logger(peripheral=peripheral)
+
+    async def run(self, mark_healthy: Callable[[], None]) -> NoReturn:
+        """Wait, fetch, tell and remember; for ever. A fault of the radio is the end of a run."""
+        schedule = self._plan.make(self._file.last(self._peripheral))
+        self._session.rest()
+        try:
+            while True:
+                due = await self._next(schedule)
+                fetched = await self._fetch(due)
+                await self._settle(schedule, due, fetched)
+                mark_healthy()
+        except asyncio.CancelledError:
+            self._session.disable()
+            raise
+
+    async def _next(self, schedule: Schedule) -> Due:
+        late_s = 0.0 if self._plan.waits else self._plan.jitter.uniform(0, JITTER_S)
+        while True:
+            now = self._run.clock.now()
+            due = schedule.due(now)
+            if self._told_ns is None or abs(due.wall_ns - self._told_ns) > _MOVED_NS:
+                self._told_ns = due.wall_ns
+                self._observer.on_due(self._peripheral, due.wall_ns)
+            left_s = (due.mono_ns - now.mono_ns) / 1e9 + late_s
+            if left_s <= 0:
+                return due
+            await asyncio.sleep(min(left_s, _LOOK_S))
+
+    async def _fetch(self, due: Due) -> Fetched:
+        run, before = secrets.token_hex(_ID_BYTES), self._observer.taken(self._peripheral)
+        plan = self._plan
+        end = await Fetch(self._session, plan.window_s, plan.jitter, waits=plan.waits).run()
+        # What was held back on the link is published now, and counts.
+        self._session.rest()
+        samples = self._observer.taken(self._peripheral) - before
+        outcome, reason = end.judged(samples)
+        return Fetched(run, outcome, reason, end.duration_s, samples, due.wall_ns)
+
+    async def _settle(self, schedule: Schedule, due: Due, fetched: Fetched) -> None:
+        told = {"outcome": fetched.outcome, "reason": fetched.reason, "samples": fetched.samples}
+        self._log.info("fetched", fetch_run=fetched.run, duration_s=fetched.duration_s, **told)
+        self._observer.on_fetched(self._peripheral, fetched)
+        if self._plan.waits and fetched.outcome in ("failed", "timeout"):
+            return  # what it showed itself for has not been fetched yet
+        point = schedule.done(due, self._run.clock.now())
+        await self._file.remember(self._peripheral, Last(*point, self._run.boot))

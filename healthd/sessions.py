@@ -1,0 +1,62 @@
+"""Every peripheral's session, continuous or periodic, as the settings say."""
+
+import random
+from functools import partial
+
+from healthd.central.match import Match
+from healthd.central.periodic import Periodic, Plan
+from healthd.central.radio import Radio
+from healthd.central.session import Session
+from healthd.pipeline import Pipeline
+from healthd.profiles.characteristic import Options
+from healthd.profiles.registry import Registry
+from healthd.runs import Run
+from healthd.schedule import Last, Rearmed, Schedule, local_zone, schedule_for
+from healthd.schedule_file import ScheduleFile
+from healthd.settings import PeripheralSettings
+
+
+class Sessions:
+    """Makes them."""
+
+    def __init__(
+        self,
+        radio: Radio,
+        registry: Registry,
+        pipeline: Pipeline,
+        run: Run,
+        file: ScheduleFile,
+        zone: str | None,
+    ) -> None:
+        """Wire it.
+
+        Args:
+            radio: of all of them.
+            registry: what healthd reads.
+            pipeline: is told of everything.
+            run: of the daemon.
+            file: remembers what was fetched last.
+            zone: the name of the local time zone, where the environment says one.
+        """
+        self._radio = radio
+        self._registry = registry
+        self._pipeline = pipeline
+        self._run = run
+        self._file = file
+        self._zone = partial(local_zone, zone)
+
+    def make(self, entry: PeripheralSettings, match: Match, options: Options) -> Session | Periodic:
+        """The session of one peripheral."""
+        pipeline = self._pipeline
+        session = Session(match, self._radio, self._registry, pipeline, entry.silence, options)
+        if not entry.periodic:
+            return session
+        schedule = partial(self._schedule, entry)
+        plan = Plan(schedule, entry.fetch_window_s, entry.on is not None, random.Random())
+        return Periodic(entry.id, session, plan, self._run, self._file, pipeline)
+
+    def _schedule(self, entry: PeripheralSettings, last: Last | None) -> Schedule:
+        boot, now = self._run.boot, self._run.clock.now()
+        if entry.every is None:
+            return Rearmed(entry.rearm, last, boot, now)
+        return schedule_for(entry.every, last, boot, now, self._zone)
