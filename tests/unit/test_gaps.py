@@ -1,5 +1,6 @@
 """Which stretches of a stream are missing: from the last sample before to the first one after."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,10 +25,10 @@ class Beat(Measurement):
 class Watched:
     """The gaps of one run, and the events that they give."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, periodic: Collection[str] = ()) -> None:
         self.run = run
         self.events: list[Sample] = []
-        self.gaps = Gaps(run, self.events.append)
+        self.gaps = Gaps(run, self.events.append, periodic)
 
     def sample(self, at_s: int, peripheral: str = "strap", stream: str = "beat") -> Sample:
         """A sample of this second passes by."""
@@ -239,3 +240,22 @@ def test_a_stop_and_a_link_that_is_lost_before_any_sample_are_one_gap(watched: W
     watched.sample(5)
     watched.sample(6)
     assert [(gap["reason"], gap["first"]) for gap in watched.told()] == [("stopped", at(-30))]
+
+
+def test_what_a_periodic_peripheral_does_not_send_is_not_missing(tmp_path: Path) -> None:
+    watched = Watched(Run(Clock(tmp_path / "no-timesyncd"), {}), periodic=["scale"])
+    watched.gaps.inherit([previous(clean=True, ends={STRAP: end(3, -9), SCALE: end(5, -9)})])
+    for peripheral in ("strap", "scale"):
+        watched.sample(1, peripheral)
+        watched.gaps.interrupt(peripheral, "link_lost")
+        watched.sample(9, peripheral)
+    assert {one["peripheral"] for one in watched.told()} == {"strap"}
+    assert [one["reason"] for one in watched.told()] == ["stopped", "link_lost"]
+
+
+def test_what_a_periodic_peripheral_sent_before_a_kill_may_be_missing(tmp_path: Path) -> None:
+    watched = Watched(Run(Clock(tmp_path / "no-timesyncd"), {}), periodic=["scale"])
+    watched.gaps.inherit([previous(clean=False, ends={SCALE: end(5, -9)})])
+    watched.sample(1, "scale")
+    (gap,) = watched.told()
+    assert (gap["reason"], gap["first_seq"]) == ("unclean_stop", 6)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, cast
 import orjson
 import pytest
 
+from healthd.central.periodic import Fetched
 from healthd.central.session import State
 from healthd.clock import Clock
 from healthd.mqtt.devices import Devices
@@ -518,3 +519,33 @@ def test_the_first_row_that_fits_decides() -> None:
 def test_what_decides_is_read_first() -> None:
     assert quirks.to_be_read_before({"ff01"}) == {"2a29", "2a24"}
     assert quirks.to_be_read_before({"ff02"}) == set()
+
+
+def test_a_run_of_a_periodic_peripheral_is_told(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    pipeline.on_state("strap", State.WAITING, "scheduled")
+    before = pipeline.taken("strap")
+    pipeline.on_value("strap", HEART_RATE, b"\x00\x48")
+    pipeline.on_value("strap", MAKER, b"Polar")
+    assert pipeline.taken("strap") - before == 1, "facts are no samples"
+    due_ns = 1_795_485_811_000_000_000
+    pipeline.on_fetched("strap", Fetched("0a0b0c0d", "new_data", None, 1.25, 1, due_ns))
+    pipeline.on_due("strap", due_ns + 900 * SECOND_NS)
+    event = next(one for one in box.events if one.stream == "event/fetch")
+    assert event.measurement.fields() == {
+        "peripheral": "strap",
+        "fetch_run": "0a0b0c0d",
+        "outcome": "new_data",
+        "reason": None,
+        "duration_s": 1.25,
+        "samples": 1,
+        "due": utc_text(due_ns),
+    }
+    info = orjson.loads(retained["healthd/home/device/strap/info"])
+    next_due = utc_text(due_ns + 900 * SECOND_NS)
+    assert info["fetch"] == {"outcome": "new_data", "reason": None, "next_due": next_due}
+    pipeline.on_linked("strap", "Strap", [])
+    pipeline.on_state("strap", State.STREAMING, None)
+    again = orjson.loads(retained["healthd/home/device/strap/info"])
+    assert again["fetch"] == info["fetch"]

@@ -85,3 +85,33 @@ def test_everybody_has_a_turn(time: Time) -> None:
         time.now += 1
     turns = [served.count(one) for one in peripherals]
     assert max(turns) - min(turns) <= 1
+
+
+def test_who_is_urgent_stands_before_those_who_are_not(time: Time) -> None:
+    slots = Slots(1, time)
+    for one, urgent in (("streaming", False), ("waiting", False), ("one", True), ("two", True)):
+        slots.ask(one, urgent=urgent)
+    assert slots.lacking() == 2
+    slots.leave("streaming")
+    assert slots.lacking() == 1, "the first of them is called"
+    assert not slots.ask("waiting")
+    assert not slots.ask("two", urgent=True)
+    assert slots.ask("one", urgent=True)
+    assert slots.waits("two")
+    slots.leave("one")
+    assert slots.ask("two", urgent=True)
+    assert slots.lacking() == 0
+    slots.leave("two")
+    assert slots.ask("waiting")
+
+
+def test_one_that_was_called_in_vain_is_urgent_again(time: Time) -> None:
+    slots = Slots(1, time)
+    for one, urgent in (("streaming", False), ("waiting", False), ("urgent", True)):
+        slots.ask(one, urgent=urgent)
+    slots.leave("streaming")
+    assert not slots.need_not_be_heard("urgent")
+    time.now += CALL_S
+    assert slots.ask("waiting"), "it was not there"
+    assert not slots.ask("urgent", urgent=True)
+    assert slots.lacking() == 1

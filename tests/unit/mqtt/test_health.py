@@ -63,7 +63,8 @@ class Gateway:
         self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gateway"))
         self.devices = Devices(Topics("healthd", "gateway"), _ignore)
         self.payloads = Payloads()
-        self.health = Health(self.outbox, self.devices, self.payloads)
+        self.radio = {"scan_s": 1.5, "linked_s": {"scale": 0.5}}
+        self.health = Health(self.outbox, self.devices, self.payloads, lambda: self.radio)
         self.healthy = asyncio.Event()
 
     async def told(self) -> dict[str, Any]:
@@ -84,8 +85,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 async def test_every_counter_has_its_key(gateway: Gateway) -> None:
     before = datetime.now(UTC)
     told = await gateway.told()
-    known = {"time", "uptime_s", "resident_bytes", "open_files", "links", "outbox"}
+    known = {"time", "uptime_s", "resident_bytes", "open_files", "links", "radio", "outbox"}
     assert told.keys() == known
+    assert told["radio"] == gateway.radio
     assert told["outbox"] == await gateway.outbox.stats()
     assert before <= datetime.fromisoformat(told["time"]) <= datetime.now(UTC)
     assert 0 <= told["uptime_s"] <= BOUND_S

@@ -1,0 +1,21 @@
+"""How long the radio was on."""
+
+import pytest
+
+from healthd.central.airtime import Airtime
+
+
+def test_what_is_over_and_what_still_lasts_is_added_up() -> None:
+    now = [100.0]
+    airtime = Airtime(lambda: now[0])
+    assert airtime.counters() == {"scan_s": 0.0, "linked_s": {}}
+    with airtime.scanning():
+        now[0] += 2
+    with airtime.linked("scale"):
+        now[0] += 3
+        assert airtime.counters() == {"scan_s": 2.0, "linked_s": {"scale": 3.0}}
+    now[0] += 50
+    with pytest.raises(KeyError), airtime.linked("scale"), airtime.scanning():
+        now[0] += 0.5
+        raise KeyError
+    assert airtime.counters() == {"scan_s": 2.5, "linked_s": {"scale": 3.5}}
