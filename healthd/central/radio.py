@@ -32,10 +32,8 @@ class Radio:
     """Finds peripherals for the sessions and makes their links.
 
     BlueZ and small controllers fail when scans and connects overlap (bleak#1689), so there is
-    one scanner, running only while somebody searches and nobody connects.
-
-    Attributes:
-        airtime: how long it scanned, and had links.
+    one scanner, running only while somebody searches and nobody connects. ``airtime`` adds up
+    how long it scanned, and had links.
     """
 
     def __init__(
@@ -58,8 +56,7 @@ class Radio:
         self._backends = backends
         self._matches = tuple(matches)
         self._slots = slots
-        self._turns = Turns(slots)
-        self.airtime = Airtime()
+        self._turns, self.airtime = Turns(slots), Airtime()
         self._adapters = adapters or Adapters()
         self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
@@ -165,8 +162,7 @@ class Radio:
         match = next(one for one, address in self._claims.items() if address == found.address)
         try:
             await self._open(link)
-            if not match.periodic:
-                self._turns.linked(match.peripheral, link)
+            self._turns.linked(match, link)
             with self.airtime.linked(match.peripheral):
                 yield link
         finally:
@@ -175,9 +171,8 @@ class Radio:
 
     async def forget(self, found: Advertisement) -> bool:
         """Make BlueZ forget the device and its services; False where it has to remember them."""
-        if self.cleaner is None or found.path is None:
-            return False
-        return await self.cleaner.forget(found.path)
+        cleaner, path = self.cleaner, found.path
+        return cleaner is not None and path is not None and await cleaner.forget(path)
 
     async def _open(self, link: Link) -> None:
         async with self._connect_lock:

@@ -5,6 +5,7 @@ import time
 
 from healthd.central.faults import GaveWay
 from healthd.central.link import Link
+from healthd.central.match import Match
 from healthd.central.slots import Slots
 
 # A continuous peripheral streams at least this long before it has to leave: reconnecting costs it
@@ -32,10 +33,11 @@ class Turns:
         self._leaving: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def linked(self, peripheral: str, link: Link) -> None:
-        """A continuous peripheral's link stands; from now on it may have to leave."""
-        self._linked[peripheral] = time.monotonic(), link
-        self.look()
+    def linked(self, match: Match, link: Link) -> None:
+        """A peripheral's link stands; from now on a continuous one may have to leave."""
+        if not match.periodic:
+            self._linked[match.peripheral] = time.monotonic(), link
+            self.look()
 
     def left(self, peripheral: str) -> None:
         """Its slot is free again."""
