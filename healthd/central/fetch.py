@@ -35,9 +35,12 @@ class End:
         """The outcome, and why where that is not all, of a run that brought so many samples."""
         if not self.done and self.state is State.STREAMING and self.asks:
             return "timeout", "unfinished"
-        if self.done or self.state is State.STREAMING:
-            # What streams without an end is listened to for as long as the run may take.
-            return ("new_data" if samples else "no_data"), None
+        # What streams without an end is listened to for as long as the run may take.
+        linked = self.done or self.state is State.STREAMING
+        if linked and samples:
+            return "new_data", None
+        if linked and (self.done or self.fault is None):
+            return "no_data", None
         if self.fault is not None:
             return "failed", self.fault.reason
         if self.state is State.SEARCHING:

@@ -212,13 +212,12 @@ class Radio:
         match = min(fitting, key=lambda candidate: candidate.by)
         if self._reserved(found, match):
             return
-        waited = self._slots.need_not_be_heard(match.peripheral)
-        if self._slots.ask(match.peripheral, urgent=match.periodic):
+        waited = self._slots.need_not_be_heard(who := match.peripheral)
+        if self._slots.ask(who, urgent=match.periodic):
             self._claims[match] = found.address
             self._searching.pop(match).set_result(found)
         elif not waited:
-            number = self._slots.number
-            self._log.info("waits for a slot", peripheral=match.peripheral, slots=number)
+            self._log.info("waits for a slot", peripheral=who, slots=self._slots.number)
         self._turns.look()
         self._steer()
 
