@@ -159,7 +159,7 @@ async def test_one_that_dies_before_it_has_told_anything_is_tried_again(
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("failed", "link_lost", 0)
         assert stage.traffic.clients > 1
-        assert run.duration_s >= 2.5
+        assert run.duration_s > 2.4
         await cancel(running)
 
     await staged(stage, tmp_path, entry(), test=test)
@@ -212,11 +212,11 @@ async def test_one_that_streams_is_listened_to_for_as_long_as_a_run_may_take(
 ) -> None:
     async def test(ward: Ward, _: Radio) -> None:
         await stage.strap()
-        running = ward.start(entry(name="strap"), window_s=2.5)
+        running = ward.start(entry(name="strap"), window_s=4.0)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason) == ("new_data", None)
-        assert run.samples > 5
-        assert run.duration_s >= 2.5
+        assert run.samples >= 3
+        assert run.duration_s > 3.9
         await cancel(running)
 
     await staged(stage, tmp_path, entry(name="strap"), test=test)
