@@ -12,6 +12,7 @@ import orjson
 
 from healthd import __version__, descriptors
 from healthd.central.adapters import Adapters
+from healthd.central.bonds import Bonds, Wish
 from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
@@ -20,6 +21,7 @@ from healthd.central.session import Session, State
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.clock import Clock
+from healthd.errors import Fatal
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
@@ -33,7 +35,7 @@ from healthd.pipeline import Pipeline
 from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.settings import OutboxSettings, PeripheralSettings, Settings
+from healthd.settings import OutboxSettings, PeripheralSettings, Settings, passkey
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
@@ -75,6 +77,7 @@ class Daemon:
         options = {one.id: options_for(one) for one in settings.peripherals}
         self._pipeline = Pipeline(run, outbox, self._devices, registry, options)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
+        wishes = {one.id: wish_for(one) for one in settings.peripherals}
         bluetooth, recovery = settings.bluetooth, Recovery()
         adapters = Adapters(bluetooth.adapter, followed=backends is None)
         slots = Slots(bluetooth.slots)
@@ -88,6 +91,7 @@ class Daemon:
                 recovery,
                 matches,
                 self._on_adapter,
+                bonds=Bonds(wishes, self._devices.on_bond),
                 power_on=bluetooth.power_on,
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
@@ -212,6 +216,18 @@ def options_for(entry: PeripheralSettings) -> Options:
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
     )
+
+
+def wish_for(entry: PeripheralSettings) -> Wish:
+    """What a peripheral's settings say of its bond.
+
+    Raises:
+        Fatal: the file of its passkey cannot be used.
+    """
+    try:
+        return Wish(entry.pair, passkey(entry))
+    except (OSError, ValueError) as error:
+        raise Fatal(f"peripherals.{entry.id}.passkey_file: {error}") from error
 
 
 def state_folder(settings: OutboxSettings, environ: Mapping[str, str]) -> Path:

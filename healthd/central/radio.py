@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from healthd.central.adapters import Adapters
+from healthd.central.bonds import Bonds
 from healthd.central.faults import AdapterGone, LinkFault, NotTried, Remedy
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.central.match import Match
@@ -21,8 +22,8 @@ class Cleaner(Protocol):
         """Make BlueZ forget a device that is not bonded; whether it did."""
         ...
 
-    def look_for_orphans(self) -> None:
-        """A link may live on in BlueZ although nobody here has it."""
+    def look(self) -> None:
+        """Something in BlueZ may have changed: a bond, or a link that nobody here has."""
         ...
 
 
@@ -57,6 +58,7 @@ class Radio:
         self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
         self.cleaner: Cleaner | None = None
+        self.bonds: Bonds | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims: dict[Match, str] = {}
         self._links: set[Link] = set()
@@ -150,11 +152,17 @@ class Radio:
         """
         link = Link(found)
         try:
-            await self._open(link)
+            await self._open(link, found)
             yield link
         finally:
             # A task of its own: a cancelled session must not leave its link behind.
             await asyncio.shield(asyncio.create_task(self._close(link)))
+
+    async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
+        """What a fault of a link to this device means, its bond considered."""
+        if self.bonds is None:
+            return fault
+        return await self.bonds.explain(self._claimant(found), found.path, fault)
 
     async def forget(self, found: Advertisement) -> bool:
         """Make BlueZ forget the device and its services; False where it has to remember them."""
@@ -162,7 +170,10 @@ class Radio:
             return False
         return await self.cleaner.forget(found.path)
 
-    async def _open(self, link: Link) -> None:
+    def _claimant(self, found: Advertisement) -> str:
+        return next(one.peripheral for one, at in self._claims.items() if at == found.address)
+
+    async def _open(self, link: Link, found: Advertisement) -> None:
         async with self._connect_lock:
             if not self._adapters.usable:
                 raise NotTried
@@ -171,6 +182,8 @@ class Radio:
             self._steer()
             try:
                 await self._quiet.wait()
+                if self.bonds is not None:
+                    await self.bonds.secure(self._claimant(found), found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
                 if fault.remedy is Remedy.SUSPECT:
@@ -178,6 +191,8 @@ class Radio:
                 raise
             else:
                 self._recovery.worked()
+                if self.cleaner is not None:
+                    self.cleaner.look()  # somebody may have paired it meanwhile
             finally:
                 self._connecting = False
                 self._steer()
@@ -186,7 +201,7 @@ class Radio:
         closed = await link.close()
         self._links.discard(link)
         if not closed and self.cleaner is not None:
-            self.cleaner.look_for_orphans()
+            self.cleaner.look()
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()

@@ -89,6 +89,7 @@ class Session:
         self._known: frozenset[str] = frozenset()
         self._refreshed = False
         self._took_radio_down = 0
+        self._told_bond = False
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Search, connect, prepare, stream. Ends only by raising.
@@ -115,6 +116,8 @@ class Session:
                         self._suspect(fault)
                     if fault.remedy is Remedy.REFRESH:
                         await self._refresh(found, fault)
+                    if fault.remedy is Remedy.BOND:
+                        raise await self._radio.explain(found, fault) from fault
                     raise
         except asyncio.CancelledError:
             self._enter(State.DISABLED)
@@ -190,10 +193,19 @@ class Session:
         except LinkLost:
             raise
         except LinkFault as fault:
+            if fault.remedy is Remedy.BOND:
+                await self._tell_bond(link, fault)
             # One value that cannot be read is no reason to give up those that stream.
             self._log.debug("not readable", characteristic=one.uuid, reason=fault.reason)
         else:
             self._observer.on_value(self._match.peripheral, one, value)
+
+    async def _tell_bond(self, link: Link, fault: LinkFault) -> None:
+        """Say once how to have what is read only by those who are paired."""
+        if not self._told_bond:
+            self._told_bond = True
+            told = await self._radio.explain(link.found, fault)
+            self._log.warning("not readable", reason=told.reason, error=str(told))
 
     def _on_value(self, one: Characteristic, value: bytes) -> None:
         self._last_value[one.uuid] = time.monotonic()

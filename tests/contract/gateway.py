@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from healthd.central.adapters import Adapters
+from healthd.central.bonds import Bonds, Wish
 from healthd.central.link import Backends, discard_bluez
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
@@ -36,6 +37,7 @@ class Gateway:
         told: what happened to adapters: change, name, detail.
         states: what the sessions went through: peripheral, state, reason.
         values: how many values of each peripheral have arrived.
+        bonds: what was told of bonds: peripheral, whether there is one.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Gateway:
         adapter: str | None = None,
         power_on: bool = True,
         reset_file: Path | None = None,
+        wishes: Mapping[str, Wish] | None = None,
     ) -> None:
         """Prepare."""
         known = registry.load()
         self.told: list[tuple[AdapterChange, str, str]] = []
         self.states: list[tuple[str, State, str | None]] = []
         self.values: Counter[str] = Counter()
+        self.bonds: list[tuple[str, bool]] = []
         self._changed = asyncio.Condition()
         self._wakers: set[asyncio.Task[None]] = set()
         matches = [match_for(entry, known) for entry in entries]
@@ -63,6 +67,7 @@ class Gateway:
             recovery,
             matches,
             self._tell,
+            bonds=Bonds(wishes or {}, self._tell_bond),
             power_on=power_on,
             reset_file=reset_file,
         )
@@ -140,6 +145,10 @@ class Gateway:
 
     def _tell(self, change: AdapterChange, adapter: str, detail: str) -> None:
         self.told.append((change, adapter, detail))
+        self._wake()
+
+    def _tell_bond(self, peripheral: str, bonded: bool) -> None:
+        self.bonds.append((peripheral, bonded))
         self._wake()
 
     def _wake(self) -> None:
