@@ -219,6 +219,9 @@ class BlueZ:
             signature=signature,
             body=list(body),
         )
+        if not self._bus.connected:
+            # What is cleaned up after a connection is lost; dbus-fast would write to a closed file.
+            raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
         with faults_raised():
             try:
                 async with asyncio.timeout(timeout_s):

@@ -34,9 +34,7 @@ _HINTS = {
     "dbus_lost": "there is no D-Bus: is this the machine with the adapter?",
     "busy": "another program is linking it: try again",
 }
-_HINT = (
-    "put it into pairing mode, see its manual, keep it near and try again; is its passkey right?"
-)
+_HINT = "put it into pairing mode (its manual says how), keep it near; is its passkey right?"
 
 
 class _Failed(Exception):

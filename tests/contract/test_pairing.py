@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,7 @@ from healthd.central.bonds import Wish
 from healthd.settings import PeripheralSettings
 from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.contract.gateway import Gateway, by_address
-from tests.contract.process import Healthd
+from tests.contract.process import clean_environment
 
 pytestmark = needs_dbus
 
@@ -198,9 +199,23 @@ async def paired(
     config = folder / "healthd.toml"
     config.write_text(settings)
     command = ("pair", *arguments, "--config", str(config))
-    return await Healthd.said(
-        *command, environ={"DBUS_SYSTEM_BUS_ADDRESS": bus.address}, typed=typed
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "healthd", *command),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**clean_environment(), "DBUS_SYSTEM_BUS_ADDRESS": bus.address},
+        cwd=Path(__file__).parents[2],
     )
+    try:
+        async with asyncio.timeout(30):
+            said, _ = await process.communicate(typed.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
 
 
 async def test_the_command_pairs_and_trusts(bus: Bus, tmp_path: Path) -> None:
