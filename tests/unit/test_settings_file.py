@@ -105,7 +105,7 @@ def test_the_file_that_is_shipped_is_good_as_it_is_and_with_all_of_it_switched_o
     # A commented line that assigns or opens a block is an example; every other one is prose.
     examples = re.sub(r"(?m)^# (?=\[\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 5
+    assert len(settings.peripherals) == 6
     switched_on = {key for one in settings.peripherals for key in one.model_fields_set}
     assert switched_on == set(known_keys(("peripherals",)))
     assert settings.model_fields_set == set(Settings.model_fields)
@@ -119,6 +119,8 @@ def test_no_peripherals_is_fine(read_text: Read, text: str) -> None:
 
 
 BAD_VALUES = [
+    (f"{STRAP}pair = 1", "peripherals[0].pair", "1", "true or false"),
+    (f"{STRAP}passkey_file = 123456", "peripherals[0].passkey_file", "123456", "a path, as text"),
     ("gateway.id = 5", "gateway.id", "5", "text"),
     ("gateway.id = ''", "gateway.id", "''", "a-z, 0-9"),
     ("gateway.id = 'Living.Room'", "gateway.id", "'Living.Room'", '"living-room"'),

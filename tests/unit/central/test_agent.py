@@ -22,17 +22,19 @@ def test_a_passkey_is_promised_only_where_there_is_one() -> None:
     assert Agent(OURS, passkey).capability == "KeyboardDisplay"
 
 
-@pytest.mark.parametrize(
-    ("member", "body", "answer"),
-    [
-        ("RequestAuthorization", [OURS], ("", [])),
-        ("AuthorizeService", [OURS, "180d"], ("", [])),
-        ("RequestConfirmation", [OURS, 123456], ("", [])),
-        ("RequestPasskey", [OURS], ("u", [42])),
-        ("Release", [], ("", [])),
-        ("Cancel", [], ("", [])),
-    ],
-)
+NOTHING: tuple[str, list[Any]] = ("", [])
+
+ANSWERS: list[tuple[str, list[Any], tuple[str, list[Any]]]] = [
+    ("RequestAuthorization", [OURS], NOTHING),
+    ("AuthorizeService", [OURS, "180d"], NOTHING),
+    ("RequestConfirmation", [OURS, 123456], NOTHING),
+    ("RequestPasskey", [OURS], ("u", [42])),
+    ("Release", [], NOTHING),
+    ("Cancel", [], NOTHING),
+]
+
+
+@pytest.mark.parametrize(("member", "body", "answer"), ANSWERS)
 async def test_our_device_is_answered(member: str, body: list[Any], answer: Any) -> None:
     assert await Agent(OURS, passkey).answer(member, body) == answer
 
