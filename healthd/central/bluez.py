@@ -156,7 +156,14 @@ class BlueZ:
         member = "StartDiscovery" if on else "StopDiscovery"
         await self._call(_BLUEZ, f"/org/bluez/{adapter}", _ADAPTER, member)
 
-    async def pair(self, device: str, agent: Agent, *, is_default: bool = False) -> None:
+    async def pair(
+        self,
+        device: str,
+        agent: Agent,
+        *,
+        is_default: bool = False,
+        timeout_s: float = PAIR_TIMEOUT_S,
+    ) -> None:
         """Pair with a device, linking it where it is not linked yet.
 
         The agent is known to BlueZ for as long as this takes: each pairing has its own capability,
@@ -167,6 +174,7 @@ class BlueZ:
             agent: answers what BlueZ asks.
             is_default: answer in place of the machine's own agent meanwhile. BlueZ promises a
                 device that is linked already what the default agent can do, not what ours can.
+            timeout_s: how long it may take.
 
         Raises:
             LinkFault: it did not work.
@@ -181,7 +189,7 @@ class BlueZ:
                 await self._call(
                     _BLUEZ, "/org/bluez", _AGENTS, "RequestDefaultAgent", "o", _AGENT_PATH
                 )
-            await self._call(_BLUEZ, device, _DEVICE, "Pair", timeout_s=PAIR_TIMEOUT_S)
+            await self._call(_BLUEZ, device, _DEVICE, "Pair", timeout_s=timeout_s)
         finally:
             self._agent = None
             for task in self._answers:

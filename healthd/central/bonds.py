@@ -9,6 +9,10 @@ from healthd.central.faults import BondLost, LinkFault, NotPaired, PairingFailed
 from healthd.central.match import Match
 from healthd.log import get_logger
 
+# Other peripherals wait meanwhile, as for a link that is made: for 20 s of connecting and for keys
+# that are exchanged without anybody who types.
+_PAIR_TIMEOUT_S = 40.0
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -73,7 +77,7 @@ class Bonds:
         agent = Agent(path, None if wish.passkey is None else passkey)
         is_paired = False
         try:
-            await bluez.pair(path, agent)
+            await bluez.pair(path, agent, timeout_s=_PAIR_TIMEOUT_S)
             is_paired = True
         except LinkFault as fault:
             raise PairingFailed(peripheral, fault) from fault
