@@ -12,6 +12,7 @@ import orjson
 
 from healthd import __version__, descriptors
 from healthd.central.adapters import Adapters
+from healthd.central.bonds import Bonds
 from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.radio import Radio
@@ -30,12 +31,11 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
-from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.schedule_file import ScheduleFile
-from healthd.sessions import Sessions
-from healthd.settings import OutboxSettings, PeripheralSettings, Settings
+from healthd.sessions import Sessions, options_for, wish_for
+from healthd.settings import OutboxSettings, Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
@@ -77,6 +77,7 @@ class Daemon:
         periodic = [one.id for one in settings.peripherals if one.periodic]
         self._pipeline = Pipeline(run, outbox, self._devices, registry, options, periodic)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
+        wishes = {one.id: wish_for(one) for one in settings.peripherals}
         bluetooth, recovery = settings.bluetooth, Recovery()
         adapters = Adapters(bluetooth.adapter, followed=backends is None)
         slots = Slots(bluetooth.slots)
@@ -93,6 +94,7 @@ class Daemon:
                 recovery,
                 matches,
                 self._on_adapter,
+                bonds=Bonds(wishes, self._devices.on_bond),
                 power_on=bluetooth.power_on,
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
@@ -207,16 +209,6 @@ class Daemon:
             self._outbox.put(self._run.event(ClockEvent(change=change, step_s=round(step_s, 3))))
 
         await self._run.clock.watch(partial(tell, "step"), partial(tell, "synced"))
-
-
-def options_for(entry: PeripheralSettings) -> Options:
-    """What a peripheral's settings say to its profiles, which know of no settings."""
-    return Options(
-        wheel_circumference_m=entry.wheel_circumference,
-        pmd=entry.pmd,
-        hrv_window_s=entry.hrv,
-        heart_rate_zones_bpm=entry.heart_rate_zones,
-    )
 
 
 def state_folder(settings: OutboxSettings, environ: Mapping[str, str]) -> Path:

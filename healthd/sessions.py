@@ -3,17 +3,19 @@
 import random
 from functools import partial
 
+from healthd.central.bonds import Wish
 from healthd.central.match import Match
 from healthd.central.periodic import Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.session import Session
+from healthd.errors import Fatal
 from healthd.pipeline import Pipeline
 from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, local_zone, schedule_for
 from healthd.schedule_file import ScheduleFile
-from healthd.settings import PeripheralSettings
+from healthd.settings import PeripheralSettings, passkey
 
 
 class Sessions:
@@ -60,3 +62,25 @@ class Sessions:
         if entry.every is None:
             return Rearmed(entry.rearm, last, boot, now)
         return schedule_for(entry.every, last, boot, now, self._zone)
+
+
+def options_for(entry: PeripheralSettings) -> Options:
+    """What a peripheral's settings say to its profiles, which know of no settings."""
+    return Options(
+        wheel_circumference_m=entry.wheel_circumference,
+        pmd=entry.pmd,
+        hrv_window_s=entry.hrv,
+        heart_rate_zones_bpm=entry.heart_rate_zones,
+    )
+
+
+def wish_for(entry: PeripheralSettings) -> Wish:
+    """What a peripheral's settings say of its bond.
+
+    Raises:
+        Fatal: the file of its passkey cannot be used.
+    """
+    try:
+        return Wish(entry.pair, passkey(entry))
+    except (OSError, ValueError) as error:
+        raise Fatal(f"peripherals.{entry.id}.passkey_file: {error}") from error

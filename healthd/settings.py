@@ -137,6 +137,8 @@ class PeripheralSettings(_Section):
     pmd: tuple[PolarStream, ...] = ()
     hrv: Window | None = None
     heart_rate_zones: Zones = ()
+    pair: StrictBool = False
+    passkey_file: Path | None = None
 
     @property
     def periodic(self) -> bool:
@@ -177,6 +179,22 @@ def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
     secret = "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
     # The installed credential is an empty file until somebody fills it in.
     return secret or None
+
+
+def passkey(peripheral: PeripheralSettings) -> int | None:
+    """The six digits that the peripheral asks for when it is paired: in ``passkey_file``, if any.
+
+    Raises:
+        OSError: the file is named but cannot be read.
+        ValueError: it holds something else.
+    """
+    if peripheral.passkey_file is None:
+        return None
+    text = peripheral.passkey_file.read_text(encoding="utf-8").strip()
+    # Never repeated: what stands there may be another secret.
+    if not re.fullmatch(r"[0-9]{6}", text):
+        raise ValueError("found something else, expected the six digits of a passkey")
+    return int(text)
 
 
 def _host_slug(name: str) -> str:

@@ -7,18 +7,22 @@ bounds none of its calls. Every call here is bounded and fails with a fault of t
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.unpack import unpack_variants
 
-from healthd.central.faults import faults_raised, refused
-from healthd.profiles.registry import canonical_uuid
+from healthd.central.agent import Agent, Refusal
+from healthd.central.device import Device, device_of
+from healthd.central.faults import faults_raised, faults_suppressed, refused
 
 # bluetoothd answers in milliseconds; where it waits for the controller, in about 2 s.
 CALL_TIMEOUT_S = 10.0
+
+# A link is made (20 s), somebody types six digits (BlueZ gives an agent 60 s), keys are exchanged
+# (the Security Manager gives up after 30 s).
+PAIR_TIMEOUT_S = 110.0
 
 _BLUEZ = "org.bluez"
 _DBUS = "org.freedesktop.DBus"
@@ -26,6 +30,9 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _OBJECTS = "org.freedesktop.DBus.ObjectManager"
 _ADAPTER = "org.bluez.Adapter1"
 _DEVICE = "org.bluez.Device1"
+_AGENT = "org.bluez.Agent1"
+_AGENTS = "org.bluez.AgentManager1"
+_AGENT_PATH = "/org/healthd/agent"
 
 _SIGNALS = (
     f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{_BLUEZ}'",
@@ -33,27 +40,6 @@ _SIGNALS = (
     # Adapters alone: devices change with every advertisement, and bleak follows those.
     f"type='signal',sender='{_BLUEZ}',interface='{_PROPERTIES}',arg0='{_ADAPTER}'",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device as BlueZ knows it.
-
-    Attributes:
-        path: its D-Bus object.
-        address: Bluetooth address, upper case.
-        name: its name, or None.
-        services: canonical UUIDs of its services.
-        connected: whether it is linked, by whomever.
-        bonded: whether BlueZ holds keys for it, which forgetting it would cost.
-    """
-
-    path: str
-    address: str
-    name: str | None
-    services: frozenset[str]
-    connected: bool
-    bonded: bool
 
 
 class Listener(Protocol):
@@ -75,6 +61,9 @@ class BlueZ:
         """See ``connected``."""
         self._bus = bus
         self._listener = listener
+        self._agent: Agent | None = None
+        self._owner = ""
+        self._answers: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -121,7 +110,7 @@ class BlueZ:
             if _ADAPTER in interfaces:
                 adapters[_name(path)] = interfaces[_ADAPTER]["Powered"]
             if _DEVICE in interfaces:
-                devices.append(_device(path, interfaces[_DEVICE]))
+                devices.append(device_of(path, interfaces[_DEVICE]))
         return adapters, devices
 
     async def set_powered(self, adapter: str, on: bool) -> None:
@@ -138,8 +127,73 @@ class BlueZ:
         adapter = device.rpartition("/")[0]
         await self._call(_BLUEZ, adapter, _ADAPTER, "RemoveDevice", "o", device)
 
+    async def scan(self, adapter: str, on: bool) -> None:
+        """Start or end a discovery of our own; BlueZ keeps those of others apart."""
+        member = "StartDiscovery" if on else "StopDiscovery"
+        await self._call(_BLUEZ, f"/org/bluez/{adapter}", _ADAPTER, member)
+
+    async def pair(
+        self,
+        device: str,
+        agent: Agent,
+        *,
+        is_default: bool = False,
+        timeout_s: float = PAIR_TIMEOUT_S,
+    ) -> None:
+        """Pair with a device, linking it where it is not linked yet.
+
+        The agent is known to BlueZ for as long as this takes: each pairing has its own capability,
+        and none is left to be renewed when bluetoothd starts anew.
+
+        Args:
+            device: its object.
+            agent: answers what BlueZ asks.
+            is_default: answer in place of the machine's own agent meanwhile. BlueZ promises a
+                device that is linked already what the default agent can do, not what ours can.
+            timeout_s: how long it may take.
+
+        Raises:
+            LinkFault: it did not work.
+        """
+        path, member = "/org/freedesktop/DBus", "GetNameOwner"
+        [self._owner] = await self._call(_DBUS, path, _DBUS, member, "s", _BLUEZ)
+        body = (_AGENT_PATH, agent.capability)
+        self._agent = agent
+        try:
+            await self._call(_BLUEZ, "/org/bluez", _AGENTS, "RegisterAgent", "os", *body)
+            if is_default:
+                await self._call(
+                    _BLUEZ, "/org/bluez", _AGENTS, "RequestDefaultAgent", "o", _AGENT_PATH
+                )
+            await self._call(_BLUEZ, device, _DEVICE, "Pair", timeout_s=timeout_s)
+        finally:
+            self._agent = None
+            for task in self._answers:
+                task.cancel()
+            with faults_suppressed():
+                await self._call(_BLUEZ, "/org/bluez", _AGENTS, "UnregisterAgent", "o", _AGENT_PATH)
+
+    async def trust(self, device: str) -> None:
+        """Let a device in without asking anybody, from now on."""
+        body = (_DEVICE, "Trusted", Variant("b", True))
+        await self._call(_BLUEZ, device, _PROPERTIES, "Set", "ssv", *body)
+
+    async def cancel_pairing(self, device: str) -> None:
+        """End a pairing that was given up, and the link that it was made over. Never raises."""
+        with faults_suppressed():
+            await self._call(_BLUEZ, device, _DEVICE, "CancelPairing")
+        with faults_suppressed():
+            await self.disconnect(device)
+
     async def _call(
-        self, to: str, path: str, interface: str, member: str, signature: str = "", *body: Any
+        self,
+        to: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *body: Any,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> list[Any]:
         message = Message(
             destination=to,
@@ -149,20 +203,48 @@ class BlueZ:
             signature=signature,
             body=list(body),
         )
+        if not self._bus.connected:
+            # What is cleaned up after a connection is lost; dbus-fast would write to a closed file.
+            raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
         with faults_raised():
             try:
-                async with asyncio.timeout(CALL_TIMEOUT_S):
+                async with asyncio.timeout(timeout_s):
                     reply = await self._bus.call(message)
             except TimeoutError as error:
-                raise TimeoutError(f"no answer to {member} in {CALL_TIMEOUT_S:.0f} s") from error
+                raise TimeoutError(f"no answer to {member} in {timeout_s:.0f} s") from error
         if reply.message_type is MessageType.ERROR:
             text = " ".join(map(str, reply.body))
             raise refused(reply.error_name or "", text)
         return reply.body
 
-    def _on_message(self, message: Message) -> None:
-        if message.message_type is not MessageType.SIGNAL:
-            return
+    def _on_message(self, message: Message) -> Message | bool | None:
+        if message.message_type is MessageType.METHOD_CALL:
+            return self._on_call(message)
+        if message.message_type is MessageType.SIGNAL:
+            self._on_signal(message)
+        return None
+
+    def _on_call(self, message: Message) -> Message | bool | None:
+        """Have the agent asked by BlueZ, and by nobody else: a passkey is a secret."""
+        if message.interface != _AGENT or message.path != _AGENT_PATH:
+            return None
+        if self._agent is None or message.sender != self._owner:
+            return Message.new_error(message, f"{_BLUEZ}.Error.Rejected", "nothing is paired here")
+        task = asyncio.ensure_future(self._answer(self._agent, message))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        return True
+
+    async def _answer(self, agent: Agent, message: Message) -> None:
+        try:
+            signature, body = await agent.answer(message.member or "", message.body)
+        except Refusal as refusal:
+            answer = Message.new_error(message, f"{_BLUEZ}.Error.Rejected", str(refusal))
+        else:
+            answer = Message.new_method_return(message, signature, body)
+        await self._bus.send(answer)  # pyright: ignore[reportUnknownMemberType]
+
+    def _on_signal(self, message: Message) -> None:
         body: list[Any] = message.body
         match message.member:
             case "NameOwnerChanged" if body[0] == _BLUEZ:
@@ -179,13 +261,3 @@ class BlueZ:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _device(path: str, properties: dict[str, Any]) -> Device:
-    address = properties["Address"].upper()
-    name = properties.get("Name") or properties.get("Alias")
-    # Without a name BlueZ makes an alias of the address.
-    named = name if name != address.replace(":", "-") else None
-    services = frozenset(canonical_uuid(uuid) for uuid in properties.get("UUIDs", ()))
-    bonded = bool(properties.get("Bonded", False) or properties.get("Paired", False))
-    return Device(path, address, named, services, bool(properties.get("Connected")), bonded)

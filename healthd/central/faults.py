@@ -39,6 +39,8 @@ class Remedy(Enum):
     """The adapter is counted against: when it happens again and again, it is recovered in steps."""
     REFRESH = "refresh"
     """What BlueZ remembers of the peripheral's services may be stale: forgotten once."""
+    BOND = "bond"
+    """Whether BlueZ holds a bond says what it means: that is asked (hass-omron#160)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,15 @@ RULES = (
     Rule("BleakNotFoundError", "", "not_found", _SLOT),  # bleak-retry-connector#67
     Rule("BleakCharacteristicNotFoundError", "", "characteristic_missing", _SETTLE, Remedy.REFRESH),
     Rule("BleakError", "adapter-not-powered", "adapter_off", _SOON),  # waits until it is on
-    Rule("BleakError", "key-missing", "bond_lost", _PATIENT),  # bluez#433: the peripheral's side
+    # bluez#433: the peripheral's side
+    Rule("BleakError", "key-missing", "bond_lost", _PATIENT, Remedy.BOND),
     Rule("BleakError", "gatt-browsing", "services_unresolved", _SOON, Remedy.REFRESH),  # bluez#1489
     Rule("BleakError", "connection-abort", "connect_aborted", _SOON),  # bleak#1255, #1673
     Rule("BleakError", "connection-canceled", "connect_aborted", _SOON),  # br-, le-
+    # ATT errors 0x05, 0x0c and 0x0f, for which BlueZ has one text
+    Rule("BleakError", "Not paired", "not_paired", _PATIENT, Remedy.BOND),
+    Rule("BleakError", "Insufficient Authentication", "not_paired", _PATIENT, Remedy.BOND),
+    Rule("BleakError", "Insufficient Encryption", "not_paired", _PATIENT, Remedy.BOND),
     Rule("BleakGATTProtocolError", "", "gatt_error", _SETTLE),
     Rule("BleakError", "InProgress", "busy", _SETTLE, Remedy.SUSPECT),  # bleak#1689, #1628
     Rule("BleakError", "connection-busy", "busy", _SETTLE, Remedy.SUSPECT),
@@ -88,8 +95,7 @@ RULES = (
     Rule("BleakError", f"{_DBUS}.NameHasNoOwner", "bluez_gone", _SETTLE),
     Rule("BleakError", f"{_DBUS}.AccessDenied", "dbus_denied", _PATIENT),
     Rule("BleakError", _DBUS, "dbus_lost", _SETTLE),
-    # Not a stale bond: that is known only once `Paired` was asked (hass-omron#160).
-    Rule("BleakError", "Authentication", "pairing_failed", _PATIENT),
+    Rule("BleakError", "Error.Authentication", "pairing_failed", _PATIENT, Remedy.BOND),
     Rule("BleakError", "", "link_error", _SOON),
     Rule("TimeoutError", "", "timeout", _SETTLE, Remedy.SUSPECT),  # bleak's loops have no bound
     Rule("EOFError", "", "dbus_lost", _SOON),  # bleak#2012
@@ -157,6 +163,37 @@ class TakesRadioDown(LinkFault):
         message = f"{fault}, {times} times in a row while this link was made; is its bond lost?"
         pause_s = min(_REST_S * 2 ** min(times - 2, 10), _LONGEST_REST_S)
         super().__init__("takes_radio_down", message, Backoff(pause_s, pause_s))
+
+
+class NotPaired(LinkFault):
+    """The peripheral answers only those who are paired with it, and BlueZ holds no bond."""
+
+    def __init__(self, peripheral: str, fault: LinkFault) -> None:
+        """Say what was refused, and how to pair."""
+        message = f"{fault}; there is no bond: put it into pairing mode, healthd pair {peripheral}"
+        super().__init__("not_paired", message, _PATIENT)
+
+
+class BondLost(LinkFault):
+    """BlueZ holds a bond that the peripheral does not know, or does not take, any more."""
+
+    def __init__(self, peripheral: str, fault: LinkFault) -> None:
+        """Say what was refused, and how to pair anew.
+
+        Nothing forgets a bond by itself: whoever can pretend to be the peripheral could have the
+        next one. Its owner does.
+        """
+        mend = f"put it into pairing mode, healthd pair {peripheral} --again"
+        super().__init__("bond_lost", f"{fault}; the bond is no longer good: {mend}", _PATIENT)
+
+
+class PairingFailed(LinkFault):
+    """The peripheral was to be paired as the settings say, and it did not work."""
+
+    def __init__(self, peripheral: str, fault: LinkFault) -> None:
+        """Say how it failed, and what may help."""
+        mend = f"is it in pairing mode, and its passkey right? healthd pair {peripheral} tries it"
+        super().__init__("pairing_failed", f"{fault}; {mend}", _PATIENT)
 
 
 class NotificationStalled(LinkFault):

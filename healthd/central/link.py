@@ -137,7 +137,7 @@ class Link:
     def __init__(self, found: Advertisement) -> None:
         """Prepare; ``open`` connects."""
         self.path = found.path
-        self._found = found
+        self.found = found
         self._client: BleakClient | None = None
         self._is_open = False
         self._gone = asyncio.Event()
@@ -169,8 +169,8 @@ class Link:
     async def _connect(self, backends: Backends) -> None:
         self._client = client = await establish_connection(
             BleakClient,
-            self._found.device,
-            self._found.name or "unnamed",
+            self.found.device,
+            self.found.name or "unnamed",
             disconnected_callback=self._on_disconnected,
             max_attempts=1,
             # What bleak remembers of the services may be older than the peripheral's firmware.

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.central.link import Link
+from healthd.central.subscriptions import Explain
 from healthd.errors import DecodeError
 from healthd.log import get_logger
 from healthd.profiles.characteristic import (
@@ -51,6 +52,7 @@ class Openings:
         options: Options,
         tell: Tell,
         heard: Mapping[str, float],
+        explain: Explain,
     ) -> None:
         """Prepare.
 
@@ -60,12 +62,14 @@ class Openings:
             options: what the settings say of it.
             tell: is told what is written and what is answered.
             heard: when each subscribed characteristic sent its last value, as it is now.
+            explain: says what a refusal means, the device's bond considered.
         """
         self.asks = self.broke_off = False
         self._link = link
         self._options = options
         self._tell = tell
         self._heard = heard
+        self._explain = explain
         self._answers: dict[str, asyncio.Queue[bytes]] = {}
         self._opened: list[Opening] = []
         self._log = get_logger(peripheral=peripheral)
@@ -112,7 +116,8 @@ class Openings:
             # Why it ended is for those to find out who wait for its end.
             self._log.debug("link ended", profile=profile.name)
         except LinkFault as fault:
-            self._refuse(profile, fault.reason, str(fault))
+            told = await self._explain(self._link.found, fault)
+            self._refuse(profile, told.reason, str(told))
         except _Silent:
             self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
         except DecodeError as error:

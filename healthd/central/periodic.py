@@ -39,6 +39,7 @@ class Fetched:
         duration_s: from its begin to its end.
         samples: how many it brought.
         due_ns: the point of the schedule that it was for; Unix time.
+        error: what is said of the fault that made it fail, and of what mends that; for the log.
     """
 
     run: str
@@ -47,6 +48,7 @@ class Fetched:
     duration_s: float
     samples: int
     due_ns: int
+    error: str | None = None
 
 
 class FetchObserver(Protocol):
@@ -148,10 +150,13 @@ class Periodic:
         self._session.rest()
         samples = self._observer.taken(self._peripheral) - before
         outcome, reason = end.judged(samples)
-        return Fetched(run, outcome, reason, end.duration_s, samples, due.wall_ns)
+        error = str(end.fault) if outcome == "failed" else None
+        return Fetched(run, outcome, reason, end.duration_s, samples, due.wall_ns, error)
 
     async def _settle(self, schedule: Schedule, due: Due, fetched: Fetched) -> None:
         told = {"outcome": fetched.outcome, "reason": fetched.reason, "samples": fetched.samples}
+        if fetched.error is not None:
+            told["error"] = fetched.error
         self._log.info("fetched", fetch_run=fetched.run, duration_s=fetched.duration_s, **told)
         self._observer.on_fetched(self._peripheral, fetched)
         if self._plan.waits and fetched.outcome in ("failed", "timeout"):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from healthd.central.adapters import Adapters
 from healthd.central.airtime import Airtime
+from healthd.central.bonds import Bonds
 from healthd.central.faults import AdapterGone, LinkFault, NotTried, Remedy
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.central.match import Match
@@ -23,8 +24,8 @@ class Cleaner(Protocol):
         """Make BlueZ forget a device that is not bonded; whether it did."""
         ...
 
-    def look_for_orphans(self) -> None:
-        """A link may live on in BlueZ although nobody here has it."""
+    def look(self) -> None:
+        """Something in BlueZ may have changed: a bond, or a link that nobody here has."""
         ...
 
 
@@ -61,6 +62,7 @@ class Radio:
         self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
         self.cleaner: Cleaner | None = None
+        self.bonds: Bonds | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims: dict[Match, str] = {}
         self._links: set[Link] = set()
@@ -159,9 +161,9 @@ class Radio:
             LinkFault: the connection could not be made.
         """
         link = Link(found)
-        match = next(one for one, address in self._claims.items() if address == found.address)
+        match = self._claimant(found)
         try:
-            await self._open(link)
+            await self._open(link, match.peripheral)
             self._turns.linked(match, link)
             with self.airtime.linked(match.peripheral):
                 yield link
@@ -169,12 +171,21 @@ class Radio:
             # A task of its own: a cancelled session must not leave its link behind.
             await asyncio.shield(asyncio.create_task(self._close(link)))
 
+    async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
+        """What a fault of a link to this device means, its bond considered."""
+        if self.bonds is None:
+            return fault
+        return await self.bonds.explain(self._claimant(found).peripheral, found.path, fault)
+
     async def forget(self, found: Advertisement) -> bool:
         """Make BlueZ forget the device and its services; False where it has to remember them."""
         cleaner, path = self.cleaner, found.path
         return cleaner is not None and path is not None and await cleaner.forget(path)
 
-    async def _open(self, link: Link) -> None:
+    def _claimant(self, found: Advertisement) -> Match:
+        return next(one for one, address in self._claims.items() if address == found.address)
+
+    async def _open(self, link: Link, peripheral: str) -> None:
         async with self._connect_lock:
             if not self._adapters.usable:
                 raise NotTried
@@ -183,6 +194,8 @@ class Radio:
             self._steer()
             try:
                 await self._quiet.wait()
+                if self.bonds is not None:
+                    await self.bonds.secure(peripheral, link.found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
                 if fault.remedy is Remedy.SUSPECT:
@@ -190,6 +203,8 @@ class Radio:
                 raise
             else:
                 self._recovery.worked()
+                if self.cleaner is not None:
+                    self.cleaner.look()  # somebody may have paired it meanwhile
             finally:
                 self._connecting = False
                 self._steer()
@@ -198,7 +213,7 @@ class Radio:
         closed = await link.close()
         self._links.discard(link)
         if not closed and self.cleaner is not None:
-            self.cleaner.look_for_orphans()
+            self.cleaner.look()
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()

@@ -82,7 +82,7 @@ class Session:
         self._silence_s = silence_s
         self._options = options or Options()
         self._log = get_logger(peripheral=match.peripheral)
-        self._values = Subscriptions(match.peripheral, registry, observer)
+        self._values = Subscriptions(match.peripheral, registry, observer, radio.explain)
         self._openings: Openings | None = None
         self._refreshed = False
         self._took_radio_down = 0
@@ -163,6 +163,8 @@ class Session:
                     self._suspect(fault)
                 if fault.remedy is Remedy.REFRESH:
                     await self._refresh(found, fault)
+                if fault.remedy is Remedy.BOND:
+                    raise await self._radio.explain(found, fault) from fault
                 raise
 
     def _enter(self, state: State, reason: str | None = None) -> None:
@@ -216,7 +218,14 @@ class Session:
     ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
         """Ask the profiles' devices what there is to be asked, while the block runs."""
         tell = partial(self._observer.on_value, self._match.peripheral)
-        openings = Openings(link, self._match.peripheral, self._options, tell, self._values.heard)
+        openings = Openings(
+            link,
+            self._match.peripheral,
+            self._options,
+            tell,
+            self._values.heard,
+            self._radio.explain,
+        )
         self._openings = openings
         task = asyncio.create_task(openings.run(profiles, self._registry))
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import NoReturn, Protocol
 
@@ -12,12 +12,15 @@ from healthd.central.faults import (
     LinkLost,
     NothingToRead,
     NotificationStalled,
+    Remedy,
 )
-from healthd.central.link import Link
+from healthd.central.link import Advertisement, Link
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.quirks import to_be_read_before
 from healthd.profiles.registry import Registry
+
+Explain = Callable[[Advertisement, LinkFault], Awaitable[LinkFault]]
 
 
 class Values(Protocol):
@@ -41,19 +44,24 @@ class Subscriptions:
         spoke: when any stream of this link sent its last value; None before the first one.
     """
 
-    def __init__(self, peripheral: str, registry: Registry, observer: Values) -> None:
+    def __init__(
+        self, peripheral: str, registry: Registry, observer: Values, explain: Explain
+    ) -> None:
         """Prepare.
 
         Args:
             peripheral: its id.
             registry: what healthd reads.
             observer: is told of everything.
+            explain: says what a refusal means, the device's bond considered.
         """
         self.heard: dict[str, float] = {}
         self.spoke: float | None = None
         self._peripheral = peripheral
         self._registry = registry
         self._observer = observer
+        self._explain = explain
+        self._told_bond = False
         self._known: frozenset[str] = frozenset()
         self._log = get_logger(peripheral=peripheral)
 
@@ -145,10 +153,19 @@ class Subscriptions:
         except LinkLost:
             raise
         except LinkFault as fault:
+            if fault.remedy is Remedy.BOND:
+                await self._tell_bond(link, fault)
             # One value that cannot be read is no reason to give up those that stream.
             self._log.debug("not readable", characteristic=one.uuid, reason=fault.reason)
         else:
             self._observer.on_value(self._peripheral, one, value)
+
+    async def _tell_bond(self, link: Link, fault: LinkFault) -> None:
+        """Say once how to have what is read only by those who are paired."""
+        if not self._told_bond:
+            self._told_bond = True
+            told = await self._explain(link.found, fault)
+            self._log.warning("not readable", reason=told.reason, error=str(told))
 
     def _on_value(self, one: Characteristic, value: bytes) -> None:
         self.heard[one.uuid] = now = time.monotonic()

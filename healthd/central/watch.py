@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from healthd.central.adapters import Adapters
-from healthd.central.bluez import BlueZ, Device
+from healthd.central.bluez import BlueZ
+from healthd.central.bonds import Bonds
+from healthd.central.device import Device
 from healthd.central.faults import LinkFault
 from healthd.central.link import discard_bluez, force_scan_stop
 from healthd.central.match import Match
@@ -44,6 +46,7 @@ class Watch:
         matches: Collection[Match],
         tell: Tell,
         *,
+        bonds: Bonds | None = None,
         power_on: bool = True,
         reset_file: Path | None = None,
     ) -> None:
@@ -55,6 +58,7 @@ class Watch:
             recovery: says which step is due.
             matches: whose links are ours.
             tell: is told of every change.
+            bonds: kept true.
             power_on: whether an adapter that is off may be switched on.
             reset_file: where the privileged helper finds the name of an adapter to be reset.
         """
@@ -71,7 +75,8 @@ class Watch:
         self._look = asyncio.Event()
         self._present = False
         self._log = get_logger(service="bluez")
-        radio.cleaner = self
+        self._bonds = bonds or Bonds({})
+        radio.cleaner, radio.bonds = self, self._bonds
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Follow BlueZ over one connection to D-Bus. Ends only by raising.
@@ -86,12 +91,12 @@ class Watch:
                     self._present = await bluez.is_there()
                     if not self._present:
                         self._tell("bluez_gone", "", "bluetoothd does not run")
-                    self._bluez = bluez
+                    self._bluez = self._bonds.bluez = bluez
                     self._look.set()
                     mark_healthy()
                     await self._follow(bluez)
             finally:
-                self._bluez = None
+                self._bluez = self._bonds.bluez = None
                 self._lose_all("dbus_lost", "D-Bus is gone")
 
     def on_owner(self, *, present: bool) -> None:
@@ -133,7 +138,7 @@ class Watch:
             return False
         return True
 
-    def look_for_orphans(self) -> None:
+    def look(self) -> None:
         """See ``radio.Cleaner``."""
         self._look.set()
 
@@ -178,6 +183,7 @@ class Watch:
             # What a signal has told meanwhile is newer than the answer.
             if name not in self._heard_of:
                 self.on_adapter(name, powered)
+        self._bonds.look(devices, self._matches)
         for device in devices:
             await self._end_orphan(bluez, device)
 

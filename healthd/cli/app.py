@@ -136,6 +136,22 @@ def outbox(
 
 
 @app.command()
+def pair(
+    peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Forget the bond that there is, and pair anew.")
+    ] = False,
+) -> None:
+    """Pair with a peripheral of the settings; the daemon may run meanwhile."""
+    from healthd.cli.pair import main
+
+    raise typer.Exit(main(peripheral, config, again))
+
+
+@app.command()
 def watch(
     broker: Annotated[str, typer.Option(help="host, host:port or [IPv6]:port.")] = "localhost",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "healthd",

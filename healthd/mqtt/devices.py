@@ -18,6 +18,7 @@ class Devices:
         self._topics = topics
         self._retain = retain
         self._info: dict[str, dict[str, Any]] = {}
+        self._bonded: dict[str, bool] = {}
 
     def on_state(
         self, peripheral: str, state: str, reason: str | None = None, *, online: bool = False
@@ -51,9 +52,18 @@ class Devices:
         info["fetch"] = {**info.get("fetch", {}), **news}
         self._publish(peripheral)
 
+    def on_bond(self, peripheral: str, bonded: bool) -> None:
+        """BlueZ holds a bond with the device, or none; a new link does not change that."""
+        self._bonded[peripheral] = bonded
+        if peripheral in self._info:
+            self._publish(peripheral)
+
     def states(self) -> list[str]:
         """The state of every session."""
         return [info["state"] for info in self._info.values()]
 
     def _publish(self, peripheral: str) -> None:
-        self._retain(self._topics.device_info(peripheral), orjson.dumps(self._info[peripheral]))
+        info = self._info[peripheral]
+        if (bonded := self._bonded.get(peripheral)) is not None:
+            info = info | {"bonded": bonded}
+        self._retain(self._topics.device_info(peripheral), orjson.dumps(info))

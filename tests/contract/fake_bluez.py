@@ -44,12 +44,17 @@ class FakeBlueZ:
         self.listened: dict[str, set[str]] = {}
         self.hanging: set[str] = set()
         self.failing: dict[str, tuple[str, str]] = {}
+        self.agents: dict[str, tuple[str, str]] = {}
+        self.objects["/org/bluez"] = {"org.bluez.AgentManager1": {}}
         self.silent = False
+        self.pairings: dict[str, asyncio.Task[None]] = {}
         self.beat = 0
         for name, on in setting["adapters"].items():
             self.objects[f"/org/bluez/{name}"] = {ADAPTER: self.adapter(name, on)}
         for device in setting["devices"]:
-            path = f"/org/bluez/{device['adapter']}/dev_{device['address'].replace(':', '_')}"
+            # An object keeps the path that it got when the device was first heard.
+            heard = device.get("heard_as", device["address"])
+            path = f"/org/bluez/{device['adapter']}/dev_{heard.replace(':', '_')}"
             self.settings[path] = device
             if device.get("known") or device.get("connected"):
                 self.objects[path] = {DEVICE: self.device(path)}
@@ -193,8 +198,8 @@ class FakeBlueZ:
         except Refused as refused:
             return Message.new_error(message, *refused.args)
 
-    def answer(self, message: Message, path: str, member: str) -> Message:
-        """The reply to a call."""
+    def answer(self, message: Message, path: str, member: str) -> Message | bool:
+        """The reply to a call; True where it comes later."""
         done = Message.new_method_return(message)
         if member == "GetManagedObjects":
             return Message.new_method_return(message, "a{oa{sa{sv}}}", [self.objects])
@@ -205,6 +210,8 @@ class FakeBlueZ:
                 interface, name, value = message.body
                 if (interface, name) == (ADAPTER, "Powered"):
                     self.power(path, value.value)
+                elif (interface, name) == (DEVICE, "Trusted"):
+                    self.change(path, DEVICE, Trusted=value)
             case "StartDiscovery":
                 self.start_discovery(path, message.sender or "")
             case "StopDiscovery":
@@ -213,9 +220,26 @@ class FakeBlueZ:
                 self.scanners[path].discard(message.sender or "")
             case "RemoveDevice":
                 self.remove(message.body[0])
+                self.settings[message.body[0]]["bonded"] = False
                 self.settings[message.body[0]].update(
                     self.settings[message.body[0]].get("then", {})
                 )
+            case "RegisterAgent":
+                if (sender := message.sender or "") in self.agents:
+                    raise Refused("org.bluez.Error.AlreadyExists", "Already Exists")
+                self.agents[sender] = (message.body[0], message.body[1])
+            case "UnregisterAgent":
+                if self.agents.pop(message.sender or "", None) is None:
+                    raise Refused("org.bluez.Error.DoesNotExist", "Does Not Exist")
+            case "RequestDefaultAgent":
+                pass
+            case "Pair":
+                if self.objects[path][DEVICE]["Bonded"].value:
+                    raise Refused("org.bluez.Error.AlreadyExists", "Already Exists")
+                self.pairings[path] = asyncio.ensure_future(self.pair(message, path))
+                return True
+            case "CancelPairing":
+                pass
             case "Connect":
                 self.connect(path)
             case "Disconnect":
@@ -245,8 +269,50 @@ class FakeBlueZ:
         self.change(path, DEVICE, Connected=Variant("b", True))
         asyncio.get_running_loop().call_later(PERIOD_S, self.resolve, path)
 
+    async def pair(self, message: Message, path: str) -> None:
+        """As BlueZ does: link it, ask the caller's agent, keep the bond, resolve the address."""
+        setting = self.settings[path]
+        if not self.objects[path][DEVICE]["Connected"].value:
+            self.connect(path)
+        if (said := await self.agreed(message.sender or "", path)) is not None:
+            self.bus.send(  # pyright: ignore[reportUnknownMemberType]
+                Message.new_error(message, f"org.bluez.Error.{said}", said)
+            )
+            return
+        setting["bonded"] = True
+        if identity := setting.get("identity"):
+            setting["address"] = identity
+            self.change(path, DEVICE, Address=Variant("s", identity))
+        self.change(path, DEVICE, Bonded=Variant("b", True), Paired=Variant("b", True))
+        self.bus.send(Message.new_method_return(message))  # pyright: ignore[reportUnknownMemberType]
+
+    async def agreed(self, client: str, path: str) -> str | None:
+        """Have the device and the agent of a client agree; the error where they do not."""
+        setting = self.settings[path]
+        agent, capability = self.agents.get(client, ("", "NoInputNoOutput"))
+        tell({"call": f"capability {capability}", "path": path})
+        if setting.get("refuses"):
+            return "AuthenticationFailed"
+        if (wanted := setting.get("passkey")) is None:
+            return None  # just works: a caller of Pair has agreed already
+        if capability == "NoInputNoOutput":
+            return "AuthenticationFailed"
+        call = Message(
+            destination=client,
+            path=agent,
+            interface="org.bluez.Agent1",
+            member="RequestPasskey",
+            signature="o",
+            body=[path],
+        )
+        reply = await self.bus.call(call)
+        if reply.message_type is MessageType.ERROR:
+            return "AuthenticationRejected"
+        return None if reply.body == [wanted] else "AuthenticationFailed"
+
     def forget_client(self, client: str) -> None:
         """A client has left the bus: it neither scans nor listens any more."""
+        self.agents.pop(client, None)
         for clients in (*self.scanners.values(), *self.listened.values()):
             clients.discard(client)
 

@@ -3,23 +3,29 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from healthd.central.adapters import Adapters
+from healthd.central.bonds import Bonds, Wish
 from healthd.central.link import Backends, discard_bluez
 from healthd.central.match import match_for
+from healthd.central.periodic import Fetched, Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery
 from healthd.central.session import Session, State
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
+from healthd.clock import Clock
 from healthd.events import AdapterChange
 from healthd.log import get_logger
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Characteristic
+from healthd.runs import Run
+from healthd.schedule import Every, Last, Schedule
+from healthd.schedule_file import ScheduleFile
 from healthd.settings import PeripheralSettings
 from healthd.supervision.supervisor import Supervisor
 
@@ -36,6 +42,8 @@ class Gateway:
         told: what happened to adapters: change, name, detail.
         states: what the sessions went through: peripheral, state, reason.
         values: how many values of each peripheral have arrived.
+        bonds: what was told of bonds: peripheral, whether there is one.
+        fetched: how the runs of periodic peripherals went.
     """
 
     def __init__(
@@ -45,12 +53,16 @@ class Gateway:
         adapter: str | None = None,
         power_on: bool = True,
         reset_file: Path | None = None,
+        wishes: Mapping[str, Wish] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """Prepare."""
+        """Prepare; what is fetched of periodic peripherals is remembered in ``folder``."""
         known = registry.load()
         self.told: list[tuple[AdapterChange, str, str]] = []
         self.states: list[tuple[str, State, str | None]] = []
         self.values: Counter[str] = Counter()
+        self.bonds: list[tuple[str, bool]] = []
+        self.fetched: list[Fetched] = []
         self._changed = asyncio.Condition()
         self._wakers: set[asyncio.Task[None]] = set()
         matches = [match_for(entry, known) for entry in entries]
@@ -63,12 +75,17 @@ class Gateway:
             recovery,
             matches,
             self._tell,
+            bonds=Bonds(wishes or {}, self._tell_bond),
             power_on=power_on,
             reset_file=reset_file,
         )
         sessions = {one.peripheral: Session(one, self.radio, known, self) for one in matches}
         self._services = {"bluez": watch.run, "radio": self.radio.run}
         self._services |= {peripheral: session.run for peripheral, session in sessions.items()}
+        for entry in entries:
+            if entry.periodic:
+                assert folder is not None
+                self._services[entry.id] = self._periodic(entry, sessions[entry.id], folder).run
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -108,6 +125,18 @@ class Gateway:
         self.values[peripheral] += 1
         self._wake()
 
+    def taken(self, peripheral: str) -> int:
+        """See ``central.periodic.FetchObserver``."""
+        return self.values[peripheral]
+
+    def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
+        """See ``central.periodic.FetchObserver``."""
+        self.fetched.append(fetched)
+        self._wake()
+
+    def on_due(self, peripheral: str, wall_ns: int) -> None:
+        """See ``central.periodic.FetchObserver``."""
+
     def reasons(self, peripheral: str = "strap") -> list[str | None]:
         """Why its session waited, each time."""
         return [
@@ -138,8 +167,23 @@ class Gateway:
         """Wait until the session has waited for one of these reasons."""
         await self.until(lambda: any(one in reasons for one in self.reasons(peripheral)))
 
+    def _periodic(self, entry: PeripheralSettings, session: Session, folder: Path) -> Periodic:
+        run = Run(Clock(), {"BOOT_ID": "boot"})
+        every_s = entry.every
+        assert isinstance(every_s, float)
+
+        def make(last: Last | None) -> Schedule:
+            return Every(every_s, last, run.boot, run.clock.now())
+
+        plan = Plan(make, entry.fetch_window_s, False, random.Random(1))
+        return Periodic(entry.id, session, plan, run, ScheduleFile(folder), self)
+
     def _tell(self, change: AdapterChange, adapter: str, detail: str) -> None:
         self.told.append((change, adapter, detail))
+        self._wake()
+
+    def _tell_bond(self, peripheral: str, bonded: bool) -> None:
+        self.bonds.append((peripheral, bonded))
         self._wake()
 
     def _wake(self) -> None:

@@ -242,7 +242,7 @@ async def test_our_own_link_is_no_orphan(start: StartBlueZ) -> None:
         await gateway.streams()
         looks = bluez.count("GetManagedObjects")
         assert gateway.radio.cleaner is not None
-        gateway.radio.cleaner.look_for_orphans()
+        gateway.radio.cleaner.look()
         await bluez.called("GetManagedObjects", times=looks + 1)
         await gateway.streams()
         assert bluez.count("Disconnect") == 0

@@ -16,6 +16,7 @@ from tests.contract.subscriber import Received, Subscriber
 pytestmark = needs_dbus
 
 SAMPLES = "healthd/gateway/device/strap/heart_rate"
+INFO = "healthd/gateway/device/strap/info"
 ADAPTER, LINK = "healthd/gateway/event/adapter", "healthd/gateway/event/link"
 
 SETTINGS = """
@@ -84,6 +85,7 @@ async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
     bluez, subscriber = around.bluez, around.subscriber
     async with around.healthd() as healthd:
         await more_samples(subscriber)
+        assert subscriber.at(INFO)[-1].json()["bonded"] is False
         await bluez.kill()
         await healthd.logged("adapter", change="bluez_gone")
         await bluez.start()

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from healthd import descriptors
+from healthd.central.bonds import Wish
 from healthd.central.link import Backends
 from healthd.cli.run import EXIT_FAILED, until_signal
-from healthd.daemon import Daemon, options_for
+from healthd.daemon import Daemon
+from healthd.errors import Fatal
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Options
+from healthd.sessions import options_for, wish_for
 from healthd.settings import PeripheralSettings, Settings
 
 
@@ -60,3 +63,23 @@ def test_what_profiles_are_told() -> None:
         hrv_window_s=300.0,
         heart_rate_zones_bpm=(95, 114, 133),
     )
+
+
+def test_what_is_wished_of_a_bond_is_what_the_settings_say(tmp_path: Path) -> None:
+    file = tmp_path / "passkey"
+    file.write_text("000042\n")
+    assert wish_for(PeripheralSettings(id="scale")) == Wish(pair=False, passkey=None)
+    told = PeripheralSettings(id="scale", pair=True, passkey_file=file)
+    assert wish_for(told) == Wish(pair=True, passkey=42)
+
+
+@pytest.mark.parametrize("text", [None, "hunter2"], ids=["absent", "no passkey"])
+def test_a_passkey_that_cannot_be_used_is_found_at_the_start(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "passkey"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Fatal, match=r"peripherals\.scale\.passkey_file") as refused:
+        wish_for(PeripheralSettings(id="scale", passkey_file=file))
+    assert "hunter2" not in str(refused.value)

@@ -16,6 +16,7 @@ from healthd.settings import (
     PolarStream,
     Settings,
     known_keys,
+    passkey,
     password,
 )
 
@@ -185,3 +186,20 @@ class TestPassword:
 
 def test_settings_offer_every_stream_of_a_polar_sensor() -> None:
     assert get_args(PolarStream) == tuple(STREAMS)
+
+
+@pytest.mark.parametrize(("text", "number"), [("000042\n", 42), ("123456", 123456)])
+def test_a_passkey_is_six_digits_in_a_file(tmp_path: Path, text: str, number: int) -> None:
+    file = tmp_path / "passkey"
+    file.write_text(text)
+    assert passkey(PeripheralSettings(id="scale", passkey_file=file)) == number
+    assert passkey(PeripheralSettings(id="scale")) is None
+
+
+@pytest.mark.parametrize("text", ["", "12345", "1234567", "hunter2", "12 3456", "\u0661" * 6])
+def test_what_is_no_passkey_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "passkey"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="six digits") as refused:
+        passkey(PeripheralSettings(id="scale", passkey_file=file))
+    assert not text or text not in str(refused.value)

@@ -119,6 +119,8 @@ def test_no_peripherals_is_fine(read_text: Read, text: str) -> None:
 
 
 BAD_VALUES = [
+    (f"{STRAP}pair = 1", "peripherals[0].pair", "1", "true or false"),
+    (f"{STRAP}passkey_file = 123456", "peripherals[0].passkey_file", "123456", "a path, as text"),
     ("gateway.id = 5", "gateway.id", "5", "text"),
     ("gateway.id = ''", "gateway.id", "''", "a-z, 0-9"),
     ("gateway.id = 'Living.Room'", "gateway.id", "'Living.Room'", '"living-room"'),

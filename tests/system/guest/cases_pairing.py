@@ -67,12 +67,36 @@ async def pairing(ward: Ward) -> None:
             await peripheral.drop()
         await ward.recovered(strap)
         # What healthd retains of a device is renewed with each link.
-        await until(
-            lambda: peripheral.is_encrypted and "battery" in ward.broker.state("strap"),
-            "the battery level comes over an encrypted link",
-        )
+        await _has_told_its_secret(ward, peripheral)
         if await peripheral.bonds() != 1:
             raise Failed(f"expected one bond to be used again, found {await peripheral.bonds()}")
+
+
+@case()
+async def pairing_by_healthd(ward: Ward) -> None:
+    """Told to, healthd pairs by itself; no other agent is there, and a reconnect uses the bond."""
+    strap = await ward.strap(build=secretive_strap)
+    peripheral = strap.peripheral
+    assert isinstance(peripheral, SecretiveStrap)
+    ward.configure(pair=True)
+    await ward.start()
+    await ward.streaming(strap)
+    await _has_told_its_secret(ward, peripheral)
+    async with ward.fault():
+        await peripheral.drop()
+    await ward.recovered(strap)
+    await _has_told_its_secret(ward, peripheral)
+    if await peripheral.bonds() != 1:
+        raise Failed(f"expected one bond to be used again, found {await peripheral.bonds()}")
+    if not ward.broker.state("strap").get("bonded"):
+        raise Failed(f"expected bonded: true, found {ward.broker.state('strap')}")
+
+
+async def _has_told_its_secret(ward: Ward, peripheral: SecretiveStrap) -> None:
+    await until(
+        lambda: peripheral.is_encrypted and "battery" in ward.broker.state("strap"),
+        "the battery level comes over an encrypted link",
+    )
 
 
 @case()

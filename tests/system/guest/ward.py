@@ -114,7 +114,12 @@ class Ward:
         return strap
 
     def configure(
-        self, straps: Iterable[Strap] | None = None, *, silence: str | None = None, more: str = ""
+        self,
+        straps: Iterable[Strap] | None = None,
+        *,
+        silence: str | None = None,
+        more: str = "",
+        pair: bool = False,
     ) -> None:
         """Write healthd's settings.
 
@@ -122,12 +127,15 @@ class Ward:
             straps: those that it is to look for; all of the case where it is None.
             silence: how long a stream may be silent.
             more: further TOML, before the peripherals.
+            pair: whether healthd pairs with its straps.
         """
         lines = [f'[gateway]\nid = "{GATEWAY}"', '[outbox]\nmax_size = "4MB"', more]
         for strap in self.straps.values() if straps is None else straps:
             lines.append(f'[[peripherals]]\nid = "{strap.id}"\naddress = "{strap.address}"')
             if silence:
                 lines.append(f'silence = "{silence}"')
+            if pair:
+                lines.append("pair = true")
         _SETTINGS.write_text("\n".join(lines) + "\n")
 
     async def start(self) -> None:

@@ -22,11 +22,14 @@ from healthd.central import faults
 from healthd.central.faults import (
     RULES,
     AdapterGone,
+    BondLost,
     CharacteristicMissing,
     LinkFault,
     LinkLost,
     NothingToRead,
     NotificationStalled,
+    NotPaired,
+    PairingFailed,
     Remedy,
     ServicesForgotten,
     classify,
@@ -69,7 +72,13 @@ FAULTS: list[tuple[int, BaseException, str]] = [
                 "connect_aborted",
                 [failed("br-connection-canceled"), failed("le-connection-canceled")],
             ),
-            ("gatt_error", [BleakGATTProtocolError(0x05)]),
+            (
+                "not_paired",
+                [BleakDBusError("org.bluez.Error.NotPermitted", ["Not paired"])],
+            ),
+            ("not_paired", [BleakGATTProtocolError(0x05)]),
+            ("not_paired", [BleakGATTProtocolError(0x0F), BleakGATTProtocolError(0x0C)]),
+            ("gatt_error", [BleakGATTProtocolError(0x08)]),
             (
                 "busy",
                 [
@@ -182,4 +191,23 @@ def test_without_a_free_slot_four_seconds_are_given_to_the_controller() -> None:
 def test_a_failed_authentication_is_no_reason_to_forget_a_bond() -> None:
     fault = classify(BleakDBusError("org.bluez.Error.AuthenticationFailed", []))
     assert fault is not None
-    assert fault.remedy is Remedy.RETRY
+    assert fault.remedy is Remedy.BOND, "asked first: it may be that there is none"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "mend"),
+    [
+        (NotPaired, "not_paired", "healthd pair scale"),
+        (BondLost, "bond_lost", "healthd pair scale --again"),
+        (PairingFailed, "pairing_failed", "healthd pair scale"),
+    ],
+)
+def test_a_fault_of_a_bond_names_the_command_that_mends_it(
+    fault: type[NotPaired | BondLost | PairingFailed], reason: str, mend: str
+) -> None:
+    told = fault("scale", refused("org.bluez.Error.NotPermitted", "Not paired"))
+    assert told.reason == reason
+    assert mend in str(told)
+    assert "Not paired" in str(told)
+    assert told.remedy is Remedy.RETRY, "nothing is forgotten or asked again"
+    assert told.backoff.first_s >= 5, "somebody has to act"

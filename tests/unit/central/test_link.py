@@ -134,7 +134,7 @@ async def test_a_refused_read_is_a_fault_and_the_link_lives_on(
         with pytest.raises(LinkFault) as caught:
             await link.read("2a29")
         assert locked.refused.is_set()
-        assert caught.value.reason == "gatt_error"
+        assert caught.value.reason == "not_paired"
         locked.answer.set()
         assert await link.read("2a24") == b"late"
         await link.close()

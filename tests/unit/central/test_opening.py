@@ -14,7 +14,7 @@ from bumble.gatt import Characteristic as GattCharacteristic
 from bumble.gatt import CharacteristicValue, Service
 from structlog.testing import capture_logs
 
-from healthd.central.faults import LinkLost
+from healthd.central.faults import BondLost, LinkFault, LinkLost, refused
 from healthd.central.link import Link
 from healthd.central.opening import Openings
 from healthd.central.session import State
@@ -250,11 +250,40 @@ class Wire:
         self.indicate(b"re:" + value)
 
 
+class Locked(Wire):
+    """A link to a control point that answers only those who are paired."""
+
+    found = None
+
+    async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
+        raise refused("org.bluez.Error.NotPermitted", "Not paired")
+
+
+async def bond_lost(_: object, fault: LinkFault) -> LinkFault:
+    return BondLost("sensor", fault)
+
+
+async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
+    profiles = known(Asked())
+    options, link = Options(pmd=("one",)), cast(Link, Locked())
+    openings = Openings(link, "sensor", options, lambda *_: None, {}, bond_lost)
+    with capture_logs() as logs:
+        await openings.run([profiles.profiles["opens"]], profiles)
+    [line] = [line for line in logs if line["event"] == "not opened"]
+    assert line["reason"] == "bond_lost"
+    assert "healthd pair sensor --again" in line["error"]
+
+
 async def test_what_was_said_before_is_no_answer() -> None:
     asked, told = Asked(), list[bytes]()
     profiles = known(asked)
     openings = Openings(
-        cast(Link, Wire()), "sensor", Options(pmd=("one",)), lambda _, value: told.append(value), {}
+        cast(Link, Wire()),
+        "sensor",
+        Options(pmd=("one",)),
+        lambda _, value: told.append(value),
+        {},
+        bond_lost,
     )
     async with asyncio.timeout(10):
         await openings.run([profiles.profiles["opens"]], profiles)

@@ -8,6 +8,7 @@ from bumble.att import ATT_Error
 from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue, Service
+from structlog.testing import capture_logs
 
 from healthd.central.adapters import Adapters
 from healthd.central.faults import (
@@ -229,10 +230,15 @@ async def test_a_value_that_cannot_be_read_does_not_end_the_session(stage: Stage
     async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
         heart = heart_rate_part(ReplayedHeart(), 0.05)
         await stage.add(VirtualPeripheral("Strap", address(1), [heart, locked]))
-        running = start(stage, radio)
-        await stage.watcher.streaming()
+        with capture_logs() as log:
+            running = start(stage, radio)
+            await stage.watcher.streaming()
         await stage.watcher.until(lambda: stage.watcher.count("2a37"))
         assert refused.is_set()
+        told = [line for line in log if line["event"] == "not readable"]
+        assert [(one["log_level"], one["reason"]) for one in told][:1] == [
+            ("warning", "not_paired")
+        ], "its owner can mend this"
         assert stage.watcher.count("2a29") == 0
         assert ("strap", "2a24", b"Model") in stage.watcher.values
         assert not running.done()

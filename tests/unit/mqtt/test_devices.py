@@ -106,3 +106,32 @@ def test_nan_is_null(broker: Broker, devices: Devices) -> None:
     stream(devices)
     devices.on_facts("strap", {"battery": {"level_pct": float("nan")}})
     assert broker.info["battery"] == {"level_pct": None}
+
+
+def test_a_bond_outlives_links(broker: Broker, devices: Devices) -> None:
+    devices.on_state("strap", "searching")
+    devices.on_bond("strap", False)
+    assert broker.info["bonded"] is False
+    devices.on_bond("strap", True)
+    devices.on_linked("strap", None, [])
+    devices.on_state("strap", "streaming", online=True)
+    assert broker.info["bonded"] is True
+
+
+def test_a_bond_and_the_last_run_are_told_together(broker: Broker, devices: Devices) -> None:
+    devices.on_state("strap", "searching")
+    devices.on_bond("strap", True)
+    devices.on_fetch("strap", {"outcome": "no_data"})
+    devices.on_linked("strap", None, [])
+    devices.on_state("strap", "streaming", online=True)
+    assert broker.info["bonded"] is True
+    assert broker.info["fetch"] == {"outcome": "no_data"}
+
+
+def test_a_bond_that_is_known_before_anything_else_waits_for_the_first_state(
+    broker: Broker, devices: Devices
+) -> None:
+    devices.on_bond("scale", True)
+    assert not any("scale" in topic for topic in broker.published)
+    devices.on_state("scale", "searching")
+    assert orjson.loads(broker.topics["healthd/home/device/scale/info"])["bonded"] is True
