@@ -266,7 +266,7 @@ async def bond_lost(_: object, fault: LinkFault) -> LinkFault:
 async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
     profiles = known(Asked())
     options, link = Options(pmd=("one",)), cast(Link, Locked())
-    openings = Openings(link, "sensor", options, lambda *_: None, {}, bond_lost)
+    openings = Openings(link, "sensor", options, lambda _, __: None, {}, bond_lost)
     with capture_logs() as logs:
         await openings.run([profiles.profiles["opens"]], profiles)
     [line] = [line for line in logs if line["event"] == "not opened"]
