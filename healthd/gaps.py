@@ -27,9 +27,12 @@ class Gaps:
         self._before = before
 
     def interrupt(self, peripheral: str, reason: str) -> None:
-        """The peripheral's link is gone: its streams stand still until their next sample."""
-        for stream in self._last:
-            if stream[0] == peripheral:
+        """The peripheral's link is gone: its streams stand still until their next sample.
+
+        Results do not: from one weighing to the next nothing is missing, though scales hang up.
+        """
+        for stream, last in self._last.items():
+            if stream[0] == peripheral and not last.measurement.retained:
                 # What came first explains the stretch; a failed reconnect is only its consequence.
                 self._interrupted.setdefault(stream, reason)
 

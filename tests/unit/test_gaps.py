@@ -21,6 +21,11 @@ class Beat(Measurement):
     kind: ClassVar[str] = "beat"
 
 
+class Weighing(Measurement):
+    kind: ClassVar[str] = "weighing"
+    retained: ClassVar[bool] = True
+
+
 class Watched:
     """The gaps of one run, and the events that they give."""
 
@@ -29,10 +34,16 @@ class Watched:
         self.events: list[Sample] = []
         self.gaps = Gaps(run, self.events.append)
 
-    def sample(self, at_s: int, peripheral: str = "strap", stream: str = "beat") -> Sample:
+    def sample(
+        self,
+        at_s: int,
+        peripheral: str = "strap",
+        stream: str = "beat",
+        measurement: Measurement | None = None,
+    ) -> Sample:
         """A sample of this second passes by."""
         stamp = Stamp(START_NS + at_s * SECOND_NS, at_s * SECOND_NS, "synced")
-        sample = self.run.sample(peripheral, stream, Beat(), stamp)
+        sample = self.run.sample(peripheral, stream, measurement or Beat(), stamp)
         self.gaps.pass_by(sample)
         return sample
 
@@ -88,6 +99,15 @@ def test_a_gap_is_from_the_last_sample_before_to_the_first_one_after(
             "run": watched.run.id,
         }
     ]
+
+
+def test_between_two_results_nothing_is_missing(watched: Watched) -> None:
+    """A scale hangs up behind each weighing; what it streams beside it may have a gap."""
+    for second in (1, 9):
+        watched.sample(second, "scale", "weighing", Weighing())
+        watched.sample(second, "scale")
+        watched.gaps.interrupt("scale", "link_lost")
+    assert [told["stream"] for told in watched.told()] == ["beat"]
 
 
 def test_the_first_reason_explains_the_gap(watched: Watched) -> None:
