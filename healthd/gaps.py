@@ -50,7 +50,9 @@ class Gaps:
         for run in self._since_told(stream):
             end, until_ns = run.ends.get(stream), first.stamp.wall_ns
             if end is not None and run.clean:
-                self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
+                # Of results nothing is missing: see `interrupt`.
+                if not first.measurement.retained:
+                    self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
             elif end is not None:
                 # Nothing is known to be lost; but until here, and no further, it is certain.
                 since_ns, first_seq = end.wall_ns, end.seq + 1

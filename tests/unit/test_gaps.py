@@ -185,6 +185,16 @@ def test_after_a_clean_stop_only_streams_that_had_samples_have_a_gap(watched: Wa
     assert [gap["peripheral"] for gap in watched.told()] == ["scale"]
 
 
+@pytest.mark.parametrize(("clean", "told"), [(True, []), (False, ["unclean_stop"])])
+def test_only_a_kill_can_have_taken_a_result(
+    watched: Watched, clean: bool, told: list[str]
+) -> None:
+    stream = ("scale", "weighing")
+    watched.gaps.inherit([previous(clean=clean, ends={stream: end(40, -30)})])
+    watched.sample(1, *stream, Weighing())
+    assert [gap["reason"] for gap in watched.told()] == told
+
+
 def test_after_an_unclean_stop_the_gap_names_the_first_number_in_doubt(watched: Watched) -> None:
     watched.gaps.inherit([previous(clean=False, ends={STRAP: end(40, -30)})])
     watched.sample(1)
