@@ -35,8 +35,8 @@ class Gaps:
 
     def interrupt(self, peripheral: str, reason: str) -> None:
         """The peripheral's link is gone: its streams stand still until their next sample."""
-        for stream in self._last:
-            if stream[0] == peripheral and peripheral not in self._periodic:
+        for stream, last in self._last.items():
+            if stream[0] == peripheral and self._flows(last):
                 # What came first explains the stretch; a failed reconnect is only its consequence.
                 self._interrupted.setdefault(stream, reason)
 
@@ -53,16 +53,22 @@ class Gaps:
     def _after_start(self, stream: _Stream, first: Sample) -> None:
         for run in self._since_told(stream):
             end, until_ns = run.ends.get(stream), first.stamp.wall_ns
-            if end is not None and run.clean and stream[0] in self._periodic:
-                continue
             if end is not None and run.clean:
-                self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
+                if self._flows(first):
+                    self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
             elif end is not None:
                 # Nothing is known to be lost; but until here, and no further, it is certain.
                 since_ns, first_seq = end.wall_ns, end.seq + 1
                 self._emit(stream, "unclean_stop", run.run, since_ns, until_ns, first_seq)
             elif not run.clean:
                 self._emit(stream, "unclean_stop", run.run, run.started_ns, until_ns)
+
+    def _flows(self, sample: Sample) -> bool:
+        """Whether its stream lacks something while nothing comes.
+
+        From one weighing to the next nothing is missing, though scales hang up; nor between runs.
+        """
+        return not sample.measurement.retained and sample.peripheral not in self._periodic
 
     def _since_told(self, stream: _Stream) -> list[Previous]:
         """The runs from the last one on in which the stream has a certain sample.

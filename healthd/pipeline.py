@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
 from healthd.central.periodic import Fetched
@@ -120,7 +119,7 @@ class Pipeline:
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and send it where it belongs."""
         stamp = self._run.clock.now()
-        reader, sample = self._readers[peripheral], partial(self._run.sample, peripheral)
+        reader, sample = self._readers[peripheral], self._run.sample
         try:
             measurement = reader.read(characteristic, value)
         except DecodeError as error:
@@ -129,7 +128,7 @@ class Pipeline:
             if characteristic.use is not Use.CONTROL:
                 unknown = Undecoded(hex=value.hex(), size_bytes=len(value), error=str(error))
                 stream = f"undecoded/{characteristic.uuid}"
-                self._put(characteristic.use, sample(stream, unknown, stamp))
+                self._put(characteristic.use, sample(peripheral, stream, unknown, stamp))
             return
         if characteristic.use is Use.STATIC:
             self._devices.on_facts(peripheral, _facts(measurement))
@@ -138,7 +137,7 @@ class Pipeline:
             self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
         states = reader.states(characteristic)
         if not states and characteristic.use is not Use.CONTROL:
-            self._put(characteristic.use, sample(measurement.kind, measurement, stamp))
+            self._put(characteristic.use, sample(peripheral, measurement.kind, measurement, stamp))
         for state in states:
             for timed in state.take(measurement, stamp.mono_ns):
                 self._put(characteristic.use, self._placed(peripheral, timed, stamp))

@@ -159,8 +159,8 @@ class Session:
                     mark_healthy()
                     await use(link, profiles)
             except LinkFault as fault:
-                if not streams and losses != self._radio.losses:
-                    self._suspect(fault)
+                if not streams:
+                    self._suspect(fault, losses)
                 if fault.remedy is Remedy.REFRESH:
                     await self._refresh(found, fault)
                 if fault.remedy is Remedy.BOND:
@@ -174,9 +174,12 @@ class Session:
         (self._log.debug if passing else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
 
-    def _suspect(self, fault: LinkFault) -> None:
-        """The radio went away while the link was made: once is chance, the second time is not."""
+    def _suspect(self, fault: LinkFault, losses: int) -> None:
+        """The radio went away while the link was made: once is chance, the next time is not."""
         if isinstance(fault, NotTried):
+            return
+        if losses == self._radio.losses:
+            self._took_radio_down = 0
             return
         self._took_radio_down += 1
         if self._took_radio_down > 1:

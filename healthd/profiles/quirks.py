@@ -10,7 +10,6 @@ from healthd.profiles import (
     running_speed_cadence,
     weight_scale,
 )
-from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.fitness_machine import cross_trainer, indoor_bike
 from healthd.samples import Measurement
 
@@ -152,11 +151,6 @@ QUIRKS: tuple[Quirk, ...] = (
         model="sbm69*",
     ),
 )
-
-
-def decoder_for(characteristic: Characteristic, device: Identity) -> Callable[[bytes], Measurement]:
-    """How this device's values of the characteristic are read."""
-    return decoders_for(device).get(characteristic.uuid, characteristic.decode)
 
 
 def decoders_for(device: Identity) -> dict[str, Callable[[bytes], Measurement]]:

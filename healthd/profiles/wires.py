@@ -129,7 +129,7 @@ def scaled(
     """
     if none is not None:
         return lambda raw: None if raw == none else raw * factor / divisor + offset
-    # A fifth of a decoding goes into these: what does not change the number is left out.
+    # Called for most fields of each packet: what does not change the number is left out.
     if offset:
         return lambda raw: raw * factor / divisor + offset
     if factor == 1:

@@ -22,6 +22,11 @@ class Beat(Measurement):
     kind: ClassVar[str] = "beat"
 
 
+class Weighing(Measurement):
+    kind: ClassVar[str] = "weighing"
+    retained: ClassVar[bool] = True
+
+
 class Watched:
     """The gaps of one run, and the events that they give."""
 
@@ -30,10 +35,16 @@ class Watched:
         self.events: list[Sample] = []
         self.gaps = Gaps(run, self.events.append, periodic)
 
-    def sample(self, at_s: int, peripheral: str = "strap", stream: str = "beat") -> Sample:
+    def sample(
+        self,
+        at_s: int,
+        peripheral: str = "strap",
+        stream: str = "beat",
+        measurement: Measurement | None = None,
+    ) -> Sample:
         """A sample of this second passes by."""
         stamp = Stamp(START_NS + at_s * SECOND_NS, at_s * SECOND_NS, "synced")
-        sample = self.run.sample(peripheral, stream, Beat(), stamp)
+        sample = self.run.sample(peripheral, stream, measurement or Beat(), stamp)
         self.gaps.pass_by(sample)
         return sample
 
@@ -89,6 +100,15 @@ def test_a_gap_is_from_the_last_sample_before_to_the_first_one_after(
             "run": watched.run.id,
         }
     ]
+
+
+def test_between_two_results_nothing_is_missing(watched: Watched) -> None:
+    """A scale hangs up behind each weighing; what it streams beside it may have a gap."""
+    for second in (1, 9):
+        watched.sample(second, "scale", "weighing", Weighing())
+        watched.sample(second, "scale")
+        watched.gaps.interrupt("scale", "link_lost")
+    assert [told["stream"] for told in watched.told()] == ["beat"]
 
 
 def test_the_first_reason_explains_the_gap(watched: Watched) -> None:
@@ -164,6 +184,16 @@ def test_after_a_clean_stop_only_streams_that_had_samples_have_a_gap(watched: Wa
     assert watched.events == []
     watched.sample(2, "scale")
     assert [gap["peripheral"] for gap in watched.told()] == ["scale"]
+
+
+@pytest.mark.parametrize(("clean", "told"), [(True, []), (False, ["unclean_stop"])])
+def test_only_a_kill_can_have_taken_a_result(
+    watched: Watched, clean: bool, told: list[str]
+) -> None:
+    stream = ("scale", "weighing")
+    watched.gaps.inherit([previous(clean=clean, ends={stream: end(40, -30)})])
+    watched.sample(1, *stream, Weighing())
+    assert [gap["reason"] for gap in watched.told()] == told
 
 
 def test_after_an_unclean_stop_the_gap_names_the_first_number_in_doubt(watched: Watched) -> None:

@@ -511,8 +511,8 @@ def test_a_device_is_read_by_what_it_says_of_itself_until_its_link_ends(
 @pytest.mark.usefixtures("odd_devices")
 def test_the_first_row_that_fits_decides() -> None:
     device = quirks.Identity(name="Odd one", maker="Polar", model="H10")
-    assert quirks.decoder_for(WEIGHT, device) is decode_tenths
-    assert quirks.decoder_for(KEPT, device) is KEPT.decode
+    assert quirks.decoders_for(device)[WEIGHT.uuid] is decode_tenths
+    assert KEPT.uuid not in quirks.decoders_for(device)
 
 
 @pytest.mark.usefixtures("odd_devices")

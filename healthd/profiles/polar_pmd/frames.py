@@ -58,7 +58,7 @@ class Lights(BaseModel):
 class Pmd(Measurement):
     """A frame as it came: numbers before any scale, without a time of its own.
 
-    Never published: the profile's state makes measurements of it.
+    Published only where the profile's state can make no measurement of it.
     """
 
     kind: ClassVar[str] = "pmd"

@@ -35,8 +35,9 @@ class PmdState:
     """Makes published frames of decoded ones: scaled, and placed on our clock.
 
     It follows the control point: what a start asked for is a stream's nominal rate, what was
-    answered is its factor. Of a stream whose start it has not seen (another program's, say),
-    compressed frames stay unpublished: their scale cannot be guessed.
+    answered is its factor. What it cannot scale or place is published as it came, as ``pmd``:
+    frames of a kind that it does not know, and compressed ones whose start it has not seen
+    (another program's, say), because their scale cannot be guessed.
     """
 
     def __init__(self) -> None:
@@ -49,8 +50,8 @@ class PmdState:
         """See ``characteristic.LinkState``."""
         if isinstance(measurement, PmdControlPoint):
             self._note(measurement)
-        elif isinstance(measurement, Pmd) and (timed := self._frame(measurement, mono_ns)):
-            return (timed,)
+        elif isinstance(measurement, Pmd):
+            return (self._frame(measurement, mono_ns) or Timed(measurement, mono_ns),)
         return ()
 
     def _note(self, message: PmdControlPoint) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tests.system.guest.straps import Strap
 
 # What was in the air when a link was cut: from the strap's hand through an emulated controller,
-# kernel and bluetoothd to healthd. Those that arrive take a tenth of it.
+# kernel and bluetoothd to healthd. A quarter of the time between two samples.
 IN_THE_AIR_S = 0.25
 
 

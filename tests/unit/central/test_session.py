@@ -365,6 +365,16 @@ async def test_a_peripheral_that_takes_the_radio_down_is_left_in_peace(stage: St
         stage.watcher.when[PREPARING] = crash
         assert not isinstance(await link_once(), TakesRadioDown)
 
+        # So it is after a link that failed for itself, with the radio standing.
+        def fail() -> None:
+            raise LinkLost
+
+        stage.watcher.when[PREPARING] = fail
+        assert not isinstance(await link_once(), TakesRadioDown)
+        stage.watcher.when[PREPARING] = crash
+        assert not isinstance(await link_once(), TakesRadioDown)
+        assert isinstance(await link_once(), TakesRadioDown)
+
 
 async def test_who_waits_for_its_turn_has_not_taken_the_radio_down(stage: Stage) -> None:
     adapters = Adapters(followed=True)

@@ -8,7 +8,7 @@ from healthd.errors import DecodeError
 from healthd.profiles.fitness_machine import PROFILE
 from healthd.profiles.fitness_machine.features import decode_resistance_range
 from healthd.profiles.fitness_machine.treadmill import decode_treadmill
-from healthd.profiles.quirks import Identity, decoder_for
+from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import load
 
 STRANGER = Identity(name="KICKR CORE 1234", maker="Wahoo Fitness", model="KICKR CORE")
@@ -18,7 +18,8 @@ BY_MAKER = Identity(name="Bike 7", maker="Life Fitness")
 
 def decoded(uuid: str, packet: str, device: Identity = STRANGER) -> dict[str, object]:
     characteristic = load().characteristics[uuid]
-    return decoder_for(characteristic, device)(bytes.fromhex(packet)).fields()
+    decode = decoders_for(device).get(uuid, characteristic.decode)
+    return decode(bytes.fromhex(packet)).fields()
 
 
 def test_covers_the_service() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from healthd.profiles import blood_pressure, body_composition, weight_scale
-from healthd.profiles.quirks import Identity, decoder_for
+from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import load
 
 CHARACTERISTICS = load().characteristics
@@ -29,7 +29,7 @@ CHARACTERISTICS = load().characteristics
     ],
 )
 def test_read_differently(device: Identity, uuid: str, decode: object) -> None:
-    assert decoder_for(CHARACTERISTICS[uuid], device) is decode
+    assert decoders_for(device)[uuid] is decode
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_read_differently(device: Identity, uuid: str, decode: object) -> None:
     ],
 )
 def test_read_as_the_standard_says(device: Identity, uuid: str) -> None:
-    assert decoder_for(CHARACTERISTICS[uuid], device) is CHARACTERISTICS[uuid].decode
+    assert uuid not in decoders_for(device)

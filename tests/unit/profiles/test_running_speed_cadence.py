@@ -2,7 +2,7 @@
 
 import pytest
 
-from healthd.profiles.quirks import Identity, decoder_for
+from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import load
 from healthd.profiles.running_speed_cadence import decode_measurement, decode_one_foot
 
@@ -31,5 +31,5 @@ def test_doubled_cadence_has_room_above_a_byte() -> None:
 )
 def test_who_counts_one_foot(name: str, cadence: int) -> None:
     characteristic = load().characteristics["2a53"]
-    decode = decoder_for(characteristic, Identity(name=name))
+    decode = decoders_for(Identity(name=name)).get("2a53", characteristic.decode)
     assert decode(PACKET).fields()["cadence_spm"] == cadence
