@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -120,6 +120,21 @@ class Stamp:
         return Stamp(self.wall_ns - by_ns, self.mono_ns - by_ns, self.clock)
 
 
+class Record(NamedTuple):
+    """Where a result stands in the memory of the device that stores it: two equal ones are one.
+
+    Attributes:
+        series: what its number counts in, such as the session of a monitor; empty where a number
+            stands for itself.
+        number: its place, ascending; 0 where the device has no numbers.
+        made: the time by the device's clock, and whatever else tells it from others of its number.
+    """
+
+    series: str
+    number: int
+    made: str
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A measurement with who, when and an id that is unique within its stream.
@@ -133,6 +148,8 @@ class Sample:
         stamp: when it was measured: its arrival, or an earlier moment where that is known better.
         measurement: what was measured.
         delay_ns: how long after ``stamp`` it arrived.
+        record: where it stands in its device's memory, where it has one.
+        stored: it was fetched from there, and belongs to the history.
     """
 
     peripheral: str
@@ -142,6 +159,8 @@ class Sample:
     stamp: Stamp
     measurement: Measurement
     delay_ns: int = 0
+    record: Record | None = None
+    stored: bool = False
 
     @property
     def arrived_ns(self) -> int:

@@ -16,6 +16,7 @@ from healthd.profiles.characteristic import (
     Opening,
     Options,
     Profile,
+    Refused,
 )
 from healthd.profiles.registry import Registry
 
@@ -98,6 +99,8 @@ class Openings:
         """Take leave of the device, as far as there is anything to say and it can be said."""
         with suppress(LinkFault, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
+                if self.asks and (held := self._opened[-1]).abort:
+                    await self._link.write(held.control, held.abort)
                 for opening in self._opened:
                     for request in opening.farewell(self._options):
                         await self._link.write(opening.control, request)
@@ -105,8 +108,10 @@ class Openings:
     async def _open(
         self, profile: Profile, control: Characteristic, exchange: Exchange, request: bytes
     ) -> None:
+        opening = self._opened[-1]
         try:
-            await self._subscribe(control)
+            if opening.answers:
+                await self._subscribe(control)
             while True:
                 request = exchange.send(await self._ask(profile, control, request))
         except StopIteration:
@@ -120,6 +125,12 @@ class Openings:
             self._refuse(profile, told.reason, str(told))
         except _Silent:
             self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
+            if opening.abort:
+                # It may still be at it, and would refuse whatever it is asked next.
+                with suppress(LinkFault):
+                    await self._link.write(control.uuid, opening.abort)
+        except Refused as refusal:
+            self._refuse(profile, "refused", str(refusal))
         except DecodeError as error:
             self._refuse(profile, "not_understood", str(error))
         finally:
@@ -142,12 +153,14 @@ class Openings:
         self._answers[control.uuid] = answers
 
     async def _ask(self, profile: Profile, control: Characteristic, request: bytes) -> bytes:
-        answers = self._answers[control.uuid]
-        while not answers.empty():
+        answers = self._answers.get(control.uuid)
+        while answers is not None and not answers.empty():
             answers.get_nowait()  # said before it was asked: the answer to nothing
         # Told first: the answer may be here before the write has returned.
         self._tell(control, request)
         await self._link.write(control.uuid, request)
+        if answers is None:
+            return b""
         asked_at = time.monotonic()
         while True:
             values = [self._heard.get(one.uuid, asked_at) for one in profile.characteristics]

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
-from healthd.samples import Measurement
+from healthd.samples import Measurement, Record
 
 
 class Use(Enum):
@@ -41,15 +42,62 @@ class Characteristic:
     silence_s: float | None = None
 
 
+class Memory(Protocol):
+    """Which of a device's stored records have been taken: one peripheral's, over all links."""
+
+    def enter(self, series: str) -> None:
+        """The device's numbers count in this series now."""
+        ...
+
+    def since(self) -> Record | None:
+        """The newest record up to which all of the series were taken; None: none were."""
+        ...
+
+    def begin(self) -> None:
+        """The device was asked for records."""
+        ...
+
+    def came(self, record: Record) -> bool:
+        """Whether it has sent this one since."""
+        ...
+
+    def complete(self) -> None:
+        """It has sent all that it was asked for."""
+        ...
+
+    def forget(self) -> None:
+        """Its memory was cleared: what it has now is new, whatever its numbers."""
+        ...
+
+
+class _NoMemory:
+    """Of a peripheral of which nothing is remembered."""
+
+    def enter(self, series: str) -> None: ...
+    def since(self) -> Record | None: ...
+    def begin(self) -> None: ...
+    def came(self, record: Record) -> bool:
+        return False
+
+    def complete(self) -> None: ...
+    def forget(self) -> None: ...
+
+
+def _unknown_time() -> datetime | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the settings say of one peripheral, as far as its profiles ask for it.
+    """What the settings say of one peripheral, and what is remembered of it, for its profiles.
 
     Attributes:
         wheel_circumference_m: of the wheel whose revolutions a speed sensor counts.
         pmd: measurements that a Polar sensor is asked to stream, by their kinds.
         hrv_window_s: over which heart-rate variability is told; None: it is not.
         heart_rate_zones_bpm: where each zone begins, ascending; empty: there are none.
+        records: which of its stored records were taken.
+        local_time: the time of the day here; None while this machine does not know it.
     """
 
     # 700x25C, the most common road tyre.
@@ -57,6 +105,8 @@ class Options:
     pmd: tuple[str, ...] = ()
     hrv_window_s: float | None = None
     heart_rate_zones_bpm: tuple[int, ...] = ()
+    records: Memory = field(default_factory=_NoMemory)
+    local_time: Callable[[], datetime | None] = _unknown_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +117,14 @@ class Timed:
         measurement: what was measured.
         mono_ns: nanoseconds of the monotonic clock: of its arrival, or an earlier moment where the
             device's own time tells better. Of a frame, its first sample's.
+        record: where it stands in the device's memory, where it has one.
+        stored: it was fetched from there, and is not the newest: it belongs to the history.
     """
 
     measurement: Measurement
     mono_ns: int
+    record: Record | None = None
+    stored: bool = False
 
 
 class LinkState(Protocol):
@@ -97,7 +151,15 @@ class HoldingState(LinkState, Protocol):
 
 
 Exchange = Generator[bytes, bytes, None]
-"""Yields what is written to a control point, is sent the indication that answers it, and ends."""
+"""Yields what is written to a control point, is sent the indication that answers it, and ends.
+
+Where the control point answers nothing, it is sent no bytes. Raises Refused for an answer that
+ends it too early.
+"""
+
+
+class Refused(Exception):
+    """A device does not do what it was asked for; the text says what it answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +170,15 @@ class Opening:
         control: UUID of the control point.
         exchange: the requests; one that ends without any leaves the device alone.
         farewell: what is written before healthd hangs up by itself; answers are not waited for.
+        abort: what is written first where the exchange has not ended by then; empty: nothing.
+        answers: whether what is written is answered by an indication.
     """
 
     control: str
     exchange: Callable[[Options], Exchange]
     farewell: Callable[[Options], Iterable[bytes]] = field(default=lambda _options: ())
+    abort: bytes = b""
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

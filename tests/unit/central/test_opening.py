@@ -27,6 +27,7 @@ from healthd.profiles.characteristic import (
     Opening,
     Options,
     Profile,
+    Refused,
     Use,
 )
 from healthd.profiles.registry import Registry
@@ -43,7 +44,8 @@ Answer = Callable[[bytes], bytes | None]
 class Asked:
     """Asks for what the settings name, one request each, keeps the answers, and says goodbye."""
 
-    def __init__(self) -> None:
+    def __init__(self, abort: bytes = b"", *, is_answered: bool = True) -> None:
+        self.abort, self.is_answered = abort, is_answered
         self.answers: list[bytes] = []
         self.closed = asyncio.Event()
 
@@ -54,6 +56,8 @@ class Asked:
                 self.answers.append(answer)
                 if answer == b"?":
                     raise DecodeError("offset 0: expected an answer")
+                if answer == b"no":
+                    raise Refused("not for you")
         finally:
             self.closed.set()
 
@@ -117,7 +121,10 @@ def known(asked: Asked) -> Registry:
     control = Characteristic("fff2", Battery, decode_level, Use.CONTROL)
     record = Characteristic("fff1", Battery, decode_level, Use.STREAM)
     opens = Profile(
-        "opens", "fff0", (record, control), opening=Opening("fff2", asked.exchange, asked.farewell)
+        "opens",
+        "fff0",
+        (record, control),
+        opening=Opening("fff2", asked.exchange, asked.farewell, asked.abort, asked.is_answered),
     )
     return Registry([opens, *registry.load().profiles.values()])
 
@@ -233,6 +240,56 @@ async def test_an_answer_that_is_not_understood_ends_the_conversation(stage: Sta
             await asked.closed.wait()
             await goes_on(stage, sensor)
     assert [line["reason"] for line in logs if line["event"] == "not opened"] == ["not_understood"]
+
+
+async def test_an_answer_that_is_a_refusal_ends_the_conversation(stage: Stage) -> None:
+    sensor, asked = Sensor(answer=lambda _: b"no"), Asked()
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "one", "two"):
+            await asked.closed.wait()
+            await goes_on(stage, sensor)
+    [line] = [line for line in logs if line["event"] == "not opened"]
+    assert (line["reason"], line["error"]) == ("refused", "not for you")
+    assert b"two" not in sensor.written
+
+
+async def test_where_nothing_is_answered_nothing_is_waited_for(stage: Stage) -> None:
+    sensor, asked = Sensor(answer=lambda _: None), Asked(is_answered=False)
+    async with streaming(stage, sensor, asked, "one", "two"):
+        await asked.closed.wait()
+        await goes_on(stage, sensor)
+    assert sensor.written == [b"one", b"two", b"bye one", b"bye two"]
+    assert asked.answers == [b"", b""]
+    assert not sensor.subscribed
+
+
+async def test_what_is_under_way_is_aborted_before_leave_is_taken(stage: Stage) -> None:
+    sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
+    async with streaming(stage, sensor, asked, "one") as (peripheral, running):
+        await sensor.asked.wait()
+        await cancel(running)
+        await peripheral.unlinked.wait()
+    assert sensor.written == [b"one", b"stop", b"bye one"]
+
+
+async def test_what_was_answered_is_not_aborted(stage: Stage) -> None:
+    sensor, asked = Sensor(), Asked(b"stop")
+    async with streaming(stage, sensor, asked, "one") as (peripheral, running):
+        await asked.closed.wait()
+        await cancel(running)
+        await peripheral.unlinked.wait()
+    assert sensor.written == [b"one", b"bye one"]
+
+
+async def test_one_that_does_not_answer_is_told_to_stop(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.central.opening._ANSWER_S", 0.2)
+    sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
+    async with streaming(stage, sensor, asked, "one"):
+        await asked.closed.wait()
+        await goes_on(stage, sensor)
+        assert sensor.written == [b"one", b"stop"]
 
 
 class Wire:
