@@ -32,6 +32,7 @@ from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
 from healthd.profiles.registry import Registry
+from healthd.records import Records
 from healthd.runs import Run
 from healthd.schedule_file import ScheduleFile
 from healthd.sessions import Sessions, options_for, wish_for
@@ -73,7 +74,10 @@ class Daemon:
         brokers = endpoints(settings, topics, environ)
         self._publisher = publisher = Publisher(brokers, topics, outbox, run)
         self._devices = Devices(topics, publisher.retain)
-        options = {one.id: options_for(one) for one in settings.peripherals}
+        self._records = {
+            one.id: Records(partial(outbox.settle, one.id)) for one in settings.peripherals
+        }
+        options = {one.id: options_for(one, self._records[one.id]) for one in settings.peripherals}
         periodic = [one.id for one in settings.peripherals if one.periodic]
         self._pipeline = Pipeline(run, outbox, self._devices, registry, options, periodic)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
@@ -140,6 +144,8 @@ class Daemon:
 
     async def _serve(self, services: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         self._pipeline.start()
+        for peripheral, records in self._records.items():
+            records.inherit(self._outbox.records.get(peripheral, {}))
         kept: list[tuple[str, Service]] = [
             ("outbox", self._outbox.run),
             ("mqtt", self._publisher.run),

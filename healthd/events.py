@@ -29,6 +29,8 @@ class Gap(Measurement):
     first_seq: Annotated[int | None, Field(ge=1), quantity("1")] = None
     last_seq: Annotated[int | None, Field(ge=1), quantity("1")] = None
     count: Annotated[int | None, Field(ge=1), quantity("1")] = None
+    filled: Annotated[int | None, Field(ge=1), quantity("1")] = None
+    """How many samples of the stretch the device had stored; they are in the stream's history."""
 
 
 OutboxChange = Literal["corrupt", "deleted", "degraded", "recovered", "parked", "unparked"]

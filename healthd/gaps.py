@@ -1,5 +1,6 @@
 """Says, stream by stream, which stretches are missing: from one sample to the next that follows."""
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -28,6 +29,7 @@ class Gaps:
         self._before: list[Previous] = []
         self._last: dict[_Stream, Sample] = {}
         self._interrupted: dict[_Stream, str] = {}
+        self._filled: Counter[_Stream] = Counter()
 
     def inherit(self, before: list[Previous]) -> None:
         """Streams go on from where the runs before left them; oldest first."""
@@ -41,14 +43,21 @@ class Gaps:
                 self._interrupted.setdefault(stream, reason)
 
     def pass_by(self, sample: Sample) -> None:
-        """A sample of a continuous stream is about to be put: tell what is missing before it."""
+        """A sample of a continuous stream is about to be put: tell what is missing before it.
+
+        What the device had stored meanwhile is no end of a gap: it fills it.
+        """
         stream = (sample.peripheral, sample.stream)
         last = self._last.get(stream)
+        if sample.stored and (last is None or stream in self._interrupted):
+            self._filled[stream] += 1
+            return
         self._last[stream] = sample
         if last is None:
             self._after_start(stream, sample)
         elif reason := self._interrupted.pop(stream, None):
             self._emit(stream, reason, last.run, last.stamp.wall_ns, sample.stamp.wall_ns)
+        self._filled.pop(stream, None)
 
     def _after_start(self, stream: _Stream, first: Sample) -> None:
         for run in self._since_told(stream):
@@ -92,4 +101,6 @@ class Gaps:
         fields |= {"first": utc_text(first_ns), "last": utc_text(last_ns), "run": run}
         if first_seq is not None:
             fields["first_seq"] = first_seq
+        if filled := self._filled.pop(stream, 0):
+            fields["filled"] = filled
         self._put(self._run.event(Gap(**fields)))

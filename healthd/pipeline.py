@@ -74,7 +74,7 @@ class Pipeline:
         if reader := self._readers.get(peripheral):
             now = self._run.clock.now()
             for timed in reader.end():
-                self._put(Use.STREAM, self._placed(peripheral, timed, now))
+                self._take(peripheral, timed, now, Use.STREAM)
 
     def _tell_link(self, peripheral: str, state: State, reason: str | None) -> None:
         """An event when streaming begins and ends; the tries between are nobody's news."""
@@ -140,12 +140,19 @@ class Pipeline:
             self._put(characteristic.use, sample(peripheral, measurement.kind, measurement, stamp))
         for state in states:
             for timed in state.take(measurement, stamp.mono_ns):
-                self._put(characteristic.use, self._placed(peripheral, timed, stamp))
+                self._take(peripheral, timed, stamp, characteristic.use)
 
-    def _placed(self, peripheral: str, timed: Timed, arrival: Stamp) -> Sample:
-        made, delay_ns = timed.measurement, arrival.mono_ns - timed.mono_ns
+    def _take(self, peripheral: str, timed: Timed, arrival: Stamp, use: Use) -> None:
+        """Make a sample of it, unless it is a record that was fetched before."""
+        made, record, stored = timed.measurement, timed.record, timed.stored
+        if record is not None and not self._options[peripheral].records.take(made.kind, record):
+            return
+        delay_ns = arrival.mono_ns - timed.mono_ns
         stamp = arrival.earlier(delay_ns) if delay_ns else arrival
-        return self._run.sample(peripheral, made.kind, made, stamp, delay_ns)
+        sample = self._run.sample(
+            peripheral, made.kind, made, stamp, delay_ns, record, stored=stored
+        )
+        self._put(use, sample)
 
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _CONTINUOUS:

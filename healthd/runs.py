@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from healthd.clock import Clock, boot_id
-from healthd.samples import Measurement, Sample, Stamp, utc_text
+from healthd.samples import Measurement, Record, Sample, Stamp, utc_text
 
 # Long enough that two runs of one gateway never share an id, short enough to read aloud.
 _ID_BYTES = 4
@@ -36,6 +36,9 @@ class Run:
         measurement: Measurement,
         stamp: Stamp | None = None,
         delay_ns: int = 0,
+        record: Record | None = None,
+        *,
+        stored: bool = False,
     ) -> Sample:
         """The next sample of a stream.
 
@@ -45,12 +48,16 @@ class Run:
             measurement: what was measured.
             stamp: when it was measured; now where it is left out.
             delay_ns: how long after ``stamp`` it arrived.
+            record: where it stands in its device's memory.
+            stored: it was fetched from there, and belongs to the history.
         """
         key = (peripheral, stream)
         self._last_seq[key] += 1
         stamp = stamp or self.clock.now()
         seq = self._last_seq[key]
-        return Sample(peripheral, stream, self.id, seq, stamp, measurement, delay_ns)
+        return Sample(
+            peripheral, stream, self.id, seq, stamp, measurement, delay_ns, record, stored
+        )
 
     def event(self, measurement: Measurement) -> Sample:
         """The next event of this kind: a sample of the gateway itself."""

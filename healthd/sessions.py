@@ -12,6 +12,7 @@ from healthd.errors import Fatal
 from healthd.pipeline import Pipeline
 from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import Registry
+from healthd.records import Records
 from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, local_zone, schedule_for
 from healthd.schedule_file import ScheduleFile
@@ -64,13 +65,14 @@ class Sessions:
         return schedule_for(entry.every, last, boot, now, self._zone)
 
 
-def options_for(entry: PeripheralSettings) -> Options:
-    """What a peripheral's settings say to its profiles, which know of no settings."""
+def options_for(entry: PeripheralSettings, records: Records) -> Options:
+    """What a peripheral's settings, and its records, say to its profiles, which know of neither."""
     return Options(
         wheel_circumference_m=entry.wheel_circumference,
         pmd=entry.pmd,
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
+        records=records,
     )
 
 

@@ -62,7 +62,7 @@ def closed_on_error(db: sqlite3.Connection) -> Generator[None]:
 def copy(source: sqlite3.Connection, made: sqlite3.Connection, last_row: int) -> None:
     """Copy all that ``source`` holds into the empty ``made``; its next row follows ``last_row``."""
     made.execute("BEGIN IMMEDIATE")
-    for table in ("pending", "runs", "certain", "parked"):
+    for table in ("pending", "runs", "certain", "parked", "records"):
         for values in source.execute(f"SELECT * FROM {table}"):
             marks = ", ".join("?" * len(values))
             made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)

@@ -55,8 +55,8 @@ class LivePath:
         """
         pending = Pending(sample)
         self._last[sample.peripheral, sample.stream] = sample
-        # Behind what is held already, so that a stream keeps its order when holding ends.
-        if hold or self._held:
+        # Behind what is held already of its stream, which keeps its order when holding ends.
+        if hold or any(_is_of(one, sample) for one in self._held):
             self._held.append(pending)
             return len(self._held)
         self._waiting.append(pending)
@@ -67,6 +67,11 @@ class LivePath:
             self._waiting.remove(oldest)
             self.dropped.append(oldest)
         return len(self._waiting)
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything waits for its commit."""
+        return bool(self._held)
 
     async def take(self) -> Pending:
         """The oldest sample that is not with the broker yet; waits for one."""
@@ -203,3 +208,8 @@ class LivePath:
             self._settled.clear()
         else:
             self._settled.set()
+
+
+def _is_of(pending: Pending, sample: Sample) -> bool:
+    held = pending.sample
+    return (held.peripheral, held.stream) == (sample.peripheral, sample.stream)

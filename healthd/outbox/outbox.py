@@ -7,7 +7,7 @@ and is delivered later as history. Written through, every sample is committed be
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Depth, Lost
+from healthd.outbox.taken import Settlement, Taken
 from healthd.runs import Run
 from healthd.samples import Sample
 from healthd.settings import OutboxSettings
@@ -48,6 +49,7 @@ class Outbox:
 
     Attributes:
         before: the runs before that may have something untold, once the outbox is open.
+        records: what was taken of devices' records, by peripheral, when the outbox was opened.
         live: what is in memory, on its way to the live topics.
         backlog: what is on disk, on its way to the history topics.
     """
@@ -57,6 +59,8 @@ class Outbox:
     ) -> None:
         """Prepare; entering opens the store in ``folder``."""
         self.before: list[Previous] = []
+        self.records: dict[str, dict[Taken, bool]] = {}
+        self._settlements: list[Settlement] = []
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
         self.live = LivePath(self._delivered_row, self._off_live_path)
@@ -86,6 +90,7 @@ class Outbox:
         await self._disk.open()
         with suppress(DiskFailing):
             self.before = await self._begin()
+            self.records = await self._disk.call(lambda store: store.records())
         self.backlog.look_again()
         return self
 
@@ -106,9 +111,17 @@ class Outbox:
 
     def put(self, sample: Sample) -> None:
         """Take responsibility for a sample. Never blocks: it runs in notification callbacks."""
-        waiting = self.live.put(sample, hold=self._through and not self._disk.degraded)
-        if self._through or waiting >= _PRESSURE:
+        # What a device keeps can be asked for again: exactly once, if it and the note that it was
+        # taken are committed together, before anybody else has it.
+        safe = self._through or sample.record is not None
+        waiting = self.live.put(sample, hold=safe and not self._disk.degraded)
+        if safe or waiting >= _PRESSURE:
             self._work.set()
+
+    def settle(self, peripheral: str, gone: Collection[Taken], whole: Mapping[Taken, bool]) -> None:
+        """Note what has changed of a device's records; see ``taken.Settlement``."""
+        self._settlements.append(Settlement(peripheral, gone, whole))
+        self._work.set()
 
     def give_back(self) -> None:
         """The connection is gone: nothing is with the broker any more."""
@@ -154,7 +167,7 @@ class Outbox:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_S):
                         await self._work.wait()
-                if self._through:
+                if self._through or self.live.holds:
                     await asyncio.sleep(_GROUP_S)
             self._work.clear()
             # A task of its own: a stop must not cut a commit off from the bookkeeping after it.
@@ -183,6 +196,10 @@ class Outbox:
             raise
         if self.live.let_go(limit_ns, disk_fails=False):
             self.backlog.look_again()
+        if settlements := tuple(self._settlements):
+            # Behind the commit: what is settled was put before.
+            await self._disk.call(lambda store: store.settle_records(settlements))
+            del self._settlements[: len(settlements)]
         await self.backlog.tidy()
         ends = self.live.ends()
         self._notebook.note(self._run.id, self._began_ns, ends)

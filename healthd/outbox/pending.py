@@ -13,7 +13,7 @@ class Pending:
         sample: what is to be delivered.
         row: where the store keeps it, once it does.
         acked: the broker has acknowledged it.
-        urgent: it goes to disk at once, however young.
+        urgent: it goes to disk at once, however young, and leaves the live path.
     """
 
     __slots__ = ("acked", "row", "sample", "urgent")
@@ -23,7 +23,7 @@ class Pending:
         self.sample = sample
         self.row: int | None = None
         self.acked = False
-        self.urgent = False
+        self.urgent = sample.stored
 
     def is_older_than(self, mono_ns: int) -> bool:
         """True when it arrived before ``mono_ns``, or is to be treated as if it had."""
@@ -44,6 +44,7 @@ def entry(sample: Sample, boot: str, payload: bytes) -> Entry:
         clock=stamp.clock,
         boot=boot,
         payload=payload,
+        record=sample.record,
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from healthd.events import Gap
-from healthd.samples import ClockState, Stamp, utc_text
+from healthd.samples import ClockState, Record, Stamp, utc_text
 
 PRAGMAS = (
     "journal_mode=WAL",
@@ -39,6 +39,11 @@ CREATE TABLE IF NOT EXISTS certain (
 CREATE TABLE IF NOT EXISTS parked (
     topic TEXT PRIMARY KEY, since_ns INTEGER NOT NULL, reason TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS records (
+    peripheral TEXT NOT NULL, stream TEXT NOT NULL,
+    series TEXT NOT NULL, number INTEGER NOT NULL, made TEXT NOT NULL, whole INTEGER NOT NULL,
+    PRIMARY KEY (peripheral, stream, series, number, made)
+) STRICT;
 """
 
 
@@ -56,6 +61,7 @@ class Entry(NamedTuple):
         clock: ``synced`` or ``unsynced`` when it was taken.
         boot: id of the boot; empty where unknown.
         payload: the JSON to publish.
+        record: which of its device's records it is; noted in the same transaction.
     """
 
     peripheral: str
@@ -68,6 +74,7 @@ class Entry(NamedTuple):
     clock: ClockState
     boot: str
     payload: bytes
+    record: Record | None = None
 
 
 class Stored(NamedTuple):
@@ -125,6 +132,10 @@ class Lost:
             last_seq=self.last_seq,
             count=self.count,
         )
+
+
+ENTRY_COLUMNS = Entry._fields[:-1]
+"""Those of the table that an entry goes into; its record goes into one of its own."""
 
 
 class Depth(NamedTuple):

@@ -1,7 +1,8 @@
 """Continuous Glucose Monitoring service (0x181F): a sensor under the skin, worn for days.
 
 It counts minutes from the start of its session, so a record's time is that start and the record's
-offset. Stored records are not asked for: they may be of sessions whose start nobody knows.
+offset. Readings that it took while nobody was linked are asked for, where it says when its session
+began: those of a session whose start nobody knows cannot be told from others.
 Layouts: Continuous Glucose Monitoring Service 1.0 and the GATT Specification Supplement.
 """
 
@@ -23,14 +24,23 @@ from healthd.profiles.cgm_session import (
     decode_cgm_status,
 )
 from healthd.profiles.cgm_specific_ops import CgmSpecificOps, decode_cgm_specific_ops
-from healthd.profiles.characteristic import Characteristic, Profile, Timed, Use
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Timed,
+    Use,
+)
 from healthd.profiles.crc import read_checked
 from healthd.profiles.cursor import Truncated
 from healthd.profiles.glucose_values import AMOUNT, later, mmol_per_l, seconds
 from healthd.profiles.layout import Field, Layout, Present, bit
-from healthd.profiles.racp import RECORD_ACCESS, RecordAccess
+from healthd.profiles.racp import RECORD_ACCESS, RecordAccess, abort, by_session_time
+from healthd.profiles.stored import Transfer, fetch_new
 from healthd.profiles.wires import SFLOAT, U8, U16, U24, Wire, words
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.samples import DeviceTimed, Measurement, Record, quantity
 
 # Size, flags, concentration, offset.
 _SMALLEST_RECORD = 6
@@ -131,27 +141,49 @@ def decode_cgm(data: bytes) -> Cgm:
 class CgmState:
     """When the session of this link began."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options) -> None:
         """It is not known yet."""
-        self._start: str | None = None
+        self._memory = options.records
+        self._transfer = Transfer()
+        self._begin(None)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """A packet's records one by one, with their times; of control points nothing."""
+        """A packet's records one by one, with their times; of control points nothing.
+
+        The newest one of those that were stored comes when they have all come.
+        """
         match measurement:
             case Cgm(records=list() as records):
-                return [Timed(each, mono_ns) for each in self._apart(measurement, records)]
+                return [
+                    published
+                    for each in self._apart(measurement, records)
+                    for published in self._transfer.take(Timed(each, mono_ns, self._record(each)))
+                ]
             case RecordAccess():
-                return ()
+                return self._transfer.hear(measurement)
             case CgmSpecificOps():
                 if measurement.name == "start_session":
-                    self._start = None
+                    self._begin(None)
                 return ()
             case CgmSessionStart():
                 # A wrong start would misplace every record of the link.
-                self._start = None if measurement.crc_ok is False else measurement.start_time
+                self._begin(None if measurement.crc_ok is False else measurement.start_time)
             case _:
                 pass
         return (Timed(measurement, mono_ns),)
+
+    def end(self) -> Iterable[Timed]:
+        """The newest one of those that had come when the link ended."""
+        return self._transfer.end()
+
+    def _begin(self, start: str | None) -> None:
+        self._start = start
+        self._memory.enter(start or "")
+
+    def _record(self, one: Cgm) -> Record | None:
+        if self._start is None or one.time_offset_s is None:
+            return None
+        return Record(self._start, one.time_offset_s, "")
 
     def _apart(self, packet: Cgm, records: list[CgmRecord]) -> Iterable[Cgm]:
         for number, record in enumerate(records, start=1):
@@ -161,6 +193,13 @@ class CgmState:
             if number == len(records):
                 fields |= packet.model_dump(exclude_unset=True, exclude={"records"})
             yield Cgm.of(fields)
+
+
+def fetch_readings(options: Options) -> Exchange:
+    """Ask for the readings of this session that were not taken yet, if it is known which it is."""
+    memory = options.records
+    if memory.series:
+        yield from fetch_new(memory, lambda record: by_session_time(minimum_s=record.number))
 
 
 PROFILE = Profile(
@@ -176,5 +215,6 @@ PROFILE = Profile(
         RECORD_ACCESS,
         Characteristic("2aac", CgmSpecificOps, decode_cgm_specific_ops, Use.CONTROL),
     ),
-    state=lambda _: CgmState(),
+    state=CgmState,
+    opening=Opening("2a52", fetch_readings, abort=abort()),
 )

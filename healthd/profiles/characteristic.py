@@ -45,8 +45,17 @@ class Characteristic:
 class Memory(Protocol):
     """Which of a device's stored records have been taken: one peripheral's, over all links."""
 
+    @property
+    def series(self) -> str:
+        """What was entered last."""
+        ...
+
+    def take(self, stream: str, record: Record) -> bool:
+        """Whether the record, of this kind of measurement, is new; from now on it is known."""
+        ...
+
     def enter(self, series: str) -> None:
-        """The device's numbers count in this series now."""
+        """The device's numbers count in this series now; also said when a link begins."""
         ...
 
     def since(self) -> Record | None:
@@ -73,6 +82,11 @@ class Memory(Protocol):
 class _NoMemory:
     """Of a peripheral of which nothing is remembered."""
 
+    series = ""
+
+    def take(self, stream: str, record: Record) -> bool:
+        return True
+
     def enter(self, series: str) -> None: ...
     def since(self) -> Record | None: ...
     def begin(self) -> None: ...
@@ -81,6 +95,9 @@ class _NoMemory:
 
     def complete(self) -> None: ...
     def forget(self) -> None: ...
+
+
+_NO_MEMORY = _NoMemory()
 
 
 def _unknown_time() -> datetime | None:
@@ -105,7 +122,7 @@ class Options:
     pmd: tuple[str, ...] = ()
     hrv_window_s: float | None = None
     heart_rate_zones_bpm: tuple[int, ...] = ()
-    records: Memory = field(default_factory=_NoMemory)
+    records: Memory = _NO_MEMORY
     local_time: Callable[[], datetime | None] = _unknown_time
 
 

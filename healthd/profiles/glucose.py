@@ -1,7 +1,7 @@
 """Glucose service (0x1808): a meter that keeps its results, and what was noted about them.
 
-A meter sends its records when it is asked (see ``racp``), so healthd asks for all of them once
-per link. Each comes with a sequence number, and its context under the same one.
+A meter sends its records when it is asked (see ``racp``), so healthd asks once per link for those
+that it has not taken yet. Each comes with a sequence number, and its context under the same one.
 Layouts: Glucose Service 1.0 and the GATT Specification Supplement.
 """
 
@@ -32,9 +32,10 @@ from healthd.profiles.glucose_values import (
     seconds,
 )
 from healthd.profiles.layout import Fact, Field, Layout, bit, both, no_bit
-from healthd.profiles.racp import RECORD_ACCESS, RecordAccess, report_records
+from healthd.profiles.racp import RECORD_ACCESS, RecordAccess, abort, by_number
+from healthd.profiles.stored import Transfer, fetch_new
 from healthd.profiles.wires import DATE_TIME, S16, U8, U16, moment, words
-from healthd.samples import Measurement
+from healthd.samples import Measurement, Record
 
 # What a context is joined with.
 _JOINED = GlucoseResult.model_fields.keys() - Measurement.model_fields.keys()
@@ -112,23 +113,32 @@ def decode_glucose_feature(data: bytes) -> GlucoseFeature:
 class GlucoseState:
     """The results of this link, for the contexts that follow them."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options) -> None:
         """Begin with none."""
+        options.records.enter("")
         self._results: dict[int, dict[str, Any]] = {}
+        self._transfer = Transfer()
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """A result as it is, a context with its result's values; of the control point nothing."""
+        """A result as it is, a context with its result's values; of the control point nothing.
+
+        The newest one of those that were stored comes when they have all come.
+        """
         match measurement:
             case RecordAccess():
-                return
+                return self._transfer.hear(measurement)
             case Glucose():
                 self._remember(measurement)
             case GlucoseContext():
                 result = self._results.get(measurement.sequence_number, {})
                 measurement = measurement.model_copy(update=result)
             case _:
-                pass
-        yield Timed(measurement, mono_ns)
+                return (Timed(measurement, mono_ns),)
+        return self._transfer.take(Timed(measurement, mono_ns, _record(measurement)))
+
+    def end(self) -> Iterable[Timed]:
+        """The newest one of those that had come when the link ended."""
+        return self._transfer.end()
 
     def _remember(self, result: Glucose) -> None:
         # Out first: a number that comes again becomes the newest.
@@ -140,9 +150,21 @@ class GlucoseState:
             del self._results[next(iter(self._results))]
 
 
-def fetch_records(_: Options) -> Exchange:
-    """Ask for all stored records; the answer ends it, also the one that there are none."""
-    yield report_records()
+def _record(measurement: Glucose | GlucoseContext) -> Record:
+    """By its number, and by the clock that its owner does not shift when he travels."""
+    time = measurement.timestamp
+    parts = (
+        ()
+        if time is None
+        else (time.year, time.month, time.day, time.hour, time.minute, time.second)
+    )
+    made = "-".join(f"{part or 0:02}" for part in parts)
+    return Record("", measurement.sequence_number, made)
+
+
+def fetch_records(options: Options) -> Exchange:
+    """Ask for the records that were not taken yet."""
+    return fetch_new(options.records, lambda record: by_number(minimum=record.number))
 
 
 PROFILE = Profile(
@@ -154,6 +176,6 @@ PROFILE = Profile(
         Characteristic("2a51", GlucoseFeature, decode_glucose_feature, Use.STATIC),
         RECORD_ACCESS,
     ),
-    state=lambda _: GlucoseState(),
-    opening=Opening("2a52", fetch_records),
+    state=GlucoseState,
+    opening=Opening("2a52", fetch_records, abort=abort()),
 )

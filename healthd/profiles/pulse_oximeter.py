@@ -1,16 +1,26 @@
 """Pulse Oximeter service (0x1822): blood oxygen and pulse, continuously or as single results.
 
-Stored results are not asked for: many oximeters store none, and those that do send what is new by
-themselves. Layouts: Pulse Oximeter Service 1.0, checked against a capture.
+Those that store results are asked for all of them, as they have no numbers to choose by; which are
+new is told by their times. Layouts: Pulse Oximeter Service 1.0, checked against a capture.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Timed,
+    Use,
+)
 from healthd.profiles.layout import Fact, Field, Layout, bit
-from healthd.profiles.racp import RECORD_ACCESS
+from healthd.profiles.racp import RECORD_ACCESS, RecordAccess, abort
+from healthd.profiles.stored import Transfer, fetch_all
 from healthd.profiles.wires import DATE_TIME, SFLOAT, U8, U16, U24, moment, words
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.samples import DeviceTimed, Measurement, Record, quantity
 
 MeasurementStatus = Literal[
     "ongoing",
@@ -154,6 +164,41 @@ def decode_features(data: bytes) -> PulseOximeterFeatures:
     return PulseOximeterFeatures.of(_FEATURES.read(data))
 
 
+class PulseOximeterState:
+    """Tells the results that were stored from those that are made now."""
+
+    def __init__(self, options: Options) -> None:
+        """Nothing was asked for yet."""
+        options.records.enter("")
+        self._transfer = Transfer()
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """Everything as it is; the newest stored result when they have all come."""
+        match measurement:
+            case RecordAccess():
+                return self._transfer.hear(measurement)
+            case PulseOximeterSpotCheck():
+                return self._transfer.take(Timed(measurement, mono_ns, _record(measurement)))
+            case _:
+                return (Timed(measurement, mono_ns),)
+
+    def end(self) -> Iterable[Timed]:
+        """The newest one of those that had come when the link ended."""
+        return self._transfer.end()
+
+
+def _record(result: PulseOximeterSpotCheck) -> Record | None:
+    """By its time, and by its values: while the clock is not set, times come again."""
+    if result.device_time is None:
+        return None
+    return Record("", 0, f"{result.device_time} {result.spo2_pct} {result.pulse_rate_bpm}")
+
+
+def fetch_results(options: Options) -> Exchange:
+    """Ask for all stored results."""
+    return fetch_all(options.records)
+
+
 PROFILE = Profile(
     name="pulse_oximeter",
     service="1822",
@@ -163,4 +208,6 @@ PROFILE = Profile(
         Characteristic("2a60", PulseOximeterFeatures, decode_features, Use.STATIC),
         RECORD_ACCESS,
     ),
+    state=PulseOximeterState,
+    opening=Opening("2a52", fetch_results, abort=abort()),
 )

@@ -13,6 +13,7 @@ from healthd.daemon import Daemon
 from healthd.errors import Fatal
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Options
+from healthd.records import Records
 from healthd.sessions import options_for, wish_for
 from healthd.settings import PeripheralSettings, Settings
 
@@ -46,7 +47,9 @@ def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
 
 
 def test_what_profiles_are_told() -> None:
-    assert options_for(PeripheralSettings(id="strap", name="Strap")) == Options()
+    records = Records(lambda _gone, _whole: None)
+    strap = PeripheralSettings(id="strap", name="Strap")
+    assert options_for(strap, records) == Options(records=records)
     entry = PeripheralSettings.model_validate(
         {
             "id": "strap",
@@ -57,11 +60,12 @@ def test_what_profiles_are_told() -> None:
             "heart_rate_zones": [95, 114, 133],
         }
     )
-    assert options_for(entry) == Options(
+    assert options_for(entry, records) == Options(
         wheel_circumference_m=2.0,
         pmd=("ecg", "acceleration"),
         hrv_window_s=300.0,
         heart_rate_zones_bpm=(95, 114, 133),
+        records=records,
     )
 
 

@@ -71,6 +71,44 @@ def end(seq: int, second: int) -> End:
     return End(seq, START_NS + second * SECOND_NS)
 
 
+# What a device has stored
+
+
+def stored(watched: Watched, second: int) -> None:
+    stamp = Stamp(START_NS + second * SECOND_NS, second * SECOND_NS, "synced")
+    watched.gaps.pass_by(watched.run.sample("strap", "beat", Beat(), stamp, stored=True))
+
+
+def test_what_was_stored_fills_a_gap_that_the_first_live_sample_ends(watched: Watched) -> None:
+    watched.sample(1)
+    watched.gaps.interrupt("strap", "link_lost")
+    for _ in range(3):
+        stored(watched, 8)
+    assert watched.events == []
+    watched.sample(9)
+    [gap] = watched.told()
+    assert (gap["first"], gap["last"], gap["filled"]) == (at(1), at(9), 3)
+    watched.gaps.interrupt("strap", "link_lost")
+    watched.sample(20)
+    assert "filled" not in watched.told()[1]
+
+
+def test_what_was_stored_fills_the_gap_of_a_stop(watched: Watched) -> None:
+    watched.gaps.inherit([previous(clean=True, ends={STRAP: end(40, -30)})])
+    stored(watched, 1)
+    watched.sample(2)
+    [gap] = watched.told()
+    assert (gap["reason"], gap["last"], gap["filled"]) == ("stopped", at(2), 1)
+
+
+def test_what_was_stored_fills_no_later_gap(watched: Watched) -> None:
+    stored(watched, 1)
+    watched.sample(2)
+    watched.gaps.interrupt("strap", "link_lost")
+    watched.sample(9)
+    assert ["filled" in gap for gap in watched.told()] == [False]
+
+
 # Within a run
 
 

@@ -16,7 +16,7 @@ from healthd.outbox.outbox import SPILL_AFTER_S, Outbox
 from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stored
 from healthd.outbox.store import Store
-from healthd.samples import Sample
+from healthd.samples import Record, Sample
 from tests.unit.outbox.bench import (
     BOUND_S,
     OVERDUE_S,
@@ -1062,3 +1062,80 @@ async def test_stats_count_memory_and_disk(bench: Bench) -> None:
         assert (stats["in_memory"], stats["on_disk"]) == (3, 2)
         assert stats["payload_bytes"] == sum(len(sample.payload()) for sample in old)
         assert 3600 <= stats["age_s"] < 3600 + BOUND_S
+
+
+# Records that a device has stored
+
+
+def record(bench: Bench, number: int, *, stored: bool = False) -> Sample:
+    run, where = bench.run, Record("", number, "noon")
+    return run.sample("meter", "beat", Beat(), None, 0, where, stored=stored)
+
+
+def noted(bench: Bench) -> list[tuple[int, int]]:
+    """Number, and whether it is the end of what is complete, as another process sees it."""
+    return look(bench.path, "SELECT number, whole FROM records ORDER BY number")
+
+
+async def test_a_record_is_committed_with_its_note_before_anybody_else_has_it(bench: Bench) -> None:
+    async with bench.outbox() as outbox:
+        outbox.put(record(bench, 1))
+        outbox.put(bench.sample())
+        # Nothing is sent before the service commits; others are not kept waiting.
+        [beat] = await take(outbox, 1)
+        assert beat.sample.peripheral == "strap"
+        async with Service(outbox):
+            [one] = await take(outbox, 1)
+            assert one.sample.record == Record("", 1, "noon")
+            assert noted(bench) == [(1, 0)]
+            assert bench.stored_seqs() == [1]
+
+
+async def test_once_acknowledged_a_record_stays_known(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.put(record(bench, 1))
+        for one in await take(outbox, 1):
+            outbox.live.acknowledge(one)
+        await service.rounds()
+        assert bench.stored() == []
+        assert noted(bench) == [(1, 0)]
+    bench.next_run()
+    async with bench.outbox() as outbox:
+        assert outbox.records == {"meter": {("beat", Record("", 1, "noon")): False}}
+
+
+async def test_stored_records_go_to_the_history_in_order(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for number in (1, 2, 3):
+            outbox.put(record(bench, number, stored=True))
+        outbox.put(record(bench, 4))
+        [newest] = await take(outbox, 1)
+        assert newest.sample.seq == 4
+        await service.rounds()
+        assert [one.seq for one in await backlog(outbox)] == [1, 2, 3]
+        assert len(outbox.live) == 1
+
+
+async def test_what_is_settled_is_settled_behind_what_was_put(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for number in (1, 2):
+            outbox.put(record(bench, number, stored=True))
+        first, second = (("beat", Record("", number, "noon")) for number in (1, 2))
+        outbox.settle("meter", [first], {second: True})
+        await service.rounds()
+        assert noted(bench) == [(2, 1)]
+
+
+async def test_while_the_disk_fails_a_record_is_sent_and_noted_when_it_is_back(
+    bench: Bench,
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await service.rounds()
+        with failing_disk():
+            outbox.put(record(bench, 1, stored=True))
+            outbox.settle("meter", [], {("beat", Record("", 1, "noon")): True})
+            await service.failed()
+            [one] = await take(outbox, 1)
+            assert one.sample.seq == 1
+        await service.rounds()
+        assert noted(bench) == [(1, 1)]

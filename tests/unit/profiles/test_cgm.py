@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.cgm import PROFILE, Cgm, CgmState, decode_cgm
+from healthd.profiles.cgm import PROFILE, Cgm, CgmState, decode_cgm, fetch_readings
 from healthd.profiles.cgm_session import (
     decode_cgm_session_start,
     decode_cgm_status,
@@ -14,7 +14,8 @@ from healthd.profiles.cgm_specific_ops import decode_cgm_specific_ops, plain_req
 from healthd.profiles.characteristic import Options, Timed, Use
 from healthd.profiles.crc import with_crc
 from healthd.profiles.racp import decode_record_access
-from healthd.samples import Measurement
+from healthd.records import Records
+from healthd.samples import Measurement, Record
 
 TWO_RECORDS = bytes.fromhex("06000c10050006000c100600")
 START = decode_cgm_session_start(bytes.fromhex("e20704180d08180804"))
@@ -40,12 +41,12 @@ def reading(minutes: int) -> dict[str, Any]:
 
 
 def test_packet_comes_apart() -> None:
-    assert records(CgmState()) == [reading(5), reading(6)]
+    assert records(CgmState(Options())) == [reading(5), reading(6)]
 
 
 def test_records_keep_all_that_they_hold() -> None:
     packet = with_crc(bytes.fromhex("0fe364000a000101011ef06400"))
-    assert records(CgmState(), packet) == [
+    assert records(CgmState(Options()), packet) == [
         {
             "glucose_mmol_per_l": pytest.approx(100 / 18.0156),
             "time_offset_s": 600,
@@ -61,12 +62,12 @@ def test_records_keep_all_that_they_hold() -> None:
     ("end", "says"), [("06000c", {"truncated": True}), ("00ff", {"trailing_bytes": 2})]
 )
 def test_last_record_says_what_was_wrong_with_the_packet(end: str, says: dict[str, Any]) -> None:
-    found = records(CgmState(), TWO_RECORDS + bytes.fromhex(end))
+    found = records(CgmState(Options()), TWO_RECORDS + bytes.fromhex(end))
     assert found == [reading(5), {**reading(6), **says}]
 
 
 def test_start_of_the_session_dates_the_records() -> None:
-    state = CgmState()
+    state = CgmState(Options())
     assert times(records(state)) == ["unset", "unset"]
     assert [each.measurement for each in state.take(START, 4)] == [START]
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
@@ -78,7 +79,7 @@ def test_start_is_read_into_the_state() -> None:
 
 
 def test_a_new_start_replaces_the_old_one() -> None:
-    state = CgmState()
+    state = CgmState(Options())
     list(state.take(START, 1))
     list(state.take(decode_cgm_session_start(bytes.fromhex("e20704190000000000")), 2))
     assert times(records(state)) == ["2018-04-25T00:05:00", "2018-04-25T00:06:00"]
@@ -94,7 +95,7 @@ def test_a_new_start_replaces_the_old_one() -> None:
     ids=["wrong CRC", "unknown date", "no date"],
 )
 def test_start_that_is_worth_nothing_dates_nothing(worthless: bytes) -> None:
-    state = CgmState()
+    state = CgmState(Options())
     list(state.take(START, 1))
     start = decode_cgm_session_start(worthless)
     assert [each.measurement for each in state.take(start, 2)] == [start]
@@ -102,13 +103,13 @@ def test_start_that_is_worth_nothing_dates_nothing(worthless: bytes) -> None:
 
 
 def test_start_with_a_right_crc_counts() -> None:
-    state = CgmState()
+    state = CgmState(Options())
     list(state.take(decode_cgm_session_start(with_crc(bytes.fromhex("e20704180d08180804"))), 1))
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
 
 
 def test_a_new_session_makes_the_old_start_worthless() -> None:
-    state = CgmState()
+    state = CgmState(Options())
     list(state.take(START, 1))
     assert not list(state.take(decode_cgm_specific_ops(plain_request("stop_session")), 2))
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
@@ -117,20 +118,57 @@ def test_a_new_session_makes_the_old_start_worthless() -> None:
 
 
 def test_offset_that_leaves_the_calendar_has_no_time() -> None:
-    state = CgmState()
+    state = CgmState(Options())
     list(state.take(decode_cgm_session_start(bytes.fromhex("0f270c1f173b000000")), 1))
     assert times(records(state)) == [None, None]
 
 
+def test_readings_are_known_by_their_session_and_asked_for_from_the_last_one_on() -> None:
+    taken = Records(lambda _gone, _whole: None)
+    options = Options(records=taken)
+    state = CgmState(options)
+    # Whose session it is is not known yet: they could be anybody's.
+    assert list(fetch_readings(options)) == []
+    assert [each.record for each in state.take(decode_cgm(TWO_RECORDS), 1)] == [None, None]
+    state.take(START, 2)
+    exchange = fetch_readings(options)
+    assert next(exchange) == b"\x01\x01"
+    state.take(decode_record_access(b"\x01\x01"), 3)
+    came = list(state.take(decode_cgm(TWO_RECORDS), 4))
+    came += state.take(decode_record_access(b"\x06\x00\x01\x01"), 5)
+    start = "2018-04-24T13:08:24"
+    assert [(each.record, each.stored) for each in came] == [
+        (Record(start, 300, ""), True),
+        (Record(start, 360, ""), False),
+    ]
+    for each in came:
+        assert each.record is not None
+        assert taken.take("cgm", each.record)
+    with pytest.raises(StopIteration):
+        exchange.send(b"\x06\x00\x01\x01")
+    # From minute 6 on.
+    assert next(fetch_readings(options)) == b"\x01\x03\x01\x06\x00"
+    state.take(decode_cgm_specific_ops(plain_request("start_session")), 6)
+    assert list(fetch_readings(options)) == []
+
+
+def test_a_link_that_ends_in_a_transfer_gives_up_the_newest_reading() -> None:
+    state = CgmState(Options())
+    state.take(START, 1)
+    state.take(decode_record_access(b"\x01\x01"), 2)
+    assert [each.stored for each in state.take(decode_cgm(TWO_RECORDS), 3)] == [True]
+    assert [each.mono_ns for each in state.end()] == [3]
+
+
 def test_control_points_are_not_published() -> None:
-    state = CgmState()
+    state = CgmState(Options())
     assert not list(state.take(decode_record_access(b"\x06\x00\x01\x01"), 1))
     assert not list(state.take(decode_cgm_specific_ops(b"\x1c\x1a\x01"), 1))
 
 
 def test_status_stands_for_itself() -> None:
     status: Measurement = decode_cgm_status(bytes.fromhex("0600010101"))
-    (timed,) = CgmState().take(status, 9)
+    (timed,) = CgmState(Options()).take(status, 9)
     assert (timed.measurement, timed.mono_ns) == (status, 9)
 
 
@@ -169,7 +207,7 @@ def test_any_number_of_records_comes_apart_in_order(parts: list[tuple[int, int, 
     for mg_per_dl, minutes, checked in parts:
         body = bytes([0]) + mg_per_dl.to_bytes(2, "little") + minutes.to_bytes(2, "little")
         packet += with_crc(b"\x08" + body) if checked else b"\x06" + body
-    taken = [each.measurement for each in CgmState().take(decode_cgm(packet), 1)]
+    taken = [each.measurement for each in CgmState(Options()).take(decode_cgm(packet), 1)]
     assert all(isinstance(each, Cgm) and each.records is None for each in taken)
     assert [each.fields() for each in taken] == [
         {

@@ -2,12 +2,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from healthd.profiles.characteristic import Options, Timed
+from healthd.errors import DecodeError
+from healthd.profiles.characteristic import Options, Refused, Timed
 from healthd.profiles.glucose import PROFILE, GlucoseState, decode_glucose, fetch_records
 from healthd.profiles.glucose_context import decode_glucose_context
 from healthd.profiles.glucose_values import later
 from healthd.profiles.racp import decode_record_access
-from healthd.samples import Measurement
+from healthd.records import Records
+from healthd.samples import Measurement, Record
 
 NOON = "e407030e0c0000"
 
@@ -31,11 +33,11 @@ def published(taken: Iterable[Timed], mono_ns: int) -> Measurement:
 
 def test_result_is_published_at_once_and_as_it_is() -> None:
     measurement = result(7)
-    assert published(GlucoseState().take(measurement, 5), 5) is measurement
+    assert published(GlucoseState(Options()).take(measurement, 5), 5) is measurement
 
 
 def test_context_is_joined_with_its_result() -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     list(state.take(result(7), 1))
     context = published(state.take(fasting(7), 2), 2)
     assert context.fields() == {
@@ -58,7 +60,7 @@ def test_context_is_joined_with_its_result() -> None:
 
 
 def test_result_that_says_less_adds_less() -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     list(state.take(decode_glucose(bytes.fromhex(f"080700{NOON}0200")), 1))
     assert published(state.take(fasting(7), 2), 2).fields() == {
         "sequence_number": 7,
@@ -77,7 +79,7 @@ def test_result_that_says_less_adds_less() -> None:
 
 
 def test_what_was_cut_in_the_context_is_still_marked() -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     list(state.take(result(7), 1))
     context = decode_glucose_context(bytes.fromhex("420700033d"))
     fields = published(state.take(context, 2), 2).fields()
@@ -87,14 +89,14 @@ def test_what_was_cut_in_the_context_is_still_marked() -> None:
 
 @pytest.mark.parametrize("before", [[], [8]])
 def test_context_without_its_result_stands_alone(before: list[int]) -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     for number in before:
         list(state.take(result(number), 1))
     assert published(state.take(fasting(7), 2), 2).fields() == fasting(7).fields()
 
 
 def test_contexts_behind_all_results_find_theirs() -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     for number in range(1000):
         list(state.take(result(number, 40 + number), 1))
     for number in range(1000):
@@ -103,7 +105,7 @@ def test_contexts_behind_all_results_find_theirs() -> None:
 
 
 def test_result_that_comes_again_counts() -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     list(state.take(result(7, 100), 1))
     list(state.take(result(7, 200), 2))
     fields = published(state.take(fasting(7), 3), 3).fields()
@@ -111,7 +113,7 @@ def test_result_that_comes_again_counts() -> None:
 
 
 def test_memory_is_bounded_and_the_oldest_goes() -> None:
-    state = GlucoseState()
+    state = GlucoseState(Options())
     list(state.take(result(0), 1))
     list(state.take(result(1), 1))
     list(state.take(result(0), 1))
@@ -131,18 +133,63 @@ def test_a_new_link_remembers_nothing() -> None:
 
 @pytest.mark.parametrize("message", ["0101", "06000101", "05000c00"])
 def test_control_point_is_not_published(message: str) -> None:
-    assert not list(GlucoseState().take(decode_record_access(bytes.fromhex(message)), 1))
+    assert not list(GlucoseState(Options()).take(decode_record_access(bytes.fromhex(message)), 1))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    ["06000101", "06000106", "06000102", "06000108", "", "ff"],
-)
-def test_opening_asks_for_all_records_and_ends_with_any_answer(answer: str) -> None:
+@pytest.mark.parametrize("answer", ["06000101", "06000106"])
+def test_opening_asks_for_all_records_where_none_is_known(answer: str) -> None:
     exchange = fetch_records(Options())
     assert next(exchange) == b"\x01\x01"
     with pytest.raises(StopIteration):
         exchange.send(bytes.fromhex(answer))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [("06000102", Refused), ("06000108", Refused), ("", DecodeError), ("ff", DecodeError)],
+)
+def test_opening_says_that_they_did_not_all_come(answer: str, error: type[Exception]) -> None:
+    exchange = fetch_records(Options())
+    next(exchange)
+    with pytest.raises(error):
+        exchange.send(bytes.fromhex(answer))
+
+
+def test_results_are_known_by_number_and_time_and_asked_for_from_the_last_one_on() -> None:
+    records = Records(lambda _gone, _whole: None)
+    state, exchange = (
+        GlucoseState(Options(records=records)),
+        fetch_records(Options(records=records)),
+    )
+    state.take(decode_record_access(next(exchange)), 1)
+    stored = [timed for each in (7, 8) for timed in state.take(result(each), each)]
+    stored += state.take(fasting(8), 9)
+    stored += state.take(decode_record_access(b"\x06\x00\x01\x01"), 10)
+    assert [(timed.mono_ns, timed.stored) for timed in stored] == [
+        (7, True),
+        (8, False),
+        (9, False),
+    ]
+    noon = "2020-03-14-12-00-00"
+    assert [timed.record for timed in stored] == [
+        Record("", 7, noon),
+        Record("", 8, noon),
+        Record("", 8, noon),
+    ]
+    assert all(
+        timed.record is not None and records.take(timed.measurement.kind, timed.record)
+        for timed in stored
+    )
+    with pytest.raises(StopIteration):
+        exchange.send(b"\x06\x00\x01\x01")
+    assert next(fetch_records(Options(records=records))) == b"\x01\x03\x01\x08\x00"
+
+
+def test_a_link_that_ends_in_a_transfer_gives_up_the_newest_result() -> None:
+    state = GlucoseState(Options())
+    state.take(decode_record_access(b"\x01\x01"), 1)
+    assert not list(state.take(result(7), 2))
+    assert [timed.mono_ns for timed in state.end()] == [2]
 
 
 def test_opening_is_for_the_control_point_of_the_profile() -> None:
