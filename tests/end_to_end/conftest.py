@@ -1,8 +1,13 @@
-"""The soak's length, and what the delivery tests have measured."""
+"""A broker, the soak's length, and what the delivery tests have measured."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from healthd.simulator.broker import EmbeddedBroker
+from tests.contract.subscriber import Subscriber
 
 # Start, faults' recoveries and stop beside the soak itself.
 _MARGIN_S = 60.0
@@ -27,6 +32,27 @@ def pytest_terminal_summary(
         terminalreporter.section("delivery")
         for line in config.stash[_MEASURED]:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedBroker]:
+    async with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+async def subscriber(broker: EmbeddedBroker) -> AsyncIterator[Subscriber]:
+    async with Subscriber(broker.port) as subscriber:
+        yield subscriber
+
+
+@pytest.fixture
+def settings(broker: EmbeddedBroker, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "gateway": {"id": "gateway"},
+        "mqtt": {"brokers": [f"127.0.0.1:{broker.port}"]},
+        "outbox": {"directory": tmp_path, "max_size": "4MB"},
+    }
 
 
 @pytest.fixture

@@ -71,6 +71,10 @@ class Sensor:
         if self._is_running:
             yield self._read()
 
+    def read(self) -> None:
+        """Take one more reading, and store it."""
+        self._read()
+
     def _read(self) -> bytes:
         if self._offset_min > _RUN_TIME_H * 60:
             # Worn out; the next one has its own session.
@@ -136,14 +140,18 @@ def _start_time(moment: datetime) -> bytes:
 
 def continuous_glucose(rng: random.Random, period: float) -> tuple[Part, ...]:
     """A monitor that reads every ``period`` seconds and tells stored readings on request."""
-    sensor = Sensor(rng)
+    return (sensor_part(Sensor(rng), period),)
+
+
+def sensor_part(sensor: Sensor, period: float) -> Part:
+    """The service of this sensor, which reads every ``period`` seconds while it is linked."""
     stored, live = sensor.measurement, paced(sensor.readings, period)
     access = RecordAccess(lambda: sensor.records, [stored])
     ops = ControlPoint(0x2AAC, sensor.answer)
     measurement = notifying(0x2AA7)
     place = _SUBCUTANEOUS << 4 | _INTERSTITIAL_FLUID
     feature = with_checksum(int24(_FEATURES) + bytes([place]))
-    part = Part(
+    return Part(
         service(
             0x181F,
             [
@@ -163,4 +171,3 @@ def continuous_glucose(rng: random.Random, period: float) -> tuple[Part, ...]:
         },
         advertised=True,
     )
-    return (part,)

@@ -34,21 +34,30 @@ class Memory:
         records: oldest first.
     """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(
+        self, rng: random.Random, *, stored: int = _STORED, until: datetime | None = None
+    ) -> None:
         """Measure for two days.
 
         Args:
             rng: where chance comes from.
+            stored: how many results.
+            until: when, by its clock; now where it is left out.
         """
         self.measurement, self.context = Feed(), Feed()
         self._rng = rng
         self._number = rng.randrange(1, 1000)
         self.records: list[Record] = []
-        now = datetime.now()  # noqa: DTZ005 - the device knows no time zone
-        for past in range(_STORED, 0, -1):
-            self.records.append(
-                self._measure(now - timedelta(hours=past * _HOURS_BETWEEN, minutes=_OFFSET_MIN))
-            )
+        until = until or datetime.now()  # noqa: DTZ005 - the device knows no time zone
+        for past in range(stored, 0, -1):
+            self._store(until - timedelta(hours=past * _HOURS_BETWEEN))
+
+    def measure(self) -> None:
+        """Take and store one more result."""
+        self._store(datetime.now())  # noqa: DTZ005 - as above
+
+    def _store(self, local: datetime) -> None:
+        self.records.append(self._measure(local - timedelta(minutes=_OFFSET_MIN)))
 
     def _measure(self, base: datetime) -> Record:
         number, after_meal = self._number, self._number % 2 == 0
@@ -87,10 +96,14 @@ class Memory:
 
 def glucose(rng: random.Random, _period: float) -> tuple[Part, ...]:
     """A glucose meter; it tells its stored records on request, and nothing by itself."""
-    memory = Memory(rng)
+    return (meter_part(Memory(rng)),)
+
+
+def meter_part(memory: Memory) -> Part:
+    """The service of a meter with this memory."""
     access = RecordAccess(lambda: memory.records, [memory.measurement])
     measurement, context = notifying(0x2A18), notifying(0x2A34)
-    part = Part(
+    return Part(
         service(
             0x1808,
             [
@@ -107,4 +120,3 @@ def glucose(rng: random.Random, _period: float) -> tuple[Part, ...]:
         },
         advertised=True,
     )
-    return (part,)

@@ -1,0 +1,79 @@
+"""Periodic peripherals end to end: the daemon on simulated devices, and what it tells of runs."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from healthd.central.link import Backends
+from healthd.daemon import Daemon
+from healthd.profiles import registry
+from healthd.settings import Settings
+from healthd.simulator.air import Air
+from healthd.simulator.catalogue import CATALOGUE
+from healthd.simulator.peripheral import VirtualPeripheral
+from tests.contract.subscriber import Received, Subscriber
+
+BOUND_S = 30.0
+FETCH = "healthd/gateway/event/fetch"
+# So seldom that a device gives one result, or what it has stored, on each of its links.
+SELDOM_S = 8.0
+
+_REGISTRY = registry.load()
+
+
+def device(model: str, number: int, period: float = SELDOM_S) -> VirtualPeripheral:
+    return CATALOGUE[model].make(address(number), random.Random(number), period=period)
+
+
+def address(number: int) -> str:
+    return f"C0:5E:5E:00:00:{number:02X}"
+
+
+@asynccontextmanager
+async def gateway(
+    subscriber: Subscriber, settings: dict[str, Any], entries: list[dict[str, str]]
+) -> AsyncGenerator[Air]:
+    """The daemon with these peripherals; on leaving it is stopped and all has been delivered."""
+    stop = asyncio.Event()
+    async with Air() as air, asyncio.TaskGroup() as tasks:
+        backends = Backends(air.scanner_backend, air.client_backend)
+        whole = Settings.model_validate({**settings, "peripherals": entries})
+        tasks.create_task(Daemon(whole, _REGISTRY, {"TZ": "UTC"}, backends).run(stop))
+        try:
+            yield air
+        finally:
+            before = len(subscriber.messages)
+            stop.set()
+    await subscriber.until_payload("healthd/gateway/status", b"offline", since=before)
+
+
+async def add(air: Air, *devices: VirtualPeripheral) -> None:
+    for one in devices:
+        await air.add(one)
+        await one.appear()
+
+
+def runs(messages: Iterable[Received], peripheral: str) -> list[dict[str, Any]]:
+    told = [one.json() for one in messages if one.topic == FETCH]
+    return [one for one in told if one["peripheral"] == peripheral]
+
+
+async def until_runs(subscriber: Subscriber, **numbers: int) -> None:
+    await subscriber.until(
+        lambda all_: all(len(runs(all_, who)) >= number for who, number in numbers.items()),
+        BOUND_S,
+    )
+
+
+def live(subscriber: Subscriber, peripheral: str, kind: str) -> list[dict[str, Any]]:
+    where = f"healthd/gateway/device/{peripheral}/{kind}"
+    return [one.json() for one in subscriber.at(where)]
+
+
+def info(messages: Iterable[Received], peripheral: str) -> dict[str, Any]:
+    """The newest that is known of a peripheral."""
+    where = f"healthd/gateway/device/{peripheral}/info"
+    told = [one.json() for one in messages if one.topic == where]
+    return told[-1] if told else {}
