@@ -1,11 +1,11 @@
-"""The process that is killed: the real daemon on simulated chest straps, with a tap at its outbox.
+"""The process that is killed: the real daemon on simulated devices, with a tap at its outbox.
 
     python -m tests.chaos.gateway --config FILE --accepted FIFO
 
 Before the outbox sees a sample, one line about it is written to the FIFO with one ``write``, so
 what was accepted is known whatever happens to the process. It ends with its standard input, on
 which it is told what the straps do: ``drop``, ``silence``, ``resume``, ``vanish`` or ``appear``,
-and a strap's id.
+and a strap's id. A periodic peripheral is a glucose meter with a full memory, the same each time.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,14 @@ from healthd.samples import Sample
 from healthd.settings import Settings
 from healthd.settings_file import read
 from healthd.simulator.air import Air
+from healthd.simulator.health.glucose import Memory, meter_part
 from healthd.simulator.heart import SyntheticHeart
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from healthd.supervision.supervisor import Supervisor
+
+# Two seconds of transfer: time to kill in.
+RECORDS = 120
 
 
 class TappedOutbox(Outbox):
@@ -87,6 +92,7 @@ async def _run(
     settings: Settings, known: registry.Registry, arguments: argparse.Namespace, stop: asyncio.Event
 ) -> None:
     straps = _straps(settings, random.Random(arguments.seed), 1 / arguments.rate)
+    straps |= {one.id: _meter(one.address or "") for one in settings.peripherals if one.periodic}
     async with AsyncExitStack() as stack:
         air = await stack.enter_async_context(Air())
         for strap in straps.values():
@@ -111,7 +117,18 @@ def _straps(
             period=period_s,
         )
         for number, entry in enumerate(settings.peripherals)
+        if not entry.periodic
     }
+
+
+def meter_memory() -> Memory:
+    """What the meter has measured before any process was started."""
+    until = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - the device knows no time zone
+    return Memory(random.Random(1), stored=RECORDS, until=until)
+
+
+def _meter(address: str) -> VirtualPeripheral:
+    return VirtualPeripheral("Meter", address, [meter_part(meter_memory())])
 
 
 async def _obey(straps: Mapping[str, VirtualPeripheral], stop: asyncio.Event) -> None:

@@ -53,6 +53,12 @@ def delivered(subscriber: Subscriber, kind: str, key: str = "sequence_number") -
     return sorted(one[key] for one in {one["id"]: one for one in samples}.values())
 
 
+async def until_delivered(subscriber: Subscriber, memory: glucose.Memory) -> None:
+    await subscriber.until(
+        lambda _: len(delivered(subscriber, "glucose")) >= len(memory.records), BOUND_S
+    )
+
+
 async def test_only_new_records_are_fetched_and_the_newest_is_live(
     subscriber: Subscriber, settings: dict[str, Any], memory: glucose.Memory
 ) -> None:
@@ -69,6 +75,7 @@ async def test_only_new_records_are_fetched_and_the_newest_is_live(
         memory.measure()
         await add(air, device(glucose.meter_part(memory)))
         await until_runs(subscriber, meter=6)
+        await until_delivered(subscriber, memory)
     outcomes = [one["outcome"] for one in runs(subscriber.messages, "meter")]
     assert outcomes[:2] == ["new_data", "no_data"]
     assert sorted(outcomes) == ["new_data"] * 3 + ["no_data"] * (len(outcomes) - 3)
@@ -106,6 +113,7 @@ async def test_links_that_break_off_in_a_transfer_miss_and_double_nothing(
             sent.clear()
             await meter.drop()
         await until_runs(subscriber, meter=1)
+        await until_delivered(subscriber, memory)
     [run] = runs(subscriber.messages, "meter")
     assert run["outcome"] == "new_data"
     assert delivered(subscriber, "glucose") == numbers(memory)
@@ -123,6 +131,7 @@ async def test_a_stop_in_a_transfer_aborts_it_and_the_next_run_goes_on(
     async with gateway(subscriber, settings, [entry(every="1h")]) as air:
         await add(air, device(glucose.meter_part(memory)))
         await until_runs(subscriber, meter=1)
+        await until_delivered(subscriber, memory)
     assert delivered(subscriber, "glucose") == numbers(memory)
 
 
@@ -143,6 +152,9 @@ async def test_what_a_monitor_read_while_nobody_was_linked_fills_the_gap(
         await monitor.appear()
         await subscriber.until(lambda all_: any(one.topic == GAP for one in all_[before:]), BOUND_S)
         [gap] = [one.json() for one in subscriber.at(GAP)]
+        await subscriber.until(
+            lambda _: len(history(subscriber, "cgm")) >= stored - 1 + gap["filled"], BOUND_S
+        )
     assert (gap["stream"], gap["reason"]) == ("cgm", "link_lost")
     assert gap["filled"] >= 4
     offsets = [record.key * 60 for record in sensor.records]
