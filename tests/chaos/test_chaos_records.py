@@ -13,7 +13,7 @@ from tests.contract.subscriber import Subscriber
 
 pytestmark = pytest.mark.timeout(120)
 
-KILLS = 6
+KILLS = 4
 BOUND_S = 30.0
 TOPIC = "healthd/gateway/device/meter/glucose"
 
