@@ -20,7 +20,7 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Depth, Lost
-from healthd.outbox.taken import Settlement, Taken
+from healthd.outbox.taken import Settlement, Taken, read_records, settle_records
 from healthd.runs import Run
 from healthd.samples import Sample
 from healthd.settings import OutboxSettings
@@ -90,7 +90,7 @@ class Outbox:
         await self._disk.open()
         with suppress(DiskFailing):
             self.before = await self._begin()
-            self.records = await self._disk.call(lambda store: store.records())
+            self.records = await self._disk.call(read_records)
         self.backlog.look_again()
         return self
 
@@ -198,7 +198,7 @@ class Outbox:
             self.backlog.look_again()
         if settlements := tuple(self._settlements):
             # Behind the commit: what is settled was put before.
-            await self._disk.call(lambda store: store.settle_records(settlements))
+            await self._disk.call(lambda store: settle_records(store, settlements))
             del self._settlements[: len(settlements)]
         await self.backlog.tidy()
         ends = self.live.ends()

@@ -47,6 +47,10 @@ CREATE TABLE IF NOT EXISTS records (
 """
 
 
+NOTE_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
+"""Peripheral, stream, the record, and whether all that are older were taken as well."""
+
+
 class Entry(NamedTuple):
     """A sample as it goes to disk.
 

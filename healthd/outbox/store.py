@@ -17,14 +17,7 @@ from healthd.outbox.database import (
     put_aside,
     remove_logs,
 )
-from healthd.outbox.schema import ENTRY_COLUMNS, Depth, Entry, Lost, Stored
-from healthd.outbox.taken import (
-    Settlement,
-    Taken,
-    note_records,
-    read_records,
-    settle_record,
-)
+from healthd.outbox.schema import ENTRY_COLUMNS, NOTE_RECORD, Depth, Entry, Lost, Stored
 from healthd.outbox.tally import RETURNING_SIZES, Tally
 
 # Evicting by the few hundred keeps a full store writable for a while after each eviction.
@@ -126,7 +119,9 @@ class Store:
                 cursor = db.execute(insert, entry[:-1])
                 assert cursor.lastrowid is not None  # an INSERT always has one
                 rows.append(cursor.lastrowid)
-            note_records(db, batch)
+            records = [(one.peripheral, one.stream, one.record) for one in batch]
+            noted = [(*whose, *record, False) for *whose, record in records if record is not None]
+            db.executemany(NOTE_RECORD, noted)
         self.last_row = rows[-1]
         self._tally.add((one.peripheral, one.stream, len(one.payload)) for one in batch)
         return rows
@@ -187,16 +182,6 @@ class Store:
                     )
                     db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
             self._tally.remove(gone)
-
-    def settle_records(self, settlements: Iterable[Settlement]) -> None:
-        """Note what has changed of the records that were taken, in this order."""
-        with self.transaction() as db:
-            for one in settlements:
-                settle_record(db, one)
-
-    def records(self) -> dict[str, dict[Taken, bool]]:
-        """The records that were taken, by peripheral; see `taken`."""
-        return read_records(self._db)
 
     def note_run(self, run: str, started_ns: int) -> None:
         """Keep the current run in this file, and in every one that may have to replace it."""

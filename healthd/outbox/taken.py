@@ -1,22 +1,19 @@
-"""Which records of which devices were taken: noted together with the samples that they became.
+"""Which records of which devices were taken, beside the samples that they became.
 
-A sample of a record and the note of it are one transaction, and the sample is sent after it. So
-whenever the process dies, a record is in the outbox, or delivered, and known; or neither, and is
-asked for again.
+The store notes a record in the transaction that takes in its sample, and the sample is sent after
+it. So whenever the process dies, a record is in the outbox, or delivered, and known; or neither,
+and is asked for again.
 """
 
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from healthd.outbox.schema import Entry
+from healthd.outbox.schema import NOTE_RECORD
+from healthd.outbox.store import Store
 from healthd.samples import Record
 
 Taken = tuple[str, Record]
 """A stream's name, and a record of it."""
-
-
-_NOTE = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Settlement(NamedTuple):
@@ -33,27 +30,22 @@ class Settlement(NamedTuple):
     whole: Mapping[Taken, bool]
 
 
-def note_records(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
-    """Note the records that these became; in the transaction that holds the entries."""
-    records = [(one.peripheral, one.stream, one.record) for one in entries]
-    news = [(*whose, *record, False) for *whose, record in records if record is not None]
-    db.executemany(_NOTE, news)
-
-
-def settle_record(db: sqlite3.Connection, settlement: Settlement) -> None:
-    """Note what has changed."""
+def settle_records(store: Store, settlements: Iterable[Settlement]) -> None:
+    """Note what has changed, in this order, all of it or nothing."""
     which = "peripheral = ? AND stream = ? AND series = ? AND number = ? AND made = ?"
-    who, gone, whole = settlement
-    rows = [(who, stream, *record) for stream, record in gone]
-    db.executemany(f"DELETE FROM records WHERE {which}", rows)
-    news = [(who, stream, *record, end) for (stream, record), end in whole.items()]
-    db.executemany(_NOTE, news)
+    with store.transaction() as db:
+        for who, gone, whole in settlements:
+            rows = [(who, stream, *record) for stream, record in gone]
+            db.executemany(f"DELETE FROM records WHERE {which}", rows)
+            news = [(who, stream, *record, end) for (stream, record), end in whole.items()]
+            db.executemany(NOTE_RECORD, news)
 
 
-def read_records(db: sqlite3.Connection) -> dict[str, dict[Taken, bool]]:
+def read_records(store: Store) -> dict[str, dict[Taken, bool]]:
     """What was noted, by peripheral."""
     found: dict[str, dict[Taken, bool]] = {}
     columns = "peripheral, stream, series, number, made, whole"
-    for who, stream, series, number, made, whole in db.execute(f"SELECT {columns} FROM records"):
-        found.setdefault(who, {})[stream, Record(series, number, made)] = bool(whole)
+    with store.transaction() as db:
+        for who, stream, *record, whole in db.execute(f"SELECT {columns} FROM records"):
+            found.setdefault(who, {})[stream, Record(*record)] = bool(whole)
     return found

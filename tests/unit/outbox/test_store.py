@@ -20,7 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from healthd.outbox.database import is_corrupt
 from healthd.outbox.schema import Depth, Entry, Lost, Stored, StreamStats
 from healthd.outbox.store import Store
+from healthd.outbox.taken import read_records
 from healthd.outbox.tally import read_stats
+from healthd.samples import Record
 from tests.unit.outbox.bench import QUOTA, SmallDisk, checkpoint, entry, failing_disk, look
 
 ALL = 1_000_000
@@ -484,6 +486,8 @@ def test_a_file_that_was_deleted_is_made_anew_with_all_it_held(
 ) -> None:
     with closing(filled(path, 500)) as store:
         store.tidy([1, 2, 250], {"topic": "denied"})
+        noted = Record("series", 7, "noon")
+        store.append([entry(0, record=noted)])
         before = store.oldest(ALL)
         assert not store.is_deleted()
         for suffix in suffixes:
@@ -492,11 +496,12 @@ def test_a_file_that_was_deleted_is_made_anew_with_all_it_held(
         store.restore()
         assert not store.is_deleted()
         assert store.oldest(ALL) == before
-        assert store.append([entry(501)]) == [501]
+        assert store.append([entry(501)]) == [502]
         assert look(path, "SELECT topic, reason FROM parked") == [("topic", "denied")]
+        assert read_records(store) == {"strap": {("beat", noted): False}}
     with closing(Store(path, QUOTA)) as store:
         assert store.set_aside is None
-        assert [one.row for one in store.oldest(ALL)] == [*(one.row for one in before), 501]
+        assert [one.row for one in store.oldest(ALL)] == [*(one.row for one in before), 502]
 
 
 def test_a_row_is_not_used_again_in_a_file_that_was_made_anew(path: Path) -> None:
