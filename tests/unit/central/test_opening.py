@@ -295,7 +295,8 @@ async def test_one_that_does_not_answer_is_told_to_stop(
 class Wire:
     """A link to a control point that talks as soon as it is subscribed, and answers at once."""
 
-    characteristics = frozenset({"fff2"})
+    def can_write(self, uuid: str) -> bool:
+        return uuid == "fff2"
 
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
         assert uuid == "fff2"
