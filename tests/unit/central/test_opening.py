@@ -28,6 +28,7 @@ from healthd.profiles.characteristic import (
     Options,
     Profile,
     Refused,
+    Turn,
     Use,
 )
 from healthd.profiles.registry import Registry
@@ -290,6 +291,63 @@ async def test_one_that_does_not_answer_is_told_to_stop(
         await asked.closed.wait()
         await goes_on(stage, sensor)
         assert sensor.written == [b"one", b"stop"]
+
+
+class Tape:
+    """A link to control points that answer nothing."""
+
+    def __init__(self, *controls: str) -> None:
+        self.controls = controls
+        self.written: list[tuple[str, bytes]] = []
+
+    def can_write(self, uuid: str) -> bool:
+        return uuid in self.controls
+
+    async def write(self, uuid: str, value: bytes) -> None:
+        self.written.append((uuid, value))
+
+
+def saying(uuid: str, turn: Turn) -> Profile:
+    """A profile that opens with its control point's own name."""
+
+    def exchange(_: Options) -> Exchange:
+        yield uuid.encode()
+
+    control = Characteristic(uuid, Battery, decode_level, Use.CONTROL)
+    opening = Opening(uuid, exchange, answers=False, turn=turn)
+    return Profile(f"of_{uuid}", uuid, (control,), opening=opening)
+
+
+async def say(tape: Tape, *profiles: Profile) -> Openings:
+    openings = Openings(cast(Link, tape), "sensor", Options(), lambda _, __: None, {}, bond_lost)
+    await openings.run(profiles, Registry(profiles))
+    return openings
+
+
+async def test_clocks_are_set_before_users_are_named_before_data_is_asked_for() -> None:
+    tape = Tape("fff1", "fff2", "fff3", "fff4")
+    data, user = saying("fff1", Turn.DATA), saying("fff2", Turn.USER)
+    clock, more = saying("fff4", Turn.CLOCK), saying("fff3", Turn.DATA)
+    openings = await say(tape, data, user, more, clock)
+    assert [uuid for uuid, _ in tape.written] == ["fff4", "fff2", "fff1", "fff3"]
+    assert openings.asked
+    assert not openings.unfinished
+
+
+@pytest.mark.parametrize("turn", [Turn.CLOCK, Turn.USER])
+async def test_only_who_was_asked_for_data_has_answered(turn: Turn) -> None:
+    tape = Tape("fff1")
+    openings = await say(tape, saying("fff1", turn))
+    assert tape.written == [("fff1", b"fff1")]
+    assert not openings.asked
+
+
+async def test_what_cannot_be_written_is_left_alone_and_is_no_fault() -> None:
+    tape = Tape()
+    with capture_logs() as logs:
+        openings = await say(tape, saying("fff1", Turn.CLOCK), saying("fff2", Turn.DATA))
+    assert (tape.written, logs) == ([], [])
+    assert not openings.asked
 
 
 class Wire:
