@@ -216,6 +216,7 @@ class Opening:
         abort: what is written first where the exchange has not ended by then; empty: nothing.
         answers: whether what is written is answered by an indication.
         turn: when it is held.
+        excused: ATT error by which the device says that it took what was written, not all of it.
     """
 
     control: str
@@ -224,6 +225,7 @@ class Opening:
     abort: bytes = b""
     answers: bool = True
     turn: Turn = Turn.DATA
+    excused: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

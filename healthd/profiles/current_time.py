@@ -26,6 +26,8 @@ _ZONES = range(-48, 57)
 _DST_OFFSETS_S = {0: 0, 2: 1800, 4: 3600, 8: 7200}
 # The Gregorian calendar begins here, and with it the date-time of GATT.
 _FIRST_YEAR = 1582
+# The clock is set, and the day of the week, say, was of no use to it (Current Time Service 1.1).
+_DATA_FIELD_IGNORED = 0x80
 # In 1/8 s: 254 is "larger than 253 can say", 255 is unknown.
 _LARGEST_ACCURACY = 253
 
@@ -212,5 +214,5 @@ PROFILE = Profile(
             "2a14", ReferenceTimeInformation, decode_reference_time_information, Use.STATIC
         ),
     ),
-    opening=Opening("2a2b", set_clock, answers=False, turn=Turn.CLOCK),
+    opening=Opening("2a2b", set_clock, answers=False, turn=Turn.CLOCK, excused=_DATA_FIELD_IGNORED),
 )

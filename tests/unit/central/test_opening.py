@@ -45,8 +45,10 @@ Answer = Callable[[bytes], bytes | None]
 class Asked:
     """Asks for what the settings name, one request each, keeps the answers, and says goodbye."""
 
-    def __init__(self, abort: bytes = b"", *, is_answered: bool = True) -> None:
-        self.abort, self.is_answered = abort, is_answered
+    def __init__(
+        self, abort: bytes = b"", *, is_answered: bool = True, excused: int | None = None
+    ) -> None:
+        self.abort, self.is_answered, self.excused = abort, is_answered, excused
         self.answers: list[bytes] = []
         self.closed = asyncio.Event()
 
@@ -125,7 +127,14 @@ def known(asked: Asked) -> Registry:
         "opens",
         "fff0",
         (record, control),
-        opening=Opening("fff2", asked.exchange, asked.farewell, asked.abort, asked.is_answered),
+        opening=Opening(
+            "fff2",
+            asked.exchange,
+            asked.farewell,
+            asked.abort,
+            answers=asked.is_answered,
+            excused=asked.excused,
+        ),
     )
     return Registry([opens, *registry.load().profiles.values()])
 
@@ -200,6 +209,15 @@ async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> 
         "opens",
         "gatt_error",
     )
+
+
+async def test_an_error_that_means_it_was_taken_is_none(stage: Stage) -> None:
+    sensor, asked = Sensor(refuse=0x80), Asked(is_answered=False, excused=0x80)
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "one", "two"):
+            await asked.closed.wait()
+            assert sensor.written == [b"one", b"two"]
+    assert not [line for line in logs if line["event"] == "not opened"]
 
 
 async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
