@@ -193,8 +193,9 @@ async def test_users_of_a_scale_register_and_consent(bench: Bench) -> None:
         assert (await users.read("2a98")).hex() == "343a"
 
 
+@pytest.mark.parametrize("last", ["the time", "consent"])
 async def test_a_scale_that_knows_its_users_waits_for_the_time_and_for_consent(
-    bench: Bench,
+    bench: Bench, last: str
 ) -> None:
     async with asyncio.timeout(10):
         scale = await probe(bench, "user_scale")
@@ -202,26 +203,20 @@ async def test_a_scale_that_knows_its_users_waits_for_the_time_and_for_consent(
         await scale.subscribe("2a9f")
         assert moment((await scale.read("2a2b"))[:7]).year == 2020
         assert await scale.ask("2a9f", "02 01 2b 00") == "20 02 05"
-        await scale.write("2a2b", "ea 07 0b 18 07 32 00 02 00 01")
+
+        async def set_clock() -> None:
+            await scale.write("2a2b", "ea 07 0b 18 07 32 00 02 00 01")
+
+        async def consent() -> None:
+            assert await scale.ask("2a9f", "02 01 2a 00") == "20 02 01"
+
+        first, then = (consent, set_clock) if last == "the time" else (set_clock, consent)
+        await first()
         await asyncio.sleep(0.2)  # ten times as long as it takes to step on it
         assert weights.empty()
-        assert await scale.ask("2a9f", "02 01 2a 00") == "20 02 01"
+        await then()
         packet = await weights.get()
     assert 0 <= (moment(packet[3:10]) - datetime(2026, 11, 24, 7, 50)).total_seconds() < 10  # noqa: DTZ001 - as above
-
-
-async def test_a_scale_that_knows_its_users_gives_nothing_before_its_clock_is_set(
-    bench: Bench,
-) -> None:
-    async with asyncio.timeout(10):
-        scale = await probe(bench, "user_scale")
-        weights = await scale.subscribe("2a9d")
-        await scale.subscribe("2a9f")
-        assert await scale.ask("2a9f", "02 01 2a 00") == "20 02 01"
-        await asyncio.sleep(0.2)  # as above
-        assert weights.empty()
-        await scale.write("2a2b", "ea 07 0b 18 07 32 00 02 00 01")
-        await weights.get()
 
 
 async def test_one_that_rests_hangs_up_and_is_silent_until_it_is_used_again(bench: Bench) -> None:
