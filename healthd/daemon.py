@@ -34,8 +34,9 @@ from healthd.pipeline import Pipeline
 from healthd.profiles.registry import Registry
 from healthd.records import Records
 from healthd.runs import Run
+from healthd.schedule import local_zone
 from healthd.schedule_file import ScheduleFile
-from healthd.sessions import Sessions, options_for, wish_for
+from healthd.sessions import Sessions, local_time, options_for, wish_for
 from healthd.settings import OutboxSettings, Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
@@ -77,7 +78,12 @@ class Daemon:
         self._records = {
             one.id: Records(partial(outbox.settle, one.id)) for one in settings.peripherals
         }
-        options = {one.id: options_for(one, self._records[one.id]) for one in settings.peripherals}
+        zone = partial(local_zone, environ.get("TZ"))
+        time_here = partial(local_time, run.clock, zone)
+        options = {
+            one.id: options_for(one, self._records[one.id], time_here)
+            for one in settings.peripherals
+        }
         periodic = [one.id for one in settings.peripherals if one.periodic]
         self._pipeline = Pipeline(run, outbox, self._devices, registry, options, periodic)
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
@@ -102,7 +108,7 @@ class Daemon:
                 power_on=bluetooth.power_on,
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
-        file, zone = ScheduleFile(folder), environ.get("TZ")
+        file = ScheduleFile(folder)
         sessions = Sessions(self._radio, registry, self._pipeline, run, file, zone)
         self._sessions = {
             one.id: sessions.make(one, match, options[one.id])

@@ -1,6 +1,9 @@
 """Every peripheral's session, continuous or periodic, as the settings say."""
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, tzinfo
 from functools import partial
 
 from healthd.central.bonds import Wish
@@ -8,15 +11,16 @@ from healthd.central.match import Match
 from healthd.central.periodic import Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.session import Session
+from healthd.clock import Clock
 from healthd.errors import Fatal
 from healthd.pipeline import Pipeline
-from healthd.profiles.characteristic import Options
+from healthd.profiles.characteristic import Consent, Options
 from healthd.profiles.registry import Registry
 from healthd.records import Records
 from healthd.runs import Run
-from healthd.schedule import Last, Rearmed, Schedule, local_zone, schedule_for
+from healthd.schedule import Last, Rearmed, Schedule, schedule_for
 from healthd.schedule_file import ScheduleFile
-from healthd.settings import PeripheralSettings, passkey
+from healthd.settings import PeripheralSettings, consent_code, passkey
 
 
 class Sessions:
@@ -29,7 +33,7 @@ class Sessions:
         pipeline: Pipeline,
         run: Run,
         file: ScheduleFile,
-        zone: str | None,
+        zone: Callable[[], tzinfo],
     ) -> None:
         """Wire it.
 
@@ -39,14 +43,14 @@ class Sessions:
             pipeline: is told of everything.
             run: of the daemon.
             file: remembers what was fetched last.
-            zone: the name of the local time zone, where the environment says one.
+            zone: the local one, whenever it is asked for.
         """
         self._radio = radio
         self._registry = registry
         self._pipeline = pipeline
         self._run = run
         self._file = file
-        self._zone = partial(local_zone, zone)
+        self._zone = zone
 
     def make(self, entry: PeripheralSettings, match: Match, options: Options) -> Session | Periodic:
         """The session of one peripheral."""
@@ -65,15 +69,44 @@ class Sessions:
         return schedule_for(entry.every, last, boot, now, self._zone)
 
 
-def options_for(entry: PeripheralSettings, records: Records) -> Options:
-    """What a peripheral's settings, and its records, say to its profiles, which know of neither."""
-    return Options(
+def options_for(
+    entry: PeripheralSettings, records: Records, local_time: Callable[[], datetime | None]
+) -> Options:
+    """What is said of a peripheral to its profiles, which know of no settings.
+
+    Args:
+        entry: its settings.
+        records: which of its records were taken.
+        local_time: what clocks are set to.
+
+    Raises:
+        Fatal: the file of its consent code cannot be used.
+    """
+    options = Options(
         wheel_circumference_m=entry.wheel_circumference,
         pmd=entry.pmd,
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
         records=records,
+        consent=_consent(entry),
     )
+    return replace(options, local_time=local_time) if entry.set_clock else options
+
+
+def local_time(clock: Clock, zone: Callable[[], tzinfo]) -> datetime | None:
+    """The time of the day here, which knows no zone; None while the clock cannot be believed."""
+    now = clock.now()
+    if now.clock == "unsynced":
+        return None
+    return datetime.fromtimestamp(now.wall_ns / 1e9, zone()).replace(tzinfo=None)
+
+
+def _consent(entry: PeripheralSettings) -> Consent | None:
+    try:
+        code = consent_code(entry)
+    except (OSError, ValueError) as error:
+        raise Fatal(f"peripherals.{entry.id}.consent_file: {error}") from error
+    return None if entry.user is None or code is None else Consent(entry.user, code)
 
 
 def wish_for(entry: PeripheralSettings) -> Wish:

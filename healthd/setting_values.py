@@ -65,6 +65,13 @@ def _wheel(value: object) -> float:
     return float(number)
 
 
+def _user(value: object) -> int:
+    # 255 is "unknown" on the wire.
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 254:
+        raise ValueError("the number that the device gave a user, 0 to 254")
+    return value
+
+
 def _window(value: float) -> float:
     # Shorter ones hold too few beats, and a day is the longest over which SDNN has a meaning.
     if not 30 <= value <= 86400:
@@ -110,6 +117,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Adapter = Annotated[str, AfterValidator(_adapter)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 Wheel = Annotated[float, BeforeValidator(_wheel)]
+User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
 Every = Annotated[Cadence, BeforeValidator(_every)]

@@ -26,6 +26,7 @@ from healthd.setting_values import (
     Seconds,
     Slug,
     TopicPrefix,
+    User,
     Wheel,
     Window,
     Zones,
@@ -139,6 +140,9 @@ class PeripheralSettings(_Section):
     heart_rate_zones: Zones = ()
     pair: StrictBool = False
     passkey_file: Path | None = None
+    set_clock: StrictBool = True
+    user: User | None = None
+    consent_file: Path | None = None
 
     @property
     def periodic(self) -> bool:
@@ -188,12 +192,26 @@ def passkey(peripheral: PeripheralSettings) -> int | None:
         OSError: the file is named but cannot be read.
         ValueError: it holds something else.
     """
-    if peripheral.passkey_file is None:
-        return None
-    text = peripheral.passkey_file.read_text(encoding="utf-8").strip()
+    file = peripheral.passkey_file
+    return None if file is None else _code(file, "[0-9]{6}", "the six digits of a passkey")
+
+
+def consent_code(peripheral: PeripheralSettings) -> int | None:
+    """The four digits with which its user gives consent: in ``consent_file``, if any.
+
+    Raises:
+        OSError: the file is named but cannot be read.
+        ValueError: it holds something else.
+    """
+    file = peripheral.consent_file
+    return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
+
+
+def _code(file: Path, pattern: str, expected: str) -> int:
+    text = file.read_text(encoding="utf-8").strip()
     # Never repeated: what stands there may be another secret.
-    if not re.fullmatch(r"[0-9]{6}", text):
-        raise ValueError("found something else, expected the six digits of a passkey")
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"found something else, expected {expected}")
     return int(text)
 
 

@@ -189,8 +189,8 @@ def _cross_checks(
     yield from _peripheral_checks(source, raw, services)
 
 
-def _fetch_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
-    """The keys of a periodic peripheral, which mean something in company only."""
+def _company_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """The keys of a peripheral that mean something in company only."""
     periodic = "every" in entry or "on" in entry
 
     def problem(key: str, expected: str) -> Problem:
@@ -206,6 +206,9 @@ def _fetch_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Pr
         yield problem("silence", "neither every nor on beside it: a run ends by its window")
     if is_longer(entry.get("window"), entry.get("every")):
         yield problem("window", "a duration shorter than every")
+    for key, other in (("user", "consent_file"), ("consent_file", "user")):
+        if key in entry and other not in entry:
+            yield problem(key, f"{other} beside it")
 
 
 def _peripheral_checks(
@@ -228,7 +231,7 @@ def _peripheral_checks(
         if isinstance(service, str) and service not in services:
             expected = _one_of(service, sorted(services))
             yield Problem(source, f"{place}.service", _shown(service), expected)
-        yield from _fetch_checks(source, place, entry)
+        yield from _company_checks(source, place, entry)
     for key in ("id", "address"):
         seen: set[str] = set()
         for place, entry in peripherals:

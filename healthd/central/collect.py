@@ -47,8 +47,8 @@ async def collected(
     except AdapterGone:
         raise
     except LinkLost:
-        # Scales and cuffs hang up by themselves; only one that was still asked broke off.
-        if values.spoke is None or openings.broke_off or not opening.done():
+        # Scales and cuffs hang up by themselves; only one that owed an answer broke off.
+        if values.spoke is None or openings.broke_off or openings.unfinished:
             raise
 
 

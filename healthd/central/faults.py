@@ -110,7 +110,10 @@ class LinkFault(Transient):
 
     Attributes:
         remedy: what is done beside trying again.
+        att_error: what the peripheral answered; None where that is not what failed.
     """
+
+    att_error: int | None = None
 
     def __init__(
         self, reason: str, message: str, backoff: Backoff, remedy: Remedy = Remedy.RETRY
@@ -233,7 +236,10 @@ class ServicesForgotten(LinkFault):
 def classify(error: BaseException) -> LinkFault | None:
     """The fault that ``error`` stands for; None where it is no fault of the radio but a bug."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    return _look_up(names, str(error))
+    fault = _look_up(names, str(error))
+    if fault is not None and isinstance(code := getattr(error, "code", None), int):
+        fault.att_error = int(code)
+    return fault
 
 
 def refused(name: str, text: str) -> LinkFault:

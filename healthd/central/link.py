@@ -195,6 +195,14 @@ class Link:
         """Whether the peripheral notifies or indicates the characteristic."""
         return bool({"notify", "indicate"} & set(self._characteristics[uuid].properties))
 
+    def can_write(self, uuid: str) -> bool:
+        """Whether the peripheral has the characteristic, and says whether it took what is written.
+
+        Many clocks are there to be read only.
+        """
+        characteristic = self._characteristics.get(uuid)
+        return characteristic is not None and "write" in characteristic.properties
+
     async def read(self, uuid: str) -> bytes:
         """The characteristic's value.
 

@@ -17,6 +17,7 @@ from healthd.profiles.characteristic import (
     Options,
     Profile,
     Refused,
+    Turn,
 )
 from healthd.profiles.registry import Registry
 
@@ -43,7 +44,7 @@ class Openings:
 
     Attributes:
         asks: one of them is being held.
-        broke_off: the link ended while one of them was held.
+        broke_off: the link ended while the device was asked for what it has.
     """
 
     def __init__(
@@ -73,19 +74,27 @@ class Openings:
         self._explain = explain
         self._answers: dict[str, asyncio.Queue[bytes]] = {}
         self._opened: list[Opening] = []
+        self._due: list[tuple[Profile, Opening]] = []
         self._log = get_logger(peripheral=peripheral)
 
     @property
     def asked(self) -> bool:
-        """Whether any profile had anything to ask."""
-        return bool(self._opened)
+        """Whether any profile asked it for what it has."""
+        return any(opening.turn is Turn.DATA for opening in self._opened)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether any profile is yet to ask it for what it has, or is at it."""
+        return any(opening.turn is Turn.DATA for _, opening in self._due)
 
     async def run(self, profiles: Iterable[Profile], registry: Registry) -> None:
-        """Open these profiles, as far as they have anything to ask."""
-        for profile in profiles:
-            opening = profile.opening
-            if opening is None or opening.control not in self._link.characteristics:
-                continue
+        """Open these profiles, as far as they have anything to ask; each in its turn."""
+        can_write = self._link.can_write
+        openings = [(one, one.opening) for one in profiles if one.opening is not None]
+        writable = [(one, opening) for one, opening in openings if can_write(opening.control)]
+        self._due = sorted(writable, key=lambda due: due[1].turn)
+        while self._due:
+            profile, opening = self._due[0]
             exchange = opening.exchange(self._options)
             # Without a first request the device is left alone: not even subscribed.
             if (request := next(exchange, None)) is not None:
@@ -94,6 +103,7 @@ class Openings:
                 self.asks = True
                 await self._open(profile, control, exchange, request)
                 self.asks = False
+            del self._due[0]
 
     async def close(self) -> None:
         """Take leave of the device, as far as there is anything to say and it can be said."""
@@ -117,7 +127,7 @@ class Openings:
         except StopIteration:
             self._log.debug("opened", profile=profile.name)
         except LinkLost:
-            self.broke_off = True
+            self.broke_off |= opening.turn is Turn.DATA
             # Why it ended is for those to find out who wait for its end.
             self._log.debug("link ended", profile=profile.name)
         except LinkFault as fault:
@@ -158,7 +168,11 @@ class Openings:
             answers.get_nowait()  # said before it was asked: the answer to nothing
         # Told first: the answer may be here before the write has returned.
         self._tell(control, request)
-        await self._link.write(control.uuid, request)
+        try:
+            await self._link.write(control.uuid, request)
+        except LinkFault as fault:
+            if fault.att_error is None or fault.att_error != self._opened[-1].excused:
+                raise
         if answers is None:
             return b""
         asked_at = time.monotonic()

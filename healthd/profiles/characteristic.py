@@ -3,8 +3,8 @@
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum, auto
-from typing import Protocol, runtime_checkable
+from enum import Enum, IntEnum, auto
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from healthd.samples import Measurement, Record
 
@@ -104,6 +104,18 @@ def _unknown_time() -> datetime | None:
     return None
 
 
+class Consent(NamedTuple):
+    """What a device that knows its users is told, so that it gives the results of one of them.
+
+    Attributes:
+        user: the number that it gave this user, 0 to 254.
+        code: 0 to 9999; known to the device and to the user.
+    """
+
+    user: int
+    code: int
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the settings say of one peripheral, and what is remembered of it, for its profiles.
@@ -114,7 +126,9 @@ class Options:
         hrv_window_s: over which heart-rate variability is told; None: it is not.
         heart_rate_zones_bpm: where each zone begins, ascending; empty: there are none.
         records: which of its stored records were taken.
-        local_time: the time of the day here; None while this machine does not know it.
+        local_time: what its clock is set to; None where it is not: while this machine does not
+            know the time, or for good.
+        consent: whose results it is asked for; None: nobody's in particular.
     """
 
     # 700x25C, the most common road tyre.
@@ -124,6 +138,7 @@ class Options:
     heart_rate_zones_bpm: tuple[int, ...] = ()
     records: Memory = _NO_MEMORY
     local_time: Callable[[], datetime | None] = _unknown_time
+    consent: Consent | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +194,17 @@ class Refused(Exception):
     """A device does not do what it was asked for; the text says what it answered."""
 
 
+class Turn(IntEnum):
+    """When an opening is held: each is about what the next ones lead to."""
+
+    CLOCK = auto()
+    """The device's clock is set: its results are dated by it, and some give none before."""
+    USER = auto()
+    """It is told whose results are wanted, and gives those of nobody else."""
+    DATA = auto()
+    """It is asked for what it has. Once it has answered, it owes nothing more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What a profile asks of its device once per link, behind the subscriptions.
@@ -189,6 +215,8 @@ class Opening:
         farewell: what is written before healthd hangs up by itself; answers are not waited for.
         abort: what is written first where the exchange has not ended by then; empty: nothing.
         answers: whether what is written is answered by an indication.
+        turn: when it is held.
+        excused: ATT error by which the device says that it took what was written, not all of it.
     """
 
     control: str
@@ -196,6 +224,8 @@ class Opening:
     farewell: Callable[[Options], Iterable[bytes]] = field(default=lambda _options: ())
     abort: bytes = b""
     answers: bool = True
+    turn: Turn = Turn.DATA
+    excused: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Turn,
+    Use,
+)
 from healthd.profiles.layout import Field, Layout
 from healthd.profiles.wires import DATE_TIME, S8, U8, moment, number, scaled, word, words
 from healthd.samples import DeviceTimed, Measurement, quantity
@@ -18,6 +26,8 @@ _ZONES = range(-48, 57)
 _DST_OFFSETS_S = {0: 0, 2: 1800, 4: 3600, 8: 7200}
 # The Gregorian calendar begins here, and with it the date-time of GATT.
 _FIRST_YEAR = 1582
+# The clock is set, and the day of the week, say, was of no use to it (Current Time Service 1.1).
+_DATA_FIELD_IGNORED = 0x80
 # In 1/8 s: 254 is "larger than 253 can say", 255 is unknown.
 _LARGEST_ACCURACY = 253
 
@@ -179,6 +189,17 @@ def encode_current_time(when: datetime, *, adjust_reason: Iterable[AdjustReason]
     return when.year.to_bytes(2, "little") + bytes((*date, when.isoweekday(), fractions, bits_set))
 
 
+def set_clock(options: Options) -> Exchange:
+    """Set the clock to the local time, where that is known.
+
+    It is not read first: that costs as much as it could spare, and scales wait for the write
+    itself, whatever their clock shows.
+    """
+    if (now := options.local_time()) is not None:
+        # The reason that Beurer's own app gives (capture of a BF720).
+        yield encode_current_time(now, adjust_reason=("manual",))
+
+
 PROFILE = Profile(
     name="current_time",
     service="1805",
@@ -193,4 +214,5 @@ PROFILE = Profile(
             "2a14", ReferenceTimeInformation, decode_reference_time_information, Use.STATIC
         ),
     ),
+    opening=Opening("2a2b", set_clock, answers=False, turn=Turn.CLOCK, excused=_DATA_FIELD_IGNORED),
 )

@@ -10,10 +10,23 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Refused,
+    Turn,
+    Use,
+)
 from healthd.profiles.cursor import Cursor
 from healthd.profiles.layout import Field, Layout
-from healthd.profiles.user_control_point import UserControlPoint, decode_control_point
+from healthd.profiles.user_control_point import (
+    UserControlPoint,
+    decode_control_point,
+    encode_consent,
+)
 from healthd.profiles.wires import U8, U16, U32, Meaning, Wire, number, scaled, word
 from healthd.samples import Measurement, quantity
 
@@ -96,6 +109,20 @@ def _asked(uuid: str, decode: Callable[[bytes], UserData]) -> Characteristic:
     return Characteristic(uuid, UserData, decode, Use.CONTROL)
 
 
+def give_consent(options: Options) -> Exchange:
+    """Give the consent of the user whose results are wanted, if the settings name one.
+
+    Raises:
+        Refused: the device does not take it.
+    """
+    if (consent := options.consent) is None:
+        return
+    request = encode_consent(user_index=consent.user, consent_code=consent.code)
+    answer = decode_control_point((yield request))
+    if answer.result != "success":
+        raise Refused(f"user {consent.user}: {answer.result}; are user and consent_file right?")
+
+
 PROFILE = Profile(
     name="user_data",
     service="181c",
@@ -111,4 +138,5 @@ PROFILE = Profile(
         _asked("2a9a", value_decoder(_USER_INDEX)),
         _asked("2a99", value_decoder(_CHANGE_INCREMENT)),
     ),
+    opening=Opening("2a9f", give_consent, turn=Turn.USER),
 )

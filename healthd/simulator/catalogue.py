@@ -14,7 +14,12 @@ from healthd.simulator.health.cuff import blood_pressure
 from healthd.simulator.health.experimental import generic_health_sensor, physical_activity_monitor
 from healthd.simulator.health.glucose import glucose
 from healthd.simulator.health.oximeter import pulse_oximeter
-from healthd.simulator.health.scale import body_composition, weight_scale
+from healthd.simulator.health.scale import (
+    CONSENT_FILE,
+    body_composition,
+    user_scale,
+    weight_scale,
+)
 from healthd.simulator.health.thermometer import health_thermometer
 from healthd.simulator.heart import SyntheticHeart
 from healthd.simulator.part import Part, Sent
@@ -105,6 +110,14 @@ _MODELS = (
     Model("blood_pressure", "blood_pressure", "Cuff", blood_pressure, _NOW_AND_THEN_S),
     Model("weight_scale", "weight_scale", "Scale", weight_scale, _NOW_AND_THEN_S),
     Model("body_composition", "body_composition", "Body Scale", body_composition, _NOW_AND_THEN_S),
+    Model(
+        "user_scale",
+        "user_data",
+        "User Scale",
+        user_scale,
+        _NOW_AND_THEN_S,
+        {"user": 1, "consent_file": str(CONSENT_FILE)},
+    ),
     Model("glucose", "glucose", "Glucose Meter", glucose),
     Model(
         "continuous_glucose",

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 
 from bumble.att import ATT_Error
 from bumble.gatt import Characteristic
 
 from healthd.simulator.attributes import Number, writeable
-from healthd.simulator.part import Payloads
+from healthd.simulator.part import Part, Payloads
 
 # ATT: the indications that would carry the answer are not enabled.
 CCCD_IMPROPERLY_CONFIGURED = 0xFD
@@ -59,6 +60,18 @@ def paced(make: Callable[[float], Iterable[bytes]], period: float) -> Payloads:
                 yield payload
 
     return payloads
+
+
+def resting(part: Part, packets: int) -> Part:
+    """The same, and it rests once its first characteristic has sent so many packets on a link."""
+    (main, payloads), *others = part.payloads.items()
+
+    async def few() -> AsyncGenerator[bytes, None]:
+        async with aclosing(payloads()) as generator:
+            for _ in range(packets):
+                yield await anext(generator)
+
+    return replace(part, payloads={main: few, **dict(others)}, rests=True)
 
 
 class Feed:

@@ -17,6 +17,7 @@ NAMES = (
     "blood_pressure",
     "weight_scale",
     "body_composition",
+    "user_scale",
     "glucose",
     "continuous_glucose",
     "pulse_oximeter",

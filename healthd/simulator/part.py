@@ -33,6 +33,8 @@ class Part:
             subscribed to it, and is closed when that ends.
         advertised: whether the service's UUID is in the advertisement, which has room for a name
             of 20 bytes beside a UUID of 16 bits, and of 8 beside one of 128.
+        rests: whether the peripheral hangs up when any of the payloads has come to an end, and
+            does not advertise until it appears again.
     """
 
     service: Service
@@ -40,3 +42,4 @@ class Part:
         default_factory=dict[Characteristic[bytes], Payloads]
     )
     advertised: bool = False
+    rests: bool = False

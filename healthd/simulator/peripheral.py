@@ -113,9 +113,11 @@ class VirtualPeripheral:
 
     async def vanish(self) -> None:
         """Go out of range: a link is lost by timeout, and no advertising until ``appear()``."""
-        self._in_range = False
-        await self._update_advertising()
-        await self._end_link(HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+        await self._leave(HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+
+    async def rest(self) -> None:
+        """Hang up, and do not advertise until ``appear()``: nobody uses it any more."""
+        await self._leave(HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR)
 
     async def drop(self) -> None:
         """End the link from this side, and advertise again."""
@@ -146,10 +148,20 @@ class VirtualPeripheral:
         else:
             await device.indicate_subscriber(connection, characteristic, payload)
 
-    async def _send_all(self, characteristic: Characteristic[bytes], payloads: Payloads) -> None:
+    async def _send_all(
+        self, characteristic: Characteristic[bytes], payloads: Payloads, rests: bool
+    ) -> None:
         async with aclosing(payloads()) as generator:
             async for payload in generator:
                 await self.send(characteristic, payload)
+        if rests:
+            # Beside this: the end of the link ends what sends.
+            self._spawn(self.rest())
+
+    async def _leave(self, reason: int) -> None:
+        self._in_range = False
+        await self._update_advertising()
+        await self._end_link(reason)
 
     async def _end_link(self, reason: int) -> None:
         controller, _ = self._powered()
@@ -194,7 +206,7 @@ class VirtualPeripheral:
         elif characteristic not in self._senders:
             for part in self._parts:
                 if payloads := part.payloads.get(characteristic):
-                    sender = self._spawn(self._send_all(characteristic, payloads))
+                    sender = self._spawn(self._send_all(characteristic, payloads, part.rests))
                     self._senders[characteristic] = sender
                     self.subscribed.set()
 

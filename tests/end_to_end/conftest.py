@@ -36,6 +36,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture
 async def broker() -> AsyncIterator[EmbeddedBroker]:
+    """mosquitto where it is installed, else the broker that comes in a wheel."""
     async with EmbeddedBroker() as broker:
         yield broker
 

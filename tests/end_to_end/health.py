@@ -46,6 +46,17 @@ def _reading_of_a_monitor(packet: bytes) -> Values:
     }
 
 
+_WEIGHT = Topic(
+    "weight",
+    "2a9d",
+    reading(
+        weight_kg=(u16, 1, 200),
+        user_id=(u8, 10, 1),
+        bmi=(u16, 11, 10),
+        height_m=(u16, 13, 1000),
+    ),
+)
+
 HEALTH: Mapping[str, tuple[Topic, ...]] = {
     "health_thermometer": (
         Topic("body_temperature", "2a1c", reading(temperature_c=(u24, 1, 10))),
@@ -65,18 +76,8 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
         ),
         Topic("intermediate_cuff_pressure", "2a36", reading(cuff_pressure_mmhg=(digits, 1, 1))),
     ),
-    "weight_scale": (
-        Topic(
-            "weight",
-            "2a9d",
-            reading(
-                weight_kg=(u16, 1, 200),
-                user_id=(u8, 10, 1),
-                bmi=(u16, 11, 10),
-                height_m=(u16, 13, 1000),
-            ),
-        ),
-    ),
+    "weight_scale": (_WEIGHT,),
+    "user_scale": (_WEIGHT,),
     "body_composition": (Topic("body_composition", "2a9c", _body_composition, packets=2),),
     "glucose": (
         Topic(

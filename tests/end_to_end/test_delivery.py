@@ -1,7 +1,7 @@
 """Straps -> daemon -> broker -> independent subscriber: every sample, in order, across faults."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,6 @@ SHORT_S, SHORT_PERIOD_S, SOAK_PERIOD_S = 6.0, 0.05, 1.0
 
 
 STATUS = "healthd/gateway/status"
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[EmbeddedBroker]:
-    """mosquitto where it is installed, else the broker that comes in a wheel."""
-    async with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 async def test_every_fault_is_seen_and_recovered_from(

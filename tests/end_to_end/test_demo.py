@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import termios
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -26,13 +26,6 @@ ROOT = Path(__file__).parents[2]
 BOUND_S = 20.0
 LINE = re.compile(r"(\S+) (.*)")
 STRAPS = ("chest-strap", "polar-h10", "late-strap")
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[EmbeddedBroker]:
-    """mosquitto where it is installed, else the broker that comes in a wheel."""
-    async with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 def descendants(pid: int) -> set[int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,6 @@ BOUND_S = 30.0
 PUBLISHED = {**SENSORS, **MACHINES, **HEALTH}
 
 _REGISTRY = registry.load()
-
-
-@pytest.fixture
-async def broker() -> AsyncIterator[EmbeddedBroker]:
-    """mosquitto where it is installed, else the broker that comes in a wheel."""
-    async with EmbeddedBroker() as embedded:
-        yield embedded
 
 
 def test_something_is_expected_of_every_model() -> None:

@@ -1,7 +1,9 @@
 """What the whole does that none of its parts can."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -9,12 +11,14 @@ from healthd import descriptors
 from healthd.central.bonds import Wish
 from healthd.central.link import Backends
 from healthd.cli.run import EXIT_FAILED, until_signal
+from healthd.clock import Clock
 from healthd.daemon import Daemon
 from healthd.errors import Fatal
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Options
+from healthd.profiles.characteristic import Consent, Options
 from healthd.records import Records
-from healthd.sessions import options_for, wish_for
+from healthd.samples import Stamp
+from healthd.sessions import local_time, options_for, wish_for
 from healthd.settings import PeripheralSettings, Settings
 
 
@@ -46,10 +50,29 @@ def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
     assert told[0] < next(i for i, line in enumerate(lines) if "stopping" in line)
 
 
-def test_what_profiles_are_told() -> None:
-    records = Records(lambda _gone, _whole: None)
+RECORDS = Records(lambda _gone, _whole: None)
+
+
+class Fixed(Clock):
+    """A clock that stands still."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self.stamp = stamp
+
+    def now(self) -> Stamp:
+        return self.stamp
+
+
+def ten_to_eight() -> datetime:
+    return datetime(2026, 11, 24, 7, 50)  # noqa: DTZ001 - what a clock shows
+
+
+def test_what_profiles_are_told(tmp_path: Path) -> None:
     strap = PeripheralSettings(id="strap", name="Strap")
-    assert options_for(strap, records) == Options(records=records)
+    told = options_for(strap, RECORDS, ten_to_eight)
+    assert told == Options(records=RECORDS, local_time=ten_to_eight)
+    code = tmp_path / "consent"
+    code.write_text("0042\n")
     entry = PeripheralSettings.model_validate(
         {
             "id": "strap",
@@ -58,15 +81,57 @@ def test_what_profiles_are_told() -> None:
             "pmd": ["ecg", "acceleration"],
             "hrv": "5min",
             "heart_rate_zones": [95, 114, 133],
+            "set_clock": False,
+            "user": 1,
+            "consent_file": code,
         }
     )
-    assert options_for(entry, records) == Options(
+    told = options_for(entry, RECORDS, ten_to_eight)
+    assert told == Options(
         wheel_circumference_m=2.0,
         pmd=("ecg", "acceleration"),
         hrv_window_s=300.0,
         heart_rate_zones_bpm=(95, 114, 133),
-        records=records,
+        records=RECORDS,
+        consent=Consent(1, 42),
     )
+    assert told.local_time() is None
+    assert "consent" not in repr(told)
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", 6), ("Europe/Berlin", 7), ("Asia/Kolkata", 12)])
+def test_clocks_are_set_to_the_local_time(zone: str, hour: int) -> None:
+    at = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
+    clock = Fixed(Stamp(int(at.timestamp()) * 10**9, 0, "synced"))
+    told = local_time(clock, lambda: ZoneInfo(zone))
+    assert told is not None
+    assert (told.hour, told.tzinfo) == (hour, None)
+
+
+def test_the_zone_is_looked_up_whenever_a_clock_is_set() -> None:
+    """A gateway that was moved is told its new zone and not started anew."""
+    at = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
+    clock = Fixed(Stamp(int(at.timestamp()) * 10**9, 0, "synced"))
+    zones = iter(["UTC", "Asia/Kolkata"])
+    told = [local_time(clock, lambda: ZoneInfo(next(zones))) for _ in range(2)]
+    assert [one and one.hour for one in told] == [6, 12]
+
+
+def test_nobodys_clock_is_set_by_one_that_is_wrong() -> None:
+    assert local_time(Fixed(Stamp(0, 0, "unsynced")), lambda: UTC) is None
+
+
+@pytest.mark.parametrize("text", [None, "hunter2"], ids=["absent", "no code"])
+def test_a_consent_code_that_cannot_be_used_is_found_at_the_start(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "consent"
+    if text is not None:
+        file.write_text(text)
+    entry = PeripheralSettings(id="scale", user=1, consent_file=file)
+    with pytest.raises(Fatal, match=r"peripherals\.scale\.consent_file") as refused:
+        options_for(entry, RECORDS, ten_to_eight)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_what_is_wished_of_a_bond_is_what_the_settings_say(tmp_path: Path) -> None:

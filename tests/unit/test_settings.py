@@ -15,6 +15,7 @@ from healthd.settings import (
     PeripheralSettings,
     PolarStream,
     Settings,
+    consent_code,
     known_keys,
     passkey,
     password,
@@ -202,4 +203,20 @@ def test_what_is_no_passkey_is_refused_and_not_repeated(tmp_path: Path, text: st
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="six digits") as refused:
         passkey(PeripheralSettings(id="scale", passkey_file=file))
+    assert not text or text not in str(refused.value)
+
+
+def test_a_consent_code_is_four_digits_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "consent"
+    file.write_text("0042\n")
+    assert consent_code(PeripheralSettings(id="scale", user=1, consent_file=file)) == 42
+    assert consent_code(PeripheralSettings(id="scale")) is None
+
+
+@pytest.mark.parametrize("text", ["", "42", "000042", "hunter2", "\u0661" * 4])
+def test_what_is_no_consent_code_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "consent"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="four digits") as refused:
+        consent_code(PeripheralSettings(id="scale", user=1, consent_file=file))
     assert not text or text not in str(refused.value)

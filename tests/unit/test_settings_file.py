@@ -121,6 +121,13 @@ def test_no_peripherals_is_fine(read_text: Read, text: str) -> None:
 BAD_VALUES = [
     (f"{STRAP}pair = 1", "peripherals[0].pair", "1", "true or false"),
     (f"{STRAP}passkey_file = 123456", "peripherals[0].passkey_file", "123456", "a path, as text"),
+    (f"{STRAP}set_clock = 'no'", "peripherals[0].set_clock", "'no'", "true or false"),
+    (f"{STRAP}user = 1", "peripherals[0].user", "1", "consent_file beside it"),
+    (f"{STRAP}consent_file = '/x'", "peripherals[0].consent_file", "'/x'", "user beside it"),
+    *(
+        (f"{STRAP}user = {user}\nconsent_file = '/x'", "peripherals[0].user", user, "0 to 254")
+        for user in ("255", "-1", "'1'", "1.5")
+    ),
     ("gateway.id = 5", "gateway.id", "5", "text"),
     ("gateway.id = ''", "gateway.id", "''", "a-z, 0-9"),
     ("gateway.id = 'Living.Room'", "gateway.id", "'Living.Room'", '"living-room"'),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from healthd.simulator.attributes import indicating, notifying, readable, service
 from healthd.simulator.feed import Rhythm
+from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.numbers import NOT_A_NUMBER, date_time, sfloat
 from healthd.simulator.part import Part
 
@@ -24,16 +25,18 @@ _INTERMEDIATE_PER_RESULT = 8
 class Cuff:
     """A person's arm in a cuff."""
 
-    def __init__(self, rng: random.Random, period: float) -> None:
+    def __init__(self, rng: random.Random, period: float, clock: DeviceClock) -> None:
         """Measure some times before anybody links.
 
         Args:
             rng: where chance comes from.
             period: seconds between two measurements.
+            clock: its own.
         """
         self._rng = rng
         self._period = period
-        now = datetime.now()  # noqa: DTZ005 - the device knows no time zone
+        self._clock = clock
+        now = clock.now()
         self._stored = [self._result(now - timedelta(days=day)) for day in range(_STORED, 0, -1)]
 
     async def results(self) -> AsyncGenerator[bytes, None]:
@@ -45,7 +48,7 @@ class Cuff:
         rhythm = Rhythm(self._period)
         while True:
             await rhythm.tick()
-            yield self._result(datetime.now())  # noqa: DTZ005 - as above
+            yield self._result(self._clock.now())
 
     async def pressures(self) -> AsyncGenerator[bytes, None]:
         """Intermediate Cuff Pressure, while the cuff deflates; the other two are not known yet."""
@@ -72,13 +75,16 @@ class Cuff:
         )
 
 
-def blood_pressure(rng: random.Random, period: float) -> tuple[Part, ...]:
+def blood_pressure(
+    rng: random.Random, period: float, clock: DeviceClock | None = None
+) -> tuple[Part, ...]:
     """A cuff with stored measurements; it measures every ``period`` seconds."""
-    cuff = Cuff(rng, period)
+    clock = clock or DeviceClock()
+    cuff = Cuff(rng, period, clock)
     result, pressure = indicating(0x2A35), notifying(0x2A36)
     part = Part(
         service(0x1810, [result, pressure, readable(0x2A49, struct.pack("<H", _FEATURES))]),
         {result: cuff.results, pressure: cuff.pressures},
         advertised=True,
     )
-    return (part,)
+    return part, clock.part()

@@ -2,14 +2,16 @@
 
 import random
 import struct
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from pathlib import Path
 
 from healthd.simulator.attributes import indicating, readable, service
 from healthd.simulator.feed import paced
-from healthd.simulator.health.user import current_time_part, user_data_part
+from healthd.simulator.health.clock import BEFORE_IT_IS_SET, DeviceClock
+from healthd.simulator.health.user import Users
 from healthd.simulator.numbers import date_time
-from healthd.simulator.part import Part
+from healthd.simulator.part import Part, Payloads
 from healthd.simulator.wander import Wander
 
 # Weight (0x2A9D): time stamp, user, BMI and height; SI units because bit 0 is clear.
@@ -25,8 +27,8 @@ _SECOND_FLAGS = _BOTH | 1 << 10 | 1 << 11  # weight, height
 _BODY_FEATURES = (1 << 11) - 1 | 7 << 11 | 3 << 15
 _USER = 1
 _HEIGHT_M = 1.78
-# How often it tells the time to who wants to know.
-_CLOCK_S = 1.0
+CONSENT_FILE = Path(__file__).with_name("consent")
+"""What the one user of a ``user_scale`` gives consent with."""
 # Katch-McArdle, in kJ a day.
 _BASAL_KJ, _BASAL_KJ_PER_KG = 370 * 4.184, 21.6 * 4.184
 
@@ -34,12 +36,14 @@ _BASAL_KJ, _BASAL_KJ_PER_KG = 370 * 4.184, 21.6 * 4.184
 class Weighing:
     """A person who steps on a scale from time to time."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, clock: DeviceClock) -> None:
         """Think of somebody.
 
         Args:
             rng: where chance comes from.
+            clock: of the scale.
         """
+        self._clock = clock
         self._weight_kg = Wander(rng, rng.uniform(68.0, 82.0), 0.3)
         self._fat_pct = Wander(rng, rng.uniform(15.0, 22.0), 0.4)
 
@@ -49,7 +53,7 @@ class Weighing:
         yield b"".join(
             (
                 struct.pack("<BH", _WEIGHT_FLAGS, _mass(weight)),
-                _now(),
+                date_time(self._clock.now()),
                 bytes([_USER]),
                 struct.pack("<HH", round(weight / _HEIGHT_M**2 * 10), round(_HEIGHT_M * 1000)),
             )
@@ -60,7 +64,7 @@ class Weighing:
         weight, fat = self._weight_kg.step(elapsed), self._fat_pct.step(elapsed)
         lean = weight * (1.0 - fat / 100.0)
         muscle = lean * 0.55
-        who = _now() + bytes([_USER])
+        who = date_time(self._clock.now()) + bytes([_USER])
         yield b"".join(
             (
                 struct.pack("<HH", _FIRST_FLAGS, round(fat * 10)),
@@ -75,30 +79,52 @@ class Weighing:
         yield head + struct.pack("<HH", _mass(weight), round(_HEIGHT_M * 1000))
 
 
-def weight_scale(rng: random.Random, period: float) -> tuple[Part, ...]:
+def weight_scale(
+    rng: random.Random, period: float, clock: DeviceClock | None = None
+) -> tuple[Part, ...]:
     """A scale; somebody steps on it every ``period`` seconds."""
-    weight = indicating(0x2A9D)
-    feature = readable(0x2A9E, struct.pack("<I", _WEIGHT_FEATURES))
-    payloads = {weight: paced(Weighing(rng).weights, period)}
-    return _scale(Part(service(0x181D, [feature, weight]), payloads, advertised=True), rng)
+    clock = clock or DeviceClock()
+    weights = paced(Weighing(rng, clock).weights, period)
+    return _weight_part(weights), Users().part(rng), clock.part()
 
 
 def body_composition(rng: random.Random, period: float) -> tuple[Part, ...]:
     """A body composition scale; somebody steps on it every ``period`` seconds."""
+    clock = DeviceClock()
     composition = indicating(0x2A9C)
     feature = readable(0x2A9B, struct.pack("<I", _BODY_FEATURES))
-    payloads = {composition: paced(Weighing(rng).compositions, period)}
-    return _scale(Part(service(0x181B, [feature, composition]), payloads, advertised=True), rng)
+    payloads = {composition: paced(Weighing(rng, clock).compositions, period)}
+    own = Part(service(0x181B, [feature, composition]), payloads, advertised=True)
+    return own, Users().part(rng), clock.part()
 
 
-def _scale(own: Part, rng: random.Random) -> tuple[Part, ...]:
-    return own, user_data_part(rng), current_time_part(_CLOCK_S)
+def user_scale(
+    rng: random.Random, period: float, clock: DeviceClock | None = None
+) -> tuple[Part, ...]:
+    """A scale that knows its users, as Beurer's do.
+
+    It sends nothing before its clock was set and its one user, number 1, has given consent.
+    """
+    clock = clock or DeviceClock(BEFORE_IT_IS_SET)
+    users = Users([int(CONSENT_FILE.read_text(encoding="ascii"))])
+    weighings = paced(Weighing(rng, clock).weights, period)
+
+    async def weights() -> AsyncGenerator[bytes, None]:
+        await clock.is_set.wait()
+        await users.consented.wait()
+        async with aclosing(weighings()) as generator:
+            async for packet in generator:
+                yield packet
+
+    return _weight_part(weights), users.part(rng), clock.part()
+
+
+def _weight_part(weights: Payloads) -> Part:
+    weight = indicating(0x2A9D)
+    feature = readable(0x2A9E, struct.pack("<I", _WEIGHT_FEATURES))
+    return Part(service(0x181D, [feature, weight]), {weight: weights}, advertised=True)
 
 
 def _mass(kg: float) -> int:
     """In steps of 0.005 kg."""
     return round(kg * 200)
-
-
-def _now() -> bytes:
-    return date_time(datetime.now())  # noqa: DTZ005 - the device knows no time zone

@@ -3,10 +3,10 @@
 import random
 import struct
 from collections.abc import Iterable
-from datetime import datetime
 
 from healthd.simulator.attributes import indicating, notifying, readable, service
 from healthd.simulator.feed import paced
+from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.numbers import date_time, float32
 from healthd.simulator.part import Part
 from healthd.simulator.wander import Wander
@@ -20,7 +20,11 @@ _COLD_C = 1.5
 
 
 def health_thermometer(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A clinical thermometer; one result every ``period`` seconds, intermediate ones between."""
+    """A clinical thermometer; one result every ``period`` seconds, intermediate ones between.
+
+    Its clock shows the right time and can only be read.
+    """
+    clock = DeviceClock()
     body_c = Wander(rng, rng.uniform(36.4, 37.4), 0.1)
     skin_c = body_c.value - _COLD_C
 
@@ -28,7 +32,7 @@ def health_thermometer(rng: random.Random, period: float) -> tuple[Part, ...]:
         nonlocal skin_c
         skin_c = body_c.value - _COLD_C
         value = float32(round(body_c.step(elapsed), 1), -1)
-        when = date_time(datetime.now())  # noqa: DTZ005 - the device knows no time zone
+        when = date_time(clock.now())
         yield bytes([_TIMESTAMP | _TYPE]) + value + when + bytes([_BODY])
 
     def intermediates(_elapsed: float) -> Iterable[bytes]:
@@ -46,4 +50,4 @@ def health_thermometer(rng: random.Random, period: float) -> tuple[Part, ...]:
         },
         advertised=True,
     )
-    return (part,)
+    return part, clock.part(can_be_set=False)

@@ -211,3 +211,10 @@ def test_a_fault_of_a_bond_names_the_command_that_mends_it(
     assert "Not paired" in str(told)
     assert told.remedy is Remedy.RETRY, "nothing is forgotten or asked again"
     assert told.backoff.first_s >= 5, "somebody has to act"
+
+
+def test_what_the_peripheral_answered_is_told() -> None:
+    answered, not_sent = classify(BleakGATTProtocolError(0x80)), classify(TimeoutError())
+    assert answered is not None
+    assert not_sent is not None
+    assert (answered.att_error, not_sent.att_error) == (0x80, None)

@@ -28,6 +28,7 @@ from healthd.profiles.characteristic import (
     Options,
     Profile,
     Refused,
+    Turn,
     Use,
 )
 from healthd.profiles.registry import Registry
@@ -44,8 +45,10 @@ Answer = Callable[[bytes], bytes | None]
 class Asked:
     """Asks for what the settings name, one request each, keeps the answers, and says goodbye."""
 
-    def __init__(self, abort: bytes = b"", *, is_answered: bool = True) -> None:
-        self.abort, self.is_answered = abort, is_answered
+    def __init__(
+        self, abort: bytes = b"", *, is_answered: bool = True, excused: int | None = None
+    ) -> None:
+        self.abort, self.is_answered, self.excused = abort, is_answered, excused
         self.answers: list[bytes] = []
         self.closed = asyncio.Event()
 
@@ -124,7 +127,14 @@ def known(asked: Asked) -> Registry:
         "opens",
         "fff0",
         (record, control),
-        opening=Opening("fff2", asked.exchange, asked.farewell, asked.abort, asked.is_answered),
+        opening=Opening(
+            "fff2",
+            asked.exchange,
+            asked.farewell,
+            asked.abort,
+            answers=asked.is_answered,
+            excused=asked.excused,
+        ),
     )
     return Registry([opens, *registry.load().profiles.values()])
 
@@ -199,6 +209,15 @@ async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> 
         "opens",
         "gatt_error",
     )
+
+
+async def test_an_error_that_means_it_was_taken_is_none(stage: Stage) -> None:
+    sensor, asked = Sensor(refuse=0x80), Asked(is_answered=False, excused=0x80)
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "one", "two"):
+            await asked.closed.wait()
+            assert sensor.written == [b"one", b"two"]
+    assert not [line for line in logs if line["event"] == "not opened"]
 
 
 async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
@@ -292,10 +311,68 @@ async def test_one_that_does_not_answer_is_told_to_stop(
         assert sensor.written == [b"one", b"stop"]
 
 
+class Tape:
+    """A link to control points that answer nothing."""
+
+    def __init__(self, *controls: str) -> None:
+        self.controls = controls
+        self.written: list[tuple[str, bytes]] = []
+
+    def can_write(self, uuid: str) -> bool:
+        return uuid in self.controls
+
+    async def write(self, uuid: str, value: bytes) -> None:
+        self.written.append((uuid, value))
+
+
+def saying(uuid: str, turn: Turn) -> Profile:
+    """A profile that opens with its control point's own name."""
+
+    def exchange(_: Options) -> Exchange:
+        yield uuid.encode()
+
+    control = Characteristic(uuid, Battery, decode_level, Use.CONTROL)
+    opening = Opening(uuid, exchange, answers=False, turn=turn)
+    return Profile(f"of_{uuid}", uuid, (control,), opening=opening)
+
+
+async def say(tape: Tape, *profiles: Profile) -> Openings:
+    openings = Openings(cast(Link, tape), "sensor", Options(), lambda _, __: None, {}, bond_lost)
+    await openings.run(profiles, Registry(profiles))
+    return openings
+
+
+async def test_clocks_are_set_before_users_are_named_before_data_is_asked_for() -> None:
+    tape = Tape("fff1", "fff2", "fff3", "fff4")
+    data, user = saying("fff1", Turn.DATA), saying("fff2", Turn.USER)
+    clock, more = saying("fff4", Turn.CLOCK), saying("fff3", Turn.DATA)
+    openings = await say(tape, data, user, more, clock)
+    assert [uuid for uuid, _ in tape.written] == ["fff4", "fff2", "fff1", "fff3"]
+    assert openings.asked
+    assert not openings.unfinished
+
+
+@pytest.mark.parametrize("turn", [Turn.CLOCK, Turn.USER])
+async def test_only_who_was_asked_for_data_has_answered(turn: Turn) -> None:
+    tape = Tape("fff1")
+    openings = await say(tape, saying("fff1", turn))
+    assert tape.written == [("fff1", b"fff1")]
+    assert not openings.asked
+
+
+async def test_what_cannot_be_written_is_left_alone_and_is_no_fault() -> None:
+    tape = Tape()
+    with capture_logs() as logs:
+        openings = await say(tape, saying("fff1", Turn.CLOCK), saying("fff2", Turn.DATA))
+    assert (tape.written, logs) == ([], [])
+    assert not openings.asked
+
+
 class Wire:
     """A link to a control point that talks as soon as it is subscribed, and answers at once."""
 
-    characteristics = frozenset({"fff2"})
+    def can_write(self, uuid: str) -> bool:
+        return uuid == "fff2"
 
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
         assert uuid == "fff2"

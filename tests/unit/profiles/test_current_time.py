@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.current_time import AdjustReason, decode_current_time, encode_current_time
+from healthd.profiles.characteristic import Options
+from healthd.profiles.current_time import (
+    AdjustReason,
+    decode_current_time,
+    encode_current_time,
+    set_clock,
+)
 
 CET = timezone(timedelta(hours=1))
 LEAP_DAY = "e807021d173b3b048001"
@@ -51,3 +57,14 @@ def test_an_unknown_reason_is_refused() -> None:
     wrong: Any = ("manual", "boredom")
     with pytest.raises(ValueError, match=r"adjust_reason: expected manual, .*, found boredom"):
         encode_current_time(datetime(2024, 1, 1, tzinfo=UTC), adjust_reason=wrong)
+
+
+def test_a_clock_is_set_to_the_local_time() -> None:
+    def now() -> datetime:
+        return datetime(2024, 1, 8, 7, 50)  # noqa: DTZ001 - what a clock shows
+
+    assert [one.hex() for one in set_clock(Options(local_time=now))] == ["e8070108073200010001"]
+
+
+def test_a_clock_is_left_alone_where_the_time_is_not_known() -> None:
+    assert list(set_clock(Options())) == []

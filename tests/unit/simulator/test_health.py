@@ -1,15 +1,19 @@
 """Devices for health over a link; layouts worked out by hand."""
 
 import asyncio
+import random
 import struct
 from datetime import datetime
 
 import pytest
 from bleak.exc import BleakGATTProtocolError
 
+from healthd.simulator.feed import resting
+from healthd.simulator.health.scale import weight_scale
 from healthd.simulator.part import Sent
-from tests.unit.simulator.bench import Bench
-from tests.unit.simulator.probe import probe
+from healthd.simulator.peripheral import VirtualPeripheral
+from tests.unit.simulator.bench import Bench, characteristic
+from tests.unit.simulator.probe import ADDRESS, probe
 
 
 def moment(data: bytes) -> datetime:
@@ -187,6 +191,56 @@ async def test_users_of_a_scale_register_and_consent(bench: Bench) -> None:
         assert await users.ask("2a9f", "03") == "20 03 02"
         assert (await users.read("2a8e")).hex() == "b200"
         assert (await users.read("2a98")).hex() == "343a"
+
+
+@pytest.mark.parametrize("last", ["the time", "consent"])
+async def test_a_scale_that_knows_its_users_waits_for_the_time_and_for_consent(
+    bench: Bench, last: str
+) -> None:
+    async with asyncio.timeout(10):
+        scale = await probe(bench, "user_scale")
+        weights = await scale.subscribe("2a9d")
+        await scale.subscribe("2a9f")
+        assert moment((await scale.read("2a2b"))[:7]).year == 2020
+        assert await scale.ask("2a9f", "02 01 2b 00") == "20 02 05"
+
+        async def set_clock() -> None:
+            await scale.write("2a2b", "ea 07 0b 18 07 32 00 02 00 01")
+
+        async def consent() -> None:
+            assert await scale.ask("2a9f", "02 01 2a 00") == "20 02 01"
+
+        first, then = (consent, set_clock) if last == "the time" else (set_clock, consent)
+        await first()
+        await asyncio.sleep(0.2)  # ten times as long as it takes to step on it
+        assert weights.empty()
+        await then()
+        packet = await weights.get()
+    assert 0 <= (moment(packet[3:10]) - datetime(2026, 11, 24, 7, 50)).total_seconds() < 10  # noqa: DTZ001 - as above
+
+
+async def test_one_that_rests_hangs_up_and_is_silent_until_it_is_used_again(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        own, *others = weight_scale(random.Random(1), 0.05)
+        scale = VirtualPeripheral("Scale", ADDRESS, [resting(own, packets=2), *others])
+        await bench.air.add(scale)
+        weights = asyncio.Queue[bytes]()
+        for times in (1, 2):
+            await scale.appear()
+            client = await bench.connect("Scale")
+            await client.start_notify("2a9d", lambda _, value: weights.put_nowait(bytes(value)))
+            await scale.unlinked.wait()
+            assert weights.qsize() == 2 * times
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):  # five times as long as between two packets
+                    await bench.find("Scale")
+
+
+async def test_a_thermometers_clock_can_only_be_read(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        thermometer = await probe(bench, "health_thermometer")
+        assert abs(age_s((await thermometer.read("2a2b"))[:7])) < 10
+        assert characteristic(thermometer.client, "2a2b").properties == ["read"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""What a scale, a cuff and a thermometer want before they give a result, and how they give it."""
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from structlog.testing import capture_logs
+
+from healthd.clock import Clock
+from healthd.simulator.feed import resting
+from healthd.simulator.health.clock import BEFORE_IT_IS_SET, DeviceClock
+from healthd.simulator.health.cuff import blood_pressure
+from healthd.simulator.health.scale import CONSENT_FILE, user_scale, weight_scale
+from healthd.simulator.health.thermometer import health_thermometer
+from healthd.simulator.part import Part
+from healthd.simulator.peripheral import VirtualPeripheral
+from tests.contract.subscriber import Subscriber
+from tests.end_to_end.fetching import add, address, gateway, live, runs, until_runs
+
+# Far from where tests are run, so that no other time is taken for its.
+ZONE = "Pacific/Auckland"
+PERIOD_S = 0.1
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second is waited for that no test is about."""
+    monkeypatch.setattr("healthd.central.collect.QUIET_S", 1.0)
+
+
+def used_now_and_then(parts: Sequence[Part], packets: int) -> VirtualPeripheral:
+    """It shows itself when somebody has used it, and hangs up when it has given its results."""
+    own, *others = parts
+    return VirtualPeripheral("Device", address(1), [resting(own, packets), *others])
+
+
+def entry(**more: object) -> Mapping[str, Any]:
+    keys = {"id": "one", "address": address(1), "on": "advertising", "window": "4s", "rearm": "1s"}
+    return keys | more
+
+
+def here() -> datetime:
+    return datetime.now(ZoneInfo(ZONE)).replace(tzinfo=None)
+
+
+def is_about(text: str, moment: datetime) -> bool:
+    return abs(datetime.fromisoformat(text) - moment) < timedelta(minutes=1)
+
+
+def refusals(logs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    lines = [one for one in logs if one["event"] == "not opened"]
+    return [(one["profile"], one["reason"], one["error"]) for one in lines]
+
+
+async def test_a_scale_is_told_the_time_and_the_user_each_time_it_is_used(
+    subscriber: Subscriber, settings: dict[str, Any]
+) -> None:
+    clock = DeviceClock(BEFORE_IT_IS_SET)
+    scale = used_now_and_then(user_scale(random.Random(1), PERIOD_S, clock), packets=1)
+    entries = [entry(user=1, consent_file=CONSENT_FILE)]
+    with capture_logs() as logs:
+        async with gateway(subscriber, settings, entries, ZONE) as air:
+            await add(air, scale)
+            await until_runs(subscriber, one=1)
+            assert is_about(clock.now().isoformat(), here())
+            await scale.unlinked.wait()
+            await scale.appear()
+            await until_runs(subscriber, one=2)
+    told = runs(subscriber.messages, "one")
+    assert [(run["outcome"], run["samples"]) for run in told] == [("new_data", 1)] * 2
+    weights = live(subscriber, "one", "weight")
+    assert len(weights) == 2
+    assert all(is_about(one["device_time"], here()) for one in weights)
+    assert {one["user_id"] for one in weights} == {1}
+    assert refusals(logs) == []
+    assert not [one.topic for one in subscriber.messages if b"consent" in one.payload]
+
+
+async def test_a_wrong_code_is_told_and_brings_nothing(
+    subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    code = tmp_path / "consent"
+    code.write_text("1234")
+    scale = used_now_and_then(user_scale(random.Random(1), PERIOD_S), packets=1)
+    with capture_logs() as logs:
+        async with gateway(subscriber, settings, [entry(user=1, consent_file=code)]) as air:
+            await add(air, scale)
+            await until_runs(subscriber, one=1)
+    run = runs(subscriber.messages, "one")[0]
+    assert (run["outcome"], run["samples"]) == ("no_data", 0)
+    assert not live(subscriber, "one", "weight")
+    (profile, reason, error), *_ = refusals(logs)
+    assert (profile, reason) == ("user_data", "refused")
+    assert "user_not_authorized" in error
+    assert "1234" not in str(logs)
+
+
+async def test_a_scale_that_is_told_no_user_is_not_asked_for_one(
+    subscriber: Subscriber, settings: dict[str, Any]
+) -> None:
+    scale = used_now_and_then(user_scale(random.Random(1), PERIOD_S), packets=1)
+    with capture_logs() as logs:
+        async with gateway(subscriber, settings, [entry()]) as air:
+            await add(air, scale)
+            await until_runs(subscriber, one=1)
+    assert runs(subscriber.messages, "one")[0]["outcome"] == "no_data"
+    assert refusals(logs) == []
+
+
+@pytest.mark.parametrize("why", ["as the settings say", "as nobody knows the time"])
+async def test_a_clock_is_left_alone(
+    subscriber: Subscriber,
+    settings: dict[str, Any],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_unsynced = why == "as nobody knows the time"
+    if is_unsynced:
+        # timesyncd runs and has not synchronised yet.
+        (tmp_path / "timesync").mkdir()
+        monkeypatch.setattr("healthd.daemon.Clock", partial(Clock, tmp_path / "timesync"))
+    clock = DeviceClock(BEFORE_IT_IS_SET)
+    scale = used_now_and_then(weight_scale(random.Random(1), PERIOD_S, clock), packets=1)
+    async with gateway(subscriber, settings, [entry(set_clock=is_unsynced)]) as air:
+        await add(air, scale)
+        await until_runs(subscriber, one=1)
+    (weight,) = live(subscriber, "one", "weight")
+    assert is_about(weight["device_time"], BEFORE_IT_IS_SET)
+    assert weight["clock"] == ("unsynced" if is_unsynced else "synced")
+    assert not clock.is_set.is_set()
+
+
+async def test_a_cuff_gives_what_it_stored_with_its_own_time(
+    subscriber: Subscriber, settings: dict[str, Any]
+) -> None:
+    clock = DeviceClock(here() - DAY / 24)
+    # Three that it has stored, and the one that has just been taken.
+    cuff = used_now_and_then(blood_pressure(random.Random(1), PERIOD_S, clock), packets=4)
+    shown = clock.now()
+    with capture_logs() as logs:
+        async with gateway(subscriber, settings, [entry()], ZONE) as air:
+            await add(air, cuff)
+            await until_runs(subscriber, one=1)
+            await cuff.unlinked.wait()
+            await cuff.appear()
+            await until_runs(subscriber, one=2)
+    assert [run["outcome"] for run in runs(subscriber.messages, "one")] == ["new_data"] * 2
+    results = live(subscriber, "one", "blood_pressure")
+    times = [one["device_time"] for one in results]
+    # By the clock as it was when they were taken, once each and in their order.
+    for days, told in zip((3, 2, 1), times, strict=False):
+        assert is_about(told, shown - days * DAY)
+    assert len(results) == 8
+    # And by the one that healthd has set, from then on.
+    assert all(is_about(one, here()) for one in times[-4:])
+    assert refusals(logs) == []
+
+
+async def test_a_thermometer_gives_its_result_and_keeps_a_clock_that_can_only_be_read(
+    subscriber: Subscriber, settings: dict[str, Any]
+) -> None:
+    thermometer = used_now_and_then(health_thermometer(random.Random(1), 0.5), packets=1)
+    with capture_logs() as logs:
+        async with gateway(subscriber, settings, [entry()], ZONE) as air:
+            await add(air, thermometer)
+            await until_runs(subscriber, one=1)
+    (run,) = runs(subscriber.messages, "one")
+    assert run["outcome"] == "new_data"
+    (result,) = live(subscriber, "one", "body_temperature")
+    assert 36 < result["temperature_c"] < 38
+    # What this machine's clock shows is what the thermometer was made with.
+    assert is_about(result["device_time"], datetime.now())  # noqa: DTZ005 - devices know no zone
+    assert live(subscriber, "one", "intermediate_temperature")
+    assert refusals(logs) == []
