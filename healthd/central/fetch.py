@@ -66,9 +66,18 @@ class Fetch:
         self._window_s = window_s
         self._jitter = jitter
         self._begun = asyncio.Event()
-        if not waits:
-            self._begun.set()
+        self._began_at = 0.0
         self._fault: LinkFault | None = None
+        if not waits:
+            self.begin()
+
+    def begin(self) -> bool:
+        """Have the time count from now; False where it counts already."""
+        if self._begun.is_set():
+            return False
+        self._began_at = time.monotonic()
+        self._begun.set()
+        return True
 
     async def run(self) -> End:
         """Fetch; on return there is no link and no search any more."""
@@ -76,10 +85,10 @@ class Fetch:
         begun = asyncio.create_task(self._begun.wait())
         try:
             await asyncio.wait({tries, begun}, return_when=asyncio.FIRST_COMPLETED)
-            began = time.monotonic()
-            await asyncio.wait({tries}, timeout=self._window_s)
+            began_at = self._began_at
+            await asyncio.wait({tries}, timeout=began_at + self._window_s - time.monotonic())
             # Seen before it is cancelled, which makes an end of what it was at.
-            seen, duration_s = self._session, time.monotonic() - began
+            seen, duration_s = self._session, time.monotonic() - began_at
             fault, done = self._fault, tries.done()
             end = End(done, seen.state, seen.asks, seen.waits_for_slot, fault, round(duration_s, 3))
         finally:
@@ -93,7 +102,7 @@ class Fetch:
     async def _tries(self) -> None:
         for attempt in itertools.count():
             try:
-                await self._session.fetch(self._begun.set)
+                await self._session.fetch(self.begin)
             except LinkFault as fault:
                 self._fault, limit_s = fault, fault.backoff.limit(attempt)
             else:

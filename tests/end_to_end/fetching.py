@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,14 +33,18 @@ def address(number: int) -> str:
 
 @asynccontextmanager
 async def gateway(
-    subscriber: Subscriber, settings: dict[str, Any], entries: list[dict[str, str]]
+    subscriber: Subscriber,
+    settings: dict[str, Any],
+    entries: list[dict[str, str]],
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Air]:
     """The daemon with these peripherals; on leaving it is stopped and all has been delivered."""
     stop = asyncio.Event()
     async with Air() as air, asyncio.TaskGroup() as tasks:
         backends = Backends(air.scanner_backend, air.client_backend)
         whole = Settings.model_validate({**settings, "peripherals": entries})
-        tasks.create_task(Daemon(whole, _REGISTRY, {"TZ": "UTC"}, backends).run(stop))
+        around = {"TZ": "UTC", **(environ or {})}
+        tasks.create_task(Daemon(whole, _REGISTRY, around, backends).run(stop))
         try:
             yield air
         finally:
