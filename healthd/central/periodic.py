@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
+from healthd.central.faults import LinkFault
 from healthd.central.fetch import Fetch
+from healthd.central.pace import Pace
 from healthd.central.session import Session
 from healthd.errors import HealthdError
 from healthd.events import FetchOutcome
@@ -118,6 +120,7 @@ class Periodic:
         self._run = run
         self._file = file
         self._observer = observer
+        self._pace = Pace(plan.jitter)
         self._told_ns: int | None = None
         self._fetch: Fetch | None = None
         self._due_ns = 0
@@ -174,6 +177,8 @@ class Periodic:
                 self._told_ns = due.wall_ns
                 self._observer.on_due(self._peripheral, due.wall_ns)
             left_s = (due.mono_ns - now.mono_ns) / 1e9 + late_s
+            if self._plan.waits:
+                left_s = max(left_s, self._pace.run_in_s)
             if left_s <= 0:
                 return due
             with suppress(TimeoutError):
@@ -186,17 +191,23 @@ class Periodic:
         plan = self._plan
         self._due_ns = self._run.clock.now().wall_ns if due is None else due.wall_ns
         waits = plan.waits and due is not None
-        self._fetch = Fetch(self._session, plan.window_s, plan.jitter, waits=waits)
+        self._fetch = fetch = Fetch(self._session, plan.window_s, self._pace, waits=waits)
         try:
-            end = await self._fetch.run()
+            end = await fetch.run()
         finally:
             self._fetch = None
         # What was held back on the link is published now, and counts.
         self._session.rest()
         samples = self._observer.taken(self._peripheral) - before
         outcome, reason = end.judged(samples)
-        error = str(end.fault) if outcome == "failed" else None
+        error = self._explained(end.fault) if outcome == "failed" else None
+        if fetch.found:
+            self._pace.ran(well=outcome in ("new_data", "no_data"))
         return Fetched(run, outcome, reason, end.duration_s, samples, self._due_ns, error)
+
+    def _explained(self, fault: LinkFault | None) -> str:
+        wait_s = self._pace.try_in_s
+        return f"{fault}; no try for another {wait_s:.0f} s" if wait_s >= 1 else str(fault)
 
     async def _settle(self, schedule: Schedule, due: Due | None, fetched: Fetched) -> None:
         told = {"outcome": fetched.outcome, "reason": fetched.reason, "samples": fetched.samples}

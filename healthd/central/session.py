@@ -103,7 +103,7 @@ class Session:
             self._enter(State.WAITING, reason)
             raise
 
-    async def fetch(self, on_found: Callable[[], object]) -> None:
+    async def fetch(self, on_found: Callable[[], None]) -> None:
         """Search, connect, prepare, collect what the device has, and hang up.
 
         Args:
@@ -140,7 +140,7 @@ class Session:
         self,
         use: Callable[[Link, list[Profile]], Awaitable[None]],
         mark_healthy: Callable[[], None],
-        on_found: Callable[[], object] = lambda: None,
+        on_found: Callable[[], None] = lambda: None,
     ) -> None:
         self._enter(State.SEARCHING)
         async with self._radio.found(self._match) as found:

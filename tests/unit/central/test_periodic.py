@@ -171,7 +171,7 @@ async def test_one_that_dies_before_it_has_told_anything_is_tried_again(
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("failed", "link_lost", 0)
         assert stage.traffic.clients > 1
-        assert run.duration_s > 2.4
+        assert run.duration_s < 3.0
         await cancel(running)
 
     await staged(stage, tmp_path, entry(), test=test)
