@@ -5,7 +5,6 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import orjson
@@ -21,7 +20,9 @@ from healthd.central.session import State
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.clock import Clock
+from healthd.control import Control
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
+from healthd.folders import runtime_folder, state_folder
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import endpoints
@@ -36,8 +37,8 @@ from healthd.records import Records
 from healthd.runs import Run
 from healthd.schedule import local_zone
 from healthd.schedule_file import ScheduleFile
-from healthd.sessions import Sessions, local_time, options_for, wish_for
-from healthd.settings import OutboxSettings, Settings
+from healthd.sessions import FetchRequests, Sessions, local_time, options_for, wish_for
+from healthd.settings import Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
@@ -69,7 +70,8 @@ class Daemon:
         self._manager = Manager(environ)
         self._supervisor = Supervisor(random.Random())
         self._topics = topics = Topics(settings.mqtt.prefix, settings.gateway.id)
-        notebook = Notebook(_runtime_folder(environ), settings.gateway.id)
+        runtime = runtime_folder(environ)
+        notebook = Notebook(runtime, settings.gateway.id)
         folder = state_folder(settings.outbox, environ)
         self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
         brokers = endpoints(settings, topics, environ)
@@ -97,7 +99,6 @@ class Daemon:
         self._health = Health(outbox, self._devices, retain_health, airtime)
         self._watch: Watch | None = None
         if backends is None:
-            runtime = _runtime_folder(environ)
             self._watch = Watch(
                 self._radio,
                 adapters,
@@ -114,6 +115,8 @@ class Daemon:
             one.id: sessions.make(one, match, options[one.id])
             for one, match in zip(settings.peripherals, matches, strict=True)
         }
+        verbs = {"fetch": FetchRequests(self._sessions).fetch}
+        self._control = Control(runtime, settings.gateway.id, verbs)
         self._info = {
             "version": __version__,
             "host": socket.gethostname(),
@@ -158,6 +161,7 @@ class Daemon:
             ("radio", self._radio.run),
             ("health", self._health.run),
             ("clock", self._watch_clock),
+            ("control", self._control.run),
             ("watchdog", Gate(self._manager, self._supervisor, self._describe).run),
         ]
         if self._watch is not None:
@@ -221,21 +225,3 @@ class Daemon:
             self._outbox.put(self._run.event(ClockEvent(change=change, step_s=round(step_s, 3))))
 
         await self._run.clock.watch(partial(tell, "step"), partial(tell, "synced"))
-
-
-def state_folder(settings: OutboxSettings, environ: Mapping[str, str]) -> Path:
-    """Where the outbox lives: as set, else systemd's StateDirectory, else the user's own state."""
-    if settings.directory is not None:
-        return settings.directory
-    if under_systemd := environ.get("STATE_DIRECTORY"):
-        return Path(under_systemd)
-    state_home = environ.get("XDG_STATE_HOME")
-    return (Path(state_home) if state_home else Path.home() / ".local/state") / "healthd"
-
-
-def _runtime_folder(environ: Mapping[str, str]) -> Path | None:
-    """A folder that lives in memory: systemd's RuntimeDirectory, else the user's own, else none."""
-    if under_systemd := environ.get("RUNTIME_DIRECTORY"):
-        return Path(under_systemd)
-    users = environ.get("XDG_RUNTIME_DIR")
-    return Path(users) if users else None

@@ -94,15 +94,7 @@ class Pipeline:
 
     def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
         """See ``central.periodic.FetchObserver``."""
-        event = FetchEvent(
-            peripheral=peripheral,
-            fetch_run=fetched.run,
-            outcome=fetched.outcome,
-            reason=fetched.reason,
-            duration_s=fetched.duration_s,
-            samples=fetched.samples,
-            due=utc_text(fetched.due_ns),
-        )
+        event = fetch_event(peripheral, fetched)
         self._outbox.put(self._run.event(event))
         self._devices.on_fetch(peripheral, {"outcome": event.outcome, "reason": event.reason})
 
@@ -159,6 +151,19 @@ class Pipeline:
             self._gaps.pass_by(sample)
             self._taken[sample.peripheral] += 1
         self._outbox.put(sample)
+
+
+def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:
+    """What is told of a run."""
+    return FetchEvent(
+        peripheral=peripheral,
+        fetch_run=fetched.run,
+        outcome=fetched.outcome,
+        reason=fetched.reason,
+        duration_s=fetched.duration_s,
+        samples=fetched.samples,
+        due=utc_text(fetched.due_ns),
+    )
 
 
 def _facts(measurement: Measurement) -> dict[str, Any]:

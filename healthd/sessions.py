@@ -1,19 +1,21 @@
 """Every peripheral's session, continuous or periodic, as the settings say."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import partial
+from typing import Any
 
 from healthd.central.bonds import Wish
 from healthd.central.match import Match
-from healthd.central.periodic import Periodic, Plan
+from healthd.central.periodic import NotFetched, Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.session import Session
 from healthd.clock import Clock
+from healthd.control import Refused
 from healthd.errors import Fatal
-from healthd.pipeline import Pipeline
+from healthd.pipeline import Pipeline, fetch_event
 from healthd.profiles.characteristic import Consent, Options
 from healthd.profiles.registry import Registry
 from healthd.records import Records
@@ -67,6 +69,32 @@ class Sessions:
         if entry.every is None:
             return Rearmed(entry.rearm, last, boot, now)
         return schedule_for(entry.every, last, boot, now, self._zone)
+
+
+class FetchRequests:
+    """Has runs made that somebody asks for."""
+
+    def __init__(self, sessions: Mapping[str, Session | Periodic]) -> None:
+        """Wire it to every peripheral's session."""
+        self._sessions = sessions
+
+    async def fetch(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fetch the ``peripheral`` of the request; what the event tells, and the ``error``.
+
+        Raises:
+            Refused: there is no such periodic peripheral, or it is not fetched at the moment.
+        """
+        peripheral = request.get("peripheral")
+        session = self._sessions.get(peripheral) if isinstance(peripheral, str) else None
+        if not isinstance(peripheral, str) or session is None:
+            raise Refused("the running healthd has no such peripheral: restart it")
+        if not isinstance(session, Periodic):
+            raise Refused("the running healthd has it as a continuous peripheral: restart it")
+        try:
+            fetched = await session.fetch()
+        except NotFetched as error:
+            raise Refused(str(error)) from error
+        return {**fetch_event(peripheral, fetched).fields(), "error": fetched.error}
 
 
 def options_for(

@@ -2,11 +2,12 @@
 
 import asyncio
 import itertools
-import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from healthd.central.faults import LinkFault
+from healthd.central.pace import Pace
 from healthd.central.session import Session, State
 from healthd.events import FetchOutcome
 
@@ -49,26 +50,39 @@ class End:
 
 
 class Fetch:
-    """The tries of one run."""
+    """The tries of one run.
 
-    def __init__(
-        self, session: Session, window_s: float, jitter: random.Random, *, waits: bool
-    ) -> None:
+    Attributes:
+        found: the peripheral was there, and had a slot.
+    """
+
+    def __init__(self, session: Session, window_s: float, pace: Pace, *, waits: bool) -> None:
         """Prepare.
 
         Args:
             session: links the peripheral.
             window_s: how long the run may take.
-            jitter: draws the pauses between the tries.
+            pace: holds back the tries, also the first one for what runs before this one have met.
             waits: the time counts from when the peripheral is found, not from now.
         """
         self._session = session
         self._window_s = window_s
-        self._jitter = jitter
+        self._pace = pace
         self._begun = asyncio.Event()
-        if not waits:
-            self._begun.set()
+        self._began_at = 0.0
         self._fault: LinkFault | None = None
+        self._done = False
+        self.found = False
+        if not waits:
+            self.begin()
+
+    def begin(self) -> bool:
+        """Have the time count from now; False where it counts already."""
+        if self._begun.is_set():
+            return False
+        self._began_at = time.monotonic()
+        self._begun.set()
+        return True
 
     async def run(self) -> End:
         """Fetch; on return there is no link and no search any more."""
@@ -76,11 +90,11 @@ class Fetch:
         begun = asyncio.create_task(self._begun.wait())
         try:
             await asyncio.wait({tries, begun}, return_when=asyncio.FIRST_COMPLETED)
-            began = time.monotonic()
-            await asyncio.wait({tries}, timeout=self._window_s)
+            began_at = self._began_at
+            await asyncio.wait({tries}, timeout=began_at + self._window_s - time.monotonic())
             # Seen before it is cancelled, which makes an end of what it was at.
-            seen, duration_s = self._session, time.monotonic() - began
-            fault, done = self._fault, tries.done()
+            seen, duration_s = self._session, time.monotonic() - began_at
+            fault, done = self._fault, self._done
             end = End(done, seen.state, seen.asks, seen.waits_for_slot, fault, round(duration_s, 3))
         finally:
             for task in (tries, begun):
@@ -92,10 +106,31 @@ class Fetch:
 
     async def _tries(self) -> None:
         for attempt in itertools.count():
-            try:
-                await self._session.fetch(self._begun.set)
-            except LinkFault as fault:
-                self._fault, limit_s = fault, fault.backoff.limit(attempt)
-            else:
+            if not await self._may_try():
+                self._fault = self._pace.fault
                 return
-            await asyncio.sleep(self._jitter.uniform(0, limit_s))
+            try:
+                await self._session.fetch(self._on_found)
+            except LinkFault as fault:
+                self._fault = fault
+                self._pace.failed(fault, attempt)
+            else:
+                self._done = True
+                return
+
+    def _on_found(self) -> None:
+        self.found = True
+        self.begin()
+
+    async def _may_try(self) -> bool:
+        """Wait as long as the pace says; False where the run would be over by then."""
+        while (wait_s := self._pace.try_in_s) > 0:
+            if not self._begun.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._begun.wait()
+            elif wait_s < self._began_at + self._window_s - time.monotonic():
+                await asyncio.sleep(wait_s)
+            else:
+                return False
+        return True

@@ -4,11 +4,15 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
+from healthd.central.faults import LinkFault
 from healthd.central.fetch import Fetch
+from healthd.central.pace import Pace
 from healthd.central.session import Session
+from healthd.errors import HealthdError
 from healthd.events import FetchOutcome
 from healthd.log import get_logger
 from healthd.runs import Run
@@ -38,7 +42,7 @@ class Fetched:
         reason: why, where there is anything to be said.
         duration_s: from its begin to its end.
         samples: how many it brought.
-        due_ns: the point of the schedule that it was for; Unix time.
+        due_ns: the point of the schedule that it was for, or when it was asked for; Unix time.
         error: what is said of the fault that made it fail, and of what mends that; for the log.
     """
 
@@ -49,6 +53,10 @@ class Fetched:
     samples: int
     due_ns: int
     error: str | None = None
+
+
+class NotFetched(HealthdError):
+    """There is no outcome of the run that was asked for, and there will be none."""
 
 
 class FetchObserver(Protocol):
@@ -112,54 +120,115 @@ class Periodic:
         self._run = run
         self._file = file
         self._observer = observer
+        self._pace = Pace(plan.jitter)
         self._told_ns: int | None = None
+        self._fetch: Fetch | None = None
+        self._due_ns = 0
+        self._runs = False
+        self._askers: list[asyncio.Future[Fetched]] = []
+        self._asked = asyncio.Event()
         self._log = get_logger(peripheral=peripheral)
 
     async def run(self, mark_healthy: Callable[[], None]) -> NoReturn:
         """Wait, fetch, tell and remember; for ever. A fault of the radio is the end of a run."""
         schedule = self._plan.make(self._file.last(self._peripheral))
         self._session.rest()
+        self._runs = True
         try:
             while True:
                 due = await self._next(schedule)
-                fetched = await self._fetch(due)
+                fetched = await self._fetched(due)
                 await self._settle(schedule, due, fetched)
                 mark_healthy()
         except asyncio.CancelledError:
             self._session.disable()
             raise
+        finally:
+            self._runs = False
+            for asker in self._answered():
+                asker.set_exception(NotFetched("healthd stopped before the run was over"))
 
-    async def _next(self, schedule: Schedule) -> Due:
+    async def fetch(self) -> Fetched:
+        """Have a run made now, beside the schedule; or join the one that is under way.
+
+        Whoever asks meanwhile gets the same outcome. The run is made also when nobody waits for it
+        any more.
+
+        Raises:
+            NotFetched: healthd stops, or fetches nothing at the moment.
+        """
+        if not self._runs:
+            raise NotFetched("it is not fetched at the moment, healthd starts or stops: try again")
+        asker = asyncio.get_running_loop().create_future()
+        self._askers.append(asker)
+        self._asked.set()
+        # One that waits for the peripheral to show itself is not under way yet.
+        if self._fetch is not None and self._fetch.begin():
+            self._due_ns = self._run.clock.now().wall_ns
+        return await asker
+
+    async def _next(self, schedule: Schedule) -> Due | None:
+        """Wait for the next point of the schedule; None where a run is asked for before."""
         late_s = 0.0 if self._plan.waits else self._plan.jitter.uniform(0, JITTER_S)
-        while True:
+        while not self._asked.is_set():
             now = self._run.clock.now()
             due = schedule.due(now)
             if self._told_ns is None or abs(due.wall_ns - self._told_ns) > _MOVED_NS:
                 self._told_ns = due.wall_ns
                 self._observer.on_due(self._peripheral, due.wall_ns)
             left_s = (due.mono_ns - now.mono_ns) / 1e9 + late_s
+            if self._plan.waits:
+                left_s = max(left_s, self._pace.run_in_s)
             if left_s <= 0:
                 return due
-            await asyncio.sleep(min(left_s, _LOOK_S))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, _LOOK_S)):
+                    await self._asked.wait()
+        return None
 
-    async def _fetch(self, due: Due) -> Fetched:
+    async def _fetched(self, due: Due | None) -> Fetched:
         run, before = secrets.token_hex(_ID_BYTES), self._observer.taken(self._peripheral)
         plan = self._plan
-        end = await Fetch(self._session, plan.window_s, plan.jitter, waits=plan.waits).run()
+        self._due_ns = self._run.clock.now().wall_ns if due is None else due.wall_ns
+        waits = plan.waits and due is not None
+        self._fetch = fetch = Fetch(self._session, plan.window_s, self._pace, waits=waits)
+        try:
+            end = await fetch.run()
+        finally:
+            self._fetch = None
         # What was held back on the link is published now, and counts.
         self._session.rest()
         samples = self._observer.taken(self._peripheral) - before
         outcome, reason = end.judged(samples)
-        error = str(end.fault) if outcome == "failed" else None
-        return Fetched(run, outcome, reason, end.duration_s, samples, due.wall_ns, error)
+        error = self._explained(end.fault) if outcome == "failed" else None
+        if fetch.found:
+            self._pace.ran(well=outcome in ("new_data", "no_data"))
+        return Fetched(run, outcome, reason, end.duration_s, samples, self._due_ns, error)
 
-    async def _settle(self, schedule: Schedule, due: Due, fetched: Fetched) -> None:
+    def _explained(self, fault: LinkFault | None) -> str:
+        wait_s = self._pace.try_in_s
+        return f"{fault}; no try for another {wait_s:.0f} s" if wait_s >= 1 else str(fault)
+
+    async def _settle(self, schedule: Schedule, due: Due | None, fetched: Fetched) -> None:
         told = {"outcome": fetched.outcome, "reason": fetched.reason, "samples": fetched.samples}
         if fetched.error is not None:
             told["error"] = fetched.error
         self._log.info("fetched", fetch_run=fetched.run, duration_s=fetched.duration_s, **told)
         self._observer.on_fetched(self._peripheral, fetched)
-        if self._plan.waits and fetched.outcome in ("failed", "timeout"):
-            return  # what it showed itself for has not been fetched yet
-        point = schedule.done(due, self._run.clock.now())
-        await self._file.remember(self._peripheral, Last(*point, self._run.boot))
+        for asker in self._answered():
+            asker.set_result(fetched)
+        now = self._run.clock.now()
+        if self._plan.waits:
+            if fetched.outcome in ("failed", "timeout"):
+                return  # what it showed itself for has not been fetched yet
+            # Also one that was asked for: it has given what it had.
+            due = due or schedule.due(now)
+        if due is not None:
+            point = schedule.done(due, now)
+            await self._file.remember(self._peripheral, Last(*point, self._run.boot))
+
+    def _answered(self) -> list["asyncio.Future[Fetched]"]:
+        """Those who asked and still wait; they get their answer now."""
+        askers, self._askers = self._askers, []
+        self._asked.clear()
+        return [one for one in askers if not one.done()]

@@ -136,6 +136,23 @@ def outbox(
 
 
 @app.command()
+def fetch(
+    peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON line, as in event/fetch.")] = False,
+) -> None:
+    """Have the running daemon fetch a periodic peripheral now, and print how that went.
+
+    Exit code 0 for new_data and no_data; 1 for failed and timeout, or without a daemon.
+    """
+    from healthd.cli.fetch import main
+
+    raise typer.Exit(main(peripheral, config, json))
+
+
+@app.command()
 def pair(
     peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
     config: Annotated[

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
-from healthd.daemon import state_folder
+from healthd.folders import state_folder
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
 from healthd.profiles import registry

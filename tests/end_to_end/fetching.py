@@ -36,14 +36,15 @@ async def gateway(
     subscriber: Subscriber,
     settings: dict[str, Any],
     entries: Sequence[Mapping[str, Any]],
-    zone: str = "UTC",
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Air]:
     """The daemon with these peripherals; on leaving it is stopped and all has been delivered."""
     stop = asyncio.Event()
     async with Air() as air, asyncio.TaskGroup() as tasks:
         backends = Backends(air.scanner_backend, air.client_backend)
         whole = Settings.model_validate({**settings, "peripherals": entries})
-        tasks.create_task(Daemon(whole, _REGISTRY, {"TZ": zone}, backends).run(stop))
+        around = {"TZ": "UTC", **(environ or {})}
+        tasks.create_task(Daemon(whole, _REGISTRY, around, backends).run(stop))
         try:
             yield air
         finally:

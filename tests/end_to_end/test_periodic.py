@@ -1,8 +1,13 @@
 """A scale, a cuff and a thermometer that are fetched: device -> daemon -> broker, run by run."""
 
 import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +114,53 @@ async def test_a_restart_fetches_nothing_twice(
     assert len(runs(subscriber.messages, "scale")) == 1
     # An hour after the first one, as before, and not an hour after the restart.
     assert abs((datetime.fromisoformat(again) - datetime.fromisoformat(due)).total_seconds()) < 1
+
+
+async def test_a_command_has_the_daemon_fetch_now(
+    subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    entries = [
+        {"id": "scale", "address": address(1), "every": "1h", "window": "4s"},
+        {"id": "cuff", "address": address(2), "on": "advertising", "window": "1s"},
+    ]
+    file, runtime = tmp_path / "healthd.toml", {"XDG_RUNTIME_DIR": str(tmp_path)}
+    file.write_text(toml(settings, entries))
+
+    async def fetch(*arguments: str) -> tuple[int | None, str, str]:
+        command = [sys.executable, "-m", "healthd", "fetch", "--config", str(file), *arguments]
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **runtime}, stdout=PIPE, stderr=PIPE
+        )
+        async with asyncio.timeout(BOUND_S):
+            out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    async with gateway(subscriber, settings, entries, runtime) as air:
+        await add(air, device("weight_scale", 1, 0.3))
+        await until_runs(subscriber, scale=1)
+        code, line, _ = await fetch("scale", "--json")
+        await until_runs(subscriber, scale=2)
+        told = runs(subscriber.messages, "scale")[1]
+        assert code == 0
+        assert told.items() >= json.loads(line).items()
+        assert told.keys() - json.loads(line).keys() == {"id", "time", "clock", "seq"}
+        code, line, _ = await fetch("cuff")
+        assert code == 1
+        assert line == "cuff: timeout (not_seen), 0 samples in 1.0 s\n"
+    code, _, error = await fetch("scale")
+    assert code == 1
+    assert "no healthd runs as gateway gateway" in error
+
+
+def toml(settings: dict[str, Any], entries: list[dict[str, str]]) -> str:
+    """Settings as a file; JSON's strings, numbers and arrays are TOML's."""
+    sections = [(f"[{name}]", keys) for name, keys in settings.items()]
+    sections += [("[[peripherals]]", entry) for entry in entries]
+    lines = [
+        [header, *(f"{key} = {json.dumps(value, default=str)}" for key, value in keys.items())]
+        for header, keys in sections
+    ]
+    return "\n".join(line for section in lines for line in section)
 
 
 def _next_due(messages: Iterable[Received], peripheral: str, behind: str) -> str | None:

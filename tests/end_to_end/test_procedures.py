@@ -23,7 +23,7 @@ from tests.contract.subscriber import Subscriber
 from tests.end_to_end.fetching import add, address, gateway, live, runs, until_runs
 
 # Far from where tests are run, so that no other time is taken for its.
-ZONE = "Pacific/Auckland"
+ZONE = {"TZ": "Pacific/Auckland"}
 PERIOD_S = 0.1
 DAY = timedelta(days=1)
 
@@ -46,7 +46,7 @@ def entry(**more: object) -> Mapping[str, Any]:
 
 
 def here() -> datetime:
-    return datetime.now(ZoneInfo(ZONE)).replace(tzinfo=None)
+    return datetime.now(ZoneInfo(ZONE["TZ"])).replace(tzinfo=None)
 
 
 def is_about(text: str, moment: datetime) -> bool:

@@ -1,0 +1,176 @@
+"""A Unix socket on which commands ask the running daemon for something.
+
+One connection is one request: a line of JSON that names its ``verb``, answered by a line of JSON,
+``{"status":"ok","data":…}`` or ``{"status":"error","error":…}``. Who may open the socket may ask:
+that is the user healthd runs as, and root.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from healthd.errors import HealthdError
+from healthd.log import get_logger
+
+# A request is a verb and an id.
+LONGEST_LINE = 4096
+
+# A request is written at once; one that dawdles would keep its place among the few.
+_REQUEST_S = 5.0
+
+# Commands of a person, or of a timer; each holds a descriptor of the few hundred that there are.
+_MOST_AT_A_TIME = 16
+
+Verb = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""Does what a request asks for, and returns the data of its answer."""
+
+
+class Refused(HealthdError):
+    """The request cannot be met; the text says why."""
+
+
+def socket_file(folder: Path, gateway: str) -> Path:
+    """The socket of a gateway."""
+    return folder / f"healthd-{gateway}.sock"
+
+
+class Control:
+    """The daemon's end."""
+
+    def __init__(self, folder: Path | None, gateway: str, verbs: Mapping[str, Verb]) -> None:
+        """Prepare.
+
+        Args:
+            folder: where the socket is made; without one nobody can ask.
+            gateway: the gateway's id.
+            verbs: what can be asked for.
+        """
+        self._file = None if folder is None else socket_file(folder, gateway)
+        self._verbs = verbs
+        self._conversations = 0
+        self._log = get_logger(service="control")
+
+    async def run(self, mark_healthy: Callable[[], None]) -> None:
+        """Answer; for ever, or not at all where there is no socket to be had."""
+        if self._file is None:
+            self._log.info("no control socket", error="no runtime folder", hint="XDG_RUNTIME_DIR")
+            return
+        try:
+            listening = _listen(self._file)
+        except OSError as error:
+            self._log.warning("no control socket", error=str(error), file=str(self._file))
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+
+                def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                    tasks.create_task(self._converse(reader, writer))
+
+                server = await asyncio.start_unix_server(accept, sock=listening, limit=LONGEST_LINE)
+                try:
+                    mark_healthy()
+                    await asyncio.Event().wait()
+                finally:
+                    server.close()
+        finally:
+            listening.close()
+            self._file.unlink(missing_ok=True)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = _error("healthd is stopping")
+        self._conversations += 1
+        try:
+            answer = await self._answer(reader)
+        finally:
+            self._conversations -= 1
+            # Who has left meanwhile misses the answer.
+            with suppress(OSError):
+                writer.write(answer + b"\n")
+                writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+        if self._conversations > _MOST_AT_A_TIME:
+            return _error("too many requests at a time")
+        try:
+            request = await _request(reader)
+            verb = self._verbs.get(str(request.get("verb")))
+            if verb is None:
+                raise Refused(f"no such verb, there are: {', '.join(self._verbs)}")
+            return orjson.dumps({"status": "ok", "data": await verb(request)})
+        except Refused as refusal:
+            return _error(str(refusal))
+        except Exception as error:
+            # Whatever a request brings about, it is the end of that request alone.
+            self._log.exception("crashed", exc_info=error)
+            return _error("a bug in healthd: its log has the details")
+
+
+async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(_REQUEST_S):
+            line = await reader.readline()
+    except TimeoutError as error:
+        raise Refused(f"no request within {_REQUEST_S:.0f} s") from error
+    except ValueError as error:
+        raise Refused(f"expected a line of at most {LONGEST_LINE} bytes") from error
+    except OSError as error:
+        raise Refused("the request did not arrive") from error
+    try:
+        request: object = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise Refused(f"expected a line of JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise Refused('expected an object, {"verb": …}')
+    return cast("dict[str, Any]", request)
+
+
+def _error(text: str) -> bytes:
+    return orjson.dumps({"status": "error", "error": text})
+
+
+def _listen(file: Path) -> socket.socket:
+    """A socket in the place of the one that a killed daemon has left.
+
+    Nobody can connect before it listens, and by then only its owner may. It is renamed into place,
+    so there is no moment at which a command finds a socket that is not answered.
+    """
+    draft = file.with_suffix(".new-sock")
+    draft.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(os.fspath(draft))
+        draft.chmod(0o600)
+        listening.setblocking(False)
+        listening.listen()
+        draft.replace(file)
+    except BaseException:
+        listening.close()
+        draft.unlink(missing_ok=True)
+        raise
+    return listening
+
+
+def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the daemon behind this socket, and wait for its answer.
+
+    Raises:
+        Refused: it cannot do that.
+        OSError: there is no daemon, it ended meanwhile, or this user may not ask it.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        connected.connect(os.fspath(file))
+        connected.sendall(orjson.dumps(request) + b"\n")
+        with connected.makefile("rb") as lines:
+            line = lines.readline()
+    if not line.endswith(b"\n"):
+        raise ConnectionAbortedError("it ended before it answered")
+    answer: dict[str, Any] = orjson.loads(line)
+    if answer["status"] != "ok":
+        raise Refused(answer["error"])
+    return answer["data"]

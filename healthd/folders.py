@@ -1,0 +1,27 @@
+"""Where healthd keeps what is its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from healthd.settings import OutboxSettings
+
+# systemd's RuntimeDirectory of the unit, as a command sees it that systemd has not started.
+SERVICE_RUNTIME = Path("/run/healthd")
+
+
+def state_folder(settings: OutboxSettings, environ: Mapping[str, str]) -> Path:
+    """Where the outbox lives: as set, else systemd's StateDirectory, else the user's own state."""
+    if settings.directory is not None:
+        return settings.directory
+    if under_systemd := environ.get("STATE_DIRECTORY"):
+        return Path(under_systemd)
+    state_home = environ.get("XDG_STATE_HOME")
+    return (Path(state_home) if state_home else Path.home() / ".local/state") / "healthd"
+
+
+def runtime_folder(environ: Mapping[str, str]) -> Path | None:
+    """A folder that lives in memory: systemd's RuntimeDirectory, else the user's own, else none."""
+    if under_systemd := environ.get("RUNTIME_DIRECTORY"):
+        return Path(under_systemd)
+    users = environ.get("XDG_RUNTIME_DIR")
+    return Path(users) if users else None

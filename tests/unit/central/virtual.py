@@ -1,0 +1,50 @@
+"""An event loop whose time passes when nothing else is left to do: hours in milliseconds."""
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+# A Unix time to begin at: that of the design.
+_EPOCH_NS = 1_795_480_000_000_000_000
+
+
+class _Selector(selectors.SelectSelector):
+    now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        if events:
+            return events
+        if timeout is None:
+            raise AssertionError("nothing will ever happen any more")
+        self.now += timeout
+        return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.selector = _Selector()
+        super().__init__(self.selector)
+
+    def time(self) -> float:
+        return self.selector.now
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+        """What a thread would do takes no time."""
+        done = self.create_future()
+        done.set_result(func(*args))
+        return done
+
+
+def run(body: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run ``body`` in virtual time; all clocks of the process show it meanwhile."""
+    with monkeypatch.context() as patch, asyncio.Runner(loop_factory=_Loop) as runner:
+        loop = runner.get_loop()
+        patch.setattr(time, "monotonic", loop.time)
+        patch.setattr(time, "monotonic_ns", lambda: round(loop.time() * 1e9))
+        patch.setattr(time, "time_ns", lambda: _EPOCH_NS + round(loop.time() * 1e9))
+        runner.run(body())
