@@ -47,8 +47,10 @@ async def collected(
     except AdapterGone:
         raise
     except LinkLost:
-        # Scales and cuffs hang up by themselves; only one that owed an answer broke off.
-        if values.spoke is None or openings.broke_off or openings.unfinished:
+        # Scales and cuffs hang up by themselves; only one that owed an answer broke off. One that
+        # has said no would say it again, and some forget their bond each time.
+        has_answered = values.spoke is not None or openings.denied
+        if not has_answered or openings.broke_off or openings.unfinished:
             raise
 
 

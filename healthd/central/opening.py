@@ -45,6 +45,7 @@ class Openings:
     Attributes:
         asks: one of them is being held.
         broke_off: the link ended while the device was asked for what it has.
+        denied: the device does not give the results of the user who was named.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Openings:
             heard: when each subscribed characteristic sent its last value, as it is now.
             explain: says what a refusal means, the device's bond considered.
         """
-        self.asks = self.broke_off = False
+        self.asks = self.broke_off = self.denied = False
         self._link = link
         self._options = options
         self._tell = tell
@@ -140,6 +141,7 @@ class Openings:
                 with suppress(LinkFault):
                     await self._link.write(control.uuid, opening.abort)
         except Refused as refusal:
+            self.denied |= opening.turn is Turn.USER
             self._refuse(profile, "refused", str(refusal))
         except DecodeError as error:
             self._refuse(profile, "not_understood", str(error))

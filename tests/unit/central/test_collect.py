@@ -11,10 +11,10 @@ from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue
 
 from healthd.central.faults import LinkLost
-from healthd.profiles.characteristic import Options
+from healthd.profiles.characteristic import Consent, Options
 from healthd.simulator.attributes import indicating, service
 from healthd.simulator.health.clock import DeviceClock
-from healthd.simulator.health.scale import weight_scale
+from healthd.simulator.health.scale import user_scale, weight_scale
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from tests.unit.central.stage import Stage, address, by_address
@@ -27,6 +27,9 @@ def noon() -> datetime:
     return datetime(2026, 11, 24, 12)  # noqa: DTZ001 - what a clock shows
 
 
+AT_NOON = Options(local_time=noon)
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second is waited for that no test is about."""
@@ -34,10 +37,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("healthd.central.collect.SETTLED_S", 0.2)
 
 
-async def fetch(stage: Stage, device: VirtualPeripheral) -> None:
+async def fetch(stage: Stage, device: VirtualPeripheral, options: Options = AT_NOON) -> None:
     async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
         await stage.add(device)
-        session = stage.session(radio, ENTRY, options=Options(local_time=noon))
+        session = stage.session(radio, ENTRY, options=options)
         await session.fetch(lambda: None)
 
 
@@ -90,3 +93,14 @@ async def test_one_that_hangs_up_while_its_clock_is_set_has_given_what_it_had(st
 async def test_one_that_hangs_up_before_it_gave_anything_was_not_done(stage: Stage) -> None:
     with pytest.raises(LinkLost):
         await fetch(stage, Hasty(0).device)
+
+
+async def test_one_that_hangs_up_because_it_does_not_know_the_user_is_not_asked_again(
+    stage: Stage,
+) -> None:
+    scale = VirtualPeripheral("Scale", address(1), user_scale(random.Random(1), 1.0))
+    fetching = asyncio.create_task(fetch(stage, scale, Options(consent=Consent(1, 4321))))
+    await stage.watcher.until(lambda: stage.watcher.count("2a9f") == 2)  # asked and answered
+    await scale.rest()
+    await fetching
+    assert stage.watcher.count("2a9d") == 0
