@@ -10,6 +10,7 @@ from tests.system.guest import (
     cases_link,
     cases_load,
     cases_pairing,
+    cases_periodic,
     cases_service,
 )
 from tests.system.guest.case import REGISTERED, Case
@@ -22,6 +23,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_broker,
     cases_load,
     cases_pairing,
+    cases_periodic,
     cases_service,
     cases_install,
 )

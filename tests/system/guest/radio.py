@@ -8,6 +8,7 @@ here: each of it looked like a fault of the daemon first.
 import asyncio
 import logging
 import random
+import time
 
 from bumble import hci, ll
 from bumble.controller import Connection, Controller
@@ -95,7 +96,7 @@ class AdapterController(VirtualController):
 
     Attributes:
         most_links: how many there were at once, at most.
-        ended: each link that ended, with the reason of HCI, in order.
+        ended: each link that ended, with the reason of HCI and the monotonic time, in order.
     """
 
     # Without these two the kernel takes its older, simpler way to connect, which bumble's
@@ -108,7 +109,7 @@ class AdapterController(VirtualController):
         """Add it to the ether."""
         super().__init__("adapter", link=ether)  # pyright: ignore[reportUnknownMemberType]
         self.most_links = 0
-        self.ended: list[tuple[hci.Address, int]] = []
+        self.ended: list[tuple[hci.Address, int, float]] = []
         self._ether = ether
 
     def create_le_connection(self, peer_address: hci.Address) -> None:
@@ -140,7 +141,7 @@ class AdapterController(VirtualController):
 
     def on_le_disconnected(self, connection: Connection, reason: int) -> None:
         """Note it."""
-        self.ended.append((connection.peer_address, reason))
+        self.ended.append((connection.peer_address, reason, time.monotonic()))
         super().on_le_disconnected(connection, reason)
 
     def on_hci_reset_command(
@@ -213,11 +214,28 @@ class Radio:
         await self.unplug()
 
     @property
+    def links(self) -> int:
+        """How many links there are."""
+        return len(self.controller.le_connections) if self.controller else 0
+
+    @property
+    def scans(self) -> bool:
+        """Whether the adapter listens for advertisements."""
+        return bool(self.controller and self.controller.le_scan_enable)
+
+    @property
     def most_links(self) -> int:
         """How many links there were at once, at most, since the adapter was plugged in."""
         return self.controller.most_links if self.controller else 0
 
     def end_reasons(self, address: str) -> list[int]:
         """The reason of each end of a link with the address since the adapter was plugged in."""
+        return [reason for reason, _ in self._ends(address)]
+
+    def end_times(self, address: str) -> list[float]:
+        """When each of those links ended, in seconds of the monotonic clock."""
+        return [at for _, at in self._ends(address)]
+
+    def _ends(self, address: str) -> list[tuple[int, float]]:
         ended = self.controller.ended if self.controller else []
-        return [reason for peer, reason in ended if str(peer).split("/")[0] == address]
+        return [(reason, at) for peer, reason, at in ended if str(peer).split("/")[0] == address]

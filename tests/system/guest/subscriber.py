@@ -20,12 +20,14 @@ class Subscriber:
     """Hears everything of the gateway, also what was published while the broker was restarted.
 
     Attributes:
-        retained: the last payload of each topic that is no sample.
+        retained: the last payload of each topic that is neither sample nor event.
+        fetches: each run of a periodic peripheral, as its event tells.
     """
 
     def __init__(self, on_sample: Callable[[str, str, dict[str, Any], float], None]) -> None:
         """``on_sample`` is called with peripheral, stream, payload and time of arrival."""
         self.retained: dict[str, bytes] = {}
+        self.fetches: list[dict[str, Any]] = []
         self._on_sample = on_sample
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -71,5 +73,7 @@ class Subscriber:
         if levels[0] == "device" and levels[2:] not in (["status"], ["info"]):
             # The live topic or the one of history: a sample that waited has arrived as well.
             self._on_sample(levels[1], levels[2], json.loads(payload), at)
+        elif levels == ["event", "fetch"]:
+            self.fetches.append(json.loads(payload))
         else:
             self.retained["/".join(levels)] = payload

@@ -110,11 +110,6 @@ async def device_property(address: str, name: str) -> Any:
     return json.loads(answer)["data"] if answer.startswith("{") else None
 
 
-async def pair(address: str) -> None:
-    """Have BlueZ pair with a device, as its owner does with bluetoothctl."""
-    await run("busctl", "call", "org.bluez", _device(address), "org.bluez.Device1", "Pair")
-
-
 async def remove_device(address: str) -> None:
     """Have BlueZ forget a device, and its bond."""
     await run(

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ class Ward:
         *,
         silence: str | None = None,
         more: str = "",
-        pair: bool = False,
+        own: Mapping[str, str] | None = None,
     ) -> None:
         """Write healthd's settings.
 
@@ -127,15 +127,14 @@ class Ward:
             straps: those that it is to look for; all of the case where it is None.
             silence: how long a stream may be silent.
             more: further TOML, before the peripherals.
-            pair: whether healthd pairs with its straps.
+            own: further TOML of a strap, by its id.
         """
         lines = [f'[gateway]\nid = "{GATEWAY}"', '[outbox]\nmax_size = "4MB"', more]
         for strap in self.straps.values() if straps is None else straps:
             lines.append(f'[[peripherals]]\nid = "{strap.id}"\naddress = "{strap.address}"')
             if silence:
                 lines.append(f'silence = "{silence}"')
-            if pair:
-                lines.append("pair = true")
+            lines.append((own or {}).get(strap.id, ""))
         _SETTINGS.write_text("\n".join(lines) + "\n")
 
     async def start(self) -> None:
@@ -198,6 +197,12 @@ class Ward:
             window.end = min(window.end, back_at)
         # Another one: samples that come twice do so from the second on.
         await self.streaming(*straps)
+
+    def excuse_last_of_links(self) -> None:
+        """Where healthd has ended a link, the sample that was in the air then may be lost."""
+        for strap in self.straps.values():
+            for at in self.radio.end_times(strap.address):
+                self._windows.append(Window({strap.id}, at, at))
 
     async def service_state(self) -> dict[str, str]:
         """What systemd says of the service."""
