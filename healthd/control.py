@@ -95,10 +95,10 @@ class Control:
                 writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
-        if self._conversations > _MOST_AT_A_TIME:
-            return _error("too many requests at a time")
         try:
             request = await _request(reader)
+            if self._conversations > _MOST_AT_A_TIME:
+                raise Refused("too many requests at a time")
             verb = self._verbs.get(str(request.get("verb")))
             if verb is None:
                 raise Refused(f"no such verb, there are: {', '.join(self._verbs)}")

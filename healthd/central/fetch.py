@@ -11,6 +11,10 @@ from healthd.central.pace import Pace
 from healthd.central.session import Session, State
 from healthd.events import FetchOutcome
 
+# What a device says that answers only those who are paired with it. Its other refusals are its own
+# affair, and no news where it had nothing to send.
+_UNPAIRED = ("not_paired", "bond_lost", "pairing_failed")
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -21,8 +25,10 @@ class End:
         state: where the session was.
         asks: the device was still asked for what it has.
         waits_for_slot: it was there, and all slots were taken.
-        fault: what ended the last try that failed.
+        fault: what ended the last try that failed; or, where the last one was linked, for which
+            lack of a bond it would not be asked.
         duration_s: how long it took.
+        unpaired: the fault is such a lack.
     """
 
     done: bool
@@ -31,6 +37,7 @@ class End:
     waits_for_slot: bool
     fault: LinkFault | None
     duration_s: float
+    unpaired: bool = False
 
     def judged(self, samples: int) -> tuple[FetchOutcome, str | None]:
         """The outcome, and why where that is not all, of a run that brought so many samples."""
@@ -40,7 +47,7 @@ class End:
         linked = self.done or self.state is State.STREAMING
         if linked and samples:
             return "new_data", None
-        if linked and (self.done or self.fault is None):
+        if linked and not self.unpaired and (self.done or self.fault is None):
             return "no_data", None
         if self.fault is not None:
             return "failed", self.fault.reason
@@ -93,9 +100,7 @@ class Fetch:
             began_at = self._began_at
             await asyncio.wait({tries}, timeout=began_at + self._window_s - time.monotonic())
             # Seen before it is cancelled, which makes an end of what it was at.
-            seen, duration_s = self._session, time.monotonic() - began_at
-            fault, done = self._fault, self._done
-            end = End(done, seen.state, seen.asks, seen.waits_for_slot, fault, round(duration_s, 3))
+            end = self._end(time.monotonic() - began_at)
         finally:
             for task in (tries, begun):
                 task.cancel()
@@ -103,6 +108,20 @@ class Fetch:
         if not tries.cancelled():
             tries.result()
         return end
+
+    def _end(self, duration_s: float) -> End:
+        seen, done = self._session, self._done
+        refusal = seen.refusal if done or seen.state is State.STREAMING else None
+        unpaired = refusal is not None and refusal.reason in _UNPAIRED
+        return End(
+            done,
+            seen.state,
+            seen.asks,
+            seen.waits_for_slot,
+            refusal if unpaired else self._fault,
+            round(duration_s, 3),
+            unpaired,
+        )
 
     async def _tries(self) -> None:
         for attempt in itertools.count():

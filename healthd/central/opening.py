@@ -46,6 +46,7 @@ class Openings:
         asks: one of them is being held.
         broke_off: the link ended while the device was asked for what it has.
         denied: the device does not give the results of the user who was named.
+        refusal: the fault that was the end of the last one that ended by a fault.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Openings:
             explain: says what a refusal means, the device's bond considered.
         """
         self.asks = self.broke_off = self.denied = False
+        self.refusal: LinkFault | None = None
         self._link = link
         self._options = options
         self._tell = tell
@@ -132,7 +134,7 @@ class Openings:
             # Why it ended is for those to find out who wait for its end.
             self._log.debug("link ended", profile=profile.name)
         except LinkFault as fault:
-            told = await self._explain(self._link.found, fault)
+            self.refusal = told = await self._explain(self._link.found, fault)
             self._refuse(profile, told.reason, str(told))
         except _Silent:
             self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")

@@ -132,6 +132,11 @@ class Session:
         return self._openings is not None and self._openings.asks
 
     @property
+    def refusal(self) -> LinkFault | None:
+        """Why the device would not be asked, on the link that there is or was last."""
+        return None if self._openings is None else self._openings.refusal
+
+    @property
     def waits_for_slot(self) -> bool:
         """Whether the peripheral is there and all slots are taken."""
         return self._radio.waits(self._match)

@@ -406,6 +406,7 @@ async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
     [line] = [line for line in logs if line["event"] == "not opened"]
     assert line["reason"] == "bond_lost"
     assert "healthd pair sensor --again" in line["error"]
+    assert isinstance(openings.refusal, BondLost)
 
 
 async def test_what_was_said_before_is_no_answer() -> None:

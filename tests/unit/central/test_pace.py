@@ -36,6 +36,7 @@ class Scripted:
     """A session whose peripheral is always there; each try takes a second and ends as told."""
 
     asks = waits_for_slot = False
+    refusal = None
 
     def __init__(self, fault: Fault) -> None:
         self.state = State.DISABLED

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from bumble.att import ATT_INSUFFICIENT_AUTHENTICATION_ERROR, ATT_Error
 
 from healthd.central.faults import LinkFault
 from healthd.central.fetch import End
@@ -20,7 +21,7 @@ from healthd.runs import Run
 from healthd.schedule import Every, Last, Rearmed, Schedule
 from healthd.schedule_file import ScheduleFile
 from healthd.settings import PeripheralSettings
-from healthd.simulator.attributes import indicating, service
+from healthd.simulator.attributes import indicating, notifying, service, writeable
 from healthd.simulator.catalogue import CATALOGUE
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -275,6 +276,35 @@ async def test_records_that_do_not_all_come(
     await staged(stage, tmp_path, entry(name="meter"), test=test)
 
 
+@pytest.mark.parametrize(("comes", "outcome"), [(0, "failed"), (3, "new_data")])
+async def test_a_control_point_that_wants_a_bond(
+    stage: Stage, tmp_path: Path, comes: int, outcome: str
+) -> None:
+    refused: list[bytes] = []
+
+    def refuse(request: bytes) -> None:
+        refused.append(request)
+        raise ATT_Error(ATT_INSUFFICIENT_AUTHENTICATION_ERROR)
+
+    async def give() -> AsyncGenerator[bytes, None]:
+        for _ in range(comes):
+            yield bytes(10)
+
+    async def test(ward: Ward, _: Radio) -> None:
+        result, control = notifying(0x2A18), writeable(0x2A52, refuse, indicates=True)
+        part = Part(service(0x1808, [result, control]), {result: give}, advertised=True)
+        await stage.add(VirtualPeripheral("Meter", address(1), [part]))
+        running = ward.start(entry(name="meter"), window_s=10)
+        (run,) = await stage.watcher.runs(1)
+        assert refused
+        expected = None if outcome == "new_data" else "not_paired"
+        assert (run.outcome, run.reason, run.samples) == (outcome, expected, comes)
+        assert (run.error is None) is (outcome == "new_data")
+        await cancel(running)
+
+    await staged(stage, tmp_path, entry(name="meter"), test=test)
+
+
 async def test_it_is_due_again_at_multiples_of_its_period(stage: Stage, tmp_path: Path) -> None:
     async def test(ward: Ward, _: Radio) -> None:
         await stage.add(scale(three))
@@ -476,6 +506,8 @@ FAULT = LinkFault("busy", "busy", Backoff(1, 1))
         (End(True, State.STREAMING, False, False, None, 1), 3, ("new_data", None)),
         (End(True, State.STREAMING, False, False, FAULT, 1), 3, ("new_data", None)),
         (End(True, State.STREAMING, False, False, FAULT, 1), 0, ("no_data", None)),
+        (End(True, State.STREAMING, False, False, FAULT, 1, True), 0, ("failed", "busy")),
+        (End(True, State.STREAMING, False, False, FAULT, 1, True), 3, ("new_data", None)),
         (End(False, State.STREAMING, False, False, None, 1), 3, ("new_data", None)),
         (End(False, State.STREAMING, False, False, None, 1), 0, ("no_data", None)),
         (End(False, State.STREAMING, False, False, FAULT, 1), 0, ("failed", "busy")),
