@@ -11,6 +11,7 @@ from tests.system.guest import (
     cases_load,
     cases_pairing,
     cases_periodic,
+    cases_records,
     cases_service,
 )
 from tests.system.guest.case import REGISTERED, Case
@@ -24,6 +25,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_load,
     cases_pairing,
     cases_periodic,
+    cases_records,
     cases_service,
     cases_install,
 )

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -44,6 +45,7 @@ class Ward:
         bluez_journal: what bluetoothd has written.
         recovery_s: from the end of the fault to the next new sample at the subscriber.
         notes: what a reader of the results should know.
+        results: what came that is no strap's heart rate, by peripheral and stream.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class Ward:
         self.bluez_journal = vm.Journal("bluetooth.service")
         self.recovery_s: float | None = None
         self.notes: list[str] = []
+        self.results: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._windows: list[Window] = []
         self._fault_ended_at = 0.0
 
@@ -241,6 +244,7 @@ class Ward:
     def _on_sample(self, peripheral: str, stream: str, payload: dict[str, Any], at: float) -> None:
         strap = self.straps.get(peripheral)
         if stream != "heart_rate" or strap is None:
+            self.results[peripheral, stream].append(payload)
             return
         number = payload["energy_expended_kj"]
         intact = payload["heart_rate_bpm"] == rate_of(number) and payload["rr_intervals_ms"] == [
