@@ -13,6 +13,8 @@ from tests.end_to_end.readings import (
     u24,
 )
 
+# Of a monitor, and of an oximeter: a stop in the middle leaves some of them for the next start.
+STORED_READINGS, STORED_RESULTS = 12, 4
 _MG_PER_DL = 18.0156  # in a mmol/L of glucose
 
 
@@ -103,7 +105,15 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
             samples=4,
         ),
     ),
-    "continuous_glucose": (Topic("cgm", "2aa7", _reading_of_a_monitor),),
+    "continuous_glucose": (
+        Topic(
+            "cgm",
+            "2aa7",
+            _reading_of_a_monitor,
+            samples=STORED_READINGS + 1,
+            number="time_offset_s",
+        ),
+    ),
     "pulse_oximeter": (
         Topic(
             "pulse_oximeter",
@@ -114,7 +124,7 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
             "pulse_oximeter_spot_check",
             "2a5e",
             reading(spo2_pct=(digits, 1, 10), pulse_rate_bpm=(digits, 3, 1)),
-            samples=2,
+            samples=STORED_RESULTS + 1,
         ),
     ),
     "generic_health_sensor": (Topic("live_health_observations", "2b8b", _as_hex),),

@@ -23,6 +23,7 @@ class Topic:
         packets: how many that are.
         within: what is derived, and what it must lie between.
         samples: how many are waited for.
+        number: what tells their order, where live ones are sent between those that were stored.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Topic:
     packets: int = 1
     within: Mapping[str, Range] = field(default_factory=dict[str, Range])
     samples: int = 5
+    number: str | None = None
 
 
 def u8(packet: bytes, at: int) -> int:
