@@ -262,13 +262,14 @@ async def test_records_that_do_not_all_come(
         await cancel(running)
 
     def silent_after(device: VirtualPeripheral, how: str) -> Callable[..., Awaitable[None]]:
-        send, sent, drops = device.send, [0], list[asyncio.Task[None]]()
+        send, sent, leaves = device.send, [0], list[asyncio.Task[None]]()
 
         async def limited(characteristic: object, payload: bytes) -> None:
             sent[0] += 1
-            if sent[0] % 4 == 3 and how == "breaks off":
-                drops.append(asyncio.create_task(device.drop()))
-            if sent[0] % 4 < 3 and sent[0] < (1000 if how == "breaks off" else 3):
+            if sent[0] == 3 and how == "breaks off":
+                # For good: where the window ends between two tries is chance.
+                leaves.append(asyncio.create_task(device.vanish()))
+            if sent[0] < 3:
                 await send(characteristic, payload)  # pyright: ignore[reportArgumentType]
 
         return limited
