@@ -125,6 +125,10 @@ async def _pair(
     typer.echo(f"looking for {match.peripheral} for {_SEARCH_S:.0f} s: put it into pairing mode")
     device = await _found(bluez, match, adapter)
     typer.echo(f"found {device.name or 'it'}, pairing")
+    if device.connected:
+        # BlueZ itself begins to pair where a device asks for it. Without an agent that fails, and
+        # 5.82 keeps a link over which neither requests nor another pairing are answered.
+        await bluez.disconnect(device.path)
     agent = Agent(device.path, ask, lambda code: typer.echo(f"type {code} into the device"))
     is_paired = False
     try:
@@ -135,9 +139,8 @@ async def _pair(
     finally:
         if not is_paired:
             await bluez.cancel_pairing(device.path)
-    if not device.connected:
-        # Made for the pairing alone: the daemon links it when it advertises again.
-        await bluez.disconnect(device.path)
+    # Made for the pairing alone: the daemon links it when it advertises again.
+    await bluez.disconnect(device.path)
     typer.echo(f"{match.peripheral} is paired")
     return 0
 

@@ -79,7 +79,8 @@ def strap(address: str = "C0:00:00:00:00:01", name: str = "Strap", **more: Any) 
     """A device: ``known``, ``connected``, ``bonded``, ``away``, ``empty``, ``then`` may be added.
 
     ``then`` is what changes of it once it has been forgotten. Of its pairing: ``passkey`` that it
-    shows, ``refuses``, ``identity`` that it tells, ``heard_as`` before it was bonded.
+    shows, ``refuses``, ``identity`` that it tells, ``heard_as`` before it was bonded, ``stuck``
+    where none is answered over the link that there is.
     """
     return {"address": address, "name": name, "adapter": "hci0", **more}
 

@@ -290,6 +290,15 @@ async def test_the_command_pairs_and_trusts(bus: Bus, tmp_path: Path) -> None:
         assert (there.count("Pair"), there.count("RemoveDevice")) == (2, 1)
 
 
+async def test_the_command_hangs_up_a_link_over_which_nothing_is_answered(
+    bus: Bus, tmp_path: Path
+) -> None:
+    async with bluez(bus, connected=True, stuck=True) as there:
+        code, text = await paired(bus, tmp_path, "strap")
+        assert (code, "strap is paired" in text) == (0, True), text
+        assert there.count("Pair", DEVICE) == 1
+
+
 async def test_the_command_asks_for_a_passkey(bus: Bus, tmp_path: Path) -> None:
     async with bluez(bus, passkey=42):
         code, text = await paired(bus, tmp_path, "strap", typed="000042\n")
