@@ -1,5 +1,6 @@
 """Peripherals that are linked now and then, for a moment, and left alone between."""
 
+import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -46,7 +47,7 @@ def _few(payloads: Payloads) -> Payloads:
 
 @case()
 async def periodic(ward: Ward) -> None:
-    """Fetched twice, a device has no link and nobody listens for it between the runs."""
+    """Fetched twice, and once by hand, a device has no link between and nobody listens for it."""
     one = await ward.strap("meter", build=meter)
     ward.configure(own={"meter": 'every = "45s"\nwindow = "40s"'})
     await ward.start()
@@ -59,6 +60,13 @@ async def periodic(ward: Ward) -> None:
         await until(lambda: not ward.radio.scans, "the adapter rests", _STOP_S)
         if (links := len(ward.radio.end_times(one.address))) != run:
             raise Failed(f"expected a link for each of {run} runs, found {links}")
+    # By the command of its owner, across the sandbox of the unit; the timetable stays.
+    fetch = ("runuser", "-u", "healthd", "--", "healthd", "fetch", "meter", "--json")
+    told = json.loads(await vm.run(*fetch, timeout_s=_RUN_S))
+    if (told["outcome"], told["samples"]) != ("new_data", _PER_LINK):
+        raise Failed(f"expected new data from healthd fetch, found {told}")
+    await until(lambda: len(ward.broker.fetches) == 3, "the event of that run")
+    _has_delivered(ward, "meter", 3)
     state = ward.broker.state("meter")
     if (state["state"], state["reason"]) != ("waiting", "scheduled"):
         raise Failed(f"expected it to wait for its next run, found {state}")
