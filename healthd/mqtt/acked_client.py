@@ -104,10 +104,11 @@ class AckedClient(aiomqtt.Client):
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Prepare; the connection is made on entering."""
+        self._v5 = endpoint.version == "5"
         will = None
         if endpoint.will_topic is not None:
-            will = aiomqtt.Will(endpoint.will_topic, b"offline", qos=1, retain=True)
-        self._v5 = endpoint.version == "5"
+            properties = _properties(PacketTypes.WILLMESSAGE, None) if self._v5 else None
+            will = aiomqtt.Will(endpoint.will_topic, b"offline", 1, True, properties)
         super().__init__(
             endpoint.host,
             endpoint.port,
@@ -169,7 +170,13 @@ class AckedClient(aiomqtt.Client):
         self.closed.set()
 
     def send(
-        self, topic: str, payload: bytes, *, retain: bool = False, schema: str | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        schema: str | None = None,
+        expiry_s: int | None = None,
     ) -> Acknowledgement:
         """Publish with QoS 1.
 
@@ -177,7 +184,9 @@ class AckedClient(aiomqtt.Client):
             topic: where.
             payload: what.
             retain: kept by the broker for later subscribers.
-            schema: ``<measurement>/<version>``, sent as an MQTT 5 user property.
+            schema: ``<measurement>/<version>``, sent as an MQTT 5 user property; None for plain
+                text.
+            expiry_s: after which the broker forgets it; MQTT 5 alone can say so. None: never.
 
         Returns:
             A future that the broker's PUBACK resolves: to None, or to Refused when its reason
@@ -186,7 +195,7 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: the connection is gone already.
         """
-        properties = _publish_properties(schema) if self._v5 and schema else None
+        properties = _properties(PacketTypes.PUBLISH, schema, expiry_s) if self._v5 else None
         info = self._client.publish(topic, payload, 1, retain, properties)
         if info.rc != 0:
             raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
@@ -266,8 +275,11 @@ def _number(code: ReasonCode | int | None) -> int:
     return code.value if isinstance(code, ReasonCode) else code or 0
 
 
-def _publish_properties(schema: str) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)
-    properties.ContentType = "application/json"
-    properties.UserProperty = [("schema", schema)]
+def _properties(packet: int, schema: str | None, expiry_s: int | None = None) -> Properties:
+    properties = Properties(packet)
+    properties.ContentType = "text/plain" if schema is None else "application/json"
+    if schema is not None:
+        properties.UserProperty = [("schema", schema)]
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
     return properties
