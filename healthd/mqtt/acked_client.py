@@ -30,7 +30,11 @@ Acknowledgement = asyncio.Future[None]
 CONNECT_TIMEOUT_S = 3.0
 
 # A stalled connection is noticed after one and a half of it; brokers count the same way.
-_KEEPALIVE_S = 10
+KEEPALIVE_S = 10
+
+# Every message is acknowledged; to be delivered once alone costs two round trips more, and the id
+# of a sample serves as well.
+QOS = 1
 
 # MQTT 5: another client has taken the session over.
 _TAKEN_OVER = 0x8E
@@ -108,7 +112,7 @@ class AckedClient(aiomqtt.Client):
         will = None
         if endpoint.will_topic is not None:
             properties = _properties(PacketTypes.WILLMESSAGE, None) if self._v5 else None
-            will = aiomqtt.Will(endpoint.will_topic, b"offline", 1, True, properties)
+            will = aiomqtt.Will(endpoint.will_topic, b"offline", QOS, True, properties)
         super().__init__(
             endpoint.host,
             endpoint.port,
@@ -119,7 +123,7 @@ class AckedClient(aiomqtt.Client):
             protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
             will=will,
             timeout=CONNECT_TIMEOUT_S,
-            keepalive=_KEEPALIVE_S,
+            keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -196,7 +200,7 @@ class AckedClient(aiomqtt.Client):
             ConnectionLost: the connection is gone already.
         """
         properties = _properties(PacketTypes.PUBLISH, schema, expiry_s) if self._v5 else None
-        info = self._client.publish(topic, payload, 1, retain, properties)
+        info = self._client.publish(topic, payload, QOS, retain, properties)
         if info.rc != 0:
             raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
         future: asyncio.Future[None] = self._loop.create_future()
@@ -234,7 +238,7 @@ class AckedClient(aiomqtt.Client):
         """
         try:
             for one in filters:
-                codes = await self.subscribe(one, qos=1)
+                codes = await self.subscribe(one, qos=QOS)
                 if any(_number(code) >= _FIRST_FAILURE for code in codes):
                     raise ConnectionLost("refused", f"subscription to {one} refused", RETRY)
             async for message in self.messages:

@@ -17,7 +17,10 @@ Count = Annotated[int, Field(ge=0), quantity("1")]
 
 
 class Payload(BaseModel):
-    """Base of them: one JSON object at a topic of its own. A key that is not known is absent."""
+    """Base of them: one JSON object at a topic of its own.
+
+    A key that is not known is absent: defaults are never published.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -116,9 +119,10 @@ class FetchHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    outcome: FetchOutcome | None = None
+    outcome: FetchOutcome = "no_data"
     reason: str | None = None
-    next_due: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})] = None
+    """Why, where it failed or brought nothing."""
+    next_due: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = ""
     """UTC, six decimals."""
 
 
@@ -134,12 +138,12 @@ class DeviceInfo(Payload):
     kind: ClassVar[str] = "device_info"
 
     state: SessionState
-    reason: str | None = None
+    reason: str = ""
     """Why the session is in this state, such as ``link_lost``; absent where there is no reason."""
     name: str | None = None
     """What it advertises; null where it has no name."""
-    profiles: list[str] | None = None
+    profiles: list[str] = Field(default_factory=list[str])
     """What was found on it, and is read."""
-    bonded: bool | None = None
+    bonded: bool = False
     """Whether BlueZ holds a bond with it."""
-    fetch: FetchHealth | None = None
+    fetch: FetchHealth = Field(default_factory=FetchHealth)
