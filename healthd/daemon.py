@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
-import orjson
-
 from healthd import __version__, descriptors
 from healthd.central.adapters import Adapters
 from healthd.central.bonds import Bonds
@@ -27,6 +25,7 @@ from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.health import Health
+from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
@@ -91,7 +90,7 @@ class Daemon:
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
         wishes = {one.id: wish_for(one) for one in settings.peripherals}
         bluetooth, recovery = settings.bluetooth, Recovery()
-        adapters = Adapters(bluetooth.adapter, followed=backends is None)
+        self._adapters = adapters = Adapters(bluetooth.adapter, followed=backends is None)
         slots = Slots(bluetooth.slots)
         self._radio = Radio(backends or Backends(), matches, slots, adapters, recovery)
         retain_health = partial(publisher.retain, topics.health)
@@ -117,13 +116,7 @@ class Daemon:
         }
         verbs = {"fetch": FetchRequests(self._sessions).fetch}
         self._control = Control(runtime, settings.gateway.id, verbs)
-        self._info = {
-            "version": __version__,
-            "host": socket.gethostname(),
-            "run": run.id,
-            "profiles": list(registry.profiles),
-            "peripherals": list(self._sessions),
-        }
+        self._profiles = list(registry.profiles)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set, then stop cleanly: links, samples, farewell, in this order.
@@ -138,7 +131,7 @@ class Daemon:
             self._log.warning("no peripherals in the settings", expected="[[peripherals]] entries")
         watching = asyncio.create_task(self._watch_descriptors(stop))
         self._publisher.retain(self._topics.status, b"online")
-        self._publisher.retain(self._topics.info, orjson.dumps(self._info))
+        self._tell_info()
         try:
             async with self._outbox, asyncio.TaskGroup() as services:
                 await self._serve(services, stop)
@@ -211,8 +204,20 @@ class Daemon:
             stop.set()
             raise
 
+    def _tell_info(self) -> None:
+        info = GatewayInfo(
+            version=__version__,
+            host=socket.gethostname(),
+            run=self._run.id,
+            profiles=self._profiles,
+            peripherals=list(self._sessions),
+            adapters=sorted(self._adapters.powered),
+        )
+        self._publisher.retain(self._topics.info, info)
+
     def _on_adapter(self, change: AdapterChange, adapter: str, detail: str) -> None:
         self._log.warning("adapter", change=change, adapter=adapter, detail=detail)
+        self._tell_info()
         self._outbox.put(
             self._run.event(AdapterEvent(change=change, adapter=adapter, detail=detail))
         )

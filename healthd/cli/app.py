@@ -103,24 +103,32 @@ def decode(
 
 @app.command()
 def schema(
-    kind: Annotated[str | None, typer.Argument(help="Measurement, such as heart_rate.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="Payload, such as heart_rate or health.")
+    ] = None,
     format: Annotated[
-        Literal["json", "markdown"],
-        typer.Option(help="JSON Schema, or the page docs/profiles.md."),
-    ] = "json",
+        Literal["jsonschema", "json", "asyncapi", "markdown", "mqtt"],
+        typer.Option(
+            help="JSON Schema (json is the same), AsyncAPI 3, or the pages docs/profiles.md "
+            "(markdown) and docs/mqtt.md (mqtt)."
+        ),
+    ] = "jsonschema",
 ) -> None:
-    """Print what is published, with units and codes: all measurements, or one KIND."""
+    """Print what is published, with units and codes: everything, or one KIND of payload."""
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
-    if format == "markdown":
+    if format in ("jsonschema", "json"):
+        from healthd.cli.schema import schema as write_schema
+
+        raise typer.Exit(write_schema(kind, out, sys.stderr))
+    if kind is not None:
+        raise typer.BadParameter(f"{format} is about all of them: leave KIND out")
+    if format == "asyncapi":
+        from healthd.cli.asyncapi import page
+    elif format == "mqtt":
+        from healthd.cli.mqtt_page import page
+    else:
         from healthd.cli.reference import page
-
-        if kind is not None:
-            raise typer.BadParameter("the page is about all of them: leave KIND out")
-        out.write(page())
-        raise typer.Exit
-    from healthd.cli.schema import schema as write_schema
-
-    raise typer.Exit(write_schema(kind, out, sys.stderr))
+    out.write(page())
 
 
 @app.command()

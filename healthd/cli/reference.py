@@ -44,7 +44,7 @@ def page() -> str:
     lines = [_HEAD]
     for profile in load().profiles.values():
         lines += _profile(profile, seen)
-    lines += [_QUIRKS, *_table(("characteristic", "devices", "what", "seen in"), map(_row, QUIRKS))]
+    lines += [_QUIRKS, *table(("characteristic", "devices", "what", "seen in"), map(_row, QUIRKS))]
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +54,7 @@ def _profile(profile: Profile, seen: set[type[Measurement]]) -> Iterator[str]:
         (f"`{one.uuid}`", f"`{one.model.kind}`", _USES[one.use]) for one in profile.characteristics
     ]
     rows += [("", f"`{model.kind}`", "derived") for model in profile.derived]
-    yield from _table(("characteristic", "measurement", "use"), rows)
+    yield from table(("characteristic", "measurement", "use"), rows)
     for model in (*(one.model for one in profile.characteristics), *profile.derived):
         # Several services share a control point, or a location.
         if model not in seen:
@@ -67,17 +67,23 @@ def _measurement(model: type[Measurement]) -> Iterator[str]:
     found = model_schema(model)
     own = found["properties"].keys() - ENVELOPE_KEYS - Measurement.model_fields.keys()
     fields = {key: field for key, field in found["properties"].items() if key in own}
-    yield from _table(("field", "is", "unit", "MDC", "LOINC"), _fields(fields, found))
+    rows = (row[:-1] for row in fields_of(fields, found))
+    yield from table(("field", "is", "unit", "MDC", "LOINC"), rows)
 
 
-def _fields(
-    fields: dict[str, Any], root: dict[str, Any], within: str = ""
+def fields_of(
+    fields: dict[str, Any],
+    root: dict[str, Any],
+    within: str = "",
+    codes: Sequence[str] = ("unit", "mdc", "loinc"),
 ) -> Iterator[tuple[str, ...]]:
+    """Rows of a table: key, type, codes and description of each field, and of those inside it."""
     for key, field in fields.items():
-        codes = (str(field.get(code, "")) for code in ("unit", "mdc", "loinc"))
-        yield (f"`{within}{key}`", _type(field), *(code and f"`{code}`" for code in codes))
+        cells = (str(field.get(code, "")) for code in codes)
+        row = (f"`{within}{key}`", _type(field), *(cell and f"`{cell}`" for cell in cells))
+        yield (*row, field.get("description", "").replace("``", "`"))
         for part in _parts(field, root):
-            yield from _fields(part["properties"], root, f"{within}{key}.")
+            yield from fields_of(part["properties"], root, f"{within}{key}.", codes)
 
 
 def _parts(field: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -109,7 +115,8 @@ def _row(quirk: Quirk) -> tuple[str, ...]:
     return f"`{quirk.uuid}`", devices, quirk.title, quirk.source
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table in Markdown."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:

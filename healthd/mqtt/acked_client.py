@@ -30,7 +30,11 @@ Acknowledgement = asyncio.Future[None]
 CONNECT_TIMEOUT_S = 3.0
 
 # A stalled connection is noticed after one and a half of it; brokers count the same way.
-_KEEPALIVE_S = 10
+KEEPALIVE_S = 10
+
+# Every message is acknowledged; to be delivered once alone costs two round trips more, and the id
+# of a sample serves as well.
+QOS = 1
 
 # MQTT 5: another client has taken the session over.
 _TAKEN_OVER = 0x8E
@@ -104,10 +108,11 @@ class AckedClient(aiomqtt.Client):
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Prepare; the connection is made on entering."""
+        self._v5 = endpoint.version == "5"
         will = None
         if endpoint.will_topic is not None:
-            will = aiomqtt.Will(endpoint.will_topic, b"offline", qos=1, retain=True)
-        self._v5 = endpoint.version == "5"
+            properties = _properties(PacketTypes.WILLMESSAGE, None) if self._v5 else None
+            will = aiomqtt.Will(endpoint.will_topic, b"offline", QOS, True, properties)
         super().__init__(
             endpoint.host,
             endpoint.port,
@@ -118,7 +123,7 @@ class AckedClient(aiomqtt.Client):
             protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
             will=will,
             timeout=CONNECT_TIMEOUT_S,
-            keepalive=_KEEPALIVE_S,
+            keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -169,7 +174,13 @@ class AckedClient(aiomqtt.Client):
         self.closed.set()
 
     def send(
-        self, topic: str, payload: bytes, *, retain: bool = False, schema: str | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        schema: str | None = None,
+        expiry_s: int | None = None,
     ) -> Acknowledgement:
         """Publish with QoS 1.
 
@@ -177,7 +188,9 @@ class AckedClient(aiomqtt.Client):
             topic: where.
             payload: what.
             retain: kept by the broker for later subscribers.
-            schema: ``<measurement>/<version>``, sent as an MQTT 5 user property.
+            schema: ``<measurement>/<version>``, sent as an MQTT 5 user property; None for plain
+                text.
+            expiry_s: after which the broker forgets it; MQTT 5 alone can say so. None: never.
 
         Returns:
             A future that the broker's PUBACK resolves: to None, or to Refused when its reason
@@ -186,8 +199,8 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: the connection is gone already.
         """
-        properties = _publish_properties(schema) if self._v5 and schema else None
-        info = self._client.publish(topic, payload, 1, retain, properties)
+        properties = _properties(PacketTypes.PUBLISH, schema, expiry_s) if self._v5 else None
+        info = self._client.publish(topic, payload, QOS, retain, properties)
         if info.rc != 0:
             raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
         future: asyncio.Future[None] = self._loop.create_future()
@@ -225,7 +238,7 @@ class AckedClient(aiomqtt.Client):
         """
         try:
             for one in filters:
-                codes = await self.subscribe(one, qos=1)
+                codes = await self.subscribe(one, qos=QOS)
                 if any(_number(code) >= _FIRST_FAILURE for code in codes):
                     raise ConnectionLost("refused", f"subscription to {one} refused", RETRY)
             async for message in self.messages:
@@ -266,8 +279,11 @@ def _number(code: ReasonCode | int | None) -> int:
     return code.value if isinstance(code, ReasonCode) else code or 0
 
 
-def _publish_properties(schema: str) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)
-    properties.ContentType = "application/json"
-    properties.UserProperty = [("schema", schema)]
+def _properties(packet: int, schema: str | None, expiry_s: int | None = None) -> Properties:
+    properties = Properties(packet)
+    properties.ContentType = "text/plain" if schema is None else "application/json"
+    if schema is not None:
+        properties.UserProperty = [("schema", schema)]
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
     return properties

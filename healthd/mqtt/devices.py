@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
+from healthd.mqtt.payloads import DeviceInfo, Payload
 from healthd.mqtt.topics import Topics
 
-Retain = Callable[[str, bytes], None]
+Retain = Callable[[str, Payload | bytes], None]
 
 
 class Devices:
@@ -66,4 +65,4 @@ class Devices:
         info = self._info[peripheral]
         if (bonded := self._bonded.get(peripheral)) is not None:
             info = info | {"bonded": bonded}
-        self._retain(self._topics.device_info(peripheral), orjson.dumps(info))
+        self._retain(self._topics.device_info(peripheral), DeviceInfo.of(info))

@@ -8,15 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from healthd import descriptors
 from healthd.mqtt.devices import Devices
+from healthd.mqtt.payloads import HEALTH_PERIOD_S, GatewayHealth
 from healthd.outbox.outbox import Outbox
 from healthd.samples import utc_text
-
-# The contract with users: a gateway that is silent for longer than this has a problem.
-PERIOD_S = 60.0
 
 _STATM = Path("/proc/self/statm")
 
@@ -28,8 +24,8 @@ class Health:
         self,
         outbox: Outbox,
         devices: Devices,
-        retain: Callable[[bytes], None],
-        radio: Callable[[], Mapping[str, Any]] = dict[str, Any],
+        retain: Callable[[GatewayHealth], None],
+        radio: Callable[[], Mapping[str, Any]],
     ) -> None:
         """Wire it.
 
@@ -46,11 +42,11 @@ class Health:
         self._started = time.monotonic()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """Publish now and every ``PERIOD_S``. Never returns."""
+        """Publish now and every ``HEALTH_PERIOD_S``. Never returns."""
         while True:
-            self._retain(orjson.dumps(await self._counters()))
+            self._retain(GatewayHealth.of(await self._counters()))
             mark_healthy()
-            await asyncio.sleep(PERIOD_S)
+            await asyncio.sleep(HEALTH_PERIOD_S)
 
     async def _counters(self) -> dict[str, Any]:
         return {

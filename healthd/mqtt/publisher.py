@@ -11,6 +11,7 @@ from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient, Acknowledgement, Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
 from healthd.mqtt.parking import FIRST_S, Parking
+from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained import Retained
 from healthd.mqtt.topics import Topics
 from healthd.outbox.outbox import Outbox
@@ -64,7 +65,7 @@ class Publisher:
         self._short_lived = 0
         self._finished = asyncio.Event()
 
-    def retain(self, topic: str, payload: bytes) -> None:
+    def retain(self, topic: str, payload: Payload | bytes) -> None:
         """Keep ``topic`` at ``payload``: published now, and again on every connect."""
         self._retained.put(topic, payload)
 
@@ -168,7 +169,7 @@ class Publisher:
                 continue
             payload, retain = self._run.payload(sample), sample.measurement.retained
             if retain:
-                self._retained.note_sent(topic, payload)
+                self._retained.note_sent(topic, payload, sample.schema)
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
             acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))
 

@@ -2,10 +2,17 @@
 
 import asyncio
 from functools import partial
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.payloads import Payload
+
+
+class _Kept(NamedTuple):
+    payload: bytes
+    schema: str | None
+    expiry_s: int | None
 
 
 class Retained:
@@ -13,21 +20,25 @@ class Retained:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._payloads: dict[str, bytes] = {}
+        self._payloads: dict[str, _Kept] = {}
         self._unsent: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._log = get_logger(service="mqtt")
 
-    def put(self, topic: str, payload: bytes) -> None:
+    def put(self, topic: str, payload: Payload | bytes) -> None:
         """Keep ``topic`` at ``payload``: to be sent now, and again on every connect."""
-        if self._payloads.get(topic) != payload:
-            self.note_sent(topic, payload)
+        if isinstance(payload, bytes):
+            kept = _Kept(payload, None, None)
+        else:
+            kept = _Kept(payload.encoded(), payload.schema_name, payload.expires_s)
+        if self._payloads.get(topic) != kept:
+            self._payloads[topic] = kept
             self._unsent[topic] = None
             self._changed.set()
 
-    def note_sent(self, topic: str, payload: bytes) -> None:
-        """The same, where it is on its way to the broker already: again on every connect."""
-        self._payloads[topic] = payload
+    def note_sent(self, topic: str, payload: bytes, schema: str) -> None:
+        """A sample that is on its way to the broker already: again on every connect."""
+        self._payloads[topic] = _Kept(payload, schema, None)
 
     def forget_sent(self) -> None:
         """This broker knows nothing yet."""
@@ -42,7 +53,10 @@ class Retained:
         acknowledgement: Acknowledgement | None = None
         topics, self._unsent = self._unsent, {}
         for topic in topics:
-            acknowledgement = client.send(topic, self._payloads[topic], retain=True)
+            payload, schema, expiry_s = self._payloads[topic]
+            acknowledgement = client.send(
+                topic, payload, retain=True, schema=schema, expiry_s=expiry_s
+            )
             acknowledgement.add_done_callback(partial(self._done, topic))
         return acknowledgement
 

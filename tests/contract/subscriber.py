@@ -30,6 +30,7 @@ class Received:
         at: when, in seconds of the event loop's clock.
         content_type: of MQTT 5, or None.
         user: user properties of MQTT 5.
+        expiry_s: after so many seconds more a broker forgets it; None: never.
     """
 
     topic: str
@@ -39,6 +40,7 @@ class Received:
     at: float
     content_type: str | None = None
     user: dict[str, str] = field(default_factory=dict[str, str])
+    expiry_s: int | None = None
 
     def json(self) -> dict[str, Any]:
         """The payload, which has to be a JSON object without NaN."""
@@ -174,6 +176,7 @@ class Subscriber:
             self._loop.time(),
             getattr(properties, "ContentType", None),
             dict(getattr(properties, "UserProperty", [])),
+            getattr(properties, "MessageExpiryInterval", None),
         )
         asyncio.run_coroutine_threadsafe(self._keep(received), self._loop)
 

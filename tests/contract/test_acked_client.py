@@ -311,10 +311,13 @@ async def test_what_it_is_arrives_with_the_payload(mosquitto: StartMosquitto) ->
         AckedClient(endpoint_of(broker)) as client,
     ):
         await client.send("with", b"{}", schema="heart_rate/1")
-        await client.send("without", b"{}")
-        with_, without = await subscriber.until(lambda all_: all_ if len(all_) == 2 else None)
+        await client.send("without", b"online")
+        await client.send("passing", b"{}", schema="health/1", expiry_s=180)
+        messages = await subscriber.until(lambda all_: all_ if len(all_) == 3 else None)
+    with_, without, passing = messages
     assert (with_.content_type, with_.user) == ("application/json", {"schema": "heart_rate/1"})
-    assert (without.content_type, without.user) == (None, {})
+    assert (without.content_type, without.user) == ("text/plain", {})
+    assert (with_.expiry_s, without.expiry_s, passing.expiry_s) == (None, None, 180)
 
 
 @needs_mosquitto

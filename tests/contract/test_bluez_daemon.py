@@ -17,6 +17,7 @@ pytestmark = needs_dbus
 
 SAMPLES = "healthd/gateway/device/strap/heart_rate"
 INFO = "healthd/gateway/device/strap/info"
+GATEWAY = "healthd/gateway/info"
 ADAPTER, LINK = "healthd/gateway/event/adapter", "healthd/gateway/event/link"
 
 SETTINGS = """
@@ -96,6 +97,9 @@ async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
         await more_samples(subscriber)
         assert await healthd.stopped() == 0
         await subscriber.until(lambda _: len(told(subscriber, LINK)) == 6)
+    # What it is changes with the adapters that are there; one that is off is there.
+    adapters = [one.json()["adapters"] for one in subscriber.at(GATEWAY)]
+    assert adapters == [[], ["hci0"], [], ["hci0"]]
     assert told(subscriber, LINK) == [
         ("up", None),
         ("down", "bluez_gone"),

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import pytest
 from structlog.testing import capture_logs
 
+from healthd.central.airtime import Airtime
 from healthd.clock import Clock
 from healthd.mqtt.acked_client import AckedClient, Endpoint
 from healthd.mqtt.devices import Devices
@@ -195,15 +196,14 @@ async def _end(task: asyncio.Task[None]) -> None:
         await task
 
 
+def health_of(gateway: Gateway, devices: Devices) -> Health:
+    retain = partial(gateway.publisher.retain, TOPICS.health)
+    return Health(gateway.outbox, devices, retain, Airtime().counters)
+
+
 def endpoint_of(broker: Mosquitto, **fields: Any) -> Endpoint:
-    return Endpoint(
-        host=HOST,
-        port=broker.port,
-        version="5",
-        client_id="gateway-under-test",
-        will_topic=TOPICS.status,
-        **fields,
-    )
+    known: dict[str, Any] = {"version": "5", "will_topic": TOPICS.status, **fields}
+    return Endpoint(host=HOST, port=broker.port, client_id="gateway-under-test", **known)
 
 
 @asynccontextmanager
@@ -357,7 +357,7 @@ async def test_everything_retained_is_published_again_on_every_connect(
         devices = Devices(TOPICS, gateway.publisher.retain)
         devices.on_state("strap", "streaming", online=True)
         gateway.publisher.retain(TOPICS.status, b"online")
-        health = Health(gateway.outbox, devices, partial(gateway.publisher.retain, TOPICS.health))
+        health = health_of(gateway, devices)
         counting = asyncio.create_task(health.run(lambda: None))
         gateway.connect()
         for round_ in range(3):
@@ -393,6 +393,59 @@ async def test_everything_retained_is_published_again_on_every_connect(
     async with Subscriber(broker.port, name="much-later") as late:
         (weight,) = await late.until(lambda _: late.at(TOPICS.sample("scale", "weight")))
     assert weight.retained
+
+
+_STATUS, _WEIGHT = TOPICS.status, TOPICS.sample("scale", "weight")
+_PROPERTIES: dict[str, tuple[str | None, str | None, bool]] = {
+    _STATUS: ("text/plain", None, False),
+    TOPICS.device_status("strap"): ("text/plain", None, False),
+    TOPICS.health: ("application/json", "health/1", True),
+    TOPICS.device_info("strap"): ("application/json", "device_info/1", False),
+    _WEIGHT: ("application/json", "weight/1", False),
+}
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_what_mqtt_5_tells_of_everything_retained_is_told_again_on_every_connect(
+    mosquitto: StartMosquitto, tmp_path: Path, version: str
+) -> None:
+    broker = await mosquitto()  # it forgets what it retained when it is killed
+    topics = _PROPERTIES.keys()
+    endpoint = endpoint_of(broker, version=version)
+    async with Gateway(tmp_path / "s", endpoint) as gateway:
+        devices = Devices(TOPICS, gateway.publisher.retain)
+        devices.on_state("strap", "streaming", online=True)
+        gateway.publisher.retain(_STATUS, b"online")
+        health = health_of(gateway, devices)
+        counting = asyncio.create_task(health.run(lambda: None))
+        gateway.connect()
+        await gateway.connected()
+        gateway.outbox.put(gateway.run.sample("scale", "weight", Weight(grams=70_000)))
+        await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
+        for round_ in range(2):
+            if round_:
+                await broker.kill()
+                await broker.start()
+                await gateway.connected(round_ + 1)
+            async with Subscriber(broker.port, name=f"late-{round_}") as late:
+                await late.until(lambda all_: topics <= {one.topic for one in all_})
+                seen = {one.topic: one for one in late.messages}
+            for topic, (content_type, schema, expires) in _PROPERTIES.items():
+                one = seen[topic]
+                found = one.content_type, one.user.get("schema"), one.expiry_s is not None
+                expected = (
+                    (content_type, schema, expires) if version == "5" else (None, None, False)
+                )
+                assert (topic, found) == (topic, expected)
+            if version == "5":
+                # Two renewals may be late.
+                assert 120 < (seen[TOPICS.health].expiry_s or 0) <= 180
+        async with Subscriber(broker.port, name="at-the-end") as last:
+            await gateway.disconnect()
+            await last.until_payload(_STATUS, b"offline")
+            will = last.at(_STATUS)[-1]
+        assert will.content_type == ("text/plain" if version == "5" else None)
+        await _end(counting)
 
 
 async def test_retained_topics_are_published_when_they_change_and_only_then(

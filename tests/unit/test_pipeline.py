@@ -12,6 +12,7 @@ from healthd.central.periodic import Fetched
 from healthd.central.session import State
 from healthd.clock import Clock
 from healthd.mqtt.devices import Devices
+from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Previous
 from healthd.outbox.outbox import Outbox
@@ -151,7 +152,10 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
-    devices = Devices(Topics("healthd", "home"), retained.__setitem__)
+    def retain(topic: str, payload: Payload | bytes) -> None:
+        retained[topic] = payload if isinstance(payload, bytes) else payload.encoded()
+
+    devices = Devices(Topics("healthd", "home"), retain)
     options = {"strap": Options(wheel_circumference_m=2.5), "other": Options()}
     pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES, options)
     pipeline.start()

@@ -9,15 +9,16 @@ import orjson
 import pytest
 
 from healthd.cli.reference import page
-from healthd.cli.schema import DIALECT, measurements, schema
+from healthd.cli.schema import DIALECT, measurements, payloads, schema
 from healthd.profiles.battery import decode_level
 from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import load
 from healthd.samples import ENVELOPE_KEYS
 from tests.unit.cli.machine import Machine
+from tests.unit.cli.references import references
 
 REGISTRY = load()
-KINDS = list(measurements(REGISTRY))
+KINDS = [*measurements(REGISTRY), *payloads()]
 DOCS = Path(__file__).parents[3] / "docs"
 
 
@@ -64,8 +65,30 @@ def test_one_document_with_every_kind() -> None:
     kinds = {one.model.kind for one in REGISTRY.characteristics.values()}
     kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
     kinds |= {"gap", "link", "fetch", "outbox", "adapter", "clock", "undecoded"}
+    kinds |= {"info", "health", "device_info"}
     assert kinds == set(KINDS) <= document["$defs"].keys()
     assert document["anyOf"] == [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
+
+
+def test_a_key_says_what_the_source_says_of_it() -> None:
+    gap, health = answer("gap")["properties"], answer("health")
+    assert gap["first"]["description"] == "UTC. Nothing before it is missing."
+    assert "description" not in gap["stream"]
+    outbox = health["$defs"]["OutboxHealth"]["properties"]
+    assert (outbox["payload_bytes"]["unit"], outbox["payload_bytes"]["description"]) == (
+        "By",
+        "Of the samples on disk.",
+    )
+
+
+def test_what_a_device_may_tell_about_itself_is_in_its_info() -> None:
+    found = answer("device_info")
+    assert found["additionalProperties"] is False
+    assert found["required"] == ["state"]
+    keys = found["properties"]
+    assert keys.keys() >= {"state", "name", "bonded", "maker", "model", "firmware"}
+    assert keys["battery"] == {"$ref": "#/$defs/battery"}
+    assert keys.keys().isdisjoint(ENVELOPE_KEYS | {"heart_rate", "device_information"})
 
 
 def test_references_lead_somewhere() -> None:
@@ -75,22 +98,11 @@ def test_references_lead_somewhere() -> None:
     assert {one.removeprefix("#/$defs/") for one in found} <= document["$defs"].keys()
 
 
-def references(part: Any) -> Any:
-    if isinstance(part, dict):
-        for key, value in part.items():  # pyright: ignore[reportUnknownVariableType]
-            if key == "$ref":
-                yield value
-            yield from references(value)
-    elif isinstance(part, list):
-        for value in part:  # pyright: ignore[reportUnknownVariableType]
-            yield from references(value)
-
-
 def test_an_unknown_kind_is_told_with_what_there_is() -> None:
     out, errors = StringIO(), StringIO()
     assert schema("hart_rate", out, errors) == 1
     assert out.getvalue() == ""
-    assert errors.getvalue().startswith("found 'hart_rate', expected a kind of measurement: ")
+    assert errors.getvalue().startswith("found 'hart_rate', expected a kind of payload: ")
     assert " heart_rate," in errors.getvalue()
 
 

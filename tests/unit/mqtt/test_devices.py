@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from healthd.mqtt.devices import Devices
+from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
 
 STATUS, INFO = "healthd/home/device/strap/status", "healthd/home/device/strap/info"
@@ -18,8 +19,8 @@ class Broker:
         self.topics: dict[str, bytes] = {}
         self.published: list[str] = []
 
-    def retain(self, topic: str, payload: bytes) -> None:
-        self.topics[topic] = payload
+    def retain(self, topic: str, payload: Payload | bytes) -> None:
+        self.topics[topic] = payload if isinstance(payload, bytes) else payload.encoded()
         self.published.append(topic)
 
     @property

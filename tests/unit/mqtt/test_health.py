@@ -13,6 +13,7 @@ import pytest
 from healthd.clock import Clock
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.health import Health
+from healthd.mqtt.payloads import GatewayHealth, Payload
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
@@ -32,7 +33,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir())) - 1
 
 
-def _ignore(topic: str, payload: bytes) -> None:
+def _ignore(topic: str, payload: Payload | bytes) -> None:
     """What is retained of the devices is no concern here."""
 
 
@@ -43,8 +44,8 @@ class Payloads:
         self.all: list[bytes] = []
         self._came = asyncio.Event()
 
-    def __call__(self, payload: bytes) -> None:
-        self.all.append(payload)
+    def __call__(self, payload: GatewayHealth) -> None:
+        self.all.append(payload.encoded())
         self._came.set()
 
     async def next(self) -> dict[str, Any]:
@@ -113,7 +114,7 @@ async def test_the_outbox_says_what_waits(gateway: Gateway) -> None:
 
 
 async def test_counters_are_renewed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("healthd.mqtt.health.PERIOD_S", 0.01)
+    monkeypatch.setattr("healthd.mqtt.health.HEALTH_PERIOD_S", 0.01)
     first = await gateway.told()
     gateway.devices.on_state("strap", "streaming")
     async with asyncio.timeout(BOUND_S):

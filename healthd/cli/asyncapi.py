@@ -1,0 +1,166 @@
+"""``healthd schema --format asyncapi``: the contract as an AsyncAPI document."""
+
+from typing import Any, cast
+
+import orjson
+
+from healthd import __version__
+from healthd.cli.channels import TOPICS, Channel, channels
+from healthd.cli.schema import everything
+from healthd.mqtt.acked_client import KEEPALIVE_S, QOS
+from healthd.profiles.registry import Registry, load
+from healthd.samples import ENVELOPE_KEYS, Measurement
+
+_DESCRIPTION = """\
+What healthd publishes: Bluetooth LE heart-rate, fitness and health sensors over MQTT.
+docs/mqtt.md tells of duplicates, gaps and examples. User properties, content types and expiry need
+MQTT 5; over MQTT 3.1.1 topics and payloads are the same."""
+
+_PARAMETERS = {
+    "prefix": {
+        "default": "healthd",
+        "description": "First level or levels of every topic: [mqtt] prefix of the settings.",
+    },
+    "gateway": {"description": "Id of the gateway: [gateway] id of the settings."},
+    "device": {"description": "Id of the peripheral: its id in the settings."},
+    "uuid": {"description": "Characteristic: four hex digits, or 36 characters."},
+}
+
+# Versions of the bindings of MQTT, at https://github.com/asyncapi/bindings.
+_BINDING = {"bindingVersion": "0.2.0"}
+
+_STATUS = "status"
+
+
+def page() -> str:
+    """The whole document, as JSON."""
+    return orjson.dumps(document(load()), option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def document(registry: Registry) -> dict[str, Any]:
+    """The whole document, ready for JSON."""
+    known = channels(registry)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "healthd",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"mqtt5": _server("5"), "mqtt311": _server("3.1.1")},
+        "channels": {one.name: _channel(one) for one in known},
+        "operations": {f"send_{one.name}": _operation(one) for one in known},
+        "components": {
+            "messages": {_message_name(one): _message(one) for one in known},
+            "schemas": _schemas(registry),
+            "correlationIds": {
+                "sample": {
+                    "description": "Unique within a stream: every further delivery of a sample, "
+                    "at its live topic or in its history, has the same one.",
+                    "location": "$message.payload#/id",
+                }
+            },
+        },
+    }
+
+
+def _server(version: str) -> dict[str, Any]:
+    will = {"topic": TOPICS.status, "qos": QOS, "message": "offline", "retain": True}
+    binding = {"cleanSession": True, "keepAlive": KEEPALIVE_S, "lastWill": will, **_BINDING}
+    return {
+        "host": "{broker}",
+        "protocol": "mqtt",
+        "protocolVersion": version,
+        "description": f'[mqtt] version = "{version}" of the settings.',
+        "variables": {"broker": {"default": "localhost:1883", "description": "Host and port."}},
+        "bindings": {"mqtt": binding},
+    }
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    name = _message_name(channel)
+    found: dict[str, Any] = {
+        "address": channel.address,
+        "summary": channel.summary,
+        "parameters": {
+            key: text for key, text in _PARAMETERS.items() if f"{{{key}}}" in channel.address
+        },
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+    }
+    if channel.history is not None:
+        found["x-history"] = {"$ref": f"#/channels/{channel.history}"}
+    return found
+
+
+def _operation(channel: Channel) -> dict[str, Any]:
+    binding: dict[str, Any] = {"qos": QOS, "retain": channel.retained, **_BINDING}
+    if channel.expires_s is not None:
+        binding["messageExpiryInterval"] = channel.expires_s
+    where = f"#/channels/{channel.name}"
+    return {
+        "action": "send",
+        "channel": {"$ref": where},
+        "summary": channel.summary,
+        "messages": [{"$ref": f"{where}/messages/{_message_name(channel)}"}],
+        "bindings": {"mqtt": binding},
+    }
+
+
+def _message_name(channel: Channel) -> str:
+    """Live and history carry the same message."""
+    return _STATUS if channel.model is None else channel.model.kind
+
+
+def _message(channel: Channel) -> dict[str, Any]:
+    model = channel.model
+    if model is None:
+        reference = {"$ref": f"#/components/schemas/{_STATUS}"}
+        return {"name": _STATUS, "contentType": "text/plain", "payload": reference}
+    payload: dict[str, Any] = {"$ref": f"#/components/schemas/{model.kind}"}
+    schema = {"const": f"{model.kind}/{model.schema_version}"}
+    found: dict[str, Any] = {
+        "name": model.kind,
+        "contentType": "application/json",
+        "headers": {
+            "type": "object",
+            "description": "User properties of MQTT 5; over MQTT 3.1.1 there are none.",
+            "properties": {"schema": schema},
+        },
+        "payload": payload,
+    }
+    if issubclass(model, Measurement):
+        # The schema alone is also that of `healthd decode`, which knows no envelope.
+        found["payload"] = {"allOf": [payload, {"required": sorted(ENVELOPE_KEYS)}]}
+        found["correlationId"] = {"$ref": "#/components/correlationIds/sample"}
+    return found
+
+
+def _schemas(registry: Registry) -> dict[str, Any]:
+    status: dict[str, Any] = {"type": "string", "enum": ["online", "offline"]}
+    return {_STATUS: status} | {
+        kind: cast("dict[str, Any]", _moved(one))
+        for kind, one in everything(registry)["$defs"].items()
+    }
+
+
+def _moved(part: object) -> object:
+    """The same, as a component.
+
+    AsyncAPI takes an object with the key ``schema`` for one that wraps another format's schema.
+    """
+    if isinstance(part, list):
+        return [_moved(one) for one in cast("list[object]", part)]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _moved(one) for key, one in cast("dict[str, object]", part).items()}
+    match found:
+        case {"$ref": str(reference)}:
+            found["$ref"] = reference.replace("#/$defs/", "#/components/schemas/")
+        case {"schema": str(name)}:
+            del found["schema"]
+            found["x-schema"] = name
+        case _:
+            pass
+    return found

@@ -1,0 +1,94 @@
+"""Every topic with what stands on it: what ``healthd schema`` tells of MQTT is made of these."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from healthd.cli.schema import EVENTS
+from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload
+from healthd.mqtt.topics import Topics
+from healthd.profiles.characteristic import Use
+from healthd.profiles.reader import Undecoded
+from healthd.profiles.registry import Registry
+from healthd.samples import Measurement
+
+# What a consumer puts in its place; AsyncAPI calls them parameters of an address.
+TOPICS = Topics("{prefix}", "{gateway}")
+_DEVICE, _UUID = "{device}", "{uuid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One topic, or one for each device.
+
+    Attributes:
+        name: of its own.
+        address: the topic, with parameters in braces.
+        model: of its payload; None for the text ``online`` or ``offline``.
+        retained: whether the broker keeps the newest message.
+        summary: one line.
+        history: name of the channel that has what could not be delivered here; None without one.
+    """
+
+    name: str
+    address: str
+    model: type[Measurement] | type[Payload] | None
+    retained: bool
+    summary: str
+    history: str | None = None
+
+    @property
+    def expires_s(self) -> int | None:
+        """After so many seconds a broker that speaks MQTT 5 forgets a message; None: never."""
+        model = self.model
+        return model.expires_s if model is not None and issubclass(model, Payload) else None
+
+
+def channels(registry: Registry) -> list[Channel]:
+    """All of them: the gateway's, its events, the devices', and their streams by name."""
+    return [*of_the_gateway(), *of_devices(), *streams_of_devices(registry)]
+
+
+def published(registry: Registry) -> dict[str, type[Measurement]]:
+    """The kinds of measurement that are streams of devices, in alphabetical order."""
+    models = [
+        one.model
+        for one in registry.characteristics.values()
+        if one.use in (Use.STREAM, Use.STATUS)
+    ]
+    models += [model for profile in registry.profiles.values() for model in profile.derived]
+    return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
+
+
+def first_line(model: type[Measurement] | type[Payload]) -> str:
+    """What a model is, in one line."""
+    return (model.__doc__ or "").strip().partition("\n")[0]
+
+
+def of_the_gateway() -> Iterator[Channel]:
+    """What a gateway says of itself."""
+    will = "Whether the gateway is there; offline is also its will."
+    yield Channel("status", TOPICS.status, None, True, will)
+    yield Channel("info", TOPICS.info, GatewayInfo, True, first_line(GatewayInfo))
+    yield Channel("health", TOPICS.health, GatewayHealth, True, first_line(GatewayHealth))
+    for model in EVENTS:
+        topic = TOPICS.sample("", f"event/{model.kind}")
+        yield Channel(f"event_{model.kind}", topic, model, False, first_line(model))
+
+
+def of_devices() -> Iterator[Channel]:
+    """What it says of each peripheral."""
+    online = "Whether samples of the device can flow."
+    yield Channel("device_status", TOPICS.device_status(_DEVICE), None, True, online)
+    topic = TOPICS.device_info(_DEVICE)
+    yield Channel("device_info", topic, DeviceInfo, True, first_line(DeviceInfo))
+
+
+def streams_of_devices(registry: Registry) -> Iterator[Channel]:
+    """What was measured: two channels for each kind."""
+    streams = {kind: (kind, model) for kind, model in published(registry).items()}
+    streams["undecoded"] = f"undecoded/{_UUID}", Undecoded
+    for kind, (stream, model) in streams.items():
+        live, history = TOPICS.sample(_DEVICE, stream), TOPICS.history(_DEVICE, stream)
+        behind, what = f"{kind}_history", first_line(model)
+        yield Channel(kind, live, model, model.retained, what, behind)
+        yield Channel(behind, history, model, False, f"{what} What was late, oldest first.")
