@@ -60,6 +60,9 @@ async def periodic(ward: Ward) -> None:
         await until(lambda: not ward.radio.scans, "the adapter rests", _STOP_S)
         if (links := len(ward.radio.end_times(one.address))) != run:
             raise Failed(f"expected a link for each of {run} runs, found {links}")
+    state = ward.broker.state("meter")
+    if (state["state"], state["reason"]) != ("waiting", "scheduled"):
+        raise Failed(f"expected it to wait for its next run, found {state}")
     # By the command of its owner, across the sandbox of the unit; the timetable stays.
     fetch = ("runuser", "-u", "healthd", "--", "healthd", "fetch", "meter", "--json")
     told = json.loads(await vm.run(*fetch, timeout_s=_RUN_S))
@@ -67,9 +70,6 @@ async def periodic(ward: Ward) -> None:
         raise Failed(f"expected new data from healthd fetch, found {told}")
     await until(lambda: len(ward.broker.fetches) == 3, "the event of that run")
     _has_delivered(ward, "meter", 3)
-    state = ward.broker.state("meter")
-    if (state["state"], state["reason"]) != ("waiting", "scheduled"):
-        raise Failed(f"expected it to wait for its next run, found {state}")
 
 
 @case()
