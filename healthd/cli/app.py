@@ -169,6 +169,22 @@ def pair(
 
 
 @app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Check Bluetooth, settings, broker, clock, outbox and service; say how to mend what is wrong.
+
+    Exit code 1 if anything is wrong. The daemon may run meanwhile.
+    """
+    from healthd.cli.doctor import main
+
+    raise typer.Exit(main(config, json))
+
+
+@app.command()
 def watch(
     broker: Annotated[str, typer.Option(help="host, host:port or [IPv6]:port.")] = "localhost",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "healthd",
