@@ -169,6 +169,27 @@ def pair(
 
 
 @app.command()
+def scan(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to listen.")] = 10.0,
+    add: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Add this one, by its id or address, to the settings."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what is in range, what healthd reads of it, and the block for the settings.
+
+    Asks on a terminal which one to add. The daemon may run meanwhile.
+    """
+    from healthd.cli.scan import main
+
+    raise typer.Exit(main(config, seconds, add, json))
+
+
+@app.command()
 def doctor(
     config: Annotated[
         Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")

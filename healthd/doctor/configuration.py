@@ -46,7 +46,7 @@ def check_settings(
     count = len(settings.peripherals)
     if not count:
         nobody = f"{config}: no peripherals"
-        mend = "find some: healthd scan --add"
+        mend = "find some: sudo healthd scan"
         return [warning("settings", nobody, mend), _secrets(machine, settings)], settings
     return [ok("settings", f"{config}: {count} peripherals"), _secrets(machine, settings)], settings
 

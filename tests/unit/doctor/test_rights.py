@@ -53,7 +53,7 @@ def test_settings_of_others(folder: Path) -> None:
     assert "sudo -u healthd" in findings[0].mend
     findings, settings = check_settings(machine, config, {}, known)
     assert settings is not None
-    assert findings[0].mend == "find some: healthd scan --add"
+    assert findings[0].mend == "find some: sudo healthd scan"
 
 
 @needs_root
