@@ -128,7 +128,11 @@ class Daemon:
         """
         self._log.info("started", version=__version__, run=self._run.id)
         if not self._sessions:
-            self._log.warning("no peripherals in the settings", expected="[[peripherals]] entries")
+            self._log.warning(
+                "no peripherals in the settings",
+                expected="[[peripherals]] entries",
+                hint="sudo healthd scan",
+            )
         watching = asyncio.create_task(self._watch_descriptors(stop))
         self._publisher.retain(self._topics.status, b"online")
         self._tell_info()

@@ -1,7 +1,14 @@
-"""Options of the whole test run."""
+"""Options of the whole test run, and a disk to break."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.unit.outbox.bench import SmallDisk
 
 # No deadline for an example: on a busy machine the slowest of a hundred says nothing of the code.
 settings.register_profile("default", deadline=None)
@@ -19,3 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="run tests/end_to_end's soak for this long, with straps that send once a second",
     )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Three megabytes of disk."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("NOT TESTED: only root may mount a small file system")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        # Lazily: a failed test may still hold its files open.
+        subprocess.run(["umount", "--lazy", folder], check=True)

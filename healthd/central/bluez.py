@@ -55,9 +55,9 @@ class Listener(Protocol):
 
 
 class BlueZ:
-    """One D-Bus connection's life; used as ``async with BlueZ.connected(listener) as bluez``."""
+    """One D-Bus connection's life; used as ``async with BlueZ.connected() as bluez``."""
 
-    def __init__(self, bus: MessageBus, listener: Listener) -> None:
+    def __init__(self, bus: MessageBus, listener: Listener | None) -> None:
         """See ``connected``."""
         self._bus = bus
         self._listener = listener
@@ -67,8 +67,8 @@ class BlueZ:
 
     @classmethod
     @asynccontextmanager
-    async def connected(cls, listener: Listener) -> AsyncGenerator["BlueZ"]:
-        """Connect to the system bus and tell ``listener`` of all that changes from now on.
+    async def connected(cls, listener: Listener | None = None) -> AsyncGenerator["BlueZ"]:
+        """Connect to the system bus and tell ``listener``, if any, of all that changes from now on.
 
         Raises:
             LinkFault: there is no bus, or it does not answer.
@@ -80,7 +80,7 @@ class BlueZ:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     await bus.connect()
             bus.add_message_handler(bluez._on_message)
-            for rule in _SIGNALS:
+            for rule in _SIGNALS if listener else ():
                 await bluez._call(_DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", "s", rule)
             yield bluez
         finally:
@@ -103,12 +103,17 @@ class BlueZ:
 
     async def state(self) -> tuple[dict[str, bool], list[Device]]:
         """Every adapter and whether it is on, and every device."""
+        adapters, devices = await self.objects()
+        return {name: one["Powered"] for name, one in adapters.items()}, devices
+
+    async def objects(self) -> tuple[dict[str, dict[str, Any]], list[Device]]:
+        """Every adapter with all that BlueZ says of it, and every device."""
         [objects] = await self._call(_BLUEZ, "/", _OBJECTS, "GetManagedObjects")
-        adapters: dict[str, bool] = {}
+        adapters: dict[str, dict[str, Any]] = {}
         devices: list[Device] = []
         for path, interfaces in unpack_variants(objects).items():
             if _ADAPTER in interfaces:
-                adapters[_name(path)] = interfaces[_ADAPTER]["Powered"]
+                adapters[_name(path)] = interfaces[_ADAPTER]
             if _DEVICE in interfaces:
                 devices.append(device_of(path, interfaces[_DEVICE]))
         return adapters, devices
@@ -220,8 +225,8 @@ class BlueZ:
     def _on_message(self, message: Message) -> Message | bool | None:
         if message.message_type is MessageType.METHOD_CALL:
             return self._on_call(message)
-        if message.message_type is MessageType.SIGNAL:
-            self._on_signal(message)
+        if message.message_type is MessageType.SIGNAL and self._listener is not None:
+            self._on_signal(message, self._listener)
         return None
 
     def _on_call(self, message: Message) -> Message | bool | None:
@@ -244,17 +249,17 @@ class BlueZ:
             answer = Message.new_method_return(message, signature, body)
         await self._bus.send(answer)  # pyright: ignore[reportUnknownMemberType]
 
-    def _on_signal(self, message: Message) -> None:
+    def _on_signal(self, message: Message, listener: Listener) -> None:
         body: list[Any] = message.body
         match message.member:
             case "NameOwnerChanged" if body[0] == _BLUEZ:
-                self._listener.on_owner(present=bool(body[2]))
+                listener.on_owner(present=bool(body[2]))
             case "InterfacesAdded" if _ADAPTER in body[1]:
-                self._listener.on_adapter(_name(body[0]), body[1][_ADAPTER]["Powered"].value)
+                listener.on_adapter(_name(body[0]), body[1][_ADAPTER]["Powered"].value)
             case "InterfacesRemoved" if _ADAPTER in body[1]:
-                self._listener.on_adapter(_name(body[0]), None)
+                listener.on_adapter(_name(body[0]), None)
             case "PropertiesChanged" if body[0] == _ADAPTER and "Powered" in body[1]:
-                self._listener.on_adapter(_name(message.path or ""), body[1]["Powered"].value)
+                listener.on_adapter(_name(message.path or ""), body[1]["Powered"].value)
             case _:
                 pass
 

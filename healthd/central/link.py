@@ -71,8 +71,19 @@ class Advertisement:
     @property
     def path(self) -> str | None:
         """BlueZ's object for it; None where another stack stands in for BlueZ."""
+        return self._details.get("path")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether BlueZ knows its address as one that changes every few minutes."""
+        kind = self._details.get("props", {}).get("AddressType")
+        # Of random addresses only those with both highest bits set are kept (Core 4.2, 10.8).
+        return kind == "random" and int(self.address[:2], 16) >> 6 != 3
+
+    @property
+    def _details(self) -> dict[str, Any]:
         details: Any = self.device.details
-        return details.get("path") if isinstance(details, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return details if isinstance(details, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
 def discard_bluez() -> None:

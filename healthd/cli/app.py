@@ -177,6 +177,43 @@ def pair(
 
 
 @app.command()
+def scan(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to listen.")] = 10.0,
+    add: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Add this one, by its id or address, to the settings."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what is in range, what healthd reads of it, and the block for the settings.
+
+    Asks on a terminal which one to add. The daemon may run meanwhile.
+    """
+    from healthd.cli.scan import main
+
+    raise typer.Exit(main(config, seconds, add, json))
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Check Bluetooth, settings, broker, clock, outbox and service; say how to mend what is wrong.
+
+    Exit code 1 if anything is wrong. The daemon may run meanwhile.
+    """
+    from healthd.cli.doctor import main
+
+    raise typer.Exit(main(config, json))
+
+
+@app.command()
 def watch(
     broker: Annotated[str, typer.Option(help="host, host:port or [IPv6]:port.")] = "localhost",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "healthd",

@@ -42,16 +42,6 @@ class _Failed(Exception):
     """It did not work; the text says why, and what to do."""
 
 
-class _Nobody:
-    """Listens to BlueZ and has no use for what it hears."""
-
-    def on_owner(self, *, present: bool) -> None:
-        """See ``bluez.Listener``."""
-
-    def on_adapter(self, name: str, powered: bool | None) -> None:
-        """See ``bluez.Listener``."""
-
-
 def main(peripheral: str, config: Path | None, again: bool) -> int:
     """Find it, pair with it, and say how that went.
 
@@ -97,7 +87,7 @@ async def _run(peripheral: str, config: Path | None, again: bool) -> int:
 
     ask = _ask_passkey if passkey is None else from_settings
     try:
-        async with BlueZ.connected(_Nobody()) as bluez:
+        async with BlueZ.connected() as bluez:
             adapter = settings.bluetooth.adapter
             return await _pair(bluez, match_for(entry, known), adapter, ask, again)
     except LinkFault as fault:

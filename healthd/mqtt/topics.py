@@ -30,6 +30,11 @@ class Topics:
         """Counters of this gateway: retained JSON, renewed every minute."""
         return f"{self.prefix}/{self.gateway}/health"
 
+    @property
+    def doctor(self) -> str:
+        """Where ``healthd doctor`` tries whether it may publish: nobody's, never retained."""
+        return f"{self.prefix}/{self.gateway}/doctor"
+
     def device_status(self, peripheral: str) -> str:
         """``online`` or ``offline``: retained."""
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/status"

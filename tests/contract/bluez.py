@@ -34,6 +34,7 @@ _CONFIG = """\
     <allow own="*"/>
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
+    {rules}
   </policy>
 </busconfig>
 """
@@ -42,11 +43,11 @@ _CONFIG = """\
 class Bus(Restartable):
     """A dbus-daemon; an async context manager that starts it."""
 
-    def __init__(self, folder: Path) -> None:
-        """``folder`` for its socket: its path must be short."""
+    def __init__(self, folder: Path, rules: str = "") -> None:
+        """``folder`` for its socket: its path must be short; ``rules``: more of its policy."""
         self._socket = folder / "bus"
         self._config = folder / "bus.conf"
-        self._config.write_text(_CONFIG.format(socket=self._socket))
+        self._config.write_text(_CONFIG.format(socket=self._socket, rules=rules))
 
     @property
     def address(self) -> str:
@@ -92,10 +93,16 @@ class BlueZ(Restartable):
         calls: member and path of every method call that arrived, over all starts.
     """
 
-    def __init__(self, bus: Bus, *devices: dict[str, Any], adapters: dict[str, bool]) -> None:
-        """Devices, and adapters by name: whether they are on."""
+    def __init__(
+        self,
+        bus: Bus,
+        *devices: dict[str, Any],
+        adapters: dict[str, bool],
+        modalias: str = "usb:v1D6Bp0246d0542",
+    ) -> None:
+        """Devices, and adapters by name: whether they are on; ``modalias`` is that of 5.66."""
         self.calls: list[tuple[str, str]] = []
-        self._setting = json.dumps({"adapters": adapters, "devices": devices})
+        self._setting = json.dumps({"adapters": adapters, "devices": devices, "modalias": modalias})
         self._bus = bus
         self._changed = asyncio.Condition()
         self._answers = 0

@@ -36,7 +36,7 @@ class FakeBlueZ:
     """All objects of one bluetoothd."""
 
     def __init__(self, bus: MessageBus, setting: dict[str, Any]) -> None:
-        """``setting``: ``adapters`` (name: on) and ``devices``."""
+        """``setting``: ``adapters`` (name: on), ``devices``, and ``modalias``, its version."""
         self.bus = bus
         self.objects: Objects = {}
         self.settings: dict[str, dict[str, Any]] = {}
@@ -46,6 +46,7 @@ class FakeBlueZ:
         self.failing: dict[str, tuple[str, str]] = {}
         self.agents: dict[str, tuple[str, str]] = {}
         self.objects["/org/bluez"] = {"org.bluez.AgentManager1": {}}
+        self.modalias: str = setting["modalias"]
         self.silent = False
         self.pairings: dict[str, asyncio.Task[None]] = {}
         self.beat = 0
@@ -69,6 +70,7 @@ class FakeBlueZ:
             "Powered": Variant("b", on),
             "Discovering": Variant("b", False),
             "Roles": Variant("as", ["central"]),
+            "Modalias": Variant("s", self.modalias),
         }
 
     def device(self, path: str) -> dict[str, Variant]:

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import pytest
@@ -36,15 +35,6 @@ class StartBlueZ(Protocol):
 def files(folder: Path) -> list[Path]:
     """What is in a folder."""
     return list(folder.iterdir())
-
-
-@pytest.fixture
-async def bus(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bus]:
-    """A system bus of the test's own."""
-    with TemporaryDirectory(prefix="bus-") as folder:
-        async with Bus(Path(folder)) as bus:
-            monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
-            yield bus
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -38,15 +36,6 @@ address = "C0:00:00:00:00:01"
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs begin when they are due."""
     monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.0)
-
-
-@pytest.fixture
-async def bus(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bus]:
-    """A system bus of the test's own."""
-    with TemporaryDirectory(prefix="bus-") as folder:
-        async with Bus(Path(folder)) as bus:
-            monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
-            yield bus
 
 
 def bluez(bus: Bus, **more: Any) -> BlueZ:

@@ -11,7 +11,7 @@ from healthd.cli.app import app
 from healthd.simulator.names import NAMES
 from tests.unit.cli.machine import Machine
 
-COMMANDS = ["run", "demo", "decode", "schema", "watch", "outbox", "fetch", "pair"]
+COMMANDS = ["run", "demo", "decode", "schema", "watch", "outbox", "fetch", "pair", "scan", "doctor"]
 
 MODULES = """
 import sys

@@ -1,7 +1,5 @@
-"""A bench for each test, and disks to break."""
+"""A bench for each test."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tests.unit.outbox.bench import Bench, SmallDisk
+from tests.unit.outbox.bench import Bench
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +29,3 @@ def bench(tmp_path: Path) -> Bench:
     runtime = tmp_path / "runtime"
     runtime.mkdir()
     return Bench(tmp_path / "state", runtime=runtime)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """Three megabytes of disk."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("NOT TESTED: only root may mount a small file system")
-    try:
-        yield SmallDisk(folder)
-    finally:
-        # Lazily: a failed test may still hold its files open.
-        subprocess.run(["umount", "--lazy", folder], check=True)

@@ -1,0 +1,106 @@
+"""A block of ``[[peripherals]]``, and how it gets into the settings without touching the rest."""
+
+import os
+import re
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import orjson
+
+from healthd.central.survey import InRange
+from healthd.errors import HealthdError
+from healthd.settings_file import Problem, SettingsError, read
+
+
+class NotAdded(HealthdError):
+    """The file is as it was; the text says why."""
+
+
+def block(found: InRange, entry_id: str) -> str:
+    """The lines to be pasted for a device."""
+    lines = ["[[peripherals]]", f"id = {_text(entry_id)}"]
+    if found.name is not None and found.is_private:
+        lines.append(f"name = {_text(found.name)}  # its address changes")
+    else:
+        named = "" if found.name is None else f"  # {_text(found.name)}"
+        comment = "  # it changes: pair with it" if found.is_private else named
+        lines.append(f"address = {_text(found.address)}{comment}")
+    if found.is_episodic:
+        lines.append('on = "advertising"  # fetched whenever it shows up')
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """Text in quotes, as TOML wants it: JSON's escapes, and one that JSON leaves out."""
+    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
+
+
+def append(path: Path, lines: str, environ: Mapping[str, str], services: Collection[str]) -> None:
+    """Write ``lines`` behind the end of the settings; every byte before stays as it is.
+
+    The new file has to be one that healthd takes, before it replaces the old one in one step.
+
+    Args:
+        path: the settings.
+        lines: what is added.
+        environ: see ``settings_file.read``.
+        services: likewise.
+
+    Raises:
+        SettingsError: the settings are bad, or would be; the file is as it was.
+        NotAdded: the file cannot be written, or somebody else has just done so.
+    """
+    # A link to the file stays a link.
+    target = path.resolve()
+    part: Path | None = None
+    try:
+        before = target.read_bytes()
+        status = target.stat()
+        text = lines.encode()
+        gap = b"" if not before else b"\n" if before.endswith(b"\n") else b"\n\n"
+        # In the same folder, so that it can take the file's place in one step.
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        part = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(before + gap + text)
+            file.flush()
+            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(file.fileno(), status.st_mode & 0o7777)
+            os.fsync(file.fileno())
+        _validate(part, path, environ, services)
+        if target.read_bytes() != before:
+            raise NotAdded(f"{path}: somebody else has just changed it; try again")
+        part.replace(target)
+        part = None
+    except OSError as error:
+        raise NotAdded(
+            f"{path}: {error.strerror}; may this user write it? sudo healthd scan"
+        ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _validate(
+    part: Path, path: Path, environ: Mapping[str, str], services: Collection[str]
+) -> None:
+    try:
+        read(part, environ, services)
+    except SettingsError as error:
+        problems = [
+            Problem(
+                str(path) if one.source == str(part) else one.source,
+                one.key,
+                one.found,
+                one.expected,
+            )
+            for one in error.problems
+        ]
+        raise SettingsError(problems) from error
+
+
+def printable(text: str) -> str:
+    """A name from the air as a terminal may show it: it may hold anything."""
+    return re.sub(r"[^ -~\u00a0-\U0010ffff]", "?", text)

@@ -1,0 +1,63 @@
+"""What systemd and the kernel do for the installed service."""
+
+import re
+from pathlib import Path
+
+from healthd.doctor.finding import Finding, ok, skipped, warning
+from healthd.doctor.machine import Machine
+
+_UNIT = "healthd.service"
+
+# Where systemd looks for units, the first one counts (systemd.unit(5)); ours is installed below
+# /usr/local.
+_FOLDERS = (
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+)
+
+# The unit as it is shipped has 1.0; this is what its drop-ins may take away from that.
+_MAX_EXPOSURE = 1.5
+
+_CGROUP_MEND = (
+    "MemoryMax= of the unit does nothing: append cgroup_enable=memory to the line in "
+    "/boot/firmware/cmdline.txt, and reboot"
+)
+
+
+def check_memory(machine: Machine) -> Finding:
+    """Whether the kernel limits memory, which Raspberry Pi OS leaves off."""
+    controllers = machine.text("sys/fs/cgroup/cgroup.controllers")
+    if controllers is None:
+        # The older layout has a folder for each controller.
+        if machine.path("sys/fs/cgroup/memory").is_dir():
+            return ok("memory_cgroup", "the kernel limits memory")
+        return skipped("memory_cgroup", "no control groups to be seen here")
+    if "memory" in controllers.split():
+        return ok("memory_cgroup", "the kernel limits memory")
+    return warning("memory_cgroup", "the kernel does not limit memory", _CGROUP_MEND)
+
+
+async def check_unit(machine: Machine) -> Finding:
+    """How much of the system the service could reach, as systemd judges it."""
+    unit = _installed(machine)
+    if unit is None:
+        return skipped("unit", "healthd is not installed as a service", "sudo make install")
+    booted = machine.path("run/systemd/system").is_dir()
+    # Only the running systemd knows all drop-ins.
+    whose = (_UNIT,) if booted else ("--offline=yes", str(unit))
+    told = await machine.output("systemd-analyze", "security", "--no-pager", *whose) or ""
+    exposure = re.search(r"exposure level for healthd\.service: ([0-9.]+)", told)
+    if exposure is None:
+        return skipped("unit", f"systemd-analyze says nothing of {unit}")
+    found = f"{unit}: exposure {exposure[1]} of 10"
+    if float(exposure[1]) > _MAX_EXPOSURE:
+        mend = "see which of its lines a drop-in takes back: systemctl cat healthd"
+        return warning("unit", found, mend)
+    return ok("unit", found)
+
+
+def _installed(machine: Machine) -> Path | None:
+    units = (machine.path(folder) / _UNIT for folder in _FOLDERS)
+    return next((unit for unit in units if unit.is_file()), None)

@@ -1,0 +1,189 @@
+"""healthd scan against BlueZ: alone, beside the daemon, without what it needs, on a terminal."""
+
+import asyncio
+import os
+import pty
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from healthd.profiles import registry
+from healthd.settings_file import read
+from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.contract.process import Healthd, clean_environment
+
+pytestmark = needs_dbus
+
+ROOT = Path(__file__).parents[2]
+
+SETTINGS = """\
+# mine
+[gateway]
+id = "gateway"
+[mqtt]
+brokers = ["127.0.0.1:1"]
+[outbox]
+directory = "{folder}/outbox"
+[[peripherals]]
+id = "mine"
+address = "C0:00:00:00:00:01"
+"""
+
+MINE, OTHER = "C0:00:00:00:00:01", "C0:00:00:00:00:02"
+
+
+class Gateway:
+    """Settings, and commands that take them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "healthd.toml"
+        self.config.write_text(SETTINGS.format(folder=folder))
+        self.environ = {"XDG_RUNTIME_DIR": str(folder), "COLUMNS": "200"}
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        return ("scan", "--seconds", "1", "--config", str(self.config), *arguments)
+
+    async def scan(self, *arguments: str) -> tuple[int, str, str]:
+        """The exit code, and what is written to standard output and standard error."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "healthd", *self.command(*arguments)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**clean_environment(), **self.environ},
+            cwd=ROOT,
+        )
+        async with asyncio.timeout(50):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def found(self) -> dict[str, dict[str, Any]]:
+        """What was found, by address."""
+        code, out, _ = await self.scan("--json")
+        assert code == 0
+        return {one["address"]: one for one in orjson.loads(out)["found"]}
+
+
+@pytest.fixture
+def gateway(bus: Bus, tmp_path: Path) -> Gateway:
+    """A gateway on a bus of the test's own."""
+    return Gateway(tmp_path)
+
+
+async def test_what_bluez_hears(bus: Bus, gateway: Gateway) -> None:
+    private = "41:00:00:00:00:03"
+    devices = (strap(), strap(OTHER, "Strap"), strap(private, "Watch"))
+    async with BlueZ(bus, *devices, adapters={"hci0": True}) as bluez:
+        found = await gateway.found()
+        await bluez.called("StopDiscovery")
+    assert set(found) == {MINE, OTHER, private}
+    assert found[MINE]["peripheral"] == "mine"
+    assert found[OTHER]["rssi_dbm"] in (-50, -51)
+    assert f'address = "{OTHER}"' in found[OTHER]["block"]
+    assert 'name = "Watch"' in found[private]["block"], "its address changes"
+    assert private not in found[private]["block"]
+
+
+async def test_beside_a_daemon_that_has_a_link(bus: Bus, gateway: Gateway) -> None:
+    devices = (strap(), strap(OTHER, "Strap"))
+    async with BlueZ(bus, *devices, adapters={"hci0": True}) as bluez:
+        daemon = Healthd("run", "--config", str(gateway.config), environ=gateway.environ)
+        async with daemon:
+            await daemon.logged("state", peripheral="mine", state="streaming")
+            code, out, err = await gateway.scan("--json")
+            found = {one["address"]: one for one in orjson.loads(out)["found"]}
+            assert (code, set(found)) == (0, {MINE, OTHER})
+            assert "healthd runs" in err
+            assert (found[MINE]["rssi_dbm"], found[MINE]["peripheral"]) == (None, "mine")
+            assert bluez.count("Disconnect") == 0, "its link is left alone"
+            assert await daemon.stopped() == 0
+        _, _, err = await gateway.scan("--json")
+        assert "healthd runs" not in err
+
+
+async def test_without_bluetoothd(bus: Bus, gateway: Gateway) -> None:
+    code, out, err = await gateway.scan("--json")
+    assert (code, out) == (1, "")
+    assert "cannot scan" in err
+    assert "bluetooth" in err
+    assert "Traceback" not in err
+
+
+async def test_without_a_bus(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={tmp_path}/nowhere"
+    code, _, err = await gateway.scan()
+    assert code == 1
+    assert "there is no D-Bus" in err
+
+
+@pytest.mark.parametrize("adapters", [{}, {"hci0": False}], ids=["none", "off"])
+async def test_without_an_adapter(bus: Bus, gateway: Gateway, adapters: dict[str, bool]) -> None:
+    async with BlueZ(bus, strap(), adapters=adapters):
+        code, _, err = await gateway.scan()
+    assert code == 1
+    assert "adapter on? healthd doctor says more" in err
+
+
+async def test_an_adapter_that_somebody_holds(bus: Bus, gateway: Gateway) -> None:
+    async with BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
+        busy = ("org.bluez.Error.InProgress", "Operation already in progress")
+        await bluez.do("fail", members={"StartDiscovery": busy})
+        code, _, err = await gateway.scan()
+    assert code == 1
+    assert "systemctl stop healthd" in err
+
+
+async def test_bad_settings(bus: Bus, gateway: Gateway) -> None:
+    gateway.config.write_text("[gateway]\nid = 'No Slug'\n")
+    code, out, err = await gateway.scan()
+    assert (code, out) == (78, "")
+    assert "gateway.id" in err
+
+
+async def test_adding_one(bus: Bus, gateway: Gateway) -> None:
+    before = gateway.config.read_text()
+    async with BlueZ(bus, strap(OTHER, "Strap"), adapters={"hci0": True}):
+        code, _, err = await gateway.scan("--add", "strap")
+        assert code == 0, err
+        assert gateway.config.read_text().startswith(before)
+        peripherals = read(gateway.config, {}, registry.load().profiles).peripherals
+        assert [(one.id, one.address) for one in peripherals] == [("mine", MINE), ("strap", OTHER)]
+        code, _, err = await gateway.scan("--add", "strap")
+        assert (code, "to be added: nothing" in err) == (1, True)
+
+
+@pytest.mark.parametrize(("typed", "ids"), [("strap\n", ["mine", "strap"]), ("\n", ["mine"])])
+async def test_a_terminal_is_asked(bus: Bus, gateway: Gateway, typed: str, ids: list[str]) -> None:
+    keyboard, terminal = pty.openpty()
+    async with BlueZ(bus, strap(OTHER, "Strap"), adapters={"hci0": True}):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "healthd", *gateway.command()),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**clean_environment(), **gateway.environ, "TERM": "dumb"},
+            cwd=ROOT,
+        )
+        os.close(terminal)
+        shown = ""
+        try:
+            async with asyncio.timeout(40):
+                while "Add which id" not in shown:
+                    shown += (await asyncio.to_thread(os.read, keyboard, 4096)).decode()
+                os.write(keyboard, typed.encode())
+                with suppress(OSError):  # so ends a terminal that nobody has open
+                    while more := await asyncio.to_thread(os.read, keyboard, 4096):
+                        shown += more.decode()
+                assert await process.wait() == 0, shown
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            os.close(keyboard)
+    peripherals = read(gateway.config, {}, registry.load().profiles).peripherals
+    assert [one.id for one in peripherals] == ids

@@ -1,0 +1,155 @@
+"""A block for the settings, and how it gets there: everything else stays byte for byte."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from healthd.central.survey import InRange
+from healthd.cli import entry as entry_module
+from healthd.cli.entry import NotAdded, append, block, printable
+from healthd.profiles import registry
+from healthd.settings_file import SettingsError, read
+
+SERVICES = registry.load().profiles
+
+SETTINGS = """\
+# My gateway; do not touch.
+[gateway]
+id = "attic"   # under the roof
+
+[[peripherals]]
+  id = 'old'
+  name = "Old*"
+"""
+
+
+def device(**more: Any) -> InRange:
+    values: dict[str, Any] = {
+        "address": "C0:00:00:00:00:07",
+        "name": "Strap 7",
+        "rssi_dbm": -60,
+        "profiles": ("heart_rate",),
+        "is_private": False,
+        "is_episodic": False,
+        "peripheral": None,
+        "suggested_id": "strap-7",
+    }
+    return InRange(**values | more)
+
+
+LINES = block(device(), "strap-7")
+
+
+def parsed(lines: str) -> dict[str, Any]:
+    (one,) = tomllib.loads(lines)["peripherals"]
+    return one
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "healthd.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def test_a_block() -> None:
+    assert LINES == (
+        '[[peripherals]]\nid = "strap-7"\naddress = "C0:00:00:00:00:07"  # "Strap 7"\n'
+    )
+    assert parsed(block(device(is_episodic=True), "x"))["on"] == "advertising"
+    # An address that changes finds nothing tomorrow.
+    assert parsed(block(device(is_private=True), "x")) == {"id": "x", "name": "Strap 7"}
+    assert parsed(block(device(name=None, is_private=True), "x"))["address"]
+
+
+@example('\x7f\x85"\n\\', True)
+@example('\x7f\x85"\n\\', False)
+@given(st.text(min_size=1, max_size=40), st.booleans())
+def test_a_name_from_the_air_cannot_get_out_of_its_quotes(name: str, is_private: bool) -> None:
+    found = parsed(block(device(name=name, is_private=is_private), "x"))
+    if is_private:
+        assert found == {"id": "x", "name": name}
+    else:
+        assert found == {"id": "x", "address": "C0:00:00:00:00:07"}
+
+
+@example("\x1b]0;x\x07\x7f\x9b31m")
+@given(st.text())
+def test_a_name_from_the_air_cannot_command_a_terminal(name: str) -> None:
+    shown = printable(name)
+    assert len(shown) == len(name)
+    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in shown)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [SETTINGS, SETTINGS.rstrip("\n"), SETTINGS.replace("\n", "\r\n"), "", "# äöü"],
+    ids=["as usual", "no newline at the end", "CRLF", "empty", "a comment alone"],
+)
+def test_every_byte_before_stays(file: Path, before: str) -> None:
+    file.write_bytes(before.encode())
+    append(file, LINES, {}, SERVICES)
+    after = file.read_bytes()
+    assert after.startswith(before.encode())
+    assert after.endswith(LINES.encode())
+    assert after[len(before.encode()) : -len(LINES)].strip() == b""
+    assert read(file, {}, SERVICES).peripherals[-1].id == "strap-7"
+    assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+
+def test_mode_owner_and_link_stay(file: Path, tmp_path: Path) -> None:
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 65534, 65533)
+    before = file.stat()
+    link = tmp_path / "link.toml"
+    link.symlink_to(file)
+    append(link, LINES, {}, SERVICES)
+    after = file.stat()
+    assert link.is_symlink()
+    assert after.st_ino != before.st_ino, "replaced in one step, not written over"
+    kept = [(one.st_mode, one.st_uid, one.st_gid) for one in (before, after)]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(
+    ("before", "key"),
+    [
+        (SETTINGS + LINES, "peripherals[2].id"),
+        ('peripherals = [{id = "a", name = "A"}]\n', ""),
+        ('[gateway]\nid = "No Slug"\n', "gateway.id"),
+        ('text = """\n', ""),
+    ],
+    ids=["the same twice", "an inline list", "bad already", "not TOML"],
+)
+def test_what_healthd_would_not_take_is_not_written(file: Path, before: str, key: str) -> None:
+    file.write_text(before)
+    with pytest.raises(SettingsError) as caught:
+        append(file, LINES, {}, SERVICES)
+    assert caught.value.problems[0].source == str(file)
+    assert caught.value.problems[0].key == key
+    assert file.read_text() == before
+    assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+
+def test_somebody_elses_change_is_not_lost(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_slowly(path: Path, *rest: Any) -> Any:
+        file.write_text("# changed\n")
+        return read(path, *rest)
+
+    monkeypatch.setattr(entry_module, "read", read_slowly)
+    with pytest.raises(NotAdded, match="somebody else"):
+        append(file, LINES, {}, SERVICES)
+    assert file.read_text() == "# changed\n"
+    assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NotAdded, match="No such file"):
+        append(tmp_path / "none.toml", LINES, {}, SERVICES)
+    assert list(tmp_path.iterdir()) == []
