@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.conformity import conform
 from tests.contract.subscriber import Received, Subscriber
 from tests.end_to_end.fetching import (
     BOUND_S,
@@ -31,7 +32,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second is waited for that no test is about."""
     monkeypatch.setattr("healthd.central.collect.QUIET_S", 1.0)
     monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.2)
-    monkeypatch.setattr("healthd.mqtt.health.PERIOD_S", 1.0)
+    monkeypatch.setattr("healthd.mqtt.health.HEALTH_PERIOD_S", 1.0)
 
 
 async def test_scale_cuff_and_thermometer(subscriber: Subscriber, settings: dict[str, Any]) -> None:
@@ -52,6 +53,7 @@ async def test_scale_cuff_and_thermometer(subscriber: Subscriber, settings: dict
         (run,) = runs(subscriber.messages, "scale")
         await subscriber.until(lambda all_: _next_due(all_, "scale", run["due"]), BOUND_S)
         told = info(subscriber.messages, "scale")
+    assert conform(subscriber.messages) >= {"event_fetch", "weight", "blood_pressure", "health"}
     scales, cuffs = runs(subscriber.messages, "scale"), runs(subscriber.messages, "cuff")
     weights = live(subscriber, "scale", "weight")
     assert len(scales) == 1

@@ -16,6 +16,7 @@ from healthd.simulator.air import Air
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.simulator.catalogue import CATALOGUE
 from healthd.simulator.part import Sent
+from tests.contract.conformity import conform
 from tests.contract.streams import streams
 from tests.contract.subscriber import Received, Subscriber
 from tests.end_to_end.health import HEALTH
@@ -69,6 +70,9 @@ async def test_what_a_device_sends_is_published(
                 stop.set()
         # It is the last message: all samples are here by then.
         await subscriber.until_payload("healthd/gateway/status", b"offline", since=before)
+    names = conform(subscriber.messages)
+    assert names >= {"status", "info", "health", "device_status", "device_info", "event_link"}
+    assert names >= {topic.kind for topic in PUBLISHED[model]}
     told = [message.json() for message in subscriber.messages if message.topic == f"{DEVICE}/info"]
     assert any(CATALOGUE[model].profile in one.get("profiles", []) for one in told)
     undecoded = [one.topic for one in subscriber.messages if "/undecoded/" in one.topic]

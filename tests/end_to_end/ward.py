@@ -24,6 +24,7 @@ from healthd.simulator.air import Air
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
+from tests.contract.conformity import conform
 from tests.contract.streams import Stream, streams
 from tests.contract.subscriber import Subscriber
 
@@ -258,7 +259,8 @@ class Ward:
         return next(iter(runs.values()))
 
     def check(self) -> None:
-        """What a strap sent is what the daemon got is what subscribers got."""
+        """What a strap sent is what the daemon got is what subscribers got; by the contract."""
+        conform(self.subscriber.messages)
         for strap in self.straps.values():
             # What was on the air in the instant that a link ended may be lost, nothing else.
             assert set(strap.lost_on_air()) <= {end - 1 for end in strap.link_ends}, strap.id
