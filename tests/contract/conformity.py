@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from jsonschema import Draft202012Validator
@@ -51,7 +51,8 @@ def _check(message: Received) -> str:
     payload = message.json()
     if issubclass(channel.model, Measurement):
         assert payload.keys() >= ENVELOPE_KEYS, message.topic
-    error = next(_validator(kind).iter_errors(cast("Any", payload)), None)
+    errors = _validator(kind).iter_errors(payload)  # pyright: ignore[reportUnknownMemberType]
+    error = next(errors, None)
     assert error is None, f"{message.topic}: {error}"
     return channel.name
 
