@@ -51,6 +51,8 @@ class Transfer:
             self._newest[kind] = record, timed
             return ()
         newest, held = self._newest[kind]
+        if record == newest:
+            return ()  # a live one that comes from the memory as well: once is enough
         if (record.number, record.made) < (newest.number, newest.made):
             return (replace(timed, stored=True),)
         self._newest[kind] = record, timed

@@ -65,6 +65,15 @@ def test_the_newest_is_the_one_with_the_highest_number() -> None:
     assert published(transfer, DONE) == [(3, False)]
 
 
+def test_one_that_comes_live_and_from_the_memory_is_live() -> None:
+    """A monitor takes a reading in the middle of a transfer, and sends it with the others again."""
+    transfer = Transfer()
+    published(transfer, ALL)
+    came = [taken(transfer, stored(number)) for number in (1, 3, 2, 3)]
+    assert came == [[], [(1, True)], [(2, True)], []]
+    assert published(transfer, DONE) == [(3, False)]
+
+
 def test_each_kind_has_its_newest() -> None:
     transfer = Transfer()
     published(transfer, ALL)
