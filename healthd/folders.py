@@ -1,6 +1,6 @@
 """Where healthd keeps what is its own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from healthd.settings import OutboxSettings
@@ -25,3 +25,12 @@ def runtime_folder(environ: Mapping[str, str]) -> Path | None:
         return Path(under_systemd)
     users = environ.get("XDG_RUNTIME_DIR")
     return Path(users) if users else None
+
+
+def socket_folders(environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where a running daemon may have its socket: one of this user's own, else the system's."""
+    own = runtime_folder(environ)
+    if own is not None:
+        yield own
+    if own != SERVICE_RUNTIME:
+        yield SERVICE_RUNTIME

@@ -17,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_Config = Annotated[Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")]
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -36,9 +38,7 @@ def _common(
 
 @app.command()
 def run(
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
-    ] = None,
+    config: _Config = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     from healthd.cli.run import main
@@ -107,16 +107,16 @@ def schema(
         str | None, typer.Argument(help="Payload, such as heart_rate or health.")
     ] = None,
     format: Annotated[
-        Literal["jsonschema", "json", "asyncapi", "markdown", "mqtt"],
+        Literal["jsonschema", "asyncapi", "markdown", "mqtt"],
         typer.Option(
-            help="JSON Schema (json is the same), AsyncAPI 3, or the pages docs/profiles.md "
-            "(markdown) and docs/mqtt.md (mqtt)."
+            help="JSON Schema, AsyncAPI 3, or the pages docs/profiles.md (markdown) and "
+            "docs/mqtt.md (mqtt)."
         ),
     ] = "jsonschema",
 ) -> None:
     """Print what is published, with units and codes: everything, or one KIND of payload."""
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
-    if format in ("jsonschema", "json"):
+    if format == "jsonschema":
         from healthd.cli.schema import schema as write_schema
 
         raise typer.Exit(write_schema(kind, out, sys.stderr))
@@ -146,9 +146,7 @@ def outbox(
 @app.command()
 def fetch(
     peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
-    ] = None,
+    config: _Config = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON line, as in event/fetch.")] = False,
 ) -> None:
     """Have the running daemon fetch a periodic peripheral now, and print how that went.
@@ -163,9 +161,7 @@ def fetch(
 @app.command()
 def pair(
     peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
-    ] = None,
+    config: _Config = None,
     again: Annotated[
         bool, typer.Option("--again", help="Forget the bond that there is, and pair anew.")
     ] = False,
@@ -178,9 +174,7 @@ def pair(
 
 @app.command()
 def scan(
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
-    ] = None,
+    config: _Config = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to listen.")] = 10.0,
     add: Annotated[
         str | None,
@@ -199,9 +193,7 @@ def scan(
 
 @app.command()
 def doctor(
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")
-    ] = None,
+    config: _Config = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check Bluetooth, settings, broker, clock, outbox and service; say how to mend what is wrong.

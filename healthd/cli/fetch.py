@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import typer
 
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
 from healthd.control import Refused, ask, socket_file
-from healthd.folders import SERVICE_RUNTIME, runtime_folder
+from healthd.folders import socket_folders
 from healthd.profiles import registry
 from healthd.settings_file import SettingsError, read
 
@@ -54,7 +53,7 @@ def main(peripheral: str, config: Path | None, as_json: bool) -> int:
 def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:
     request = {"verb": "fetch", "peripheral": peripheral}
     denied = False
-    for folder in _folders(os.environ):
+    for folder in socket_folders(os.environ):
         try:
             outcome = ask(socket_file(folder, gateway), request)
         except (FileNotFoundError, ConnectionRefusedError):
@@ -68,15 +67,6 @@ def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:
     if denied:
         return _told(_other_user(peripheral))
     return _told(f"no healthd runs as gateway {gateway}: systemctl start healthd")
-
-
-def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where the daemon may have its socket: one of this user's own, else the system's."""
-    own = runtime_folder(environ)
-    if own is not None:
-        yield own
-    if own != SERVICE_RUNTIME:
-        yield SERVICE_RUNTIME
 
 
 def _show(outcome: dict[str, Any], as_json: bool) -> int:

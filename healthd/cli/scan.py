@@ -21,7 +21,7 @@ from healthd.central.survey import InRange, survey
 from healthd.cli.entry import NotAdded, append, block, printable
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED, until_signal
 from healthd.control import socket_file
-from healthd.folders import SERVICE_RUNTIME, runtime_folder
+from healthd.folders import socket_folders
 from healthd.log import configure
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
@@ -111,7 +111,7 @@ def _settings(file: Path, known: Registry, *, required: bool) -> Settings:
 
 
 def _daemon_runs(gateway: str, environ: Mapping[str, str]) -> bool:
-    for folder in {runtime_folder(environ) or SERVICE_RUNTIME, SERVICE_RUNTIME}:
+    for folder in socket_folders(environ):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
             try:
                 connected.connect(os.fspath(socket_file(folder, gateway)))

@@ -108,7 +108,7 @@ def test_the_page_has_every_topic_event_and_stream() -> None:
     assert "<!--" not in text
 
 
-@pytest.mark.parametrize("format", ["asyncapi", "mqtt", "json", "jsonschema"])
+@pytest.mark.parametrize("format", ["asyncapi", "mqtt", "jsonschema"])
 def test_as_a_command(machine: Machine, format: str) -> None:
     command = machine.command("schema", "--format", format)
     done = run(command, env=machine.environ, capture_output=True, timeout=30, check=True)
