@@ -31,8 +31,8 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
 from healthd.pipeline import Pipeline
+from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
-from healthd.records import Records
 from healthd.runs import Run
 from healthd.schedule import local_zone
 from healthd.schedule_file import ScheduleFile

@@ -135,6 +135,10 @@ class Record(NamedTuple):
     made: str
 
 
+Taken = tuple[str, Record]
+"""A stream's name, and a record of it that became a sample."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A measurement with who, when and an id that is unique within its stream.

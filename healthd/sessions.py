@@ -17,8 +17,8 @@ from healthd.control import Refused
 from healthd.errors import Fatal
 from healthd.pipeline import Pipeline, fetch_event
 from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
-from healthd.records import Records
 from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, schedule_for
 from healthd.schedule_file import ScheduleFile

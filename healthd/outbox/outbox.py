@@ -20,9 +20,9 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Depth, Lost
-from healthd.outbox.taken import Settlement, Taken, read_records, settle_records
+from healthd.outbox.taken import Settlement, read_records, settle_records
 from healthd.runs import Run
-from healthd.samples import Sample
+from healthd.samples import Sample, Taken
 from healthd.settings import OutboxSettings
 
 STORE_NAME = "outbox.sqlite3"

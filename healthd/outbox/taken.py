@@ -10,10 +10,7 @@ from typing import NamedTuple
 
 from healthd.outbox.schema import NOTE_RECORD
 from healthd.outbox.store import Store
-from healthd.samples import Record
-
-Taken = tuple[str, Record]
-"""A stream's name, and a record of it."""
+from healthd.samples import Record, Taken
 
 
 class Settlement(NamedTuple):

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum, IntEnum, auto
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 
 
@@ -40,64 +41,6 @@ class Characteristic:
     decode: Callable[[bytes], Measurement]
     use: Use
     silence_s: float | None = None
-
-
-class Memory(Protocol):
-    """Which of a device's stored records have been taken: one peripheral's, over all links."""
-
-    @property
-    def series(self) -> str:
-        """What was entered last."""
-        ...
-
-    def take(self, stream: str, record: Record) -> bool:
-        """Whether the record, of this kind of measurement, is new; from now on it is known."""
-        ...
-
-    def enter(self, series: str) -> None:
-        """The device's numbers count in this series now; also said when a link begins."""
-        ...
-
-    def since(self) -> Record | None:
-        """The newest record up to which all of the series were taken; None: none were."""
-        ...
-
-    def begin(self) -> None:
-        """The device was asked for records."""
-        ...
-
-    def came(self, record: Record) -> bool:
-        """Whether it has sent this one since."""
-        ...
-
-    def complete(self) -> None:
-        """It has sent all that it was asked for."""
-        ...
-
-    def forget(self) -> None:
-        """Its memory was cleared: what it has now is new, whatever its numbers."""
-        ...
-
-
-class _NoMemory:
-    """Of a peripheral of which nothing is remembered."""
-
-    series = ""
-
-    def take(self, stream: str, record: Record) -> bool:
-        return True
-
-    def enter(self, series: str) -> None: ...
-    def since(self) -> Record | None: ...
-    def begin(self) -> None: ...
-    def came(self, record: Record) -> bool:
-        return False
-
-    def complete(self) -> None: ...
-    def forget(self) -> None: ...
-
-
-_NO_MEMORY = _NoMemory()
 
 
 def _unknown_time() -> datetime | None:
@@ -136,7 +79,7 @@ class Options:
     pmd: tuple[str, ...] = ()
     hrv_window_s: float | None = None
     heart_rate_zones_bpm: tuple[int, ...] = ()
-    records: Memory = _NO_MEMORY
+    records: Records = field(default_factory=Records, compare=False)
     local_time: Callable[[], datetime | None] = _unknown_time
     consent: Consent | None = field(default=None, repr=False)
 

@@ -1,30 +1,29 @@
-"""Which of a device's stored records were taken, kept by the outbox together with the samples."""
+"""Which of a device's stored records were taken; pure: who makes it keeps what changes."""
 
 from collections.abc import Callable, Collection, Mapping
 
-from healthd.outbox.taken import Taken
-from healthd.samples import Record
+from healthd.samples import Record, Taken
 
 Settle = Callable[[Collection[Taken], Mapping[Taken, bool]], None]
 """Takes what need not be known any more, and whether others are the end of what is complete."""
 
 
 class Records:
-    """One peripheral's records, over links and runs: a ``profiles.characteristic.Memory``.
+    """One peripheral's records, over links and runs.
 
     Known are all records that were taken since the device last sent all it was asked for, and of
     those before, the newest. So nothing has to come in order, a transfer may break off anywhere,
     and what is kept stays small.
 
     Attributes:
-        series: what was entered last.
+        series: what the device's numbers count in now; empty where they stand for themselves.
     """
 
-    def __init__(self, settle: Settle) -> None:
+    def __init__(self, settle: Settle = lambda _gone, _whole: None) -> None:
         """Begin with none.
 
         Args:
-            settle: keeps what changes without a sample.
+            settle: keeps what changes without a sample; nobody does where it is left out.
         """
         self._settle = settle
         # Whether it, and all that are older, need not be asked for again.
@@ -38,7 +37,7 @@ class Records:
         self._taken = dict(taken)
 
     def take(self, stream: str, record: Record) -> bool:
-        """See ``Memory``."""
+        """Whether the record, of this kind of measurement, is new; from now on it is known."""
         one = stream, record
         self._came.add(one)
         if one in self._taken or self._is_older(record):
@@ -49,24 +48,24 @@ class Records:
         return True
 
     def enter(self, series: str) -> None:
-        """See ``Memory``."""
+        """The device's numbers count in this series now; also said when a link begins."""
         self.series, self._whole = series, False
 
     def since(self) -> Record | None:
-        """See ``Memory``."""
+        """The newest record up to which all of the series were taken; None: none were."""
         return self._newest(self.series)
 
     def begin(self) -> None:
-        """See ``Memory``."""
+        """The device was asked for records."""
         self._came.clear()
         self._whole = False
 
     def came(self, record: Record) -> bool:
-        """See ``Memory``."""
+        """Whether the device has sent this one since."""
         return any(record == other for _, other in self._came)
 
     def complete(self) -> None:
-        """See ``Memory``. What comes on this link from now on follows without a hole."""
+        """The device has sent all that it was asked for; what comes by itself now follows on."""
         self._whole = True
         numbers = [record.number for _, record in self._came]
         if not numbers:
@@ -80,7 +79,7 @@ class Records:
             self._settle(gone, news)
 
     def forget(self) -> None:
-        """See ``Memory``. What has just come is known all the same, but nothing is complete."""
+        """Its memory was cleared: what it has now is new, but for what has just come."""
         gone = self._taken.keys() - self._came
         news = {one: False for one, whole in self._taken.items() if whole and one not in gone}
         self._taken = dict.fromkeys(self._taken.keys() - gone, False)

@@ -9,8 +9,9 @@ another device's, and all of it is new.
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 
-from healthd.profiles.characteristic import Exchange, Memory, Refused, Timed
+from healthd.profiles.characteristic import Exchange, Refused, Timed
 from healthd.profiles.racp import ALL, RecordAccess, decode_record_access, report_records
+from healthd.profiles.records import Records
 from healthd.samples import Record
 
 # Those who can only be asked for everything; what is known of it is left out here.
@@ -65,7 +66,7 @@ class Transfer:
         return held
 
 
-def fetch_all(memory: Memory) -> Exchange:
+def fetch_all(memory: Records) -> Exchange:
     """Ask for all records; which of them are new is seen when they are here.
 
     Raises:
@@ -75,7 +76,7 @@ def fetch_all(memory: Memory) -> Exchange:
     memory.complete()
 
 
-def fetch_new(memory: Memory, newer: Callable[[Record], bytes]) -> Exchange:
+def fetch_new(memory: Records, newer: Callable[[Record], bytes]) -> Exchange:
     """Ask for the records from the newest one on that was taken.
 
     Args:
@@ -100,7 +101,7 @@ def fetch_new(memory: Memory, newer: Callable[[Record], bytes]) -> Exchange:
 
 
 def _report(
-    memory: Memory, records: bytes
+    memory: Records, records: bytes
 ) -> Generator[bytes, bytes, tuple[int | None, str | int | None]]:
     memory.begin()
     answer = decode_record_access((yield report_records(records)))

@@ -16,7 +16,7 @@ from healthd.daemon import Daemon
 from healthd.errors import Fatal
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Consent, Options
-from healthd.records import Records
+from healthd.profiles.records import Records
 from healthd.samples import Stamp
 from healthd.sessions import local_time, options_for, wish_for
 from healthd.settings import PeripheralSettings, Settings
@@ -50,7 +50,7 @@ def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
     assert told[0] < next(i for i, line in enumerate(lines) if "stopping" in line)
 
 
-RECORDS = Records(lambda _gone, _whole: None)
+RECORDS = Records()
 
 
 class Fixed(Clock):
@@ -70,7 +70,8 @@ def ten_to_eight() -> datetime:
 def test_what_profiles_are_told(tmp_path: Path) -> None:
     strap = PeripheralSettings(id="strap", name="Strap")
     told = options_for(strap, RECORDS, ten_to_eight)
-    assert told == Options(records=RECORDS, local_time=ten_to_eight)
+    assert told == Options(local_time=ten_to_eight)
+    assert told.records is RECORDS
     code = tmp_path / "consent"
     code.write_text("0042\n")
     entry = PeripheralSettings.model_validate(

@@ -14,7 +14,7 @@ from healthd.profiles.cgm_specific_ops import decode_cgm_specific_ops, plain_req
 from healthd.profiles.characteristic import Options, Timed, Use
 from healthd.profiles.crc import with_crc
 from healthd.profiles.racp import decode_record_access
-from healthd.records import Records
+from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 
 TWO_RECORDS = bytes.fromhex("06000c10050006000c100600")
@@ -124,7 +124,7 @@ def test_offset_that_leaves_the_calendar_has_no_time() -> None:
 
 
 def test_readings_are_known_by_their_session_and_asked_for_from_the_last_one_on() -> None:
-    taken = Records(lambda _gone, _whole: None)
+    taken = Records()
     options = Options(records=taken)
     state = CgmState(options)
     # Whose session it is is not known yet: they could be anybody's.

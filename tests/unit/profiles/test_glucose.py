@@ -8,7 +8,7 @@ from healthd.profiles.glucose import PROFILE, GlucoseState, decode_glucose, fetc
 from healthd.profiles.glucose_context import decode_glucose_context
 from healthd.profiles.glucose_values import later
 from healthd.profiles.racp import decode_record_access
-from healthd.records import Records
+from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 
 NOON = "e407030e0c0000"
@@ -156,7 +156,7 @@ def test_opening_says_that_they_did_not_all_come(answer: str, error: type[Except
 
 
 def test_results_are_known_by_number_and_time_and_asked_for_from_the_last_one_on() -> None:
-    records = Records(lambda _gone, _whole: None)
+    records = Records()
     state, exchange = (
         GlucoseState(Options(records=records)),
         fetch_records(Options(records=records)),

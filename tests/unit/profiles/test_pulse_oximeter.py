@@ -10,7 +10,7 @@ from healthd.profiles.pulse_oximeter import (
     fetch_results,
 )
 from healthd.profiles.racp import decode_record_access
-from healthd.records import Records
+from healthd.profiles.records import Records
 
 ALL, DONE = b"\x01\x01", b"\x06\x00\x01\x01"
 
@@ -40,7 +40,7 @@ def transfer(records: Records, *results: bytes) -> list[tuple[str, bool]]:
 
 
 def test_only_new_results_are_new_and_the_newest_is_live() -> None:
-    records = Records(lambda _gone, _whole: None)
+    records = Records()
     first = "2020-03-14T15:01:00 98.0 72.0"
     second, third = first.replace("15:01", "15:02"), first.replace("15:01", "15:03")
     assert transfer(records, result(1), result(2)) == [(first, True), (second, False)]
@@ -50,12 +50,12 @@ def test_only_new_results_are_new_and_the_newest_is_live() -> None:
 
 def test_two_results_of_one_time_are_two() -> None:
     """A clock that was never set begins anew with each battery."""
-    records = Records(lambda _gone, _whole: None)
+    records = Records()
     assert len(transfer(records, result(1, 97), result(1, 98))) == 2
 
 
 def test_without_a_time_no_result_is_known_from_another() -> None:
-    options = Options(records=Records(lambda _gone, _whole: None))
+    options = Options(records=Records())
     [timed] = PulseOximeterState(options).take(decode_spot_check(b"\x00\x62\x00\x48\x00"), 1)
     assert timed.record is None
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from healthd.outbox.taken import Taken
-from healthd.records import Records
-from healthd.samples import Record
+from healthd.profiles.records import Records
+from healthd.samples import Record, Taken
 
 
 class Kept:

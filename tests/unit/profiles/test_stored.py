@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from healthd.profiles.characteristic import Exchange, Refused, Timed
 from healthd.profiles.racp import by_number, decode_record_access
+from healthd.profiles.records import Records
 from healthd.profiles.stored import Transfer, fetch_all, fetch_new
-from healthd.records import Records
 from healthd.samples import Measurement, Record
 
 ALL = b"\x01\x01"
@@ -148,7 +148,7 @@ class Meter:
 
 
 def fresh() -> Records:
-    return Records(lambda _gone, _whole: None)
+    return Records()
 
 
 def fetched(meter: Meter, records: Records) -> list[int]:
@@ -263,7 +263,7 @@ def test_whatever_breaks_off_every_record_is_new_once(
             seen.extend([record.number] * is_new)
             return is_new
 
-    meter, records = Meter([]), Published(lambda _gone, _whole: None)
+    meter, records = Meter([]), Published()
     for more, breaks_after, backwards in rounds:
         first = len(meter.held) + 1
         meter.held = sorted(meter.held) + [(n, f"{n:03}") for n in range(first, first + more)]
