@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.cli import fetch
+from healthd import folders
 from healthd.cli.fetch import main
 from healthd.control import socket_file
 
@@ -33,7 +33,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
         monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-        monkeypatch.setattr(fetch, "SERVICE_RUNTIME", Path(name) / "absent")
+        monkeypatch.setattr(folders, "SERVICE_RUNTIME", Path(name) / "absent")
         yield Path(name)
 
 
