@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator
 
 from healthd.schedule import Cadence
+from healthd.verbs import REQUESTS
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}")
@@ -111,6 +112,12 @@ def _time_of_day(value: object) -> time | None:
     return time(int(digits[1]), int(digits[2]))
 
 
+def _verb(value: object) -> object:
+    if not isinstance(value, str) or value not in REQUESTS:
+        raise ValueError(f"one of {', '.join(REQUESTS)}")
+    return value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -121,6 +128,7 @@ User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
 Every = Annotated[Cadence, BeforeValidator(_every)]
+RequestVerb = Annotated[str, BeforeValidator(_verb)]
 
 PolarStream = Literal[
     "ecg",

@@ -23,6 +23,7 @@ from healthd.setting_values import (
     Address,
     Every,
     PolarStream,
+    RequestVerb,
     Seconds,
     Slug,
     TopicPrefix,
@@ -94,6 +95,7 @@ class MqttSettings(_Section):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    requests: tuple[RequestVerb, ...] = ()
 
 
 class BluetoothSettings(_Section):
