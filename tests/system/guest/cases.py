@@ -6,6 +6,7 @@ from tests.system.guest import (
     cases_bluez,
     cases_boot,
     cases_broker,
+    cases_commands,
     cases_install,
     cases_link,
     cases_load,
@@ -26,6 +27,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_pairing,
     cases_periodic,
     cases_records,
+    cases_commands,
     cases_service,
     cases_install,
 )
