@@ -25,6 +25,7 @@ from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.health import Health
+from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
@@ -73,8 +74,8 @@ class Daemon:
         notebook = Notebook(runtime, settings.gateway.id)
         folder = state_folder(settings.outbox, environ)
         self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
-        brokers = endpoints(settings, topics, environ)
-        self._publisher = publisher = Publisher(brokers, topics, outbox, run)
+        brokers, inbox = endpoints(settings, topics, environ), Inbox()
+        self._publisher = publisher = Publisher(brokers, topics, outbox, run, inbox)
         self._devices = Devices(topics, publisher.retain)
         self._records = {
             one.id: Records(partial(outbox.settle, one.id)) for one in settings.peripherals

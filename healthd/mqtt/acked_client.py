@@ -17,9 +17,11 @@ from typing import Any, Self, cast
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTTMessage, topic_matches_sub
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from healthd.mqtt.faults import RETRY, ConnectionLost, Refused, connection_refused, taken_over
 
@@ -35,6 +37,21 @@ KEEPALIVE_S = 10
 # Every message is acknowledged; to be delivered once alone costs two round trips more, and the id
 # of a sample serves as well.
 QOS = 1
+
+# A failure was seen to come after 4 s, from a NATS cluster that had lost a node.
+_SUBACK_TIMEOUT_S = 10.0
+
+# What is received waits for its reader at the broker, which sends so many before the first of them
+# is acknowledged: those of MQTT 5, for 3.1.1 cannot ask for it. mosquitto's own number for both.
+_RECEIVE_MAXIMUM = 20
+
+# Nothing holds back QoS 0, nor a broker that speaks 3.1.1 and sends more than that: of what comes
+# faster than it is read, what is beyond so many is lost.
+_MOST_WAITING = 250
+
+# A message is in memory as a whole before anything of it can be left out; what is larger than this
+# a broker that speaks MQTT 5 does not send at all.
+_LARGEST_PACKET = 1_048_576
 
 # MQTT 5: another client has taken the session over.
 _TAKEN_OVER = 0x8E
@@ -92,11 +109,22 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A received message."""
+    """A received message.
+
+    Attributes:
+        topic: where it was published.
+        payload: what, or as much of it as its reader wanted.
+        retained: the broker had kept it; where it was asked for ``as_published``, also that it was
+            published to be kept.
+        response_topic: where its publisher wants the answer; MQTT 5, else None.
+        correlation: what its publisher tells the answer by; MQTT 5, else None.
+    """
 
     topic: str
     payload: bytes
     retained: bool
+    response_topic: str | None = None
+    correlation: bytes | None = None
 
 
 class AckedClient(aiomqtt.Client):
@@ -104,10 +132,20 @@ class AckedClient(aiomqtt.Client):
 
     aiomqtt clients can be entered again, but paho then sends once more what its caller was told
     had failed.
+
+    Attributes:
+        closed: set once it was left.
+        dropped: how many received messages were lost because too many waited for their reader.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Prepare; the connection is made on entering."""
+    def __init__(self, endpoint: Endpoint, longest_payload: int | None = None) -> None:
+        """Prepare; the connection is made on entering.
+
+        Args:
+            endpoint: the broker.
+            longest_payload: no more bytes than these are kept of what is received; None: all.
+        """
+        self._longest_payload = longest_payload
         self._v5 = endpoint.version == "5"
         will = None
         if endpoint.will_topic is not None:
@@ -125,12 +163,17 @@ class AckedClient(aiomqtt.Client):
             timeout=CONNECT_TIMEOUT_S,
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
+            max_queued_incoming_messages=_MOST_WAITING,
+            properties=_connect_properties() if self._v5 else None,
             # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
+        # Acknowledged when its reader takes the next one.
+        self._client.manual_ack_set(True)
         self._unacked: dict[int, tuple[asyncio.Future[None], float]] = {}
         self.closed = asyncio.Event()
+        self.dropped = 0
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -236,13 +279,55 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: the connection ended, or the broker refused the subscription.
         """
+        for one in filters:
+            try:
+                await self.follow(one)
+            except Refused as error:
+                message = f"subscription to {one} refused: {error}"
+                raise ConnectionLost("refused", message, RETRY) from error
+        async for message in self.received():
+            yield message
+
+    async def follow(self, topic_filter: str, *, as_published: bool = False) -> None:
+        """Subscribe with QoS 1; what arrives is in ``received``.
+
+        Args:
+            topic_filter: to what.
+            as_published: leave ``retained`` of a message as its publisher set it; MQTT 5 alone can.
+
+        Raises:
+            Refused: the broker does not want to, or does not answer; the connection lives on.
+            ConnectionLost: the connection is gone already.
+        """
+        options = SubscribeOptions(QOS, retainAsPublished=as_published) if self._v5 else None
+        qos = 0 if self._v5 else QOS  # which of MQTT 5 is among the options
         try:
-            for one in filters:
-                codes = await self.subscribe(one, qos=QOS)
-                if any(_number(code) >= _FIRST_FAILURE for code in codes):
-                    raise ConnectionLost("refused", f"subscription to {one} refused", RETRY)
+            codes = await self.subscribe(topic_filter, qos, options, timeout=_SUBACK_TIMEOUT_S)
+        except aiomqtt.MqttCodeError as error:
+            raise ConnectionLost("broker_lost", str(error), RETRY) from error
+        except aiomqtt.MqttError as error:
+            raise Refused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
+        for code in codes:
+            if _number(code) >= _FIRST_FAILURE:
+                raise Refused(str(code))
+
+    async def received(self) -> AsyncGenerator[Message]:
+        """What arrives of all that is followed; acknowledged when the next one is asked for.
+
+        Raises:
+            ConnectionLost: the connection ended.
+        """
+        try:
             async for message in self.messages:
-                yield Message(str(message.topic), message.payload, message.retain)
+                properties = message.properties
+                yield Message(
+                    str(message.topic),
+                    message.payload,
+                    message.retain,
+                    getattr(properties, "ResponseTopic", None),
+                    getattr(properties, "CorrelationData", None),
+                )
+                self._client.ack(message.mid, message.qos)
         except aiomqtt.MqttError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
 
@@ -263,6 +348,14 @@ class AckedClient(aiomqtt.Client):
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
 
+    def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
+        if self._queue.full():
+            self.dropped += 1
+            self._client.ack(message.mid, message.qos)
+            return
+        message.payload = message.payload[: self._longest_payload]
+        super()._on_message(client, userdata, message)
+
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
@@ -273,6 +366,11 @@ class AckedClient(aiomqtt.Client):
             future.set_exception(Refused(str(reason_code)))
         else:
             future.set_result(None)
+
+
+def topic_matches(topic: str, topic_filter: str) -> bool:
+    """Whether a subscription to the filter gets what is published at the topic."""
+    return topic_matches_sub(topic_filter, topic)
 
 
 def _number(code: ReasonCode | int | None) -> int:
@@ -286,4 +384,11 @@ def _properties(packet: int, schema: str | None, expiry_s: int | None = None) ->
         properties.UserProperty = [("schema", schema)]
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
+    return properties
+
+
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)
+    properties.ReceiveMaximum = _RECEIVE_MAXIMUM
+    properties.MaximumPacketSize = _LARGEST_PACKET
     return properties

@@ -10,6 +10,7 @@ from typing import NoReturn
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient, Acknowledgement, Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
+from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
 from healthd.mqtt.parking import FIRST_S, Parking
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained import Retained
@@ -47,14 +48,20 @@ class Publisher:
     """Delivers what the outbox holds and keeps the retained topics true."""
 
     def __init__(
-        self, endpoints: tuple[Endpoint, ...], topics: Topics, outbox: Outbox, run: Run
+        self,
+        endpoints: tuple[Endpoint, ...],
+        topics: Topics,
+        outbox: Outbox,
+        run: Run,
+        inbox: Inbox,
     ) -> None:
-        """Try ``endpoints`` in turn, the first one first."""
+        """Try ``endpoints`` in turn, the first one first; have ``inbox`` listen on each."""
         self._endpoints = endpoints
         self._current = 0
         self._topics = topics
         self._outbox = outbox
         self._run = run
+        self._inbox = inbox
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained = Retained()
@@ -89,6 +96,7 @@ class Publisher:
                     tasks.create_task(self._publish_live(client))
                     tasks.create_task(self._publish_history(client))
                     tasks.create_task(self._retry_parked())
+                    tasks.create_task(self._inbox.run(client))
             except* _Finished:
                 # Leaving without an error disconnects properly, so that the will stays unsaid.
                 pass
@@ -126,7 +134,7 @@ class Publisher:
         for tries_left in reversed(range(len(self._endpoints))):
             endpoint = self._endpoints[self._current]
             try:
-                client = await stack.enter_async_context(AckedClient(endpoint))
+                client = await stack.enter_async_context(AckedClient(endpoint, LONGEST_PAYLOAD))
             except ConnectionLost:
                 self._current = (self._current + 1) % len(self._endpoints)
                 if not tries_left:

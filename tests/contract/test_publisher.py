@@ -20,6 +20,7 @@ from healthd.mqtt.acked_client import AckedClient, Endpoint
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.health import Health
+from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
@@ -83,7 +84,7 @@ class Gateway:
         self.path = folder / "outbox.sqlite3"
         self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gw"))
         endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
-        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run)
+        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, Inbox())
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._publishing: asyncio.Task[None] | None = None
