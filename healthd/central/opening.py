@@ -2,24 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+from healthd.central.control_point import ControlPoint, ControlPoints, Silent
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.central.link import Link
 from healthd.central.subscriptions import Explain
 from healthd.errors import DecodeError
 from healthd.log import get_logger
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    Opening,
-    Options,
-    Profile,
-    Refused,
-    Turn,
-)
-from healthd.profiles.registry import Registry
+from healthd.profiles.characteristic import Exchange, Opening, Options, Profile, Refused, Turn
 
 # Before hanging up, for all that is written then: systemd gives the whole stop 20 s.
 _FAREWELL_S = 2.0
@@ -27,13 +18,6 @@ _FAREWELL_S = 2.0
 # ATT gives a transaction 30 s, and the services give as much to a procedure of theirs. It begins
 # anew with every value of the profile: a glucose meter answers when it has sent all its records.
 _ANSWER_S = 30.0
-
-Tell = Callable[[Characteristic, bytes], None]
-"""Called with every message of a control point, written or indicated, in their order."""
-
-
-class _Silent(Exception):
-    """The control point did not answer."""
 
 
 class Openings:
@@ -51,31 +35,28 @@ class Openings:
 
     def __init__(
         self,
-        link: Link,
+        points: ControlPoints,
         peripheral: str,
         options: Options,
-        tell: Tell,
         heard: Mapping[str, float],
         explain: Explain,
     ) -> None:
         """Prepare.
 
         Args:
-            link: to the device.
+            points: the device's control points.
             peripheral: its id.
             options: what the settings say of it.
-            tell: is told what is written and what is answered.
             heard: when each subscribed characteristic sent its last value, as it is now.
             explain: says what a refusal means, the device's bond considered.
         """
         self.asks = self.broke_off = self.denied = False
         self.refusal: LinkFault | None = None
-        self._link = link
+        self._points = points
+        self._link = points.link
         self._options = options
-        self._tell = tell
         self._heard = heard
         self._explain = explain
-        self._answers: dict[str, asyncio.Queue[bytes]] = {}
         self._opened: list[Opening] = []
         self._due: list[tuple[Profile, Opening]] = []
         self._log = get_logger(peripheral=peripheral)
@@ -90,7 +71,7 @@ class Openings:
         """Whether any profile is yet to ask it for what it has, or is at it."""
         return any(opening.turn is Turn.DATA for _, opening in self._due)
 
-    async def run(self, profiles: Iterable[Profile], registry: Registry) -> None:
+    async def run(self, profiles: Iterable[Profile]) -> None:
         """Open these profiles, as far as they have anything to ask; each in its turn."""
         can_write = self._link.can_write
         openings = [(one, one.opening) for one in profiles if one.opening is not None]
@@ -102,9 +83,8 @@ class Openings:
             # Without a first request the device is left alone: not even subscribed.
             if (request := next(exchange, None)) is not None:
                 self._opened.append(opening)
-                control = registry.characteristics[opening.control]
                 self.asks = True
-                await self._open(profile, control, exchange, request)
+                await self._open(profile, self._points.of(opening.control), exchange, request)
                 self.asks = False
             del self._due[0]
 
@@ -119,14 +99,15 @@ class Openings:
                         await self._link.write(opening.control, request)
 
     async def _open(
-        self, profile: Profile, control: Characteristic, exchange: Exchange, request: bytes
+        self, profile: Profile, point: ControlPoint, exchange: Exchange, request: bytes
     ) -> None:
         opening = self._opened[-1]
         try:
-            if opening.answers:
-                await self._subscribe(control)
-            while True:
-                request = exchange.send(await self._ask(profile, control, request))
+            async with point.turn:
+                if opening.answers:
+                    await point.subscribe()
+                while True:
+                    request = exchange.send(await self._ask(profile, point, request))
         except StopIteration:
             self._log.debug("opened", profile=profile.name)
         except LinkLost:
@@ -136,12 +117,12 @@ class Openings:
         except LinkFault as fault:
             self.refusal = told = await self._explain(self._link.found, fault)
             self._refuse(profile, told.reason, str(told))
-        except _Silent:
+        except Silent:
             self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
             if opening.abort:
                 # It may still be at it, and would refuse whatever it is asked next.
                 with suppress(LinkFault):
-                    await self._link.write(control.uuid, opening.abort)
+                    await self._link.write(opening.control, opening.abort)
         except Refused as refusal:
             self.denied |= opening.turn is Turn.USER
             self._refuse(profile, "refused", str(refusal))
@@ -153,40 +134,19 @@ class Openings:
     def _refuse(self, profile: Profile, reason: str, error: str) -> None:
         self._log.warning("not opened", profile=profile.name, reason=reason, error=error)
 
-    async def _subscribe(self, control: Characteristic) -> None:
-        if control.uuid in self._answers:
-            return
-        answers: asyncio.Queue[bytes] = asyncio.Queue()
-
-        def indicated(value: bytes) -> None:
-            self._tell(control, value)
-            answers.put_nowait(value)
-
-        # A device answers a request that comes before this with an error (0xFD).
-        await self._link.subscribe(control.uuid, indicated)
-        self._answers[control.uuid] = answers
-
-    async def _ask(self, profile: Profile, control: Characteristic, request: bytes) -> bytes:
-        answers = self._answers.get(control.uuid)
-        while answers is not None and not answers.empty():
-            answers.get_nowait()  # said before it was asked: the answer to nothing
-        # Told first: the answer may be here before the write has returned.
-        self._tell(control, request)
+    async def _ask(self, profile: Profile, point: ControlPoint, request: bytes) -> bytes:
+        opening = self._opened[-1]
         try:
-            await self._link.write(control.uuid, request)
+            await point.write(request)
         except LinkFault as fault:
-            if fault.att_error is None or fault.att_error != self._opened[-1].excused:
+            if fault.att_error is None or fault.att_error != opening.excused:
                 raise
-        if answers is None:
+        if not opening.answers:
             return b""
         asked_at = time.monotonic()
-        while True:
+
+        def left_s() -> float:
             values = [self._heard.get(one.uuid, asked_at) for one in profile.characteristics]
-            left_s = max(asked_at, *values) + _ANSWER_S - time.monotonic()
-            if left_s <= 0:
-                raise _Silent
-            try:
-                async with asyncio.timeout(left_s):
-                    return await answers.get()
-            except TimeoutError:
-                continue
+            return max(asked_at, *values) + _ANSWER_S - time.monotonic()
+
+        return await point.answer(left_s)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from healthd.central.collect import collected
+from healthd.central.control_point import ControlPoints
 from healthd.central.faults import (
     LinkFault,
     NotTried,
@@ -226,16 +227,11 @@ class Session:
     ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
         """Ask the profiles' devices what there is to be asked, while the block runs."""
         tell = partial(self._observer.on_value, self._match.peripheral)
-        openings = Openings(
-            link,
-            self._match.peripheral,
-            self._options,
-            tell,
-            self._values.heard,
-            self._radio.explain,
-        )
+        points = ControlPoints(link, self._registry, tell)
+        heard, explain = self._values.heard, self._radio.explain
+        openings = Openings(points, self._match.peripheral, self._options, heard, explain)
         self._openings = openings
-        task = asyncio.create_task(openings.run(profiles, self._registry))
+        task = asyncio.create_task(openings.run(profiles))
         try:
             yield openings, task
         finally:

@@ -14,6 +14,7 @@ from bumble.gatt import Characteristic as GattCharacteristic
 from bumble.gatt import CharacteristicValue, Service
 from structlog.testing import capture_logs
 
+from healthd.central.control_point import ControlPoints
 from healthd.central.faults import BondLost, LinkFault, LinkLost, refused
 from healthd.central.link import Link
 from healthd.central.opening import Openings
@@ -336,9 +337,20 @@ def saying(uuid: str, turn: Turn) -> Profile:
     return Profile(f"of_{uuid}", uuid, (control,), opening=opening)
 
 
+def openings_on(
+    link: object,
+    profiles: Registry,
+    options: Options,
+    told: Callable[[bytes], None] = lambda _: None,
+) -> Openings:
+    """Openings over a link that stands in for one."""
+    points = ControlPoints(cast(Link, link), profiles, lambda _, value: told(value))
+    return Openings(points, "sensor", options, {}, bond_lost)
+
+
 async def say(tape: Tape, *profiles: Profile) -> Openings:
-    openings = Openings(cast(Link, tape), "sensor", Options(), lambda _, __: None, {}, bond_lost)
-    await openings.run(profiles, Registry(profiles))
+    openings = openings_on(tape, Registry(profiles), Options())
+    await openings.run(profiles)
     return openings
 
 
@@ -399,10 +411,9 @@ async def bond_lost(_: object, fault: LinkFault) -> LinkFault:
 
 async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
     profiles = known(Asked())
-    options, link = Options(pmd=("one",)), cast(Link, Locked())
-    openings = Openings(link, "sensor", options, lambda _, __: None, {}, bond_lost)
+    openings = openings_on(Locked(), profiles, Options(pmd=("one",)))
     with capture_logs() as logs:
-        await openings.run([profiles.profiles["opens"]], profiles)
+        await openings.run([profiles.profiles["opens"]])
     [line] = [line for line in logs if line["event"] == "not opened"]
     assert line["reason"] == "bond_lost"
     assert "healthd pair sensor --again" in line["error"]
@@ -412,16 +423,9 @@ async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
 async def test_what_was_said_before_is_no_answer() -> None:
     asked, told = Asked(), list[bytes]()
     profiles = known(asked)
-    openings = Openings(
-        cast(Link, Wire()),
-        "sensor",
-        Options(pmd=("one",)),
-        lambda _, value: told.append(value),
-        {},
-        bond_lost,
-    )
+    openings = openings_on(Wire(), profiles, Options(pmd=("one",)), told.append)
     async with asyncio.timeout(10):
-        await openings.run([profiles.profiles["opens"]], profiles)
+        await openings.run([profiles.profiles["opens"]])
     assert asked.answers == [b"re:one"]
     assert told == [b"stray", b"one", b"re:one"]
 

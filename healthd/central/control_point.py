@@ -1,0 +1,118 @@
+"""Control points: who is asked, by whomever, answers one procedure at a time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from healthd.central.link import Link
+from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.registry import Registry
+
+Tell = Callable[[Characteristic, bytes], None]
+"""Called with every message of a control point, written or indicated, in their order."""
+
+
+class Silent(Exception):
+    """The control point did not answer."""
+
+
+class ControlPoints:
+    """Those of one link.
+
+    Attributes:
+        link: to the device that has them.
+    """
+
+    def __init__(self, link: Link, registry: Registry, tell: Tell) -> None:
+        """Prepare; nothing is subscribed before it is needed.
+
+        Args:
+            link: to the device.
+            registry: what healthd reads.
+            tell: is told what is written and what is answered.
+        """
+        self.link = link
+        self._registry = registry
+        self._tell = tell
+        self._points: dict[str, ControlPoint] = {}
+
+    def of(self, uuid: str) -> "ControlPoint":
+        """The control point with this canonical UUID, which the device has to have."""
+        if uuid not in self._points:
+            control = self._registry.characteristics[uuid]
+            self._points[uuid] = ControlPoint(self.link, control, self._tell)
+        return self._points[uuid]
+
+
+class ControlPoint:
+    """One of them.
+
+    Attributes:
+        turn: held by whoever asks, from the first request to the answer of the last one.
+    """
+
+    def __init__(self, link: Link, control: Characteristic, tell: Tell) -> None:
+        """Prepare; see ``ControlPoints``."""
+        self.turn = asyncio.Lock()
+        self._link = link
+        self._control = control
+        self._tell = tell
+        self._answers: asyncio.Queue[bytes] | None = None
+
+    async def subscribe(self) -> None:
+        """Have what it answers heard: a request that comes before is refused (ATT error 0xFD).
+
+        Raises:
+            LinkFault: the device refuses, does not answer, or is gone.
+        """
+        if self._answers is not None:
+            return
+        answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def indicated(value: bytes) -> None:
+            self._tell(self._control, value)
+            answers.put_nowait(value)
+
+        await self._link.subscribe(self._control.uuid, indicated)
+        self._answers = answers
+
+    async def write(self, request: bytes) -> None:
+        """Ask; whatever was said before is the answer to nothing.
+
+        Raises:
+            LinkFault: the device refuses, does not answer, or is gone.
+        """
+        while self._answers is not None and not self._answers.empty():
+            self._answers.get_nowait()
+        # Told first: the answer may be here before the write has returned.
+        self._tell(self._control, request)
+        await self._link.write(self._control.uuid, request)
+
+    async def answer(
+        self, left_s: Callable[[], float], fits: Callable[[bytes], bool] = lambda _: True
+    ) -> bytes:
+        """What it says to the request, once it is subscribed.
+
+        Args:
+            left_s: how much longer it is waited for, whenever that is over: it may have grown.
+            fits: whether a message is the answer; one that is not is passed over.
+
+        Raises:
+            Silent: it did not answer in time.
+        """
+        assert self._answers is not None, "nobody hears what is not subscribed"
+        while (wait_s := left_s()) > 0:
+            try:
+                async with asyncio.timeout(wait_s):
+                    while not fits(value := await self._answers.get()):
+                        pass
+                    return value
+            except TimeoutError:
+                continue
+        raise Silent
+
+
+def within(seconds: float) -> Callable[[], float]:
+    """So long from now on, however much happens meanwhile; for ``ControlPoint.answer``."""
+    until = time.monotonic() + seconds
+    return lambda: until - time.monotonic()
