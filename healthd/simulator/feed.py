@@ -148,7 +148,7 @@ class ControlPoint:
     def __init__(
         self,
         number: Number,
-        answer: Callable[[bytes], bytes],
+        answer: Callable[[bytes], bytes | None],
         *,
         read: Callable[[], bytes] | None = None,
         on_end: Callable[[], None] | None = None,
@@ -157,7 +157,7 @@ class ControlPoint:
 
         Args:
             number: of the characteristic.
-            answer: from what was written to what is indicated.
+            answer: from what was written to what is indicated; None is silence.
             read: its value, where it can be read.
             on_end: called whenever a central is no longer subscribed.
         """
@@ -168,4 +168,5 @@ class ControlPoint:
     def _write(self, request: bytes) -> None:
         if not self.feed.is_open:
             raise ATT_Error(CCCD_IMPROPERLY_CONFIGURED)
-        self.feed.put(self._answer(request))
+        if (answer := self._answer(request)) is not None:
+            self.feed.put(answer)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from healthd.simulator.fitness.control import Target
+from healthd.simulator.fitness.control import MachineControl, Target
 from healthd.simulator.fitness.machine import machine_part
 from healthd.simulator.fitness.workout import Workout
 from healthd.simulator.part import Part
@@ -17,8 +17,8 @@ from healthd.simulator.wander import Wander
 _FLAGS = 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11
 _FEATURES, _SETTINGS = (1, 2, 7, 9, 10, 12, 14), (2, 3, 13)
 _MAX_POWER_W = 1000
-# Resistance levels 0 to 100, told in tenths.
-_MAX_RESISTANCE = 1000
+# Resistance levels 0 to 100, told in tenths; it is at 20 unless somebody says otherwise.
+_MAX_RESISTANCE, _OWN_RESISTANCE = 1000, 200
 # A brake has reached its target after three of these.
 _BRAKE_LAG_S = 0.7
 # Rider and bike; what is left of the power of one who does not follow a target.
@@ -60,6 +60,9 @@ class Bike:
 
     Attributes:
         workout: what has been done so far.
+        control: its control point.
+        target_w: what the brake keeps the power at, if anything.
+        road: what the rider feels otherwise.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -70,17 +73,27 @@ class Bike:
         """
         self._cadence_rpm = Wander(rng, 86.0, 3.0)
         self._legs = Wander(rng, 0.0, 4.0)
-        self._road = Road()
-        self._resistance = 200
-        self._target_w: float | None = None
         self._power_w = _OWN_POWER_W
         self.workout = Workout(rng, _OWN_POWER_W)
+        self.free()
+        targets = {
+            0x04: Target("h", 0x07, self._set_resistance),
+            0x05: Target("h", 0x08, self._set_power),
+            0x11: Target("hhBB", 0x12, self._set_road),
+        }
+        self.control = MachineControl(self.workout, targets, self.free)
+
+    def free(self) -> None:
+        """Ride on a flat road, at the rider's own power."""
+        self.road = Road()
+        self.target_w: float | None = None
+        self._resistance = _OWN_RESISTANCE
 
     def packets(self, elapsed: float) -> Iterable[bytes]:
         """The next record of Indoor Bike Data, in one packet."""
         self._ride(elapsed)
         turning = self.workout.running
-        speed = self._road.speed_mps(self._power_w) if turning else 0.0
+        speed = self.road.speed_mps(self._power_w) if turning else 0.0
         self.workout.advance(elapsed, self._power_w if turning else 0.0, speed)
         yield b"".join(
             (
@@ -94,19 +107,11 @@ class Bike:
             )
         )
 
-    def targets(self) -> dict[int, Target]:
-        """What the control point can set: resistance, power, simulation."""
-        return {
-            0x04: Target("h", 0x07, self._set_resistance),
-            0x05: Target("h", 0x08, self._set_power),
-            0x11: Target("hhBB", 0x12, self._set_road),
-        }
-
     def _ride(self, elapsed: float) -> None:
         self._cadence_rpm.step(elapsed)
-        wanted = self._target_w
+        wanted = self.target_w
         if wanted is None:
-            wanted = _OWN_POWER_W + _W_PER_PERCENT * max(-5.0, self._road.grade_pct)
+            wanted = _OWN_POWER_W + _W_PER_PERCENT * max(-5.0, self.road.grade_pct)
             wanted += self._legs.step(elapsed)
         reached = 1.0 - math.exp(-elapsed / _BRAKE_LAG_S)
         self._power_w += reached * (wanted - self._power_w)
@@ -114,35 +119,37 @@ class Bike:
     def _set_resistance(self, tenths: int) -> bool:
         if not 0 <= tenths <= _MAX_RESISTANCE:
             return False
-        self._resistance, self._target_w = tenths, 60.0 + 0.4 * tenths
+        self._resistance, self.target_w = tenths, 60.0 + 0.4 * tenths
         return True
 
     def _set_power(self, watts: int) -> bool:
         if not 0 <= watts <= _MAX_POWER_W:
             return False
-        self._target_w = float(watts)
+        self.target_w = float(watts)
         return True
 
     def _set_road(self, wind: int, grade: int, rolling: int, drag: int) -> bool:
-        self._road = Road(wind / 1000.0, grade / 100.0, rolling / 10000.0, drag / 100.0)
-        self._target_w = None
+        self.road = Road(wind / 1000.0, grade / 100.0, rolling / 10000.0, drag / 100.0)
+        self.target_w = None
         return True
 
 
 def indoor_bike(rng: random.Random, period: float) -> tuple[Part, ...]:
     """An indoor bike; one record every ``period`` seconds."""
-    bike = Bike(rng)
-    part = machine_part(
+    return (bike_part(Bike(rng), period),)
+
+
+def bike_part(bike: Bike, period: float) -> Part:
+    """The service of a bike; one record every ``period`` seconds."""
+    return machine_part(
         0x2AD2,
         bike.packets,
         period,
-        bike.workout,
         features=_FEATURES,
         settings=_SETTINGS,
         ranges={
             0x2AD6: struct.pack("<hhH", 0, _MAX_RESISTANCE, 1),
             0x2AD8: struct.pack("<hhH", 0, _MAX_POWER_W, 1),
         },
-        targets=bike.targets(),
+        control=bike.control,
     )
-    return (part,)

@@ -11,7 +11,7 @@ from healthd.simulator.fitness.workout import Workout
 
 _REQUEST_CONTROL, _RESET, _START, _STOP, _RESPONSE = 0x00, 0x01, 0x07, 0x08, 0x80
 # Fitness Machine Status (0x2ADA).
-_STATUS_RESET, _STATUS_STOPPED, _STATUS_STARTED = 0x01, 0x02, 0x04
+_STATUS_RESET, _STATUS_STOPPED, _STATUS_STARTED, _STATUS_CONTROL_LOST = 0x01, 0x02, 0x04, 0xFF
 # Training Status (0x2AD3): no string, then the status.
 _IDLE, _MANUAL_MODE = bytes([0, 1]), bytes([0, 13])
 
@@ -45,6 +45,9 @@ class MachineControl:
     """Control point, status and training status of one machine.
 
     Attributes:
+        permitted: whether its client has control.
+        oddities: how it answers an opcode instead of carrying it out; None: not at all.
+        record: told of every command, also of one that is not answered.
         control: the control point.
         status: the characteristic 0x2ADA.
         status_feed: what it sends.
@@ -52,16 +55,22 @@ class MachineControl:
         training_feed: what it sends.
     """
 
-    def __init__(self, workout: Workout, targets: Mapping[int, Target]) -> None:
+    def __init__(
+        self, workout: Workout, targets: Mapping[int, Target], reset: Callable[[], None]
+    ) -> None:
         """Make one.
 
         Args:
             workout: is started, stopped and reset.
             targets: the commands that set something, by opcode.
+            reset: sets everything that they set back to its default.
         """
         self._workout = workout
         self._targets = targets
-        self._permitted = False
+        self._reset = reset
+        self.permitted = False
+        self.oddities: dict[int, int | None] = {}
+        self.record: Callable[[bytes], None] = lambda _: None
         self.control = ControlPoint(0x2AD9, self._answer, on_end=self._lose_control)
         self.status = notifying(0x2ADA)
         self.status_feed = Feed()
@@ -72,24 +81,34 @@ class MachineControl:
     def _training(self) -> bytes:
         return _MANUAL_MODE if self._workout.running else _IDLE
 
-    def _answer(self, request: bytes) -> bytes:
+    def take_away(self) -> None:
+        """Somebody uses the machine's own keys: whoever has control loses it."""
+        self.permitted = False
+        self.status_feed.put(bytes([_STATUS_CONTROL_LOST]))
+
+    def _answer(self, request: bytes) -> bytes | None:
         opcode = request[0] if request else 0
+        self.record(request)
+        if opcode in self.oddities:
+            odd = self.oddities[opcode]
+            return None if odd is None else bytes([_RESPONSE, opcode, odd])
         return bytes([_RESPONSE, opcode, self._carry_out(opcode, request[1:])])
 
     def _carry_out(self, opcode: int, parameter: bytes) -> Result:
         if opcode == _REQUEST_CONTROL:
-            self._permitted = True
+            self.permitted = True
             return Result.SUCCESS
         if opcode not in (_RESET, _START, _STOP) and opcode not in self._targets:
             return Result.NOT_SUPPORTED
-        if not self._permitted:
+        if not self.permitted:
             return Result.NOT_PERMITTED
         if target := self._targets.get(opcode):
             return self._set(target, parameter)
         if opcode == _RESET:
             # It ends with everything at its default, and with nobody in control.
-            self._permitted = False
+            self.permitted = False
             self._workout.reset()
+            self._reset()
             self.status_feed.put(bytes([_STATUS_RESET]))
         elif opcode == _START:
             self._run(True, bytes([_STATUS_STARTED]))
@@ -115,4 +134,4 @@ class MachineControl:
         return Result.SUCCESS
 
     def _lose_control(self) -> None:
-        self._permitted = False
+        self.permitted = False

@@ -7,8 +7,7 @@ from bumble.gatt import Characteristic
 
 from healthd.simulator.attributes import Number, notifying, readable, service
 from healthd.simulator.feed import paced
-from healthd.simulator.fitness.control import MachineControl, Target
-from healthd.simulator.fitness.workout import Workout
+from healthd.simulator.fitness.control import MachineControl
 from healthd.simulator.part import Part
 
 SERVICE = 0x1826
@@ -18,12 +17,11 @@ def machine_part(
     data: Number,
     records: Callable[[float], Iterable[bytes]],
     period: float,
-    workout: Workout,
     *,
     features: Sequence[int],
     settings: Sequence[int] = (),
     ranges: Mapping[int, bytes] | None = None,
-    targets: Mapping[int, Target] | None = None,
+    control: MachineControl | None = None,
 ) -> Part:
     """The Fitness Machine service.
 
@@ -31,11 +29,10 @@ def machine_part(
         data: number of the characteristic with the machine's records.
         records: the packets of the next record; given the seconds since the record before.
         period: seconds between two records.
-        workout: what the control point starts and stops.
         features: bits of the first half of 0x2ACC, what the machine tells.
         settings: bits of the second half of 0x2ACC, what it can be told.
         ranges: values of 0x2AD4 and so on, by number.
-        targets: what its control point can set; without any it has none.
+        control: its control point; None: it has none.
     """
     measurement = notifying(data)
     payloads = {measurement: paced(records, period)}
@@ -44,8 +41,7 @@ def machine_part(
         measurement,
         *(readable(number, value) for number, value in (ranges or {}).items()),
     ]
-    if targets:
-        control = MachineControl(workout, targets)
+    if control is not None:
         characteristics += [control.training, control.control.characteristic, control.status]
         payloads[control.training] = control.training_feed.payloads
         payloads[control.control.characteristic] = control.control.feed.payloads

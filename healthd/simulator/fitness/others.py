@@ -71,7 +71,7 @@ def cross_trainer(rng: random.Random, period: float) -> tuple[Part, ...]:
         )
 
     features = (2, 6, 7, 8, 9, 10, 12, 14)
-    return (machine_part(0x2ACE, packets, period, machine.workout, features=features),)
+    return (machine_part(0x2ACE, packets, period, features=features),)
 
 
 def rower(rng: random.Random, period: float) -> tuple[Part, ...]:
@@ -91,7 +91,7 @@ def rower(rng: random.Random, period: float) -> tuple[Part, ...]:
         )
 
     features = (2, 5, 9, 10, 12, 14)
-    return (machine_part(0x2AD1, packets, period, machine.workout, features=features),)
+    return (machine_part(0x2AD1, packets, period, features=features),)
 
 
 def stair_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
@@ -108,7 +108,7 @@ def stair_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
             )
         )
 
-    return (machine_part(0x2AD0, packets, period, machine.workout, features=(4, 6, 8, 9, 10, 12)),)
+    return (machine_part(0x2AD0, packets, period, features=(4, 6, 8, 9, 10, 12)),)
 
 
 def step_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
@@ -125,7 +125,7 @@ def step_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
             )
         )
 
-    return (machine_part(0x2ACF, packets, period, machine.workout, features=(4, 6, 9, 10, 12)),)
+    return (machine_part(0x2ACF, packets, period, features=(4, 6, 9, 10, 12)),)
 
 
 def _climber(rng: random.Random) -> _Machine:

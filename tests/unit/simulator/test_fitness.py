@@ -1,14 +1,19 @@
 """Fitness machines over a link; layouts worked out by hand."""
 
 import asyncio
+import random
 import struct
 from collections.abc import Callable
 
 import pytest
 from bleak.exc import BleakGATTProtocolError
 
+from healthd.simulator.fitness.bike import Bike, bike_part
+from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
+from healthd.simulator.part import Part
+from healthd.simulator.peripheral import VirtualPeripheral
 from tests.unit.simulator.bench import Bench, Inbox
-from tests.unit.simulator.probe import Probe, probe, until
+from tests.unit.simulator.probe import ADDRESS, Probe, probe, until
 
 CONTROL, STATUS, TRAINING, BIKE = "2ad9", "2ada", "2ad3", "2ad2"
 
@@ -48,6 +53,16 @@ async def test_a_bike_tells_its_ride(bench: Bench) -> None:
 async def controlled(bench: Bench, model: str) -> tuple[Probe, Inbox]:
     """A machine whose control point and status are subscribed to, and its status."""
     machine = await probe(bench, model)
+    await machine.subscribe(CONTROL)
+    return machine, await machine.subscribe(STATUS)
+
+
+async def made(bench: Bench, part: Part) -> tuple[Probe, Inbox]:
+    """The same of a machine that the test has made, to look into it."""
+    peripheral = VirtualPeripheral("Machine", ADDRESS, [part])
+    await bench.air.add(peripheral)
+    await peripheral.appear()
+    machine = Probe(peripheral, await bench.connect("Machine"))
     await machine.subscribe(CONTROL)
     return machine, await machine.subscribe(STATUS)
 
@@ -99,6 +114,64 @@ async def test_a_bike_can_be_stopped_and_started(bench: Bench) -> None:
         await until(records, lambda packet: bike_power(packet) > 100)
         assert await bike.ask(CONTROL, "01") == "80 01 01"
         assert await status.get() == b"\x01"
+
+
+async def test_a_reset_bike_rides_free_and_has_nobody_in_control(bench: Bench) -> None:
+    async with asyncio.timeout(15):
+        bike = Bike(random.Random(1))
+        machine, status = await made(bench, bike_part(bike, 0.02))
+        records = await machine.subscribe(BIKE)
+        await machine.ask(CONTROL, "00")
+        await machine.ask(CONTROL, "11 0000 9001 28 33")  # 4 % uphill
+        await machine.ask(CONTROL, "04 f4 01")
+        await machine.ask(CONTROL, "05 2c 01")  # 300 W
+        assert (bike.target_w, bike.road.grade_pct, bike.control.permitted) == (300, 4, True)
+        await until(records, lambda packet: abs(bike_power(packet) - 300) <= 3)
+        assert await machine.ask(CONTROL, "01") == "80 01 01"
+        await until(status, lambda value: value == b"\x01")
+        assert (bike.target_w, bike.road.grade_pct, bike.control.permitted) == (None, 0, False)
+        free = await until(records, lambda packet: bike_power(packet) < 200)
+        assert free[9:11] == bytes.fromhex("c800")
+        assert await machine.ask(CONTROL, "05 2c 01") == "80 05 05"
+
+
+async def test_a_reset_treadmill_goes_back_to_what_the_runner_chose(bench: Bench) -> None:
+    async with asyncio.timeout(15):
+        treadmill = Treadmill(random.Random(1))
+        before = (treadmill.target_mps, treadmill.incline_pct)
+        machine, status = await made(bench, treadmill_part(treadmill, 0.02))
+        await machine.ask(CONTROL, "00")
+        await machine.ask(CONTROL, "02 b0 04")
+        await machine.ask(CONTROL, "03 32 00")
+        assert (treadmill.target_mps, treadmill.incline_pct) == (pytest.approx(12 / 3.6), 5)
+        await machine.ask(CONTROL, "01")
+        await until(status, lambda value: value == b"\x01")
+        assert (treadmill.target_mps, treadmill.incline_pct) == before
+
+
+async def test_a_machine_that_is_used_by_hand_takes_control_away(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        bike = Bike(random.Random(1))
+        machine, status = await made(bench, bike_part(bike, 0.02))
+        await machine.ask(CONTROL, "00")
+        bike.control.take_away()
+        assert await status.get() == b"\xff"
+        assert await machine.ask(CONTROL, "05 2c 01") == "80 05 05"
+
+
+async def test_a_machine_answers_oddly_or_not_at_all_where_it_is_told_to(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        bike, heard = Bike(random.Random(1)), list[bytes]()
+        bike.control.record = heard.append
+        bike.control.oddities = {0x00: 4, 0x05: None}
+        machine, _ = await made(bench, bike_part(bike, 0.02))
+        assert await machine.ask(CONTROL, "00") == "80 00 04"
+        await machine.write(CONTROL, "05 2c 01")
+        bike.control.oddities.clear()
+        # What is answered is the second one.
+        assert await machine.ask(CONTROL, "00") == "80 00 01"
+        assert heard == [b"\x00", b"\x05\x2c\x01", b"\x00"]
+        assert bike.target_w is None
 
 
 @pytest.mark.parametrize(
