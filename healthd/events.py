@@ -113,3 +113,43 @@ class AdapterEvent(Measurement):
     adapter: str
     """BlueZ's name of it, such as ``hci0``; empty where all are meant."""
     detail: str
+
+
+ControlChange = Literal[
+    "granted",
+    "set",
+    "started",
+    "stopped",
+    "reset",
+    "refused",
+    "released",
+    "release_failed",
+    "lost",
+]
+
+
+class ControlEvent(Measurement):
+    """What became of a request to a peripheral, or who controls it has changed."""
+
+    kind: ClassVar[str] = "control"
+
+    peripheral: str
+    change: ControlChange
+    """``granted`` to ``refused`` are about a request; ``reset`` set a counter back to zero."""
+    verb: str | None = None
+    """What was requested; absent where nothing was."""
+    reason: str | None = None
+    """Why, in a word: ``out_of_range``, ``busy``, ``lease``, ``stop``, ``link_lost``, …"""
+    detail: str | None = None
+    """The same in a sentence: what was found, and what would be accepted."""
+    power_w: Annotated[int | None, quantity("W")] = None
+    resistance_level: Annotated[float | None, quantity("1")] = None
+    speed_mps: Annotated[float | None, quantity("m/s")] = None
+    inclination_pct: Annotated[float | None, quantity("%")] = None
+    grade_pct: Annotated[float | None, quantity("%")] = None
+    wind_speed_mps: Annotated[float | None, quantity("m/s")] = None
+    """From the front; negative from behind."""
+    crr: Annotated[float | None, quantity("1")] = None
+    """Coefficient of rolling resistance."""
+    cw_kg_per_m: Annotated[float | None, quantity("kg/m")] = None
+    """Coefficient of wind resistance."""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import time
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal, cast
 
@@ -93,6 +94,26 @@ def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple)
 
 
+def _limits(value: object, least: float, most: float, what: str) -> tuple[float, float]:
+    listed = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
+    numbers = [one for one in listed if isinstance(one, int | float) and not isinstance(one, bool)]
+    # Written so that NaN is refused too.
+    if len(listed) != 2 or len(numbers) != 2 or not least <= numbers[0] <= numbers[1] <= most:
+        raise ValueError(f"{what}: the least and the most, within {least:g} to {most:g}")
+    return float(numbers[0]), float(numbers[1])
+
+
+def _limits_of(least: float, most: float, what: str) -> BeforeValidator:
+    return BeforeValidator(partial(_limits, least=least, most=most, what=what))
+
+
+def _lease(value: float) -> float:
+    # Shorter ones run out in a hiccup of the radio; a longer one protects nobody.
+    if not 1 <= value <= 300:
+        raise ValueError('a duration of "1s" to "5min", such as "30s"')
+    return value
+
+
 def _every(value: object) -> Cadence:
     texts = cast("list[object] | tuple[object, ...]", value if _is_list(value) else (value,))
     times = [one for text in texts if (one := _time_of_day(text)) is not None]
@@ -128,6 +149,13 @@ User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
 Every = Annotated[Cadence, BeforeValidator(_every)]
+Lease = Annotated[Seconds, AfterValidator(_lease)]
+# Far beyond what there is, and near enough to catch another unit: 12 km/h are not 12 m/s.
+PowerLimits = Annotated[tuple[float, float], _limits_of(0, 3000, "two powers in W")]
+ResistanceLimits = Annotated[tuple[float, float], _limits_of(-100, 1000, "two levels")]
+SpeedLimits = Annotated[tuple[float, float], _limits_of(0, 8, "two speeds in m/s")]
+InclinationLimits = Annotated[tuple[float, float], _limits_of(-20, 40, "two inclinations in %")]
+GradeLimits = Annotated[tuple[float, float], _limits_of(-40, 40, "two grades in %")]
 RequestVerb = Annotated[str, BeforeValidator(_verb)]
 
 PolarStream = Literal[

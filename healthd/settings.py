@@ -22,10 +22,16 @@ from healthd.setting_values import (
     Adapter,
     Address,
     Every,
+    GradeLimits,
+    InclinationLimits,
+    Lease,
     PolarStream,
+    PowerLimits,
     RequestVerb,
+    ResistanceLimits,
     Seconds,
     Slug,
+    SpeedLimits,
     TopicPrefix,
     User,
     Wheel,
@@ -122,6 +128,23 @@ class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class ControlSettings(_Section):
+    """``[peripherals.control]``: how far requests may go with a machine, and how long it is held.
+
+    Without limits a bike is bounded by what it says itself; a treadmill is not moved at all.
+    """
+
+    power_w: PowerLimits | None = None
+    resistance_level: ResistanceLimits | None = None
+    speed_mps: SpeedLimits | None = None
+    inclination_pct: InclinationLimits | None = None
+    # No machine says what it simulates. Roads that are ridden are hardly ever steeper.
+    grade_pct: GradeLimits = (-15.0, 15.0)
+    # A program that renews its request every few seconds gets over a bad minute of Wi-Fi, and
+    # nobody pushes against the brake of a program that has died for long.
+    lease: Lease = 30.0
+
+
 class PeripheralSettings(_Section):
     """One ``[[peripherals]]`` entry; exactly one of address, name and service finds it."""
 
@@ -145,6 +168,7 @@ class PeripheralSettings(_Section):
     set_clock: StrictBool = True
     user: User | None = None
     consent_file: Path | None = None
+    control: ControlSettings = Field(default_factory=ControlSettings)
 
     @property
     def periodic(self) -> bool:

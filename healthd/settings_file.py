@@ -204,6 +204,8 @@ def _company_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[
         yield problem("rearm", 'on = "advertising" beside it')
     if "silence" in entry and periodic:
         yield problem("silence", "neither every nor on beside it: a run ends by its window")
+    if "control" in entry and periodic:
+        yield problem("control", "neither every nor on beside it: what is controlled stays linked")
     if is_longer(entry.get("window"), entry.get("every")):
         yield problem("window", "a duration shorter than every")
     for key, other in (("user", "consent_file"), ("consent_file", "user")):

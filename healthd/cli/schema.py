@@ -7,7 +7,15 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 from healthd.cli.attributes import documented
-from healthd.events import AdapterEvent, ClockEvent, FetchEvent, Gap, LinkEvent, OutboxEvent
+from healthd.events import (
+    AdapterEvent,
+    ClockEvent,
+    ControlEvent,
+    FetchEvent,
+    Gap,
+    LinkEvent,
+    OutboxEvent,
+)
 from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload
 from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
@@ -19,7 +27,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/{model}"
 
 # The gateway's own, in the order in which docs/delivery.md tells of them.
-EVENTS = (Gap, LinkEvent, FetchEvent, OutboxEvent, AdapterEvent, ClockEvent)
+EVENTS = (Gap, LinkEvent, FetchEvent, ControlEvent, OutboxEvent, AdapterEvent, ClockEvent)
 
 _PAYLOADS = (DeviceInfo, GatewayHealth, GatewayInfo)
 

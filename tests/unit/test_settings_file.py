@@ -103,10 +103,12 @@ def test_the_file_that_is_shipped_is_good_as_it_is_and_with_all_of_it_switched_o
     text = shipped.read_text(encoding="utf-8")
     assert read_text(text).peripherals == ()
     # A commented line that assigns or opens a block is an example; every other one is prose.
-    examples = re.sub(r"(?m)^# (?=\[\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
+    examples = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 7
+    assert len(settings.peripherals) == 9
     switched_on = {key for one in settings.peripherals for key in one.model_fields_set}
+    controlled = {key for one in settings.peripherals for key in one.control.model_fields_set}
+    assert controlled == set(known_keys(("peripherals", 0, "control")))
     assert switched_on == set(known_keys(("peripherals",)))
     assert settings.model_fields_set == set(Settings.model_fields)
     for section in ("gateway", "mqtt", "outbox", "log"):
@@ -118,7 +120,43 @@ def test_no_peripherals_is_fine(read_text: Read, text: str) -> None:
     assert read_text(text) == Settings()
 
 
+CONTROL = f"{STRAP}[peripherals.control]\n"
 BAD_VALUES = [
+    (f"{STRAP}control = 5", "peripherals[0].control", "5", "a table"),
+    (
+        f"{CONTROL}powr_w = [0, 9]",
+        "peripherals[0].control.powr_w",
+        "an unknown key",
+        'did you mean "power_w"?',
+    ),
+    (
+        f"{STRAP}every = '1h'\n[peripherals.control]",
+        "peripherals[0].control",
+        "a table",
+        "neither every nor on beside it",
+    ),
+    *(
+        (f"{CONTROL}{key} = {value}", f"peripherals[0].control.{key}", found, expected)
+        for key, value, found, expected in (
+            ("power_w", "400", "400", "two powers in W: the least and the most, within 0 to 3000"),
+            ("power_w", "[0]", "a list", "two powers"),
+            ("power_w", "[0, 100, 200]", "a list", "two powers"),
+            ("power_w", "[0, 'much']", "a list", "two powers"),
+            ("power_w", "[false, true]", "a list", "two powers"),
+            ("power_w", "[400, 100]", "a list", "two powers"),
+            ("power_w", "[0, nan]", "a list", "two powers"),
+            ("power_w", "[nan, 100]", "a list", "two powers"),
+            ("power_w", "[0, inf]", "a list", "two powers"),
+            ("power_w", "[-1, 100]", "a list", "two powers"),
+            ("resistance_level", "[0, 1001]", "a list", "two levels"),
+            ("speed_mps", "[0, 12]", "a list", "two speeds in m/s"),
+            ("inclination_pct", "[0, 41]", "a list", "two inclinations"),
+            ("grade_pct", "[-41, 0]", "a list", "two grades"),
+            ("lease", "30", "30", '"30s"'),
+            ("lease", "'900ms'", "'900ms'", '"1s" to "5min"'),
+            ("lease", "'6min'", "'6min'", '"1s" to "5min"'),
+        )
+    ),
     (f"{STRAP}pair = 1", "peripherals[0].pair", "1", "true or false"),
     (f"{STRAP}passkey_file = 123456", "peripherals[0].passkey_file", "123456", "a path, as text"),
     (f"{STRAP}set_clock = 'no'", "peripherals[0].set_clock", "'no'", "true or false"),
