@@ -37,15 +37,27 @@ from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.schedule import local_zone
 from healthd.schedule_file import ScheduleFile
-from healthd.sessions import FetchRequests, Sessions, local_time, options_for, wish_for
+from healthd.sessions import (
+    ControlRequests,
+    FetchRequests,
+    Sessions,
+    local_time,
+    options_for,
+    wish_for,
+)
 from healthd.settings import Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
+from healthd.verbs import Handler
 
 
 class Daemon:
-    """One gateway, from settings to a clean stop."""
+    """One gateway, from settings to a clean stop.
+
+    Attributes:
+        handlers: what can be requested of it, by verb.
+    """
 
     def __init__(
         self,
@@ -115,6 +127,7 @@ class Daemon:
             one.id: sessions.make(one, match, options[one.id])
             for one, match in zip(settings.peripherals, matches, strict=True)
         }
+        self.handlers: Mapping[str, Handler] = ControlRequests(self._sessions).handlers
         verbs = {"fetch": FetchRequests(self._sessions).fetch}
         self._control = Control(runtime, settings.gateway.id, verbs)
         self._profiles = list(registry.profiles)

@@ -7,7 +7,7 @@ from typing import Any
 from healthd.central.periodic import Fetched
 from healthd.central.session import State
 from healthd.errors import DecodeError
-from healthd.events import FetchEvent, LinkEvent
+from healthd.events import ControlEvent, FetchEvent, LinkEvent
 from healthd.gaps import Gaps
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
@@ -21,6 +21,9 @@ from healthd.samples import Measurement, Sample, Stamp, utc_text
 # A status changes when it changes, and an unreadable fact is no stream: neither can have a gap.
 # What was held back until a control point said that there is no more belongs to a stream.
 _CONTINUOUS = (Use.STREAM, Use.CONTROL)
+
+# Whether a machine is held by requests, by what is told of its control.
+_HELD = {"granted": True, "released": False, "release_failed": False, "lost": False}
 
 
 class Pipeline:
@@ -87,6 +90,12 @@ class Pipeline:
         else:
             return
         self._outbox.put(self._run.event(event))
+
+    def on_control(self, event: ControlEvent) -> None:
+        """See ``central.session.Observer``."""
+        self._outbox.put(self._run.event(event))
+        if event.change in _HELD:
+            self._devices.on_facts(event.peripheral, {"controlled": _HELD[event.change]})
 
     def taken(self, peripheral: str) -> int:
         """See ``central.periodic.FetchObserver``."""

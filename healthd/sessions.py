@@ -12,17 +12,21 @@ from healthd.central.match import Match
 from healthd.central.periodic import NotFetched, Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.session import Session
+from healthd.central.trainer import Rules
 from healthd.clock import Clock
 from healthd.control import Refused
 from healthd.errors import Fatal
 from healthd.pipeline import Pipeline, fetch_event
 from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.fitness_machine.machine import Range
+from healthd.profiles.fitness_machine.procedures import Limits
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, schedule_for
 from healthd.schedule_file import ScheduleFile
 from healthd.settings import PeripheralSettings, consent_code, passkey
+from healthd.verbs import REQUESTS, Fetch, Handler, OfPeripheral, Reconnect
 
 
 class Sessions:
@@ -57,7 +61,10 @@ class Sessions:
     def make(self, entry: PeripheralSettings, match: Match, options: Options) -> Session | Periodic:
         """The session of one peripheral."""
         pipeline = self._pipeline
-        session = Session(match, self._radio, self._registry, pipeline, entry.silence, options)
+        rules = rules_for(entry)
+        session = Session(
+            match, self._radio, self._registry, pipeline, entry.silence, options, rules
+        )
         if not entry.periodic:
             return session
         schedule = partial(self._schedule, entry)
@@ -95,6 +102,46 @@ class FetchRequests:
         except NotFetched as error:
             raise Refused(str(error)) from error
         return {**fetch_event(peripheral, fetched).fields(), "error": fetched.error}
+
+
+class ControlRequests:
+    """Has peripherals do what somebody asks of them.
+
+    Attributes:
+        handlers: by verb.
+    """
+
+    def __init__(self, sessions: Mapping[str, Session | Periodic]) -> None:
+        """Wire it to every peripheral's session."""
+        self._sessions = sessions
+        self.handlers: Mapping[str, Handler] = {
+            verb: self.ask
+            for verb, model in REQUESTS.items()
+            if issubclass(model, OfPeripheral) and model not in (Fetch, Reconnect)
+        }
+
+    async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
+        """Have one of them do it; what was set, and for how long it is held.
+
+        Raises:
+            Refused: there is no such peripheral, or it does not do that.
+        """
+        session = self._sessions.get(request.peripheral)
+        if session is None:
+            known = ", ".join(self._sessions) or "none"
+            raise Refused(f"peripheral is {request.peripheral[:64]!r}, expected one of {known}")
+        if isinstance(session, Periodic):
+            raise Refused(f"{request.peripheral}: it is linked now and then, and not controlled")
+        return await session.remote.ask(request)
+
+
+def rules_for(entry: PeripheralSettings) -> Rules:
+    """What is said of controlling a peripheral."""
+    limits = {
+        key: None if value is None else Range(*value)
+        for key, value in entry.control.model_dump(exclude={"lease"}).items()
+    }
+    return Rules(Limits(**limits), entry.control.lease)
 
 
 def options_for(

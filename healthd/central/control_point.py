@@ -1,8 +1,8 @@
-"""Control points: who is asked, by whomever, answers one procedure at a time."""
+"""Control points: one procedure at a time on each, whoever asks."""
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 from healthd.central.link import Link
 from healthd.profiles.characteristic import Characteristic
@@ -12,8 +12,8 @@ Tell = Callable[[Characteristic, bytes], None]
 """Called with every message of a control point, written or indicated, in their order."""
 
 
-class Silent(Exception):
-    """The control point did not answer."""
+class Busy(Exception):
+    """Somebody else has the control point's turn."""
 
 
 class ControlPoints:
@@ -45,19 +45,35 @@ class ControlPoints:
 
 
 class ControlPoint:
-    """One of them.
-
-    Attributes:
-        turn: held by whoever asks, from the first request to the answer of the last one.
-    """
+    """One of them."""
 
     def __init__(self, link: Link, control: Characteristic, tell: Tell) -> None:
         """Prepare; see ``ControlPoints``."""
-        self.turn = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._link = link
         self._control = control
         self._tell = tell
         self._answers: asyncio.Queue[bytes] | None = None
+
+    @asynccontextmanager
+    async def turn(self, patience_s: float | None = None) -> AsyncGenerator[None]:
+        """Nobody else asks while the block runs, from its first request to the last answer.
+
+        Args:
+            patience_s: how long to wait for it; None: for as long as it takes.
+
+        Raises:
+            Busy: it did not come.
+        """
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise Busy from error
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def subscribe(self) -> None:
         """Have what it answers heard: a request that comes before is refused (ATT error 0xFD).
@@ -88,31 +104,13 @@ class ControlPoint:
         self._tell(self._control, request)
         await self._link.write(self._control.uuid, request)
 
-    async def answer(
-        self, left_s: Callable[[], float], fits: Callable[[bytes], bool] = lambda _: True
-    ) -> bytes:
-        """What it says to the request, once it is subscribed.
+    async def answer(self, fits: Callable[[bytes], bool] = lambda _: True) -> bytes:
+        """What it says to the request, once it is subscribed; for as long as it takes.
 
         Args:
-            left_s: how much longer it is waited for, whenever that is over: it may have grown.
             fits: whether a message is the answer; one that is not is passed over.
-
-        Raises:
-            Silent: it did not answer in time.
         """
         assert self._answers is not None, "nobody hears what is not subscribed"
-        while (wait_s := left_s()) > 0:
-            try:
-                async with asyncio.timeout(wait_s):
-                    while not fits(value := await self._answers.get()):
-                        pass
-                    return value
-            except TimeoutError:
-                continue
-        raise Silent
-
-
-def within(seconds: float) -> Callable[[], float]:
-    """So long from now on, however much happens meanwhile; for ``ControlPoint.answer``."""
-    until = time.monotonic() + seconds
-    return lambda: until - time.monotonic()
+        while not fits(value := await self._answers.get()):
+            pass
+        return value

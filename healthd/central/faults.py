@@ -207,6 +207,18 @@ class NotificationStalled(LinkFault):
         super().__init__("stalled", f"{uuid} silent for {silent_s:.1f} s", _SOON)
 
 
+class ControlFailed(LinkFault):
+    """A machine does not answer, or does not give control back: that ends with the link.
+
+    A control point that has not answered is not to be asked again on the same link, say the
+    services: what comes late would be taken for the answer to something else.
+    """
+
+    def __init__(self, said: str) -> None:
+        """Say what failed."""
+        super().__init__("control_failed", said, _SOON)
+
+
 class NothingToRead(LinkFault):
     """The peripheral has no characteristic that healthd can stream."""
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from healthd.central.control_point import ControlPoint, ControlPoints, Silent
+from healthd.central.control_point import ControlPoint, ControlPoints
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.central.subscriptions import Explain
 from healthd.errors import DecodeError
@@ -20,6 +20,10 @@ _FAREWELL_S = 2.0
 _ANSWER_S = 30.0
 
 
+class _Silent(Exception):
+    """The control point did not answer."""
+
+
 class Openings:
     """Holds the conversations of one link, one after the other.
 
@@ -31,6 +35,7 @@ class Openings:
         broke_off: the link ended while the device was asked for what it has.
         denied: the device does not give the results of the user who was named.
         refusal: the fault that was the end of the last one that ended by a fault.
+        points: the device's control points.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class Openings:
         """
         self.asks = self.broke_off = self.denied = False
         self.refusal: LinkFault | None = None
-        self._points = points
+        self.points = points
         self._link = points.link
         self._options = options
         self._heard = heard
@@ -84,7 +89,7 @@ class Openings:
             if (request := next(exchange, None)) is not None:
                 self._opened.append(opening)
                 self.asks = True
-                await self._open(profile, self._points.of(opening.control), exchange, request)
+                await self._open(profile, self.points.of(opening.control), exchange, request)
                 self.asks = False
             del self._due[0]
 
@@ -103,7 +108,7 @@ class Openings:
     ) -> None:
         opening = self._opened[-1]
         try:
-            async with point.turn:
+            async with point.turn():
                 if opening.answers:
                     await point.subscribe()
                 while True:
@@ -117,7 +122,7 @@ class Openings:
         except LinkFault as fault:
             self.refusal = told = await self._explain(self._link.found, fault)
             self._refuse(profile, told.reason, str(told))
-        except Silent:
+        except _Silent:
             self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
             if opening.abort:
                 # It may still be at it, and would refuse whatever it is asked next.
@@ -149,4 +154,8 @@ class Openings:
             values = [self._heard.get(one.uuid, asked_at) for one in profile.characteristics]
             return max(asked_at, *values) + _ANSWER_S - time.monotonic()
 
-        return await point.answer(left_s)
+        while (wait_s := left_s()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    return await point.answer()
+        raise _Silent

@@ -20,10 +20,14 @@ from healthd.central.link import Advertisement, Link
 from healthd.central.match import Match
 from healthd.central.opening import Openings
 from healthd.central.radio import Radio
+from healthd.central.remote import Remote
 from healthd.central.subscriptions import Subscriptions, Values
+from healthd.central.trainer import Rules
 from healthd.errors import Transient
+from healthd.events import ControlEvent
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
+from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
 
 SCHEDULED = "scheduled"
@@ -48,12 +52,17 @@ class Observer(Values, Protocol):
         """The session entered ``state``; ``reason`` says why it waits."""
         ...
 
+    def on_control(self, event: ControlEvent) -> None:
+        """Something became of a request, or who controls the peripheral has changed."""
+        ...
+
 
 class Session:
     """Keeps one peripheral's characteristics flowing for as long as one link lasts.
 
     Attributes:
         state: where it is.
+        remote: carries out what is requested of the peripheral.
     """
 
     def __init__(
@@ -64,6 +73,7 @@ class Session:
         observer: Observer,
         silence_s: float | None = None,
         options: Options | None = None,
+        rules: Rules | None = None,
     ) -> None:
         """Prepare.
 
@@ -74,8 +84,10 @@ class Session:
             observer: is told of everything.
             silence_s: replaces the silence deadline of every stream that has one.
             options: what the settings say to its profiles.
+            rules: what they say of controlling it.
         """
         self.state = State.DISABLED
+        self.remote = Remote(match.peripheral, rules or Rules(), observer.on_control)
         self._match = match
         self._radio = radio
         self._registry = registry
@@ -83,7 +95,9 @@ class Session:
         self._silence_s = silence_s
         self._options = options or Options()
         self._log = get_logger(peripheral=match.peripheral)
-        self._values = Subscriptions(match.peripheral, registry, observer, radio.explain)
+        self._values = Subscriptions(
+            match.peripheral, registry, observer, radio.explain, {STATUS: self.remote.on_status}
+        )
         self._openings: Openings | None = None
         self._refreshed = False
         self._took_radio_down = 0
@@ -201,16 +215,20 @@ class Session:
 
     async def _stream(self, link: Link, profiles: list[Profile]) -> None:
         """Open the profiles beside the watch: values flow meanwhile, and may fall silent."""
-        async with self._opening(link, profiles) as (_, opening):
-            watch = asyncio.ensure_future(self._values.watch(link, self._silence_s))
+        values, explain = self._values, self._radio.explain
+        async with self._opening(link, profiles) as (openings, opening):
+            watch = asyncio.ensure_future(values.watch(link, self._silence_s))
+            served = asyncio.create_task(self.remote.serve(openings.points, values.facts, explain))
             try:
                 # The watch ends only by raising, so this is also what it waits for.
-                await asyncio.wait([opening, watch], return_when=asyncio.FIRST_EXCEPTION)
-                for task in (opening, watch):
+                tasks = (opening, watch, served)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+                for task in tasks:
                     if task.done():
                         task.result()
             finally:
                 await _ended(watch)
+                await _ended(served)
 
     async def _collect(self, link: Link, profiles: list[Profile]) -> None:
         """Take what the device has, until it is done."""

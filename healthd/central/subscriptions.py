@@ -42,10 +42,16 @@ class Subscriptions:
         heard: when each subscribed characteristic of this link sent its last value, by the
             monotonic clock; at first, when it was subscribed.
         spoke: when any stream of this link sent its last value; None before the first one.
+        facts: what the device said of itself on this link, by UUID.
     """
 
     def __init__(
-        self, peripheral: str, registry: Registry, observer: Values, explain: Explain
+        self,
+        peripheral: str,
+        registry: Registry,
+        observer: Values,
+        explain: Explain,
+        listeners: Mapping[str, Callable[[bytes], None]] | None = None,
     ) -> None:
         """Prepare.
 
@@ -54,13 +60,16 @@ class Subscriptions:
             registry: what healthd reads.
             observer: is told of everything.
             explain: says what a refusal means, the device's bond considered.
+            listeners: by UUID, who is told beside the observer of what is notified.
         """
         self.heard: dict[str, float] = {}
+        self.facts: dict[str, bytes] = {}
         self.spoke: float | None = None
         self._peripheral = peripheral
         self._registry = registry
         self._observer = observer
         self._explain = explain
+        self._listeners = listeners or {}
         self._told_bond = False
         self._known: frozenset[str] = frozenset()
         self._log = get_logger(peripheral=peripheral)
@@ -78,6 +87,7 @@ class Subscriptions:
         """
         registry = self._registry
         self.heard.clear()
+        self.facts.clear()
         self.spoke = None
         services = [registry.service(uuid) for uuid in sorted(link.services)]
         profiles = [one for one in services if one is not None]
@@ -145,7 +155,10 @@ class Subscriptions:
 
     async def _subscribe(self, link: Link, one: Characteristic) -> None:
         self.heard[one.uuid] = time.monotonic()
-        await link.subscribe(one.uuid, partial(self._on_value, one))
+        told = partial(self._on_value, one)
+        if listener := self._listeners.get(one.uuid):
+            told = partial(_both, told, listener)
+        await link.subscribe(one.uuid, told)
 
     async def _read(self, link: Link, one: Characteristic) -> None:
         try:
@@ -158,6 +171,8 @@ class Subscriptions:
             # One value that cannot be read is no reason to give up those that stream.
             self._log.debug("not readable", characteristic=one.uuid, reason=fault.reason)
         else:
+            if one.use is Use.STATIC:
+                self.facts[one.uuid] = value
             self._observer.on_value(self._peripheral, one, value)
 
     async def _tell_bond(self, link: Link, fault: LinkFault) -> None:
@@ -172,3 +187,8 @@ class Subscriptions:
         if one.use is Use.STREAM:
             self.spoke = now
         self._observer.on_value(self._peripheral, one, value)
+
+
+def _both(first: Callable[[bytes], None], second: Callable[[bytes], None], value: bytes) -> None:
+    first(value)
+    second(value)

@@ -146,4 +146,6 @@ class DeviceInfo(Payload):
     """What was found on it, and is read."""
     bonded: bool = False
     """Whether BlueZ holds a bond with it."""
+    controlled: bool = False
+    """Whether requests hold it, a fitness machine; absent where they never did on this link."""
     fetch: FetchHealth = Field(default_factory=FetchHealth)

@@ -136,7 +136,7 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
     return _written(partial(target.write, **form), {key: value})
 
 
-def release(machine: Machine, *, simulated: bool) -> tuple[bytes, ...]:
+def release(machine: Machine, *, simulated: bool, stopped: bool) -> tuple[bytes, ...]:
     """What is written so that the machine is nobody's, and does no harm, one after the other.
 
     A belt stops. A bike has a flat road: not all forget their target by the reset, with which
@@ -145,9 +145,10 @@ def release(machine: Machine, *, simulated: bool) -> tuple[bytes, ...]:
     Args:
         machine: what is known of it.
         simulated: it has simulated a road on this link.
+        stopped: it has just obeyed a request to stop; some would not do that twice.
     """
     if machine.is_treadmill:
-        return commands.STOP, commands.RESET
+        return (commands.RESET,) if stopped else (commands.STOP, commands.RESET)
     if simulated or (machine.simulates and BIKE_DATA in machine.characteristics):
         return commands.set_simulation(grade_pct=0.0), commands.RESET
     return (commands.RESET,)

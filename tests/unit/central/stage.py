@@ -20,6 +20,8 @@ from healthd.central.periodic import Fetched
 from healthd.central.radio import Radio
 from healthd.central.session import Session, State
 from healthd.central.slots import Slots
+from healthd.central.trainer import Rules
+from healthd.events import ControlEvent
 from healthd.profiles import registry as registry_module
 from healthd.profiles.characteristic import Characteristic, Options, Use
 from healthd.profiles.registry import Registry
@@ -130,6 +132,7 @@ class Watcher(News):
         self.values: list[tuple[str, str, bytes]] = []
         self.fetched: list[tuple[str, Fetched]] = []
         self.due: list[tuple[str, int]] = []
+        self.control: list[dict[str, Any]] = []
         self.when: dict[State, Callable[[], object]] = {}
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
@@ -142,6 +145,10 @@ class Watcher(News):
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         self.values.append((peripheral, characteristic.uuid, value))
+        self.changed()
+
+    def on_control(self, event: ControlEvent) -> None:
+        self.control.append(event.fields())
         self.changed()
 
     def taken(self, peripheral: str) -> int:
@@ -220,9 +227,10 @@ class Stage:
         entry: PeripheralSettings,
         silence_s: float | None = None,
         options: Options | None = None,
+        rules: Rules | None = None,
     ) -> Session:
         match = match_for(entry, self.registry)
-        return Session(match, radio, self.registry, self.watcher, silence_s, options)
+        return Session(match, radio, self.registry, self.watcher, silence_s, options, rules)
 
 
 def address(number: int) -> str:

@@ -247,17 +247,19 @@ def test_what_one_witness_denies_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "simulated", "written"),
+    ("machine", "done", "written"),
     [
-        (BIKE, False, ["1100000000 2833", "01"]),
-        (replace(BIKE, targets=None), False, ["01"]),
-        (replace(BIKE, targets=None), True, ["1100000000 2833", "01"]),
-        (TREADMILL, False, ["0801", "01"]),
+        (BIKE, "", ["1100000000 2833", "01"]),
+        (replace(BIKE, targets=None), "", ["01"]),
+        (replace(BIKE, targets=None), "simulated", ["1100000000 2833", "01"]),
+        (TREADMILL, "", ["0801", "01"]),
+        (TREADMILL, "stopped", ["01"]),
     ],
-    ids=["a bike", "one that does not say", "one that did", "a treadmill"],
+    ids=["a bike", "one that does not say", "one that did", "a treadmill", "one that stopped"],
 )
-def test_how_a_machine_is_released(machine: Machine, simulated: bool, written: list[str]) -> None:
-    assert release(machine, simulated=simulated) == tuple(map(bytes.fromhex, written))
+def test_how_a_machine_is_released(machine: Machine, done: str, written: list[str]) -> None:
+    steps = release(machine, simulated=done == "simulated", stopped=done == "stopped")
+    assert steps == tuple(map(bytes.fromhex, written))
 
 
 @pytest.mark.parametrize(
