@@ -16,6 +16,10 @@ class Busy(Exception):
     """Somebody else has the control point's turn."""
 
 
+class Silent(Exception):
+    """The device did not answer."""
+
+
 class ControlPoints:
     """Those of one link.
 
@@ -114,3 +118,23 @@ class ControlPoint:
         while not fits(value := await self._answers.get()):
             pass
         return value
+
+    async def ask(self, request: bytes, fits: Callable[[bytes], bool], patience_s: float) -> bytes:
+        """What it answers to a request; it is subscribed first, where it was not yet.
+
+        Args:
+            request: what is written.
+            fits: whether a message is the answer; one that is not is passed over.
+            patience_s: for all of it.
+
+        Raises:
+            Silent: it did not answer in time.
+            LinkFault: the device refuses, does not answer, or is gone.
+        """
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.subscribe()
+                await self.write(request)
+                return await self.answer(fits)
+        except TimeoutError as error:
+            raise Silent from error

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from healthd.central.control_point import Busy, ControlPoints
+from healthd.central.control_point import Busy, ControlPoints, Silent
 from healthd.central.faults import ControlFailed, LinkFault
 from healthd.central.subscriptions import Explain
-from healthd.central.trainer import ANSWER_S, TURN_S, Rules, Silent, Trainer
+from healthd.central.trainer import ANSWER_S, TURN_S, Rules, Trainer
 from healthd.control import Refused
 from healthd.events import ControlChange, ControlEvent
 from healthd.log import get_logger
@@ -129,7 +129,7 @@ class Remote:
             self._points = None
             while self._orders:
                 if not (order := self._orders.popleft()).outcome.done():
-                    self._refuse(order, Rejected("not_linked", "its link has ended"))
+                    self._refuse(order, Rejected("link_ended", "its link has ended"))
             if self._trainer is not None:
                 await self._trainer.leave()
                 self._trainer = None
@@ -176,7 +176,7 @@ class Remote:
                 await self._trainer.release("silent")
             points.link.lose(ControlFailed("its control point did not answer"))
         except BaseException:
-            self._refuse(order, Rejected("hang_up", "healthd hung up meanwhile"))
+            self._refuse(order, Rejected("link_ended", "its link ended before it answered"))
             raise
 
     async def _obeyed(self, request: OfPeripheral, points: ControlPoints) -> Mapping[str, Any]:

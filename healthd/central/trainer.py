@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from healthd.central.control_point import Busy, ControlPoints
+from healthd.central.control_point import Busy, ControlPoints, Silent
 from healthd.central.faults import ControlFailed, LinkFault, LinkLost
 from healthd.events import ControlChange
 from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL
@@ -42,15 +42,9 @@ _PAUSE_S = 0.5
 # Before healthd hangs up: systemd gives the whole stop 20 s.
 _FAREWELL_S = 3.0
 
-_SUCCESS, _NOT_PERMITTED, _NOT_SUPPORTED = (
-    "success",
-    "control_not_permitted",
-    "opcode_not_supported",
-)
-
-
-class Silent(Exception):
-    """The device did not answer."""
+# Of `procedures.result`.
+_SUCCESS, _NOT_SUPPORTED = "success", "opcode_not_supported"
+_NOT_PERMITTED = "control_not_permitted"
 
 
 class Tell(Protocol):
@@ -204,10 +198,12 @@ class Trainer:
     async def _take(self, verb: str) -> None:
         if self._granted:
             return
-        async with _bounded(ANSWER_S):
-            await self._point.subscribe()
         self._claimed = True
-        word = await self._ask(REQUEST_CONTROL)
+        try:
+            word = await self._ask(REQUEST_CONTROL)
+        except LinkFault:
+            self._claimed = False
+            raise
         if word != _SUCCESS:
             self._claimed = False
             raise Rejected(word, f"the machine gives no control of itself: it answered {word}")
@@ -230,9 +226,7 @@ class Trainer:
             raise Rejected("lease", text) from error
 
     async def _say(self, request: bytes, patience_s: float) -> str:
-        async with _bounded(patience_s):
-            await self._point.write(request)
-            return result(await self._point.answer(partial(answers, request)))
+        return result(await self._point.ask(request, partial(answers, request), patience_s))
 
     async def _insist(self, step: bytes) -> str:
         """Take a step of the release; empty where it was taken, else why it was not."""
@@ -255,12 +249,3 @@ class Trainer:
                 if word in (_SUCCESS, _NOT_PERMITTED, _NOT_SUPPORTED):
                     break
         return said
-
-
-@asynccontextmanager
-async def _bounded(seconds: float) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise Silent from error

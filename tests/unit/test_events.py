@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from healthd.events import AdapterEvent, ClockEvent, Gap, LinkEvent, OutboxEvent
+from healthd.events import AdapterEvent, ClockEvent, ControlEvent, Gap, LinkEvent, OutboxEvent
 from healthd.samples import Measurement
 
 AROUND: dict[str, Any] = {
@@ -44,7 +44,7 @@ def test_what_befell_the_outbox(change: Any) -> None:
     assert event.fields() == {"change": change, "detail": "why"}
 
 
-@pytest.mark.parametrize("model", [OutboxEvent, ClockEvent, LinkEvent, AdapterEvent])
+@pytest.mark.parametrize("model", [OutboxEvent, ClockEvent, LinkEvent, AdapterEvent, ControlEvent])
 def test_a_change_that_nobody_documented_is_refused(model: type[Measurement]) -> None:
     with pytest.raises(ValidationError, match="change"):
         model.model_validate({"change": "exploded"})
@@ -63,6 +63,7 @@ def test_a_step_of_the_clock_has_a_direction_and_a_unit() -> None:
         (ClockEvent, "clock"),
         (LinkEvent, "link"),
         (AdapterEvent, "adapter"),
+        (ControlEvent, "control"),
     ],
 )
 def test_the_kind_is_the_last_level_of_the_topic(model: type[Measurement], kind: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from healthd.central.periodic import Fetched
 from healthd.central.session import State
 from healthd.clock import Clock
+from healthd.events import ControlEvent
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
@@ -553,3 +554,26 @@ def test_a_run_of_a_periodic_peripheral_is_told(
     pipeline.on_state("strap", State.STREAMING, None)
     again = orjson.loads(retained["healthd/home/device/strap/info"])
     assert again["fetch"] == info["fetch"]
+
+
+def test_control_is_told_and_stands_in_the_info_of_the_link(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    def info() -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(retained["healthd/home/device/strap/info"])
+        return found
+
+    pipeline.on_state("strap", State.STREAMING, None)
+    assert "controlled" not in info()
+    changes = ("granted", "set", "refused", "released", "granted", "lost", "granted", "started")
+    controlled: list[bool] = []
+    for change in (*changes, "release_failed"):
+        fields = {"peripheral": "strap", "change": change}
+        pipeline.on_control(ControlEvent.of(fields))
+        event = box.events[-1]
+        assert (event.stream, event.measurement.fields()) == ("event/control", fields)
+        controlled.append(info()["controlled"])
+    assert controlled == [True, True, True, False, True, False, True, True, False]
+    pipeline.on_linked("strap", "Strap", [])
+    pipeline.on_state("strap", State.STREAMING, None)
+    assert "controlled" not in info()

@@ -64,7 +64,7 @@ def test_one_document_with_every_kind() -> None:
     document = answer()
     kinds = {one.model.kind for one in REGISTRY.characteristics.values()}
     kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
-    kinds |= {"gap", "link", "fetch", "outbox", "adapter", "clock", "undecoded"}
+    kinds |= {"gap", "link", "fetch", "control", "outbox", "adapter", "clock", "undecoded"}
     kinds |= {"info", "health", "device_info"}
     assert kinds == set(KINDS) <= document["$defs"].keys()
     assert document["anyOf"] == [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
