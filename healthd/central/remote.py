@@ -9,23 +9,17 @@ from typing import Any
 
 from healthd.central.control_point import Busy, ControlPoints, Silent
 from healthd.central.faults import ControlFailed, LinkFault
+from healthd.central.outcomes import Outcomes
 from healthd.central.subscriptions import Explain
 from healthd.central.trainer import ANSWER_S, TURN_S, Rules, Trainer
 from healthd.control import Refused
-from healthd.events import ControlChange, ControlEvent
-from healthd.log import get_logger
+from healthd.events import ControlEvent
 from healthd.profiles.fitness_machine.machine import machine_of
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, Rejected, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
 from healthd.verbs import OfPeripheral, ResetEnergyExpended, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
-
-_LOUD: Mapping[ControlChange, str] = {
-    **dict.fromkeys(("granted", "started", "stopped", "released"), "info"),
-    **dict.fromkeys(("release_failed", "lost"), "warning"),
-}
-"""Transitions; what is asked every few seconds is told at debug."""
 
 
 @dataclass(slots=True)
@@ -68,12 +62,11 @@ class Remote:
         """
         self._peripheral = peripheral
         self._rules = rules
-        self._observer = observer
+        self._outcomes = Outcomes(peripheral, observer)
         self._points: ControlPoints | None = None
         self._trainer: Trainer | None = None
         self._orders: deque[_Order] = deque()
         self._ordered = asyncio.Event()
-        self._log = get_logger(peripheral=peripheral)
 
     async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
         """Have it carried out in its turn; what was set, and for how long it is held.
@@ -117,7 +110,7 @@ class Remote:
         link = points.link
         if link.can_write(CONTROL_POINT):
             machine = machine_of(link.characteristics, facts)
-            self._trainer = Trainer(points, machine, self._rules, self._tell)
+            self._trainer = Trainer(points, machine, self._rules, self._outcomes)
         self._points = points
         try:
             while True:
@@ -192,7 +185,7 @@ class Remote:
         self, request: ResetEnergyExpended, points: ControlPoints
     ) -> Mapping[str, Any]:
         if not points.link.can_write(_ENERGY_CONTROL_POINT):
-            text = "it has no heart-rate control point: it counts no energy, or for good"
+            text = "it has no heart-rate control point: there is no counter to be reset"
             raise Rejected("not_supported", text)
         point = points.of(_ENERGY_CONTROL_POINT)
         try:
@@ -202,25 +195,11 @@ class Remote:
             raise Rejected("busy", f"its control point was in use for {TURN_S:.0f} s") from error
         except TimeoutError as error:
             raise Silent from error
-        self._tell("reset", request.verb)
+        self._outcomes.tell("reset", request.verb)
         return {}
 
     def _refuse(self, order: _Order, rejected: Rejected) -> None:
-        self._tell("refused", order.request.verb, reason=rejected.reason, detail=str(rejected))
+        self._outcomes.tell(
+            "refused", order.request.verb, reason=rejected.reason, detail=str(rejected)
+        )
         order.settle(rejected)
-
-    def _tell(
-        self,
-        change: ControlChange,
-        verb: str | None = None,
-        *,
-        reason: str | None = None,
-        detail: str | None = None,
-        targets: Mapping[str, float] | None = None,
-    ) -> None:
-        said = {"verb": verb, "reason": reason, "detail": detail}
-        known = {key: text for key, text in said.items() if text is not None}
-        event = {"peripheral": self._peripheral, "change": change, **known, **(targets or {})}
-        self._observer(ControlEvent.of(event))
-        known.pop("detail", None)
-        getattr(self._log, _LOUD.get(change, "debug"))("control", change=change, **known)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from healthd.central.control_point import Busy, ControlPoints, Silent
 from healthd.central.faults import ControlFailed, LinkFault, LinkLost
-from healthd.events import ControlChange
+from healthd.central.outcomes import Outcomes
 from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL
 from healthd.profiles.fitness_machine.machine import Machine
 from healthd.profiles.fitness_machine.procedures import (
@@ -47,22 +46,6 @@ _SUCCESS, _NOT_SUPPORTED = "success", "opcode_not_supported"
 _NOT_PERMITTED = "control_not_permitted"
 
 
-class Tell(Protocol):
-    """Who is told what became of requests and of control. Must not block."""
-
-    def __call__(
-        self,
-        change: ControlChange,
-        verb: str | None = None,
-        *,
-        reason: str | None = None,
-        detail: str | None = None,
-        targets: Mapping[str, float] | None = None,
-    ) -> None:
-        """See ``events.ControlEvent``."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the settings say of controlling a peripheral.
@@ -79,20 +62,22 @@ class Rules:
 class Trainer:
     """Whoever uses it does so from one task: procedures follow each other."""
 
-    def __init__(self, points: ControlPoints, machine: Machine, rules: Rules, tell: Tell) -> None:
+    def __init__(
+        self, points: ControlPoints, machine: Machine, rules: Rules, outcomes: Outcomes
+    ) -> None:
         """Prepare; nobody has control yet.
 
         Args:
             points: the control points of the machine's link.
             machine: what is known of it.
             rules: what the settings say.
-            tell: is told of everything.
+            outcomes: tells of everything.
         """
         self._link = points.link
         self._point = points.of(CONTROL_POINT)
         self._machine = machine
         self._rules = rules
-        self._tell = tell
+        self._tell = outcomes.tell
         # Control may be ours from when it is asked for, and is ours once that was answered.
         self._claimed = self._granted = self._releasing = False
         self._simulated = self._stopped = False

@@ -19,7 +19,7 @@ from healthd.central.session import Session, State
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.clock import Clock
-from healthd.events import AdapterChange
+from healthd.events import AdapterChange, ControlEvent
 from healthd.log import get_logger
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Characteristic
@@ -124,6 +124,9 @@ class Gateway:
         """See ``central.session.Observer``."""
         self.values[peripheral] += 1
         self._wake()
+
+    def on_control(self, event: ControlEvent) -> None:
+        """See ``central.session.Observer``."""
 
     def taken(self, peripheral: str) -> int:
         """See ``central.periodic.FetchObserver``."""
