@@ -140,8 +140,8 @@ class ControlSettings(_Section):
     inclination_pct: InclinationLimits | None = None
     # No machine says what it simulates. Roads that are ridden are hardly ever steeper.
     grade_pct: GradeLimits = (-15.0, 15.0)
-    # A program that renews its request every few seconds gets over a bad minute of Wi-Fi, and
-    # nobody pushes against the brake of a program that has died for long.
+    # A program that renews its request every few seconds gets over twenty without Wi-Fi, and nobody
+    # pushes for long against a brake that a dead program has set.
     lease: Lease = 30.0
 
 
