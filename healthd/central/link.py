@@ -152,6 +152,7 @@ class Link:
         self._client: BleakClient | None = None
         self._is_open = False
         self._gone = asyncio.Event()
+        self._over = asyncio.Event()
         self._explained = asyncio.Event()
         self._fault: LinkFault = LinkLost()
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
@@ -247,10 +248,15 @@ class Link:
 
     def lose(self, fault: LinkFault) -> None:
         """End the link at once for those who use it: what it went over has gone."""
+        self._gone.set()
+        self.leave(fault)
+
+    def leave(self, fault: LinkFault) -> None:
+        """Have those who use it take leave of the peripheral, and end it: nothing else ends it."""
         if not self._explained.is_set():
             self._fault = fault
             self._explained.set()
-            self._gone.set()
+            self._over.set()
 
     async def lost(self) -> None:
         """Wait until the link ends.
@@ -258,7 +264,7 @@ class Link:
         Raises:
             LinkLost: when it does; the reason says why, as far as it is known.
         """
-        await self._gone.wait()
+        await self._over.wait()
         if self.path is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REASON_S):
@@ -300,3 +306,4 @@ class Link:
         # While it connects, bleak itself tries again after some disconnections.
         if self._is_open:
             self._gone.set()
+            self._over.set()

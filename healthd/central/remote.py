@@ -167,7 +167,7 @@ class Remote:
             self._refuse(order, Rejected("silent", f"no answer within {ANSWER_S:.0f} s"))
             if self._trainer is not None:
                 await self._trainer.release("silent")
-            points.link.lose(ControlFailed("its control point did not answer"))
+            points.link.leave(ControlFailed("its control point did not answer"))
         except BaseException:
             self._refuse(order, Rejected("link_ended", "its link ended before it answered"))
             raise

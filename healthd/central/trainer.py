@@ -162,7 +162,7 @@ class Trainer:
         harmless = not failed[-1] and (detail is None or not self._machine.is_treadmill)
         self._tell("released" if harmless else "release_failed", reason=reason, detail=detail)
         if failed[-1]:
-            self._link.lose(ControlFailed(f"it does not give control back: {detail}"))
+            self._link.leave(ControlFailed(f"it does not give control back: {detail}"))
 
     async def _procedure(self, made: Command, verb: str) -> None:
         try:

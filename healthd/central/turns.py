@@ -60,4 +60,4 @@ class Turns:
                 self._timer = asyncio.get_running_loop().call_later(left_s, self.look)
                 return
             self._leaving.add(peripheral)
-            link.lose(GaveWay())
+            link.leave(GaveWay())

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from healthd.central.control_point import ControlPoints
 from healthd.central.session import Session
 from healthd.central.trainer import Rules
 from healthd.control import Refused
@@ -76,6 +77,13 @@ class Gym(News):
     def bike(self) -> Bike:
         assert isinstance(self.machine, Bike)
         return self.machine
+
+    @property
+    def points(self) -> ControlPoints:
+        """Those of its link."""
+        points = self.session.remote._points  # pyright: ignore[reportPrivateUsage]
+        assert points is not None
+        return points
 
     @property
     def told(self) -> list[tuple[str, str | None, str | None]]:

@@ -10,7 +10,7 @@ from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import CharacteristicValue, Service
 
-from healthd.central.faults import LinkFault, LinkLost
+from healthd.central.faults import AdapterGone, GaveWay, LinkFault, LinkLost
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.simulator.air import Air
 from healthd.simulator.part import Part
@@ -113,6 +113,21 @@ async def test_a_lost_link_ends_everything(stage: Stage, locked: Locked, how: st
         await link.close()
         await link.close()
         locked.answer.set()
+
+
+async def test_a_link_that_is_left_can_be_used_until_it_is_closed(stage: Stage) -> None:
+    async with asyncio.timeout(10):
+        await stage.strap()
+        link = await opened(stage)
+        link.leave(GaveWay())
+        with pytest.raises(GaveWay):
+            await link.lost()
+        assert await link.read("2a29")
+        # What it goes over may go all the same; why it ended remains.
+        link.lose(AdapterGone("adapter_off", "it is off"))
+        with pytest.raises(GaveWay):
+            await link.read("2a29")
+        await link.close()
 
 
 async def test_a_closed_link_is_lost(stage: Stage) -> None:

@@ -127,11 +127,10 @@ def test_a_stop_goes_before_what_waits_and_nothing_runs_again_behind_it(play: Pl
 
 def test_a_control_point_that_somebody_else_uses_is_waited_for(play: Play) -> None:
     async def body(gym: Gym) -> None:
-        points = gym.session.remote._points  # pyright: ignore[reportPrivateUsage]
-        assert points is not None
-        async with points.of("2ad9").turn():
+        point = gym.points.of("2ad9")
+        async with point.turn():
             with pytest.raises(Busy):
-                async with points.of("2ad9").turn(1):
+                async with point.turn(1):
                     raise AssertionError("two have its turn")
             assert "in use for 10 s" in await gym.refused(power())
             asking = gym.asking(power())

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from healthd.central.faults import ControlFailed, LinkLost
+from healthd.central.faults import ControlFailed, GaveWay, LinkLost
 from healthd.simulator.fitness.treadmill import Treadmill
 from healthd.verbs import SetSimulation, Start
 from tests.unit.central.gym import (
@@ -287,6 +287,19 @@ def test_a_machine_is_released_before_healthd_hangs_up(play: Play) -> None:
         assert gym.commands == [FLAT, b"\x01"]
         assert gym.told == [("released", None, "hang_up")]
         assert gym.bike.target_w is None
+
+    play(body)
+
+
+def test_a_machine_is_released_before_its_link_gives_way(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        await gym.ask(power())
+        gym.forget()
+        gym.points.link.leave(GaveWay())
+        with pytest.raises(GaveWay):
+            await gym.running
+        assert gym.told == [("released", None, "hang_up")]
+        assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
 
     play(body)
 
