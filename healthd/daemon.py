@@ -23,6 +23,7 @@ from healthd.events import AdapterChange, AdapterEvent, ClockEvent
 from healthd.folders import runtime_folder, state_folder
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
+from healthd.mqtt.discovery import Discovery
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
@@ -88,7 +89,9 @@ class Daemon:
         self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
         brokers, inbox = endpoints(settings, topics, environ), Inbox()
         self._publisher = publisher = Publisher(brokers, topics, outbox, run, inbox)
-        self._devices = Devices(topics, publisher.retain)
+        self._discovery = discovery = Discovery(topics, publisher, inbox, folder, registry)
+        discovery.apply(settings)
+        self._devices = Devices(topics, publisher.retain, discovery.on_info)
         self._records = {
             one.id: Records(partial(outbox.settle, one.id)) for one in settings.peripherals
         }
@@ -99,7 +102,9 @@ class Daemon:
             for one in settings.peripherals
         }
         periodic = [one.id for one in settings.peripherals if one.periodic]
-        self._pipeline = Pipeline(run, outbox, self._devices, registry, options, periodic)
+        self._pipeline = Pipeline(
+            run, outbox, self._devices, registry, options, periodic, discovery.on_sample
+        )
         matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
         wishes = {one.id: wish_for(one) for one in settings.peripherals}
         bluetooth, recovery = settings.bluetooth, Recovery()
@@ -171,6 +176,7 @@ class Daemon:
             ("mqtt", self._publisher.run),
             ("radio", self._radio.run),
             ("health", self._health.run),
+            ("discovery", self._discovery.run),
             ("clock", self._watch_clock),
             ("control", self._control.run),
             ("watchdog", Gate(self._manager, self._supervisor, self._describe).run),

@@ -1,7 +1,7 @@
 """Notification -> measurement -> sample -> outbox: the only way in for data."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from healthd.central.periodic import Fetched
@@ -37,6 +37,7 @@ class Pipeline:
         registry: Registry,
         options: Mapping[str, Options],
         periodic: Collection[str] = (),
+        on_live: Callable[[Sample], None] | None = None,
     ) -> None:
         """Wire it.
 
@@ -47,6 +48,7 @@ class Pipeline:
             registry: what there is to read.
             options: by peripheral, what the settings say of it.
             periodic: the peripherals that are linked now and then.
+            on_live: is told of every sample that belongs to a live topic.
         """
         self._run = run
         self._outbox = outbox
@@ -54,6 +56,7 @@ class Pipeline:
         self._registry = registry
         self._options = options
         self._gaps = Gaps(run, outbox.put, periodic)
+        self._on_live = on_live
         self._taken: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
         self._streaming: set[str] = set()
@@ -160,6 +163,8 @@ class Pipeline:
             self._gaps.pass_by(sample)
             self._taken[sample.peripheral] += 1
         self._outbox.put(sample)
+        if self._on_live is not None and not sample.stored:
+            self._on_live(sample)
 
 
 def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:

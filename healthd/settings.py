@@ -102,6 +102,7 @@ class MqttSettings(_Section):
     cert_file: Path | None = None
     key_file: Path | None = None
     requests: tuple[RequestVerb, ...] = ()
+    discovery: TopicPrefix | None = None
 
 
 class BluetoothSettings(_Section):

@@ -8,14 +8,22 @@ from healthd.mqtt.topics import Topics
 
 Retain = Callable[[str, Payload | bytes], None]
 
+OnInfo = Callable[[str, Mapping[str, Any]], None]
+"""Told of a peripheral, and of everything that is known of it."""
+
+
+def _nobody(_peripheral: str, _info: Mapping[str, Any]) -> None:
+    pass
+
 
 class Devices:
     """Keeps ``device/<id>/status`` and ``device/<id>/info`` true."""
 
-    def __init__(self, topics: Topics, retain: Retain) -> None:
-        """``retain`` publishes a payload that stays at its topic."""
+    def __init__(self, topics: Topics, retain: Retain, on_info: OnInfo = _nobody) -> None:
+        """``retain`` publishes a payload that stays at its topic; ``on_info`` is told as well."""
         self._topics = topics
         self._retain = retain
+        self._on_info = on_info
         self._info: dict[str, dict[str, Any]] = {}
         self._bonded: dict[str, bool] = {}
 
@@ -66,3 +74,4 @@ class Devices:
         if (bonded := self._bonded.get(peripheral)) is not None:
             info = info | {"bonded": bonded}
         self._retain(self._topics.device_info(peripheral), DeviceInfo.of(info))
+        self._on_info(peripheral, info)

@@ -149,3 +149,20 @@ class DeviceInfo(Payload):
     controlled: bool = False
     """Whether requests hold it, a fitness machine; absent where they never did on this link."""
     fetch: FetchHealth = Field(default_factory=FetchHealth)
+
+
+class DeviceAnnouncement(Payload):
+    """A gateway or a device with its entities, for Home Assistant, in the words of that."""
+
+    kind: ClassVar[str] = "homeassistant_device"
+
+    dev: dict[str, str | list[str]]
+    """Who it is."""
+    o: dict[str, str]
+    """Who says so."""
+    qos: int
+    avty: list[dict[str, str]] = Field(default_factory=list[dict[str, str]])
+    """Topics that say whether it is there."""
+    avty_mode: Literal["all"] = "all"
+    cmps: dict[str, dict[str, Any]]
+    """Its entities, by ids that never change."""

@@ -72,9 +72,18 @@ class Publisher:
         self._short_lived = 0
         self._finished = asyncio.Event()
 
-    def retain(self, topic: str, payload: Payload | bytes) -> None:
-        """Keep ``topic`` at ``payload``: published now, and again on every connect."""
-        self._retained.put(topic, payload)
+    def retain(
+        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+    ) -> None:
+        """Keep ``topic`` at ``payload``: published now, and again on every connect.
+
+        An empty one has the broker keep nothing. ``on_taken`` is called once it has taken it.
+        """
+        self._retained.put(topic, payload, on_taken)
+
+    def renew(self, *topics: str) -> None:
+        """Publish again what is kept at these topics."""
+        self._retained.renew(*topics)
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """One connection's life. Returns after ``finish``, and otherwise ends by raising.

@@ -1,6 +1,7 @@
 """What the broker keeps for later subscribers, and is told again on every connect."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, NoReturn
 
@@ -22,19 +23,38 @@ class Retained:
         """Start with none."""
         self._payloads: dict[str, _Kept] = {}
         self._unsent: dict[str, None] = {}
+        self._on_taken: dict[str, Callable[[], None]] = {}
         self._changed = asyncio.Event()
         self._log = get_logger(service="mqtt")
 
-    def put(self, topic: str, payload: Payload | bytes) -> None:
-        """Keep ``topic`` at ``payload``: to be sent now, and again on every connect."""
+    def put(
+        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+    ) -> None:
+        """Keep ``topic`` at ``payload``: to be sent now, and again on every connect.
+
+        Args:
+            topic: where.
+            payload: what; empty: the broker shall keep nothing, which it is told until it has
+                taken that once.
+            on_taken: called once when the broker has taken it, unless something else is put there
+                first.
+        """
         if isinstance(payload, bytes):
             kept = _Kept(payload, None, None)
         else:
             kept = _Kept(payload.encoded(), payload.schema_name, payload.expires_s)
-        if self._payloads.get(topic) != kept:
+        if on_taken is None:
+            self._on_taken.pop(topic, None)
+        else:
+            self._on_taken[topic] = on_taken
+        if on_taken is not None or self._payloads.get(topic) != kept:
             self._payloads[topic] = kept
-            self._unsent[topic] = None
-            self._changed.set()
+            self.renew(topic)
+
+    def renew(self, *topics: str) -> None:
+        """Send again what stands there."""
+        self._unsent |= dict.fromkeys(topic for topic in topics if topic in self._payloads)
+        self._changed.set()
 
     def note_sent(self, topic: str, payload: bytes, schema: str) -> None:
         """A sample that is on its way to the broker already: again on every connect."""
@@ -53,11 +73,12 @@ class Retained:
         acknowledgement: Acknowledgement | None = None
         topics, self._unsent = self._unsent, {}
         for topic in topics:
-            payload, schema, expiry_s = self._payloads[topic]
+            kept = self._payloads[topic]
+            payload, schema, expiry_s = kept
             acknowledgement = client.send(
                 topic, payload, retain=True, schema=schema, expiry_s=expiry_s
             )
-            acknowledgement.add_done_callback(partial(self._done, topic))
+            acknowledgement.add_done_callback(partial(self._done, topic, kept))
         return acknowledgement
 
     async def keep_sent(self, client: AckedClient) -> NoReturn:
@@ -67,7 +88,16 @@ class Retained:
             self.send(client)
             await self._changed.wait()
 
-    def _done(self, topic: str, result: Acknowledgement) -> None:
-        # Sent again on every connect, so there is nothing to keep; but somebody should know.
-        if not result.cancelled() and (error := result.exception()):
+    def _done(self, topic: str, sent: _Kept, result: Acknowledgement) -> None:
+        if result.cancelled():
+            return
+        if error := result.exception():
+            # Sent again on every connect, so there is nothing to keep; but somebody should know.
             self._log.error("retained topic refused", topic=topic, error=str(error))
+            return
+        if self._payloads.get(topic) is not sent:
+            return
+        if not sent.payload:
+            del self._payloads[topic]
+        if on_taken := self._on_taken.pop(topic, None):
+            on_taken()

@@ -35,6 +35,10 @@ class Topics:
         """Where ``healthd doctor`` tries whether it may publish: nobody's, never retained."""
         return f"{self.prefix}/{self.gateway}/doctor"
 
+    def request(self, verb: str) -> str:
+        """Where the gateway is asked for something; never retained."""
+        return f"{self.prefix}/{self.gateway}/request/{verb}"
+
     def device_status(self, peripheral: str) -> str:
         """``online`` or ``offline``: retained."""
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/status"
@@ -49,6 +53,17 @@ class Topics:
             return f"{self.prefix}/{self.gateway}/{stream}"
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/{stream}"
 
+    def announcement(self, discovery: str, peripheral: str = "") -> str:
+        """What Home Assistant is told of a peripheral, or of the gateway itself: retained JSON.
+
+        Args:
+            discovery: Home Assistant's own prefix.
+            peripheral: whose; empty for the gateway.
+        """
+        # Home Assistant takes letters, digits, "_" and "-" here, as ids are.
+        device = f"{self.gateway}_{peripheral}" if peripheral else self.gateway
+        return f"{discovery}/device/{device}/config"
+
     def history(self, peripheral: str, stream: str) -> str:
         """Samples of the stream that could not be delivered live, oldest first.
 
@@ -56,3 +71,8 @@ class Topics:
         """
         live = self.sample(peripheral, stream)
         return f"{live}/history" if peripheral else live
+
+
+def birth(discovery: str) -> str:
+    """Where Home Assistant says that it has started: ``online``, not retained."""
+    return f"{discovery}/status"

@@ -1,0 +1,114 @@
+"""What Home Assistant is told of a gateway: that it is there, and how it fares."""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from healthd import __version__
+from healthd.mqtt.homeassistant.components import (
+    Component,
+    Config,
+    announcement,
+    availability,
+    gateway_id,
+    status,
+)
+from healthd.mqtt.homeassistant.controls import scan_button
+from healthd.mqtt.payloads import GatewayHealth
+from healthd.mqtt.topics import Topics
+
+
+class _Counter(NamedTuple):
+    """A number of ``health``: its template, and what it is."""
+
+    id: str
+    name: str
+    template: str
+    config: Config
+
+
+_COUNTERS = (
+    _Counter(
+        "peripherals_streaming",
+        "Peripherals streaming",
+        "value_json.links.streaming | default(0)",
+        {"unit_of_meas": "peripherals", "stat_cla": "measurement", "ic": "mdi:bluetooth-connect"},
+    ),
+    _Counter(
+        "outbox_depth",
+        "Outbox",
+        "value_json.outbox.in_memory + value_json.outbox.on_disk",
+        {"unit_of_meas": "samples", "stat_cla": "measurement", "ic": "mdi:tray-full"},
+    ),
+    _Counter(
+        "outbox_age",
+        "Outbox age",
+        "value_json.outbox.age_s",
+        {"unit_of_meas": "s", "dev_cla": "duration", "stat_cla": "measurement"},
+    ),
+    _Counter(
+        "outbox_evicted",
+        "Samples lost to a full outbox",
+        "value_json.outbox.evicted",
+        {"unit_of_meas": "samples", "stat_cla": "total_increasing", "ic": "mdi:tray-remove"},
+    ),
+    _Counter(
+        "topics_parked",
+        "Refused topics",
+        "value_json.outbox.parked | count",
+        {"unit_of_meas": "topics", "stat_cla": "measurement", "ic": "mdi:cancel"},
+    ),
+    _Counter(
+        "memory",
+        "Memory",
+        "(value_json.resident_bytes / 1000000) | round(1)",
+        {"unit_of_meas": "MB", "dev_cla": "data_size", "stat_cla": "measurement"},
+    ),
+    _Counter(
+        "open_files",
+        "Open files",
+        "value_json.open_files",
+        {"unit_of_meas": "files", "stat_cla": "measurement", "ic": "mdi:file-multiple"},
+    ),
+    _Counter(
+        "uptime",
+        "Uptime",
+        "value_json.uptime_s",
+        {"unit_of_meas": "s", "dev_cla": "duration", "stat_cla": "total_increasing"},
+    ),
+)
+
+
+def gateway(topics: Topics, requests: Collection[str]) -> Config:
+    """The payload of a gateway.
+
+    Args:
+        topics: its own.
+        requests: the verbs that it may be asked for.
+    """
+    device = {
+        "ids": [gateway_id(topics.gateway)],
+        "name": f"healthd {topics.gateway}",
+        "mf": "healthd",
+        "mdl": "Gateway",
+        "sw": __version__,
+    }
+    # No availability at the root: the entity that says whether the gateway is there has none.
+    return announcement(device, f"healthd {topics.gateway}", _components(topics, requests), {})
+
+
+def _components(topics: Topics, requests: Collection[str]) -> Iterator[Component]:
+    yield status(topics.status, "Status", {})
+    there: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
+    counted = there | {"stat_t": topics.health, "exp_aft": GatewayHealth.expires_s}
+    for one in _COUNTERS:
+        config = {"val_tpl": f"{{{{ {one.template} }}}}", "sug_dsp_prc": 0, **one.config}
+        yield Component(one.id, "sensor", one.name, counted | config)
+    degraded = {
+        "val_tpl": "{{ value_json.outbox.state }}",
+        "pl_on": "degraded",
+        "pl_off": "ok",
+        "dev_cla": "problem",
+    }
+    yield Component("outbox_state", "binary_sensor", "Outbox degraded", counted | degraded)
+    if "scan" in requests:
+        yield scan_button(topics, {"avty": availability(topics.status)})

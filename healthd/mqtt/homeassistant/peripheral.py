@@ -1,0 +1,121 @@
+"""What Home Assistant is told of a peripheral: what it measures, how it is, what may be asked."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, get_args
+
+from healthd.events import FetchOutcome
+from healthd.mqtt.homeassistant.components import (
+    Component,
+    Config,
+    announcement,
+    availability,
+    device_id,
+    gateway_id,
+    status,
+    words,
+)
+from healthd.mqtt.homeassistant.controls import controls
+from healthd.mqtt.homeassistant.fields import shown, word_template
+from healthd.mqtt.homeassistant.looks import title
+from healthd.mqtt.homeassistant.streams import Streams
+from healthd.mqtt.payloads import SessionState
+from healthd.mqtt.topics import Topics
+from healthd.profiles.registry import Registry
+from healthd.settings import PeripheralSettings
+
+# Home Assistant's key of who a device is, by ours. Not the serial number: it tells one person's
+# device from everybody else's, and nobody needs it there.
+_IDENTITY = {"name": "name", "mf": "maker", "mdl": "model", "sw": "firmware"}
+
+# Absent until there was a run.
+_FETCH = "(value_json.fetch | default({}))"
+
+
+class Peripherals:
+    """Makes the payloads of one gateway's peripherals."""
+
+    def __init__(self, topics: Topics, registry: Registry) -> None:
+        """``registry`` says what there is to measure."""
+        self._topics = topics
+        self._streams = Streams(registry)
+
+    def payload(
+        self,
+        entry: PeripheralSettings,
+        known: Mapping[str, Collection[str]],
+        facts: Mapping[str, Any],
+        requests: Collection[str],
+    ) -> Config:
+        """The payload of a peripheral.
+
+        Args:
+            entry: its settings.
+            known: the keys that it has published, by kind.
+            facts: what it has said about itself.
+            requests: the verbs that may be asked for.
+        """
+        topics = self._topics
+        device: Config = {
+            "ids": [device_id(topics.gateway, entry.id)],
+            "name": title(entry.id.replace("-", "_")),
+            "via_device": gateway_id(topics.gateway),
+        }
+        said = {key: facts.get(ours) for key, ours in _IDENTITY.items()}
+        device |= {key: str(value) for key, value in said.items() if value}
+        components = [
+            *_link(topics, entry),
+            *_measured(topics, entry, known, self._streams),
+            *controls(topics, entry, known, facts, requests),
+        ]
+        # Its own status is said by the gateway: alone it stays online when the gateway is gone.
+        both = availability(topics.status, topics.device_status(entry.id))
+        return announcement(device, entry.id, components, {"avty": both, "avty_mode": "all"})
+
+
+def _measured(
+    topics: Topics,
+    entry: PeripheralSettings,
+    known: Mapping[str, Collection[str]],
+    streams: Streams,
+) -> Iterator[Component]:
+    for kind in sorted(known):
+        if (stream := streams.of(kind, entry)) is None:
+            continue
+        shared: Config = {"stat_t": topics.sample(entry.id, kind)}
+        if stream.expires_s is not None:
+            shared["exp_aft"] = stream.expires_s
+        if stream.lasting:
+            shared["avty"] = availability(topics.status)
+        for key in stream.model.model_fields:
+            if key in known[kind] and (field := shown(stream.model, key)):
+                config = shared | field.config
+                yield Component(f"{kind}_{key}", field.platform, field.name, config, words(kind))
+
+
+def _link(topics: Topics, entry: PeripheralSettings) -> Iterator[Component]:
+    """How its link is, which is known also while there is none."""
+    there: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
+    yield status(topics.device_status(entry.id), "Connection", there)
+    of_info = there | {"stat_t": topics.device_info(entry.id)}
+    state: Config = {
+        "val_tpl": word_template("state"),
+        "dev_cla": "enum",
+        "ops": list(get_args(SessionState)),
+        "ic": "mdi:bluetooth",
+    }
+    yield Component("link_state", "sensor", "Link", of_info | state)
+    if not entry.periodic:
+        return
+    outcome: Config = {
+        "val_tpl": f"{{{{ {_FETCH}.outcome | default(none) }}}}",
+        "dev_cla": "enum",
+        "ops": list(get_args(FetchOutcome)),
+        "ic": "mdi:download",
+    }
+    yield Component("fetch_outcome", "sensor", "Last fetch", of_info | outcome)
+    if entry.every is not None:
+        due: Config = {
+            "val_tpl": f"{{{{ {_FETCH}.next_due | default(none) }}}}",
+            "dev_cla": "timestamp",
+        }
+        yield Component("fetch_next_due", "sensor", "Next fetch", of_info | due)
