@@ -121,7 +121,7 @@ class Discovery:
 
     def on_birth(self, payload: bytes, *, retained: bool) -> None:
         """Home Assistant has started, or said something else of itself."""
-        if payload == b"online" and not retained:
+        if self._prefix is not None and payload == b"online" and not retained:
             self._born.set()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:

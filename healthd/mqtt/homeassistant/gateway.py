@@ -61,7 +61,7 @@ _COUNTERS = (
         "memory",
         "Memory",
         "(value_json.resident_bytes / 1000000) | round(1)",
-        {"unit_of_meas": "MB", "dev_cla": "data_size", "stat_cla": "measurement"},
+        {"unit_of_meas": "MB", "dev_cla": "data_size", "stat_cla": "measurement", "sug_dsp_prc": 1},
     ),
     _Counter(
         "open_files",

@@ -1,0 +1,441 @@
+"""When Home Assistant is told of what, and that it is told when something is no more."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from healthd.mqtt import discovery as module
+from healthd.mqtt.announced import FILE_NAME
+from healthd.mqtt.discovery import Discovery
+from healthd.mqtt.payloads import Payload
+from healthd.mqtt.topics import Topics
+from healthd.profiles.heart_rate import HeartRate
+from healthd.profiles.reader import Undecoded
+from healthd.profiles.registry import load
+from healthd.profiles.weight_scale import Weight
+from healthd.samples import Measurement, Sample, Stamp
+from healthd.settings import Settings
+from tests.contract.hass_rules import complaints
+
+BOUND_S = 5.0
+REGISTRY = load()
+GATEWAY = "homeassistant/device/home/config"
+STRAP = "homeassistant/device/home_strap/config"
+SCALE = "homeassistant/device/home_scale/config"
+RATE = "heart_rate_heart_rate_bpm"
+
+
+class Broker:
+    """Takes what it is told, at once, or once it is there.
+
+    Attributes:
+        kept: what stands at each topic; None: nothing any more.
+        told: every message: its topic, and what stood there.
+        renewed: what was to be sent again.
+    """
+
+    def __init__(self) -> None:
+        self.there = True
+        self.kept: dict[str, dict[str, Any] | None] = {}
+        self.told: list[tuple[str, dict[str, Any] | None]] = []
+        self.renewed: list[str] = []
+        self._waiting: dict[str, Callable[[], None] | None] = {}
+        self._changed = asyncio.Condition()
+        self._tellers: set[asyncio.Task[None]] = set()
+
+    def retain(
+        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+    ) -> None:
+        encoded = payload if isinstance(payload, bytes) else payload.encoded()
+        found: dict[str, Any] | None = orjson.loads(encoded) if encoded else None
+        assert found is None or complaints(topic, found) == []
+        self.kept[topic] = found
+        self.told.append((topic, found))
+        self._waiting[topic] = on_taken
+        if self.there:
+            self.take()
+        self._tell()
+
+    def renew(self, *topics: str) -> None:
+        self.renewed += topics
+        self._tell()
+
+    def take(self) -> None:
+        """What was told has arrived."""
+        waiting, self._waiting = self._waiting, {}
+        for on_taken in waiting.values():
+            if on_taken is not None:
+                on_taken()
+        self._tell()
+
+    async def until(self, reached: Callable[[], Any]) -> None:
+        try:
+            async with asyncio.timeout(BOUND_S), self._changed:
+                await self._changed.wait_for(reached)
+        except TimeoutError:
+            raise AssertionError([topic for topic, _ in self.told]) from None
+
+    def _tell(self) -> None:
+        async def tell() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        task = asyncio.create_task(tell())
+        self._tellers.add(task)
+        task.add_done_callback(self._tellers.discard)
+
+    def entities(self, topic: str) -> dict[str, Any]:
+        """What stands there of entities."""
+        payload = self.kept.get(topic)
+        return {} if payload is None else payload["cmps"]
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLE_S", 0.01)
+    monkeypatch.setattr(module, "JITTER_S", (0.01, 0.02))
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+def settings(
+    *peripherals: str,
+    discovery: str | None = "homeassistant",
+    address: str | None = None,
+    requests: tuple[str, ...] = (),
+) -> Settings:
+    found: list[dict[str, Any]] = [
+        {"id": one, **({"address": address} if address else {"name": one})} for one in peripherals
+    ]
+    mqtt = {"discovery": discovery, "requests": requests}
+    return Settings.model_validate({"mqtt": mqtt, "peripherals": found})
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, broker: Broker, first: Settings, topics: Topics | None = None
+) -> AsyncGenerator[Discovery]:
+    """One run of the daemon's discovery."""
+    discovery = Discovery(topics or Topics("healthd", "home"), broker, folder, REGISTRY)
+    discovery.apply(first)
+    service = asyncio.create_task(discovery.run(lambda: None))
+    try:
+        yield discovery
+    finally:
+        service.cancel()
+        await asyncio.wait([service])
+        assert service.cancelled()
+
+
+def sample(
+    measurement: Measurement, peripheral: str = "strap", stream: str | None = None
+) -> Sample:
+    return Sample(
+        peripheral, stream or measurement.kind, "run", 1, Stamp(0, 0, "synced"), measurement
+    )
+
+
+def beat(**more: Any) -> Sample:
+    fields = {"heart_rate_bpm": 60, "sensor_contact_supported": False}
+    return sample(HeartRate.of({**fields, "sensor_contact_detected": None, **more}))
+
+
+def remembered(folder: Path) -> dict[str, Any]:
+    return orjson.loads((folder / FILE_NAME).read_bytes())
+
+
+async def settled(broker: Broker, *topics: str) -> None:
+    """Wait until exactly these topics are announced."""
+    await broker.until(
+        lambda: {one for one, payload in broker.kept.items() if payload} == set(topics)
+    )
+
+
+async def next_message(discovery: Discovery, broker: Broker, told: int) -> None:
+    """Wait for one that is caused here, and see that what was done before has caused none."""
+    discovery.on_info("strap", {"state": "streaming", "model": f"after {told}"})
+    await broker.until(lambda: len(broker.told) > told)
+    (message,) = broker.told[told:]
+    assert message[1] is not None
+    assert message[1]["dev"]["mdl"] == f"after {told}"
+
+
+# Off
+
+
+async def test_off_means_nothing_at_all(tmp_path: Path, broker: Broker) -> None:
+    async with running(tmp_path, broker, settings("strap", discovery=None)) as discovery:
+        discovery.on_sample(beat())
+        discovery.on_info("strap", {"state": "streaming", "name": "Strap"})
+        discovery.on_birth(b"online", retained=False)
+        await asyncio.sleep(10 * module.SETTLE_S)  # nothing can be awaited: nothing happens
+        assert (broker.told, broker.renewed) == ([], [])
+        assert not (tmp_path / FILE_NAME).exists()
+        discovery.apply(settings("strap"))
+        await settled(broker, GATEWAY, STRAP)
+    assert RATE not in broker.entities(STRAP)
+
+
+# What is announced
+
+
+async def test_gateway_and_peripherals_are_announced_at_once(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", "scale")):
+        await settled(broker, GATEWAY, STRAP, SCALE)
+    # The others refer to it.
+    assert broker.told[0][0] == GATEWAY
+    assert broker.entities(STRAP).keys() == {"status", "link_state"}
+
+
+async def test_the_first_sample_that_holds_a_key_adds_an_entity(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: STRAP in broker.kept)
+        for _ in range(3):
+            discovery.on_sample(beat())
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        discovery.on_sample(beat(energy_expended_kj=None))
+        await broker.until(lambda: "heart_rate_energy_expended_kj" in broker.entities(STRAP))
+        told = len(broker.told)
+        discovery.on_sample(beat(energy_expended_kj=5))
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0}), "scale"))  # nobody's
+        await next_message(discovery, broker, told)
+
+
+async def test_what_comes_together_is_announced_together(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: STRAP in broker.kept)
+        monkeypatch.setattr(module, "SETTLE_S", 0.2)
+        told = len(broker.told)
+        discovery.on_sample(beat())
+        await asyncio.sleep(0)
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0})))
+        discovery.on_info("strap", {"state": "streaming", "name": "Strap", "maker": "X"})
+        await broker.until(lambda: len(broker.told) > told)
+        (message,) = broker.told[told:]
+    assert message[1] is not None
+    assert message[1]["dev"]["mf"] == "X"
+    assert message[1]["cmps"].keys() >= {RATE, "weight_weight_kg"}
+
+
+async def test_undecoded_bytes_are_no_entity(tmp_path: Path, broker: Broker) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: STRAP in broker.kept)
+        told = len(broker.told)
+        unknown = Undecoded(hex="00", size_bytes=1, error="")
+        discovery.on_sample(sample(unknown, stream="undecoded/2a37"))
+        await next_message(discovery, broker, told)
+
+
+async def test_who_a_device_is_is_told_once_all_of_it_was_read(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: STRAP in broker.kept)
+        told = len(broker.told)
+        discovery.on_info("strap", {"state": "waiting", "name": "Strap 1"})
+        discovery.on_info("strap", {"state": "streaming", "name": "Strap 2", "maker": "X"})
+        await broker.until(lambda: len(broker.told) > told)
+        (message,) = broker.told[told:]
+        assert message[1] is not None
+        assert (message[1]["dev"]["name"], message[1]["dev"]["mf"]) == ("Strap 2", "X")
+        discovery.on_info("strap", {"state": "streaming", "name": "Strap 2", "battery": {}})
+        await next_message(discovery, broker, told + 1)
+
+
+# Restarts
+
+
+async def test_a_restart_announces_the_same_before_anything_is_linked(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        discovery.on_sample(beat())
+        discovery.on_info("strap", {"state": "streaming", "name": "Strap", "maker": "X"})
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+    again = Broker()
+    async with running(tmp_path, again, settings("strap")):
+        await again.until(lambda: STRAP in again.kept)
+    assert again.kept == broker.kept
+    assert len(again.told) == 2
+
+
+async def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path: Path, broker: Broker) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b'{"topics": 5}')
+    async with running(tmp_path, broker, settings("strap")):
+        await settled(broker, GATEWAY, STRAP)
+
+
+# What is no more
+
+
+async def test_a_peripheral_that_leaves_the_settings_is_taken_back(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", "scale")) as discovery:
+        discovery.on_sample(beat())
+        await settled(broker, GATEWAY, STRAP, SCALE)
+        discovery.apply(settings("scale"))
+        await settled(broker, GATEWAY, SCALE)
+    assert broker.told[-1] == (STRAP, None)
+    assert remembered(tmp_path)["peripherals"] == {}
+
+
+async def test_one_that_left_while_healthd_was_down_is_taken_back(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", "scale")):
+        await settled(broker, GATEWAY, STRAP, SCALE)
+    async with running(tmp_path, broker, settings("scale")):
+        await settled(broker, GATEWAY, SCALE)
+
+
+async def test_what_no_broker_was_told_is_told_by_the_next_run(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", "scale")):
+        await settled(broker, GATEWAY, STRAP, SCALE)
+    away = Broker()
+    away.there = False
+    async with running(tmp_path, away, settings("scale")):
+        await away.until(lambda: STRAP in away.kept)
+    async with running(tmp_path, broker, settings("scale")):
+        await settled(broker, GATEWAY, SCALE)
+
+
+async def test_switched_off_takes_everything_back(tmp_path: Path, broker: Broker) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        discovery.on_sample(beat())
+        await settled(broker, GATEWAY, STRAP)
+        discovery.apply(settings("strap", discovery=None))
+        await settled(broker)
+        discovery.on_birth(b"online", retained=False)
+        discovery.apply(settings("strap"))
+        await settled(broker, GATEWAY, STRAP)
+        assert RATE not in broker.entities(STRAP)
+        discovery.on_sample(beat())
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+    assert broker.renewed == []
+
+
+async def test_another_prefix_or_another_gateway_is_another_topic(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap")):
+        await settled(broker, GATEWAY, STRAP)
+    async with running(tmp_path, broker, settings("strap", discovery="ha")):
+        await settled(broker, "ha/device/home/config", "ha/device/home_strap/config")
+    garage = Topics("healthd", "garage")
+    async with running(tmp_path, broker, settings("strap", discovery="ha"), garage):
+        await settled(broker, "ha/device/garage/config", "ha/device/garage_strap/config")
+
+
+async def test_an_entity_that_is_gone_is_removed_before_it_is_left_out(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", requests=("scan", "reconnect"))):
+        await settled(broker, GATEWAY, STRAP)
+    assert "request_reconnect" in broker.entities(STRAP)
+    told = len(broker.told)
+    async with running(tmp_path, broker, settings("strap")):
+        await broker.until(
+            lambda: len(broker.told) > told and "request_reconnect" not in broker.entities(STRAP)
+        )
+        await broker.until(lambda: "request_scan" not in broker.entities(GATEWAY))
+    first, second = [payload for topic, payload in broker.told[told:] if topic == STRAP]
+    assert first is not None
+    assert first["cmps"]["request_reconnect"] == {"p": "button"}
+    assert second is not None
+    assert second["cmps"].keys() == first["cmps"].keys() - {"request_reconnect"}
+
+
+async def test_nothing_is_left_out_before_the_broker_has_heard_that_it_is_gone(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", requests=("reconnect",))):
+        await settled(broker, GATEWAY, STRAP)
+    broker.there = False
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: broker.entities(STRAP)["request_reconnect"] == {"p": "button"})
+        discovery.on_sample(beat())
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        assert broker.entities(STRAP)["request_reconnect"] == {"p": "button"}
+        broker.there = True
+        broker.take()
+        await broker.until(lambda: "request_reconnect" not in broker.entities(STRAP))
+
+
+async def test_an_id_that_another_device_has_got_is_learnt_anew(
+    tmp_path: Path, broker: Broker
+) -> None:
+    first = settings("strap", address="A0:9E:1A:00:00:01")
+    async with running(tmp_path, broker, first) as discovery:
+        discovery.on_sample(beat())
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        discovery.apply(settings("strap", address="A0:9E:1A:00:00:02"))
+        await broker.until(lambda: RATE not in broker.entities(STRAP))
+    assert any(
+        payload["cmps"].get(RATE) == {"p": "sensor"} for _, payload in broker.told if payload
+    )
+
+
+async def test_an_entity_of_another_kind_replaces_the_old_one(
+    tmp_path: Path, broker: Broker
+) -> None:
+    """As after an upgrade: the old one has to go first, as both have one id."""
+    document = {"topics": {STRAP: {"status": "sensor"}}, "peripherals": {}}
+    (tmp_path / FILE_NAME).write_bytes(orjson.dumps(document))
+    async with running(tmp_path, broker, settings("strap")):
+        await broker.until(lambda: "uniq_id" in broker.entities(STRAP).get("status", {}))
+    first = next(payload for topic, payload in broker.told if topic == STRAP)
+    assert first is not None
+    assert first["cmps"]["status"] == {"p": "sensor"}
+    assert broker.entities(STRAP)["status"]["p"] == "binary_sensor"
+
+
+# Births
+
+
+async def test_everything_is_sent_again_when_home_assistant_has_started(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await settled(broker, GATEWAY, STRAP)
+        with capture_logs() as logs:
+            for _ in range(3):  # its restarts come in a row
+                discovery.on_birth(b"online", retained=False)
+            await broker.until(lambda: broker.renewed)
+            discovery.on_birth(b"online", retained=False)
+            await broker.until(lambda: len(broker.renewed) > 2)
+    assert broker.renewed == [GATEWAY, STRAP, GATEWAY, STRAP]
+    assert [one["event"] for one in logs] == ["announced again"] * 2
+
+
+@pytest.mark.parametrize(
+    ("payload", "retained"), [(b"offline", False), (b"", False), (b"online", True)]
+)
+async def test_what_is_no_birth_is_nobodys_news(
+    tmp_path: Path, broker: Broker, payload: bytes, retained: bool
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await settled(broker, GATEWAY, STRAP)
+        discovery.on_birth(payload, retained=retained)
+        await asyncio.sleep(2 * module.JITTER_S[1])
+        assert broker.renewed == []
+        discovery.on_birth(b"online", retained=False)
+        await broker.until(lambda: broker.renewed)
+    assert broker.renewed == [GATEWAY, STRAP]
