@@ -15,8 +15,8 @@ Config = Mapping[str, Any]
 _TOPIC = re.compile(r"[A-Za-z0-9_/-]+/device/(?P<device>[a-zA-Z0-9_-]+)/config")
 _PLAIN_TOPIC = re.compile(r"[^+#\x00]+")
 
-_ROOT = {"dev", "o", "cmps", "avty", "avty_mode", "avty_t", "avty_tpl", "stat_t", "cmd_t", "qos"}
-_ROOT |= {"pl_avail", "pl_not_avail", "e"}
+_SHARED = {"avty", "avty_mode", "avty_t", "avty_tpl", "pl_avail", "pl_not_avail", "stat_t", "cmd_t"}
+_ROOT = {"dev", "o", "cmps", "qos", "e"} | _SHARED
 _DEVICE = {"ids", "cns", "name", "mf", "mdl", "mdl_id", "hw", "sw", "sa", "sn", "cu", "via_device"}
 _ORIGIN = {"name", "sw", "url"}
 
