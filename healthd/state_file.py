@@ -34,8 +34,11 @@ class StateFile:
             return None
 
     async def keep(self, document: Any) -> None:
-        """Replace it. What is handed over is written as it is now."""
-        content = orjson.dumps(document)
+        """Replace it. What is handed over is written as it is now, also if that is cancelled."""
+        # A task of its own: another write must not begin before the thread is done with this one.
+        await asyncio.shield(asyncio.create_task(self._replace(orjson.dumps(document))))
+
+    async def _replace(self, content: bytes) -> None:
         async with self._writing:
             try:
                 await asyncio.to_thread(_write, self._file, content)

@@ -23,6 +23,10 @@ _PARAMETERS = {
     },
     "gateway": {"description": "Id of the gateway: [gateway] id of the settings."},
     "device": {"description": "Id of the peripheral: its id in the settings."},
+    "discovery": {
+        "default": "homeassistant",
+        "description": "Home Assistant's own prefix: [mqtt] discovery of the settings.",
+    },
     "uuid": {"description": "Characteristic: four hex digits, or 36 characters."},
 }
 

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from healthd.cli.schema import EVENTS
-from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload
+from healthd.mqtt.payloads import (
+    DeviceAnnouncement,
+    DeviceInfo,
+    GatewayHealth,
+    GatewayInfo,
+    Payload,
+)
 from healthd.mqtt.topics import Topics
 from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
@@ -13,7 +19,7 @@ from healthd.samples import Measurement
 
 # What a consumer puts in its place; AsyncAPI calls them parameters of an address.
 TOPICS = Topics("{prefix}", "{gateway}")
-_DEVICE, _UUID = "{device}", "{uuid}"
+_DEVICE, _UUID, _DISCOVERY = "{device}", "{uuid}", "{discovery}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ class Channel:
 
 def channels(registry: Registry) -> list[Channel]:
     """All of them: the gateway's, its events, the devices', and their streams by name."""
-    return [*of_the_gateway(), *of_devices(), *streams_of_devices(registry)]
+    of_streams = streams_of_devices(registry)
+    return [*of_the_gateway(), *of_devices(), *for_home_assistant(), *of_streams]
 
 
 def published(registry: Registry) -> dict[str, type[Measurement]]:
@@ -81,6 +88,14 @@ def of_devices() -> Iterator[Channel]:
     yield Channel("device_status", TOPICS.device_status(_DEVICE), None, True, online)
     topic = TOPICS.device_info(_DEVICE)
     yield Channel("device_info", topic, DeviceInfo, True, first_line(DeviceInfo))
+
+
+def for_home_assistant() -> Iterator[Channel]:
+    """What it is told of gateway and devices, where ``[mqtt] discovery`` is set."""
+    for name, what, peripheral in (("gateway", "The gateway", ""), ("device", "A device", _DEVICE)):
+        topic = TOPICS.announcement(_DISCOVERY, peripheral)
+        summary = f"{what} and its entities, for Home Assistant."
+        yield Channel(f"discovery_{name}", topic, DeviceAnnouncement, True, summary)
 
 
 def streams_of_devices(registry: Registry) -> Iterator[Channel]:

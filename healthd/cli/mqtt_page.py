@@ -7,6 +7,7 @@ from typing import Any
 
 from healthd.cli.channels import (
     Channel,
+    for_home_assistant,
     of_devices,
     of_the_gateway,
     published,
@@ -47,7 +48,8 @@ def page() -> str:
 
 def _topics(registry: Registry) -> Iterator[str]:
     streams = {one.name: one for one in streams_of_devices(registry)}
-    rows = map(_row, (*of_the_gateway(), *of_devices(), *(streams[name] for name in _SHOWN)))
+    shown = (streams[name] for name in _SHOWN)
+    rows = map(_row, (*of_the_gateway(), *of_devices(), *shown, *for_home_assistant()))
     yield from table(("topic", "", "payload", "`schema`", "retained", "expires"), rows)
 
 

@@ -16,7 +16,13 @@ from healthd.events import (
     LinkEvent,
     OutboxEvent,
 )
-from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload
+from healthd.mqtt.payloads import (
+    DeviceAnnouncement,
+    DeviceInfo,
+    GatewayHealth,
+    GatewayInfo,
+    Payload,
+)
 from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
@@ -29,7 +35,7 @@ _REFERENCE = "#/$defs/{model}"
 # The gateway's own, in the order in which docs/delivery.md tells of them.
 EVENTS = (Gap, LinkEvent, FetchEvent, ControlEvent, OutboxEvent, AdapterEvent, ClockEvent)
 
-_PAYLOADS = (DeviceInfo, GatewayHealth, GatewayInfo)
+_PAYLOADS = (DeviceAnnouncement, DeviceInfo, GatewayHealth, GatewayInfo)
 
 # Every sample has them; what `healthd decode` prints has none, therefore they are not required.
 _ENVELOPE = {

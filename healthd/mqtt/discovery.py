@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from healthd.log import get_logger
+from healthd.mqtt.acked_client import Message
 from healthd.mqtt.announced import Announced, Seen
+from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import DeviceAnnouncement, Payload
-from healthd.mqtt.topics import Topics
+from healthd.mqtt.topics import Topics, birth
 from healthd.profiles.registry import Registry
 from healthd.samples import Sample
 from healthd.settings import PeripheralSettings, Settings
@@ -62,17 +64,21 @@ class Broker(Protocol):
 class Discovery:
     """What Home Assistant is told of one gateway."""
 
-    def __init__(self, topics: Topics, broker: Broker, folder: Path, registry: Registry) -> None:
+    def __init__(
+        self, topics: Topics, broker: Broker, inbox: Inbox, folder: Path, registry: Registry
+    ) -> None:
         """Wire it; nothing is announced before ``apply``.
 
         Args:
             topics: of the gateway.
             broker: keeps what is announced.
+            inbox: hears when Home Assistant starts.
             folder: where what was announced is remembered.
             registry: what there is to measure.
         """
         self._topics = topics
         self._broker = broker
+        self._inbox = inbox
         self._announced = Announced(folder)
         self._registry = registry
         self._peripherals: Peripherals | None = None
@@ -87,7 +93,9 @@ class Discovery:
 
     def apply(self, settings: Settings) -> None:
         """Announce what these settings want announced, and nothing else any more."""
-        self._prefix = settings.mqtt.discovery
+        if (prefix := settings.mqtt.discovery) is not None and prefix != self._prefix:
+            self._inbox.listen(birth(prefix), self._on_birth)
+        self._prefix = prefix
         self._requests = settings.mqtt.requests
         found = settings.peripherals if self._prefix else ()
         self._entries = {one.id: one for one in found}
@@ -119,11 +127,6 @@ class Discovery:
             seen.facts = facts
             self._mark(peripheral)
 
-    def on_birth(self, payload: bytes, *, retained: bool) -> None:
-        """Home Assistant has started, or said something else of itself."""
-        if self._prefix is not None and payload == b"online" and not retained:
-            self._born.set()
-
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Announce what changes, and everything when Home Assistant has started. Never returns."""
         mark_healthy()
@@ -145,6 +148,11 @@ class Discovery:
             self._born.clear()
             self._log.info("announced again", reason="Home Assistant has started")
             self._broker.renew(*self._wanted())
+
+    def _on_birth(self, message: Message) -> None:
+        # Also when it was retained, as nobody should set it: it comes with each connection then.
+        if self._prefix is not None and message.payload == b"online":
+            self._born.set()
 
     def _learn(self, sample: Sample) -> None:
         keys = self._known.setdefault((sample.peripheral, sample.stream), set())

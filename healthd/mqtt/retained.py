@@ -59,6 +59,7 @@ class Retained:
     def note_sent(self, topic: str, payload: bytes, schema: str) -> None:
         """A sample that is on its way to the broker already: again on every connect."""
         self._payloads[topic] = _Kept(payload, schema, None)
+        self._on_taken.pop(topic, None)
 
     def forget_sent(self) -> None:
         """This broker knows nothing yet."""
@@ -99,5 +100,6 @@ class Retained:
             return
         if not sent.payload:
             del self._payloads[topic]
+            self._unsent.pop(topic, None)
         if on_taken := self._on_taken.pop(topic, None):
             on_taken()

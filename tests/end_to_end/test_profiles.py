@@ -10,6 +10,7 @@ import pytest
 
 from healthd.central.link import Backends
 from healthd.daemon import Daemon
+from healthd.mqtt import discovery
 from healthd.profiles import registry
 from healthd.settings import Settings
 from healthd.simulator.air import Air
@@ -19,6 +20,7 @@ from healthd.simulator.part import Sent
 from tests.contract.conformity import conform
 from tests.contract.streams import streams
 from tests.contract.subscriber import Received, Subscriber
+from tests.end_to_end.entities import check_entities, is_announced
 from tests.end_to_end.health import HEALTH
 from tests.end_to_end.machines import MACHINES
 from tests.end_to_end.readings import Topic
@@ -41,15 +43,16 @@ def test_something_is_expected_of_every_model() -> None:
 
 @pytest.mark.parametrize("model", CATALOGUE)
 async def test_what_a_device_sends_is_published(
-    model: str, broker: EmbeddedBroker, tmp_path: Path
+    model: str, broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(discovery, "SETTLE_S", 0.0)
     sent: list[Sent] = []
     device = CATALOGUE[model].make(ADDRESS, random.Random(7), period=PERIOD_S, record=sent.append)
     entry = {"id": "one", "address": ADDRESS, **CATALOGUE[model].settings}
     settings = Settings.model_validate(
         {
             "gateway": {"id": "gateway"},
-            "mqtt": {"brokers": [f"127.0.0.1:{broker.port}"]},
+            "mqtt": {"brokers": [f"127.0.0.1:{broker.port}"], "discovery": "homeassistant"},
             "outbox": {"directory": tmp_path / "outbox"},
             "peripherals": [entry],
         }
@@ -65,6 +68,7 @@ async def test_what_a_device_sends_is_published(
                 await subscriber.until(
                     lambda all_: all(_is_enough(all_, topic) for topic in PUBLISHED[model]), BOUND_S
                 )
+                await subscriber.until(is_announced, BOUND_S)
             finally:
                 before = len(subscriber.messages)
                 stop.set()
@@ -75,6 +79,7 @@ async def test_what_a_device_sends_is_published(
     assert names >= {topic.kind for topic in PUBLISHED[model]}
     told = [message.json() for message in subscriber.messages if message.topic == f"{DEVICE}/info"]
     assert any(CATALOGUE[model].profile in one.get("profiles", []) for one in told)
+    check_entities(subscriber.messages)
     undecoded = [one.topic for one in subscriber.messages if "/undecoded/" in one.topic]
     assert undecoded == []
     for topic in PUBLISHED[model]:

@@ -26,6 +26,7 @@ def test_every_topic_has_one_channel() -> None:
     addresses = [one.address for one in CHANNELS.values()]
     assert len(set(addresses)) == len(addresses)
     expected = {"status", "info", "health", "device_status", "device_info"}
+    expected |= {"discovery_gateway", "discovery_device"}
     expected |= {f"event_{one.kind}" for one in EVENTS}
     streams = {*published(REGISTRY), "undecoded"}
     expected |= streams | {f"{one}_history" for one in streams}
@@ -40,6 +41,8 @@ def test_every_topic_has_one_channel() -> None:
         ("health", "{prefix}/{gateway}/health", True, 180),
         ("event_gap", "{prefix}/{gateway}/event/gap", False, None),
         ("device_info", "{prefix}/{gateway}/device/{device}/info", True, None),
+        ("discovery_gateway", "{discovery}/device/{gateway}/config", True, None),
+        ("discovery_device", "{discovery}/device/{gateway}_{device}/config", True, None),
         ("heart_rate", "{prefix}/{gateway}/device/{device}/heart_rate", False, None),
         ("weight", "{prefix}/{gateway}/device/{device}/weight", True, None),
         ("weight_history", "{prefix}/{gateway}/device/{device}/weight/history", False, None),

@@ -65,7 +65,7 @@ def test_one_document_with_every_kind() -> None:
     kinds = {one.model.kind for one in REGISTRY.characteristics.values()}
     kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
     kinds |= {"gap", "link", "fetch", "control", "outbox", "adapter", "clock", "undecoded"}
-    kinds |= {"info", "health", "device_info"}
+    kinds |= {"info", "health", "device_info", "homeassistant_device"}
     assert kinds == set(KINDS) <= document["$defs"].keys()
     assert document["anyOf"] == [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
 

@@ -1,7 +1,7 @@
 """When Home Assistant is told of what, and that it is told when something is no more."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from healthd.mqtt import discovery as module
+from healthd.mqtt.acked_client import Message
 from healthd.mqtt.announced import FILE_NAME
 from healthd.mqtt.discovery import Discovery
+from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
 from healthd.profiles.heart_rate import HeartRate
@@ -96,6 +98,31 @@ class Broker:
         return {} if payload is None else payload["cmps"]
 
 
+class HomeAssistant(Inbox):
+    """Says something of itself to whoever listens to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listened_to: dict[str, Callable[[Message], None]] = {}
+
+    def listen(
+        self,
+        topic_filter: str,
+        on_message: Callable[[Message], None],
+        room: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.listened_to[topic_filter] = on_message
+
+    def say(self, payload: bytes, *, retained: bool = False) -> None:
+        for topic, on_message in self.listened_to.items():
+            on_message(Message(topic, payload, retained))
+
+
+@pytest.fixture
+def home() -> HomeAssistant:
+    return HomeAssistant()
+
+
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_S", 0.01)
@@ -122,10 +149,16 @@ def settings(
 
 @asynccontextmanager
 async def running(
-    folder: Path, broker: Broker, first: Settings, topics: Topics | None = None
+    folder: Path,
+    broker: Broker,
+    first: Settings,
+    *,
+    topics: Topics | None = None,
+    home: HomeAssistant | None = None,
 ) -> AsyncGenerator[Discovery]:
     """One run of the daemon's discovery."""
-    discovery = Discovery(topics or Topics("healthd", "home"), broker, folder, REGISTRY)
+    topics, home = topics or Topics("healthd", "home"), home or HomeAssistant()
+    discovery = Discovery(topics, broker, home, folder, REGISTRY)
     discovery.apply(first)
     service = asyncio.create_task(discovery.run(lambda: None))
     try:
@@ -172,13 +205,16 @@ async def next_message(discovery: Discovery, broker: Broker, told: int) -> None:
 # Off
 
 
-async def test_off_means_nothing_at_all(tmp_path: Path, broker: Broker) -> None:
-    async with running(tmp_path, broker, settings("strap", discovery=None)) as discovery:
+async def test_off_means_nothing_at_all(
+    tmp_path: Path, broker: Broker, home: HomeAssistant
+) -> None:
+    off = settings("strap", discovery=None)
+    async with running(tmp_path, broker, off, home=home) as discovery:
         discovery.on_sample(beat())
         discovery.on_info("strap", {"state": "streaming", "name": "Strap"})
-        discovery.on_birth(b"online", retained=False)
         await asyncio.sleep(10 * module.SETTLE_S)  # nothing can be awaited: nothing happens
         assert (broker.told, broker.renewed) == ([], [])
+        assert home.listened_to == {}
         assert not (tmp_path / FILE_NAME).exists()
         discovery.apply(settings("strap"))
         await settled(broker, GATEWAY, STRAP)
@@ -317,13 +353,15 @@ async def test_what_no_broker_was_told_is_told_by_the_next_run(
         await settled(broker, GATEWAY, SCALE)
 
 
-async def test_switched_off_takes_everything_back(tmp_path: Path, broker: Broker) -> None:
-    async with running(tmp_path, broker, settings("strap")) as discovery:
+async def test_switched_off_takes_everything_back(
+    tmp_path: Path, broker: Broker, home: HomeAssistant
+) -> None:
+    async with running(tmp_path, broker, settings("strap"), home=home) as discovery:
         discovery.on_sample(beat())
         await settled(broker, GATEWAY, STRAP)
         discovery.apply(settings("strap", discovery=None))
         await settled(broker)
-        discovery.on_birth(b"online", retained=False)
+        home.say(b"online")
         discovery.apply(settings("strap"))
         await settled(broker, GATEWAY, STRAP)
         assert RATE not in broker.entities(STRAP)
@@ -340,7 +378,7 @@ async def test_another_prefix_or_another_gateway_is_another_topic(
     async with running(tmp_path, broker, settings("strap", discovery="ha")):
         await settled(broker, "ha/device/home/config", "ha/device/home_strap/config")
     garage = Topics("healthd", "garage")
-    async with running(tmp_path, broker, settings("strap", discovery="ha"), garage):
+    async with running(tmp_path, broker, settings("strap", discovery="ha"), topics=garage):
         await settled(broker, "ha/device/garage/config", "ha/device/garage_strap/config")
 
 
@@ -411,31 +449,30 @@ async def test_an_entity_of_another_kind_replaces_the_old_one(
 
 
 async def test_everything_is_sent_again_when_home_assistant_has_started(
-    tmp_path: Path, broker: Broker
+    tmp_path: Path, broker: Broker, home: HomeAssistant
 ) -> None:
-    async with running(tmp_path, broker, settings("strap")) as discovery:
+    async with running(tmp_path, broker, settings("strap"), home=home):
         await settled(broker, GATEWAY, STRAP)
+        assert home.listened_to.keys() == {"homeassistant/status"}
         with capture_logs() as logs:
             for _ in range(3):  # its restarts come in a row
-                discovery.on_birth(b"online", retained=False)
+                home.say(b"online")
             await broker.until(lambda: broker.renewed)
-            discovery.on_birth(b"online", retained=False)
+            home.say(b"online", retained=True)
             await broker.until(lambda: len(broker.renewed) > 2)
     assert broker.renewed == [GATEWAY, STRAP, GATEWAY, STRAP]
     assert [one["event"] for one in logs] == ["announced again"] * 2
 
 
-@pytest.mark.parametrize(
-    ("payload", "retained"), [(b"offline", False), (b"", False), (b"online", True)]
-)
+@pytest.mark.parametrize("payload", [b"offline", b"", b"\xff"])
 async def test_what_is_no_birth_is_nobodys_news(
-    tmp_path: Path, broker: Broker, payload: bytes, retained: bool
+    tmp_path: Path, broker: Broker, home: HomeAssistant, payload: bytes
 ) -> None:
-    async with running(tmp_path, broker, settings("strap")) as discovery:
+    async with running(tmp_path, broker, settings("strap"), home=home):
         await settled(broker, GATEWAY, STRAP)
-        discovery.on_birth(payload, retained=retained)
+        home.say(payload)
         await asyncio.sleep(2 * module.JITTER_S[1])
         assert broker.renewed == []
-        discovery.on_birth(b"online", retained=False)
+        home.say(b"online")
         await broker.until(lambda: broker.renewed)
     assert broker.renewed == [GATEWAY, STRAP]
