@@ -88,6 +88,7 @@ class Discovery:
         self._known: dict[tuple[str, str], set[str]] = {}
         self._stale: dict[str, None] = {}
         self._changed = asyncio.Event()
+        self._forgotten = asyncio.Event()
         self._born = asyncio.Event()
         self._log = get_logger(service="discovery")
 
@@ -133,6 +134,7 @@ class Discovery:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_announced())
             tasks.create_task(self._answer_births())
+            tasks.create_task(self._keep_forgotten())
 
     async def _keep_announced(self) -> NoReturn:
         while True:
@@ -148,6 +150,12 @@ class Discovery:
             self._born.clear()
             self._log.info("announced again", reason="Home Assistant has started")
             self._broker.renew(*self._wanted())
+
+    async def _keep_forgotten(self) -> NoReturn:
+        while True:
+            await self._forgotten.wait()
+            self._forgotten.clear()
+            await self._announced.keep()
 
     def _on_birth(self, message: Message) -> None:
         # Also when it was retained, as nobody should set it: it comes with each connection then.
@@ -232,7 +240,7 @@ class Discovery:
     def _told_empty(self, topic: str) -> None:
         if topic not in self._wanted():
             self._announced.topics.pop(topic, None)
-            self._changed.set()
+            self._forgotten.set()
 
 
 def _match(entry: PeripheralSettings) -> str:

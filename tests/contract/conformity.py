@@ -21,7 +21,7 @@ _DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(everything(_REGISTRY)))
 
 def _pattern(channel: Channel) -> re.Pattern[str]:
     address = channel.address.replace("{prefix}", "healthd")
-    # Two ids share a level where Home Assistant is told of a device; no test has "_" in its gateway's.
+    # Two ids share a level where Home Assistant is told of a device; no test's gateway has "_".
     address = address.replace("{gateway}", "[^/_]+")
     return re.compile(re.sub(r"{\w+}", "[^/]+", address))
 
