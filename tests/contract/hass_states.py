@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_JINJA = ImmutableSandboxedEnvironment()
+_template = cache(ImmutableSandboxedEnvironment().from_string)
 
 UNKNOWN = None
 _WORDS = {"enum", "timestamp"}
@@ -27,7 +28,7 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
     text = payload.decode()
     if "val_tpl" in config:
         value = json.loads(text)
-        text = _JINJA.from_string(config["val_tpl"]).render(value=text, value_json=value).strip()
+        text = _template(config["val_tpl"]).render(value=text, value_json=value).strip()
     if text == "None":
         return UNKNOWN
     if config["p"] == "binary_sensor":
