@@ -311,6 +311,20 @@ class AckedClient(aiomqtt.Client):
             if _number(code) >= _FIRST_FAILURE:
                 raise Refused(str(code))
 
+    async def unfollow(self, topic_filter: str) -> None:
+        """Subscribe to it no more.
+
+        Raises:
+            Refused: the broker does not answer; the connection lives on.
+            ConnectionLost: the connection is gone already.
+        """
+        try:
+            await self.unsubscribe(topic_filter, timeout=_SUBACK_TIMEOUT_S)
+        except aiomqtt.MqttCodeError as error:
+            raise ConnectionLost("broker_lost", str(error), RETRY) from error
+        except aiomqtt.MqttError as error:
+            raise Refused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
+
     async def received(self) -> AsyncGenerator[Message]:
         """What arrives of all that is followed; acknowledged when the next one is asked for.
 

@@ -94,9 +94,7 @@ class Discovery:
 
     def apply(self, settings: Settings) -> None:
         """Announce what these settings want announced, and nothing else any more."""
-        if (prefix := settings.mqtt.discovery) is not None and prefix != self._prefix:
-            self._inbox.listen(birth(prefix), self._on_birth)
-        self._prefix = prefix
+        self._listen(settings.mqtt.discovery)
         self._requests = settings.mqtt.requests
         found = settings.peripherals if self._prefix else ()
         self._entries = {one.id: one for one in found}
@@ -127,6 +125,14 @@ class Discovery:
         if facts != seen.facts:
             seen.facts = facts
             self._mark(peripheral)
+
+    def _listen(self, prefix: str | None) -> None:
+        if prefix != self._prefix:
+            if self._prefix is not None:
+                self._inbox.leave(birth(self._prefix), self._on_birth)
+            if prefix is not None:
+                self._inbox.listen(birth(prefix), self._on_birth)
+        self._prefix = prefix
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Announce what changes, and everything when Home Assistant has started. Never returns."""
@@ -159,7 +165,7 @@ class Discovery:
 
     def _on_birth(self, message: Message) -> None:
         # Also when it was retained, as nobody should set it: it comes with each connection then.
-        if self._prefix is not None and message.payload == b"online":
+        if message.payload == b"online":
             self._born.set()
 
     def _learn(self, sample: Sample) -> None:

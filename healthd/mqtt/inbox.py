@@ -39,6 +39,7 @@ class Inbox:
     def __init__(self) -> None:
         """Start with nobody."""
         self._listeners: dict[str, list[_Listener]] = {}
+        self._changed = asyncio.Event()
         self._dropped_told = float("-inf")
         self._log = get_logger(service="inbox")
 
@@ -48,7 +49,7 @@ class Inbox:
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
-        """Have messages handed over, from the next connection on.
+        """Have messages handed over, from now on.
 
         Args:
             topic_filter: whose.
@@ -58,19 +59,36 @@ class Inbox:
         """
         listener = _Listener(on_message, room)
         self._listeners.setdefault(topic_filter, []).append(listener)
+        self._changed.set()
+
+    def leave(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
+        """Have nothing of this handed over any more."""
+        left = [one for one in self._listeners[topic_filter] if one.on_message != on_message]
+        if left:
+            self._listeners[topic_filter] = left
+        else:
+            del self._listeners[topic_filter]
+        self._changed.set()
 
     async def run(self, client: AckedClient) -> NoReturn:
         """Subscribe and hand out, for as long as the connection lasts; its owner cancels this.
 
         A subscription that is refused is asked for again, and does the connection no harm.
         """
+        following: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
-            if self._listeners:
-                tasks.create_task(self._hand_out(client))
-            for topic_filter in self._listeners:
-                tasks.create_task(self._follow(client, topic_filter))
-            await asyncio.Event().wait()
-        raise AssertionError("nobody sets that event")
+            tasks.create_task(self._hand_out(client))
+            while True:
+                self._changed.clear()
+                for topic_filter in self._listeners.keys() - following.keys():
+                    follow = self._follow(client, topic_filter)
+                    following[topic_filter] = tasks.create_task(follow)
+                for topic_filter in following.keys() - self._listeners.keys():
+                    following.pop(topic_filter).cancel()
+                    with suppress(ConnectionLost, Refused):
+                        await client.unfollow(topic_filter)
+                await self._changed.wait()
+        raise AssertionError("that loop never ends")
 
     async def _follow(self, client: AckedClient, topic_filter: str) -> None:
         for attempt in count():

@@ -72,6 +72,31 @@ async def test_each_listener_gets_its_messages_on_every_connection(
     assert {one.retained for one in some.messages} == {False}
 
 
+async def test_listeners_come_and_go_while_there_is_a_connection(mosquitto: StartMosquitto) -> None:
+    broker = await mosquitto()
+    inbox, stays, goes, comes = Inbox(), Heard(), Heard(), Heard()
+    inbox.listen("a", stays)
+    inbox.listen("b", goes)
+    inbox.listen("b", stays)
+    async with listening(inbox, broker) as client:
+        await broker.logged("under-test 1 b")
+        inbox.leave("b", goes)
+        inbox.listen("c", comes)
+        await broker.logged("under-test 1 c")
+        inbox.leave("b", stays)
+        await broker.logged("UNSUBSCRIBE from under-test")
+        for topic in ("b", "c", "a"):
+            await client.send(topic, b"now")
+        await stays.wait(1)
+        await comes.wait(1)
+    assert [one.topic for one in stays.messages] == ["a"]
+    assert goes.messages == []
+    since = len(broker.log)
+    async with listening(inbox, broker):
+        await broker.logged("under-test 1 c", since=since)
+    assert not [line for line in broker.log[since:] if "under-test 1 b" in line]
+
+
 async def test_where_nobody_listens_nothing_is_subscribed_to(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     async with listening(Inbox(), broker) as client:

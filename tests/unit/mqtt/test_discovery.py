@@ -113,6 +113,9 @@ class HomeAssistant(Inbox):
     ) -> None:
         self.listened_to[topic_filter] = on_message
 
+    def leave(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
+        assert self.listened_to.pop(topic_filter) == on_message
+
     def say(self, payload: bytes, *, retained: bool = False) -> None:
         for topic, on_message in self.listened_to.items():
             on_message(Message(topic, payload, retained))
@@ -361,13 +364,13 @@ async def test_switched_off_takes_everything_back(
         await settled(broker, GATEWAY, STRAP)
         discovery.apply(settings("strap", discovery=None))
         await settled(broker)
-        home.say(b"online")
+        assert home.listened_to == {}
         discovery.apply(settings("strap"))
         await settled(broker, GATEWAY, STRAP)
         assert RATE not in broker.entities(STRAP)
         discovery.on_sample(beat())
         await broker.until(lambda: RATE in broker.entities(STRAP))
-    assert broker.renewed == []
+        assert home.listened_to.keys() == {"homeassistant/status"}
 
 
 async def test_another_prefix_or_another_gateway_is_another_topic(
