@@ -112,7 +112,7 @@ def controls(
     for verb, name, config in _buttons(topics, entry, streams, facts):
         if verb in requests:
             yield _button(topics, verb, name, {"peripheral": entry.id}, config)
-    for target in _TARGETS:
+    for target in () if entry.periodic else _TARGETS:
         bounds = _bounds(target, facts.get(target.fact))
         if target.verb in requests and bounds is not None:
             yield _number(topics, entry.id, target, bounds)
@@ -125,11 +125,10 @@ def _buttons(
     facts: Mapping[str, Any],
 ) -> Iterator[tuple[str, str, Config]]:
     if entry.periodic:
-        # It is offline between two runs, and this ends that.
-        there = {"avty": availability(topics.status)}
-        yield "fetch", "Fetch", {"ic": "mdi:download", **there}
-    else:
-        yield "reconnect", "Reconnect", {"ic": "mdi:bluetooth-connect", "ent_cat": "config"}
+        # It is offline between two runs, and this ends that. Nobody can control it meanwhile.
+        yield "fetch", "Fetch", {"ic": "mdi:download", "avty": availability(topics.status)}
+        return
+    yield "reconnect", "Reconnect", {"ic": "mdi:bluetooth-connect", "ent_cat": "config"}
     if "energy_expended_kj" in streams.get("heart_rate", ()):
         yield "reset_energy_expended", "Reset energy expended", {"ic": "mdi:fire"}
     if _obeys(facts):

@@ -161,7 +161,10 @@ _DIAGNOSTIC = frozenset({"battery", "battery_level_status", "position_quality", 
 
 # What a machine says there is what it was told, not what it measures.
 _TARGETS = "fitness_machine_status"
-_OF_STREAMS = {("training_status", "status"): "Training status"}
+_OF_STREAMS = {
+    ("training_status", "status"): "Training status",
+    ("battery_level_status", "level_pct"): "Battery level",
+}
 _OF_EVENTS = {
     "name": "Machine event",
     "action": "Stop or pause",

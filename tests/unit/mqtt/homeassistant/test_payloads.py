@@ -366,7 +366,9 @@ def asked(**kwargs: Any) -> dict[str, Any]:
 
 def test_what_each_device_can_be_asked_for() -> None:
     assert asked(known={}).keys() == {"request_reconnect"}
-    assert asked(known={}, settings=entry(every="15min")).keys() == {"request_fetch"}
+    for way in ({"every": "15min"}, {"on": "advertising"}):
+        found = asked(known=all_keys("heart_rate"), settings=entry(**way), facts=RANGES)
+        assert found.keys() == {"request_fetch"}
     strap = asked(known={"heart_rate": ["heart_rate_bpm", "energy_expended_kj"]})
     assert strap.keys() == {"request_reconnect", "request_reset_energy_expended"}
     machine = asked(known={}, facts=RANGES)
