@@ -6,7 +6,7 @@ what it was seen to publish: the first sample that holds a key adds an entity.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -106,8 +106,7 @@ class Discovery:
         for peripheral, seen in before.items():
             for kind, keys in seen.streams.items():
                 self._known[peripheral, kind] = set(keys)
-        for one in (_GATEWAY, *self._entries) if self._prefix else ():
-            self._stale[one] = None
+        self._stale = dict.fromkeys(self._announcing())
         self._changed.set()
 
     def on_sample(self, sample: Sample) -> None:
@@ -121,7 +120,7 @@ class Discovery:
         if peripheral not in self._entries or info["state"] != "streaming":
             return
         seen = self._seen(peripheral)
-        facts = seen.facts | {key: info[key] for key in _FACTS if key in info}
+        facts = seen.facts | {key: info[key] for key in _FACTS if info.get(key) is not None}
         if facts != seen.facts:
             seen.facts = facts
             self._mark(peripheral)
@@ -155,7 +154,7 @@ class Discovery:
             await asyncio.sleep(random.uniform(*JITTER_S))
             self._born.clear()
             self._log.info("announced again", reason="Home Assistant has started")
-            self._broker.renew(*self._wanted())
+            self._broker.renew(*self._announcing().values())
 
     async def _keep_forgotten(self) -> NoReturn:
         while True:
@@ -184,30 +183,29 @@ class Discovery:
         self._stale[peripheral] = None
         self._changed.set()
 
-    def _wanted(self) -> Iterator[str]:
-        """Every topic that is announced; the gateway's first: the others refer to it."""
-        if self._prefix is not None:
-            for one in (_GATEWAY, *self._entries):
-                yield self._topics.announcement(self._prefix, one)
+    def _announcing(self) -> dict[str, str]:
+        """Topics by peripheral; the gateway's first: the others refer to it."""
+        if self._prefix is None:
+            return {}
+        devices = (_GATEWAY, *self._entries)
+        return {one: self._topics.announcement(self._prefix, one) for one in devices}
 
     async def _announce(self) -> None:
         stale, self._stale = self._stale, {}
-        messages = [self._message(one) for one in stale if one in (_GATEWAY, *self._entries)]
-        left = self._announced.topics.keys() - set(self._wanted())
+        wanted = self._announcing()
+        messages = [self._message(one, wanted[one]) for one in stale if one in wanted]
+        left = self._announced.topics.keys() - set(wanted.values())
         # Before it is published: what nobody remembers can never be taken back.
         await self._announced.keep()
         for topic, payload, gone in messages:
-            self._log.info("announced", topic=topic, entities=len(payload["cmps"]) - len(gone))
             told = partial(self._told_gone, topic, gone) if gone else None
             self._broker.retain(topic, DeviceAnnouncement.of(payload), told)
         for topic in sorted(left):
             self._log.info("taken back", topic=topic)
             self._broker.retain(topic, b"", partial(self._told_empty, topic))
 
-    def _message(self, peripheral: str) -> tuple[str, dict[str, Any], dict[str, str]]:
+    def _message(self, peripheral: str, topic: str) -> tuple[str, dict[str, Any], dict[str, str]]:
         """The topic, what stands there now, and which of its entities are no more."""
-        assert self._prefix is not None
-        topic = self._topics.announcement(self._prefix, peripheral)
         payload = self._payload(peripheral)
         cmps = payload["cmps"]
         before = self._announced.topics.get(topic, {})
@@ -216,6 +214,8 @@ class Discovery:
             for one, platform in before.items()
             if one not in cmps or cmps[one]["p"] != platform
         }
+        if cmps.keys() != before.keys():
+            self._log.info("announced", topic=topic, entities=len(cmps), removed=len(gone))
         # One that is of another platform now is there again once the broker knows it gone.
         cmps |= {one: {"p": platform} for one, platform in gone.items()}
         self._announced.topics[topic] = {one: config["p"] for one, config in cmps.items()}
@@ -239,12 +239,12 @@ class Discovery:
         known = self._announced.topics[topic]
         for one in gone:
             del known[one]
-        for one in (_GATEWAY, *self._entries):
-            if self._prefix and self._topics.announcement(self._prefix, one) == topic:
-                self._mark(one)
+        for peripheral, other in self._announcing().items():
+            if other == topic:
+                self._mark(peripheral)
 
     def _told_empty(self, topic: str) -> None:
-        if topic not in self._wanted():
+        if topic not in self._announcing().values():
             self._announced.topics.pop(topic, None)
             self._forgotten.set()
 

@@ -292,8 +292,11 @@ async def test_who_a_device_is_is_told_once_all_of_it_was_read(
         (message,) = broker.told[told:]
         assert message[1] is not None
         assert (message[1]["dev"]["name"], message[1]["dev"]["mf"]) == ("Strap 2", "X")
-        discovery.on_info("strap", {"state": "streaming", "name": "Strap 2", "battery": {}})
+        discovery.on_info("strap", {"state": "streaming", "name": None, "battery": {}})
         await next_message(discovery, broker, told + 1)
+    kept = broker.kept[STRAP]
+    assert kept is not None
+    assert kept["dev"]["name"] == "Strap 2"
 
 
 # Restarts
@@ -371,6 +374,17 @@ async def test_switched_off_takes_everything_back(
         discovery.on_sample(beat())
         await broker.until(lambda: RATE in broker.entities(STRAP))
         assert home.listened_to.keys() == {"homeassistant/status"}
+
+
+async def test_switched_off_again_before_anything_was_announced(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        discovery.on_sample(beat())
+        discovery.apply(settings("strap", discovery=None))
+        discovery.apply(settings("strap", "scale"))
+        await settled(broker, GATEWAY, STRAP, SCALE)
+    assert RATE not in broker.entities(STRAP)
 
 
 async def test_another_prefix_or_another_gateway_is_another_topic(
