@@ -29,6 +29,7 @@ class _Target(NamedTuple):
         unit: what the keys of the range end with.
         scale: from the range to the request.
         step: where the machine names none.
+        belt: a treadmill's, which is moved within the settings' limits alone.
         state: key by which the machine says what it was told; empty where that is another number.
         config: how it is shown.
     """
@@ -39,6 +40,7 @@ class _Target(NamedTuple):
     unit: str
     scale: float
     step: float
+    belt: bool
     state: str
     config: Config
 
@@ -51,6 +53,7 @@ _TARGETS = (
         "w",
         1,
         1,
+        False,
         "power_w",
         {"unit_of_meas": "W", "dev_cla": "power"},
     ),
@@ -62,6 +65,7 @@ _TARGETS = (
         "raw",
         0.1,
         0.1,
+        False,
         "",
         {"ic": "mdi:dumbbell"},
     ),
@@ -72,6 +76,7 @@ _TARGETS = (
         "mps",
         1,
         0.01,
+        True,
         "speed_mps",
         {"unit_of_meas": "m/s", "dev_cla": "speed"},
     ),
@@ -82,6 +87,7 @@ _TARGETS = (
         "pct",
         1,
         0.5,
+        True,
         "inclination_pct",
         {"unit_of_meas": "%", "ic": "mdi:slope-uphill"},
     ),
@@ -113,7 +119,8 @@ def controls(
         if verb in requests:
             yield _button(topics, verb, name, {"peripheral": entry.id}, config)
     for target in () if entry.periodic else _TARGETS:
-        bounds = _bounds(target, facts.get(target.fact))
+        limits = getattr(entry.control, target.key)
+        bounds = _bounds(target, facts.get(target.fact, {}), limits)
         if target.verb in requests and bounds is not None:
             yield _number(topics, entry.id, target, bounds)
 
@@ -132,7 +139,8 @@ def _buttons(
     if "energy_expended_kj" in streams.get("heart_rate", ()):
         yield "reset_energy_expended", "Reset energy expended", {"ic": "mdi:fire"}
     if _obeys(facts):
-        yield "start", "Start", {"ic": "mdi:play"}
+        if "treadmill" not in streams or entry.control.speed_mps is not None:
+            yield "start", "Start", {"ic": "mdi:play"}
         yield "stop", "Stop", {"ic": "mdi:stop"}
 
 
@@ -158,17 +166,23 @@ def _button(
     )
 
 
-def _bounds(target: _Target, range_: Mapping[str, Any] | None) -> Config | None:
-    """Least, most and step, as the machine names them; None where it names no range."""
-    if range_ is None:
-        return None
+def _bounds(
+    target: _Target, said: Mapping[str, Any], limits: tuple[float, float] | None
+) -> Config | None:
+    """Least, most and step: the machine's own, within the settings' limits; None without any."""
     lowest, highest, step = (
-        range_.get(f"{which}_{target.unit}") for which in ("min", "max", "increment")
+        said.get(f"{which}_{target.unit}") for which in ("min", "max", "increment")
     )
-    if lowest is None or highest is None or lowest >= highest:
+    ranges = [] if limits is None else [limits]
+    # One that allows nothing was never filled in.
+    if lowest is not None and highest is not None and lowest < highest:
+        ranges.append((lowest * target.scale, highest * target.scale))
+    if not ranges or (target.belt and limits is None):
         return None
-    least = math.ceil(lowest * target.scale * _FINEST - _TOLERANCE) / _FINEST
-    most = math.floor(highest * target.scale * _FINEST + _TOLERANCE) / _FINEST
+    least = math.ceil(max(low for low, _ in ranges) * _FINEST - _TOLERANCE) / _FINEST
+    most = math.floor(min(high for _, high in ranges) * _FINEST + _TOLERANCE) / _FINEST
+    if least >= most:
+        return None
     finest = round(step * target.scale, 3) if step else target.step
     return {"min": least, "max": most, "step": max(finest, 1 / _FINEST)}
 

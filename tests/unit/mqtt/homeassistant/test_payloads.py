@@ -1,6 +1,7 @@
 """What Home Assistant is told: everything that is measured, by its own rules."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 import jinja2
@@ -14,6 +15,7 @@ from healthd.mqtt.payloads import DeviceAnnouncement
 from healthd.verbs import REQUESTS
 from tests.contract.hass_rules import complaints_of_all
 from tests.unit.mqtt.homeassistant.homes import (
+    LIMITS,
     MODELS,
     RANGES,
     TOPICS,
@@ -40,7 +42,7 @@ def cmps(*kinds: str, **settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("requests", [(), tuple(REQUESTS)], ids=["no requests", "all requests"])
 def test_home_assistant_takes_all_of_it(requests: tuple[str, ...]) -> None:
     payloads = everything(requests)
-    assert len(payloads) == 5
+    assert len(payloads) == 6
     assert complaints_of_all(payloads) == []
     for payload in payloads.values():
         encoded = DeviceAnnouncement.of(payload).encoded()
@@ -371,7 +373,15 @@ def test_what_each_device_can_be_asked_for() -> None:
         assert found.keys() == {"request_fetch"}
     strap = asked(known={"heart_rate": ["heart_rate_bpm", "energy_expended_kj"]})
     assert strap.keys() == {"request_reconnect", "request_reset_energy_expended"}
-    machine = asked(known={}, facts=RANGES)
+    bike = asked(known={}, facts=RANGES)
+    assert bike.keys() == {
+        "request_reconnect",
+        "request_start",
+        "request_stop",
+        "request_set_target_power",
+        "request_set_target_resistance",
+    }
+    machine = asked(known={}, facts=RANGES, settings=entry(**LIMITS))
     assert machine.keys() == {
         "request_reconnect",
         "request_start",
@@ -410,25 +420,43 @@ def test_a_button_sends_the_request() -> None:
     ],
 )
 def test_a_number_sends_the_request(verb: str, key: str, value: float, sent: float) -> None:
-    one = asked(known={}, facts=RANGES)[f"request_{verb}"]
+    one = asked(known={}, facts=RANGES, settings=entry(**LIMITS))[f"request_{verb}"]
     payload = jinja2.Template(one["cmd_tpl"]).render(value=value)
     request = REQUESTS[verb].model_validate_json(payload)
     assert request.model_dump(exclude_unset=True) == {"peripheral": "bike", key: sent}
 
 
-def test_a_number_is_within_the_machines_own_range() -> None:
-    found = asked(known={}, facts=RANGES)
-    limits = {
+def limits(facts: Mapping[str, Any], **settings: Any) -> dict[str, tuple[float, float, float]]:
+    return {
         id_.removeprefix("request_set_target_"): (one["min"], one["max"], one["step"])
-        for id_, one in found.items()
+        for id_, one in asked(known={}, facts=facts, settings=entry(**settings)).items()
         if one["p"] == "number"
     }
-    assert limits == {
-        "power": (25, 800, 5),
+
+
+def test_a_number_is_within_the_machines_own_range_and_the_settings_limits() -> None:
+    assert limits(RANGES) == {"power": (25, 800, 5), "resistance": (1.0, 20.0, 1.0)}
+    assert limits(RANGES, **LIMITS) == {
+        "power": (25, 400, 5),
         "resistance": (1.0, 20.0, 1.0),
-        "speed": (0.223, 5.555, 0.028),
-        "inclination": (-3.0, 15.0, 0.5),
+        "speed": (0.223, 3.0, 0.028),
+        "inclination": (0.0, 6.04, 0.5),
     }
+    assert limits({}, **LIMITS) == {
+        "power": (0.0, 400.0, 1),
+        "speed": (0.0, 3.0, 0.01),
+        "inclination": (0.0, 6.04, 0.5),
+    }
+    assert "power" not in limits(RANGES, control={"power_w": [900, 1000]})
+
+
+def test_a_belt_is_started_within_limits_alone() -> None:
+    treadmill = all_keys("treadmill")
+    found = asked(known=treadmill, facts=RANGES)
+    assert "request_stop" in found
+    assert "request_start" not in found
+    found = asked(known=treadmill, facts=RANGES, settings=entry(control={"speed_mps": [0, 3]}))
+    assert "request_start" in found
 
 
 @pytest.mark.parametrize(
