@@ -34,9 +34,13 @@ class StateFile:
             return None
 
     async def keep(self, document: Any) -> None:
-        """Replace it. What is handed over is written as it is now, also if that is cancelled."""
-        # A task of its own: another write must not begin before the thread is done with this one.
-        await asyncio.shield(asyncio.create_task(self._replace(orjson.dumps(document))))
+        """Replace it. What is handed over is written as it is now, also where that is cancelled."""
+        writing = asyncio.create_task(self._replace(orjson.dumps(document)))
+        try:
+            await asyncio.shield(writing)
+        finally:
+            # A thread cannot be stopped, and no other one may write meanwhile.
+            await asyncio.wait([writing])
 
     async def _replace(self, content: bytes) -> None:
         async with self._writing:
