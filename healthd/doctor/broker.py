@@ -5,8 +5,10 @@ import ipaddress
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from healthd.doctor.aside import aside
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
@@ -24,7 +26,21 @@ _DNS_TIMEOUT_S = 10.0
 # As long as the daemon waits for a PUBACK before it takes the connection for dead.
 _ACK_TIMEOUT_S = 10.0
 
+# A month to renew a certificate in: without one the gateway is cut off, and samples wait on its disk.
+_EXPIRES_SOON_DAYS = 30
+
 _STEPS = ("broker_dns", "broker_tcp", "broker_tls", "broker_credentials", "broker_acl")
+
+_RENEW = "a broker of config/broker: sudo config/broker setup, on its machine"
+_TLS_MEND = (
+    "is ca_file that of the authority which signed the broker's certificate, and is the broker "
+    "called here as its certificate has it?"
+)
+# By X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
+_TLS_MENDS = {
+    9: "does this machine's clock go right? timedatectl",
+    10: f"renew it, unless it is the clock that is wrong; {_RENEW}",
+}
 
 _MENDS = {
     "credentials_refused": (
@@ -110,18 +126,19 @@ async def _tls(endpoint: Endpoint, of: str) -> Finding:
         found = "not used: password and samples can be read on the way"
         return warning("broker_tls", found, mend, of=of)
     try:
-        await _connected(endpoint, endpoint.tls)
+        certificate = await _connected(endpoint, endpoint.tls)
     except ssl.SSLCertVerificationError as error:
-        mend = (
-            "is ca_file that of the authority which signed the broker's certificate, and is the "
-            "broker called here as its certificate has it?"
-        )
+        mend = _TLS_MENDS.get(error.verify_code, _TLS_MEND)
         return wrong("broker_tls", f"not trusted: {error.verify_message}", mend, of=of)
     except (OSError, TimeoutError) as error:
         said = str(error) or f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
         mend = "does this port speak TLS (8883 usually), and want a certificate of ours?"
         return wrong("broker_tls", f"no TLS: {said}", mend, of=of)
-    return ok("broker_tls", "the certificate is trusted", of=of)
+    days = (ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86400
+    if days < _EXPIRES_SOON_DAYS:
+        mend = f"renew it in time; {_RENEW}"
+        return warning("broker_tls", f"the certificate expires in {days:.0f} days", mend, of=of)
+    return ok("broker_tls", f"the certificate is trusted, {days:.0f} days more", of=of)
 
 
 async def _is_here(endpoint: Endpoint) -> bool:
@@ -129,14 +146,16 @@ async def _is_here(endpoint: Endpoint) -> bool:
     return all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in addresses)
 
 
-async def _connected(endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
-    """Connect and hang up again."""
+async def _connected(endpoint: Endpoint, tls: ssl.SSLContext | None) -> dict[str, Any]:
+    """Connect and hang up again; the broker's certificate, nothing without TLS."""
     name = None if tls is None else endpoint.host
     async with asyncio.timeout(CONNECT_TIMEOUT_S):
         _, writer = await asyncio.open_connection(
             endpoint.host, endpoint.port, ssl=tls, server_hostname=name
         )
+    certificate: dict[str, Any] = writer.get_extra_info("peercert", {})
     writer.transport.abort()
+    return certificate
 
 
 async def _mqtt(endpoint: Endpoint, of: str, topic: str) -> list[Finding]:

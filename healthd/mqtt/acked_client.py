@@ -23,7 +23,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from healthd.mqtt.faults import RETRY, ConnectionLost, Refused, connection_refused, taken_over
+from healthd.mqtt.faults import (
+    RETRY,
+    ConnectionLost,
+    Refused,
+    connection_refused,
+    taken_over,
+    untrusted,
+)
 
 Acknowledgement = asyncio.Future[None]
 """Resolved by the broker's PUBACK: to None, or to ``Refused``; cancelled with the connection."""
@@ -146,6 +153,7 @@ class AckedClient(aiomqtt.Client):
             longest_payload: no more bytes than these are kept of what is received; None: all.
         """
         self._longest_payload = longest_payload
+        self._host = endpoint.host
         self._v5 = endpoint.version == "5"
         will = None
         if endpoint.will_topic is not None:
@@ -191,6 +199,10 @@ class AckedClient(aiomqtt.Client):
         except (aiomqtt.MqttError, OSError) as error:
             # aiomqtt forgets the half-open socket of a broker that accepts and then hangs.
             self._client.disconnect()
+            # It also raises its own error in the place of what was wrong, which is still behind it.
+            cause = error.__context__
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                raise untrusted(self._host, cause.verify_message) from error
             raise ConnectionLost("broker_unreachable", str(error), RETRY) from error
         if task.cancelling() > cancellations:
             # wait_for of Python 3.11 forgets a cancellation that comes together with its result.

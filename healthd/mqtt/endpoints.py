@@ -31,7 +31,8 @@ def endpoints(
             port=broker.port or (_TLS_PORT if mqtt.tls else _PLAIN_PORT),
             version=mqtt.version,
             client_id=_client_id(settings.gateway.id),
-            username=mqtt.username,
+            # As config/acl has it. A password without a name is nothing that a broker could check.
+            username=mqtt.username or (settings.gateway.id if secret else None),
             password=secret,
             tls=context,
             will_topic=topics.status,

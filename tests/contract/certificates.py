@@ -12,7 +12,9 @@ needs_openssl = pytest.mark.skipif(
 )
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-_DAYS = ("-days", "2")
+
+# Longer than the doctor's month.
+_DAYS = 90
 
 
 class Authority:
@@ -28,13 +30,13 @@ class Authority:
         self._key = folder / f"{name}.key"
         self._folder = folder
         _openssl(
-            *("req", "-x509", *_KEY, *_DAYS, "-subj", f"/CN={name}"),
+            *("req", "-x509", *_KEY, "-days", str(_DAYS), "-subj", f"/CN={name}"),
             *("-keyout", self._key, "-out", self.certificate),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
         )
 
-    def issue(self, host: str) -> tuple[Path, Path]:
-        """A server's certificate for this host name, and its key."""
+    def issue(self, host: str, *, days: int = _DAYS) -> tuple[Path, Path]:
+        """A server's certificate for this host name, and its key; expired with negative ``days``."""
         request, certificate, key, extensions = (
             self._folder / f"{host}.{suffix}" for suffix in ("csr", "crt", "key", "ext")
         )
@@ -46,7 +48,7 @@ class Authority:
         )
         _openssl("req", *_KEY, "-subj", f"/CN={host}", "-keyout", key, "-out", request)
         _openssl(
-            *("x509", "-req", *_DAYS, "-in", request, "-out", certificate),
+            *("x509", "-req", "-days", str(days), "-in", request, "-out", certificate),
             *("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"),
             *("-extfile", extensions),
         )

@@ -127,6 +127,12 @@ class Mosquitto(Restartable):
         """``kill -9``, frozen or not."""
         await self._end(signal.SIGKILL)
 
+    async def reload(self) -> None:
+        """Have it read its files again; what it does from now on is by the new ones."""
+        known = len(self.log)
+        self._running.send_signal(signal.SIGHUP)
+        await self.logged("Reloading config", since=known)
+
     def freeze(self) -> None:
         """Leave its sockets open and have it do nothing."""
         self._running.send_signal(signal.SIGSTOP)

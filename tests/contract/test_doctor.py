@@ -236,10 +236,11 @@ async def test_an_acl_that_denies_without_a_word(
 
 
 @needs_openssl
-@pytest.mark.parametrize("broken", ["", "authority", "host", "plain"])
+@pytest.mark.parametrize("broken", ["", "authority", "host", "plain", "old", "too old"])
 async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, broken: str) -> None:
     authority, other = Authority(tmp_path, "authority"), Authority(tmp_path, "other")
-    certificate, key = authority.issue("localhost")
+    days = {"old": 20, "too old": -1}.get(broken, 90)
+    certificate, key = authority.issue("localhost", days=days)
     broker = await start_broker(more=f"certfile {certificate}\nkeyfile {key}")
     host = "127.0.0.1" if broken == "host" else "localhost"
     patient = Patient(tmp_path, f"{host}:{broker.port}")
@@ -250,9 +251,15 @@ async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, brok
     match broken:
         case "":
             assert (report.code, report.having("wrong")) == (0, [])
-            assert report.of("broker_tls")["found"] == "the certificate is trusted"
+            assert report.of("broker_tls")["found"] == "the certificate is trusted, 90 days more"
+        case "old":
+            assert (report.code, report.having("warning")) == (0, ["broker_tls"])
+            assert report.of("broker_tls")["found"] == "the certificate expires in 20 days"
+            assert "config/broker" in report.of("broker_tls")["mend"]
         case "plain":
             judge(report, "broker_credentials", {"broker_acl"}, mend="tls = true")
+        case "too old":
+            judge(report, "broker_tls", BEHIND_TLS, mend="renew it")
         case _:
             judge(report, "broker_tls", BEHIND_TLS, mend="ca_file")
 

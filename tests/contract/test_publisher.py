@@ -533,20 +533,6 @@ async def test_a_broker_that_accepts_and_says_nothing_is_passed_by(
 # Refused
 
 
-class Reloadable(Mosquitto):
-    """One that reads its files again when it is told to."""
-
-    async def reload(self) -> None:
-        known = len(self.log)
-        self._running.send_signal(signal.SIGHUP)
-        await self.logged("Reloading config", since=known)
-
-
-def reloadable(folder: Path, options: str) -> Reloadable:
-    folder.mkdir()
-    return Reloadable(folder, options)
-
-
 ALL_RIGHTS = "topic readwrite #\n"
 
 
@@ -560,14 +546,13 @@ def short_parking(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_parking")
 @pytest.mark.parametrize("denied", [LIVE, HISTORY, f"{LIVE}/#"])
 async def test_a_topic_that_is_denied_blocks_no_other_and_costs_nothing(
-    tmp_path: Path, denied: str
+    mosquitto: StartMosquitto, tmp_path: Path, denied: str
 ) -> None:
     acl = tmp_path / "acl"
     acl.write_text(f"{ALL_RIGHTS}topic deny {denied}\n")
-    options = f"allow_anonymous true\nacl_file {acl}"
+    broker = await mosquitto(f"allow_anonymous true\nacl_file {acl}")
     topics = [topic for topic in (LIVE, HISTORY) if denied in (topic, f"{LIVE}/#")]
     async with (
-        reloadable(tmp_path / "broker", options) as broker,
         Subscriber(broker.port) as subscriber,
         Gateway(tmp_path / "s", broker) as gateway,
     ):
@@ -631,24 +616,25 @@ async def test_a_twin_is_found_out(mosquitto: StartMosquitto, tmp_path: Path) ->
         assert reasons[0] == "taken_over"
 
 
-async def test_refused_credentials_are_asked_rarely_and_sampling_goes_on(tmp_path: Path) -> None:
+async def test_refused_credentials_are_asked_rarely_and_sampling_goes_on(
+    mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
     users = password_file(tmp_path, {"gateway": "wrong"})
-    options = f"allow_anonymous false\npassword_file {users}"
-    async with reloadable(tmp_path / "broker", options) as broker:
-        mine = endpoint_of(broker, username="gateway", password="right")
-        async with Gateway(tmp_path / "s", mine) as gateway:
-            gateway.connect()
-            fault = await gateway.failed("credentials_refused")
-            assert fault.backoff.ceiling_s == 900.0
-            assert fault.backoff.first_s >= 10
-            gateway.sample(20, age_s=OVERDUE_S)
-            gateway.sample(20)
-            await gateway.on_disk(20)
-            password_file(tmp_path, {"gateway": "right"})
-            await broker.reload()
-            await gateway.connected()
-            await gateway.on_disk(0)
-            await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
+    broker = await mosquitto(f"allow_anonymous false\npassword_file {users}")
+    mine = endpoint_of(broker, username="gateway", password="right")
+    async with Gateway(tmp_path / "s", mine) as gateway:
+        gateway.connect()
+        fault = await gateway.failed("credentials_refused")
+        assert fault.backoff.ceiling_s == 900.0
+        assert fault.backoff.first_s >= 10
+        gateway.sample(20, age_s=OVERDUE_S)
+        gateway.sample(20)
+        await gateway.on_disk(20)
+        password_file(tmp_path, {"gateway": "right"})
+        await broker.reload()
+        await gateway.connected()
+        await gateway.on_disk(0)
+        await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
     assert {one.reason for one in gateway.faults} == {"credentials_refused"}
 
 

@@ -50,8 +50,11 @@ def test_credentials(tmp_path: Path) -> None:
 
 def test_credentials_of_systemd(tmp_path: Path) -> None:
     (tmp_path / "mqtt-password").write_text("hunter2", encoding="utf-8")
-    (one,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)}, username="gateway")
-    assert one.password == "hunter2"
+    (one,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (one.username, one.password) == ("home", "hunter2"), "called as the gateway is"
+    (tmp_path / "mqtt-password").write_text("", encoding="utf-8")
+    (one,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (one.username, one.password) == (None, None)
 
 
 class TestClientId:
