@@ -36,7 +36,7 @@ class Authority:
         )
 
     def issue(self, host: str, *, days: int = _DAYS) -> tuple[Path, Path]:
-        """A server's certificate for this host name, and its key; expired with negative ``days``."""
+        """A server's certificate for this host name, and its key; -1 days: it is expired."""
         request, certificate, key, extensions = (
             self._folder / f"{host}.{suffix}" for suffix in ("csr", "crt", "key", "ext")
         )
