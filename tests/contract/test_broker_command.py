@@ -216,20 +216,39 @@ def test_a_password_that_mosquitto_passwd_would_cut_short(machine: Machine) -> N
     assert "/etc/healthd/mqtt-password" in said
 
 
-def test_another_prefix_and_another_user_in_the_settings(machine: Machine) -> None:
+def test_other_names_in_the_settings(machine: Machine) -> None:
     settings = machine.healthd / "healthd.toml"
-    text = (
-        settings.read_text()
-        .replace("\n# prefix = ", "\nprefix = ")
-        .replace("\n# username = ", "\nusername = ")
+    settings.write_text(
+        """
+        # id = "kitchen"
+        [gateway]
+        id = "attic"
+        [mqtt]
+        prefix = "home/health"
+        discovery = "hass"
+        username = "gateway"
+        [[peripherals]]
+        id = "strap"
+        """
     )
-    settings.write_text(text.replace('"healthd"', '"home/health"').replace(OWN_ID, "attic"))
     said = machine.broker("setup")
-    assert "take username out there" in said
+    assert "its settings call it gateway: take username out there" in said
+    machine.broker("controller", "trainer", "attic")
     acl = (machine.mosquitto / "healthd.acl").read_text()
-    assert "user attic\ntopic write home/health/attic/#\n" in acl
-    assert "user reader\ntopic read home/health/#\n" in acl
-    assert "topic write healthd/" not in acl
+    assert {line for line in acl.splitlines() if line.startswith(("user", "topic"))} == {
+        "user reader",
+        "topic read home/health/#",
+        "topic read hass/#",
+        "user attic",
+        "topic write home/health/attic/#",
+        "topic read home/health/attic/request/#",
+        "topic write hass/device/+/config",
+        "topic read hass/status",
+        "user trainer",
+        "topic read home/health/attic/#",
+        "topic write home/health/attic/request/#",
+        "topic write hass/status",
+    }
 
 
 def test_a_machine_without_healthd(machine: Machine) -> None:
