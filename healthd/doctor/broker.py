@@ -26,12 +26,12 @@ _DNS_TIMEOUT_S = 10.0
 # As long as the daemon waits for a PUBACK before it takes the connection for dead.
 _ACK_TIMEOUT_S = 10.0
 
-# A month to renew a certificate in: without one the gateway is cut off, and samples wait on its disk.
+# A month to renew a certificate in: once it has expired, samples only wait on the gateway's disk.
 _EXPIRES_SOON_DAYS = 30
 
 _STEPS = ("broker_dns", "broker_tcp", "broker_tls", "broker_credentials", "broker_acl")
 
-_RENEW = "a broker of config/broker: sudo config/broker setup, on its machine"
+_RENEW = "one that config/broker has made: sudo config/broker setup, where the broker runs"
 _TLS_MEND = (
     "is ca_file that of the authority which signed the broker's certificate, and is the broker "
     "called here as its certificate has it?"

@@ -289,6 +289,7 @@ def test_what_it_does_not_understand_changes_nothing(machine: Machine) -> None:
         ("controller", "trainer"),
         ("controller", "trainer", "+"),
         ("password", "nobody"),
+        ("remove", "nobody"),
         ("setup", "broker.lan\nsubjectAltName = DNS:bank.example"),
         ("setup", "broker.lan,DNS:bank.example"),
     ):
