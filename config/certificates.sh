@@ -1,5 +1,6 @@
-# Read by `broker`: an authority for the certificates of one household. What it needs of its caller:
-# $server and $trusted (where to), $ca (where the authority is), $work, say, fail and put.
+# Read by `broker`: an authority for the certificates of one household. Its caller has said where they
+# go ($server, $trusted, $healthd), where the authority is ($ca) and where to work ($work), and has
+# say, fail and put.
 # P-256 throughout: every TLS knows it, and the smallest board computes it in no time.
 # shellcheck shell=sh disable=SC2154
 
@@ -16,7 +17,10 @@ WHOLE=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 make_authority() { # NAME ...
     install -d -m 700 "$ca"
     if [ ! -e "$ca/ca.crt" ]; then
-        [ -e "$ca/ca.cnf" ] || describe_authority "$@"
+        # In the place of one that was taken away, it has to vouch for what the broker is called.
+        # shellcheck disable=SC2046
+        [ -e "$ca/ca.cnf" ] ||
+            describe_authority "$@" $(names_of "$server" | tr ',' '\n' | sed 's/^[A-Z]*://')
         [ -e "$ca/ca.key" ] || make_key "$ca/ca.key"
         sign_authority
         say "The authority that signs certificates is in $ca. Keep a copy of it elsewhere."
@@ -26,6 +30,7 @@ make_authority() { # NAME ...
         say "The authority's certificate is renewed: give the new one to every machine, $trusted"
     fi
     share "$trusted"
+    [ ! -d "$healthd" ] || share "$healthd/ca.crt"
 }
 
 # The certificate, which is no secret.

@@ -149,6 +149,19 @@ def test_renewed_when_asked_and_never_without_the_key(machine: Machine, tmp_path
     verify(machine.pem, machine.trusted, "-verify_hostname", "broker.lan")
 
 
+def test_another_authority(machine: Machine, tmp_path: Path) -> None:
+    machine.broker("setup")
+    before = machine.trusted.read_bytes()
+    machine.broker("certificate", "kitchen")
+    machine.ca.rename(tmp_path / "stolen")
+    machine.broker("setup")
+    assert machine.trusted.read_bytes() != before
+    assert (machine.healthd / "ca.crt").read_bytes() == machine.trusted.read_bytes()
+    verify(machine.pem, machine.trusted, "-verify_hostname", os.uname().nodename)
+    with pytest.raises(AssertionError, match=r"local issuer|signature failure"):
+        verify(tmp_path / "stolen/kitchen.pem", machine.trusted)
+
+
 # Users
 
 
