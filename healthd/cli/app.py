@@ -212,8 +212,17 @@ def watch(
     config: Annotated[
         Path | None, typer.Option(help="Take broker, prefix and credentials from these settings.")
     ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End after this long instead of at Ctrl-C.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for each message.")] = False,
 ) -> None:
-    """Show samples as they arrive at any broker."""
+    """Show samples as they arrive at any broker: a live table, or lines where no terminal is.
+
+    The objects of --json have arrived (UTC), topic, retained, gateway, peripheral (null for the
+    gateway's own), stream (such as heart_rate, status or event/gap), history, and payload: JSON, or
+    text such as "online".
+    """
     from healthd.cli.watch import main
 
-    raise typer.Exit(main(broker, prefix, config))
+    raise typer.Exit(main(broker, prefix, config, seconds, json))

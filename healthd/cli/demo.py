@@ -151,12 +151,15 @@ async def _show(
     ended = asyncio.Event()
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, stop.set)
-    with view("healthd demo", subscribe, settings.log.level) as shown:
+    level, prefix = settings.log.level, settings.mqtt.prefix
+    async with view("healthd demo", subscribe, level, prefix) as shown:
         get_logger().info("demo", broker=f"{endpoint.host}:{endpoint.port}", subscribe=subscribe)
         daemon = Daemon(settings, known, os.environ, backends)
         async with asyncio.TaskGroup() as tasks:
-            topics = f"{settings.mqtt.prefix}/{settings.gateway.id}/#"
-            tasks.create_task(follow(endpoint, topics, shown, ended))
+            topics = f"{prefix}/{settings.gateway.id}/#"
+            following = tasks.create_task(follow(endpoint, topics, shown, ended))
+            # Nobody reads it any more, or the daemon has stopped already.
+            following.add_done_callback(lambda _: stop.set())
             await daemon.run(stop)
             ended.set()
 

@@ -1,7 +1,6 @@
 """A block of ``[[peripherals]]``, and how it gets into the settings without touching the rest."""
 
 import os
-import re
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -99,8 +98,3 @@ def _validate(
             for one in error.problems
         ]
         raise SettingsError(problems) from error
-
-
-def printable(text: str) -> str:
-    """A name from the air as a terminal may show it: it may hold anything."""
-    return re.sub(r"[^ -~\u00a0-\U0010ffff]", "?", text)

@@ -18,8 +18,9 @@ from healthd.central.faults import LinkFault
 from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.survey import InRange, survey
-from healthd.cli.entry import NotAdded, append, block, printable
+from healthd.cli.entry import NotAdded, append, block
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED, until_signal
+from healthd.cli.wording import printable
 from healthd.control import socket_file
 from healthd.folders import socket_folders
 from healthd.log import configure

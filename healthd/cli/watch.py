@@ -3,6 +3,8 @@
 import asyncio
 import os
 import secrets
+import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,27 +22,51 @@ from healthd.settings import MqttSettings, Settings
 from healthd.settings_file import read
 
 
-def main(broker: str, prefix: str, config: Path | None) -> int:
+def main(
+    broker: str, prefix: str, config: Path | None, seconds: float | None, as_json: bool
+) -> int:
     """Show what arrives until SIGINT or SIGTERM.
 
     Args:
         broker: where to listen, unless ``config`` names one.
         prefix: first level of the topics, unless ``config`` names one.
         config: settings with broker, prefix and credentials.
+        seconds: end after so long; None: by a signal alone.
+        as_json: one JSON object for each message.
 
     Returns:
         The exit code: 0, 78 bad settings.
     """
     configure("warning")
-    return until_signal(lambda stop: _watch(broker, prefix, config, stop))
+
+    async def body(stop: asyncio.Event) -> None:
+        settings = _settings(broker, prefix) if config is None else _read(config)
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, stop.set)
+        _end_with_the_reader(stop)
+        await _watch(settings, as_json, stop)
+
+    return until_signal(body)
 
 
-async def _watch(broker: str, prefix: str, config: Path | None, stop: asyncio.Event) -> None:
-    settings = _settings(broker, prefix) if config is None else _read(config)
-    endpoint = listener(settings)
-    title = f"{endpoint.host}:{endpoint.port}"
-    with view(title, "Ctrl-C ends it", "warning") as shown:
-        await follow(endpoint, f"{settings.mqtt.prefix}/#", shown, stop)
+async def _watch(settings: Settings, as_json: bool, stop: asyncio.Event) -> None:
+    endpoint, prefix = listener(settings), settings.mqtt.prefix
+    title = f"healthd watch {endpoint.host}:{endpoint.port}"
+    async with view(title, "Ctrl-C ends it", "warning", prefix, as_json=as_json) as shown:
+        await follow(endpoint, f"{prefix}/#", shown, stop)
+
+
+def _end_with_the_reader(stop: asyncio.Event) -> None:
+    """Set ``stop`` when a pipe's other end is closed: no message need come to find that out."""
+    loop, out = asyncio.get_running_loop(), sys.stdout.fileno()
+
+    def end() -> None:
+        loop.remove_reader(out)
+        stop.set()
+
+    # Our end of a pipe has nothing to be read: if it wakes us, it is by its error.
+    if stat.S_ISFIFO(os.fstat(out).st_mode):
+        loop.add_reader(out, end)
 
 
 def listener(settings: Settings) -> Endpoint:

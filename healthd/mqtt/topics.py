@@ -76,3 +76,35 @@ class Topics:
 def birth(discovery: str) -> str:
     """Where Home Assistant says that it has started: ``online``, not retained."""
     return f"{discovery}/status"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a topic says of its message.
+
+    Attributes:
+        gateway: the gateway's id.
+        peripheral: the peripheral's id; empty for what is the gateway's own.
+        stream: the topic below that of the peripheral or the gateway, such as ``heart_rate``,
+            ``undecoded/2a37``, ``status`` or ``event/gap``.
+        history: whether it is the history of that stream.
+    """
+
+    gateway: str
+    peripheral: str
+    stream: str
+    history: bool
+
+
+def place_of(topic: str, prefix: str) -> Place | None:
+    """Read a topic as ``Topics`` writes it; None for one that is no gateway's."""
+    gateway, _, stream = topic.removeprefix(f"{prefix}/").partition("/")
+    if not topic.startswith(f"{prefix}/") or not gateway or not stream:
+        return None
+    if not stream.startswith("device/"):
+        return Place(gateway, "", stream, history=False)
+    peripheral, _, below = stream.removeprefix("device/").partition("/")
+    if not peripheral or not below:
+        return None
+    live = below.removesuffix("/history")
+    return Place(gateway, peripheral, live, history=live != below)

@@ -1,19 +1,13 @@
 """The commands as a person runs them: demo, watch and decode, in processes of their own."""
 
 import asyncio
-import fcntl
 import json
 import os
-import pty
 import re
 import shlex
 import shutil
 import signal
-import struct
 import sys
-import termios
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +15,7 @@ import pytest
 from healthd.simulator.broker import EmbeddedBroker
 from tests.contract.process import Healthd, clean_environment, complaints
 from tests.contract.subscriber import publish
+from tests.contract.terminal import on_a_terminal
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 20.0
@@ -144,71 +139,27 @@ async def test_a_demo_ends_when_it_is_asked_to(number: signal.Signals) -> None:
     assert complaints(healthd.log) == []
 
 
-class Terminal:
-    """A process on a terminal of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
-        self.process = process
-        self.screen = ""
-        self._master = master
-        self._changed = asyncio.Event()
-        self._over = False
-        asyncio.get_running_loop().add_reader(master, self._read)
-
-    async def shows(self, *texts: str) -> None:
-        """Wait until all of these were on the screen."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(BOUND_S):
-                while not self._over and not all(text in self.screen for text in texts):
-                    self._changed.clear()
-                    await self._changed.wait()
-        assert all(text in self.screen for text in texts), self.screen[-3000:]
-
-    def close(self) -> None:
-        """Hang up."""
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
-
-    def _read(self) -> None:
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:  # the last process has closed its side
-            data = b""
-        if not data:
-            self._over = True
-            asyncio.get_running_loop().remove_reader(self._master)
-        self.screen += data.decode("utf-8", "replace")
-        self._changed.set()
-
-
-@asynccontextmanager
-async def on_a_terminal(*arguments: str) -> AsyncGenerator[Terminal]:
-    """``healthd`` with these arguments, on a terminal of 120 columns and 40 lines."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+async def test_a_demo_ends_with_the_reader_of_its_lines() -> None:
+    demo = shlex.join([sys.executable, "-m", "healthd", "demo"])
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "healthd", *arguments),
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**clean_environment(), "TERM": "xterm-256color"},
+        *("bash", "-c", f"{demo} | head -3; echo ${{PIPESTATUS[0]}}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=clean_environment(),
         cwd=ROOT,
     )
-    os.close(slave)
-    terminal = Terminal(process, master)
-    try:
-        yield terminal
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        terminal.close()
+    async with asyncio.timeout(BOUND_S):
+        out, errors = await process.communicate()
+    *lines, code = out.decode().splitlines()
+    assert (len(lines), code) == (3, "0")
+    assert b"Traceback" not in errors
+    assert b'"stopped"' in errors
 
 
 async def test_on_a_terminal_the_demo_shows_a_table() -> None:
     async with on_a_terminal("demo") as terminal:
-        await terminal.shows("peripheral", "newest", "samples", "age", "healthd demo")
-        await terminal.shows("chest-strap", "polar-h10", "streaming", "heart_rate_bpm")
+        await terminal.shows("peripheral", "newest", "age", "trend", "healthd demo")
+        await terminal.shows("chest-strap", "polar-h10", "streaming", "heart_rate", " bpm")
         # The log stands above it, for people: no JSON. So does the line to paste below it.
         assert "mosquitto_sub" in terminal.screen
         assert '{"' not in terminal.screen

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from healthd.central.survey import InRange
 from healthd.cli import entry as entry_module
-from healthd.cli.entry import NotAdded, append, block, printable
+from healthd.cli.entry import NotAdded, append, block
 from healthd.profiles import registry
 from healthd.settings_file import SettingsError, read
 
@@ -76,14 +76,6 @@ def test_a_name_from_the_air_cannot_get_out_of_its_quotes(name: str, is_private:
         assert found == {"id": "x", "name": name}
     else:
         assert found == {"id": "x", "address": "C0:00:00:00:00:07"}
-
-
-@example("\x1b]0;x\x07\x7f\x9b31m")
-@given(st.text())
-def test_a_name_from_the_air_cannot_command_a_terminal(name: str) -> None:
-    shown = printable(name)
-    assert len(shown) == len(name)
-    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in shown)
 
 
 @pytest.mark.parametrize(

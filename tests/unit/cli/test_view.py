@@ -1,36 +1,19 @@
-"""Samples for people."""
+"""Messages as lines."""
 
-from io import StringIO
+import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from rich.console import Console
 
-from healthd.cli.view import Lines, LiveTable, view
+from healthd.cli.view import JsonLines, Lines, Unread, view
 from healthd.mqtt.acked_client import Message
 
-DEVICE = "healthd/home/device"
 
-
-def message(topic: str, payload: object) -> Message:
+def message(topic: str, payload: object, *, retained: bool = False) -> Message:
     raw = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-    return Message(topic, raw, retained=False)
-
-
-def drawn(*messages: Message) -> list[list[str]]:
-    """The table's rows, cell by cell."""
-    table = LiveTable("title", "caption")
-    for one in messages:
-        table.show(one)
-    out = StringIO()
-    Console(file=out, width=200, color_system=None).print(table)
-    assert "title" in out.getvalue()
-    assert "caption" in out.getvalue()
-    rows = [line for line in out.getvalue().splitlines() if line.startswith("│")]
-    return [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
+    return Message(topic, raw, retained)
 
 
 def test_lines_are_topic_and_payload(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,104 +22,65 @@ def test_lines_are_topic_and_payload(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == "healthd/home/status online\nx \ufffd{\n"
 
 
-def test_off_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with view("title", "caption", "info") as shown:
+async def test_off_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    async with view("title", "caption", "info", "healthd") as shown:
         shown.show(message("a/b", {"x": 1}))
+        shown.on_broker("gone")
     assert capsys.readouterr().out == 'a/b {"x":1}\n'
 
 
-def test_a_long_list_is_shown_by_its_end() -> None:
-    (row,) = drawn(message(f"{DEVICE}/strap/ecg", {"ecg_uv": [*range(73)]}))
-    assert row[4] == "ecg_uv 73 values … 65 66 67 68 69 70 71 72"
+def test_a_reader_that_is_gone_is_told_once_and_costs_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        with pytest.raises(Unread):
+            Lines().show(message("healthd/home/status", b"online"))
+        # What Python does at its end, with what is left in the buffer.
+        out.flush()
 
 
-def test_a_row_a_stream_with_its_newest_sample() -> None:
-    sample = {"id": "a-1", "time": "2026", "clock": "synced", "seq": 1}
-    heart_rate = f"{DEVICE}/strap/heart_rate"
-    battery, row = drawn(
-        message(f"{DEVICE}/strap/info", {"name": "Polar H10", "state": "streaming"}),
-        message(f"{DEVICE}/strap/status", b"online"),
-        message(heart_rate, sample | {"heart_rate_bpm": 71}),
-        message(heart_rate, sample | {"heart_rate_bpm": 72, "rr_intervals_ms": [812.5, 803.74]}),
-        message(f"{DEVICE}/strap/battery", sample | {"level_pct": None}),
-    )
-    assert battery[:3] == ["strap", "Polar H10", "streaming"]
-    assert battery[3:6] == ["battery", "level_pct none", "1"]
-    assert row[:3] == ["", "", ""]
-    assert row[3:6] == ["heart_rate", "heart_rate_bpm 72  rr_intervals_ms 812.5 803.7", "2"]
-    assert row[6].endswith(" s")
-
-
-def test_a_peripheral_without_samples_shows_its_state() -> None:
-    (row,) = drawn(message(f"{DEVICE}/strap/info", {"state": "waiting", "reason": "link_lost"}))
-    assert row == ["strap", "", "waiting (link_lost)", "", "", "", ""]
-
-
-def test_a_peripheral_without_info_shows_its_samples() -> None:
-    (row,) = drawn(message(f"{DEVICE}/strap/heart_rate", {"heart_rate_bpm": 72}))
-    assert row[:6] == ["strap", "", "", "heart_rate", "heart_rate_bpm 72", "1"]
-
-
-def test_peripherals_in_alphabetical_order() -> None:
-    rows = drawn(*(message(f"{DEVICE}/{name}/battery", {}) for name in ("b", "c", "a")))
-    assert [row[0] for row in rows] == ["a", "b", "c"]
-
-
-def test_what_is_no_peripherals_is_not_in_the_table() -> None:
-    assert drawn(message("healthd/home/status", b"online"), message("healthd/home/info", {})) == []
+SAMPLE = {"id": "a-1", "heart_rate_bpm": 72}
+HOME = {"gateway": "home", "peripheral": None, "history": False}
+STRAP = {"gateway": "home", "peripheral": "strap", "stream": "heart_rate"}
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("topic", "payload", "told"),
     [
-        (True, "yes"),
-        (False, "no"),
-        (803.74, "803.7"),
-        (2.80555, "2.806"),
-        (48.86259, "48.86"),
-        (67.0, "67"),
-        ([], "none"),
-        ("[bold]", "[bold]"),
-        ("ends\\", "ends\\"),
-        ({"a": 1}, "…"),
+        ("a/b/home/status", b"online", HOME | {"stream": "status", "payload": "online"}),
+        ("a/b/home/event/gap", SAMPLE, HOME | {"stream": "event/gap", "payload": SAMPLE}),
+        (
+            "a/b/home/device/strap/heart_rate",
+            SAMPLE,
+            STRAP | {"history": False, "payload": SAMPLE},
+        ),
+        (
+            "a/b/home/device/strap/heart_rate/history",
+            SAMPLE,
+            STRAP | {"history": True, "payload": SAMPLE},
+        ),
+        (
+            "a/b/nobody",
+            b"\xff{",
+            {
+                **dict.fromkeys(("gateway", "peripheral", "stream")),
+                "history": False,
+                "payload": "\ufffd{",
+            },
+        ),
     ],
 )
-def test_value_for_people(value: object, text: str) -> None:
-    (row,) = drawn(message(f"{DEVICE}/strap/x", {"key": value}))
-    assert row[4] == f"key {text}"
-
-
-@pytest.mark.parametrize("key", ["[/]", "[/bold]", "[red]x[/red]", "back\\"])
-def test_a_key_is_shown_as_it_is(key: str) -> None:
-    (row,) = drawn(message(f"{DEVICE}/strap/x", {key: 1}))
-    assert row[4] == f"{key} 1"
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [b"", b"\xff", b"null", b"[]", b"5", b'"x"', b"{", b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}"],
-    ids=lambda payload: repr(payload[:8]),
-)
-@pytest.mark.parametrize("stream", ["info", "status", "heart_rate", "undecoded/2a37"])
-def test_junk_is_survived(payload: bytes, stream: str) -> None:
-    drawn(message(f"{DEVICE}/strap/{stream}", payload))
-
-
-json = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-@given(
-    level=st.text(max_size=8),
-    stream=st.sampled_from(["info", "status", "heart_rate"]),
-    payload=json,
-)
-def test_any_payload_can_be_drawn(level: str, stream: str, payload: Any) -> None:
-    table = LiveTable("title", "caption")
-    table.show(Message(f"{DEVICE}/{level}/{stream}", orjson.dumps(payload), retained=False))
-    Console(file=StringIO(), width=200).print(table)
+async def test_a_json_object_for_each_message(
+    topic: str, payload: object, told: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with view("title", "caption", "info", "a/b", as_json=True) as shown:
+        assert isinstance(shown, JsonLines)
+        shown.show(message(topic, payload, retained=True))
+        # Whoever reads need not wait for more.
+        line = orjson.loads(capsys.readouterr().out)
+    arrived = datetime.fromisoformat(line.pop("arrived"))
+    assert timedelta(0) <= datetime.now(UTC) - arrived < timedelta(seconds=20)
+    assert line == {"topic": topic, "retained": True, **told}

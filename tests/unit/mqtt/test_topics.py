@@ -2,7 +2,7 @@
 
 import pytest
 
-from healthd.mqtt.topics import Topics
+from healthd.mqtt.topics import Place, Topics, place_of
 
 TOPICS = Topics("healthd", "living-room")
 
@@ -34,3 +34,31 @@ def test_topic(topic: str, spelt: str) -> None:
 
 def test_prefix_may_have_levels() -> None:
     assert Topics("home/health", "x").status == "home/health/x/status"
+
+
+@pytest.mark.parametrize("prefix", ["healthd", "home/health"])
+@pytest.mark.parametrize("stream", ["heart_rate", "undecoded/2a37", "event/gap"])
+@pytest.mark.parametrize("peripheral", ["", "strap", "device"])
+def test_a_topic_is_read_as_it_was_written(prefix: str, stream: str, peripheral: str) -> None:
+    topics = Topics(prefix, "attic")
+    live = place_of(topics.sample(peripheral, stream), prefix)
+    assert live == Place("attic", peripheral, stream, history=False)
+    late = place_of(topics.history(peripheral, stream), prefix)
+    assert late == Place("attic", peripheral, stream, history=bool(peripheral))
+
+
+def test_retained_topics_are_read_as_well() -> None:
+    assert place_of(TOPICS.status, "healthd") == Place("living-room", "", "status", history=False)
+    found = place_of(TOPICS.device_info("strap"), "healthd")
+    assert found == Place("living-room", "strap", "info", history=False)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *("", "healthd", "healthd/", "healthd/x", "healthd//status", "other/x/status"),
+        *("healthdx/y/z", "healthd/x/device/strap", "healthd/x/device//heart_rate"),
+    ],
+)
+def test_what_is_no_gateways_is_none(topic: str) -> None:
+    assert place_of(topic, "healthd") is None
