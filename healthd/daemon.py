@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
-from healthd import __version__, descriptors
+from healthd import __version__, build, descriptors
 from healthd.central.adapters import Adapters
 from healthd.central.bonds import Bonds
 from healthd.central.link import Backends
@@ -145,7 +145,7 @@ class Daemon:
             CrashLoop: a service failed with bugs again and again.
             Leak: file descriptors leaked; it has stopped cleanly because of it.
         """
-        self._log.info("started", version=__version__, run=self._run.id)
+        self._log.info("started", version=__version__, run=self._run.id, **build.told())
         if not self._sessions:
             self._log.warning(
                 "no peripherals in the settings",
@@ -237,7 +237,7 @@ class Daemon:
             peripherals=list(self._sessions),
             adapters=sorted(self._adapters.powered),
         )
-        self._publisher.retain(self._topics.info, info)
+        self._publisher.retain(self._topics.info, info.model_copy(update=build.told()))
 
     def _on_adapter(self, change: AdapterChange, adapter: str, detail: str) -> None:
         self._log.warning("adapter", change=change, adapter=adapter, detail=detail)

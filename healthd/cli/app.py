@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from healthd import __version__
 from healthd.simulator.names import NAMES
 
 app = typer.Typer(
@@ -22,7 +21,9 @@ _Config = Annotated[Path | None, typer.Option(help="Settings (/etc/healthd/healt
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"healthd {__version__}")
+        from healthd.cli.version import text
+
+        typer.echo(text())
         raise typer.Exit
 
 
@@ -30,7 +31,9 @@ def _show_version(wanted: bool) -> None:
 def _common(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show it, exit."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show it and the build, exit."
+        ),
     ] = False,
 ) -> None:
     pass

@@ -53,6 +53,11 @@ class GatewayInfo(Payload):
 
     version: str
     """Of healthd."""
+    build: str = ""
+    """The commit that it was made from, such as ``0f4ddd8``; absent where that is not known.
+
+    ``-modified`` stands behind it where the code differed from the commit.
+    """
     host: str
     """Name of the machine."""
     run: str

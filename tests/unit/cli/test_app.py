@@ -1,6 +1,11 @@
 """The command line, and what is loaded for it."""
 
+import os
+import platform
+import re
 import sys
+from importlib import metadata
+from pathlib import Path
 from subprocess import CompletedProcess, run
 
 import pytest
@@ -44,7 +49,25 @@ def loaded(machine: Machine, *arguments: str) -> tuple[str, set[str]]:
 
 def test_version() -> None:
     result = invoked("--version")
-    assert (result.exit_code, result.output) == (0, f"healthd {__version__}\n")
+    assert result.exit_code == 0
+    healthd, python, libraries, *bluez = result.output.splitlines()
+    # In a clone that git can read it has its commit.
+    commit = r"( \(commit [0-9a-f]{7}, \d{4}-\d\d-\d\d(, modified)?\))?"
+    assert re.fullmatch(re.escape(f"healthd {__version__}") + commit, healthd)
+    assert f"Python {platform.python_version()}," in python
+    assert f"bleak {metadata.version('bleak')}, " in libraries
+    assert f"pydantic {metadata.version('pydantic')}" in libraries
+    assert not bluez or re.fullmatch(r"BlueZ \d+\.\d+", bluez[0])
+
+
+def test_the_version_of_bluez_is_that_of_its_own_tool(machine: Machine, tmp_path: Path) -> None:
+    tool = tmp_path / "bluetoothctl"
+    tool.write_text("#!/bin/sh\necho 'bluetoothctl: 5.66'\n")
+    tool.chmod(0o755)
+    environ = machine.environ | {"PATH": f"{tmp_path}{os.pathsep}{machine.environ['PATH']}"}
+    command = machine.command("--version")
+    done = run(command, env=environ, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.splitlines()[-1] == "BlueZ 5.66"
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -107,7 +130,7 @@ def test_as_a_module(machine: Machine) -> None:
         timeout=30,
         check=True,
     )
-    assert process.stdout.decode() == f"healthd {__version__}\n"
+    assert process.stdout.decode().startswith(f"healthd {__version__}")
 
 
 @pytest.mark.parametrize("unwanted", ["typer", "click", "rich", "bumble", "iotcore"])
