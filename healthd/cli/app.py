@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from healthd.cli import completion
 from healthd.simulator.names import NAMES
 
 app = typer.Typer(
@@ -62,6 +63,7 @@ def demo(
         list[str] | None,
         typer.Option(
             metavar="NAME[,NAME]...",
+            autocompletion=completion.models,
             help=f"Show these instead of three straps: {', '.join(NAMES)}.",
         ),
     ] = None,
@@ -84,7 +86,12 @@ def demo(
 
 @app.command()
 def decode(
-    uuid: Annotated[str | None, typer.Argument(help="Characteristic, such as 2a37.")] = None,
+    uuid: Annotated[
+        str | None,
+        typer.Argument(
+            help="Characteristic, such as 2a37.", autocompletion=completion.characteristics
+        ),
+    ] = None,
     payload: Annotated[
         str | None, typer.Argument(metavar="HEX", help="Its bytes; - for none.")
     ] = None,
@@ -107,7 +114,10 @@ def decode(
 @app.command()
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(help="Payload, such as heart_rate or health.")
+        str | None,
+        typer.Argument(
+            help="Payload, such as heart_rate or health.", autocompletion=completion.kinds
+        ),
     ] = None,
     format: Annotated[
         Literal["jsonschema", "asyncapi", "markdown", "mqtt"],
@@ -148,7 +158,14 @@ def outbox(
 
 @app.command()
 def fetch(
-    peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
+    peripheral: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="As the settings name it.",
+            autocompletion=completion.periodic_peripherals,
+        ),
+    ],
     config: _Config = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON line, as in event/fetch.")] = False,
 ) -> None:
@@ -163,7 +180,12 @@ def fetch(
 
 @app.command()
 def pair(
-    peripheral: Annotated[str, typer.Argument(metavar="ID", help="As the settings name it.")],
+    peripheral: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="As the settings name it.", autocompletion=completion.peripherals
+        ),
+    ],
     config: _Config = None,
     again: Annotated[
         bool, typer.Option("--again", help="Forget the bond that there is, and pair anew.")

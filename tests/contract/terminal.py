@@ -1,4 +1,4 @@
-"""healthd on a terminal of its own, and what a person would see there."""
+"""A program on a terminal of its own, and what a person would see there."""
 
 import asyncio
 import fcntl
@@ -7,8 +7,8 @@ import pty
 import struct
 import sys
 import termios
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.contract.process import clean_environment
@@ -44,6 +44,10 @@ class Terminal:
                     await self._changed.wait()
         assert self._has(texts, since), (texts, self.screen[since:][-3000:])
 
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self._master, text.encode())
+
     def close(self) -> None:
         """Hang up."""
         asyncio.get_running_loop().remove_reader(self._master)
@@ -65,16 +69,18 @@ class Terminal:
 
 
 @asynccontextmanager
-async def on_a_terminal(*arguments: str, columns: int = 120) -> AsyncGenerator[Terminal]:
-    """``healthd`` with these arguments, on a terminal of so many columns and 40 lines."""
+async def running(
+    *command: str, environ: Mapping[str, str] | None = None, columns: int = 120
+) -> AsyncGenerator[Terminal]:
+    """A command on a terminal of so many columns and 40 lines; it is ended with the block."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "healthd", *arguments),
+        *command,
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**clean_environment(), "TERM": "xterm-256color"},
+        env={**clean_environment(), "TERM": "xterm-256color", **(environ or {})},
         cwd=_ROOT,
     )
     os.close(slave)
@@ -86,3 +92,8 @@ async def on_a_terminal(*arguments: str, columns: int = 120) -> AsyncGenerator[T
             process.kill()
         await process.wait()
         terminal.close()
+
+
+def on_a_terminal(*arguments: str, columns: int = 120) -> AbstractAsyncContextManager[Terminal]:
+    """``healthd`` with these arguments; see ``running``."""
+    return running(sys.executable, "-m", "healthd", *arguments, columns=columns)

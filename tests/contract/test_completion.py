@@ -1,0 +1,111 @@
+"""Completion in the shells themselves: a press of Tab, with what `make install` puts there."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.contract.process import clean_environment
+from tests.contract.terminal import running
+
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+
+SETTINGS = """
+[[peripherals]]
+id = "scale-of-the-attic"
+name = "MI SCALE*"
+on = "advertising"
+"""
+
+BOUND_S = 20.0
+
+
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(
+        shutil.which(shell) is None,
+        reason=f"NOT TESTED: no {shell} on this machine; apt-get install {shell}",
+    )
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A user's, with healthd on the PATH and settings in the home folder."""
+    for name in ("healthd.toml", "other.toml"):
+        (tmp_path / name).write_text(SETTINGS)
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    return {"HOME": str(tmp_path), "PATH": path, "PS1": "> ", "ZDOTDIR": str(tmp_path)}
+
+
+async def completes(shell: Sequence[str], environ: dict[str, str], *set_up: str) -> None:
+    """Press Tab where a command, an option, an id of the settings and a file name are begun."""
+    async with running(*shell, environ=environ) as terminal:
+        for line in set_up:
+            terminal.type(f"{line}\n")
+        terminal.type("echo rea''dy\n")
+        await terminal.shows("ready")
+        for begun, whole in (
+            ("healthd doct", "healthd doctor"),
+            ("healthd run --conf", "--config"),
+            ("healthd fetch --config ~/healthd.toml scale-", "scale-of-the-attic"),
+            ("healthd outbox --config ~/oth", "~/other.toml"),
+        ):
+            since = len(terminal.screen)
+            # What stood there before is taken away first.
+            terminal.type(f"\x15{begun}\t")
+            await terminal.shows(whole, since=since)
+
+
+@needs("bash")
+async def test_bash(environ: dict[str, str]) -> None:
+    shell = ("bash", "--norc", "-i")
+    await completes(shell, environ, f". {SYSTEMD / 'healthd.bash'}")
+
+
+@needs("bash")
+async def test_bash_of_a_user_who_has_installed_it(environ: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "--norc", "-c", "healthd --install-completion && exit"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**clean_environment(), **environ},
+    )
+    async with asyncio.timeout(BOUND_S):
+        out, _ = await process.communicate()
+    assert b"bash completion installed" in out
+    await completes(("bash", "-i"), environ)
+
+
+@needs("zsh")
+async def test_zsh(environ: dict[str, str], tmp_path: Path) -> None:
+    functions = tmp_path / "site-functions"
+    functions.mkdir()
+    shutil.copy(SYSTEMD / "healthd.zsh", functions / "_healthd")
+    set_up = f"fpath=({functions} $fpath); autoload -Uz compinit; compinit -u"
+    await completes(("zsh", "-f", "-i"), environ, set_up)
+
+
+@needs("fish")
+@pytest.mark.parametrize(
+    ("begun", "whole"),
+    [
+        ("doct", "doctor"),
+        ("run --conf", "--config"),
+        ("fetch --config ~/healthd.toml scale-", "scale-of-the-attic"),
+        ("outbox --config ~/oth", "~/other.toml"),
+    ],
+)
+async def test_fish(environ: dict[str, str], tmp_path: Path, begun: str, whole: str) -> None:
+    completions = tmp_path / ".config" / "fish" / "completions"
+    completions.mkdir(parents=True)
+    shutil.copy(SYSTEMD / "healthd.fish", completions)
+    process = await asyncio.create_subprocess_exec(
+        *("fish", "-c", f"complete -C 'healthd {begun}'"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**clean_environment(), **environ},
+    )
+    async with asyncio.timeout(BOUND_S):
+        out, _ = await process.communicate()
+    assert [line.partition("\t")[0] for line in out.decode().splitlines()] == [whole]
