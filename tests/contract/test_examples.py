@@ -1,15 +1,11 @@
 """The examples of docs/mqtt.md do what the page says, as they stand there."""
 
-import asyncio
 import json
 import re
 import shlex
 import shutil
-import sys
 import tomllib
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,27 +13,14 @@ import pytest
 from healthd.cli.channels import channels
 from healthd.profiles.registry import load
 from tests.contract.conftest import StartMosquitto
+from tests.contract.examples import example, lines, python_consumer, running
 from tests.contract.mosquitto import needs_mosquitto
 from tests.contract.node import node
-from tests.contract.process import clean_environment
 from tests.contract.subscriber import publish
-
-PAGE = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
-EXAMPLES = PAGE.partition("\n## Examples\n")[2]
 
 LIVE = "healthd/home/device/strap/heart_rate"
 HISTORY = f"{LIVE}/history"
 OTHER = "healthd/home/device/other/heart_rate"
-
-BOUND_S = 20.0
-
-# Run as it stands on the page; only the broker of a test listens at a port of its own.
-_AT_PORT = """
-import functools, sys
-from paho.mqtt import subscribe
-subscribe.callback = functools.partial(subscribe.callback, port=int(sys.argv[1]))
-exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
-"""
 
 # What Node-RED gives to a function node, as far as this one uses it.
 _FUNCTION_NODE = """
@@ -51,12 +34,6 @@ process.stdout.write(JSON.stringify(messages.map((msg) => node(msg, context))));
 _TOPICS = [
     re.sub(r"{(\w+)}", "x", one.address.replace("{prefix}", "healthd")) for one in channels(load())
 ]
-
-
-def example(language: str) -> str:
-    """The one block of the examples in this language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", EXAMPLES, re.MULTILINE | re.DOTALL)
-    return str(found)
 
 
 def sample(number: int, run: str = "7f3a1c0e") -> str:
@@ -73,26 +50,6 @@ def leads_somewhere(topic_filter: str) -> bool:
     return any(re.fullmatch(pattern, topic) for topic in _TOPICS)
 
 
-@asynccontextmanager
-async def running(*command: str) -> AsyncGenerator[asyncio.StreamReader]:
-    """What a command writes, line by line; it is ended with the block."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, env=clean_environment()
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(BOUND_S):
-            yield process.stdout
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def lines(out: asyncio.StreamReader, count: int) -> list[str]:
-    return [(await out.readline()).decode().rstrip() for _ in range(count)]
-
-
 @needs_mosquitto
 async def test_the_python_consumer_prints_each_sample_of_both_topics_once(
     mosquitto: StartMosquitto,
@@ -100,7 +57,7 @@ async def test_the_python_consumer_prints_each_sample_of_both_topics_once(
     broker = await mosquitto("allow_anonymous true\npersistence false")
     code = example("python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    consumer = (sys.executable, "-c", _AT_PORT, str(broker.port), code)
+    consumer = python_consumer(broker.port)
     told = f"{LIVE} 2026-11-24T02:03"
     async with running(*consumer) as out:
         await broker.logged("Received SUBSCRIBE from my-consumer")

@@ -112,6 +112,7 @@ class Ward:
         period_s: float,
         daemon_port: int | None = None,
         silence: Mapping[int, str] | None = None,
+        version: str = "5",
     ) -> None:
         """Prepare.
 
@@ -123,6 +124,7 @@ class Ward:
             period_s: seconds between two notifications of a strap.
             daemon_port: where the daemon connects, if not directly to the broker.
             silence: ``silence`` of the settings by the strap's number.
+            version: of MQTT, that the daemon speaks.
         """
         self.straps: dict[str, Strap] = {}
         self.subscriber = Subscriber(broker_port)
@@ -143,7 +145,10 @@ class Ward:
         self._settings = Settings.model_validate(
             {
                 "gateway": {"id": "gateway"},
-                "mqtt": {"brokers": [f"127.0.0.1:{daemon_port or broker_port}"]},
+                "mqtt": {
+                    "brokers": [f"127.0.0.1:{daemon_port or broker_port}"],
+                    "version": version,
+                },
                 "outbox": {"directory": folder / "outbox"},
                 "peripherals": entries,
             }
@@ -260,7 +265,8 @@ class Ward:
 
     def check(self) -> None:
         """What a strap sent is what the daemon got is what subscribers got; by the contract."""
-        conform(self.subscriber.messages)
+        if self._settings.mqtt.version == "5":  # without its properties there is less to judge
+            conform(self.subscriber.messages)
         for strap in self.straps.values():
             # What was on the air in the instant that a link ended may be lost, nothing else.
             assert set(strap.lost_on_air()) <= {end - 1 for end in strap.link_ends}, strap.id
