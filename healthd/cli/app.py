@@ -244,9 +244,9 @@ def watch(
 ) -> None:
     """Show samples as they arrive at any broker: a live table, or lines where no terminal is.
 
-    The objects of --json have arrived (UTC), topic, retained, gateway, peripheral (null for the
-    gateway's own), stream (such as heart_rate, status or event/gap), history, and payload: JSON, or
-    text such as "online".
+    The objects of --json have arrived (UTC), topic, retained, gateway,
+    peripheral (null for the gateway's own), stream (such as heart_rate, status
+    or event/gap), history, and payload: JSON, or text such as "online".
     """
     from healthd.cli.watch import main
 

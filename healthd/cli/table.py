@@ -21,8 +21,8 @@ from healthd.mqtt.acked_client import Message
 _LEAST = {"rate": 5, "age": 6}
 _RIGHT = ("rate", "age", "samples", "history")
 
-# Around the rows: title, headings, their rule, and a caption of two lines.
-_FRAME_LINES = 5
+# Around the rows: title, headings, their rule, a caption that may be folded, and what is hidden.
+_FRAME_LINES = 6
 
 _STYLES = {"streaming": "green", "online": "green", "offline": "red", "disabled": "red"}
 _ON_ITS_WAY = ("searching", "connecting", "preparing")

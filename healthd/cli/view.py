@@ -109,14 +109,16 @@ async def view(
     cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     results = {kind for kind, model in published(registry.load()).items() if model.retained}
     table = LiveTable(title, caption, prefix, results)
-    # Log lines on the terminal go above the table: rich takes standard error over meanwhile.
-    with Live(table, auto_refresh=False, redirect_stdout=False) as live:
+    try:
+        # Log lines on the terminal go above the table: rich takes standard error over meanwhile.
+        with Live(table, auto_refresh=False, redirect_stdout=False) as live:
+            configure(level)
+            async with asyncio.TaskGroup() as tasks:
+                drawing = tasks.create_task(_draw(live))
+                yield table
+                drawing.cancel()
+    finally:
         configure(level)
-        async with asyncio.TaskGroup() as tasks:
-            drawing = tasks.create_task(_draw(live))
-            yield table
-            drawing.cancel()
-    configure(level)
 
 
 async def _draw(live: "Live") -> NoReturn:
