@@ -17,7 +17,7 @@ from healthd.cli.view import view
 from healthd.cli.watch import listener
 from healthd.daemon import Daemon
 from healthd.log import configure, get_logger
-from healthd.mqtt.acked_client import Endpoint
+from healthd.mqtt.endpoints import Endpoint
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
 from healthd.settings import Settings

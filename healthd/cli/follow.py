@@ -8,7 +8,8 @@ from contextlib import aclosing
 from healthd.cli.view import Unread, View
 from healthd.errors import Transient
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, Endpoint
+from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.endpoints import Endpoint
 from healthd.supervision.supervisor import Supervisor
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from healthd.errors import HealthdError
 from healthd.log import configure
-from healthd.mqtt.acked_client import Message
+from healthd.mqtt.arrivals import Message
 from healthd.mqtt.topics import place_of
 from healthd.samples import utc_text
 

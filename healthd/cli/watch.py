@@ -14,8 +14,7 @@ from healthd.cli.run import until_signal
 from healthd.cli.view import view
 from healthd.errors import Fatal
 from healthd.log import configure
-from healthd.mqtt.acked_client import Endpoint
-from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.topics import Topics
 from healthd.profiles import registry
 from healthd.settings import MqttSettings, Settings

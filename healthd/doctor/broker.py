@@ -14,8 +14,8 @@ from healthd.doctor.aside import aside
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_ROOT
 from healthd.errors import Fatal
-from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient, Endpoint
-from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
+from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.faults import ConnectionLost, Refused
 from healthd.mqtt.topics import Topics
 from healthd.settings import Settings

@@ -10,9 +10,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
 import aiomqtt
@@ -23,6 +22,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from healthd.mqtt.arrivals import Arrival, Arrivals, Message
+from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import (
     RETRY,
     ConnectionLost,
@@ -51,10 +52,6 @@ _SUBACK_TIMEOUT_S = 10.0
 # What is received waits for its reader at the broker, which sends so many before the first of them
 # is acknowledged: those of MQTT 5, for 3.1.1 cannot ask for it. mosquitto's own number for both.
 _RECEIVE_MAXIMUM = 20
-
-# Nothing holds back QoS 0, nor a broker that speaks 3.1.1 and sends more than that: of what comes
-# faster than it is read, what is beyond so many is lost.
-_MOST_WAITING = 250
 
 # A message is in memory as a whole before anything of it can be left out; what is larger than this
 # a broker that speaks MQTT 5 does not send at all.
@@ -86,52 +83,6 @@ ReasonCode.names = _NAMES
 # paho tells of each broken socket in words of its own; what becomes of the connection is our line.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One broker and how to speak to it.
-
-    Attributes:
-        host: name or address.
-        port: TCP port.
-        version: ``5`` or ``3.1.1``.
-        client_id: MQTT client identifier; a second client with the same one takes over.
-        username: for the broker, or None.
-        password: for the broker, or None.
-        tls: how to verify the broker, or None for plain TCP.
-        will_topic: retained ``offline`` is published here when the connection dies; None for
-            a client that announces nothing.
-    """
-
-    host: str
-    port: int
-    version: str
-    client_id: str
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = None
-    will_topic: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A received message.
-
-    Attributes:
-        topic: where it was published.
-        payload: what, or as much of it as its reader wanted.
-        retained: the broker had kept it; where it was asked for ``as_published``, also that it was
-            published to be kept.
-        response_topic: where its publisher wants the answer; MQTT 5, else None.
-        correlation: what its publisher tells the answer by; MQTT 5, else None.
-    """
-
-    topic: str
-    payload: bytes
-    retained: bool
-    response_topic: str | None = None
-    correlation: bytes | None = None
 
 
 class AckedClient(aiomqtt.Client):
@@ -171,7 +122,7 @@ class AckedClient(aiomqtt.Client):
             timeout=CONNECT_TIMEOUT_S,
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
-            max_queued_incoming_messages=_MOST_WAITING,
+            queue_type=cast(Any, Arrivals),
             properties=_connect_properties() if self._v5 else None,
             # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -236,6 +187,7 @@ class AckedClient(aiomqtt.Client):
         retain: bool = False,
         schema: str | None = None,
         expiry_s: int | None = None,
+        correlation: bytes | None = None,
     ) -> Acknowledgement:
         """Publish with QoS 1.
 
@@ -246,6 +198,7 @@ class AckedClient(aiomqtt.Client):
             schema: ``<measurement>/<version>``, sent as an MQTT 5 user property; None for plain
                 text.
             expiry_s: after which the broker forgets it; MQTT 5 alone can say so. None: never.
+            correlation: by which the reader knows what it answers; MQTT 5. None: nothing.
 
         Returns:
             A future that the broker's PUBACK resolves: to None, or to Refused when its reason
@@ -254,7 +207,11 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: the connection is gone already.
         """
-        properties = _properties(PacketTypes.PUBLISH, schema, expiry_s) if self._v5 else None
+        properties: Properties | None = None
+        if self._v5:
+            properties = _properties(PacketTypes.PUBLISH, schema, expiry_s)
+            if correlation is not None:
+                properties.CorrelationData = correlation
         info = self._client.publish(topic, payload, QOS, retain, properties)
         if info.rc != 0:
             raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
@@ -344,16 +301,10 @@ class AckedClient(aiomqtt.Client):
             ConnectionLost: the connection ended.
         """
         try:
-            async for message in self.messages:
-                properties = message.properties
-                yield Message(
-                    str(message.topic),
-                    message.payload,
-                    message.retain,
-                    getattr(properties, "ResponseTopic", None),
-                    getattr(properties, "CorrelationData", None),
-                )
-                self._client.ack(message.mid, message.qos)
+            # What aiomqtt's iterator takes from the queue is what _on_message has put there.
+            async for one in cast("AsyncIterator[Arrival]", self.messages):
+                yield one.message
+                self._client.ack(one.mid, one.qos)
         except aiomqtt.MqttError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
 
@@ -375,12 +326,16 @@ class AckedClient(aiomqtt.Client):
                 self._disconnected.set_exception(error)
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
-        if self._queue.full():
+        properties, payload = message.properties, bytes(message.payload[: self._longest_payload])
+        response_topic = getattr(properties, "ResponseTopic", None)
+        correlation = getattr(properties, "CorrelationData", None)
+        received = Message(message.topic, payload, message.retain, response_topic, correlation)
+        try:
+            arrivals = cast(Arrivals, self._queue)
+            arrivals.put_nowait(Arrival(received, message.mid, message.qos))
+        except asyncio.QueueFull:
             self.dropped += 1
             self._client.ack(message.mid, message.qos)
-            return
-        message.payload = message.payload[: self._longest_payload]
-        super()._on_message(client, userdata, message)
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any

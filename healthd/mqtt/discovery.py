@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import Message
 from healthd.mqtt.announced import Announced, Seen
+from healthd.mqtt.arrivals import Message
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import DeviceAnnouncement, Payload
 from healthd.mqtt.topics import Topics, birth

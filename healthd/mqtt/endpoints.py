@@ -2,16 +2,42 @@
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from healthd.errors import Fatal
-from healthd.mqtt.acked_client import Endpoint
 from healthd.mqtt.topics import Topics
 from healthd.settings import MqttSettings, Settings, password
 
 _MACHINE_ID = Path("/etc/machine-id")
 _PLAIN_PORT, _TLS_PORT = 1883, 8883
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One broker and how to speak to it.
+
+    Attributes:
+        host: name or address.
+        port: TCP port.
+        version: ``5`` or ``3.1.1``.
+        client_id: MQTT client identifier; a second client with the same one takes over.
+        username: for the broker, or None.
+        password: for the broker, or None.
+        tls: how to verify the broker, or None for plain TCP.
+        will_topic: retained ``offline`` is published here when the connection dies; None for
+            a client that announces nothing.
+    """
+
+    host: str
+    port: int
+    version: str
+    client_id: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+    will_topic: str | None = None
 
 
 def endpoints(

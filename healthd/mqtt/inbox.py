@@ -9,12 +9,12 @@ from typing import NamedTuple, NoReturn
 
 from healthd.errors import Backoff
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, Message, topic_matches
+from healthd.mqtt.acked_client import AckedClient, topic_matches
+from healthd.mqtt.arrivals import Message
 from healthd.mqtt.faults import ConnectionLost, Refused
 
 LONGEST_PAYLOAD = 16_384
-"""No more bytes than these are kept of a message: nobody here expects a longer one, and of 250 that
-wait they are 4 MB."""
+"""No more bytes than these are kept of a message: nobody here expects a longer one."""
 
 # A broker that cannot yet (a cluster that has just lost a node) can within seconds; a right that is
 # missing is given by a person, who will not wait much longer than the ceiling.
@@ -30,7 +30,7 @@ async def _at_once() -> None:
 
 class _Listener(NamedTuple):
     on_message: Callable[[Message], None]
-    room: Callable[[], Awaitable[None]]
+    room: Callable[[], Awaitable[object]]
 
 
 class Inbox:
@@ -47,12 +47,13 @@ class Inbox:
         self,
         topic_filter: str,
         on_message: Callable[[Message], None],
-        room: Callable[[], Awaitable[None]] = _at_once,
+        room: Callable[[], Awaitable[object]] = _at_once,
     ) -> None:
         """Have messages handed over, from now on.
 
         Args:
-            topic_filter: whose.
+            topic_filter: whose. No two of them may overlap: how often a message comes then is up
+                to the broker.
             on_message: called with each. MQTT 5: ``retained`` is as its publisher set it.
             room: awaited after each, for who publishes because of it: the next one, whosever it
                 is, waits meanwhile at the broker.

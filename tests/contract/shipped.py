@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.mqtt.acked_client import Endpoint
+from healthd.mqtt.endpoints import Endpoint
 from tests.contract.mosquitto import Mosquitto, free_port
 from tests.contract.restartable import PATH
 from tests.contract.subscriber import Subscriber

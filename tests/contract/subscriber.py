@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar
 from paho.mqtt import publish as paho_publish
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 HOST = "127.0.0.1"
 BOUND_S = 15.0
@@ -31,6 +33,7 @@ class Received:
         content_type: of MQTT 5, or None.
         user: user properties of MQTT 5.
         expiry_s: after so many seconds more a broker forgets it; None: never.
+        correlation: correlation data of MQTT 5, or None.
     """
 
     topic: str
@@ -41,6 +44,7 @@ class Received:
     content_type: str | None = None
     user: dict[str, str] = field(default_factory=dict[str, str])
     expiry_s: int | None = None
+    correlation: bytes | None = None
 
     def json(self) -> dict[str, Any]:
         """The payload, which has to be a JSON object without NaN."""
@@ -66,6 +70,7 @@ class Subscriber:
         username: str | None = None,
         password: str | None = None,
         name: str = "independent-subscriber",
+        version: str = "5",
     ) -> None:
         """Prepare; ``name`` is its MQTT client id."""
         self.messages: list[Received] = []
@@ -73,9 +78,9 @@ class Subscriber:
         self._filter = topic_filter
         self._arrived = asyncio.Condition()
         self._subscribed = asyncio.Event()
-        self._client = Client(
-            CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._v5 = version == "5"
+        protocol = MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol)
         self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
@@ -108,6 +113,24 @@ class Subscriber:
         async with asyncio.timeout(BOUND_S):
             await self._subscribed.wait()
         self._subscribed.clear()
+
+    def send(
+        self,
+        topic: str,
+        payload: str | bytes = b"",
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Publish something; the broker may have it a moment later."""
+        properties = Properties(PacketTypes.PUBLISH)
+        if response_topic is not None:
+            properties.ResponseTopic = response_topic
+        if correlation is not None:
+            properties.CorrelationData = correlation
+        self._client.publish(topic, payload, qos, retain, properties if self._v5 else None)
 
     async def until(
         self, look: Callable[[list[Received]], _T | None], at_most: float = BOUND_S
@@ -177,6 +200,7 @@ class Subscriber:
             getattr(properties, "ContentType", None),
             dict(getattr(properties, "UserProperty", [])),
             getattr(properties, "MessageExpiryInterval", None),
+            getattr(properties, "CorrelationData", None),
         )
         asyncio.run_coroutine_threadsafe(self._keep(received), self._loop)
 

@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient, Endpoint, Message
+from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
+from healthd.mqtt.arrivals import Message
+from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, Refused
 from tests.contract.certificates import Authority, needs_openssl
 from tests.contract.conftest import StartMosquitto

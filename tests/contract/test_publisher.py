@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from healthd.central.airtime import Airtime
 from healthd.clock import Clock
-from healthd.mqtt.acked_client import AckedClient, Endpoint
+from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.devices import Devices
+from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox

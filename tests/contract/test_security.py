@@ -12,7 +12,8 @@ import pytest
 
 from healthd.doctor.broker import check_brokers
 from healthd.doctor.finding import Status
-from healthd.mqtt.acked_client import AckedClient, Endpoint
+from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, Refused
 from healthd.settings import Settings
 from tests.contract.certificates import Authority

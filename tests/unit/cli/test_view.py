@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from healthd.cli.view import JsonLines, Lines, Unread, view
-from healthd.mqtt.acked_client import Message
+from healthd.mqtt.arrivals import Message
 
 
 def message(topic: str, payload: object, *, retained: bool = False) -> Message:

@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from healthd.mqtt import discovery as module
-from healthd.mqtt.acked_client import Message
 from healthd.mqtt.announced import FILE_NAME
+from healthd.mqtt.arrivals import Message
 from healthd.mqtt.discovery import Discovery
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Payload
@@ -109,7 +109,7 @@ class HomeAssistant(Inbox):
         self,
         topic_filter: str,
         on_message: Callable[[Message], None],
-        room: Callable[[], Awaitable[None]] | None = None,
+        room: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.listened_to[topic_filter] = on_message
 

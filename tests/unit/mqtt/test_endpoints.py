@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from healthd.errors import Fatal
-from healthd.mqtt.acked_client import Endpoint
-from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.topics import Topics
 from healthd.settings import Settings
 
