@@ -1,8 +1,8 @@
 """The adapter, shared: one scanner for all peripherals, one connect at a time, so many links."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 from healthd.central.adapters import Adapters
@@ -33,8 +33,11 @@ class Radio:
     """Finds peripherals for the sessions and makes their links.
 
     BlueZ and small controllers fail when scans and connects overlap (bleak#1689), so there is
-    one scanner, running only while somebody searches and nobody connects. ``airtime`` adds up
-    how long it scanned, and had links.
+    one scanner, running only while somebody searches or overhears and nobody connects.
+    ``airtime`` adds up how long it scanned, and had links.
+
+    Attributes:
+        matches: all peripherals of the settings.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Radio:
             recovery: is told of how the adapter does.
         """
         self._backends = backends
-        self._matches = tuple(matches)
+        self.matches = tuple(matches)
         self._slots = slots
         self._turns, self.airtime = Turns(slots), Airtime()
         self._adapters = adapters or Adapters()
@@ -66,6 +69,7 @@ class Radio:
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims: dict[Match, str] = {}
         self._links: set[Link] = set()
+        self._hearers: list[Callable[[Advertisement], None]] = []
         self._connect_lock = asyncio.Lock()
         self._connecting = False
         self._go = asyncio.Event()
@@ -78,6 +82,11 @@ class Radio:
     def links(self) -> int:
         """How many links there are, or are being made."""
         return len(self._links)
+
+    @property
+    def linked(self) -> list[Advertisement]:
+        """Who has a link, as it was heard; or gets one just now."""
+        return [link.found for link in self._links]
 
     @property
     def losses(self) -> int:
@@ -134,6 +143,20 @@ class Radio:
             finally:
                 self._recovery.scanning(False)
                 self._quiet.set()
+
+    @contextmanager
+    def overheard(self, hear: Callable[[Advertisement], None]) -> Generator[None]:
+        """Have ``hear`` called with everything that is heard while the block runs.
+
+        The scanner runs for it, and stops for connects as ever.
+        """
+        self._hearers.append(hear)
+        self._steer()
+        try:
+            yield
+        finally:
+            self._hearers.remove(hear)
+            self._steer()
 
     @asynccontextmanager
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
@@ -217,6 +240,8 @@ class Radio:
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()
+        for hear in self._hearers:
+            hear(found)
         if self.owns(found.address):
             return
         # A search that was just cancelled is still listed, and can no longer be answered.
@@ -240,7 +265,7 @@ class Radio:
         """True where a more specific peripheral, not linked now, will want this device."""
         return any(
             other.by < match.by and other not in self._claims and other.fits(found)
-            for other in self._matches
+            for other in self.matches
         )
 
     def _lose(self, adapter: str, fault: AdapterGone) -> None:
@@ -250,11 +275,9 @@ class Radio:
 
     def _wanted(self) -> bool:
         """Whether the scanner should run: for somebody who would get a slot, and undisturbed."""
-        return (
-            not self._connecting
-            and self._adapters.usable
-            and not all(self._slots.need_not_be_heard(one.peripheral) for one in self._searching)
-        )
+        idle = all(self._slots.need_not_be_heard(one.peripheral) for one in self._searching)
+        listened_to = bool(self._hearers) or not idle
+        return listened_to and not self._connecting and self._adapters.usable
 
     def _steer(self) -> None:
         if self._wanted():

@@ -4,7 +4,10 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
 
 from healthd.central.bluez import BlueZ
 from healthd.central.faults import faults_suppressed
@@ -49,6 +52,42 @@ class InRange:
         """
         return any(one not in _COMMON for one in self.profiles)
 
+    @property
+    def block(self) -> str:
+        """The lines to be pasted into the settings."""
+        lines = ["[[peripherals]]", f"id = {_text(self.suggested_id)}"]
+        if self.name is not None and self.is_private:
+            lines.append(f"name = {_text(self.name)}  # its address changes")
+        else:
+            named = "" if self.name is None else f"  # {_text(self.name)}"
+            comment = "  # it changes: pair with it" if self.is_private else named
+            lines.append(f"address = {_text(self.address)}{comment}")
+        if self.is_episodic:
+            lines.append('on = "advertising"  # fetched whenever it shows up')
+        return "\n".join(lines) + "\n"
+
+    def fields(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        block = None if self.peripheral else self.block
+        return {**asdict(self), "is_readable": self.is_readable, "block": block}
+
+
+class Heard:
+    """Who was heard.
+
+    Attributes:
+        by_address: each with all that any of its advertisements said.
+    """
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self.by_address: dict[str, Advertisement] = {}
+
+    def hear(self, found: Advertisement) -> None:
+        """Somebody advertises."""
+        before = self.by_address.get(found.address)
+        self.by_address[found.address] = found if before is None else _together(before, found)
+
 
 async def survey(
     backends: Backends,
@@ -71,13 +110,8 @@ async def survey(
     Raises:
         LinkFault: the adapter cannot scan.
     """
-    heard: dict[str, Advertisement] = {}
-
-    def hear(found: Advertisement) -> None:
-        before = heard.get(found.address)
-        heard[found.address] = found if before is None else _together(before, found)
-
-    async with scanning(backends, adapter, hear):
+    heard = Heard()
+    async with scanning(backends, adapter, heard.hear):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()
@@ -86,8 +120,8 @@ async def survey(
         with faults_suppressed():
             async with BlueZ.connected() as bluez:
                 _, devices = await bluez.state()
-                linked = [one for one in devices if one.connected and one.address not in heard]
-    return _told(heard.values(), linked, registry, matches)
+                linked = [one for one in devices if one.connected]
+    return told(heard, linked, registry, matches)
 
 
 def _together(before: Advertisement, now: Advertisement) -> Advertisement:
@@ -101,16 +135,22 @@ def _together(before: Advertisement, now: Advertisement) -> Advertisement:
     )
 
 
-def _told(
-    heard: Iterable[Advertisement],
-    linked: Iterable[Seen],
-    registry: Registry,
-    matches: Sequence[Match],
+def told(
+    heard: Heard, linked: Iterable[Seen], registry: Registry, matches: Sequence[Match]
 ) -> list[InRange]:
+    """What is known of them; the readable first, then the nearest.
+
+    Args:
+        heard: who was.
+        linked: who has a link, and so may not have been.
+        registry: what healthd reads.
+        matches: the peripherals of the settings.
+    """
     taken = {one.peripheral for one in matches}
-    nearest = sorted(heard, key=lambda one: (-one.rssi_dbm, one.address))
+    nearest = sorted(heard.by_address.values(), key=lambda one: (-one.rssi_dbm, one.address))
     found = [_one(one, one.rssi_dbm, one.is_private, registry, matches, taken) for one in nearest]
-    found += [_one(one, None, False, registry, matches, taken) for one in linked]
+    others = (one for one in linked if one.address not in heard.by_address)
+    found += [_one(one, None, False, registry, matches, taken) for one in others]
     return sorted(found, key=lambda one: (not one.is_readable, one.peripheral is None))
 
 
@@ -147,6 +187,11 @@ def _is_episodic(profile: Profile) -> bool:
     streams = (one.model for one in profile.characteristics if one.use is Use.STREAM)
     first = next(streams, None)
     return first is not None and first.retained
+
+
+def _text(value: str) -> str:
+    """Text in quotes, as TOML wants it: JSON's escapes, and one that JSON leaves out."""
+    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
 
 
 def _free_id(name: str, taken: set[str]) -> str:

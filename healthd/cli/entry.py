@@ -1,38 +1,16 @@
-"""A block of ``[[peripherals]]``, and how it gets into the settings without touching the rest."""
+"""How a block of ``[[peripherals]]`` gets into the settings without touching the rest."""
 
 import os
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import orjson
-
-from healthd.central.survey import InRange
 from healthd.errors import HealthdError
 from healthd.settings_file import Problem, SettingsError, read
 
 
 class NotAdded(HealthdError):
     """The file is as it was; the text says why."""
-
-
-def block(found: InRange, entry_id: str) -> str:
-    """The lines to be pasted for a device."""
-    lines = ["[[peripherals]]", f"id = {_text(entry_id)}"]
-    if found.name is not None and found.is_private:
-        lines.append(f"name = {_text(found.name)}  # its address changes")
-    else:
-        named = "" if found.name is None else f"  # {_text(found.name)}"
-        comment = "  # it changes: pair with it" if found.is_private else named
-        lines.append(f"address = {_text(found.address)}{comment}")
-    if found.is_episodic:
-        lines.append('on = "advertising"  # fetched whenever it shows up')
-    return "\n".join(lines) + "\n"
-
-
-def _text(value: str) -> str:
-    """Text in quotes, as TOML wants it: JSON's escapes, and one that JSON leaves out."""
-    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
 
 
 def append(path: Path, lines: str, environ: Mapping[str, str], services: Collection[str]) -> None:

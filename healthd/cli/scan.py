@@ -5,7 +5,6 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -18,7 +17,7 @@ from healthd.central.faults import LinkFault
 from healthd.central.link import Backends
 from healthd.central.match import match_for
 from healthd.central.survey import InRange, survey
-from healthd.cli.entry import NotAdded, append, block
+from healthd.cli.entry import NotAdded, append
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED, until_signal
 from healthd.cli.wording import printable
 from healthd.control import socket_file
@@ -141,7 +140,7 @@ def show(found: Sequence[InRange]) -> None:
     if new:
         console.print(Text("To the settings, or by `healthd scan --add ID`:"))
     for one in new:
-        lines = block(one, one.suggested_id).splitlines()
+        lines = one.block.splitlines()
         console.print(Text("\n".join(["", *map(printable, lines)])), soft_wrap=True)
     if not found:
         console.print(
@@ -151,14 +150,7 @@ def show(found: Sequence[InRange]) -> None:
 
 def show_json(found: Sequence[InRange]) -> None:
     """One JSON object."""
-    entries = [
-        {
-            **asdict(one),
-            "is_readable": one.is_readable,
-            "block": None if one.peripheral else block(one, one.suggested_id),
-        }
-        for one in found
-    ]
+    entries = [one.fields() for one in found]
     sys.stdout.buffer.write(orjson.dumps({"found": entries}, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
 
@@ -184,7 +176,7 @@ def add_entry(wanted: str, found: Sequence[InRange], file: Path, known: Registry
         _tell(f"{wanted} is in the settings already, as {one.peripheral}")
         return EXIT_FAILED
     try:
-        append(file, block(one, one.suggested_id), os.environ, known.profiles)
+        append(file, one.block, os.environ, known.profiles)
     except NotAdded as error:
         _tell(str(error))
         return EXIT_FAILED

@@ -309,3 +309,36 @@ async def test_once_the_specific_one_has_its_device_others_of_its_kind_are_free(
         assert await any_strap.found() == address(2)
         for search in (polar, any_strap):
             await search.leave()
+
+
+async def test_who_overhears_has_the_one_scanner_run_as_long_as_nobody_connects(
+    stage: Stage,
+) -> None:
+    entry = by_address(2)
+    async with asyncio.timeout(10), stage.radio(entry) as radio:
+        await stage.strap("Here", 1)
+        heard: set[str] = set()
+        changed = asyncio.Event()
+
+        def hear(found: Advertisement) -> None:
+            heard.add(found.address)
+            changed.set()
+
+        assert stage.traffic.scans == 0, "nobody searches"
+        with radio.overheard(hear):
+            while address(1) not in heard:
+                changed.clear()
+                await changed.wait()
+            search = Search(stage, radio, entry)
+            await stage.strap("Wanted", 2)
+            found = await search.advertisement()
+            async with radio.link(found):
+                assert [one.address for one in radio.linked] == [address(2)]
+                await heard_again(stage, "Here")
+            await search.leave()
+            await heard_again(stage, "Here")
+        await stage.traffic.until(lambda: not stage.traffic.scanning)
+        assert heard == {address(1), address(2)}
+        assert stage.traffic.most_scanning == 1
+        assert not stage.traffic.overlapped
+        assert radio.linked == []

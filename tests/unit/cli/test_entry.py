@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from healthd.central.survey import InRange
 from healthd.cli import entry as entry_module
-from healthd.cli.entry import NotAdded, append, block
+from healthd.cli.entry import NotAdded, append
 from healthd.profiles import registry
 from healthd.settings_file import SettingsError, read
 
@@ -42,7 +42,7 @@ def device(**more: Any) -> InRange:
     return InRange(**values | more)
 
 
-LINES = block(device(), "strap-7")
+LINES = device().block
 
 
 def parsed(lines: str) -> dict[str, Any]:
@@ -61,17 +61,17 @@ def test_a_block() -> None:
     assert LINES == (
         '[[peripherals]]\nid = "strap-7"\naddress = "C0:00:00:00:00:07"  # "Strap 7"\n'
     )
-    assert parsed(block(device(is_episodic=True), "x"))["on"] == "advertising"
+    assert parsed(device(is_episodic=True, suggested_id="x").block)["on"] == "advertising"
     # An address that changes finds nothing tomorrow.
-    assert parsed(block(device(is_private=True), "x")) == {"id": "x", "name": "Strap 7"}
-    assert parsed(block(device(name=None, is_private=True), "x"))["address"]
+    assert parsed(device(is_private=True, suggested_id="x").block) == {"id": "x", "name": "Strap 7"}
+    assert parsed(device(name=None, is_private=True, suggested_id="x").block)["address"]
 
 
 @example('\x7f\x85"\n\\', True)
 @example('\x7f\x85"\n\\', False)
 @given(st.text(min_size=1, max_size=40), st.booleans())
 def test_a_name_from_the_air_cannot_get_out_of_its_quotes(name: str, is_private: bool) -> None:
-    found = parsed(block(device(name=name, is_private=is_private), "x"))
+    found = parsed(device(name=name, is_private=is_private, suggested_id="x").block)
     if is_private:
         assert found == {"id": "x", "name": name}
     else:
