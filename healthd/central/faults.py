@@ -16,6 +16,9 @@ from healthd.errors import Backoff, Transient
 # The peripheral or the air: likely to work at once, and cheap to try while it advertises.
 _SOON = Backoff(first_s=0.5, ceiling_s=15.0)
 
+# Nothing has failed.
+_AT_ONCE = Backoff(first_s=0.0, ceiling_s=0.0)
+
 # BlueZ needs a moment to let go of what it holds (bleak-retry-connector waits 0.25 s to 4 s).
 _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
 
@@ -152,6 +155,15 @@ class GaveWay(LinkLost):
     def __init__(self) -> None:
         """It searches again at once, to stand in line."""
         super().__init__("gave_way", "its slot was needed by a periodic peripheral")
+
+
+class ReconnectRequested(LinkLost):
+    """The link was ended because somebody asked for a new one."""
+
+    def __init__(self) -> None:
+        """Nothing is wrong with the peripheral: it is searched at once."""
+        super().__init__("reconnect_requested", "somebody asked for a new link")
+        self.backoff = _AT_ONCE
 
 
 class TakesRadioDown(LinkFault):

@@ -1,8 +1,8 @@
 """One peripheral's life, from searching to the fault that ends it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from healthd.central.control_point import ControlPoints
 from healthd.central.faults import (
     LinkFault,
     NotTried,
+    ReconnectRequested,
     Remedy,
     ServicesForgotten,
     TakesRadioDown,
@@ -23,7 +24,7 @@ from healthd.central.radio import Radio
 from healthd.central.remote import Remote
 from healthd.central.subscriptions import Subscriptions, Values
 from healthd.central.trainer import Rules
-from healthd.errors import Transient
+from healthd.errors import HealthdError, Transient
 from healthd.events import ControlEvent
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
@@ -32,6 +33,10 @@ from healthd.profiles.registry import Registry
 
 SCHEDULED = "scheduled"
 """Why a periodic peripheral waits between two runs."""
+
+
+class NotStreaming(HealthdError):
+    """There is no link that could be made anew."""
 
 
 class State(StrEnum):
@@ -99,6 +104,8 @@ class Session:
             match.peripheral, registry, observer, radio.explain, {STATUS: self.remote.on_status}
         )
         self._openings: Openings | None = None
+        self._link: Link | None = None
+        self._streams = asyncio.Event()
         self._refreshed = False
         self._took_radio_down = 0
 
@@ -132,6 +139,19 @@ class Session:
         except LinkFault as fault:
             self._enter(State.WAITING, fault.reason)
             raise
+
+    async def reconnect(self) -> None:
+        """End the link, and return when the next one streams; with no bound of its own.
+
+        Raises:
+            NotStreaming: it has none at the moment.
+        """
+        if (link := self._link) is None:
+            state = "losing its link" if self.state is State.STREAMING else self.state
+            raise NotStreaming(f"it is {state}")
+        self._streams.clear()
+        link.leave(ReconnectRequested())
+        await self._streams.wait()
 
     def rest(self) -> None:
         """Say that nothing is wanted of the peripheral before the next run."""
@@ -177,7 +197,8 @@ class Session:
                     self._enter(State.STREAMING)
                     streams = True
                     mark_healthy()
-                    await use(link, profiles)
+                    with self._streaming(link):
+                        await use(link, profiles)
             except LinkFault as fault:
                 if not streams:
                     self._suspect(fault, losses)
@@ -186,6 +207,15 @@ class Session:
                 if fault.remedy is Remedy.BOND:
                     raise await self._radio.explain(found, fault) from fault
                 raise
+
+    @contextmanager
+    def _streaming(self, link: Link) -> Generator[None]:
+        self._link = link
+        self._streams.set()
+        try:
+            yield
+        finally:
+            self._link = None
 
     def _enter(self, state: State, reason: str | None = None) -> None:
         self.state = state

@@ -21,7 +21,7 @@ from healthd.central.faults import (
     TakesRadioDown,
 )
 from healthd.central.radio import Radio
-from healthd.central.session import State
+from healthd.central.session import NotStreaming, State
 from healthd.profiles import quirks
 from healthd.profiles.heart_rate import decode_heart_rate
 from healthd.profiles.quirks import Quirk
@@ -433,3 +433,25 @@ async def test_two_sessions_do_not_harm_each_other(stage: Stage) -> None:
         await stage.watcher.more("2a37", 3)
         assert not running[1].done()
         await cancel(running[1])
+
+
+async def test_a_new_link_is_made_when_somebody_asks_for_one(stage: Stage) -> None:
+    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+        strap = await stage.strap()
+        session = stage.session(radio, ENTRY)
+        with pytest.raises(NotStreaming, match="it is disabled"):
+            await session.reconnect()
+        first = asyncio.create_task(session.run(lambda: None))
+        await stage.watcher.streaming()
+        asked = asyncio.create_task(session.reconnect())
+        with pytest.raises(LinkFault) as caught:
+            await first
+        assert (caught.value.reason, caught.value.backoff.limit(9)) == ("reconnect_requested", 0)
+        await strap.unlinked.wait()
+        assert not asked.done(), "it waits for the next link"
+        with pytest.raises(NotStreaming, match="it is waiting"):
+            await session.reconnect()
+        second = asyncio.create_task(session.run(lambda: None))
+        await asked
+        assert states(stage) == [*UP, WAITING, *UP]
+        await cancel(second)
