@@ -8,15 +8,15 @@ that is the user healthd runs as, and root.
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
-from healthd.errors import HealthdError
 from healthd.log import get_logger
+from healthd.verbs import BUG, Handler, Refused, fields_of, request_of
 
 # A request is a verb and an id.
 LONGEST_LINE = 4096
@@ -27,13 +27,6 @@ _REQUEST_S = 5.0
 # Commands of a person, or of a timer; each holds a descriptor of the few hundred that there are.
 _MOST_AT_A_TIME = 16
 
-Verb = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""Does what a request asks for, and returns the data of its answer."""
-
-
-class Refused(HealthdError):
-    """The request cannot be met; the text says why."""
-
 
 def socket_file(folder: Path, gateway: str) -> Path:
     """The socket of a gateway."""
@@ -43,16 +36,16 @@ def socket_file(folder: Path, gateway: str) -> Path:
 class Control:
     """The daemon's end."""
 
-    def __init__(self, folder: Path | None, gateway: str, verbs: Mapping[str, Verb]) -> None:
+    def __init__(self, folder: Path | None, gateway: str, handlers: Mapping[str, Handler]) -> None:
         """Prepare.
 
         Args:
             folder: where the socket is made; without one nobody can ask.
             gateway: the gateway's id.
-            verbs: what can be asked for.
+            handlers: who does what can be asked for, by verb.
         """
         self._file = None if folder is None else socket_file(folder, gateway)
-        self._verbs = verbs
+        self._handlers = handlers
         self._conversations = 0
         self._log = get_logger(service="control")
 
@@ -99,16 +92,18 @@ class Control:
             request = await _request(reader)
             if self._conversations > _MOST_AT_A_TIME:
                 raise Refused("too many requests at a time")
-            verb = self._verbs.get(str(request.get("verb")))
-            if verb is None:
-                raise Refused(f"no such verb, there are: {', '.join(self._verbs)}")
-            return orjson.dumps({"status": "ok", "data": await verb(request)})
+            verb = str(request.pop("verb", None))
+            handler = self._handlers.get(verb)
+            if handler is None:
+                raise Refused(f"no such verb, there are: {', '.join(self._handlers)}")
+            data = await handler(request_of(verb, request))
+            return orjson.dumps({"status": "ok", "data": data})
         except Refused as refusal:
             return _error(str(refusal))
         except Exception as error:
             # Whatever a request brings about, it is the end of that request alone.
             self._log.exception("crashed", exc_info=error)
-            return _error("a bug in healthd: its log has the details")
+            return _error(BUG)
 
 
 async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
@@ -121,13 +116,7 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
         raise Refused(f"expected a line of at most {LONGEST_LINE} bytes") from error
     except OSError as error:
         raise Refused("the request did not arrive") from error
-    try:
-        request: object = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise Refused(f"expected a line of JSON: {error}") from error
-    if not isinstance(request, dict):
-        raise Refused('expected an object, {"verb": …}')
-    return cast("dict[str, Any]", request)
+    return fields_of(line)
 
 
 def _error(text: str) -> bytes:

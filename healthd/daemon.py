@@ -21,6 +21,7 @@ from healthd.clock import Clock
 from healthd.control import Control
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
 from healthd.folders import runtime_folder, state_folder
+from healthd.handlers import PeripheralRequests, ScanRequests
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.discovery import Discovery
@@ -29,6 +30,7 @@ from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.publisher import Publisher
+from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
@@ -38,27 +40,15 @@ from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.schedule import local_zone
 from healthd.schedule_file import ScheduleFile
-from healthd.sessions import (
-    ControlRequests,
-    FetchRequests,
-    Sessions,
-    local_time,
-    options_for,
-    wish_for,
-)
+from healthd.sessions import Sessions, local_time, options_for, wish_for
 from healthd.settings import Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
-from healthd.verbs import Handler
 
 
 class Daemon:
-    """One gateway, from settings to a clean stop.
-
-    Attributes:
-        handlers: what can be requested of it, by verb.
-    """
+    """One gateway, from settings to a clean stop."""
 
     def __init__(
         self,
@@ -132,9 +122,13 @@ class Daemon:
             one.id: sessions.make(one, match, options[one.id])
             for one, match in zip(settings.peripherals, matches, strict=True)
         }
-        self.handlers: Mapping[str, Handler] = ControlRequests(self._sessions).handlers
-        verbs = {"fetch": FetchRequests(self._sessions).fetch}
-        self._control = Control(runtime, settings.gateway.id, verbs)
+        of_peripherals = PeripheralRequests(self._sessions)
+        scan = ScanRequests(self._radio, registry).scan
+        handlers = {"scan": scan, **of_peripherals.handlers}
+        self._allowed = settings.mqtt.requests
+        self._requests = Requests(topics, handlers, self._allowed, publisher.answer)
+        self._requests.attend(inbox)
+        self._control = Control(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
         self._profiles = list(registry.profiles)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -190,6 +184,7 @@ class Daemon:
         try:
             await self._run_sessions(stop)
         finally:
+            await self._requests.end()
             # Also when a service gave up: nobody must believe that this gateway is still online.
             await self._publisher.finish(self._topics.status, b"offline")
             for task in background:
@@ -236,6 +231,7 @@ class Daemon:
             profiles=self._profiles,
             peripherals=list(self._sessions),
             adapters=sorted(self._adapters.powered),
+            requests=list(self._allowed),
         )
         self._publisher.retain(self._topics.info, info.model_copy(update=build.told()))
 

@@ -1,22 +1,20 @@
 """Every peripheral's session, continuous or periodic, as the settings say."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import partial
-from typing import Any
 
 from healthd.central.bonds import Wish
 from healthd.central.match import Match
-from healthd.central.periodic import NotFetched, Periodic, Plan
+from healthd.central.periodic import Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.session import Session
 from healthd.central.trainer import Rules
 from healthd.clock import Clock
-from healthd.control import Refused
 from healthd.errors import Fatal
-from healthd.pipeline import Pipeline, fetch_event
+from healthd.pipeline import Pipeline
 from healthd.profiles.characteristic import Consent, Options
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.fitness_machine.procedures import Limits
@@ -26,7 +24,6 @@ from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, schedule_for
 from healthd.schedule_file import ScheduleFile
 from healthd.settings import PeripheralSettings, consent_code, passkey
-from healthd.verbs import REQUESTS, Fetch, Handler, OfPeripheral, Reconnect
 
 
 class Sessions:
@@ -76,63 +73,6 @@ class Sessions:
         if entry.every is None:
             return Rearmed(entry.rearm, last, boot, now)
         return schedule_for(entry.every, last, boot, now, self._zone)
-
-
-class FetchRequests:
-    """Has runs made that somebody asks for."""
-
-    def __init__(self, sessions: Mapping[str, Session | Periodic]) -> None:
-        """Wire it to every peripheral's session."""
-        self._sessions = sessions
-
-    async def fetch(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Fetch the ``peripheral`` of the request; what the event tells, and the ``error``.
-
-        Raises:
-            Refused: there is no such periodic peripheral, or it is not fetched at the moment.
-        """
-        peripheral = request.get("peripheral")
-        session = self._sessions.get(peripheral) if isinstance(peripheral, str) else None
-        if not isinstance(peripheral, str) or session is None:
-            raise Refused("the running healthd has no such peripheral: restart it")
-        if not isinstance(session, Periodic):
-            raise Refused("the running healthd has it as a continuous peripheral: restart it")
-        try:
-            fetched = await session.fetch()
-        except NotFetched as error:
-            raise Refused(str(error)) from error
-        return {**fetch_event(peripheral, fetched).fields(), "error": fetched.error}
-
-
-class ControlRequests:
-    """Has peripherals do what somebody asks of them.
-
-    Attributes:
-        handlers: by verb.
-    """
-
-    def __init__(self, sessions: Mapping[str, Session | Periodic]) -> None:
-        """Wire it to every peripheral's session."""
-        self._sessions = sessions
-        self.handlers: Mapping[str, Handler] = {
-            verb: self.ask
-            for verb, model in REQUESTS.items()
-            if issubclass(model, OfPeripheral) and model not in (Fetch, Reconnect)
-        }
-
-    async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
-        """Have one of them do it; what was set, and for how long it is held.
-
-        Raises:
-            Refused: there is no such peripheral, or it does not do that.
-        """
-        session = self._sessions.get(request.peripheral)
-        if session is None:
-            known = ", ".join(self._sessions) or "none"
-            raise Refused(f"peripheral is {request.peripheral[:64]!r}, expected one of {known}")
-        if isinstance(session, Periodic):
-            raise Refused(f"{request.peripheral}: it is linked now and then, and not controlled")
-        return await session.remote.ask(request)
 
 
 def rules_for(entry: PeripheralSettings) -> Rules:

@@ -12,12 +12,11 @@ from healthd.central.faults import ControlFailed, LinkFault
 from healthd.central.outcomes import Outcomes
 from healthd.central.subscriptions import Explain
 from healthd.central.trainer import ANSWER_S, TURN_S, Rules, Trainer
-from healthd.control import Refused
 from healthd.events import ControlEvent
 from healthd.profiles.fitness_machine.machine import machine_of
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, Rejected, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
-from healthd.verbs import OfPeripheral, ResetEnergyExpended, Stop
+from healthd.verbs import OfPeripheral, Refused, ResetEnergyExpended, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
 

@@ -1,4 +1,4 @@
-"""What stands on the gateway's and the devices' retained JSON topics."""
+"""What a gateway publishes as JSON beside its samples: of itself, of devices, and to who asks."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -28,6 +28,8 @@ class Payload(BaseModel):
     """Its name in the schema; the MQTT 5 user property ``schema`` begins with it."""
     schema_version: ClassVar[int] = 1
     """Raised when a published key changes its meaning or goes away."""
+    retained: ClassVar[bool] = True
+    """Whether the broker keeps it for later subscribers."""
     expires_s: ClassVar[int | None] = None
     """After so many seconds a broker that speaks MQTT 5 forgets it; None: never."""
 
@@ -68,6 +70,8 @@ class GatewayInfo(Payload):
     """Ids of the settings."""
     adapters: list[str]
     """BlueZ's names of the Bluetooth adapters that it may use and that are there."""
+    requests: list[str]
+    """The verbs that it may be asked for."""
 
 
 class Radio(BaseModel):
@@ -171,3 +175,18 @@ class DeviceAnnouncement(Payload):
     avty_mode: Literal["all"] = "all"
     cmps: dict[str, dict[str, Any]]
     """Its entities, by ids that never change."""
+
+
+class Response(Payload):
+    """What became of a request; each gets one."""
+
+    kind: ClassVar[str] = "response"
+    retained: ClassVar[bool] = False
+
+    status: Literal["ok", "error"]
+    error: str = ""
+    """What was found and what is expected, or why it cannot be done; absent where it was."""
+    data: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What was asked for; absent where it was not done."""
+    transaction: str | int | float = ""
+    """That of the request; absent where it had none."""

@@ -8,7 +8,8 @@ from functools import partial
 from typing import NoReturn
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, Acknowledgement, Endpoint
+from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
 from healthd.mqtt.parking import FIRST_S, Parking
@@ -84,6 +85,18 @@ class Publisher:
     def renew(self, *topics: str) -> None:
         """Publish again what is kept at these topics."""
         self._retained.renew(*topics)
+
+    def answer(
+        self, topic: str, payload: bytes, schema: str, correlation: bytes | None
+    ) -> Acknowledgement | None:
+        """Publish once, on the connection that there is; None where there is none.
+
+        See ``AckedClient.send``.
+        """
+        if self._client is not None:
+            with suppress(ConnectionLost):
+                return self._client.send(topic, payload, schema=schema, correlation=correlation)
+        return None
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """One connection's life. Returns after ``finish``, and otherwise ends by raising.

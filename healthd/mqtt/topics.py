@@ -35,9 +35,18 @@ class Topics:
         """Where ``healthd doctor`` tries whether it may publish: nobody's, never retained."""
         return f"{self.prefix}/{self.gateway}/doctor"
 
+    @property
+    def requests(self) -> str:
+        """Filter of all that may be asked of this gateway."""
+        return self.request("+")
+
     def request(self, verb: str) -> str:
-        """Where the gateway is asked for something; never retained."""
+        """Where something is asked for."""
         return f"{self.prefix}/{self.gateway}/request/{verb}"
+
+    def response(self, verb: str) -> str:
+        """Where that is answered, unless its publisher names another topic."""
+        return f"{self.prefix}/{self.gateway}/response/{verb}"
 
     def device_status(self, peripheral: str) -> str:
         """``online`` or ``offline``: retained."""

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from healthd.central.link import Backends
-from healthd.control import Refused
 from healthd.daemon import Daemon
 from healthd.profiles import registry
 from healthd.settings import Settings
@@ -18,9 +17,10 @@ from healthd.simulator.fitness.bike import Bike, bike_part
 from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from healthd.verbs import REQUESTS
+from healthd.verbs import REQUESTS, Refused
 from tests.contract.conformity import conform
 from tests.contract.subscriber import Subscriber
+from tests.end_to_end.asking import Asker
 from tests.end_to_end.fetching import add, address, info, live
 
 STATUS = "fitness_machine_status"
@@ -30,14 +30,16 @@ EVENTS = "healthd/gateway/event/control"
 class Gateway:
     """The daemon, and those who ask it for something."""
 
-    def __init__(self, daemon: Daemon, stop: asyncio.Event, subscriber: Subscriber) -> None:
-        self._daemon = daemon
+    def __init__(self, stop: asyncio.Event, subscriber: Subscriber) -> None:
+        self._asker = Asker(subscriber)
         self._subscriber = subscriber
         self.stop = stop
 
     async def ask(self, verb: str, **keys: object) -> Mapping[str, Any]:
-        request = REQUESTS[verb].model_validate({"peripheral": "machine", **keys})
-        return await self._daemon.handlers[verb](request)
+        told = await self._asker.ask(verb, {"peripheral": "machine", **keys})
+        if told["status"] == "error":
+            raise Refused(told["error"])
+        return told["data"]
 
     def told(self) -> list[dict[str, Any]]:
         return [one.json() for one in self._subscriber.at(EVENTS)]
@@ -54,12 +56,12 @@ async def gateway(
 ) -> AsyncGenerator[tuple[Gateway, VirtualPeripheral]]:
     """A machine that streams, linked by the daemon; on leaving the daemon has stopped."""
     entry = {"id": "machine", "address": address(1), "control": control}
-    whole = Settings.model_validate({**settings, "peripherals": [entry]})
+    mqtt = {**settings["mqtt"], "requests": list(REQUESTS)}
+    whole = Settings.model_validate({**settings, "mqtt": mqtt, "peripherals": [entry]})
     stop = asyncio.Event()
     async with Air() as air, asyncio.TaskGroup() as tasks:
         backends = Backends(air.scanner_backend, air.client_backend)
-        daemon = Daemon(whole, registry.load(), {}, backends)
-        tasks.create_task(daemon.run(stop))
+        tasks.create_task(Daemon(whole, registry.load(), {}, backends).run(stop))
         try:
             machine = VirtualPeripheral("Machine", address(1), [part])
             await add(air, machine)
@@ -67,7 +69,7 @@ async def gateway(
             await subscriber.until(
                 lambda _: any(live(subscriber, "machine", one) for one in streams)
             )
-            yield Gateway(daemon, stop, subscriber), machine
+            yield Gateway(stop, subscriber), machine
         finally:
             stop.set()
     await subscriber.until_payload("healthd/gateway/status", b"offline")

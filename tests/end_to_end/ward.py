@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +100,7 @@ class Ward:
         straps: by id.
         subscriber: the independent one, on the broker.
         heard: set whenever the daemon has received something.
+        air: where all of it is, for what else is to be there.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Ward:
         period_s: float,
         daemon_port: int | None = None,
         silence: Mapping[int, str] | None = None,
+        requests: Sequence[str] = (),
         version: str = "5",
     ) -> None:
         """Prepare.
@@ -124,6 +126,7 @@ class Ward:
             period_s: seconds between two notifications of a strap.
             daemon_port: where the daemon connects, if not directly to the broker.
             silence: ``silence`` of the settings by the strap's number.
+            requests: what the settings allow.
             version: of MQTT, that the daemon speaks.
         """
         self.straps: dict[str, Strap] = {}
@@ -147,6 +150,7 @@ class Ward:
                 "gateway": {"id": "gateway"},
                 "mqtt": {
                     "brokers": [f"127.0.0.1:{daemon_port or broker_port}"],
+                    "requests": requests,
                     "version": version,
                 },
                 "outbox": {"directory": folder / "outbox"},
@@ -162,7 +166,7 @@ class Ward:
         """Start everything; no strap is in range yet."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.subscriber)
-            air = await stack.enter_async_context(Air())
+            self.air = air = await stack.enter_async_context(Air())
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for strap in self.straps.values():
                 await air.add(strap.peripheral)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from healthd import control
-from healthd.control import LONGEST_LINE, Control, Refused, ask, socket_file
+from healthd.control import LONGEST_LINE, Control, ask, socket_file
 from healthd.folders import runtime_folder
+from healthd.verbs import Fetch, Handler, Reconnect, Refused, Scan
 
 
 @pytest.fixture
@@ -27,27 +28,29 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-async def echo(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"said": request["say"]}
+async def echo(request: Fetch) -> Mapping[str, Any]:
+    if not request.peripheral:
+        raise KeyError
+    return {"fetched": request.peripheral}
 
 
-async def refuse(_: Mapping[str, Any]) -> Mapping[str, Any]:
+async def refuse(_: Reconnect) -> Mapping[str, Any]:
     raise Refused("not today")
 
 
-async def wait(_: Mapping[str, Any]) -> Mapping[str, Any]:
+async def wait(_: Scan) -> Mapping[str, Any]:
     await asyncio.Event().wait()
     return {}
 
 
-VERBS = {"echo": echo, "refuse": refuse, "wait": wait}
+HANDLERS: dict[str, Handler] = {"fetch": echo, "reconnect": refuse, "scan": wait}
 
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncGenerator[Path]:
     """The socket of a gateway while it is answered."""
     listens = asyncio.Event()
-    running = asyncio.create_task(Control(folder, "gw", VERBS).run(listens.set))
+    running = asyncio.create_task(Control(folder, "gw", HANDLERS).run(listens.set))
     async with asyncio.timeout(20):
         await listens.wait()
         try:
@@ -78,7 +81,7 @@ async def said(file: Path, **request: str) -> dict[str, Any]:
 
 async def test_a_request_is_answered_and_only_its_owner_may_ask(folder: Path) -> None:
     async with served(folder) as file:
-        assert await said(file, verb="echo", say="hello") == {"said": "hello"}
+        assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert names(folder) == [file.name]
     assert not names(folder)
@@ -87,17 +90,25 @@ async def test_a_request_is_answered_and_only_its_owner_may_ask(folder: Path) ->
 async def test_what_cannot_be_done_is_told(folder: Path) -> None:
     async with served(folder) as file:
         with pytest.raises(Refused, match="not today"):
-            await said(file, verb="refuse")
-        with pytest.raises(Refused, match="no such verb, there are: echo, refuse, wait"):
+            await said(file, verb="reconnect", peripheral="hello")
+        with pytest.raises(Refused, match="no such verb, there are: fetch, reconnect, scan"):
             await said(file, verb="dance")
+
+
+async def test_what_is_no_request_of_its_verb_is_told(folder: Path) -> None:
+    async with served(folder) as file:
+        with pytest.raises(Refused, match="peripheral: found nothing, expected a value"):
+            await said(file, verb="fetch")
+        with pytest.raises(Refused, match='unknown key "say", expected one of transaction, perip'):
+            await said(file, verb="fetch", peripheral="strap", say="hello")
 
 
 async def test_a_bug_in_one_request_is_told_and_logged_and_ends_nothing(folder: Path) -> None:
     async with served(folder) as file:
         with capture_logs() as logs, pytest.raises(Refused, match="bug"):
-            await said(file, verb="echo")  # says nothing
+            await said(file, verb="fetch", peripheral="")
         assert [line["event"] for line in logs] == ["crashed"]
-        assert await said(file, verb="echo", say="still here") == {"said": "still here"}
+        assert await said(file, verb="fetch", peripheral="still here") == {"fetched": "still here"}
 
 
 async def test_a_killed_daemons_socket_is_replaced(folder: Path) -> None:
@@ -106,33 +117,33 @@ async def test_a_killed_daemons_socket_is_replaced(folder: Path) -> None:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(left))
     with pytest.raises(ConnectionRefusedError):
-        ask(file, {"verb": "echo"})
+        ask(file, {"verb": "fetch"})
     async with served(folder):
-        assert await said(file, verb="echo", say="new") == {"said": "new"}
+        assert await said(file, verb="fetch", peripheral="new") == {"fetched": "new"}
 
 
 async def test_who_waits_when_it_stops_is_told(folder: Path) -> None:
     async with served(folder) as file:
         reader, writer = await asyncio.open_unix_connection(file)
-        writer.write(b'{"verb": "wait"}\n')
+        writer.write(b'{"verb": "scan"}\n')
         # Answered behind it: so the first one is waiting by now.
-        assert await said(file, verb="echo", say="hello")
+        assert await said(file, verb="fetch", peripheral="hello")
     assert orjson.loads(await reader.read()) == {
         "status": "error",
         "error": "healthd is stopping",
     }
     writer.close()
     with pytest.raises(FileNotFoundError):
-        ask(file, {"verb": "echo"})
+        ask(file, {"verb": "fetch"})
 
 
 async def test_who_leaves_early_harms_nobody(folder: Path) -> None:
     async with served(folder) as file:
-        for sent in (b"", b'{"verb": "echo", "say": "hello"}\n', b'{"verb": "wait"}\n'):
+        for sent in (b"", b'{"verb": "fetch", "peripheral": "hello"}\n', b'{"verb": "scan"}\n'):
             _, writer = await asyncio.open_unix_connection(file)
             writer.write(sent)
             writer.transport.abort()
-        assert await said(file, verb="echo", say="hello") == {"said": "hello"}
+        assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
 
 
 async def test_who_says_nothing_is_not_waited_for(
@@ -151,9 +162,9 @@ async def test_there_are_not_too_many_at_a_time(
     monkeypatch.setattr(control, "_MOST_AT_A_TIME", 1)
     async with served(folder) as file:
         _, writer = await asyncio.open_unix_connection(file)
-        writer.write(b'{"verb": "wait"}\n')
+        writer.write(b'{"verb": "scan"}\n')
         with pytest.raises(Refused, match="too many"):
-            await said(file, verb="echo", say="hello")
+            await said(file, verb="fetch", peripheral="hello")
         writer.close()
 
 
@@ -161,7 +172,7 @@ async def test_there_are_not_too_many_at_a_time(
 async def test_without_a_socket_the_daemon_goes_on(folder: Path, how: str) -> None:
     where = {"no folder": None, "folder is gone": folder / "gone"}
     with capture_logs() as logs:
-        await Control(where.get(how, folder / ("x" * 120)), "gw", VERBS).run(lambda: None)
+        await Control(where.get(how, folder / ("x" * 120)), "gw", HANDLERS).run(lambda: None)
     assert [line["event"] for line in logs] == ["no control socket"]
 
 
@@ -192,7 +203,7 @@ def test_any_line_gets_one_error_and_does_no_harm(lines: list[bytes]) -> None:
                     (answer,) = await answers(file, line + b"\n")
                     assert answer["status"] == "error"
                     assert isinstance(answer["error"], str)
-                assert await said(file, verb="echo", say="hello") == {"said": "hello"}
+                assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
 
     asyncio.run(send())
 

@@ -13,7 +13,6 @@ import pytest
 from healthd.central.control_point import ControlPoints
 from healthd.central.session import Session
 from healthd.central.trainer import Rules
-from healthd.control import Refused
 from healthd.profiles import registry
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.fitness_machine.procedures import Limits
@@ -22,7 +21,14 @@ from healthd.simulator.fitness.bike import Bike, bike_part
 from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from healthd.verbs import OfPeripheral, SetTargetPower, SetTargetResistance, SetTargetSpeed, Stop
+from healthd.verbs import (
+    OfPeripheral,
+    Refused,
+    SetTargetPower,
+    SetTargetResistance,
+    SetTargetSpeed,
+    Stop,
+)
 from tests.unit.central import virtual
 from tests.unit.central.stage import News, Stage, Watcher, address, by_address, cancel
 

@@ -7,12 +7,11 @@ import pytest
 from bumble.att import ATT_Error
 
 from healthd.central.control_point import Busy
-from healthd.control import Refused
 from healthd.simulator.attributes import notifying, service, writeable
 from healthd.simulator.feed import paced
 from healthd.simulator.part import Part
 from healthd.simulator.strap import heart_rate_part
-from healthd.verbs import ResetEnergyExpended, Start
+from healthd.verbs import Refused, ResetEnergyExpended, Start
 from tests.unit.central.gym import (
     CONTROL,
     POWER,

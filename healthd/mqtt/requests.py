@@ -1,0 +1,214 @@
+"""What other programs ask for over MQTT: checked, carried out, and answered once each."""
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+from healthd.log import get_logger
+from healthd.mqtt.acked_client import Acknowledgement
+from healthd.mqtt.arrivals import Message
+from healthd.mqtt.inbox import Inbox
+from healthd.mqtt.payloads import Response
+from healthd.mqtt.topics import Topics
+from healthd.verbs import BUG, Handler, Refused, Request, Stop, fields_of, request_of, shown
+
+Answer = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]
+"""Publishes at a topic a payload, its schema and correlation data; None: there is no connection."""
+
+# A request is a few numbers.
+LONGEST_REQUEST = 4096
+
+# Those that take their time: every peripheral may be fetched, and somebody scans.
+_MOST_AT_A_TIME = 16
+
+# Beside them: a machine is stopped however many others wait.
+_MOST_STOPS = 16
+
+# Responses with the broker before the next request is taken: a fraction of the window of live
+# samples, which a flood of requests leaves to them.
+_WINDOW = 5
+
+# Every broker takes a topic that ends with one of these; NATS never acknowledges a space or a dot.
+_VERB = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NO_VERB = "unknown"
+
+_SCHEMA = f"{Response.kind}/{Response.schema_version}"
+_STOPPING = "healthd is stopping"
+
+
+class _Reply(NamedTuple):
+    """Where the response goes, and what it gives back."""
+
+    topic: str
+    correlation: bytes | None
+    transaction: str | int | float | None
+
+    def ok(self, data: Mapping[str, Any]) -> bytes:
+        """The response of a request that was carried out."""
+        return self._encoded({"status": "ok", "data": data})
+
+    def error(self, text: str) -> bytes:
+        """That of one that was not, or in vain."""
+        return self._encoded({"status": "error", "error": text})
+
+    def _encoded(self, fields: dict[str, Any]) -> bytes:
+        if self.transaction is not None:
+            fields["transaction"] = self.transaction
+        return Response.of(fields).encoded()
+
+
+class Requests:
+    """Hands requests to who can do what they ask for."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        handlers: Mapping[str, Handler],
+        allowed: Collection[str],
+        answer: Answer,
+    ) -> None:
+        """Wire it.
+
+        Args:
+            topics: of this gateway.
+            handlers: who does what can be asked for, by verb.
+            allowed: the verbs that the settings allow.
+            answer: publishes a response.
+        """
+        self._topics = topics
+        self._handlers = handlers
+        self._allowed = allowed
+        self._answer = answer
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
+        self._unacknowledged = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._refused_topic = ""
+        self._log = get_logger(service="requests")
+
+    def attend(self, inbox: Inbox) -> None:
+        """Listen, where anything is allowed."""
+        if self._allowed:
+            inbox.listen(self._topics.requests, self.take, self._room.wait)
+
+    def take(self, message: Message) -> None:
+        """Check a request and begin with what it asks for; what is wrong is answered at once."""
+        verb = message.topic.rpartition("/")[2]
+        unreadable = None
+        try:
+            fields = _fields(message)
+        except Refused as refusal:
+            fields, unreadable = {}, refusal
+        topic, forbidden = self._where(verb, message.response_topic)
+        reply = _Reply(topic, message.correlation, _transaction(fields))
+        try:
+            if forbidden is not None:
+                raise forbidden
+            self._admit(message, verb)
+            if unreadable is not None:
+                raise unreadable
+            request = request_of(verb, fields)
+        except Refused as refusal:
+            self._log.debug("refused", verb=verb, error=str(refusal))
+            self._respond(reply, reply.error(str(refusal)))
+        else:
+            task = asyncio.create_task(self._carry_out(verb, request, reply))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """Take no more, and end what is under way; each is told, where there is a connection."""
+        self._ending = True
+        await asyncio.sleep(0)  # one that has not begun could not say what became of it
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _where(self, verb: str, wanted: str | None) -> tuple[str, Refused | None]:
+        """The topic of the response, and what is wrong with the one that was asked for."""
+        default = self._topics.response(verb if _VERB.fullmatch(verb) else _NO_VERB)
+        if wanted is None:
+            return default, None
+        own, tree = self._topics.response(""), f"{self._topics.prefix}/"
+        if re.search(r"[+#]|^$|^\$", wanted) or not wanted.isprintable():
+            expected = "one of printable characters, without wildcards, not beginning with $"
+        elif f"{wanted}/".startswith(tree) and not wanted.startswith(own):
+            # It would pass for a sample or a request, of this gateway or of another one.
+            expected = f"one outside {tree} or below {own}"
+        else:
+            return wanted, None
+        return default, Refused(f"found the response topic {shown(wanted)}, expected {expected}")
+
+    def _admit(self, message: Message, verb: str) -> None:
+        """Refuse what is not carried out whatever its keys are."""
+        if self._ending:
+            raise Refused(_STOPPING)
+        if message.retained:
+            # It would be carried out again on every connect.
+            raise Refused(
+                "found a retained request, expected one without the retain flag; an empty retained "
+                "message at its topic removes it"
+            )
+        if verb not in self._handlers:
+            there = ", ".join(self._handlers)
+            raise Refused(f"found the verb {shown(verb)}, expected one of {there}")
+        if verb not in self._allowed:
+            raise Refused(
+                f"found the verb {shown(verb)}, expected one that [mqtt] requests in the settings "
+                f"of this gateway allows: {', '.join(self._allowed)}"
+            )
+        most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
+        if len(self._tasks) >= most:
+            raise Refused(f"too many requests at a time: {most} are under way")
+
+    async def _carry_out(self, verb: str, request: Request, reply: _Reply) -> None:
+        try:
+            payload = reply.ok(await self._handlers[verb](request))
+        except Refused as refusal:
+            payload = reply.error(str(refusal))
+        except (Exception, asyncio.CancelledError) as error:
+            payload = self._broken_off(reply, error)
+        self._respond(reply, payload)
+
+    def _broken_off(self, reply: _Reply, error: BaseException) -> bytes:
+        if self._ending and isinstance(error, asyncio.CancelledError):
+            return reply.error(_STOPPING)
+        # Whatever a request brings about, it is the end of that request alone.
+        self._log.error("crashed", exc_info=error)
+        return reply.error(BUG)
+
+    def _respond(self, reply: _Reply, payload: bytes) -> None:
+        acknowledgement = self._answer(reply.topic, payload, _SCHEMA, reply.correlation)
+        if acknowledgement is None:
+            self._log.info("response dropped", reason="no connection")
+            return
+        self._unacknowledged += 1
+        if self._unacknowledged >= _WINDOW:
+            self._room.clear()
+        acknowledgement.add_done_callback(lambda result: self._responded(reply.topic, result))
+
+    def _responded(self, topic: str, result: Acknowledgement) -> None:
+        self._unacknowledged -= 1
+        if self._unacknowledged < _WINDOW:
+            self._room.set()
+        if result.cancelled():
+            self._log.info("response dropped", reason="connection lost")
+        elif (error := result.exception()) and topic != self._refused_topic:
+            # Once: whoever asks for it asks again.
+            self._refused_topic = topic
+            self._log.warning("response refused by the broker", topic=topic, error=str(error))
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    if len(message.payload) > LONGEST_REQUEST:
+        raise Refused(f"found more than {LONGEST_REQUEST} bytes, expected at most as many")
+    return fields_of(message.payload)
+
+
+def _transaction(fields: Mapping[str, Any]) -> str | int | float | None:
+    """That of a request, also of one that is refused for something else."""
+    given = fields.get("transaction")
+    is_one = isinstance(given, str | int | float) and not isinstance(given, bool)
+    return given if is_one else None

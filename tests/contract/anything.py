@@ -1,0 +1,22 @@
+"""Whatever another program may send where a request is expected."""
+
+import orjson
+from hypothesis import strategies as st
+
+from healthd.mqtt.requests import LONGEST_REQUEST
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+)
+_KEYS = st.sampled_from(["peripheral", "seconds", "transaction", "other"])
+
+PAYLOADS = st.one_of(
+    st.binary(),
+    st.binary(min_size=LONGEST_REQUEST - 3, max_size=LONGEST_REQUEST + 3),
+    _JSON.map(orjson.dumps),
+    st.dictionaries(_KEYS, _JSON).map(orjson.dumps),
+    # What Python writes instead of JSON.
+    _JSON.map(lambda value: str(value).encode(errors="replace")),
+)
+"""Bytes, JSON of any kind, and something like requests; hardly ever one that a verb takes."""
