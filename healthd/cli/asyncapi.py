@@ -8,11 +8,14 @@ from healthd import __version__
 from healthd.cli.channels import TOPICS, Channel, channels
 from healthd.cli.schema import everything
 from healthd.mqtt.acked_client import KEEPALIVE_S, QOS
+from healthd.mqtt.payloads import Response
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ENVELOPE_KEYS, Measurement
+from healthd.verbs import Request
 
 _DESCRIPTION = """\
-What healthd publishes: Bluetooth LE heart-rate, fitness and health sensors over MQTT.
+What healthd publishes: Bluetooth LE heart-rate, fitness and health sensors over MQTT; and what it
+may be asked for, where [mqtt] requests of its settings allows that.
 docs/mqtt.md tells of duplicates, gaps and examples. User properties, content types and expiry need
 MQTT 5; over MQTT 3.1.1 topics and payloads are the same."""
 
@@ -27,11 +30,15 @@ _PARAMETERS = {
         "default": "homeassistant",
         "description": "Home Assistant's own prefix: [mqtt] discovery of the settings.",
     },
+    "verb": {"description": "What was asked for."},
     "uuid": {"description": "Characteristic: four hex digits, or 36 characters."},
 }
 
 # Versions of the bindings of MQTT, at https://github.com/asyncapi/bindings.
 _BINDING = {"bindingVersion": "0.2.0"}
+
+# Of a request: MQTT 5 can say where it is to be answered, and by what the answer is known.
+_REPLY = {"responseTopic": {"type": "string"}, "correlationData": {"type": "string"}, **_BINDING}
 
 _STATUS = "status"
 
@@ -55,7 +62,7 @@ def document(registry: Registry) -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": {"mqtt5": _server("5"), "mqtt311": _server("3.1.1")},
         "channels": {one.name: _channel(one) for one in known},
-        "operations": {f"send_{one.name}": _operation(one) for one in known},
+        "operations": dict(map(_operation, known)),
         "components": {
             "messages": {_message_name(one): _message(one) for one in known},
             "schemas": _schemas(registry),
@@ -64,7 +71,12 @@ def document(registry: Registry) -> dict[str, Any]:
                     "description": "Unique within a stream: every further delivery of a sample, "
                     "at its live topic or in its history, has the same one.",
                     "location": "$message.payload#/id",
-                }
+                },
+                "request": {
+                    "description": "Given back in the response, as the correlation data of MQTT 5 "
+                    "are.",
+                    "location": "$message.payload#/transaction",
+                },
             },
         },
     }
@@ -98,18 +110,25 @@ def _channel(channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _operation(channel: Channel) -> dict[str, Any]:
+def _operation(channel: Channel) -> tuple[str, dict[str, Any]]:
     binding: dict[str, Any] = {"qos": QOS, "retain": channel.retained, **_BINDING}
     if channel.expires_s is not None:
         binding["messageExpiryInterval"] = channel.expires_s
-    where = f"#/channels/{channel.name}"
-    return {
-        "action": "send",
-        "channel": {"$ref": where},
+    action = "receive" if channel.is_request else "send"
+    found: dict[str, Any] = {
+        "action": action,
+        **_place(channel.name, _message_name(channel)),
         "summary": channel.summary,
-        "messages": [{"$ref": f"{where}/messages/{_message_name(channel)}"}],
         "bindings": {"mqtt": binding},
     }
+    if channel.is_request:
+        found["reply"] = _place(Response.kind, Response.kind)
+    return f"{action}_{channel.name}", found
+
+
+def _place(channel: str, message: str) -> dict[str, Any]:
+    where = f"#/channels/{channel}"
+    return {"channel": {"$ref": where}, "messages": [{"$ref": f"{where}/messages/{message}"}]}
 
 
 def _message_name(channel: Channel) -> str:
@@ -123,16 +142,20 @@ def _message(channel: Channel) -> dict[str, Any]:
         reference = {"$ref": f"#/components/schemas/{_STATUS}"}
         return {"name": _STATUS, "contentType": "text/plain", "payload": reference}
     payload: dict[str, Any] = {"$ref": f"#/components/schemas/{model.kind}"}
-    schema = {"const": f"{model.kind}/{model.schema_version}"}
     found: dict[str, Any] = {
         "name": model.kind,
         "contentType": "application/json",
-        "headers": {
-            "type": "object",
-            "description": "User properties of MQTT 5; over MQTT 3.1.1 there are none.",
-            "properties": {"schema": schema},
-        },
         "payload": payload,
+    }
+    if issubclass(model, Request | Response):
+        found["correlationId"] = {"$ref": "#/components/correlationIds/request"}
+    if issubclass(model, Request):
+        found["bindings"] = {"mqtt": _REPLY}
+        return found
+    found["headers"] = {
+        "type": "object",
+        "description": "User properties of MQTT 5; over MQTT 3.1.1 there are none.",
+        "properties": {"schema": {"const": f"{model.kind}/{model.schema_version}"}},
     }
     if issubclass(model, Measurement):
         # The schema alone is also that of `healthd decode`, which knows no envelope.

@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 
 from healthd.cli.stream import Ids, Moment, Stream, seconds_since
-from healthd.mqtt.acked_client import Message
+from healthd.mqtt.arrivals import Message
 from healthd.mqtt.topics import Place, place_of
 
 _PRESENCE = {b"online": True, b"offline": False}

@@ -3,23 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from healthd.cli.schema import EVENTS
+from healthd.cli.schema import EVENTS, Model
 from healthd.mqtt.payloads import (
     DeviceAnnouncement,
     DeviceInfo,
     GatewayHealth,
     GatewayInfo,
     Payload,
+    Response,
 )
 from healthd.mqtt.topics import Topics
 from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
+from healthd.verbs import REQUESTS, Request
 
 # What a consumer puts in its place; AsyncAPI calls them parameters of an address.
 TOPICS = Topics("{prefix}", "{gateway}")
-_DEVICE, _UUID, _DISCOVERY = "{device}", "{uuid}", "{discovery}"
+_DEVICE, _UUID, _DISCOVERY, _VERB = "{device}", "{uuid}", "{discovery}", "{verb}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,15 @@ class Channel:
 
     name: str
     address: str
-    model: type[Measurement] | type[Payload] | None
+    model: Model | None
     retained: bool
     summary: str
     history: str | None = None
+
+    @property
+    def is_request(self) -> bool:
+        """Whether healthd reads here what others publish."""
+        return self.model is not None and issubclass(self.model, Request)
 
     @property
     def expires_s(self) -> int | None:
@@ -50,9 +57,10 @@ class Channel:
 
 
 def channels(registry: Registry) -> list[Channel]:
-    """All of them: the gateway's, its events, the devices', and their streams by name."""
+    """All of them: the gateway's, its events, the devices', requests, and streams by name."""
     of_streams = streams_of_devices(registry)
-    return [*of_the_gateway(), *of_devices(), *for_home_assistant(), *of_streams]
+    own = (*of_the_gateway(), *of_devices(), *of_requests())
+    return [*own, *for_home_assistant(), *of_streams]
 
 
 def published(registry: Registry) -> dict[str, type[Measurement]]:
@@ -66,7 +74,7 @@ def published(registry: Registry) -> dict[str, type[Measurement]]:
     return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
 
-def first_line(model: type[Measurement] | type[Payload]) -> str:
+def first_line(model: Model) -> str:
     """What a model is, in one line."""
     return (model.__doc__ or "").strip().partition("\n")[0]
 
@@ -96,6 +104,13 @@ def for_home_assistant() -> Iterator[Channel]:
         topic = TOPICS.announcement(_DISCOVERY, peripheral)
         summary = f"{what} and its entities, for Home Assistant."
         yield Channel(f"discovery_{name}", topic, DeviceAnnouncement, True, summary)
+
+
+def of_requests() -> Iterator[Channel]:
+    """What may be asked of it, and where it answers."""
+    for verb, model in REQUESTS.items():
+        yield Channel(model.kind, TOPICS.request(verb), model, False, first_line(model))
+    yield Channel("response", TOPICS.response(_VERB), Response, False, first_line(Response))
 
 
 def streams_of_devices(registry: Registry) -> Iterator[Channel]:

@@ -9,16 +9,18 @@ from healthd.cli.channels import (
     Channel,
     for_home_assistant,
     of_devices,
+    of_requests,
     of_the_gateway,
     published,
     streams_of_devices,
 )
 from healthd.cli.reference import fields_of, table
-from healthd.cli.schema import EVENTS, model_schema, payload_schema
-from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload
+from healthd.cli.schema import EVENTS, model_schema, payload_schema, request_schema
+from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload, Response
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ENVELOPE_KEYS, Measurement
+from healthd.verbs import REQUESTS, Request
 
 # The template's lines that tables are put for.
 _SLOT = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
@@ -40,6 +42,8 @@ def page() -> str:
         "health": _payload(GatewayHealth, registry),
         "device_info": _payload(DeviceInfo, registry),
         "events": _events(),
+        "requests": _requests(),
+        "response": _payload(Response, registry),
         "streams": _streams(registry),
     }
     text = resources.files(__package__ or "").joinpath("mqtt.md").read_text(encoding="utf-8")
@@ -49,7 +53,9 @@ def page() -> str:
 def _topics(registry: Registry) -> Iterator[str]:
     streams = {one.name: one for one in streams_of_devices(registry)}
     shown = (streams[name] for name in _SHOWN)
-    rows = map(_row, (*of_the_gateway(), *of_devices(), *shown, *for_home_assistant()))
+    answers = (one for one in of_requests() if not one.is_request)
+    own = (*of_the_gateway(), *of_devices(), *answers)
+    rows = map(_row, (*own, *shown, *for_home_assistant()))
     yield from table(("topic", "", "payload", "`schema`", "retained", "expires"), rows)
 
 
@@ -85,6 +91,28 @@ def _events() -> Iterator[str]:
         common = ENVELOPE_KEYS | Measurement.model_fields.keys()
         own = {key: field for key, field in found["properties"].items() if key not in common}
         yield from _rows(own, found)
+
+
+def _requests() -> Iterator[str]:
+    rows: list[tuple[str, ...]] = []
+    keys: dict[str, tuple[str, ...]] = {}
+    for verb, model in REQUESTS.items():
+        found = request_schema(model)
+        fields = {key: _with_default(one) for key, one in found["properties"].items()}
+        of_all, needed = Request.model_fields.keys(), found.get("required", ())
+        own = (f"`{key}`" if key in needed else f"[`{key}`]" for key in fields if key not in of_all)
+        rows.append((f"`{verb}`", " ".join((model.__doc__ or "").split()), ", ".join(own)))
+        keys |= {row[0]: row for row in fields_of(fields, found, codes=("unit",))}
+    yield from table(("verb", "", "keys"), rows)
+    yield ""
+    yield from table(_HEAD, keys.values())
+
+
+def _with_default(field: dict[str, Any]) -> dict[str, Any]:
+    if "default" not in field:
+        return field
+    told = (field.get("description", ""), f"Default: {field['default']}.")
+    return field | {"description": " ".join(filter(None, told))}
 
 
 def _streams(registry: Registry) -> Iterator[str]:

@@ -1,9 +1,10 @@
-"""``healthd schema``: what is published, as JSON Schema, from the models that are published."""
+"""``healthd schema``: what is published, and may be asked for, as JSON Schema from the models."""
 
 from typing import Any, TextIO, get_args
 
 import orjson
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import PydanticUndefined
 from pydantic_core.core_schema import ModelSchema
 
 from healthd.cli.attributes import documented
@@ -22,11 +23,15 @@ from healthd.mqtt.payloads import (
     GatewayHealth,
     GatewayInfo,
     Payload,
+    Response,
 )
 from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ClockState, Measurement
+from healthd.verbs import REQUESTS, Request
+
+Model = type[Measurement] | type[Payload] | type[Request]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -35,7 +40,7 @@ _REFERENCE = "#/$defs/{model}"
 # The gateway's own, in the order in which docs/delivery.md tells of them.
 EVENTS = (Gap, LinkEvent, FetchEvent, ControlEvent, OutboxEvent, AdapterEvent, ClockEvent)
 
-_PAYLOADS = (DeviceAnnouncement, DeviceInfo, GatewayHealth, GatewayInfo)
+_PAYLOADS = (DeviceAnnouncement, DeviceInfo, GatewayHealth, GatewayInfo, Response)
 
 # Every sample has them; what `healthd decode` prints has none, therefore they are not required.
 _ENVELOPE = {
@@ -65,8 +70,10 @@ def schema(kind: str | None, out: TextIO, errors: TextIO) -> int:
         document = {"$schema": DIALECT, **model_schema(model)}
     elif payload := payloads().get(kind):
         document = {"$schema": DIALECT, **payload_schema(payload, registry)}
+    elif request := requests().get(kind):
+        document = {"$schema": DIALECT, **request_schema(request)}
     else:
-        known = ", ".join([*measurements(registry), *payloads()])
+        known = ", ".join([*measurements(registry), *payloads(), *requests()])
         errors.write(f"found {kind[:40]!r}, expected a kind of payload: {known}\n")
         return 1
     out.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
@@ -96,20 +103,35 @@ def model_schema(model: type[Measurement]) -> dict[str, Any]:
 
 
 def payloads() -> dict[str, type[Payload]]:
-    """What stands on the retained topics of gateway and devices, in alphabetical order."""
+    """What a gateway says of itself and of devices, and to who asks, in alphabetical order."""
     return {model.kind: model for model in _PAYLOADS}
 
 
 def payload_schema(model: type[Payload], registry: Registry) -> dict[str, Any]:
     """A payload's schema; that of a device has what its profiles may tell about it, too."""
-    found = _generated(model) | {"retained": True}
+    found = _generated(model) | {"retained": model.retained}
     return _with_facts(found, registry) if model is DeviceInfo else found
 
 
+def requests() -> dict[str, type[Request]]:
+    """What may be asked for."""
+    return {model.kind: model for model in REQUESTS.values()}
+
+
+def request_schema(model: type[Request]) -> dict[str, Any]:
+    """A request's schema; a key that is not required has its default."""
+    found = _generated(model)
+    for key, field in found["properties"].items():
+        if (default := model.model_fields[key].default) not in (None, PydanticUndefined):
+            field["default"] = default
+    return found
+
+
 def everything(registry: Registry) -> dict[str, Any]:
-    """One document with every kind of measurement and payload in ``$defs``."""
+    """One document with every kind of measurement, payload and request in ``$defs``."""
     found = {kind: model_schema(model) for kind, model in measurements(registry).items()}
     found |= {kind: payload_schema(model, registry) for kind, model in payloads().items()}
+    found |= {kind: request_schema(model) for kind, model in requests().items()}
     parts: dict[str, Any] = {}
     for kind, one in found.items():
         # Parts that several share, such as a device's time stamp. Their names are in capitals,
@@ -157,7 +179,7 @@ class _Documented(GenerateJsonSchema):
         return found
 
 
-def _generated(model: type[Measurement] | type[Payload]) -> dict[str, Any]:
+def _generated(model: Model) -> dict[str, Any]:
     found = model.model_json_schema(
         mode="serialization", ref_template=_REFERENCE, schema_generator=_Documented
     )

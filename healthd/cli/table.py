@@ -15,7 +15,7 @@ from healthd.cli.columns import ALWAYS, SPACE, fit
 from healthd.cli.sparkline import condensed, sparkline
 from healthd.cli.stream import TREND, Moment, Stream
 from healthd.cli.wording import Phrase, age_text, phrases, printable, rate_text
-from healthd.mqtt.acked_client import Message
+from healthd.mqtt.arrivals import Message
 
 # Numbers that grow by a digit must not move what stands beside them.
 _LEAST = {"rate": 5, "age": 6}

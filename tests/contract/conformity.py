@@ -26,16 +26,21 @@ def _pattern(channel: Channel) -> re.Pattern[str]:
     return re.compile(re.sub(r"{\w+}", "[^/]+", address))
 
 
+# Not healthd's: it tells who has written one what is wrong with it.
+_REQUEST = re.compile("healthd/[^/]+/request/")
+
 _CHANNELS = [(_pattern(one), one) for one in channels(_REGISTRY)]
 _VALIDATORS: dict[str, Draft202012Validator] = {}
 
 
 def conform(messages: Iterable[Received]) -> set[str]:
-    """Check every message, received over MQTT 5; the names of the channels that they came by."""
+    """Check every message of healthd's, received over MQTT 5; the names of the channels."""
     return {_check(message) for message in messages}
 
 
 def _check(message: Received) -> str:
+    if _REQUEST.match(message.topic):
+        return "request"
     found = [one for pattern, one in _CHANNELS if pattern.fullmatch(message.topic)]
     assert len(found) == 1, f"{message.topic}: of {[one.name for one in found]}"
     (channel,) = found

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.contract.process import clean_environment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
-EXAMPLES = PAGE.partition("\n## Examples\n")[2]
+REQUESTS, _, EXAMPLES = PAGE.partition("\n## Requests\n")[2].partition("\n## Examples\n")
 
 BOUND_S = 20.0
 
@@ -23,15 +23,28 @@ exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
 """
 
 
-def example(language: str) -> str:
-    """The one block of the examples in this language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", EXAMPLES, re.MULTILINE | re.DOTALL)
+_ASK_AT_PORT = """
+import functools, sys
+from paho.mqtt.client import Client
+Client.connect = functools.partialmethod(Client.connect, port=int(sys.argv[1]))
+exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
+"""
+
+
+def example(language: str, section: str = EXAMPLES) -> str:
+    """The one block of the section in this language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 def python_consumer(port: int) -> Sequence[str]:
     """The command that runs the example in Python."""
     return (sys.executable, "-c", _AT_PORT, str(port), example("python"))
+
+
+def python_asker(port: int) -> Sequence[str]:
+    """The command that runs the one that asks for something."""
+    return (sys.executable, "-c", _ASK_AT_PORT, str(port), example("python", REQUESTS))
 
 
 @asynccontextmanager

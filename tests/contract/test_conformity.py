@@ -26,6 +26,12 @@ GOOD = Received(
     content_type="application/json",
     user={"schema": "heart_rate/1"},
 )
+RESPONSE = replace(
+    GOOD,
+    topic="healthd/home/response/scan",
+    payload=b'{"status":"ok","data":{"found":[]},"transaction":7}',
+    user={"schema": "response/1"},
+)
 
 
 def with_keys(**keys: object) -> Received:
@@ -37,7 +43,9 @@ def test_good_ones() -> None:
     status = replace(
         GOOD, topic="healthd/home/status", payload=b"online", content_type="text/plain", user={}
     )
-    assert conform([GOOD, history, status]) == {"heart_rate", "heart_rate_history", "status"}
+    request = replace(GOOD, topic="healthd/home/request/scan", payload=b"[]", user={})
+    names = {"heart_rate", "heart_rate_history", "status", "response", "request"}
+    assert conform([GOOD, history, status, RESPONSE, request]) == names
 
 
 @pytest.mark.parametrize(
@@ -55,6 +63,10 @@ def test_good_ones() -> None:
         with_keys(seq=0),
         with_keys(clock="perhaps"),
         replace(GOOD, topic="healthd/home/status"),
+        replace(RESPONSE, retained=True),
+        replace(RESPONSE, user={"schema": "heart_rate/1"}),
+        replace(RESPONSE, payload=b'{"status":"fine"}'),
+        replace(RESPONSE, payload=b'{"error":"no status"}'),
     ],
 )
 def test_wrong_ones(wrong: Received) -> None:

@@ -1,22 +1,38 @@
 """The examples of docs/mqtt.md do what the page says, as they stand there."""
 
+import asyncio
 import json
+import random
 import re
 import shlex
 import shutil
 import tomllib
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from healthd.central.link import Backends
 from healthd.cli.channels import channels
+from healthd.daemon import Daemon
 from healthd.profiles.registry import load
+from healthd.settings import Settings
+from healthd.simulator.air import Air
+from healthd.simulator.catalogue import CATALOGUE
 from tests.contract.conftest import StartMosquitto
-from tests.contract.examples import example, lines, python_consumer, running
-from tests.contract.mosquitto import needs_mosquitto
+from tests.contract.examples import (
+    REQUESTS,
+    example,
+    lines,
+    python_asker,
+    python_consumer,
+    running,
+)
+from tests.contract.mosquitto import Mosquitto, needs_mosquitto
 from tests.contract.node import node
-from tests.contract.subscriber import publish
+from tests.contract.subscriber import Subscriber, publish
 
 LIVE = "healthd/home/device/strap/heart_rate"
 HISTORY = f"{LIVE}/history"
@@ -155,3 +171,54 @@ def test_a_filter_that_leads_nowhere_is_told() -> None:
     assert leads_somewhere("healthd/#")
     assert leads_somewhere("healthd/+/event/gap")
     assert not leads_somewhere("healthd/+/device/+/hart_rate")
+
+
+@asynccontextmanager
+async def home(broker: Mosquitto, folder: Path) -> AsyncGenerator[None]:
+    """The gateway of the examples, with the page's settings and a scale in range, listening."""
+    mqtt = {"brokers": [broker.address], **tomllib.loads(example("toml", REQUESTS))["mqtt"]}
+    outbox = {"directory": folder, "max_size": "4MB"}
+    settings = Settings.model_validate({"gateway": {"id": "home"}, "mqtt": mqtt, "outbox": outbox})
+    stop = asyncio.Event()
+    async with Air() as air, asyncio.TaskGroup() as tasks:
+        scale = CATALOGUE["weight_scale"].make("C0:5E:5E:00:00:01", random.Random(1), name="Scale")
+        await air.add(scale)
+        await scale.appear()
+        backends = Backends(air.scanner_backend, air.client_backend)
+        tasks.create_task(Daemon(settings, load(), {}, backends).run(stop))
+        try:
+            await broker.logged("1 healthd/home/request/+")
+            yield
+        finally:
+            stop.set()
+
+
+@needs_mosquitto
+@pytest.mark.skipif(
+    shutil.which("mosquitto_rr") is None,
+    reason="NOT TESTED: no mosquitto_rr on this machine; apt-get install mosquitto-clients",
+)
+async def test_each_way_of_asking_is_answered(mosquitto: StartMosquitto, tmp_path: Path) -> None:
+    broker = await mosquitto()
+    (line,) = example("sh", REQUESTS).splitlines()
+    command = shlex.split(line)
+    assert command[0] == "mosquitto_rr"
+
+    async def answer(*command: str) -> str:
+        async with running(*command) as out:
+            return (await lines(out, 1))[0]
+
+    async with home(broker, tmp_path), Subscriber(broker.port) as subscriber:
+        # What Node-RED's nodes do behind and before the function.
+        asked = json.dumps({"code": example("js", REQUESTS), "messages": [{"_msgid": "2f1e.a"}]})
+        (message,) = json.loads(await asyncio.to_thread(node, "-e", _FUNCTION_NODE, stdin=asked))
+        await publish(broker.port, message["topic"], json.dumps(message["payload"]))
+        plain, told = await asyncio.gather(
+            answer(*command, "-p", str(broker.port)), answer(*python_asker(broker.port))
+        )
+        (flow,) = await subscriber.until(lambda _: subscriber.at("healthd/home/response/scan"))
+    number, _, rest = told.partition(" ")
+    assert number == "1"
+    answers = [json.loads(plain), json.loads(rest), flow.json()]
+    assert [one["data"]["found"][0]["suggested_id"] for one in answers] == ["scale"] * 3
+    assert [one.get("transaction") for one in answers] == [None, None, "2f1e.a"]

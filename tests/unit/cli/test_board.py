@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from healthd.cli.board import Board
 from healthd.cli.stream import Moment, Stream
-from healthd.mqtt.acked_client import Message
+from healthd.mqtt.arrivals import Message
 from healthd.samples import utc_text
 
 WALL = 1_795_000_000.0

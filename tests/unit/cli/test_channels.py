@@ -12,6 +12,7 @@ from healthd.cli import asyncapi, mqtt_page
 from healthd.cli.channels import Channel, channels, published
 from healthd.cli.schema import DIALECT, EVENTS, everything
 from healthd.profiles.registry import load
+from healthd.verbs import REQUESTS
 from tests.unit.cli.machine import Machine
 from tests.unit.cli.references import references
 
@@ -30,6 +31,7 @@ def test_every_topic_has_one_channel() -> None:
     expected |= {f"event_{one.kind}" for one in EVENTS}
     streams = {*published(REGISTRY), "undecoded"}
     expected |= streams | {f"{one}_history" for one in streams}
+    expected |= {f"request_{verb}" for verb in REQUESTS} | {"response"}
     assert CHANNELS.keys() == expected
     assert CHANNELS.keys() >= {"heart_rate", "weight", "ecg", "heart_rate_variability", "battery"}
 
@@ -46,6 +48,8 @@ def test_every_topic_has_one_channel() -> None:
         ("heart_rate", "{prefix}/{gateway}/device/{device}/heart_rate", False, None),
         ("weight", "{prefix}/{gateway}/device/{device}/weight", True, None),
         ("weight_history", "{prefix}/{gateway}/device/{device}/weight/history", False, None),
+        ("request_scan", "{prefix}/{gateway}/request/scan", False, None),
+        ("response", "{prefix}/{gateway}/response/{verb}", False, None),
         ("undecoded", "{prefix}/{gateway}/device/{device}/undecoded/{uuid}", False, None),
     ],
 )
@@ -64,8 +68,26 @@ def test_asyncapi_has_its_parameters_its_message_and_its_schema(channel: Channel
         assert message["contentType"] == "text/plain"
         return
     version = {"const": f"{name}/{channel.model.schema_version}"}
-    assert message["headers"]["properties"]["schema"] == version
     assert DOCUMENT["components"]["schemas"][name]["x-schema"] == version["const"]
+    if channel.is_request:
+        assert "headers" not in message, "others publish it, and need not say what it is"
+    else:
+        assert message["headers"]["properties"]["schema"] == version
+
+
+@pytest.mark.parametrize("verb", REQUESTS)
+def test_a_request_is_received_and_answered(verb: str) -> None:
+    operation = DOCUMENT["operations"][f"receive_request_{verb}"]
+    assert operation["action"] == "receive"
+    assert operation["channel"] == {"$ref": f"#/channels/request_{verb}"}
+    assert operation["reply"]["channel"] == {"$ref": "#/channels/response"}
+    (message,) = operation["messages"]
+    assert _at(message["$ref"]) == {"$ref": f"#/components/messages/request_{verb}"}
+    messages = DOCUMENT["components"]["messages"]
+    request, response = messages[f"request_{verb}"], messages["response"]
+    assert request["bindings"]["mqtt"].keys() >= {"responseTopic", "correlationData"}
+    assert request["correlationId"] == {"$ref": "#/components/correlationIds/request"}
+    assert request["correlationId"] == response["correlationId"]
 
 
 def test_live_and_history_carry_the_same_message_with_the_same_id() -> None:
@@ -103,7 +125,9 @@ def test_the_page_has_every_topic_event_and_stream() -> None:
     text = mqtt_page.page()
     streams = {*published(REGISTRY), "undecoded"}
     for one in CHANNELS.values():
-        if one.name.removesuffix("_history") not in streams:
+        if one.is_request:
+            assert f"| `{one.name.removeprefix('request_')}` |" in text
+        elif one.name.removesuffix("_history") not in streams:
             assert f"| `{one.address}` |" in text
     for model in EVENTS:
         assert text.count(f"### `event/{model.kind}`\n") == 1

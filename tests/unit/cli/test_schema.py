@@ -9,16 +9,17 @@ import orjson
 import pytest
 
 from healthd.cli.reference import page
-from healthd.cli.schema import DIALECT, measurements, payloads, schema
+from healthd.cli.schema import DIALECT, measurements, payloads, requests, schema
 from healthd.profiles.battery import decode_level
 from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import load
 from healthd.samples import ENVELOPE_KEYS
+from healthd.verbs import REQUESTS
 from tests.unit.cli.machine import Machine
 from tests.unit.cli.references import references
 
 REGISTRY = load()
-KINDS = [*measurements(REGISTRY), *payloads()]
+KINDS = [*measurements(REGISTRY), *payloads(), *requests()]
 DOCS = Path(__file__).parents[3] / "docs"
 
 
@@ -65,7 +66,8 @@ def test_one_document_with_every_kind() -> None:
     kinds = {one.model.kind for one in REGISTRY.characteristics.values()}
     kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
     kinds |= {"gap", "link", "fetch", "control", "outbox", "adapter", "clock", "undecoded"}
-    kinds |= {"info", "health", "device_info", "homeassistant_device"}
+    kinds |= {"info", "health", "device_info", "homeassistant_device", "response"}
+    kinds |= {f"request_{verb}" for verb in REQUESTS}
     assert kinds == set(KINDS) <= document["$defs"].keys()
     assert document["anyOf"] == [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
 
@@ -89,6 +91,16 @@ def test_what_a_device_may_tell_about_itself_is_in_its_info() -> None:
     assert keys.keys() >= {"state", "name", "bonded", "maker", "model", "firmware"}
     assert keys["battery"] == {"$ref": "#/$defs/battery"}
     assert keys.keys().isdisjoint(ENVELOPE_KEYS | {"heart_rate", "device_information"})
+
+
+def test_a_request_says_what_may_be_left_out() -> None:
+    scan, simulation = answer("request_scan"), answer("request_set_simulation")
+    assert "required" not in scan
+    seconds = scan["properties"]["seconds"]
+    assert (seconds["default"], seconds["maximum"], seconds["unit"]) == (10.0, 60.0, "s")
+    assert simulation["required"] == ["peripheral", "grade_pct"]
+    assert "default" not in simulation["properties"]["transaction"]
+    assert simulation["additionalProperties"] is False
 
 
 def test_references_lead_somewhere() -> None:

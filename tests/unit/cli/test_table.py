@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from healthd.cli.table import LiveTable
-from healthd.mqtt.acked_client import Message
+from healthd.mqtt.arrivals import Message
 from healthd.samples import utc_text
 
 DEVICE = "healthd/home/device"
