@@ -102,6 +102,29 @@ class Supervisor:
         return round(self._jitter.uniform(0, backoff.limit(record.next_attempt())), 3)
 
 
+class Kept:
+    """Services that are kept alive side by side, by name: each can be ended by itself."""
+
+    def __init__(self, supervisor: Supervisor, tasks: asyncio.TaskGroup) -> None:
+        """Run them in ``tasks``, which ends when one of them gives up."""
+        self._supervisor = supervisor
+        self._group = tasks
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, name: str, service: Service, log: FilteringBoundLogger) -> None:
+        """Keep a service alive; see ``Supervisor.keep``."""
+        self._tasks[name] = self._group.create_task(self._supervisor.keep(service, log))
+
+    def cancel(self, *names: str) -> list[asyncio.Task[None]]:
+        """Have these services end; what is to be waited for."""
+        ending = [self._tasks[name] for name in names]
+        for task in ending:
+            # A second time would end what the first one has it do.
+            if not task.cancelling():
+                task.cancel()
+        return ending
+
+
 async def _run(service: Service, record: "_Record") -> None:
     task = asyncio.current_task()
     try:

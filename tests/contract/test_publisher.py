@@ -23,6 +23,7 @@ from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.traces import Traces
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import Outbox
@@ -84,7 +85,9 @@ class Gateway:
         self.path = folder / "outbox.sqlite3"
         self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gw"))
         endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
-        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, Inbox())
+        inbox, traces = Inbox(), Traces(folder)
+        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, traces)
+        self.publisher.admit("strap")
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._publishing: asyncio.Task[None] | None = None

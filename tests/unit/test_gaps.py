@@ -33,7 +33,9 @@ class Watched:
     def __init__(self, run: Run, periodic: Collection[str] = ()) -> None:
         self.run = run
         self.events: list[Sample] = []
-        self.gaps = Gaps(run, self.events.append, periodic)
+        self.gaps = Gaps(run, self.events.append)
+        for peripheral in periodic:
+            self.gaps.add(peripheral, periodic=True)
 
     def sample(
         self,

@@ -115,7 +115,8 @@ async def test_a_search_that_is_heard_and_cancelled_at_once(stage: Stage) -> Non
 
 async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage) -> None:
     entry = by_address()
-    radio = Radio(stage.backends, [match_for(entry, stage.registry)], Slots(5))
+    radio = Radio(stage.backends, Slots(5))
+    radio.add(match_for(entry, stage.registry))
     stage.traffic.scan_fault = BleakError("[org.bluez.Error.NotReady] Resource Not Ready")
     async with asyncio.timeout(10):
         strap = await stage.strap()
