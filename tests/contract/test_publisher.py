@@ -87,7 +87,8 @@ class Gateway:
         endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
         inbox, traces = Inbox(), Traces(folder)
         self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, traces)
-        self.publisher.admit("strap")
+        for peripheral in ("strap", "scale"):
+            self.publisher.admit(peripheral)
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._publishing: asyncio.Task[None] | None = None
