@@ -16,6 +16,7 @@ from healthd.supervision.supervisor import (
     HEALTHY_AFTER_S,
     LATE_AFTER_S,
     CrashLoop,
+    Kept,
     Service,
     StrayCancellation,
     Supervisor,
@@ -374,3 +375,38 @@ async def test_a_restart_that_does_not_come_is_late(
         with pytest.raises(asyncio.CancelledError):
             await kept
     assert supervisor.late() == 0
+
+
+async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
+    log: FilteringBoundLogger,
+) -> None:
+    begun: list[str] = []
+    cleaned_up = asyncio.Event()
+
+    async def other(_: Callable[[], None]) -> None:
+        begun.append("other")
+        await asyncio.Event().wait()
+
+    async def slow_to_end(_: Callable[[], None]) -> None:
+        begun.append("one")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned_up.set()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = Kept(Supervisor(random.Random()), tasks)
+        kept.start("one", slow_to_end, log)
+        kept.start("other", other, log)
+        await asyncio.sleep(0)
+        (ending,) = kept.cancel("one")
+        await asyncio.sleep(0)
+        # Who asks again does not disturb its end.
+        assert kept.cancel("one") == [ending]
+        await asyncio.wait([ending])
+        assert cleaned_up.is_set()
+        kept.start("one", slow_to_end, log)
+        await asyncio.sleep(0)
+        assert begun == ["one", "other", "one"]
+        await asyncio.wait(kept.cancel("one", "other"))
