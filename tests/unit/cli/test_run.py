@@ -165,6 +165,7 @@ async def test_a_hang_up_is_never_the_end_and_has_the_settings_read_again(machin
             process.send_signal(signal.SIGHUP)
             with first:
                 first.write(SETTINGS)
+            await until(process, says("started"))
             with await asyncio.to_thread(pipe.open, "w") as second:
                 second.write(SETTINGS + "[[peripherals]]\nid = 'scale'\nname = 'Scale'")
             seen = await until(process, says("reloaded"))
