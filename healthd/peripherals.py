@@ -69,7 +69,7 @@ class Peripherals:
         """
         self.sessions: dict[str, Session | Periodic] = {}
         self._known: dict[str, Peripheral] = {}
-        self._make = sessions
+        self._maker = sessions
         self._pipeline = pipeline
         self._radio = radio
         self._bonds = bonds
@@ -87,7 +87,7 @@ class Peripherals:
         Raises:
             Fatal: one of the files cannot be used.
         """
-        return {one.id: self._make.prepare(one) for one in entries}
+        return {one.id: self._maker.prepare(one) for one in entries}
 
     def add(self, peripheral: Peripheral) -> None:
         """Make one known to every part; its session begins with ``start``."""
@@ -113,12 +113,15 @@ class Peripherals:
         for one in coming:
             self._radio.add(wanted[one].match)
         await self._ended(leaving, ending)
+        for one in leaving:
+            self._forget(one)
         for one in change.removed:
             self._radio.remove(one)
             self._publisher.withdraw(one)
         for one in coming:
             self._begin(wanted[one])
             self._keep(one)
+        self._radio.look()
         self._known = dict(wanted)
         return change
 
@@ -127,7 +130,7 @@ class Peripherals:
         self._publisher.admit(entry.id)
         self._pipeline.add(entry.id, peripheral.options, periodic=entry.periodic)
         self._bonds.add(entry.id, peripheral.wish)
-        self.sessions[entry.id] = self._make.make(peripheral)
+        self.sessions[entry.id] = self._maker.make(peripheral)
         self._known[entry.id] = peripheral
 
     def _keep(self, peripheral: str) -> None:
@@ -146,6 +149,8 @@ class Peripherals:
         for one in peripherals:
             # Also of a session that only waited to be run again, and has said nothing.
             self._pipeline.on_state(one, State.DISABLED, "stopped")
-            self._pipeline.remove(one)
-            self._bonds.remove(one)
-            del self.sessions[one], self._known[one]
+
+    def _forget(self, peripheral: str) -> None:
+        self._pipeline.remove(peripheral)
+        self._bonds.remove(peripheral)
+        del self.sessions[peripheral], self._known[peripheral]

@@ -82,13 +82,16 @@ class Radio:
         for link in self._links:
             if link.found in given_up:
                 link.lose(Reassigned())
-        if self.cleaner is not None:
-            self.cleaner.look()
 
     def remove(self, peripheral: str) -> None:
         """A peripheral whose session has ended is not looked for any more."""
         self._claims.remove(peripheral)
         self.airtime.forget(peripheral)
+
+    def look(self) -> None:
+        """What BlueZ knows already may concern peripherals that were added."""
+        if self.cleaner is not None:
+            self.cleaner.look()
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -242,8 +245,7 @@ class Radio:
                 raise
             else:
                 self._recovery.worked()
-                if self.cleaner is not None:
-                    self.cleaner.look()  # somebody may have paired it meanwhile
+                self.look()  # somebody may have paired it meanwhile
             finally:
                 self._connecting = False
                 self._steer()
@@ -251,8 +253,8 @@ class Radio:
     async def _close(self, link: Link) -> None:
         closed = await link.close()
         self._links.discard(link)
-        if not closed and self.cleaner is not None:
-            self.cleaner.look()
+        if not closed:
+            self.look()
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()

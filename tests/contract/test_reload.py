@@ -16,6 +16,8 @@ pytestmark = needs_dbus
 STRAPS = ("one", "two", "three")
 ADDRESSES = {peripheral: f"C0:00:00:00:00:0{number}" for number, peripheral in enumerate(STRAPS, 1)}
 
+ABSENT = "C0:00:00:00:00:04"
+
 SETTINGS = """
 [gateway]
 id = "gateway"
@@ -50,6 +52,7 @@ async def streaming(subscriber: Subscriber, peripherals: Sequence[str]) -> None:
 async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -> None:
     config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
     devices = [strap(address, name) for name, address in ADDRESSES.items()]
+    devices.append(strap(ABSENT, "absent", known=True, bonded=True, away=True))
     async with (
         EmbeddedBroker() as broker,
         BlueZ(bus, *devices, adapters={"hci0": True}) as bluez,
@@ -59,7 +62,8 @@ async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -
         def write(*peripherals: str, **more: str) -> None:
             whole = SETTINGS.format(broker=f"{broker.host}:{broker.port}", folder=tmp_path)
             for one in peripherals:
-                whole += ENTRY.format(id=one, address=ADDRESSES[one], more=more.get(one, ""))
+                address = ADDRESSES.get(one, ABSENT)
+                whole += ENTRY.format(id=one, address=address, more=more.get(one, ""))
             config.write_text(whole)
 
         def links(call: str) -> list[int]:
@@ -79,10 +83,15 @@ async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -
             await healthd.logged("bad setting", key="log.level", found="'loud'", file=str(config))
             await healthd.logged("not reloaded")
             await streaming(subscriber, STRAPS)
-            write("one", "three")
+            write("one", "three", "absent")
             healthd.send(signal.SIGHUP)
-            await healthd.logged("reloaded", removed=["two"], unchanged=2)
+            await healthd.logged("reloaded", removed=["two"], added=["absent"])
             await subscriber.until_payload(topic("two", "status"), b"")
+            # What BlueZ knows of the new one is not waited for.
+            of_absent = topic("absent", "info")
+            await subscriber.until(
+                lambda _: [one for one in subscriber.at(of_absent) if one.json().get("bonded")]
+            )
             await streaming(subscriber, ("one", "three"))
             assert (links("Connect"), links("Disconnect")) == ([1, 2, 1], [0, 2, 0])
             healthd.send(signal.SIGHUP)
