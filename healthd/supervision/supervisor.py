@@ -110,6 +110,7 @@ class Kept:
         self._supervisor = supervisor
         self._group = tasks
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def start(self, name: str, service: Service, log: FilteringBoundLogger) -> None:
         """Keep a service alive; see ``Supervisor.keep``."""
@@ -119,8 +120,11 @@ class Kept:
         """Have these services end; what is to be waited for."""
         ending = [self._tasks[name] for name in names]
         for task in ending:
-            # A second time would end what the first one has it do.
-            if not task.cancelling():
+            # A second time would end what the first one has it do. (The task itself does not know:
+            # Python 3.11 goes on counting the cancellation by a task group that failed in it.)
+            if task not in self._ending:
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
                 task.cancel()
         return ending
 

@@ -410,3 +410,27 @@ async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
         await asyncio.sleep(0)
         assert begun == ["one", "other", "one"]
         await asyncio.wait(kept.cancel("one", "other"))
+
+
+async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
+    log: FilteringBoundLogger,
+) -> None:
+    """In Python 3.11 it counts as being cancelled from then on."""
+    failed, again = asyncio.Event(), asyncio.Event()
+
+    async def fails_once(_: Callable[[], None]) -> None:
+        if failed.is_set():
+            again.set()
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
+    async def fail() -> None:
+        failed.set()
+        raise Transient("away", "away", Backoff(0, 0))
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = Kept(Supervisor(random.Random()), tasks)
+        kept.start("mqtt", fails_once, log)
+        await again.wait()
+        await asyncio.wait(kept.cancel("mqtt"))
