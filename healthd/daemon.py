@@ -215,7 +215,8 @@ class Daemon:
     async def _move(self, brokers: tuple[Endpoint, ...]) -> None:
         """Take leave of the broker that there is, and begin anew with these; links stay."""
         await self._publisher.finish(self._topics.status, b"offline")
-        await asyncio.wait(self._services.cancel("mqtt"))
+        self._services.cancel("mqtt")
+        await self._services.ended("mqtt")
         self._publisher.use(brokers)
         self._brokers = brokers
         self._publisher.retain(self._topics.status, b"online")

@@ -1,7 +1,6 @@
 """The peripherals of the settings: known to every part, each with a session that is kept alive."""
 
-import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from healthd.central.bonds import Bonds
@@ -74,7 +73,7 @@ class Peripherals:
         self._radio = radio
         self._bonds = bonds
         self._publisher = publisher
-        self._kept: Kept | None = None
+        self._kept: Kept
 
     @property
     def ids(self) -> list[str]:
@@ -102,17 +101,18 @@ class Peripherals:
 
     async def stop(self) -> None:
         """End all sessions; on return all links are closed."""
-        await self._ended(self.ids, self._cancel(self.ids))
+        self._kept.cancel(*self.ids)
+        await self._ended(self.ids)
 
     async def change(self, wanted: Mapping[str, Peripheral]) -> Difference:
         """Have these in the place of those that there are; who is the same stays untouched."""
         change = difference(self._known, wanted)
         coming, leaving = [*change.added, *change.changed], [*change.changed, *change.removed]
-        ending = self._cancel(leaving)
+        self._kept.cancel(*leaving)
         # Before their links are closed: no vaguer one may take a device in between.
         for one in coming:
             self._radio.add(wanted[one].match)
-        await self._ended(leaving, ending)
+        await self._ended(leaving)
         for one in leaving:
             self._forget(one)
         for one in change.removed:
@@ -134,18 +134,11 @@ class Peripherals:
         self._known[entry.id] = peripheral
 
     def _keep(self, peripheral: str) -> None:
-        assert self._kept is not None, "nothing is kept before the start"
         session = self.sessions[peripheral]
         self._kept.start(peripheral, session.run, get_logger(peripheral=peripheral))
 
-    def _cancel(self, peripherals: Iterable[str]) -> "list[asyncio.Task[None]]":
-        return [] if self._kept is None else self._kept.cancel(*peripherals)
-
-    async def _ended(
-        self, peripherals: Iterable[str], ending: "Collection[asyncio.Task[None]]"
-    ) -> None:
-        if ending:
-            await asyncio.wait(ending)
+    async def _ended(self, peripherals: Iterable[str]) -> None:
+        await self._kept.ended(*peripherals)
         for one in peripherals:
             # Also of a session that only waited to be run again, and has said nothing.
             self._pipeline.on_state(one, State.DISABLED, "stopped")

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -400,16 +401,16 @@ async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
         kept.start("one", slow_to_end, log)
         kept.start("other", other, log)
         await asyncio.sleep(0)
-        (ending,) = kept.cancel("one")
+        kept.cancel("one")
         await asyncio.sleep(0)
-        # Who asks again does not disturb its end.
-        assert kept.cancel("one") == [ending]
-        await asyncio.wait([ending])
+        kept.cancel("one")  # does not disturb its end
+        await kept.ended("one")
         assert cleaned_up.is_set()
         kept.start("one", slow_to_end, log)
         await asyncio.sleep(0)
         assert begun == ["one", "other", "one"]
-        await asyncio.wait(kept.cancel("one", "other"))
+        kept.cancel("one", "other")
+        await kept.ended("one", "other")
 
 
 async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
@@ -433,4 +434,23 @@ async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
         kept = Kept(Supervisor(random.Random()), tasks)
         kept.start("mqtt", fails_once, log)
         await again.wait()
-        await asyncio.wait(kept.cancel("mqtt"))
+        kept.cancel("mqtt")
+        await kept.ended("mqtt")
+
+
+async def test_one_that_forgets_its_cancellation_is_cancelled_again(
+    log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.supervision.supervisor.CANCELLED_AGAIN_S", 0.05)
+
+    async def forgetful(_: Callable[[], None]) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = Kept(Supervisor(random.Random()), tasks)
+        kept.start("mqtt", forgetful, log)
+        await asyncio.sleep(0)
+        kept.cancel("mqtt")
+        await kept.ended("mqtt")
