@@ -207,6 +207,7 @@ class Daemon:
         wanted = self._peripherals.prepare(settings.peripherals)
         brokers = await asyncio.to_thread(endpoints, settings, self._topics, self._environ)
         change = await self._peripherals.change(wanted)
+        self._discovery.apply(settings)
         self._tell_info()
         if brokers != self._brokers:
             await self._move(brokers)

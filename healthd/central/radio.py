@@ -81,7 +81,7 @@ class Radio:
         given_up = self._claims.add(match)
         for link in self._links:
             if link.found in given_up:
-                link.lose(Reassigned())
+                link.leave(Reassigned())
 
     def remove(self, peripheral: str) -> None:
         """A peripheral whose session has ended is not looked for any more."""

@@ -27,8 +27,8 @@ HEALTHY_AFTER_S = 3.0
 LATE_AFTER_S = 5.0
 
 # Python 3.11 forgets a cancellation that meets a result, or the failure of a task group. What the
-# services do at their end takes 7 s at most: a session's, which takes leave and closes its link.
-CANCELLED_AGAIN_S = 10.0
+# services do at their end takes 10 s at most: a session's, which takes leave and closes its link.
+CANCELLED_AGAIN_S = 15.0
 
 # Bugs have no pace of their own; the ceiling keeps ten of them inside the crash window.
 _BUG_BACKOFF = Backoff(first_s=1.0, ceiling_s=30.0)

@@ -243,6 +243,38 @@ async def test_another_password_and_another_broker_leave_the_links_alone(
     assert not [one for one in everything if one.topic == GAP]
 
 
+async def test_home_assistant_is_told_who_comes_and_goes(
+    subscriber: Subscriber,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("healthd.mqtt.discovery.SETTLE_S", 0.2)
+
+    def announced(peripheral: str) -> list[bytes]:
+        told = subscriber.at(f"homeassistant/device/gateway_{peripheral}/config")
+        return [one.payload for one in told]
+
+    one, two, _ = THREE
+    ward = Ward(tmp_path, settings, one, two)
+    async with ward.running():
+        await streaming(subscriber, "one", "two")
+        before = ward.link(1)
+        on = {**settings, "mqtt": {**settings["mqtt"], "discovery": "homeassistant"}}
+        ward.write(on, one, two)
+        await ward.reload()
+        await subscriber.until(lambda _: announced("one") and announced("two"))
+        ward.write(on, one)
+        await ward.reload()
+        await subscriber.until(lambda _: announced("two")[-1] == b"")
+        assert announced("one")[-1] != b""
+        ward.write(settings, one)
+        await ward.reload()
+        await subscriber.until(lambda _: announced("one")[-1] == b"")
+        assert ward.link(1) == before
+    assert not [line for line in ward.log if line["event"] == "needs a restart"]
+
+
 async def test_a_fetch_of_one_whose_settings_change_is_refused_and_its_timetable_stays(
     subscriber: Subscriber,
     settings: dict[str, Any],
