@@ -79,10 +79,8 @@ class Daemon:
         folder = state_folder(settings.outbox, environ)
         self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
         self._brokers = endpoints(settings, topics, environ)
-        inbox, self._traces = Inbox(), Traces(folder)
-        self._publisher = publisher = Publisher(
-            self._brokers, topics, outbox, run, inbox, self._traces
-        )
+        self._inbox, self._traces = inbox, traces = Inbox(), Traces(folder)
+        self._publisher = publisher = Publisher(self._brokers, topics, outbox, run, inbox, traces)
         self._discovery = discovery = Discovery(topics, publisher, inbox, folder, registry)
         discovery.apply(settings)
         self._devices = Devices(topics, publisher.retain, discovery.on_info)
@@ -115,8 +113,7 @@ class Daemon:
         of_peripherals = PeripheralRequests(self._peripherals.sessions)
         scan = ScanRequests(radio, registry).scan
         handlers = {"scan": scan, **of_peripherals.handlers}
-        self._allowed = settings.mqtt.requests
-        self._requests = Requests(topics, handlers, self._allowed, publisher.answer)
+        self._requests = Requests(topics, handlers, settings.mqtt.requests, publisher.answer)
         self._requests.attend(inbox)
         self._control = Control(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
         self._profiles = list(registry.profiles)
@@ -207,6 +204,7 @@ class Daemon:
         wanted = self._peripherals.prepare(settings.peripherals)
         brokers = await asyncio.to_thread(endpoints, settings, self._topics, self._environ)
         change = await self._peripherals.change(wanted)
+        self._requests.allow(settings.mqtt.requests, self._inbox)
         self._discovery.apply(settings)
         self._tell_info()
         if brokers != self._brokers:
@@ -244,7 +242,7 @@ class Daemon:
             profiles=self._profiles,
             peripherals=self._peripherals.ids,
             adapters=sorted(self._adapters.powered),
-            requests=list(self._allowed),
+            requests=list(self._requests.allowed),
         )
         self._publisher.retain(self._topics.info, info.model_copy(update=build.told()))
 

@@ -12,9 +12,9 @@ from structlog.typing import EventDict
 
 from healthd.central.link import Backends
 from healthd.daemon import Daemon
+from healthd.handlers import PeripheralRequests
 from healthd.profiles import registry
 from healthd.reload import Source
-from healthd.sessions import FetchRequests
 from healthd.settings_file import read
 from healthd.simulator.air import Air
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -89,7 +89,7 @@ class Ward:
             daemon = Daemon(source.read(), _REGISTRY, around, backends)
             self._links = daemon._radio._links  # pyright: ignore[reportPrivateUsage]
             sessions = daemon._peripherals.sessions  # pyright: ignore[reportPrivateUsage]
-            self.fetch = FetchRequests(sessions).fetch
+            self.fetch = PeripheralRequests(sessions).fetch
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             tasks.create_task(daemon.run(stop, source))
             stack.callback(stop.set)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from healthd.control import Refused
 from healthd.errors import Backoff
 from healthd.simulator.broker import EmbeddedBroker
+from healthd.verbs import Fetch, Refused
 from tests.contract.conformity import conform
 from tests.contract.mosquitto import Mosquitto, needs_mosquitto, password_file
 from tests.contract.streams import streams
@@ -282,7 +282,7 @@ async def test_a_fetch_of_one_whose_settings_change_is_refused_and_its_timetable
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.2)
-    request = {"verb": "fetch", "peripheral": "one"}
+    request = Fetch(peripheral="one")
     ward = Ward(tmp_path, settings, entry("one", 1, every="1h", window="30s"))
     async with ward.running():
         await streaming(subscriber, "one")

@@ -146,13 +146,13 @@ def test_what_cannot_change_in_place_keeps_its_value_and_is_named() -> None:
     taken, keys = in_place(running, read)
     assert keys == [
         *("bluetooth.adapter", "bluetooth.slots", "gateway.id"),
-        *("mqtt.prefix", "mqtt.requests", "outbox.max_size"),
+        *("mqtt.prefix", "outbox.max_size"),
     ]
     assert (taken.gateway, taken.bluetooth, taken.outbox) == (
         *(running.gateway, running.bluetooth, running.outbox),
     )
     assert taken.mqtt == running.mqtt.model_copy(
-        update={"brokers": read.mqtt.brokers, "version": "3.1.1"}
+        update={"brokers": read.mqtt.brokers, "version": "3.1.1", "requests": ("scan",)}
     )
     assert (taken.log, taken.peripherals) == (read.log, read.peripherals)
     # What was kept back is named again the next time, and nothing once it is taken back.
