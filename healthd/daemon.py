@@ -11,10 +11,8 @@ from healthd import __version__, build, descriptors
 from healthd.central.adapters import Adapters
 from healthd.central.bonds import Bonds
 from healthd.central.link import Backends
-from healthd.central.match import match_for
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery
-from healthd.central.session import State
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.clock import Clock
@@ -25,25 +23,27 @@ from healthd.handlers import PeripheralRequests, ScanRequests
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.discovery import Discovery
-from healthd.mqtt.endpoints import endpoints
+from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.traces import Traces
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
+from healthd.peripherals import Difference, Peripherals
 from healthd.pipeline import Pipeline
-from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
+from healthd.reload import Reload, Source
 from healthd.runs import Run
 from healthd.schedule import local_zone
 from healthd.schedule_file import ScheduleFile
-from healthd.sessions import Sessions, local_time, options_for, wish_for
+from healthd.sessions import Sessions
 from healthd.settings import Settings
 from healthd.supervision.notify import Manager, status_line
-from healthd.supervision.supervisor import Service, Supervisor, root_cause
+from healthd.supervision.supervisor import Kept, Service, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
 
 
@@ -69,6 +69,7 @@ class Daemon:
             Fatal: a file that the settings name cannot be used.
         """
         self._log = get_logger()
+        self._environ = environ
         self._run = run = Run(Clock(), environ)
         self._manager = Manager(environ)
         self._supervisor = Supervisor(random.Random())
@@ -77,62 +78,52 @@ class Daemon:
         notebook = Notebook(runtime, settings.gateway.id)
         folder = state_folder(settings.outbox, environ)
         self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
-        brokers, inbox = endpoints(settings, topics, environ), Inbox()
-        self._publisher = publisher = Publisher(brokers, topics, outbox, run, inbox)
+        self._brokers = endpoints(settings, topics, environ)
+        self._inbox, self._traces = inbox, traces = Inbox(), Traces(folder)
+        self._publisher = publisher = Publisher(self._brokers, topics, outbox, run, inbox, traces)
         self._discovery = discovery = Discovery(topics, publisher, inbox, folder, registry)
         discovery.apply(settings)
         self._devices = Devices(topics, publisher.retain, discovery.on_info)
-        self._records = {
-            one.id: Records(partial(outbox.settle, one.id)) for one in settings.peripherals
-        }
-        zone = partial(local_zone, environ.get("TZ"))
-        time_here = partial(local_time, run.clock, zone)
-        options = {
-            one.id: options_for(one, self._records[one.id], time_here)
-            for one in settings.peripherals
-        }
-        periodic = [one.id for one in settings.peripherals if one.periodic]
-        self._pipeline = Pipeline(
-            run, outbox, self._devices, registry, options, periodic, discovery.on_sample
+        self._pipeline = pipeline = Pipeline(
+            run, outbox, self._devices, registry, discovery.on_sample
         )
-        matches = [match_for(peripheral, registry) for peripheral in settings.peripherals]
-        wishes = {one.id: wish_for(one) for one in settings.peripherals}
         bluetooth, recovery = settings.bluetooth, Recovery()
         self._adapters = adapters = Adapters(bluetooth.adapter, followed=backends is None)
-        slots = Slots(bluetooth.slots)
-        self._radio = Radio(backends or Backends(), matches, slots, adapters, recovery)
+        slots, bonds = Slots(bluetooth.slots), Bonds(self._devices.on_bond)
+        self._radio = radio = Radio(backends or Backends(), slots, adapters, recovery)
         retain_health = partial(publisher.retain, topics.health)
-        airtime = self._radio.airtime.counters
-        self._health = Health(outbox, self._devices, retain_health, airtime)
+        self._health = Health(outbox, self._devices, retain_health, radio.airtime.counters)
         self._watch: Watch | None = None
         if backends is None:
             self._watch = Watch(
-                self._radio,
+                radio,
                 adapters,
                 recovery,
-                matches,
                 self._on_adapter,
-                bonds=Bonds(wishes, self._devices.on_bond),
+                bonds=bonds,
                 power_on=bluetooth.power_on,
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
-        file = ScheduleFile(folder)
-        sessions = Sessions(self._radio, registry, self._pipeline, run, file, zone)
-        self._sessions = {
-            one.id: sessions.make(one, match, options[one.id])
-            for one, match in zip(settings.peripherals, matches, strict=True)
-        }
-        of_peripherals = PeripheralRequests(self._sessions)
-        scan = ScanRequests(self._radio, registry).scan
+        zone = partial(local_zone, environ.get("TZ"))
+        sessions = Sessions(radio, registry, pipeline, run, ScheduleFile(folder), zone)
+        self._peripherals = Peripherals(sessions, pipeline, radio, bonds, publisher)
+        for peripheral in self._peripherals.prepare(settings.peripherals).values():
+            self._peripherals.add(peripheral)
+        self._reload = Reload(settings, self._take, self._manager)
+        of_peripherals = PeripheralRequests(self._peripherals.sessions)
+        scan = ScanRequests(radio, registry).scan
         handlers = {"scan": scan, **of_peripherals.handlers}
-        self._allowed = settings.mqtt.requests
-        self._requests = Requests(topics, handlers, self._allowed, publisher.answer)
+        self._requests = Requests(topics, handlers, settings.mqtt.requests, publisher.answer)
         self._requests.attend(inbox)
         self._control = Control(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
         self._profiles = list(registry.profiles)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, source: Source | None = None) -> None:
         """Run until ``stop`` is set, then stop cleanly: links, samples, farewell, in this order.
+
+        Args:
+            stop: ends it.
+            source: of settings that take the place of those it was made with; None: there are none.
 
         Raises:
             Fatal: the outbox cannot be opened.
@@ -140,7 +131,7 @@ class Daemon:
             Leak: file descriptors leaked; it has stopped cleanly because of it.
         """
         self._log.info("started", version=__version__, run=self._run.id, **build.told())
-        if not self._sessions:
+        if not self._peripherals.ids:
             self._log.warning(
                 "no peripherals in the settings",
                 expected="[[peripherals]] entries",
@@ -151,7 +142,7 @@ class Daemon:
         self._tell_info()
         try:
             async with self._outbox, asyncio.TaskGroup() as services:
-                await self._serve(services, stop)
+                await self._serve(services, stop, source)
         except ExceptionGroup as group:
             raise root_cause(group) from group
         finally:
@@ -161,54 +152,74 @@ class Daemon:
         if not watching.cancelled():
             watching.result()
 
-    async def _serve(self, services: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+    async def _serve(
+        self, services: asyncio.TaskGroup, stop: asyncio.Event, source: Source | None
+    ) -> None:
         self._pipeline.start()
-        for peripheral, records in self._records.items():
-            records.inherit(self._outbox.records.get(peripheral, {}))
-        kept: list[tuple[str, Service]] = [
-            ("outbox", self._outbox.run),
-            ("mqtt", self._publisher.run),
-            ("radio", self._radio.run),
-            ("health", self._health.run),
-            ("discovery", self._discovery.run),
-            ("clock", self._watch_clock),
-            ("control", self._control.run),
-            ("watchdog", Gate(self._manager, self._supervisor, self._describe).run),
-        ]
+        for peripheral in self._traces.strangers():
+            self._publisher.withdraw(peripheral)
+        # Before anything is retained: what nobody remembers is never taken back.
+        await self._traces.keep()
+        kept: dict[str, Service] = {
+            "outbox": self._outbox.run,
+            "mqtt": self._publisher.run,
+            "traces": self._traces.run,
+            "radio": self._radio.run,
+            "health": self._health.run,
+            "discovery": self._discovery.run,
+            "clock": self._watch_clock,
+            "control": self._control.run,
+            "watchdog": Gate(self._manager, self._supervisor, self._describe).run,
+        }
         if self._watch is not None:
-            kept.append(("bluez", self._watch.run))
-        background = [
-            services.create_task(self._supervisor.keep(service, get_logger(service=name)))
-            for name, service in kept
-        ]
+            kept["bluez"] = self._watch.run
+        self._services = Kept(self._supervisor, services)
+        for name, service in kept.items():
+            self._services.start(name, service, get_logger(service=name))
         try:
-            await self._run_sessions(stop)
+            await self._run_sessions(stop, source)
         finally:
             await self._requests.end()
             # Also when a service gave up: nobody must believe that this gateway is still online.
             await self._publisher.finish(self._topics.status, b"offline")
-            for task in background:
-                task.cancel()
+            self._services.cancel(*kept)
 
-    async def _run_sessions(self, stop: asyncio.Event) -> None:
+    async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
         """Keep every peripheral's session alive until ``stop``; on return all links are closed."""
         async with asyncio.TaskGroup() as sessions:
-            tasks = [
-                sessions.create_task(
-                    self._supervisor.keep(session.run, get_logger(peripheral=peripheral))
-                )
-                for peripheral, session in self._sessions.items()
-            ]
+            self._peripherals.start(Kept(self._supervisor, sessions))
+            reloading = sessions.create_task(self._reload.run(source))
             try:
                 await stop.wait()
             finally:
                 # Also when a service gave up: what is left to do is bounded by systemd's patience.
                 self._manager.stopping()
             self._log.info("stopping")
-            for task in tasks:
-                task.cancel()
-        for peripheral in self._sessions:
-            self._devices.on_state(peripheral, State.DISABLED.value, "stopped")
+            reloading.cancel()
+            await asyncio.wait([reloading])
+            await self._peripherals.stop()
+
+    async def _take(self, settings: Settings) -> Difference:
+        """Run with these settings from now on; see ``reload.Take``."""
+        wanted = self._peripherals.prepare(settings.peripherals)
+        brokers = await asyncio.to_thread(endpoints, settings, self._topics, self._environ)
+        change = await self._peripherals.change(wanted)
+        self._requests.allow(settings.mqtt.requests, self._inbox)
+        self._discovery.apply(settings)
+        self._tell_info()
+        if brokers != self._brokers:
+            await self._move(brokers)
+        return change
+
+    async def _move(self, brokers: tuple[Endpoint, ...]) -> None:
+        """Take leave of the broker that there is, and begin anew with these; links stay."""
+        await self._publisher.finish(self._topics.status, b"offline")
+        self._services.cancel("mqtt")
+        await self._services.ended("mqtt")
+        self._publisher.use(brokers)
+        self._brokers = brokers
+        self._publisher.retain(self._topics.status, b"online")
+        self._services.start("mqtt", self._publisher.run, get_logger(service="mqtt"))
 
     async def _describe(self) -> str:
         stats = await self._outbox.stats()
@@ -229,9 +240,9 @@ class Daemon:
             host=socket.gethostname(),
             run=self._run.id,
             profiles=self._profiles,
-            peripherals=list(self._sessions),
+            peripherals=self._peripherals.ids,
             adapters=sorted(self._adapters.powered),
-            requests=list(self._allowed),
+            requests=list(self._requests.allowed),
         )
         self._publisher.retain(self._topics.info, info.model_copy(update=build.told()))
 

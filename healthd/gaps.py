@@ -1,7 +1,7 @@
 """Says, stream by stream, which stretches are missing: from one sample to the next that follows."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from healthd.events import Gap
@@ -19,17 +19,25 @@ class Gaps:
     be, like anybody's, when healthd is killed.
     """
 
-    def __init__(
-        self, run: Run, put: Callable[[Sample], None], periodic: Collection[str] = ()
-    ) -> None:
-        """``put`` takes the events, as it takes the samples; ``periodic`` are peripherals."""
-        self._periodic = frozenset(periodic)
+    def __init__(self, run: Run, put: Callable[[Sample], None]) -> None:
+        """``put`` takes the events, as it takes the samples."""
+        self._periodic: set[str] = set()
         self._run = run
         self._put = put
         self._before: list[Previous] = []
         self._last: dict[_Stream, Sample] = {}
         self._interrupted: dict[_Stream, str] = {}
         self._filled: Counter[_Stream] = Counter()
+
+    def add(self, peripheral: str, *, periodic: bool) -> None:
+        """A peripheral that is linked now and then from now on, or for good."""
+        if not periodic:
+            self._periodic.discard(peripheral)
+            return
+        self._periodic.add(peripheral)
+        for stream in [one for one in self._interrupted if one[0] == peripheral]:
+            # Until its settings were changed it was linked for good.
+            del self._interrupted[stream]
 
     def inherit(self, before: list[Previous]) -> None:
         """Streams go on from where the runs before left them; oldest first."""

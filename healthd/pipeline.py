@@ -1,7 +1,8 @@
 """Notification -> measurement -> sample -> outbox: the only way in for data."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from healthd.central.periodic import Fetched
@@ -14,6 +15,7 @@ from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
 from healthd.profiles.reader import Reader, Undecoded
+from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, Stamp, utc_text
@@ -25,6 +27,9 @@ _CONTINUOUS = (Use.STREAM, Use.CONTROL)
 # Whether a machine is held by requests, by what is told of its control.
 _HELD = {"granted": True, "released": False, "release_failed": False, "lost": False}
 
+# Why nothing comes of a peripheral that nothing is wanted of.
+_STOPPED = "stopped"
+
 
 class Pipeline:
     """Observes the sessions: turns what they read into samples and into what devices say."""
@@ -35,8 +40,6 @@ class Pipeline:
         outbox: Outbox,
         devices: Devices,
         registry: Registry,
-        options: Mapping[str, Options],
-        periodic: Collection[str] = (),
         on_live: Callable[[Sample], None] | None = None,
     ) -> None:
         """Wire it.
@@ -46,16 +49,15 @@ class Pipeline:
             outbox: takes them.
             devices: is told what is known of a device.
             registry: what there is to read.
-            options: by peripheral, what the settings say of it.
-            periodic: the peripherals that are linked now and then.
             on_live: is told of every sample that belongs to a live topic.
         """
         self._run = run
         self._outbox = outbox
         self._devices = devices
         self._registry = registry
-        self._options = options
-        self._gaps = Gaps(run, outbox.put, periodic)
+        self._options: dict[str, Options] = {}
+        self._records: dict[str, Records] = {}
+        self._gaps = Gaps(run, outbox.put)
         self._on_live = on_live
         self._taken: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
@@ -65,14 +67,43 @@ class Pipeline:
     def start(self) -> None:
         """Go on where the runs before ended, as the opened outbox knows it."""
         self._gaps.inherit(self._outbox.before)
+        for peripheral, records in self._records.items():
+            records.inherit(self._outbox.records.get(peripheral, {}))
+
+    def records(self, peripheral: str) -> Records:
+        """Which of a device's records were taken: the same as long as healthd runs."""
+        if (records := self._records.get(peripheral)) is None:
+            records = Records(partial(self._outbox.settle, peripheral))
+            records.inherit(self._outbox.records.get(peripheral, {}))
+            self._records[peripheral] = records
+        return records
+
+    def add(self, peripheral: str, options: Options, *, periodic: bool) -> None:
+        """A session of this peripheral may begin.
+
+        Args:
+            peripheral: its id.
+            options: what the settings say of it to its profiles.
+            periodic: it is linked now and then.
+        """
+        self._options[peripheral] = options
+        self._gaps.add(peripheral, periodic=periodic)
+
+    def remove(self, peripheral: str) -> None:
+        """Its session has ended: nothing is known of it any more, and what comes late is nobody's.
+
+        Its streams stay what they are: with another session they go on.
+        """
+        self._options.pop(peripheral, None)
+        self._readers.pop(peripheral, None)
+        self._devices.remove(peripheral)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``central.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
         if state in (State.WAITING, State.DISABLED):
             self._release(peripheral)
-        if state is State.WAITING:
-            self._gaps.interrupt(peripheral, reason or state.value)
+            self._gaps.interrupt(peripheral, reason or _STOPPED)
         self._tell_link(peripheral, state, reason)
 
     def _release(self, peripheral: str) -> None:
@@ -89,7 +120,7 @@ class Pipeline:
             event = LinkEvent(peripheral=peripheral, change="up")
         elif peripheral in self._streaming:
             self._streaming.remove(peripheral)
-            event = LinkEvent(peripheral=peripheral, change="down", reason=reason or "stopped")
+            event = LinkEvent(peripheral=peripheral, change="down", reason=reason or _STOPPED)
         else:
             return
         self._outbox.put(self._run.event(event))
@@ -123,7 +154,9 @@ class Pipeline:
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and send it where it belongs."""
         stamp = self._run.clock.now()
-        reader, sample = self._readers[peripheral], self._run.sample
+        if (reader := self._readers.get(peripheral)) is None:
+            return  # of a link that BlueZ did not end when it was asked to
+        sample = self._run.sample
         try:
             measurement = reader.read(characteristic, value)
         except DecodeError as error:

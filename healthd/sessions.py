@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from functools import partial
 
 from healthd.central.bonds import Wish
-from healthd.central.match import Match
+from healthd.central.match import Match, match_for
 from healthd.central.periodic import Periodic, Plan
 from healthd.central.radio import Radio
 from healthd.central.session import Session
@@ -24,6 +24,25 @@ from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, schedule_for
 from healthd.schedule_file import ScheduleFile
 from healthd.settings import PeripheralSettings, consent_code, passkey
+
+
+@dataclass(frozen=True, slots=True)
+class Peripheral:
+    """One entry of the settings, as the parts of the daemon need it.
+
+    Two of them are equal where the entry is the same, and what stands in the files that it names.
+
+    Attributes:
+        entry: as it is read.
+        match: which device it is.
+        options: what is said of it to its profiles.
+        wish: what is said of its bond.
+    """
+
+    entry: PeripheralSettings
+    match: Match
+    options: Options
+    wish: Wish
 
 
 class Sessions:
@@ -54,14 +73,23 @@ class Sessions:
         self._run = run
         self._file = file
         self._zone = zone
+        self._local_time = partial(local_time, run.clock, zone)
 
-    def make(self, entry: PeripheralSettings, match: Match, options: Options) -> Session | Periodic:
+    def prepare(self, entry: PeripheralSettings) -> Peripheral:
+        """Read what the entry names.
+
+        Raises:
+            Fatal: the file of its passkey or of its consent code cannot be used.
+        """
+        match = match_for(entry, self._registry)
+        options = options_for(entry, self._pipeline.records(entry.id), self._local_time)
+        return Peripheral(entry, match, options, wish_for(entry))
+
+    def make(self, peripheral: Peripheral) -> Session | Periodic:
         """The session of one peripheral."""
-        pipeline = self._pipeline
-        rules = rules_for(entry)
-        session = Session(
-            match, self._radio, self._registry, pipeline, entry.silence, options, rules
-        )
+        entry, pipeline, options = peripheral.entry, self._pipeline, peripheral.options
+        match, silence_s, rules = peripheral.match, entry.silence, rules_for(entry)
+        session = Session(match, self._radio, self._registry, pipeline, silence_s, options, rules)
         if not entry.periodic:
             return session
         schedule = partial(self._schedule, entry)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from healthd.errors import Fatal
+from healthd.log import get_logger
 from healthd.setting_values import is_longer
 from healthd.settings import Settings, known_keys
 
@@ -60,6 +61,22 @@ class SettingsError(Fatal):
         """Say every problem, one a line."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def tell(error: Fatal) -> None:
+    """Log what is wrong with the settings, one line for each problem."""
+    log = get_logger()
+    if not isinstance(error, SettingsError):
+        log.critical("bad settings", error=str(error))
+        return
+    for problem in error.problems:
+        log.critical(
+            "bad setting",
+            file=problem.source,
+            key=problem.key,
+            found=problem.found,
+            expected=problem.expected,
+        )
 
 
 def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> Settings:

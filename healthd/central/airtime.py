@@ -34,6 +34,10 @@ class Airtime:
         finally:
             self._spent[peripheral] += self._now() - self._since.pop(peripheral)
 
+    def forget(self, peripheral: str) -> None:
+        """Nobody asks for the time of a peripheral that has no link, and will have none."""
+        self._spent.pop(peripheral, None)
+
     def counters(self) -> dict[str, Any]:
         """For ``health``: ``scan_s``, and ``linked_s`` by peripheral, since the start."""
         now, spent = self._now(), self._spent.copy()

@@ -1,6 +1,6 @@
 """Bonds of the peripherals: which there are, those that the settings ask for, those that fail."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from healthd.central.agent import Agent
@@ -32,21 +32,23 @@ class Bonds:
     """Knows which peripheral BlueZ holds a bond with, and makes what is wished for."""
 
     def __init__(
-        self,
-        wishes: Mapping[str, Wish],
-        tell: Callable[[str, bool], None] = lambda _peripheral, _bonded: None,
+        self, tell: Callable[[str, bool], None] = lambda _peripheral, _bonded: None
     ) -> None:
-        """Prepare.
-
-        Args:
-            wishes: by peripheral; those that are not there are never paired with.
-            tell: is told whether a peripheral is bonded, once at first and whenever it changes.
-        """
-        self._wishes = wishes
+        """``tell`` is told whether a peripheral is bonded, at first and whenever it changes."""
+        self._wishes: dict[str, Wish] = {}
         self._tell = tell
         self._known: dict[str, bool] = {}
         self._log = get_logger(service="bonds")
         self.bluez: BlueZ | None = None
+
+    def add(self, peripheral: str, wish: Wish) -> None:
+        """What is wished for; those of whom nothing is known are never paired with."""
+        self._wishes[peripheral] = wish
+
+    def remove(self, peripheral: str) -> None:
+        """Nothing is wished for any more, and nothing known."""
+        self._wishes.pop(peripheral, None)
+        self._known.pop(peripheral, None)
 
     def look(self, devices: Collection[Device], matches: Iterable[Match]) -> None:
         """Tell what has changed, now that BlueZ knows these devices."""

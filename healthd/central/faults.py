@@ -166,6 +166,14 @@ class ReconnectRequested(LinkLost):
         self.backoff = _AT_ONCE
 
 
+class Reassigned(LinkLost):
+    """The link was ended because the settings have a better description of its device now."""
+
+    def __init__(self) -> None:
+        """It searches again at once, for another device."""
+        super().__init__("reassigned", "another peripheral of the settings describes its device")
+
+
 class TakesRadioDown(LinkFault):
     """Whenever this link is made, the whole radio goes away: BlueZ, or the adapter.
 

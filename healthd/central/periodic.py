@@ -31,6 +31,8 @@ _MOVED_NS = 1_000_000_000
 
 _ID_BYTES = 4
 
+_ENDED = "healthd stopped, or got other settings for it, before the run was over"
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -146,7 +148,7 @@ class Periodic:
         finally:
             self._runs = False
             for asker in self._answered():
-                asker.set_exception(NotFetched("healthd stopped before the run was over"))
+                asker.set_exception(NotFetched(_ENDED))
 
     async def fetch(self) -> Fetched:
         """Have a run made now, beside the schedule; or join the one that is under way.
@@ -155,7 +157,7 @@ class Periodic:
         any more.
 
         Raises:
-            NotFetched: healthd stops, or fetches nothing at the moment.
+            NotFetched: healthd stops, gets other settings, or fetches nothing at the moment.
         """
         if not self._runs:
             raise NotFetched("it is not fetched at the moment, healthd starts or stops: try again")

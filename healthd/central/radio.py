@@ -1,14 +1,15 @@
 """The adapter, shared: one scanner for all peripherals, one connect at a time, so many links."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 from healthd.central.adapters import Adapters
 from healthd.central.airtime import Airtime
 from healthd.central.bonds import Bonds
-from healthd.central.faults import AdapterGone, LinkFault, NotTried, Remedy
+from healthd.central.claims import Claims
+from healthd.central.faults import AdapterGone, LinkFault, NotTried, Reassigned, Remedy
 from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.central.match import Match
 from healthd.central.recovery import Recovery
@@ -35,15 +36,11 @@ class Radio:
     BlueZ and small controllers fail when scans and connects overlap (bleak#1689), so there is
     one scanner, running only while somebody searches or overhears and nobody connects.
     ``airtime`` adds up how long it scanned, and had links.
-
-    Attributes:
-        matches: all peripherals of the settings.
     """
 
     def __init__(
         self,
         backends: Backends,
-        matches: Collection[Match],
         slots: Slots,
         adapters: Adapters | None = None,
         recovery: Recovery | None = None,
@@ -52,13 +49,11 @@ class Radio:
 
         Args:
             backends: stand in for the system's Bluetooth.
-            matches: all peripherals: a vague one must not take another's device.
             slots: how many links there may be.
             adapters: which adapter to use; None where nobody follows BlueZ.
             recovery: is told of how the adapter does.
         """
         self._backends = backends
-        self.matches = tuple(matches)
         self._slots = slots
         self._turns, self.airtime = Turns(slots), Airtime()
         self._adapters = adapters or Adapters()
@@ -67,7 +62,7 @@ class Radio:
         self.cleaner: Cleaner | None = None
         self.bonds: Bonds | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
-        self._claims: dict[Match, str] = {}
+        self._claims = Claims()
         self._links: set[Link] = set()
         self._hearers: list[Callable[[Advertisement], None]] = []
         self._connect_lock = asyncio.Lock()
@@ -77,6 +72,31 @@ class Radio:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._log = get_logger(service="radio")
+
+    def add(self, match: Match) -> None:
+        """A peripheral is looked for from now on, or is found otherwise than before.
+
+        Where a vaguer one is linked to a device of its, that link ends.
+        """
+        given_up = self._claims.add(match)
+        for link in self._links:
+            if link.found in given_up:
+                link.leave(Reassigned())
+
+    def remove(self, peripheral: str) -> None:
+        """A peripheral whose session has ended is not looked for any more."""
+        self._claims.remove(peripheral)
+        self.airtime.forget(peripheral)
+
+    def look(self) -> None:
+        """What BlueZ knows already may concern peripherals that were added."""
+        if self.cleaner is not None:
+            self.cleaner.look()
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """All peripherals that are looked for."""
+        return self._claims.matches
 
     @property
     def links(self) -> int:
@@ -103,7 +123,7 @@ class Radio:
 
         A bond may change the address while the link lasts; the object in BlueZ stays the same.
         """
-        return address in self._claims.values() or any(
+        return self._claims.has(address) or any(
             path is not None and link.path == path for link in self._links
         )
 
@@ -171,7 +191,7 @@ class Radio:
             yield await future
         finally:
             self._searching.pop(match, None)
-            self._claims.pop(match, None)
+            self._claims.leave(match)
             self._slots.leave(match.peripheral)
             self._turns.left(match.peripheral)
             self._steer()
@@ -184,9 +204,9 @@ class Radio:
             LinkFault: the connection could not be made.
         """
         link = Link(found)
-        match = self._claimant(found)
+        match = self._claims.holder(found)
         try:
-            await self._open(link, match.peripheral)
+            await self._open(link, match)
             self._turns.linked(match, link)
             with self.airtime.linked(match.peripheral):
                 yield link
@@ -198,27 +218,26 @@ class Radio:
         """What a fault of a link to this device means, its bond considered."""
         if self.bonds is None:
             return fault
-        return await self.bonds.explain(self._claimant(found).peripheral, found.path, fault)
+        return await self.bonds.explain(self._claims.holder(found).peripheral, found.path, fault)
 
     async def forget(self, found: Advertisement) -> bool:
         """Make BlueZ forget the device and its services; False where it has to remember them."""
         cleaner, path = self.cleaner, found.path
         return cleaner is not None and path is not None and await cleaner.forget(path)
 
-    def _claimant(self, found: Advertisement) -> Match:
-        return next(one for one, address in self._claims.items() if address == found.address)
-
-    async def _open(self, link: Link, peripheral: str) -> None:
+    async def _open(self, link: Link, match: Match) -> None:
         async with self._connect_lock:
             if not self._adapters.usable:
                 raise NotTried
+            if self._claims.is_contested(match):
+                raise Reassigned
             self._connecting = True
             self._links.add(link)
             self._steer()
             try:
                 await self._quiet.wait()
                 if self.bonds is not None:
-                    await self.bonds.secure(peripheral, link.found.path)
+                    await self.bonds.secure(match.peripheral, link.found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
                 if fault.remedy is Remedy.SUSPECT:
@@ -226,8 +245,7 @@ class Radio:
                 raise
             else:
                 self._recovery.worked()
-                if self.cleaner is not None:
-                    self.cleaner.look()  # somebody may have paired it meanwhile
+                self.look()  # somebody may have paired it meanwhile
             finally:
                 self._connecting = False
                 self._steer()
@@ -235,8 +253,8 @@ class Radio:
     async def _close(self, link: Link) -> None:
         closed = await link.close()
         self._links.discard(link)
-        if not closed and self.cleaner is not None:
-            self.cleaner.look()
+        if not closed:
+            self.look()
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()
@@ -246,27 +264,16 @@ class Radio:
             return
         # A search that was just cancelled is still listed, and can no longer be answered.
         open_searches = (match for match, future in self._searching.items() if not future.done())
-        fitting = [match for match in open_searches if match.fits(found)]
-        if not fitting:
-            return
-        match = min(fitting, key=lambda candidate: candidate.by)
-        if self._reserved(found, match):
+        if (match := self._claims.entitled(found, open_searches)) is None:
             return
         waited = self._slots.need_not_be_heard(who := match.peripheral)
         if self._slots.ask(who, urgent=match.periodic):
-            self._claims[match] = found.address
+            self._claims.take(match, found)
             self._searching.pop(match).set_result(found)
         elif not waited:
             self._log.info("waits for a slot", peripheral=who, slots=self._slots.number)
         self._turns.look()
         self._steer()
-
-    def _reserved(self, found: Advertisement, match: Match) -> bool:
-        """True where a more specific peripheral, not linked now, will want this device."""
-        return any(
-            other.by < match.by and other not in self._claims and other.fits(found)
-            for other in self.matches
-        )
 
     def _lose(self, adapter: str, fault: AdapterGone) -> None:
         for link in self._links:

@@ -1,7 +1,7 @@
 """Follows BlueZ: who loses what when it goes, and what is mended when it is back."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,6 @@ from healthd.central.bonds import Bonds
 from healthd.central.device import Device
 from healthd.central.faults import LinkFault
 from healthd.central.link import discard_bluez, force_scan_stop
-from healthd.central.match import Match
 from healthd.central.power import Power
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery, Step
@@ -43,7 +42,6 @@ class Watch:
         radio: Radio,
         adapters: Adapters,
         recovery: Recovery,
-        matches: Collection[Match],
         tell: Tell,
         *,
         bonds: Bonds | None = None,
@@ -53,10 +51,9 @@ class Watch:
         """Prepare.
 
         Args:
-            radio: loses its links when what they go over is gone.
+            radio: loses its links when what they go over is gone; knows whose links are ours.
             adapters: kept true.
             recovery: says which step is due.
-            matches: whose links are ours.
             tell: is told of every change.
             bonds: kept true.
             power_on: whether an adapter that is off may be switched on.
@@ -65,7 +62,6 @@ class Watch:
         self._radio = radio
         self._adapters = adapters
         self._recovery = recovery
-        self._matches = tuple(matches)
         self._tell = tell
         self._power_on = power_on
         self._reset_file = reset_file
@@ -75,7 +71,7 @@ class Watch:
         self._look = asyncio.Event()
         self._present = False
         self._log = get_logger(service="bluez")
-        self._bonds = bonds or Bonds({})
+        self._bonds = bonds or Bonds()
         radio.cleaner, radio.bonds = self, self._bonds
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
@@ -183,13 +179,13 @@ class Watch:
             # What a signal has told meanwhile is newer than the answer.
             if name not in self._heard_of:
                 self.on_adapter(name, powered)
-        self._bonds.look(devices, self._matches)
+        self._bonds.look(devices, self._radio.matches)
         for device in devices:
             await self._end_orphan(bluez, device)
 
     async def _end_orphan(self, bluez: BlueZ, device: Device) -> None:
         """End a link that an earlier run left: its peripheral never advertises (bluez#89)."""
-        ours = [one.peripheral for one in self._matches if one.fits(device)]
+        ours = [one.peripheral for one in self._radio.matches if one.fits(device)]
         if device.connected and ours and not self._radio.owns(device.address, device.path):
             self._tell("orphan", device.path.split("/")[3], f"a link to {ours[0]} that nobody has")
             await bluez.disconnect(device.path)

@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ class Main(Protocol):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the daemon until SIGTERM or SIGINT.
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP has it read its settings again.
 
     Args:
         arguments: the command line behind ``run``.
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     config: Path = parser.parse_args(arguments).config
     configure()
+    # Where no loop handles it, before the settings are read and behind the stop, it is no reason to
+    # die: what it asks for is done, or is not worth doing any more.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return until_signal(lambda stop: _run(config, stop))
 
 
@@ -47,12 +51,21 @@ async def _run(config: Path, stop: asyncio.Event) -> None:
     # Imported late: a bad command line must not pay for the radio and the broker's client.
     from healthd.daemon import Daemon
     from healthd.profiles import registry
+    from healthd.reload import Source
     from healthd.settings_file import read
 
-    known = registry.load()
-    settings = read(config, os.environ, known.profiles)
-    configure(settings.log.level)
-    await Daemon(settings, known, os.environ).run(stop)
+    hung_up = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+    try:
+        known = registry.load()
+        source = Source(hung_up, partial(read, config, os.environ, known.profiles))
+        settings = source.read()
+        configure(settings.log.level)
+        await Daemon(settings, known, os.environ).run(stop, source)
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def until_signal(body: Main) -> int:
@@ -65,7 +78,9 @@ def until_signal(body: Main) -> int:
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            _tell(cause)
+            from healthd.settings_file import tell
+
+            tell(cause)
             return EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED
@@ -78,20 +93,3 @@ async def _with_signals(body: Main) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await body(stop)
-
-
-def _tell(error: Fatal) -> None:
-    from healthd.settings_file import SettingsError
-
-    log = get_logger()
-    if not isinstance(error, SettingsError):
-        log.critical("bad settings", error=str(error))
-        return
-    for problem in error.problems:
-        log.critical(
-            "bad setting",
-            file=problem.source,
-            key=problem.key,
-            found=problem.found,
-            expected=problem.expected,
-        )

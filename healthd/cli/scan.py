@@ -183,7 +183,7 @@ def add_entry(wanted: str, found: Sequence[InRange], file: Path, known: Registry
     except SettingsError as error:
         _tell(f"not added, the settings would be bad:\n{error}")
         return EXIT_BAD_SETTINGS
-    _tell(f"{one.suggested_id} is added to {file}; then: sudo systemctl restart healthd")
+    _tell(f"{one.suggested_id} is added to {file}; then: sudo systemctl reload healthd")
     return 0
 
 

@@ -65,6 +65,11 @@ class Devices:
         if peripheral in self._info:
             self._publish(peripheral)
 
+    def remove(self, peripheral: str) -> None:
+        """Nothing that is known of it is true any more."""
+        self._info.pop(peripheral, None)
+        self._bonded.pop(peripheral, None)
+
     def states(self) -> list[str]:
         """The state of every session."""
         return [info["state"] for info in self._info.values()]

@@ -51,6 +51,10 @@ class Parking:
             self._until.pop(topic)
             self._on_change(self._streams.pop(topic), topic, None)
 
+    def look_again(self) -> None:
+        """Somebody may have given what was missing: try every topic now."""
+        self._until = dict.fromkeys(self._until, 0.0)
+
     def parked(self, topic_of: Callable[[Stream], str]) -> list[Stream]:
         """The streams whose topic, as ``topic_of`` names it, is parked now."""
         return [s for t, s in self._streams.items() if topic_of(s) == t and self.is_parked(t)]

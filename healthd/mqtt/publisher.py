@@ -16,6 +16,7 @@ from healthd.mqtt.parking import FIRST_S, Parking
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained import Retained
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.traces import Traces
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stored
@@ -55,9 +56,20 @@ class Publisher:
         outbox: Outbox,
         run: Run,
         inbox: Inbox,
+        traces: Traces,
     ) -> None:
-        """Try ``endpoints`` in turn, the first one first; have ``inbox`` listen on each."""
+        """Try ``endpoints`` in turn, the first one first.
+
+        Args:
+            endpoints: the brokers.
+            topics: of the gateway.
+            outbox: holds the samples.
+            run: that they are of, or are published by.
+            inbox: listens on each connection.
+            traces: remembers what is retained of peripherals.
+        """
         self._endpoints = endpoints
+        self._traces = traces
         self._current = 0
         self._topics = topics
         self._outbox = outbox
@@ -98,12 +110,35 @@ class Publisher:
                 return self._client.send(topic, payload, schema=schema, correlation=correlation)
         return None
 
+    def admit(self, peripheral: str) -> None:
+        """A peripheral of the settings: from now on something may be retained of it."""
+        topics = self._topics
+        self._traces.add(
+            peripheral, topics.device_status(peripheral), topics.device_info(peripheral)
+        )
+
+    def withdraw(self, peripheral: str) -> None:
+        """Have the broker keep nothing of a peripheral that is in the settings no more."""
+        if self._client is not None:
+            # The last that was said of it, for those who listen, before it is gone.
+            with suppress(ConnectionLost):
+                self._retained.send(self._client)
+        for topic in self._traces.remove(peripheral):
+            self._retained.put(topic, b"", partial(self._traces.forget, peripheral, topic))
+        self._log.info("withdrawn", peripheral=peripheral)
+
+    def use(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Try these in turn from the next connection on; what was refused may be taken there."""
+        self._endpoints, self._current = endpoints, 0
+        self._parking.look_again()
+
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """One connection's life. Returns after ``finish``, and otherwise ends by raising.
 
         Raises:
             ConnectionLost: no broker could be reached, or the connection ended.
         """
+        self._finished.clear()
         async with AsyncExitStack() as stack:
             client = await self._connect(stack)
             self._client = client
@@ -198,7 +233,7 @@ class Publisher:
                 self._outbox.live.refuse(pending)
                 continue
             payload, retain = self._run.payload(sample), sample.measurement.retained
-            if retain:
+            if retain := retain and self._traces.leave(sample.peripheral, topic):
                 self._retained.note_sent(topic, payload, sample.schema)
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
             acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))

@@ -59,7 +59,11 @@ class _Reply(NamedTuple):
 
 
 class Requests:
-    """Hands requests to who can do what they ask for."""
+    """Hands requests to who can do what they ask for.
+
+    Attributes:
+        allowed: the verbs that are taken.
+    """
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class Requests:
         """
         self._topics = topics
         self._handlers = handlers
-        self._allowed = allowed
+        self.allowed = allowed
         self._answer = answer
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
@@ -90,8 +94,16 @@ class Requests:
 
     def attend(self, inbox: Inbox) -> None:
         """Listen, where anything is allowed."""
-        if self._allowed:
+        if self.allowed:
             inbox.listen(self._topics.requests, self.take, self._room.wait)
+
+    def allow(self, allowed: Collection[str], inbox: Inbox) -> None:
+        """Take these verbs and no others from now on, and listen as long as there are any."""
+        if self.allowed and not allowed:
+            inbox.leave(self._topics.requests, self.take)
+        starts, self.allowed = not self.allowed, allowed
+        if starts:
+            self.attend(inbox)
 
     def take(self, message: Message) -> None:
         """Check a request and begin with what it asks for; what is wrong is answered at once."""
@@ -154,10 +166,10 @@ class Requests:
         if verb not in self._handlers:
             there = ", ".join(self._handlers)
             raise Refused(f"found the verb {shown(verb)}, expected one of {there}")
-        if verb not in self._allowed:
+        if verb not in self.allowed:
             raise Refused(
                 f"found the verb {shown(verb)}, expected one that [mqtt] requests in the settings "
-                f"of this gateway allows: {', '.join(self._allowed)}"
+                f"of this gateway allows: {', '.join(self.allowed)}"
             )
         most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
         if len(self._tasks) >= most:

@@ -39,6 +39,7 @@ class VirtualPeripheral:
         linked: set while a central is linked.
         unlinked: set while none is.
         subscribed: set while the central is subscribed to any characteristic.
+        links: how many it has had.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class VirtualPeripheral:
         self.unlinked = asyncio.Event()
         self.unlinked.set()
         self.subscribed = asyncio.Event()
+        self.links = 0
         self._parts = tuple(parts)
         self._record = record
         self._in_range = False
@@ -124,6 +126,11 @@ class VirtualPeripheral:
         await self._end_link(HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR)
         await self._update_advertising()
 
+    @property
+    def link_handle(self) -> int | None:
+        """The controller's number of the link that there is."""
+        return None if self._connection is None else self._connection.handle
+
     def go_silent(self) -> None:
         """Stay linked and answer requests, but send nothing until ``resume()``."""
         self._silent = True
@@ -181,6 +188,7 @@ class VirtualPeripheral:
 
     def _on_link(self, connection: Connection) -> None:
         self._connection = connection
+        self.links += 1
         connection.on(connection.EVENT_DISCONNECTION, self._on_link_end)
         self.unlinked.clear()
         self.linked.set()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -31,6 +32,16 @@ class Manager:
         ready = [] if self._ready else ["READY=1"]
         if self._send(*ready, f"STATUS={status}", "WATCHDOG=1"):
             self._ready = True
+
+    def reloading(self) -> None:
+        """The settings are read again, until ``reloaded``: ``systemctl reload`` waits for that."""
+        if self._ready:
+            self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def reloaded(self) -> None:
+        """The settings are read; whether they could be used is in the log."""
+        if self._ready:
+            self._send("READY=1")
 
     def stopping(self) -> None:
         """The daemon has begun to stop: from now on ``TimeoutStopSec=`` counts."""

@@ -26,6 +26,10 @@ HEALTHY_AFTER_S = 3.0
 # loop may be busy for a while, and the next sign of life is half a minute away.
 LATE_AFTER_S = 5.0
 
+# Python 3.11 forgets a cancellation that meets a result, or the failure of a task group. What the
+# services do at their end takes 10 s at most: a session's, which takes leave and closes its link.
+CANCELLED_AGAIN_S = 15.0
+
 # Bugs have no pace of their own; the ceiling keeps ten of them inside the crash window.
 _BUG_BACKOFF = Backoff(first_s=1.0, ceiling_s=30.0)
 
@@ -100,6 +104,39 @@ class Supervisor:
     def _next_wait(self, cause: Exception, record: "_Record") -> float:
         backoff = cause.backoff if isinstance(cause, Transient) else _BUG_BACKOFF
         return round(self._jitter.uniform(0, backoff.limit(record.next_attempt())), 3)
+
+
+class Kept:
+    """Services that are kept alive side by side, by name: each can be ended by itself."""
+
+    def __init__(self, supervisor: Supervisor, tasks: asyncio.TaskGroup) -> None:
+        """Run them in ``tasks``, which ends when one of them gives up."""
+        self._supervisor = supervisor
+        self._group = tasks
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def start(self, name: str, service: Service, log: FilteringBoundLogger) -> None:
+        """Keep a service alive; see ``Supervisor.keep``."""
+        self._tasks[name] = self._group.create_task(self._supervisor.keep(service, log))
+
+    def cancel(self, *names: str) -> None:
+        """Have these services end."""
+        for task in (self._tasks[name] for name in names):
+            # A second time would end what the first one has it do. (The task itself does not know:
+            # Python 3.11 goes on counting the cancellation by a task group that failed in it.)
+            if task not in self._ending:
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+                task.cancel()
+
+    async def ended(self, *names: str) -> None:
+        """Wait until these services, which were cancelled, have ended."""
+        pending = {self._tasks[name] for name in names}
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=CANCELLED_AGAIN_S)
+            for task in pending:
+                task.cancel()
 
 
 async def _run(service: Service, record: "_Record") -> None:

@@ -47,6 +47,10 @@ def _check(message: Received) -> str:
     assert message.qos == 1
     # Brokers may keep what is not expected to be retained from nobody; but none may be kept.
     assert channel.retained or not message.retained, message.topic
+    if not message.payload:
+        # A peripheral that is in the settings no more: what was retained of it is taken back.
+        assert channel.retained and "{device}" in channel.address, message.topic
+        return channel.name
     assert (message.expiry_s is None) == (channel.expires_s is None), message.topic
     if channel.model is None:
         assert (message.content_type, message.user) == ("text/plain", {}), message.topic

@@ -67,15 +67,19 @@ class Gateway:
         self._wakers: set[asyncio.Task[None]] = set()
         matches = [match_for(entry, known) for entry in entries]
         adapters, recovery = Adapters(adapter, followed=True), Recovery()
-        self.radio = Radio(Backends(), matches, Slots(slots), adapters, recovery)
+        self.radio = Radio(Backends(), Slots(slots), adapters, recovery)
+        for match in matches:
+            self.radio.add(match)
         self.recovery = recovery
+        bonds = Bonds(self._tell_bond)
+        for peripheral, wish in (wishes or {}).items():
+            bonds.add(peripheral, wish)
         watch = Watch(
             self.radio,
             adapters,
             recovery,
-            matches,
             self._tell,
-            bonds=Bonds(wishes or {}, self._tell_bond),
+            bonds=bonds,
             power_on=power_on,
             reset_file=reset_file,
         )

@@ -23,6 +23,7 @@ from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.traces import Traces
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import Outbox
@@ -33,7 +34,7 @@ from healthd.settings import OutboxSettings
 from healthd.supervision.supervisor import root_cause
 from tests.contract.conftest import StartMosquitto
 from tests.contract.mosquitto import HOST, Mosquitto, free_port, needs_mosquitto, password_file
-from tests.contract.subscriber import Received, Subscriber
+from tests.contract.subscriber import Received, Subscriber, publish
 
 BOUND_S = 20.0
 
@@ -84,7 +85,10 @@ class Gateway:
         self.path = folder / "outbox.sqlite3"
         self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gw"))
         endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
-        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, Inbox())
+        inbox, traces = Inbox(), Traces(folder)
+        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, traces)
+        for peripheral in ("strap", "scale"):
+            self.publisher.admit(peripheral)
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._publishing: asyncio.Task[None] | None = None
@@ -394,6 +398,55 @@ async def test_everything_retained_is_published_again_on_every_connect(
     async with Subscriber(broker.port, name="much-later") as late:
         (weight,) = await late.until(lambda _: late.at(TOPICS.sample("scale", "weight")))
     assert weight.retained
+
+
+async def test_of_one_that_is_gone_nothing_stays_and_everything_arrives(
+    mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
+    broker, weight = await mosquitto(), TOPICS.sample("scale", "weight")
+    status, info = TOPICS.device_status("scale"), TOPICS.device_info("scale")
+    async with (
+        Subscriber(broker.port) as subscriber,
+        Gateway(tmp_path / "s", broker) as gateway,
+    ):
+        devices = Devices(TOPICS, gateway.publisher.retain)
+
+        def weigh(grams: int) -> None:
+            gateway.outbox.put(gateway.run.sample("scale", "weight", Weight(grams=grams)))
+
+        gateway.publisher.retain(TOPICS.status, b"online")
+        devices.on_state("scale", "streaming", online=True)
+        gateway.connect()
+        weigh(70_000)
+        await subscriber.until(lambda _: subscriber.at(weight))
+        # While there is a connection, those who listen learn first that it is offline.
+        devices.on_state("scale", "disabled", "stopped")
+        gateway.publisher.withdraw("scale")
+        await subscriber.until_payload(weight, b"")
+        told = [one.payload for one in subscriber.at(status)]
+        assert told == [b"online", b"offline", b""]
+        # While there is none, the broker is told when there is one again.
+        gateway.publisher.admit("scale")
+        devices.on_state("scale", "waiting", "scheduled")
+        await subscriber.until(lambda _: subscriber.at(info)[-1].payload)
+        await gateway.disconnect()
+        weigh(71_000)
+        gateway.publisher.withdraw("scale")
+        since = len(subscriber.messages)
+        gateway.connect()
+        for topic in (status, info):
+            await subscriber.until_payload(topic, b"", since=since)
+        await subscriber.until(lambda _: subscriber.at(weight)[-1].payload)
+        assert subscriber.at(weight)[-1].json()["grams"] == 71_000
+        since = len(subscriber.messages)
+        await gateway.disconnect()
+        gateway.connect()
+        await subscriber.until_payload(TOPICS.status, b"online", since=since)
+        async with Subscriber(broker.port, name="late") as late:
+            await late.until(lambda _: late.at(TOPICS.status))
+            await publish(broker.port, "test/behind", "")
+            await late.until(lambda _: late.at("test/behind"))
+    assert not [one for one in late.messages if "/device/scale/" in one.topic]
 
 
 _STATUS, _WEIGHT = TOPICS.status, TOPICS.sample("scale", "weight")

@@ -1,6 +1,7 @@
 """Periodic peripherals end to end: the daemon on simulated devices, and what it tells of runs."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -81,3 +82,14 @@ def info(messages: Iterable[Received], peripheral: str) -> dict[str, Any]:
     where = f"healthd/gateway/device/{peripheral}/info"
     told = [one.json() for one in messages if one.topic == where]
     return told[-1] if told else {}
+
+
+def toml(settings: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> str:
+    """Settings as a file; JSON's strings, numbers and arrays are TOML's."""
+    sections = [(f"[{name}]", keys) for name, keys in settings.items()]
+    sections += [("[[peripherals]]", entry) for entry in entries]
+    lines = [
+        [header, *(f"{key} = {json.dumps(value, default=str)}" for key, value in keys.items())]
+        for header, keys in sections
+    ]
+    return "\n".join(line for section in lines for line in section)

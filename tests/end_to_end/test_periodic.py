@@ -23,6 +23,7 @@ from tests.end_to_end.fetching import (
     info,
     live,
     runs,
+    toml,
     until_runs,
 )
 
@@ -152,17 +153,6 @@ async def test_a_command_has_the_daemon_fetch_now(
     code, _, error = await fetch("scale")
     assert code == 1
     assert "no healthd runs as gateway gateway" in error
-
-
-def toml(settings: dict[str, Any], entries: list[dict[str, str]]) -> str:
-    """Settings as a file; JSON's strings, numbers and arrays are TOML's."""
-    sections = [(f"[{name}]", keys) for name, keys in settings.items()]
-    sections += [("[[peripherals]]", entry) for entry in entries]
-    lines = [
-        [header, *(f"{key} = {json.dumps(value, default=str)}" for key, value in keys.items())]
-        for header, keys in sections
-    ]
-    return "\n".join(line for section in lines for line in section)
 
 
 def _next_due(messages: Iterable[Received], peripheral: str, behind: str) -> str | None:

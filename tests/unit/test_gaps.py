@@ -33,7 +33,9 @@ class Watched:
     def __init__(self, run: Run, periodic: Collection[str] = ()) -> None:
         self.run = run
         self.events: list[Sample] = []
-        self.gaps = Gaps(run, self.events.append, periodic)
+        self.gaps = Gaps(run, self.events.append)
+        for peripheral in periodic:
+            self.gaps.add(peripheral, periodic=True)
 
     def sample(
         self,
@@ -327,3 +329,36 @@ def test_what_a_periodic_peripheral_sent_before_a_kill_may_be_missing(tmp_path: 
     watched.sample(1, "scale")
     (gap,) = watched.told()
     assert (gap["reason"], gap["first_seq"]) == ("unclean_stop", 6)
+
+
+def test_one_whose_settings_change_lacks_what_it_did_not_send_meanwhile(watched: Watched) -> None:
+    watched.gaps.add("strap", periodic=False)
+    watched.sample(1)
+    watched.gaps.interrupt("strap", "stopped")
+    watched.gaps.add("strap", periodic=False)
+    watched.sample(5)
+    assert watched.told() == [
+        {
+            "peripheral": "strap",
+            "stream": "beat",
+            "reason": "stopped",
+            "first": at(1),
+            "last": at(5),
+            "run": watched.run.id,
+        }
+    ]
+
+
+@pytest.mark.parametrize("periodic_first", [True, False])
+def test_one_that_becomes_periodic_or_was_lacks_nothing_in_between(
+    watched: Watched, periodic_first: bool
+) -> None:
+    watched.gaps.add("strap", periodic=periodic_first)
+    watched.sample(1)
+    watched.gaps.interrupt("strap", "stopped")
+    watched.gaps.add("strap", periodic=not periodic_first)
+    watched.sample(500)
+    assert watched.told() == []
+    watched.gaps.interrupt("strap", "link_lost")
+    watched.sample(505)
+    assert [gap["reason"] for gap in watched.told()] == ["link_lost"] * periodic_first

@@ -47,6 +47,6 @@ async def test_one_of_the_wrong_kind(verb: str, peripheral: str, said: str) -> N
 
 
 async def test_a_radio_that_does_not_scan_is_told_from_an_empty_room() -> None:
-    still = Radio(Backends(), [], Slots(5))
+    still = Radio(Backends(), Slots(5))
     with pytest.raises(Refused, match="the adapter does not scan"):
         await ScanRequests(still, load()).scan(Scan(seconds=0.01))

@@ -158,7 +158,9 @@ def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
 
     devices = Devices(Topics("healthd", "home"), retain)
     options = {"strap": Options(wheel_circumference_m=2.5), "other": Options()}
-    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES, options)
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES)
+    for peripheral, said in options.items():
+        pipeline.add(peripheral, said, periodic=False)
     pipeline.start()
     for peripheral in ("strap", "other"):
         pipeline.on_state(peripheral, State.PREPARING, None)

@@ -55,6 +55,24 @@ async def bad_settings(ward: Ward) -> None:
 
 
 @case()
+async def reload(ward: Ward) -> None:
+    """`systemctl reload` with one more peripheral: it streams, and the first one keeps its link."""
+    first, second = await ward.strap("first"), await ward.strap("second")
+    ward.configure([first])
+    await ward.start()
+    await ward.streaming(first)
+    process = await vm.main_pid(SERVICE)
+    ward.configure()
+    await vm.run("systemctl", "reload", SERVICE)
+    await ward.streaming(first, second)
+    if ends := ward.radio.end_times(first.address):
+        raise Failed(f"the first one's link has ended {len(ends)} times")
+    state = await ward.service_state()
+    if (state["ActiveState"], state["MainPID"]) != ("active", str(process)):
+        raise Failed(f"expected process {process} to go on, found {state}")
+
+
+@case()
 async def second_instance(ward: Ward) -> None:
     """A second healthd on the same outbox is refused, and the first one goes on."""
     strap = await ward.strap()

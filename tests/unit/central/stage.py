@@ -212,8 +212,9 @@ class Stage:
         self, *entries: PeripheralSettings, slots: int = 5, adapters: Adapters | None = None
     ) -> AsyncGenerator[Radio]:
         """A radio that knows these peripherals, and scans when it is wanted."""
-        matches = [match_for(entry, self.registry) for entry in entries]
-        radio = Radio(self.backends, matches, Slots(slots), adapters)
+        radio = Radio(self.backends, Slots(slots), adapters)
+        for entry in entries:
+            radio.add(match_for(entry, self.registry))
         scanning = asyncio.create_task(radio.run(lambda: None))
         try:
             yield radio

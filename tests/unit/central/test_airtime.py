@@ -19,3 +19,13 @@ def test_what_is_over_and_what_still_lasts_is_added_up() -> None:
         now[0] += 0.5
         raise KeyError
     assert airtime.counters() == {"scan_s": 2.5, "linked_s": {"scale": 3.5}}
+
+
+def test_one_that_is_gone_is_no_longer_counted() -> None:
+    airtime = Airtime(lambda: 1.0)
+    for peripheral in ("scale", "strap"):
+        with airtime.linked(peripheral):
+            pass
+    airtime.forget("scale")
+    airtime.forget("never-linked")
+    assert airtime.counters()["linked_s"].keys() == {"strap"}

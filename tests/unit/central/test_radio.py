@@ -115,7 +115,8 @@ async def test_a_search_that_is_heard_and_cancelled_at_once(stage: Stage) -> Non
 
 async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage) -> None:
     entry = by_address()
-    radio = Radio(stage.backends, [match_for(entry, stage.registry)], Slots(5))
+    radio = Radio(stage.backends, Slots(5))
+    radio.add(match_for(entry, stage.registry))
     stage.traffic.scan_fault = BleakError("[org.bluez.Error.NotReady] Resource Not Ready")
     async with asyncio.timeout(10):
         strap = await stage.strap()
@@ -342,3 +343,32 @@ async def test_who_overhears_has_the_one_scanner_run_as_long_as_nobody_connects(
         assert stage.traffic.most_scanning == 1
         assert not stage.traffic.overlapped
         assert radio.linked == []
+
+
+async def test_a_better_description_takes_the_device_from_a_link_and_from_one_that_waits(
+    stage: Stage,
+) -> None:
+    vague, exact = by_service(), by_address(1)
+    async with asyncio.timeout(10), stage.radio(vague) as radio:
+        strap = await stage.strap()
+        search = Search(stage, radio, vague)
+        found = await search.advertisement()
+        async with radio.link(found) as link:
+            radio.add(match_for(exact, stage.registry))
+            with pytest.raises(LinkFault) as caught:
+                await link.lost()
+        assert caught.value.reason == "reassigned"
+        # One whose turn to be linked has not come yet.
+        with pytest.raises(LinkFault) as caught:
+            async with radio.link(found):
+                pass
+        assert caught.value.reason == "reassigned"
+        assert stage.traffic.clients == 1, "the second one was not even begun"
+        await search.leave()
+        again, better = Search(stage, radio, vague), Search(stage, radio, exact)
+        assert await better.found() == strap.address
+        assert not again.is_done
+        await better.leave()
+        radio.remove(exact.id)
+        assert await again.found() == strap.address
+        await again.leave()

@@ -117,6 +117,11 @@ async def until(process: Process, condition: Callable[[list[Line]], bool]) -> li
     return seen
 
 
+def says(event: str) -> Callable[[list[Line]], bool]:
+    """Whether a line with this event was read."""
+    return lambda seen: any(one["event"] == event for one in seen)
+
+
 def retries(seen: list[Line], service: str) -> int:
     return sum(one["event"] == "retrying" and one.get("service") == service for one in seen)
 
@@ -146,6 +151,37 @@ async def test_an_impatient_second_signal_harms_nothing(machine: Machine) -> Non
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 0
+
+
+async def test_a_hang_up_is_never_the_end_and_has_the_settings_read_again(machine: Machine) -> None:
+    pipe = machine.home / "settings"
+    os.mkfifo(pipe)
+    command = machine.command("run", "--config", str(pipe))
+    process = await asyncio.create_subprocess_exec(*command, env=machine.environ, stderr=PIPE)
+    try:
+        async with asyncio.timeout(40):
+            # Opened as soon as healthd reads it: before it has any settings.
+            first = await asyncio.to_thread(pipe.open, "w")
+            process.send_signal(signal.SIGHUP)
+            with first:
+                first.write(SETTINGS)
+            await until(process, says("started"))
+            with await asyncio.to_thread(pipe.open, "w") as second:
+                second.write(SETTINGS + "[[peripherals]]\nid = 'scale'\nname = 'Scale'")
+            seen = await until(process, says("reloaded"))
+            assert (seen[-1]["added"], seen[-1]["unchanged"]) == (["scale"], 1)
+            process.send_signal(signal.SIGHUP)
+            with await asyncio.to_thread(pipe.open, "w") as third:
+                third.write("log.level = 'loud'")
+            seen = await until(process, says("not reloaded"))
+            assert [one["key"] for one in seen if one["event"] == "bad setting"] == ["log.level"]
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGHUP)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_no_peripherals_is_told_and_no_error(machine: Machine) -> None:

@@ -136,3 +136,13 @@ def test_a_bond_that_is_known_before_anything_else_waits_for_the_first_state(
     assert not any("scale" in topic for topic in broker.published)
     devices.on_state("scale", "searching")
     assert orjson.loads(broker.topics["healthd/home/device/scale/info"])["bonded"] is True
+
+
+def test_one_that_is_gone_is_told_no_more(broker: Broker, devices: Devices) -> None:
+    stream(devices)
+    devices.on_bond("strap", True)
+    devices.remove("strap")
+    assert devices.states() == []
+    # With other settings it may be another device.
+    devices.on_state("strap", "searching")
+    assert broker.info == {"state": "searching"}

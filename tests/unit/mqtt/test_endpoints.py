@@ -166,3 +166,22 @@ def test_a_client_certificate_is_shown(broker_certificate: tuple[Path, Path]) ->
     made(tls=True, cert_file=str(certificate), key_file=str(key))
     with pytest.raises(Fatal, match=r"^mqtt\.cert_file"):
         made(tls=True, cert_file=str(certificate), key_file=str(certificate))
+
+
+def test_the_same_settings_with_the_same_files_are_the_same_endpoints(
+    broker_certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    authority, secret = tmp_path / "ca.crt", tmp_path / "password"
+    authority.write_bytes(broker_certificate[0].read_bytes())
+    secret.write_text("hunter2")
+
+    def again() -> tuple[Endpoint, ...]:
+        return made(tls=True, ca_file=str(authority), password_file=str(secret))
+
+    before = again()
+    assert again() == before
+    secret.write_text("hunter3")
+    assert again() != before
+    secret.write_text("hunter2")
+    authority.write_bytes(authority.read_bytes() * 2)
+    assert again() != before

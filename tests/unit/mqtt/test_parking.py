@@ -146,3 +146,15 @@ def test_streams_are_those_whose_topic_of_that_sort_is_parked_now(
     assert sorted(parking.parked(history)) == [SCALE, STRAP]
     watch.now_s += FIRST_S + 0.1
     assert parking.parked(live) == parking.parked(history) == []
+
+
+def test_with_other_credentials_every_topic_is_tried_at_once(
+    parking: Parking, watch: Watch, told: Told
+) -> None:
+    parking.park(STRAP, "a", "no right")
+    parking.look_again()
+    assert not parking.is_parked("a")
+    assert parking.is_doubtful("a")
+    parking.accept("a")
+    assert told[-1] == (STRAP, "a", None)
+    assert not parking.is_doubtful("a")

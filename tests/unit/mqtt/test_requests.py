@@ -238,3 +238,20 @@ async def test_where_nothing_is_allowed_nobody_listens() -> None:
     assert ear.listeners == []
     Desk().requests.attend(ear)
     assert [topic for topic, *_ in ear.listeners] == ["healthd/gw/request/+"]
+
+
+async def test_what_is_allowed_can_change_and_nothing_is_listened_to_where_nothing_is() -> None:
+    desk, inbox = Desk("scan"), Inbox()
+    asked = Message(TOPICS.request("stop"), b'{"peripheral":"bike"}', retained=False)
+    desk.requests.attend(inbox)
+    desk.requests.take(asked)
+    desk.requests.allow(("stop",), inbox)
+    desk.requests.take(asked)
+    await desk.requests.end()
+    assert [answer["status"] for _, answer, _ in desk.answers] == ["error", "ok"]
+    listened = inbox._listeners  # pyright: ignore[reportPrivateUsage]
+    assert [len(one) for one in listened.values()] == [1]
+    desk.requests.allow((), inbox)
+    assert not listened
+    desk.requests.allow(("stop",), inbox)
+    assert listened.keys() == {TOPICS.requests}

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 import uuid
 from pathlib import Path
 
@@ -89,3 +90,21 @@ def test_the_status_line_counts_states() -> None:
     states = ["streaming", "searching", "streaming"]
     assert status_line(states, 3) == "2 streaming, 1 searching, outbox 3"
     assert status_line([], 0) == "outbox 0"
+
+
+def test_a_reload_begins_and_ends_but_not_before_it_is_ready(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with Listener(address) as systemd:
+        manager = Manager({"NOTIFY_SOCKET": address})
+        manager.reloading()
+        manager.reloaded()
+        manager.alive("outbox 0")
+        before_us = time.monotonic_ns() // 1000
+        manager.reloading()
+        manager.reloaded()
+        ready, reloading, again = (systemd.next() for _ in range(3))
+    assert ready == {"READY": "1", "STATUS": "outbox 0", "WATCHDOG": "1"}
+    assert reloading is not None
+    assert reloading.keys() == {"RELOADING", "MONOTONIC_USEC"}
+    assert before_us <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+    assert again == {"READY": "1"}

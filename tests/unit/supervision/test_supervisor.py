@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from healthd.supervision.supervisor import (
     HEALTHY_AFTER_S,
     LATE_AFTER_S,
     CrashLoop,
+    Kept,
     Service,
     StrayCancellation,
     Supervisor,
@@ -374,3 +376,81 @@ async def test_a_restart_that_does_not_come_is_late(
         with pytest.raises(asyncio.CancelledError):
             await kept
     assert supervisor.late() == 0
+
+
+async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
+    log: FilteringBoundLogger,
+) -> None:
+    begun: list[str] = []
+    cleaned_up = asyncio.Event()
+
+    async def other(_: Callable[[], None]) -> None:
+        begun.append("other")
+        await asyncio.Event().wait()
+
+    async def slow_to_end(_: Callable[[], None]) -> None:
+        begun.append("one")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned_up.set()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = Kept(Supervisor(random.Random()), tasks)
+        kept.start("one", slow_to_end, log)
+        kept.start("other", other, log)
+        await asyncio.sleep(0)
+        kept.cancel("one")
+        await asyncio.sleep(0)
+        kept.cancel("one")  # does not disturb its end
+        await kept.ended("one")
+        assert cleaned_up.is_set()
+        kept.start("one", slow_to_end, log)
+        await asyncio.sleep(0)
+        assert begun == ["one", "other", "one"]
+        kept.cancel("one", "other")
+        await kept.ended("one", "other")
+
+
+async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
+    log: FilteringBoundLogger,
+) -> None:
+    """In Python 3.11 it counts as being cancelled from then on."""
+    failed, again = asyncio.Event(), asyncio.Event()
+
+    async def fails_once(_: Callable[[], None]) -> None:
+        if failed.is_set():
+            again.set()
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
+    async def fail() -> None:
+        failed.set()
+        raise Transient("away", "away", Backoff(0, 0))
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = Kept(Supervisor(random.Random()), tasks)
+        kept.start("mqtt", fails_once, log)
+        await again.wait()
+        kept.cancel("mqtt")
+        await kept.ended("mqtt")
+
+
+async def test_one_that_forgets_its_cancellation_is_cancelled_again(
+    log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.supervision.supervisor.CANCELLED_AGAIN_S", 0.05)
+
+    async def forgetful(_: Callable[[], None]) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        kept = Kept(Supervisor(random.Random()), tasks)
+        kept.start("mqtt", forgetful, log)
+        await asyncio.sleep(0)
+        kept.cancel("mqtt")
+        await kept.ended("mqtt")

@@ -1,0 +1,105 @@
+"""SIGHUP to the real process, with three straps on a stand-in for bluetoothd."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from healthd.simulator.broker import EmbeddedBroker
+from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.contract.conformity import conform
+from tests.contract.process import Healthd, complaints
+from tests.contract.streams import streams
+from tests.contract.subscriber import Received, Subscriber
+
+pytestmark = needs_dbus
+
+STRAPS = ("one", "two", "three")
+ADDRESSES = {peripheral: f"C0:00:00:00:00:0{number}" for number, peripheral in enumerate(STRAPS, 1)}
+
+ABSENT = "C0:00:00:00:00:04"
+
+SETTINGS = """
+[gateway]
+id = "gateway"
+[mqtt]
+brokers = ["{broker}"]
+[outbox]
+directory = "{folder}/outbox"
+"""
+ENTRY = """
+[[peripherals]]
+id = "{id}"
+address = "{address}"
+{more}
+"""
+
+
+def topic(peripheral: str, last: str) -> str:
+    return f"healthd/gateway/device/{peripheral}/{last}"
+
+
+async def streaming(subscriber: Subscriber, peripherals: Sequence[str]) -> None:
+    """Wait for new samples of each."""
+    since = len(subscriber.messages)
+
+    def enough(messages: list[Received]) -> bool:
+        topics = [one.topic for one in messages[since:]]
+        return all(topics.count(topic(one, "heart_rate")) >= 3 for one in peripherals)
+
+    await subscriber.until(enough)
+
+
+async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -> None:
+    config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    devices = [strap(address, name) for name, address in ADDRESSES.items()]
+    devices.append(strap(ABSENT, "absent", known=True, bonded=True, away=True))
+    async with (
+        EmbeddedBroker() as broker,
+        BlueZ(bus, *devices, adapters={"hci0": True}) as bluez,
+        Subscriber(broker.port) as subscriber,
+    ):
+
+        def write(*peripherals: str, **more: str) -> None:
+            whole = SETTINGS.format(broker=f"{broker.host}:{broker.port}", folder=tmp_path)
+            for one in peripherals:
+                address = ADDRESSES.get(one, ABSENT)
+                whole += ENTRY.format(id=one, address=address, more=more.get(one, ""))
+            config.write_text(whole)
+
+        def links(call: str) -> list[int]:
+            paths = [f"dev_{address.replace(':', '_')}" for address in ADDRESSES.values()]
+            return [bluez.count(call, path) for path in paths]
+
+        write(*STRAPS)
+        async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+            await streaming(subscriber, STRAPS)
+            write(*STRAPS, two="heart_rate_zones = [60]")
+            healthd.send(signal.SIGHUP)
+            await healthd.logged("reloaded", changed=["two"], unchanged=2)
+            await streaming(subscriber, STRAPS)
+            assert (links("Connect"), links("Disconnect")) == ([1, 2, 1], [0, 1, 0])
+            config.write_text("[log]\nlevel = 'loud'")
+            healthd.send(signal.SIGHUP)
+            await healthd.logged("bad setting", key="log.level", found="'loud'", file=str(config))
+            await healthd.logged("not reloaded")
+            await streaming(subscriber, STRAPS)
+            write("one", "three", "absent")
+            healthd.send(signal.SIGHUP)
+            await healthd.logged("reloaded", removed=["two"], added=["absent"])
+            await subscriber.until_payload(topic("two", "status"), b"")
+            # What BlueZ knows of the new one is not waited for.
+            of_absent = topic("absent", "info")
+            await subscriber.until(
+                lambda _: [one for one in subscriber.at(of_absent) if one.json().get("bonded")]
+            )
+            await streaming(subscriber, ("one", "three"))
+            assert (links("Connect"), links("Disconnect")) == ([1, 2, 1], [0, 2, 0])
+            healthd.send(signal.SIGHUP)
+            assert await healthd.stopped() == 0
+    conform(subscriber.messages)
+    assert complaints(healthd.log) == []
+    for one in STRAPS:
+        (stream,) = streams(subscriber.messages, topic(one, "heart_rate")).values()
+        stream.check()
+    gaps = [one.json() for one in subscriber.at("healthd/gateway/event/gap")]
+    assert [(one["peripheral"], one["reason"]) for one in gaps] == [("two", "stopped")]

@@ -1,0 +1,68 @@
+"""Which device is whose when peripherals come, change and go."""
+
+import pytest
+from bleak.backends.device import BLEDevice
+
+from healthd.central.claims import Claims
+from healthd.central.link import Advertisement
+from healthd.central.match import By, Match
+
+VAGUE = Match("any", By.SERVICE, "180d")
+NAMED = Match("polar", By.NAME, "Polar*")
+EXACT = Match("strap", By.ADDRESS, "C0:00:00:00:00:01")
+
+
+def device(number: int) -> Advertisement:
+    address = f"C0:00:00:00:00:{number:02X}"
+    name = f"Polar {number}"
+    handle = BLEDevice(address, name, details=None)
+    return Advertisement(address, name, frozenset({"180d"}), -50, handle)
+
+
+@pytest.fixture
+def claims() -> Claims:
+    claims = Claims()
+    claims.add(VAGUE)
+    claims.take(VAGUE, device(1))
+    return claims
+
+
+def test_a_better_description_gets_the_device_of_a_vaguer_one(claims: Claims) -> None:
+    assert claims.add(EXACT) == [device(1)]
+    assert claims.is_contested(VAGUE)
+    claims.leave(VAGUE)
+    assert not claims.is_contested(VAGUE)
+    assert claims.entitled(device(1), [VAGUE]) is None
+    assert claims.entitled(device(1), [VAGUE, EXACT]) == EXACT
+
+
+@pytest.mark.parametrize("other", [VAGUE, Match("more", By.SERVICE, "180d")])
+def test_nobody_gives_way_to_a_description_that_is_no_better(claims: Claims, other: Match) -> None:
+    assert claims.add(other) == []
+    assert not claims.is_contested(VAGUE)
+
+
+def test_one_that_is_found_as_before_has_no_second_choice(claims: Claims) -> None:
+    claims.leave(VAGUE)
+    claims.add(NAMED)
+    claims.take(NAMED, device(2))
+    claims.take(VAGUE, device(1))
+    # Its own link is about to end, and the other one's device would fit it as well.
+    assert claims.add(Match("polar", By.NAME, "Polar*", periodic=True)) == []
+
+
+def test_one_that_is_described_otherwise_has_its_choice_anew(claims: Claims) -> None:
+    claims.add(Match("strap", By.ADDRESS, "C0:00:00:00:00:09"))
+    assert claims.add(EXACT) == [device(1)]
+
+
+def test_its_own_device_is_nobody_elses(claims: Claims) -> None:
+    assert claims.add(Match("any", By.ADDRESS, "C0:00:00:00:00:01")) == []
+
+
+def test_what_was_kept_for_one_that_is_gone_is_free(claims: Claims) -> None:
+    claims.add(NAMED)
+    assert claims.entitled(device(2), [VAGUE]) is None
+    claims.remove("polar")
+    assert claims.entitled(device(2), [VAGUE]) == VAGUE
+    assert list(claims.matches) == [VAGUE]
