@@ -23,8 +23,9 @@ from tests.contract.subscriber import Subscriber, publish
 BOUND_S = 10.0
 VERSIONS = ["5", "3.1.1"]
 
-# Turns of the event loop that a cancelled task and a closed connection may take to be gone.
-_TURNS = 20
+# How long a cancelled task, a closed connection and the thread that made it may take to be gone:
+# nothing tells of that, and a busy machine lets a thread wait.
+_GONE_S, _LOOK_S = 5.0, 0.01
 
 
 def endpoint_of(broker: Mosquitto, version: str = "5") -> Endpoint:
@@ -55,11 +56,15 @@ async def nothing_left_behind() -> AsyncGenerator[None]:
     """After the block there are no sockets, tasks and readers that were not there before it."""
     before = sockets(), asyncio.all_tasks(), watched()
     yield
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-    gc.collect()
-    after = sockets(), asyncio.all_tasks(), watched()
-    assert [new - old for new, old in zip(after, before, strict=True)] == [set(), set(), set()]
+    ends_at = asyncio.get_running_loop().time() + _GONE_S
+    while True:
+        gc.collect()
+        after = sockets(), asyncio.all_tasks(), watched()
+        left = [new - old for new, old in zip(after, before, strict=True)]
+        if not any(left) or asyncio.get_running_loop().time() > ends_at:
+            break
+        await asyncio.sleep(_LOOK_S)
+    assert left == [set(), set(), set()]
 
 
 @needs_mosquitto
