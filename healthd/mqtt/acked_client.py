@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self, cast
 
 import aiomqtt
@@ -125,6 +126,19 @@ class Message:
     retained: bool
     response_topic: str | None = None
     correlation: bytes | None = None
+
+
+class _Packed(Properties):
+    """Properties in the form in which they are sent."""
+
+    _packed: bytes
+
+    def __init__(self, properties: Properties) -> None:
+        # Past paho's checks of attributes, which know of the standard's alone.
+        object.__setattr__(self, "_packed", properties.pack())
+
+    def pack(self) -> bytes:
+        return self._packed
 
 
 class AckedClient(aiomqtt.Client):
@@ -377,6 +391,9 @@ def _number(code: ReasonCode | int | None) -> int:
     return code.value if isinstance(code, ReasonCode) else code or 0
 
 
+# There are as many as kinds of messages. Made anew for each message, as paho's own are, they cost
+# more CPU than all else between callback and PUBACK: 4.1 times a bare paho's a sample, and not 2.3.
+@cache
 def _properties(packet: int, schema: str | None, expiry_s: int | None = None) -> Properties:
     properties = Properties(packet)
     properties.ContentType = "text/plain" if schema is None else "application/json"
@@ -384,7 +401,7 @@ def _properties(packet: int, schema: str | None, expiry_s: int | None = None) ->
         properties.UserProperty = [("schema", schema)]
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
-    return properties
+    return _Packed(properties)
 
 
 def _connect_properties() -> Properties:
