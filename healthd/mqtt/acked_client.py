@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -183,6 +184,8 @@ class AckedClient(aiomqtt.Client):
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
+        self._loop_thread = threading.get_ident()
+        self._awaits_room = False
         # Acknowledged when its reader takes the next one.
         self._client.manual_ack_set(True)
         self._unacked: dict[int, tuple[asyncio.Future[None], float]] = {}
@@ -346,13 +349,26 @@ class AckedClient(aiomqtt.Client):
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
-        # In aiomqtt the socket can be closed between this call, which may come from another thread,
-        # and the loop's next turn; asyncio then logs an error for each broken connection.
-        self._loop.call_soon_threadsafe(self._write_when_possible, sock)
+        # paho's connecting thread calls this, too. To wake the loop takes three system calls, which
+        # it does not need who is in it.
+        in_loop = threading.get_ident() == self._loop_thread
+        (self._loop.call_soon if in_loop else self._loop.call_soon_threadsafe)(self._flush, sock)
 
-    def _write_when_possible(self, sock: socket.socket) -> None:
-        if sock.fileno() >= 0:
+    def _flush(self, sock: socket.socket) -> None:
+        """Write now, all that one turn of the loop has sent; wait only for a socket that is full."""
+        # In aiomqtt the socket can be closed between the call above and this turn; asyncio then
+        # logs an error for each broken connection.
+        if sock.fileno() < 0:
+            return
+        self._write()
+        if self._client.want_write() and sock.fileno() >= 0:
+            self._awaits_room = True
             self._loop.add_writer(sock.fileno(), self._write)
+
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if self._awaits_room:
+            self._awaits_room = False
+            super()._on_socket_unregister_write(client, userdata, sock)
 
     def _write(self) -> None:
         try:
