@@ -195,6 +195,8 @@ class AckedClient(aiomqtt.Client):
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         self._client.connect_timeout = CONNECT_TIMEOUT_S
+        # aiomqtt hands its logger on to paho, which asks it five times a sample: 1 us.
+        self._client.disable_logger()
         self._loop_thread = threading.get_ident()
         self._awaits_room = False
         # Acknowledged when its reader takes the next one.
