@@ -104,8 +104,7 @@ class DeviceTimed(Measurement):
     timestamp: Timestamp | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """One instant on both clocks, taken in the notification callback.
 
     Attributes:
@@ -142,8 +141,7 @@ Taken = tuple[str, Record]
 """A stream's name, and a record of it that became a sample."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """A measurement with who, when and an id that is unique within its stream.
 
     Attributes:
