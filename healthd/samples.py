@@ -81,7 +81,9 @@ class Measurement(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """The keys that the packet held, ready for JSON."""
-        return self.model_dump(exclude_unset=True)
+        # Past model_dump, which costs as much again.
+        dumped: dict[str, Any] = self.__pydantic_serializer__.to_python(self, exclude_unset=True)
+        return dumped
 
 
 @dataclass(slots=True)  # not frozen, as every dated packet makes one: 0.2 us instead of 0.7
