@@ -16,7 +16,21 @@ from tests.contract.bluez import DBUS_DAEMON, BlueZ, Bus, strap
 from tests.contract.process import Healthd
 from tests.contract.subscriber import Received, Subscriber
 
-BARE_IMPORTS = "import bleak, aiomqtt, pydantic, structlog"
+# healthd's libraries as the daemon has them: pydantic loads most of itself with the first model,
+# and structlog finds no rich.
+BARE_IMPORTS = """
+import sys
+sys.modules["rich"] = None
+import aiomqtt, bleak_retry_connector, orjson, pydantic, sqlite3, structlog
+class Model(pydantic.BaseModel):
+    field: int
+"""
+
+DAEMON_IMPORTS = """
+import sys
+sys.modules["rich"] = None
+import healthd.daemon, healthd.settings_file
+"""
 
 # The fake bluetoothd's rounds are 50 ms: so many of them make a second.
 _ONCE_A_SECOND = 20
@@ -102,7 +116,7 @@ async def _bare_resident_mb() -> float:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        f"{BARE_IMPORTS}; print(flush=True); input()",
+        f"{BARE_IMPORTS}\nprint(flush=True)\ninput()",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -141,7 +155,7 @@ async def start(effort: Effort) -> list[Figure]:
             async with around.healthd():
                 await around.streams()
                 first.product.append(time.monotonic() - began)
-        imports.product.append(await _import_s("import healthd.daemon, healthd.settings_file"))
+        imports.product.append(await _import_s(DAEMON_IMPORTS))
         imports.floor.append(bare := await _import_s(BARE_IMPORTS))
         first.floor.append(bare)
     first.note = "the floor is the import of the libraries"

@@ -143,9 +143,9 @@ class Stage:
         environ = {"RUNTIME_DIRECTORY": self._stack.enter_context(runtime)}
         return await self._start("product", peripherals, *options, environ=environ)
 
-    async def floor(self, peripherals: int) -> Measured:
+    async def floor(self, peripherals: int, *options: str) -> Measured:
         """Bare paho, publishing to the topics of so many straps."""
-        return await self._start("floor", peripherals)
+        return await self._start("floor", peripherals, *options)
 
     async def _start(
         self,
