@@ -13,7 +13,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos system-test lint format constraints clean
+.PHONY: help setup demo install uninstall test chaos bench system-test lint format constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -40,6 +40,11 @@ test: lint ## every check, then the tests; installs what it tests against where 
 chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: $(TESTABLE) ## figures against budgets; 20 minutes; some: make bench ARGS="--only cpu drain"
+	@.ci/mosquitto
+	@.ci/dbus
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 system-test: $(TESTABLE) ## the service in virtual machines with the real BlueZ; 20 minutes
 	@.ci/system-test

@@ -18,6 +18,8 @@ PRAGMAS = (
     # Debian builds SQLite to overwrite every freed page; this overwrites where it costs no write.
     "secure_delete=FAST",
     "temp_store=MEMORY",
+    # 256 KiB: what is read once, from front to back, gains nothing by the 2 MB that are usual.
+    "cache_size=-256",
 )
 
 TABLES = """

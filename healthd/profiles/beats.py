@@ -2,8 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 # Half a minute at one packet a second: long enough to hold one that came without delay, short
 # enough that the sensor's clock (50 ppm) has not moved by more than 2 ms against ours.
@@ -14,8 +14,7 @@ _PACKETS = 30
 _ASTRAY_MS = 3000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Where the beats of one packet are.
 
     Attributes:

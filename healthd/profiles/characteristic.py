@@ -84,8 +84,7 @@ class Options:
     consent: Consent | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(NamedTuple):
     """A measurement, and when it was made.
 
     Attributes:

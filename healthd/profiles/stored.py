@@ -7,7 +7,6 @@ another device's, and all of it is new.
 """
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import replace
 
 from healthd.profiles.characteristic import Exchange, Refused, Timed
 from healthd.profiles.racp import ALL, RecordAccess, decode_record_access, report_records
@@ -55,9 +54,9 @@ class Transfer:
         if record == newest:
             return ()  # a live one that comes from the memory as well: once is enough
         if (record.number, record.made) < (newest.number, newest.made):
-            return (replace(timed, stored=True),)
+            return (timed._replace(stored=True),)
         self._newest[kind] = record, timed
-        return (replace(held, stored=True),)
+        return (held._replace(stored=True),)
 
     def end(self) -> Iterable[Timed]:
         """What was held back: there is nothing newer."""

@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from tests.chaos import disk_faults, faults, measure
+from tests.chaos import disk_faults, faults
 from tests.chaos.disk import WHY_NOT
 from tests.chaos.plan import Plan
 from tests.chaos.rig import Rig
@@ -129,17 +129,9 @@ def _spread(seconds: list[float]) -> str:
 
 async def _to_the_end(arguments: argparse.Namespace) -> bool:
     """SIGTERM ends it as an error does: what is mounted is unmounted, what runs is ended."""
-    task = asyncio.create_task(_do(arguments))
+    task = asyncio.create_task(_last(arguments))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
-
-
-async def _do(arguments: argparse.Namespace) -> bool:
-    if arguments.drain:
-        return await measure.drain()
-    if arguments.steady is not None:
-        return await measure.steady(arguments.steady)
-    return await _last(arguments)
 
 
 async def _last(arguments: argparse.Namespace) -> bool:
@@ -158,8 +150,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--write", choices=("around", "through", "both"), default="both")
     parser.add_argument("--persistent", action="store_true", help="the broker keeps its queue")
     parser.add_argument("--without", nargs="*", default=[], metavar="FAULT", help="left out")
-    parser.add_argument("--drain", action="store_true", help="measure how fast a backlog drains")
-    parser.add_argument("--steady", type=float, metavar="MINUTES", help="measure disk writes")
     return parser.parse_args()
 
 

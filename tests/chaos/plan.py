@@ -43,7 +43,6 @@ class Plan:
         max_size: quota of the outbox.
         persistent: the broker's persistence.
         broker_options: further lines of its configuration.
-        direct: no proxy between gateway and broker.
         loop_disk: the outbox lies on a file system of its own.
         arguments: further ones of ``tests.chaos.gateway``.
         environ: further variables of it.
@@ -55,7 +54,6 @@ class Plan:
     max_size: str = "4MB"
     persistent: bool = False
     broker_options: str = ""
-    direct: bool = False
     loop_disk: bool = False
     arguments: list[str] = field(default_factory=list[str])
     environ: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -56,8 +56,7 @@ class Rig:
     def _gateway(self) -> GatewayProcess:
         config, password, plan = self.folder / "healthd.toml", self.folder / "password", self.plan
         password.write_text(GATEWAY_PASSWORD)
-        port = self.broker.port if plan.direct else self.proxy.port
-        config.write_text(plan.settings(port, password, self.outbox))
+        config.write_text(plan.settings(self.proxy.port, password, self.outbox))
         arguments = ["--config", str(config), "--accepted", str(self._fifo)]
         arguments += ["--rate", str(plan.rate), "--seed", str(plan.seed), *plan.arguments]
         runtime = {"RUNTIME_DIRECTORY": str(self.runtime), "BOOT_ID": "boot-1"}

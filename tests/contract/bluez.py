@@ -99,10 +99,20 @@ class BlueZ(Restartable):
         *devices: dict[str, Any],
         adapters: dict[str, bool],
         modalias: str = "usb:v1D6Bp0246d0542",
+        notify_every: int = 1,
     ) -> None:
-        """Devices, and adapters by name: whether they are on; ``modalias`` is that of 5.66."""
+        """Prepare.
+
+        Args:
+            bus: where it serves.
+            devices: made by ``strap``.
+            adapters: by name, whether they are on.
+            modalias: BlueZ's version; that of 5.66.
+            notify_every: so many of its rounds, of ``fake_bluez.PERIOD_S``.
+        """
         self.calls: list[tuple[str, str]] = []
-        self._setting = json.dumps({"adapters": adapters, "devices": devices, "modalias": modalias})
+        setting = {"adapters": adapters, "devices": devices, "modalias": modalias}
+        self._setting = json.dumps(setting | {"notify_every": notify_every})
         self._bus = bus
         self._changed = asyncio.Condition()
         self._answers = 0

@@ -36,7 +36,7 @@ class FakeBlueZ:
     """All objects of one bluetoothd."""
 
     def __init__(self, bus: MessageBus, setting: dict[str, Any]) -> None:
-        """``setting``: ``adapters`` (name: on), ``devices``, and ``modalias``, its version."""
+        """``setting``: ``adapters`` (name: on), ``devices``, its ``modalias``, ``notify_every``."""
         self.bus = bus
         self.objects: Objects = {}
         self.settings: dict[str, dict[str, Any]] = {}
@@ -47,6 +47,7 @@ class FakeBlueZ:
         self.agents: dict[str, tuple[str, str]] = {}
         self.objects["/org/bluez"] = {"org.bluez.AgentManager1": {}}
         self.modalias: str = setting["modalias"]
+        self.notify_every: int = setting["notify_every"]
         self.silent = False
         self.pairings: dict[str, asyncio.Task[None]] = {}
         self.beat = 0
@@ -176,7 +177,7 @@ class FakeBlueZ:
             elif not self.objects[path][DEVICE]["Connected"].value:
                 self.change(path, DEVICE, RSSI=Variant("n", -50 - self.beat % 2))
         for path, listeners in self.listened.items():
-            if listeners:
+            if listeners and self.beat % self.notify_every == 0:
                 self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat])))
 
     # Calls

@@ -1,4 +1,4 @@
-"""How long decoding takes, model included: ``python -m tests.unit.profiles.bench [UUID …]``.
+"""How long decoding takes, model included: ``python -m benchmarks.decoding [UUID …]``.
 
 One line for each characteristic: its typical packet, in microseconds (the best of five rounds), and
 as a ratio to what struct alone takes to unpack a packet of that size byte by byte; the same for its
@@ -7,11 +7,13 @@ where none was captured. A quirk's decoder stands in a line of its own, with the
 its characteristic that it can read.
 """
 
+import statistics
 import struct
 import sys
 import timeit
 from collections.abc import Callable, Container, Iterator
 
+from benchmarks.figures import Budget, Effort, Figure
 from healthd.errors import DecodeError
 from healthd.profiles.quirks import QUIRKS
 from tests.unit.profiles.test_vectors import ALL, CHARACTERISTICS, KINDS
@@ -39,6 +41,7 @@ def packets(uuid: str, decode: Callable[[bytes], object], kinds: Container[str])
 
 
 def can_be_read(decode: Callable[[bytes], object], packet: bytes) -> bool:
+    """Whether this decoder takes the packet."""
     try:
         decode(packet)
     except DecodeError:
@@ -54,24 +57,65 @@ def microseconds(call: Callable[[bytes], object], packet: bytes) -> float:
     return min(timer.repeat(_ROUNDS, number)) / number * 1e6
 
 
+def bare_microseconds(packet: bytes) -> float:
+    """The floor: struct alone, byte by byte."""
+    return microseconds(struct.Struct(f"<{len(packet)}B").unpack_from, packet)
+
+
+def typical(uuid: str, decode: Callable[[bytes], object]) -> bytes | None:
+    """The packet that says how long a characteristic takes; None where no good one is known."""
+    found = packets(uuid, decode, {"device_capture"}) or packets(uuid, decode, KINDS)
+    return found[len(found) // 2] if found else None
+
+
 def measured(decode: Callable[[bytes], object], packet: bytes) -> tuple[float, str]:
+    """Microseconds, and the same with the packet's size and the ratio to the floor."""
     taken = microseconds(decode, packet)
-    bare = microseconds(struct.Struct(f"<{len(packet)}B").unpack_from, packet)
-    return taken, f"{len(packet):4} B {taken:6.2f} us {taken / bare:5.1f} x"
+    ratio = taken / bare_microseconds(packet)
+    return taken, f"{len(packet):4} B {taken:6.2f} us {ratio:5.1f} x"
+
+
+async def decode(effort: Effort) -> list[Figure]:
+    """Decoding with the model: a heart rate, and the median and the slowest of all."""
+    strap = Figure("decode with model, heart rate", "µs", budget=Budget(LIMIT_US))
+    middle = Figure("the same, median of all characteristics", "µs")
+    slowest = Figure("the same, slowest characteristic", "µs")
+    known = [
+        (uuid, decode, packet)
+        for _, uuid, decode in decoders()
+        if (packet := typical(uuid, decode)) is not None
+    ]
+    every: list[tuple[float, str]] = []
+    for _ in range(effort.rounds):
+        every.clear()
+        for uuid, decode, packet in known:
+            taken = microseconds(decode, packet)
+            every.append((taken, uuid))
+            if uuid == "2a37":
+                strap.product.append(taken)
+                strap.floor.append(bare_microseconds(packet))
+        middle.product.append(statistics.median(taken for taken, _ in every))
+        worst, uuid = max(every)
+        slowest.product.append(worst)
+        slowest.note = uuid
+    over = sum(taken > LIMIT_US for taken, _ in every)
+    middle.note = f"{over} of {len(known)} over {LIMIT_US:g} µs"
+    return [strap, middle, slowest]
 
 
 def main(wanted: list[str]) -> None:
+    """A line for each characteristic."""
     slow = 0
     sys.stdout.write(f"{'uuid':38}{'typical packet':26}{'longest packet':26}what\n")
     for title, uuid, decode in decoders():
-        if (wanted and uuid not in wanted) or not (found := packets(uuid, decode, KINDS)):
+        packet = None if wanted and uuid not in wanted else typical(uuid, decode)
+        if packet is None:
             continue
-        usual = packets(uuid, decode, {"device_capture"}) or found
-        taken, typical = measured(decode, usual[len(usual) // 2])
-        _, longest = measured(decode, found[-1])
+        taken, usual = measured(decode, packet)
+        _, longest = measured(decode, packets(uuid, decode, KINDS)[-1])
         slow += taken > LIMIT_US
         mark = " <- over the limit" if taken > LIMIT_US else ""
-        sys.stdout.write(f"{uuid:38}{typical:26}{longest:26}{title}{mark}\n")
+        sys.stdout.write(f"{uuid:38}{usual:26}{longest:26}{title}{mark}\n")
     sys.stdout.write(f"{slow} over {LIMIT_US} us for a typical packet\n")
 
 

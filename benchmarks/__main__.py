@@ -1,0 +1,83 @@
+"""Figures against budgets and floors: ``make bench``, or ``python -m benchmarks --only cpu drain``.
+
+Everything is measured on this machine, in this run, against a real mosquitto on loopback. Product
+and floor take turns, each in a process of its own: where the machine is shared, their ratio is
+what can be believed. ``--quick`` only shows that it all works.
+"""
+
+import argparse
+import asyncio
+import compileall
+import sys
+from pathlib import Path
+
+import orjson
+
+import healthd
+from benchmarks import decoding, delivery, endurance, logline, outage, report, service
+from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
+from tests.contract.mosquitto import MOSQUITTO
+
+MEASURES: dict[str, Measure] = {
+    "cpu": delivery.cpu,
+    "latency": delivery.latency,
+    "sustained": delivery.sustained,
+    "growth": delivery.growth,
+    "memory": service.memory,
+    "slope": endurance.slope,
+    "start": service.start,
+    "rest": service.rest,
+    "disk": outage.disk,
+    "drain": outage.drain,
+    "recovery": service.recovery,
+    "decode": decoding.decode,
+    "log": logline.log,
+}
+
+
+async def measured(names: list[str], effort: Effort) -> list[Figure]:
+    """The figures of these measurements, one measurement after the other."""
+    figures: list[Figure] = []
+    for name in names:
+        _say(f"{name} ...")
+        try:
+            figures += await MEASURES[name](effort)
+        except NotMeasured as reason:
+            _say(f"{name}: NOT MEASURED: {reason}")
+    return figures
+
+
+def main() -> int:
+    """Measure, print, write; 1 where a budget is missed."""
+    arguments = _arguments()
+    if MOSQUITTO is None:
+        _say("no mosquitto on this machine: apt-get install mosquitto")
+        return 1
+    # As pip does when it installs: compiling at each start takes time, and 8 MB.
+    compileall.compile_dir(healthd.__path__[0], quiet=1)
+    effort = QUICK if arguments.quick else THOROUGH
+    figures = asyncio.run(measured(arguments.only, effort))
+    show = report.markdown if arguments.markdown else report.text
+    sys.stdout.write(f"{show(figures)}\n")
+    if arguments.json is not None:
+        rows = [one.as_json() for one in figures]
+        arguments.json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    return int(any(one.verdict == "missed" for one in figures))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the table alone goes to standard output
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    every = list(MEASURES)
+    parser.add_argument("--only", nargs="+", choices=every, default=every, metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="no figures worth keeping")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
+    parser.add_argument("--markdown", action="store_true", help="as docs/performance.md has it")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What the measured processes have in common: orders on standard input, answers on standard output.
+
+One JSON object a line each way. Both the product and its floor are given the same orders:
+
+``burst``  ``count`` samples as fast as they are acknowledged, ``WINDOW`` of them with the broker.
+``pace``   every peripheral sends ``hz`` times a second for ``seconds``, each at a phase of its own.
+
+The answer has ``count``, ``cpu_s`` (all threads of that process, until the last PUBACK) and
+``wall_s``.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+WINDOW = 20
+"""How many samples a burst has with the broker: as many as the daemon has at once."""
+
+Order = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Stopwatch:
+    """CPU time of this process and time on the wall, from its making on."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._cpu_s, self._wall_s = time.process_time(), time.perf_counter()
+
+    def answer(self, count: int) -> Answer:
+        """What was spent on so many samples."""
+        cpu_s, wall_s = time.process_time() - self._cpu_s, time.perf_counter() - self._wall_s
+        return {"count": count, "cpu_s": cpu_s, "wall_s": wall_s}
+
+
+def schedule(peripherals: int, hz: float, seconds: float) -> Iterator[tuple[float, int]]:
+    """When which peripheral sends, in seconds from the start: the same for everybody.
+
+    Phases are drawn once, so that notifications neither come in step nor evenly.
+    """
+    rng = random.Random(1)
+    period_s = 1 / hz
+    phases = sorted((rng.random() * period_s, who) for who in range(peripherals))
+    for turn in range(round(seconds * hz)):
+        for phase_s, who in phases:
+            yield turn * period_s + phase_s, who
+
+
+def tell(answer: Answer) -> None:
+    """One line on standard output."""
+    sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def arguments(program: str) -> argparse.Namespace:
+    """The command line of a measured process; it is bound to its CPU here."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{program}")
+    parser.add_argument("--port", type=int, required=True, help="of the broker")
+    parser.add_argument("--peripherals", type=int, default=8)
+    parser.add_argument("--cpu", type=int, help="the only one that it may use")
+    parser.add_argument("--folder", help="of the outbox")
+    parser.add_argument("--max-size", default="4MB", help="of the outbox")
+    parser.add_argument("--thread", action="store_true", help="leave the network to paho's thread")
+    parsed = parser.parse_args()
+    if parsed.cpu is not None:
+        os.sched_setaffinity(0, {parsed.cpu})
+    return parsed

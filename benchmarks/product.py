@@ -1,0 +1,153 @@
+"""The product as a process: the whole daemon on a radio of thin air; see ``orders``."""
+
+import asyncio
+import os
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from benchmarks.orders import WINDOW, Answer, Order, Stopwatch, arguments, schedule, tell
+from benchmarks.radio import ThinAir
+from healthd.cli.run import until_signal
+from healthd.daemon import Daemon
+from healthd.log import configure
+from healthd.outbox.live import LivePath
+from healthd.outbox.pending import Pending
+from healthd.profiles import registry
+from healthd.settings import Settings
+
+# As a strap sends it, a beat at a time: contact detected, 72 bpm, one RR interval of 832 ms.
+VALUE = struct.pack("<BBH", 0x16, 72, 852)
+
+_STALLED_S = 0.2
+
+
+class Driver:
+    """Has straps notify, and knows when the broker, or the disk, has what they sent."""
+
+    def __init__(self, air: ThinAir, live: LivePath) -> None:
+        """Be told of every acknowledgement on the live path."""
+        self._air = air
+        self._live = live
+        self._acknowledge = live.acknowledge
+        self._on_acked: Callable[[], None] = _nothing
+        # A tap, no stand-in: the live path's own method does the work.
+        setattr(live, "acknowledge", self._tapped)  # noqa: B010 (pyright: a method is no variable)
+
+    def _tapped(self, pending: Pending) -> None:
+        self._acknowledge(pending)
+        self._on_acked()
+
+    def _notify(self, who: int) -> None:
+        self._air.listeners[self._air.addresses[who]](bytearray(VALUE))
+
+    async def obey(self, order: Order) -> Answer:
+        """Do it; what it cost."""
+        match order.pop("do"):
+            case "burst":
+                return await self._burst(**order)
+            case "pace":
+                return await self._pace(**order)
+            case unknown:
+                raise ValueError(unknown)
+
+    async def _burst(self, count: int) -> Answer:
+        fed, watch = asyncio.Event(), Stopwatch()
+        straps, sent = len(self._air.addresses), 0
+
+        def feed() -> None:
+            nonlocal sent
+            while sent < count and len(self._live) < WINDOW:
+                self._notify(sent % straps)
+                sent += 1
+            if sent == count:
+                fed.set()
+
+        self._on_acked = feed
+        feed()
+        while not fed.is_set():
+            # Where the machine stands still for a second all of it may go to disk, untold.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STALLED_S):
+                    await fed.wait()
+            feed()
+        self._on_acked = _nothing
+        await self._live.settled()
+        return watch.answer(count)
+
+    async def _pace(self, hz: float, seconds: float, *, wait: bool = True) -> Answer:
+        """``wait``: until the broker, or the disk, has all of it."""
+        loop, watch = asyncio.get_running_loop(), Stopwatch()
+        start, count = loop.time(), 0
+        for due_s, who in schedule(len(self._air.addresses), hz, seconds):
+            if (left_s := start + due_s - loop.time()) > 0:
+                await asyncio.sleep(left_s)
+            self._notify(who)
+            count += 1
+        if wait:
+            await self._live.settled()
+        return watch.answer(count)
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _orders(driver: Driver, ready: Callable[[], bool], stop: asyncio.Event) -> None:
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while not ready():  # noqa: ASYNC110 - nothing is measured yet
+        await asyncio.sleep(0.01)
+    tell({"ready": True})
+    async for line in reader:
+        tell(await driver.obey(orjson.loads(line)))
+    stop.set()
+
+
+def settings_for(port: int, folder: str, max_size: str, peripherals: int) -> dict[str, Any]:
+    """Straps by address, at a broker on this host."""
+    entries = [{"id": f"strap-{n}", "address": _address(n)} for n in range(peripherals)]
+    # Nobody notifies between two orders, and that is no fault.
+    entries = [{**one, "silence": "1h"} for one in entries]
+    return {
+        "gateway": {"id": f"bench-{peripherals}"},
+        "mqtt": {"brokers": [f"127.0.0.1:{port}"]},
+        "bluetooth": {"slots": max(peripherals, 1)},
+        "outbox": {"directory": folder, "max_size": max_size},
+        "log": {"level": "warning"},
+        "peripherals": entries,
+    }
+
+
+def _address(number: int) -> str:
+    return f"C0:00:00:00:00:{number + 1:02X}"
+
+
+def main() -> int:
+    """Run until standard input ends."""
+    parsed = arguments("product")
+    raw = settings_for(parsed.port, parsed.folder, parsed.max_size, parsed.peripherals)
+    settings = Settings.model_validate(raw)
+    configure(settings.log.level)
+
+    async def body(stop: asyncio.Event) -> None:
+        air = ThinAir([_address(n) for n in range(parsed.peripherals)])
+        daemon = Daemon(settings, registry.load(), os.environ, air.backends)
+        driver = Driver(air, daemon._outbox.live)  # pyright: ignore[reportPrivateUsage]
+        orders = asyncio.create_task(
+            _orders(driver, lambda: len(air.listeners) == parsed.peripherals, stop)
+        )
+        try:
+            await daemon.run(stop)
+        finally:
+            orders.cancel()
+
+    return until_signal(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The table, for a terminal and for docs/performance.md."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from benchmarks.figures import Figure
+
+_HEADINGS = ("what", "healthd", "floor", "ratio", "spread", "budget", "")
+
+# Right-aligned, as numbers are.
+_NUMBERS = (1, 2, 3, 4, 5)
+
+
+def text(figures: Iterable[Figure]) -> str:
+    """Columns for a terminal; notes below."""
+    figures = list(figures)
+    rows = [_HEADINGS, *(_cells(one) for one in figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, *_notes(figures, "  ")])
+
+
+def markdown(figures: Iterable[Figure]) -> str:
+    """The same as docs/performance.md has it."""
+    figures = list(figures)
+    marks = ["--:" if column in _NUMBERS else "---" for column in range(len(_HEADINGS))]
+    rows: list[Sequence[str]] = [_HEADINGS, marks, *(_cells(one) for one in figures)]
+    table = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+    return "\n".join([*table, "", *_notes(figures, "- ")])
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    ratio, ratios = figure.ratio, figure.ratios
+    # How far the rounds lay apart: of the ratio where there is one, for the machine is shared.
+    spread = ratios or figure.product
+    return (
+        figure.what,
+        f"{_short(figure.value)} {figure.unit}",
+        _short(statistics.median(figure.floor)) if figure.floor else "",
+        "" if ratio is None else f"{ratio:.2f} ×",
+        f"{_short(min(spread))} – {_short(max(spread))}" if len(spread) > 1 else "",
+        str(figure.budget) if figure.budget else "",
+        figure.verdict,
+    )
+
+
+def _notes(figures: Iterable[Figure], bullet: str) -> list[str]:
+    return [f"{bullet}{one.what}: {one.note}." for one in figures if one.note]
+
+
+def _short(value: float) -> str:
+    """Three digits that matter, all of those before the point."""
+    if value and abs(value) < 10:
+        return f"{value:.2f}"
+    return f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"

@@ -1,0 +1,209 @@
+"""``healthd run`` itself, on a D-Bus and a bluetoothd of its own: memory, start, recovery, rest."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.figures import Budget, Effort, Figure, NotMeasured
+from benchmarks.proc import cpu_s, resident_mb
+from benchmarks.stage import Stage
+from tests.contract.bluez import DBUS_DAEMON, BlueZ, Bus, strap
+from tests.contract.process import Healthd
+from tests.contract.subscriber import Received, Subscriber
+
+# healthd's libraries as the daemon has them: pydantic loads most of itself with the first model,
+# and structlog finds no rich.
+BARE_IMPORTS = """
+import sys
+sys.modules["rich"] = None
+import aiomqtt, bleak_retry_connector, orjson, pydantic, sqlite3, structlog
+class Model(pydantic.BaseModel):
+    field: int
+"""
+
+DAEMON_IMPORTS = """
+import sys
+sys.modules["rich"] = None
+import healthd.daemon, healthd.settings_file
+"""
+
+# The fake bluetoothd's rounds are 50 ms: so many of them make a second.
+_ONCE_A_SECOND = 20
+
+# Behind the last strap's first sample: what the start alone needs is freed, or is not.
+_SETTLED_S = 5.0
+_REST_S = 30.0
+
+_SETTINGS = """
+[gateway]
+id = "gateway"
+[mqtt]
+brokers = ["127.0.0.1:{port}"]
+[bluetooth]
+slots = 64
+[outbox]
+directory = "{folder}/outbox"
+max_size = "4MB"
+"""
+_STRAP = """
+[[peripherals]]
+id = "strap-{number}"
+address = "{address}"
+"""
+
+
+@dataclass
+class House:
+    """Everything but healthd.
+
+    Attributes:
+        bluez: a bluetoothd with so many straps.
+        subscriber: sees every sample.
+        straps: how many.
+    """
+
+    bluez: BlueZ
+    subscriber: Subscriber
+    straps: int
+    config: Path
+    environ: dict[str, str]
+
+    def healthd(self) -> Healthd:
+        """The daemon, not started yet."""
+        return Healthd("run", "--config", str(self.config), environ=self.environ)
+
+    async def streams(self) -> None:
+        """Wait until every strap sends, from now on."""
+        since = len(self.subscriber.messages)
+
+        def all_of_them(messages: list[Received]) -> bool:
+            new = {one.topic for one in messages[since:] if one.topic.endswith("/heart_rate")}
+            return len(new) == self.straps
+
+        await self.subscriber.until(all_of_them, at_most=60)
+
+
+@asynccontextmanager
+async def house(straps: int, *, every: int = 1) -> AsyncGenerator[House]:
+    """So many straps, each of which notifies every so many rounds of the fake bluetoothd."""
+    if DBUS_DAEMON is None:
+        raise NotMeasured("no dbus-daemon on this machine: apt-get install dbus")
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
+        runtime = stack.enter_context(TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm"))
+        stage = await stack.enter_async_context(Stage())
+        bus = await stack.enter_async_context(Bus(folder))
+        addresses = [f"C0:00:00:00:00:{number:02X}" for number in range(1, straps + 1)]
+        devices = [strap(address) for address in addresses]
+        bluez = BlueZ(bus, *devices, adapters={"hci0": True}, notify_every=every)
+        await stack.enter_async_context(bluez)
+        subscriber = await stack.enter_async_context(Subscriber(stage.broker.port))
+        config = folder / "healthd.toml"
+        entries = [_STRAP.format(number=n, address=one) for n, one in enumerate(addresses)]
+        text = _SETTINGS.format(port=stage.broker.port, folder=folder)
+        config.write_text(text + "".join(entries))
+        environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
+        yield House(bluez, subscriber, straps, config, environ)
+
+
+async def _bare_resident_mb() -> float:
+    """Resident memory of a Python that has imported healthd's libraries, and nothing of healthd."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        f"{BARE_IMPORTS}\nprint(flush=True)\ninput()",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+    resident = resident_mb(process.pid)
+    process.kill()
+    await process.wait()
+    return resident
+
+
+async def memory(effort: Effort) -> list[Figure]:
+    """Resident memory with 0, 8 and 32 straps; the floor are the bare imports."""
+    figures: list[Figure] = []
+    for straps in (0, 8, 32):
+        budget = Budget(45) if straps == 8 else None
+        figure = Figure(f"resident memory of healthd run, {straps} straps", "MB", budget=budget)
+        for _ in range(effort.rounds):
+            async with house(straps) as around, around.healthd() as healthd:
+                await healthd.logged("connected")
+                await around.streams()
+                await asyncio.sleep(effort.seconds(_SETTLED_S))
+                figure.product.append(resident_mb(healthd.pid))
+            figure.floor.append(await _bare_resident_mb())
+        figures.append(figure)
+    return figures
+
+
+async def start(effort: Effort) -> list[Figure]:
+    """From the command to the first sample, and what of it is importing."""
+    first = Figure("start to first sample at a subscriber, 1 strap", "s")
+    imports = Figure("import of the daemon, by that of its libraries alone", "s")
+    for _ in range(effort.rounds):
+        async with house(1) as around:
+            began = time.monotonic()
+            async with around.healthd():
+                await around.streams()
+                first.product.append(time.monotonic() - began)
+        imports.product.append(await _import_s(DAEMON_IMPORTS))
+        imports.floor.append(bare := await _import_s(BARE_IMPORTS))
+        first.floor.append(bare)
+    first.note = "the floor is the import of the libraries"
+    return [first, imports]
+
+
+async def _import_s(statement: str) -> float:
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", statement)
+    await process.wait()
+    return time.monotonic() - began
+
+
+async def rest(effort: Effort) -> list[Figure]:
+    """CPU with 8 straps that send once a second, D-Bus and all."""
+    figure = Figure("CPU with 8 straps × 1 Hz, D-Bus included", "% of a core")
+    async with house(8, every=_ONCE_A_SECOND) as around, around.healthd() as healthd:
+        await around.streams()
+        for _ in range(effort.rounds):
+            before, began = cpu_s(healthd.pid), time.monotonic()
+            await asyncio.sleep(effort.seconds(_REST_S / effort.rounds))
+            spent_s = cpu_s(healthd.pid) - before
+            figure.product.append(spent_s / (time.monotonic() - began) * 100)
+    return [figure]
+
+
+async def recovery(effort: Effort) -> list[Figure]:
+    """How soon samples arrive again when a link, or all of bluetoothd, was lost."""
+    link = Figure("link lost to streaming again, strap advertising", "s", budget=Budget(1.5))
+    all_ = Figure("bluetoothd restarted to all of 8 streams back", "s", budget=Budget(3))
+    async with house(8) as around, around.healthd() as healthd:
+        await around.streams()
+        for _ in range(effort.rounds):
+            began = time.monotonic()
+            await around.bluez.do("unlink", address="C0:00:00:00:00:01")
+            await healthd.logged("retrying")
+            healthd.log.clear()
+            await around.streams()
+            link.product.append(time.monotonic() - began)
+            # Links that hold for three seconds are made again at once, as real ones are.
+            await asyncio.sleep(_SETTLED_S)
+        for _ in range(effort.rounds):
+            await around.bluez.kill()
+            await healthd.logged("adapter", change="bluez_gone")
+            healthd.log.clear()
+            await around.bluez.start()
+            began = time.monotonic()
+            await around.streams()
+            all_.product.append(time.monotonic() - began)
+            await asyncio.sleep(_SETTLED_S)
+    return [link, all_]

@@ -1,0 +1,161 @@
+"""What a measurement is made on: a real mosquitto, a subscriber, and processes that publish."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from benchmarks.orders import Answer
+from tests.contract.mosquitto import Mosquitto
+from tests.contract.process import clean_environment
+from tests.contract.restartable import guarded
+
+_ROOT = Path(__file__).parents[1]
+
+# Every packet is logged otherwise, and the broker would be what is measured.
+_BROKER = "allow_anonymous true\nlog_type none\nlog_type information"
+
+# A burst of a long run, at the rate that must be reached and with a margin for a busy machine.
+_ANSWER_S = 600.0
+
+# The answer about a long burst holds a latency for each sample.
+_LINE_BYTES = 1 << 28
+
+
+class Measured:
+    """A process of this package that obeys orders; an async context manager that runs it."""
+
+    def __init__(
+        self, program: str, *options: object, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """``python -m benchmarks.<program>`` with these options."""
+        self._command = [sys.executable, "-m", f"benchmarks.{program}", *map(str, options)]
+        self._environ = {**clean_environment(), **(environ or {})}
+        self._process: asyncio.subprocess.Process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def __aenter__(self) -> Self:
+        """Start it, and wait until it is ready."""
+        self._process = await asyncio.create_subprocess_exec(
+            *guarded(*self._command),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._environ,
+            cwd=_ROOT,
+            limit=_LINE_BYTES,
+        )
+        await self._answer()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let it end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(30):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    async def ask(self, do: str, **how: Any) -> Answer:
+        """Give an order and wait for the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(orjson.dumps({"do": do, **how}) + b"\n")
+        return await self._answer()
+
+    async def _answer(self) -> Answer:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(_ANSWER_S):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._command[2]} ended with {await self._process.wait()}")
+        answer: Answer = orjson.loads(line)
+        return answer
+
+
+class Stage:
+    """Broker and subscriber; an async context manager that runs them, and all that is started.
+
+    What is measured has the first CPU to itself, and everybody else the others: so "one core" is
+    one core, and nothing that is measured waits for what is not.
+
+    Attributes:
+        broker: a real mosquitto.
+        tap: the subscriber, see ``tap``.
+        folder: a scratch folder, on a disk.
+    """
+
+    def __init__(self) -> None:
+        """Prepare."""
+        self._stack = AsyncExitStack()
+        self._cpus = sorted(os.sched_getaffinity(0))
+        self.broker: Mosquitto
+        self.tap: Measured
+        self.folder: Path
+
+    async def __aenter__(self) -> Self:
+        """Start them."""
+        stack = self._stack
+        self.folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
+        if len(self._cpus) > 1:
+            os.sched_setaffinity(0, self._cpus[1:])
+            stack.callback(os.sched_setaffinity, 0, self._cpus)
+        try:
+            self.broker = await stack.enter_async_context(Mosquitto(self.folder, _BROKER))
+            self.tap = await stack.enter_async_context(Measured("tap", "--port", self.broker.port))
+        except BaseException:
+            await stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End everything, in the reverse order."""
+        await self._stack.aclose()
+
+    async def product(self, peripherals: int, *, max_size: str = "4MB") -> Measured:
+        """The daemon with so many straps, all of them streaming."""
+        folder = self.folder / f"outbox-{peripherals}"
+        options = ("--folder", folder, "--max-size", max_size)
+        # In memory, as systemd's RuntimeDirectory is.
+        runtime = TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm")
+        environ = {"RUNTIME_DIRECTORY": self._stack.enter_context(runtime)}
+        return await self._start("product", peripherals, *options, environ=environ)
+
+    async def floor(self, peripherals: int, *options: str) -> Measured:
+        """Bare paho, publishing to the topics of so many straps."""
+        return await self._start("floor", peripherals, *options)
+
+    async def _start(
+        self,
+        program: str,
+        peripherals: int,
+        *options: object,
+        environ: Mapping[str, str] | None = None,
+    ) -> Measured:
+        where = ("--port", self.broker.port, "--cpu", self._cpus[0])
+        measured = Measured(
+            program, *where, "--peripherals", peripherals, *options, environ=environ
+        )
+        return await self._stack.enter_async_context(measured)

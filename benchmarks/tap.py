@@ -1,0 +1,144 @@
+"""The subscriber as a process: records what arrives, and when, and judges it when it is asked.
+
+A few lines of MQTT on a socket and no library: at 15,000 messages a second a subscriber on paho
+would be what is measured. Orders and answers are JSON lines, as in ``orders``:
+
+``forget``  what has arrived so far; answers ``{}``.
+``await``   until ``count`` samples have arrived since, at most ``seconds``; answers what arrived:
+            ``count``; ``whole``: every stream's numbers follow each other, each once; ``history``:
+            how many came late; ``took_s`` from the first to the last of them; ``live_ms`` and
+            ``history_ms``: latencies, sorted, from the notification callback to here, of those
+            taken after ``since_ns``, by Unix time.
+"""
+
+import argparse
+import os
+import socket
+import sys
+import time
+from collections import defaultdict
+from datetime import datetime
+from select import select
+from typing import Any
+
+import orjson
+
+from benchmarks.orders import Answer, Order, tell
+from tests.chaos.wire import PUBLISH, Packets, published
+
+HOST = "127.0.0.1"
+FILTER = b"healthd/+/device/#"
+
+# MQTT 5: clean start, no keepalive, no properties.
+_NAME = b"tap"
+_CONNECT_BODY = b"\x00\x04MQTT\x05\x02\x00\x00\x00" + len(_NAME).to_bytes(2, "big") + _NAME
+_SUBSCRIBE_BODY = b"\x00\x01\x00" + len(FILTER).to_bytes(2, "big") + FILTER + b"\x01"
+
+_CHUNK = 1 << 18
+
+
+class Tap:
+    """One subscription with QoS 1; everything is acknowledged."""
+
+    def __init__(self, port: int) -> None:
+        """Connect and subscribe."""
+        self._socket = socket.create_connection((HOST, port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._packets = Packets()
+        self._arrived: list[tuple[int, str, bytes]] = []
+        self._send(0x10, _CONNECT_BODY)
+        self._socket.recv(_CHUNK)
+        self._send(0x82, _SUBSCRIBE_BODY)
+        self._socket.recv(_CHUNK)
+
+    def _send(self, first: int, body: bytes) -> None:
+        self._socket.sendall(bytes((first, len(body))) + body)
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._socket.fileno()
+
+    def read(self) -> None:
+        """Take what is there, which is something."""
+        data = self._socket.recv(_CHUNK)
+        now_ns = time.time_ns()
+        assert data, "the broker has closed the connection"
+        answers = bytearray()
+        for packet in self._packets.feed(data):
+            if packet.type == PUBLISH:
+                mid, topic, payload = published(packet)
+                answers += b"\x40\x02" + mid.to_bytes(2, "big")
+                # Nothing else has a number: what is known of a device is retained, and no sample.
+                if b'"seq":' in payload:
+                    self._arrived.append((now_ns, topic, payload))
+        self._socket.sendall(answers)
+
+    def obey(self, order: Order) -> Answer:
+        """Do it; the answer."""
+        if order["do"] == "forget":
+            while select([self], [], [], 0.05)[0]:
+                self.read()
+            self._arrived.clear()
+            return {}
+        until = time.monotonic() + order["seconds"]
+        while len(self._arrived) < order["count"] and (left_s := until - time.monotonic()) > 0:
+            if select([self], [], [], left_s)[0]:
+                self.read()
+        return judged(self._arrived, order.get("since_ns", 0))
+
+
+def judged(arrived: list[tuple[int, str, bytes]], since_ns: int = 0) -> Answer:
+    """What arrived, as ``await`` answers it."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    live: list[float] = []
+    history: list[float] = []
+    late_ns: list[int] = []
+    for at_ns, topic, payload in arrived:
+        fields = orjson.loads(payload)
+        stream = topic.removesuffix("/history")
+        numbers[stream].append(fields["seq"])
+        late = stream != topic
+        if late:
+            late_ns.append(at_ns)
+        if (taken_ns := _taken_ns(fields)) >= since_ns:
+            (history if late else live).append((at_ns - taken_ns) / 1e6)
+    return {
+        "count": len(arrived),
+        "whole": all(_follow(one) for one in numbers.values()),
+        "history": len(late_ns),
+        "took_s": (max(late_ns) - min(late_ns)) / 1e9 if late_ns else 0.0,
+        "live_ms": sorted(live),
+        "history_ms": sorted(history),
+    }
+
+
+def _follow(numbers: list[int]) -> bool:
+    return sorted(numbers) == list(range(min(numbers), max(numbers) + 1))
+
+
+def _taken_ns(fields: dict[str, Any]) -> int:
+    if "time_ns" in fields:
+        taken: int = fields["time_ns"]
+        return taken
+    return round(datetime.fromisoformat(fields["time"]).timestamp() * 1e6) * 1000
+
+
+def main() -> None:
+    """Run until standard input ends."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tap")
+    parser.add_argument("--port", type=int, required=True)
+    tap = Tap(parser.parse_args().port)
+    tell({"ready": True})
+    while True:
+        ready, _, _ = select([sys.stdin, tap], [], [])
+        if tap in ready:
+            tap.read()
+        if sys.stdin in ready:
+            line = os.read(sys.stdin.fileno(), 4096)
+            if not line:
+                return
+            tell(tap.obey(orjson.loads(line)))
+
+
+if __name__ == "__main__":
+    main()
