@@ -9,7 +9,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
@@ -156,8 +155,7 @@ class AckedClient(aiomqtt.Client):
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         # aiomqtt hands its logger on to paho, which asks it five times a sample: 1 us.
         self._client.disable_logger()
-        self._loop_thread = threading.get_ident()
-        self._awaits_room = False
+        self._awaits_room = self._sends = False
         # Acknowledged when its reader takes the next one.
         self._client.manual_ack_set(True)
         self._unacked: dict[int, tuple[asyncio.Future[None], float]] = {}
@@ -243,9 +241,14 @@ class AckedClient(aiomqtt.Client):
         elif self._v5:
             properties = _properties(PacketTypes.PUBLISH, schema, expiry_s)
             properties.CorrelationData = correlation
-        info = self._client.publish(topic, payload, QOS, retain, properties)
+        self._sends = True
+        try:
+            info = self._client.publish(topic, payload, QOS, retain, properties)
+        finally:
+            self._sends = False
         if info.rc != 0:
             raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
+        self._flush(self._client.socket())
         future: asyncio.Future[None] = self._loop.create_future()
         self._unacked[info.mid] = (future, time.monotonic())
         return future
@@ -340,16 +343,16 @@ class AckedClient(aiomqtt.Client):
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
-        # paho's connecting thread calls this, too. To wake the loop takes three system calls, which
-        # it does not need who is in it.
-        in_loop = threading.get_ident() == self._loop_thread
-        (self._loop.call_soon if in_loop else self._loop.call_soon_threadsafe)(self._flush, sock)
+        # Samples are written where they are sent. To wake the loop takes three system calls, and to
+        # have it wait for room, two more: a tenth of the CPU at a strap's pace.
+        if not self._sends:
+            self._loop.call_soon_threadsafe(self._flush, sock)
 
-    def _flush(self, sock: socket.socket) -> None:
-        """Write all that one turn of the loop has sent; wait only for a socket that is full."""
+    def _flush(self, sock: Any) -> None:
+        """Write what waits; leave to the loop only what the socket has no room for."""
         # In aiomqtt the socket can be closed between the call above and this turn; asyncio then
         # logs an error for each broken connection.
-        if sock.fileno() < 0:
+        if sock is None or sock.fileno() < 0:
             return
         self._write()
         if self._client.want_write() and sock.fileno() >= 0:
