@@ -28,8 +28,8 @@ _AMPLE = 3
 # Written again and again to make the log grow, where the database itself has little room.
 _LOG_FILLER_BYTES = 32 * _PAGE_PAYLOAD
 
-# Each step is written to the log and to the database before free space is looked at again.
-_LEAVE_FREE_BYTES = 3 * _STEP_PAGES * 4096
+# What a step adds to the database, and as much for others; the log takes its share beside that.
+_LEAVE_FREE_BYTES = 2 * _STEP_PAGES * 4096
 
 
 def claim_step(db: sqlite3.Connection, path: Path, max_pages: int) -> bool:
@@ -48,9 +48,11 @@ def claim_step(db: sqlite3.Connection, path: Path, max_pages: int) -> bool:
     if free > _AMPLE * _LOG_BYTES and log.stat().st_size < _LOG_BYTES:
         _claim_log(db, log)
     missing = max_pages - page_count(db)
-    if missing > _CLOSE_ENOUGH_PAGES and free > _LEAVE_FREE_BYTES:
-        unused: int = db.execute("PRAGMA freelist_count").fetchone()[0]
-        pages = unused + min(missing - _CLOSE_ENOUGH_PAGES // 2, _STEP_PAGES)
+    unused: int = db.execute("PRAGMA freelist_count").fetchone()[0]
+    pages = unused + min(missing - _CLOSE_ENOUGH_PAGES // 2, _STEP_PAGES)
+    # All of it is written to the log first, also what the database has unused: after a restart on a
+    # small disk that alone may be more than there is.
+    if missing > _CLOSE_ENOUGH_PAGES and free > _LEAVE_FREE_BYTES + pages * 4096:
         db.execute("BEGIN IMMEDIATE")
         db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
         db.execute("INSERT INTO filler VALUES (zeroblob(?))", (pages * _PAGE_PAYLOAD,))
