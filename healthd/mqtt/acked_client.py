@@ -10,16 +10,13 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
-from functools import cache
 from typing import Any, Self, cast
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import MQTTMessage, topic_matches_sub
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -32,6 +29,13 @@ from healthd.mqtt.faults import (
     connection_refused,
     taken_over,
     untrusted,
+)
+from healthd.mqtt.packets import (
+    FIRST_FAILURE,
+    connect_properties,
+    number,
+    publish_properties,
+    will_properties,
 )
 
 Acknowledgement = asyncio.Future[None]
@@ -50,64 +54,12 @@ QOS = 1
 # A failure was seen to come after 4 s, from a NATS cluster that had lost a node.
 _SUBACK_TIMEOUT_S = 10.0
 
-# What is received waits for its reader at the broker, which sends so many before the first of them
-# is acknowledged: those of MQTT 5, for 3.1.1 cannot ask for it. mosquitto's own number for both.
-_RECEIVE_MAXIMUM = 20
-
-# A message is in memory as a whole before anything of it can be left out; what is larger than this
-# a broker that speaks MQTT 5 does not send at all.
-_LARGEST_PACKET = 1_048_576
-
 # MQTT 5: another client has taken the session over.
 _TAKEN_OVER = 0x8E
-
-# MQTT 5 section 2.4, and the one failure code of a SUBACK in 3.1.1.
-_FIRST_FAILURE = 0x80
-
-
-def _with_puback(names: dict[str, list[int]]) -> dict[str, list[int]]:
-    if any(PacketTypes.PUBACK in packets for packets in names.values()):
-        return names
-    return {name: [*packets, PacketTypes.PUBACK] for name, packets in names.items()}
-
-
-# paho drops the connection over a PUBACK with a code that the standard lists for other packets
-# alone. mosquitto 2.0 answers 0x95 to a message that is too large for it, and would get it again
-# for ever: whatever the code, it is a refusal of this message and of no other.
-_NAMES: dict[int, dict[str, list[int]]] = {
-    code: _with_puback(names) if code >= _FIRST_FAILURE else names
-    for code, names in cast("Mapping[int, dict[str, list[int]]]", ReasonCode.names).items()
-}
-ReasonCode.names = _NAMES
-
-
-def _know_tables(properties: Properties, packet: int) -> None:
-    object.__setattr__(properties, "packetType", packet)
-
-
-# paho makes three tables of constants anew for the properties of each packet, also of a PUBACK that
-# has none: 6 us a sample, a fifth of what a bare paho needs for all.
-for _table in ("types", "names", "properties"):
-    setattr(Properties, _table, getattr(Properties(PacketTypes.PUBACK), _table))
-setattr(Properties, "__init__", _know_tables)  # noqa: B010 (pyright: a method is no variable)
-
 
 # paho tells of each broken socket in words of its own; what becomes of the connection is our line.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
-
-
-class _Packed(Properties):
-    """Properties in the form in which they are sent."""
-
-    _packed: bytes
-
-    def __init__(self, properties: Properties) -> None:
-        # Past paho's checks of attributes, which know of the standard's alone.
-        object.__setattr__(self, "_packed", properties.pack())
-
-    def pack(self) -> bytes:
-        return self._packed
 
 
 class AckedClient(aiomqtt.Client):
@@ -133,7 +85,7 @@ class AckedClient(aiomqtt.Client):
         self._v5 = endpoint.version == "5"
         will = None
         if endpoint.will_topic is not None:
-            properties = _properties(PacketTypes.WILLMESSAGE, None) if self._v5 else None
+            properties = will_properties() if self._v5 else None
             will = aiomqtt.Will(endpoint.will_topic, b"offline", QOS, True, properties)
         super().__init__(
             endpoint.host,
@@ -148,7 +100,7 @@ class AckedClient(aiomqtt.Client):
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             queue_type=cast(Any, Arrivals),
-            properties=_connect_properties() if self._v5 else None,
+            properties=connect_properties() if self._v5 else None,
             # Nagle and the broker's delayed ACKs cut small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
@@ -174,7 +126,7 @@ class AckedClient(aiomqtt.Client):
         try:
             await super().__aenter__()
         except MqttConnectError as error:
-            raise connection_refused(_number(error.rc), str(error)) from error
+            raise connection_refused(number(error.rc), str(error)) from error
         except (aiomqtt.MqttError, OSError) as error:
             # aiomqtt forgets the half-open socket of a broker that accepts and then hangs.
             self._client.disconnect()
@@ -235,12 +187,7 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: the connection is gone already.
         """
-        properties: Properties | None = None
-        if self._v5 and correlation is None:
-            properties = _packed(PacketTypes.PUBLISH, schema, expiry_s)
-        elif self._v5:
-            properties = _properties(PacketTypes.PUBLISH, schema, expiry_s)
-            properties.CorrelationData = correlation
+        properties = publish_properties(schema, expiry_s, correlation) if self._v5 else None
         self._sends = True
         try:
             info = self._client.publish(topic, payload, QOS, retain, properties)
@@ -268,7 +215,7 @@ class AckedClient(aiomqtt.Client):
         try:
             await asyncio.shield(self._disconnected)
         except aiomqtt.MqttError as error:
-            if isinstance(error, aiomqtt.MqttCodeError) and _number(error.rc) == _TAKEN_OVER:
+            if isinstance(error, aiomqtt.MqttCodeError) and number(error.rc) == _TAKEN_OVER:
                 raise taken_over(self.identifier) from error
             message = f"the connection broke: {error}"
             raise ConnectionLost("broker_lost", message, RETRY) from error
@@ -311,7 +258,7 @@ class AckedClient(aiomqtt.Client):
         except aiomqtt.MqttError as error:
             raise Refused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
         for code in codes:
-            if _number(code) >= _FIRST_FAILURE:
+            if number(code) >= FIRST_FAILURE:
                 raise Refused(str(code))
 
     async def unfollow(self, topic_filter: str) -> None:
@@ -399,31 +346,3 @@ class AckedClient(aiomqtt.Client):
 def topic_matches(topic: str, topic_filter: str) -> bool:
     """Whether a subscription to the filter gets what is published at the topic."""
     return topic_matches_sub(topic_filter, topic)
-
-
-def _number(code: ReasonCode | int | None) -> int:
-    return code.value if isinstance(code, ReasonCode) else code or 0
-
-
-# There are as many as kinds of messages. Made anew for each message, as paho's own are, they cost
-# more CPU than all else between callback and PUBACK: 4.1 times a bare paho's a sample, and not 2.3.
-@cache
-def _packed(packet: int, schema: str | None, expiry_s: int | None) -> Properties:
-    return _Packed(_properties(packet, schema, expiry_s))
-
-
-def _properties(packet: int, schema: str | None, expiry_s: int | None = None) -> Properties:
-    properties = Properties(packet)
-    properties.ContentType = "text/plain" if schema is None else "application/json"
-    if schema is not None:
-        properties.UserProperty = [("schema", schema)]
-    if expiry_s is not None:
-        properties.MessageExpiryInterval = expiry_s
-    return properties
-
-
-def _connect_properties() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)
-    properties.ReceiveMaximum = _RECEIVE_MAXIMUM
-    properties.MaximumPacketSize = _LARGEST_PACKET
-    return properties
