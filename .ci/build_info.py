@@ -1,4 +1,4 @@
-"""Writes the commit that a wheel or a source archive is made from into it; see healthd/build.py."""
+"""Write the commit of a wheel or source archive into it; see healthd/host/build.py."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ class BuildInfo(BuildHookInterface[Any]):
         if version == "editable":
             return
         sys.path.insert(0, self.root)
-        from healthd.build import FILE, of_tree
+        from healthd.host.build import FILE, of_tree
 
         # Without git there is none, or the one that a source archive has brought along.
         build = of_tree(Path(self.root), os.environ)
@@ -26,7 +26,7 @@ class BuildInfo(BuildHookInterface[Any]):
             self._folder = TemporaryDirectory()
             file = Path(self._folder.name, FILE.name)
             file.write_text(build.text(), encoding="utf-8")
-            build_data["force_include"][str(file)] = f"healthd/{FILE.name}"
+            build_data["force_include"][str(file)] = str(FILE.relative_to(self.root))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Tidy up."""

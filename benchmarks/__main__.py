@@ -16,7 +16,7 @@ import orjson
 import healthd
 from benchmarks import decoding, delivery, endurance, logline, outage, report, service
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
-from tests.contract.mosquitto import MOSQUITTO
+from tests.support.mosquitto import MOSQUITTO
 
 MEASURES: dict[str, Measure] = {
     "cpu": delivery.cpu,

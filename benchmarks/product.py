@@ -13,12 +13,12 @@ import orjson
 from benchmarks.orders import WINDOW, Answer, Order, Stopwatch, arguments, schedule, tell
 from benchmarks.radio import ThinAir
 from healthd.cli.run import until_signal
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
 from healthd.log import configure
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import Pending
 from healthd.profiles import registry
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 
 # As a strap sends it, a beat at a time: contact detected, 72 bpm, one RR interval of 832 ms.
 VALUE = struct.pack("<BBH", 0x16, 72, 852)

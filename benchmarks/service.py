@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from benchmarks.figures import Budget, Effort, Figure, NotMeasured
 from benchmarks.proc import cpu_s, resident_mb
 from benchmarks.stage import Stage
-from tests.contract.bluez import DBUS_DAEMON, BlueZ, Bus, strap
-from tests.contract.process import Healthd
-from tests.contract.subscriber import Received, Subscriber
+from tests.support.bluez import DBUS_DAEMON, BlueZ, Bus, strap
+from tests.support.process import Healthd
+from tests.support.subscriber import Received, Subscriber
 
 # healthd's libraries as the daemon has them: pydantic loads most of itself with the first model,
 # and structlog finds no rich.
@@ -29,7 +29,7 @@ class Model(pydantic.BaseModel):
 DAEMON_IMPORTS = """
 import sys
 sys.modules["rich"] = None
-import healthd.daemon, healthd.settings_file
+import healthd.gateway.daemon, healthd.settings.file
 """
 
 # The fake bluetoothd's rounds are 50 ms: so many of them make a second.

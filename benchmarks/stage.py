@@ -13,9 +13,9 @@ from typing import Any, Self
 import orjson
 
 from benchmarks.orders import Answer
-from tests.contract.mosquitto import Mosquitto
-from tests.contract.process import clean_environment
-from tests.contract.restartable import guarded
+from tests.support.mosquitto import Mosquitto
+from tests.support.process import clean_environment
+from tests.support.restartable import guarded
 
 _ROOT = Path(__file__).parents[1]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from healthd.clock import Clock, boot_id
+from healthd.host.clock import Clock, boot_id
 from healthd.samples import Measurement, Record, Sample, Stamp, utc_text
 
 # Long enough that two runs of one gateway never share an id, short enough to read aloud.

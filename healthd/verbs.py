@@ -1,7 +1,7 @@
 """What a gateway can be asked for: the request of each verb, as another program writes it.
 
 The same models check requests, describe them in the contract and tell Home Assistant what may be
-asked. Who carries a verb out is wired in ``healthd.daemon``.
+asked. Who carries a verb out is wired in ``healthd.gateway.daemon``.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping

@@ -6,7 +6,6 @@ a message. BlueZ's own words are those of its src/error.h, and of the kernel err
 """
 
 from collections.abc import Generator
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -14,10 +13,7 @@ from enum import Enum
 from healthd.errors import Backoff, Transient
 
 # The peripheral or the air: likely to work at once, and cheap to try while it advertises.
-_SOON = Backoff(first_s=0.5, ceiling_s=15.0)
-
-# Nothing has failed.
-_AT_ONCE = Backoff(first_s=0.0, ceiling_s=0.0)
+SOON = Backoff(first_s=0.5, ceiling_s=15.0)
 
 # BlueZ needs a moment to let go of what it holds (bleak-retry-connector waits 0.25 s to 4 s).
 _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
@@ -26,11 +22,7 @@ _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
 _SLOT = Backoff(first_s=4.0, ceiling_s=30.0)
 
 # Somebody has to act (plug the adapter in, start bluetoothd, pair): be there, do not hammer.
-_PATIENT = Backoff(first_s=5.0, ceiling_s=60.0)
-
-# A minute at first for those it harms; the longest is what an owner waits who has mended it.
-_REST_S = 60.0
-_LONGEST_REST_S = 900.0
+PATIENT = Backoff(first_s=5.0, ceiling_s=60.0)
 
 
 class Remedy(Enum):
@@ -76,35 +68,35 @@ RULES = (
     Rule("BleakDeviceNotFoundError", "", "not_found", _SLOT),  # so it looks without a free slot
     Rule("BleakNotFoundError", "", "not_found", _SLOT),  # bleak-retry-connector#67
     Rule("BleakCharacteristicNotFoundError", "", "characteristic_missing", _SETTLE, Remedy.REFRESH),
-    Rule("BleakError", "adapter-not-powered", "adapter_off", _SOON),  # waits until it is on
+    Rule("BleakError", "adapter-not-powered", "adapter_off", SOON),  # waits until it is on
     # bluez#433: the peripheral's side
-    Rule("BleakError", "key-missing", "bond_lost", _PATIENT, Remedy.BOND),
-    Rule("BleakError", "gatt-browsing", "services_unresolved", _SOON, Remedy.REFRESH),  # bluez#1489
-    Rule("BleakError", "connection-abort", "connect_aborted", _SOON),  # bleak#1255, #1673
-    Rule("BleakError", "connection-canceled", "connect_aborted", _SOON),  # br-, le-
+    Rule("BleakError", "key-missing", "bond_lost", PATIENT, Remedy.BOND),
+    Rule("BleakError", "gatt-browsing", "services_unresolved", SOON, Remedy.REFRESH),  # bluez#1489
+    Rule("BleakError", "connection-abort", "connect_aborted", SOON),  # bleak#1255, #1673
+    Rule("BleakError", "connection-canceled", "connect_aborted", SOON),  # br-, le-
     # ATT errors 0x05, 0x0c and 0x0f, for which BlueZ has one text
-    Rule("BleakError", "Not paired", "not_paired", _PATIENT, Remedy.BOND),
-    Rule("BleakError", "Insufficient Authentication", "not_paired", _PATIENT, Remedy.BOND),
-    Rule("BleakError", "Insufficient Encryption", "not_paired", _PATIENT, Remedy.BOND),
+    Rule("BleakError", "Not paired", "not_paired", PATIENT, Remedy.BOND),
+    Rule("BleakError", "Insufficient Authentication", "not_paired", PATIENT, Remedy.BOND),
+    Rule("BleakError", "Insufficient Encryption", "not_paired", PATIENT, Remedy.BOND),
     Rule("BleakGATTProtocolError", "", "gatt_error", _SETTLE),
     Rule("BleakError", "InProgress", "busy", _SETTLE, Remedy.SUSPECT),  # bleak#1689, #1628
     Rule("BleakError", "connection-busy", "busy", _SETTLE, Remedy.SUSPECT),
-    Rule("BleakError", "NotReady", "adapter_off", _SOON),
-    Rule("BleakError", "Error.Blocked", "adapter_blocked", _PATIENT),  # rfkill
+    Rule("BleakError", "NotReady", "adapter_off", SOON),
+    Rule("BleakError", "Error.Blocked", "adapter_blocked", PATIENT),  # rfkill
     Rule("BleakError", f"{_DBUS}.UnknownObject", "not_found", _SETTLE),  # removed meanwhile
     Rule("BleakError", f"{_DBUS}.UnknownMethod", "not_found", _SETTLE),  # so says BlueZ 5.66
-    Rule("BleakError", f"{_DBUS}.NoReply", "bluez_gone", _SOON),  # died while it was asked
+    Rule("BleakError", f"{_DBUS}.NoReply", "bluez_gone", SOON),  # died while it was asked
     Rule("BleakError", f"{_DBUS}.ServiceUnknown", "bluez_gone", _SETTLE),
     Rule("BleakError", f"{_DBUS}.NameHasNoOwner", "bluez_gone", _SETTLE),
-    Rule("BleakError", f"{_DBUS}.AccessDenied", "dbus_denied", _PATIENT),
+    Rule("BleakError", f"{_DBUS}.AccessDenied", "dbus_denied", PATIENT),
     Rule("BleakError", _DBUS, "dbus_lost", _SETTLE),
-    Rule("BleakError", "Error.Authentication", "pairing_failed", _PATIENT, Remedy.BOND),
-    Rule("BleakError", "", "link_error", _SOON),
+    Rule("BleakError", "Error.Authentication", "pairing_failed", PATIENT, Remedy.BOND),
+    Rule("BleakError", "", "link_error", SOON),
     Rule("TimeoutError", "", "timeout", _SETTLE, Remedy.SUSPECT),  # bleak's loops have no bound
-    Rule("EOFError", "", "dbus_lost", _SOON),  # bleak#2012
+    Rule("EOFError", "", "dbus_lost", SOON),  # bleak#2012
     Rule("ConnectionError", "", "dbus_lost", _SETTLE),  # bleak#409, #1921; also BrokenPipeError
-    Rule("FileNotFoundError", "", "dbus_lost", _PATIENT),  # no D-Bus socket on this machine
-    Rule("AuthError", "", "dbus_denied", _PATIENT),  # the bus does not know this user
+    Rule("FileNotFoundError", "", "dbus_lost", PATIENT),  # no D-Bus socket on this machine
+    Rule("AuthError", "", "dbus_denied", PATIENT),  # the bus does not know this user
 )
 
 
@@ -131,7 +123,7 @@ class LinkLost(LinkFault):
 
     def __init__(self, reason: str = "link_lost", message: str = "the link ended") -> None:
         """A peripheral that went away usually advertises again at once."""
-        super().__init__(reason, message, _SOON)
+        super().__init__(reason, message, SOON)
 
 
 class AdapterGone(LinkLost):
@@ -157,15 +149,6 @@ class GaveWay(LinkLost):
         super().__init__("gave_way", "its slot was needed by a periodic peripheral")
 
 
-class ReconnectRequested(LinkLost):
-    """The link was ended because somebody asked for a new one."""
-
-    def __init__(self) -> None:
-        """Nothing is wrong with the peripheral: it is searched at once."""
-        super().__init__("reconnect_requested", "somebody asked for a new link")
-        self.backoff = _AT_ONCE
-
-
 class Reassigned(LinkLost):
     """The link was ended because the settings have a better description of its device now."""
 
@@ -174,27 +157,13 @@ class Reassigned(LinkLost):
         super().__init__("reassigned", "another peripheral of the settings describes its device")
 
 
-class TakesRadioDown(LinkFault):
-    """Whenever this link is made, the whole radio goes away: BlueZ, or the adapter.
-
-    BlueZ 5.66 (Debian 12) crashes over a peripheral that has forgotten its bond, each time anew.
-    At the usual pace its tries would cost every other peripheral its link every few seconds.
-    """
-
-    def __init__(self, times: int, fault: LinkFault) -> None:
-        """Say how often in a row it has happened (from 2), and how it ended this time."""
-        message = f"{fault}, {times} times in a row while this link was made; is its bond lost?"
-        pause_s = min(_REST_S * 2 ** min(times - 2, 10), _LONGEST_REST_S)
-        super().__init__("takes_radio_down", message, Backoff(pause_s, pause_s))
-
-
 class NotPaired(LinkFault):
     """The peripheral answers only those who are paired with it, and BlueZ holds no bond."""
 
     def __init__(self, peripheral: str, fault: LinkFault) -> None:
         """Say what was refused, and how to pair."""
         message = f"{fault}; there is no bond: put it into pairing mode, healthd pair {peripheral}"
-        super().__init__("not_paired", message, _PATIENT)
+        super().__init__("not_paired", message, PATIENT)
 
 
 class BondLost(LinkFault):
@@ -207,7 +176,7 @@ class BondLost(LinkFault):
         next one. Its owner does.
         """
         mend = f"put it into pairing mode, healthd pair {peripheral} --again"
-        super().__init__("bond_lost", f"{fault}; the bond is no longer good: {mend}", _PATIENT)
+        super().__init__("bond_lost", f"{fault}; the bond is no longer good: {mend}", PATIENT)
 
 
 class PairingFailed(LinkFault):
@@ -216,53 +185,7 @@ class PairingFailed(LinkFault):
     def __init__(self, peripheral: str, fault: LinkFault) -> None:
         """Say how it failed, and what may help."""
         mend = f"is it in pairing mode, and its passkey right? healthd pair {peripheral} tries it"
-        super().__init__("pairing_failed", f"{fault}; {mend}", _PATIENT)
-
-
-class NotificationStalled(LinkFault):
-    """The link stands, but a characteristic fell silent."""
-
-    def __init__(self, uuid: str, silent_s: float) -> None:
-        """Name the characteristic and how long it has been silent."""
-        super().__init__("stalled", f"{uuid} silent for {silent_s:.1f} s", _SOON)
-
-
-class ControlFailed(LinkFault):
-    """A machine does not answer, or does not give control back: that ends with the link.
-
-    A control point that has not answered is not to be asked again on the same link, say the
-    services: what comes late would be taken for the answer to something else.
-    """
-
-    def __init__(self, said: str) -> None:
-        """Say what failed."""
-        super().__init__("control_failed", said, _SOON)
-
-
-class NothingToRead(LinkFault):
-    """The peripheral has no characteristic that healthd can stream."""
-
-    def __init__(self) -> None:
-        """A stale GATT cache looks the same (bleak#882, bluez#191): it is forgotten once."""
-        message = "no characteristic that healthd reads"
-        super().__init__("nothing_to_read", message, _PATIENT, Remedy.REFRESH)
-
-
-class CharacteristicMissing(LinkFault):
-    """The peripheral had a characteristic on an earlier link that this one lacks."""
-
-    def __init__(self, uuids: AbstractSet[str]) -> None:
-        """Name what is missing; BlueZ says that it is ready too early at times (bluez#1489)."""
-        message = f"{', '.join(sorted(uuids))} was there before"
-        super().__init__("characteristic_missing", message, _SOON, Remedy.REFRESH)
-
-
-class ServicesForgotten(LinkFault):
-    """BlueZ was made to forget the peripheral's services; the next link discovers them anew."""
-
-    def __init__(self, fault: LinkFault) -> None:
-        """Name the fault that made it necessary."""
-        super().__init__("services_refreshed", f"{fault}: discovering services anew", _SOON)
+        super().__init__("pairing_failed", f"{fault}; {mend}", PATIENT)
 
 
 def classify(error: BaseException) -> LinkFault | None:

@@ -5,9 +5,6 @@ from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from healthd.profiles.registry import Registry
-from healthd.settings import PeripheralSettings
-
 
 class By(IntEnum):
     """How a peripheral is recognised; the smaller, the more specific."""
@@ -63,20 +60,3 @@ class Match:
                 return found.name is not None and fnmatchcase(found.name, pattern)
             case By.SERVICE:
                 return self.wanted in found.services
-
-
-def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
-    """What the settings say of one peripheral, as a Match.
-
-    Raises:
-        ValueError: none of address, name and service is set; reading the settings excludes it.
-    """
-    periodic = peripheral.periodic
-    if peripheral.address is not None:
-        return Match(peripheral.id, By.ADDRESS, peripheral.address, periodic)
-    if peripheral.name is not None:
-        return Match(peripheral.id, By.NAME, peripheral.name, periodic)
-    if peripheral.service is not None:
-        service = registry.profiles[peripheral.service].service
-        return Match(peripheral.id, By.SERVICE, service, periodic)
-    raise ValueError(f"{peripheral.id}: no address, name or service")

@@ -130,17 +130,17 @@ def schema(
     """Print what is published, with units and codes: everything, or one KIND of payload."""
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
     if format == "jsonschema":
-        from healthd.cli.schema import schema as write_schema
+        from healthd.cli.contract.schema import schema as write_schema
 
         raise typer.Exit(write_schema(kind, out, sys.stderr))
     if kind is not None:
         raise typer.BadParameter(f"{format} is about all of them: leave KIND out")
     if format == "asyncapi":
-        from healthd.cli.asyncapi import page
+        from healthd.cli.contract.asyncapi import page
     elif format == "mqtt":
-        from healthd.cli.mqtt_page import page
+        from healthd.cli.contract.mqtt_page import page
     else:
-        from healthd.cli.reference import page
+        from healthd.cli.contract.reference import page
     out.write(page())
 
 

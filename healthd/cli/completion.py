@@ -31,7 +31,7 @@ def models(incomplete: str) -> list[str]:
 
 def kinds() -> list[str]:
     """The kinds of payload."""
-    from healthd.cli.schema import measurements, payloads
+    from healthd.cli.contract.schema import measurements, payloads
     from healthd.profiles.registry import load
 
     return [*measurements(load()), *payloads()]

@@ -11,17 +11,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from healthd.central.link import Backends
-from healthd.cli.follow import follow
+from healthd.cli.live.follow import follow
+from healthd.cli.live.view import view
 from healthd.cli.run import until_signal
-from healthd.cli.view import view
 from healthd.cli.watch import listener
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
 from healthd.log import configure, get_logger
 from healthd.mqtt.endpoints import Endpoint
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
-from healthd.settings import Settings
-from healthd.settings_file import read
+from healthd.settings.file import read
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.simulator.catalogue import Model

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from healthd.errors import HealthdError
-from healthd.settings_file import Problem, SettingsError, read
+from healthd.settings.file import Problem, SettingsError, read
 
 
 class NotAdded(HealthdError):

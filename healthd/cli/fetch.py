@@ -9,10 +9,10 @@ import orjson
 import typer
 
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
-from healthd.control import ask, socket_file
-from healthd.folders import socket_folders
+from healthd.gateway.control_socket import ask, socket_file
+from healthd.host.folders import socket_folders
 from healthd.profiles import registry
-from healthd.settings_file import SettingsError, read
+from healthd.settings.file import SettingsError, read
 from healthd.verbs import Refused
 
 _EXIT_USAGE = 2

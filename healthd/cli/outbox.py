@@ -14,13 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
-from healthd.folders import state_folder
+from healthd.host.folders import state_folder
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
 from healthd.profiles import registry
 from healthd.samples import utc_text
-from healthd.settings import OutboxSettings
-from healthd.settings_file import read
+from healthd.settings.file import read
 
 
 def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
@@ -40,10 +39,9 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
     Raises:
         Fatal: bad settings.
     """
-    settings = OutboxSettings(directory=directory)
     if directory is None and config is not None:
-        settings = read(config, os.environ, registry.load().profiles).outbox
-    path = state_folder(settings, os.environ) / STORE_NAME
+        directory = read(config, os.environ, registry.load().profiles).outbox.directory
+    path = state_folder(directory, os.environ) / STORE_NAME
     try:
         report = _report(path)
     except (sqlite3.Error, OSError) as error:

@@ -13,12 +13,12 @@ from healthd.central.agent import Agent
 from healthd.central.bluez import BlueZ
 from healthd.central.device import Device
 from healthd.central.faults import LinkFault
-from healthd.central.match import Match, match_for
+from healthd.central.match import Match
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED, until_signal
+from healthd.gateway.entry import match_for, wish_for
 from healthd.log import configure
 from healthd.profiles import registry
-from healthd.sessions import wish_for
-from healthd.settings_file import read
+from healthd.settings.file import read
 
 # A device in pairing mode advertises several times a second; its owner has to fetch it first.
 _SEARCH_S = 60.0

@@ -49,10 +49,10 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _run(config: Path, stop: asyncio.Event) -> None:
     # Imported late: a bad command line must not pay for the radio and the broker's client.
-    from healthd.daemon import Daemon
+    from healthd.gateway.daemon import Daemon
+    from healthd.gateway.reload import Source
     from healthd.profiles import registry
-    from healthd.reload import Source
-    from healthd.settings_file import read
+    from healthd.settings.file import read
 
     hung_up = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -78,7 +78,7 @@ def until_signal(body: Main) -> int:
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            from healthd.settings_file import tell
+            from healthd.settings.file import tell
 
             tell(cause)
             return EXIT_BAD_SETTINGS

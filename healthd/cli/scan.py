@@ -15,18 +15,18 @@ from rich.text import Text
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Backends
-from healthd.central.match import match_for
 from healthd.central.survey import InRange, survey
 from healthd.cli.entry import NotAdded, append
+from healthd.cli.live.wording import printable
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED, until_signal
-from healthd.cli.wording import printable
-from healthd.control import socket_file
-from healthd.folders import socket_folders
+from healthd.gateway.control_socket import socket_file
+from healthd.gateway.entry import match_for
+from healthd.host.folders import socket_folders
 from healthd.log import configure
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
-from healthd.settings import Settings
-from healthd.settings_file import SettingsError, read
+from healthd.settings.file import SettingsError, read
+from healthd.settings.model import Settings
 
 _HINT = "healthd doctor says more"
 _HINTS = {

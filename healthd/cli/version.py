@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from healthd import __version__
-from healthd.build import Build, of_tree, recorded
+from healthd.host.build import Build, of_tree, recorded
 
 # Those whose changes have been felt.
 _LIBRARIES = ("bleak", "dbus-fast", "aiomqtt", "paho-mqtt", "pydantic")

@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from healthd.cli.follow import follow
+from healthd.cli.live.follow import follow
+from healthd.cli.live.view import view
 from healthd.cli.run import until_signal
-from healthd.cli.view import view
 from healthd.errors import Fatal
 from healthd.log import configure
 from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.topics import Topics
 from healthd.profiles import registry
-from healthd.settings import MqttSettings, Settings
-from healthd.settings_file import read
+from healthd.settings.file import read
+from healthd.settings.model import MqttSettings, Settings
 
 
 def main(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from healthd.doctor.bluetooth import Radio
 from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import Machine
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 
 # A Pi's own Broadcom controller carries seven links; BlueZ tells no number.
 _PI_SLOTS = 7

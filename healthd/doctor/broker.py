@@ -18,7 +18,7 @@ from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.faults import ConnectionLost, Refused
 from healthd.mqtt.topics import Topics
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 
 # A resolver asks its servers for 5 s each, twice; who is not known by then is not known.
 _DNS_TIMEOUT_S = 10.0

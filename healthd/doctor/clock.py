@@ -1,8 +1,8 @@
 """Whether the clock that stamps samples can be believed."""
 
-from healthd.clock import TIMESYNC, Clock
 from healthd.doctor.finding import Finding, ok, warning, wrong
 from healthd.doctor.machine import Machine
+from healthd.host.clock import TIMESYNC, Clock
 
 _MEND = (
     "have it set from the network: sudo timedatectl set-ntp true; is a time server reachable? "

@@ -6,10 +6,10 @@ from pathlib import Path
 from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, Machine
 from healthd.errors import Fatal
+from healthd.gateway.entry import consent_for, wish_for
 from healthd.profiles.registry import Registry
-from healthd.sessions import wish_for
-from healthd.settings import PeripheralSettings, Settings, consent_code
-from healthd.settings_file import SettingsError, read
+from healthd.settings.file import SettingsError, read
+from healthd.settings.model import Settings
 
 
 def check_settings(
@@ -56,21 +56,13 @@ def _secrets(machine: Machine, settings: Settings) -> Finding:
     named = [one for one in settings.peripherals if one.passkey_file or one.consent_file]
     for one in named:
         try:
-            _read_codes(one)
-        except (Fatal, OSError, ValueError) as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, PermissionError):
+            wish_for(one)
+            consent_for(one)
+        except Fatal as error:
+            if isinstance(error.__cause__, PermissionError):
                 mend = "let healthd read it: sudo chown root:healthd FILE; sudo chmod 640 FILE"
                 return wrong("secrets", str(error), mend)
             return wrong("secrets", str(error), "write the digits into it, and nothing else")
     if named and machine.asks_for_another:
         return skipped("secrets", "root can read the files of all codes", AS_SERVICE)
     return ok("secrets", f"{len(named)} peripherals with a passkey or a consent code")
-
-
-def _read_codes(entry: PeripheralSettings) -> None:
-    wish_for(entry)
-    try:
-        consent_code(entry)
-    except (OSError, ValueError) as error:
-        raise Fatal(f"peripherals.{entry.id}.consent_file: {error}") from error

@@ -11,10 +11,10 @@ from tempfile import TemporaryFile
 from healthd.doctor.aside import aside
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
-from healthd.folders import state_folder
+from healthd.host.folders import state_folder
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 
 # A block of any usual file system: less may fit into what a full disk has left.
 _PROBE_BYTES = 65536
@@ -42,7 +42,7 @@ async def check_outbox(
     """
     if settings is None:
         return depend(("outbox", "space"), "settings")
-    folder = state_folder(settings.outbox, environ)
+    folder = state_folder(settings.outbox.directory, environ)
     max_size = settings.outbox.max_size
     try:
         return await aside(lambda: _look(machine, folder, max_size), _TIMEOUT_S)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from healthd.state_file import StateFile
+from healthd.host.state_file import StateFile
 
 FILE_NAME = "announced.json"
 

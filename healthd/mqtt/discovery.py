@@ -19,7 +19,7 @@ from healthd.mqtt.payloads import DeviceAnnouncement, Payload
 from healthd.mqtt.topics import Topics, birth
 from healthd.profiles.registry import Registry
 from healthd.samples import Sample
-from healthd.settings import PeripheralSettings, Settings
+from healthd.settings.model import PeripheralSettings, Settings
 
 if TYPE_CHECKING:
     from healthd.mqtt.homeassistant.peripheral import Peripherals

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from healthd.errors import Fatal
 from healthd.mqtt.topics import Topics
-from healthd.settings import MqttSettings, Settings, password
+from healthd.settings.model import MqttSettings, Settings, password
 
 _MACHINE_ID = Path("/etc/machine-id")
 _PLAIN_PORT, _TLS_PORT = 1883, 8883

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from healthd import descriptors
+from healthd.host import descriptors
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import HEALTH_PERIOD_S, GatewayHealth
 from healthd.outbox.outbox import Outbox

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from healthd.state_file import StateFile
+from healthd.host.state_file import StateFile
 
 FILE_NAME = "retained.json"
 

@@ -23,7 +23,7 @@ from healthd.outbox.schema import Depth, Lost
 from healthd.outbox.taken import Settlement, read_records, settle_records
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
-from healthd.settings import OutboxSettings
+from healthd.settings.model import OutboxSettings
 
 STORE_NAME = "outbox.sqlite3"
 

@@ -3,11 +3,20 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles import scales
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
-from healthd.profiles.cursor import Truncated
-from healthd.profiles.layout import Fact, Field, Layout, bit, no_bit
-from healthd.profiles.wires import DATE_TIME, U16, U32, moment, nothing, number, scaled, words
+from healthd.profiles.common import scales
+from healthd.profiles.packet.cursor import Truncated
+from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
+from healthd.profiles.packet.wires import (
+    DATE_TIME,
+    U16,
+    U32,
+    moment,
+    nothing,
+    number,
+    scaled,
+    words,
+)
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 Feature = Literal[

@@ -16,8 +16,8 @@ from healthd.profiles.characteristic import (
     Turn,
     Use,
 )
-from healthd.profiles.layout import Field, Layout
-from healthd.profiles.wires import DATE_TIME, S8, U8, moment, number, scaled, word, words
+from healthd.profiles.packet.layout import Field, Layout
+from healthd.profiles.packet.wires import DATE_TIME, S8, U8, moment, number, scaled, word, words
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 _QUARTER_S = 15 * 60

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
-from healthd.profiles.counters import SpeedAndCadence, WheelAndCrankTurns
-from healthd.profiles.layout import Field, Layout, bit
-from healthd.profiles.sensor_location import SENSOR_LOCATION
-from healthd.profiles.speed_cadence_control import (
+from healthd.profiles.common.counters import SpeedAndCadence, WheelAndCrankTurns
+from healthd.profiles.common.sensor_location import SENSOR_LOCATION
+from healthd.profiles.common.speed_cadence_control import (
     SC_CONTROL_POINT,
     SET_CUMULATIVE_VALUE,
     SpeedCadenceControlPoint,
 )
-from healthd.profiles.wires import U8, U16, U32, scaled, words
+from healthd.profiles.packet.layout import Field, Layout, bit
+from healthd.profiles.packet.wires import U8, U16, U32, scaled, words
 from healthd.samples import Measurement
 
 # Event times are u16 in 1/1024 s.

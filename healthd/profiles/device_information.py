@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Characteristic, Profile, Use
-from healthd.profiles.cursor import Cursor
+from healthd.profiles.packet.cursor import Cursor
 from healthd.samples import Measurement, quantity
 
 VendorIdSource = Literal["bluetooth", "usb"]

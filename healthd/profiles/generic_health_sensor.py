@@ -1,7 +1,7 @@
 """Generic Health Sensor service (0x1840). Experimental: no readable source gives its layouts."""
 
 from healthd.profiles.characteristic import Profile, Use
-from healthd.profiles.raw import raw
+from healthd.profiles.packet.raw import raw
 
 PROFILE = Profile(
     name="generic_health_sensor",

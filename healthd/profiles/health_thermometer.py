@@ -3,8 +3,8 @@
 from typing import Annotated, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Profile, Use
-from healthd.profiles.layout import Field, Layout, bit, no_bit
-from healthd.profiles.wires import DATE_TIME, FLOAT, U8, U16, moment, word
+from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
+from healthd.profiles.packet.wires import DATE_TIME, FLOAT, U8, U16, moment, word
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 TemperatureType = Literal[

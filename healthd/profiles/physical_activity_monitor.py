@@ -4,7 +4,7 @@ Names: Bluetooth Assigned Numbers.
 """
 
 from healthd.profiles.characteristic import Profile, Use
-from healthd.profiles.raw import raw
+from healthd.profiles.packet.raw import raw
 
 PROFILE = Profile(
     name="physical_activity_monitor",

@@ -16,10 +16,10 @@ from healthd.profiles.characteristic import (
     Timed,
     Use,
 )
-from healthd.profiles.layout import Fact, Field, Layout, bit
-from healthd.profiles.racp import RECORD_ACCESS, RecordAccess, abort
-from healthd.profiles.stored import Transfer, fetch_all
-from healthd.profiles.wires import DATE_TIME, SFLOAT, U8, U16, U24, moment, words
+from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort
+from healthd.profiles.common.stored import Transfer, fetch_all
+from healthd.profiles.packet.layout import Fact, Field, Layout, bit
+from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, moment, words
 from healthd.samples import DeviceTimed, Measurement, Record, quantity
 
 MeasurementStatus = Literal[

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles import scales
 from healthd.profiles.characteristic import Characteristic, Profile, Use
-from healthd.profiles.layout import Field, Layout, bit
-from healthd.profiles.wires import DATE_TIME, U8, U16, U32, moment, scaled, words
+from healthd.profiles.common import scales
+from healthd.profiles.packet.layout import Field, Layout, bit
+from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, moment, scaled, words
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 Feature = Literal["timestamp", "multiple_users", "bmi"]

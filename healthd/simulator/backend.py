@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from bleak.args import SizedBuffer
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -23,9 +23,6 @@ from bumble.gatt_client import CharacteristicProxy
 from healthd.simulator.discovery import canonical, discover
 from healthd.simulator.link import Link
 
-if TYPE_CHECKING:
-    from healthd.simulator.air import Air
-
 logger = logging.getLogger(__name__)
 
 # What bluetoothd asks for; the longest attribute value (512) and its header fit.
@@ -34,10 +31,26 @@ PREFERRED_MTU = 517
 DEVICE_DETAILS = {"source": "healthd.simulator"}
 
 
+class VirtualRadio(Protocol):
+    """What the backends use of an Air."""
+
+    def start_scan(self, listener: Callable[[Advertisement], None]) -> None:
+        """Call the listener with every advertisement from now on."""
+        ...
+
+    def stop_scan(self, listener: Callable[[Advertisement], None]) -> None:
+        """Stop calling the listener."""
+        ...
+
+    async def connect(self, address: str) -> Link:
+        """Link to a peripheral as soon as it advertises."""
+        ...
+
+
 class ScannerBackend(BaseBleakScanner):
     """Scans the virtual radio of the Air that made this class."""
 
-    air: "ClassVar[Air]"
+    air: ClassVar[VirtualRadio]
 
     def __init__(
         self,
@@ -89,7 +102,7 @@ class ScannerBackend(BaseBleakScanner):
 class ClientBackend(BaseBleakClient):
     """A link over the virtual radio of the Air that made this class."""
 
-    air: "ClassVar[Air]"
+    air: ClassVar[VirtualRadio]
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 
-from healthd.settings import PeripheralSettings
+from healthd.settings.model import PeripheralSettings
 from healthd.simulator.catalogue import CATALOGUE, Model, with_service
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral

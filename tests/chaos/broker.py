@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from tests.chaos.ledger import GATEWAY
-from tests.contract.mosquitto import Mosquitto, password_file
+from tests.support.mosquitto import Mosquitto, password_file
 
 GATEWAY_USER, GATEWAY_PASSWORD = "gateway", "right"
 LISTENER_USER, LISTENER_PASSWORD = "listener", "listening"

@@ -22,17 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from healthd import daemon
 from healthd.central.link import Backends
 from healthd.cli.run import until_signal
-from healthd.clock import Clock
+from healthd.gateway import daemon
+from healthd.host.clock import Clock
 from healthd.log import configure
 from healthd.mqtt import parking, publisher
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.samples import Sample
-from healthd.settings import Settings
-from healthd.settings_file import read
+from healthd.settings.file import read
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.health.glucose import Memory, meter_part
 from healthd.simulator.heart import SyntheticHeart

@@ -13,7 +13,7 @@ from paho.mqtt.properties import Properties
 
 from tests.chaos.broker import LISTENER_PASSWORD, LISTENER_USER
 from tests.chaos.ledger import GATEWAY, Ledger
-from tests.contract.mosquitto import HOST
+from tests.support.mosquitto import HOST
 
 _KEPT_S = 3600
 _BOUND_S = 15.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.contract.restartable import guarded
+from tests.support.restartable import guarded
 
 BOUND_S = 20.0
 

@@ -11,7 +11,7 @@ from typing import Self
 from tests.chaos.evidence import Key
 from tests.chaos.ledger import key_of
 from tests.chaos.wire import CONNECT, PUBACK, PUBLISH, Packets, acknowledged, client_id, published
-from tests.contract.mosquitto import HOST, free_port
+from tests.support.mosquitto import HOST, free_port
 
 _CHUNK = 65536
 # More than a connection has on its way in a second of latency.

@@ -8,7 +8,7 @@ from tests.chaos import faults
 from tests.chaos.conftest import Start, assert_all_there, at_once, suffer
 from tests.chaos.ledger import GATEWAY
 from tests.chaos.plan import STRAPS, Plan
-from tests.contract.mosquitto import needs_mosquitto
+from tests.support.mosquitto import needs_mosquitto
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(120)]
 

@@ -13,7 +13,7 @@ from tests.chaos.conftest import Start, assert_all_there
 from tests.chaos.faketime import FakeTime, needs_faketime
 from tests.chaos.plan import Plan
 from tests.chaos.rig import Rig
-from tests.contract.mosquitto import needs_mosquitto
+from tests.support.mosquitto import needs_mosquitto
 
 pytestmark = [needs_mosquitto, needs_faketime, pytest.mark.timeout(120)]
 

@@ -13,7 +13,7 @@ from tests.chaos.damage import garble
 from tests.chaos.disk import needs_disk
 from tests.chaos.plan import Plan
 from tests.chaos.rig import Rig
-from tests.contract.mosquitto import needs_mosquitto
+from tests.support.mosquitto import needs_mosquitto
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(120)]
 

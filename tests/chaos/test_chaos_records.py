@@ -9,7 +9,7 @@ import pytest
 from healthd.simulator.broker import EmbeddedBroker
 from tests.chaos.gateway import RECORDS, meter_memory
 from tests.chaos.process import GatewayProcess
-from tests.contract.subscriber import Subscriber
+from tests.support.subscriber import Subscriber
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -8,7 +8,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.chaos.broker import GATEWAY_PASSWORD, GATEWAY_USER
-from tests.contract.mosquitto import HOST
+from tests.support.mosquitto import HOST
 
 
 class Twin:

@@ -1,22 +1,15 @@
 """Real brokers and buses for the contract tests."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 import pytest
 
-from tests.contract.bluez import Bus
-from tests.contract.mosquitto import Mosquitto
-
-
-class StartMosquitto(Protocol):
-    """What the fixture ``mosquitto`` is."""
-
-    def __call__(self, options: str = ...) -> Awaitable[Mosquitto]: ...
+from tests.support.bluez import Bus
+from tests.support.mosquitto import Mosquitto, StartMosquitto
 
 
 @pytest.fixture

@@ -15,10 +15,16 @@ from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, Refused
-from tests.contract.certificates import Authority, needs_openssl
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import HOST, Mosquitto, free_port, needs_mosquitto, password_file
-from tests.contract.subscriber import Subscriber, publish
+from tests.support.certificates import Authority, needs_openssl
+from tests.support.mosquitto import (
+    HOST,
+    Mosquitto,
+    StartMosquitto,
+    free_port,
+    needs_mosquitto,
+    password_file,
+)
+from tests.support.subscriber import Subscriber, publish
 
 BOUND_S = 10.0
 VERSIONS = ["5", "3.1.1"]

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import needs_mosquitto, password_file
-from tests.contract.process import Healthd
-from tests.contract.subscriber import Subscriber
+from tests.support.mosquitto import StartMosquitto, needs_mosquitto, password_file
+from tests.support.process import Healthd
+from tests.support.subscriber import Subscriber
 from tests.unit.supervision.listener import Listener
 
 SETTINGS = """

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from healthd.cli.asyncapi import document
-from healthd.cli.channels import channels
+from healthd.cli.contract.asyncapi import document
+from healthd.cli.contract.channels import channels
 from healthd.profiles.registry import load
-from tests.contract.node import INSTALL_S, node, packages
+from tests.support.node import INSTALL_S, node, packages
 
 FOLDER = Path(__file__).parent / "asyncapi"
 

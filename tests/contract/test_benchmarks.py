@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.contract.mosquitto import needs_mosquitto
+from tests.support.mosquitto import needs_mosquitto
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,10 +13,10 @@ import pytest
 
 from healthd.central import recovery as recovery_module
 from healthd.central.faults import LinkLost
-from healthd.central.session import State
-from healthd.settings import PeripheralSettings
-from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.contract.gateway import Gateway, by_address
+from healthd.sessions.session import State
+from healthd.settings.model import PeripheralSettings
+from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.gateway import Gateway, by_address
 
 pytestmark = needs_dbus
 

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
-from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.contract.conformity import conform
-from tests.contract.process import Healthd, complaints
-from tests.contract.subscriber import Received, Subscriber
+from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.conformity import conform
+from tests.support.process import Healthd, complaints
+from tests.support.subscriber import Received, Subscriber
 
 pytestmark = needs_dbus
 

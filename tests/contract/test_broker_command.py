@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.faketime import FakeTime, needs_faketime
-from tests.contract.shipped import OWN_ID, Machine, needs_broker_command
+from tests.support.shipped import OWN_ID, Machine, needs_broker_command
 
 pytestmark = needs_broker_command
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from healthd import __version__, build
-from healthd.build import Build
+from healthd import __version__
 from healthd.central.link import Backends
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
+from healthd.host import build
+from healthd.host.build import Build
 from healthd.profiles import registry
-from healthd.settings import Settings
-from tests.contract.conformity import conform
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import needs_mosquitto
-from tests.contract.process import clean_environment
-from tests.contract.subscriber import Received, Subscriber
+from healthd.settings.model import Settings
+from tests.support.conformity import conform
+from tests.support.mosquitto import StartMosquitto, needs_mosquitto
+from tests.support.process import clean_environment
+from tests.support.subscriber import Received, Subscriber
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.process import clean_environment
-from tests.contract.terminal import running
+from tests.support.process import clean_environment
+from tests.support.terminal import running
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tests.contract.conformity import conform
-from tests.contract.subscriber import Received
+from tests.support.conformity import conform
+from tests.support.subscriber import Received
 
 SAMPLE = {
     "id": "7f3a1c0e-1",

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
-from tests.contract.conftest import StartMosquitto
-from tests.contract.gate import Gate
-from tests.contract.mosquitto import HOST, free_port, needs_mosquitto, password_file
-from tests.contract.process import Healthd, complaints
-from tests.contract.streams import Stream, streams
-from tests.contract.subscriber import Received, Subscriber
+from tests.support.gate import Gate
+from tests.support.mosquitto import HOST, StartMosquitto, free_port, needs_mosquitto, password_file
+from tests.support.process import Healthd, complaints
+from tests.support.streams import Stream, streams
+from tests.support.subscriber import Received, Subscriber
 
 ADDRESS = "A0:9E:1A:00:00:01"
 STATUS, INFO = "healthd/gateway/status", "healthd/gateway/info"

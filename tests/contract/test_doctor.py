@@ -17,13 +17,18 @@ import pytest
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.topics import Topics
-from healthd.settings import Broker, GatewaySettings, MqttSettings, Settings
-from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.contract.certificates import Authority, needs_openssl
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import Mosquitto, free_port, needs_mosquitto, password_file
-from tests.contract.patient import Patient, Report
-from tests.contract.subscriber import Subscriber
+from healthd.settings.model import Broker, GatewaySettings, MqttSettings, Settings
+from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.certificates import Authority, needs_openssl
+from tests.support.mosquitto import (
+    Mosquitto,
+    StartMosquitto,
+    free_port,
+    needs_mosquitto,
+    password_file,
+)
+from tests.support.patient import Patient, Report
+from tests.support.subscriber import Subscriber
 from tests.unit.outbox.bench import SmallDisk
 
 pytestmark = [needs_dbus, needs_mosquitto]

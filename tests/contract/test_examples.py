@@ -15,14 +15,13 @@ from typing import Any
 import pytest
 
 from healthd.central.link import Backends
-from healthd.cli.channels import channels
-from healthd.daemon import Daemon
+from healthd.cli.contract.channels import channels
+from healthd.gateway.daemon import Daemon
 from healthd.profiles.registry import load
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
-from tests.contract.conftest import StartMosquitto
-from tests.contract.examples import (
+from tests.support.examples import (
     REQUESTS,
     example,
     lines,
@@ -30,9 +29,9 @@ from tests.contract.examples import (
     python_consumer,
     running,
 )
-from tests.contract.mosquitto import Mosquitto, needs_mosquitto
-from tests.contract.node import node
-from tests.contract.subscriber import Subscriber, publish
+from tests.support.mosquitto import Mosquitto, StartMosquitto, needs_mosquitto
+from tests.support.node import node
+from tests.support.subscriber import Subscriber, publish
 
 LIVE = "healthd/home/device/strap/heart_rate"
 HISTORY = f"{LIVE}/history"

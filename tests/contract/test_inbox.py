@@ -14,9 +14,8 @@ from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.inbox import Inbox
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import HOST, Mosquitto, needs_mosquitto
-from tests.contract.subscriber import Subscriber, publish
+from tests.support.mosquitto import HOST, Mosquitto, StartMosquitto, needs_mosquitto
+from tests.support.subscriber import Subscriber, publish
 
 pytestmark = needs_mosquitto
 

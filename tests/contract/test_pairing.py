@@ -12,10 +12,10 @@ from dbus_fast.aio import MessageBus
 from structlog.testing import capture_logs
 
 from healthd.central.bonds import Wish
-from healthd.settings import PeripheralSettings
-from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.contract.gateway import Gateway, by_address
-from tests.contract.process import clean_environment
+from healthd.settings.model import PeripheralSettings
+from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.gateway import Gateway, by_address
+from tests.support.process import clean_environment
 
 pytestmark = needs_dbus
 
@@ -35,7 +35,7 @@ address = "C0:00:00:00:00:01"
 @pytest.fixture(autouse=True)
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs begin when they are due."""
-    monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.0)
+    monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.0)
 
 
 def bluez(bus: Bus, **more: Any) -> BlueZ:

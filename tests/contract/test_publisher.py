@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from healthd.central.airtime import Airtime
-from healthd.clock import Clock
+from healthd.host.clock import Clock
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import Endpoint
@@ -30,11 +30,17 @@ from healthd.outbox.outbox import Outbox
 from healthd.outbox.store import Store
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, Stamp
-from healthd.settings import OutboxSettings
+from healthd.settings.model import OutboxSettings
 from healthd.supervision.supervisor import root_cause
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import HOST, Mosquitto, free_port, needs_mosquitto, password_file
-from tests.contract.subscriber import Received, Subscriber, publish
+from tests.support.mosquitto import (
+    HOST,
+    Mosquitto,
+    StartMosquitto,
+    free_port,
+    needs_mosquitto,
+    password_file,
+)
+from tests.support.subscriber import Received, Subscriber, publish
 
 BOUND_S = 20.0
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from healthd.simulator.broker import EmbeddedBroker
-from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.contract.conformity import conform
-from tests.contract.process import Healthd, complaints
-from tests.contract.streams import streams
-from tests.contract.subscriber import Received, Subscriber
+from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.conformity import conform
+from tests.support.process import Healthd, complaints
+from tests.support.streams import streams
+from tests.support.subscriber import Received, Subscriber
 
 pytestmark = needs_dbus
 

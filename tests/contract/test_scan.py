@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from healthd.profiles import registry
-from healthd.settings_file import read
-from tests.contract.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.contract.process import Healthd, clean_environment
+from healthd.settings.file import read
+from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.process import Healthd, clean_environment
 
 pytestmark = needs_dbus
 

@@ -15,12 +15,12 @@ from healthd.doctor.finding import Status
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, Refused
-from healthd.settings import Settings
-from tests.contract.certificates import Authority
-from tests.contract.mosquitto import HOST, needs_mosquitto
-from tests.contract.process import Healthd, complaints
-from tests.contract.shipped import OWN_ID, Machine, Shipped, needs_broker_command
-from tests.contract.subscriber import Received
+from healthd.settings.model import Settings
+from tests.support.certificates import Authority
+from tests.support.mosquitto import HOST, needs_mosquitto
+from tests.support.process import Healthd, complaints
+from tests.support.shipped import OWN_ID, Machine, Shipped, needs_broker_command
+from tests.support.subscriber import Received
 
 BOUND_S = 15.0
 VERSIONS = ["5", "3.1.1"]

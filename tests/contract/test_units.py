@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from healthd.cli.run import EXIT_BAD_SETTINGS
-from healthd.supervision.adapter_reset import REQUEST
+from healthd.host.adapter_reset import REQUEST
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".service", ".path"))

@@ -7,11 +7,10 @@ import sys
 
 import pytest
 
-from tests.contract.conftest import StartMosquitto
-from tests.contract.mosquitto import needs_mosquitto
-from tests.contract.process import BOUND_S, Healthd, clean_environment, complaints
-from tests.contract.subscriber import publish
-from tests.contract.terminal import on_a_terminal
+from tests.support.mosquitto import StartMosquitto, needs_mosquitto
+from tests.support.process import BOUND_S, Healthd, clean_environment, complaints
+from tests.support.subscriber import publish
+from tests.support.terminal import on_a_terminal
 
 pytestmark = needs_mosquitto
 

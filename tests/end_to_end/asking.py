@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from tests.contract.subscriber import Received, Subscriber
+from tests.support.subscriber import Received, Subscriber
 
 ANSWERS = "healthd/gateway/response/tests"
 

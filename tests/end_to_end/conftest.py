@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
-from tests.contract.subscriber import Subscriber
+from tests.support.subscriber import Subscriber
 
 # Start, faults' recoveries and stop beside the soak itself.
 _MARGIN_S = 60.0

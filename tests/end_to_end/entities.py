@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from healthd.cli.channels import published
+from healthd.cli.contract.channels import published
 from healthd.mqtt.homeassistant.fields import shown
 from healthd.profiles.registry import load
-from tests.contract.hass_rules import complaints_of_all
-from tests.contract.hass_states import state
-from tests.contract.subscriber import Received
+from tests.support.hass_rules import complaints_of_all
+from tests.support.hass_states import state
+from tests.support.subscriber import Received
 
 _MODELS = published(load())
 

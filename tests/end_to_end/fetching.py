@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from healthd.central.link import Backends
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
 from healthd.profiles import registry
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.contract.subscriber import Received, Subscriber
+from tests.support.subscriber import Received, Subscriber
 
 BOUND_S = 30.0
 FETCH = "healthd/gateway/event/fetch"

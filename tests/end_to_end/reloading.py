@@ -11,17 +11,17 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from healthd.central.link import Backends
-from healthd.daemon import Daemon
-from healthd.handlers import PeripheralRequests
+from healthd.gateway.daemon import Daemon
+from healthd.gateway.handlers import PeripheralRequests
+from healthd.gateway.reload import Source
 from healthd.profiles import registry
-from healthd.reload import Source
-from healthd.settings_file import read
+from healthd.settings.file import read
 from healthd.simulator.air import Air
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
-from tests.contract.subscriber import Received, Subscriber, publish
 from tests.end_to_end.fetching import address, toml
 from tests.end_to_end.ward import NumberedHeart
+from tests.support.subscriber import Received, Subscriber, publish
 from tests.unit.supervision.listener import Listener, Message
 
 BOUND_S = 20.0

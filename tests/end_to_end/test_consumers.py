@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from healthd.cli.asyncapi import page
-from tests.contract import stranger
-from tests.contract.examples import example, python_consumer, running
-from tests.contract.gate import Gate
-from tests.contract.mosquitto import Mosquitto, needs_mosquitto
-from tests.contract.node import INSTALL_S, NODE, finds, packages
-from tests.contract.subscriber import publish
+from healthd.cli.contract.asyncapi import page
 from tests.end_to_end.ward import Ward
+from tests.support import stranger
+from tests.support.examples import example, python_consumer, running
+from tests.support.gate import Gate
+from tests.support.mosquitto import Mosquitto, needs_mosquitto
+from tests.support.node import INSTALL_S, NODE, finds, packages
+from tests.support.subscriber import publish
 
 FLOW = Path(stranger.__file__).parent / "nodered"
 

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from healthd.central.link import Backends
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
 from healthd.profiles import registry
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.fitness.bike import Bike, bike_part
 from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.verbs import REQUESTS, Refused
-from tests.contract.conformity import conform
-from tests.contract.subscriber import Subscriber
 from tests.end_to_end.asking import Asker
 from tests.end_to_end.fetching import add, address, info, live
+from tests.support.conformity import conform
+from tests.support.subscriber import Subscriber
 
 STATUS = "fitness_machine_status"
 EVENTS = "healthd/gateway/event/control"

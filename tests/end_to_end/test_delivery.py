@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
-from tests.contract.gate import Gate
 from tests.end_to_end.ward import Strap, Ward
+from tests.support.gate import Gate
 
 # A default run is short and its straps send faster; a soak's send as real ones do.
 SHORT_S, SHORT_PERIOD_S, SOAK_PERIOD_S = 6.0, 0.05, 1.0

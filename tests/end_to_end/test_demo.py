@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
-from tests.contract.process import Healthd, clean_environment, complaints
-from tests.contract.subscriber import publish
-from tests.contract.terminal import on_a_terminal
+from tests.support.process import Healthd, clean_environment, complaints
+from tests.support.subscriber import publish
+from tests.support.terminal import on_a_terminal
 
 ROOT = Path(__file__).parents[2]
 BOUND_S = 20.0

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from healthd.mqtt import discovery
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.simulator.catalogue import CATALOGUE
-from tests.contract.conformity import conform
-from tests.contract.hass_rules import complaints_of_all
-from tests.contract.hass_states import state
-from tests.contract.subscriber import Received, Subscriber, publish
 from tests.end_to_end.entities import announced
 from tests.end_to_end.fetching import BOUND_S, add, address, device, gateway
+from tests.support.conformity import conform
+from tests.support.hass_rules import complaints_of_all
+from tests.support.hass_states import state
+from tests.support.subscriber import Received, Subscriber, publish
 
 GATEWAY = "homeassistant/device/gateway/config"
 STRAP = "homeassistant/device/gateway_strap/config"
@@ -28,8 +28,8 @@ SCALE_ENTRY = {"id": "scale", "address": address(2), "every": "1h", "window": "4
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("healthd.central.collect.QUIET_S", 0.5)
-    monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.1)
+    monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 0.5)
+    monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.1)
     monkeypatch.setattr(discovery, "SETTLE_S", 0.1)
     monkeypatch.setattr(discovery, "JITTER_S", (0.01, 0.1))
 

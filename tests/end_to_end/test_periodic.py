@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conformity import conform
-from tests.contract.subscriber import Received, Subscriber
 from tests.end_to_end.fetching import (
     BOUND_S,
     add,
@@ -26,13 +24,15 @@ from tests.end_to_end.fetching import (
     toml,
     until_runs,
 )
+from tests.support.conformity import conform
+from tests.support.subscriber import Received, Subscriber
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second is waited for that no test is about."""
-    monkeypatch.setattr("healthd.central.collect.QUIET_S", 1.0)
-    monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.2)
+    monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 1.0)
+    monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.2)
     monkeypatch.setattr("healthd.mqtt.health.HEALTH_PERIOD_S", 1.0)
 
 

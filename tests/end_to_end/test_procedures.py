@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from healthd.clock import Clock
+from healthd.host.clock import Clock
 from healthd.simulator.feed import resting
 from healthd.simulator.health.clock import BEFORE_IT_IS_SET, DeviceClock
 from healthd.simulator.health.cuff import blood_pressure
@@ -19,8 +19,8 @@ from healthd.simulator.health.scale import CONSENT_FILE, user_scale, weight_scal
 from healthd.simulator.health.thermometer import health_thermometer
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.contract.subscriber import Subscriber
 from tests.end_to_end.fetching import add, address, gateway, live, runs, until_runs
+from tests.support.subscriber import Subscriber
 
 # Far from where tests are run, so that no other time is taken for its.
 ZONE = {"TZ": "Pacific/Auckland"}
@@ -31,7 +31,7 @@ DAY = timedelta(days=1)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second is waited for that no test is about."""
-    monkeypatch.setattr("healthd.central.collect.QUIET_S", 1.0)
+    monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 1.0)
 
 
 def used_now_and_then(parts: Sequence[Part], packets: int) -> VirtualPeripheral:
@@ -125,7 +125,7 @@ async def test_a_clock_is_left_alone(
     if is_unsynced:
         # timesyncd runs and has not synchronised yet.
         (tmp_path / "timesync").mkdir()
-        monkeypatch.setattr("healthd.daemon.Clock", partial(Clock, tmp_path / "timesync"))
+        monkeypatch.setattr("healthd.gateway.daemon.Clock", partial(Clock, tmp_path / "timesync"))
     clock = DeviceClock(BEFORE_IT_IS_SET)
     scale = used_now_and_then(weight_scale(random.Random(1), PERIOD_S, clock), packets=1)
     async with gateway(subscriber, settings, [entry(set_clock=is_unsynced)]) as air:

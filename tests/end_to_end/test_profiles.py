@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 
 from healthd.central.link import Backends
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
 from healthd.mqtt import discovery
 from healthd.profiles import registry
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.simulator.catalogue import CATALOGUE
 from healthd.simulator.part import Sent
-from tests.contract.conformity import conform
-from tests.contract.streams import streams
-from tests.contract.subscriber import Received, Subscriber
 from tests.end_to_end.entities import check_entities, is_announced
 from tests.end_to_end.health import HEALTH
 from tests.end_to_end.machines import MACHINES
 from tests.end_to_end.readings import Topic
 from tests.end_to_end.sensors import SENSORS
+from tests.support.conformity import conform
+from tests.support.streams import streams
+from tests.support.subscriber import Received, Subscriber
 
 ADDRESS = "C0:5E:5E:00:00:01"
 DEVICE = "healthd/gateway/device/one"

@@ -12,8 +12,8 @@ from healthd.simulator.health import cgm, glucose
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import Battery, battery_part
-from tests.contract.subscriber import Subscriber
 from tests.end_to_end.fetching import BOUND_S, add, address, gateway, live, runs, until_runs
+from tests.support.subscriber import Subscriber
 
 GAP = "healthd/gateway/event/gap"
 STORED = 40
@@ -22,8 +22,8 @@ STORED = 40
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second is waited for that no test is about."""
-    monkeypatch.setattr("healthd.central.collect.SETTLED_S", 0.3)
-    monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.2)
+    monkeypatch.setattr("healthd.sessions.collect.SETTLED_S", 0.3)
+    monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.2)
 
 
 @pytest.fixture

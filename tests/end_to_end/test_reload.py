@@ -10,10 +10,6 @@ import pytest
 from healthd.errors import Backoff
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.verbs import Fetch, Refused
-from tests.contract.conformity import conform
-from tests.contract.mosquitto import Mosquitto, needs_mosquitto, password_file
-from tests.contract.streams import streams
-from tests.contract.subscriber import Subscriber
 from tests.end_to_end.fetching import info, runs, until_runs
 from tests.end_to_end.reloading import (
     BOUND_S,
@@ -25,6 +21,10 @@ from tests.end_to_end.reloading import (
     streaming,
     topic,
 )
+from tests.support.conformity import conform
+from tests.support.mosquitto import Mosquitto, needs_mosquitto, password_file
+from tests.support.streams import streams
+from tests.support.subscriber import Subscriber
 
 THREE = (entry("one", 1), entry("two", 2), entry("three", 3))
 ALL = ("one", "two", "three")
@@ -281,7 +281,7 @@ async def test_a_fetch_of_one_whose_settings_change_is_refused_and_its_timetable
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("healthd.central.periodic.JITTER_S", 0.2)
+    monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.2)
     request = Fetch(peripheral="one")
     ward = Ward(tmp_path, settings, entry("one", 1, every="1h", window="30s"))
     async with ward.running():

@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 from healthd.mqtt.requests import LONGEST_REQUEST
 from healthd.simulator.catalogue import CATALOGUE
-from tests.contract.anything import PAYLOADS
-from tests.contract.conformity import conform
-from tests.contract.gate import Gate
-from tests.contract.mosquitto import Mosquitto, needs_mosquitto
-from tests.contract.subscriber import Subscriber
 from tests.end_to_end.asking import ANSWERS, Asker
 from tests.end_to_end.fetching import add, address, device, gateway
 from tests.end_to_end.ward import Ward
+from tests.support.anything import PAYLOADS
+from tests.support.conformity import conform
+from tests.support.gate import Gate
+from tests.support.mosquitto import Mosquitto, needs_mosquitto
+from tests.support.subscriber import Subscriber
 
 # A scan of half a second is over long before, on any machine.
 _DROPPED_S = 20.0
@@ -143,7 +143,7 @@ async def test_reconnecting_in_vain_says_why_and_healthd_goes_on(
         asker = await linked(ward)
         (strap,) = ward.straps.values()
         with monkeypatch.context() as impatient:
-            impatient.setattr("healthd.handlers._RECONNECT_S", 0.001)
+            impatient.setattr("healthd.gateway.handlers._RECONNECT_S", 0.001)
             told = await asker.ask("reconnect", {"peripheral": "strap-1"})
         assert "there is no new one after" in told["error"]
         assert "healthd goes on trying" in told["error"]
@@ -159,7 +159,7 @@ async def test_reconnecting_in_vain_says_why_and_healthd_goes_on(
 async def test_a_fetch_is_answered_with_its_outcome(
     broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.central.collect.QUIET_S", 1.0)
+    monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 1.0)
     settings = {
         "gateway": {"id": "gateway"},
         "mqtt": {"brokers": [broker.address], "requests": ["fetch", "reconnect"]},

@@ -12,21 +12,21 @@ from typing import Any, Self
 
 import pytest
 
-from healthd import daemon as daemon_module
 from healthd.central.link import Backends
-from healthd.daemon import Daemon
-from healthd.pipeline import Pipeline
+from healthd.gateway import daemon as daemon_module
+from healthd.gateway.daemon import Daemon
+from healthd.gateway.pipeline import Pipeline
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Characteristic
 from healthd.samples import Measurement
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
-from tests.contract.conformity import conform
-from tests.contract.streams import Stream, streams
-from tests.contract.subscriber import Subscriber
+from tests.support.conformity import conform
+from tests.support.streams import Stream, streams
+from tests.support.subscriber import Subscriber
 
 _REGISTRY = registry.load()
 _HEART_RATE = "2a37"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 
-from healthd.clock import Clock
+from healthd.host.clock import Clock
 from healthd.runs import Run
 from healthd.samples import Measurement, Stamp, utc_text
 
@@ -44,7 +44,7 @@ class Hands:
 def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     hands = Hands()
     time = SimpleNamespace(time_ns=hands.time_ns, monotonic_ns=hands.monotonic_ns)
-    monkeypatch.setattr("healthd.clock.time", time)
+    monkeypatch.setattr("healthd.host.clock.time", time)
     return hands
 
 
@@ -160,7 +160,7 @@ def test_a_stored_payload_of_another_boot_stays_as_it_is(
     hands: Hands, timesync: Path, theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nor does this machine's kernel know one.
-    monkeypatch.setattr("healthd.clock._BOOT_ID", timesync / "absent")
+    monkeypatch.setattr("healthd.host.clock._BOOT_ID", timesync / "absent")
     run = a_run(timesync, theirs)
     sample = run.sample("strap", "beat", Beat())
     stored = run.payload(sample)

@@ -9,7 +9,7 @@ import orjson
 from healthd.mqtt.homeassistant.components import QOS, Component, Config, availability
 from healthd.mqtt.homeassistant.fields import template
 from healthd.mqtt.topics import Topics
-from healthd.settings import PeripheralSettings
+from healthd.settings.model import PeripheralSettings
 from healthd.verbs import REQUESTS
 
 # Home Assistant takes no smaller step. Ranges are rounded to it, inwards.

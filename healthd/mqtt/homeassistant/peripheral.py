@@ -21,7 +21,7 @@ from healthd.mqtt.homeassistant.streams import Streams
 from healthd.mqtt.payloads import SessionState
 from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import Registry
-from healthd.settings import PeripheralSettings
+from healthd.settings.model import PeripheralSettings
 
 # Home Assistant's key of who a device is, by ours. Not the serial number: it tells one person's
 # device from everybody else's, and nobody needs it there.

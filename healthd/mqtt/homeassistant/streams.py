@@ -6,7 +6,7 @@ from typing import NamedTuple
 from healthd.profiles.characteristic import Use
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
-from healthd.settings import PeripheralSettings
+from healthd.settings.model import PeripheralSettings
 
 # What is worn or ridden sends once a second, or once in four at the slowest. What has said nothing
 # for a minute is not in use: a machine at rest keeps its link and sends nothing.

@@ -9,8 +9,8 @@ from healthd.profiles.fitness_machine.records import (
     ending,
     read,
 )
-from healthd.profiles.layout import Field, Layout, bit, no_bit
-from healthd.profiles.wires import U16
+from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
+from healthd.profiles.packet.wires import U16
 from healthd.samples import quantity
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from healthd.profiles.fitness_machine.records import NARROW, SPEED, WIDE, fitting
 from healthd.profiles.fitness_machine.targets import RESERVED, Target, opcode, parameters
-from healthd.profiles.layout import Fact, Field, Layout
-from healthd.profiles.wires import U8, U16, Wire, word
+from healthd.profiles.packet.layout import Fact, Field, Layout
+from healthd.profiles.packet.wires import U8, U16, Wire, word
 from healthd.samples import quantity
 
 Command = Literal[

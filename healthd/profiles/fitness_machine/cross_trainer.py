@@ -23,8 +23,8 @@ from healthd.profiles.fitness_machine.records import (
     read,
     width,
 )
-from healthd.profiles.layout import Fact, Field, Layout, bit, no_bit
-from healthd.profiles.wires import S16, U16, U24, Wire, number, scaled
+from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
+from healthd.profiles.packet.wires import S16, U16, U24, Wire, number, scaled
 from healthd.samples import quantity
 
 Direction = Literal["forward", "backward"]

@@ -6,8 +6,8 @@ Machines are often wrong about their features: what they send and what they answ
 from typing import Annotated, ClassVar
 
 from healthd.profiles.fitness_machine.records import SPEED, Width, fitting
-from healthd.profiles.layout import ALWAYS, Fact, Field, Layout
-from healthd.profiles.wires import S16, U8, U16, U32, Meaning, Wire, scaled, words
+from healthd.profiles.packet.layout import ALWAYS, Fact, Field, Layout
+from healthd.profiles.packet.wires import S16, U8, U16, U32, Meaning, Wire, scaled, words
 from healthd.samples import Measurement, quantity
 
 _MACHINE = (

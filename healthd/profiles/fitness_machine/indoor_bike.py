@@ -19,8 +19,8 @@ from healthd.profiles.fitness_machine.records import (
     read,
     width,
 )
-from healthd.profiles.layout import Field, Layout, bit, no_bit
-from healthd.profiles.wires import S16, U16, U24, Wire, scaled
+from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
+from healthd.profiles.packet.wires import S16, U16, U24, Wire, scaled
 from healthd.samples import quantity
 
 _CADENCE = 0x04

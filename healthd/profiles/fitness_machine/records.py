@@ -5,8 +5,8 @@ Layouts: GATT Specification Supplement, and what machines were seen to send (``t
 
 from typing import Annotated, Any, Literal
 
-from healthd.profiles.layout import Fact, Field, Layout, Present, bit
-from healthd.profiles.wires import S16, U8, U16, Meaning, Wire, number, scaled
+from healthd.profiles.packet.layout import Fact, Field, Layout, Present, bit
+from healthd.profiles.packet.wires import S16, U8, U16, Meaning, Wire, number, scaled
 from healthd.samples import Measurement, quantity
 
 Speed = Annotated[float | None, quantity("m/s", mdc=8454254)]

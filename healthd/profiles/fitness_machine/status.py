@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from healthd.profiles.fitness_machine.records import NARROW, WIDE, fitting
 from healthd.profiles.fitness_machine.targets import RESERVED, Target, opcode, parameters
-from healthd.profiles.layout import Fact, Field, Layout, Tail, bit
-from healthd.profiles.wires import U8, Wire, word
+from healthd.profiles.packet.layout import Fact, Field, Layout, Tail, bit
+from healthd.profiles.packet.wires import U8, Wire, word
 from healthd.samples import Measurement, quantity
 
 Training = Literal[

@@ -4,8 +4,8 @@ import struct
 from typing import Annotated, Any
 
 from healthd.profiles.fitness_machine.records import SPEED, Width, energy
-from healthd.profiles.layout import Field, Present
-from healthd.profiles.wires import S16, U8, U16, U24, Wire, scaled
+from healthd.profiles.packet.layout import Field, Present
+from healthd.profiles.packet.wires import S16, U8, U16, U24, Wire, scaled
 from healthd.samples import Measurement, quantity
 
 RESERVED = "reserved"

@@ -19,8 +19,8 @@ from healthd.profiles.fitness_machine.records import (
     fitting,
     read,
 )
-from healthd.profiles.layout import Field, Layout, bit, no_bit
-from healthd.profiles.wires import S16, U8, U16, U24, Meaning, Wire, number, scaled
+from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
+from healthd.profiles.packet.wires import S16, U8, U16, U24, Meaning, Wire, number, scaled
 from healthd.samples import quantity
 
 # 0.1 km/min to s per 500 m: 0.5 km / (raw * 0.1 km/min) * 60 s/min.

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from healthd.profiles.cursor import Cursor, keeping
+from healthd.profiles.packet.cursor import Cursor, keeping
+from healthd.profiles.packet.wires import words
 from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.raw import decimal, finite
-from healthd.profiles.wires import words
 from healthd.samples import Measurement, quantity
 
 GET_SETTINGS = 1

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from healthd.profiles.cursor import Truncated
+from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.compression import float_bits, whole_numbers
 from healthd.profiles.polar_pmd.raw import (

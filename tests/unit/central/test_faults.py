@@ -23,19 +23,21 @@ from healthd.central.faults import (
     RULES,
     AdapterGone,
     BondLost,
-    CharacteristicMissing,
     LinkFault,
     LinkLost,
-    NothingToRead,
-    NotificationStalled,
     NotPaired,
     PairingFailed,
     Remedy,
-    ServicesForgotten,
     classify,
     refused,
 )
 from healthd.errors import Transient
+from healthd.sessions.faults import (
+    CharacteristicMissing,
+    NothingToRead,
+    NotificationStalled,
+    ServicesForgotten,
+)
 
 OFF = BleakBluetoothNotAvailableReason.POWERED_OFF
 DBUS = "org.freedesktop.DBus.Error"

@@ -15,7 +15,7 @@ from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.simulator.air import Air
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.unit.central.stage import Stage, address, readable
+from tests.support.stage import Stage, address, readable
 
 
 async def heard(stage: Stage) -> Advertisement:

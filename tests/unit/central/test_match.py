@@ -4,9 +4,7 @@ import pytest
 from bleak.backends.device import BLEDevice
 
 from healthd.central.link import Advertisement
-from healthd.central.match import By, Match, match_for
-from healthd.profiles import registry
-from healthd.settings import PeripheralSettings
+from healthd.central.match import By, Match
 
 ADDRESS = "C0:00:00:00:00:01"
 
@@ -14,24 +12,6 @@ ADDRESS = "C0:00:00:00:00:01"
 def heard(name: str | None = "Polar H10 1", *services: str) -> Advertisement:
     device = BLEDevice(ADDRESS, name, None)
     return Advertisement(ADDRESS, name, frozenset(services), -60, device)
-
-
-@pytest.mark.parametrize(
-    ("entry", "by", "wanted"),
-    [
-        ({"address": ADDRESS.lower()}, By.ADDRESS, ADDRESS),
-        ({"name": "Polar*"}, By.NAME, "Polar*"),
-        ({"service": "heart_rate"}, By.SERVICE, "180d"),
-    ],
-)
-def test_what_the_settings_say(entry: dict[str, str], by: By, wanted: str) -> None:
-    settings = PeripheralSettings.model_validate({"id": "strap", **entry})
-    assert match_for(settings, registry.load()) == Match("strap", by, wanted)
-
-
-def test_nothing_to_recognise_it_by() -> None:
-    with pytest.raises(ValueError, match="strap"):
-        match_for(PeripheralSettings(id="strap"), registry.load())
 
 
 def test_the_more_specific_comes_first() -> None:

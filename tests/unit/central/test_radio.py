@@ -7,11 +7,12 @@ from bleak.exc import BleakError
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Advertisement
-from healthd.central.match import Match, match_for
+from healthd.central.match import Match
 from healthd.central.radio import Radio
 from healthd.central.slots import Slots
-from healthd.settings import PeripheralSettings
-from tests.unit.central.stage import (
+from healthd.gateway.entry import match_for
+from healthd.settings.model import PeripheralSettings
+from tests.support.stage import (
     Stage,
     address,
     by_address,

@@ -13,7 +13,7 @@ from healthd.central.survey import InRange
 from healthd.cli import entry as entry_module
 from healthd.cli.entry import NotAdded, append
 from healthd.profiles import registry
-from healthd.settings_file import SettingsError, read
+from healthd.settings.file import SettingsError, read
 
 SERVICES = registry.load().profiles
 

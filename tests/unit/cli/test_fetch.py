@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from healthd import folders
 from healthd.cli.fetch import main
-from healthd.control import socket_file
+from healthd.gateway.control_socket import socket_file
+from healthd.host import folders
 
 SETTINGS = """
 [gateway]

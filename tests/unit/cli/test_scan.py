@@ -13,8 +13,8 @@ from healthd.central.link import Backends
 from healthd.central.survey import InRange
 from healthd.cli.scan import add_entry, look, show, show_json
 from healthd.profiles import registry
-from healthd.settings import PeripheralSettings, Settings
-from healthd.settings_file import read
+from healthd.settings.file import read
+from healthd.settings.model import PeripheralSettings, Settings
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
 

@@ -13,7 +13,7 @@ from healthd.doctor.finding import Status
 from healthd.doctor.machine import Machine
 from healthd.doctor.storage import check_outbox
 from healthd.profiles import registry
-from healthd.settings import Broker, MqttSettings, OutboxSettings, Settings
+from healthd.settings.model import Broker, MqttSettings, OutboxSettings, Settings
 
 NOBODY = 65534
 

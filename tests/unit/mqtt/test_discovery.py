@@ -22,8 +22,8 @@ from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import load
 from healthd.profiles.weight_scale import Weight
 from healthd.samples import Measurement, Sample, Stamp
-from healthd.settings import Settings
-from tests.contract.hass_rules import complaints
+from healthd.settings.model import Settings
+from tests.support.hass_rules import complaints
 
 BOUND_S = 5.0
 REGISTRY = load()

@@ -13,7 +13,7 @@ import pytest
 from healthd.errors import Fatal
 from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.topics import Topics
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 
 TOPICS = Topics("healthd", "home")
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import orjson
 import pytest
 
-from healthd.clock import Clock
+from healthd.host.clock import Clock
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.health import Health
 from healthd.mqtt.payloads import GatewayHealth, Payload
@@ -19,7 +19,7 @@ from healthd.outbox.continuity import Notebook
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
 from healthd.samples import Measurement, Stamp
-from healthd.settings import OutboxSettings
+from healthd.settings.model import OutboxSettings
 
 BOUND_S = 10.0
 

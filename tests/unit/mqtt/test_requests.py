@@ -17,7 +17,7 @@ from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
 from healthd.verbs import BUG, Fetch, Handler, Reconnect, Refused, Scan, Stop
-from tests.contract.anything import PAYLOADS
+from tests.support.anything import PAYLOADS
 
 TOPICS = Topics("healthd", "gw")
 ALLOWED = ("scan", "fetch", "reconnect", "stop")

@@ -11,14 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from healthd.clock import Clock
+from healthd.host.clock import Clock
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import STORE_NAME, Outbox
 from healthd.outbox.schema import Entry
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, Stamp
-from healthd.settings import OutboxSettings
+from healthd.settings.model import OutboxSettings
 
 BOUND_S = 20.0
 

@@ -3,13 +3,13 @@
 import pytest
 
 from healthd.profiles.characteristic import Options
+from healthd.profiles.common.speed_cadence_control import decode_control_point, set_cumulative_value
 from healthd.profiles.cycling_speed_cadence import (
     PROFILE,
     CyclingSpeedCadenceState,
     decode_feature,
     decode_measurement,
 )
-from healthd.profiles.speed_cadence_control import decode_control_point, set_cumulative_value
 
 S = 1_000_000_000
 

@@ -3,13 +3,13 @@
 import pytest
 
 from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.common.racp import decode_record_access
 from healthd.profiles.pulse_oximeter import (
     PulseOximeterState,
     decode_continuous,
     decode_spot_check,
     fetch_results,
 )
-from healthd.profiles.racp import decode_record_access
 from healthd.profiles.records import Records
 
 ALL, DONE = b"\x01\x01", b"\x06\x00\x01\x01"

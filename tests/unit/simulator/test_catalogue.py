@@ -9,7 +9,7 @@ from bleak import BleakScanner
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.uuids import normalize_uuid_str
 
-from healthd.settings import PeripheralSettings
+from healthd.settings.model import PeripheralSettings
 from healthd.simulator.catalogue import CATALOGUE, chosen
 from healthd.simulator.names import NAMES
 from healthd.simulator.part import Sent

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import pytest
 from structlog.testing import capture_logs
 
-from healthd.daemon import Daemon
+from healthd.gateway.daemon import Daemon
 from healthd.outbox.schema import Depth
 from healthd.outbox.store import Store
 from healthd.profiles import registry
-from healthd.settings import Settings
+from healthd.settings.model import Settings
 from healthd.supervision.notify import Manager
 from healthd.supervision.supervisor import Supervisor
 from healthd.supervision.watchdog import Gate

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from healthd.cli.channels import published
+from healthd.cli.contract.channels import published
 from healthd.mqtt.homeassistant.gateway import gateway
 from healthd.mqtt.homeassistant.peripheral import Peripherals
 from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import load
-from healthd.settings import PeripheralSettings
+from healthd.settings.model import PeripheralSettings
 from healthd.verbs import REQUESTS
 
 REGISTRY = load()

@@ -13,7 +13,7 @@ from healthd.mqtt.homeassistant.fields import shown
 from healthd.mqtt.homeassistant.gateway import gateway
 from healthd.mqtt.payloads import DeviceAnnouncement
 from healthd.verbs import REQUESTS
-from tests.contract.hass_rules import complaints_of_all
+from tests.support.hass_rules import complaints_of_all
 from tests.unit.mqtt.homeassistant.homes import (
     LIMITS,
     MODELS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.hass_rules import complaints, complaints_of_all
+from tests.support.hass_rules import complaints, complaints_of_all
 
 TOPIC = "homeassistant/device/home_strap/config"
 Change = Callable[[dict[str, Any]], object]

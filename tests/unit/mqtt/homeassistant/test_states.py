@@ -10,7 +10,7 @@ from healthd.errors import DecodeError
 from healthd.mqtt.homeassistant.fields import shown
 from healthd.profiles.characteristic import Characteristic, Use
 from healthd.samples import Measurement
-from tests.contract.hass_states import state
+from tests.support.hass_states import state
 from tests.unit.mqtt.homeassistant.homes import REGISTRY, all_keys, of_peripheral
 from tests.unit.profiles.test_vectors import VECTORS, read
 

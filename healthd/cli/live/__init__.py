@@ -1,0 +1,1 @@
+"""What healthd watch and demo show."""

@@ -1,0 +1,1 @@
+"""One gateway: its parts, wired, started, stopped and reloaded."""

@@ -1,0 +1,119 @@
+"""One entry of the settings, as the parts of the daemon need it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+
+from healthd.central.bonds import Wish
+from healthd.central.match import By, Match
+from healthd.errors import Fatal
+from healthd.host.clock import Clock
+from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.fitness_machine.machine import Range
+from healthd.profiles.fitness_machine.procedures import Limits
+from healthd.profiles.records import Records
+from healthd.profiles.registry import Registry
+from healthd.sessions.trainer import Rules
+from healthd.settings.model import PeripheralSettings, consent_code, passkey
+
+
+@dataclass(frozen=True, slots=True)
+class Peripheral:
+    """One entry of the settings, as the parts of the daemon need it.
+
+    Two of them are equal where the entry is the same, and what stands in the files that it names.
+
+    Attributes:
+        entry: as it is read.
+        match: which device it is.
+        options: what is said of it to its profiles.
+        wish: what is said of its bond.
+    """
+
+    entry: PeripheralSettings
+    match: Match
+    options: Options
+    wish: Wish
+
+
+def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
+    """What the settings say of one peripheral, as a Match.
+
+    Raises:
+        ValueError: none of address, name and service is set; reading the settings excludes it.
+    """
+    periodic = peripheral.periodic
+    if peripheral.address is not None:
+        return Match(peripheral.id, By.ADDRESS, peripheral.address, periodic)
+    if peripheral.name is not None:
+        return Match(peripheral.id, By.NAME, peripheral.name, periodic)
+    if peripheral.service is not None:
+        service = registry.profiles[peripheral.service].service
+        return Match(peripheral.id, By.SERVICE, service, periodic)
+    raise ValueError(f"{peripheral.id}: no address, name or service")
+
+
+def rules_for(entry: PeripheralSettings) -> Rules:
+    """What is said of controlling a peripheral."""
+    limits = {
+        key: None if value is None else Range(*value)
+        for key, value in entry.control.model_dump(exclude={"lease"}).items()
+    }
+    return Rules(Limits(**limits), entry.control.lease)
+
+
+def options_for(
+    entry: PeripheralSettings, records: Records, local_time: Callable[[], datetime | None]
+) -> Options:
+    """What is said of a peripheral to its profiles, which know of no settings.
+
+    Args:
+        entry: its settings.
+        records: which of its records were taken.
+        local_time: what clocks are set to.
+
+    Raises:
+        Fatal: the file of its consent code cannot be used.
+    """
+    options = Options(
+        wheel_circumference_m=entry.wheel_circumference,
+        pmd=entry.pmd,
+        hrv_window_s=entry.hrv,
+        heart_rate_zones_bpm=entry.heart_rate_zones,
+        records=records,
+        consent=consent_for(entry),
+    )
+    return replace(options, local_time=local_time) if entry.set_clock else options
+
+
+def local_time(clock: Clock, zone: Callable[[], tzinfo]) -> datetime | None:
+    """The time of the day here, which knows no zone; None while the clock cannot be believed."""
+    now = clock.now()
+    if now.clock == "unsynced":
+        return None
+    return datetime.fromtimestamp(now.wall_ns / 1e9, zone()).replace(tzinfo=None)
+
+
+def consent_for(entry: PeripheralSettings) -> Consent | None:
+    """The user of a scale whose results are wanted; None where the settings name none.
+
+    Raises:
+        Fatal: the file of the consent code cannot be used.
+    """
+    try:
+        code = consent_code(entry)
+    except (OSError, ValueError) as error:
+        raise Fatal(f"peripherals.{entry.id}.consent_file: {error}") from error
+    return None if entry.user is None or code is None else Consent(entry.user, code)
+
+
+def wish_for(entry: PeripheralSettings) -> Wish:
+    """What a peripheral's settings say of its bond.
+
+    Raises:
+        Fatal: the file of its passkey cannot be used.
+    """
+    try:
+        return Wish(entry.pair, passkey(entry))
+    except (OSError, ValueError) as error:
+        raise Fatal(f"peripherals.{entry.id}.passkey_file: {error}") from error

@@ -1,0 +1,82 @@
+"""Every peripheral's session, continuous or periodic, as the settings say."""
+
+import random
+from collections.abc import Callable
+from datetime import tzinfo
+from functools import partial
+
+from healthd.central.radio import Radio
+from healthd.gateway.entry import (
+    Peripheral,
+    local_time,
+    match_for,
+    options_for,
+    rules_for,
+    wish_for,
+)
+from healthd.gateway.pipeline import Pipeline
+from healthd.profiles.registry import Registry
+from healthd.runs import Run
+from healthd.schedule import Last, Rearmed, Schedule, schedule_for
+from healthd.sessions.periodic import Periodic, Plan
+from healthd.sessions.schedule_file import ScheduleFile
+from healthd.sessions.session import Session
+from healthd.settings.model import PeripheralSettings
+
+
+class Sessions:
+    """Makes them."""
+
+    def __init__(
+        self,
+        radio: Radio,
+        registry: Registry,
+        pipeline: Pipeline,
+        run: Run,
+        file: ScheduleFile,
+        zone: Callable[[], tzinfo],
+    ) -> None:
+        """Wire it.
+
+        Args:
+            radio: of all of them.
+            registry: what healthd reads.
+            pipeline: is told of everything.
+            run: of the daemon.
+            file: remembers what was fetched last.
+            zone: the local one, whenever it is asked for.
+        """
+        self._radio = radio
+        self._registry = registry
+        self._pipeline = pipeline
+        self._run = run
+        self._file = file
+        self._zone = zone
+        self._local_time = partial(local_time, run.clock, zone)
+
+    def prepare(self, entry: PeripheralSettings) -> Peripheral:
+        """Read what the entry names.
+
+        Raises:
+            Fatal: the file of its passkey or of its consent code cannot be used.
+        """
+        match = match_for(entry, self._registry)
+        options = options_for(entry, self._pipeline.records(entry.id), self._local_time)
+        return Peripheral(entry, match, options, wish_for(entry))
+
+    def make(self, peripheral: Peripheral) -> Session | Periodic:
+        """The session of one peripheral."""
+        entry, pipeline, options = peripheral.entry, self._pipeline, peripheral.options
+        match, silence_s, rules = peripheral.match, entry.silence, rules_for(entry)
+        session = Session(match, self._radio, self._registry, pipeline, silence_s, options, rules)
+        if not entry.periodic:
+            return session
+        schedule = partial(self._schedule, entry)
+        plan = Plan(schedule, entry.fetch_window_s, entry.on is not None, random.Random())
+        return Periodic(entry.id, session, plan, self._run, self._file, pipeline)
+
+    def _schedule(self, entry: PeripheralSettings, last: Last | None) -> Schedule:
+        boot, now = self._run.boot, self._run.clock.now()
+        if entry.every is None:
+            return Rearmed(entry.rearm, last, boot, now)
+        return schedule_for(entry.every, last, boot, now, self._zone)

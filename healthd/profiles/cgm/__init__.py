@@ -1,0 +1,220 @@
+"""Continuous Glucose Monitoring service (0x181F): a sensor under the skin, worn for days.
+
+It counts minutes from the start of its session, so a record's time is that start and the record's
+offset. Readings that it took while nobody was linked are asked for, where it says when its session
+began: those of a session whose start nobody knows cannot be told from others.
+Layouts: Continuous Glucose Monitoring Service 1.0 and the GATT Specification Supplement.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from healthd.profiles.cgm.session import (
+    STATUS_NAMES,
+    CgmFeature,
+    CgmSessionRunTime,
+    CgmSessionStart,
+    CgmStatus,
+    CgmStatusName,
+    decode_cgm_feature,
+    decode_cgm_session_run_time,
+    decode_cgm_session_start,
+    decode_cgm_status,
+)
+from healthd.profiles.cgm.specific_ops import CgmSpecificOps, decode_cgm_specific_ops
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Timed,
+    Use,
+)
+from healthd.profiles.common.glucose_values import AMOUNT, later, mmol_per_l, seconds
+from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort, by_session_time
+from healthd.profiles.common.stored import Transfer, fetch_new
+from healthd.profiles.packet.crc import read_checked
+from healthd.profiles.packet.cursor import Truncated
+from healthd.profiles.packet.layout import Field, Layout, Present, bit
+from healthd.profiles.packet.wires import SFLOAT, U8, U16, U24, Wire, words
+from healthd.samples import DeviceTimed, Measurement, Record, quantity
+
+# Size, flags, concentration, offset.
+_SMALLEST_RECORD = 6
+
+# Flags that announce an octet of the status, by the first bit that it holds, in their order.
+_OCTETS = {0x80: 0, 0x40: 8, 0x20: 16}
+_STATUS_MASK = 0xE0
+
+
+class CgmRecord(BaseModel):
+    """One reading. The first two are always there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    glucose_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
+    time_offset_s: Annotated[int | None, quantity("s")] = None
+    """Since the session began; whole minutes."""
+    status: list[CgmStatusName] | None = None
+    trend_mmol_per_l_per_min: Annotated[float | None, quantity("mmol/L/min")] = None
+    quality_pct: Annotated[float | None, quantity("%")] = None
+    crc_ok: bool | None = None
+    """Absent where the record has no CRC."""
+
+
+class Cgm(CgmRecord, DeviceTimed):
+    """A packet with its records, or, as it is published, one record.
+
+    ``device_time`` is the session's start and the record's offset, where the start is known.
+    Where a packet was cut or had surplus bytes, its last record says so.
+    """
+
+    kind: ClassVar[str] = "cgm"
+
+    records: list[CgmRecord] | None = None
+    """Of a packet that is not taken apart yet, oldest first."""
+
+
+def _status(combination: int) -> Field:
+    """The status octets that these flags announce, read as one number."""
+    bits = [
+        first + bit for mask, first in _OCTETS.items() if combination & mask for bit in range(8)
+    ]
+    names = {at: STATUS_NAMES[bit] for at, bit in enumerate(bits) if bit in STATUS_NAMES}
+    wire: Wire = (U8, U16, U24)[len(bits) // 8 - 1]
+    return Field("status", wire, Present(_STATUS_MASK, combination), words(names))
+
+
+_RECORD = Layout(
+    Field("glucose_mmol_per_l", AMOUNT, meaning=mmol_per_l, required=True),
+    Field("time_offset_s", U16, meaning=seconds, required=True),
+    *(_status(combination) for combination in range(0x20, 0x100, 0x20)),
+    Field("trend_mmol_per_l_per_min", SFLOAT, bit(0), mmol_per_l),
+    Field("quality_pct", AMOUNT, bit(1)),
+    flags=U8,
+    start=1,
+)
+
+
+def decode_cgm(data: bytes) -> Cgm:
+    """2AA7: records, each of size u8, flags u8, SFLOAT (mg/dL), offset u16 (min) and more.
+
+    By the flags follow status octets, trend SFLOAT (mg/dL/min) and quality SFLOAT (%), by the
+    size a CRC. A record is as long as its size says, whatever its flags announce.
+    """
+    records: list[dict[str, Any]] = []
+    offset, truncated, surplus = 0, False, 0
+    while offset < len(data) or not records:
+        size = data[offset] if data else 0
+        part = data[offset : offset + size]
+        try:
+            record = read_checked(_RECORD, part)
+        except Truncated:
+            if not records:
+                raise
+            # What claims to be shorter than any record is none.
+            if size < _SMALLEST_RECORD:
+                surplus += len(data) - offset
+            else:
+                truncated = True
+            break
+        if size > len(part):
+            # Two bytes that were going to be followed by more are no CRC.
+            record.pop("crc_ok", None)
+            record.pop("trailing_bytes", None)
+            truncated = True
+        truncated |= record.pop("truncated", False)
+        surplus += record.pop("trailing_bytes", 0)
+        records.append(record)
+        offset += size
+    fields: dict[str, Any] = {"records": records}
+    if truncated:
+        fields["truncated"] = True
+    if surplus:
+        fields["trailing_bytes"] = surplus
+    return Cgm.of(fields)
+
+
+class CgmState:
+    """When the session of this link began."""
+
+    def __init__(self, options: Options) -> None:
+        """It is not known yet."""
+        self._memory = options.records
+        self._transfer = Transfer()
+        self._begin(None)
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """A packet's records one by one, with their times; of control points nothing.
+
+        The newest one of those that were stored comes when they have all come.
+        """
+        match measurement:
+            case Cgm(records=list() as records):
+                return [
+                    published
+                    for each in self._apart(measurement, records)
+                    for published in self._transfer.take(Timed(each, mono_ns, self._record(each)))
+                ]
+            case RecordAccess():
+                return self._transfer.hear(measurement)
+            case CgmSpecificOps():
+                if measurement.name == "start_session":
+                    self._begin(None)
+                return ()
+            case CgmSessionStart():
+                # A wrong start would misplace every record of the link.
+                self._begin(None if measurement.crc_ok is False else measurement.start_time)
+            case _:
+                pass
+        return (Timed(measurement, mono_ns),)
+
+    def end(self) -> Iterable[Timed]:
+        """The newest one of those that had come when the link ended."""
+        return self._transfer.end()
+
+    def _begin(self, start: str | None) -> None:
+        self._start = start
+        self._memory.enter(start or "")
+
+    def _record(self, one: Cgm) -> Record | None:
+        if self._start is None or one.time_offset_s is None:
+            return None
+        return Record(self._start, one.time_offset_s, "")
+
+    def _apart(self, packet: Cgm, records: list[CgmRecord]) -> Iterable[Cgm]:
+        for number, record in enumerate(records, start=1):
+            fields = record.model_dump(exclude_unset=True)
+            if self._start and record.time_offset_s is not None:
+                fields["device_time"] = later(self._start, record.time_offset_s)
+            if number == len(records):
+                fields |= packet.model_dump(exclude_unset=True, exclude={"records"})
+            yield Cgm.of(fields)
+
+
+def fetch_readings(options: Options) -> Exchange:
+    """Ask for the readings of this session that were not taken yet, if it is known which it is."""
+    memory = options.records
+    if memory.series:
+        yield from fetch_new(memory, lambda record: by_session_time(minimum_s=record.number))
+
+
+PROFILE = Profile(
+    name="continuous_glucose",
+    service="181f",
+    characteristics=(
+        Characteristic("2aa7", Cgm, decode_cgm, Use.STREAM),
+        Characteristic("2aa8", CgmFeature, decode_cgm_feature, Use.STATIC),
+        Characteristic("2aa9", CgmStatus, decode_cgm_status, Use.STATUS),
+        # Status, not static: the records need it.
+        Characteristic("2aaa", CgmSessionStart, decode_cgm_session_start, Use.STATUS),
+        Characteristic("2aab", CgmSessionRunTime, decode_cgm_session_run_time, Use.STATIC),
+        RECORD_ACCESS,
+        Characteristic("2aac", CgmSpecificOps, decode_cgm_specific_ops, Use.CONTROL),
+    ),
+    state=CgmState,
+    opening=Opening("2a52", fetch_readings, abort=abort()),
+)

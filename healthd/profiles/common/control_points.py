@@ -1,0 +1,160 @@
+"""Control points: requests with an opcode, and one response that repeats it.
+
+Cycling, running and location services share this form; they differ in the opcodes and in what
+stands behind them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from healthd.profiles.packet.layout import Field, Layout, Tail
+from healthd.profiles.packet.wires import U8, Wire
+
+Result = Literal["success", "opcode_not_supported", "invalid_parameter", "operation_failed"]
+
+_RESULTS: dict[int, Result] = {
+    1: "success",
+    2: "opcode_not_supported",
+    3: "invalid_parameter",
+    4: "operation_failed",
+}
+
+# Behind the opcode; behind response opcode, request opcode and result.
+_REQUEST, _RESPONSE = 1, 3
+
+_SUCCESS, _FAILED = 1, 4
+
+
+def request(*fields: Field) -> Layout:
+    """What stands behind a request's opcode."""
+    return Layout(*fields, start=_REQUEST)
+
+
+def response(*fields: Field, tail: Tail | None = None) -> Layout:
+    """What stands behind a response's result."""
+    return Layout(*fields, tail=tail, start=_RESPONSE)
+
+
+_NO_PARAMETER = request()
+_NO_ANSWER = response()
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """What one opcode asks for.
+
+    Attributes:
+        name: in the decoded message.
+        parameter: of the request.
+        answer: of a response that says success.
+        reason: of a response that says that the operation failed.
+    """
+
+    name: str
+    parameter: Layout = _NO_PARAMETER
+    answer: Layout = _NO_ANSWER
+    reason: Layout = _NO_ANSWER
+
+
+class ControlPoint:
+    """Reads the messages of one control point, both ways."""
+
+    def __init__(self, procedures: Mapping[int, Procedure], *, response_opcode: int) -> None:
+        """Describe it.
+
+        Args:
+            procedures: by their opcodes.
+            response_opcode: what a response begins with.
+        """
+        self._procedures = procedures
+        self._response_opcode = bytes([response_opcode])
+
+    def read(self, data: bytes) -> dict[str, Any]:
+        """A message's fields: ``opcode`` and, of a request, ``name`` and its parameters.
+
+        A response has ``request_opcode`` and ``result_code``, and its answer.
+
+        Raises:
+            DecodeError: it ends before the opcode, or a response before its result.
+        """
+        if data[:1] == self._response_opcode:
+            return self._read_response(data)
+        # Of an empty message the layout raises, and names what is missing.
+        fields: dict[str, Any] = {"opcode": data[0]} if data else _OPCODE.read(data)
+        procedure = self._procedures.get(fields["opcode"], _UNKNOWN)
+        if procedure.name:
+            fields["name"] = procedure.name
+        return fields | procedure.parameter.read(data)
+
+    def _read_response(self, data: bytes) -> dict[str, Any]:
+        if len(data) < _RESPONSE:
+            # The same: it ends before a required field.
+            return _RESULT.read(data)
+        fields: dict[str, Any] = dict(zip(_HEAD, data, strict=False))
+        procedure = self._procedures.get(fields["request_opcode"], _UNKNOWN)
+        behind = _behind(procedure, fields["result_code"], len(data) > _RESPONSE)
+        return fields | behind.read(data)
+
+
+def worded(fields: dict[str, Any]) -> dict[str, Any]:
+    """A message's fields, with ``name`` and ``result`` in words where it is a response."""
+    if "result_code" in fields:
+        fields["name"] = "response"
+        fields["result"] = _RESULTS.get(fields["result_code"], fields["result_code"])
+    return fields
+
+
+def parameter(name: str, value: float, wire: Wire, *, per_unit: int = 1) -> bytes:
+    """A number as it is written into a request, rounded to the wire's steps.
+
+    Args:
+        name: of the argument, for the error.
+        value: in its canonical unit.
+        wire: U8, U16, S16, U24, S24 or U32.
+        per_unit: how many of the wire's steps are one of the unit.
+
+    Raises:
+        ValueError: it is outside of what the wire can hold; says the range.
+    """
+    bits, signed = int(wire.name[1:]), wire.name.startswith("s")
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    # Written so that NaN is refused too.
+    if not low <= value * per_unit <= high:
+        raise ValueError(
+            f"{name} is {value}, expected {low / per_unit:.10g} to {high / per_unit:.10g}"
+        )
+    return round(value * per_unit).to_bytes(bits // 8, "little", signed=signed)
+
+
+def mask(name: str, chosen: Iterable[str], bits: Mapping[int, str]) -> bytes:
+    """A u16 in which the bits of the chosen names are set.
+
+    Args:
+        name: of the argument, for the error.
+        chosen: the names.
+        bits: the names that there are, by their bits.
+
+    Raises:
+        ValueError: one of them has no bit; says which there are.
+    """
+    numbers = {known: bit for bit, known in bits.items()}
+    value = 0
+    for each in chosen:
+        if each not in numbers:
+            raise ValueError(f"{name} has {each!r}, expected any of {', '.join(numbers)}")
+        value |= 1 << numbers[each]
+    return value.to_bytes(2, "little")
+
+
+_UNKNOWN = Procedure("")
+_HEAD = ("opcode", "request_opcode", "result_code")
+_OPCODE = Layout(Field(_HEAD[0], U8, required=True))
+_RESULT = Layout(*(Field(key, U8, required=True) for key in _HEAD))
+
+
+def _behind(procedure: Procedure, result: int, has_more: bool) -> Layout:
+    if result == _SUCCESS:
+        return procedure.answer
+    # A failure may come without its reason.
+    return procedure.reason if result == _FAILED and has_more else _NO_ANSWER

@@ -1,0 +1,242 @@
+"""Record Access Control Point (0x2A52): the stored records of glucose sensors and oximeters.
+
+Glucose, Continuous Glucose Monitoring and Pulse Oximeter share it, so it is declared once. A
+sensor is asked for records, sends them as notifications of their own characteristic, and says
+with a response that they were all: ``06 00 01 01``, or ``06 00 01 06`` where it has none.
+Layout: Glucose Service 1.0 and its successors.
+"""
+
+from datetime import datetime
+from struct import pack
+from typing import Annotated, ClassVar, Literal, get_args
+
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.packet.layout import Fact, Field, Layout, Present
+from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U24, U32, Meaning, moment, word
+from healthd.samples import Measurement, Timestamp, quantity
+
+Operation = Literal[
+    "report_stored_records",
+    "delete_stored_records",
+    "abort_operation",
+    "report_number_of_stored_records",
+    "number_of_stored_records_response",
+    "response",
+    "combined_report",
+    "combined_report_response",
+]
+Operator = Literal[
+    "null",
+    "all",
+    "less_than_or_equal",
+    "greater_than_or_equal",
+    "within_range",
+    "first",
+    "last",
+]
+Result = Literal[
+    "success",
+    "opcode_not_supported",
+    "invalid_operator",
+    "operator_not_supported",
+    "invalid_operand",
+    "no_records_found",
+    "abort_unsuccessful",
+    "procedure_not_completed",
+    "operand_not_supported",
+]
+
+# The words stand in the order of their numbers.
+_OPERATIONS: dict[int, str] = dict(enumerate(get_args(Operation), start=1))
+_OPERATORS: dict[int, str] = dict(enumerate(get_args(Operator)))
+_RESULTS: dict[int, str] = dict(enumerate(get_args(Result), start=1))
+_REPORT, _DELETE, _ABORT, _COUNT, _COUNTED, _RESPONSE, _COMBINED, _COMBINED_COUNTED = _OPERATIONS
+_AT_MOST, _AT_LEAST, _WITHIN = 2, 3, 4
+_BY_NUMBER, _BY_TIME = 1, 2
+
+
+class RecordAccess(Measurement):
+    """A request for stored records, or the sensor's answer."""
+
+    kind: ClassVar[str] = "record_access_control_point"
+
+    opcode: Annotated[int, quantity("1")]
+    name: Operation | None = None
+    """Absent for an opcode that has no name here."""
+    operator: Operator | int
+    filter_type: Annotated[int | None, quantity("1")] = None
+    """1: by number, 2: by the time that the user sees; of requests that have an operand."""
+    minimum: Annotated[int | None, quantity("1")] = None
+    """A sequence number; of a continuous monitor, minutes since the start of its session."""
+    maximum: Annotated[int | None, quantity("1")] = None
+    minimum_timestamp: Timestamp | None = None
+    maximum_timestamp: Timestamp | None = None
+    number_of_records: Annotated[int | None, quantity("1")] = None
+    request_opcode: Annotated[int | None, quantity("1")] = None
+    """What is answered."""
+    result_code: Annotated[int | None, quantity("1")] = None
+    result: Result | int | None = None
+
+
+def _timestamp(key: str) -> Meaning:
+    return lambda parts: {key: moment(parts)["timestamp"]}
+
+
+def _result(code: int) -> dict[str, object]:
+    return {"result_code": code, "result": _RESULTS.get(code, code)}
+
+
+def _opcode(number: int) -> Present:
+    return Present(0xFF, number)
+
+
+def _operand(operator: int, filter_type: int) -> Present:
+    return Present(0xFFFF00, filter_type << 16 | operator << 8)
+
+
+_NAMES = (
+    Fact("opcode", lambda flags: flags & 0xFF),
+    *(
+        Fact("name", lambda flags: _OPERATIONS[flags & 0xFF], _opcode(number))
+        for number in _OPERATIONS
+    ),
+    Fact("operator", lambda flags: word(_OPERATORS)(flags >> 8 & 0xFF)),
+)
+# The first bytes say what follows, as a flags field would.
+_PLAIN = Layout(
+    Field("request_opcode", U8, _opcode(_RESPONSE), required=True),
+    Field("", U8, _opcode(_RESPONSE), _result, required=True),
+    flags=U16,
+    facts=_NAMES,
+)
+_COUNT_16 = Layout(Field("number_of_records", U16, required=True), flags=U16, facts=_NAMES)
+# Newer sensors may count with four bytes. One byte, which some libraries take, is none, and
+# neither are three: without its highest byte a number is another one.
+_COUNT_32 = Layout(Field("number_of_records", U32, required=True), flags=U16, facts=_NAMES)
+_SELECTION = Layout(
+    Field("minimum", U16, _operand(_AT_LEAST, _BY_NUMBER)),
+    Field("maximum", U16, _operand(_AT_MOST, _BY_NUMBER)),
+    Field("minimum", U16, _operand(_WITHIN, _BY_NUMBER)),
+    Field("maximum", U16, _operand(_WITHIN, _BY_NUMBER)),
+    Field("", DATE_TIME, _operand(_AT_LEAST, _BY_TIME), _timestamp("minimum_timestamp")),
+    Field("", DATE_TIME, _operand(_AT_MOST, _BY_TIME), _timestamp("maximum_timestamp")),
+    Field("", DATE_TIME, _operand(_WITHIN, _BY_TIME), _timestamp("minimum_timestamp")),
+    Field("", DATE_TIME, _operand(_WITHIN, _BY_TIME), _timestamp("maximum_timestamp")),
+    flags=U24,
+    facts=(*_NAMES, Fact("filter_type", lambda flags: flags >> 16)),
+)
+
+
+def decode_record_access(data: bytes) -> RecordAccess:
+    """2A52: opcode u8, operator u8, then by the opcode.
+
+    Behind a request's operators 2 to 4 a filter type u8 and one or two values; behind opcodes 5
+    and 8 a count u16 or u32; behind opcode 6 the request's opcode u8 and a result u8.
+    """
+    return RecordAccess.of(_layout(data).read(data))
+
+
+def _layout(data: bytes) -> Layout:
+    opcode, operator = (*data[:2], 0, 0)[:2]
+    if opcode in (_COUNTED, _COMBINED_COUNTED):
+        return _COUNT_16 if len(data) <= _COUNT_16.size(data) else _COUNT_32
+    if opcode in (_REPORT, _DELETE, _COUNT, _COMBINED) and _AT_MOST <= operator <= _WITHIN:
+        return _SELECTION
+    return _PLAIN
+
+
+ALL = b"\x01"
+FIRST = b"\x05"
+"""The oldest record."""
+LAST = b"\x06"
+"""The newest record."""
+
+
+def by_number(*, minimum: int | None = None, maximum: int | None = None) -> bytes:
+    """Records by their sequence numbers: from one, up to one, or both.
+
+    Raises:
+        ValueError: a number is not from 0 to 65535, both are missing, or they are swapped.
+    """
+    for name, number in (("minimum", minimum), ("maximum", maximum)):
+        if number is not None and not 0 <= number <= 0xFFFF:
+            raise ValueError(f"{name}: expected 0 to 65535, found {number}")
+    bounds = [None if number is None else (number,) for number in (minimum, maximum)]
+    return _between(_BY_NUMBER, "H", *bounds)
+
+
+def by_session_time(*, minimum_s: float | None = None, maximum_s: float | None = None) -> bytes:
+    """Records of a continuous monitor by the time since its session began, in whole minutes.
+
+    Raises:
+        ValueError: a time is not from 0 to 3932100 s, both are missing, or they are swapped.
+    """
+    minutes: list[int | None] = []
+    for name, seconds in (("minimum_s", minimum_s), ("maximum_s", maximum_s)):
+        if seconds is not None and not 0 <= seconds <= 0xFFFF * 60:
+            raise ValueError(f"{name}: expected 0 to 3932100, found {seconds}")
+        minutes.append(None if seconds is None else int(seconds // 60))
+    return by_number(minimum=minutes[0], maximum=minutes[1])
+
+
+def by_time(*, minimum: datetime | None = None, maximum: datetime | None = None) -> bytes:
+    """Records by the time that the sensor's user sees: local, and whole seconds.
+
+    Raises:
+        ValueError: a year is before 1582, both times are missing, or they are swapped.
+    """
+    for name, time in (("minimum", minimum), ("maximum", maximum)):
+        # The characteristic's own limit: the first year of the Gregorian calendar.
+        if time is not None and time.year < 1582:
+            raise ValueError(f"{name}: expected a year from 1582 to 9999, found {time.year}")
+    bounds = [None if time is None else time.timetuple()[:6] for time in (minimum, maximum)]
+    return _between(_BY_TIME, "HBBBBB", *bounds)
+
+
+def report_records(records: bytes = ALL) -> bytes:
+    """Ask for records.
+
+    Args:
+        records: ``ALL``, ``FIRST``, ``LAST``, or what `by_number`, `by_session_time` or `by_time`
+            gives; so with the other requests.
+    """
+    return bytes([_REPORT]) + records
+
+
+def delete_records(records: bytes) -> bytes:
+    """Delete records from the sensor; which ones has no default."""
+    return bytes([_DELETE]) + records
+
+
+def count_records(records: bytes = ALL) -> bytes:
+    """Ask how many records there are."""
+    return bytes([_COUNT]) + records
+
+
+def combined_report(records: bytes = ALL) -> bytes:
+    """Ask for records, and how many they were, in one (newer sensors)."""
+    return bytes([_COMBINED]) + records
+
+
+def abort() -> bytes:
+    """End the request that is under way."""
+    return bytes([_ABORT, 0])
+
+
+def _between(
+    filter_type: int, code: str, minimum: tuple[int, ...] | None, maximum: tuple[int, ...] | None
+) -> bytes:
+    if minimum is not None and maximum is not None:
+        if maximum < minimum:
+            raise ValueError("maximum: expected no less than the minimum")
+        operator, operand = _WITHIN, (minimum, maximum)
+    elif minimum is not None:
+        operator, operand = _AT_LEAST, (minimum,)
+    elif maximum is not None:
+        operator, operand = _AT_MOST, (maximum,)
+    else:
+        raise ValueError("minimum: expected it, the maximum, or both")
+    return bytes([operator, filter_type]) + b"".join(pack(f"<{code}", *each) for each in operand)
+
+
+RECORD_ACCESS = Characteristic("2a52", RecordAccess, decode_record_access, Use.CONTROL)

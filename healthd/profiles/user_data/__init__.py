@@ -1,0 +1,142 @@
+"""User Data service (0x181C). Layouts: GATT Specification Supplement, User Data Service 1.1.
+
+Nothing here is read by healthd itself: most of it needs the user's consent, and nobody's date of
+birth belongs into a topic.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from healthd.errors import DecodeError
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Exchange,
+    Opening,
+    Options,
+    Profile,
+    Refused,
+    Turn,
+    Use,
+)
+from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.packet.layout import Field, Layout
+from healthd.profiles.packet.wires import U8, U16, U32, Meaning, Wire, number, scaled, word
+from healthd.profiles.user_data.control_point import (
+    UserControlPoint,
+    decode_control_point,
+    encode_consent,
+)
+from healthd.samples import Measurement, quantity
+
+Gender = Literal["male", "female", "unspecified"]
+
+_GENDERS: dict[int, Gender] = {0: "male", 1: "female", 2: "unspecified"}
+_UNKNOWN_USER = 0xFF
+
+
+class Date(BaseModel):
+    """A date, part by part; None is a part that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    year: Annotated[int | None, quantity("a")]
+    month: Annotated[int | None, quantity("1")]
+    day: Annotated[int | None, quantity("1")]
+
+
+class UserData(Measurement):
+    """What the device knows of the user who gave consent; each characteristic sets one field."""
+
+    kind: ClassVar[str] = "user_data"
+
+    first_name: str | None = None
+    last_name: str | None = None
+    gender: Gender | int | None = None
+    """A number that has no name here stays a number."""
+    age_years: Annotated[int | None, quantity("a")] = None
+    date_of_birth: Date | None = None
+    height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
+    weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")] = None
+    user_index: Annotated[int | None, quantity("1")] = None
+    """None is an unknown user: nobody has given consent on this link."""
+    change_increment: Annotated[int | None, quantity("1")] = None
+    """Raised by whoever changes the data, so that others notice."""
+
+
+def _only(field: str, wire: Wire, meaning: Meaning | None = None) -> Layout:
+    return Layout(Field(field, wire, meaning=meaning, required=True))
+
+
+_GENDER = _only("gender", U8, word(_GENDERS))
+_AGE = _only("age_years", U8)
+_HEIGHT = _only("height_m", U16, scaled(100))
+_WEIGHT = _only("weight_kg", U16, scaled(200))
+_USER_INDEX = _only("user_index", U8, number(_UNKNOWN_USER))
+_CHANGE_INCREMENT = _only("change_increment", U32)
+
+
+def name_decoder(field: str) -> Callable[[bytes], UserData]:
+    """A decoder of UTF-8 to the end or to a NUL, into ``field``; None where there is none."""
+
+    def decode(data: bytes) -> UserData:
+        if not data:
+            raise DecodeError("offset 0: expected text, found 0 bytes")
+        fields: dict[str, Any] = {field: Cursor(data).text() or None}
+        return UserData.of(fields)
+
+    return decode
+
+
+def value_decoder(layout: Layout) -> Callable[[bytes], UserData]:
+    """A decoder of the one number that the layout describes."""
+
+    def decode(data: bytes) -> UserData:
+        return UserData.of(layout.read(data))
+
+    return decode
+
+
+def decode_date_of_birth(data: bytes) -> UserData:
+    """2A85: year u16, month u8, day u8; 0 is unknown."""
+    cursor = Cursor(data)
+    date = {"year": cursor.u16() or None, "month": cursor.u8() or None, "day": cursor.u8() or None}
+    return UserData.of(cursor.finish({"date_of_birth": date}))
+
+
+def _asked(uuid: str, decode: Callable[[bytes], UserData]) -> Characteristic:
+    return Characteristic(uuid, UserData, decode, Use.CONTROL)
+
+
+def give_consent(options: Options) -> Exchange:
+    """Give the consent of the user whose results are wanted, if the settings name one.
+
+    Raises:
+        Refused: the device does not take it.
+    """
+    if (consent := options.consent) is None:
+        return
+    request = encode_consent(user_index=consent.user, consent_code=consent.code)
+    answer = decode_control_point((yield request))
+    if answer.result != "success":
+        raise Refused(f"user {consent.user}: {answer.result}; are user and consent_file right?")
+
+
+PROFILE = Profile(
+    name="user_data",
+    service="181c",
+    characteristics=(
+        Characteristic("2a9f", UserControlPoint, decode_control_point, Use.CONTROL),
+        _asked("2a8a", name_decoder("first_name")),
+        _asked("2a90", name_decoder("last_name")),
+        _asked("2a8c", value_decoder(_GENDER)),
+        _asked("2a80", value_decoder(_AGE)),
+        _asked("2a85", decode_date_of_birth),
+        _asked("2a8e", value_decoder(_HEIGHT)),
+        _asked("2a98", value_decoder(_WEIGHT)),
+        _asked("2a9a", value_decoder(_USER_INDEX)),
+        _asked("2a99", value_decoder(_CHANGE_INCREMENT)),
+    ),
+    opening=Opening("2a9f", give_consent, turn=Turn.USER),
+)

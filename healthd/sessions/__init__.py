@@ -1,0 +1,1 @@
+"""One peripheral at a time: what a session does with a link."""

@@ -1,0 +1,286 @@
+"""One peripheral's life, from searching to the fault that ends it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
+from functools import partial
+from typing import Any, Protocol
+
+from healthd.central.faults import LinkFault, NotTried, Remedy
+from healthd.central.link import Advertisement, Link
+from healthd.central.match import Match
+from healthd.central.radio import Radio
+from healthd.errors import HealthdError, Transient
+from healthd.events import ControlEvent
+from healthd.log import get_logger
+from healthd.profiles.characteristic import Options, Profile
+from healthd.profiles.fitness_machine.procedures import STATUS
+from healthd.profiles.registry import Registry
+from healthd.sessions.collect import collected
+from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
+from healthd.sessions.opening import Openings
+from healthd.sessions.remote import Remote
+from healthd.sessions.subscriptions import Subscriptions, Values
+from healthd.sessions.trainer import Rules
+
+SCHEDULED = "scheduled"
+"""Why a periodic peripheral waits between two runs."""
+
+
+class NotStreaming(HealthdError):
+    """There is no link that could be made anew."""
+
+
+class State(StrEnum):
+    """Where a session is."""
+
+    DISABLED = "disabled"
+    SEARCHING = "searching"
+    CONNECTING = "connecting"
+    PREPARING = "preparing"
+    STREAMING = "streaming"
+    WAITING = "waiting"
+
+
+class Observer(Values, Protocol):
+    """What a session reports to. Called in the event loop; must not block."""
+
+    def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
+        """The session entered ``state``; ``reason`` says why it waits."""
+        ...
+
+    def on_control(self, event: ControlEvent) -> None:
+        """Something became of a request, or who controls the peripheral has changed."""
+        ...
+
+
+class Session:
+    """Keeps one peripheral's characteristics flowing for as long as one link lasts.
+
+    Attributes:
+        state: where it is.
+        remote: carries out what is requested of the peripheral.
+    """
+
+    def __init__(
+        self,
+        match: Match,
+        radio: Radio,
+        registry: Registry,
+        observer: Observer,
+        silence_s: float | None = None,
+        options: Options | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            match: which peripheral.
+            radio: finds and links it.
+            registry: what healthd reads.
+            observer: is told of everything.
+            silence_s: replaces the silence deadline of every stream that has one.
+            options: what the settings say to its profiles.
+            rules: what they say of controlling it.
+        """
+        self.state = State.DISABLED
+        self.remote = Remote(match.peripheral, rules or Rules(), observer.on_control)
+        self._match = match
+        self._radio = radio
+        self._registry = registry
+        self._observer = observer
+        self._silence_s = silence_s
+        self._options = options or Options()
+        self._log = get_logger(peripheral=match.peripheral)
+        self._values = Subscriptions(
+            match.peripheral, registry, observer, radio.explain, {STATUS: self.remote.on_status}
+        )
+        self._openings: Openings | None = None
+        self._link: Link | None = None
+        self._streams = asyncio.Event()
+        self._refreshed = False
+        self._took_radio_down = 0
+
+    async def run(self, mark_healthy: Callable[[], None]) -> None:
+        """Search, connect, prepare, stream. Ends only by raising.
+
+        Raises:
+            LinkFault: the link ended, fell silent, or could not be made.
+        """
+        try:
+            await self._once(self._stream, mark_healthy)
+        except asyncio.CancelledError:
+            self._enter(State.DISABLED)
+            raise
+        except Exception as error:
+            reason = error.reason if isinstance(error, Transient) else "bug"
+            self._enter(State.WAITING, reason)
+            raise
+
+    async def fetch(self, on_found: Callable[[], None]) -> None:
+        """Search, connect, prepare, collect what the device has, and hang up.
+
+        Args:
+            on_found: called once the device is there and has a slot.
+
+        Raises:
+            LinkFault: it could not be linked, or the link ended before it was done.
+        """
+        try:
+            await self._once(self._collect, lambda: None, on_found)
+        except LinkFault as fault:
+            self._enter(State.WAITING, fault.reason)
+            raise
+
+    async def reconnect(self) -> None:
+        """End the link, and return when the next one streams; with no bound of its own.
+
+        Raises:
+            NotStreaming: it has none at the moment.
+        """
+        if (link := self._link) is None:
+            state = "losing its link" if self.state is State.STREAMING else self.state
+            raise NotStreaming(f"it is {state}")
+        self._streams.clear()
+        link.leave(ReconnectRequested())
+        await self._streams.wait()
+
+    def rest(self) -> None:
+        """Say that nothing is wanted of the peripheral before the next run."""
+        self._enter(State.WAITING, SCHEDULED)
+
+    def disable(self) -> None:
+        """Say that nothing will be wanted of it any more."""
+        self._enter(State.DISABLED)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the device has not yet answered all that it is asked."""
+        return self._openings is not None and self._openings.asks
+
+    @property
+    def refusal(self) -> LinkFault | None:
+        """Why the device would not be asked, on the link that there is or was last."""
+        return None if self._openings is None else self._openings.refusal
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Whether the peripheral is there and all slots are taken."""
+        return self._radio.waits(self._match)
+
+    async def _once(
+        self,
+        use: Callable[[Link, list[Profile]], Awaitable[None]],
+        mark_healthy: Callable[[], None],
+        on_found: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._enter(State.SEARCHING)
+        async with self._radio.found(self._match) as found:
+            losses, streams = self._radio.losses, False
+            on_found()
+            try:
+                self._enter(State.CONNECTING)
+                async with self._radio.link(found) as link:
+                    self._enter(State.PREPARING)
+                    profiles = await self._values.prepare(
+                        link, found.name, refreshed=self._refreshed
+                    )
+                    self._refreshed, self._took_radio_down = False, 0
+                    self._enter(State.STREAMING)
+                    streams = True
+                    mark_healthy()
+                    with self._streaming(link):
+                        await use(link, profiles)
+            except LinkFault as fault:
+                if not streams:
+                    self._suspect(fault, losses)
+                if fault.remedy is Remedy.REFRESH:
+                    await self._refresh(found, fault)
+                if fault.remedy is Remedy.BOND:
+                    raise await self._radio.explain(found, fault) from fault
+                raise
+
+    @contextmanager
+    def _streaming(self, link: Link) -> Generator[None]:
+        self._link = link
+        self._streams.set()
+        try:
+            yield
+        finally:
+            self._link = None
+
+    def _enter(self, state: State, reason: str | None = None) -> None:
+        self.state = state
+        # Why it waits is the supervisor's line; passing states matter to those who debug.
+        passing = state in (State.CONNECTING, State.PREPARING, State.WAITING)
+        (self._log.debug if passing else self._log.info)("state", state=state.value)
+        self._observer.on_state(self._match.peripheral, state, reason)
+
+    def _suspect(self, fault: LinkFault, losses: int) -> None:
+        """The radio went away while the link was made: once is chance, the next time is not."""
+        if isinstance(fault, NotTried):
+            return
+        if losses == self._radio.losses:
+            self._took_radio_down = 0
+            return
+        self._took_radio_down += 1
+        if self._took_radio_down > 1:
+            raise TakesRadioDown(self._took_radio_down, fault) from fault
+
+    async def _refresh(self, found: Advertisement, fault: LinkFault) -> None:
+        """Have the services discovered anew, once; the second time the fault is the device's."""
+        if self._refreshed:
+            return
+        self._refreshed = True
+        if await self._radio.forget(found):
+            raise ServicesForgotten(fault) from fault
+
+    async def _stream(self, link: Link, profiles: list[Profile]) -> None:
+        """Open the profiles beside the watch: values flow meanwhile, and may fall silent."""
+        values, explain = self._values, self._radio.explain
+        async with self._opening(link, profiles) as (openings, opening):
+            watch = asyncio.ensure_future(values.watch(link, self._silence_s))
+            served = asyncio.create_task(self.remote.serve(openings.points, values.facts, explain))
+            try:
+                # The watch ends only by raising, so this is also what it waits for.
+                tasks = (opening, watch, served)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+                for task in tasks:
+                    if task.done():
+                        task.result()
+            finally:
+                await _ended(watch)
+                await _ended(served)
+
+    async def _collect(self, link: Link, profiles: list[Profile]) -> None:
+        """Take what the device has, until it is done."""
+        async with self._opening(link, profiles) as (openings, opening):
+            lost = asyncio.ensure_future(link.lost())
+            try:
+                await collected(opening, openings, lost, self._values)
+            finally:
+                await _ended(lost)
+
+    @asynccontextmanager
+    async def _opening(
+        self, link: Link, profiles: list[Profile]
+    ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
+        """Ask the profiles' devices what there is to be asked, while the block runs."""
+        tell = partial(self._observer.on_value, self._match.peripheral)
+        points = ControlPoints(link, self._registry, tell)
+        heard, explain = self._values.heard, self._radio.explain
+        openings = Openings(points, self._match.peripheral, self._options, heard, explain)
+        self._openings = openings
+        task = asyncio.create_task(openings.run(profiles))
+        try:
+            yield openings, task
+        finally:
+            await _ended(task)
+            await openings.close()
+
+
+async def _ended(task: "asyncio.Future[Any]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The settings: models, values and the file."""

@@ -1,0 +1,173 @@
+"""A private D-Bus and a bluetoothd of our own on it, for the real bleak and healthd."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.restartable import PATH, Restartable, guarded
+
+BOUND_S = 20.0
+
+DBUS_DAEMON = shutil.which("dbus-daemon", path=PATH)
+needs_dbus = pytest.mark.skipif(
+    DBUS_DAEMON is None,
+    reason="NOT TESTED: no dbus-daemon on this machine; apt-get install dbus",
+)
+
+_CONFIG = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+    {rules}
+  </policy>
+</busconfig>
+"""
+
+
+class Bus(Restartable):
+    """A dbus-daemon; an async context manager that starts it."""
+
+    def __init__(self, folder: Path, rules: str = "") -> None:
+        """``folder`` for its socket: its path must be short; ``rules``: more of its policy."""
+        self._socket = folder / "bus"
+        self._config = folder / "bus.conf"
+        self._config.write_text(_CONFIG.format(socket=self._socket, rules=rules))
+
+    @property
+    def address(self) -> str:
+        """As DBUS_SYSTEM_BUS_ADDRESS has it."""
+        return f"unix:path={self._socket}"
+
+    async def start(self) -> None:
+        """Start it, and return when it listens."""
+        assert DBUS_DAEMON is not None, "mark the test with needs_dbus"
+        assert self._process is None, "it runs already"
+        self._process = await asyncio.create_subprocess_exec(
+            *guarded(DBUS_DAEMON, "--nofork", "--nopidfile", "--print-address"),
+            f"--config-file={self._config}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        async with asyncio.timeout(BOUND_S):
+            assert await self._process.stdout.readline(), "it ended at once"
+
+    async def kill(self) -> None:
+        """``kill -9``: every connection is cut."""
+        process, self._process = self._running, None
+        process.kill()
+        await process.wait()
+        self._socket.unlink(missing_ok=True)
+
+
+def strap(address: str = "C0:00:00:00:00:01", name: str = "Strap", **more: Any) -> dict[str, Any]:
+    """A device: ``known``, ``connected``, ``bonded``, ``away``, ``empty``, ``then`` may be added.
+
+    ``then`` is what changes of it once it has been forgotten. Of its pairing: ``passkey`` that it
+    shows, ``refuses``, ``identity`` that it tells, ``heard_as`` before it was bonded, ``stuck``
+    where none is answered over the link that there is.
+    """
+    return {"address": address, "name": name, "adapter": "hci0", **more}
+
+
+class BlueZ(Restartable):
+    """The fake bluetoothd's process; an async context manager that starts it.
+
+    Attributes:
+        calls: member and path of every method call that arrived, over all starts.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *devices: dict[str, Any],
+        adapters: dict[str, bool],
+        modalias: str = "usb:v1D6Bp0246d0542",
+        notify_every: int = 1,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            bus: where it serves.
+            devices: made by ``strap``.
+            adapters: by name, whether they are on.
+            modalias: BlueZ's version; that of 5.66.
+            notify_every: so many of its rounds, of ``fake_bluez.PERIOD_S``.
+        """
+        self.calls: list[tuple[str, str]] = []
+        setting = {"adapters": adapters, "devices": devices, "modalias": modalias}
+        self._setting = json.dumps(setting | {"notify_every": notify_every})
+        self._bus = bus
+        self._changed = asyncio.Condition()
+        self._answers = 0
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start it, and return when it owns its name."""
+        assert self._process is None, "it runs already"
+        answers = self._answers
+        self._process = await asyncio.create_subprocess_exec(
+            *guarded(sys.executable, "-m", "tests.support.fake_bluez", self._setting),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self._bus.address},
+            cwd=Path(__file__).parents[2],
+        )
+        self._reader = asyncio.create_task(self._read(self._process))
+        await self._until(lambda: self._answers > answers)
+
+    async def kill(self) -> None:
+        """``kill -9``."""
+        assert self._reader is not None
+        process, self._process = self._running, None
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        await self._reader
+
+    async def do(self, do: str, **how: Any) -> None:
+        """See ``FakeBlueZ.obey``; returns when it is done."""
+        stdin, answers = self._running.stdin, self._answers
+        assert stdin is not None
+        stdin.write(json.dumps({"do": do, **how}).encode() + b"\n")
+        await stdin.drain()
+        await self._until(lambda: self._answers > answers)
+
+    def count(self, member: str, path: str = "") -> int:
+        """How often this was called, on objects whose path holds ``path``."""
+        return sum(one == member and path in at for one, at in self.calls)
+
+    async def called(self, member: str, path: str = "", *, times: int = 1) -> None:
+        """Wait until this was called so often."""
+        await self._until(lambda: self.count(member, path) >= times)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(BOUND_S), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            told = json.loads(line)
+            async with self._changed:
+                if "call" in told:
+                    self.calls.append((told["call"], told["path"]))
+                else:
+                    self._answers += 1
+                self._changed.notify_all()

@@ -1,0 +1,79 @@
+"""What was published, judged by the contract alone: by channels, JSON Schemas and nothing else."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+
+from healthd.cli.contract.channels import Channel, channels
+from healthd.cli.contract.schema import everything
+from healthd.profiles.registry import load
+from healthd.samples import ENVELOPE_KEYS, Measurement
+from tests.support.subscriber import Received
+
+_REGISTRY = load()
+
+# As others get it: through JSON.
+_DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(everything(_REGISTRY)))
+
+
+def _pattern(channel: Channel) -> re.Pattern[str]:
+    address = channel.address.replace("{prefix}", "healthd")
+    # Two ids share a level where Home Assistant is told of a device; no test's gateway has "_".
+    address = address.replace("{gateway}", "[^/_]+")
+    return re.compile(re.sub(r"{\w+}", "[^/]+", address))
+
+
+# Not healthd's: it tells who has written one what is wrong with it.
+_REQUEST = re.compile("healthd/[^/]+/request/")
+
+_CHANNELS = [(_pattern(one), one) for one in channels(_REGISTRY)]
+_VALIDATORS: dict[str, Draft202012Validator] = {}
+
+
+def conform(messages: Iterable[Received]) -> set[str]:
+    """Check every message of healthd's, received over MQTT 5; the names of the channels."""
+    return {_check(message) for message in messages}
+
+
+def _check(message: Received) -> str:
+    if _REQUEST.match(message.topic):
+        return "request"
+    found = [one for pattern, one in _CHANNELS if pattern.fullmatch(message.topic)]
+    assert len(found) == 1, f"{message.topic}: of {[one.name for one in found]}"
+    (channel,) = found
+    assert message.qos == 1
+    # Brokers may keep what is not expected to be retained from nobody; but none may be kept.
+    assert channel.retained or not message.retained, message.topic
+    if not message.payload:
+        # A peripheral that is in the settings no more: what was retained of it is taken back.
+        assert channel.retained and "{device}" in channel.address, message.topic
+        return channel.name
+    assert (message.expiry_s is None) == (channel.expires_s is None), message.topic
+    if channel.model is None:
+        assert (message.content_type, message.user) == ("text/plain", {}), message.topic
+        assert message.payload in (b"online", b"offline")
+        return channel.name
+    kind = channel.model.kind
+    assert message.content_type == "application/json", message.topic
+    assert message.user == {"schema": _DOCUMENT["$defs"][kind]["schema"]}, message.topic
+    payload = message.json()
+    if issubclass(channel.model, Measurement):
+        assert payload.keys() >= ENVELOPE_KEYS, message.topic
+    errors = _validator(kind).iter_errors(payload)  # pyright: ignore[reportUnknownMemberType]
+    error = next(errors, None)
+    assert error is None, f"{message.topic}: {error}"
+    return channel.name
+
+
+def _validator(kind: str) -> Draft202012Validator:
+    if kind not in _VALIDATORS:
+        schema = {"$schema": _DOCUMENT["$schema"], "$ref": f"#/$defs/{kind}"}
+        document = schema | {"$defs": _DOCUMENT["$defs"]}
+        Draft202012Validator.check_schema(document)
+        _VALIDATORS[kind] = Draft202012Validator(
+            document, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+    return _VALIDATORS[kind]

@@ -1,0 +1,79 @@
+"""The examples of docs/mqtt.md, and what runs them as they stand there."""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.process import clean_environment
+
+PAGE = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
+REQUESTS, _, EXAMPLES = PAGE.partition("\n## Requests\n")[2].partition("\n## Examples\n")
+
+BOUND_S = 20.0
+
+# Run as it stands on the page; only the broker of a test listens at a port of its own.
+_AT_PORT = """
+import functools, sys
+from paho.mqtt import subscribe
+subscribe.callback = functools.partial(subscribe.callback, port=int(sys.argv[1]))
+exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
+"""
+
+
+_ASK_AT_PORT = """
+import functools, sys
+from paho.mqtt.client import Client
+Client.connect = functools.partialmethod(Client.connect, port=int(sys.argv[1]))
+exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
+"""
+
+
+def example(language: str, section: str = EXAMPLES) -> str:
+    """The one block of the section in this language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def python_consumer(port: int) -> Sequence[str]:
+    """The command that runs the example in Python."""
+    return (sys.executable, "-c", _AT_PORT, str(port), example("python"))
+
+
+def python_asker(port: int) -> Sequence[str]:
+    """The command that runs the one that asks for something."""
+    return (sys.executable, "-c", _ASK_AT_PORT, str(port), example("python", REQUESTS))
+
+
+@asynccontextmanager
+async def running(
+    *command: str,
+    stdin: str = "",
+    environ: Mapping[str, str] | None = None,
+    at_most: float = BOUND_S,
+) -> AsyncGenerator[asyncio.StreamReader]:
+    """What a command writes, line by line; it is ended with the block, in ``at_most`` seconds."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**clean_environment(), **(environ or {})},
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(stdin.encode())
+        process.stdin.close()
+        async with asyncio.timeout(at_most):
+            yield process.stdout
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def lines(out: asyncio.StreamReader, count: int) -> list[str]:
+    """So many lines of it."""
+    return [(await out.readline()).decode().rstrip() for _ in range(count)]

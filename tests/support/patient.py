@@ -1,0 +1,158 @@
+"""A gateway for the doctor: everything that it looks at is healthy until a test breaks it."""
+
+import asyncio
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.support.process import clean_environment
+
+BOUND_S = 50.0
+
+_ROOT = Path(__file__).parents[2]
+
+# The doctor as the command runs it, but of a machine whose files are in a folder of the test's.
+_DOCTOR = """
+import os, sys
+from pathlib import Path
+from healthd.cli.doctor import main
+from healthd.doctor.machine import Machine
+service_uid = int(sys.argv[3]) if sys.argv[3] else None
+machine = Machine(os.environ, Path(sys.argv[2]), service_uid=service_uid)
+sys.exit(main(Path(sys.argv[1]), sys.argv[4] == "json", machine))
+"""
+
+_FILES = {
+    "sys/class/rfkill/rfkill0/type": "bluetooth\n",
+    "sys/class/rfkill/rfkill0/name": "hci0\n",
+    "sys/class/rfkill/rfkill0/soft": "0\n",
+    "sys/class/rfkill/rfkill0/hard": "0\n",
+    "sys/class/rfkill/rfkill1/type": "wlan\n",
+    "sys/class/rfkill/rfkill1/name": "phy0\n",
+    "sys/class/rfkill/rfkill1/soft": "1\n",
+    "sys/class/rfkill/rfkill1/hard": "1\n",
+    "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
+    "run/systemd/timesync/synchronized": "",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the doctor said.
+
+    Attributes:
+        code: its exit code.
+        ok: whether it says that nothing is wrong.
+        findings: one for each line.
+    """
+
+    code: int
+    ok: bool
+    findings: list[dict[str, str]]
+
+    def having(self, status: str) -> list[str]:
+        """The checks that ended like this, in order."""
+        return [one["check"] for one in self.findings if one["status"] == status]
+
+    def of(self, check: str) -> dict[str, str]:
+        """The only finding of a check."""
+        (found,) = (one for one in self.findings if one["check"] == check)
+        return found
+
+
+class Patient:
+    """The machine.
+
+    Attributes:
+        settings: sections of its settings; tests change them.
+        root: its files.
+        outbox: the outbox's folder.
+        service_uid: the user of its service, if there is one.
+        environ: laid over the doctor's environment.
+        straps: how many peripherals it has.
+    """
+
+    def __init__(self, folder: Path, broker: str) -> None:
+        """Make one in ``folder`` that publishes to ``broker``."""
+        self.root = folder / "root"
+        self.outbox = folder / "state"
+        self.outbox.mkdir()
+        self.service_uid: int | None = None
+        self.environ: dict[str, str] = {}
+        self.straps = 1
+        self._config = folder / "healthd.toml"
+        password = folder / "password"
+        password.write_text("right\n")
+        self.settings: dict[str, dict[str, Any]] = {
+            "gateway": {"id": "gateway"},
+            "mqtt": {
+                "brokers": [broker],
+                "username": "gateway",
+                "password_file": str(password),
+            },
+            "outbox": {"directory": str(self.outbox), "max_size": "1MB"},
+            "bluetooth": {},
+        }
+        for name, content in _FILES.items():
+            self.write(name, content)
+        unit = self.root / "usr/local/lib/systemd/system/healthd.service"
+        unit.parent.mkdir(parents=True)
+        shutil.copy(_ROOT / "systemd/healthd.service", unit)
+
+    def write(self, name: str, content: str) -> None:
+        """A file of the machine."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    def program(self, name: str, says: str) -> None:
+        """A program of the machine that says this."""
+        folder = self.root / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (folder / name).chmod(0o755)
+        self.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+    async def examined(self) -> Report:
+        """Call the doctor."""
+        code, out = await self.asked("json")
+        told = orjson.loads(out)
+        return Report(code, told["ok"], told["findings"])
+
+    async def asked(self, form: str) -> tuple[int, str]:
+        """The doctor's exit code, and what it writes for a program (json) or for a person."""
+        self._config.write_text(self._toml())
+        service_uid = "" if self.service_uid is None else str(self.service_uid)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _DOCTOR, self._config, self.root, service_uid, form),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**clean_environment(), "COLUMNS": "200", **self.environ},
+            cwd=_ROOT,
+        )
+        async with asyncio.timeout(BOUND_S):
+            out, err = await process.communicate()
+        assert err == b"", err.decode()
+        assert process.returncode is not None
+        return process.returncode, out.decode()
+
+    def _toml(self) -> str:
+        sections = [
+            "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in one.items())])
+            for name, one in self.settings.items()
+        ]
+        straps = [
+            f'[[peripherals]]\nid = "strap-{n}"\nname = "Strap {n}"' for n in range(self.straps)
+        ]
+        return "\n".join([*sections, *straps])
+
+
+def _toml(value: object) -> str:
+    # A string, a number, a truth value and a list of them are the same in JSON.
+    return orjson.dumps(value).decode()

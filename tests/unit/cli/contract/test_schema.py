@@ -1,0 +1,143 @@
+"""The schema of what is published, and the page made of it."""
+
+from io import StringIO
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import orjson
+import pytest
+
+from healthd.cli.contract.reference import page
+from healthd.cli.contract.schema import DIALECT, measurements, payloads, requests, schema
+from healthd.profiles.battery import decode_level
+from healthd.profiles.quirks import Quirk
+from healthd.profiles.registry import load
+from healthd.samples import ENVELOPE_KEYS
+from healthd.verbs import REQUESTS
+from tests.unit.cli.machine import Machine
+from tests.unit.cli.references import references
+
+REGISTRY = load()
+KINDS = [*measurements(REGISTRY), *payloads(), *requests()]
+DOCS = Path(__file__).parents[4] / "docs"
+
+
+def answer(kind: str | None = None) -> dict[str, Any]:
+    out, errors = StringIO(), StringIO()
+    assert schema(kind, out, errors) == 0
+    assert errors.getvalue() == ""
+    return orjson.loads(out.getvalue())
+
+
+def test_one_kind() -> None:
+    found = answer("heart_rate")
+    assert found["$schema"] == DIALECT
+    assert (found["title"], found["schema"], found["retained"]) == (
+        "heart_rate",
+        "heart_rate/1",
+        False,
+    )
+    rate = found["properties"]["heart_rate_bpm"]
+    assert (rate["unit"], rate["mdc"], rate["loinc"]) == ("/min", 8454258, "8867-4")
+    assert rate["anyOf"] == [{"type": "integer"}, {"type": "null"}]
+    assert found["properties"].keys() >= ENVELOPE_KEYS
+    assert found["additionalProperties"] is False
+    # Only what every packet holds; and no key has a default: absent is not null.
+    assert found["required"] == [
+        "heart_rate_bpm",
+        "sensor_contact_supported",
+        "sensor_contact_detected",
+    ]
+    assert not any("default" in field for field in found["properties"].values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_document_holds_each_kind(kind: str) -> None:
+    alone, together = answer(kind), answer()["$defs"]
+    parts = alone.pop("$defs", {})
+    assert alone.pop("$schema") == DIALECT
+    assert together[kind] == alone
+    assert parts.items() <= together.items()
+
+
+def test_one_document_with_every_kind() -> None:
+    document = answer()
+    kinds = {one.model.kind for one in REGISTRY.characteristics.values()}
+    kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
+    kinds |= {"gap", "link", "fetch", "control", "outbox", "adapter", "clock", "undecoded"}
+    kinds |= {"info", "health", "device_info", "homeassistant_device", "response"}
+    kinds |= {f"request_{verb}" for verb in REQUESTS}
+    assert kinds == set(KINDS) <= document["$defs"].keys()
+    assert document["anyOf"] == [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
+
+
+def test_a_key_says_what_the_source_says_of_it() -> None:
+    gap, health = answer("gap")["properties"], answer("health")
+    assert gap["first"]["description"] == "UTC. Nothing before it is missing."
+    assert "description" not in gap["stream"]
+    outbox = health["$defs"]["OutboxHealth"]["properties"]
+    assert (outbox["payload_bytes"]["unit"], outbox["payload_bytes"]["description"]) == (
+        "By",
+        "Of the samples on disk.",
+    )
+
+
+def test_what_a_device_may_tell_about_itself_is_in_its_info() -> None:
+    found = answer("device_info")
+    assert found["additionalProperties"] is False
+    assert found["required"] == ["state"]
+    keys = found["properties"]
+    assert keys.keys() >= {"state", "name", "bonded", "maker", "model", "firmware"}
+    assert keys["battery"] == {"$ref": "#/$defs/battery"}
+    assert keys.keys().isdisjoint(ENVELOPE_KEYS | {"heart_rate", "device_information"})
+
+
+def test_a_request_says_what_may_be_left_out() -> None:
+    scan, simulation = answer("request_scan"), answer("request_set_simulation")
+    assert "required" not in scan
+    seconds = scan["properties"]["seconds"]
+    assert (seconds["default"], seconds["maximum"], seconds["unit"]) == (10.0, 60.0, "s")
+    assert simulation["required"] == ["peripheral", "grade_pct"]
+    assert "default" not in simulation["properties"]["transaction"]
+    assert simulation["additionalProperties"] is False
+
+
+def test_references_lead_somewhere() -> None:
+    document = answer()
+    found = list(references(document))
+    assert found
+    assert {one.removeprefix("#/$defs/") for one in found} <= document["$defs"].keys()
+
+
+def test_an_unknown_kind_is_told_with_what_there_is() -> None:
+    out, errors = StringIO(), StringIO()
+    assert schema("hart_rate", out, errors) == 1
+    assert out.getvalue() == ""
+    assert errors.getvalue().startswith("found 'hart_rate', expected a kind of payload: ")
+    assert " heart_rate," in errors.getvalue()
+
+
+def test_the_page_in_the_repository_is_as_it_is_made() -> None:
+    assert (DOCS / "profiles.md").read_text(encoding="utf-8") == page()
+
+
+def test_the_page_names_every_characteristic_and_what_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = Quirk("charge in tenths", "2a19", decode_level, "an issue", name="odd*", maker="m")
+    monkeypatch.setattr("healthd.cli.contract.reference.QUIRKS", (row,))
+    text = page()
+    for uuid, one in REGISTRY.characteristics.items():
+        assert f"| `{uuid}` | `{one.model.kind}` |" in text
+        assert text.count(f"### `{one.model.kind}`\n") == 1
+    assert "| `heart_rate_bpm` | integer or null | `/min` | `8454258` | `8867-4` |" in text
+    assert "| `2a19` | name `odd*`, maker `m` | charge in tenths | an issue |" in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["heart_rate"], ["--format", "markdown"]])
+def test_as_a_command(machine: Machine, arguments: list[str]) -> None:
+    command = machine.command("schema", *arguments)
+    done = run(command, env=machine.environ, capture_output=True, timeout=30, check=True)
+    text = done.stdout.decode()
+    assert text == page() if "markdown" in arguments else orjson.loads(text)["$schema"] == DIALECT

@@ -1,0 +1,134 @@
+"""Measurements in people's words."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from healthd.cli.contract.channels import published
+from healthd.cli.contract.schema import model_schema
+from healthd.cli.live.wording import (
+    UNITS,
+    age_text,
+    main_key,
+    numbers,
+    phrases,
+    printable,
+    rate_text,
+    unit_of,
+)
+from healthd.profiles.registry import load
+
+STREAMS = published(load())
+
+# Units in UCUM that are none for people: a bare number, and things counted.
+NO_UNIT = re.compile(r"1|{\w+}|kg/m2")
+
+
+def units(schema: dict[str, Any]) -> list[str]:
+    """Every unit in a field's schema, however deep."""
+    inner = [*schema.get("anyOf", []), *([items] if (items := schema.get("items")) else [])]
+    own = [schema["unit"]] if "unit" in schema else []
+    return own + [unit for one in inner for unit in units(one)]
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_every_quantity_that_is_published_has_a_unit_for_people(kind: str) -> None:
+    for key, field in model_schema(STREAMS[kind])["properties"].items():
+        for unit in units(field):
+            assert bool(unit_of(key)) != bool(NO_UNIT.fullmatch(unit)), (key, unit)
+
+
+def test_a_units_end_is_not_taken_for_a_shorter_one() -> None:
+    ends = list(UNITS)
+    for place, end in enumerate(ends):
+        assert not any(end.endswith(earlier) for earlier in ends[:place])
+
+
+def said(stream: str, **values: Any) -> list[str]:
+    return [f"{one.label} {one.value}".strip() for one in phrases(stream, values)]
+
+
+@pytest.mark.parametrize(
+    ("stream", "values", "words"),
+    [
+        ("heart_rate", {"heart_rate_bpm": 72}, ["72 bpm"]),
+        ("heart_rate", {"heart_rate_bpm": None}, ["not available"]),
+        ("battery", {"level_pct": 95}, ["level 95 %"]),
+        ("body_temperature", {"temperature_c": 36.6}, ["36.6 °C"]),
+        ("glucose", {"glucose_mmol_per_l": 5.44}, ["5.44 mmol/L"]),
+        ("x", {"heading_deg": 38.7}, ["heading 38.7°"]),
+        ("x", {"running": True, "status": "walking"}, ["running yes", "status walking"]),
+        ("x", {"met": 7}, ["met 7"]),
+        ("x", {"rr_intervals_ms": [812.5, 803.74]}, ["rr intervals 812.5 803.7 ms"]),
+        ("x", {"rr_intervals_ms": []}, ["rr intervals not available"]),
+        ("x", {"forces_n": [*range(73)]}, ["forces 73 values … 65 66 67 68 69 70 71 72 N"]),
+        ("x", {"speed_mps": 2.80555}, ["speed 2.806 m/s"]),
+        ("x", {"power_w": 187.0}, ["power 187 W"]),
+        ("x", {"distance_m": 12345.0}, ["distance 12345 m"]),
+        ("x", {"status": {"a": 1}}, ["status …"]),
+        ("x", {"status": "[bold]\x1b[2J"}, ["status [bold]?[2J"]),
+    ],
+)
+def test_a_value_for_people(stream: str, values: dict[str, Any], words: list[str]) -> None:
+    assert said(stream, **values) == words
+
+
+def test_the_envelope_and_the_books_are_not_said() -> None:
+    sample = {"id": "a-1", "time": "2026", "clock": "synced", "seq": 1, "sequence_number": 4}
+    assert said("weight", **sample, timestamp={"year": 2026}, weight_kg=81.25) == ["81.25 kg"]
+
+
+def test_of_a_frame_the_newest_values_are_said() -> None:
+    frame = {"sample_rate_hz": 130.0, "ecg_uv": [1, 2, -17], "x_mg": [1, 2]}
+    assert said("ecg", **frame) == ["-17 µV", "x 2 mg"]
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("heart_rate_bpm", {"heart_rate_bpm": 72, "rr_intervals_ms": [812.5]}),
+        ("power_w", {"cumulative_crank_revolutions": 7, "speed_mps": 2.5, "power_w": 180}),
+        ("speed_mps", {"total_energy_kj": 9, "heart_rate_bpm": 120, "speed_mps": 2.5}),
+        ("systolic_mmhg", {"pulse_rate_bpm": 71, "systolic_mmhg": 120, "diastolic_mmhg": 80}),
+        ("cumulative_wheel_revolutions", {"cumulative_wheel_revolutions": 7}),
+        ("ecg_uv", {"sample_rate_hz": 130.0, "ecg_uv": [1, 2]}),
+        ("rr_intervals_ms", {"heart_rate_bpm": None, "rr_intervals_ms": [812.5]}),
+        (None, {"status": "on", "running": True, "sequence_number": 4, "forces_n": []}),
+        (None, {}),
+    ],
+)
+def test_what_a_sample_is_about(key: str | None, values: dict[str, Any]) -> None:
+    assert main_key(values) == key
+
+
+def test_numbers_are_finite_numbers() -> None:
+    found = numbers([1, 2.5, None, True, "3", float("nan"), float("inf"), [4]])
+    assert found == [1.0, 2.5]
+    assert numbers(7) == [7.0]
+    assert numbers({"a": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (9.94, "9.9 s"), (31, "31 s"), (600, "10 min"), (7200, "2 h"), (1e6, "12 d")],
+)
+def test_an_age(seconds: float, text: str) -> None:
+    assert age_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"), [(130.2, "130/s"), (1.04, "1.0/s"), (0.05, "3.0/min")]
+)
+def test_a_rate(per_second: float, text: str) -> None:
+    assert rate_text(per_second) == text
+
+
+@example("\x1b]0;x\x07\x7f\x9b31m")
+@given(st.text())
+def test_no_text_can_command_a_terminal(text: str) -> None:
+    shown = printable(text)
+    assert len(shown) == len(text)
+    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in shown)

@@ -1,0 +1,215 @@
+"""The control socket: who may use it, what it answers, and that nothing sent to it does harm."""
+
+import asyncio
+import socket
+import stat
+import tempfile
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from healthd.gateway import control_socket as control
+from healthd.gateway.control_socket import LONGEST_LINE, Control, ask, socket_file
+from healthd.host.folders import runtime_folder
+from healthd.verbs import Fetch, Handler, Reconnect, Refused, Scan
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: a socket's has at most 107 bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+async def echo(request: Fetch) -> Mapping[str, Any]:
+    if not request.peripheral:
+        raise KeyError
+    return {"fetched": request.peripheral}
+
+
+async def refuse(_: Reconnect) -> Mapping[str, Any]:
+    raise Refused("not today")
+
+
+async def wait(_: Scan) -> Mapping[str, Any]:
+    await asyncio.Event().wait()
+    return {}
+
+
+HANDLERS: dict[str, Handler] = {"fetch": echo, "reconnect": refuse, "scan": wait}
+
+
+@asynccontextmanager
+async def served(folder: Path) -> AsyncGenerator[Path]:
+    """The socket of a gateway while it is answered."""
+    listens = asyncio.Event()
+    running = asyncio.create_task(Control(folder, "gw", HANDLERS).run(listens.set))
+    async with asyncio.timeout(20):
+        await listens.wait()
+        try:
+            yield socket_file(folder, "gw")
+            assert not running.done()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def answers(file: Path, sent: bytes) -> list[dict[str, Any]]:
+    """All that is answered until the other end hangs up."""
+    reader, writer = await asyncio.open_unix_connection(file)
+    writer.write(sent)
+    writer.write_eof()
+    lines = (await reader.read()).splitlines()
+    writer.close()
+    return [orjson.loads(line) for line in lines]
+
+
+def names(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
+
+
+async def said(file: Path, **request: str) -> dict[str, Any]:
+    return await asyncio.to_thread(ask, file, request)
+
+
+async def test_a_request_is_answered_and_only_its_owner_may_ask(folder: Path) -> None:
+    async with served(folder) as file:
+        assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert names(folder) == [file.name]
+    assert not names(folder)
+
+
+async def test_what_cannot_be_done_is_told(folder: Path) -> None:
+    async with served(folder) as file:
+        with pytest.raises(Refused, match="not today"):
+            await said(file, verb="reconnect", peripheral="hello")
+        with pytest.raises(Refused, match="no such verb, there are: fetch, reconnect, scan"):
+            await said(file, verb="dance")
+
+
+async def test_what_is_no_request_of_its_verb_is_told(folder: Path) -> None:
+    async with served(folder) as file:
+        with pytest.raises(Refused, match="peripheral: found nothing, expected a value"):
+            await said(file, verb="fetch")
+        with pytest.raises(Refused, match='unknown key "say", expected one of transaction, perip'):
+            await said(file, verb="fetch", peripheral="strap", say="hello")
+
+
+async def test_a_bug_in_one_request_is_told_and_logged_and_ends_nothing(folder: Path) -> None:
+    async with served(folder) as file:
+        with capture_logs() as logs, pytest.raises(Refused, match="bug"):
+            await said(file, verb="fetch", peripheral="")
+        assert [line["event"] for line in logs] == ["crashed"]
+        assert await said(file, verb="fetch", peripheral="still here") == {"fetched": "still here"}
+
+
+async def test_a_killed_daemons_socket_is_replaced(folder: Path) -> None:
+    file, draft = socket_file(folder, "gw"), folder / "healthd-gw.new-sock"
+    for left in (file, draft):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(left))
+    with pytest.raises(ConnectionRefusedError):
+        ask(file, {"verb": "fetch"})
+    async with served(folder):
+        assert await said(file, verb="fetch", peripheral="new") == {"fetched": "new"}
+
+
+async def test_who_waits_when_it_stops_is_told(folder: Path) -> None:
+    async with served(folder) as file:
+        reader, writer = await asyncio.open_unix_connection(file)
+        writer.write(b'{"verb": "scan"}\n')
+        # Answered behind it: so the first one is waiting by now.
+        assert await said(file, verb="fetch", peripheral="hello")
+    assert orjson.loads(await reader.read()) == {
+        "status": "error",
+        "error": "healthd is stopping",
+    }
+    writer.close()
+    with pytest.raises(FileNotFoundError):
+        ask(file, {"verb": "fetch"})
+
+
+async def test_who_leaves_early_harms_nobody(folder: Path) -> None:
+    async with served(folder) as file:
+        for sent in (b"", b'{"verb": "fetch", "peripheral": "hello"}\n', b'{"verb": "scan"}\n'):
+            _, writer = await asyncio.open_unix_connection(file)
+            writer.write(sent)
+            writer.transport.abort()
+        assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+
+
+async def test_who_says_nothing_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_REQUEST_S", 0.1)
+    async with served(folder) as file:
+        reader, writer = await asyncio.open_unix_connection(file)
+        assert "no request" in orjson.loads(await reader.read())["error"]
+        writer.close()
+
+
+async def test_there_are_not_too_many_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_MOST_AT_A_TIME", 1)
+    async with served(folder) as file:
+        _, writer = await asyncio.open_unix_connection(file)
+        writer.write(b'{"verb": "scan"}\n')
+        with pytest.raises(Refused, match="too many"):
+            await said(file, verb="fetch", peripheral="hello")
+        writer.close()
+
+
+@pytest.mark.parametrize("how", ["no folder", "folder is gone", "path too long"])
+async def test_without_a_socket_the_daemon_goes_on(folder: Path, how: str) -> None:
+    where = {"no folder": None, "folder is gone": folder / "gone"}
+    with capture_logs() as logs:
+        await Control(where.get(how, folder / ("x" * 120)), "gw", HANDLERS).run(lambda: None)
+    assert [line["event"] for line in logs] == ["no control socket"]
+
+
+LINES = st.one_of(
+    st.binary(max_size=200),
+    st.binary(min_size=LONGEST_LINE, max_size=LONGEST_LINE + 100),
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    ).map(lambda value: orjson.dumps(value, default=str) if _fits(value) else b"{}"),
+    st.dictionaries(st.sampled_from(["verb", "peripheral"]), st.text()).map(orjson.dumps),
+)
+
+
+def _fits(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+@given(st.lists(LINES, min_size=1, max_size=5))
+def test_any_line_gets_one_error_and_does_no_harm(lines: list[bytes]) -> None:
+    async def send() -> None:
+        with tempfile.TemporaryDirectory() as name:
+            async with served(Path(name)) as file:
+                for line in lines:
+                    (answer,) = await answers(file, line + b"\n")
+                    assert answer["status"] == "error"
+                    assert isinstance(answer["error"], str)
+                assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+
+    asyncio.run(send())
+
+
+def test_the_runtime_folder_is_systemds_or_the_users_or_none() -> None:
+    both = {"RUNTIME_DIRECTORY": "/run/healthd", "XDG_RUNTIME_DIR": "/run/user/1000"}
+    assert runtime_folder(both) == Path("/run/healthd")
+    assert runtime_folder({"XDG_RUNTIME_DIR": "/run/user/1000"}) == Path("/run/user/1000")
+    assert runtime_folder({}) is None

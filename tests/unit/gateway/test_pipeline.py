@@ -1,0 +1,581 @@
+"""Values in; samples and facts out."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, cast
+
+import orjson
+import pytest
+
+from healthd.events import ControlEvent
+from healthd.gateway.pipeline import Pipeline
+from healthd.host.clock import Clock
+from healthd.mqtt.devices import Devices
+from healthd.mqtt.payloads import Payload
+from healthd.mqtt.topics import Topics
+from healthd.outbox.continuity import Previous
+from healthd.outbox.outbox import Outbox
+from healthd.profiles import quirks, registry
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.quirks import Quirk
+from healthd.profiles.registry import Registry
+from healthd.runs import Run
+from healthd.samples import Measurement, Sample, quantity, utc_text
+from healthd.sessions.periodic import Fetched
+from healthd.sessions.session import State
+
+KNOWN = registry.load().characteristics
+SECOND_NS = 1_000_000_000
+HEART_RATE, BATTERY, MAKER, MODEL, PNP_ID, WEIGHT_FEATURES, BODY_FEATURES = (
+    KNOWN[uuid] for uuid in ("2a37", "2a19", "2a29", "2a24", "2a50", "2a9e", "2a9b")
+)
+
+
+class Weight(Measurement):
+    """A characteristic of the tests' own."""
+
+    kind: ClassVar[str] = "weight"
+
+    weight_kg: Annotated[int, quantity("kg")]
+
+
+def decode_weight(data: bytes) -> Weight:
+    cursor = Cursor(data)
+    return Weight(**cursor.finish({"weight_kg": cursor.u8()}))
+
+
+WEIGHT = Characteristic("ff01", Weight, decode_weight, Use.STREAM)
+KEPT = Characteristic("ff02", Weight, decode_weight, Use.STATUS)
+ASKED = Characteristic("ff03", Weight, decode_weight, Use.CONTROL)
+FEATURE = Characteristic("ff04", Weight, decode_weight, Use.STATIC)
+
+
+class Heavier(Measurement):
+    """What a state makes of a weight."""
+
+    kind: ClassVar[str] = "heavier"
+
+    weight_kg: Annotated[int, quantity("kg")]
+    wheel_m: Annotated[float, quantity("m")]
+
+
+class Scale:
+    """Keeps what it took, and gives as many measurements as its newest one weighs."""
+
+    links: ClassVar[list["Scale"]] = []
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.taken: list[tuple[Measurement, int]] = []
+        self.links.append(self)
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        self.taken.append((measurement, mono_ns))
+        assert isinstance(measurement, Weight)
+        wheel_m, count = self.options.wheel_circumference_m, measurement.weight_kg
+        for number in range(count):
+            heavier = Heavier(weight_kg=number, wheel_m=wheel_m)
+            yield Timed(heavier, mono_ns - (count - 1 - number) * SECOND_NS)
+
+
+class Deaf(Scale):
+    """Takes everything and says nothing."""
+
+    links: ClassVar[list[Scale]] = []
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        self.taken.append((measurement, mono_ns))
+        yield from ()
+
+
+class Patient(Scale):
+    """Holds one back until the next one comes."""
+
+    links: ClassVar[list[Scale]] = []
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
+        yield from self.end()
+        self.taken.append((measurement, mono_ns))
+
+    def end(self) -> Iterator[Timed]:
+        while self.taken:
+            yield Timed(*self.taken.pop())
+
+
+PROFILES = Registry(
+    [
+        *registry.load().profiles.values(),
+        Profile("a_plain_one", "fff0", (WEIGHT, KEPT)),
+        Profile("b_scale", "fff1", (WEIGHT, KEPT, ASKED, FEATURE), state=Scale),
+        Profile("c_deaf", "fff2", (WEIGHT, ASKED), state=Deaf),
+        Profile("d_patient", "fff3", (WEIGHT,), state=Patient),
+    ]
+)
+
+
+class Box:
+    """Takes what the outbox would take."""
+
+    def __init__(self) -> None:
+        self.before: list[Previous] = []
+        self.samples: list[Sample] = []
+        self.events: list[Sample] = []
+
+    def put(self, sample: Sample) -> None:
+        (self.samples if sample.peripheral else self.events).append(sample)
+
+    @property
+    def sample(self) -> Sample:
+        (sample,) = self.samples
+        return sample
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        return orjson.loads(self.sample.payload())
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+@pytest.fixture
+def retained() -> dict[str, bytes]:
+    return {}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(Clock(tmp_path), {})
+
+
+@pytest.fixture
+def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
+    def retain(topic: str, payload: Payload | bytes) -> None:
+        retained[topic] = payload if isinstance(payload, bytes) else payload.encoded()
+
+    devices = Devices(Topics("healthd", "home"), retain)
+    options = {"strap": Options(wheel_circumference_m=2.5), "other": Options()}
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES)
+    for peripheral, said in options.items():
+        pipeline.add(peripheral, said, periodic=False)
+    pipeline.start()
+    for peripheral in ("strap", "other"):
+        pipeline.on_state(peripheral, State.PREPARING, None)
+        pipeline.on_linked(peripheral, "Polar H10", ["heart_rate"])
+        pipeline.on_state(peripheral, State.STREAMING, None)
+    Scale.links.clear()
+    Deaf.links.clear()
+    return pipeline
+
+
+def link(pipeline: Pipeline, *profiles: str, peripheral: str = "strap", name: str = "x") -> None:
+    """A new link, to a device with these profiles."""
+    pipeline.on_state(peripheral, State.WAITING, "link_lost")
+    pipeline.on_linked(peripheral, name, list(profiles))
+    pipeline.on_state(peripheral, State.STREAMING, None)
+
+
+def gaps(box: Box) -> list[dict[str, Any]]:
+    return [one.measurement.fields() for one in box.events if one.stream == "event/gap"]
+
+
+def info(retained: dict[str, bytes]) -> dict[str, Any]:
+    return orjson.loads(retained["healthd/home/device/strap/info"])
+
+
+def test_a_value_becomes_a_sample(pipeline: Pipeline, box: Box, run: Run) -> None:
+    before = run.clock.now()
+    pipeline.on_value("strap", HEART_RATE, b"\x00\x48")
+    after = run.clock.now()
+    sample = box.sample
+    assert (sample.peripheral, sample.stream, sample.run) == ("strap", "heart_rate", run.id)
+    assert before.mono_ns <= sample.stamp.mono_ns <= after.mono_ns
+    assert sample.stamp.clock == "unsynced"  # as that clock says
+    assert box.payload["heart_rate_bpm"] == 72
+
+
+def test_numbers_of_a_stream_have_no_holes(pipeline: Pipeline, box: Box) -> None:
+    for value in (b"\x00\x48", b"\x00", b"\x00\x49", b"", b"\x00\x4a"):
+        pipeline.on_value("strap", HEART_RATE, value)
+        pipeline.on_value("other", HEART_RATE, value)
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for sample in box.samples:
+        numbers.setdefault((sample.peripheral, sample.stream), []).append(sample.seq)
+    assert numbers == {
+        ("strap", "heart_rate"): [1, 2, 3],
+        ("other", "heart_rate"): [1, 2, 3],
+        ("strap", "undecoded/2a37"): [1, 2],
+        ("other", "undecoded/2a37"): [1, 2],
+    }
+
+
+def test_numbers_go_on_over_a_new_link(pipeline: Pipeline, box: Box) -> None:
+    pipeline.on_value("strap", HEART_RATE, b"\x00\x48")
+    pipeline.on_state("strap", State.WAITING, "link_lost")
+    pipeline.on_state("strap", State.STREAMING, None)
+    pipeline.on_value("strap", HEART_RATE, b"\x00\x49")
+    assert [one.seq for one in box.samples if one.stream == "heart_rate"] == [1, 2]
+    gap = next(one for one in box.events if one.stream == "event/gap")
+    assert gap.measurement.fields()["reason"] == "link_lost"
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00", b"\x01\x48"])
+def test_what_cannot_be_decoded_is_published_as_it_came(
+    pipeline: Pipeline, box: Box, value: bytes
+) -> None:
+    pipeline.on_value("strap", HEART_RATE, value)
+    assert box.sample.stream == "undecoded/2a37"
+    assert box.payload["hex"] == value.hex()
+    assert box.payload["size_bytes"] == len(value)
+    assert "offset" in box.payload["error"]
+    assert box.sample.schema == "undecoded/1"
+
+
+def test_static_facts_are_the_devices_and_no_sample(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    pipeline.on_value("strap", MAKER, b"Polar")
+    pipeline.on_value("strap", PNP_ID, bytes.fromhex("01 6b00 0200 3412"))
+    assert box.samples == []
+    assert (
+        info(retained).items()
+        >= {
+            "maker": "Polar",
+            "vendor_id_source": "bluetooth",
+            "product_id": 2,
+            "name": "Polar H10",
+        }.items()
+    )
+
+
+def test_what_a_device_can_do_stands_under_its_own_name(
+    pipeline: Pipeline, retained: dict[str, bytes]
+) -> None:
+    """Two scales in one device both have features; neither may hide the other's."""
+    pipeline.on_value("strap", WEIGHT_FEATURES, bytes.fromhex("05000000"))
+    pipeline.on_value("strap", BODY_FEATURES, bytes.fromhex("02000000"))
+    known = info(retained)
+    assert known["weight_scale_features"]["features"] == ["timestamp", "bmi"]
+    assert known["body_composition_features"]["features"] == ["multiple_users"]
+    assert "features" not in known
+
+
+def test_surplus_bytes_of_a_fact_are_not_the_devices(
+    pipeline: Pipeline, retained: dict[str, bytes]
+) -> None:
+    pipeline.on_value("strap", PNP_ID, bytes.fromhex("01 6b00 0200 3412 ff"))
+    assert info(retained)["product_id"] == 2
+    assert info(retained).keys().isdisjoint({"truncated", "trailing_bytes"})
+
+
+def test_a_fact_that_cannot_be_decoded_is_still_data(pipeline: Pipeline, box: Box) -> None:
+    pipeline.on_value("strap", PNP_ID, b"\x01")
+    assert box.sample.stream == "undecoded/2a50"
+
+
+def test_a_status_is_a_sample_and_the_devices(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    pipeline.on_value("strap", BATTERY, b"\x5f")
+    assert (box.sample.stream, box.payload["level_pct"]) == ("battery", 95)
+    assert info(retained)["battery"] == {"level_pct": 95}
+
+
+def test_a_stream_is_named_after_its_measurement(pipeline: Pipeline, box: Box) -> None:
+    pipeline.on_value("strap", WEIGHT, b"\x50")
+    assert (box.sample.stream, box.payload["weight_kg"]) == ("weight", 80)
+
+
+@pytest.mark.parametrize("state", State)
+def test_online_is_streaming(pipeline: Pipeline, retained: dict[str, bytes], state: State) -> None:
+    pipeline.on_state("strap", state, None)
+    online = retained["healthd/home/device/strap/status"] == b"online"
+    assert online is (state is State.STREAMING)
+    assert info(retained)["state"] == state.value
+
+
+def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline, box: Box) -> None:
+    pipeline.on_state("strap", State.WAITING, "link_lost")
+    box.events.clear()
+    for state, reason in (
+        (State.SEARCHING, None),
+        (State.WAITING, "not_found"),  # a try in vain is nobody's news
+        (State.STREAMING, None),
+        (State.WAITING, "adapter_off"),
+        (State.WAITING, "not_found"),
+        (State.STREAMING, None),
+        (State.DISABLED, None),
+    ):
+        pipeline.on_state("strap", state, reason)
+    events = [one for one in box.events if one.stream == "event/link"]
+    assert [one.measurement.fields() for one in events] == [
+        {"peripheral": "strap", "change": "up"},
+        {"peripheral": "strap", "change": "down", "reason": "adapter_off"},
+        {"peripheral": "strap", "change": "up"},
+        {"peripheral": "strap", "change": "down", "reason": "stopped"},
+    ]
+
+
+# What a profile remembers during a link
+
+
+def test_each_link_begins_a_new_memory(pipeline: Pipeline) -> None:
+    link(pipeline, "b_scale")
+    link(pipeline, "b_scale", peripheral="other")
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("other", WEIGHT, b"\x02")
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    taken = [[one.fields()["weight_kg"] for one, _ in scale.taken] for scale in Scale.links]
+    assert taken == [[1], [2], [3]]
+    assert [one.options.wheel_circumference_m for one in Scale.links] == [2.5, 2.105, 2.5]
+
+
+def test_a_memory_that_holds_back_publishes_nothing(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x00")
+    assert len(Scale.links[0].taken) == 1
+    assert box.samples == []
+
+
+def test_what_a_memory_makes_is_placed_on_both_clocks(
+    pipeline: Pipeline, box: Box, run: Run
+) -> None:
+    link(pipeline, "b_scale")
+    before = run.clock.now()
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    after = run.clock.now()
+    ((_, arrived_ns),) = Scale.links[0].taken
+    assert before.mono_ns <= arrived_ns <= after.mono_ns
+    assert [(one.stream, one.seq) for one in box.samples] == [
+        ("heavier", 1),
+        ("heavier", 2),
+        ("heavier", 3),
+    ]
+    mono = [one.stamp.mono_ns for one in box.samples]
+    wall = [one.stamp.wall_ns for one in box.samples]
+    assert mono == [arrived_ns - 2 * SECOND_NS, arrived_ns - SECOND_NS, arrived_ns]
+    assert [second - first for first, second in itertools.pairwise(wall)] == ([SECOND_NS] * 2)
+    assert before.wall_ns <= wall[2] <= after.wall_ns
+    # The outbox's patience begins at arrival, however old the first of a burst is.
+    assert [one.arrived_ns for one in box.samples] == [arrived_ns] * 3
+
+
+def test_a_status_reaches_the_memory_and_what_is_known_of_the_device(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", KEPT, b"\x01")
+    assert box.sample.stream == "heavier"
+    assert info(retained)["weight"] == {"weight_kg": 1}
+
+
+def test_a_fact_is_the_devices_alone(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", FEATURE, b"\x01")
+    assert Scale.links[0].taken == []
+    assert box.samples == []
+    assert info(retained)["weight"] == {"weight_kg": 1}
+
+
+def test_a_shared_control_point_is_heard_by_every_profile_and_not_published(
+    pipeline: Pipeline, box: Box
+) -> None:
+    link(pipeline, "b_scale", "c_deaf")
+    pipeline.on_value("strap", ASKED, b"\x00")
+    assert [len(one.taken) for one in (*Scale.links, *Deaf.links)] == [1, 1]
+    pipeline.on_value("strap", ASKED, b"")  # not understood
+    link(pipeline, "a_plain_one")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    assert box.samples == []
+
+
+def test_what_is_held_back_until_the_control_point_answers_has_its_gap_told(
+    pipeline: Pipeline, box: Box
+) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    assert [gap["stream"] for gap in gaps(box)] == ["heavier"]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "stream"),
+    [
+        (["a_plain_one"], "weight"),
+        (["b_scale"], "heavier"),
+        (["a_plain_one", "b_scale"], "heavier"),
+        (["b_scale", "c_deaf"], "heavier"),  # once, not by each of them
+        (["c_deaf", "b_scale"], None),
+    ],
+)
+def test_a_shared_characteristic_goes_to_the_profiles_that_the_link_has(
+    pipeline: Pipeline, box: Box, profiles: list[str], stream: str | None
+) -> None:
+    link(pipeline, *profiles)
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    assert [one.stream for one in box.samples] == ([stream] if stream else [])
+
+
+def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    last = box.samples[-1]
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", WEIGHT, b"\x00")  # held back: the stretch is not over yet
+    assert gaps(box) == []
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    first = box.samples[2]
+    (gap,) = gaps(box)
+    assert (gap["stream"], gap["reason"]) == ("heavier", "link_lost")
+    assert gap["first"] == utc_text(last.stamp.wall_ns)
+    assert gap["last"] == utc_text(first.stamp.wall_ns)
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.DISABLED])
+def test_what_is_held_back_is_given_up_once_when_the_link_ends(
+    pipeline: Pipeline, box: Box, state: State
+) -> None:
+    link(pipeline, "d_patient")
+    pipeline.on_value("strap", WEIGHT, b"\x01")
+    pipeline.on_value("strap", WEIGHT, b"\x02")
+    ((_, arrived_ns),) = Patient.links[-1].taken
+    pipeline.on_state("strap", state, "link_lost")
+    pipeline.on_state("strap", state, "link_lost")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [1, 2]
+    last = box.samples[-1]
+    assert last.stamp.mono_ns == arrived_ns
+    assert last.arrived_ns > arrived_ns
+    # It is from before the gap, not behind it.
+    assert gaps(box) == []
+    link(pipeline, "d_patient")
+    pipeline.on_value("strap", WEIGHT, b"\x03")
+    pipeline.on_value("strap", WEIGHT, b"\x04")
+    told = [gap["first"] for gap in gaps(box)]
+    assert told == [utc_text(last.stamp.wall_ns)]
+
+
+# Devices that do not keep to a layout
+
+
+def decode_tenths(data: bytes) -> Weight:
+    return Weight(weight_kg=Cursor(data).u8() * 10)
+
+
+def decode_hundreds(data: bytes) -> Weight:
+    return Weight(weight_kg=Cursor(data).u8() * 100)
+
+
+@pytest.fixture
+def odd_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (
+        Quirk("tens", "ff01", decode_tenths, "here", name="odd *"),
+        Quirk("hundreds", "ff01", decode_hundreds, "here", maker="polar", model="h*"),
+    )
+    monkeypatch.setattr(quirks, "QUIRKS", rows)
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_a_device_is_read_by_its_name(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "a_plain_one", name="Odd scale")
+    link(pipeline, "a_plain_one", peripheral="other")
+    for peripheral in ("strap", "other"):
+        pipeline.on_value(peripheral, WEIGHT, b"\x05")
+        pipeline.on_value(peripheral, KEPT, b"\x05")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [50, 5, 5, 5]
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_a_device_is_read_by_what_it_says_of_itself_until_its_link_ends(
+    pipeline: Pipeline, box: Box
+) -> None:
+    link(pipeline, "a_plain_one")
+    for characteristic, value in (
+        (WEIGHT, b"\x05"),
+        (MAKER, b"Polar"),
+        (WEIGHT, b"\x05"),
+        (MODEL, b"H10"),
+        (WEIGHT, b"\x05"),
+        (MAKER, b"\x00"),  # nothing but padding takes nothing back
+        (WEIGHT, b"\x05"),
+    ):
+        pipeline.on_value("strap", characteristic, value)
+    link(pipeline, "a_plain_one")
+    pipeline.on_value("strap", WEIGHT, b"\x05")
+    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
+    assert weights == [5, 5, 500, 500, 5]
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_the_first_row_that_fits_decides() -> None:
+    device = quirks.Identity(name="Odd one", maker="Polar", model="H10")
+    assert quirks.decoders_for(device)[WEIGHT.uuid] is decode_tenths
+    assert KEPT.uuid not in quirks.decoders_for(device)
+
+
+@pytest.mark.usefixtures("odd_devices")
+def test_what_decides_is_read_first() -> None:
+    assert quirks.to_be_read_before({"ff01"}) == {"2a29", "2a24"}
+    assert quirks.to_be_read_before({"ff02"}) == set()
+
+
+def test_a_run_of_a_periodic_peripheral_is_told(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    pipeline.on_state("strap", State.WAITING, "scheduled")
+    before = pipeline.taken("strap")
+    pipeline.on_value("strap", HEART_RATE, b"\x00\x48")
+    pipeline.on_value("strap", MAKER, b"Polar")
+    assert pipeline.taken("strap") - before == 1, "facts are no samples"
+    due_ns = 1_795_485_811_000_000_000
+    pipeline.on_fetched("strap", Fetched("0a0b0c0d", "new_data", None, 1.25, 1, due_ns))
+    pipeline.on_due("strap", due_ns + 900 * SECOND_NS)
+    event = next(one for one in box.events if one.stream == "event/fetch")
+    assert event.measurement.fields() == {
+        "peripheral": "strap",
+        "fetch_run": "0a0b0c0d",
+        "outcome": "new_data",
+        "reason": None,
+        "duration_s": 1.25,
+        "samples": 1,
+        "due": utc_text(due_ns),
+    }
+    info = orjson.loads(retained["healthd/home/device/strap/info"])
+    next_due = utc_text(due_ns + 900 * SECOND_NS)
+    assert info["fetch"] == {"outcome": "new_data", "reason": None, "next_due": next_due}
+    pipeline.on_linked("strap", "Strap", [])
+    pipeline.on_state("strap", State.STREAMING, None)
+    again = orjson.loads(retained["healthd/home/device/strap/info"])
+    assert again["fetch"] == info["fetch"]
+
+
+def test_control_is_told_and_stands_in_the_info_of_the_link(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    def info() -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(retained["healthd/home/device/strap/info"])
+        return found
+
+    pipeline.on_state("strap", State.STREAMING, None)
+    assert "controlled" not in info()
+    changes = ("granted", "set", "refused", "released", "granted", "lost", "granted", "started")
+    controlled: list[bool] = []
+    for change in (*changes, "release_failed"):
+        fields = {"peripheral": "strap", "change": change}
+        pipeline.on_control(ControlEvent.of(fields))
+        event = box.events[-1]
+        assert (event.stream, event.measurement.fields()) == ("event/control", fields)
+        controlled.append(info()["controlled"])
+    assert controlled == [True, True, True, False, True, False, True, True, False]
+    pipeline.on_linked("strap", "Strap", [])
+    pipeline.on_state("strap", State.STREAMING, None)
+    assert "controlled" not in info()

@@ -1,0 +1,205 @@
+"""What differs between settings, and what of it a daemon that runs can take over."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from healthd.central.radio import Radio
+from healthd.errors import Fatal
+from healthd.gateway.peripherals import Difference, difference
+from healthd.gateway.pipeline import Pipeline
+from healthd.gateway.reload import Reload, Source, in_place
+from healthd.gateway.sessions import Peripheral, Sessions
+from healthd.host.clock import Clock
+from healthd.outbox.outbox import Outbox
+from healthd.profiles import registry
+from healthd.runs import Run
+from healthd.schedule import local_zone
+from healthd.sessions.schedule_file import ScheduleFile
+from healthd.settings.file import Problem, SettingsError
+from healthd.settings.model import PeripheralSettings, Settings
+from healthd.supervision.notify import Manager
+
+REGISTRY = registry.load()
+NOBODY = Manager({})
+
+
+class _Outbox:
+    """Nothing was taken before, and nothing is."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Any] = {}
+
+    def put(self, *_: object) -> None: ...
+
+    def settle(self, *_: object) -> None: ...
+
+
+Prepare = Callable[..., dict[str, Peripheral]]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Prepare:
+    """What the daemon makes of entries; each time anew, as at each reload."""
+    run, nothing = Run(Clock(tmp_path), {}), cast(Any, object())
+    pipeline = Pipeline(run, cast(Outbox, _Outbox()), nothing, REGISTRY)
+    file, zone = ScheduleFile(tmp_path), lambda: local_zone("UTC")
+    sessions = Sessions(cast(Radio, nothing), REGISTRY, pipeline, run, file, zone)
+
+    def prepared(**entries: dict[str, Any]) -> dict[str, Peripheral]:
+        valid = [PeripheralSettings.model_validate({"id": k, **v}) for k, v in entries.items()]
+        return {one.id: sessions.prepare(one) for one in valid}
+
+    return prepared
+
+
+STRAP, SCALE, CUFF = {"name": "Strap"}, {"name": "Scale"}, {"name": "Cuff"}
+
+
+def test_what_was_added_changed_and_removed(prepare: Prepare) -> None:
+    before = prepare(strap=STRAP, scale=SCALE, cuff=CUFF)
+    after = prepare(meter={"name": "Meter"}, cuff=CUFF, scale={**SCALE, "every": "15min"})
+    assert difference(before, after) == Difference(
+        added=["meter"], changed=["scale"], removed=["strap"], unchanged=["cuff"]
+    )
+
+
+def test_the_same_in_another_order_and_with_its_defaults_written_out_is_no_change(
+    prepare: Prepare,
+) -> None:
+    before = prepare(strap=STRAP, scale=SCALE)
+    after = prepare(scale={**SCALE, "pair": False, "rearm": "5min"}, strap=STRAP)
+    assert difference(before, after).unchanged == ["scale", "strap"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"address": "C0:00:00:00:00:01"},
+        {"service": "weight_scale"},
+        {"name": "Scale*"},
+        *(
+            {**SCALE, **more}
+            for more in (
+                {"silence": "30s"},
+                {"every": "15min"},
+                {"every": "15min", "window": "10s"},
+                {"every": "08:00"},
+                {"on": "advertising"},
+                {"on": "advertising", "rearm": "10min"},
+                {"wheel_circumference": 2.0},
+                {"pmd": ["ecg"]},
+                {"hrv": "5min"},
+                {"heart_rate_zones": [100]},
+                {"pair": True},
+                {"set_clock": False},
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_every_key_counts(prepare: Prepare, other: dict[str, Any]) -> None:
+    assert difference(prepare(scale=SCALE), prepare(scale=other)).changed == ["scale"]
+
+
+@pytest.mark.parametrize(
+    ("key", "digits", "others"),
+    [("passkey_file", "000042", "000043"), ("consent_file", "0042", "0043")],
+)
+def test_what_stands_in_a_file_that_an_entry_names_counts(
+    prepare: Prepare, tmp_path: Path, key: str, digits: str, others: str
+) -> None:
+    file = tmp_path / "code"
+    entry = {**SCALE, key: file} | ({"user": 1} if key == "consent_file" else {})
+    file.write_text(digits)
+    before = prepare(scale=entry)
+    file.write_text(f"{digits}\n")
+    assert difference(before, prepare(scale=entry)).unchanged == ["scale"]
+    file.write_text(others)
+    assert difference(before, prepare(scale=entry)).changed == ["scale"]
+
+
+def test_records_that_were_taken_stay_known_of_one_that_changes(prepare: Prepare) -> None:
+    before, after = prepare(scale=SCALE)["scale"], prepare(scale={"name": "Meter"})["scale"]
+    assert after.options.records is before.options.records
+
+
+def settings(**sections: Any) -> Settings:
+    return Settings.model_validate({"gateway": {"id": "home"}, **sections})
+
+
+def test_what_cannot_change_in_place_keeps_its_value_and_is_named() -> None:
+    running = settings(mqtt={"prefix": "a", "brokers": ["one"]}, outbox={"max_size": "4MB"})
+    read = Settings.model_validate(
+        {
+            "gateway": {"id": "away"},
+            "mqtt": {"prefix": "b", "brokers": ["two"], "requests": ["scan"], "version": "3.1.1"},
+            "bluetooth": {"adapter": "hci1", "slots": 7},
+            "log": {"level": "debug"},
+            "peripherals": [{"id": "strap", "name": "Strap"}],
+        }
+    )
+    taken, keys = in_place(running, read)
+    assert keys == [
+        *("bluetooth.adapter", "bluetooth.slots", "gateway.id"),
+        *("mqtt.prefix", "outbox.max_size"),
+    ]
+    assert (taken.gateway, taken.bluetooth, taken.outbox) == (
+        *(running.gateway, running.bluetooth, running.outbox),
+    )
+    assert taken.mqtt == running.mqtt.model_copy(
+        update={"brokers": read.mqtt.brokers, "version": "3.1.1", "requests": ("scan",)}
+    )
+    assert (taken.log, taken.peripherals) == (read.log, read.peripherals)
+    # What was kept back is named again the next time, and nothing once it is taken back.
+    assert in_place(taken, read) == (taken, keys)
+    assert in_place(taken, taken) == (taken, [])
+
+
+PROBLEMS = [Problem("f", "log.level", "'loud'", "a level"), Problem("f", "x", "1", "text")]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SettingsError(PROBLEMS), ["bad setting", "bad setting", "not reloaded"]),
+        (Fatal("mqtt.password_file: gone"), ["bad settings", "not reloaded"]),
+        (KeyError("a bug"), ["crashed"]),
+    ],
+    ids=["problems", "a file", "a bug"],
+)
+@pytest.mark.parametrize("of_take", [False, True], ids=["read", "take"])
+async def test_whatever_goes_wrong_is_told_and_the_next_reload_works(
+    error: Exception, told: list[str], of_take: bool
+) -> None:
+    errors = [error]
+    asked, done = asyncio.Event(), asyncio.Event()
+
+    def may_fail() -> None:
+        if errors:
+            asked.set()
+            raise errors.pop()
+
+    def read() -> Settings:
+        if not of_take:
+            may_fail()
+        return settings()
+
+    async def take(_: Settings) -> Difference:
+        if of_take:
+            may_fail()
+        done.set()
+        return Difference([], [], [], [])
+
+    with capture_logs() as log:
+        asked.set()
+        reloading = asyncio.create_task(Reload(settings(), take, NOBODY).run(Source(asked, read)))
+        async with asyncio.timeout(10):
+            await done.wait()
+        reloading.cancel()
+        await asyncio.wait([reloading])
+    assert [line["event"] for line in log] == [*told, "reloaded"]

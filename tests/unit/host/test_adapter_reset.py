@@ -1,0 +1,231 @@
+"""What the privileged program takes for a request, and what it does with everything else.
+
+The reset itself needs a kernel with Bluetooth: the system tests do it.
+"""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from healthd.host import adapter_reset
+from healthd.host.adapter_reset import REQUEST, Refused, take_request, unblock
+
+# Debian's `nobody`: in no group that matters.
+NOBODY = 65534
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(b"hci0", "hci0"), (b"hci0\n", "hci0"), (b"hci17\n", "hci17"), (b"hci07\n", "hci7")],
+)
+def test_an_adapters_name_is_a_request_and_is_gone(
+    tmp_path: Path, content: bytes, name: str
+) -> None:
+    (tmp_path / REQUEST).write_bytes(content)
+    assert take_request(tmp_path) == name
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"hci",
+        b"hci\n",
+        b"hci123",
+        b"hci0\n\n",
+        b"hci0 ",
+        b" hci0",
+        b"hci0\nhci1\n",
+        b"hci-1",
+        b"HCI0",
+        b"hci0\0",
+        b"../hci0",
+        b"hci0;reboot",
+        "hci\u0661".encode(),  # a digit, though none of ours
+        b"\xff\xfe",
+        b"hci0" + b"0" * 1_000_000,
+    ],
+)
+def test_anything_else_is_refused_unshown_and_gone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / REQUEST).write_bytes(content)
+    with pytest.raises(Refused) as caught:
+        take_request(tmp_path)
+    assert str(caught.value) == "reset-adapter: expected hci and one or two digits"
+    assert left(tmp_path) == []
+
+
+def link(request: Path) -> None:
+    request.symlink_to("target")
+
+
+def dangling_link(request: Path) -> None:
+    request.symlink_to("nowhere")
+
+
+def pipe(request: Path) -> None:
+    os.mkfifo(request)
+
+
+def unix_socket(request: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(request))
+
+
+@pytest.mark.parametrize("make", [link, dangling_link, pipe, unix_socket])
+def test_what_is_no_file_is_refused_at_once_and_gone(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    # What a link that is followed would find is a request that is not refused.
+    (tmp_path / "target").write_bytes(b"hci0\n")
+    make(tmp_path / REQUEST)
+    with pytest.raises((Refused, OSError)):
+        take_request(tmp_path)
+    assert left(tmp_path) == ["target"]
+    assert (tmp_path / "target").read_bytes() == b"hci0\n"
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / REQUEST).mkdir()
+    with pytest.raises(OSError, match=r"[Dd]irectory|not permitted"):
+        take_request(tmp_path)
+
+
+def test_a_runtime_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / REQUEST).write_bytes(b"hci0\n")
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(OSError, match="link"):
+        take_request(tmp_path / "link")
+    assert left(tmp_path / "real") == [REQUEST]
+
+
+def test_no_request_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        take_request(tmp_path)
+
+
+@contextmanager
+def another_user(user: int, group: int) -> Generator[None]:
+    os.setegid(group)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root may become another user")
+def test_the_groups_right_is_enough_and_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the unit has it: not the owner of folder and file, in their group, no capability."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    request = folder / REQUEST
+    request.write_bytes(b"hci0\n")
+    os.chown(folder, 1, 4242)
+    folder.chmod(0o770)
+    os.chown(request, 1, 4242)
+    request.chmod(0o640)
+
+    monkeypatch.chdir(folder)  # the way there is not for every user
+    with another_user(NOBODY, group=4242):
+        assert take_request(Path()) == "hci0"
+    assert left(folder) == []
+
+    request.write_bytes(b"hci0\n")
+    os.chown(request, 1, 4242)
+    request.chmod(0o600)
+    with another_user(NOBODY, group=4242), pytest.raises(PermissionError):
+        take_request(Path())
+    assert left(folder) == []
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """As in /sys/class/bluetooth, with one switch."""
+    adapter = tmp_path / "hci0"
+    (adapter / "rfkill3").mkdir(parents=True)
+    (adapter / "rfkill3" / "soft").write_text("0\n")
+    (adapter / "rfkill3" / "hard").write_text("0\n")
+    return adapter
+
+
+@pytest.fixture
+def rfkill(tmp_path: Path) -> Path:
+    file = tmp_path / "rfkill"
+    file.touch()
+    return file
+
+
+def test_what_is_not_blocked_is_left_alone(adapter: Path, rfkill: Path) -> None:
+    assert unblock(adapter, rfkill) is False
+    assert rfkill.read_bytes() == b""
+
+
+def test_a_soft_block_of_this_adapter_is_lifted(adapter: Path, rfkill: Path) -> None:
+    (adapter / "rfkill3" / "soft").write_text("1\n")
+    assert unblock(adapter, rfkill) is True
+    # Index 3, type Bluetooth, operation "change this one", not soft-blocked.
+    assert rfkill.read_bytes() == struct.pack("=I", 3) + bytes([2, 2, 0, 0])
+
+
+def test_a_switch_in_hardware_is_told(adapter: Path, rfkill: Path) -> None:
+    (adapter / "rfkill3" / "hard").write_text("1\n")
+    with pytest.raises(Refused, match="hci0 is blocked by a switch in hardware"):
+        unblock(adapter, rfkill)
+
+
+def test_an_adapter_that_is_not_there_is_told(tmp_path: Path, rfkill: Path) -> None:
+    with pytest.raises(Refused, match="no adapter hci5"):
+        unblock(tmp_path / "hci5", rfkill)
+
+
+@pytest.mark.parametrize("content", ["hci99\n", "rm -rf\n"])
+def test_the_program_says_in_one_line_why_not(tmp_path: Path, content: str) -> None:
+    (tmp_path / REQUEST).write_text(content)
+    # As in the unit; here with the source tree in place of the installed package.
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", adapter_reset.__name__, tmp_path],
+        cwd=Path(adapter_reset.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["level"], line["event"]) == ("error", "adapter not reset")
+    assert "rm -rf" not in done.stderr
+    assert left(tmp_path) == []
+
+
+def test_only_the_standard_library_is_loaded() -> None:
+    program = (
+        "import sys, healthd.host.adapter_reset;"
+        "print(*sorted({name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        cwd=Path(adapter_reset.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout.split() == ["__main__", "healthd"]

@@ -1,0 +1,157 @@
+"""Beats are placed by summation, however late their packets arrive."""
+
+import random
+import statistics
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd.profiles.heart_rate.beats import Beats
+
+SECOND_NS = 1_000_000_000
+
+
+def packets(
+    beats_ms: list[float], delays_ms: Iterator[float], rate: float = 1.0
+) -> Iterator[tuple[list[float], float]]:
+    """The intervals of one packet a second, and when it arrives.
+
+    Args:
+        beats_ms: when the heart beats.
+        delays_ms: how late each packet is.
+        rate: how fast the sensor's clock runs against ours.
+    """
+    inside: list[float] = []
+    second, at_ms = 1, 0.0
+    for last, beat in pairwise(beats_ms):
+        while beat > second * 1000:
+            # The radio keeps the order: what follows a late packet is as late as that one.
+            at_ms = max(at_ms, second * 1000 + next(delays_ms))
+            yield inside, at_ms
+            inside, second = [], second + 1
+        inside.append((beat - last) * rate)
+    yield inside, max(at_ms, second * 1000 + next(delays_ms))
+
+
+def heart(seconds: int, rng: random.Random) -> list[float]:
+    beats = [0.0]
+    while beats[-1] < seconds * 1000:
+        beats.append(beats[-1] + rng.uniform(600, 1100))
+    return beats
+
+
+def placed(beats: Beats, intervals: list[float], at_ms: float) -> list[float]:
+    """When the beats of one packet were, on the clock of ``at_ms``."""
+    return [at_ms + off for off in beats.place(intervals, int(at_ms * 1e6)).offsets_ms]
+
+
+def jitter(rng: random.Random) -> Iterator[float]:
+    while True:
+        # Mostly soon; now and then held up for as long as two more seconds.
+        yield 2000.0 if rng.random() < 0.05 else rng.uniform(10, 200)
+
+
+def errors(beats_ms: list[float], rng: random.Random, rate: float = 1.0) -> list[float]:
+    """How far each beat is placed from where it was."""
+    beats, found = Beats(), list[float]()
+    for intervals, at_ms in packets(beats_ms, jitter(rng), rate):
+        found += placed(beats, intervals, at_ms)
+    return [where - was for where, was in zip(found, beats_ms[1:], strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_of_arrival_does_not_reach_the_beats(seed: int) -> None:
+    rng = random.Random(seed)
+    settled = errors(heart(300, rng), rng)[60:]
+    # Arrival itself is 10 to 3000 ms behind the beat; what is left is the delay of the best packet,
+    # and the distances of beats are right to a few milliseconds.
+    assert all(0 <= error < 400 for error in settled)
+    assert statistics.mean(abs(b - a) for a, b in pairwise(settled)) < 10
+
+
+@pytest.mark.parametrize("rate", [0.9999, 1.0001])
+def test_a_sensors_clock_may_drift(rate: float) -> None:
+    rng = random.Random(1)
+    # 100 ppm are a second in 10,000; the sum alone would be that far off by now.
+    settled = errors(heart(10_000, rng), rng, rate)[60:]
+    assert all(0 <= error < 500 for error in settled)
+
+
+def test_a_packet_that_came_sooner_corrects_at_once() -> None:
+    beats = Beats()
+    assert placed(beats, [800.0], 1900) == [1900]
+    assert placed(beats, [800.0, 800.0], 3000) == pytest.approx([2200, 3000])
+    assert placed(beats, [800.0], 3900) == pytest.approx([3800])
+
+
+def test_intervals_that_are_missing_begin_a_new_sum() -> None:
+    beats = Beats()
+    assert not beats.place([1000.0], 0).follows  # there is nothing that it could follow
+    for second in (1, 2, 3):
+        assert beats.place([1000.0], second * SECOND_NS).follows
+    after = beats.place([1000.0], 8 * SECOND_NS)
+    assert (after.offsets_ms, after.follows) == ([0.0], False)
+    assert beats.place([1000.0], 9 * SECOND_NS).follows
+
+
+def test_missing_intervals_of_less_than_a_delay_are_made_up_for_in_half_a_minute() -> None:
+    beats = Beats()
+    beats.place([1000.0], 0)
+    offsets = [
+        beats.place([1000.0], (second + 2) * SECOND_NS).offsets_ms for second in range(1, 31)
+    ]
+    assert offsets[0] == [-2000.0]
+    assert offsets[-1] == [0.0]
+
+
+def test_intervals_that_never_were_begin_a_new_sum() -> None:
+    beats = Beats()
+    beats.place([1000.0], 0)
+    stray = beats.place([1000.0, 63_999.0], SECOND_NS)
+    assert (stray.offsets_ms, stray.follows) == ([-63_999.0, 0.0], False)
+    after = beats.place([1000.0], 2 * SECOND_NS)
+    assert (after.offsets_ms, after.follows) == ([0.0], True)
+
+
+def test_a_pause_begins_a_new_sum() -> None:
+    beats = Beats()
+    beats.place([1000.0], 0)
+    beats.pause()
+    after = beats.place([900.0], 2 * SECOND_NS)
+    assert (after.offsets_ms, after.follows) == ([0.0], False)
+
+
+def test_a_packet_that_was_held_up_is_placed_where_its_beats_were() -> None:
+    beats = Beats()
+    for second in range(10):
+        beats.place([1000.0], second * SECOND_NS)
+    # Three packets at once, after two seconds without any.
+    at_ms = 12_000
+    assert [placed(beats, [1000.0], at_ms) for _ in range(3)] == [[10_000], [11_000], [12_000]]
+
+
+def test_no_intervals_place_nothing() -> None:
+    assert Beats().place([], 5).offsets_ms == []
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 65535).map(lambda raw: raw * 1000 / 1024), max_size=9),
+            st.integers(0, 10**13),
+        ),
+        max_size=30,
+    )
+)
+def test_no_beat_is_behind_its_packet(sent: list[tuple[list[float], int]]) -> None:
+    beats, at_ns = Beats(), 0
+    for intervals, later_ns in sent:
+        at_ns += later_ns
+        offsets = beats.place(intervals, at_ns).offsets_ms
+        assert len(offsets) == len(intervals)
+        assert all(offset <= 0.1 for offset in offsets)
+        steps = [second - first for first, second in pairwise(offsets)]
+        assert steps == pytest.approx(intervals[1:], abs=0.11)

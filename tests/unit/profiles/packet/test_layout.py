@@ -1,0 +1,236 @@
+import struct
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from healthd.errors import DecodeError
+from healthd.profiles.packet.layout import Fact, Field, Layout, Present, Tail, bit, both, no_bit
+from healthd.profiles.packet.wires import (
+    DATE_TIME,
+    FLOAT,
+    S24,
+    SFLOAT,
+    U8,
+    U16,
+    U24,
+    medical_float,
+    moment,
+    named_moment,
+    number,
+    scaled,
+    sfloat,
+    to_sfloat,
+    word,
+    words,
+)
+
+
+def halves(rest: bytes) -> tuple[list[int], int]:
+    count = len(rest) // 2
+    return list(struct.unpack_from(f"<{count}H", rest)), count * 2
+
+
+LAYOUT = Layout(
+    Field("rate", U8, no_bit(0), required=True),
+    Field("rate", U16, bit(0), required=True),
+    Field("energy", U16, bit(3), number(0xFFFF)),
+    Field("distance", U24, bit(1), scaled(10)),
+    flags=U8,
+    facts=(Fact("contact", lambda flags: bool(flags & 0x04), bit(5)),),
+    tail=Tail("intervals", halves, bit(4)),
+)
+
+
+@pytest.mark.parametrize(
+    ("packet", "fields"),
+    [
+        ("0048", {"rate": 72}),
+        ("014800", {"rate": 72}),
+        ("0848ffff", {"rate": 72, "energy": None}),
+        ("0a480100ff0000", {"rate": 72, "energy": 1, "distance": 25.5}),
+        ("2448", {"rate": 72, "contact": True}),
+        ("2048", {"rate": 72, "contact": False}),
+        ("10480100020003", {"rate": 72, "intervals": [1, 2], "trailing_bytes": 1}),
+        ("1048", {"rate": 72, "intervals": []}),
+        ("0048ffff", {"rate": 72, "trailing_bytes": 2}),
+        ("0a48010001", {"rate": 72, "energy": 1, "truncated": True}),
+        ("1a48", {"rate": 72, "truncated": True}),
+    ],
+)
+def test_reads(packet: str, fields: dict[str, object]) -> None:
+    assert LAYOUT.read(bytes.fromhex(packet)) == fields
+
+
+@pytest.mark.parametrize(
+    ("packet", "error"),
+    [
+        ("", "offset 0: expected u8, found 0 of 1 bytes"),
+        ("00", "offset 1: expected u8, found 0 of 1 bytes"),
+        ("0148", "offset 1: expected u16, found 1 of 2 bytes"),
+    ],
+)
+def test_what_is_required_and_missing_is_named(packet: str, error: str) -> None:
+    with pytest.raises(DecodeError, match=error):
+        LAYOUT.read(bytes.fromhex(packet))
+
+
+def test_size_is_what_the_flags_announce() -> None:
+    assert LAYOUT.size(bytes.fromhex("0a")) == 7
+    assert LAYOUT.size(bytes.fromhex("1048aabb")) == 2
+
+
+@given(st.binary(max_size=12))
+def test_fast_and_careful_reading_agree(packet: bytes) -> None:
+    """A packet that is long enough reads the same as one that is extended and cut."""
+    try:
+        whole = LAYOUT.read(packet)
+        announced = LAYOUT.size(packet)
+    except DecodeError:
+        return
+    for length in range(len(packet)):
+        try:
+            part = LAYOUT.read(packet[:length])
+        except DecodeError:
+            continue
+        kept = part.keys() - {"truncated", "trailing_bytes", "intervals"}
+        assert {key: part[key] for key in kept} == {key: whole[key] for key in kept}
+        assert ("truncated" in part) == (length < announced)
+
+
+def test_starts_behind_an_opcode_and_needs_no_flags() -> None:
+    layout = Layout(Field("low", U16, meaning=scaled(100)), Field("", DATE_TIME, meaning=moment))
+    assert layout.read(bytes.fromhex("6400e4070000000000"))["low"] == 1.0
+    behind = Layout(Field("value", S24), start=1)
+    assert behind.read(bytes.fromhex("07ffffff")) == {"value": -1}
+
+
+def test_conditions() -> None:
+    condition = both(bit(1), no_bit(2))
+    assert condition == Present(0b110, 0b010)
+    assert [condition(flags) for flags in range(8)] == [
+        *(False, False, True, True),
+        *(False, False, False, False),
+    ]
+
+
+def test_unknown_flags_make_no_plans_of_their_own() -> None:
+    layout = Layout(Field("rate", U8, bit(0)), flags=U16)
+    for flags in range(0, 1 << 16, 2):
+        layout.read(flags.to_bytes(2, "little"))
+    assert layout.plans == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (0xFF6C, -14.8),
+        (0xB06F, 0.00111),
+        (0x07FF, None),
+        (0x0800, None),
+        (0x07FE, None),
+        (0x0802, None),
+        (0x0801, None),
+        (0x07FD, 2045.0),
+        (0x0803, -2045.0),
+        (0x1800, -20480.0),
+        (0xF0BD, 18.9),
+        (0xFFFF, -0.1),
+    ],
+)
+def test_sfloat(raw: int, value: float | None) -> None:
+    assert sfloat(raw) == value
+
+
+def test_sfloat_in_other_decimal_units_is_exact() -> None:
+    assert sfloat(0xB070) == 0.00112
+    assert sfloat(0xB070, 5) == 112.0
+    assert sfloat(0x07FF, 5) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "raw"),
+    [
+        (0, 0x0000),
+        (120, 0x0078),
+        (-1, 0x0FFF),
+        (36.6, 0xF16E),
+        (0.00112, 0xB070),
+        (70.26084, 0xF2BF),
+        (2045, 0x07FD),
+        (2046, 0x10CD),
+        (-20.45e9, 0x7803),
+    ],
+)
+def test_to_sfloat(value: float, raw: int) -> None:
+    assert to_sfloat(value) == raw
+
+
+@pytest.mark.parametrize("value", [20.46e9, -20.46e9, float("nan"), float("inf")])
+def test_what_no_sfloat_can_hold(value: float) -> None:
+    with pytest.raises(ValueError, match=r"expected -20\.45e9 to"):
+        to_sfloat(value)
+
+
+@given(mantissa=st.integers(-2045, 2045), exponent=st.integers(-8, 7))
+def test_every_sfloat_comes_back_as_its_own_value(mantissa: int, exponent: int) -> None:
+    value = sfloat((exponent & 0x0F) << 12 | mantissa & 0x0FFF)
+    assert value is not None
+    assert sfloat(to_sfloat(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (0xFF00016C, 36.4),
+        (0xFE000EB0, 37.6),
+        (0x007FFFFF, None),
+        (0x00800000, None),
+        (0x007FFFFE, None),
+        (0x00800002, None),
+        (0x00800001, None),
+        (0x007FFFFD, 8388605.0),
+        (0x01FFFFFF, -10.0),
+    ],
+)
+def test_medical_float(raw: int, value: float | None) -> None:
+    assert medical_float(raw) == value
+
+
+def test_floats_that_are_no_numbers_reach_no_meaning() -> None:
+    layout = Layout(Field("a", SFLOAT, meaning=scaled(2)), Field("b", FLOAT, meaning=scaled(2)))
+    assert layout.read(bytes.fromhex("ff07ffff7f00")) == {"a": None, "b": None}
+
+
+def test_meanings() -> None:
+    assert scaled(360)(1136) == pytest.approx(3.1555, abs=1e-4)
+    assert scaled(9, factor=5, offset=-160 / 9)(98.6) == pytest.approx(37)
+    assert scaled(10, none=0x7FFF)(0x7FFF) is None
+    assert word({1: "one"})(1) == "one"
+    assert word({1: "one"})(2) == 2
+    assert words({3: "three", 0: "zero"})(0b11001) == ("zero", "three")
+
+
+@pytest.mark.parametrize(
+    ("parts", "text", "known"),
+    [
+        ((2020, 3, 14, 23, 23, 0), "2020-03-14T23:23:00", {"year": 2020, "day": 14}),
+        ((0, 4, 17, 20, 41, 59), None, {"year": None, "month": 4}),
+        ((7425, 17, 53, 1, 0, 0), None, {"year": 7425, "month": 17, "day": 53}),
+    ],
+)
+def test_moment(
+    parts: tuple[int, int, int, int, int, int], text: str | None, known: dict[str, int | None]
+) -> None:
+    fields = moment(parts)
+    assert fields["device_time"] == text
+    assert known.items() <= asdict(fields["timestamp"]).items()
+
+
+def test_named_moment_goes_under_its_own_keys() -> None:
+    parts = (2026, 9, 14, 10, 45, 0)
+    assert named_moment("utc", "utc_text")(parts) == {
+        "utc": moment(parts)["timestamp"],
+        "utc_text": "2026-09-14T10:45:00",
+    }

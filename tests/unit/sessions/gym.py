@@ -1,0 +1,203 @@
+"""A bike and a treadmill on a virtual radio, and those who ask them for something."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from healthd.profiles import registry
+from healthd.profiles.fitness_machine.machine import Range
+from healthd.profiles.fitness_machine.procedures import Limits
+from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.session import Session
+from healthd.sessions.trainer import Rules
+from healthd.simulator.air import Air
+from healthd.simulator.fitness.bike import Bike, bike_part
+from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
+from healthd.simulator.part import Part
+from healthd.simulator.peripheral import VirtualPeripheral
+from healthd.verbs import (
+    OfPeripheral,
+    Refused,
+    SetTargetPower,
+    SetTargetResistance,
+    SetTargetSpeed,
+    Stop,
+)
+from tests.support import virtual_time
+from tests.support.stage import News, Stage, Watcher, address, by_address, cancel
+
+LEASE_S = 30.0
+RULES = Rules(Limits(speed_mps=Range(0, 4), grade_pct=Range(-15, 15)), LEASE_S)
+ENTRY = by_address(1, "machine")
+
+# Opcodes.
+CONTROL, RESET, SPEED, RESISTANCE, POWER, START, STOP, ROAD = 0, 1, 2, 4, 5, 7, 8, 0x11
+FLAT = bytes.fromhex("1100000000 2833")
+
+Machine = Bike | Treadmill
+
+
+def power(watts: int = 300) -> SetTargetPower:
+    return SetTargetPower(peripheral="machine", power_w=watts)
+
+
+def resistance(level: float = 50) -> SetTargetResistance:
+    return SetTargetResistance(peripheral="machine", resistance_level=level)
+
+
+def speed(mps: float = 3) -> SetTargetSpeed:
+    return SetTargetSpeed(peripheral="machine", speed_mps=mps)
+
+
+def stop() -> Stop:
+    return Stop(peripheral="machine")
+
+
+@dataclass
+class Gym(News):
+    """A machine that streams.
+
+    Attributes:
+        machine: what can be looked into.
+        commands: what was written to its control point, in order.
+    """
+
+    machine: Machine
+    peripheral: VirtualPeripheral
+    session: Session
+    running: "asyncio.Task[None]"
+    watcher: Watcher
+    commands: list[bytes]
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.machine.control.record = self._record
+
+    @property
+    def bike(self) -> Bike:
+        assert isinstance(self.machine, Bike)
+        return self.machine
+
+    @property
+    def points(self) -> ControlPoints:
+        """Those of its link."""
+        points = self.session.remote._points  # pyright: ignore[reportPrivateUsage]
+        assert points is not None
+        return points
+
+    @property
+    def told(self) -> list[tuple[str, str | None, str | None]]:
+        """What is told of control: change, verb and reason."""
+        return [(one["change"], one.get("verb"), one.get("reason")) for one in self.watcher.control]
+
+    @property
+    def changes(self) -> list[str]:
+        return [one["change"] for one in self.watcher.control]
+
+    @property
+    def statuses(self) -> list[bytes]:
+        """What the machine itself has told of its targets and of control (0x2ADA)."""
+        return [value for _, uuid, value in self.watcher.values if uuid == "2ada"]
+
+    async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
+        return await self.session.remote.ask(request)
+
+    def asking(self, request: OfPeripheral) -> "asyncio.Task[Mapping[str, Any]]":
+        return asyncio.create_task(self.ask(request))
+
+    async def refused(self, request: OfPeripheral) -> str:
+        with pytest.raises(Refused) as refused:
+            await self.ask(request)
+        return str(refused.value)
+
+    async def written(self, number: int) -> None:
+        """Wait for so many commands."""
+        await self.until(lambda: len(self.commands) >= number)
+
+    async def told_of(self, change: str, times: int = 1) -> None:
+        await self.watcher.until(lambda: self.changes.count(change) >= times)
+
+    def answer(self, opcode: int, result: int = 1) -> None:
+        """Have the machine answer now what it has not answered."""
+        self.machine.control.control.feed.put(bytes([0x80, opcode, result]))
+
+    def slow(self, seconds: float, *opcodes: int) -> None:
+        """Have it answer these that much later."""
+
+        def record(request: bytes) -> None:
+            self._record(request)
+            if request[0] in opcodes:
+                asyncio.get_running_loop().call_later(seconds, self.answer, request[0])
+
+        self.machine.control.record = record
+        self.machine.control.oddities.update(dict.fromkeys(opcodes))
+
+    def forget(self) -> None:
+        """What was written and told so far is not looked at any more."""
+        self.commands.clear()
+        self.watcher.control.clear()
+
+    def _record(self, request: bytes) -> None:
+        self.commands.append(request)
+        self.changed()
+
+
+Body = Callable[[Gym], Coroutine[Any, Any, None]]
+
+
+@dataclass
+class Play:
+    """Runs what happens in a gym, in virtual time."""
+
+    patch: pytest.MonkeyPatch
+
+    def __call__(self, body: Body, make: Callable[[random.Random], Machine] = Bike) -> None:
+        async def whole() -> None:
+            async with gym(make(random.Random(1))) as one:
+                await body(one)
+
+        virtual_time.run(whole, self.patch)
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Play:
+    return Play(monkeypatch)
+
+
+@asynccontextmanager
+async def gym(machine: Machine) -> AsyncGenerator[Gym]:
+    """A machine, and a session that streams from it; on leaving, healthd hangs up."""
+    part = bike_part(machine, 1.0) if isinstance(machine, Bike) else treadmill_part(machine, 1.0)
+    async with streaming([part]) as (stage, peripheral, session, running):
+        yield Gym(machine, peripheral, session, running, stage.watcher, [])
+
+
+@asynccontextmanager
+async def streaming(
+    parts: list[Part],
+) -> AsyncGenerator["tuple[Stage, VirtualPeripheral, Session, asyncio.Task[None]]"]:
+    async with Air() as air:
+        stage = Stage(air, registry.load())
+        async with stage.radio(ENTRY) as radio:
+            peripheral = await stage.add(VirtualPeripheral("Machine", address(1), parts))
+            session = stage.session(radio, ENTRY, rules=RULES)
+            running = asyncio.create_task(session.run(lambda: None))
+            # Its first value comes when all is wired.
+            await stage.watcher.until(lambda: stage.watcher.values and _streams(stage))
+            yield stage, peripheral, session, running
+            if not running.done():
+                await cancel(running)
+
+
+def _streams(stage: Stage) -> bool:
+    return any(stage.watcher.count(uuid) for uuid in ("2ad2", "2acd", "2a37"))
+
+
+def now() -> float:
+    return time.monotonic()

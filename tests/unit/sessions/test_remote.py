@@ -1,0 +1,214 @@
+"""Requests of several who ask at a time, and those that cannot be carried out; over real GATT."""
+
+import asyncio
+import struct
+
+import pytest
+from bumble.att import ATT_Error
+
+from healthd.sessions.control_point import Busy
+from healthd.simulator.attributes import notifying, service, writeable
+from healthd.simulator.feed import paced
+from healthd.simulator.part import Part
+from healthd.simulator.strap import heart_rate_part
+from healthd.verbs import Refused, ResetEnergyExpended, Start
+from tests.support.stage import cancel
+from tests.unit.sessions.gym import (
+    CONTROL,
+    POWER,
+    Gym,
+    Play,
+    now,
+    play,
+    power,
+    resistance,
+    stop,
+    streaming,
+)
+
+__all__ = ["play"]
+
+ENERGY = ResetEnergyExpended(peripheral="machine")
+
+
+def test_one_procedure_at_a_time_and_each_gets_its_own_answer(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        gym.machine.control.oddities[POWER] = None
+        one, other = gym.asking(power()), gym.asking(resistance())
+        await gym.written(2)
+        await asyncio.sleep(5)
+        # The second one waits, also for an answer that is not the first one's.
+        gym.answer(4)
+        gym.answer(CONTROL)
+        await asyncio.sleep(1)
+        assert gym.commands == [b"\x00", bytes.fromhex("052c01")]
+        assert not one.done()
+        gym.answer(POWER)
+        assert (await one)["power_w"] == 300
+        assert (await other)["resistance_level"] == 50
+        assert gym.commands[2:] == [bytes.fromhex("04f401")]
+        assert gym.changes == ["granted", "set", "set"]
+
+    play(body)
+
+
+def test_what_one_is_refused_the_other_is_not(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        gym.slow(2, POWER)
+        tasks = [
+            gym.asking(request)
+            for _ in range(3)
+            for request in (power(), power(5000), resistance(5000), resistance())
+        ]
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(one, Refused) for one in done] == [False, True, True, False] * 3
+        assert gym.changes == ["granted", *["set", "refused", "refused", "set"] * 3]
+
+    play(body)
+
+
+def test_a_turn_that_does_not_come_is_refused(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        gym.slow(6, CONTROL, POWER)
+        one = gym.asking(power())
+        await gym.written(1)
+        began = now()
+        assert "took more than 10 s: try again" in await gym.refused(resistance())
+        assert now() - began == pytest.approx(10)
+        await one
+        await asyncio.sleep(1)
+        assert gym.commands == [b"\x00", bytes.fromhex("052c01")]
+        assert gym.told == [
+            ("granted", "set_target_power", None),
+            ("refused", "set_target_resistance", "busy"),
+            ("set", "set_target_power", None),
+        ]
+
+    play(body)
+
+
+def test_who_has_left_is_not_served_but_what_has_begun_is_ended(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        gym.slow(2, POWER)
+        one, other = gym.asking(power()), gym.asking(resistance())
+        await gym.written(2)
+        await cancel(other)
+        await cancel(one)
+        await gym.told_of("set")
+        assert gym.bike.control.permitted
+        gym.forget()
+        # And it is held, and released in time.
+        await gym.told_of("released")
+        assert gym.changes == ["released"]
+        assert not [one for one in gym.commands if one[0] == 4]
+
+    play(body)
+
+
+def test_a_stop_goes_before_what_waits_and_nothing_runs_again_behind_it(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        gym.slow(2, POWER)
+        one = gym.asking(power())
+        await gym.written(2)
+        waiting = [gym.asking(Start(peripheral="machine")), gym.asking(resistance())]
+        await asyncio.sleep(0)
+        stopping = [gym.asking(stop()), gym.asking(stop())]
+        await asyncio.wait([one, *waiting, *stopping])
+        assert [str(task.exception()) for task in waiting] == [
+            "machine: another request has it stopped"
+        ] * 2
+        assert [task.exception() for task in (one, *stopping)] == [None] * 3
+        assert not [one for one in gym.commands if one[0] in (4, 7)]
+        assert (gym.bike.workout.running, gym.bike.control.permitted) == (False, False)
+
+    play(body)
+
+
+def test_a_control_point_that_somebody_else_uses_is_waited_for(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        point = gym.points.of("2ad9")
+        async with point.turn():
+            with pytest.raises(Busy):
+                async with point.turn(1):
+                    raise AssertionError("two have its turn")
+            assert "in use for 10 s" in await gym.refused(power())
+            asking = gym.asking(power())
+            await asyncio.sleep(5)
+            assert gym.commands == []
+        assert (await asking)["power_w"] == 300
+
+    play(body)
+
+
+def test_a_bug_is_the_end_of_the_session_and_told(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a bug")
+
+    async def body(gym: Gym) -> None:
+        monkeypatch.setattr("healthd.sessions.trainer.command", broken)
+        assert await gym.refused(power())
+        with pytest.raises(KeyError):
+            await gym.running
+        assert gym.changes == ["refused"]
+
+    play(body)
+
+
+class Counting:
+    """A heart whose sensor counts a kilojoule with each packet."""
+
+    energy_kj = 100
+
+    def payload(self, elapsed: float) -> bytes:
+        self.energy_kj += 1
+        return struct.pack("<BBH", 0b01000, 60, self.energy_kj)
+
+    def reset_energy(self) -> None:
+        self.energy_kj = 0
+
+
+async def test_the_energy_of_a_strap_is_counted_from_zero_again() -> None:
+    async with asyncio.timeout(10), streaming([heart_rate_part(Counting(), 0.05)]) as found:
+        stage, _, session, _ = found
+
+        def counted() -> list[int]:
+            values = [value for _, uuid, value in stage.watcher.values if uuid == "2a37"]
+            return [struct.unpack_from("<H", value, 2)[0] for value in values]
+
+        assert counted()[-1] > 100
+        assert await session.remote.ask(ENERGY) == {}
+        await stage.watcher.until(lambda: counted()[-1] < 100)
+        assert stage.watcher.control == [
+            {"peripheral": "machine", "change": "reset", "verb": "reset_energy_expended"}
+        ]
+        with pytest.raises(Refused, match="no control point of a fitness machine"):
+            await session.remote.ask(power())
+        assert stage.watcher.control[-1]["reason"] == "not_supported"
+
+
+def strap(*, resets: bool) -> Part:
+    """A strap that counts no energy: without a control point, or with one that says so."""
+
+    def refuse(_: bytes) -> None:
+        raise ATT_Error(0x80)
+
+    rate = notifying(0x2A37)
+    control = [writeable(0x2A39, refuse)] if resets else []
+    payloads = {rate: paced(lambda _: [b"\x00\x40"], 0.05)}
+    return Part(service(0x180D, [rate, *control]), payloads, advertised=True)
+
+
+@pytest.mark.parametrize(
+    ("resets", "said", "reason"),
+    [(False, "it has no heart-rate control point", "not_supported"), (True, "0x80", "gatt_error")],
+)
+async def test_a_strap_that_counts_no_energy_says_so(resets: bool, said: str, reason: str) -> None:
+    async with asyncio.timeout(10), streaming([strap(resets=resets)]) as found:
+        stage, _, session, running = found
+        with pytest.raises(Refused, match=said):
+            await session.remote.ask(ENERGY)
+        (event,) = stage.watcher.control
+        assert (event["change"], event["reason"]) == ("refused", reason)
+        assert not running.done()

@@ -1,0 +1,45 @@
+"""What was fetched last, over restarts, and with a disk that does not take it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from healthd.schedule import Last
+from healthd.sessions.schedule_file import FILE_NAME, ScheduleFile
+
+LAST = Last(1_795_485_811_000_000_000, 5_000_000_000, "boot")
+
+
+async def test_it_is_known_to_the_next_one(tmp_path: Path) -> None:
+    file = ScheduleFile(tmp_path / "new")
+    assert file.last("scale") is None
+    await asyncio.gather(*(file.remember(f"scale-{number}", LAST) for number in range(5)))
+    again = ScheduleFile(tmp_path / "new")
+    assert [again.last(f"scale-{number}") for number in range(5)] == [LAST] * 5
+    assert [one.name for one in (tmp_path / "new").iterdir()] == [FILE_NAME]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'{"scale": 5}', b'{"scale": {"wall_ns": "x"}}', b"\xff"],
+)
+def test_one_that_cannot_be_read_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    assert ScheduleFile(tmp_path).last("scale") is None
+
+
+async def test_a_disk_that_fails_is_told_once_and_memory_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_bytes(b"")  # no folder
+    file = ScheduleFile(blocked)
+    for _ in range(3):
+        await file.remember("scale", LAST)
+    assert file.last("scale") == LAST
+    written = capfd.readouterr()
+    assert (written.out + written.err).count("schedule not kept") == 1
+    blocked.unlink()
+    await file.remember("scale", LAST)
+    assert ScheduleFile(blocked).last("scale") == LAST
