@@ -20,7 +20,7 @@ _LONGEST_SCAN_S = 60.0
 Handler = Callable[[Any], Awaitable[Mapping[str, Any]]]
 """Does what a request of its verb asks for; returns the data of the response.
 
-Raises ``Refused`` for what cannot be done; the text says why, and what would be accepted.
+Raises ``RequestRefused`` for what cannot be done; the text says why, and what would be accepted.
 """
 
 # What pydantic says in terms of Python, said in terms of JSON; by the type of its error.
@@ -41,7 +41,7 @@ _SHOWN = 60
 _MOST_TOLD = 8
 
 
-class Refused(HealthdError):
+class RequestRefused(HealthdError):
     """The request cannot be met; the text says why."""
 
 
@@ -184,14 +184,14 @@ def fields_of(text: bytes) -> dict[str, Any]:
     """The keys of a request as it was written; nothing at all has none.
 
     Raises:
-        Refused: it is not a JSON object.
+        RequestRefused: it is not a JSON object.
     """
     try:
         value: object = orjson.loads(text or b"{}")
     except orjson.JSONDecodeError as error:
-        raise Refused(f"found no JSON ({error}), expected an object") from error
+        raise RequestRefused(f"found no JSON ({error}), expected an object") from error
     if not isinstance(value, dict):
-        raise Refused(f"found {shown(value)}, expected an object")
+        raise RequestRefused(f"found {shown(value)}, expected an object")
     return cast("dict[str, Any]", value)
 
 
@@ -199,7 +199,7 @@ def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
     """The request of a verb that has these keys.
 
     Raises:
-        Refused: it is none; the text says of each key what was found and what is expected.
+        RequestRefused: it is none; the text says of each key what was found and what is expected.
     """
     model = REQUESTS[verb]
     try:
@@ -209,7 +209,7 @@ def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
         errors = groupby(error.errors(include_url=False), key=lambda one: str(one["loc"][0]))
         told = [_explained(model, key, of_key) for key, of_key in errors]
         more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-        raise Refused("; ".join([*told[:_MOST_TOLD], *more])) from error
+        raise RequestRefused("; ".join([*told[:_MOST_TOLD], *more])) from error
 
 
 def shown(value: object) -> str:

@@ -50,7 +50,7 @@ class Bonds:
         self._wishes.pop(peripheral, None)
         self._known.pop(peripheral, None)
 
-    def look(self, devices: Collection[Device], matches: Iterable[Match]) -> None:
+    def check_bonds(self, devices: Collection[Device], matches: Iterable[Match]) -> None:
         """Tell what has changed, now that BlueZ knows these devices."""
         for one in matches:
             self._note(

@@ -52,11 +52,11 @@ class Claims:
         match = min(fitting, key=lambda one: one.by, default=None)
         return None if match is None or self._is_kept(found, match) else match
 
-    def take(self, match: Match, device: Advertisement) -> None:
+    def claim(self, match: Match, device: Advertisement) -> None:
         """From now on the device is this one's, until ``leave``."""
         self._devices[match] = device
 
-    def leave(self, match: Match) -> None:
+    def release(self, match: Match) -> None:
         """It has no device any more."""
         self._devices.pop(match, None)
         self._contested.discard(match)

@@ -249,9 +249,9 @@ class Link:
     def lose(self, fault: LinkFault) -> None:
         """End the link at once for those who use it: what it went over has gone."""
         self._gone.set()
-        self.leave(fault)
+        self.give_up(fault)
 
-    def leave(self, fault: LinkFault) -> None:
+    def give_up(self, fault: LinkFault) -> None:
         """Have those who use it take leave of the peripheral, and end it: nothing else ends it."""
         if not self._explained.is_set():
             self._fault = fault

@@ -25,7 +25,7 @@ class Cleaner(Protocol):
         """Make BlueZ forget a device that is not bonded; whether it did."""
         ...
 
-    def look(self) -> None:
+    def check_devices(self) -> None:
         """Something in BlueZ may have changed: a bond, or a link that nobody here has."""
         ...
 
@@ -81,17 +81,17 @@ class Radio:
         given_up = self._claims.add(match)
         for link in self._links:
             if link.found in given_up:
-                link.leave(Reassigned())
+                link.give_up(Reassigned())
 
     def remove(self, peripheral: str) -> None:
         """A peripheral whose session has ended is not looked for any more."""
         self._claims.remove(peripheral)
         self.airtime.forget(peripheral)
 
-    def look(self) -> None:
+    def check_devices(self) -> None:
         """What BlueZ knows already may concern peripherals that were added."""
         if self.cleaner is not None:
-            self.cleaner.look()
+            self.cleaner.check_devices()
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -191,8 +191,8 @@ class Radio:
             yield await future
         finally:
             self._searching.pop(match, None)
-            self._claims.leave(match)
-            self._slots.leave(match.peripheral)
+            self._claims.release(match)
+            self._slots.release(match.peripheral)
             self._turns.left(match.peripheral)
             self._steer()
 
@@ -245,7 +245,7 @@ class Radio:
                 raise
             else:
                 self._recovery.worked()
-                self.look()  # somebody may have paired it meanwhile
+                self.check_devices()  # somebody may have paired it meanwhile
             finally:
                 self._connecting = False
                 self._steer()
@@ -254,7 +254,7 @@ class Radio:
         closed = await link.close()
         self._links.discard(link)
         if not closed:
-            self.look()
+            self.check_devices()
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()
@@ -268,11 +268,11 @@ class Radio:
             return
         waited = self._slots.need_not_be_heard(who := match.peripheral)
         if self._slots.ask(who, urgent=match.periodic):
-            self._claims.take(match, found)
+            self._claims.claim(match, found)
             self._searching.pop(match).set_result(found)
         elif not waited:
             self._log.info("waits for a slot", peripheral=who, slots=self._slots.number)
-        self._turns.look()
+        self._turns.schedule_turns()
         self._steer()
 
     def _lose(self, adapter: str, fault: AdapterGone) -> None:

@@ -42,7 +42,7 @@ class Slots:
             self._queue = dict(order)
         return False
 
-    def leave(self, peripheral: str) -> None:
+    def release(self, peripheral: str) -> None:
         """It neither wants nor has a slot any more."""
         self._urgent.discard(peripheral)
         self._taken.discard(peripheral)

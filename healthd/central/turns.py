@@ -37,15 +37,15 @@ class Turns:
         """A peripheral's link stands; from now on a continuous one may have to leave."""
         if not match.periodic:
             self._linked[match.peripheral] = time.monotonic(), link
-            self.look()
+            self.schedule_turns()
 
     def left(self, peripheral: str) -> None:
         """Its slot is free again."""
         self._linked.pop(peripheral, None)
         self._leaving.discard(peripheral)
-        self.look()
+        self.schedule_turns()
 
-    def look(self) -> None:
+    def schedule_turns(self) -> None:
         """Have as many leave as there are slots lacking, now or as soon as they may be asked to."""
         if self._timer is not None:
             self._timer.cancel()
@@ -57,7 +57,7 @@ class Turns:
             left_s = since + LEAST_S - time.monotonic()
             if left_s > 0:
                 # The others were linked later still.
-                self._timer = asyncio.get_running_loop().call_later(left_s, self.look)
+                self._timer = asyncio.get_running_loop().call_later(left_s, self.schedule_turns)
                 return
             self._leaving.add(peripheral)
-            link.leave(GaveWay())
+            link.give_up(GaveWay())

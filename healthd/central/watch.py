@@ -134,7 +134,7 @@ class Watch:
             return False
         return True
 
-    def look(self) -> None:
+    def check_devices(self) -> None:
         """See ``radio.Cleaner``."""
         self._look.set()
 
@@ -179,7 +179,7 @@ class Watch:
             # What a signal has told meanwhile is newer than the answer.
             if name not in self._heard_of:
                 self.on_adapter(name, powered)
-        self._bonds.look(devices, self._radio.matches)
+        self._bonds.check_bonds(devices, self._radio.matches)
         for device in devices:
             await self._end_orphan(bluez, device)
 

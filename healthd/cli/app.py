@@ -221,7 +221,7 @@ def doctor(
     config: _Config = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Check Bluetooth, settings, broker, clock, outbox and service; say how to mend what is wrong.
+    """Check Bluetooth, settings, broker, clock, outbox and service; say how to fix what is wrong.
 
     Exit code 1 if anything is wrong. The daemon may run meanwhile.
     """

@@ -1,4 +1,4 @@
-"""``healthd doctor``: what is wrong with this gateway, and how to mend it."""
+"""``healthd doctor``: what is wrong with this gateway, and how to fix it."""
 
 import asyncio
 import os
@@ -59,8 +59,8 @@ def _show(findings: list[Finding]) -> None:
         found = f"{one.of}: {one.found}" if one.of else one.found
         status = Text(one.status.value.ljust(indent), _STYLES[one.status])
         console.print(status + Text(f"{one.check:{width}}{found}"))
-        if one.mend:
-            console.print(Text(f"{'':{indent}}→ {one.mend}"))
+        if one.fix:
+            console.print(Text(f"{'':{indent}}→ {one.fix}"))
     counts = Counter(one.status for one in findings)
     # Who only looks at the end must see how much could not be judged.
     console.print(Text(", ".join(f"{counts[status]} {status}" for status in Status)))

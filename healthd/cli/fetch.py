@@ -13,7 +13,7 @@ from healthd.gateway.control_socket import ask, socket_file
 from healthd.host.folders import socket_folders
 from healthd.profiles import registry
 from healthd.settings.file import SettingsError, read
-from healthd.verbs import Refused
+from healthd.verbs import RequestRefused
 
 _EXIT_USAGE = 2
 
@@ -61,7 +61,7 @@ def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:
             continue  # no daemon of this gateway, or what a killed one has left
         except PermissionError:
             denied = True
-        except (Refused, OSError) as error:
+        except (RequestRefused, OSError) as error:
             return _told(f"{peripheral}: {error}")
         else:
             return _show(outcome, as_json)

@@ -27,7 +27,7 @@ def check_adapter(
         settings: None where they are bad; any adapter and no peripherals then.
     """
     blocked = _rfkill(machine)
-    found = [*_adapters(radio, settings, is_blocked=blocked.mend != ""), blocked]
+    found = [*_adapters(radio, settings, is_blocked=blocked.fix != ""), blocked]
     names = () if radio is None else tuple(radio.adapters)
     return [*found, _slots(machine, radio, settings), _coexistence(machine, names)]
 
@@ -43,12 +43,12 @@ def _adapters(
     usable = {name: one for name, one in radio.adapters.items() if wanted in (None, name)}
     if not usable:
         if radio.adapters:
-            mend = f"set [bluetooth] adapter to one of these, or leave it out: {there}"
+            fix = f"set [bluetooth] adapter to one of these, or leave it out: {there}"
         else:
-            mend = (
+            fix = (
                 "plug one in; a Pi's own needs no dtoverlay=disable-bt in /boot/firmware/config.txt"
             )
-        yield wrong("adapter", f"no {wanted or 'adapter'}, there is: {there}", mend)
+        yield wrong("adapter", f"no {wanted or 'adapter'}, there is: {there}", fix)
         yield from depend(("powered",), "adapter")
         return
     yield ok("adapter", ", ".join(sorted(usable)))
@@ -70,11 +70,11 @@ def _rfkill(machine: Machine) -> Finding:
             continue
         name = machine.text(f"{place}/name") or switch.name
         if machine.text(f"{place}/hard") == "1":
-            mend = "use the switch or key of the machine that blocks radios"
-            return wrong("rfkill", f"{name} is blocked by a switch", mend)
+            fix = "use the switch or key of the machine that blocks radios"
+            return wrong("rfkill", f"{name} is blocked by a switch", fix)
         if machine.text(f"{place}/soft") == "1":
-            mend = "unblock it: sudo rfkill unblock bluetooth"
-            return wrong("rfkill", f"{name} is blocked", mend)
+            fix = "unblock it: sudo rfkill unblock bluetooth"
+            return wrong("rfkill", f"{name} is blocked", fix)
     return ok("rfkill", "nothing is blocked")
 
 
@@ -87,8 +87,8 @@ def _slots(machine: Machine, radio: Radio | None, settings: Settings | None) -> 
     linked = sum(device.connected for device in radio.devices)
     found = f"{lasting} peripherals linked for good, {slots} slots, {linked} links now"
     if lasting > slots:
-        mend = "the others wait in line: fetch some of them periodically (every), or add a gateway"
-        return warning("slots", found, mend)
+        fix = "the others wait in line: fetch some of them periodically (every), or add a gateway"
+        return warning("slots", found, fix)
     if _is_pi(machine) and slots > _PI_SLOTS and set(radio.adapters) == {"hci0"}:
         return warning("slots", found, f"a Pi's own adapter carries {_PI_SLOTS}: set slots to that")
     return ok("slots", found)

@@ -46,11 +46,11 @@ async def check_bluetooth(machine: Machine) -> tuple[list[Finding], Radio | None
             found.append(ok("dbus", "the system bus answers"))
             radio = await _ask(bluez, machine, found)
     except LinkFault as fault:
-        mend = "is this the machine with the adapter? sudo systemctl start dbus"
+        fix = "is this the machine with the adapter? sudo systemctl start dbus"
         if fault.reason == "dbus_denied":
-            mend = _RIGHTS
+            fix = _RIGHTS
         return [
-            wrong("dbus", f"no system bus: {fault}", mend),
+            wrong("dbus", f"no system bus: {fault}", fix),
             *depend(("bluez", "dbus_rights", "bluez_version"), "dbus"),
         ], None
     if radio is not None:
@@ -71,8 +71,8 @@ async def _ask(bluez: BlueZ, machine: Machine, found: list[Finding]) -> Radio | 
             found.append(wrong("dbus_rights", f"BlueZ may not be asked: {fault}", _RIGHTS))
             failed = "dbus_rights"
         else:
-            mend = "restart it: sudo systemctl restart bluetooth; its log: journalctl -u bluetooth"
-            found[-1] = wrong("bluez", f"bluetoothd runs and does not answer: {fault}", mend)
+            fix = "restart it: sudo systemctl restart bluetooth; its log: journalctl -u bluetooth"
+            found[-1] = wrong("bluez", f"bluetoothd runs and does not answer: {fault}", fix)
             found.extend(depend(("dbus_rights",), failed := "bluez"))
         found.extend(depend(("bluez_version",), failed))
         return None
@@ -98,8 +98,8 @@ async def _version(machine: Machine, radio: Radio) -> Finding:
     text = "BlueZ {}.{}".format(*version)
     if version < _OLDEST:
         oldest = "{}.{}".format(*_OLDEST)
-        mend = f"upgrade to {oldest} or newer: Debian and Raspberry Pi OS 12 bring 5.66"
-        return wrong("bluez_version", f"{text} is too old", mend)
+        fix = f"upgrade to {oldest} or newer: Debian and Raspberry Pi OS 12 bring 5.66"
+        return wrong("bluez_version", f"{text} is too old", fix)
     return ok("bluez_version", text)
 
 

@@ -16,7 +16,7 @@ from healthd.doctor.machine import AS_ROOT
 from healthd.errors import Fatal
 from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.endpoints import Endpoint, endpoints
-from healthd.mqtt.faults import ConnectionLost, Refused
+from healthd.mqtt.faults import ConnectionLost, PublishRefused
 from healthd.mqtt.topics import Topics
 from healthd.settings.model import Settings
 
@@ -32,17 +32,17 @@ _EXPIRES_SOON_DAYS = 30
 _STEPS = ("broker_dns", "broker_tcp", "broker_tls", "broker_credentials", "broker_acl")
 
 _RENEW = "one that config/broker has made: sudo config/broker setup, where the broker runs"
-_TLS_MEND = (
+_TLS_FIX = (
     "is ca_file that of the authority which signed the broker's certificate, and is the broker "
     "called here as its certificate has it?"
 )
 # By X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
-_TLS_MENDS = {
+_TLS_FIXES = {
     9: "does this machine's clock go right? timedatectl",
     10: f"renew it, unless it is the clock that is wrong; {_RENEW}",
 }
 
-_MENDS = {
+_FIXES = {
     "credentials_refused": (
         "compare [mqtt] username and the content of password_file (or /etc/healthd/mqtt-password) "
         "with the broker's own"
@@ -50,7 +50,7 @@ _MENDS = {
     "version_refused": 'set [mqtt] version = "3.1.1"',
     "broker_unreachable": "is it a TLS port, or no MQTT at all? [mqtt] tls = true is for the first",
 }
-_MEND = "the broker's own log says more"
+_FIX = "the broker's own log says more"
 
 
 async def check_brokers(settings: Settings | None, environ: Mapping[str, str]) -> list[Finding]:
@@ -95,8 +95,8 @@ async def _dns(endpoint: Endpoint, of: str) -> Finding:
         addresses = await _resolved(endpoint)
     except (OSError, TimeoutError, UnicodeError) as error:
         said = str(error) or f"no answer in {_DNS_TIMEOUT_S:.0f} s"
-        mend = "is it spelt right? `getent hosts NAME` asks as healthd does; or write its address"
-        return wrong("broker_dns", f"no address of {endpoint.host}: {said}", mend, of=of)
+        fix = "is it spelt right? `getent hosts NAME` asks as healthd does; or write its address"
+        return wrong("broker_dns", f"no address of {endpoint.host}: {said}", fix, of=of)
     return ok("broker_dns", ", ".join(addresses), of=of)
 
 
@@ -113,8 +113,8 @@ async def _tcp(endpoint: Endpoint, of: str) -> Finding:
         await _connected(endpoint, None)
     except (OSError, TimeoutError) as error:
         said = str(error) or f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
-        mend = "does the broker run, and listen to this machine (listener, firewall)?"
-        return wrong("broker_tcp", f"no connection: {said}", mend, of=of)
+        fix = "does the broker run, and listen to this machine (listener, firewall)?"
+        return wrong("broker_tcp", f"no connection: {said}", fix, of=of)
     return ok("broker_tcp", "accepts connections", of=of)
 
 
@@ -122,22 +122,22 @@ async def _tls(endpoint: Endpoint, of: str) -> Finding:
     if endpoint.tls is None:
         if await _is_here(endpoint):
             return ok("broker_tls", "not used, nor needed on this machine", of=of)
-        mend = "encrypt: tls = true, and ca_file where the authority is your own"
+        fix = "encrypt: tls = true, and ca_file where the authority is your own"
         found = "not used: password and samples can be read on the way"
-        return warning("broker_tls", found, mend, of=of)
+        return warning("broker_tls", found, fix, of=of)
     try:
         certificate = await _connected(endpoint, endpoint.tls)
     except ssl.SSLCertVerificationError as error:
-        mend = _TLS_MENDS.get(error.verify_code, _TLS_MEND)
-        return wrong("broker_tls", f"not trusted: {error.verify_message}", mend, of=of)
+        fix = _TLS_FIXES.get(error.verify_code, _TLS_FIX)
+        return wrong("broker_tls", f"not trusted: {error.verify_message}", fix, of=of)
     except (OSError, TimeoutError) as error:
         said = str(error) or f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
-        mend = "does this port speak TLS (8883 usually), and want a certificate of ours?"
-        return wrong("broker_tls", f"no TLS: {said}", mend, of=of)
+        fix = "does this port speak TLS (8883 usually), and want a certificate of ours?"
+        return wrong("broker_tls", f"no TLS: {said}", fix, of=of)
     days = (ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86400
     if days < _EXPIRES_SOON_DAYS:
-        mend = f"renew it in time; {_RENEW}"
-        return warning("broker_tls", f"the certificate expires in {days:.0f} days", mend, of=of)
+        fix = f"renew it in time; {_RENEW}"
+        return warning("broker_tls", f"the certificate expires in {days:.0f} days", fix, of=of)
     return ok("broker_tls", f"the certificate is trusted, {days:.0f} days more", of=of)
 
 
@@ -167,24 +167,24 @@ async def _mqtt(endpoint: Endpoint, of: str, topic: str) -> list[Finding]:
             known = ok("broker_credentials", f"takes {who}", of=of)
             return [known, await _publish(client, endpoint, of, topic)]
     except ConnectionLost as error:
-        mend = _MENDS.get(error.reason, _MEND)
-        return [wrong("broker_credentials", f"refuses us: {error}", mend, of=of)]
+        fix = _FIXES.get(error.reason, _FIX)
+        return [wrong("broker_credentials", f"refuses us: {error}", fix, of=of)]
 
 
 async def _publish(client: AckedClient, endpoint: Endpoint, of: str, topic: str) -> Finding:
     """Publish for real, to a topic that nobody takes for a sample and that no broker keeps."""
-    mend = f"let {endpoint.username or 'it'} write there: see config/acl"
+    fix = f"let {endpoint.username or 'it'} write there: see config/acl"
     try:
         acknowledgement = client.send(topic, b"{}")
         # It is cancelled with its connection, and that is no cancellation of ours.
         done, _ = await asyncio.wait({acknowledgement}, timeout=_ACK_TIMEOUT_S)
         if not done or acknowledgement.cancelled():
-            return wrong("broker_acl", f"no answer to a publish to {topic}", _MEND, of=of)
+            return wrong("broker_acl", f"no answer to a publish to {topic}", _FIX, of=of)
         acknowledgement.result()
-    except Refused as error:
-        return wrong("broker_acl", f"may not publish to {topic}: {error}", mend, of=of)
+    except PublishRefused as error:
+        return wrong("broker_acl", f"may not publish to {topic}: {error}", fix, of=of)
     except ConnectionLost as error:
-        return wrong("broker_acl", f"hung up on a publish to {topic}: {error}", mend, of=of)
+        return wrong("broker_acl", f"hung up on a publish to {topic}: {error}", fix, of=of)
     if endpoint.version != "5":
         found = f"MQTT 3.1.1 acknowledges also what it refuses, such as {topic}"
         return skipped("broker_acl", found, 'where the broker can: [mqtt] version = "5"', of=of)

@@ -4,7 +4,7 @@ from healthd.doctor.finding import Finding, ok, warning, wrong
 from healthd.doctor.machine import Machine
 from healthd.host.clock import TIMESYNC, Clock
 
-_MEND = (
+_FIX = (
     "have it set from the network: sudo timedatectl set-ntp true; is a time server reachable? "
     "Samples say clock unsynced until then"
 )
@@ -14,7 +14,7 @@ async def check_clock(machine: Machine) -> Finding:
     """Ask as the daemon does, then whoever else may know."""
     timesync = machine.path(str(TIMESYNC.relative_to("/")))
     if Clock(timesync).now().clock == "unsynced":
-        return wrong("clock", "it is not synchronised", _MEND)
+        return wrong("clock", "it is not synchronised", _FIX)
     if timesync.is_dir():
         return ok("clock", "systemd-timesyncd has synchronised it")
     # chrony and others tell the kernel, and it is the kernel that timedatectl asks.
@@ -24,6 +24,6 @@ async def check_clock(machine: Machine) -> Finding:
             return ok("clock", "it is synchronised")
         case "no":
             found = "nothing synchronises it, and healthd believes it all the same"
-            return warning("clock", found, _MEND)
+            return warning("clock", found, _FIX)
         case _:
             return ok("clock", "it looks right; nobody here knows whether it is synchronised")

@@ -46,8 +46,8 @@ def check_settings(
     count = len(settings.peripherals)
     if not count:
         nobody = f"{config}: no peripherals"
-        mend = "find some: sudo healthd scan"
-        return [warning("settings", nobody, mend), _secrets(machine, settings)], settings
+        fix = "find some: sudo healthd scan"
+        return [warning("settings", nobody, fix), _secrets(machine, settings)], settings
     return [ok("settings", f"{config}: {count} peripherals"), _secrets(machine, settings)], settings
 
 
@@ -60,8 +60,8 @@ def _secrets(machine: Machine, settings: Settings) -> Finding:
             consent_for(one)
         except Fatal as error:
             if isinstance(error.__cause__, PermissionError):
-                mend = "let healthd read it: sudo chown root:healthd FILE; sudo chmod 640 FILE"
-                return wrong("secrets", str(error), mend)
+                fix = "let healthd read it: sudo chown root:healthd FILE; sudo chmod 640 FILE"
+                return wrong("secrets", str(error), fix)
             return wrong("secrets", str(error), "write the digits into it, and nothing else")
     if named and machine.asks_for_another:
         return skipped("secrets", "root can read the files of all codes", AS_SERVICE)

@@ -23,14 +23,14 @@ class Finding:
         check: what was looked at, one stable lower-case word (``powered``, ``broker_tls``, …).
         status: how it is.
         found: what is there, in words.
-        mend: how to mend it; empty where nothing has to be.
+        fix: how to fix it; empty where nothing has to be.
         of: which one, where there are several (a broker, an adapter); empty otherwise.
     """
 
     check: str
     status: Status
     found: str
-    mend: str = ""
+    fix: str = ""
     of: str = ""
 
 
@@ -39,19 +39,19 @@ def ok(check: str, found: str, *, of: str = "") -> Finding:
     return Finding(check, Status.OK, found, of=of)
 
 
-def warning(check: str, found: str, mend: str, *, of: str = "") -> Finding:
+def warning(check: str, found: str, fix: str, *, of: str = "") -> Finding:
     """It works, and could be better."""
-    return Finding(check, Status.WARNING, found, mend, of)
+    return Finding(check, Status.WARNING, found, fix, of)
 
 
-def wrong(check: str, found: str, mend: str, *, of: str = "") -> Finding:
+def wrong(check: str, found: str, fix: str, *, of: str = "") -> Finding:
     """It does not work."""
-    return Finding(check, Status.WRONG, found, mend, of)
+    return Finding(check, Status.WRONG, found, fix, of)
 
 
-def skipped(check: str, reason: str, mend: str = "", *, of: str = "") -> Finding:
+def skipped(check: str, reason: str, fix: str = "", *, of: str = "") -> Finding:
     """It could not be judged."""
-    return Finding(check, Status.SKIPPED, reason, mend, of)
+    return Finding(check, Status.SKIPPED, reason, fix, of)
 
 
 def depend(checks: tuple[str, ...], failed: str, *, of: str = "") -> list[Finding]:

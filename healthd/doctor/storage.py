@@ -22,7 +22,7 @@ _PROBE_BYTES = 65536
 # A slow card takes seconds for an fsync, and to count a large outbox on it some more.
 _TIMEOUT_S = 30.0
 
-_MENDS = {
+_FIXES = {
     errno.EROFS: "its disk went read-only, as a failing SD card does: `dmesg` says why; replace it",
     errno.EIO: "its disk fails: `dmesg` says how; replace it",
     errno.ENOSPC: "its disk is full: `sudo du -xh / | sort -h | tail` says with what",
@@ -47,7 +47,7 @@ async def check_outbox(
     try:
         return await aside(lambda: _look(machine, folder, max_size), _TIMEOUT_S)
     except TimeoutError:
-        found = wrong("outbox", f"{folder}: no answer in {_TIMEOUT_S:.0f} s", _MENDS[errno.EIO])
+        found = wrong("outbox", f"{folder}: no answer in {_TIMEOUT_S:.0f} s", _FIXES[errno.EIO])
         return [found, *depend(("space",), "outbox")]
 
 
@@ -75,21 +75,21 @@ def _folder(machine: Machine, folder: Path) -> Finding:
             return skipped("outbox", f"{folder} is not for this user", AS_SERVICE)
         return _denied(folder, str(error))
     except OSError as error:
-        mend = _MENDS.get(error.errno or 0, "name a folder in [outbox] directory")
-        return wrong("outbox", f"{folder}: {error.strerror}", mend)
+        fix = _FIXES.get(error.errno or 0, "name a folder in [outbox] directory")
+        return wrong("outbox", f"{folder}: {error.strerror}", fix)
 
 
 def _denied(folder: Path, why: str) -> Finding:
-    mend = f"give it to the daemon: sudo chown -R {SERVICE_USER}: {folder}"
-    return wrong("outbox", why, mend)
+    fix = f"give it to the daemon: sudo chown -R {SERVICE_USER}: {folder}"
+    return wrong("outbox", why, fix)
 
 
 def _absent(folder: Path) -> Finding:
     """A folder that the daemon makes when it starts: whether it can."""
     parent = next(one for one in folder.parents if one.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        mend = f"make it: sudo install -d -o {SERVICE_USER} -m 700 {folder}"
-        return wrong("outbox", f"{folder} is not there, and cannot be made", mend)
+        fix = f"make it: sudo install -d -o {SERVICE_USER} -m 700 {folder}"
+        return wrong("outbox", f"{folder} is not there, and cannot be made", fix)
     return ok("outbox", f"{folder} will be made")
 
 
@@ -104,8 +104,8 @@ def _waiting(store: Path) -> Finding:
         finally:
             db.close()
     except sqlite3.Error as error:
-        mend = "nothing by hand: healthd sets a damaged one aside and starts anew at its next start"
-        return warning("outbox", f"{store}: {error}", mend)
+        fix = "nothing by hand: healthd sets a damaged one aside and starts anew at its next start"
+        return warning("outbox", f"{store}: {error}", fix)
     return ok("outbox", f"{store}: {count} samples wait")
 
 
@@ -120,8 +120,6 @@ def _space(folder: Path, max_size: int) -> Finding:
     missing = max(max_size - claimed, 0)
     found = f"{free / 1e6:.0f} MB free, {missing / 1e6:.0f} MB still to be claimed"
     if free < missing:
-        mend = (
-            "free some, or set [outbox] max_size to what the disk has: it will keep fewer samples"
-        )
-        return warning("space", found, mend)
+        fix = "free some, or set [outbox] max_size to what the disk has: it will keep fewer samples"
+        return warning("space", found, fix)
     return ok("space", found)

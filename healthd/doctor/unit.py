@@ -20,7 +20,7 @@ _FOLDERS = (
 # The unit as it is shipped has 1.0; this is what its drop-ins may take away from that.
 _MAX_EXPOSURE = 1.5
 
-_CGROUP_MEND = (
+_CGROUP_FIX = (
     "MemoryMax= of the unit does nothing: append cgroup_enable=memory to the line in "
     "/boot/firmware/cmdline.txt, and reboot"
 )
@@ -36,7 +36,7 @@ def check_memory(machine: Machine) -> Finding:
         return skipped("memory_cgroup", "no control groups to be seen here")
     if "memory" in controllers.split():
         return ok("memory_cgroup", "the kernel limits memory")
-    return warning("memory_cgroup", "the kernel does not limit memory", _CGROUP_MEND)
+    return warning("memory_cgroup", "the kernel does not limit memory", _CGROUP_FIX)
 
 
 async def check_unit(machine: Machine) -> Finding:
@@ -53,8 +53,8 @@ async def check_unit(machine: Machine) -> Finding:
         return skipped("unit", f"systemd-analyze says nothing of {unit}")
     found = f"{unit}: exposure {exposure[1]} of 10"
     if float(exposure[1]) > _MAX_EXPOSURE:
-        mend = "see which of its lines a drop-in takes back: systemctl cat healthd"
-        return warning("unit", found, mend)
+        fix = "see which of its lines a drop-in takes back: systemctl cat healthd"
+        return warning("unit", found, fix)
     return ok("unit", found)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from healthd.log import get_logger
-from healthd.verbs import BUG, Handler, Refused, fields_of, request_of
+from healthd.verbs import BUG, Handler, RequestRefused, fields_of, request_of
 
 # A request is a verb and an id.
 LONGEST_LINE = 4096
@@ -33,7 +33,7 @@ def socket_file(folder: Path, gateway: str) -> Path:
     return folder / f"healthd-{gateway}.sock"
 
 
-class Control:
+class ControlSocket:
     """The daemon's end."""
 
     def __init__(self, folder: Path | None, gateway: str, handlers: Mapping[str, Handler]) -> None:
@@ -91,14 +91,14 @@ class Control:
         try:
             request = await _request(reader)
             if self._conversations > _MOST_AT_A_TIME:
-                raise Refused("too many requests at a time")
+                raise RequestRefused("too many requests at a time")
             verb = str(request.pop("verb", None))
             handler = self._handlers.get(verb)
             if handler is None:
-                raise Refused(f"no such verb, there are: {', '.join(self._handlers)}")
+                raise RequestRefused(f"no such verb, there are: {', '.join(self._handlers)}")
             data = await handler(request_of(verb, request))
             return orjson.dumps({"status": "ok", "data": data})
-        except Refused as refusal:
+        except RequestRefused as refusal:
             return _error(str(refusal))
         except Exception as error:
             # Whatever a request brings about, it is the end of that request alone.
@@ -111,11 +111,11 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
         async with asyncio.timeout(_REQUEST_S):
             line = await reader.readline()
     except TimeoutError as error:
-        raise Refused(f"no request within {_REQUEST_S:.0f} s") from error
+        raise RequestRefused(f"no request within {_REQUEST_S:.0f} s") from error
     except ValueError as error:
-        raise Refused(f"expected a line of at most {LONGEST_LINE} bytes") from error
+        raise RequestRefused(f"expected a line of at most {LONGEST_LINE} bytes") from error
     except OSError as error:
-        raise Refused("the request did not arrive") from error
+        raise RequestRefused("the request did not arrive") from error
     return fields_of(line)
 
 
@@ -149,7 +149,7 @@ def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the daemon behind this socket, and wait for its answer.
 
     Raises:
-        Refused: it cannot do that.
+        RequestRefused: it cannot do that.
         OSError: there is no daemon, it ended meanwhile, or this user may not ask it.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
@@ -161,5 +161,5 @@ def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         raise ConnectionAbortedError("it ended before it answered")
     answer: dict[str, Any] = orjson.loads(line)
     if answer["status"] != "ok":
-        raise Refused(answer["error"])
+        raise RequestRefused(answer["error"])
     return answer["data"]

@@ -16,12 +16,12 @@ from healthd.central.recovery import Recovery
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
-from healthd.gateway.control_socket import Control
+from healthd.gateway.control_socket import ControlSocket
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
-from healthd.gateway.peripherals import Difference, Peripherals
+from healthd.gateway.peripherals import Difference, PeripheralSet
 from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.reload import Reload, Source
-from healthd.gateway.sessions import Sessions
+from healthd.gateway.sessions import SessionFactory
 from healthd.host import build, descriptors
 from healthd.host.clock import Clock
 from healthd.host.folders import runtime_folder, state_folder
@@ -44,7 +44,7 @@ from healthd.schedule import local_zone
 from healthd.sessions.schedule_file import ScheduleFile
 from healthd.settings.model import Settings
 from healthd.supervision.notify import Manager, status_line
-from healthd.supervision.supervisor import Kept, Service, Supervisor, root_cause
+from healthd.supervision.supervisor import Service, ServiceGroup, Supervisor, root_cause
 from healthd.supervision.watchdog import Gate
 
 
@@ -106,17 +106,17 @@ class Daemon:
                 reset_file=None if runtime is None else runtime / "reset-adapter",
             )
         zone = partial(local_zone, environ.get("TZ"))
-        sessions = Sessions(radio, registry, pipeline, run, ScheduleFile(folder), zone)
-        self._peripherals = Peripherals(sessions, pipeline, radio, bonds, publisher)
+        sessions = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
+        self._peripherals = PeripheralSet(sessions, pipeline, radio, bonds, publisher)
         for peripheral in self._peripherals.prepare(settings.peripherals).values():
             self._peripherals.add(peripheral)
-        self._reload = Reload(settings, self._take, self._manager)
+        self._reload = Reload(settings, self._apply, self._manager)
         of_peripherals = PeripheralRequests(self._peripherals.sessions)
         scan = ScanRequests(radio, registry).scan
         handlers = {"scan": scan, **of_peripherals.handlers}
         self._requests = Requests(topics, handlers, settings.mqtt.requests, publisher.answer)
-        self._requests.attend(inbox)
-        self._control = Control(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
+        self._requests.subscribe(inbox)
+        self._control = ControlSocket(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
         self._profiles = list(registry.profiles)
 
     async def run(self, stop: asyncio.Event, source: Source | None = None) -> None:
@@ -174,7 +174,7 @@ class Daemon:
         }
         if self._watch is not None:
             kept["bluez"] = self._watch.run
-        self._services = Kept(self._supervisor, services)
+        self._services = ServiceGroup(self._supervisor, services)
         for name, service in kept.items():
             self._services.start(name, service, get_logger(service=name))
         try:
@@ -188,7 +188,7 @@ class Daemon:
     async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
         """Keep every peripheral's session alive until ``stop``; on return all links are closed."""
         async with asyncio.TaskGroup() as sessions:
-            self._peripherals.start(Kept(self._supervisor, sessions))
+            self._peripherals.start(ServiceGroup(self._supervisor, sessions))
             reloading = sessions.create_task(self._reload.run(source))
             try:
                 await stop.wait()
@@ -200,8 +200,8 @@ class Daemon:
             await asyncio.wait([reloading])
             await self._peripherals.stop()
 
-    async def _take(self, settings: Settings) -> Difference:
-        """Run with these settings from now on; see ``reload.Take``."""
+    async def _apply(self, settings: Settings) -> Difference:
+        """Run with these settings from now on; see ``reload.Apply``."""
         wanted = self._peripherals.prepare(settings.peripherals)
         brokers = await asyncio.to_thread(endpoints, settings, self._topics, self._environ)
         change = await self._peripherals.change(wanted)

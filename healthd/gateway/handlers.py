@@ -17,7 +17,7 @@ from healthd.verbs import (
     Handler,
     OfPeripheral,
     Reconnect,
-    Refused,
+    RequestRefused,
     Scan,
     shown,
 )
@@ -48,36 +48,42 @@ class PeripheralRequests:
         """Have a run made; what the event tells, and the ``error``.
 
         Raises:
-            Refused: there is no such periodic peripheral, or it is not fetched at the moment.
+            RequestRefused: there is no such periodic peripheral, or it is not fetched now.
         """
         session = self._session(request.peripheral)
         if not isinstance(session, Periodic):
-            raise Refused("it is continuous: what it has comes by itself; expected a periodic one")
+            raise RequestRefused(
+                "it is continuous: what it has comes by itself; expected a periodic one"
+            )
         try:
             fetched = await session.fetch()
         except NotFetched as error:
-            raise Refused(str(error)) from error
+            raise RequestRefused(str(error)) from error
         return {**fetch_event(request.peripheral, fetched).fields(), "error": fetched.error}
 
     async def reconnect(self, request: Reconnect) -> Mapping[str, Any]:
         """End the link; how long it took until the next one streamed.
 
         Raises:
-            Refused: there is no such continuous peripheral, it is not linked, or not linked again
+            RequestRefused: no such continuous peripheral, it is not linked, or not linked again
                 in time.
         """
         session = self._session(request.peripheral)
         if isinstance(session, Periodic):
-            raise Refused("it is periodic: linked for its runs only; expected a continuous one")
+            raise RequestRefused(
+                "it is periodic: linked for its runs only; expected a continuous one"
+            )
         began = time.monotonic()
         try:
             async with asyncio.timeout(_RECONNECT_S):
                 await session.reconnect()
         except NotStreaming as error:
-            raise Refused(f"{error}, expected streaming: healthd links it when it can") from error
+            raise RequestRefused(
+                f"{error}, expected streaming: healthd links it when it can"
+            ) from error
         except TimeoutError as error:
             waited = f"the link was ended, and there is no new one after {_RECONNECT_S:.0f} s"
-            raise Refused(f"{waited} ({session.state}): healthd goes on trying") from error
+            raise RequestRefused(f"{waited} ({session.state}): healthd goes on trying") from error
         return {
             "peripheral": request.peripheral,
             "duration_s": round(time.monotonic() - began, 3),
@@ -87,17 +93,17 @@ class PeripheralRequests:
         """Have the device itself do something; what was set, and for how long it is held.
 
         Raises:
-            Refused: there is no such continuous peripheral, or it does not do that.
+            RequestRefused: there is no such continuous peripheral, or it does not do that.
         """
         session = self._session(request.peripheral)
         if isinstance(session, Periodic):
-            raise Refused("it is periodic, and not controlled; expected a continuous one")
+            raise RequestRefused("it is periodic, and not controlled; expected a continuous one")
         return await session.remote.ask(request)
 
     def _session(self, peripheral: str) -> Session | Periodic:
         if (session := self._sessions.get(peripheral)) is None:
             there = ", ".join(self._sessions) or "none"
-            raise Refused(
+            raise RequestRefused(
                 f"peripheral: found {shown(peripheral)}, expected one that the running healthd "
                 f"has: {there}"
             )
@@ -116,13 +122,13 @@ class ScanRequests:
         """Listen beside those who search; what is in range, as ``healthd scan --json`` has it.
 
         Raises:
-            Refused: nothing can be heard.
+            RequestRefused: nothing can be heard.
         """
         heard = Heard()
         with self._radio.overheard(heard.hear):
             await asyncio.sleep(request.seconds)
             scanned = self._radio.scans
         if not scanned and not heard.by_address:
-            raise Refused("the adapter does not scan: the log says why, and healthd doctor")
+            raise RequestRefused("the adapter does not scan: the log says why, and healthd doctor")
         found = told(heard, self._radio.linked, self._registry, self._radio.matches)
         return {"found": [one.fields() for one in found]}

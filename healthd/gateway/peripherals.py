@@ -7,13 +7,13 @@ from healthd.central.bonds import Bonds
 from healthd.central.radio import Radio
 from healthd.gateway.entry import Peripheral
 from healthd.gateway.pipeline import Pipeline
-from healthd.gateway.sessions import Sessions
+from healthd.gateway.sessions import SessionFactory
 from healthd.log import get_logger
 from healthd.mqtt.publisher import Publisher
 from healthd.sessions.periodic import Periodic
 from healthd.sessions.session import Session, State
 from healthd.settings.model import PeripheralSettings
-from healthd.supervision.supervisor import Kept
+from healthd.supervision.supervisor import ServiceGroup
 
 
 class Difference(NamedTuple):
@@ -43,7 +43,7 @@ def difference(before: Mapping[str, Peripheral], after: Mapping[str, Peripheral]
     )
 
 
-class Peripherals:
+class PeripheralSet:
     """All of them.
 
     Attributes:
@@ -52,7 +52,7 @@ class Peripherals:
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: SessionFactory,
         pipeline: Pipeline,
         radio: Radio,
         bonds: Bonds,
@@ -74,7 +74,7 @@ class Peripherals:
         self._radio = radio
         self._bonds = bonds
         self._publisher = publisher
-        self._kept: Kept
+        self._kept: ServiceGroup
 
     @property
     def ids(self) -> list[str]:
@@ -94,7 +94,7 @@ class Peripherals:
         self._radio.add(peripheral.match)
         self._begin(peripheral)
 
-    def start(self, kept: Kept) -> None:
+    def start(self, kept: ServiceGroup) -> None:
         """Keep their sessions alive from now on."""
         self._kept = kept
         for one in self.sessions:
@@ -122,7 +122,7 @@ class Peripherals:
         for one in coming:
             self._begin(wanted[one])
             self._keep(one)
-        self._radio.look()
+        self._radio.check_devices()
         self._known = dict(wanted)
         return change
 

@@ -45,23 +45,23 @@ class Source(NamedTuple):
     read: Callable[[], Settings]
 
 
-Take = Callable[[Settings], Awaitable[Difference]]
+Apply = Callable[[Settings], Awaitable[Difference]]
 """Takes settings over; raises Fatal, and changes nothing, where a file that they name is bad."""
 
 
 class Reload:
     """Takes new settings over, as far as that can be done in place."""
 
-    def __init__(self, settings: Settings, take: Take, manager: Manager) -> None:
+    def __init__(self, settings: Settings, apply: Apply, manager: Manager) -> None:
         """Wire it.
 
         Args:
             settings: those that the daemon runs with.
-            take: makes the daemon run with others.
+            apply: makes the daemon run with others.
             manager: is told meanwhile.
         """
         self._running = settings
-        self._take = take
+        self._apply = apply
         self._manager = manager
         self._log = get_logger(service="reload")
 
@@ -87,7 +87,7 @@ class Reload:
         # In a thread: samples are stamped when the event loop gets to them.
         read = await asyncio.to_thread(source.read)
         settings, kept = in_place(self._running, read)
-        change = await self._take(settings)
+        change = await self._apply(settings)
         if settings.log != self._running.log:
             configure(settings.log.level)
         self._running = settings

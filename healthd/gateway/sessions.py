@@ -24,7 +24,7 @@ from healthd.sessions.session import Session
 from healthd.settings.model import PeripheralSettings
 
 
-class Sessions:
+class SessionFactory:
     """Makes them."""
 
     def __init__(

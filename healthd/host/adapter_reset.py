@@ -40,7 +40,7 @@ _RFKILL_TYPE_BLUETOOTH = 2
 _RFKILL_OP_CHANGE = 2
 
 
-class Refused(Exception):
+class ResetRefused(Exception):
     """The request is not one that is followed."""
 
 
@@ -54,7 +54,7 @@ def main(folder: Path) -> int:
         name = take_request(folder)
         unblocked = unblock(_ADAPTERS / name, _RFKILL)
         _reset(int(name.removeprefix("hci")))
-    except (OSError, Refused) as error:
+    except (OSError, ResetRefused) as error:
         _tell("error", "adapter not reset", error=str(error))
         return 1
     _tell("warning", "adapter reset", adapter=name, unblocked=unblocked)
@@ -65,7 +65,7 @@ def take_request(folder: Path) -> str:
     """The name of the adapter to reset. The request is gone afterwards, whatever it was.
 
     Raises:
-        Refused: it names no adapter.
+        ResetRefused: it names no adapter.
         OSError: there is none, or it is a link, or no file, or not for this group to read.
     """
     inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -80,14 +80,14 @@ def take_request(folder: Path) -> str:
         os.close(inside)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise Refused(f"{REQUEST}: no plain file")
+            raise ResetRefused(f"{REQUEST}: no plain file")
         content = os.read(file, _LONGEST + 1)
     finally:
         os.close(file)
     match = _NAME.fullmatch(content)
     if match is None:
         # Not shown: who wrote it may have wanted that it is read by somebody.
-        raise Refused(f"{REQUEST}: expected hci and one or two digits")
+        raise ResetRefused(f"{REQUEST}: expected hci and one or two digits")
     return f"hci{int(match[1])}"
 
 
@@ -102,15 +102,15 @@ def unblock(adapter: Path, rfkill: Path) -> bool:
         Whether there was one.
 
     Raises:
-        Refused: there is no such adapter, or a switch in hardware blocks it.
+        ResetRefused: there is no such adapter, or a switch in hardware blocks it.
         OSError: the command was not taken.
     """
     if not adapter.is_dir():
-        raise Refused(f"no adapter {adapter.name}")
+        raise ResetRefused(f"no adapter {adapter.name}")
     blocked = False
     for switch in adapter.glob("rfkill[0-9]*"):
         if _is_set(switch / "hard"):
-            raise Refused(f"{adapter.name} is blocked by a switch in hardware")
+            raise ResetRefused(f"{adapter.name} is blocked by a switch in hardware")
         if _is_set(switch / "soft"):
             index = int(switch.name.removeprefix("rfkill"))
             command = (index, _RFKILL_TYPE_BLUETOOTH, _RFKILL_OP_CHANGE, 0, 0)

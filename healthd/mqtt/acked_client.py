@@ -25,7 +25,7 @@ from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import (
     RETRY,
     ConnectionLost,
-    Refused,
+    PublishRefused,
     connection_refused,
     taken_over,
     untrusted,
@@ -39,7 +39,7 @@ from healthd.mqtt.packets import (
 )
 
 Acknowledgement = asyncio.Future[None]
-"""Resolved by the broker's PUBACK: to None, or to ``Refused``; cancelled with the connection."""
+"""Resolved by the PUBACK: to None, or to ``PublishRefused``; cancelled with the connection."""
 
 # One broker of a list may be dead: the next one is tried after this long without a CONNACK.
 CONNECT_TIMEOUT_S = 3.0
@@ -181,8 +181,8 @@ class AckedClient(aiomqtt.Client):
             correlation: by which the reader knows what it answers; MQTT 5. None: nothing.
 
         Returns:
-            A future that the broker's PUBACK resolves: to None, or to Refused when its reason
-            code is a failure. It is cancelled when the client is left.
+            A future that the broker's PUBACK resolves: to None, or to PublishRefused when its
+            reason code is a failure. It is cancelled when the client is left.
 
         Raises:
             ConnectionLost: the connection is gone already.
@@ -232,7 +232,7 @@ class AckedClient(aiomqtt.Client):
         for one in filters:
             try:
                 await self.follow(one)
-            except Refused as error:
+            except PublishRefused as error:
                 message = f"subscription to {one} refused: {error}"
                 raise ConnectionLost("refused", message, RETRY) from error
         async for message in self.received():
@@ -246,7 +246,7 @@ class AckedClient(aiomqtt.Client):
             as_published: leave ``retained`` of a message as its publisher set it; MQTT 5 alone can.
 
         Raises:
-            Refused: the broker does not want to, or does not answer; the connection lives on.
+            PublishRefused: the broker refuses, or does not answer; the connection stays up.
             ConnectionLost: the connection is gone already.
         """
         options = SubscribeOptions(QOS, retainAsPublished=as_published) if self._v5 else None
@@ -256,16 +256,16 @@ class AckedClient(aiomqtt.Client):
         except aiomqtt.MqttCodeError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
         except aiomqtt.MqttError as error:
-            raise Refused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
+            raise PublishRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
         for code in codes:
             if number(code) >= FIRST_FAILURE:
-                raise Refused(str(code))
+                raise PublishRefused(str(code))
 
     async def unfollow(self, topic_filter: str) -> None:
         """Subscribe to it no more.
 
         Raises:
-            Refused: the broker does not answer; the connection lives on.
+            PublishRefused: the broker does not answer; the connection lives on.
             ConnectionLost: the connection is gone already.
         """
         try:
@@ -273,7 +273,7 @@ class AckedClient(aiomqtt.Client):
         except aiomqtt.MqttCodeError as error:
             raise ConnectionLost("broker_lost", str(error), RETRY) from error
         except aiomqtt.MqttError as error:
-            raise Refused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
+            raise PublishRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
 
     async def received(self) -> AsyncGenerator[Message]:
         """What arrives of all that is followed; acknowledged when the next one is asked for.
@@ -338,7 +338,7 @@ class AckedClient(aiomqtt.Client):
         if future is None or future.done():
             return
         if reason_code.is_failure:
-            future.set_exception(Refused(str(reason_code)))
+            future.set_exception(PublishRefused(str(reason_code)))
         else:
             future.set_result(None)
 

@@ -128,7 +128,7 @@ class Discovery:
     def _listen(self, prefix: str | None) -> None:
         if prefix != self._prefix:
             if self._prefix is not None:
-                self._inbox.leave(birth(self._prefix), self._on_birth)
+                self._inbox.unsubscribe(birth(self._prefix), self._on_birth)
             if prefix is not None:
                 self._inbox.listen(birth(prefix), self._on_birth)
         self._prefix = prefix
@@ -201,7 +201,7 @@ class Discovery:
             told = partial(self._told_gone, topic, gone) if gone else None
             self._broker.retain(topic, DeviceAnnouncement.of(payload), told)
         for topic in sorted(left):
-            self._log.info("taken back", topic=topic)
+            self._log.info("discovery removed", topic=topic)
             self._broker.retain(topic, b"", partial(self._told_empty, topic))
 
     def _message(self, peripheral: str, topic: str) -> tuple[str, dict[str, Any], dict[str, str]]:

@@ -25,7 +25,7 @@ class ConnectionLost(Transient):
     """The connection to the broker ended, or could not be made."""
 
 
-class Refused(HealthdError):
+class PublishRefused(HealthdError):
     """The broker answered a publish with a failure code; the connection lives on."""
 
 

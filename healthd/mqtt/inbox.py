@@ -11,7 +11,7 @@ from healthd.errors import Backoff
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient, topic_matches
 from healthd.mqtt.arrivals import Message
-from healthd.mqtt.faults import ConnectionLost, Refused
+from healthd.mqtt.faults import ConnectionLost, PublishRefused
 
 LONGEST_PAYLOAD = 16_384
 """No more bytes than these are kept of a message: nobody here expects a longer one."""
@@ -62,7 +62,7 @@ class Inbox:
         self._listeners.setdefault(topic_filter, []).append(listener)
         self._changed.set()
 
-    def leave(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
+    def unsubscribe(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
         """Have nothing of this handed over any more."""
         left = [one for one in self._listeners[topic_filter] if one.on_message != on_message]
         if left:
@@ -86,7 +86,7 @@ class Inbox:
                     following[topic_filter] = tasks.create_task(follow)
                 for topic_filter in following.keys() - self._listeners.keys():
                     following.pop(topic_filter).cancel()
-                    with suppress(ConnectionLost, Refused):
+                    with suppress(ConnectionLost, PublishRefused):
                         await client.unfollow(topic_filter)
                 await self._changed.wait()
         raise AssertionError("that loop never ends")
@@ -97,7 +97,7 @@ class Inbox:
                 await client.follow(topic_filter, as_published=True)
             except ConnectionLost:
                 return  # its owner knows
-            except Refused as error:
+            except PublishRefused as error:
                 tell = self._log.debug if attempt else self._log.warning
                 tell("subscription refused", topic=topic_filter, error=str(error))
                 await asyncio.sleep(_RETRY.limit(attempt))

@@ -125,7 +125,7 @@ class Publisher:
                 self._retained.send(self._client)
         for topic in self._traces.remove(peripheral):
             self._retained.put(topic, b"", partial(self._traces.forget, peripheral, topic))
-        self._log.info("withdrawn", peripheral=peripheral)
+        self._log.info("retained topics cleared", peripheral=peripheral)
 
     def use(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Try these in turn from the next connection on; what was refused may be taken there."""
@@ -225,7 +225,7 @@ class Publisher:
         window = asyncio.Semaphore(_LIVE_WINDOW)
         while True:
             await window.acquire()
-            pending = await self._outbox.live.take()
+            pending = await self._outbox.live.next_pending()
             sample = pending.sample
             topic = self._topics.sample(sample.peripheral, sample.stream)
             if self._parking.is_parked(topic):
@@ -233,7 +233,7 @@ class Publisher:
                 self._outbox.live.refuse(pending)
                 continue
             payload, retain = self._run.payload(sample), sample.measurement.retained
-            if retain := retain and self._traces.leave(sample.peripheral, topic):
+            if retain := retain and self._traces.note_retained(sample.peripheral, topic):
                 self._retained.note_sent(topic, payload, sample.schema)
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
             acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))
@@ -242,7 +242,7 @@ class Publisher:
         window = asyncio.Semaphore(_HISTORY_WINDOW)
         backlog = self._outbox.backlog
         while True:
-            for stored in await backlog.take(_HISTORY_BATCH, self._held_history):
+            for stored in await backlog.next_batch(_HISTORY_BATCH, self._held_history):
                 await window.acquire()
                 stream = (stored.peripheral, stored.stream)
                 topic = self._topics.history(*stream)

@@ -11,7 +11,7 @@ from healthd.mqtt.arrivals import Message
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
-from healthd.verbs import BUG, Handler, Refused, Request, Stop, fields_of, request_of, shown
+from healthd.verbs import BUG, Handler, Request, RequestRefused, Stop, fields_of, request_of, shown
 
 Answer = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]
 """Publishes at a topic a payload, its schema and correlation data; None: there is no connection."""
@@ -92,26 +92,26 @@ class Requests:
         self._refused_topic = ""
         self._log = get_logger(service="requests")
 
-    def attend(self, inbox: Inbox) -> None:
+    def subscribe(self, inbox: Inbox) -> None:
         """Listen, where anything is allowed."""
         if self.allowed:
-            inbox.listen(self._topics.requests, self.take, self._room.wait)
+            inbox.listen(self._topics.requests, self.on_message, self._room.wait)
 
     def allow(self, allowed: Collection[str], inbox: Inbox) -> None:
         """Take these verbs and no others from now on, and listen as long as there are any."""
         if self.allowed and not allowed:
-            inbox.leave(self._topics.requests, self.take)
+            inbox.unsubscribe(self._topics.requests, self.on_message)
         starts, self.allowed = not self.allowed, allowed
         if starts:
-            self.attend(inbox)
+            self.subscribe(inbox)
 
-    def take(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Check a request and begin with what it asks for; what is wrong is answered at once."""
         verb = message.topic.rpartition("/")[2]
         unreadable = None
         try:
             fields = _fields(message)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             fields, unreadable = {}, refusal
         topic, forbidden = self._where(verb, message.response_topic)
         reply = _Reply(topic, message.correlation, _transaction(fields))
@@ -122,7 +122,7 @@ class Requests:
             if unreadable is not None:
                 raise unreadable
             request = request_of(verb, fields)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             self._log.debug("refused", verb=verb, error=str(refusal))
             self._respond(reply, reply.error(str(refusal)))
         else:
@@ -138,7 +138,7 @@ class Requests:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _where(self, verb: str, wanted: str | None) -> tuple[str, Refused | None]:
+    def _where(self, verb: str, wanted: str | None) -> tuple[str, RequestRefused | None]:
         """The topic of the response, and what is wrong with the one that was asked for."""
         default = self._topics.response(verb if _VERB.fullmatch(verb) else _NO_VERB)
         if wanted is None:
@@ -151,34 +151,36 @@ class Requests:
             expected = f"one outside {tree} or below {own}"
         else:
             return wanted, None
-        return default, Refused(f"found the response topic {shown(wanted)}, expected {expected}")
+        return default, RequestRefused(
+            f"found the response topic {shown(wanted)}, expected {expected}"
+        )
 
     def _admit(self, message: Message, verb: str) -> None:
         """Refuse what is not carried out whatever its keys are."""
         if self._ending:
-            raise Refused(_STOPPING)
+            raise RequestRefused(_STOPPING)
         if message.retained:
             # It would be carried out again on every connect.
-            raise Refused(
+            raise RequestRefused(
                 "found a retained request, expected one without the retain flag; an empty retained "
                 "message at its topic removes it"
             )
         if verb not in self._handlers:
             there = ", ".join(self._handlers)
-            raise Refused(f"found the verb {shown(verb)}, expected one of {there}")
+            raise RequestRefused(f"found the verb {shown(verb)}, expected one of {there}")
         if verb not in self.allowed:
-            raise Refused(
+            raise RequestRefused(
                 f"found the verb {shown(verb)}, expected one that [mqtt] requests in the settings "
                 f"of this gateway allows: {', '.join(self.allowed)}"
             )
         most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
         if len(self._tasks) >= most:
-            raise Refused(f"too many requests at a time: {most} are under way")
+            raise RequestRefused(f"too many requests at a time: {most} are under way")
 
     async def _carry_out(self, verb: str, request: Request, reply: _Reply) -> None:
         try:
             payload = reply.ok(await self._handlers[verb](request))
-        except Refused as refusal:
+        except RequestRefused as refusal:
             payload = reply.error(str(refusal))
         except (Exception, asyncio.CancelledError) as error:
             payload = self._broken_off(reply, error)
@@ -215,7 +217,7 @@ class Requests:
 
 def _fields(message: Message) -> dict[str, Any]:
     if len(message.payload) > LONGEST_REQUEST:
-        raise Refused(f"found more than {LONGEST_REQUEST} bytes, expected at most as many")
+        raise RequestRefused(f"found more than {LONGEST_REQUEST} bytes, expected at most as many")
     return fields_of(message.payload)
 
 

@@ -29,9 +29,9 @@ class Traces:
         """A peripheral of the settings; something will stand at these topics from now on."""
         self._here.add(peripheral)
         for topic in topics:
-            self.leave(peripheral, topic)
+            self.note_retained(peripheral, topic)
 
-    def leave(self, peripheral: str, topic: str) -> bool:
+    def note_retained(self, peripheral: str, topic: str) -> bool:
         """Whether something may be retained at this topic; if so, it will be.
 
         Nothing may of one that is not in the settings any more: a result of its that was delivered

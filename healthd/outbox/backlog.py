@@ -33,7 +33,7 @@ class Backlog:
         self._parking: dict[str, str | None] = {}
         self._stored = asyncio.Event()
 
-    async def take(self, limit: int, skip: Callable[[], Collection[Stream]]) -> list[Stored]:
+    async def next_batch(self, limit: int, skip: Callable[[], Collection[Stream]]) -> list[Stored]:
         """The oldest samples that are not on their way; waits until there are some.
 
         Each one returned must be given to ``forget`` once delivered, or to ``release``.

@@ -73,7 +73,7 @@ class LivePath:
         """Whether anything waits for its commit."""
         return bool(self._held)
 
-    async def take(self) -> Pending:
+    async def next_pending(self) -> Pending:
         """The oldest sample that is not with the broker yet; waits for one."""
         while True:
             while not self._waiting:

@@ -127,12 +127,12 @@ class HoldingState(LinkState, Protocol):
 Exchange = Generator[bytes, bytes, None]
 """Yields what is written to a control point, is sent the indication that answers it, and ends.
 
-Where the control point answers nothing, it is sent no bytes. Raises Refused for an answer that
-ends it too early.
+Where the control point answers nothing, it is sent no bytes. Raises ExchangeRefused for an answer
+that ends it too early.
 """
 
 
-class Refused(Exception):
+class ExchangeRefused(Exception):
     """A device does not do what it was asked for; the text says what it answered."""
 
 

@@ -8,7 +8,14 @@ from contextlib import suppress
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.errors import DecodeError
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Exchange, Opening, Options, Profile, Refused, Turn
+from healthd.profiles.characteristic import (
+    Exchange,
+    ExchangeRefused,
+    Opening,
+    Options,
+    Profile,
+    Turn,
+)
 from healthd.sessions.control_point import ControlPoint, ControlPoints
 from healthd.sessions.subscriptions import Explain
 
@@ -128,7 +135,7 @@ class Openings:
                 # It may still be at it, and would refuse whatever it is asked next.
                 with suppress(LinkFault):
                     await self._link.write(opening.control, opening.abort)
-        except Refused as refusal:
+        except ExchangeRefused as refusal:
             self.denied |= opening.turn is Turn.USER
             self._refuse(profile, "refused", str(refusal))
         except DecodeError as error:
@@ -137,7 +144,7 @@ class Openings:
             exchange.close()
 
     def _refuse(self, profile: Profile, reason: str, error: str) -> None:
-        self._log.warning("not opened", profile=profile.name, reason=reason, error=error)
+        self._log.warning("profile setup failed", profile=profile.name, reason=reason, error=error)
 
     async def _ask(self, profile: Profile, point: ControlPoint, request: bytes) -> bytes:
         opening = self._opened[-1]

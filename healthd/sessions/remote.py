@@ -17,7 +17,7 @@ from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.subscriptions import Explain
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
-from healthd.verbs import OfPeripheral, Refused, ResetEnergyExpended, Stop
+from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
 
@@ -74,7 +74,7 @@ class Remote:
         Once begun it is carried out to its end, also when nobody waits for it any more.
 
         Raises:
-            Refused: it cannot be done, was not done, or its turn did not come.
+            RequestRefused: it cannot be done, was not done, or its turn did not come.
         """
         order = _Order(request)
         self._enter(order)
@@ -89,7 +89,7 @@ class Remote:
                 order.outcome.cancel()
         outcome = await order.outcome
         if isinstance(outcome, Rejected):
-            raise Refused(f"{self._peripheral}: {outcome}") from outcome
+            raise RequestRefused(f"{self._peripheral}: {outcome}") from outcome
         return outcome
 
     def on_status(self, value: bytes) -> None:
@@ -124,7 +124,7 @@ class Remote:
                 if not (order := self._orders.popleft()).outcome.done():
                     self._refuse(order, Rejected("link_ended", "its link has ended"))
             if self._trainer is not None:
-                await self._trainer.leave()
+                await self._trainer.release_before_hangup()
                 self._trainer = None
 
     def _enter(self, order: _Order) -> None:
@@ -167,7 +167,7 @@ class Remote:
             self._refuse(order, Rejected("silent", f"no answer within {ANSWER_S:.0f} s"))
             if self._trainer is not None:
                 await self._trainer.release("silent")
-            points.link.leave(ControlFailed("its control point did not answer"))
+            points.link.give_up(ControlFailed("its control point did not answer"))
         except BaseException:
             self._refuse(order, Rejected("link_ended", "its link ended before it answered"))
             raise

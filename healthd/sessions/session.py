@@ -144,7 +144,7 @@ class Session:
             state = "losing its link" if self.state is State.STREAMING else self.state
             raise NotStreaming(f"it is {state}")
         self._streams.clear()
-        link.leave(ReconnectRequested())
+        link.give_up(ReconnectRequested())
         await self._streams.wait()
 
     def rest(self) -> None:

@@ -163,7 +163,9 @@ class Subscriptions:
             if fault.remedy is Remedy.BOND:
                 await self._tell_bond(link, fault)
             # One value that cannot be read is no reason to give up those that stream.
-            self._log.debug("not readable", characteristic=one.uuid, reason=fault.reason)
+            self._log.debug(
+                "characteristic not readable", characteristic=one.uuid, reason=fault.reason
+            )
         else:
             if one.use is Use.STATIC:
                 self.facts[one.uuid] = value
@@ -174,7 +176,7 @@ class Subscriptions:
         if not self._told_bond:
             self._told_bond = True
             told = await self._explain(link.found, fault)
-            self._log.warning("not readable", reason=told.reason, error=str(told))
+            self._log.warning("characteristic not readable", reason=told.reason, error=str(told))
 
     def _on_value(self, one: Characteristic, value: bytes) -> None:
         self.heard[one.uuid] = now = time.monotonic()

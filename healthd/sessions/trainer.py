@@ -142,7 +142,7 @@ class Trainer:
         if self._claimed:
             self._released(reason, failed)
 
-    async def leave(self) -> None:
+    async def release_before_hangup(self) -> None:
         """Give it back before healthd hangs up, as far as there is time for it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
@@ -163,12 +163,12 @@ class Trainer:
         harmless = not failed[-1] and (detail is None or not self._machine.is_treadmill)
         self._tell("released" if harmless else "release_failed", reason=reason, detail=detail)
         if failed[-1]:
-            self._link.leave(ControlFailed(f"it does not give control back: {detail}"))
+            self._link.give_up(ControlFailed(f"it does not give control back: {detail}"))
 
     async def _procedure(self, made: Command, verb: str) -> None:
         try:
             async with self._point.turn(TURN_S):
-                await self._take(verb)
+                await self._request_control(verb)
                 word = await self._ask(made.request)
         except Busy as error:
             text = f"its control point was in use for {TURN_S:.0f} s"
@@ -181,7 +181,7 @@ class Trainer:
         said = f", and says that it takes {ranges[0]}" if ranges else ""
         raise Rejected(word, f"the machine answered {word} to {verb}{said}")
 
-    async def _take(self, verb: str) -> None:
+    async def _request_control(self, verb: str) -> None:
         if self._granted:
             return
         self._claimed = True

@@ -56,7 +56,7 @@ class Manager:
                 sender.setblocking(False)
                 sender.sendto("\n".join(assignments).encode(), self._address)
         except OSError as error:
-            self._log.warning("not told", told=assignments[0], error=str(error))
+            self._log.warning("sd_notify failed", told=assignments[0], error=str(error))
             return False
         return True
 

@@ -106,7 +106,7 @@ class Supervisor:
         return round(self._jitter.uniform(0, backoff.limit(record.next_attempt())), 3)
 
 
-class Kept:
+class ServiceGroup:
     """Services that are kept alive side by side, by name: each can be ended by itself."""
 
     def __init__(self, supervisor: Supervisor, tasks: asyncio.TaskGroup) -> None:

@@ -14,7 +14,7 @@ import pytest
 from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import ConnectionLost, Refused
+from healthd.mqtt.faults import ConnectionLost, PublishRefused
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.mosquitto import (
     HOST,
@@ -110,10 +110,10 @@ async def test_a_denied_publish_is_refused_and_the_connection_lives_on(
         before = client.send("allowed/1", b"")
         denied = client.send("denied/1", b"")
         after = client.send("allowed/2", b"")
-        with pytest.raises(Refused, match=r"(?i)not authorized"):
+        with pytest.raises(PublishRefused, match=r"(?i)not authorized"):
             await denied
         assert await asyncio.gather(before, after) == [None, None]
-        with pytest.raises(Refused):
+        with pytest.raises(PublishRefused):
             await client.send("denied/1", b"again")
         await client.send("allowed/3", b"")
         arrived = await subscriber.until(lambda all_: all_ if len(all_) == 3 else None)
@@ -128,7 +128,7 @@ async def test_a_publish_that_is_too_large_is_refused_and_the_connection_lives_o
     """mosquitto 2.0 says so with a code that MQTT 5 does not list for a PUBACK."""
     broker = await mosquitto("allow_anonymous true\nmessage_size_limit 10")
     async with asyncio.timeout(BOUND_S), AckedClient(endpoint_of(broker)) as client:
-        with pytest.raises(Refused, match=r"(?i)too large"):
+        with pytest.raises(PublishRefused, match=r"(?i)too large"):
             await client.send("topic", b"x" * 11)
         await client.send("topic", b"x" * 10)
 

@@ -101,7 +101,7 @@ def test_without_git_it_knows_what_a_source_archive_has_brought_along(
 ) -> None:
     plain = wheel(tree, tmp_path / "plain")
     assert version(plain, tmp_path / "plain-site") == f"healthd {__version__}"
-    (tree / "healthd" / "build.json").write_text(BROUGHT.text())
+    (tree / "healthd" / "host" / "build.json").write_text(BROUGHT.text())
     archived = wheel(tree, tmp_path / "archived")
     assert version(archived, tmp_path / "archived-site") == (
         f"healthd {__version__} (commit 0123456, 2026-03-01, modified)"

@@ -73,13 +73,13 @@ async def patient(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path) -> Pa
     return Patient(tmp_path, (await start_broker()).address)
 
 
-def judge(report: Report, wrong: str, skipped: set[str], *, mend: str) -> None:
-    """One thing is wrong, is said with how to mend it, and what depends on it is skipped."""
+def judge(report: Report, wrong: str, skipped: set[str], *, fix: str) -> None:
+    """One thing is wrong, is said with how to fix it, and what depends on it is skipped."""
     assert (report.code, report.ok) == (1, False), report
     assert report.having("wrong") == [wrong], report.findings
     assert set(report.having("skipped")) - {"unit"} == skipped, report.findings
     assert report.having("warning") == []
-    assert re.search(mend, report.of(wrong)["mend"]), report.of(wrong)
+    assert re.search(fix, report.of(wrong)["fix"]), report.of(wrong)
     assert all(one["found"] for one in report.findings)
 
 
@@ -89,7 +89,7 @@ async def test_a_healthy_gateway(patient: Patient) -> None:
     assert set(report.having("ok")) | {"unit"} == {one["check"] for one in report.findings}
     assert report.of("bluez_version")["found"] == "BlueZ 5.66"
     assert report.of("broker_acl")["of"] == patient.settings["mqtt"]["brokers"][0]
-    assert not any(one["mend"] for one in report.findings if one["check"] != "unit")
+    assert not any(one["fix"] for one in report.findings if one["check"] != "unit")
 
 
 async def test_lines_for_a_person(patient: Patient) -> None:
@@ -108,18 +108,18 @@ async def test_lines_for_a_person(patient: Patient) -> None:
 
 async def test_no_bus(patient: Patient, tmp_path: Path) -> None:
     patient.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={tmp_path}/nowhere"
-    judge(await patient.examined(), "dbus", BEHIND_BLUEZ | {"bluez"}, mend="systemctl start dbus")
+    judge(await patient.examined(), "dbus", BEHIND_BLUEZ | {"bluez"}, fix="systemctl start dbus")
 
 
 async def test_no_bluetoothd(bluez: BlueZ, patient: Patient) -> None:
     await bluez.kill()
-    judge(await patient.examined(), "bluez", BEHIND_BLUEZ, mend="enable --now bluetooth")
+    judge(await patient.examined(), "bluez", BEHIND_BLUEZ, fix="enable --now bluetooth")
 
 
 async def test_a_bluetoothd_that_hangs(bluez: BlueZ, patient: Patient) -> None:
     await bluez.do("hang", members=["GetManagedObjects"])
     report = await patient.examined()
-    judge(report, "bluez", BEHIND_BLUEZ, mend="systemctl restart bluetooth")
+    judge(report, "bluez", BEHIND_BLUEZ, fix="systemctl restart bluetooth")
     assert "no answer" in report.of("bluez")["found"]
 
 
@@ -135,7 +135,7 @@ async def test_access_to_bluez_is_denied(
             await stack.enter_async_context(BlueZ(bus, adapters={"hci0": True}))
             patient = Patient(tmp_path, (await start_broker()).address)
             report = await patient.examined()
-    judge(report, "dbus_rights", BEHIND_BLUEZ - {"dbus_rights"}, mend=r"healthd-dbus\.conf")
+    judge(report, "dbus_rights", BEHIND_BLUEZ - {"dbus_rights"}, fix=r"healthd-dbus\.conf")
 
 
 @pytest.mark.parametrize(
@@ -150,31 +150,31 @@ async def test_a_bluez_that_is_too_old(
         patient = Patient(tmp_path, (await start_broker()).address)
         patient.program("bluetoothctl", f"bluetoothctl: {tool}")
         report = await patient.examined()
-    judge(report, "bluez_version", set(), mend="5.55 or newer")
+    judge(report, "bluez_version", set(), fix="5.55 or newer")
     assert report.of("bluez_version")["found"] == "BlueZ 5.50 is too old"
 
 
 async def test_no_adapter(bluez: BlueZ, patient: Patient) -> None:
     patient.program("bluetoothctl", "bluetoothctl: 5.66")
     await bluez.do("unplug", adapter="hci0")
-    judge(await patient.examined(), "adapter", {"powered"}, mend="plug one in")
+    judge(await patient.examined(), "adapter", {"powered"}, fix="plug one in")
 
 
 async def test_not_the_adapter_of_the_settings(patient: Patient) -> None:
     patient.settings["bluetooth"]["adapter"] = "hci3"
-    judge(await patient.examined(), "adapter", {"powered"}, mend="hci0")
+    judge(await patient.examined(), "adapter", {"powered"}, fix="hci0")
 
 
 async def test_an_adapter_that_is_off(bluez: BlueZ, patient: Patient) -> None:
     await bluez.do("power", adapter="hci0", on=False)
-    judge(await patient.examined(), "powered", set(), mend="bluetoothctl power on")
+    judge(await patient.examined(), "powered", set(), fix="bluetoothctl power on")
 
 
-@pytest.mark.parametrize(("which", "mend"), [("soft", "rfkill unblock"), ("hard", "switch or key")])
-async def test_a_blocked_adapter(bluez: BlueZ, patient: Patient, which: str, mend: str) -> None:
+@pytest.mark.parametrize(("which", "fix"), [("soft", "rfkill unblock"), ("hard", "switch or key")])
+async def test_a_blocked_adapter(bluez: BlueZ, patient: Patient, which: str, fix: str) -> None:
     await bluez.do("power", adapter="hci0", on=False)
     patient.write(f"sys/class/rfkill/rfkill0/{which}", "1\n")
-    judge(await patient.examined(), "rfkill", {"powered"}, mend=mend)
+    judge(await patient.examined(), "rfkill", {"powered"}, fix=fix)
 
 
 # Settings
@@ -188,7 +188,7 @@ async def test_bad_settings_are_all_told(patient: Patient) -> None:
     first, second = (one for one in report.findings if one["status"] == "wrong")
     assert "mqtt.verison" in first["found"] + second["found"]
     assert "outbox.max_size" in first["found"] + second["found"]
-    assert "did you mean" in first["mend"] + second["mend"]
+    assert "did you mean" in first["fix"] + second["fix"]
     behind = {"secrets", "slots", "broker_files", "outbox", "space"}
     brokers = {"broker_dns", "broker_tcp", "broker_tls", *BEHIND_TLS}
     assert set(report.having("skipped")) - {"unit"} == behind | brokers
@@ -198,7 +198,7 @@ async def test_bad_settings_are_all_told(patient: Patient) -> None:
 async def test_no_password_file(patient: Patient, tmp_path: Path) -> None:
     (tmp_path / "password").unlink()
     behind = {"broker_dns", "broker_tcp", "broker_tls", *BEHIND_TLS}
-    judge(await patient.examined(), "broker_files", behind, mend="name a file")
+    judge(await patient.examined(), "broker_files", behind, fix="name a file")
 
 
 # Broker
@@ -207,25 +207,25 @@ async def test_no_password_file(patient: Patient, tmp_path: Path) -> None:
 async def test_a_name_that_nobody_knows(patient: Patient) -> None:
     patient.settings["mqtt"]["brokers"] = ["broker.invalid"]
     behind = {"broker_tcp", "broker_tls", *BEHIND_TLS}
-    judge(await patient.examined(), "broker_dns", behind, mend="spelt right")
+    judge(await patient.examined(), "broker_dns", behind, fix="spelt right")
 
 
 async def test_a_port_where_nobody_listens(patient: Patient) -> None:
     patient.settings["mqtt"]["brokers"] = [f"127.0.0.1:{free_port()}"]
-    judge(await patient.examined(), "broker_tcp", {"broker_tls", *BEHIND_TLS}, mend="run")
+    judge(await patient.examined(), "broker_tcp", {"broker_tls", *BEHIND_TLS}, fix="run")
 
 
 async def test_a_wrong_password(patient: Patient, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wrong\n")
     report = await patient.examined()
-    judge(report, "broker_credentials", {"broker_acl"}, mend="password_file")
+    judge(report, "broker_credentials", {"broker_acl"}, fix="password_file")
     assert "wrong" not in report.of("broker_credentials")["found"], "secrets are not shown"
 
 
 async def test_an_acl_that_denies(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path) -> None:
     broker = await start_broker(acl="user gateway\ntopic write elsewhere/#\n")
     report = await Patient(tmp_path, broker.address).examined()
-    judge(report, "broker_acl", set(), mend="config/acl")
+    judge(report, "broker_acl", set(), fix="config/acl")
     assert "healthd/gateway/doctor" in report.of("broker_acl")["found"]
 
 
@@ -260,18 +260,18 @@ async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, brok
         case "old":
             assert (report.code, report.having("warning")) == (0, ["broker_tls"])
             assert report.of("broker_tls")["found"] == "the certificate expires in 20 days"
-            assert "config/broker" in report.of("broker_tls")["mend"]
+            assert "config/broker" in report.of("broker_tls")["fix"]
         case "plain":
-            judge(report, "broker_credentials", {"broker_acl"}, mend="tls = true")
+            judge(report, "broker_credentials", {"broker_acl"}, fix="tls = true")
         case "too old":
-            judge(report, "broker_tls", BEHIND_TLS, mend="renew it")
+            judge(report, "broker_tls", BEHIND_TLS, fix="renew it")
         case _:
-            judge(report, "broker_tls", BEHIND_TLS, mend="ca_file")
+            judge(report, "broker_tls", BEHIND_TLS, fix="ca_file")
 
 
 async def test_tls_to_a_port_without(patient: Patient) -> None:
     patient.settings["mqtt"]["tls"] = True
-    judge(await patient.examined(), "broker_tls", BEHIND_TLS, mend="8883")
+    judge(await patient.examined(), "broker_tls", BEHIND_TLS, fix="8883")
 
 
 async def test_one_broker_of_two(patient: Patient) -> None:
@@ -289,7 +289,7 @@ async def test_one_broker_of_two(patient: Patient) -> None:
 
 async def test_an_unsynchronised_clock(patient: Patient) -> None:
     (patient.root / "run/systemd/timesync/synchronized").unlink()
-    judge(await patient.examined(), "clock", set(), mend="timedatectl set-ntp true")
+    judge(await patient.examined(), "clock", set(), fix="timedatectl set-ntp true")
 
 
 @pytest.mark.parametrize(("says", "status"), [("yes", "ok"), ("no", "warning")])
@@ -302,17 +302,17 @@ async def test_a_clock_that_others_set(patient: Patient, says: str, status: str)
 
 
 @pytest.mark.parametrize(
-    ("harm", "mend"),
+    ("harm", "fix"),
     [(SmallDisk.fill, "full"), (SmallDisk.make_read_only, "read-only")],
     ids=["full", "read-only"],
 )
 async def test_a_disk_that_takes_nothing(
-    patient: Patient, small_disk: SmallDisk, harm: Callable[[SmallDisk], None], mend: str
+    patient: Patient, small_disk: SmallDisk, harm: Callable[[SmallDisk], None], fix: str
 ) -> None:
     patient.settings["outbox"]["directory"] = str(small_disk.folder)
     assert (await patient.examined()).code == 0
     harm(small_disk)
-    judge(await patient.examined(), "outbox", {"space"}, mend=mend)
+    judge(await patient.examined(), "outbox", {"space"}, fix=fix)
 
 
 async def test_a_disk_that_is_too_small(patient: Patient) -> None:
@@ -323,25 +323,25 @@ async def test_a_disk_that_is_too_small(patient: Patient) -> None:
 
 async def test_an_outbox_in_the_place_of_a_file(patient: Patient, tmp_path: Path) -> None:
     patient.settings["outbox"]["directory"] = str(tmp_path / "password/outbox")
-    judge(await patient.examined(), "outbox", {"space"}, mend="make it|name a folder")
+    judge(await patient.examined(), "outbox", {"space"}, fix="make it|name a folder")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root asks for another user")
 async def test_root_asks_for_the_service(patient: Patient) -> None:
     patient.service_uid = 65534
     report = await patient.examined()
-    judge(report, "outbox", {"space", "dbus_rights"}, mend="chown")
+    judge(report, "outbox", {"space", "dbus_rights"}, fix="chown")
     os.chown(patient.outbox, 65534, -1)
     report = await patient.examined()
     assert (report.code, report.having("wrong")) == (0, [])
-    assert "sudo -u healthd" in report.of("dbus_rights")["mend"]
+    assert "sudo -u healthd" in report.of("dbus_rights")["fix"]
 
 
 async def test_a_kernel_that_does_not_limit_memory(patient: Patient) -> None:
     patient.write("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
     report = await patient.examined()
     assert (report.code, report.having("warning")) == (0, ["memory_cgroup"])
-    assert "cgroup_enable=memory" in report.of("memory_cgroup")["mend"]
+    assert "cgroup_enable=memory" in report.of("memory_cgroup")["fix"]
 
 
 async def test_a_unit_that_may_too_much(patient: Patient) -> None:
@@ -351,7 +351,7 @@ async def test_a_unit_that_may_too_much(patient: Patient) -> None:
     patient.program("systemd-analyze", said.format("6.1"))
     report = await patient.examined()
     assert (report.code, report.having("warning")) == (0, ["unit"])
-    assert "systemctl cat healthd" in report.of("unit")["mend"]
+    assert "systemctl cat healthd" in report.of("unit")["fix"]
 
 
 async def test_the_wifi_of_a_pi(patient: Patient) -> None:

@@ -85,10 +85,10 @@ async def test_listeners_come_and_go_while_there_is_a_connection(mosquitto: Star
     inbox.listen("b", stays)
     async with listening(inbox, broker) as client:
         await broker.logged("under-test 1 b")
-        inbox.leave("b", goes)
+        inbox.unsubscribe("b", goes)
         inbox.listen("c", comes)
         await broker.logged("under-test 1 c")
-        inbox.leave("b", stays)
+        inbox.unsubscribe("b", stays)
         await broker.logged("UNSUBSCRIBE from under-test")
         for topic in ("b", "c", "a"):
             await client.send(topic, b"now")

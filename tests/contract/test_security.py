@@ -14,7 +14,7 @@ from healthd.doctor.broker import check_brokers
 from healthd.doctor.finding import Status
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import ConnectionLost, Refused
+from healthd.mqtt.faults import ConnectionLost, PublishRefused
 from healthd.settings.model import Settings
 from tests.support.certificates import Authority
 from tests.support.mosquitto import HOST, needs_mosquitto
@@ -89,7 +89,7 @@ class Home:
 
 async def refused(client: AckedClient, topic: str) -> None:
     """The broker says no, to a client of MQTT 5."""
-    with pytest.raises(Refused, match=r"(?i)not authorized"):
+    with pytest.raises(PublishRefused, match=r"(?i)not authorized"):
         await client.send(topic, b"no")
 
 

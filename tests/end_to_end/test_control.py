@@ -17,7 +17,7 @@ from healthd.simulator.fitness.bike import Bike, bike_part
 from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from healthd.verbs import REQUESTS, Refused
+from healthd.verbs import REQUESTS, RequestRefused
 from tests.end_to_end.asking import Asker
 from tests.end_to_end.fetching import add, address, info, live
 from tests.support.conformity import conform
@@ -38,7 +38,7 @@ class Gateway:
     async def ask(self, verb: str, **keys: object) -> Mapping[str, Any]:
         told = await self._asker.ask(verb, {"peripheral": "machine", **keys})
         if told["status"] == "error":
-            raise Refused(told["error"])
+            raise RequestRefused(told["error"])
         return told["data"]
 
     def told(self) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ async def test_limits_are_those_of_the_settings_and_of_the_machine(
     part = bike_part(bike, 0.1)
     async with gateway(subscriber, settings, part, power_w=[50, 2000]) as (one, _):
         said = "machine: power_w is 1200, expected 50 to 1000: the settings allow 50 to 2000, the"
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(RequestRefused, match=said):
             await one.ask("set_target_power", power_w=1200)
         assert not bike.control.permitted
         await one.until_told("refused")
@@ -138,7 +138,9 @@ async def test_a_treadmill_is_moved_within_limits_of_its_own_alone(
     part = treadmill_part(treadmill, 0.1)
     async with gateway(subscriber, settings, part, inclination_pct=[0, 6]) as (one, _):
         for verb, keys in (("start", {}), ("set_target_speed", {"speed_mps": 1.0})):
-            with pytest.raises(Refused, match=r"the settings have no control\.speed_mps for it"):
+            with pytest.raises(
+                RequestRefused, match=r"the settings have no control\.speed_mps for it"
+            ):
                 await one.ask(verb, **keys)
         assert not treadmill.control.permitted
         await one.ask("set_target_inclination", inclination_pct=6.0)

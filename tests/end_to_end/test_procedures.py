@@ -54,7 +54,7 @@ def is_about(text: str, moment: datetime) -> bool:
 
 
 def refusals(logs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    lines = [one for one in logs if one["event"] == "not opened"]
+    lines = [one for one in logs if one["event"] == "profile setup failed"]
     return [(one["profile"], one["reason"], one["error"]) for one in lines]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from healthd.errors import Backoff
 from healthd.simulator.broker import EmbeddedBroker
-from healthd.verbs import Fetch, Refused
+from healthd.verbs import Fetch, RequestRefused
 from tests.end_to_end.fetching import info, runs, until_runs
 from tests.end_to_end.reloading import (
     BOUND_S,
@@ -290,7 +290,7 @@ async def test_a_fetch_of_one_whose_settings_change_is_refused_and_its_timetable
         await asyncio.sleep(0)  # it joins the run that is under way
         ward.write(settings, entry("one", 1, every="1h", window="2s"))
         await ward.reload()
-        with pytest.raises(Refused, match="other settings"):
+        with pytest.raises(RequestRefused, match="other settings"):
             await asked
         # What was broken off is due still.
         await until_runs(subscriber, one=1)

@@ -89,7 +89,7 @@ class Board:
         self._prefix = prefix
         self._results = results
 
-    def take(self, message: Message, now: Moment) -> None:
+    def add_message(self, message: Message, now: Moment) -> None:
         """A message arrived; whatever it holds, it is survived."""
         place = place_of(message.topic, self._prefix)
         if place is None:

@@ -62,7 +62,7 @@ class LiveTable:
 
     def show(self, message: Message) -> None:
         """See ``View``."""
-        self._board.take(message, _now())
+        self._board.add_message(message, _now())
 
     def on_broker(self, fault: str | None) -> None:
         """See ``View``."""

@@ -8,7 +8,7 @@ another device's, and all of it is new.
 
 from collections.abc import Callable, Generator, Iterable
 
-from healthd.profiles.characteristic import Exchange, Refused, Timed
+from healthd.profiles.characteristic import Exchange, ExchangeRefused, Timed
 from healthd.profiles.common.racp import ALL, RecordAccess, decode_record_access, report_records
 from healthd.profiles.records import Records
 from healthd.samples import Record
@@ -69,7 +69,7 @@ def fetch_all(memory: Records) -> Exchange:
     """Ask for all records; which of them are new is seen when they are here.
 
     Raises:
-        Refused: the device did not send them all.
+        ExchangeRefused: the device did not send them all.
     """
     _demand(*(yield from _report(memory, ALL)))
     memory.complete()
@@ -83,7 +83,7 @@ def fetch_new(memory: Records, newer: Callable[[Record], bytes]) -> Exchange:
         newer: chooses the records from this one on, itself included; see `racp.report_records`.
 
     Raises:
-        Refused: the device did not send them all.
+        ExchangeRefused: the device did not send them all.
     """
     if (since := memory.since()) is not None:
         code, result = yield from _report(memory, newer(since))
@@ -109,4 +109,4 @@ def _report(
 
 def _demand(code: int | None, result: str | int | None) -> None:
     if result not in ("success", "no_records_found"):
-        raise Refused(f"records: expected success, found {result} ({code})")
+        raise ExchangeRefused(f"records: expected success, found {result} ({code})")

@@ -13,10 +13,10 @@ from healthd.errors import DecodeError
 from healthd.profiles.characteristic import (
     Characteristic,
     Exchange,
+    ExchangeRefused,
     Opening,
     Options,
     Profile,
-    Refused,
     Turn,
     Use,
 )
@@ -113,14 +113,16 @@ def give_consent(options: Options) -> Exchange:
     """Give the consent of the user whose results are wanted, if the settings name one.
 
     Raises:
-        Refused: the device does not take it.
+        ExchangeRefused: the device does not take it.
     """
     if (consent := options.consent) is None:
         return
     request = encode_consent(user_index=consent.user, consent_code=consent.code)
     answer = decode_control_point((yield request))
     if answer.result != "success":
-        raise Refused(f"user {consent.user}: {answer.result}; are user and consent_file right?")
+        raise ExchangeRefused(
+            f"user {consent.user}: {answer.result}; are user and consent_file right?"
+        )
 
 
 PROFILE = Profile(

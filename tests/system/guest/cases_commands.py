@@ -49,12 +49,12 @@ _ASKERS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
 
 @case()
 async def doctor_without_bluetoothd(ward: Ward) -> None:
-    """Without bluetoothd `healthd doctor` says so, with exit code 1 and how to mend it."""
+    """Without bluetoothd `healthd doctor` says so, with exit code 1 and how to fix it."""
     ward.configure()
     await vm.run("systemctl", "stop", "bluetooth")
     found = await _told(_HEALTHD, "doctor", "--json")
     one = next(one for one in found["findings"] if one["check"] == "bluez")
-    if found["ok"] or one["status"] != "wrong" or "systemctl" not in one["mend"]:
+    if found["ok"] or one["status"] != "wrong" or "systemctl" not in one["fix"]:
         raise Failed(f"found {one}")
 
 

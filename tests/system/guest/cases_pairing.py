@@ -118,7 +118,7 @@ async def bond_removed_there(ward: Ward) -> None:
         await until(vm.adapter_is_powered, "BlueZ has the adapter")
         await vm.remove_device(strap.address)
         if crashes := await _crashes(ward):
-            # It was left in peace for up to 15 minutes; whoever mends the bond need not wait.
+            # It was left in peace for up to 15 minutes; whoever fixes the bond need not wait.
             ward.notes.append(f"bluetoothd crashed {crashes} times; healthd restarted by hand")
             await vm.run("systemctl", "restart", SERVICE)
             about.append(other)

@@ -23,14 +23,14 @@ def device(number: int) -> Advertisement:
 def claims() -> Claims:
     claims = Claims()
     claims.add(VAGUE)
-    claims.take(VAGUE, device(1))
+    claims.claim(VAGUE, device(1))
     return claims
 
 
 def test_a_better_description_gets_the_device_of_a_vaguer_one(claims: Claims) -> None:
     assert claims.add(EXACT) == [device(1)]
     assert claims.is_contested(VAGUE)
-    claims.leave(VAGUE)
+    claims.release(VAGUE)
     assert not claims.is_contested(VAGUE)
     assert claims.entitled(device(1), [VAGUE]) is None
     assert claims.entitled(device(1), [VAGUE, EXACT]) == EXACT
@@ -43,10 +43,10 @@ def test_nobody_gives_way_to_a_description_that_is_no_better(claims: Claims, oth
 
 
 def test_one_that_is_found_as_before_has_no_second_choice(claims: Claims) -> None:
-    claims.leave(VAGUE)
+    claims.release(VAGUE)
     claims.add(NAMED)
-    claims.take(NAMED, device(2))
-    claims.take(VAGUE, device(1))
+    claims.claim(NAMED, device(2))
+    claims.claim(VAGUE, device(1))
     # Its own link is about to end, and the other one's device would fit it as well.
     assert claims.add(Match("polar", By.NAME, "Polar*", periodic=True)) == []
 

@@ -119,7 +119,7 @@ async def test_a_link_that_is_left_can_be_used_until_it_is_closed(stage: Stage) 
     async with asyncio.timeout(10):
         await stage.strap()
         link = await opened(stage)
-        link.leave(GaveWay())
+        link.give_up(GaveWay())
         with pytest.raises(GaveWay):
             await link.lost()
         assert await link.read("2a29")

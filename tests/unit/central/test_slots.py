@@ -30,11 +30,11 @@ def test_who_was_heard_first_is_served_first(time: Time) -> None:
     assert slots.ask("streaming")
     for one in ("first", "second"):
         assert not slots.ask(one)
-    slots.leave("streaming")
+    slots.release("streaming")
     assert not slots.ask("second")
     assert not slots.ask("streaming"), "who had a slot goes to the end"
     assert slots.ask("first")
-    slots.leave("first")
+    slots.release("first")
     assert slots.ask("second")
 
 
@@ -44,7 +44,7 @@ def test_one_that_waits_need_not_be_heard_until_it_is_called(time: Time) -> None
     assert not slots.need_not_be_heard("waiting"), "it was never heard yet"
     slots.ask("waiting")
     assert slots.need_not_be_heard("waiting")
-    slots.leave("streaming")
+    slots.release("streaming")
     assert not slots.need_not_be_heard("waiting")
 
 
@@ -52,12 +52,12 @@ def test_one_that_is_called_and_not_there_keeps_nobody_waiting(time: Time) -> No
     slots = Slots(1, time)
     for one in ("streaming", "gone", "here"):
         slots.ask(one)
-    slots.leave("streaming")
+    slots.release("streaming")
     assert not slots.ask("here"), "the other one is called first"
     time.now += CALL_S
     assert slots.ask("here")
     assert not slots.ask("gone"), "it comes back to the end of the queue"
-    slots.leave("here")
+    slots.release("here")
     assert slots.ask("gone")
 
 
@@ -65,8 +65,8 @@ def test_one_that_gives_up_loses_its_place(time: Time) -> None:
     slots = Slots(1, time)
     for one in ("streaming", "first", "second"):
         slots.ask(one)
-    slots.leave("first")
-    slots.leave("streaming")
+    slots.release("first")
+    slots.release("streaming")
     assert slots.ask("second")
 
 
@@ -81,7 +81,7 @@ def test_everybody_has_a_turn(time: Time) -> None:
             if one not in linked and slots.ask(one):
                 linked.append(one)
                 served.append(one)
-        slots.leave(linked.pop(0))
+        slots.release(linked.pop(0))
         time.now += 1
     turns = [served.count(one) for one in peripherals]
     assert max(turns) - min(turns) <= 1
@@ -92,16 +92,16 @@ def test_who_is_urgent_stands_before_those_who_are_not(time: Time) -> None:
     for one, urgent in (("streaming", False), ("waiting", False), ("one", True), ("two", True)):
         slots.ask(one, urgent=urgent)
     assert slots.lacking() == 2
-    slots.leave("streaming")
+    slots.release("streaming")
     assert slots.lacking() == 1, "the first of them is called"
     assert not slots.ask("waiting")
     assert not slots.ask("two", urgent=True)
     assert slots.ask("one", urgent=True)
     assert slots.waits("two")
-    slots.leave("one")
+    slots.release("one")
     assert slots.ask("two", urgent=True)
     assert slots.lacking() == 0
-    slots.leave("two")
+    slots.release("two")
     assert slots.ask("waiting")
 
 
@@ -109,7 +109,7 @@ def test_one_that_was_called_in_vain_is_urgent_again(time: Time) -> None:
     slots = Slots(1, time)
     for one, urgent in (("streaming", False), ("waiting", False), ("urgent", True)):
         slots.ask(one, urgent=urgent)
-    slots.leave("streaming")
+    slots.release("streaming")
     assert not slots.need_not_be_heard("urgent")
     time.now += CALL_S
     assert slots.ask("waiting"), "it was not there"

@@ -27,7 +27,7 @@ def test_a_machine_without_anything(machine: Machine) -> None:
         "wrong",
         "warning",
     )
-    assert all(set(one) == {"check", "status", "found", "mend", "of"} for one in report["findings"])
+    assert all(set(one) == {"check", "status", "found", "fix", "of"} for one in report["findings"])
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])

@@ -50,10 +50,10 @@ def test_settings_of_others(folder: Path) -> None:
         findings, settings = check_settings(machine, config, {}, known)
     assert settings is None
     assert {one.status for one in findings} == {Status.SKIPPED}
-    assert "sudo -u healthd" in findings[0].mend
+    assert "sudo -u healthd" in findings[0].fix
     findings, settings = check_settings(machine, config, {}, known)
     assert settings is not None
-    assert findings[0].mend == "find some: sudo healthd scan"
+    assert findings[0].fix == "find some: sudo healthd scan"
 
 
 @needs_root
@@ -66,9 +66,9 @@ async def test_an_outbox_of_others(folder: Path) -> None:
         elsewhere = await check_outbox(Machine({}, service_uid=1), settings, {})
         itself = await check_outbox(Machine({}, service_uid=NOBODY), settings, {})
     assert [one.status for one in elsewhere] == [Status.SKIPPED, Status.SKIPPED]
-    assert "sudo -u healthd" in elsewhere[0].mend
+    assert "sudo -u healthd" in elsewhere[0].fix
     assert [one.status for one in itself] == [Status.WRONG, Status.SKIPPED]
-    assert "chown" in itself[0].mend
+    assert "chown" in itself[0].fix
 
 
 @needs_root
@@ -83,7 +83,7 @@ async def test_the_units_password_is_roots(folder: Path) -> None:
     with nobody():
         files, *rest = await check_brokers(settings, environ)
     assert files.status is Status.SKIPPED
-    assert "sudo healthd doctor" in files.mend
+    assert "sudo healthd doctor" in files.fix
     assert {one.status for one in rest} == {Status.SKIPPED}
     files, dns, tcp, *_ = await check_brokers(settings, environ)
     assert [files.status, dns.status, tcp.status] == [Status.OK, Status.OK, Status.WRONG]

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from healthd.gateway import control_socket as control
-from healthd.gateway.control_socket import LONGEST_LINE, Control, ask, socket_file
+from healthd.gateway.control_socket import LONGEST_LINE, ControlSocket, ask, socket_file
 from healthd.host.folders import runtime_folder
-from healthd.verbs import Fetch, Handler, Reconnect, Refused, Scan
+from healthd.verbs import Fetch, Handler, Reconnect, RequestRefused, Scan
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def echo(request: Fetch) -> Mapping[str, Any]:
 
 
 async def refuse(_: Reconnect) -> Mapping[str, Any]:
-    raise Refused("not today")
+    raise RequestRefused("not today")
 
 
 async def wait(_: Scan) -> Mapping[str, Any]:
@@ -50,7 +50,7 @@ HANDLERS: dict[str, Handler] = {"fetch": echo, "reconnect": refuse, "scan": wait
 async def served(folder: Path) -> AsyncGenerator[Path]:
     """The socket of a gateway while it is answered."""
     listens = asyncio.Event()
-    running = asyncio.create_task(Control(folder, "gw", HANDLERS).run(listens.set))
+    running = asyncio.create_task(ControlSocket(folder, "gw", HANDLERS).run(listens.set))
     async with asyncio.timeout(20):
         await listens.wait()
         try:
@@ -89,23 +89,25 @@ async def test_a_request_is_answered_and_only_its_owner_may_ask(folder: Path) ->
 
 async def test_what_cannot_be_done_is_told(folder: Path) -> None:
     async with served(folder) as file:
-        with pytest.raises(Refused, match="not today"):
+        with pytest.raises(RequestRefused, match="not today"):
             await said(file, verb="reconnect", peripheral="hello")
-        with pytest.raises(Refused, match="no such verb, there are: fetch, reconnect, scan"):
+        with pytest.raises(RequestRefused, match="no such verb, there are: fetch, reconnect, scan"):
             await said(file, verb="dance")
 
 
 async def test_what_is_no_request_of_its_verb_is_told(folder: Path) -> None:
     async with served(folder) as file:
-        with pytest.raises(Refused, match="peripheral: found nothing, expected a value"):
+        with pytest.raises(RequestRefused, match="peripheral: found nothing, expected a value"):
             await said(file, verb="fetch")
-        with pytest.raises(Refused, match='unknown key "say", expected one of transaction, perip'):
+        with pytest.raises(
+            RequestRefused, match='unknown key "say", expected one of transaction, perip'
+        ):
             await said(file, verb="fetch", peripheral="strap", say="hello")
 
 
 async def test_a_bug_in_one_request_is_told_and_logged_and_ends_nothing(folder: Path) -> None:
     async with served(folder) as file:
-        with capture_logs() as logs, pytest.raises(Refused, match="bug"):
+        with capture_logs() as logs, pytest.raises(RequestRefused, match="bug"):
             await said(file, verb="fetch", peripheral="")
         assert [line["event"] for line in logs] == ["crashed"]
         assert await said(file, verb="fetch", peripheral="still here") == {"fetched": "still here"}
@@ -163,7 +165,7 @@ async def test_there_are_not_too_many_at_a_time(
     async with served(folder) as file:
         _, writer = await asyncio.open_unix_connection(file)
         writer.write(b'{"verb": "scan"}\n')
-        with pytest.raises(Refused, match="too many"):
+        with pytest.raises(RequestRefused, match="too many"):
             await said(file, verb="fetch", peripheral="hello")
         writer.close()
 
@@ -172,7 +174,7 @@ async def test_there_are_not_too_many_at_a_time(
 async def test_without_a_socket_the_daemon_goes_on(folder: Path, how: str) -> None:
     where = {"no folder": None, "folder is gone": folder / "gone"}
     with capture_logs() as logs:
-        await Control(where.get(how, folder / ("x" * 120)), "gw", HANDLERS).run(lambda: None)
+        await ControlSocket(where.get(how, folder / ("x" * 120)), "gw", HANDLERS).run(lambda: None)
     assert [line["event"] for line in logs] == ["no control socket"]
 
 

@@ -13,7 +13,7 @@ from healthd.errors import Fatal
 from healthd.gateway.peripherals import Difference, difference
 from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.reload import Reload, Source, in_place
-from healthd.gateway.sessions import Peripheral, Sessions
+from healthd.gateway.sessions import Peripheral, SessionFactory
 from healthd.host.clock import Clock
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
@@ -48,7 +48,7 @@ def prepare(tmp_path: Path) -> Prepare:
     run, nothing = Run(Clock(tmp_path), {}), cast(Any, object())
     pipeline = Pipeline(run, cast(Outbox, _Outbox()), nothing, REGISTRY)
     file, zone = ScheduleFile(tmp_path), lambda: local_zone("UTC")
-    sessions = Sessions(cast(Radio, nothing), REGISTRY, pipeline, run, file, zone)
+    sessions = SessionFactory(cast(Radio, nothing), REGISTRY, pipeline, run, file, zone)
 
     def prepared(**entries: dict[str, Any]) -> dict[str, Peripheral]:
         valid = [PeripheralSettings.model_validate({"id": k, **v}) for k, v in entries.items()]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from healthd.host import adapter_reset
-from healthd.host.adapter_reset import REQUEST, Refused, take_request, unblock
+from healthd.host.adapter_reset import REQUEST, ResetRefused, take_request, unblock
 
 # Debian's `nobody`: in no group that matters.
 NOBODY = 65534
@@ -62,7 +62,7 @@ def test_an_adapters_name_is_a_request_and_is_gone(
 )
 def test_anything_else_is_refused_unshown_and_gone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / REQUEST).write_bytes(content)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ResetRefused) as caught:
         take_request(tmp_path)
     assert str(caught.value) == "reset-adapter: expected hci and one or two digits"
     assert left(tmp_path) == []
@@ -92,7 +92,7 @@ def test_what_is_no_file_is_refused_at_once_and_gone(
     # What a link that is followed would find is a request that is not refused.
     (tmp_path / "target").write_bytes(b"hci0\n")
     make(tmp_path / REQUEST)
-    with pytest.raises((Refused, OSError)):
+    with pytest.raises((ResetRefused, OSError)):
         take_request(tmp_path)
     assert left(tmp_path) == ["target"]
     assert (tmp_path / "target").read_bytes() == b"hci0\n"
@@ -187,12 +187,12 @@ def test_a_soft_block_of_this_adapter_is_lifted(adapter: Path, rfkill: Path) -> 
 
 def test_a_switch_in_hardware_is_told(adapter: Path, rfkill: Path) -> None:
     (adapter / "rfkill3" / "hard").write_text("1\n")
-    with pytest.raises(Refused, match="hci0 is blocked by a switch in hardware"):
+    with pytest.raises(ResetRefused, match="hci0 is blocked by a switch in hardware"):
         unblock(adapter, rfkill)
 
 
 def test_an_adapter_that_is_not_there_is_told(tmp_path: Path, rfkill: Path) -> None:
-    with pytest.raises(Refused, match="no adapter hci5"):
+    with pytest.raises(ResetRefused, match="no adapter hci5"):
         unblock(tmp_path / "hci5", rfkill)
 
 

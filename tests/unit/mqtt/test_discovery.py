@@ -113,7 +113,7 @@ class HomeAssistant(Inbox):
     ) -> None:
         self.listened_to[topic_filter] = on_message
 
-    def leave(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
+    def unsubscribe(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
         assert self.listened_to.pop(topic_filter) == on_message
 
     def say(self, payload: bytes, *, retained: bool = False) -> None:

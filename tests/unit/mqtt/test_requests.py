@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from healthd.mqtt.acked_client import Acknowledgement
 from healthd.mqtt.arrivals import Message
-from healthd.mqtt.faults import Refused as BrokerRefused
+from healthd.mqtt.faults import PublishRefused
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
-from healthd.verbs import BUG, Fetch, Handler, Reconnect, Refused, Scan, Stop
+from healthd.verbs import BUG, Fetch, Handler, Reconnect, RequestRefused, Scan, Stop
 from tests.support.anything import PAYLOADS
 
 TOPICS = Topics("healthd", "gw")
@@ -75,7 +75,7 @@ class Desk:
             case "buggy":
                 return {"half": 1 // 0}
             case _:
-                raise Refused("not today")
+                raise RequestRefused("not today")
 
     def answer(
         self, topic: str, payload: bytes, schema: str, correlation: bytes | None
@@ -91,7 +91,7 @@ class Desk:
     def take(self, verb: str, payload: object = b"", **more: Any) -> None:
         raw = payload if isinstance(payload, bytes) else orjson.dumps(payload)
         how: dict[str, Any] = {"retained": False, **more}
-        self.requests.take(Message(TOPICS.request(verb), raw, **how))
+        self.requests.on_message(Message(TOPICS.request(verb), raw, **how))
 
     async def settled(self) -> list[dict[str, Any]]:
         """The payloads of all answers, once nothing is left to do."""
@@ -154,9 +154,9 @@ async def test_a_slow_one_holds_back_nobody_until_there_are_too_many() -> None:
 
 async def test_the_next_is_taken_once_the_broker_has_the_responses() -> None:
     desk, ear = Desk(), Ear()
-    desk.requests.attend(ear)
+    desk.requests.subscribe(ear)
     ((_, take, room),) = ear.listeners
-    assert take == desk.requests.take
+    assert take == desk.requests.on_message
     for _ in range(5):
         desk.take("dance")
     waiting = asyncio.ensure_future(room())
@@ -197,7 +197,7 @@ async def test_a_broker_that_refuses_the_response_is_told_of_once() -> None:
         for _ in range(3):
             desk.take("scan")
             await desk.settled()
-            desk.acknowledgements[-1].set_exception(BrokerRefused("Not authorized"))
+            desk.acknowledgements[-1].set_exception(PublishRefused("Not authorized"))
         await desk.settled()
     (line,) = logs
     assert (line["log_level"], line["topic"]) == ("warning", "healthd/gw/response/scan")
@@ -234,19 +234,19 @@ def test_any_request_gets_one_response_at_a_topic_of_nobody_elses(
 
 async def test_where_nothing_is_allowed_nobody_listens() -> None:
     ear = Ear()
-    Requests(TOPICS, {}, (), Desk().answer).attend(ear)
+    Requests(TOPICS, {}, (), Desk().answer).subscribe(ear)
     assert ear.listeners == []
-    Desk().requests.attend(ear)
+    Desk().requests.subscribe(ear)
     assert [topic for topic, *_ in ear.listeners] == ["healthd/gw/request/+"]
 
 
 async def test_what_is_allowed_can_change_and_nothing_is_listened_to_where_nothing_is() -> None:
     desk, inbox = Desk("scan"), Inbox()
     asked = Message(TOPICS.request("stop"), b'{"peripheral":"bike"}', retained=False)
-    desk.requests.attend(inbox)
-    desk.requests.take(asked)
+    desk.requests.subscribe(inbox)
+    desk.requests.on_message(asked)
     desk.requests.allow(("stop",), inbox)
-    desk.requests.take(asked)
+    desk.requests.on_message(asked)
     await desk.requests.end()
     assert [answer["status"] for _, answer, _ in desk.answers] == ["error", "ok"]
     listened = inbox._listeners  # pyright: ignore[reportPrivateUsage]

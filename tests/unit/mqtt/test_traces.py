@@ -15,7 +15,7 @@ STATUS, WEIGHT = "healthd/home/device/scale/status", "healthd/home/device/scale/
 def traces(tmp_path: Path) -> Traces:
     traces = Traces(tmp_path)
     traces.add("scale", STATUS)
-    assert traces.leave("scale", WEIGHT)
+    assert traces.note_retained("scale", WEIGHT)
     return traces
 
 
@@ -44,18 +44,18 @@ async def test_it_is_written_when_something_new_is_left_and_only_then(
     await asyncio.wait([running])
     assert orjson.loads(file.read_bytes()) == {"scale": [STATUS, WEIGHT]}
     file.unlink()
-    assert traces.leave("scale", WEIGHT)
+    assert traces.note_retained("scale", WEIGHT)
     await traces.keep()
     assert not file.exists()
 
 
 def test_nothing_may_be_left_of_one_that_is_gone(traces: Traces) -> None:
     traces.remove("scale")
-    assert not traces.leave("scale", WEIGHT)
-    assert not traces.leave("never-heard-of", WEIGHT)
-    assert not traces.leave("", "healthd/home/event/gap")
+    assert not traces.note_retained("scale", WEIGHT)
+    assert not traces.note_retained("never-heard-of", WEIGHT)
+    assert not traces.note_retained("", "healthd/home/event/gap")
     traces.add("scale")
-    assert traces.leave("scale", WEIGHT)
+    assert traces.note_retained("scale", WEIGHT)
 
 
 @pytest.mark.parametrize(

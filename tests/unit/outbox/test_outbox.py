@@ -43,7 +43,7 @@ async def soon(awaitable: Awaitable[T]) -> T:
 
 
 async def take(outbox: Outbox, count: int) -> list[Pending]:
-    return [await soon(outbox.live.take()) for _ in range(count)]
+    return [await soon(outbox.live.next_pending()) for _ in range(count)]
 
 
 def seqs(taken: Iterable[Pending]) -> list[int]:
@@ -54,7 +54,7 @@ async def waits(outbox: Outbox) -> list[Sample]:
     """Everything that waits on the live path, taken."""
     found: list[Sample] = []
     while (await outbox.stats())["in_memory"] > len(found):
-        found.append((await soon(outbox.live.take())).sample)
+        found.append((await soon(outbox.live.next_pending())).sample)
     return found
 
 
@@ -62,13 +62,13 @@ async def take_beats(outbox: Outbox, count: int) -> list[Pending]:
     """Samples of peripherals alone; events in between stay with the broker."""
     found: list[Pending] = []
     while len(found) < count:
-        one = await soon(outbox.live.take())
+        one = await soon(outbox.live.next_pending())
         found += [one] * bool(one.sample.peripheral)
     return found
 
 
 async def backlog(outbox: Outbox, *, limit: int = ALL) -> list[Stored]:
-    return await soon(outbox.backlog.take(limit, tuple))
+    return await soon(outbox.backlog.next_batch(limit, tuple))
 
 
 async def gaps(outbox: Outbox) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ async def test_what_waits_too_long_is_stored_once_and_leaves_the_live_path(bench
         assert bench.stored_seqs() == [1]
         await service.rounds()
         assert bench.stored_seqs() == [1]
-        assert (await soon(outbox.live.take())).sample is young
+        assert (await soon(outbox.live.next_pending())).sample is young
         (stored,) = await backlog(outbox)
         assert (stored.seq, stored.stream, stored.run) == (1, "beat", bench.run.id)
         assert (await outbox.stats())["in_memory"] == 1
@@ -150,7 +150,7 @@ async def test_what_is_with_the_broker_too_long_is_stored_and_stays_on_the_live_
         (sent,) = await take(outbox, 1)
         await service.rounds()
         assert bench.stored_seqs() == [1]
-        history = asyncio.create_task(outbox.backlog.take(ALL, tuple))
+        history = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
         await service.rounds()
         assert not history.done()  # it may still be acknowledged
         outbox.live.acknowledge(sent)
@@ -224,7 +224,7 @@ async def test_what_was_with_the_broker_too_long_comes_back_as_history(bench: Be
         assert [one.seq for one in await backlog(outbox)] == [1]
         young = bench.sample()
         outbox.put(young)
-        assert (await soon(outbox.live.take())).sample is young
+        assert (await soon(outbox.live.next_pending())).sample is young
 
 
 async def test_what_the_broker_refuses_is_on_disk_at_once_and_not_live(bench: Bench) -> None:
@@ -280,7 +280,7 @@ async def test_a_refused_sample_that_is_stored_already_is_history_and_settled(
         (sent,) = await take(outbox, 1)
         await service.rounds()
         assert bench.stored_seqs() == [1]
-        history = asyncio.create_task(outbox.backlog.take(ALL, tuple))
+        history = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
         await service.rounds()
         outbox.live.refuse(sent)
         await service.rounds()
@@ -318,7 +318,7 @@ async def test_written_through_a_sample_is_committed_before_it_can_be_sent(bench
     async with through(bench) as outbox, Service(outbox) as service:
         for number in range(1, 4):
             outbox.put(bench.sample())
-            sent = await soon(outbox.live.take())
+            sent = await soon(outbox.live.next_pending())
             assert sent.sample.seq == number
             assert bench.stored_seqs() == [number]
             outbox.live.acknowledge(sent)
@@ -363,7 +363,7 @@ async def test_written_through_what_waits_too_long_becomes_history_while_one_wai
     """A broker that is slow: the window is full, and no new sample comes to wake anybody."""
     monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 0.2)
     async with through(bench) as outbox, Service(outbox) as service:
-        history = asyncio.create_task(outbox.backlog.take(ALL, tuple))
+        history = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
         outbox.put(bench.sample())
         await service.rounds()
         assert bench.stored_seqs() == [1]
@@ -541,7 +541,7 @@ async def test_what_is_left_out_is_passed_once(
     async with bench.outbox() as outbox, Service(outbox) as service:
         for _ in range(50):
             outbox.put(bench.sample(OVERDUE_S, "parked"))
-        taking = asyncio.create_task(outbox.backlog.take(ALL, lambda: skipped))
+        taking = asyncio.create_task(outbox.backlog.next_batch(ALL, lambda: skipped))
         await service.rounds()
         for _ in range(2):
             outbox.put(bench.sample(OVERDUE_S, "parked"))
@@ -570,14 +570,14 @@ async def test_what_is_released_while_the_disk_is_read_is_read_again(
         for _ in range(3):
             outbox.put(bench.sample(OVERDUE_S))
         await service.rounds()
-        first, *_ = await soon(outbox.backlog.take(2, tuple))
+        first, *_ = await soon(outbox.backlog.next_batch(2, tuple))
         monkeypatch.setattr(Store, "oldest", slowly)
-        taking = asyncio.create_task(outbox.backlog.take(1, tuple))
+        taking = asyncio.create_task(outbox.backlog.next_batch(1, tuple))
         await soon(began.wait())
         outbox.backlog.release(first.row)
         released.set()
         assert [one.seq for one in await soon(taking)] == [3]
-        assert [one.seq for one in await soon(outbox.backlog.take(1, tuple))] == [1]
+        assert [one.seq for one in await soon(outbox.backlog.next_batch(1, tuple))] == [1]
 
 
 async def test_what_was_given_out_is_not_evicted_until_the_connection_is_gone(
@@ -921,7 +921,7 @@ async def test_the_backlog_comes_oldest_first_and_nothing_twice(bench: Bench) ->
         assert [one.seq for one in third] == [9, 10]
         await service.rounds()
         assert bench.stored_seqs() == [5, 6, 7, 8, 9, 10]
-        more = asyncio.create_task(outbox.backlog.take(ALL, tuple))
+        more = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
         await service.rounds()
         assert not more.done()
         # New ones wake who waits.
@@ -975,7 +975,7 @@ async def test_streams_to_skip_are_left_out_and_come_later(bench: Bench) -> None
         for peripheral in ("strap", "scale") * 3:
             outbox.put(bench.sample(OVERDUE_S, peripheral=peripheral))
         await service.rounds()
-        others = await soon(outbox.backlog.take(ALL, lambda: [("strap", "beat")]))
+        others = await soon(outbox.backlog.next_batch(ALL, lambda: [("strap", "beat")]))
         assert {one.peripheral for one in others} == {"scale"}
         assert {one.peripheral for one in await backlog(outbox)} == {"strap"}
 
@@ -1021,9 +1021,9 @@ async def test_settled_counts_what_went_to_disk_instead(bench: Bench) -> None:
         settled = asyncio.create_task(outbox.live.settled())
         await turns()
         assert not settled.done()
-        taken = await soon(outbox.live.take())
+        taken = await soon(outbox.live.next_pending())
         while taken.sample.seq != 2:
-            taken = await soon(outbox.live.take())
+            taken = await soon(outbox.live.next_pending())
         outbox.live.refuse(taken)
         outbox.give_back()
         await soon(settled)
@@ -1034,7 +1034,7 @@ async def test_settled_counts_what_went_to_disk_instead(bench: Bench) -> None:
 async def test_settled_after_a_refusal(bench: Bench, write: str) -> None:
     async with bench.outbox(write=write) as outbox, Service(outbox):
         outbox.put(bench.sample())
-        outbox.live.refuse(await soon(outbox.live.take()))
+        outbox.live.refuse(await soon(outbox.live.next_pending()))
         await soon(outbox.live.settled())
         assert bench.stored_seqs() == [1]
 

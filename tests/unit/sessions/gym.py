@@ -23,7 +23,7 @@ from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.verbs import (
     OfPeripheral,
-    Refused,
+    RequestRefused,
     SetTargetPower,
     SetTargetResistance,
     SetTargetSpeed,
@@ -112,7 +112,7 @@ class Gym(News):
         return asyncio.create_task(self.ask(request))
 
     async def refused(self, request: OfPeripheral) -> str:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRefused) as refused:
             await self.ask(request)
         return str(refused.value)
 

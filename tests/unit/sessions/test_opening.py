@@ -22,10 +22,10 @@ from healthd.profiles.battery import Battery, decode_level
 from healthd.profiles.characteristic import (
     Characteristic,
     Exchange,
+    ExchangeRefused,
     Opening,
     Options,
     Profile,
-    Refused,
     Turn,
     Use,
 )
@@ -61,7 +61,7 @@ class Asked:
                 if answer == b"?":
                     raise DecodeError("offset 0: expected an answer")
                 if answer == b"no":
-                    raise Refused("not for you")
+                    raise ExchangeRefused("not for you")
         finally:
             self.closed.set()
 
@@ -204,7 +204,7 @@ async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> 
             await asked.closed.wait()
             await goes_on(stage, sensor)
             assert sensor.written == [b"one"]
-    (line,) = [line for line in logs if line["event"] == "not opened"]
+    (line,) = [line for line in logs if line["event"] == "profile setup failed"]
     assert (line["log_level"], line["profile"], line["reason"]) == (
         "warning",
         "opens",
@@ -218,7 +218,7 @@ async def test_an_error_that_means_it_was_taken_is_none(stage: Stage) -> None:
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
             assert sensor.written == [b"one", b"two"]
-    assert not [line for line in logs if line["event"] == "not opened"]
+    assert not [line for line in logs if line["event"] == "profile setup failed"]
 
 
 async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
@@ -231,7 +231,9 @@ async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
             await asked.closed.wait()
             await goes_on(stage, sensor)
             assert sensor.written == [b"one"]
-    assert [line["reason"] for line in logs if line["event"] == "not opened"] == ["silent"]
+    assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
+        "silent"
+    ]
 
 
 async def test_patience_begins_anew_with_every_record(
@@ -259,7 +261,9 @@ async def test_an_answer_that_is_not_understood_ends_the_conversation(stage: Sta
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
             await goes_on(stage, sensor)
-    assert [line["reason"] for line in logs if line["event"] == "not opened"] == ["not_understood"]
+    assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
+        "not_understood"
+    ]
 
 
 async def test_an_answer_that_is_a_refusal_ends_the_conversation(stage: Stage) -> None:
@@ -268,7 +272,7 @@ async def test_an_answer_that_is_a_refusal_ends_the_conversation(stage: Stage) -
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
             await goes_on(stage, sensor)
-    [line] = [line for line in logs if line["event"] == "not opened"]
+    [line] = [line for line in logs if line["event"] == "profile setup failed"]
     assert (line["reason"], line["error"]) == ("refused", "not for you")
     assert b"two" not in sensor.written
 
@@ -414,7 +418,7 @@ async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
     openings = openings_on(Locked(), profiles, Options(pmd=("one",)))
     with capture_logs() as logs:
         await openings.run([profiles.profiles["opens"]])
-    [line] = [line for line in logs if line["event"] == "not opened"]
+    [line] = [line for line in logs if line["event"] == "profile setup failed"]
     assert line["reason"] == "bond_lost"
     assert "healthd pair sensor --again" in line["error"]
     assert isinstance(openings.refusal, BondLost)

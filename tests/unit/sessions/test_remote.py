@@ -11,7 +11,7 @@ from healthd.simulator.attributes import notifying, service, writeable
 from healthd.simulator.feed import paced
 from healthd.simulator.part import Part
 from healthd.simulator.strap import heart_rate_part
-from healthd.verbs import Refused, ResetEnergyExpended, Start
+from healthd.verbs import RequestRefused, ResetEnergyExpended, Start
 from tests.support.stage import cancel
 from tests.unit.sessions.gym import (
     CONTROL,
@@ -61,7 +61,7 @@ def test_what_one_is_refused_the_other_is_not(play: Play) -> None:
             for request in (power(), power(5000), resistance(5000), resistance())
         ]
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [isinstance(one, Refused) for one in done] == [False, True, True, False] * 3
+        assert [isinstance(one, RequestRefused) for one in done] == [False, True, True, False] * 3
         assert gym.changes == ["granted", *["set", "refused", "refused", "set"] * 3]
 
     play(body)
@@ -183,7 +183,7 @@ async def test_the_energy_of_a_strap_is_counted_from_zero_again() -> None:
         assert stage.watcher.control == [
             {"peripheral": "machine", "change": "reset", "verb": "reset_energy_expended"}
         ]
-        with pytest.raises(Refused, match="no control point of a fitness machine"):
+        with pytest.raises(RequestRefused, match="no control point of a fitness machine"):
             await session.remote.ask(power())
         assert stage.watcher.control[-1]["reason"] == "not_supported"
 
@@ -207,7 +207,7 @@ def strap(*, resets: bool) -> Part:
 async def test_a_strap_that_counts_no_energy_says_so(resets: bool, said: str, reason: str) -> None:
     async with asyncio.timeout(10), streaming([strap(resets=resets)]) as found:
         stage, _, session, running = found
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(RequestRefused, match=said):
             await session.remote.ask(ENERGY)
         (event,) = stage.watcher.control
         assert (event["change"], event["reason"]) == ("refused", reason)

@@ -233,7 +233,7 @@ async def test_a_value_that_cannot_be_read_does_not_end_the_session(stage: Stage
             await stage.watcher.streaming()
         await stage.watcher.until(lambda: stage.watcher.count("2a37"))
         assert refused.is_set()
-        told = [line for line in log if line["event"] == "not readable"]
+        told = [line for line in log if line["event"] == "characteristic not readable"]
         assert [(one["log_level"], one["reason"]) for one in told][:1] == [
             ("warning", "not_paired")
         ], "its owner can mend this"

@@ -296,7 +296,7 @@ def test_a_machine_is_released_before_its_link_gives_way(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
-        gym.points.link.leave(GaveWay())
+        gym.points.link.give_up(GaveWay())
         with pytest.raises(GaveWay):
             await gym.running
         assert gym.told == [("released", None, "hang_up")]

@@ -17,8 +17,8 @@ from healthd.supervision.supervisor import (
     HEALTHY_AFTER_S,
     LATE_AFTER_S,
     CrashLoop,
-    Kept,
     Service,
+    ServiceGroup,
     StrayCancellation,
     Supervisor,
     root_cause,
@@ -397,7 +397,7 @@ async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
             cleaned_up.set()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = Kept(Supervisor(random.Random()), tasks)
+        kept = ServiceGroup(Supervisor(random.Random()), tasks)
         kept.start("one", slow_to_end, log)
         kept.start("other", other, log)
         await asyncio.sleep(0)
@@ -431,7 +431,7 @@ async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
         raise Transient("away", "away", Backoff(0, 0))
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = Kept(Supervisor(random.Random()), tasks)
+        kept = ServiceGroup(Supervisor(random.Random()), tasks)
         kept.start("mqtt", fails_once, log)
         await again.wait()
         kept.cancel("mqtt")
@@ -449,7 +449,7 @@ async def test_one_that_forgets_its_cancellation_is_cancelled_again(
         await asyncio.Event().wait()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = Kept(Supervisor(random.Random()), tasks)
+        kept = ServiceGroup(Supervisor(random.Random()), tasks)
         kept.start("mqtt", forgetful, log)
         await asyncio.sleep(0)
         kept.cancel("mqtt")

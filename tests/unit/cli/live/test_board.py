@@ -41,7 +41,7 @@ class Seen(Board):
         self, topic: str, payload: object, now: Moment = START, *, retained: bool = False
     ) -> None:
         raw = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-        self.take(Message(topic, raw, retained), now)
+        self.add_message(Message(topic, raw, retained), now)
 
     def stream(self, topic: str = HEART_RATE) -> Stream:
         _, gateway, _, peripheral, name = topic.split("/", 4)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Exchange, Refused, Timed
+from healthd.profiles.characteristic import Exchange, ExchangeRefused, Timed
 from healthd.profiles.common.racp import by_number, decode_record_access
 from healthd.profiles.common.stored import Transfer, fetch_all, fetch_new
 from healthd.profiles.records import Records
@@ -174,7 +174,7 @@ def test_nothing_is_there() -> None:
 
 def test_a_transfer_that_breaks_off_is_begun_again_where_the_last_complete_one_ended() -> None:
     meter, records = Meter([(n, str(n)) for n in range(1, 9)], breaks_after=3), fresh()
-    with pytest.raises(Refused, match="found procedure_not_completed"):
+    with pytest.raises(ExchangeRefused, match="found procedure_not_completed"):
         fetched(meter, records)
     meter.breaks_after = None
     assert fetched(meter, records) == [4, 5, 6, 7, 8]
@@ -182,7 +182,7 @@ def test_a_transfer_that_breaks_off_is_begun_again_where_the_last_complete_one_e
 
 def test_records_that_came_out_of_order_before_it_broke_off_are_not_missed() -> None:
     meter, records = Meter([(1, "a"), (4, "d"), (2, "b"), (3, "c")], breaks_after=2), fresh()
-    with pytest.raises(Refused):
+    with pytest.raises(ExchangeRefused):
         fetched(meter, records)
     meter.breaks_after = None
     assert fetched(meter, records) == [2, 3]
@@ -272,7 +272,7 @@ def test_whatever_breaks_off_every_record_is_new_once(
         meter.breaks_after = breaks_after
         try:
             fetched(meter, records)
-        except Refused:
+        except ExchangeRefused:
             assert breaks_after is not None
     meter.breaks_after = None
     fetched(meter, records)

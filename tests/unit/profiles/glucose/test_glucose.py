@@ -3,7 +3,7 @@ from collections.abc import Iterable
 import pytest
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Options, Refused, Timed
+from healthd.profiles.characteristic import ExchangeRefused, Options, Timed
 from healthd.profiles.common.glucose_values import later
 from healthd.profiles.common.racp import decode_record_access
 from healthd.profiles.glucose import PROFILE, GlucoseState, decode_glucose, fetch_records
@@ -146,7 +146,12 @@ def test_opening_asks_for_all_records_where_none_is_known(answer: str) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "error"),
-    [("06000102", Refused), ("06000108", Refused), ("", DecodeError), ("ff", DecodeError)],
+    [
+        ("06000102", ExchangeRefused),
+        ("06000108", ExchangeRefused),
+        ("", DecodeError),
+        ("ff", DecodeError),
+    ],
 )
 def test_opening_says_that_they_did_not_all_come(answer: str, error: type[Exception]) -> None:
     exchange = fetch_records(Options())

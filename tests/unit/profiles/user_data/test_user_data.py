@@ -2,7 +2,7 @@
 
 import pytest
 
-from healthd.profiles.characteristic import Consent, Options, Refused
+from healthd.profiles.characteristic import Consent, ExchangeRefused, Options
 from healthd.profiles.user_data import PROFILE, give_consent
 
 OF_USER_2 = Options(consent=Consent(user=2, code=42))
@@ -30,7 +30,7 @@ def test_consent_is_given_by_number_and_code() -> None:
 def test_what_is_not_success_is_a_refusal_and_tells_no_code(answer: str, word: str) -> None:
     exchange = give_consent(OF_USER_2)
     next(exchange)
-    with pytest.raises(Refused, match=f"^user 2: {word};") as refused:
+    with pytest.raises(ExchangeRefused, match=f"^user 2: {word};") as refused:
         exchange.send(bytes.fromhex(answer))
     assert "42" not in str(refused.value)
 
