@@ -13,7 +13,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test lint format constraints clean
+.PHONY: help setup demo install uninstall test chaos bench system-test lint format constraints picture clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -64,6 +64,9 @@ constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
 	    --quiet --custom-compile-command 'make constraints' --output-file constraints.txt
+
+picture: $(TESTABLE) ## draw docs/live-table.svg from the real demo
+	@$(BIN)/python .ci/picture.py
 
 clean: ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
