@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from healthd.host.clock import Clock
-from healthd.outbox.continuity import Notebook
+from healthd.outbox.continuity import RunFile
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import STORE_NAME, Outbox
 from healthd.outbox.schema import Entry
@@ -63,7 +63,7 @@ class Bench:
 
     def outbox(self, **settings: Any) -> Outbox:
         chosen = OutboxSettings.model_validate({"max_size": QUOTA, **settings})
-        return Outbox(self.run, chosen, self.folder, Notebook(self._runtime, "gateway"))
+        return Outbox(self.run, chosen, self.folder, RunFile(self._runtime, "gateway"))
 
     def sample(
         self, age_s: float = 0.0, stream: str = "beat", peripheral: str = "strap", size: int = 0

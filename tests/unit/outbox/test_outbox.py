@@ -197,7 +197,7 @@ async def test_a_connection_that_ends_gives_back_in_order(bench: Bench) -> None:
         sent = await take(outbox, 6)
         for one in (sent[1], sent[4]):
             outbox.live.acknowledge(one)
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         outbox.put(bench.sample())
         assert seqs(await take(outbox, 9)) == [1, 3, 4, 6, 7, 8, 9, 10, 11]
 
@@ -207,7 +207,7 @@ async def test_an_acknowledgement_that_follows_its_sample_back_still_counts(benc
         for _ in range(3):
             outbox.put(bench.sample())
         sent = await take(outbox, 2)
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         outbox.live.acknowledge(sent[0])
         assert seqs(await take(outbox, 2)) == [2, 3]
         await service.rounds()
@@ -219,7 +219,7 @@ async def test_what_was_with_the_broker_too_long_comes_back_as_history(bench: Be
         outbox.put(bench.sample(OVERDUE_S))
         await take(outbox, 1)
         await service.rounds()
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         await service.rounds()
         assert [one.seq for one in await backlog(outbox)] == [1]
         young = bench.sample()
@@ -237,7 +237,7 @@ async def test_what_the_broker_refuses_is_on_disk_at_once_and_not_live(bench: Be
         await service.rounds()
         assert bench.stored_seqs() == [2]
         assert [one.seq for one in await backlog(outbox)] == [2]
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         assert seqs(await take(outbox, 1)) == [3]
 
 
@@ -352,7 +352,7 @@ async def test_written_through_each_sample_is_stored_once(bench: Bench) -> None:
         # The old one has left the live path: it is history.
         assert seqs(await take(outbox, 1)) == [2]
         assert [one.seq for one in await backlog(outbox)] == [1]
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         await service.rounds()
         assert bench.stored_seqs() == [1, 2]
 
@@ -516,7 +516,7 @@ async def test_a_disk_that_can_only_be_read_is_degraded_until_it_can_be_written(
         # Nothing is put meanwhile either: it finds out by itself.
         await service.rounds()
         assert (await outbox.stats())["state"] == "ok"
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         changes = [
             one.measurement.fields()["change"]
             for one in await waits(outbox)
@@ -549,7 +549,7 @@ async def test_what_is_left_out_is_passed_once(
         assert behind[-1] >= 50
         assert not taking.done()
         skipped.clear()
-        outbox.backlog.look_again()
+        outbox.backlog.wake()
         assert len(await soon(taking)) == 52
         assert behind[-1] == 0
 
@@ -597,7 +597,7 @@ async def test_what_was_given_out_is_not_evicted_until_the_connection_is_gone(
         before = 0
         await fill_up()
         assert bench.stored_seqs()[0] == 1
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         before = (await outbox.stats())["evicted"]
         await fill_up()
         assert bench.stored_seqs()[0] > 1
@@ -697,7 +697,7 @@ async def test_a_deleted_file_costs_nothing(bench: Bench) -> None:
         for file in list(bench.folder.glob("outbox.sqlite3*")):
             file.unlink()
         outbox.put(bench.sample(OVERDUE_S))
-        outbox.backlog.forget(first.row)
+        outbox.backlog.acknowledge(first.row)
         await service.rounds()
         assert bench.stored_seqs() == [2, 3]
         assert [one.seq for one in await backlog(outbox) if one.peripheral] == [3]
@@ -723,7 +723,7 @@ async def test_the_end_commits_everything_and_the_next_run_delivers_it(bench: Be
         history = await backlog(outbox)
         assert sorted((one.run, one.seq) for one in history) == expected
         for one in history:
-            outbox.backlog.forget(one.row)
+            outbox.backlog.acknowledge(one.row)
         await service.rounds()
         assert bench.stored() == []
 
@@ -771,7 +771,7 @@ async def test_an_end_with_a_failing_disk_is_an_end_and_says_what_it_costs(
     assert line["count"] >= 3
     bench.next_run()
     async with bench.outbox() as outbox:
-        (previous,) = outbox.before
+        (previous,) = outbox.previous_runs
         assert not previous.clean
 
 
@@ -816,7 +816,7 @@ async def test_what_memory_gave_up_before_the_end_is_told_by_the_next_run(
 
 async def test_a_first_start_has_no_run_before_it(bench: Bench) -> None:
     async with bench.outbox() as outbox:
-        assert outbox.before == []
+        assert outbox.previous_runs == []
 
 
 async def test_a_clean_end_is_known_with_where_each_stream_ended(bench: Bench) -> None:
@@ -831,7 +831,7 @@ async def test_a_clean_end_is_known_with_where_each_stream_ended(bench: Bench) -
         outbox.put(bench.run.event(Beat()))
     bench.next_run()
     async with bench.outbox() as outbox:
-        (previous,) = outbox.before
+        (previous,) = outbox.previous_runs
         assert (previous.run, previous.clean) == (first_run, True)
         # The gateway's own events are no stream that could have a gap.
         assert previous.ends == {
@@ -863,7 +863,7 @@ async def test_after_an_unclean_stop_the_notes_tell_until_where_streams_are_cert
     known = await left_unclean(bench)
     bench.next_run()
     async with bench.outbox() as outbox:
-        (previous,) = outbox.before
+        (previous,) = outbox.previous_runs
         assert (previous.run, previous.clean) == (first_run, False)
         assert previous.ends == {("strap", "beat"): End(**known)}
 
@@ -875,7 +875,7 @@ async def test_without_notes_what_was_certain_first_is_all_that_is_known(tmp_pat
     known = await left_unclean(bench)
     bench.next_run()
     async with bench.outbox() as outbox:
-        (previous,) = outbox.before
+        (previous,) = outbox.previous_runs
         assert (previous.run, previous.clean) == (first_run, False)
         assert previous.ends == {("strap", "beat"): End(**known)}
         assert began_ns <= previous.started_ns <= bench.run.clock.now().wall_ns
@@ -896,7 +896,7 @@ async def test_a_stored_sample_is_certain(bench: Bench) -> None:
     await outbox._disk.close()  # pyright: ignore[reportPrivateUsage]
     bench.next_run()
     async with bench.outbox() as outbox:
-        (previous,) = outbox.before
+        (previous,) = outbox.previous_runs
         assert previous.ends["strap", "beat"].seq == 1
 
 
@@ -916,7 +916,7 @@ async def test_the_backlog_comes_oldest_first_and_nothing_twice(bench: Bench) ->
         second = await backlog(outbox, limit=4)
         assert [one.seq for one in (*first, *second)] == list(range(1, 9))
         for one in first:
-            outbox.backlog.forget(one.row)
+            outbox.backlog.acknowledge(one.row)
         third = await backlog(outbox)
         assert [one.seq for one in third] == [9, 10]
         await service.rounds()
@@ -942,8 +942,8 @@ async def test_a_lost_connection_releases_all_but_what_was_delivered(bench: Benc
     async with bench.outbox() as outbox, Service(outbox) as service:
         await stored_beats(outbox, service, bench, 5)
         first = await backlog(outbox, limit=4)
-        outbox.backlog.forget(first[1].row)
-        outbox.give_back()
+        outbox.backlog.acknowledge(first[1].row)
+        outbox.requeue_unacknowledged()
         assert [one.seq for one in await backlog(outbox)] == [1, 3, 4, 5]
         await service.rounds()
         assert bench.stored_seqs() == [1, 3, 4, 5]
@@ -957,12 +957,12 @@ async def test_what_was_delivered_is_not_given_out_again_while_it_cannot_be_dele
         first = await backlog(outbox, limit=2)
         with failing_disk():
             for one in first:
-                outbox.backlog.forget(one.row)
+                outbox.backlog.acknowledge(one.row)
             deleting = asyncio.create_task(service.failed())
             # A connection that ends while the disk is at it, and after it.
             async with asyncio.timeout(BOUND_S):
                 while not deleting.done():
-                    outbox.give_back()
+                    outbox.requeue_unacknowledged()
                     await asyncio.sleep(0)
             await deleting
         assert [one.seq for one in await backlog(outbox) if one.peripheral] == [3]
@@ -1025,7 +1025,7 @@ async def test_settled_counts_what_went_to_disk_instead(bench: Bench) -> None:
         while taken.sample.seq != 2:
             taken = await soon(outbox.live.next_pending())
         outbox.live.refuse(taken)
-        outbox.give_back()
+        outbox.requeue_unacknowledged()
         await soon(settled)
         assert sorted(bench.stored_seqs()) == [1, 2]
 
@@ -1121,7 +1121,7 @@ async def test_what_is_settled_is_settled_behind_what_was_put(bench: Bench) -> N
         for number in (1, 2):
             outbox.put(record(bench, number, stored=True))
         first, second = (("beat", Record("", number, "noon")) for number in (1, 2))
-        outbox.settle("meter", [first], {second: True})
+        outbox.update_records("meter", [first], {second: True})
         await service.rounds()
         assert noted(bench) == [(2, 1)]
 
@@ -1133,7 +1133,7 @@ async def test_while_the_disk_fails_a_record_is_sent_and_noted_when_it_is_back(
         await service.rounds()
         with failing_disk():
             outbox.put(record(bench, 1, stored=True))
-            outbox.settle("meter", [], {("beat", Record("", 1, "noon")): True})
+            outbox.update_records("meter", [], {("beat", Record("", 1, "noon")): True})
             await service.failed()
             [one] = await take(outbox, 1)
             assert one.sample.seq == 1

@@ -87,10 +87,10 @@ def test_streams_to_skip_are_left_out(path: Path) -> None:
 
 def test_a_row_is_never_used_again(path: Path) -> None:
     with closing(filled(path, 3)) as store:
-        store.tidy([1, 2, 3], {})
+        store.record_outcomes([1, 2, 3], {})
         assert store.append([entry(4)]) == [4]
     with closing(Store(path, QUOTA)) as store:
-        store.tidy([4], {})
+        store.record_outcomes([4], {})
         assert store.append([entry(5)]) == [5]
 
 
@@ -108,7 +108,7 @@ def test_a_batch_is_stored_as_a_whole_or_not_at_all(path: Path) -> None:
 def test_delivery_and_parking_are_one_transaction(path: Path) -> None:
     with closing(filled(path, 2)) as store:
         with pytest.raises(sqlite3.Error):
-            store.tidy([1], {"good": "denied", "bad": b"no text"})  # pyright: ignore[reportArgumentType]
+            store.record_outcomes([1], {"good": "denied", "bad": b"no text"})  # pyright: ignore[reportArgumentType]
         assert seqs(store) == [1, 2]
         assert look(path, "SELECT * FROM parked") == []
 
@@ -171,9 +171,9 @@ def test_stats_are_exact(path: Path) -> None:
             StreamStats("b", "beat", 1, wall_ns + 9, 2),
             StreamStats("strap", "beat", 2, wall_ns + 4, 34),
         ]
-        store.tidy([1, 3], {})
+        store.record_outcomes([1, 3], {})
         assert store.depth() == Depth({("strap", "beat"): 1, ("", "event/gap"): 1}, 25, wall_ns + 4)
-        store.tidy([2, 4], {})
+        store.record_outcomes([2, 4], {})
         assert store.depth() == Depth({}, 0, None)
 
 
@@ -181,12 +181,12 @@ def test_parked_topics_have_the_latest_reason_and_go_with_it(path: Path) -> None
     query = "SELECT topic, reason FROM parked ORDER BY topic"
     before = time.time_ns()
     with closing(Store(path, QUOTA)) as store:
-        store.tidy([], {"a": "denied", "b": "denied"})
-        store.tidy([], {"a": "quota"})
+        store.record_outcomes([], {"a": "denied", "b": "denied"})
+        store.record_outcomes([], {"a": "quota"})
         assert look(path, query) == [("a", "quota"), ("b", "denied")]
         ((since_ns,),) = look(path, "SELECT since_ns FROM parked WHERE topic = 'a'")
         assert before <= since_ns <= time.time_ns()
-        store.tidy([], {"a": None, "never parked": None})
+        store.record_outcomes([], {"a": None, "never parked": None})
         assert look(path, query) == [("b", "denied")]
 
 
@@ -197,7 +197,7 @@ def fill_up(store: Store, first_seq: int, stream: str = "beat") -> tuple[int, li
     """Append samples of a stream one by one until something is lost; the last number, the loss."""
     for seq in range(first_seq, first_seq + 10_000):
         store.append([entry(seq, stream=stream)])
-        if lost := store.take_lost():
+        if lost := store.pop_lost():
             return seq, lost
     raise AssertionError("the quota is never reached")
 
@@ -209,7 +209,7 @@ def test_a_full_store_gives_up_its_oldest_samples_and_says_exactly_which(path: P
         gone = EVICTED_AT_ONCE
         assert lost == [Lost("strap", "beat", "run", 1, gone, wall_ns + 1, wall_ns + gone, gone)]
         assert seqs(store) == list(range(gone + 1, last + 1))
-        assert store.take_lost() == []
+        assert store.pop_lost() == []
         # The space is used again: the file keeps to its quota for ever.
         for _ in range(3):
             last, lost = fill_up(store, last + 1)
@@ -225,7 +225,7 @@ def test_a_full_store_spares_what_is_on_its_way(path: Path) -> None:
         lost: list[Lost] = []
         for seq in range(11, 10_000):
             store.append([entry(seq)], lambda: sent)
-            if lost := store.take_lost():
+            if lost := store.pop_lost():
                 break
         (gone,) = lost
         assert (gone.first_seq, gone.last_seq) == (11, 10 + EVICTED_AT_ONCE)
@@ -241,7 +241,7 @@ def test_losses_are_told_apart_by_stream_and_run_and_know_what_was_delivered(pat
             for peripheral in ("a", "b")
         )
         # Numbers 1 and 3 of a, of the run before.
-        store.tidy([rows[0], rows[4]], {})
+        store.record_outcomes([rows[0], rows[4]], {})
         _, lost = fill_up(store, 1)
     wall_ns = entry(0).wall_ns
     others = sorted((one for one in lost if one.peripheral != "strap"), key=str)
@@ -275,7 +275,7 @@ def test_a_batch_that_no_quota_holds_costs_its_oldest_and_is_not_an_error(path: 
     """After a failure of minutes memory may hold more than a small quota."""
     with closing(filled(path, 10, SMALL)) as store:
         rows = store.append(entry(seq) for seq in range(11, 3011))
-        lost = store.take_lost()
+        lost = store.pop_lost()
         kept = seqs(store)
         assert len(rows) == 3000
         assert kept[-1] == 3010
@@ -287,7 +287,7 @@ def test_a_batch_that_no_quota_holds_costs_its_oldest_and_is_not_an_error(path: 
 
 def claim(store: Store) -> int:
     steps = 0
-    while store.grow():
+    while store.claim_space():
         steps += 1
     return steps
 
@@ -299,11 +299,11 @@ def test_growing_claims_the_quota_once(path: Path) -> None:
         assert store.oldest(ALL) == []
         with closing(sqlite3.connect(path)) as other:
             before = other.execute("PRAGMA data_version").fetchall(), written(path)
-            assert store.grow() is False
+            assert store.claim_space() is False
             assert (other.execute("PRAGMA data_version").fetchall(), written(path)) == before
     claimed = written(path)
     with closing(Store(path, 3 * QUOTA)) as store:
-        assert store.grow() is False
+        assert store.claim_space() is False
         assert path.stat().st_size == claimed[path.name][0]
 
 
@@ -311,18 +311,18 @@ def test_growing_leaves_what_is_stored(path: Path) -> None:
     with closing(filled(path, 100)) as store:
         claim(store)
         assert seqs(store) == list(range(1, 101))
-        assert store.take_lost() == []
+        assert store.pop_lost() == []
 
 
 def test_a_half_claimed_quota_is_there_for_samples(path: Path) -> None:
     """Killed, or surprised by an outage, while it grows."""
     store = Store(path, 3 * QUOTA // 2)
-    assert store.grow()
+    assert store.claim_space()
     store.close()
     with closing(Store(path, 3 * QUOTA // 2)) as store:
         # More than is left beside the megabyte that is claimed by then.
         store.append(entry(seq, size=1000) for seq in range(1, 901))
-        assert store.take_lost() == []
+        assert store.pop_lost() == []
         assert seqs(store) == list(range(1, 901))
         claim(store)
         assert seqs(store) == list(range(1, 901))
@@ -332,7 +332,7 @@ def exercise(store: Store, commits: int, each: int = 5) -> None:
     """Append and delete, several times the quota."""
     for commit in range(commits):
         rows = store.append(entry(commit * each + n, size=400) for n in range(each))
-        store.tidy(rows[::4], {})
+        store.record_outcomes(rows[::4], {})
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_a_claimed_store_goes_on_when_the_disk_is_full(
         small_disk.fill()
         assert os.statvfs(small_disk.folder).f_bavail == 0
         exercise(store, 3 * quota // (each * 500), each)
-        assert sum(one.count for one in store.take_lost()) > EVICTED_AT_ONCE
+        assert sum(one.count for one in store.pop_lost()) > EVICTED_AT_ONCE
         store.append([entry(1_000_000)])
         assert seqs(store)[-1] == 1_000_000
         assert os.statvfs(small_disk.folder).f_bavail == 0
@@ -373,7 +373,7 @@ def test_a_disk_smaller_than_the_quota_gives_what_it_has(small_disk: SmallDisk) 
     with closing(Store(path, 100 * QUOTA)) as store:
         claim(store)
         exercise(store, 100)
-        assert store.take_lost() == []
+        assert store.pop_lost() == []
         assert len(store.oldest(ALL)) == 100 * 3
 
 
@@ -438,7 +438,7 @@ def test_the_log_of_a_damaged_file_does_not_reach_the_next_one(path: Path, tmp_p
     with closing(filled(path, 1000)) as store:
         checkpoint(path)
         # A few pages of the table, and not the first one of the file.
-        store.tidy([500], {})
+        store.record_outcomes([500], {})
         file, log = crashed(store, tmp_path / "crashed")
     assert log.stat().st_size > 0
     garble_header(file)
@@ -461,7 +461,7 @@ def test_damage_met_while_running_is_known_as_such(path: Path, damage: Damage) -
             store.oldest(ALL)
             store.append([entry(1)])
         assert is_corrupt(caught.value)
-        store.start_anew()
+        store.start_empty()
         assert store.set_aside is not None
         assert store.oldest(ALL) == []
         store.append([entry(1)])
@@ -485,7 +485,7 @@ def test_a_file_that_was_deleted_is_made_anew_with_all_it_held(
     path: Path, suffixes: tuple[str, ...]
 ) -> None:
     with closing(filled(path, 500)) as store:
-        store.tidy([1, 2, 250], {"topic": "denied"})
+        store.record_outcomes([1, 2, 250], {"topic": "denied"})
         noted = Record("series", 7, "noon")
         store.append([entry(0, record=noted)])
         before = store.oldest(ALL)
@@ -493,7 +493,7 @@ def test_a_file_that_was_deleted_is_made_anew_with_all_it_held(
         for suffix in suffixes:
             Path(f"{path}{suffix}").unlink()
         assert store.is_deleted()
-        store.restore()
+        store.recreate()
         assert not store.is_deleted()
         assert store.oldest(ALL) == before
         assert store.append([entry(501)]) == [502]
@@ -507,9 +507,9 @@ def test_a_file_that_was_deleted_is_made_anew_with_all_it_held(
 def test_a_row_is_not_used_again_in_a_file_that_was_made_anew(path: Path) -> None:
     """Who still holds the old number would delete another sample with it."""
     with closing(filled(path, 3)) as store:
-        store.tidy([1, 2, 3], {})
+        store.record_outcomes([1, 2, 3], {})
         path.unlink()
-        store.restore()
+        store.recreate()
         assert store.append([entry(4)]) == [4]
 
 
@@ -519,7 +519,7 @@ def test_a_file_that_was_replaced_counts_as_deleted(path: Path, tmp_path: Path) 
     with closing(filled(path, 5)) as store:
         other.replace(path)
         assert store.is_deleted()
-        store.restore()
+        store.recreate()
         assert seqs(store) == [1, 2, 3, 4, 5]
 
 
@@ -531,10 +531,10 @@ def test_a_file_that_cannot_be_made_anew_yet_loses_nothing(small_disk: SmallDisk
         before = store.oldest(ALL)
         path.unlink()
         with pytest.raises(sqlite3.OperationalError):
-            store.restore()
+            store.recreate()
         small_disk.resize("20m")
         if store.is_deleted():
-            store.restore()
+            store.recreate()
         assert store.oldest(ALL) == before
 
 
@@ -579,7 +579,7 @@ class Model(RuleBasedStateMachine):
             batch.append(entry(self.next_seq, stream=stream, size=size))
             self.next_seq += 1
         rows = self.store.append(batch)
-        self.evict(self.store.take_lost())
+        self.evict(self.store.pop_lost())
         assert rows == sorted(rows)
         assert not rows or rows[0] > self.top_row
         self.top_row = max([self.top_row, *rows])
@@ -605,13 +605,13 @@ class Model(RuleBasedStateMachine):
     @rule(which=st.sets(st.integers(0, 200), max_size=40))
     def deliver(self, which: set[int]) -> None:
         rows = {self.stored[n].row for n in which if n < len(self.stored)}
-        self.store.tidy(rows, {})
+        self.store.record_outcomes(rows, {})
         self.stored = [one for one in self.stored if one.row not in rows]
 
     @rule()
     def grow(self) -> None:
-        self.store.grow()
-        assert self.store.take_lost() == []
+        self.store.claim_space()
+        assert self.store.pop_lost() == []
 
     @rule()
     def reopen(self) -> None:
@@ -622,7 +622,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def lose_the_file(self) -> None:
         self.store.path.unlink()
-        self.store.restore()
+        self.store.recreate()
 
     @rule(limit=st.integers(1, 20), skip=st.sets(st.sampled_from(["beat", "other", "event/gap"])))
     def read(self, limit: int, skip: set[str]) -> None:
