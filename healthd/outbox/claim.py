@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-# One step: large enough that there are few steps, short enough that samples never wait long for it.
+# Pages per step: large enough to need few steps, small enough that samples never wait long.
 _STEP_PAGES = 256
 
 # Roughly what a page of a large blob holds: each page also has a pointer to the next one.

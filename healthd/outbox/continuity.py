@@ -23,7 +23,7 @@ class End(NamedTuple):
 
     Attributes:
         seq: its number.
-        wall_ns: when it was taken; Unix time.
+        wall_ns: when it was taken, or when the uncertain sample after it was taken; Unix time.
     """
 
     seq: int

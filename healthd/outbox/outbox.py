@@ -31,7 +31,7 @@ STORE_NAME = "outbox.sqlite3"
 # just missed one tick waits for the next, and an SD card takes time to commit: 1.25 + 0.5 + 0.25 s.
 SPILL_AFTER_S = 1.25
 
-# Short enough for the promise, and long enough that there are few transactions.
+# Short enough for the promise, and long enough to keep the number of transactions low.
 _TICK_S = 0.5
 
 # When writing through, one commit includes what arrives in this time: 50 ms less the commit itself.
