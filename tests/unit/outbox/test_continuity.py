@@ -306,7 +306,7 @@ def test_a_missing_folder_is_not_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "note",
+    "content",
     [
         b"",
         b"{",
@@ -323,9 +323,9 @@ def test_a_missing_folder_is_not_an_error(tmp_path: Path) -> None:
         orjson.dumps({"run": "run", "ends": [["strap", "beat", 1, 1]]}),
     ],
 )
-def test_invalid_content_is_ignored(tmp_path: Path, note: bytes) -> None:
+def test_invalid_content_is_ignored(tmp_path: Path, content: bytes) -> None:
     run_file = RunFile(tmp_path, "gateway")
     run_file.write("run", 7, ENDS)
     (file,) = tmp_path.iterdir()
-    file.write_bytes(note)
+    file.write_bytes(content)
     assert run_file.read() is None

@@ -92,7 +92,7 @@ async def test_a_sample_is_stored_within_two_seconds(
 ) -> None:
     monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", SPILL_AFTER_S)
     async with bench.outbox() as outbox, Service(outbox) as service:
-        # The service looks every half second.
+        # The service checks every half second, so this is the last check before two seconds.
         outbox.put(bench.sample(1.5))
         await service.rounds()
         assert bench.stored_seqs() == [1]
