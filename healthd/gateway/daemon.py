@@ -36,7 +36,7 @@ from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.traces import Traces
-from healthd.outbox.continuity import Notebook
+from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
@@ -76,9 +76,9 @@ class Daemon:
         self._supervisor = Supervisor(random.Random())
         self._topics = topics = Topics(settings.mqtt.prefix, settings.gateway.id)
         runtime = runtime_folder(environ)
-        notebook = Notebook(runtime, settings.gateway.id)
+        run_file = RunFile(runtime, settings.gateway.id)
         folder = state_folder(settings.outbox.directory, environ)
-        self._outbox = outbox = Outbox(run, settings.outbox, folder, notebook)
+        self._outbox = outbox = Outbox(run, settings.outbox, folder, run_file)
         self._brokers = endpoints(settings, topics, environ)
         self._inbox, self._traces = inbox, traces = Inbox(), Traces(folder)
         self._publisher = publisher = Publisher(self._brokers, topics, outbox, run, inbox, traces)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from healthd.events import Gap
-from healthd.outbox.continuity import Previous
+from healthd.outbox.continuity import PreviousRun
 from healthd.runs import Run
 from healthd.samples import Sample, utc_text
 
@@ -24,7 +24,7 @@ class Gaps:
         self._periodic: set[str] = set()
         self._run = run
         self._put = put
-        self._before: list[Previous] = []
+        self._before: list[PreviousRun] = []
         self._last: dict[_Stream, Sample] = {}
         self._interrupted: dict[_Stream, str] = {}
         self._filled: Counter[_Stream] = Counter()
@@ -39,7 +39,7 @@ class Gaps:
             # Until its settings were changed it was linked for good.
             del self._interrupted[stream]
 
-    def inherit(self, before: list[Previous]) -> None:
+    def inherit(self, before: list[PreviousRun]) -> None:
         """Streams go on from where the runs before left them; oldest first."""
         self._before = before
 
@@ -87,7 +87,7 @@ class Gaps:
         """
         return not sample.measurement.retained and sample.peripheral not in self._periodic
 
-    def _since_told(self, stream: _Stream) -> list[Previous]:
+    def _since_told(self, stream: _Stream) -> list[PreviousRun]:
         """The runs from the last one on in which the stream has a certain sample.
 
         Of a stream that never had one: from the last run on in which any stream had.

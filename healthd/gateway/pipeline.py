@@ -66,14 +66,14 @@ class Pipeline:
 
     def start(self) -> None:
         """Go on where the runs before ended, as the opened outbox knows it."""
-        self._gaps.inherit(self._outbox.before)
+        self._gaps.inherit(self._outbox.previous_runs)
         for peripheral, records in self._records.items():
             records.inherit(self._outbox.records.get(peripheral, {}))
 
     def records(self, peripheral: str) -> Records:
         """Which of a device's records were taken: the same as long as healthd runs."""
         if (records := self._records.get(peripheral)) is None:
-            records = Records(partial(self._outbox.settle, peripheral))
+            records = Records(partial(self._outbox.update_records, peripheral))
             records.inherit(self._outbox.records.get(peripheral, {}))
             self._records[peripheral] = records
         return records

@@ -159,7 +159,7 @@ class Publisher:
                 pass
             finally:
                 self._client = None
-                self._outbox.give_back()
+                self._outbox.requeue_unacknowledged()
 
     async def finish(self, topic: str, farewell: bytes) -> None:
         """Clean stop: deliver what memory holds, retain ``farewell``, disconnect.
@@ -264,7 +264,7 @@ class Publisher:
     async def _retry_parked(self) -> None:
         while True:
             await asyncio.sleep(FIRST_S)
-            self._outbox.backlog.look_again()
+            self._outbox.backlog.wake()
 
     def _live_done(
         self, window: asyncio.Semaphore, topic: str, pending: Pending, result: Acknowledgement
@@ -281,12 +281,12 @@ class Publisher:
         window.release()
         stream = (stored.peripheral, stored.stream)
         if self._accepted(topic, result, stream):
-            self._outbox.backlog.forget(stored.row)
+            self._outbox.backlog.acknowledge(stored.row)
         else:
             self._outbox.backlog.release(stored.row)
         if stream in self._alone:
             self._alone.remove(stream)
-            self._outbox.backlog.look_again()
+            self._outbox.backlog.wake()
 
     def _accepted(self, topic: str, result: Acknowledgement, stream: tuple[str, str]) -> bool:
         """True where the broker has it; a refused topic is parked and blocks no other."""

@@ -1,1 +1,1 @@
-"""Samples that the broker has not acknowledged yet."""
+"""The outbox: samples that the broker has not acknowledged yet."""

@@ -1,4 +1,4 @@
-"""What lies on disk, on its way to the history topics."""
+"""The backlog: stored samples on their way from the disk to the history topics."""
 
 import asyncio
 import sys
@@ -7,44 +7,47 @@ from contextlib import suppress
 from functools import partial
 
 from healthd.outbox.disk import Disk, DiskFailing
-from healthd.outbox.schema import Stored
+from healthd.outbox.schema import Stored, Stream
 from healthd.outbox.store import Store
-
-Stream = tuple[str, str]
-"""Peripheral and stream."""
 
 
 class Backlog:
-    """Gives stored samples out, oldest first, and deletes them once they are delivered."""
+    """Hands out stored samples, oldest first, and deletes them once they are delivered."""
 
-    def __init__(self, disk: Disk, on_live_path: Callable[[], Iterable[int]]) -> None:
-        """``on_live_path`` names the rows of samples that may still be delivered live."""
+    def __init__(self, disk: Disk, live_rows: Callable[[], Iterable[int]]) -> None:
+        """Prepare.
+
+        Args:
+            disk: where the samples are stored.
+            live_rows: returns the rows of samples that may still be delivered live.
+        """
         self._disk = disk
-        self._on_live_path = on_live_path
-        # Given out and not given back, or delivered and not deleted yet.
+        self._live_rows = live_rows
+        # Handed out and not released, or delivered and not deleted yet.
         self._busy: set[int] = set()
         self._read_last: frozenset[int] = frozenset()
         self._delivered: list[int] = []
-        # Up to here every row is busy, or of one of these streams, which were left out.
+        # Every row up to this one is busy or belongs to a skipped stream.
         self._after = 0
-        # The first row that was released since the disk was asked last.
-        self._released = sys.maxsize
         self._skipped: frozenset[Stream] = frozenset()
+        # The lowest row that was released since the last read of the disk began.
+        self._released = sys.maxsize
         self._parking: dict[str, str | None] = {}
-        self._stored = asyncio.Event()
+        self._woken = asyncio.Event()
 
     async def next_batch(self, limit: int, skip: Callable[[], Collection[Stream]]) -> list[Stored]:
-        """The oldest samples that are not on their way; waits until there are some.
+        """Return the oldest samples that are not on their way yet; wait until there are some.
 
-        Each one returned must be given to ``forget`` once delivered, or to ``release``.
+        Pass the row of each returned sample to ``acknowledge`` once it is delivered, or else to
+        ``release``.
 
         Args:
-            limit: how many at most.
-            skip: which streams to leave out, asked each time that the disk is read.
+            limit: how many samples to return at most.
+            skip: returns the streams to leave out; called before each read of the disk.
         """
         while True:
-            self._stored.clear()
-            live = set(self._on_live_path())
+            self._woken.clear()
+            live = set(self._live_rows())
             asked = limit + len(live)
             if (skipped := frozenset(skip())) != self._skipped:
                 self._skipped, self._after = skipped, 0
@@ -53,81 +56,84 @@ class Backlog:
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
                 rows, read_to = await self._disk.call(read)
-            # What happened while the disk was read counts as well.
-            live.update(self._on_live_path())
-            fresh = [one for one in rows if one.row not in self._busy and one.row not in live]
+            # Rows may have become live while the disk was read.
+            live.update(self._live_rows())
+            fresh = [
+                stored for stored in rows if stored.row not in self._busy and stored.row not in live
+            ]
             seen = fresh[:limit][-1].row if fresh else read_to
-            # A row on the live path may be left to the store yet: it must not be passed.
+            # A live row may still become history, so the next read must not start after it.
             first = min((*live, self._released), default=sys.maxsize)
             before, self._after = self._after, min(seen, first - 1)
             if fresh:
-                self._busy.update(one.row for one in fresh[:limit])
+                self._busy.update(stored.row for stored in fresh[:limit])
                 return fresh[:limit]
             if len(rows) < asked or self._after <= before:
-                await self._stored.wait()
+                await self._woken.wait()
 
     def _read(
         self, limit: int, skip: frozenset[Stream], after: int, store: Store
     ) -> tuple[list[Stored], int]:
-        """The oldest rows behind ``after``, and up to which row these are all."""
+        """Return the oldest rows that follow ``after``, and the row up to which none is missing."""
         rows = store.oldest(limit, skip, after)
-        # On the store's thread: what it does next must not evict them.
-        self._read_last = frozenset(one.row for one in rows)
-        # A stream that is left out for days has a great many rows: they are passed once.
+        # Set on the store's thread, so that its next job does not evict these rows.
+        self._read_last = frozenset(stored.row for stored in rows)
+        # A stream that is skipped for days has very many rows: read past them only once.
         return rows, rows[-1].row if len(rows) == limit else store.last_row
 
-    def spared(self) -> frozenset[int]:
-        """Rows that are on their way, or delivered: evicted, they would be called lost.
+    def rows_in_flight(self) -> frozenset[int]:
+        """Return the rows that are on their way or delivered.
 
-        To be called on the store's thread; copying a set is one step for the others.
+        They must not be evicted: they would be reported as lost, but arrive. Call this on the
+        store's thread; copying a set is a single step that other threads cannot interrupt.
         """
         return self._read_last | self._busy
 
-    def forget(self, row: int) -> None:
-        """A stored sample was delivered; it is deleted with the next batch."""
+    def acknowledge(self, row: int) -> None:
+        """Note that a stored sample was delivered; the next ``flush`` deletes it."""
         self._busy.add(row)
         self._delivered.append(row)
 
     def release(self, row: int) -> None:
-        """A stored sample was not delivered; it keeps its place in the queue."""
+        """Put a stored sample that was not delivered back in its place in the queue."""
         self._busy.discard(row)
-        self._go_back(row)
+        self._read_again_from(row)
 
     def release_all(self) -> None:
-        """The connection is gone: nothing is on its way."""
+        """Put back every sample that is on its way: the connection is gone."""
         self._busy = set(self._delivered)
         self._read_last = frozenset()
-        self._go_back(1)
-        self.look_again()
+        self._read_again_from(1)
+        self.wake()
 
-    def look_again(self) -> None:
-        """There may be something to take now: new rows, or streams no longer skipped."""
-        self._stored.set()
+    def wake(self) -> None:
+        """Make a waiting ``next_batch`` read again: rows are new, or streams no longer skipped."""
+        self._woken.set()
 
-    def _go_back(self, row: int) -> None:
-        """Have this row read again, also by who has just begun to read behind it."""
+    def _read_again_from(self, row: int) -> None:
+        """Include this row in the next read, even if a read that starts after it is running."""
         self._released = min(self._released, row)
         self._after = min(self._after, row - 1)
 
     def note_parked(self, topic: str, reason: str | None) -> None:
-        """Keep on disk that the broker refuses a topic; without a reason: that it takes it."""
+        """Store with the next ``flush`` why the broker refuses a topic; None: it is accepted."""
         self._parking[topic] = reason
 
-    async def tidy(self) -> None:
-        """Delete what was delivered.
+    async def flush(self) -> None:
+        """Delete the delivered rows and store which topics are parked.
 
         Raises:
-            DiskFailing: it is deleted another time.
+            DiskFailing: nothing was changed; the next call tries again.
         """
         rows, self._delivered = self._delivered, []
         parking, self._parking = self._parking, {}
         if not rows and not parking:
             return
         try:
-            await self._disk.call(lambda store: store.tidy(rows, parking))
+            await self._disk.call(lambda store: store.record_outcomes(rows, parking))
         except DiskFailing:
             self._delivered += rows
-            # They may have been given up for lost, with the connection, meanwhile.
+            # release_all may have removed them in the meantime.
             self._busy.update(rows)
             self._parking = parking | self._parking
             raise

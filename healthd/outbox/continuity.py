@@ -1,4 +1,7 @@
-"""Where streams ended in the runs before, so that this run can say what is missing in between."""
+"""Where streams ended in earlier runs, so that this run can report what is missing in between.
+
+A sample is certain once the broker has acknowledged it or the store has committed it.
+"""
 
 import sqlite3
 from dataclasses import dataclass
@@ -7,22 +10,20 @@ from typing import NamedTuple
 
 import orjson
 
+from healthd.outbox.schema import Stream
 from healthd.outbox.store import Store
 
-# Of a gateway that crashes at every start while a strap is absent, the first runs hold where the
-# strap's streams ended, the last ones what was taken since; the many between took nothing.
+# If a gateway crashes at every start while a strap is absent, the first runs hold where the strap's
+# streams ended, and the last runs hold what was measured since. The runs between them add nothing.
 _RUNS_KEPT = 8
-
-Stream = tuple[str, str]
-"""Peripheral and stream."""
 
 
 class End(NamedTuple):
-    """Until where a stream is certain: delivered, or on disk.
+    """The last certain sample of a stream: all samples before it are certain as well.
 
     Attributes:
-        seq: the last number that is certain.
-        wall_ns: when that sample was taken; Unix time.
+        seq: its number.
+        wall_ns: when it was taken, or when the uncertain sample after it was taken; Unix time.
     """
 
     seq: int
@@ -33,15 +34,15 @@ Ends = dict[Stream, End]
 
 
 @dataclass(frozen=True, slots=True)
-class Previous:
+class PreviousRun:
     """A run before this one.
 
     Attributes:
         run: its id.
-        clean: it ended by a clean stop.
+        clean: whether it stopped cleanly.
         started_ns: when it began; Unix time.
-        ends: until where its streams are certain. After an unclean stop this is what was noted
-            shortly before it; after a power cut, the first sample of each stream.
+        ends: where its certain samples end. After an unclean stop this is what was noted shortly
+            before it; after a power cut, the first certain sample of each stream.
     """
 
     run: str
@@ -50,79 +51,81 @@ class Previous:
     ends: Ends
 
 
-class Notebook:
-    """Notes, in memory-backed storage, until where the streams of the current run are certain.
+class RunFile:
+    """A file in memory-backed storage that says where the streams of the current run are certain.
 
-    The file is in a folder that lives as long as the boot (systemd's RuntimeDirectory), so that a
-    steady state writes nothing to the disk and the next run still knows after a kill -9.
+    Its folder lasts as long as the boot (systemd's RuntimeDirectory). So a steady state writes
+    nothing to the disk, and the next run still knows where streams ended after a kill -9.
     """
 
     def __init__(self, folder: Path | None, gateway: str) -> None:
-        """One file in ``folder`` for each gateway; without a folder nothing is noted."""
+        """Use one file in ``folder`` for each gateway; without a folder, write nothing."""
         self._file = None if folder is None else folder / f"healthd-{gateway}.json"
-        self._noted = b""
+        self._written = b""
 
-    def note(self, run: str, started_ns: int, ends: Ends) -> None:
-        """Replace the note; losing one is no fault, the next is half a second away."""
+    def write(self, run: str, started_ns: int, ends: Ends) -> None:
+        """Replace the content. Errors are ignored: the next write follows in half a second."""
         if self._file is None:
             return
         rows = [[*stream, *end] for stream, end in ends.items()]
-        note = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
-        if note == self._noted:
+        content = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
+        if content == self._written:
             return
-        # Renamed into place: a reader, and the next run, see the old note or the new one.
+        # Renamed into place, so that a reader sees either the old content or the new.
         draft = self._file.with_suffix(".new")
         try:
-            draft.write_bytes(note)
+            draft.write_bytes(content)
             draft.replace(self._file)
         except OSError:
             return
-        self._noted = note
+        self._written = content
 
-    def read(self) -> Previous | None:
-        """The run that noted something last, as if it had not ended cleanly; None without one."""
+    def read(self) -> PreviousRun | None:
+        """Return the run that wrote the file last, as not cleanly ended; None if there is none."""
         try:
-            note = orjson.loads(self._file.read_bytes()) if self._file is not None else None
-            if not note:
+            content = orjson.loads(self._file.read_bytes()) if self._file is not None else None
+            if not content:
                 return None
-            ends = {(row[0], row[1]): End(int(row[2]), int(row[3])) for row in note["ends"]}
-            return Previous(str(note["run"]), False, int(note["started_ns"]), ends)
+            ends = {(row[0], row[1]): End(int(row[2]), int(row[3])) for row in content["ends"]}
+            return PreviousRun(str(content["run"]), False, int(content["started_ns"]), ends)
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             return None
 
 
-def begin_run(store: Store, run: str, wall_ns: int, noted: Previous | None) -> list[Previous]:
-    """Note that a run began; the runs before it that may have something untold, oldest first.
+def begin_run(
+    store: Store, run: str, wall_ns: int, from_file: PreviousRun | None
+) -> list[PreviousRun]:
+    """Note that a run began; return the earlier runs with unreported gaps, oldest first.
 
-    A run has something untold until each of its streams has a certain sample in a later one: the
-    event that names the stretch between is put before that sample, so it is certain as well.
+    A run may have unreported gaps until each of its streams has a certain sample in a later run.
+    The event that names the gap is queued before that sample, so then it is certain as well.
 
     Args:
         store: where runs are kept.
-        run: the one that begins.
+        run: id of the run that begins.
         wall_ns: now; Unix time.
-        noted: what the notebook has of the run before.
+        from_file: what the run file says about the run before.
     """
     with store.transaction() as db:
-        if noted is not None:
-            values = (noted.run, noted.started_ns)
+        if from_file is not None:
+            values = (from_file.run, from_file.started_ns)
             db.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, FALSE)", values)
-            unclean = db.execute("SELECT 1 FROM runs WHERE id = ? AND NOT clean", (noted.run,))
+            unclean = db.execute("SELECT 1 FROM runs WHERE id = ? AND NOT clean", (from_file.run,))
             if unclean.fetchone():
-                _write_ends(db, noted.run, noted.ends)
-        runs = _untold(_read_runs(db))
-        kept = [one.run for one in runs]
+                _write_ends(db, from_file.run, from_file.ends)
+        runs = _unreported(_read_runs(db))
+        kept = [previous.run for previous in runs]
         marks = ", ".join("?" * len(kept))
         db.execute(f"DELETE FROM runs WHERE id NOT IN ({marks})", kept)
         db.execute(f"DELETE FROM certain WHERE run NOT IN ({marks})", kept)
-        # What the broker refuses is found out anew.
+        # Each run finds out for itself which topics the broker refuses.
         db.execute("DELETE FROM parked")
     store.note_run(run, wall_ns)
     return runs
 
 
 def note_certain(store: Store, run: str, ends: Ends) -> None:
-    """Note that these streams have certain samples in this run, and until where."""
+    """Note where the certain samples of these streams end in this run."""
     with store.transaction() as db:
         _write_ends(db, run, ends)
 
@@ -139,24 +142,24 @@ def _write_ends(db: sqlite3.Connection, run: str, ends: Ends) -> None:
     db.executemany("INSERT OR REPLACE INTO certain VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _read_runs(db: sqlite3.Connection) -> list[Previous]:
+def _read_runs(db: sqlite3.Connection) -> list[PreviousRun]:
     runs = [
-        Previous(run, bool(clean), started_ns, {})
+        PreviousRun(run, bool(clean), started_ns, {})
         for run, clean, started_ns in db.execute(
             "SELECT id, clean, started_ns FROM runs ORDER BY rowid"
         )
     ]
-    known = {one.run: one for one in runs}
+    by_id = {previous.run: previous for previous in runs}
     columns = "run, peripheral, stream, seq, wall_ns"
     for run, peripheral, stream, seq, wall_ns in db.execute(f"SELECT {columns} FROM certain"):
-        known[run].ends[peripheral, stream] = End(seq, wall_ns)
+        by_id[run].ends[peripheral, stream] = End(seq, wall_ns)
     return runs
 
 
-def _untold(runs: list[Previous]) -> list[Previous]:
-    """The runs from the first one on that knows more of some stream than all later ones."""
-    newest = {stream: place for place, one in enumerate(runs) for stream in one.ends}
-    untold = runs[min(newest.values(), default=0) :]
-    if len(untold) <= 2 * _RUNS_KEPT:
-        return untold
-    return [*untold[:_RUNS_KEPT], *untold[-_RUNS_KEPT:]]
+def _unreported(runs: list[PreviousRun]) -> list[PreviousRun]:
+    """Return all runs from the first one on that has a stream which no later run has."""
+    newest = {stream: place for place, previous in enumerate(runs) for stream in previous.ends}
+    unreported = runs[min(newest.values(), default=0) :]
+    if len(unreported) <= 2 * _RUNS_KEPT:
+        return unreported
+    return [*unreported[:_RUNS_KEPT], *unreported[-_RUNS_KEPT:]]

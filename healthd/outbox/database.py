@@ -1,4 +1,4 @@
-"""The outbox's file: opened, checked, and put aside where it is damaged or not ours."""
+"""The outbox's database file: open it, check it, and set it aside if it is damaged or foreign."""
 
 import sqlite3
 import sys
@@ -14,7 +14,7 @@ PAGE_BYTES = 4096
 
 
 def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
-    """Open the file at ``path``, or make it, with its tables and a quota of ``max_pages``.
+    """Open or create the file at ``path``, with its tables and a quota of ``max_pages``.
 
     Raises:
         sqlite3.DatabaseError: it cannot be opened or written, or is damaged; see ``is_corrupt``.
@@ -25,7 +25,7 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
             db.execute(f"PRAGMA {pragma}")
         db.execute(f"PRAGMA max_page_count={max_pages}")
         if sys.version_info >= (3, 12):
-            # Keep the log when the last connection closes: a full disk could not make it anew.
+            # Keep the log when the last connection closes: a full disk could not create it again.
             db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
         if db.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("quick_check found damage")
@@ -33,7 +33,7 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
     return db
 
 
-def put_aside(path: Path) -> Path:
+def set_file_aside(path: Path) -> Path:
     """Rename the file at ``path``, if there is one, and return its new name."""
     aside = path.with_suffix(f".corrupt-{time.time_ns()}")
     with suppress(FileNotFoundError):
@@ -43,7 +43,7 @@ def put_aside(path: Path) -> Path:
 
 
 def remove_logs(path: Path) -> None:
-    """Remove what SQLite keeps beside the file at ``path``."""
+    """Remove the log files that SQLite keeps next to the file at ``path``."""
     # A log without its database would be replayed into the next one.
     for suffix in ("-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
@@ -51,7 +51,7 @@ def remove_logs(path: Path) -> None:
 
 @contextmanager
 def closed_on_error(db: sqlite3.Connection) -> Generator[None]:
-    """Close ``db`` when the block raises."""
+    """Close ``db`` if the block raises."""
     try:
         yield
     except BaseException:
@@ -59,26 +59,26 @@ def closed_on_error(db: sqlite3.Connection) -> Generator[None]:
         raise
 
 
-def copy(source: sqlite3.Connection, made: sqlite3.Connection, last_row: int) -> None:
-    """Copy all that ``source`` holds into the empty ``made``; its next row follows ``last_row``."""
-    made.execute("BEGIN IMMEDIATE")
+def copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, last_row: int) -> None:
+    """Copy all tables of ``source`` to the empty ``target``; its next row follows ``last_row``."""
+    target.execute("BEGIN IMMEDIATE")
     for table in ("pending", "runs", "certain", "parked", "records"):
         for values in source.execute(f"SELECT * FROM {table}"):
             marks = ", ".join("?" * len(values))
-            made.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
-    count_on(made, last_row)
-    made.execute("COMMIT")
+            target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
+    set_last_row(target, last_row)
+    target.execute("COMMIT")
 
 
-def count_on(db: sqlite3.Connection, last_row: int) -> None:
-    """Have the next row of an empty store follow ``last_row``."""
+def set_last_row(db: sqlite3.Connection, last_row: int) -> None:
+    """Make the row numbers of an empty store continue after ``last_row``."""
     db.execute("DELETE FROM sqlite_sequence")
     db.execute("INSERT INTO sqlite_sequence VALUES ('pending', ?)", (last_row,))
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether the file's content is at fault, rather than the disk or our rights."""
-    # Errors of our own making (quick_check) carry no code.
+    """Return whether the file's content is at fault, rather than the disk or our permissions."""
+    # The error that open_database raises after quick_check has no code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    # The low byte is the primary code; the rest says where the damage was met.
+    # The low byte is the primary code; the rest says where the damage was found.
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

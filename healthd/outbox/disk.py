@@ -1,4 +1,4 @@
-"""The store on a thread of its own, and what is done when file or disk fail."""
+"""Runs the store on its own thread, and handles a failing file or disk."""
 
 import asyncio
 import errno
@@ -15,33 +15,33 @@ from healthd.events import OutboxChange
 from healthd.outbox.database import is_corrupt
 from healthd.outbox.store import Store
 
-# A card that fails is tried again soon enough to save most of what memory still holds.
+# A failing SD card is tried again soon enough to save most of what memory still holds.
 _RETRY = Backoff(first_s=0.5, ceiling_s=10.0)
 
-# What a disk that is full, broken or set read-only by its file system answers. Anything else that
-# keeps the folder from being used (rights, a file in its place) is a person's to mend.
+# Errors of a disk that is full, broken or set read-only by its file system. Any other error that
+# makes the folder unusable (permissions, a file at its path) has to be fixed by a person.
 _DISK_ERRORS = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
 
 
 class Notice(Protocol):
-    """Told when something befell the outbox; called in the event loop."""
+    """A callback for changes of the outbox's state; called in the event loop."""
 
     def __call__(self, change: OutboxChange, detail: str) -> None:
-        """See ``events.OutboxEvent``."""
+        """Report a change; see ``events.OutboxEvent``."""
         ...
 
 
 class DiskFailing(Transient):
-    """The disk does not take or give samples now; memory keeps the newest meanwhile."""
+    """The disk cannot be read or written now; memory keeps the newest samples meanwhile."""
 
 
 class Disk:
     """Runs calls on the store, one at a time, off the event loop.
 
     Attributes:
-        degraded: the last call failed: nothing can be kept on disk for now.
+        degraded: whether the last call failed, so that nothing can be kept on disk for now.
     """
 
     def __init__(self, path: Path, max_bytes: int, notice: Notice) -> None:
@@ -58,7 +58,7 @@ class Disk:
         """Open the store; while the disk fails, each later call tries again.
 
         Raises:
-            Fatal: its folder cannot be made or written, or another healthd uses it.
+            Fatal: its folder cannot be created or written, or another process uses it.
         """
         try:
             with suppress(DiskFailing):
@@ -78,12 +78,12 @@ class Disk:
             if self._lock_file is None:
                 self._lock_file = self._lock()
             if self._path.exists():
-                # Says what is wrong more clearly than SQLite does.
+                # The error of open() is clearer than SQLite's.
                 self._path.open("r+b").close()
         except OSError as error:
             if error.errno in _DISK_ERRORS:
                 raise
-            expected = "a folder that healthd may write, for it alone"
+            expected = "a folder that healthd can write to and that no other process uses"
             raise Fatal(f"outbox {self._path.parent}: {error}, expected {expected}") from error
         return Store(self._path, self._max_bytes)
 
@@ -98,7 +98,7 @@ class Disk:
         return lock_file
 
     async def close(self) -> None:
-        """Close the store; what was committed stays."""
+        """Close the store; committed samples stay on disk."""
         if self._store is not None:
             await self._on_thread(self._store.close)
         if self._lock_file is not None:
@@ -106,55 +106,51 @@ class Disk:
         self._thread.shutdown()
 
     async def call(self, work: Callable[[Store], T]) -> T:
-        """Run ``work`` on the store's thread.
+        """Run ``work`` on the store's thread, and return its result.
 
-        A caller that is cancelled leaves; the work is done all the same.
+        If the caller is cancelled, the work is still done.
 
         Raises:
-            DiskFailing: the disk failed. A file that was deleted or is damaged is replaced, and
-                the work then done on the new one.
-            Fatal: the disk, which had failed until now, is there and may not be used; see ``open``.
+            DiskFailing: the disk failed. A file that was deleted or is damaged is not an error: it
+                is replaced, and the work is done on the new file.
+            Fatal: the disk has failed until now, and is back, but may not be used; see ``open``.
         """
         try:
             if self._store is None and (aside := (await self._on_thread(self._opened)).set_aside):
                 self._notice("corrupt", f"set aside as {aside.name}, started empty")
-            result, mended, wrote = await self._on_thread(lambda: self._attempt(work))
+            result, repair, wrote = await self._on_thread(lambda: self._attempt(work))
         except (sqlite3.Error, OSError) as error:
             if not self.degraded:
                 self.degraded = True
                 self._notice("degraded", str(error))
             raise DiskFailing("disk_failing", str(error), _RETRY) from error
-        if mended is not None:
-            self._notice(*mended)
-        # A disk that can still be read is no sign that it can be written.
+        if repair is not None:
+            self._notice(*repair)
+        # A disk that can be read is not necessarily one that can be written.
         if self.degraded and wrote:
             self.degraded = False
-            self._notice("recovered", "the disk takes samples again")
+            self._notice("recovered", "the disk can be written again")
         return result
 
     def _attempt(
         self, work: Callable[[Store], T]
     ) -> tuple[T, tuple[OutboxChange, str] | None, bool]:
-        """What ``work`` returned, what had to be mended for it, and whether it wrote."""
+        """Return the result of ``work``, how the file was repaired for it, and whether it wrote."""
         store = self._opened()
         if store.is_deleted():
-            store.restore()
-            return (
-                work(store),
-                ("deleted", "its file was deleted; made anew with all samples"),
-                True,
-            )
+            store.recreate()
+            return work(store), ("deleted", "file was deleted; recreated with all samples"), True
         try:
             before = store.writes
             return work(store), None, store.writes != before
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
-            store.start_anew()
+            store.start_empty()
             name = store.set_aside.name if store.set_aside else "nothing"
             return work(store), ("corrupt", f"{error}; set aside as {name}, started empty"), True
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
-        # Shielded: a commit must not be cut off from the bookkeeping that follows it.
+        # Shielded: cancellation must not separate a commit from the bookkeeping that follows it.
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.run_in_executor(self._thread, work))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from healthd.events import Gap
 from healthd.outbox.continuity import End, Ends
 from healthd.outbox.pending import Pending
+from healthd.outbox.schema import Stream
 from healthd.samples import Sample
 
 # While the disk fails too, memory is the only place: a few megabytes of the newest samples.
@@ -17,7 +18,7 @@ class LivePath:
     """Samples on their way to the live topics, in the order of their arrival.
 
     Attributes:
-        dropped: what memory had no room for; who reports it empties it.
+        dropped: samples for which memory had no room; the caller that reports them empties it.
     """
 
     def __init__(
@@ -26,67 +27,67 @@ class LivePath:
         """Prepare.
 
         Args:
-            on_delivered_row: told which row of the store was delivered live after all.
-            on_refused: told that something has to go, or is, on disk alone.
+            on_delivered_row: called with a row of the store whose sample was delivered live.
+            on_refused: called when a refused sample leaves the live path for the disk.
         """
         self.dropped: list[Pending] = []
         self._on_delivered_row = on_delivered_row
         self._on_refused = on_refused
         self._waiting: deque[Pending] = deque()
-        # A dict for its order and its cheap removal: what the broker has and did not acknowledge.
+        # Sent and not acknowledged. A dict, which keeps the order and is cheap to remove from.
         self._sent: dict[Pending, None] = {}
-        # Written through: not to be sent before it is committed.
+        # Written through: not to be sent before they are committed.
         self._held: list[Pending] = []
         self._refused: list[Pending] = []
-        self._last: dict[tuple[str, str], Sample] = {}
+        self._last: dict[Stream, Sample] = {}
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
 
     def __len__(self) -> int:
-        """How many samples are in memory."""
+        """Return how many samples are in memory."""
         return len(self._waiting) + len(self._sent) + len(self._held) + len(self._refused)
 
     def put(self, sample: Sample, *, hold: bool) -> int:
-        """Add the newest sample; how many wait now.
+        """Add the newest sample, and return how many are waiting now.
 
         Args:
             sample: the sample.
-            hold: it must be committed before it is sent.
+            hold: whether it must be committed before it is sent.
         """
         pending = Pending(sample)
         self._last[sample.peripheral, sample.stream] = sample
-        # Behind what is held already of its stream, which keeps its order when holding ends.
-        if hold or any(_is_of(one, sample) for one in self._held):
+        # A sample follows the held ones of its stream, so that the order is kept when holding ends.
+        if hold or any(_stream_of(held) == _stream_of(pending) for held in self._held):
             self._held.append(pending)
             return len(self._held)
         self._waiting.append(pending)
         self._arrived.set()
         if len(self._waiting) > MEMORY_LIMIT:
-            # Not an event: it may be the one that names what was lost.
-            oldest = next(one for one in self._waiting if one.sample.peripheral)
+            # Never drop an event: it may be the one that reports a loss.
+            oldest = next(waiting for waiting in self._waiting if waiting.sample.peripheral)
             self._waiting.remove(oldest)
             self.dropped.append(oldest)
         return len(self._waiting)
 
     @property
-    def holds(self) -> bool:
-        """Whether anything waits for its commit."""
+    def has_held(self) -> bool:
+        """Whether any sample waits for its commit."""
         return bool(self._held)
 
     async def next_pending(self) -> Pending:
-        """The oldest sample that is not with the broker yet; waits for one."""
+        """Return the oldest sample that was not sent yet; wait until there is one."""
         while True:
             while not self._waiting:
                 self._arrived.clear()
                 await self._arrived.wait()
             pending = self._waiting.popleft()
-            # An acknowledgement that came with the last bytes of a connection may follow it back.
+            # A connection's last bytes may acknowledge it after it was put back into the queue.
             if not pending.acked:
                 self._sent[pending] = None
                 return pending
 
     def acknowledge(self, pending: Pending) -> None:
-        """The broker has it: forget it, on disk too if it went there meanwhile."""
+        """Forget a sample that the broker has; if it was also stored, have its row deleted."""
         pending.acked = True
         self._sent.pop(pending, None)
         if pending.row is not None:
@@ -94,7 +95,7 @@ class LivePath:
         self._check_settled()
 
     def refuse(self, pending: Pending) -> None:
-        """The broker will not have it live: it goes to disk, off the live path."""
+        """Move a sample that the broker refuses to the disk, off the live path."""
         self._sent.pop(pending, None)
         pending.urgent = True
         if pending.row is None:
@@ -102,8 +103,8 @@ class LivePath:
         self._check_settled()
         self._on_refused()
 
-    def give_back(self) -> None:
-        """The connection is gone: what was sent and not acknowledged waits again, in order."""
+    def requeue_sent(self) -> None:
+        """Put what was sent and not acknowledged back into the queue, in order."""
         self._waiting.extendleft(reversed(self._sent))
         self._sent.clear()
         self._arrived.set()
@@ -113,95 +114,100 @@ class LivePath:
         self._check_settled()
         await self._settled.wait()
 
-    def hurry(self) -> None:
-        """Treat everything that waits as old."""
+    def mark_waiting_urgent(self) -> None:
+        """Treat all waiting samples as old."""
         for pending in self._waiting:
             pending.urgent = True
 
     def to_commit(self, limit_ns: int) -> list[Pending]:
-        """What has to go to disk now, oldest first.
+        """Return the samples that have to go to disk now, oldest first.
 
         Args:
-            limit_ns: monotonic time; memory alone may keep only what arrived later.
+            limit_ns: monotonic time; samples that arrived later may stay in memory only.
         """
         unsaved = [
-            one
-            for one in (*self._refused, *self._sent, *self._waiting)
-            if one.row is None and not one.acked
+            pending
+            for pending in (*self._refused, *self._sent, *self._waiting)
+            if pending.row is None and not pending.acked
         ]
-        unsaved.sort(key=lambda one: one.sample.arrived_ns)
-        # A refusal that comes back while older ones of its stream are unanswered: those may go to
-        # disk too, and before it. It waits for them, at most until they are old.
-        ahead: set[tuple[str, str]] = set()
+        unsaved.sort(key=lambda pending: pending.sample.arrived_ns)
+        # Older samples of a refused sample's stream may still be unanswered. They may be refused
+        # too and must be stored before it, so it waits for them, at most until they are old.
+        blocked: set[Stream] = set()
         due: list[Pending] = []
-        for one in unsaved:
-            stream = (one.sample.peripheral, one.sample.stream)
-            if one.is_older_than(limit_ns) and stream not in ahead:
-                due.append(one)
+        for pending in unsaved:
+            stream = _stream_of(pending)
+            if pending.is_older_than(limit_ns) and stream not in blocked:
+                due.append(pending)
             else:
-                ahead.add(stream)
-        return sorted((*due, *self._held), key=lambda one: one.sample.arrived_ns)
+                blocked.add(stream)
+        return sorted((*due, *self._held), key=lambda pending: pending.sample.arrived_ns)
 
-    def committed(self, batch: Sequence[Pending], rows: Sequence[int]) -> None:
-        """The store has ``batch`` at ``rows``."""
+    def mark_committed(self, batch: Sequence[Pending], rows: Sequence[int]) -> None:
+        """Note that the store has ``batch`` at ``rows``."""
         for pending, row in zip(batch, rows, strict=True):
             pending.row = row
             if pending.acked:
                 self._on_delivered_row(row)
-        self._refused = [one for one in self._refused if one.row is None]
+        self._refused = [pending for pending in self._refused if pending.row is None]
 
-    def let_go(self, limit_ns: int, *, disk_fails: bool) -> bool:
-        """Send what was held and is committed, and leave to the store what it has and what is old.
+    def release_committed(self, limit_ns: int, *, disk_fails: bool) -> bool:
+        """Queue held samples that are committed, and drop stored ones that are old.
+
+        The store delivers the dropped ones later, as history.
 
         Returns:
-            Whether anything was left to the store.
+            Whether any sample was dropped.
 
         Args:
             limit_ns: as in ``to_commit``.
-            disk_fails: send what is held all the same: nothing better can be done with it.
+            disk_fails: queue all held samples: they cannot be committed now.
         """
-        ready = [one for one in self._held if disk_fails or one.row is not None]
+        ready = [held for held in self._held if disk_fails or held.row is not None]
         self._held = self._held[len(ready) :]
         before = len(self._waiting) + len(ready)
         self._waiting = deque(
-            one
-            for one in (*self._waiting, *ready)
-            if not one.acked and (one.row is None or not one.is_older_than(limit_ns))
+            pending
+            for pending in (*self._waiting, *ready)
+            if not pending.acked and (pending.row is None or not pending.is_older_than(limit_ns))
         )
         self._arrived.set()
         self._check_settled()
         return len(self._waiting) < before
 
     def forget_rows(self) -> None:
-        """The store has lost everything: what memory still holds is to be committed again."""
-        for one in (*self._waiting, *self._held, *self._sent, *self._refused):
-            one.row = None
+        """Have everything in memory committed again: the store has lost all its rows."""
+        for pending in self._all():
+            pending.row = None
 
     def rows(self) -> list[int]:
-        """Rows of samples that may still be delivered live."""
-        return [one.row for one in (*self._sent, *self._waiting) if one.row is not None]
+        """Return the rows of samples that may still be delivered live."""
+        return [pending.row for pending in (*self._sent, *self._waiting) if pending.row is not None]
 
     def ends(self) -> Ends:
-        """Until where each peripheral's streams are acknowledged or on disk, without a hole.
+        """Return up to which sample each peripheral's streams are certain, without a hole.
 
-        Streams without a certain sample are left out, and so are those of which it is not certain
-        yet that the next run need not tell what an earlier run may lack.
+        Left out are streams without a certain sample, and streams with an uncertain gap event about
+        an earlier run: the next run may have to report that gap again.
         """
         ends = {
             stream: End(sample.seq, sample.stamp.wall_ns)
             for stream, sample in self._last.items()
             if stream[0]
         }
-        for one in (*self._waiting, *self._held, *self._sent, *self._refused):
-            if one.row is not None or one.acked:
+        for pending in self._all():
+            if pending.row is not None or pending.acked:
                 continue
-            sample, gap = one.sample, one.sample.measurement
-            stream = (sample.peripheral, sample.stream)
+            sample, gap = pending.sample, pending.sample.measurement
+            stream = _stream_of(pending)
             if stream in ends and sample.seq <= ends[stream].seq:
                 ends[stream] = End(sample.seq - 1, sample.stamp.wall_ns)
             if isinstance(gap, Gap) and gap.run != sample.run:
                 ends.pop((gap.peripheral, gap.stream), None)
         return {stream: end for stream, end in ends.items() if end.seq}
+
+    def _all(self) -> tuple[Pending, ...]:
+        return (*self._waiting, *self._held, *self._sent, *self._refused)
 
     def _check_settled(self) -> None:
         if len(self):
@@ -210,6 +216,5 @@ class LivePath:
             self._settled.set()
 
 
-def _is_of(pending: Pending, sample: Sample) -> bool:
-    held = pending.sample
-    return (held.peripheral, held.stream) == (sample.peripheral, sample.stream)
+def _stream_of(pending: Pending) -> Stream:
+    return pending.sample.peripheral, pending.sample.stream

@@ -1,8 +1,8 @@
-"""Write-around store and forward: memory first, disk for what the broker does not acknowledge.
+"""Store and forward: memory first, disk only for what the broker does not acknowledge in time.
 
-A sample that is acknowledged within ``SPILL_AFTER_S`` never touches the disk. One that is not
-(the broker is slow or away, or the daemon stops) is committed to the store, leaves the live path
-and is delivered later as history. Written through, every sample is committed before it is sent.
+A sample that is acknowledged within ``SPILL_AFTER_S`` is never written to the disk. Any other (the
+broker is slow or away, or the daemon stops) is committed to the store, leaves the live path and is
+delivered later as history. With ``write = "through"`` every sample is committed before it is sent.
 """
 
 import asyncio
@@ -15,32 +15,33 @@ from typing import Any, Self
 from healthd.events import OutboxChange, OutboxEvent
 from healthd.log import get_logger
 from healthd.outbox.backlog import Backlog
-from healthd.outbox.continuity import Ends, Notebook, Previous, begin_run, end_run, note_certain
+from healthd.outbox.continuity import Ends, PreviousRun, RunFile, begin_run, end_run, note_certain
 from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
-from healthd.outbox.schema import Depth, Lost
-from healthd.outbox.taken import Settlement, read_records, settle_records
+from healthd.outbox.schema import Depth, Lost, Stream
+from healthd.outbox.taken import RecordUpdate, read_records, update_records
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
 from healthd.settings.model import OutboxSettings
 
 STORE_NAME = "outbox.sqlite3"
 
-# The promise: at most 2 s of unacknowledged samples live in memory alone. A sample that has just
-# missed one tick waits for the next, and its commit takes time on a card: 1.25 + 0.5 + 0.25 s.
+# healthd promises that unacknowledged samples are in memory only for at most 2 s. A sample that
+# just missed one tick waits for the next, and an SD card takes time to commit: 1.25 + 0.5 + 0.25 s.
 SPILL_AFTER_S = 1.25
 
-# Often enough for the promise, in few transactions.
+# Short enough for the promise, and long enough to keep the number of transactions low.
 _TICK_S = 0.5
 
-# Written through, a commit takes in what arrived in this time: 50 ms less the commit's own.
+# When writing through, one commit includes what arrives in this time: 50 ms less the commit itself.
 _GROUP_S = 0.03
 
-# That many on the live path are an outage whatever their age: they are committed at once.
+# This many samples on the live path are an outage whatever their age: they are committed at once.
 _PRESSURE = 2048
 
-# On leaving: the samples; then what their commit itself gave rise to, such as an eviction's gap.
+# At exit: one commit for the samples, the others for events that a commit causes, such as the gap
+# event of an eviction.
 _LAST_COMMITS = 4
 
 
@@ -48,61 +49,59 @@ class Outbox:
     """The queue between the pipeline and the publisher. Use it as an async context manager.
 
     Attributes:
-        before: the runs before that may have something untold, once the outbox is open.
-        records: what was taken of devices' records, by peripheral, when the outbox was opened.
-        live: what is in memory, on its way to the live topics.
-        backlog: what is on disk, on its way to the history topics.
+        previous_runs: the earlier runs that may have unreported gaps, once the outbox is open.
+        records: the device records taken before the outbox was opened, by peripheral.
+        live: samples in memory, on their way to the live topics.
+        backlog: samples on disk, on their way to the history topics.
     """
 
-    def __init__(
-        self, run: Run, settings: OutboxSettings, folder: Path, notebook: Notebook
-    ) -> None:
-        """Prepare; entering opens the store in ``folder``."""
-        self.before: list[Previous] = []
+    def __init__(self, run: Run, settings: OutboxSettings, folder: Path, run_file: RunFile) -> None:
+        """Prepare; entering the context opens the store in ``folder``."""
+        self.previous_runs: list[PreviousRun] = []
         self.records: dict[str, dict[Taken, bool]] = {}
-        self._settlements: list[Settlement] = []
+        self._record_updates: list[RecordUpdate] = []
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
-        self.live = LivePath(self._delivered_row, self._off_live_path)
+        self.live = LivePath(self._delivered_live, self._refused_live)
         self.backlog = Backlog(self._disk, self.live.rows)
         self._run = run
-        self._through = settings.write == "through"
-        self._notebook = notebook
+        self._write_through = settings.write == "through"
+        self._run_file = run_file
         self._log = get_logger(service="outbox")
-        # The topics that the broker refuses, and whose they are.
-        self._parked: dict[str, tuple[str, str]] = {}
-        self._tidying: asyncio.Task[None] | None = None
+        # The topics that the broker refuses, and the streams they belong to.
+        self._parked: dict[str, Stream] = {}
+        self._flushing: asyncio.Task[None] | None = None
         self._evicted = 0
         self._began_ns = run.clock.now().wall_ns
         self._begun = False
-        self._noted: Previous | None = None
-        # The streams of which the store knows that they have a certain sample in this run.
-        self._certain: set[tuple[str, str]] = set()
+        self._run_in_file: PreviousRun | None = None
+        # Streams for which the store has noted a certain sample in this run.
+        self._certain: set[Stream] = set()
 
     async def __aenter__(self) -> Self:
         """Open the store, or begin without it while the disk fails.
 
         Raises:
-            Fatal: its folder cannot be used, or another healthd uses it.
+            Fatal: its folder cannot be used, or another process uses it.
         """
-        self._noted = self._notebook.read()
-        self.before = [] if self._noted is None else [self._noted]
+        self._run_in_file = self._run_file.read()
+        self.previous_runs = [] if self._run_in_file is None else [self._run_in_file]
         await self._disk.open()
         with suppress(DiskFailing):
-            self.before = await self._begin()
+            self.previous_runs = await self._begin()
             self.records = await self._disk.call(read_records)
-        self.backlog.look_again()
+        self.backlog.wake()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         """Commit what the broker has not acknowledged, and close the store."""
-        self.give_back()
-        if self._tidying is not None:
-            await asyncio.wait([self._tidying])
+        self.requeue_unacknowledged()
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
         try:
             for _ in range(_LAST_COMMITS):
-                self.live.hurry()
-                await self._tidy()
+                self.live.mark_waiting_urgent()
+                await self._flush()
             ends = self.live.ends()
             await self._disk.call(lambda store: end_run(store, self._run.id, ends))
         except DiskFailing as error:
@@ -110,26 +109,28 @@ class Outbox:
         await self._disk.close()
 
     def put(self, sample: Sample) -> None:
-        """Take responsibility for a sample. Never blocks: it runs in notification callbacks."""
-        # What a device keeps can be asked for again: exactly once, if it and the note that it was
-        # taken are committed together, before anybody else has it.
-        safe = self._through or sample.record is not None
+        """Queue a sample. Never blocks: it is called in notification callbacks."""
+        # A record can be fetched from the device again, so it arrives exactly once only if the
+        # sample and the note that it was taken are committed together, before it is sent.
+        safe = self._write_through or sample.record is not None
         waiting = self.live.put(sample, hold=safe and not self._disk.degraded)
         if safe or waiting >= _PRESSURE:
             self._work.set()
 
-    def settle(self, peripheral: str, gone: Collection[Taken], whole: Mapping[Taken, bool]) -> None:
-        """Note what has changed of a device's records; see ``taken.Settlement``."""
-        self._settlements.append(Settlement(peripheral, gone, whole))
+    def update_records(
+        self, peripheral: str, forgotten: Collection[Taken], complete: Mapping[Taken, bool]
+    ) -> None:
+        """Note a change of a device's records; see ``taken.RecordUpdate``."""
+        self._record_updates.append(RecordUpdate(peripheral, forgotten, complete))
         self._work.set()
 
-    def give_back(self) -> None:
-        """The connection is gone: nothing is with the broker any more."""
-        self.live.give_back()
+    def requeue_unacknowledged(self) -> None:
+        """Queue everything again that the broker has not acknowledged: the connection is gone."""
+        self.live.requeue_sent()
         self.backlog.release_all()
 
-    def note_parked(self, stream: tuple[str, str], topic: str, reason: str | None) -> None:
-        """Keep, and tell, that the broker refuses a topic; without a reason: that it takes it."""
+    def note_parked(self, stream: Stream, topic: str, reason: str | None) -> None:
+        """Store and report why the broker refuses a topic; None: it accepts the topic again."""
         self.backlog.note_parked(topic, reason)
         if reason is None:
             self._parked.pop(topic, None)
@@ -139,7 +140,7 @@ class Outbox:
             self._notice("parked", f"{topic}: {reason}")
 
     async def stats(self) -> dict[str, Any]:
-        """Counters for ``health``: what waits in memory and on disk, and since when."""
+        """Return the counters for ``health``: what is in memory and on disk, and since when."""
         depth = Depth({}, 0, None)
         with suppress(DiskFailing):
             depth = await self._disk.call(lambda store: store.depth())
@@ -159,30 +160,30 @@ class Outbox:
         """Move to disk what waits too long, and delete what was delivered. Ends only by raising.
 
         Raises:
-            DiskFailing: the disk cannot be written; memory keeps the newest meanwhile.
+            DiskFailing: the disk cannot be written; memory keeps the newest samples meanwhile.
         """
-        growing = True
+        claiming = True
         while True:
-            if not growing:
+            if not claiming:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_S):
                         await self._work.wait()
-                if self._through or self.live.holds:
+                if self._write_through or self.live.has_held:
                     await asyncio.sleep(_GROUP_S)
             self._work.clear()
-            # A task of its own: a stop must not cut a commit off from the bookkeeping after it.
-            self._tidying = asyncio.create_task(self._tidy())
-            await asyncio.shield(self._tidying)
-            growing = growing and await self._disk.call(lambda store: store.grow())
+            # In its own task: a stop must not separate a commit from the bookkeeping that follows.
+            self._flushing = asyncio.create_task(self._flush(), name="outbox flush")
+            await asyncio.shield(self._flushing)
+            claiming = claiming and await self._disk.call(lambda store: store.claim_space())
             mark_healthy()
 
-    async def _begin(self) -> list[Previous]:
-        run, noted = self._run.id, self._noted
-        before = await self._disk.call(lambda s: begin_run(s, run, self._began_ns, noted))
+    async def _begin(self) -> list[PreviousRun]:
+        run, from_file = self._run.id, self._run_in_file
+        previous = await self._disk.call(lambda s: begin_run(s, run, self._began_ns, from_file))
         self._begun = True
-        return before
+        return previous
 
-    async def _tidy(self) -> None:
+    async def _flush(self) -> None:
         now_ns = time.monotonic_ns()
         # Under pressure age does not matter: everything that waits goes to disk.
         pressed = len(self.live) >= _PRESSURE
@@ -192,24 +193,24 @@ class Outbox:
                 await self._begin()
             await self._commit(limit_ns)
         except DiskFailing:
-            self.live.let_go(limit_ns, disk_fails=True)
+            self.live.release_committed(limit_ns, disk_fails=True)
             raise
-        if self.live.let_go(limit_ns, disk_fails=False):
-            self.backlog.look_again()
-        if settlements := tuple(self._settlements):
-            # Behind the commit: what is settled was put before.
-            await self._disk.call(lambda store: settle_records(store, settlements))
-            del self._settlements[: len(settlements)]
-        await self.backlog.tidy()
+        if self.live.release_committed(limit_ns, disk_fails=False):
+            self.backlog.wake()
+        if updates := tuple(self._record_updates):
+            # After the commit: the samples of these records were put before the updates.
+            await self._disk.call(lambda store: update_records(store, updates))
+            del self._record_updates[: len(updates)]
+        await self.backlog.flush()
         ends = self.live.ends()
-        self._notebook.note(self._run.id, self._began_ns, ends)
+        self._run_file.write(self._run.id, self._began_ns, ends)
         await self._note_certain(ends)
         if self._disk.degraded:
-            # Where nothing is left to write, nothing else would find out that the disk is back.
+            # If nothing is left to write, only this write can find out that the disk is back.
             await self._disk.call(lambda store: store.probe())
 
     async def _note_certain(self, ends: Ends) -> None:
-        """Keep on disk, once a run, which streams need no word on earlier runs any more."""
+        """Store, once per run, which streams have a certain sample in this run."""
         if news := {stream: ends[stream] for stream in ends.keys() - self._certain}:
             await self._disk.call(lambda store: note_certain(store, self._run.id, news))
             self._certain |= news.keys()
@@ -217,21 +218,21 @@ class Outbox:
     async def _commit(self, limit_ns: int) -> None:
         if batch := self.live.to_commit(limit_ns):
             boot, payload = self._run.boot, self._run.payload
-            entries = [entry(one.sample, boot, payload(one.sample)) for one in batch]
-            spared = self.backlog.spared
-            rows, lost = await self._disk.call(lambda s: (s.append(entries, spared), s.take_lost()))
-            self.live.committed(batch, rows)
+            entries = [entry(pending.sample, boot, payload(pending.sample)) for pending in batch]
+            spare = self.backlog.rows_in_flight
+            rows, lost = await self._disk.call(lambda s: (s.append(entries, spare), s.pop_lost()))
+            self.live.mark_committed(batch, rows)
             self._report(lost)
-        # Only now: some of it may just have been committed.
+        # Not earlier: some of the dropped samples may have been in this commit.
         dropped, self.live.dropped = self.live.dropped, []
-        self._report(summarise(one.sample for one in dropped if one.row is None))
+        self._report(summarise(pending.sample for pending in dropped if pending.row is None))
 
-    def _delivered_row(self, row: int) -> None:
-        self.backlog.forget(row)
+    def _delivered_live(self, row: int) -> None:
+        self.backlog.acknowledge(row)
 
-    def _off_live_path(self) -> None:
+    def _refused_live(self) -> None:
         self._work.set()
-        self.backlog.look_again()
+        self.backlog.wake()
 
     def _report(self, losses: Iterable[Lost]) -> None:
         for lost in losses:

@@ -1,4 +1,4 @@
-"""A sample on its way to the broker, and what is known of samples that were lost."""
+"""A sample on its way to the broker, and a summary of samples that were dropped."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,10 @@ class Pending:
     """A sample on the live path.
 
     Attributes:
-        sample: what is to be delivered.
-        row: where the store keeps it, once it does.
-        acked: the broker has acknowledged it.
-        urgent: it goes to disk at once, however young, and leaves the live path.
+        sample: the sample to deliver.
+        row: its row in the store; None while it is in memory only.
+        acked: whether the broker has acknowledged it.
+        urgent: whether it goes to disk at once, however young, and leaves the live path.
     """
 
     __slots__ = ("acked", "row", "sample", "urgent")
@@ -26,12 +26,12 @@ class Pending:
         self.urgent = sample.stored
 
     def is_older_than(self, mono_ns: int) -> bool:
-        """True when it arrived before ``mono_ns``, or is to be treated as if it had."""
+        """Return whether it arrived at ``mono_ns`` or before, or is to be treated as if it had."""
         return self.urgent or self.sample.arrived_ns <= mono_ns
 
 
 def entry(sample: Sample, boot: str, payload: bytes) -> Entry:
-    """The sample as it goes to disk."""
+    """Return the sample as it is stored on disk."""
     stamp = sample.stamp
     return Entry(
         peripheral=sample.peripheral,
@@ -49,7 +49,7 @@ def entry(sample: Sample, boot: str, payload: bytes) -> Entry:
 
 
 def summarise(dropped: Iterable[Sample]) -> list[Lost]:
-    """Dropped samples, in the order they were taken, as one loss for each stream."""
+    """Summarise dropped samples, given in the order they were taken, as one loss per stream."""
     streams: dict[tuple[str, str, str], list[Sample]] = {}
     for sample in dropped:
         streams.setdefault((sample.peripheral, sample.stream, sample.run), []).append(sample)

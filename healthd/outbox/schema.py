@@ -1,4 +1,4 @@
-"""Tables of the outbox, and the rows that go in and out."""
+"""The outbox's tables, and the rows that are written and read."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,19 +6,23 @@ from typing import NamedTuple
 from healthd.events import Gap
 from healthd.samples import ClockState, Record, Stamp, utc_text
 
+Stream = tuple[str, str]
+"""Peripheral and stream."""
+
 PRAGMAS = (
     "journal_mode=WAL",
-    # FULL costs little where writing is rare, and a power cut costs nothing.
+    # FULL costs little because writes are rare, and nothing is lost in a power cut.
     "synchronous=FULL",
-    # 1 MB: the log stays small, and with it what a start has to read back.
+    # 1 MB: keeps the log small, and with it what has to be read back at the start.
     "wal_autocheckpoint=256",
-    # The log keeps its size, so that a full disk finds its space already taken.
+    # The log never shrinks: on a full disk it could not grow again.
     "journal_size_limit=-1",
     "auto_vacuum=NONE",
-    # Debian builds SQLite to overwrite every freed page; this overwrites where it costs no write.
+    # Debian's SQLite overwrites every freed page by default. FAST does so only if it costs no extra
+    # write.
     "secure_delete=FAST",
     "temp_store=MEMORY",
-    # 256 KiB: what is read once, from front to back, gains nothing by the 2 MB that are usual.
+    # 256 KiB: rows are read once, from front to back, so the usual 2 MB would gain nothing.
     "cache_size=-256",
 )
 
@@ -50,24 +54,24 @@ CREATE TABLE IF NOT EXISTS records (
 
 
 NOTE_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
-"""Peripheral, stream, the record, and whether all that are older were taken as well."""
+"""Takes peripheral, stream, the record, and whether all older records were taken as well."""
 
 
 class Entry(NamedTuple):
-    """A sample as it goes to disk.
+    """A sample as it is written to disk.
 
     Attributes:
         peripheral: id of the peripheral; empty for the gateway's own events.
         stream: topic below the peripheral's, or below the gateway's.
         schema: name and version of the payload's keys.
-        run: the run of the daemon that took it.
-        seq: its number in the stream and run.
-        wall_ns: when it was taken, Unix time.
+        run: id of the daemon's run that took it.
+        seq: its number within the stream and run.
+        wall_ns: when it was taken; Unix time.
         mono_ns: the same on the monotonic clock of ``boot``.
         clock: ``synced`` or ``unsynced`` when it was taken.
-        boot: id of the boot; empty where unknown.
+        boot: id of the boot; empty if unknown.
         payload: the JSON to publish.
-        record: which of its device's records it is; noted in the same transaction.
+        record: the device's record that it was made of; noted in the same transaction.
     """
 
     peripheral: str
@@ -84,7 +88,7 @@ class Entry(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A sample as it comes back: ``row`` is its place in the queue, the rest is as in Entry."""
+    """A sample as it is read back: ``row`` is its place in the queue, the rest is as in Entry."""
 
     row: int
     peripheral: str
@@ -100,20 +104,20 @@ class Stored(NamedTuple):
 
     @property
     def stamp(self) -> Stamp:
-        """When it was taken."""
+        """When the sample was taken."""
         return Stamp(self.wall_ns, self.mono_ns, self.clock)
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Samples of one stream and run that are gone.
+    """Samples of one stream and run that are lost.
 
     Attributes:
         first_seq: number of the first one.
         last_seq: number of the last one.
         first_ns: when the first one was taken.
         last_ns: when the last one was taken.
-        count: how many; fewer than the numbers span where some in between were delivered.
+        count: how many; fewer than the numbers span if some in between were delivered.
     """
 
     peripheral: str
@@ -126,7 +130,7 @@ class Lost:
     count: int
 
     def as_gap(self, reason: str) -> Gap:
-        """The event that names what is lost."""
+        """Return the event that reports the loss."""
         return Gap(
             peripheral=self.peripheral,
             stream=self.stream,
@@ -141,26 +145,26 @@ class Lost:
 
 
 ENTRY_COLUMNS = Entry._fields[:-1]
-"""Those of the table that an entry goes into; its record goes into one of its own."""
+"""The columns of table ``pending``; the record is written to a table of its own."""
 
 
 class Depth(NamedTuple):
-    """What waits on disk.
+    """How much is stored.
 
     Attributes:
-        counts: samples, by peripheral and stream.
-        payload_bytes: of all of them.
-        oldest_ns: when the first one in the queue was taken, Unix time; None where none waits.
+        counts: samples by peripheral and stream.
+        payload_bytes: bytes of all payloads.
+        oldest_ns: when the first sample in the queue was taken, Unix time; None if it is empty.
     """
 
-    counts: dict[tuple[str, str], int]
+    counts: dict[Stream, int]
     payload_bytes: int
     oldest_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStats:
-    """What waits of one stream."""
+    """How much of one stream is stored, and when its oldest sample was taken; Unix time."""
 
     peripheral: str
     stream: str

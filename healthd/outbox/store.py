@@ -1,4 +1,4 @@
-"""The outbox on disk: one SQLite table, first in first out. Blocking; one thread owns it."""
+"""The outbox on disk: a first-in, first-out SQLite table. Blocking; owned by one thread."""
 
 import sqlite3
 import time
@@ -10,20 +10,20 @@ from healthd.outbox.claim import claim_step, drop_filler
 from healthd.outbox.database import (
     PAGE_BYTES,
     closed_on_error,
-    copy,
-    count_on,
+    copy_tables,
     is_corrupt,
     open_database,
-    put_aside,
     remove_logs,
+    set_file_aside,
+    set_last_row,
 )
-from healthd.outbox.schema import ENTRY_COLUMNS, NOTE_RECORD, Depth, Entry, Lost, Stored
+from healthd.outbox.schema import ENTRY_COLUMNS, NOTE_RECORD, Depth, Entry, Lost, Stored, Stream
 from healthd.outbox.tally import RETURNING_SIZES, Tally
 
-# Evicting by the few hundred keeps a full store writable for a while after each eviction.
+# Evicting a few hundred rows at once keeps a full store writable for a while.
 _EVICT_ROWS = 256
 
-# The largest transaction: it has to fit into what is claimed of the log, and into a small quota.
+# The largest transaction: it has to fit into the claimed part of the log, and into a small quota.
 _BATCH_ROWS = 250
 
 
@@ -32,19 +32,19 @@ class Store:
 
     Attributes:
         path: the database file.
-        set_aside: where an unusable file was moved when the store was opened, or None.
-        last_row: the highest row number that was ever given.
+        set_aside: where an unusable file was moved; None if there was none.
+        last_row: the highest row number that was ever used.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        """Open or create the file; one that is no healthy database is set aside.
+        """Open or create the file; a file that is not an intact database is set aside.
 
         Args:
-            path: the database file; its folder is made if need be.
-            max_bytes: quota; when it is reached the oldest samples go first.
+            path: the database file; its folder is created if necessary.
+            max_bytes: the quota; once it is reached, the oldest samples are evicted.
 
         Raises:
-            OSError: the folder cannot be made.
+            OSError: the folder cannot be created.
             sqlite3.OperationalError: the file cannot be opened or written.
         """
         self.path = path
@@ -59,7 +59,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
-            self.set_aside = put_aside(path)
+            self.set_aside = set_file_aside(path)
             self._db = self._open()
         self._inode = self.path.stat().st_ino
         self._tally = Tally(self._db)
@@ -71,30 +71,30 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """Commit what the block does, or nothing of it."""
+        """Commit everything that the block does, or nothing if it raises."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
             self._db.execute("COMMIT")
         except BaseException:
-            # A full disk rolls back by itself, and then there is nothing left to roll back.
+            # On a full disk SQLite has already rolled back, and a second rollback fails.
             with suppress(sqlite3.OperationalError):
                 self._db.execute("ROLLBACK")
             raise
 
     @property
     def writes(self) -> int:
-        """A number that changes with every change of the data."""
+        """A number that changes whenever data is written."""
         return self._db.total_changes
 
     def append(
         self, entries: Iterable[Entry], spare: Callable[[], Collection[int]] = tuple
     ) -> list[int]:
-        """Commit samples, in transactions of ``_BATCH_ROWS``; their rows, in order.
+        """Commit samples, ``_BATCH_ROWS`` per transaction; return their rows, in order.
 
         Args:
             entries: the samples.
-            spare: asked when the store is full: rows not to evict, as they are on their way.
+            spare: called when the store is full; returns the rows that must not be evicted.
         """
         rows: list[int] = []
         remaining = list(entries)
@@ -117,23 +117,26 @@ class Store:
         with self.transaction() as db:
             for entry in batch:
                 cursor = db.execute(insert, entry[:-1])
-                assert cursor.lastrowid is not None  # an INSERT always has one
+                assert cursor.lastrowid is not None  # always set after an INSERT
                 rows.append(cursor.lastrowid)
-            records = [(one.peripheral, one.stream, one.record) for one in batch]
-            noted = [(*whose, *record, False) for *whose, record in records if record is not None]
+            noted = [
+                (entry.peripheral, entry.stream, *entry.record, False)
+                for entry in batch
+                if entry.record is not None
+            ]
             db.executemany(NOTE_RECORD, noted)
         self.last_row = rows[-1]
-        self._tally.add((one.peripheral, one.stream, len(one.payload)) for one in batch)
+        self._tally.add((entry.peripheral, entry.stream, len(entry.payload)) for entry in batch)
         return rows
 
     def _make_room(self, spare: Collection[int]) -> bool:
-        """Give up what can be given up, the least valuable first; False when nothing is left."""
+        """Delete what is least valuable; return False if nothing can be deleted."""
         if drop_filler(self._db):
             return True
-        # Samples before events: what is lost must remain known.
+        # Samples before events: the events report what is lost.
         for kind in ("NOT LIKE", "LIKE"):
-            fitting = f"stream {kind} 'event/%' AND row NOT IN ({', '.join(map(str, spare))})"
-            oldest = f"SELECT row FROM pending WHERE {fitting} ORDER BY row LIMIT ?"
+            evictable = f"stream {kind} 'event/%' AND row NOT IN ({', '.join(map(str, spare))})"
+            oldest = f"SELECT row FROM pending WHERE {evictable} ORDER BY row LIMIT ?"
             columns = "peripheral, stream, run, min(seq), max(seq), min(wall_ns), max(wall_ns)"
             summary = f"SELECT {columns}, count(*) FROM pending WHERE row IN ({oldest})"
             with self.transaction() as db:
@@ -146,103 +149,105 @@ class Store:
                 return True
         return False
 
-    def take_lost(self) -> list[Lost]:
-        """What was evicted since the last call."""
+    def pop_lost(self) -> list[Lost]:
+        """Return what was evicted since the last call."""
         lost, self._lost = self._lost, []
         return lost
 
-    def oldest(
-        self, limit: int, skip: Collection[tuple[str, str]] = (), after: int = 0
-    ) -> list[Stored]:
-        """The oldest samples behind row ``after``, without the streams of ``skip``."""
+    def oldest(self, limit: int, skip: Collection[Stream] = (), after: int = 0) -> list[Stored]:
+        """Return the oldest samples that follow row ``after``, without the streams in ``skip``."""
         columns = ", ".join(Stored._fields)
         wanted = "".join(" AND NOT (peripheral = ? AND stream = ?)" for _ in skip)
         query = f"SELECT {columns} FROM pending WHERE row > ?{wanted} ORDER BY row LIMIT ?"
         values = [text for stream in skip for text in stream]
         found = self._db.execute(query, (after, *values, limit))
-        return [Stored(*one) for one in found]
+        return [Stored(*values) for values in found]
 
-    def tidy(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
-        """Forget delivered rows and note which topics the broker refuses, both or neither.
+    def record_outcomes(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
+        """Delete delivered rows, and note which topics the broker refuses.
 
         Args:
-            delivered: rows.
-            parking: by topic the broker's reason; None for one that it takes again.
+            delivered: rows to delete.
+            parking: the broker's reason, by topic; None if it accepts the topic again.
         """
         rows = [str(row) for row in delivered]
-        noted = [(one, time.time_ns(), why) for one, why in parking.items() if why is not None]
+        noted = [
+            (topic, time.time_ns(), reason)
+            for topic, reason in parking.items()
+            if reason is not None
+        ]
         for first in range(0, max(len(rows), 1), _BATCH_ROWS):
             with self.transaction() as db:
                 batch = ", ".join(rows[first : first + _BATCH_ROWS])
                 delete = f"DELETE FROM pending WHERE row IN ({batch}) {RETURNING_SIZES}"
                 gone = db.execute(delete).fetchall()
                 if not first:
-                    db.executemany(
-                        "DELETE FROM parked WHERE topic = ?", [(one,) for one in parking]
-                    )
+                    topics = [(topic,) for topic in parking]
+                    db.executemany("DELETE FROM parked WHERE topic = ?", topics)
                     db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
             self._tally.remove(gone)
 
     def note_run(self, run: str, started_ns: int) -> None:
-        """Keep the current run in this file, and in every one that may have to replace it."""
+        """Note the current run in this file, and in every file that may have to replace it."""
         self._run = (run, started_ns)
         self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, FALSE)", self._run)
 
     def probe(self) -> None:
-        """Write something that changes nothing, to see whether the disk takes it.
+        """Rewrite what is already stored, to find out whether the disk can be written.
 
         Raises:
-            sqlite3.OperationalError: it does not.
+            sqlite3.OperationalError: it cannot.
         """
         if self._run is not None:
             self.note_run(*self._run)
 
     def depth(self) -> Depth:
-        """What waits; costs nothing, however much that is."""
+        """Return how much is stored; takes the same short time however much that is."""
         oldest = self._db.execute("SELECT wall_ns FROM pending ORDER BY row LIMIT 1").fetchone()
         return Depth(dict(self._tally.counts), self._tally.payload_bytes, oldest and oldest[0])
 
-    def grow(self) -> bool:
-        """Claim the next piece of the quota from the disk; False once there is nothing to claim."""
+    def claim_space(self) -> bool:
+        """Claim the next piece of the quota; return False once there is nothing to claim."""
         return claim_step(self._db, self.path, self._max_pages)
 
     def is_deleted(self) -> bool:
-        """True when the file at the path is no longer ours: somebody removed or replaced it."""
+        """Return whether another program has removed or replaced the file at the path."""
         try:
             return self.path.stat().st_ino != self._inode
         except FileNotFoundError:
             return True
 
-    def restore(self) -> None:
-        """Make the file anew and copy what the deleted one, still open, holds.
+    def recreate(self) -> None:
+        """Create the file again, with the content of the deleted file, which is still open.
 
         Raises:
-            sqlite3.Error, OSError: not possible now; the deleted file goes on as it is.
+            sqlite3.Error, OSError: not possible now; the store goes on with the deleted file.
         """
         if self.path.exists():
-            self.set_aside = put_aside(self.path)  # whatever somebody put there, it is not ours
+            # Another program put it there.
+            self.set_aside = set_file_aside(self.path)
         remove_logs(self.path)
         try:
             made = self._open()
             with closed_on_error(made):
-                copy(self._db, made, self.last_row)
+                copy_tables(self._db, made, self.last_row)
         except (sqlite3.Error, OSError):
             self.path.unlink(missing_ok=True)
             remove_logs(self.path)
             raise
-        self._adopt(made)
+        self._switch_to(made)
 
-    def start_anew(self) -> None:
-        """Set a file aside that turned out to be damaged, and go on with an empty one."""
-        self.set_aside = put_aside(self.path)
+    def start_empty(self) -> None:
+        """Set the damaged file aside and go on with an empty one."""
+        self.set_aside = set_file_aside(self.path)
         made = self._open()
-        # Old numbers are still known to those who wait for an acknowledgement.
-        count_on(made, self.last_row)
-        self._adopt(made)
+        # Samples that wait for an acknowledgement still refer to their old row numbers.
+        set_last_row(made, self.last_row)
+        self._switch_to(made)
         if self._run is not None:
             self.note_run(*self._run)
 
-    def _adopt(self, made: sqlite3.Connection) -> None:
+    def _switch_to(self, made: sqlite3.Connection) -> None:
         old, self._db = self._db, made
         self._tally = Tally(made)
         self._inode = self.path.stat().st_ino
@@ -250,5 +255,5 @@ class Store:
             old.close()
 
     def close(self) -> None:
-        """Close the file; what was committed stays."""
+        """Close the file; committed samples stay on disk."""
         self._db.close()

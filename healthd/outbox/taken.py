@@ -1,8 +1,8 @@
-"""Which records of which devices were taken, beside the samples that they became.
+"""Which records of which devices healthd has taken, noted next to the samples made of them.
 
-The store notes a record in the transaction that takes in its sample, and the sample is sent after
-it. So whenever the process dies, a record is in the outbox, or delivered, and known; or neither,
-and is asked for again.
+The store notes a record in the transaction that commits its sample, and the sample is sent after
+that. So whenever the process dies, a record is either known, and its sample stored or delivered, or
+it is not known and is fetched again.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,36 +13,38 @@ from healthd.outbox.store import Store
 from healthd.samples import Record, Taken
 
 
-class Settlement(NamedTuple):
-    """What changes of a peripheral's records without a sample.
+class RecordUpdate(NamedTuple):
+    """A change to the noted records of a peripheral that comes without a sample.
 
     Attributes:
-        peripheral: whose.
-        gone: need not be known any more.
-        whole: whether all that are older than these need not be asked for again.
+        peripheral: id of the peripheral.
+        forgotten: records that need not be known any more.
+        complete: records to note; True if all older ones were taken too and need not be fetched.
     """
 
     peripheral: str
-    gone: Collection[Taken]
-    whole: Mapping[Taken, bool]
+    forgotten: Collection[Taken]
+    complete: Mapping[Taken, bool]
 
 
-def settle_records(store: Store, settlements: Iterable[Settlement]) -> None:
-    """Note what has changed, in this order, all of it or nothing."""
+def update_records(store: Store, updates: Iterable[RecordUpdate]) -> None:
+    """Apply the updates in this order, in one transaction."""
     which = "peripheral = ? AND stream = ? AND series = ? AND number = ? AND made = ?"
     with store.transaction() as db:
-        for who, gone, whole in settlements:
-            rows = [(who, stream, *record) for stream, record in gone]
+        for peripheral, forgotten, complete in updates:
+            rows = [(peripheral, stream, *record) for stream, record in forgotten]
             db.executemany(f"DELETE FROM records WHERE {which}", rows)
-            news = [(who, stream, *record, end) for (stream, record), end in whole.items()]
-            db.executemany(NOTE_RECORD, news)
+            noted = [
+                (peripheral, stream, *record, whole) for (stream, record), whole in complete.items()
+            ]
+            db.executemany(NOTE_RECORD, noted)
 
 
 def read_records(store: Store) -> dict[str, dict[Taken, bool]]:
-    """What was noted, by peripheral."""
+    """Return the noted records by peripheral, each with whether all older ones were taken too."""
     found: dict[str, dict[Taken, bool]] = {}
     columns = "peripheral, stream, series, number, made, whole"
     with store.transaction() as db:
-        for who, stream, *record, whole in db.execute(f"SELECT {columns} FROM records"):
-            found.setdefault(who, {})[stream, Record(*record)] = bool(whole)
+        for peripheral, stream, *record, whole in db.execute(f"SELECT {columns} FROM records"):
+            found.setdefault(peripheral, {})[stream, Record(*record)] = bool(whole)
     return found

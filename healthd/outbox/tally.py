@@ -1,4 +1,4 @@
-"""How much waits on disk: counted once, and from then on kept up with every change."""
+"""How many samples are on disk: counted once, then updated with every change."""
 
 import sqlite3
 from collections import Counter
@@ -7,37 +7,37 @@ from collections.abc import Iterable
 from healthd.outbox.schema import StreamStats
 
 Size = tuple[str, str, int]
-"""Peripheral, stream, and bytes of the payload of one sample."""
+"""Peripheral, stream, and the payload's bytes of one sample."""
 
 RETURNING_SIZES = "RETURNING peripheral, stream, length(payload)"
-"""Ends a DELETE so that it gives the sizes of what it removed."""
+"""The end of a DELETE that returns the sizes of the rows it removes."""
 
 
 class Tally:
-    """Samples by stream, and the bytes of all.
+    """The number of stored samples by stream, and the bytes of all their payloads.
 
-    Counting reads the whole file. After an outage of days that takes seconds on a card, in which
-    the outbox's thread commits nothing, and these numbers are asked for twice a minute.
+    Counting reads the whole file. After an outage of days that takes seconds on an SD card; the
+    outbox's thread commits nothing meanwhile, and these numbers are needed twice a minute.
 
     Attributes:
-        counts: by peripheral and stream.
-        payload_bytes: of all of them.
+        counts: samples by peripheral and stream.
+        payload_bytes: bytes of all payloads.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        """Count what is there."""
+        """Count the stored samples."""
         stats = read_stats(db)
-        self.counts = Counter({(one.peripheral, one.stream): one.count for one in stats})
-        self.payload_bytes = sum(one.payload_bytes for one in stats)
+        self.counts = Counter({(row.peripheral, row.stream): row.count for row in stats})
+        self.payload_bytes = sum(row.payload_bytes for row in stats)
 
     def add(self, sizes: Iterable[Size]) -> None:
-        """These were committed."""
+        """Add samples that were committed."""
         for peripheral, stream, size in sizes:
             self.counts[peripheral, stream] += 1
             self.payload_bytes += size
 
     def remove(self, sizes: Iterable[Size]) -> None:
-        """These were deleted."""
+        """Subtract samples that were deleted."""
         for peripheral, stream, size in sizes:
             self.counts[peripheral, stream] -= 1
             self.payload_bytes -= size
@@ -46,7 +46,7 @@ class Tally:
 
 
 def read_stats(db: sqlite3.Connection) -> list[StreamStats]:
-    """What waits in a store, by stream; reads all of it."""
+    """Return what is stored of each stream; this reads the whole store."""
     columns = "peripheral, stream, count(*), min(wall_ns), sum(length(payload))"
     query = f"SELECT {columns} FROM pending GROUP BY peripheral, stream"
     return [StreamStats(*values) for values in db.execute(query)]

@@ -24,7 +24,7 @@ from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.traces import Traces
-from healthd.outbox.continuity import Notebook
+from healthd.outbox.continuity import RunFile
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.store import Store
@@ -89,7 +89,7 @@ class Gateway:
         self.run = Run(Clock(folder / "no-timesyncd"), {"BOOT_ID": "boot"})
         settings = OutboxSettings.model_validate({"max_size": 16_000_000, "write": write})
         self.path = folder / "outbox.sqlite3"
-        self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gw"))
+        self.outbox = Outbox(self.run, settings, folder, RunFile(None, "gw"))
         endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
         inbox, traces = Inbox(), Traces(folder)
         self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, traces)

@@ -1,9 +1,9 @@
 """Cycling Power service (0x1818).
 
 Layouts: Bluetooth Cycling Power Service 1.1 and the GATT Specification Supplement, checked against
-captures of real power meters (``tests/vectors``). The control point is in `cycling_power_control`.
+captures of real power meters (``tests/vectors``). The control point is in `control_point`.
 
-Not only bicycles have it: running pods such as Stryd send their power here too.
+It is not only for bicycles: running pods such as Stryd send their power here too.
 """
 
 import struct
@@ -27,7 +27,7 @@ from healthd.profiles.packet.layout import Fact, Field, Layout, Tail, bit, both,
 from healthd.profiles.packet.wires import S16, U8, U16, U24, U32, Meaning, scaled, words
 from healthd.samples import Measurement, quantity
 
-# Wheel times are in 1/2048 s here, half of a tick in Cycling Speed and Cadence; crank times not.
+# Wheel times are in 1/2048 s here, half a tick of Cycling Speed and Cadence; crank times are not.
 _WHEEL_TICKS_PER_S = 2048
 _WHEEL_WRAP_S = 65536 / _WHEEL_TICKS_PER_S
 _CRANK_TICKS_PER_S = 1024
@@ -51,28 +51,28 @@ class CyclingPower(WheelAndCrankTurns):
     kind: ClassVar[str] = "cycling_power"
 
     power_w: Annotated[int, quantity("W", mdc=8454259)]
-    """Negative where the pedals are driven, as on a fixed gear."""
+    """Negative if the pedals are driven, as on a fixed gear."""
     pedal_power_balance_pct: Annotated[float | None, quantity("%")] = None
-    """The reference's share of the power."""
+    """Share of the power that the reference pedal has."""
     pedal_power_balance_reference: Literal["unknown", "left"] | None = None
     accumulated_torque_nm: Annotated[float | None, quantity("N.m")] = None
-    """Counter; wraps at 2048 Nm."""
+    """A counter; wraps at 2048 Nm."""
     torque_source: Literal["wheel", "crank"] | None = None
     max_force_n: Annotated[int | None, quantity("N")] = None
     min_force_n: Annotated[int | None, quantity("N")] = None
     max_torque_nm: Annotated[float | None, quantity("N.m")] = None
     min_torque_nm: Annotated[float | None, quantity("N.m")] = None
     max_angle_deg: Annotated[int | None, quantity("deg")] = None
-    """Of the crank, where force or torque was highest."""
+    """Crank angle at the highest force or torque."""
     min_angle_deg: Annotated[int | None, quantity("deg")] = None
     top_dead_spot_deg: Annotated[int | None, quantity("deg")] = None
     bottom_dead_spot_deg: Annotated[int | None, quantity("deg")] = None
     accumulated_energy_kj: Annotated[int | None, quantity("kJ", mdc=8454263, loinc="41981-2")] = (
         None
     )
-    """Counter."""
+    """A counter."""
     offset_compensation_indicator: bool | None = None
-    """True where the meter asks for its offset to be compensated; else absent."""
+    """True if the meter asks for an offset compensation; otherwise absent."""
 
 
 class CyclingPowerVector(CrankTurns):
@@ -82,7 +82,7 @@ class CyclingPowerVector(CrankTurns):
 
     measurement_direction: Direction
     first_crank_angle_deg: Annotated[int | None, quantity("deg")] = None
-    """Of the crank, at the first of the values."""
+    """Crank angle at the first of the values."""
     forces_n: Annotated[list[int] | None, quantity("N")] = None
     torques_nm: Annotated[list[float] | None, quantity("N.m")] = None
 
@@ -93,9 +93,9 @@ class CyclingPowerFeature(Measurement):
     kind: ClassVar[str] = "cycling_power_feature"
 
     features: list[str]
-    """``sensor_measurement_context`` means that it measures torque; without it, force."""
+    """With ``sensor_measurement_context`` the meter measures torque, without it force."""
     distributed_system: DistributedSystem | int
-    """Whether it may be one of two, such as a pair of pedals. A reserved number stays a number."""
+    """Whether it can be one of a pair, such as two pedals. A reserved code stays a number."""
 
 
 def _balance(reference: str) -> Meaning:
@@ -115,7 +115,7 @@ def _angles(raw: int) -> dict[str, int]:
 
 _MEASUREMENT = Layout(
     Field("power_w", S16, required=True),
-    # Whose share and whose torque it is says nothing where the value itself was cut off.
+    # If the value itself was cut off, its reference or source is left out as well.
     Field("", U8, both(bit(0), no_bit(1)), _balance("unknown")),
     Field("", U8, both(bit(0), bit(1)), _balance("left")),
     Field("", U16, both(bit(2), no_bit(3)), _torque("wheel")),
@@ -157,8 +157,8 @@ def _vector(tail: Tail | None) -> Layout:
     )
 
 
-# By bits 2 (forces) and 3 (torques). A sensor measures one of the two; where a packet claims both,
-# nothing says where one ends, so their bytes are counted as surplus.
+# By bits 2 (forces) and 3 (torques). A sensor measures one of the two. If a packet claims both, it
+# does not say where the first ends, so their bytes count as trailing bytes.
 _VECTORS = (
     _vector(None),
     _vector(Tail("forces_n", _array(None))),
@@ -203,33 +203,33 @@ _FEATURE = Layout(Field("", U32, meaning=_features, required=True))
 
 
 def decode_measurement(data: bytes) -> CyclingPower:
-    """2A63: flags u16, power s16 (W), then what the flags announce, at most 34 bytes in all."""
+    """Decode 2A63: flags u16, power s16 (W), then the announced fields, at most 34 bytes in all."""
     return CyclingPower.of(_MEASUREMENT.read(data))
 
 
 def decode_vector(data: bytes) -> CyclingPowerVector:
-    """2A64: flags u8, [crank u16, time u16], [angle u16], s16 forces or torques to the end."""
+    """Decode 2A64: flags u8, [crank u16, time u16], [angle u16], s16 forces or torques."""
     layout = _VECTORS[data[0] >> 2 & 3 if data else 0]
     return CyclingPowerVector.of(layout.read(data))
 
 
 def decode_feature(data: bytes) -> CyclingPowerFeature:
-    """2A65: bits u32."""
+    """Decode 2A65: bits u32."""
     return CyclingPowerFeature.of(_FEATURE.read(data))
 
 
 class CyclingPowerState:
-    """Speed and cadence from the counters of one link."""
+    """Computes speed and cadence from the counters of one link."""
 
     def __init__(self, options: Options) -> None:
-        """Begin a link."""
+        """Start a link without earlier counters."""
         self._turns = SpeedAndCadence(options.wheel_circumference_m, wheel_wrap_s=_WHEEL_WRAP_S)
         self._vector = Cadence()
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """The measurement, with what its counters tell; nothing for the control point's."""
+        """Return the measurement with its speed and cadence; nothing for the control point."""
         if isinstance(measurement, CyclingPowerControlPoint):
-            # Set somewhere between the request and its response.
+            # The counter is set at an unknown time between the request and its response.
             if SET_CUMULATIVE_REVOLUTIONS in (measurement.opcode, measurement.request_opcode):
                 self._turns.forget_wheel()
             return ()
@@ -244,7 +244,7 @@ PROFILE = Profile(
     name="cycling_power",
     service="1818",
     characteristics=(
-        # No silence counts as a stall: many meters say nothing while nobody pedals.
+        # No silence counts as a stall: many meters send nothing while the rider does not pedal.
         Characteristic("2a63", CyclingPower, decode_measurement, Use.STREAM),
         Characteristic("2a64", CyclingPowerVector, decode_vector, Use.STREAM),
         Characteristic("2a65", CyclingPowerFeature, decode_feature, Use.STATIC),

@@ -1,4 +1,4 @@
-"""Cycling Power Control Point (0x2A66): requests, responses, and how requests are written.
+"""Cycling Power Control Point (0x2A66): decodes requests and responses, and encodes requests.
 
 Layout: Bluetooth Cycling Power Service 1.1.
 """
@@ -79,9 +79,9 @@ class CyclingPowerControlPoint(Measurement):
 
     opcode: Annotated[int, quantity("1")]
     name: str | None = None
-    """``response``, or what is requested; absent for an opcode that has no name here."""
+    """``response``, or what is requested; absent for an unknown opcode."""
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What a response answers."""
+    """In a response: opcode of the request that it answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
     cumulative_wheel_revolutions: Annotated[int | None, quantity("{revolutions}")] = None
@@ -92,21 +92,21 @@ class CyclingPowerControlPoint(Measurement):
     chain_weight_kg: Annotated[float | None, quantity("kg")] = None
     span_length_m: Annotated[float | None, quantity("m")] = None
     offset_raw: Annotated[int | None, quantity("1")] = None
-    """N of a meter that measures force, 1/32 Nm of one that measures torque, as its feature says;
-    None where the compensation was not successful."""
+    """In N if the meter measures force, in 1/32 Nm if it measures torque (see its features);
+    None if the compensation failed."""
     calibration_error: Literal["incorrect_calibration_position", "vendor_specific"] | int | None = (
         None
     )
     company_id: Annotated[int | None, quantity("1")] = None
-    """Whose ``vendor_data`` it is: a number that the Bluetooth SIG assigned."""
+    """The company that defines ``vendor_data``: a number assigned by the Bluetooth SIG."""
     vendor_data: str | None = None
     """Hex."""
     masked: list[str] | None = None
-    """What the measurement is to leave out."""
+    """Fields that the measurement leaves out."""
     sampling_rate_hz: Annotated[int | None, quantity("Hz")] = None
     factory_calibration_date: Timestamp | None = None
     calibrated_at: str | None = None
-    """The same as ISO 8601 without a zone; None where a part is unknown."""
+    """The same as ISO 8601 without a zone; None if a part is unknown."""
 
 
 def _vendor_data(rest: bytes) -> tuple[str, int]:
@@ -173,7 +173,7 @@ _CONTROL_POINT = ControlPoint(
 
 
 def decode_control_point(data: bytes) -> CyclingPowerControlPoint:
-    """2A66: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
+    """Decode 2A66: opcode u8, parameter; or 0x20, request opcode u8, result u8, answer."""
     return CyclingPowerControlPoint.of(worded(_CONTROL_POINT.read(data)))
 
 

@@ -37,7 +37,7 @@ from healthd.profiles.fitness_machine.status import (
 )
 from healthd.profiles.fitness_machine.treadmill import Treadmill, decode_treadmill
 
-# No data characteristic has a silence: a machine that nobody uses may send nothing.
+# No data characteristic has a silence limit: a machine that is not in use may send nothing.
 PROFILE = Profile(
     name="fitness_machine",
     service="1826",

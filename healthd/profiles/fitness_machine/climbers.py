@@ -15,7 +15,7 @@ from healthd.samples import quantity
 
 
 class Climber(Record):
-    """What both kinds of climbers tell."""
+    """Data that both kinds of climbers send."""
 
     floors: Annotated[int | None, quantity("{floors}")] = None
     step_rate_spm: StepRate = None
@@ -24,7 +24,7 @@ class Climber(Record):
 
 
 class StepClimber(Climber):
-    """What a step climber (stepper) tells, once a second or oftener."""
+    """Data of a step climber (stepper), sent at least once a second."""
 
     kind: ClassVar[str] = "step_climber"
 
@@ -32,7 +32,7 @@ class StepClimber(Climber):
 
 
 class StairClimber(Climber):
-    """What a stair climber tells, once a second or oftener."""
+    """Data of a stair climber, sent at least once a second."""
 
     kind: ClassVar[str] = "stair_climber"
 
@@ -63,10 +63,10 @@ _STAIR = Layout(
 
 
 def decode_step_climber(data: bytes) -> StepClimber:
-    """2ACF: flags u16 · floors u16 and steps u16, where bit 0 is 0 · what bits 1 to 8 say."""
+    """Decode 2ACF: flags u16 · floors u16 and steps u16 if bit 0 is 0 · fields of bits 1 to 8."""
     return StepClimber.of(read(data, _STEP))
 
 
 def decode_stair_climber(data: bytes) -> StairClimber:
-    """2AD0: flags u16 · floors u16, where bit 0 is 0 · what bits 1 to 9 say."""
+    """Decode 2AD0: flags u16 · floors u16 if bit 0 is 0 · fields of bits 1 to 9."""
     return StairClimber.of(read(data, _STAIR))

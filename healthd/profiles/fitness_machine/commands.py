@@ -1,9 +1,9 @@
-"""What can be written to a Fitness Machine Control Point (0x2AD9): keywords in, bytes out.
+"""Encode requests to a Fitness Machine Control Point (0x2AD9): keywords in, bytes out.
 
-Before any other, ``REQUEST_CONTROL`` has to be written and answered with success; indications
-have to be on, or BlueZ reports ATT error 0x80. Every function raises ValueError, naming the
-argument and its range, for a value that the packet cannot hold. Machines allow less: their ranges
-(2AD4 to 2AD8) say what, and results tell what they made of a request.
+Before any other request, ``REQUEST_CONTROL`` has to be written and answered with success.
+Indications have to be on, or BlueZ reports ATT error 0x80. Every function raises ValueError, naming
+the argument and its range, for a value that the packet cannot hold. Machines accept less: see their
+ranges (2AD4 to 2AD8) and the results that they answer.
 """
 
 import struct
@@ -28,21 +28,22 @@ _ZONES = {2: 0x0E, 3: 0x0F, 5: 0x10}
 
 
 def set_target_speed(*, speed_mps: float) -> bytes:
-    """Speed, to 0.01 km/h."""
+    """Set the speed, in steps of 0.01 km/h."""
     return struct.pack("<BH", 0x02, _whole("speed_mps", speed_mps, 360, _U16))
 
 
 def set_target_inclination(*, inclination_pct: float) -> bytes:
-    """Inclination, to 0.1 %."""
+    """Set the inclination, in steps of 0.1 %."""
     return struct.pack("<Bh", 0x03, _whole("inclination_pct", inclination_pct, 10, _S16))
 
 
 def set_target_resistance(*, resistance_level: float, narrow: bool = False) -> bytes:
-    """Resistance, to 0.1 of a level.
+    """Set the resistance, in steps of 0.1 of a level.
 
     Args:
-        resistance_level: as the machine shows it.
-        narrow: in one byte, as the service's first edition has it. Tacx Flux takes only two.
+        resistance_level: the level that the machine shows.
+        narrow: whether to send one byte, as in the service's first edition, instead of two. Tacx
+            Flux accepts only two.
     """
     if narrow:
         return struct.pack("<BB", 0x04, _whole("resistance_level", resistance_level, 10, _U8))
@@ -50,7 +51,7 @@ def set_target_resistance(*, resistance_level: float, narrow: bool = False) -> b
 
 
 def set_target_power(*, power_w: int) -> bytes:
-    """Power that the trainer's brake keeps, whatever the cadence."""
+    """Set the power that the trainer's brake keeps, whatever the cadence."""
     return struct.pack("<Bh", 0x05, _whole("power_w", power_w, 1, _S16))
 
 
@@ -95,13 +96,13 @@ def set_target_zone_times(*, zone_times_s: list[int]) -> bytes:
 def set_simulation(
     *, grade_pct: float, wind_speed_mps: float = 0, crr: float = 0.004, cw_kg_per_m: float = 0.51
 ) -> bytes:
-    """A road for a bike trainer to feel like.
+    """Set the road that a bike trainer simulates.
 
     Args:
-        grade_pct: slope, to 0.01 %.
-        wind_speed_mps: from the front, to 0.001 m/s; negative from behind.
-        crr: coefficient of rolling resistance, to 0.0001; 0.004 is what Zwift writes.
-        cw_kg_per_m: coefficient of wind resistance, to 0.01 kg/m; 0.51 is what Zwift writes.
+        grade_pct: slope, in steps of 0.01 %.
+        wind_speed_mps: head wind, in steps of 0.001 m/s; negative for a tail wind.
+        crr: coefficient of rolling resistance, in steps of 0.0001; Zwift writes 0.004.
+        cw_kg_per_m: coefficient of wind resistance, in steps of 0.01 kg/m; Zwift writes 0.51.
     """
     return struct.pack(
         "<BhhBB",
@@ -126,7 +127,7 @@ def set_target_cadence(*, cadence_rpm: float) -> bytes:
 
 def _whole(name: str, value: float, per_unit: float, limits: tuple[int, int]) -> int:
     lowest, highest = (limit / per_unit for limit in limits)
-    # Also what NaN fails.
+    # NaN fails this comparison too.
     if not lowest <= value <= highest:
         raise ValueError(f"{name}: expected {lowest:.10g} to {highest:.10g}, found {value:.10g}")
     return round(value * per_unit)

@@ -1,6 +1,6 @@
-"""Fitness Machine Control Point (0x2AD9): reading what was asked and what was answered.
+"""Fitness Machine Control Point (0x2AD9): decodes requests and responses.
 
-Requests are written by `healthd.profiles.fitness_machine.commands`. Layout: Fitness Machine
+`healthd.profiles.fitness_machine.commands` encodes requests. Layout: Fitness Machine
 Service, checked against captures of trainers (``tests/vectors``).
 """
 
@@ -86,7 +86,7 @@ _SPIN_DOWNS: dict[int, Action] = {1: "start", 2: "ignore"}
 
 
 class FitnessMachineControlPoint(Target):
-    """A request to the machine, or what it answered."""
+    """A request to the machine, or its response."""
 
     kind: ClassVar[str] = "fitness_machine_control_point"
 
@@ -95,10 +95,11 @@ class FitnessMachineControlPoint(Target):
     request_opcode: Annotated[int | None, quantity("1")] = None
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
-    """A code that has no name here stays a number: some machines answer with their own."""
+    """A code without a name stays a number: some machines have result codes of their own."""
     spin_down_low_mps: Annotated[float | None, quantity("m/s")] = None
-    """From which speed the wheel is to coast, at least; of the answer to a spin-down's start."""
+    """Lowest speed from which the wheel may coast; in the response to a started spin-down."""
     spin_down_high_mps: Annotated[float | None, quantity("m/s")] = None
+    """Highest speed from which the wheel may coast; in the same response."""
 
 
 def _named(number: int) -> Command:
@@ -132,13 +133,13 @@ _SPIN_DOWN_SUCCESS = bytes((_RESPONSE, _SPIN_DOWN, _SUCCESS))
 
 
 def decode_control_point(data: bytes) -> FitnessMachineControlPoint:
-    """2AD9: opcode u8 · its parameters; of a response the request's opcode u8 · result u8.
+    """Decode 2AD9: opcode u8 · its parameters; in a response the request's opcode u8 · result u8.
 
-    The answer to a spin-down also has two speeds, u16 0.01 km/h, where it was started. A target
-    resistance is a u8 or an s16, as the packet's length says. Some clients write a byte too many.
+    The response to a started spin-down also has two speeds, u16 0.01 km/h. A target resistance is a
+    u8 or an s16, depending on the packet's length. Some clients write a byte too many.
     """
     layout = fitting(data, _WIDE, _NARROW)
-    # Nothing in an answer says which spin-down it answers: only that the speeds are there does.
+    # A response does not say which spin-down action it answers, so decide by whether it has speeds.
     succeeded = data.startswith(_SPIN_DOWN_SUCCESS)
     if succeeded and len(data) >= _SPIN_DOWN_STARTED.size(data):
         layout = _SPIN_DOWN_STARTED

@@ -33,7 +33,7 @@ _BACKWARD = 0x8000
 
 
 class CrossTrainer(ResistedRecord):
-    """What a cross trainer (elliptical) tells, once a second or oftener."""
+    """Data of a cross trainer (elliptical), sent at least once a second."""
 
     kind: ClassVar[str] = "cross_trainer"
 
@@ -45,7 +45,7 @@ class CrossTrainer(ResistedRecord):
     stride_count: Annotated[float | None, quantity("{strides}")] = None
     positive_elevation_gain_m: Annotated[int | None, quantity("m")] = None
     negative_elevation_gain_m: Annotated[int | None, quantity("m")] = None
-    """As sent: machines that do not count it fill it with 65535."""
+    """As sent: machines that do not count it send 65535."""
     inclination_pct: Percent = None
     ramp_angle_deg: Degrees = None
     power_w: Power = None
@@ -82,18 +82,19 @@ _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
 
 
 def decode_cross_trainer(data: bytes) -> CrossTrainer:
-    """2ACE: flags u24 · speed u16 0.01 km/h, in packets whose bit 0 is 0 · what bits 1 to 14 say.
+    """Decode 2ACE: flags u24 · speed u16 0.01 km/h if bit 0 is 0 · fields of bits 1 to 14.
 
-    Bit 15 is the direction. Resistance is an s16, or a u8 where that fills the packet to the byte.
+    Bit 15 is the direction. Resistance is an s16, or a u8 if that fits the packet's length exactly.
     """
     return CrossTrainer.of(read(data, fitting(data, _WIDE, _NARROW)))
 
 
 def decode_life_fitness_cross_trainer(data: bytes) -> CrossTrainer:
-    """2ACE of a Life Fitness elliptical: a 0 for the speed, and a filler for the elevation lost.
+    """Decode 2ACE of a Life Fitness elliptical, which fills fields that it does not measure.
 
-    Some send the speed as 0 in every packet; one that is moving at no speed has not measured it.
-    A step of its resistance is a tenth of what it shows.
+    Some send 0 as the speed in every packet: while the machine moves, that is not a measurement.
+    The elevation lost is 65535 if it is not counted. A step of the resistance is a tenth of the
+    level on its display.
     """
     fields = read(data, fitting(data, _WIDE, _NARROW))
     if fields.get("speed_mps") == 0 and (fields.get("power_w") or fields.get("step_rate_spm")):

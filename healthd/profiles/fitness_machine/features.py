@@ -1,6 +1,6 @@
 """Fitness Machine Feature (0x2ACC) and the five supported ranges (0x2AD4 to 0x2AD8).
 
-Machines are often wrong about their features: what they send and what they answer counts.
+Machines are often wrong about their features: trust what they send and answer instead.
 """
 
 from typing import Annotated, ClassVar
@@ -51,7 +51,7 @@ _TARGETS = (
 
 
 class FitnessMachineFeature(Measurement):
-    """What the machine says it can measure, and be told."""
+    """What the machine claims to measure, and which targets it claims to accept."""
 
     kind: ClassVar[str] = "fitness_machine_feature"
 
@@ -60,7 +60,7 @@ class FitnessMachineFeature(Measurement):
 
 
 class SpeedRange(Measurement):
-    """Which speeds it can be told."""
+    """The target speeds that the machine accepts."""
 
     kind: ClassVar[str] = "supported_speed_range"
 
@@ -70,7 +70,7 @@ class SpeedRange(Measurement):
 
 
 class InclinationRange(Measurement):
-    """Which inclinations it can be told."""
+    """The target inclinations that the machine accepts."""
 
     kind: ClassVar[str] = "supported_inclination_range"
 
@@ -80,7 +80,7 @@ class InclinationRange(Measurement):
 
 
 class ResistanceRange(Measurement):
-    """Which resistances it can be told, in steps of the form that it was sent in."""
+    """The target resistances that the machine accepts, in steps as sent."""
 
     kind: ClassVar[str] = "supported_resistance_range"
 
@@ -91,7 +91,7 @@ class ResistanceRange(Measurement):
 
 
 class HeartRateRange(Measurement):
-    """Which heart rates it can be told."""
+    """The target heart rates that the machine accepts."""
 
     kind: ClassVar[str] = "supported_heart_rate_range"
 
@@ -101,7 +101,7 @@ class HeartRateRange(Measurement):
 
 
 class PowerRange(Measurement):
-    """Which powers it can be told."""
+    """The target powers that the machine accepts."""
 
     kind: ClassVar[str] = "supported_power_range"
 
@@ -138,30 +138,30 @@ _POWER = _range("w", S16, U16)
 
 
 def decode_feature(data: bytes) -> FitnessMachineFeature:
-    """2ACC: features u32 · targets u32; reserved bits are ignored."""
+    """Decode 2ACC: features u32 · targets u32; reserved bits are ignored."""
     return FitnessMachineFeature.of(_FEATURE.read(data))
 
 
 def decode_speed_range(data: bytes) -> SpeedRange:
-    """2AD4: minimum, maximum and increment, u16 0.01 km/h."""
+    """Decode 2AD4: minimum, maximum and increment, u16 0.01 km/h."""
     return SpeedRange.of(_SPEED.read(data))
 
 
 def decode_inclination_range(data: bytes) -> InclinationRange:
-    """2AD5: minimum s16, maximum s16 and increment u16, 0.1 %."""
+    """Decode 2AD5: minimum s16, maximum s16 and increment u16, 0.1 %."""
     return InclinationRange.of(_INCLINATION.read(data))
 
 
 def decode_resistance_range(data: bytes) -> ResistanceRange:
-    """2AD6: minimum, maximum and increment: three u8, or s16, s16 and u16."""
+    """Decode 2AD6: minimum, maximum and increment: three u8, or s16, s16 and u16."""
     return ResistanceRange.of(fitting(data, _WIDE_RESISTANCE, _NARROW_RESISTANCE).read(data))
 
 
 def decode_heart_rate_range(data: bytes) -> HeartRateRange:
-    """2AD7: minimum, maximum and increment, u8 per minute."""
+    """Decode 2AD7: minimum, maximum and increment, u8 per minute."""
     return HeartRateRange.of(_HEART_RATE.read(data))
 
 
 def decode_power_range(data: bytes) -> PowerRange:
-    """2AD8: minimum s16, maximum s16 and increment u16, W."""
+    """Decode 2AD8: minimum s16, maximum s16 and increment u16, W."""
     return PowerRange.of(_POWER.read(data))

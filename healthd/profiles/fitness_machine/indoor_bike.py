@@ -28,7 +28,7 @@ _CADENCE_BYTES = 2
 
 
 class IndoorBike(ResistedRecord):
-    """What an indoor bike or a bike trainer tells, once a second or oftener."""
+    """Data of an indoor bike or a bike trainer, sent at least once a second."""
 
     kind: ClassVar[str] = "indoor_bike"
 
@@ -64,17 +64,17 @@ _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
 
 
 def decode_indoor_bike(data: bytes) -> IndoorBike:
-    """2AD2: flags u16 · speed u16 0.01 km/h, in packets whose bit 0 is 0 · what bits 1 to 12 say.
+    """Decode 2AD2: flags u16 · speed u16 0.01 km/h if bit 0 is 0 · fields of bits 1 to 12.
 
-    Resistance is an s16, or a u8 where that fills the packet to the byte.
+    Resistance is an s16, or a u8 if that fits the packet's length exactly.
     """
     return IndoorBike.of(read(data, fitting(data, _WIDE, _NARROW)))
 
 
 def decode_life_fitness_bike(data: bytes) -> IndoorBike:
-    """2AD2 of a Life Fitness bike: it may send the cadence with its flag clear.
+    """Decode 2AD2 of a Life Fitness bike, which may send the cadence with its flag clear.
 
-    The fields behind it are then shifted, and two bytes are left over, which tells such packets.
+    In such packets the fields after the cadence are shifted, and two bytes are left over.
     """
     bike = decode_indoor_bike(data)
     if bike.trailing_bytes != _CADENCE_BYTES or data[0] & _CADENCE:

@@ -1,4 +1,4 @@
-"""What a fitness machine says of itself that matters when it is told something."""
+"""What a fitness machine reports about itself that matters for requests to it."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -21,14 +21,14 @@ SPEEDS, INCLINATIONS, RESISTANCES, POWERS = "2ad4", "2ad5", "2ad6", "2ad8"
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """From the least to the most that is allowed.
+    """A range of allowed values.
 
     Attributes:
-        low: least.
-        high: most.
-        grain: what the number that is written can tell apart: a value that is nearer to a limit
-            than half of it is written as the limit. 5.5556 m/s are 20 km/h, and so are 5.556.
-        increment: in steps of this, as far as that is said; 0: it is not.
+        low: lowest allowed value.
+        high: highest allowed value.
+        grain: resolution of the number in the request: a value within half of it from a limit is
+            written as that limit. Both 5.5556 m/s and 5.556 m/s are written as 20 km/h.
+        increment: the machine's step; 0 if it reports none.
     """
 
     low: float
@@ -37,22 +37,22 @@ class Range:
     increment: float = 0.0
 
     def allows(self, value: float) -> bool:
-        """Whether the value is within it; NaN never is."""
+        """Return whether the value is within the range; NaN never is."""
         slack = self.grain / 2
         nearly = bool(slack) and self.low - slack < value < self.high + slack
         return nearly or self.low <= value <= self.high
 
     def __str__(self) -> str:
-        """As a person reads it."""
+        """Return the range as text for people."""
         steps = f" in steps of {round(self.increment, 3):.10g}" if self.increment else ""
         return f"{round(self.low, 3):.10g} to {round(self.high, 3):.10g}{steps}"
 
 
-class _Told(NamedTuple):
-    """How a range is told: its characteristic, keys and unit.
+class _Source(NamedTuple):
+    """Where a range comes from: its characteristic, the suffix of its keys, and its unit.
 
-    ``per_unit`` is how many steps of a request are one of its unit; ``scale`` the same of a range,
-    where that is decoded in steps.
+    ``per_unit`` is the number of a request's steps in one unit. ``scale`` is the same for the
+    range, if it is decoded in steps.
     """
 
     uuid: str
@@ -63,22 +63,22 @@ class _Told(NamedTuple):
 
 
 _RANGES = {
-    "power_w": _Told(POWERS, decode_power_range, "w", 1),
-    "resistance_level": _Told(RESISTANCES, decode_resistance_range, "raw", 10, scale=10),
-    "speed_mps": _Told(SPEEDS, decode_speed_range, "mps", 360),
-    "inclination_pct": _Told(INCLINATIONS, decode_inclination_range, "pct", 10),
+    "power_w": _Source(POWERS, decode_power_range, "w", 1),
+    "resistance_level": _Source(RESISTANCES, decode_resistance_range, "raw", 10, scale=10),
+    "speed_mps": _Source(SPEEDS, decode_speed_range, "mps", 360),
+    "inclination_pct": _Source(INCLINATIONS, decode_inclination_range, "pct", 10),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What is known of one, on one link.
+    """What is known about a machine, on one link.
 
     Attributes:
-        characteristics: canonical UUIDs of what it has.
-        targets: what it says that it can be told; None where it does not say.
-        ranges: within which limits, by the key of a request; absent where it does not say.
-        narrow: it takes a resistance in one byte.
+        characteristics: canonical UUIDs of its characteristics.
+        targets: targets that it claims to accept; None if it does not report them.
+        ranges: the ranges that it accepts, by the key of a request; only those that it reports.
+        narrow: whether it takes a resistance in one byte.
     """
 
     characteristics: AbstractSet[str] = frozenset()
@@ -88,19 +88,20 @@ class Machine:
 
     @property
     def is_treadmill(self) -> bool:
-        """Whether it has a belt, from which people fall."""
+        """Whether it has a belt, from which people can fall."""
         return TREADMILL_DATA in self.characteristics
 
     @property
     def simulates(self) -> bool:
-        """Whether it says that it can be told what road to feel like."""
+        """Whether it claims to simulate a road."""
         return self.targets is not None and "indoor_bike_simulation" in self.targets
 
     def lacks(self, target: str, witness: str) -> bool:
-        """Whether it is certain that it cannot be told this.
+        """Return whether the machine certainly does not accept this target.
 
-        Machines are often wrong about their features, and one that is told what it does not know
-        may stop to send: it takes two witnesses, the feature and what it would have beside it.
+        Machines are often wrong about their features, so a missing feature alone is no proof. But a
+        machine that gets a request it does not know may stop sending. So the machine must also lack
+        a characteristic that belongs to the feature.
 
         Args:
             target: name of the feature.
@@ -111,22 +112,22 @@ class Machine:
 
 
 def machine_of(characteristics: AbstractSet[str], facts: Mapping[str, bytes]) -> Machine:
-    """The machine that has these characteristics, and says this of itself.
+    """Return what these characteristics and their values say about the machine.
 
     Args:
         characteristics: canonical UUIDs.
-        facts: values by UUID, of those that could be read.
+        facts: values by UUID, of the characteristics that could be read.
     """
     feature = _fields(decode_feature, facts.get(FEATURE))
     targets: list[str] | None = feature.get("target_settings")
     ranges: dict[str, Range] = {}
-    for key, told in _RANGES.items():
-        said = _fields(told.decode, facts.get(told.uuid))
-        low, high = said.get(f"min_{told.suffix}"), said.get(f"max_{told.suffix}")
-        # One that allows nothing was never filled in.
+    for key, source in _RANGES.items():
+        found = _fields(source.decode, facts.get(source.uuid))
+        low, high = found.get(f"min_{source.suffix}"), found.get(f"max_{source.suffix}")
+        # The maker has not filled in a range that allows nothing.
         if low is not None and high is not None and low < high:
-            increment = said.get(f"increment_{told.suffix}", 0)
-            scale, grain = told.scale, 1 / told.per_unit
+            increment = found.get(f"increment_{source.suffix}", 0)
+            scale, grain = source.scale, 1 / source.per_unit
             ranges[key] = Range(low / scale, high / scale, grain, increment / scale)
     width = _fields(decode_resistance_range, facts.get(RESISTANCES)).get("width")
     return Machine(

@@ -1,4 +1,4 @@
-"""Records that a machine spread over several notifications, put together again."""
+"""Merges records that a machine spreads over several notifications."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from healthd.profiles.fitness_machine.control_point import FitnessMachineControl
 from healthd.profiles.fitness_machine.records import Record
 from healthd.samples import Measurement
 
-# Machines send a record a second or oftener, and its packets right behind each other. Three times
-# that is too long for one record: what comes then belongs to another.
+# Machines send at least one record a second, with its packets right after each other. Three seconds
+# are too long for one record, so a packet that comes then belongs to another record.
 OPEN_S = 3.0
 
 _ABOUT_THE_PACKET = {"more_data", "truncated", "trailing_bytes", "movement_direction"}
@@ -18,33 +18,33 @@ _ABOUT_THE_PACKET = {"more_data", "truncated", "trailing_bytes", "movement_direc
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A record that is not closed: what came of it, from when to when."""
+    """A record that is not closed yet: what has arrived, and when its packets came."""
 
     record: Record
     since_ns: int
     latest_ns: int
 
     def timed(self) -> Timed:
-        """It as it is, at its last packet."""
+        """Return the record as it is, with the time of its last packet."""
         return Timed(self.record, self.latest_ns)
 
 
 class Records:
-    """Merges the packets of each data characteristic on the inverted bit 0 of its flags.
+    """Merges the packets of each data characteristic by the inverted bit 0 of its flags.
 
-    The packet without ``more_data`` closes a record. Packets of one record have no field in
-    common, so a field that comes again shows that the closing packet was lost, or that the machine
-    never sends one: what was collected is then a measurement of its own. So is a record that has
-    been open for more than ``OPEN_S`` when anything arrives, or whose link ends.
+    The packet without ``more_data`` closes a record. Packets of one record have no field in common.
+    If a field comes again, the closing packet was lost or the machine never sends one, and the
+    collected fields become a measurement of their own. The same happens when a record has been open
+    for more than ``OPEN_S`` and anything arrives, and when the link ends.
     """
 
     def __init__(self, options: Options) -> None:
-        """Nothing in the settings changes it."""
+        """Start without an open record. No option has an effect."""
         del options
         self._open: dict[str, _Open] = {}
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """What there is to publish: nothing yet, a record, or a lost one and a new one."""
+        """Return what to publish: nothing yet, a record, or an unfinished record and a new one."""
         if isinstance(measurement, FitnessMachineControlPoint):
             return ()
         published = [one.timed() for one in self._expired(mono_ns)] if self._open else []
@@ -63,7 +63,7 @@ class Records:
         return published
 
     def end(self) -> Iterable[Timed]:
-        """What was open when the link ended."""
+        """Return the records that are open when the link ends."""
         open_ones, self._open = list(self._open.values()), {}
         return [one.timed() for one in open_ones]
 

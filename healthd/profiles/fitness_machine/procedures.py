@@ -1,7 +1,7 @@
-"""What a request becomes for one fitness machine: checked, in bytes, and what its answer means.
+"""Checks and encodes requests for one fitness machine, and interprets its answers.
 
-Requests are those of ``healthd.verbs``; a value has to be within the machine's own range *and* the
-settings' limits.
+Requests are those of ``healthd.verbs``. A value has to be within the machine's own range *and* the
+limits of the settings.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,21 +39,21 @@ _CONTROL_LOST = 0xFF
 
 
 class Rejected(ValueError):
-    """A request is not carried out; the text says what was found, and what would be accepted.
+    """A request that is not carried out; the text says what was found and what is expected.
 
     Attributes:
-        reason: the same in a word, for logs and events.
+        reason: the reason in a word, for logs and events.
     """
 
     def __init__(self, reason: str, text: str) -> None:
-        """Keep the reason beside the text."""
+        """Keep the reason in addition to the text."""
         super().__init__(text)
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the settings allow, by the keys of the requests; None: they say nothing."""
+    """The limits in the settings, by the keys of the requests; None if not set."""
 
     power_w: Range | None = None
     resistance_level: Range | None = None
@@ -64,12 +64,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is written for a request.
+    """What is written to the control point for a request.
 
     Attributes:
         request: the bytes.
-        change: what is told once the machine has obeyed.
-        targets: what it is to reach, by keys with units.
+        change: what the control event reports once the machine has carried it out.
+        targets: the values to reach, by keys with units.
     """
 
     request: bytes
@@ -78,7 +78,7 @@ class Command:
 
 
 class _Target(NamedTuple):
-    """A request of one number: its key, and the machine's feature and range that go with it."""
+    """A request of one number: its key, and the machine's feature and range for it."""
 
     key: str
     feature: str
@@ -106,15 +106,15 @@ _TARGETS: Mapping[type[OfPeripheral], _Target] = {
 
 
 def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
-    """What is written to this machine for a request.
+    """Return what to write to this machine for a request.
 
     Args:
         request: a target, a simulation, start or stop.
-        machine: what is known of it.
+        machine: what is known about the machine.
         limits: what the settings allow.
 
     Raises:
-        Rejected: the machine cannot do it, or it is not allowed.
+        Rejected: the machine cannot do it, or the settings do not allow it.
     """
     if isinstance(request, Start):
         if machine.is_treadmill and limits.speed_mps is None:
@@ -137,15 +137,15 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
 
 
 def release(machine: Machine, *, simulated: bool, stopped: bool) -> tuple[bytes, ...]:
-    """What is written so that the machine is nobody's, and does no harm, one after the other.
+    """Return the requests that release control of the machine and leave it safe, in order.
 
-    A belt stops. A bike has a flat road: not all forget their target by the reset, with which
-    control is given back.
+    A belt is stopped. A bike gets a flat road, because not all bikes forget their target at the
+    reset that releases control.
 
     Args:
-        machine: what is known of it.
-        simulated: it has simulated a road on this link.
-        stopped: it has just obeyed a request to stop; some would not do that twice.
+        machine: what is known about the machine.
+        simulated: whether it has simulated a road on this link.
+        stopped: whether it has just carried out a request to stop; some machines refuse a second.
     """
     if machine.is_treadmill:
         return (commands.RESET,) if stopped else (commands.STOP, commands.RESET)
@@ -155,12 +155,12 @@ def release(machine: Machine, *, simulated: bool, stopped: bool) -> tuple[bytes,
 
 
 def answers(request: bytes, message: bytes) -> bool:
-    """Whether what the control point says is its answer to this request."""
+    """Return whether this message of the control point answers this request."""
     return message[:2] == bytes([_RESPONSE, request[0]])
 
 
 def result(answer: bytes) -> str:
-    """How a procedure ended, in a word: ``success``, ``invalid_parameter``, …, or ``result_7``."""
+    """Return a procedure's result in a word: ``success``, ``invalid_parameter`` or ``result_7``."""
     try:
         found = decode_control_point(answer).result
     except DecodeError:
@@ -169,7 +169,7 @@ def result(answer: bytes) -> str:
 
 
 def loses_control(status: bytes) -> bool:
-    """Whether this status (0x2ADA) says that control is lost."""
+    """Return whether this status (0x2ADA) says that control is lost."""
     return status[:1] == bytes([_CONTROL_LOST])
 
 
@@ -189,23 +189,20 @@ def _written(write: Callable[..., bytes], targets: Mapping[str, float]) -> Comma
 
 
 def _unlimited(key: str) -> Rejected:
-    text = (
-        f"a treadmill is controlled within limits of yours alone: the settings have no "
-        f"control.{key} for it"
-    )
+    text = f"a treadmill needs limits of its own: the settings have no control.{key} for it"
     return Rejected("not_allowed", text)
 
 
 def _check(key: str, value: float, allowed: Range | None, possible: Range | None) -> None:
-    """Refuse what is outside of the settings' limits, or of the machine's range."""
-    known = [one for one in (allowed, possible) if one is not None]
+    """Refuse a value outside the settings' limits or the machine's range."""
+    known = [limits for limits in (allowed, possible) if limits is not None]
     if not known:
         text = f"the machine does not say its range of {key}: set control.{key} in the settings"
         raise Rejected("not_allowed", text)
-    if all(one.allows(value) for one in known):
+    if all(limits.allows(value) for limits in known):
         return
-    said = (("the settings allow", allowed), ("the machine says", possible))
-    origins = ", ".join(f"{who} {one}" for who, one in said if one is not None)
-    narrow = Range(max(one.low for one in known), min(one.high for one in known))
+    sources = (("the settings allow", allowed), ("the machine says", possible))
+    origins = ", ".join(f"{text} {limits}" for text, limits in sources if limits is not None)
+    narrow = Range(max(limits.low for limits in known), min(limits.high for limits in known))
     expected = str(narrow) if narrow.low <= narrow.high else "nothing"
     raise Rejected("out_of_range", f"{key} is {value:.10g}, expected {expected}: {origins}")

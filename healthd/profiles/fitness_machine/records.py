@@ -1,6 +1,6 @@
-"""What the six data characteristics of a fitness machine have in common.
+"""What the six data characteristics of fitness machines have in common.
 
-Layouts: GATT Specification Supplement, and what machines were seen to send (``tests/vectors``).
+Layouts: GATT Specification Supplement, and packets of real machines (``tests/vectors``).
 """
 
 from typing import Annotated, Any, Literal
@@ -27,36 +27,36 @@ Width = Literal["u8", "s16"]
 
 MORE_DATA = 0x0001
 
-# What the flags say of a whole packet, in which every field is there.
+# Facts from the flags that hold only for a whole packet, with all its fields.
 _FLAG_FACTS = frozenset({"more_data", "movement_direction", "resistance_width"})
 
 KCAL_IN_J = 4184
 _MINUTES_PER_HOUR = 60
 
-# Supplement: "data not available" of inclinations, of the angle, and of a belt's force and power.
+# Supplement: "data not available" for inclination, angle, and a belt's force and power.
 NO_S16 = 0x7FFF
 NO_U16 = 0xFFFF
 _NO_U8 = 0xFF
 
 
 class Record(Measurement):
-    """One notification of a fitness machine, or a whole record of several, merged.
+    """One notification of a fitness machine, or a whole record merged from several.
 
-    A machine may spread a record over several notifications: bit 0 of the flags says so, and is
-    inverted: it is 1 where the first field is absent and more of the record follows.
+    A machine may spread a record over several notifications. Bit 0 of the flags says so, and is
+    inverted: it is 1 if the first field is absent and more of the record follows.
     """
 
     more_data: bool = False
-    """True where the rest of the record is missing: it was sent apart, and did not come.
+    """True if the rest of the record is missing: it was to be sent separately and did not arrive.
 
-    Absent where the packet that should close the record was cut short.
+    Absent if the packet that should close the record was cut short.
     """
     total_energy_kj: Annotated[float | None, quantity("kJ", mdc=8454263, loinc="41981-2")] = None
     energy_per_hour_kj_per_h: Annotated[float | None, quantity("kJ/h")] = None
     energy_per_minute_kj_per_h: Annotated[float | None, quantity("kJ/h")] = None
-    """The machine's figure for the last minute, as a rate per hour like the one above."""
+    """The machine's value for the last minute, as a rate per hour, like the one above."""
     heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")] = None
-    """None where the machine sends 0: no belt, not a standstill of the heart."""
+    """None if the machine sends 0, because it receives no heart rate."""
     met: Annotated[float | None, quantity("{MET}")] = None
     elapsed_time_s: Seconds = None
     remaining_time_s: Seconds = None
@@ -66,10 +66,10 @@ class ResistedRecord(Record):
     """A record of a machine that has a brake."""
 
     resistance_raw: Raw = None
-    """As sent: whether a step is 0.1 or 1 of what the machine shows cannot be told from it."""
+    """As sent: depending on the machine, a step is 0.1 or 1 of the level on its display."""
     resistance_width: Width | None = None
     resistance_raw_scale: Ratio = None
-    """What a step of ``resistance_raw`` is on the machine's display, where that is known."""
+    """What a step of ``resistance_raw`` is on the machine's display, if that is known."""
 
 
 SPEED = scaled(360)
@@ -79,12 +79,12 @@ WHOLE_RECORD = Fact("more_data", lambda flags: bool(flags & MORE_DATA))
 
 
 def energy(times_per_hour: int = 1, none: int | None = None) -> Meaning:
-    """Kilocalories to kJ, or those of a fraction of an hour to kJ/h."""
+    """Return the conversion from kcal to kJ, or from kcal per part of an hour to kJ/h."""
     return scaled(1000, factor=KCAL_IN_J * times_per_hour, none=none)
 
 
 def ending(first: int) -> tuple[Field, ...]:
-    """The fields that end each of the six layouts, from flag ``first`` on."""
+    """Return the fields at the end of each of the six layouts, from flag ``first`` on."""
     burnt = bit(first)
     return (
         Field("total_energy_kj", U16, burnt, energy(none=NO_U16)),
@@ -98,37 +98,37 @@ def ending(first: int) -> tuple[Field, ...]:
 
 
 def width(wire: Wire, when: Present) -> Fact:
-    """How wide a resistance was sent, which a reader needs to know its scale."""
+    """Return the fact that names a resistance's width, which a reader needs to know its scale."""
     return Fact("resistance_width", lambda _: wire.name, when)
 
 
 NARROW, WIDE = U8, S16
-"""The forms of a resistance: of today's Supplement, and of the first edition and most machines."""
+"""Forms of a resistance: in the current Supplement; in the first edition and most machines."""
 
 
 def fitting(data: bytes, wide: Layout, narrow: Layout) -> Layout:
-    """The one that a packet was written in, where a field has come in two widths.
+    """Return the layout of a packet with a field that may have two widths.
 
-    The narrow one where it fills the packet to the byte: the packet says no more about it.
+    It is the narrow one if that fits the packet's length exactly: the packet has no other hint.
     """
     return narrow if narrow.size(data) == len(data) else wide
 
 
 def read(data: bytes, layout: Layout) -> dict[str, Any]:
-    """A packet's fields, ready for the model.
+    """Return a packet's fields, ready for the model.
 
     Raises:
-        DecodeError: it ends before its flags, or before the field that bit 0 announces.
+        DecodeError: the packet ends before its flags, or before the field that bit 0 announces.
     """
     fields = layout.read(data)
     return _cut(fields) if "truncated" in fields else fields
 
 
 def _cut(fields: dict[str, Any]) -> dict[str, Any]:
-    # A part of a record may hold no whole field then. It is still a part, as one is whose flags
-    # announce nothing, and the record that it belongs to is known to be incomplete.
+    # A cut packet may hold no whole field. It still counts as a part of its record, which is then
+    # known to be incomplete, like a packet whose flags announce nothing.
     there = {key: value for key, value in fields.items() if key not in _FLAG_FACTS}
-    # That more follows is as true of a packet that was cut; that it closes the record is not.
+    # A cut packet still says that more follows, but not that it closes the record.
     if fields["more_data"]:
         there["more_data"] = True
     if "resistance_raw" in there:

@@ -24,7 +24,7 @@ from healthd.samples import quantity
 
 
 class Rower(ResistedRecord):
-    """What a rowing machine tells, once a second or oftener."""
+    """Data of a rowing machine, sent at least once a second."""
 
     kind: ClassVar[str] = "rower"
 
@@ -62,8 +62,8 @@ _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
 
 
 def decode_rower(data: bytes) -> Rower:
-    """2AD1: flags u16 · stroke rate u8 1/2 per minute and count u16, where bit 0 is 0 · the rest.
+    """Decode 2AD1: flags u16 · stroke rate u8 1/2 per minute and count u16 if bit 0 is 0 · others.
 
-    Resistance is an s16, or a u8 where that fills the packet to the byte.
+    Resistance is an s16, or a u8 if that fits the packet's length exactly.
     """
     return Rower.of(read(data, fitting(data, _WIDE, _NARROW)))

@@ -101,19 +101,19 @@ _SPIN_DOWN: dict[int, SpinDown] = {1: "requested", 2: "success", 3: "error", 4: 
 
 
 class TrainingStatus(Measurement):
-    """What part of a workout the machine is in."""
+    """The part of a workout that the machine is in."""
 
     kind: ClassVar[str] = "training_status"
 
     status_code: Annotated[int, quantity("1")]
     status: Training | int
-    """A number that has no name here stays a number."""
+    """A code without a name stays a number."""
     string: str | None = None
-    """In the machine's words; one that is longer than a notification is cut short in it."""
+    """The machine's own text; cut short if it is longer than a notification."""
 
 
 class FitnessMachineStatus(Target):
-    """Something that happened to the machine, or a target that was changed, by whomever."""
+    """Something that happened to the machine, or a target that a client or the user changed."""
 
     kind: ClassVar[str] = "fitness_machine_status"
 
@@ -123,7 +123,7 @@ class FitnessMachineStatus(Target):
 
 
 def _text(rest: bytes) -> tuple[str, int]:
-    # Behind a NUL is padding.
+    # Bytes after a NUL are padding.
     return rest.partition(b"\0")[0].decode("utf-8", "replace"), len(rest)
 
 
@@ -154,10 +154,10 @@ _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
 
 
 def decode_training_status(data: bytes) -> TrainingStatus:
-    """2AD3: flags u8 · status u8 · text in UTF-8 to the end, where bit 0 is 1."""
+    """Decode 2AD3: flags u8 · status u8 · text in UTF-8 to the end, if bit 0 is 1."""
     return TrainingStatus.of(_TRAINING_STATUS.read(data))
 
 
 def decode_status(data: bytes) -> FitnessMachineStatus:
-    """2ADA: opcode u8 · its parameter, as in the control point."""
+    """Decode 2ADA: opcode u8 · its parameter, as in the control point."""
     return FitnessMachineStatus.of(fitting(data, _WIDE, _NARROW).read(data))

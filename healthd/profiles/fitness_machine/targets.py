@@ -1,4 +1,4 @@
-"""What a fitness machine can be told to reach, as its control point and its status carry it."""
+"""Targets of a fitness machine, as its control point and its status carry them."""
 
 import struct
 from typing import Annotated, Any
@@ -9,17 +9,17 @@ from healthd.profiles.packet.wires import S16, U8, U16, U24, Wire, scaled
 from healthd.samples import Measurement, quantity
 
 RESERVED = "reserved"
-"""The name of an opcode, or an action, that has none."""
+"""The name of opcodes and actions without a name of their own."""
 
 
 class Target(Measurement):
-    """A message of one opcode, and its parameters."""
+    """A message with one opcode and its parameters."""
 
     opcode: Annotated[int, quantity("1")]
     speed_mps: Annotated[float | None, quantity("m/s")] = None
     inclination_pct: Annotated[float | None, quantity("%")] = None
     resistance_raw: Annotated[int | None, quantity("1")] = None
-    """In tenths of a level at most machines, in whole levels at some."""
+    """In tenths of a level for most machines, in whole levels for some."""
     resistance_width: Width | None = None
     power_w: Annotated[int | None, quantity("W")] = None
     heart_rate_bpm: Annotated[int | None, quantity("/min")] = None
@@ -29,9 +29,9 @@ class Target(Measurement):
     distance_m: Annotated[int | None, quantity("m")] = None
     time_s: Annotated[int | None, quantity("s")] = None
     zone_times_s: Annotated[list[int] | None, quantity("s")] = None
-    """In each heart-rate zone, the lowest first: of two, three or five."""
+    """The time in each of two, three or five heart-rate zones, the lowest zone first."""
     wind_speed_mps: Annotated[float | None, quantity("m/s")] = None
-    """Positive from the front."""
+    """Positive for a head wind."""
     grade_pct: Annotated[float | None, quantity("%")] = None
     crr: Annotated[float | None, quantity("1")] = None
     """Coefficient of rolling resistance."""
@@ -42,18 +42,18 @@ class Target(Measurement):
 
 
 def opcode(number: int) -> Present:
-    """The field is there where the message begins with this opcode."""
+    """Return the condition that the message begins with this opcode."""
     return Present(0xFF, number)
 
 
 def parameters(first: int, energy_first: int, cadence: int, width: Wire) -> tuple[Field, ...]:
-    """The fields of all targets: both tables have them in one order, with different gaps.
+    """Return the fields of all targets: both messages have them in one order, with different gaps.
 
     Args:
         first: opcode of the speed; inclination, resistance, power and heart rate follow.
         energy_first: opcode of the energy; steps and all others up to the wheel follow.
         cadence: opcode of the cadence.
-        width: of the resistance.
+        width: form of the resistance.
     """
 
     def resistance(raw: int) -> dict[str, Any]:

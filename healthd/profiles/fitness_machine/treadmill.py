@@ -27,12 +27,12 @@ from healthd.samples import quantity
 _PACE_OF_TENTHS = 300
 
 
-# Whole seconds, or what a pace in tenths comes to.
+# Whole seconds, or a fraction if the pace was sent in tenths of km/min.
 _Pace = Annotated[int | float | None, quantity("s/(500.m)")]
 
 
 class Treadmill(Record):
-    """What a treadmill tells, once a second or oftener."""
+    """Data of a treadmill, sent at least once a second."""
 
     kind: ClassVar[str] = "treadmill"
 
@@ -43,7 +43,7 @@ class Treadmill(Record):
     ramp_angle_deg: Degrees = None
     positive_elevation_gain_m: Elevation = None
     negative_elevation_gain_m: Elevation = None
-    """As sent: machines that do not count it fill it with 3276.7 or 6553.5."""
+    """As sent: machines that do not count it send 3276.7 or 6553.5."""
     pace_s_per_500m: _Pace = None
     average_pace_s_per_500m: _Pace = None
     force_on_belt_n: Annotated[int | None, quantity("N")] = None
@@ -51,7 +51,7 @@ class Treadmill(Record):
 
 
 def _pace_of_tenths(raw: int) -> float | None:
-    # Who stands still has no pace.
+    # A standing user has no pace.
     return _PACE_OF_TENTHS / raw if raw else None
 
 
@@ -78,9 +78,9 @@ _WIDE, _NARROW = _layout(U16, PACE), _layout(U8, _pace_of_tenths)
 
 
 def decode_treadmill(data: bytes) -> Treadmill:
-    """2ACD: flags u16 · speed u16 0.01 km/h, in packets whose bit 0 is 0 · what bits 1 to 12 say.
+    """Decode 2ACD: flags u16 · speed u16 0.01 km/h if bit 0 is 0 · fields of bits 1 to 12.
 
-    Paces are u16 in s per 500 m, or, as older texts have them, u8 in 0.1 km/min where that fills
-    the packet to the byte.
+    Paces are u16 in s per 500 m, or, as in older specifications, u8 in 0.1 km/min if that fits the
+    packet's length exactly.
     """
     return Treadmill.of(read(data, fitting(data, _WIDE, _NARROW)))

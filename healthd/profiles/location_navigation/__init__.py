@@ -1,7 +1,7 @@
 """Location and Navigation service (0x1819).
 
 Layouts: Bluetooth Location and Navigation Service 1.0 and the GATT Specification Supplement. The
-control point is in `location_navigation_control`.
+control point is in `control_point`.
 """
 
 from typing import Annotated, ClassVar, Literal, get_args
@@ -24,7 +24,7 @@ from healthd.profiles.packet.wires import (
 )
 from healthd.samples import Measurement, Timestamp, quantity
 
-# The two bits or the one of each count up in this order.
+# The values of each one- or two-bit field, in order.
 PositionStatus = Literal["no_position", "position_ok", "estimated_position", "last_known_position"]
 ElevationSource = Literal["positioning", "barometer", "database", "other"]
 HeadingSource = Literal["movement", "compass"]
@@ -42,43 +42,43 @@ _DILUTION = scaled(5)
 
 
 class LocationAndSpeed(Measurement):
-    """Where the device is, and how fast."""
+    """Position and speed of the device."""
 
     kind: ClassVar[str] = "location_and_speed"
 
     speed_mps: Annotated[float | None, quantity("m/s", mdc=8454254)] = None
     total_distance_m: Annotated[float | None, quantity("m", mdc=8454247)] = None
-    """Counter."""
+    """A counter."""
     latitude_deg: Annotated[float | None, quantity("deg")] = None
     longitude_deg: Annotated[float | None, quantity("deg")] = None
     elevation_m: Annotated[float | None, quantity("m")] = None
     heading_deg: Annotated[float | None, quantity("deg")] = None
     rolling_time_s: Annotated[int | None, quantity("s")] = None
-    """Counts up with the measurements, and wraps at 256."""
+    """A counter of seconds that wraps at 256."""
     utc: Timestamp | None = None
     device_time: str | None = None
-    """The same as ISO 8601 without a zone, in UTC; None where a part is unknown."""
+    """The same as ISO 8601 without a zone, in UTC; None if a part is unknown."""
     position_status: PositionStatus
     speed_distance_3d: bool
-    """Whether speed and distance go up and down too."""
+    """Whether speed and distance include vertical movement."""
     elevation_source: ElevationSource
     heading_source: HeadingSource
 
 
 class Navigation(Measurement):
-    """The way to the next waypoint, or to the destination."""
+    """Directions to the next waypoint or the destination."""
 
     kind: ClassVar[str] = "navigation"
 
     bearing_deg: Annotated[float, quantity("deg")]
-    """Where it is."""
+    """Direction of the waypoint or destination."""
     heading_deg: Annotated[float, quantity("deg")]
-    """Where the device moves, or points."""
+    """Direction in which the device moves or points."""
     remaining_distance_m: Annotated[float | None, quantity("m")] = None
     remaining_vertical_distance_m: Annotated[float | None, quantity("m")] = None
     estimated_time_of_arrival: Timestamp | None = None
     arrival_time: str | None = None
-    """The same as ISO 8601 without a zone; None where a part is unknown."""
+    """The same as ISO 8601 without a zone; None if a part is unknown."""
     position_status: PositionStatus
     heading_source: HeadingSource
     indicator: Literal["to_waypoint", "to_destination"]
@@ -87,12 +87,12 @@ class Navigation(Measurement):
 
 
 class PositionQuality(Measurement):
-    """How far the position can be trusted."""
+    """How reliable the position is."""
 
     kind: ClassVar[str] = "position_quality"
 
     number_of_beacons_in_solution: Annotated[int | None, quantity("1")] = None
-    """Satellites, for the most part, that the position is from."""
+    """Beacons, mostly satellites, that the position is computed from."""
     number_of_beacons_in_view: Annotated[int | None, quantity("1")] = None
     time_to_first_fix_s: Annotated[float | None, quantity("s")] = None
     ehpe_m: Annotated[float | None, quantity("m")] = None
@@ -200,22 +200,22 @@ _FEATURE = Layout(Field("features", U32, meaning=words(dict(enumerate(_FEATURES)
 
 
 def decode_location(data: bytes) -> LocationAndSpeed:
-    """2A67: flags u16, then what they announce: speed, distance, place, heading, time."""
+    """Decode 2A67: flags u16, then the announced speed, distance, position, heading and time."""
     return LocationAndSpeed.of(_LOCATION.read(data))
 
 
 def decode_navigation(data: bytes) -> Navigation:
-    """2A68: flags u16, bearing u16, heading u16, [distance u24], [vertical s24], [arrival]."""
+    """Decode 2A68: flags u16, bearing u16, heading u16, [distance u24, vertical s24, arrival]."""
     return Navigation.of(_NAVIGATION.read(data))
 
 
 def decode_quality(data: bytes) -> PositionQuality:
-    """2A69: flags u16, then what they announce: beacons, time, errors, dilutions."""
+    """Decode 2A69: flags u16, then the announced beacons, time, errors and dilutions."""
     return PositionQuality.of(_QUALITY.read(data))
 
 
 def decode_feature(data: bytes) -> LocationNavigationFeature:
-    """2A6A: bits u32."""
+    """Decode 2A6A: bits u32."""
     return LocationNavigationFeature.of(_FEATURE.read(data))
 
 

@@ -1,7 +1,7 @@
-"""LN Control Point (0x2A6B): requests, responses, and how requests are written.
+"""LN Control Point (0x2A6B): decodes requests and responses, and encodes requests.
 
-Layout: Bluetooth Location and Navigation Service 1.0, as the Nordic and Stonestreet One stacks
-read it.
+Layout: Bluetooth Location and Navigation Service 1.0, as implemented by the Nordic and Stonestreet
+One stacks.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ Action = Literal[
     "skip_waypoint",
     "select_nearest_waypoint",
 ]
-# Their numbers count up in this order.
+# Numbered in this order, from 0.
 _ACTIONS: dict[int, str] = dict(enumerate(get_args(Action)))
 
 _CONTENT = {
@@ -66,21 +66,21 @@ class LocationNavigationControlPoint(Measurement):
 
     opcode: Annotated[int, quantity("1")]
     name: str | None = None
-    """``response``, or what is requested; absent for an opcode that has no name here."""
+    """``response``, or what is requested; absent for an unknown opcode."""
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What a response answers."""
+    """In a response: opcode of the request that it answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
     total_distance_m: Annotated[float | None, quantity("m", mdc=8454247)] = None
     masked: list[str] | None = None
-    """What location and speed is to leave out."""
+    """Fields that location and speed leaves out."""
     action: Action | int | None = None
     number_of_routes: Annotated[int | None, quantity("1")] = None
     route_number: Annotated[int | None, quantity("1")] = None
     """Counts from 0."""
     route_name: str | None = None
     fix_rate_s: Annotated[int | None, quantity("s")] = None
-    """From one position to the next."""
+    """Time from one position to the next."""
     elevation_m: Annotated[float | None, quantity("m")] = None
 
 
@@ -120,7 +120,7 @@ _CONTROL_POINT = ControlPoint(
 
 
 def decode_control_point(data: bytes) -> LocationNavigationControlPoint:
-    """2A6B: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
+    """Decode 2A6B: opcode u8, parameter; or 0x20, request opcode u8, result u8, answer."""
     return LocationNavigationControlPoint.of(worded(_CONTROL_POINT.read(data)))
 
 

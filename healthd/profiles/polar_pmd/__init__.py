@@ -15,7 +15,7 @@ PROFILE = Profile(
     service="fb005c80-02e7-f387-1cad-8acd2d8df0c8",
     characteristics=(
         Characteristic(_CONTROL, PmdControlPoint, decode_control, Use.CONTROL),
-        # Silent unless it is asked for something, so no silence is too long.
+        # It sends only streams that were started, so no silence is too long.
         Characteristic(_DATA, Pmd, decode_data, Use.STREAM),
     ),
     state=lambda _: PmdState(),

@@ -1,54 +1,53 @@
-"""Where the sensor's clock stands against ours.
+"""Maps the sensor's clock to ours.
 
-A frame that arrives at ``a`` with the stamp ``s`` was late by an unknown delay, never early. So
+A frame that arrives at ``a`` with the stamp ``s`` is late by an unknown delay, never early. So
 ``a - s`` is the offset of the two clocks plus that delay, and the points (s, a - s) lie above the
-line that offset and drift make. The radio delays by anything from 0 to some connection intervals,
-with no shape to rely on, but now and then a frame comes through at once: the line is the highest
-one below all points. Of all lines below them, the one whose sum of distances is least runs through
-the edge of their lower convex hull that is below their mean (Moon, Skelly and Towsley, "Estimation
-and removal of clock skew from network delay measurements", INFOCOM 1999). No late frame, however
-late, can pull it up, which no average and no regression has.
+line that offset and drift form. The radio delays frames by 0 to several connection intervals, with
+no known distribution, but now and then a frame is not delayed at all. So the line is the highest
+one below all points. Of all lines below them, the one with the smallest sum of distances runs
+through the edge of their lower convex hull below their mean (Moon, Skelly and Towsley, "Estimation
+and removal of clock skew from network delay measurements", INFOCOM 1999). Unlike an average or a
+regression, it is not moved up by late frames, however late they are.
 
-The minimum of every few seconds is all that is kept of them, for some minutes: quartzes drift with
-temperature, so older points would bend the line.
+Only the minimum of every few seconds is kept, for some minutes: a quartz drifts with temperature,
+so older points would no longer lie on the same line.
 """
 
 from itertools import pairwise
 
-# Beyond any quartz: Bluetooth allows a sleep clock 500 ppm (Core Specification, Vol 6, Part B,
-# 4.2.2), and no line through the noise of the first seconds may be steeper.
+# More than any quartz drifts: Bluetooth allows a sleep clock 500 ppm (Core Specification, Vol 6,
+# Part B, 4.2.2). It limits the line while the first seconds contain mostly noise.
 _MAX_DRIFT = 500e-6
 _BUCKET_NS = 5_000_000_000
 _BUCKETS = 60
-# A frame that comes this much earlier than the line says was not delayed before: the sensor's
-# clock was set forward.
+# A frame cannot come this much earlier than the line says: the sensor's clock was set forward.
 _EARLY_NS = 1_000_000_000
-# A link that says nothing for longer than this is over (Core Specification: supervision timeout,
-# at most 32 s), so no frame is later: the clock was set back.
+# A link ends after at most 32 s of silence (Core Specification: supervision timeout), so no frame
+# is later than this: the sensor's clock was set back.
 _LATE_NS = 32_000_000_000
 
 
 class SensorClock:
-    """Maps the sensor's time to our monotonic one, from the frames that arrive.
+    """Maps the sensor's time to our monotonic time, from the frames that arrive.
 
-    What a shortest possible delay hides stays in the offset: it cannot be told from it.
+    The shortest delay of the radio remains in the offset: the two cannot be separated.
 
     Attributes:
-        epoch: counts up with each jump of the sensor's clock; stamps of two epochs do not compare.
+        epoch: increases with each jump of the sensor's clock; only stamps of one epoch compare.
     """
 
     def __init__(self) -> None:
-        """Knows nothing yet."""
+        """Start without any frame."""
         self.epoch = 0
         self._origin = 0
         self._base = 0
-        # Bucket to its lowest point, both relative: stamps fill 64 bits, floats hold 53.
+        # The lowest point of each bucket, relative to the first: stamps have 64 bits, floats 53.
         self._lowest: dict[int, tuple[int, int]] = {}
         self._slope = 0.0
         self._offset = 0.0
 
     def observe(self, stamp_ns: int, arrival_ns: int) -> None:
-        """Take note of a frame."""
+        """Include a frame in the estimate."""
         if self._lowest and not -_EARLY_NS <= arrival_ns - self.at(stamp_ns) <= _LATE_NS:
             self.restart()
         if not self._lowest:
@@ -62,19 +61,19 @@ class SensorClock:
             self._fit()
 
     def restart(self) -> None:
-        """Forget everything: the sensor's clock is another one now."""
+        """Forget all frames: the sensor's clock was set."""
         self.epoch += 1
         self._lowest.clear()
 
     def at(self, stamp_ns: int) -> int:
-        """Our monotonic time at the sensor's ``stamp_ns``; it must have seen a frame."""
+        """Return our monotonic time at the sensor's ``stamp_ns``, once a frame was observed."""
         drifted = round(self._offset + self._slope * (stamp_ns - self._origin))
         return stamp_ns + self._base + drifted
 
     def before(self, stamp_ns: int, arrival_ns: int) -> int:
-        """The time of a stamp that was not observed: never later than its arrival.
+        """Return the time of a stamp that was not observed: never later than its arrival.
 
-        The arrival itself where no other stream has set the clock, or the stamp is not of it.
+        It is the arrival itself if no frame was observed, or the stamp is of a different clock.
         """
         if not self._lowest:
             return arrival_ns
@@ -90,7 +89,7 @@ class SensorClock:
 
 
 def _slope_below(points: list[tuple[int, int]]) -> float:
-    """The slope of the lower hull's edge at the mean of the stamps; 0 of a single point."""
+    """Return the slope of the lower hull's edge at the mean of the stamps; 0 for a single point."""
     hull: list[tuple[int, int]] = []
     for point in points:
         while len(hull) > 1 and not _turns_up(hull[-2], hull[-1], point):

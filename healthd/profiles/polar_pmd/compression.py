@@ -2,9 +2,9 @@
 
 A block is {bits of a difference u8, samples u8, the differences}. Differences are packed without
 gaps, lowest bit first, channel by channel within a sample, each in two's complement; the last byte
-of a block is filled up. Two widths are read differently elsewhere, and by plain arithmetic here:
-a difference of 0 bits is 0, so such a block repeats the sample before it (the vendor's code skips
-it), and a difference of 1 bit is 0 or -1 (others read 0 or 1).
+of a block is padded. Other decoders read two widths differently; here both follow from plain
+arithmetic: a difference of 0 bits is 0, so such a block repeats the sample before it (the vendor's
+code skips it), and a difference of 1 bit is 0 or -1 (others read 0 or 1).
 """
 
 import struct
@@ -12,15 +12,15 @@ from itertools import accumulate
 
 from healthd.profiles.polar_pmd.raw import Read, Samples, finite, rows
 
-# Numbers have 32 bits at most, so a block whose differences claim more is none of this format.
+# Numbers have at most 32 bits, so a block whose differences claim more is not of this format.
 _WIDEST = 32
-# As many as an attribute of 512 bytes has bits. Blocks without bits could claim sixteen times
-# that: the samples of minutes, from a sensor that sends several packets a second.
+# The number of bits in an attribute of 512 bytes. Blocks without bits could claim sixteen times as
+# many samples: those of minutes, from a sensor that sends several packets a second.
 _MOST_SAMPLES = 4096
 
 
 def whole_numbers(channels: int, size: int) -> Read:
-    """Samples of ``channels`` signed numbers, whose first ones have ``size`` bytes each."""
+    """Return a reader of signed numbers, which have ``size`` bytes in the first sample."""
 
     def read(payload: bytes) -> Samples:
         values, truncated = decompress(payload, channels, size)
@@ -30,7 +30,7 @@ def whole_numbers(channels: int, size: int) -> Read:
 
 
 def float_bits(channels: int) -> Read:
-    """Samples of floats whose bits were compressed like whole numbers, modulo 2**32."""
+    """Return a reader of floats whose bits were compressed like whole numbers, modulo 2**32."""
 
     def read(payload: bytes) -> Samples:
         samples, truncated = decompress(payload, channels, 4)
@@ -44,7 +44,7 @@ def float_bits(channels: int) -> Read:
 
 
 def decompress(data: bytes, channels: int, size: int) -> tuple[list[tuple[int, ...]], bool]:
-    """The samples of a compressed payload, each with ``channels`` numbers.
+    """Decompress the samples of a payload, each with ``channels`` numbers.
 
     Args:
         data: from the reference sample to the end of the packet.
@@ -52,8 +52,8 @@ def decompress(data: bytes, channels: int, size: int) -> tuple[list[tuple[int, .
         size: bytes of each number of the reference sample.
 
     Returns:
-        The samples, and whether a block, or a reference sample, was dropped: cut short, or wider
-        or longer than the format has it.
+        The samples, and whether the reference sample or a block was dropped because it is cut
+        short, or is wider or longer than the format allows.
     """
     first = channels * size
     if len(data) < first:
@@ -68,7 +68,7 @@ def decompress(data: bytes, channels: int, size: int) -> tuple[list[tuple[int, .
 
 
 def _deltas(blocks: bytes, channels: int) -> tuple[list[int], bool]:
-    """The differences of all blocks up to the first that is not whole, and whether one was not."""
+    """Return the differences up to the first block that is not whole, and whether there is one."""
     deltas: list[int] = []
     offset = 0
     while offset < len(blocks):

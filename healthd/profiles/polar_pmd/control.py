@@ -1,9 +1,9 @@
-"""PMD control point (FB005C81): requests, their answers, and what a read of it tells.
+"""PMD control point (FB005C81): requests, answers, and the features that a read returns.
 
 Request: opcode u8, then its arguments. Answer: F0, opcode u8, type u8, status u8, more u8, then
-what was asked for; more is 1 where another answer follows. A read gives 0F and a bit for each
-feature. Settings are {key u8, count u8, values}, over and over. Sources: the vendor's SDK and its
-PMD specification.
+the requested data; more is 1 if another answer follows. A read returns 0F and a bit for each
+feature. Settings are repeated {key u8, count u8, values}. Sources: the vendor's SDK and its PMD
+specification.
 """
 
 import struct
@@ -30,7 +30,7 @@ _ANSWER = 0xF0
 _FEATURES = 0x0F
 _RECORDING = 0x80
 
-# Settings, by the keys of the model that decodes them: key on the wire, struct code of a value.
+# Settings by the keys of the decoded model: key on the wire, struct code of a value.
 SETTINGS = {
     "sample_rates_hz": (0, "H"),
     "resolutions_bits": (1, "H"),
@@ -51,40 +51,40 @@ class PmdControlPoint(Measurement):
     kind: ClassVar[str] = "pmd_control_point"
 
     opcode: Annotated[int | None, quantity("1")] = None
-    """Of a request."""
+    """Opcode of a request."""
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """Of an answer: what it answers."""
+    """In an answer: opcode of the request that it answers."""
     measurement_type: Annotated[int | None, quantity("1")] = None
     recording: bool = False
-    """True where it is about a recording in the sensor, not about a stream."""
+    """True if it is about a recording in the sensor, not about a stream."""
     status: Annotated[int | None, quantity("1")] = None
-    """0 where the request was accepted."""
+    """0 if the request was accepted."""
     more: bool = False
-    """True where another answer follows that continues this one."""
+    """True if another answer follows that continues this one."""
     features: list[str] | None = None
     """What the sensor can do."""
     sample_rates_hz: Annotated[list[int] | None, quantity("Hz")] = None
-    """Of a request the chosen one, of an answer those that there are."""
+    """In a request the chosen rate, in an answer all available rates."""
     resolutions_bits: Annotated[list[int] | None, quantity("{bits}")] = None
     ranges: Annotated[list[int] | None, quantity("1")] = None
-    """Largest value, in the type's own unit: g of acceleration, degrees a second, gauss."""
+    """Largest value, in the type's own unit: g of acceleration, degrees per second, gauss."""
     ranges_milli: Annotated[list[int] | None, quantity("1")] = None
     """The same in thousandths of the unit."""
     channels: Annotated[list[int] | None, quantity("{channels}")] = None
     factors: Annotated[list[float | None] | None, quantity("1")] = None
-    """What the numbers of a compressed frame are multiplied with."""
+    """The factors that the numbers of a compressed frame are multiplied by."""
     security_hex: list[str] | None = None
     streaming: list[str | int] | None = None
-    """Types that are streamed now."""
+    """Types that are being streamed."""
     recorded: list[str | int] | None = None
-    """Types that are recorded in the sensor now."""
+    """Types that are being recorded in the sensor."""
     sdk_mode: bool | None = None
     payload_hex: str | None = None
-    """The rest, where it has no public layout."""
+    """The rest of the message, if it has no public layout."""
 
 
 def decode_control(data: bytes) -> PmdControlPoint:
-    """FB005C81: what is written to it, indicated by it, and read from it."""
+    """Decode FB005C81: a written request, an indicated answer, or the features as read."""
     cursor = Cursor(data)
     first = cursor.u8()
     fields: dict[str, Any] = {}
@@ -107,7 +107,7 @@ def _read_answer(cursor: Cursor, fields: dict[str, Any]) -> None:
     if status != OK or not cursor.remaining:
         return
     if opcode in (GET_SETTINGS, START, GET_SDK_SETTINGS):
-        # One byte is no setting: an H10 ends its answer to a start with a reserved one.
+        # A single byte is not a setting: an H10 ends its answer to a start with a reserved byte.
         if cursor.remaining > 1:
             _read_settings(cursor, fields)
     elif opcode == GET_STATUS:
@@ -141,7 +141,7 @@ def _read_settings(cursor: Cursor, fields: dict[str, Any]) -> None:
         while cursor.remaining:
             key = cursor.u8()
             if key not in _BY_KEY:
-                # Without its size, nothing behind it can be found.
+                # Its size is not known, so nothing after it can be found.
                 fields["payload_hex"] = bytes([key, *cursor.take(cursor.remaining)]).hex()
                 return
             name, form = _BY_KEY[key]

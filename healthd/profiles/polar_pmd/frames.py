@@ -2,8 +2,8 @@
 
 Layout: type u8, time of the last sample u64 (ns since 2000-01-01), form u8 (bit 7: compressed,
 the rest: frame type), samples to the end. Sources: the vendor's SDK and its PMD specification;
-``tests/vectors`` names them one by one. What lies behind the head is said by one table,
-``_FORMS``; what is not in it stays as it came.
+``tests/vectors`` names them one by one. The table ``_FORMS`` says how to read what follows the
+head; other forms are passed on as hex.
 """
 
 import struct
@@ -35,18 +35,18 @@ class PpSample(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     heart_rate_bpm: Annotated[int, quantity("/min")]
-    """0 where the sensor has none yet."""
+    """0 if the sensor has none yet."""
     pp_ms: Annotated[int, quantity("ms")]
     error_ms: Annotated[int, quantity("ms")]
     """The sensor's own estimate."""
     blocker: bool
-    """The sensor moved, or was not worn: the interval is not to be trusted."""
+    """True if the sensor moved or was not worn: the interval is not reliable."""
     skin_contact: bool
     skin_contact_supported: bool
 
 
 class Lights(BaseModel):
-    """How an optical sensor was set while it sampled; known from the vendor's code alone."""
+    """The settings of an optical sensor while it sampled; known only from the vendor's code."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,24 +56,24 @@ class Lights(BaseModel):
 
 
 class Pmd(Measurement):
-    """A frame as it came: numbers before any scale, without a time of its own.
+    """A frame as received: numbers that are not scaled, and not placed in time.
 
-    Published only where the profile's state can make no measurement of it.
+    Published only if the profile's state cannot make a measurement of it.
     """
 
     kind: ClassVar[str] = "pmd"
 
     measurement_type: str | int
-    """A number that has no word here stays a number."""
+    """A type without a name stays a number."""
     timestamp_ns: Annotated[int, quantity("ns")]
-    """Of the last sample, by the sensor's clock, since 2000-01-01; 0 where it has none."""
+    """Time of the last sample by the sensor's clock, since 2000-01-01; 0 if it has none."""
     frame_type: Annotated[int, quantity("1")]
     compressed: bool
     samples_uv: Annotated[list[int] | None, quantity("uV", mdc=131328)] = None
     samples_raw: Annotated[list[list[int]] | None, quantity("1")] = None
-    """One list of channels a sample."""
+    """One list of channels per sample."""
     samples_dps: Annotated[list[list[float | None]] | None, quantity("deg/s")] = None
-    """One list of axes a sample, of a gyroscope that sends floats."""
+    """One list of axes per sample, for a gyroscope that sends floats."""
     samples: list[PpSample] | None = None
     heart_rate_bpm: Annotated[list[int] | None, quantity("/min")] = None
     temperature_c: Annotated[list[float | None] | None, quantity("Cel")] = None
@@ -82,11 +82,11 @@ class Pmd(Measurement):
     operation_modes: Annotated[list[int] | None, quantity("1")] = None
     sport_ids: Annotated[list[int] | None, quantity("1")] = None
     payload_hex: str | None = None
-    """All behind the head, where its form has no public layout."""
+    """Everything after the head, if its form has no public layout."""
 
     @property
     def values(self) -> list[Any]:
-        """The samples, whatever they are of; empty where the frame holds none."""
+        """The samples, whatever their type; empty if the frame has none."""
         return (
             self.samples_uv
             or self.samples_raw
@@ -99,7 +99,7 @@ class Pmd(Measurement):
 
 
 def decode_data(data: bytes) -> Pmd:
-    """FB005C82: type u8, timestamp u64, form u8, then samples to the end."""
+    """Decode FB005C82: type u8, timestamp u64, form u8, then samples to the end."""
     try:
         number, timestamp_ns, form = _HEAD.unpack_from(data)
     except struct.error:
@@ -127,8 +127,7 @@ def decode_data(data: bytes) -> Pmd:
 
 
 _AXES = 3
-# The last number of the longer ones is a set of status bits; the fourth of form 0 is the ambient
-# light.
+# The last channel is a set of status bits, except in form 0, where it is the ambient light.
 _PPG_CHANNELS = {0: 4, 7: 17, 8: 25, 10: 21, 13: 3}
 
 _FORMS: dict[tuple[int, int], tuple[str, Read]] = {
@@ -156,7 +155,7 @@ _FORMS: dict[tuple[int, int], tuple[str, Read]] = {
     (kinds.GYROSCOPE, _COMPRESSED | 0): ("samples_raw", whole_numbers(_AXES, 2)),
     (kinds.GYROSCOPE, _COMPRESSED | 1): ("samples_dps", float_bits(_AXES)),
     (kinds.MAGNETOMETER, _COMPRESSED | 0): ("samples_raw", whole_numbers(_AXES, 2)),
-    # Three axes and the state of the calibration.
+    # Three axes and the calibration status.
     (kinds.MAGNETOMETER, _COMPRESSED | 1): ("samples_raw", whole_numbers(_AXES + 1, 2)),
     (kinds.SKIN_TEMPERATURE, _COMPRESSED | 0): ("temperature_c", float_bits(1)),
     (kinds.PRESSURE, _COMPRESSED | 0): ("pressure_hpa", float_bits(1)),

@@ -1,4 +1,4 @@
-"""What a Polar sensor can measure, by the numbers that PMD gives it."""
+"""What a Polar sensor can measure, with the numbers of the types in PMD."""
 
 ECG = 0
 PPG = 1
@@ -11,7 +11,7 @@ PRESSURE = 11
 TEMPERATURE = 12
 OFFLINE_HEART_RATE = 14
 
-# The upper bits tell a recording from a stream; a byte of 0x80 + 2 is still acceleration.
+# The upper bits distinguish a recording from a stream; a byte of 0x80 + 2 is still acceleration.
 TYPE_MASK = 0x3F
 
 WORDS = {
@@ -29,7 +29,7 @@ WORDS = {
     13: "offline_recording",
     OFFLINE_HEART_RATE: "offline_hr",
 }
-"""PMD's own words; also those of the feature bits, whose numbers are the same."""
+"""PMD's names of the types; the feature bits have the same numbers and names."""
 
 STREAMS = {
     "ecg": ECG,
@@ -42,4 +42,4 @@ STREAMS = {
     "pressure": PRESSURE,
     "temperature": TEMPERATURE,
 }
-"""What can be streamed, by the kind of the measurement that is published."""
+"""The types that can be streamed, by the kind of the published measurement."""

@@ -1,18 +1,19 @@
-"""When the samples of a stream's frames were taken."""
+"""Determines when the samples of a stream's frames were taken."""
 
 from dataclasses import dataclass
 
 from healthd.profiles.polar_pmd.clock import SensorClock
 
-# How fast the placed times may gain or lose against the sensor's clock while a better estimate
-# is taken up: no step, so samples stay in order and evenly spaced; the 80 ms that a first frame may
-# be late are gone after 16 s. Ten times what a quartz can drift, so they always catch up.
+# How fast the placed times may drift against the sensor's clock towards a better estimate. There is
+# no step, so samples stay in order and evenly spaced. If the first frame was 80 ms late, the error
+# is gone after 16 s. Ten times the drift of a quartz, so the times always catch up.
 _SLEW = 0.005
-# Frames are lost where the time since the frame before is this much longer than its samples take.
+# Frames are lost if the time since the frame before is this many times longer than the samples
+# take.
 _LOST = 1.25
-# How often in a row a frame must take longer, and as much longer, before it is the rate that is
-# another one than announced (a Verity Sense said 135 Hz and ran at 55) and no loss. A link that
-# loses every tenth frame loses every other one of sixteen once in 10**8 tries.
+# How many frames in a row must take longer, and equally long, until the rate is believed to differ
+# from the announced one (a Verity Sense announced 135 Hz and ran at 55) instead of frames being
+# lost. A link that loses every tenth frame loses every second frame of sixteen once in 10**8 tries.
 _CONVINCED = 8
 _ALIKE = 0.02
 
@@ -22,8 +23,8 @@ class Placed:
     """A frame's place in time.
 
     Attributes:
-        first_ns: of its first sample, on our monotonic clock.
-        period_ns: from one sample to the next; None where one frame alone does not tell.
+        first_ns: time of its first sample, on our monotonic clock.
+        period_ns: time from one sample to the next; None if a single frame does not show it.
     """
 
     first_ns: int
@@ -31,21 +32,21 @@ class Placed:
 
 
 class Placement:
-    """Places one stream's frames: never back in time, and without a seam where none was lost.
+    """Places one stream's frames in time: never backwards, and without a gap if none was lost.
 
-    A frame's stamp is of its last sample. The samples lie evenly between the stamp of the frame
-    before and this one; where a frame is missing in between, and for the first one, they are
-    spread by the period that is known instead: the measured one, or the nominal.
+    A frame's stamp is that of its last sample. The samples are spread evenly between the stamp of
+    the frame before and this one. If a frame between them is missing, and for the first frame, they
+    are spread by the known period instead: the measured or else the nominal period.
 
-    With frames every 0.6 s, delays of 0 to 80 ms and a drift of up to 200 ppm, no sample is farther
-    from its true time than the first frame's delay; from 30 s on than 25 ms, from 5 min on 5 ms.
+    With frames every 0.6 s, delays of 0 to 80 ms and a drift of up to 200 ppm, the error of a
+    sample's time is at most the first frame's delay; after 30 s at most 25 ms, after 5 min 5 ms.
     """
 
     def __init__(self, rate_hz: int | None) -> None:
         """Start a stream.
 
         Args:
-            rate_hz: nominal, as it was asked for; None where that is not known.
+            rate_hz: nominal rate, as requested; None if it is not known.
         """
         self._period_ns = 1e9 / rate_hz if rate_hz else None
         self._stamp_ns = 0
@@ -56,15 +57,15 @@ class Placement:
     def place(
         self, clock: SensorClock, stamp_ns: int, arrival_ns: int, count: int
     ) -> Placed | None:
-        """Place a frame of ``count`` samples, at least 1, and show it to the clock.
+        """Place a frame of ``count`` samples, at least 1, and let the clock observe it.
 
         Returns:
-            Nothing for a first frame of several samples whose rate is not known: they cannot be
-            told apart in time.
+            None for a first frame of several samples at an unknown rate: the distance between the
+            samples is not known.
         """
         before, advance = self._last_ns, stamp_ns - self._stamp_ns
         if before is not None and self._epoch == clock.epoch and advance <= 0:
-            # Without its own time again, as after a restart; the clock cannot see small steps.
+            # The sensor's clock went back, as after a restart; SensorClock ignores small steps.
             clock.restart()
         clock.observe(stamp_ns, arrival_ns)
         follows = self._epoch == clock.epoch
@@ -74,11 +75,11 @@ class Placement:
         return self._begin(clock.at(stamp_ns), count)
 
     def place_by_arrival(self, arrival_ns: int, count: int) -> Placed | None:
-        """Place a frame that has no stamp: as if its last sample had just been taken."""
+        """Place a frame without a stamp as if its last sample had just been taken."""
         return self._begin(arrival_ns, count)
 
     def place_span(self, last_ns: int, span_ns: int) -> Placed:
-        """Place a frame whose samples tell themselves how long they took together."""
+        """Place a frame whose samples contain their own duration, ``span_ns`` together."""
         first_ns = last_ns - span_ns
         if self._last_ns is not None:
             first_ns = max(first_ns, self._last_ns)
@@ -101,14 +102,14 @@ class Placement:
         return _placed(last_ns, period_ns, count)
 
     def _learn(self, pace_ns: float) -> float:
-        """The period of a frame whose samples have ``pace_ns`` each since the frame before."""
+        """Return the period of a frame with ``pace_ns`` per sample since the frame before."""
         known = self._period_ns
         if known is not None and pace_ns > known * _LOST:
             alike = self._slower and abs(pace_ns / self._slower[-1] - 1) < _ALIKE
             self._slower = [*self._slower, pace_ns] if alike else [pace_ns]
             if len(self._slower) < _CONVINCED:
                 return known
-        # A loss makes a pace longer, nothing makes it shorter: a shorter one is believed at once.
+        # A loss makes the pace longer, nothing makes it shorter: believe a shorter pace at once.
         self._slower = []
         self._period_ns = pace_ns
         return pace_ns

@@ -1,26 +1,26 @@
-"""How samples that are not compressed fill a PMD frame, from its head to its end."""
+"""Reads samples that are not compressed from a PMD frame's payload."""
 
 import struct
 from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Any, NamedTuple
 
-# The byte that continues a number with this highest byte to a longer one.
+# By the highest byte of a number: the byte that extends its sign to a longer number.
 _SIGN_OF_BYTE = bytes(0xFF if byte & 0x80 else 0 for byte in range(256))
 
 _FLOAT = struct.Struct("<f")
 
-# Light settings: so many integration counts, then as many pairs of gains of two light channels.
+# Light settings are integration counts, then as many pairs of gains for two light channels.
 _GAIN_BITS = 0x07
 
 
 class Samples(NamedTuple):
-    """What was read.
+    """Samples that were read.
 
     Attributes:
-        values: in the form that the model's field takes.
-        used: bytes that they took; the rest is the start of a sample that is not whole.
-        truncated: whether a part was dropped that is not the start of a sample.
+        values: the samples, in the form of the model's field.
+        used: bytes that were read; the rest is the start of an incomplete sample.
+        truncated: whether something else than the start of a sample was dropped.
     """
 
     values: Any
@@ -29,11 +29,11 @@ class Samples(NamedTuple):
 
 
 Read = Callable[[bytes], Samples]
-"""From a frame's payload to its samples; takes any bytes."""
+"""Reads the samples of a frame's payload; accepts any bytes."""
 
 
 def numbers(code: str) -> Read:
-    """Numbers of one form of the struct module."""
+    """Return a reader of numbers with this code of the struct module."""
     size = struct.calcsize(f"<{code}")
 
     def read(payload: bytes) -> Samples:
@@ -44,7 +44,7 @@ def numbers(code: str) -> Read:
 
 
 def numbers_of_24_bits(payload: bytes) -> Samples:
-    """Signed numbers of 3 bytes: widened to 4 all at once, a third of the time of one by one."""
+    """Read signed numbers of 3 bytes; widens all at once, in a third of the time of one by one."""
     count = len(payload) // 3
     used = count * 3
     wide = bytearray(count * 4)
@@ -56,7 +56,7 @@ def numbers_of_24_bits(payload: bytes) -> Samples:
 
 
 def in_rows(read_numbers: Read, channels: int, size: int) -> Read:
-    """Samples of several numbers, each of ``size`` bytes."""
+    """Return a reader of samples of ``channels`` numbers, each of ``size`` bytes."""
     step = channels * size
 
     def read(payload: bytes) -> Samples:
@@ -67,36 +67,36 @@ def in_rows(read_numbers: Read, channels: int, size: int) -> Read:
 
 
 def rows(flat: Iterable[Any], channels: int) -> list[tuple[Any, ...]]:
-    """Numbers that follow each other, as samples of several channels."""
+    """Group consecutive numbers into samples of several channels."""
     each = iter(flat)
     return list(zip(*[each] * channels, strict=True))
 
 
 def floats(payload: bytes) -> Samples:
-    """Floats of 4 bytes; None for one that is no number."""
+    """Read floats of 4 bytes; None for NaN and infinity."""
     found = numbers("f")(payload)
     return Samples(finite(found.values), found.used)
 
 
 def finite(values: Iterable[float]) -> list[float | None]:
-    """JSON has neither NaN nor infinity: a sensor that sends one has no value."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     return [value if isfinite(value) else None for value in values]
 
 
 def decimal(value: float) -> float:
-    """The short decimal that a float of 4 bytes was made from: 0.061, not 0.061000000685453415.
+    """Return the short decimal that a 4-byte float was made from: 0.061 for 0.061000000685453415.
 
-    It stays as it is where six digits make another float of it, as they do of binary fractions.
+    A value that six digits do not reproduce, such as a binary fraction, is returned unchanged.
     """
     short = float(f"{value:.6g}")
     return short if _FLOAT.pack(short) == _FLOAT.pack(value) else value
 
 
 def pp_samples(payload: bytes) -> Samples:
-    """Rate u8 (/min), interval u16 (ms), error u16 (ms), flags u8.
+    """Read pulse-to-pulse samples: rate u8 (/min), interval u16 (ms), error u16 (ms), flags u8.
 
-    The vendor's code takes bit 2 for "contact is supported", its specification for the opposite;
-    the code is what runs against real sensors.
+    In the vendor's code bit 2 means that contact is supported, in its specification the opposite.
+    The code is what runs with real sensors.
     """
     used = len(payload) // 6 * 6
     values = [
@@ -114,7 +114,7 @@ def pp_samples(payload: bytes) -> Samples:
 
 
 def lights(count: int) -> Read:
-    """Blocks of ``count`` integration counts u8, then ``count`` pairs of gains (3 bits in a u8)."""
+    """Return a reader of ``count`` integration counts u8, then pairs of gains (3 bits in a u8)."""
     size = count * 3
 
     def read(payload: bytes) -> Samples:

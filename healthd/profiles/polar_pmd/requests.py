@@ -1,4 +1,4 @@
-"""What is written to the PMD control point: encoders, and the opening that starts streams."""
+"""Requests to the PMD control point: encoders, and the exchange that starts streams."""
 
 import struct
 
@@ -17,10 +17,11 @@ from healthd.profiles.polar_pmd.control import (
     decode_control,
 )
 
-# The lowest rate that is asked for: what is lost below it is worth more than the power that a
-# sensor saves. Gait and posture are over at 20 Hz, so 50 Hz holds them; a pulse wave keeps its
-# shape at 50 Hz; the earth's field turns as slowly as its wearer. A heart's QRS complex wants
-# more than the 130 Hz that there is. Temperature and pressure change slower than any rate.
+# The lowest acceptable rates: a lower rate would lose more than the sensor's saved power is worth.
+# Gait and posture have no frequencies above 20 Hz, so 50 Hz is enough; a pulse wave keeps its shape
+# at 50 Hz; the direction of the earth's field changes only as fast as the wearer turns. A QRS
+# complex would need more than the 130 Hz available. Temperature and pressure change slower than any
+# rate.
 _LEAST_HZ = {
     "ecg": 130,
     "ppg": 50,
@@ -28,15 +29,15 @@ _LEAST_HZ = {
     "gyroscope": 50,
     "magnetometer": 10,
 }
-# The sensor sends intervals as they come; there is nothing to choose.
+# The sensor sends intervals as they occur, so it has no rate or range to choose.
 _WITHOUT_SETTINGS = frozenset({"pp_interval"})
 
 
 def get_settings(kind: str) -> bytes:
-    """Ask which rates, resolutions and ranges there are.
+    """Ask which rates, resolutions and ranges are available.
 
     Args:
-        kind: one of ``kinds.STREAMS``; ValueError otherwise, also from the other encoders.
+        kind: one of ``kinds.STREAMS``; otherwise this and the other encoders raise ValueError.
     """
     return bytes([GET_SETTINGS, _number(kind)])
 
@@ -61,7 +62,7 @@ def start(
         channels: 0 to 255.
 
     Raises:
-        ValueError: a value is out of its range, or there is no such kind.
+        ValueError: a value is out of range, or the kind is unknown.
     """
     chosen = (
         ("sample_rates_hz", "sample_rate_hz", sample_rate_hz),
@@ -75,7 +76,7 @@ def start(
 
 
 def stop(kind: str) -> bytes:
-    """Ask for the end of a stream: an H10 that is left streaming empties its battery."""
+    """Ask to stop a stream: an H10 that keeps streaming drains its battery."""
     return bytes([STOP, _number(kind)])
 
 
@@ -85,15 +86,15 @@ def get_status() -> bytes:
 
 
 def open_streams(options: Options) -> Exchange:
-    """Start every stream that the settings name; what the sensor refuses is left out.
+    """Start every stream that the settings name, except those that the sensor refuses.
 
-    Of what it offers, the lowest rate that still serves the measurement is taken (a rate is what
-    costs power, on both sides), the largest range, as a clipped value is lost, and all of the
-    resolution and channels. A stream that runs already is started anew, because only the answer
-    to a start tells the factor of its numbers.
+    From what the sensor offers, choose the lowest rate that is enough for the measurement (the rate
+    costs power, on both sides), the largest range (clipped values are lost), and the highest
+    resolution and number of channels. A stream that already runs is restarted, because only the
+    answer to a start contains the factor of its numbers.
 
     Raises:
-        ValueError: the settings name a kind that is none of ``kinds.STREAMS``.
+        ValueError: the settings name a kind that is not in ``kinds.STREAMS``.
     """
     for kind in options.pmd:
         choice: dict[str, int] = {}
@@ -109,7 +110,7 @@ def open_streams(options: Options) -> Exchange:
 
 
 def close_streams(options: Options) -> list[bytes]:
-    """Stop what `open_streams` has started: a sensor that is left streaming empties its battery."""
+    """Stop the streams of `open_streams`: a sensor that keeps streaming drains its battery."""
     return [stop(kind) for kind in options.pmd]
 
 
@@ -128,7 +129,7 @@ def _choose(kind: str, offered: PmdControlPoint) -> dict[str, int]:
 
 
 def _read(answer: bytes, opcode: int) -> PmdControlPoint:
-    """The answer to a request; one without a status where it is none, as good as a refusal."""
+    """Return the answer to the request; anything else counts as refused, without a status."""
     try:
         read = decode_control(answer)
     except DecodeError:

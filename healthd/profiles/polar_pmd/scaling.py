@@ -1,4 +1,4 @@
-"""From a decoded frame to what is published of it: scaled, and one list a channel."""
+"""Makes published frames of decoded ones: scaled, with one list per channel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +18,13 @@ from healthd.profiles.polar_pmd.streams import (
     Temperature,
 )
 
-# A millionth of any of the units is far below a sensor's noise, and six decimals keep what is
-# published short: products have up to seventeen digits.
+# A millionth of any unit is far below a sensor's noise, and six decimals keep the payload short:
+# products have up to seventeen digits.
 _DECIMALS = 6
 _STATUS = 0xFFFFFF
 
 Make = Callable[[Pmd, float, dict[str, Any]], Frame]
-"""A published frame: of one with samples, its factor, and the fields that all frames share."""
+"""Makes a published frame of a decoded one, its factor, and the fields that all frames share."""
 
 
 def _ecg(frame: Pmd, _: float, shared: dict[str, Any]) -> Frame:
@@ -32,7 +32,7 @@ def _ecg(frame: Pmd, _: float, shared: dict[str, Any]) -> Frame:
 
 
 def _acceleration(frame: Pmd, factor: float, shared: dict[str, Any]) -> Frame:
-    # Form 0 is in g where it is compressed; all else is in mg.
+    # Compressed frames of form 0 are in g; all others are in mg.
     scale = factor * 1000 if frame.compressed and frame.frame_type == 0 else factor
     x, y, z = (_scaled(axis, scale) for axis in _channels(frame))
     return Acceleration(x_mg=x, y_mg=y, z_mg=z, **shared)
@@ -96,7 +96,7 @@ def _scaled(values: list[Any], factor: float) -> list[Any]:
 
 
 def _decimals(values: list[Any], factor: float) -> list[Any]:
-    """Of floats of 4 bytes, the decimals that they were made from."""
+    """Return the decimals that 4-byte floats were made from, multiplied by the factor."""
     return [None if value is None else decimal(value) * factor for value in values]
 
 
@@ -111,4 +111,4 @@ MAKE: dict[str, Make] = {
     "temperature": _temperature,
     "pressure": _pressure,
 }
-"""By PMD's word for the type."""
+"""By PMD's name of the type."""

@@ -1,4 +1,4 @@
-"""What is remembered of a Polar sensor during a link: its streams, and its clock."""
+"""The state of a Polar sensor during a link: its streams and its clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ _RATE_DECIMALS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """One type that is streamed.
+    """A type that is being streamed.
 
     Attributes:
-        placement: of its frames.
-        factor: of its compressed numbers; None where its start was not seen.
+        placement: places its frames in time.
+        factor: factor of its compressed numbers; None if its start was not seen.
     """
 
     placement: Placement
@@ -34,14 +34,14 @@ class _Stream:
 class PmdState:
     """Makes published frames of decoded ones: scaled, and placed on our clock.
 
-    It follows the control point: what a start asked for is a stream's nominal rate, what was
-    answered is its factor. What it cannot scale or place is published as it came, as ``pmd``:
-    frames of a kind that it does not know, and compressed ones whose start it has not seen
-    (another program's, say), because their scale cannot be guessed.
+    It follows the control point: a start request contains the stream's nominal rate, and the answer
+    its factor. Frames that it cannot scale or place are published as received, as ``pmd``: those of
+    an unknown type, and compressed ones whose start it has not seen (because another program
+    started the stream, for example), as their scale cannot be guessed.
     """
 
     def __init__(self) -> None:
-        """Knows of no stream yet."""
+        """Start without a stream."""
         self._clock = SensorClock()
         self._asked: dict[str | int, int | None] = {}
         self._streams: dict[str | int, _Stream] = {}
@@ -63,7 +63,7 @@ class PmdState:
             self._asked[name] = rates[0] if rates else None
         elif message.status == OK and message.request_opcode == START:
             factor = message.factors[0] if message.factors else None
-            # What has a scale says so; the vendor's code takes 1 for the rest, too.
+            # Types with a scale send a factor; like the vendor's code, take 1 for the others.
             self._streams[name] = _Stream(
                 Placement(self._asked.get(name)), 1.0 if factor is None else factor
             )
@@ -86,7 +86,8 @@ class PmdState:
     def _place(self, frame: Pmd, placement: Placement, mono_ns: int) -> Placed | None:
         stamp_ns = frame.timestamp_ns
         if frame.samples is not None:
-            # Found in the light long after the pulse, so their stamps tell nothing about the link.
+            # The sensor finds intervals in the light long after the pulse, so their stamps say
+            # nothing about delays on the link.
             later_ms = sum(each.pp_ms for each in frame.samples[1:])
             last_ns = self._clock.before(stamp_ns, mono_ns) if stamp_ns else mono_ns
             return placement.place_span(last_ns, later_ms * 1_000_000)
@@ -96,7 +97,7 @@ class PmdState:
 
 
 def _shared(frame: Pmd, placed: Placed) -> dict[str, Any]:
-    """What all published frames have in common."""
+    """Return the fields that all published frames have in common."""
     fields: dict[str, Any] = {}
     if placed.period_ns:
         fields["sample_rate_hz"] = round(1e9 / placed.period_ns, _RATE_DECIMALS)

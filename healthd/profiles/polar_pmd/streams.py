@@ -1,4 +1,4 @@
-"""What is published of a Polar sensor: frames of samples, in canonical units."""
+"""The published measurements of a Polar sensor: frames of samples, in canonical units."""
 
 from typing import Annotated, ClassVar
 
@@ -6,14 +6,14 @@ from healthd.samples import Measurement, quantity
 
 
 class Frame(Measurement):
-    """Samples in a row; the sample's ``time`` is that of the first one."""
+    """Consecutive samples; ``time`` is that of the first one."""
 
     kind: ClassVar[str]
 
     sample_rate_hz: Annotated[float | None, quantity("Hz")] = None
-    """As measured on our clock; nominal in the first frame; absent where unknown or irregular."""
+    """Rate measured on our clock; nominal in the first frame; absent if unknown or irregular."""
     device_time: str | None = None
-    """Of the last sample, by the sensor's clock, ISO 8601 without a zone."""
+    """Time of the last sample by the sensor's clock, ISO 8601 without a zone."""
 
 
 class Ecg(Frame):
@@ -25,7 +25,7 @@ class Ecg(Frame):
 
 
 class Acceleration(Frame):
-    """Acceleration, gravity included."""
+    """Acceleration, including gravity."""
 
     kind: ClassVar[str] = "acceleration"
 
@@ -53,20 +53,20 @@ class Magnetometer(Frame):
     y_gauss: Annotated[list[float], quantity("G")]
     z_gauss: Annotated[list[float], quantity("G")]
     calibration_status: Annotated[list[int] | None, quantity("1")] = None
-    """The sensor's own number, one a sample; absent where it sends none."""
+    """The sensor's own code, one per sample; absent if it sends none."""
 
 
 class Ppg(Frame):
-    """Light that came back through the skin."""
+    """Photoplethysmogram: light that came back through the skin."""
 
     kind: ClassVar[str] = "ppg"
 
     channels: Annotated[list[list[int]], quantity("1")]
-    """Counts of the converter, one list a channel, in the sensor's order."""
+    """Counts of the converter, one list per channel, in the sensor's order."""
     ambient: Annotated[list[int] | None, quantity("1")] = None
-    """Counts of the light that was there without the sensor's own."""
+    """Counts of the ambient light, without the sensor's own light."""
     status: Annotated[list[int] | None, quantity("1")] = None
-    """24 bits a sample, whose meaning the vendor keeps."""
+    """24 bits per sample; the vendor has not published their meaning."""
 
 
 class PpInterval(Frame):
@@ -76,13 +76,13 @@ class PpInterval(Frame):
 
     pp_intervals_ms: Annotated[list[int], quantity("ms")]
     error_ms: Annotated[list[int], quantity("ms")]
-    """The sensor's own estimate, one an interval."""
+    """The sensor's own estimate, one per interval."""
     blocker: list[bool]
-    """True where the sensor moved or was not worn: the interval is not to be trusted."""
+    """True if the sensor moved or was not worn: the interval is not reliable."""
     skin_contact: list[bool | None]
-    """None where the sensor cannot tell."""
+    """None if the sensor cannot detect it."""
     heart_rate_bpm: Annotated[list[int | None], quantity("/min")]
-    """None where the sensor has none yet."""
+    """None if the sensor has none yet."""
 
 
 class SkinTemperature(Frame):
@@ -102,7 +102,7 @@ class Temperature(Frame):
 
 
 class Pressure(Frame):
-    """Pressure of the air."""
+    """Air pressure."""
 
     kind: ClassVar[str] = "pressure"
 

@@ -88,7 +88,7 @@ def fill(path: Path) -> None:
         [entry(1, peripheral="scale", stream="weight", wall_ns=OLD_NS + 9, payload=b"1234567")]
     )
     store.append([entry(1, peripheral="", stream="event/gap", wall_ns=OLD_NS + 9, payload=b"1")])
-    store.tidy([], {"healthd/gw/device/strap/beat": "Not authorized [0x87]"})
+    store.record_outcomes([], {"healthd/gw/device/strap/beat": "Not authorized [0x87]"})
     store.close()
 
 

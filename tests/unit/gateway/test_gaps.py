@@ -8,7 +8,7 @@ import pytest
 
 from healthd.gateway.gaps import Gaps
 from healthd.host.clock import Clock
-from healthd.outbox.continuity import End, Previous
+from healthd.outbox.continuity import End, PreviousRun
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, Stamp, utc_text
 
@@ -65,8 +65,8 @@ def at(second: int) -> str:
 
 def previous(
     *, clean: bool, ends: dict[tuple[str, str], End], run: str = "before", began_s: int = -100
-) -> Previous:
-    return Previous(run, clean, START_NS + began_s * SECOND_NS, ends)
+) -> PreviousRun:
+    return PreviousRun(run, clean, START_NS + began_s * SECOND_NS, ends)
 
 
 def end(seq: int, second: int) -> End:

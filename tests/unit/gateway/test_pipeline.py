@@ -14,7 +14,7 @@ from healthd.host.clock import Clock
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
-from healthd.outbox.continuity import Previous
+from healthd.outbox.continuity import PreviousRun
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import quirks, registry
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
@@ -119,7 +119,7 @@ class Box:
     """Takes what the outbox would take."""
 
     def __init__(self) -> None:
-        self.before: list[Previous] = []
+        self.previous_runs: list[PreviousRun] = []
         self.samples: list[Sample] = []
         self.events: list[Sample] = []
 

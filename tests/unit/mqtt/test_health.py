@@ -15,7 +15,7 @@ from healthd.mqtt.devices import Devices
 from healthd.mqtt.health import Health
 from healthd.mqtt.payloads import GatewayHealth, Payload
 from healthd.mqtt.topics import Topics
-from healthd.outbox.continuity import Notebook
+from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
 from healthd.samples import Measurement, Stamp
@@ -61,7 +61,7 @@ class Gateway:
     def __init__(self, folder: Path) -> None:
         self.run = Run(Clock(folder / "no-timesyncd"), {})
         settings = OutboxSettings.model_validate({"max_size": 1_000_000})
-        self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gateway"))
+        self.outbox = Outbox(self.run, settings, folder, RunFile(None, "gateway"))
         self.devices = Devices(Topics("healthd", "gateway"), _ignore)
         self.payloads = Payloads()
         self.radio = {"scan_s": 1.5, "linked_s": {"scale": 0.5}}

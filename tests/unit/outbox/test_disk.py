@@ -1,4 +1,4 @@
-"""The store's thread: what it tells when file and disk fail, and that work once begun is done."""
+"""The store's thread: what it reports when file and disk fail, and that started work is done."""
 
 import asyncio
 import gc
@@ -18,21 +18,23 @@ from tests.unit.outbox.bench import (
     BOUND_S,
     QUOTA,
     SmallDisk,
+    changes,
     checkpoint,
     entry,
     failing_disk,
-    kinds,
-    look,
+    garble_header,
+    select,
+    seqs_in,
 )
 
-ALL = 1_000_000
+# The user ID that Linux keeps for unprivileged use: it owns no files.
+UNPRIVILEGED = 65534
 
-# A user who owns nothing: `nobody` of Debian.
-NOBODY = 65534
+OTHER_DATA = b"no database here" * 1000
 
 
 class Notices(list[tuple[str, str]]):
-    """What the disk told, and on which thread."""
+    """The changes that the disk reported, and the threads that it reported them on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,11 +43,6 @@ class Notices(list[tuple[str, str]]):
     def __call__(self, change: str, detail: str) -> None:
         self.append((change, detail))
         self.threads.add(threading.get_ident())
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "outbox.sqlite3"
 
 
 @pytest.fixture
@@ -67,15 +64,15 @@ async def append(disk: Disk, *seqs: int) -> list[int]:
 
 
 async def stored(disk: Disk) -> list[int]:
-    return [one.seq for one in await disk.call(lambda store: store.oldest(ALL))]
+    return await disk.call(seqs_in)
 
 
 def remove(path: Path) -> None:
     path.unlink()
 
 
-def forget_pages(store: Store) -> None:
-    """Read every page from the file again."""
+def disable_cache(store: Store) -> None:
+    """Make SQLite read every page from the file again."""
     with store.transaction() as db:
         db.execute("PRAGMA cache_size=0")
 
@@ -84,12 +81,12 @@ async def test_calls_run_one_at_a_time_off_the_event_loop(disk: Disk) -> None:
     threads = await asyncio.gather(*(disk.call(lambda _: threading.get_ident()) for _ in range(10)))
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
-    # In the order in which they were asked for.
+    # In the order of the calls.
     await asyncio.gather(*(append(disk, seq) for seq in range(20)))
     assert await stored(disk) == list(range(20))
 
 
-async def test_each_transition_is_told_once(disk: Disk, notices: Notices) -> None:
+async def test_each_transition_is_reported_once(disk: Disk, notices: Notices) -> None:
     await append(disk, 1)
     for _ in range(2):
         notices.clear()
@@ -99,32 +96,30 @@ async def test_each_transition_is_told_once(disk: Disk, notices: Notices) -> Non
                     await append(disk, 2)
                 assert caught.value.reason == "disk_failing"
                 assert disk.degraded
-        assert kinds(notices) == ["degraded"]
+        assert changes(notices) == ["degraded"]
         for seq in (3, 4):
             await append(disk, seq)
             assert not disk.degraded
-        assert kinds(notices) == ["degraded", "recovered"]
+        assert changes(notices) == ["degraded", "recovered"]
     assert await stored(disk) == [1, 3, 4, 3, 4]
     assert notices.threads == {threading.get_ident()}
 
 
-async def test_a_read_does_not_end_the_fault_of_a_disk_that_cannot_be_written(
-    disk: Disk, notices: Notices
-) -> None:
+async def test_a_read_does_not_end_a_write_fault(disk: Disk, notices: Notices) -> None:
     await append(disk, 1)
     with failing_disk():
         for _ in range(2):
             with pytest.raises(DiskFailing):
                 await append(disk, 2)
-            # As the health topic and the backlog do.
+            # The health topic and the backlog read like this.
             await disk.call(lambda store: store.depth())
             assert await stored(disk) == [1]
             assert disk.degraded
     await append(disk, 3)
-    assert kinds(notices) == ["degraded", "recovered"]
+    assert changes(notices) == ["degraded", "recovered"]
 
 
-async def test_a_full_disk_is_told_and_over_when_there_is_space(
+async def test_a_full_disk_is_degraded_until_there_is_space(
     small_disk: SmallDisk, notices: Notices
 ) -> None:
     disk = Disk(small_disk.folder / "outbox.sqlite3", QUOTA, notices)
@@ -135,7 +130,7 @@ async def test_a_full_disk_is_told_and_over_when_there_is_space(
             await append(disk, seq)
     small_disk.empty()
     await append(disk, 10_000)
-    assert kinds(notices) == ["degraded", "recovered"]
+    assert changes(notices) == ["degraded", "recovered"]
     await disk.close()
 
 
@@ -143,47 +138,48 @@ async def test_a_damaged_file_is_replaced_and_the_work_done_on_the_new_one(
     disk: Disk, path: Path, notices: Notices
 ) -> None:
     await append(disk, *range(1000))
-    await disk.call(forget_pages)
+    await disk.call(disable_cache)
     checkpoint(path)
-    with path.open("r+b") as file:
-        file.write(b"no database here" * 8)
+    garble_header(path)
     assert len(await append(disk, 1000)) == 1
-    assert kinds(notices) == ["corrupt"]
+    assert changes(notices) == ["corrupt"]
     assert not disk.degraded
     (aside,) = path.parent.glob("*.corrupt-*")
     assert aside.name in notices[0][1]
     assert aside.read_bytes().startswith(b"no database here")
     assert await stored(disk) == [1000]
-    assert kinds(notices) == ["corrupt"]
+    assert changes(notices) == ["corrupt"]
 
 
 @pytest.fixture
-def rubbish(path: Path) -> None:
-    """In the place of the file."""
+def other_data(path: Path) -> None:
+    """A file at the path that is not a database."""
     path.parent.mkdir()
-    path.write_bytes(b"no database here" * 1000)
+    path.write_bytes(OTHER_DATA)
 
 
-@pytest.mark.usefixtures("rubbish")
-async def test_a_file_that_is_damaged_at_the_start_is_told(path: Path, notices: Notices) -> None:
+@pytest.mark.usefixtures("other_data")
+async def test_a_file_that_is_damaged_at_the_start_is_reported(
+    path: Path, notices: Notices
+) -> None:
     disk = Disk(path, QUOTA, notices)
     await disk.open()
     (aside,) = path.parent.glob("*.corrupt-*")
-    assert kinds(notices) == ["corrupt"]
+    assert changes(notices) == ["corrupt"]
     assert aside.name in notices[0][1]
     assert await stored(disk) == []
     await disk.close()
 
 
-async def test_a_deleted_file_is_made_anew_and_told_once(
+async def test_a_deleted_file_is_recreated_and_reported_once(
     disk: Disk, path: Path, notices: Notices
 ) -> None:
     await append(disk, 1, 2)
     remove(path)
     assert await stored(disk) == [1, 2]
     await append(disk, 3)
-    assert kinds(notices) == ["deleted"]
-    assert [seq for (seq,) in look(path, "SELECT seq FROM pending ORDER BY row")] == [1, 2, 3]
+    assert changes(notices) == ["deleted"]
+    assert [seq for (seq,) in select(path, "SELECT seq FROM pending ORDER BY row")] == [1, 2, 3]
 
 
 async def test_a_deleted_folder_is_degraded_until_it_is_back(
@@ -197,16 +193,16 @@ async def test_a_deleted_folder_is_degraded_until_it_is_back(
     path.parent.mkdir()
     await append(disk, 3)
     assert await stored(disk) == [1, 3]
-    assert kinds(notices) == ["degraded", "deleted", "recovered"]
+    assert changes(notices) == ["degraded", "deleted", "recovered"]
 
 
-async def test_a_file_that_was_replaced_by_rubbish_does_not_stop_it_for_ever(
+async def test_a_file_replaced_by_other_data_does_not_stop_the_disk_for_good(
     disk: Disk, path: Path, notices: Notices, tmp_path: Path
 ) -> None:
     await append(disk, 1)
-    rubbish = tmp_path / "rubbish"
-    rubbish.write_bytes(b"no database here" * 1000)
-    rubbish.replace(path)
+    other = tmp_path / "other"
+    other.write_bytes(OTHER_DATA)
+    other.replace(path)
     for _ in range(3):
         with suppress(DiskFailing):
             await append(disk, 2)
@@ -214,7 +210,7 @@ async def test_a_file_that_was_replaced_by_rubbish_does_not_stop_it_for_ever(
     assert (await stored(disk))[-1] == 2
 
 
-async def test_work_whose_caller_is_cancelled_is_done_all_the_same(disk: Disk, path: Path) -> None:
+async def test_work_is_done_even_if_its_caller_is_cancelled(disk: Disk, path: Path) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     def work(store: Store) -> list[int]:
@@ -224,7 +220,7 @@ async def test_work_whose_caller_is_cancelled_is_done_all_the_same(disk: Disk, p
 
     caller = asyncio.create_task(disk.call(work))
     await asyncio.to_thread(entered.wait, BOUND_S)
-    # Not begun yet: behind the first one.
+    # Not begun yet: it waits for the first one.
     waiting = asyncio.create_task(append(disk, 2))
     await asyncio.sleep(0)
     for task in (caller, waiting):
@@ -232,12 +228,14 @@ async def test_work_whose_caller_is_cancelled_is_done_all_the_same(disk: Disk, p
     await asyncio.wait([caller, waiting])
     assert caller.cancelled()
     assert waiting.cancelled()
-    assert look(path, "SELECT seq FROM pending") == []
+    assert select(path, "SELECT seq FROM pending") == []
     go_on.set()
     assert await stored(disk) == [1, 2]
 
 
-async def test_errors_of_the_work_itself_are_not_the_disks(disk: Disk, notices: Notices) -> None:
+async def test_an_error_of_the_work_itself_is_not_a_disk_fault(
+    disk: Disk, notices: Notices
+) -> None:
     def bug(_: Store) -> None:
         raise ZeroDivisionError
 
@@ -252,19 +250,19 @@ async def test_a_second_instance_is_refused_and_the_first_goes_on(
 ) -> None:
     await append(disk, 1)
     second = Disk(path, QUOTA, notices)
-    with pytest.raises(Fatal, match=r"for it alone") as caught:
+    with pytest.raises(Fatal, match="no other process uses") as caught:
         await second.open()
     assert str(path.parent) in str(caught.value)
     assert await stored(disk) == [1]
     assert notices == []
 
 
-async def test_an_instance_that_is_refused_leaves_nothing_behind(
+async def test_a_refused_instance_leaves_no_open_file_and_no_thread(
     disk: Disk, path: Path, notices: Notices
 ) -> None:
     def held() -> tuple[list[str], set[threading.Thread]]:
         gc.collect()
-        links = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
         files = sorted(str(link.readlink()) for link in links)
         ours = [file for file in files if file.startswith(str(path.parent))]
         return ours, set(threading.enumerate())
@@ -276,26 +274,26 @@ async def test_an_instance_that_is_refused_leaves_nothing_behind(
     assert held() == before
 
 
-async def test_a_closed_one_leaves_room_for_the_next(path: Path, notices: Notices) -> None:
+async def test_a_folder_can_be_used_again_after_closing(path: Path, notices: Notices) -> None:
     before = set(threading.enumerate())
     for seq in range(3):
         disk = Disk(path, QUOTA, notices)
         await disk.open()
         await append(disk, seq)
         await disk.close()
-    assert [seq for (seq,) in look(path, "SELECT seq FROM pending")] == [0, 1, 2]
+    assert [seq for (seq,) in select(path, "SELECT seq FROM pending")] == [0, 1, 2]
     assert set(threading.enumerate()) <= before
 
 
-async def test_a_folder_that_cannot_be_made_is_fatal(tmp_path: Path, notices: Notices) -> None:
+async def test_a_folder_that_cannot_be_created_is_fatal(tmp_path: Path, notices: Notices) -> None:
     (tmp_path / "file").touch()
     disk = Disk(tmp_path / "file" / "outbox.sqlite3", QUOTA, notices)
-    with pytest.raises(Fatal, match="expected a folder that healthd may write"):
+    with pytest.raises(Fatal, match="expected a folder that healthd can write to"):
         await disk.open()
 
 
 @pytest.mark.parametrize("existed", [False, True])
-async def test_a_disk_that_is_read_only_at_the_start_is_degraded_until_it_is_not(
+async def test_a_disk_that_is_read_only_at_the_start_is_degraded_until_it_is_writable(
     small_disk: SmallDisk, notices: Notices, *, existed: bool
 ) -> None:
     path = small_disk.folder / "outbox.sqlite3"
@@ -308,22 +306,24 @@ async def test_a_disk_that_is_read_only_at_the_start_is_degraded_until_it_is_not
     with pytest.raises(DiskFailing, match="Read-only"):
         await append(disk, 1)
     assert disk.degraded
-    assert kinds(notices) == ["degraded"]
+    assert changes(notices) == ["degraded"]
     small_disk.make_writable()
     await append(disk, 2)
-    assert kinds(notices) == ["degraded", "recovered"]
+    assert changes(notices) == ["degraded", "recovered"]
     assert await stored(disk) == [2]
     await disk.close()
 
 
-async def test_one_that_never_opened_can_be_closed(small_disk: SmallDisk, notices: Notices) -> None:
+async def test_a_disk_that_never_opened_can_be_closed(
+    small_disk: SmallDisk, notices: Notices
+) -> None:
     small_disk.make_read_only()
     disk = Disk(small_disk.folder / "outbox.sqlite3", QUOTA, notices)
     await disk.open()
     await disk.close()
 
 
-async def test_another_instance_that_shows_up_once_the_disk_is_back_is_fatal(
+async def test_another_instance_found_once_the_disk_is_back_is_fatal(
     small_disk: SmallDisk, notices: Notices
 ) -> None:
     path = small_disk.folder / "outbox.sqlite3"
@@ -333,7 +333,7 @@ async def test_another_instance_that_shows_up_once_the_disk_is_back_is_fatal(
     small_disk.make_writable()
     first = Disk(path, QUOTA, notices)
     await first.open()
-    with pytest.raises(Fatal, match="for it alone"):
+    with pytest.raises(Fatal, match="no other process uses"):
         await append(late, 1)
     await late.close()
     await first.close()
@@ -341,18 +341,18 @@ async def test_another_instance_that_shows_up_once_the_disk_is_back_is_fatal(
 
 @pytest.fixture
 def forbidden(tmp_path: Path) -> Iterator[Path]:
-    """A folder without the right to write."""
+    """A folder without write permission."""
     tmp_path.chmod(0o500)
-    # Root may write everywhere, so meanwhile it is nobody.
+    # Root can write everywhere, so the test runs as another user.
     was = os.geteuid()
     if was == 0:
-        os.seteuid(NOBODY)
+        os.seteuid(UNPRIVILEGED)
     yield tmp_path
     os.seteuid(was)
     tmp_path.chmod(0o700)
 
 
-async def test_a_folder_without_the_right_to_write_is_fatal(
+async def test_a_folder_without_write_permission_is_fatal(
     forbidden: Path, notices: Notices
 ) -> None:
     with pytest.raises(Fatal, match="Permission denied"):

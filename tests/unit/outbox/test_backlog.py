@@ -1,0 +1,202 @@
+"""The backlog: order, what is on its way, skipped streams, and parked topics."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from healthd.outbox.outbox import Outbox
+from healthd.outbox.schema import Stored
+from healthd.outbox.store import Store
+from tests.unit.outbox.bench import (
+    ALL,
+    BOUND_S,
+    OVERDUE_S,
+    Bench,
+    Service,
+    failing_disk,
+    next_history,
+    select,
+    soon,
+)
+
+
+async def store_beats(outbox: Outbox, service: Service, bench: Bench, count: int) -> None:
+    for _ in range(count):
+        outbox.put(bench.sample(OVERDUE_S))
+    await service.rounds()
+
+
+async def test_rows_of_skipped_streams_are_read_only_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A topic that is parked for days has many rows, and each new row wakes the publisher."""
+    starts: list[int] = []
+    oldest = Store.oldest
+
+    def watched(store: Store, limit: int, skip: Any, after: int) -> list[Stored]:
+        starts.append(after)
+        return oldest(store, limit, skip, after)
+
+    monkeypatch.setattr(Store, "oldest", watched)
+    skipped = [("strap", "parked")]
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for _ in range(50):
+            outbox.put(bench.sample(OVERDUE_S, "parked"))
+        reading = asyncio.create_task(outbox.backlog.next_batch(ALL, lambda: skipped))
+        await service.rounds()
+        for _ in range(2):
+            outbox.put(bench.sample(OVERDUE_S, "parked"))
+            await service.rounds()
+        assert starts[-1] >= 50
+        assert not reading.done()
+        skipped.clear()
+        outbox.backlog.wake()
+        assert len(await soon(reading)) == 52
+        assert starts[-1] == 0
+
+
+async def test_a_row_released_during_a_read_is_read_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, released = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    oldest = Store.oldest
+
+    def slowly(store: Store, limit: int, skip: Any, after: int) -> list[Stored]:
+        loop.call_soon_threadsafe(began.set)
+        asyncio.run_coroutine_threadsafe(released.wait(), loop).result(BOUND_S)
+        return oldest(store, limit, skip, after)
+
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for _ in range(3):
+            outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+        first, *_ = await next_history(outbox, limit=2)
+        monkeypatch.setattr(Store, "oldest", slowly)
+        reading = asyncio.create_task(outbox.backlog.next_batch(1, tuple))
+        await soon(began.wait())
+        outbox.backlog.release(first.row)
+        released.set()
+        assert [stored.seq for stored in await soon(reading)] == [3]
+        assert [stored.seq for stored in await next_history(outbox, limit=1)] == [1]
+
+
+async def test_samples_in_flight_are_not_evicted_until_the_connection_is_lost(
+    bench: Bench,
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+
+        async def fill_up() -> None:
+            while (await outbox.stats())["evicted"] == before:
+                for _ in range(100):
+                    outbox.put(bench.sample(OVERDUE_S, size=1200))
+                await service.rounds()
+
+        outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+        assert [stored.seq for stored in await next_history(outbox)] == [1]
+        before = 0
+        await fill_up()
+        assert bench.stored_seqs()[0] == 1
+        outbox.requeue_unacknowledged()
+        before = (await outbox.stats())["evicted"]
+        await fill_up()
+        assert bench.stored_seqs()[0] > 1
+
+
+async def test_a_stream_is_parked_while_either_of_its_topics_is(bench: Bench) -> None:
+    strap = ("strap", "beat")
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.note_parked(strap, "live", "not authorized")
+        outbox.note_parked(strap, "live/history", "not authorized")
+        outbox.note_parked(strap, "live", None)
+        await service.rounds()
+        assert select(bench.path, "SELECT topic FROM parked") == [("live/history",)]
+        assert (await outbox.stats())["parked"] == ["live/history"]
+        outbox.note_parked(strap, "live/history", None)
+        await service.rounds()
+        assert select(bench.path, "SELECT topic FROM parked") == []
+        assert (await outbox.stats())["parked"] == []
+
+
+async def test_each_sample_is_handed_out_once_oldest_first(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await store_beats(outbox, service, bench, 10)
+        first = await next_history(outbox, limit=4)
+        second = await next_history(outbox, limit=4)
+        assert [stored.seq for stored in (*first, *second)] == list(range(1, 9))
+        for stored in first:
+            outbox.backlog.acknowledge(stored.row)
+        third = await next_history(outbox)
+        assert [stored.seq for stored in third] == [9, 10]
+        await service.rounds()
+        assert bench.stored_seqs() == [5, 6, 7, 8, 9, 10]
+        more = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
+        await service.rounds()
+        assert not more.done()
+        # New rows wake a waiting reader.
+        await store_beats(outbox, service, bench, 2)
+        assert [stored.seq for stored in await soon(more)] == [11, 12]
+
+
+async def test_a_released_sample_keeps_its_place(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await store_beats(outbox, service, bench, 6)
+        first = await next_history(outbox, limit=4)
+        for stored in first[1:3]:
+            outbox.backlog.release(stored.row)
+        assert [stored.seq for stored in await next_history(outbox)] == [2, 3, 5, 6]
+
+
+async def test_a_lost_connection_releases_all_but_delivered_samples(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await store_beats(outbox, service, bench, 5)
+        first = await next_history(outbox, limit=4)
+        outbox.backlog.acknowledge(first[1].row)
+        outbox.requeue_unacknowledged()
+        assert [stored.seq for stored in await next_history(outbox)] == [1, 3, 4, 5]
+        await service.rounds()
+        assert bench.stored_seqs() == [1, 3, 4, 5]
+
+
+async def test_delivered_samples_are_not_handed_out_again_while_they_cannot_be_deleted(
+    bench: Bench,
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await store_beats(outbox, service, bench, 3)
+        first = await next_history(outbox, limit=2)
+        with failing_disk():
+            for stored in first:
+                outbox.backlog.acknowledge(stored.row)
+            deleting = asyncio.create_task(service.failed())
+            # The connection is lost while the disk tries to delete them, and afterwards.
+            async with asyncio.timeout(BOUND_S):
+                while not deleting.done():
+                    outbox.requeue_unacknowledged()
+                    await asyncio.sleep(0)
+            await deleting
+        assert [stored.seq for stored in await next_history(outbox) if stored.peripheral] == [3]
+        await service.rounds()
+        assert bench.stored_seqs() == [3]
+
+
+async def test_skipped_streams_are_left_out_and_come_later(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for peripheral in ("strap", "scale") * 3:
+            outbox.put(bench.sample(OVERDUE_S, peripheral=peripheral))
+        await service.rounds()
+        others = await soon(outbox.backlog.next_batch(ALL, lambda: [("strap", "beat")]))
+        assert {stored.peripheral for stored in others} == {"scale"}
+        assert {stored.peripheral for stored in await next_history(outbox)} == {"strap"}
+
+
+async def test_a_stored_sample_equals_what_was_measured(bench: Bench) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        sample = bench.sample(OVERDUE_S, size=10)
+        outbox.put(sample)
+        await service.rounds()
+        (stored,) = await next_history(outbox)
+        assert stored.payload == sample.payload()
+        assert stored.stamp == sample.stamp
+        assert (stored.schema, stored.boot) == (sample.schema, bench.run.boot)
