@@ -78,9 +78,9 @@ def until_signal(body: Main) -> int:
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            from healthd.settings.file import tell
+            from healthd.settings.file import log_problems
 
-            tell(cause)
+            log_problems(cause)
             return EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED
