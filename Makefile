@@ -1,10 +1,10 @@
 # The commands of README.md. `make` alone lists them.
 
-# Which interpreter makes .venv; empty: the newest on PATH that is at least 3.11.
+# The interpreter for .venv; default: the newest on PATH, at least 3.11.
 PYTHON ?=
 ARGS ?=
-# Tests wait for radios and clocks more than they compute: four at a time keep two processors busy. What
-# starves, kills and times the daemon (tests/chaos) has the machine to itself.
+# Tests mostly wait for radios and clocks: four at a time keep two processors busy. tests/chaos runs alone,
+# because it starves and kills the daemon and measures times.
 WORKERS ?= 4
 
 VENV := .venv
@@ -19,44 +19,44 @@ help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
 	do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-setup: $(TESTABLE) ## make .venv with everything needed for development
+setup: $(TESTABLE) ## create .venv with everything needed for development
 
-demo: $(RUNNABLE) ## the daemon on simulated peripherals; options: make demo ARGS="..."
+demo: $(RUNNABLE) ## run the daemon with simulated peripherals; options: make demo ARGS="..."
 	@$(BIN)/healthd demo $(ARGS)
 
-install: ## as root: healthd as a service of this machine, or its newer version
+install: ## as root: install or upgrade healthd as a system service
 	@PYTHON='$(PYTHON)' systemd/setup install
 
-uninstall: ## as root: remove it; settings and outbox stay
+uninstall: ## as root: remove the service; settings and outbox stay
 	@systemd/setup uninstall
 
-test: lint ## every check, then the tests; installs what it tests against where it may
+test: lint ## run lint and all tests; installs mosquitto and other test tools if it can
 	@.ci/mosquitto
 	@.ci/faketime
 	@.ci/dbus
 	$(BIN)/pytest tests/unit tests/contract tests/end_to_end --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
 
-chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
+chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(TESTABLE) ## figures against budgets; 20 minutes; some: make bench ARGS="--only cpu drain"
+bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
 	@.ci/mosquitto
 	@.ci/dbus
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-system-test: $(TESTABLE) ## the service in virtual machines with the real BlueZ; 20 minutes
+system-test: $(TESTABLE) ## test the service in virtual machines with a real BlueZ (20 minutes)
 	@.ci/system-test
 	$(BIN)/pytest tests/system --capture=no $(ARGS)
 
-lint: $(TESTABLE) ## ruff, pyright (strict) and import-linter
+lint: $(TESTABLE) ## run ruff, pyright (strict) and import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-format: $(TESTABLE) ## let ruff mend and format the code
+format: $(TESTABLE) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -10,17 +10,17 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class BuildInfo(BuildHookInterface[Any]):
-    """hatchling's hook; it finds it by its base."""
+    """The build hook; hatchling finds it by its base class."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the file, where there is anything to tell."""
-        # A source tree that is installed as it is, is asked for its commit when somebody wants it.
+        """Add the file if the commit is known."""
+        # An editable install asks git for the commit when it is needed.
         if version == "editable":
             return
         sys.path.insert(0, self.root)
         from healthd.host.build import FILE, of_tree
 
-        # Without git there is none, or the one that a source archive has brought along.
+        # Without git the commit is unknown, unless a source archive contains it.
         build = of_tree(Path(self.root), os.environ)
         if build is not None:
             self._folder = TemporaryDirectory()
@@ -29,6 +29,6 @@ class BuildInfo(BuildHookInterface[Any]):
             build_data["force_include"][str(file)] = str(FILE.relative_to(self.root))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Tidy up."""
+        """Remove the temporary file."""
         if hasattr(self, "_folder"):
             self._folder.cleanup()

@@ -1,15 +1,16 @@
-# Read by `broker`: an authority for the certificates of one household. Its caller has said where they
-# go ($server, $trusted, $healthd), where the authority is ($ca) and where to work ($work), and has
+# A certificate authority for one household, sourced by `broker`. The caller sets where certificates go
+# ($server, $trusted, $healthd), where the authority is ($ca) and where to work ($work), and defines
 # say, fail and put.
-# P-256 throughout: every TLS knows it, and the smallest board computes it in no time.
+# P-256 throughout: every TLS library supports it, and it is fast even on the smallest board.
 # shellcheck shell=sh disable=SC2154
 
-# Every machine is given the authority's certificate by hand: as rarely as can be.
+# The authority's certificate is copied to every machine by hand, so it should rarely change.
 CA_DAYS=3650
-# Apple's systems refuse a server's certificate of more than 825 days, also of a private authority.
+# Apple's systems refuse server certificates valid for more than 825 days, even from a private
+# authority.
 DAYS=800
-# `setup` renews what has less left: time for a reminder (`healthd doctor` has one in the last 30
-# days) and for a holiday.
+# `setup` renews certificates with fewer days left. This leaves time for a reminder (`healthd doctor`
+# warns in the last 30 days) and for a holiday.
 RENEW_DAYS=90
 
 WHOLE=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
@@ -17,23 +18,23 @@ WHOLE=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 make_authority() { # NAME ...
     install -d -m 700 "$ca"
     if [ ! -e "$ca/ca.crt" ]; then
-        # In the place of one that was taken away, it has to vouch for what the broker is called.
+        # If it replaces a lost authority, its certificate must permit the broker's present names.
         # shellcheck disable=SC2046
         [ -e "$ca/ca.cnf" ] ||
             describe_authority "$@" $(names_of "$server" | tr ',' '\n' | sed 's/^[A-Z]*://')
         [ -e "$ca/ca.key" ] || make_key "$ca/ca.key"
         sign_authority
-        say "The authority that signs certificates is in $ca. Keep a copy of it elsewhere."
+        say "The certificate authority is in $ca. Keep a backup of this folder elsewhere."
     elif expires "$ca/ca.crt" $((DAYS + RENEW_DAYS)); then
-        # The key stays: until the old certificate expires, whoever has that one notices nothing.
+        # The key stays, so clients with the old certificate keep working until that one expires.
         sign_authority
-        say "The authority's certificate is renewed: give the new one to every machine, $trusted"
+        say "The authority's certificate is renewed: copy the new one to every machine: $trusted"
     fi
     share "$trusted"
     [ ! -d "$healthd" ] || share "$healthd/ca.crt"
 }
 
-# The certificate, which is no secret.
+# Copy the authority's certificate, which is not secret.
 share() { cmp -s "$ca/ca.crt" "$1" || put "$ca/ca.crt" "$1" 644; }
 
 sign_authority() {
@@ -44,11 +45,11 @@ sign_authority() {
 }
 
 check_key() {
-    [ -e "$ca/ca.key" ] || fail "The authority needs its key to sign: put it back, $ca/ca.key"
+    [ -e "$ca/ca.key" ] || fail "The authority needs its key to sign: restore $ca/ca.key"
 }
 
-# It may vouch for the names of private networks and for those of this broker: whoever steals the key
-# cannot pose as a bank before those who trust the certificate.
+# The authority may sign only for names of private networks and for this broker: with a stolen key
+# a thief cannot impersonate a bank to the machines that trust its certificate.
 describe_authority() { # NAME ...
     {
         say '[req]' 'prompt = no' 'distinguished_name = subject' 'x509_extensions = extensions' \
@@ -86,7 +87,8 @@ kind() {
     esac
 }
 
-# Signs one where there is none, it runs out, or does not have all of these names; "force" in any case.
+# Sign a certificate if there is none, if it expires soon, or if it lacks one of these names; with
+# "force" in any case.
 make_server() { # ""|force NAME ...
     force=$1
     shift
@@ -100,7 +102,7 @@ make_server() { # ""|force NAME ...
     if [ -n "$force" ] || [ "$wanted" != "$present" ] || expires "$server" $RENEW_DAYS ||
         ! is_signed "$server"; then
         issue "healthd broker" serverAuth "subjectAltName = $wanted" "$server" mosquitto
-        say "The broker's certificate is for $wanted, until $(end_of "$server")."
+        say "The broker's certificate is for $wanted, valid until $(end_of "$server")."
     fi
 }
 
@@ -109,21 +111,21 @@ names_of() {
         sed '1d; s/ *//; s/IP Address:/IP:/g; s/, /,/g'
 }
 
-# An address can be written in several ways.
+# openssl compares: an address can be written in several ways.
 has_name() {
     check=-checkhost
     [ "$(kind "$1")" = DNS ] || check=-checkip
     openssl x509 -in "$server" -noout $check "$1" 2>/dev/null | grep -q 'does match'
 }
 
-# Or is not there at all.
+# Also true if the file does not exist.
 expires() { # FILE DAYS
     ! openssl x509 -in "$1" -noout -checkend $(($2 * 86400)) >/dev/null 2>&1
 }
 
 end_of() { openssl x509 -in "$1" -noout -enddate | sed 's/.*=//'; }
 
-# By this authority, and within what it may vouch for; as strictly as Python 3.13 looks.
+# Check that this authority signed it, and only for names that it permits, as strictly as Python 3.13.
 is_signed() {
     openssl verify -x509_strict -no_check_time -CAfile "$ca/ca.crt" "$1" >/dev/null 2>&1
 }
@@ -138,10 +140,10 @@ issue() { # COMMON-NAME USE EXTENSION FILE [OWNER]
     quietly openssl x509 -req -sha256 -in "$work/request" -CA "$ca/ca.crt" -CAkey "$ca/ca.key" \
         -set_serial "0x$(openssl rand -hex 16)" -days $DAYS -extfile "$work/extensions" \
         -out "$work/certificate"
-    is_signed "$work/certificate" || fail "The authority may not vouch for all of this: $3" \
-        "Permit it in $ca/ca.cnf, remove ca.crt beside it, call this again," \
-        "and give every machine the new $trusted."
-    # One file: there is no moment at which key and certificate do not belong together.
+    is_signed "$work/certificate" || fail "The authority does not permit all of these names: $3" \
+        "Permit them in $ca/ca.cnf, remove $ca/ca.crt, run this again," \
+        "and copy the new $trusted to every machine."
+    # One file, so key and certificate always match.
     cat "$work/key" "$work/certificate" >"$work/pem"
     put "$work/pem" "$4" 600 "${5:-}"
 }
@@ -151,5 +153,5 @@ make_key() {
     mv "$1.new" "$1"
 }
 
-# openssl tells of its progress as if it were a mistake.
+# openssl writes its progress to standard error: show it only after a failure.
 quietly() { "$@" >"$work/log" 2>&1 || fail "$(cat "$work/log")"; }

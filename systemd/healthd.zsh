@@ -1,5 +1,5 @@
 #compdef healthd
-# Completion of healthd's command line for zsh: healthd itself knows what fits, and says it as
-# arguments of _arguments, or _files where it has nothing to say.
+# zsh completion for healthd; healthd itself computes the completions. It prints a call of
+# _arguments, or of _files if it has no completions.
 eval "$(env _TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" _HEALTHD_COMPLETE=complete_zsh \
     "${words[1]}" 2>/dev/null)"

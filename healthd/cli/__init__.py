@@ -1,4 +1,4 @@
-"""The commands; each has a module of its own and loads only what it needs."""
+"""The commands; each one has its own module and loads only what it needs."""
 
 import sys
 from types import ModuleType
@@ -6,10 +6,10 @@ from typing import cast
 
 
 def main() -> None:
-    """Entry point of ``healthd``."""
-    # The daemon runs for months on a small machine: it never loads what draws help and tables.
+    """Run ``healthd`` from the command line."""
+    # The daemon runs for months on a small machine: never load what only prints help and tables.
     if sys.argv[1:2] == ["run"]:
-        # structlog loads rich, 5 MB, wherever it finds it; None means: not to be found.
+        # structlog imports rich (5 MB) if it is installed; None makes the import fail.
         sys.modules["rich"] = cast("ModuleType", None)
         from healthd.cli.run import main as run
 

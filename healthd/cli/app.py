@@ -1,4 +1,4 @@
-"""The command line: what each command takes. What it does is loaded when it is called."""
+"""The command line: arguments and options of each command, whose code is loaded when it runs."""
 
 import sys
 from io import TextIOWrapper
@@ -11,17 +11,19 @@ from healthd.cli import completion
 from healthd.simulator.names import NAMES
 
 app = typer.Typer(
-    help="Bluetooth LE heart-rate, fitness and health sensors to MQTT.",
+    help="Publish Bluetooth LE heart-rate, fitness and health sensors to MQTT.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
-_Config = Annotated[Path | None, typer.Option(help="Settings (/etc/healthd/healthd.toml).")]
+_Config = Annotated[
+    Path | None, typer.Option(help="Settings file (default: /etc/healthd/healthd.toml).")
+]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from healthd.cli.version import text
 
         typer.echo(text())
@@ -33,7 +35,10 @@ def _common(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show it and the build, exit."
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show version and build, then exit.",
         ),
     ] = False,
 ) -> None:
@@ -53,24 +58,28 @@ def run(
 @app.command()
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="End after this long instead of at Ctrl-C.")
+        float | None, typer.Option(min=0.1, help="Stop after this time (default: at Ctrl-C).")
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Simulate the peripherals of these settings and use their broker."),
+        typer.Option(help="Simulate the peripherals of this settings file and use its broker."),
     ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[,NAME]...",
             autocompletion=completion.models,
-            help=f"Show these instead of three straps: {', '.join(NAMES)}.",
+            help="Simulate these devices instead of three chest straps; NAME is one of "
+            f"{', '.join(NAMES)}.",
         ),
     ] = None,
 ) -> None:
-    """Run the same daemon on simulated peripherals, with a live view; no radio, no root."""
+    """Run the daemon with simulated peripherals and show their samples live.
+
+    Needs no Bluetooth adapter, no broker and no root.
+    """
     if profile and config:
-        raise typer.BadParameter("the settings of --config say what to show: leave out --profile")
+        raise typer.BadParameter("--profile cannot be combined with --config")
     try:
         from healthd.cli.demo import main
         from healthd.simulator.catalogue import chosen
@@ -89,23 +98,33 @@ def decode(
     uuid: Annotated[
         str | None,
         typer.Argument(
-            help="Characteristic, such as 2a37.", autocompletion=completion.characteristics
+            help="UUID of the characteristic, such as 2a37.",
+            autocompletion=completion.characteristics,
         ),
     ] = None,
     payload: Annotated[
-        str | None, typer.Argument(metavar="HEX", help="Its bytes; - for none.")
+        str | None,
+        typer.Argument(metavar="HEX", help="Its value in hex digits; - for an empty value."),
     ] = None,
     device: Annotated[str, typer.Option(help="Name that the device advertises.")] = "",
-    maker: Annotated[str, typer.Option(help="Its maker, as its Device Information says.")] = "",
-    model: Annotated[str, typer.Option(help="Its model, likewise.")] = "",
+    maker: Annotated[
+        str, typer.Option(help="Manufacturer name from the device's Device Information service.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option(help="Model number from the device's Device Information service.")
+    ] = "",
 ) -> None:
-    """Decode UUID HEX, or lines of `UUID HEX` from standard input, to one JSON line each."""
+    """Decode the value of a characteristic and print it as one line of JSON.
+
+    Without arguments, decode lines of "UUID HEX" from standard input. Some devices
+    deviate from the specification: --device, --maker and --model select their decoder.
+    """
     from healthd.cli.decode import decode as decode_lines
     from healthd.profiles.quirks import Identity
 
     if uuid is not None and payload is None:
-        raise typer.BadParameter("HEX is missing behind UUID; write - for an empty payload")
-    # A device's name may hold any character, and standard input any byte.
+        raise typer.BadParameter("HEX is missing after UUID; write - for an empty value")
+    # A device's name may contain any character, and standard input any byte.
     lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
     raise typer.Exit(decode_lines(uuid, payload, lines, out, Identity(device, maker, model)))
@@ -116,25 +135,26 @@ def schema(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="Payload, such as heart_rate or health.", autocompletion=completion.kinds
+            help="One payload only, such as heart_rate or health (jsonschema only).",
+            autocompletion=completion.kinds,
         ),
     ] = None,
     format: Annotated[
         Literal["jsonschema", "asyncapi", "markdown", "mqtt"],
         typer.Option(
-            help="JSON Schema, AsyncAPI 3, or the pages docs/profiles.md (markdown) and "
+            help="JSON Schema, AsyncAPI 3, or a reference page: docs/profiles.md (markdown) or "
             "docs/mqtt.md (mqtt)."
         ),
     ] = "jsonschema",
 ) -> None:
-    """Print what is published, with units and codes: everything, or one KIND of payload."""
+    """Print the schema of everything that healthd publishes, with units and codes."""
     out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
     if format == "jsonschema":
         from healthd.cli.contract.schema import schema as write_schema
 
         raise typer.Exit(write_schema(kind, out, sys.stderr))
     if kind is not None:
-        raise typer.BadParameter(f"{format} is about all of them: leave KIND out")
+        raise typer.BadParameter(f"--format {format} always covers all payloads: leave KIND out")
     if format == "asyncapi":
         from healthd.cli.contract.asyncapi import page
     elif format == "mqtt":
@@ -146,11 +166,13 @@ def schema(
 
 @app.command()
 def outbox(
-    config: Annotated[Path | None, typer.Option(help="Settings that say where it is.")] = None,
-    directory: Annotated[Path | None, typer.Option(help="Where it is.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file that names the outbox's folder.")
+    ] = None,
+    directory: Annotated[Path | None, typer.Option(help="Folder of the outbox.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what waits on disk for the broker, by stream."""
+    """Show the samples on disk that the broker has not acknowledged yet, by stream."""
     from healthd.cli.outbox import main
 
     raise typer.Exit(main(config, directory, json))
@@ -162,16 +184,18 @@ def fetch(
         str,
         typer.Argument(
             metavar="ID",
-            help="As the settings name it.",
+            help="Id of the peripheral in the settings.",
             autocompletion=completion.periodic_peripherals,
         ),
     ],
     config: _Config = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON line, as in event/fetch.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON, as in event/fetch.")
+    ] = False,
 ) -> None:
-    """Have the running daemon fetch a periodic peripheral now, and print how that went.
+    """Fetch a periodic peripheral now through the running daemon, and print the outcome.
 
-    Exit code 0 for new_data and no_data; 1 for failed and timeout, or without a daemon.
+    Exit code 0 for new_data and no_data; 1 for failed and timeout, or if no daemon is running.
     """
     from healthd.cli.fetch import main
 
@@ -183,15 +207,20 @@ def pair(
     peripheral: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="As the settings name it.", autocompletion=completion.peripherals
+            metavar="ID",
+            help="Id of the peripheral in the settings.",
+            autocompletion=completion.peripherals,
         ),
     ],
     config: _Config = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Forget the bond that there is, and pair anew.")
+        bool, typer.Option("--again", help="Remove an existing bond and pair again.")
     ] = False,
 ) -> None:
-    """Pair with a peripheral of the settings; the daemon may run meanwhile."""
+    """Pair with a peripheral of the settings.
+
+    The daemon can keep running.
+    """
     from healthd.cli.pair import main
 
     raise typer.Exit(main(peripheral, config, again))
@@ -203,13 +232,13 @@ def scan(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to listen.")] = 10.0,
     add: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Add this one, by its id or address, to the settings."),
+        typer.Option(metavar="ID", help="Add the device with this id or address to the settings."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what is in range, what healthd reads of it, and the block for the settings.
+    """Show the devices in range, their profiles, and the settings block for each of them.
 
-    Asks on a terminal which one to add. The daemon may run meanwhile.
+    On a terminal it asks which device to add to the settings. The daemon can keep running.
     """
     from healthd.cli.scan import main
 
@@ -219,11 +248,11 @@ def scan(
 @app.command()
 def doctor(
     config: _Config = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check Bluetooth, settings, broker, clock, outbox and service; say how to fix what is wrong.
+    """Check Bluetooth, settings, broker, clock, outbox and service, and show how to fix problems.
 
-    Exit code 1 if anything is wrong. The daemon may run meanwhile.
+    Exit code 1 if anything is wrong. The daemon can keep running.
     """
     from healthd.cli.doctor import main
 
@@ -232,21 +261,26 @@ def doctor(
 
 @app.command()
 def watch(
-    broker: Annotated[str, typer.Option(help="host, host:port or [IPv6]:port.")] = "localhost",
+    broker: Annotated[
+        str, typer.Option(help="Broker as host, host:port or [IPv6]:port.")
+    ] = "localhost",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "healthd",
     config: Annotated[
-        Path | None, typer.Option(help="Take broker, prefix and credentials from these settings.")
+        Path | None,
+        typer.Option(help="Take broker, prefix and credentials from this settings file."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="End after this long instead of at Ctrl-C.")
+        float | None, typer.Option(min=0.1, help="Stop after this time (default: at Ctrl-C).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object for each message.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per message.")
+    ] = False,
 ) -> None:
-    """Show samples as they arrive at any broker: a live table, or lines where no terminal is.
+    """Show samples as they arrive at a broker: a live table, or lines if there is no terminal.
 
-    The objects of --json have arrived (UTC), topic, retained, gateway,
-    peripheral (null for the gateway's own), stream (such as heart_rate, status
-    or event/gap), history, and payload: JSON, or text such as "online".
+    The objects of --json contain arrived (UTC), topic, retained, gateway,
+    peripheral (null for the gateway's own topics), stream (such as heart_rate,
+    status or event/gap), history, and payload: JSON, or text such as "online".
     """
     from healthd.cli.watch import main
 

@@ -1,7 +1,7 @@
-"""What a shell completes arguments with, beyond the names of commands and options.
+"""Shell completion of arguments, in addition to the names of commands and options.
 
-Called at a press of a key: nothing is loaded that is not needed, and nothing is ever told to be
-wrong. typer picks what begins as the user has begun; of nothing the shell makes names of files.
+It runs at a key press: load only what is needed, and never report an error. typer filters by what
+the user has typed so far; if nothing is left, the shell completes file names.
 """
 
 import tomllib
@@ -14,23 +14,23 @@ from healthd.simulator.names import NAMES
 
 
 def peripherals(context: typer.Context) -> list[str]:
-    """The ids of the settings."""
-    return [one["id"] for one in _entries(context)]
+    """Return the ids of all peripherals in the settings."""
+    return [entry["id"] for entry in _entries(context)]
 
 
 def periodic_peripherals(context: typer.Context) -> list[str]:
-    """Those of them that can be fetched."""
-    return [one["id"] for one in _entries(context) if "every" in one or "on" in one]
+    """Return the ids of the peripherals that can be fetched."""
+    return [entry["id"] for entry in _entries(context) if "every" in entry or "on" in entry]
 
 
 def models(incomplete: str) -> list[str]:
-    """What the demo shows: the next one, behind those that end with a comma."""
+    """Complete the last name of a comma-separated list of simulated devices."""
     before, comma, _ = incomplete.rpartition(",")
-    return [f"{before}{comma}{one}" for one in NAMES]
+    return [f"{before}{comma}{name}" for name in NAMES]
 
 
 def kinds() -> list[str]:
-    """The kinds of payload."""
+    """Return the kinds of payload."""
     from healthd.cli.contract.schema import measurements, payloads
     from healthd.profiles.registry import load
 
@@ -38,27 +38,28 @@ def kinds() -> list[str]:
 
 
 def characteristics() -> list[tuple[str, str]]:
-    """UUIDs, each with what is measured there."""
+    """Return the UUIDs of characteristics, each with the kind of its measurement."""
     from healthd.profiles.registry import load
 
-    return [(uuid, one.model.kind) for uuid, one in load().characteristics.items()]
+    characteristics = load().characteristics
+    return [(uuid, characteristic.model.kind) for uuid, characteristic in characteristics.items()]
 
 
 def _entries(context: typer.Context) -> list[dict[str, Any]]:
-    """The peripherals of the settings, as far as they are there and may be read."""
+    """Return the peripherals of the settings; empty if the file cannot be read."""
     from healthd.cli.run import DEFAULT_CONFIG
 
-    # As it was typed: the shell has not yet put a home folder in its place.
+    # The path is as typed: the shell has not expanded ~ yet.
     config = Path(context.params.get("config") or DEFAULT_CONFIG)
     try:
         with config.expanduser().open("rb") as file:
             entries: Any = tomllib.load(file).get("peripherals")
-    except (OSError, ValueError, RuntimeError):  # the last one: nobody's home is known
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: the home folder is unknown
         return []
     if not isinstance(entries, list):
         return []
     return [
-        one
-        for one in cast("list[Any]", entries)
-        if isinstance(one, dict) and isinstance(cast("dict[str, Any]", one).get("id"), str)
+        entry
+        for entry in cast("list[Any]", entries)
+        if isinstance(entry, dict) and isinstance(cast("dict[str, Any]", entry).get("id"), str)
     ]

@@ -1,4 +1,4 @@
-"""``healthd decode``: bytes of a characteristic in, one JSON object a line out."""
+"""``healthd decode``: decode values of characteristics, one line of JSON per value."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,22 +11,22 @@ from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
 from healthd.samples import Measurement
 
-# Enough to recognise what was typed, without echoing a stray megabyte.
+# Enough to recognise the input without repeating a megabyte of it.
 _ECHO_CHARACTERS = 40
 
 _BYTES = re.compile(r"[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2})*", re.IGNORECASE)
 _NO_BYTES = "-"
-_NOBODY = Identity()
+_ANY_DEVICE = Identity()
 
-# Nobody remembers these two, and they have no number.
+# Short names: these two UUIDs are hard to remember and have no short form.
 _NAMES = {
     "pmd_cp": "fb005c81-02e7-f387-1cad-8acd2d8df0c8",
     "pmd_data": "fb005c82-02e7-f387-1cad-8acd2d8df0c8",
 }
 
 
-class _Refused(Exception):
-    """An input line that is no ``UUID HEX``; the message says what would be."""
+class _BadInput(Exception):
+    """An input line that is not ``UUID HEX``; the message says what is expected."""
 
 
 def decode(
@@ -34,33 +34,33 @@ def decode(
     payload: str | None,
     lines: TextIO,
     out: TextIO,
-    device: Identity = _NOBODY,
+    device: Identity = _ANY_DEVICE,
 ) -> int:
-    """Decode one payload, or without a UUID every ``UUID HEX`` line of ``lines``.
+    """Decode one payload or, without a UUID, every ``UUID HEX`` line of ``lines``.
 
-    HEX is pairs of digits in any case, optionally behind ``0x`` and with one space, colon or dash
-    between bytes; ``-`` is the empty payload. Every input, a blank line too, gives exactly one
-    line on ``out``, flushed at once: the decoded fields or ``{"error": "..."}``. So a program can
-    keep this command as a coprocess and count lines.
+    HEX is pairs of digits in any case, optionally with a leading ``0x`` and with one space, colon
+    or dash between bytes; ``-`` is the empty payload. Every input, even a blank line, gives exactly
+    one line on ``out``, flushed at once: the decoded fields or ``{"error": "..."}``. So a program
+    can run this command as a coprocess and match answers by counting lines.
 
     Args:
-        uuid: of the characteristic, in any form that canonical_uuid takes, or ``pmd_data`` or
+        uuid: of the characteristic, in any form that canonical_uuid accepts, or ``pmd_data`` or
             ``pmd_cp`` for Polar's.
         payload: HEX.
         lines: UTF-8 text, opened with ``errors="replace"``; read only without a UUID.
         out: UTF-8 text.
-        device: whose values they are: some devices do not keep to a layout.
+        device: the device that sent the values: some devices deviate from the specified layout.
 
     Returns:
-        Exit code: 0, or 1 where any input could not be decoded.
+        The exit code: 0, or 1 if any input could not be decoded.
     """
-    registry, odd = load(), decoders_for(device)
+    registry, quirks = load(), decoders_for(device)
     inputs = lines if uuid is None else [f"{uuid} {payload or ''}"]
     failed = False
     for line in inputs:
         try:
-            answer = _decode_line(registry, odd, line)
-        except (_Refused, DecodeError) as error:
+            answer = _decode_line(registry, quirks, line)
+        except (_BadInput, DecodeError) as error:
             answer = {"error": str(error)}
             failed = True
         out.write(orjson.dumps(answer).decode() + "\n")
@@ -69,25 +69,25 @@ def decode(
 
 
 def _decode_line(
-    registry: Registry, odd: Mapping[str, Callable[[bytes], Measurement]], line: str
+    registry: Registry, quirks: Mapping[str, Callable[[bytes], Measurement]], line: str
 ) -> dict[str, object]:
     words = line.split()
     if not words:
-        raise _Refused("found a blank line, expected UUID HEX")
-    uuid = _known(registry, words[0])
+        raise _BadInput("found a blank line, expected UUID HEX")
+    uuid = _known_uuid(registry, words[0])
     # Rejoined, so that any run of white space between bytes counts as one space.
     data = _bytes(" ".join(words[1:]))
-    return odd.get(uuid, registry.characteristics[uuid].decode)(data).fields()
+    return quirks.get(uuid, registry.characteristics[uuid].decode)(data).fields()
 
 
-def _known(registry: Registry, text: str) -> str:
+def _known_uuid(registry: Registry, text: str) -> str:
     try:
         uuid = canonical_uuid(_NAMES.get(text, text))
     except ValueError as error:
-        raise _Refused(f"found {_echo(text)}, {error}") from error
+        raise _BadInput(f"found {_echo(text)}, {error}") from error
     if uuid not in registry.characteristics:
         known = ", ".join(registry.characteristics)
-        raise _Refused(f"found {uuid}, expected a characteristic that healthd decodes: {known}")
+        raise _BadInput(f"found {uuid}, expected a characteristic that healthd decodes: {known}")
     return uuid
 
 
@@ -96,17 +96,16 @@ def _bytes(text: str) -> bytes:
         return b""
     start = 2 if text[:2].lower() == "0x" else 0
     if start == len(text):
-        raise _Refused(f"found no HEX behind the UUID, expected it ({_NO_BYTES} for no bytes)")
+        raise _BadInput(f"found nothing after the UUID, expected HEX ({_NO_BYTES} for no bytes)")
     found = _BYTES.match(text, start)
     end = found.end() if found else start
     if end < len(text):
-        raise _Refused(
-            f"HEX, character {end + 1}: found {_echo(text[end:])}, "
-            "expected two hex digits for each byte"
+        raise _BadInput(
+            f"HEX, character {end + 1}: found {_echo(text[end:])}, expected two hex digits per byte"
         )
     return bytes.fromhex(re.sub("[ :-]", "", text[start:]))
 
 
 def _echo(text: str) -> str:
-    # repr rather than the text: it escapes what JSON cannot hold, such as a lone surrogate.
+    # repr escapes characters that JSON cannot represent, such as a lone surrogate.
     return repr(text[:_ECHO_CHARACTERS])

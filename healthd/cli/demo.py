@@ -1,4 +1,4 @@
-"""``healthd demo``: the same daemon on simulated peripherals, with a live view."""
+"""``healthd demo``: run the daemon with simulated peripherals and show their samples live."""
 
 import asyncio
 import logging
@@ -30,17 +30,17 @@ from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from healthd.simulator.world import address_of, peripherals_for
 
-# One is found by its address, one by its name, one by its service.
+# One of each: found by its address, by its name, and by its service.
 _PERIPHERALS: list[dict[str, Any]] = [
     {"id": "chest-strap", "address": "C0:5E:5E:00:00:01"},
     {"id": "polar-h10", "name": "Polar H10*"},
     {"id": "late-strap", "service": "heart_rate"},
 ]
 
-# Late enough that the others are seen streaming first.
+# Late enough that the other peripherals already stream.
 _APPEARS_AFTER_S = 3.0
 
-# Well inside `--seconds 10`; then rarely enough to read the table in peace.
+# The first drop is well within `--seconds 10`; later ones are rare enough to read the table.
 _DROPS_AFTER_S, _DROPS_EVERY_S = 5.0, 30.0
 
 
@@ -48,16 +48,17 @@ def main(seconds: float | None, config: Path | None, models: Sequence[Model] = (
     """Run until SIGINT or SIGTERM, or for ``seconds``.
 
     Args:
-        seconds: how long, or None for no end.
+        seconds: how long; None for no limit.
         config: simulate the peripherals of these settings and use their broker; None for the
-            demo's own peripherals and a broker of its own.
-        models: the demo's own peripherals; without any, three straps and what befalls them.
+            demo's own peripherals and embedded broker.
+        models: the demo's own peripherals; if empty, three straps, of which one appears late and
+            one drops its link.
 
     Returns:
         The exit code: 0, 1 failed, 78 bad settings.
     """
     configure()
-    # bumble warns of every packet that was on its way when a link ended: here, on purpose.
+    # bumble warns about every packet in transit when a link ends; the demo ends links on purpose.
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
     if models:
         return until_signal(lambda stop: _models_demo(seconds, models, stop))
@@ -72,7 +73,7 @@ async def _own_demo(seconds: float | None, stop: asyncio.Event) -> None:
         peripherals["polar-h10"] = chest_strap("Polar H10 5E", "C0:5E:5E:00:01:00", ReplayedHeart())
         async with _air(peripherals) as air:
             late = peripherals.pop("late-strap")
-            script = asyncio.create_task(_script(peripherals, late))
+            script = asyncio.create_task(_script(peripherals, late), name="demo-script")
             try:
                 await _show(settings, registry.load(), air, seconds, stop)
             finally:
@@ -80,7 +81,7 @@ async def _own_demo(seconds: float | None, stop: asyncio.Event) -> None:
 
 
 async def _models_demo(seconds: float | None, models: Sequence[Model], stop: asyncio.Event) -> None:
-    """One peripheral of each model, found by its address."""
+    """Simulate one peripheral of each model, found by its address."""
     rng = random.Random()
     peripherals: dict[str, VirtualPeripheral] = {}
     entries: list[dict[str, Any]] = []
@@ -96,14 +97,14 @@ async def _models_demo(seconds: float | None, models: Sequence[Model], stop: asy
 
 @asynccontextmanager
 async def _own_settings(peripherals: Sequence[Mapping[str, Any]]) -> AsyncGenerator[Settings]:
-    """With a broker that runs meanwhile, and a folder that is gone afterwards."""
+    """Yield settings with a running embedded broker and a temporary folder for the outbox."""
     async with EmbeddedBroker() as broker:
         with TemporaryDirectory(prefix="healthd-demo-") as folder:
             yield Settings.model_validate(
                 {
                     "gateway": {"id": "demo"},
                     "mqtt": {"brokers": [f"{broker.host}:{broker.port}"]},
-                    # The virtual adapter carries as many links as there are to show.
+                    # The simulated adapter has a slot for every peripheral.
                     "bluetooth": {"slots": len(peripherals)},
                     "outbox": {"directory": folder, "max_size": "4MB"},
                     "peripherals": peripherals,
@@ -130,7 +131,7 @@ async def _air(peripherals: Mapping[str, VirtualPeripheral]) -> AsyncGenerator[A
 
 
 async def _script(present: Mapping[str, VirtualPeripheral], late: VirtualPeripheral) -> None:
-    """What happens in sight: a peripheral appears late, another one drops its link."""
+    """Let one peripheral appear late and another one drop its link from time to time."""
     for peripheral in present.values():
         await peripheral.appear()
     await asyncio.sleep(_APPEARS_AFTER_S)
@@ -144,7 +145,7 @@ async def _script(present: Mapping[str, VirtualPeripheral], late: VirtualPeriphe
 async def _show(
     settings: Settings, known: Registry, air: Air, seconds: float | None, stop: asyncio.Event
 ) -> None:
-    """Run the daemon with a subscriber of its own beside it."""
+    """Run the daemon together with a subscriber that shows what it publishes."""
     endpoint = listener(settings)
     subscribe = _subscribe_line(endpoint, settings.mqtt.prefix)
     backends = Backends(air.scanner_backend, air.client_backend)
@@ -152,13 +153,15 @@ async def _show(
     if seconds is not None:
         asyncio.get_running_loop().call_later(seconds, stop.set)
     level, prefix = settings.log.level, settings.mqtt.prefix
-    async with view("healthd demo", subscribe, level, prefix) as shown:
+    async with view("healthd demo", subscribe, level, prefix) as messages:
         get_logger().info("demo", broker=f"{endpoint.host}:{endpoint.port}", subscribe=subscribe)
         daemon = Daemon(settings, known, os.environ, backends)
         async with asyncio.TaskGroup() as tasks:
             topics = f"{prefix}/{settings.gateway.id}/#"
-            following = tasks.create_task(follow(endpoint, topics, shown, ended))
-            # Nobody reads it any more, or the daemon has stopped already.
+            following = tasks.create_task(
+                follow(endpoint, topics, messages, ended), name="demo-follow"
+            )
+            # It ends early if the reader of a pipe is gone; otherwise the daemon has stopped.
             following.add_done_callback(lambda _: stop.set())
             await daemon.run(stop)
             ended.set()

@@ -1,4 +1,4 @@
-"""``healthd doctor``: what is wrong with this gateway, and how to fix it."""
+"""``healthd doctor``: check this gateway and show how to fix problems."""
 
 import asyncio
 import os
@@ -27,12 +27,12 @@ _STYLES = {
 
 
 def main(config: Path | None, as_json: bool, machine: Machine | None = None) -> int:
-    """Check everything and say each thing.
+    """Check everything and print the findings.
 
     Args:
-        config: the settings; None for the usual ones.
-        as_json: one JSON object instead of lines for people.
-        machine: what is looked at; None for this one.
+        config: the settings; None for the default file.
+        as_json: print one JSON object instead of lines of text.
+        machine: the machine to check; None for this one.
 
     Returns:
         The exit code: 0, 1 something is wrong.
@@ -40,11 +40,11 @@ def main(config: Path | None, as_json: bool, machine: Machine | None = None) -> 
     configure("warning")
     file = config or DEFAULT_CONFIG
     installed = file == DEFAULT_CONFIG
-    looked_at = machine or Machine(os.environ)
-    findings = asyncio.run(examine(looked_at, file, registry.load(), installed=installed))
-    is_wrong = any(one.status is Status.WRONG for one in findings)
+    examined = machine or Machine(os.environ)
+    findings = asyncio.run(examine(examined, file, registry.load(), installed=installed))
+    is_wrong = any(finding.status is Status.WRONG for finding in findings)
     if as_json:
-        report = {"ok": not is_wrong, "findings": [asdict(one) for one in findings]}
+        report = {"ok": not is_wrong, "findings": [asdict(finding) for finding in findings]}
         sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE))
     else:
         _show(findings)
@@ -54,13 +54,13 @@ def main(config: Path | None, as_json: bool, machine: Machine | None = None) -> 
 def _show(findings: list[Finding]) -> None:
     console = Console(soft_wrap=True)
     indent = max(len(status.value) for status in Status) + 1
-    width = max(len(one.check) for one in findings) + 1
-    for one in findings:
-        found = f"{one.of}: {one.found}" if one.of else one.found
-        status = Text(one.status.value.ljust(indent), _STYLES[one.status])
-        console.print(status + Text(f"{one.check:{width}}{found}"))
-        if one.fix:
-            console.print(Text(f"{'':{indent}}→ {one.fix}"))
-    counts = Counter(one.status for one in findings)
-    # Who only looks at the end must see how much could not be judged.
+    width = max(len(finding.check) for finding in findings) + 1
+    for finding in findings:
+        found = f"{finding.of}: {finding.found}" if finding.of else finding.found
+        status = Text(finding.status.value.ljust(indent), _STYLES[finding.status])
+        console.print(status + Text(f"{finding.check:{width}}{found}"))
+        if finding.fix:
+            console.print(Text(f"{'':{indent}}→ {finding.fix}"))
+    counts = Counter(finding.status for finding in findings)
+    # The summary includes skipped checks, so that they are not mistaken for passed ones.
     console.print(Text(", ".join(f"{counts[status]} {status}" for status in Status)))

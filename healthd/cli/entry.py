@@ -1,4 +1,4 @@
-"""How a block of ``[[peripherals]]`` gets into the settings without touching the rest."""
+"""Append a block of ``[[peripherals]]`` to the settings without touching the rest."""
 
 import os
 import tempfile
@@ -10,25 +10,25 @@ from healthd.settings.file import Problem, SettingsError, read
 
 
 class NotAdded(HealthdError):
-    """The file is as it was; the text says why."""
+    """The block was not added and the file is unchanged; the message says why."""
 
 
 def append(path: Path, lines: str, environ: Mapping[str, str], services: Collection[str]) -> None:
-    """Write ``lines`` behind the end of the settings; every byte before stays as it is.
+    """Append ``lines`` to the settings; every existing byte stays as it is.
 
-    The new file has to be one that healthd takes, before it replaces the old one in one step.
+    The new file replaces the old one atomically, and only if healthd accepts it.
 
     Args:
         path: the settings.
-        lines: what is added.
-        environ: see ``settings_file.read``.
-        services: likewise.
+        lines: the text to add.
+        environ: see ``healthd.settings.file.read``.
+        services: see ``healthd.settings.file.read``.
 
     Raises:
-        SettingsError: the settings are bad, or would be; the file is as it was.
-        NotAdded: the file cannot be written, or somebody else has just done so.
+        SettingsError: the settings are invalid, or would be; the file is unchanged.
+        NotAdded: the file cannot be written, or another program has changed it meanwhile.
     """
-    # A link to the file stays a link.
+    # A symbolic link to the file stays a link.
     target = path.resolve()
     part: Path | None = None
     try:
@@ -36,7 +36,7 @@ def append(path: Path, lines: str, environ: Mapping[str, str], services: Collect
         status = target.stat()
         text = lines.encode()
         gap = b"" if not before else b"\n" if before.endswith(b"\n") else b"\n\n"
-        # In the same folder, so that it can take the file's place in one step.
+        # In the same folder, so that it can replace the file atomically.
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         part = Path(name)
         with os.fdopen(descriptor, "wb") as file:
@@ -48,12 +48,12 @@ def append(path: Path, lines: str, environ: Mapping[str, str], services: Collect
             os.fsync(file.fileno())
         _validate(part, path, environ, services)
         if target.read_bytes() != before:
-            raise NotAdded(f"{path}: somebody else has just changed it; try again")
+            raise NotAdded(f"{path}: another program has changed it meanwhile; try again")
         part.replace(target)
         part = None
     except OSError as error:
         raise NotAdded(
-            f"{path}: {error.strerror}; may this user write it? sudo healthd scan"
+            f"{path}: {error.strerror}; if this user may not write it: sudo healthd scan"
         ) from error
     finally:
         if part is not None:
@@ -68,11 +68,11 @@ def _validate(
     except SettingsError as error:
         problems = [
             Problem(
-                str(path) if one.source == str(part) else one.source,
-                one.key,
-                one.found,
-                one.expected,
+                str(path) if problem.source == str(part) else problem.source,
+                problem.key,
+                problem.found,
+                problem.expected,
             )
-            for one in error.problems
+            for problem in error.problems
         ]
         raise SettingsError(problems) from error

@@ -1,4 +1,4 @@
-"""``healthd fetch``: the running daemon fetches a periodic peripheral now."""
+"""``healthd fetch``: let the running daemon fetch a periodic peripheral now."""
 
 import os
 import sys
@@ -19,33 +19,35 @@ _EXIT_USAGE = 2
 
 
 def main(peripheral: str, config: Path | None, as_json: bool) -> int:
-    """Ask the daemon for a run, wait for it, and say how it went.
+    """Request a run from the daemon, wait for it, and print the outcome.
 
     Args:
         peripheral: its id.
-        config: the settings; None for the usual ones.
-        as_json: one JSON line instead of one for people.
+        config: the settings; None for the default file.
+        as_json: print one line of JSON instead of text.
 
     Returns:
-        The exit code: 0 there was nothing or something new, 1 it failed or there is no daemon, 2
-        there is no such periodic peripheral, 78 bad settings.
+        The exit code: 0 fetched, with or without new data; 1 failed, or no daemon is running; 2 no
+        such periodic peripheral; 78 bad settings.
     """
     file = config or DEFAULT_CONFIG
     try:
         settings = read(file, os.environ, registry.load().profiles)
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
-            return _told(f"{file}: {_other_user(peripheral)}")
-        return _told(str(error), EXIT_BAD_SETTINGS)
-    entries = {one.id: one for one in settings.peripherals}
+            return _failed(f"{file}: {_other_user(peripheral)}")
+        return _failed(str(error), EXIT_BAD_SETTINGS)
+    entries = {entry.id: entry for entry in settings.peripherals}
     if (entry := entries.get(peripheral)) is None:
-        periodic = ", ".join(one.id for one in settings.peripherals if one.periodic) or "none"
-        there = f"periodic ones that there are: {periodic}"
-        return _told(f"no peripheral {peripheral!r} in the settings; {there}", _EXIT_USAGE)
+        periodic = ", ".join(entry.id for entry in entries.values() if entry.periodic) or "none"
+        return _failed(
+            f"no peripheral {peripheral!r} in the settings; periodic peripherals: {periodic}",
+            _EXIT_USAGE,
+        )
     if not entry.periodic:
-        return _told(
-            f"{peripheral} is continuous: it is linked whenever it is there, and what it has comes "
-            'by itself. To have it fetched, set every = "15min" or on = "advertising".',
+        return _failed(
+            f"{peripheral} is not periodic: healthd keeps it linked and publishes its samples as "
+            'they arrive. To fetch it instead, set every = "15min" or on = "advertising".',
             _EXIT_USAGE,
         )
     return _fetch(peripheral, settings.gateway.id, as_json)
@@ -58,16 +60,18 @@ def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:
         try:
             outcome = ask(socket_file(folder, gateway), request)
         except (FileNotFoundError, ConnectionRefusedError):
-            continue  # no daemon of this gateway, or what a killed one has left
+            continue  # no daemon of this gateway, or the leftover socket of a killed one
         except PermissionError:
             denied = True
         except (RequestRefused, OSError) as error:
-            return _told(f"{peripheral}: {error}")
+            return _failed(f"{peripheral}: {error}")
         else:
             return _show(outcome, as_json)
     if denied:
-        return _told(_other_user(peripheral))
-    return _told(f"no healthd runs as gateway {gateway}: systemctl start healthd")
+        return _failed(_other_user(peripheral))
+    return _failed(
+        f"healthd is not running for gateway {gateway}; start it: sudo systemctl start healthd"
+    )
 
 
 def _show(outcome: dict[str, Any], as_json: bool) -> int:
@@ -76,17 +80,17 @@ def _show(outcome: dict[str, Any], as_json: bool) -> int:
         line = orjson.dumps(outcome).decode()
     else:
         reason = "" if outcome["reason"] is None else f" ({outcome['reason']})"
-        brought = f"{outcome['samples']} samples in {outcome['duration_s']:.1f} s"
-        why = "" if error is None else f": {error}"
-        line = f"{outcome['peripheral']}: {outcome['outcome']}{reason}, {brought}{why}"
+        count = f"{outcome['samples']} samples in {outcome['duration_s']:.1f} s"
+        details = "" if error is None else f": {error}"
+        line = f"{outcome['peripheral']}: {outcome['outcome']}{reason}, {count}{details}"
     typer.echo(line)
     return 0 if outcome["outcome"] in ("new_data", "no_data") else EXIT_FAILED
 
 
 def _other_user(peripheral: str) -> str:
-    return f"healthd is another user's: sudo -u healthd healthd fetch {peripheral}"
+    return f"healthd runs as another user: sudo -u healthd healthd fetch {peripheral}"
 
 
-def _told(text: str, code: int = EXIT_FAILED) -> int:
+def _failed(text: str, code: int = EXIT_FAILED) -> int:
     print(text, file=sys.stderr)  # noqa: T201
     return code

@@ -1,4 +1,4 @@
-"""``healthd outbox``: what is waiting on disk, without disturbing the daemon."""
+"""``healthd outbox``: show the samples waiting on disk, without disturbing the daemon."""
 
 import os
 import sqlite3
@@ -23,15 +23,15 @@ from healthd.settings.file import read
 
 
 def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
-    """Show depth, age and bytes by stream, and the topics that the broker refuses.
+    """Show count, age and bytes by stream, and the topics that the broker refuses.
 
-    Samples of the last two seconds are in the daemon's memory alone; its ``health`` topic counts
+    Samples of the last two seconds are only in the daemon's memory; its ``health`` topic counts
     them.
 
     Args:
-        config: settings that say where the outbox is.
-        directory: where it is, whatever the settings say.
-        as_json: one JSON object instead of a table.
+        config: settings that name the outbox's folder.
+        directory: the outbox's folder; overrides the settings.
+        as_json: print one JSON object instead of a table.
 
     Returns:
         The exit code: 0, 1 there is no outbox or it cannot be read.
@@ -45,7 +45,7 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
     try:
         report = _report(path)
     except (sqlite3.Error, OSError) as error:
-        print(f"{path}: {error}, expected the outbox of a healthd", file=sys.stderr)  # noqa: T201
+        print(f"{path}: {error}, expected an outbox of healthd", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE))
@@ -55,7 +55,7 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
 
 
 def _report(path: Path) -> dict[str, Any]:
-    # Read-only by address: opening it in the ordinary way would make a missing file.
+    # Read-only by URI: a plain path would create a missing file.
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         stats = read_stats(db)
@@ -79,16 +79,16 @@ def _report(path: Path) -> dict[str, Any]:
 
 def _show(report: dict[str, Any]) -> None:
     console = Console()
-    age = "" if report["age_s"] is None else f", the oldest {report['age_s']} s old"
-    console.print(Text(f"{report['file']}: {report['samples']} samples wait{age}"))
+    age = "" if report["age_s"] is None else f", the oldest is {report['age_s']} s old"
+    console.print(Text(f"{report['file']}: {report['samples']} samples waiting{age}"))
     if report["streams"]:
         table = Table("peripheral", "stream", "samples", "payload bytes", "oldest")
-        for one in report["streams"]:
-            cells = (one["peripheral"] or "(gateway)", one["stream"], one["count"])
-            table.add_row(*map(_cell, (*cells, one["payload_bytes"], one["oldest"])))
+        for stream in report["streams"]:
+            cells = (stream["peripheral"] or "(gateway)", stream["stream"], stream["count"])
+            table.add_row(*map(_cell, (*cells, stream["payload_bytes"], stream["oldest"])))
         console.print(table)
-    for one in report["parked"]:
-        console.print(Text(f"refused by the broker: {one['topic']} ({one['reason']})"))
+    for topic in report["parked"]:
+        console.print(Text(f"refused by the broker: {topic['topic']} ({topic['reason']})"))
 
 
 def _cell(value: object) -> Text:

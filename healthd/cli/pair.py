@@ -1,4 +1,4 @@
-"""``healthd pair``: a bond with a peripheral of the settings, made while its owner stands by."""
+"""``healthd pair``: pair with a peripheral of the settings while the user is present."""
 
 import asyncio
 import os
@@ -20,45 +20,48 @@ from healthd.log import configure
 from healthd.profiles import registry
 from healthd.settings.file import read
 
-# A device in pairing mode advertises several times a second; its owner has to fetch it first.
+# A device in pairing mode advertises several times a second; the user needs time to start it.
 _SEARCH_S = 60.0
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
-# The daemon may be making a link to the same device; that takes seconds.
+# The daemon may be linking the same device at this moment; that takes seconds.
 _BUSY_TRIES = 5
 _BUSY_S = 2.0
 
 _HINTS = {
     "adapter_off": "switch the adapter on: bluetoothctl power on",
     "bluez_gone": "start bluetoothd: systemctl start bluetooth",
-    "dbus_denied": "your user may not talk to BlueZ: run it as root",
-    "dbus_lost": "there is no D-Bus: is this the machine with the adapter?",
-    "busy": "another program is linking it: try again",
+    "dbus_denied": "this user may not access BlueZ: run it with sudo",
+    "dbus_lost": "D-Bus is not running: is this the machine with the adapter?",
+    "busy": "another program is connecting to it: try again",
 }
-_HINT = "put it into pairing mode (its manual says how), keep it near; is its passkey right?"
+_HINT = (
+    "put the device into pairing mode (see its manual), keep it close to this machine, and check "
+    "its passkey"
+)
 
 
 class _Failed(Exception):
-    """It did not work; the text says why, and what to do."""
+    """Pairing failed; the message says why and what to do."""
 
 
 def main(peripheral: str, config: Path | None, again: bool) -> int:
-    """Find it, pair with it, and say how that went.
+    """Find the device, pair with it, and print the progress.
 
     Args:
         peripheral: its id.
-        config: the settings; None for the usual ones.
-        again: forget the bond that there is first.
+        config: the settings; None for the default file.
+        again: remove an existing bond first.
 
     Returns:
-        The exit code: 0 there is a bond, 1 failed, 2 no such peripheral, 78 bad settings.
+        The exit code: 0 paired, 1 failed, 2 no such peripheral, 78 bad settings.
     """
     configure("warning")
     codes: list[int] = []
 
     async def body(stop: asyncio.Event) -> None:
-        pairing = asyncio.ensure_future(_run(peripheral, config, again))
-        stopping = asyncio.ensure_future(stop.wait())
+        pairing = asyncio.create_task(_run(peripheral, config, again), name="pair")
+        stopping = asyncio.create_task(stop.wait(), name="pair-stop")
         try:
             await asyncio.wait({pairing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if pairing.done():
@@ -75,10 +78,10 @@ def main(peripheral: str, config: Path | None, again: bool) -> int:
 async def _run(peripheral: str, config: Path | None, again: bool) -> int:
     known = registry.load()
     settings = read(config or DEFAULT_CONFIG, os.environ, known.profiles)
-    entries = {one.id: one for one in settings.peripherals}
+    entries = {entry.id: entry for entry in settings.peripherals}
     if (entry := entries.get(peripheral)) is None:
         ids = ", ".join(entries) or "none"
-        typer.echo(f"no peripheral {peripheral!r} in the settings, there are: {ids}", err=True)
+        typer.echo(f"no peripheral {peripheral!r} in the settings; peripherals: {ids}", err=True)
         return 2
     passkey = wish_for(entry).passkey
 
@@ -105,37 +108,42 @@ async def _pair(
     again: bool,
 ) -> int:
     _, devices = await bluez.state()
-    bonded = [one for one in devices if match.fits(one) and one.bonded]
+    bonded = [device for device in devices if match.fits(device) and device.bonded]
     if bonded and not again:
-        typer.echo(f"{match.peripheral} is paired already; --again forgets that and pairs anew")
+        typer.echo(
+            f"{match.peripheral} is paired already; --again removes the bond and pairs again"
+        )
         return 0
     for device in bonded:
         await bluez.remove(device.path)
-        typer.echo("the bond that there was is forgotten")
-    typer.echo(f"looking for {match.peripheral} for {_SEARCH_S:.0f} s: put it into pairing mode")
-    device = await _found(bluez, match, adapter)
-    typer.echo(f"found {device.name or 'it'}, pairing")
+        typer.echo("removed the existing bond")
+    typer.echo(
+        f"searching for {match.peripheral} for {_SEARCH_S:.0f} s: put it into pairing mode now"
+    )
+    device = await _find(bluez, match, adapter)
+    typer.echo(f"found {device.name or match.peripheral}, pairing")
     if device.connected:
-        # BlueZ itself begins to pair where a device asks for it. Without an agent that fails, and
-        # 5.82 keeps a link over which neither requests nor another pairing are answered.
+        # BlueZ starts to pair by itself if the device requests it. Without an agent that fails, and
+        # BlueZ 5.82 then keeps a link that answers neither requests nor another pairing.
         await bluez.disconnect(device.path)
-    agent = Agent(device.path, ask, lambda code: typer.echo(f"type {code} into the device"))
+    agent = Agent(device.path, ask, lambda code: typer.echo(f"enter {code} on the device"))
     is_paired = False
     try:
-        await _insist(bluez, device, agent)
+        await _pair_when_free(bluez, device, agent)
         is_paired = True
-        # So BlueZ lets it in by itself where it links to us.
+        # With trust, BlueZ accepts connections from the device without asking.
         await bluez.trust(device.path)
     finally:
         if not is_paired:
             await bluez.cancel_pairing(device.path)
-    # Made for the pairing alone: the daemon links it when it advertises again.
+    # This link was only for pairing: the daemon links the device when it advertises again.
     await bluez.disconnect(device.path)
     typer.echo(f"{match.peripheral} is paired")
     return 0
 
 
-async def _insist(bluez: BlueZ, device: Device, agent: Agent) -> None:
+async def _pair_when_free(bluez: BlueZ, device: Device, agent: Agent) -> None:
+    """Pair; try again while another program is connecting to the device."""
     for tries_left in reversed(range(_BUSY_TRIES)):
         try:
             await bluez.pair(device.path, agent, is_default=True)
@@ -147,8 +155,8 @@ async def _insist(bluez: BlueZ, device: Device, agent: Agent) -> None:
             return
 
 
-async def _found(bluez: BlueZ, match: Match, wanted: str | None) -> Device:
-    """The device, in the air or linked by the daemon; BlueZ searches until it is there."""
+async def _find(bluez: BlueZ, match: Match, wanted: str | None) -> Device:
+    """Scan until the device advertises, or is already linked by the daemon, and return it."""
     adapters, _ = await bluez.state()
     on = [name for name, powered in sorted(adapters.items()) if powered and wanted in (None, name)]
     if not on:
@@ -158,21 +166,28 @@ async def _found(bluez: BlueZ, match: Match, wanted: str | None) -> Device:
         ends_at = time.monotonic() + _SEARCH_S
         while time.monotonic() < ends_at:
             _, devices = await bluez.state()
-            here = [one for one in devices if match.fits(one) and (one.heard or one.connected)]
-            if len(here) > 1:
-                names = ", ".join(f"{one.name} {one.address}" for one in here)
-                raise _Failed(f"more than one fits: {names}\nset its address in the settings")
-            if here:
-                return here[0]
-            await asyncio.sleep(_LOOK_S)
+            found = [
+                device
+                for device in devices
+                if match.fits(device) and (device.heard or device.connected)
+            ]
+            if len(found) > 1:
+                names = ", ".join(f"{device.name} {device.address}" for device in found)
+                raise _Failed(
+                    f"more than one device matches {match.peripheral}: {names}\n"
+                    "set the address of the right one in the settings"
+                )
+            if found:
+                return found[0]
+            await asyncio.sleep(_POLL_S)
     finally:
         await bluez.scan(on[0], False)
-    raise _Failed(f"{match.peripheral} was not heard\n{_HINT}")
+    raise _Failed(f"{match.peripheral} was not found\n{_HINT}")
 
 
 async def _ask_passkey() -> int | None:
-    """What is typed in; the event loop goes on meanwhile, and Ctrl-C ends it."""
-    typer.echo("passkey, six digits (the device shows it, or it is printed on it): ", nl=False)
+    """Read the passkey from standard input without blocking the event loop, so Ctrl-C works."""
+    typer.echo("passkey, six digits (shown by the device or printed on it): ", nl=False)
     typed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     loop, source = asyncio.get_running_loop(), sys.stdin
 
@@ -182,7 +197,7 @@ async def _ask_passkey() -> int | None:
 
     try:
         loop.add_reader(source, ready)
-    except PermissionError:  # a file is always ready, and epoll takes none
+    except PermissionError:  # standard input is a file: always ready, and epoll refuses files
         ready()
         return _digits(await typed)
     try:

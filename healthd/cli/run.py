@@ -15,11 +15,11 @@ from healthd.log import configure, get_logger
 DEFAULT_CONFIG = Path("/etc/healthd/healthd.toml")
 
 EXIT_FAILED = 1
-EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h; systemd is told not to restart on it
+EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h; the unit does not restart after it
 
 
 class Main(Protocol):
-    """A long-running command's body; ends soon after the event it is given is set."""
+    """The body of a long-running command; it ends soon after ``stop`` is set."""
 
     def __call__(self, stop: asyncio.Event) -> Coroutine[Any, Any, None]:
         """Run until ``stop`` is set."""
@@ -27,28 +27,30 @@ class Main(Protocol):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the daemon until SIGTERM or SIGINT; SIGHUP has it read its settings again.
+    """Run the daemon until SIGTERM or SIGINT; it reloads its settings at SIGHUP.
 
     Args:
-        arguments: the command line behind ``run``.
+        arguments: the command line after ``run``.
 
     Returns:
         The exit code: 0, 1 failed, 78 bad settings.
     """
-    parser = argparse.ArgumentParser(prog="healthd run", description="Run the daemon.")
+    parser = argparse.ArgumentParser(
+        prog="healthd run", description="Run the daemon until SIGTERM or SIGINT."
+    )
     parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, help="settings (default: %(default)s)"
+        "--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)"
     )
     config: Path = parser.parse_args(arguments).config
     configure()
-    # Where no loop handles it, before the settings are read and behind the stop, it is no reason to
-    # die: what it asks for is done, or is not worth doing any more.
+    # Ignore SIGHUP while no event loop handles it: before the settings are read and after the stop
+    # a reload changes nothing, and the default action would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return until_signal(lambda stop: _run(config, stop))
 
 
 async def _run(config: Path, stop: asyncio.Event) -> None:
-    # Imported late: a bad command line must not pay for the radio and the broker's client.
+    # Imported late: a wrong command line must not load the radio and the MQTT client.
     from healthd.gateway.daemon import Daemon
     from healthd.gateway.reload import Source
     from healthd.profiles import registry
@@ -69,18 +71,18 @@ async def _run(config: Path, stop: asyncio.Event) -> None:
 
 
 def until_signal(body: Main) -> int:
-    """Run ``body`` with an event that SIGTERM and SIGINT set; the exit code of its end."""
+    """Run ``body`` with an event that SIGTERM and SIGINT set; return the exit code."""
     try:
         asyncio.run(_with_signals(body))
     except Exception as error:
-        # Imported late, like everything that a bad command line does not need.
+        # Imported late, like everything that a wrong command line does not need.
         from healthd.supervision.supervisor import root_cause
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            from healthd.settings.file import tell
+            from healthd.settings.file import log_problems
 
-            tell(cause)
+            log_problems(cause)
             return EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED

@@ -1,4 +1,4 @@
-"""``healthd scan``: what is in range, what healthd reads of it, and the block for the settings."""
+"""``healthd scan``: show the devices in range, their profiles, and blocks for the settings."""
 
 import asyncio
 import os
@@ -28,27 +28,27 @@ from healthd.profiles.registry import Registry
 from healthd.settings.file import SettingsError, read
 from healthd.settings.model import Settings
 
-_HINT = "healthd doctor says more"
+_HINT = "for details: healthd doctor"
 _HINTS = {
-    "busy": "another program uses the adapter, a running healthd perhaps: systemctl stop healthd",
+    "busy": "another program, maybe healthd, uses the adapter: sudo systemctl stop healthd",
     "adapter_unavailable": "is bluetoothd running and the adapter on? " + _HINT,
     "bluez_gone": "start bluetoothd: sudo systemctl start bluetooth",
-    "dbus_lost": "there is no D-Bus, and so no BlueZ: is this the machine with the adapter?",
-    "dbus_denied": "this user may not talk to BlueZ: sudo healthd scan",
+    "dbus_lost": "D-Bus, and so BlueZ, is not running: is this the machine with the adapter?",
+    "dbus_denied": "this user may not access BlueZ: sudo healthd scan",
 }
 
 
 def main(config: Path | None, seconds: float, add: str | None, as_json: bool) -> int:
-    """Scan, show what was found, and add one of it to the settings where that is wanted.
+    """Scan, show the devices that were found, and add one to the settings on request.
 
     Args:
-        config: the settings; None for the usual ones, where there are any.
-        seconds: how long.
-        add: id or address of what is to be added; None to be asked, on a terminal.
-        as_json: one JSON object instead of a table.
+        config: the settings; None for the default file, if it exists.
+        seconds: how long to scan.
+        add: id or address of the device to add; None to ask on a terminal.
+        as_json: print one JSON object instead of a table.
 
     Returns:
-        The exit code: 0, 1 it cannot scan or add, 78 bad settings.
+        The exit code: 0, 1 cannot scan or add, 78 bad settings.
     """
     configure("warning")
     file, known = config or DEFAULT_CONFIG, registry.load()
@@ -57,7 +57,7 @@ def main(config: Path | None, seconds: float, add: str | None, as_json: bool) ->
 
     async def body(stop: asyncio.Event) -> None:
         settings = _settings(file, known, required=is_required)
-        scans.append(await look(settings, known, seconds, stop))
+        scans.append(await scan(settings, known, seconds, stop))
 
     code = until_signal(body)
     if code or not scans or (found := scans[0]) is None:
@@ -67,56 +67,59 @@ def main(config: Path | None, seconds: float, add: str | None, as_json: bool) ->
     else:
         show(found)
         if add is None and sys.stdin.isatty() and sys.stdout.isatty():
-            add = _asked(found)
+            add = _prompt(found)
     return 0 if not add else add_entry(add, found, file, known)
 
 
-async def look(
+async def scan(
     settings: Settings,
     known: Registry,
     seconds: float,
     stop: asyncio.Event,
     backends: Backends | None = None,
 ) -> list[InRange] | None:
-    """Scan; what is in range, None where that cannot be known, which is said.
+    """Scan for devices and print the progress.
 
     Args:
-        settings: say which adapter, and which peripherals there are.
-        known: what healthd reads.
-        seconds: how long.
-        stop: ends it earlier.
-        backends: stand in for the system's Bluetooth.
+        settings: which adapter to use, and which peripherals are already set up.
+        known: the profiles that healthd supports.
+        seconds: how long to scan.
+        stop: ends the scan earlier.
+        backends: replace the system's Bluetooth.
+
+    Returns:
+        The devices in range; None if scanning failed, with the reason printed.
     """
-    matches = [match_for(one, known) for one in settings.peripherals]
-    if backends is None and _daemon_runs(settings.gateway.id, os.environ):
-        _tell("healthd runs: what it has linked does not advertise, and is shown as linked")
-    _tell(f"listening for {seconds:g} s; use the device now if it sleeps between measurements")
+    matches = [match_for(entry, known) for entry in settings.peripherals]
+    if backends is None and _is_daemon_running(settings.gateway.id, os.environ):
+        _echo("healthd is running: the devices it has linked are shown as linked")
+    _echo(f"scanning for {seconds:g} s; use the device now if it sleeps when idle")
     adapter = settings.bluetooth.adapter
     try:
         return await survey(backends or Backends(), adapter, seconds, stop, known, matches)
     except LinkFault as fault:
-        _tell(f"cannot scan: {fault}\n{_HINTS.get(fault.reason, _HINT)}")
+        _echo(f"cannot scan: {fault}\n{_HINTS.get(fault.reason, _HINT)}")
         return None
 
 
 def _settings(file: Path, known: Registry, *, required: bool) -> Settings:
-    """The settings; without any, a scan is what helps to write some."""
+    """Read the settings; if the file cannot be read and is not required, return the defaults."""
     try:
         return read(file, os.environ, known.profiles)
     except SettingsError as error:
         if required or not isinstance(error.__cause__, OSError):
             raise
-        _tell(f"without the settings: {error}")
+        _echo(f"scanning without settings: {error}")
         return Settings()
 
 
-def _daemon_runs(gateway: str, environ: Mapping[str, str]) -> bool:
+def _is_daemon_running(gateway: str, environ: Mapping[str, str]) -> bool:
     for folder in socket_folders(environ):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
             try:
                 connected.connect(os.fspath(socket_file(folder, gateway)))
             except PermissionError:
-                return True  # another user's
+                return True  # it belongs to another user
             except OSError:
                 continue
             return True
@@ -124,68 +127,78 @@ def _daemon_runs(gateway: str, environ: Mapping[str, str]) -> bool:
 
 
 def show(found: Sequence[InRange]) -> None:
-    """A table, and the blocks of what can be read and is not in the settings."""
+    """Print a table, and the blocks of supported devices that are not in the settings."""
     console = Console()
     table = Table("id", "name", "address", "signal", "profiles", "healthd")
-    for one in found:
-        signal = "linked" if one.rssi_dbm is None else f"{one.rssi_dbm} dBm"
-        verdict = "reads it" if one.is_readable else "only a link tells"
-        if one.peripheral is not None:
+    for device in found:
+        signal = "linked" if device.rssi_dbm is None else f"{device.rssi_dbm} dBm"
+        verdict = "supported" if device.is_readable else "unknown until linked"
+        if device.peripheral is not None:
             verdict = "in the settings"
-        called = one.peripheral or one.suggested_id
-        cells = (called, one.name or "", one.address, signal, ", ".join(one.profiles), verdict)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(
+            *(
+                Text(printable(cell))
+                for cell in (
+                    device.peripheral or device.suggested_id,
+                    device.name or "",
+                    device.address,
+                    signal,
+                    ", ".join(device.profiles),
+                    verdict,
+                )
+            )
+        )
     console.print(table)
-    new = [one for one in found if one.is_readable and one.peripheral is None]
+    new = [device for device in found if device.is_readable and device.peripheral is None]
     if new:
-        console.print(Text("To the settings, or by `healthd scan --add ID`:"))
-    for one in new:
-        lines = one.block.splitlines()
+        console.print(Text("Add these blocks to the settings, or run `healthd scan --add ID`:"))
+    for device in new:
+        lines = device.block.splitlines()
         console.print(Text("\n".join(["", *map(printable, lines)])), soft_wrap=True)
     if not found:
         console.print(
-            Text("Nothing was heard. Is the device awake, near, and not linked elsewhere?")
+            Text("No device found. Is it awake, in range, and not connected to something else?")
         )
 
 
 def show_json(found: Sequence[InRange]) -> None:
-    """One JSON object."""
-    entries = [one.fields() for one in found]
+    """Print one JSON object."""
+    entries = [device.fields() for device in found]
     sys.stdout.buffer.write(orjson.dumps({"found": entries}, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
 
 
-def _asked(found: Sequence[InRange]) -> str:
-    new = [one.suggested_id for one in found if one.peripheral is None]
-    if not new:
+def _prompt(found: Sequence[InRange]) -> str:
+    if all(device.peripheral is not None for device in found):
         return ""
-    return typer.prompt("Add which id (none: Enter)", default="", show_default=False)
+    return typer.prompt("Id of the device to add (Enter for none)", default="", show_default=False)
 
 
 def add_entry(wanted: str, found: Sequence[InRange], file: Path, known: Registry) -> int:
-    """Add what was found under this id or address to the settings; the exit code."""
+    """Add the device with this id or address to the settings; return the exit code."""
     address = wanted.upper().replace("-", ":")
-    by_name = [one for one in found if one.peripheral is None and one.suggested_id == wanted]
-    here = by_name or [one for one in found if one.address == address]
-    if not here:
-        there = ", ".join(one.suggested_id for one in found if one.peripheral is None) or "nothing"
-        _tell(f"{wanted} was not heard; to be added: {there}")
+    new = [device for device in found if device.peripheral is None]
+    by_id = [device for device in new if device.suggested_id == wanted]
+    matching = by_id or [device for device in found if device.address == address]
+    if not matching:
+        ids = ", ".join(device.suggested_id for device in new) or "none"
+        _echo(f"{wanted} was not found; devices that can be added: {ids}")
         return EXIT_FAILED
-    (one,) = here
-    if one.peripheral is not None:
-        _tell(f"{wanted} is in the settings already, as {one.peripheral}")
+    (device,) = matching
+    if device.peripheral is not None:
+        _echo(f"{wanted} is already in the settings, as {device.peripheral}")
         return EXIT_FAILED
     try:
-        append(file, one.block, os.environ, known.profiles)
+        append(file, device.block, os.environ, known.profiles)
     except NotAdded as error:
-        _tell(str(error))
+        _echo(str(error))
         return EXIT_FAILED
     except SettingsError as error:
-        _tell(f"not added, the settings would be bad:\n{error}")
+        _echo(f"not added: the settings are invalid, or would be:\n{error}")
         return EXIT_BAD_SETTINGS
-    _tell(f"{one.suggested_id} is added to {file}; then: sudo systemctl reload healthd")
+    _echo(f"added {device.suggested_id} to {file}; apply: sudo systemctl reload healthd")
     return 0
 
 
-def _tell(text: str) -> None:
+def _echo(text: str) -> None:
     typer.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""``healthd --version``: what a report of a bug should begin with."""
+"""``healthd --version``: the versions that a bug report should start with."""
 
 import os
 import platform
@@ -11,20 +11,20 @@ from pathlib import Path
 from healthd import __version__
 from healthd.host.build import Build, of_tree, recorded
 
-# Those whose changes have been felt.
+# Libraries whose changes have affected healthd before.
 _LIBRARIES = ("bleak", "dbus-fast", "aiomqtt", "paho-mqtt", "pydantic")
 
 _TIMEOUT_S = 2.0
 
 
 def text() -> str:
-    """healthd, its build, and what it runs on; a line each."""
+    """Return the versions of healthd, Python, the libraries and BlueZ, one line each."""
     return "\n".join(_lines())
 
 
 def _lines() -> Iterator[str]:
     build = recorded() or of_tree(Path(__file__).parents[2], os.environ)
-    yield f"healthd {__version__}" + ("" if build is None else f" ({_told(build)})")
+    yield f"healthd {__version__}" + ("" if build is None else f" ({_build_text(build)})")
     yield f"Python {platform.python_version()}, {platform.system()} {platform.release()} " + (
         platform.machine()
     )
@@ -33,7 +33,7 @@ def _lines() -> Iterator[str]:
         yield f"BlueZ {bluez}"
 
 
-def _told(build: Build) -> str:
+def _build_text(build: Build) -> str:
     return f"commit {build.commit[:7]}, {build.date}" + (", modified" if build.modified else "")
 
 
@@ -45,7 +45,7 @@ def _installed(library: str) -> str | None:
 
 
 def _bluez() -> str | None:
-    """By its own tool, which asks nobody; None where that is not installed."""
+    """Return the version of the installed bluetoothctl, without using D-Bus; None without one."""
     try:
         done = subprocess.run(
             ["bluetoothctl", "--version"],

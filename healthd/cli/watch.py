@@ -1,4 +1,4 @@
-"""``healthd watch``: samples from any broker, as they arrive."""
+"""``healthd watch``: show samples from a broker as they arrive."""
 
 import asyncio
 import os
@@ -24,14 +24,14 @@ from healthd.settings.model import MqttSettings, Settings
 def main(
     broker: str, prefix: str, config: Path | None, seconds: float | None, as_json: bool
 ) -> int:
-    """Show what arrives until SIGINT or SIGTERM.
+    """Show messages until SIGINT or SIGTERM.
 
     Args:
-        broker: where to listen, unless ``config`` names one.
-        prefix: first level of the topics, unless ``config`` names one.
+        broker: host, host:port or [IPv6]:port; ignored with ``config``.
+        prefix: first level of the topics; ignored with ``config``.
         config: settings with broker, prefix and credentials.
-        seconds: end after so long; None: by a signal alone.
-        as_json: one JSON object for each message.
+        seconds: stop after this time; None: only at a signal.
+        as_json: print one JSON object per message.
 
     Returns:
         The exit code: 0, 78 bad settings.
@@ -42,7 +42,7 @@ def main(
         settings = _settings(broker, prefix) if config is None else _read(config)
         if seconds is not None:
             asyncio.get_running_loop().call_later(seconds, stop.set)
-        _end_with_the_reader(stop)
+        _stop_when_pipe_closes(stop)
         await _watch(settings, as_json, stop)
 
     return until_signal(body)
@@ -51,27 +51,27 @@ def main(
 async def _watch(settings: Settings, as_json: bool, stop: asyncio.Event) -> None:
     endpoint, prefix = listener(settings), settings.mqtt.prefix
     title = f"healthd watch {endpoint.host}:{endpoint.port}"
-    async with view(title, "Ctrl-C ends it", "warning", prefix, as_json=as_json) as shown:
-        await follow(endpoint, f"{prefix}/#", shown, stop)
+    async with view(title, "Ctrl-C to quit", "warning", prefix, as_json=as_json) as messages:
+        await follow(endpoint, f"{prefix}/#", messages, stop)
 
 
-def _end_with_the_reader(stop: asyncio.Event) -> None:
-    """Set ``stop`` when a pipe's other end is closed: no message need come to find that out."""
+def _stop_when_pipe_closes(stop: asyncio.Event) -> None:
+    """Set ``stop`` as soon as the reader of a pipe is gone, not only at the next message."""
     loop, out = asyncio.get_running_loop(), sys.stdout.fileno()
 
     def end() -> None:
         loop.remove_reader(out)
         stop.set()
 
-    # Our end of a pipe has nothing to be read: if it wakes us, it is by its error.
+    # The write end of a pipe never has data to read: it becomes readable only on an error.
     if stat.S_ISFIFO(os.fstat(out).st_mode):
         loop.add_reader(out, end)
 
 
 def listener(settings: Settings) -> Endpoint:
-    """The first broker of the settings, for a client that listens and announces nothing."""
+    """Return the first broker of the settings, for a client that only subscribes."""
     topics = Topics(settings.mqtt.prefix, settings.gateway.id)
-    # An id of its own: with the daemon's it would take the daemon's connection over.
+    # A client id of its own: with the daemon's, the broker would close the daemon's connection.
     identity = f"healthd-watch-{secrets.token_hex(4)}"
     endpoint = endpoints(settings, topics, os.environ)[0]
     return replace(endpoint, client_id=identity, will_topic=None)

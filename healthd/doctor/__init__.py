@@ -1,1 +1,1 @@
-"""What ``healthd doctor`` looks at: small checks, one file for each subject, nothing changed."""
+"""The checks of ``healthd doctor``: one module per subject; they change nothing."""

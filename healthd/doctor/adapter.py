@@ -1,4 +1,4 @@
-"""The adapter: there, on, not blocked, with slots for the peripherals, and undisturbed by Wi-Fi."""
+"""Check the adapter: present, on, not blocked, with enough slots, not disturbed by Wi-Fi."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import Machine
 from healthd.settings.model import Settings
 
-# A Pi's own Broadcom controller carries seven links; BlueZ tells no number.
+# A Pi's Broadcom controller supports seven links; BlueZ does not report the number.
 _PI_SLOTS = 7
 
 _WIFI = (
-    "where links drop: use Ethernet or 5 GHz, or a USB dongle on a short extension cable "
+    "if links drop: use Ethernet or 5 GHz Wi-Fi, or a USB dongle on a short extension cable "
     "([bluetooth] adapter)"
 )
 
@@ -19,12 +19,12 @@ _WIFI = (
 def check_adapter(
     machine: Machine, radio: Radio | None, settings: Settings | None
 ) -> list[Finding]:
-    """Everything about the adapter that healthd would use.
+    """Check the adapter that healthd would use.
 
     Args:
-        machine: whose.
-        radio: what BlueZ told; None where it did not.
-        settings: None where they are bad; any adapter and no peripherals then.
+        machine: the machine to check.
+        radio: the answer of BlueZ; None if there was none.
+        settings: None if they are invalid: then any adapter, and no peripherals.
     """
     blocked = _rfkill(machine)
     found = [*_adapters(radio, settings, is_blocked=blocked.fix != ""), blocked]
@@ -39,20 +39,23 @@ def _adapters(
         yield from depend(("adapter", "powered"), "bluez")
         return
     wanted = None if settings is None else settings.bluetooth.adapter
-    there = ", ".join(sorted(radio.adapters)) or "none"
-    usable = {name: one for name, one in radio.adapters.items() if wanted in (None, name)}
+    names = ", ".join(sorted(radio.adapters)) or "none"
+    usable = {
+        name: properties for name, properties in radio.adapters.items() if wanted in (None, name)
+    }
     if not usable:
         if radio.adapters:
-            fix = f"set [bluetooth] adapter to one of these, or leave it out: {there}"
+            fix = f"set [bluetooth] adapter to one of these, or remove the line: {names}"
         else:
             fix = (
-                "plug one in; a Pi's own needs no dtoverlay=disable-bt in /boot/firmware/config.txt"
+                "plug one in; for a Pi's own adapter, remove dtoverlay=disable-bt from "
+                "/boot/firmware/config.txt"
             )
-        yield wrong("adapter", f"no {wanted or 'adapter'}, there is: {there}", fix)
+        yield wrong("adapter", f"found {names}, expected {wanted or 'an adapter'}", fix)
         yield from depend(("powered",), "adapter")
         return
     yield ok("adapter", ", ".join(sorted(usable)))
-    on = sorted(name for name, one in usable.items() if one["Powered"])
+    on = sorted(name for name, properties in usable.items() if properties["Powered"])
     if on:
         yield ok("powered", f"{', '.join(on)} is on")
     elif is_blocked:
@@ -70,7 +73,7 @@ def _rfkill(machine: Machine) -> Finding:
             continue
         name = machine.text(f"{place}/name") or switch.name
         if machine.text(f"{place}/hard") == "1":
-            fix = "use the switch or key of the machine that blocks radios"
+            fix = "use the switch or key of the machine that turns radios off"
             return wrong("rfkill", f"{name} is blocked by a switch", fix)
         if machine.text(f"{place}/soft") == "1":
             fix = "unblock it: sudo rfkill unblock bluetooth"
@@ -83,35 +86,40 @@ def _slots(machine: Machine, radio: Radio | None, settings: Settings | None) -> 
         failed = "settings" if settings is None else "bluez"
         return skipped("slots", f"needs {failed}")
     slots = settings.bluetooth.slots
-    lasting = sum(not one.periodic for one in settings.peripherals)
+    lasting = sum(not entry.periodic for entry in settings.peripherals)
     linked = sum(device.connected for device in radio.devices)
-    found = f"{lasting} peripherals linked for good, {slots} slots, {linked} links now"
+    found = f"{lasting} continuous peripherals, {slots} slots, {linked} links now"
     if lasting > slots:
-        fix = "the others wait in line: fetch some of them periodically (every), or add a gateway"
+        fix = "some peripherals have to wait: fetch some periodically (every), or add a gateway"
         return warning("slots", found, fix)
     if _is_pi(machine) and slots > _PI_SLOTS and set(radio.adapters) == {"hci0"}:
-        return warning("slots", found, f"a Pi's own adapter carries {_PI_SLOTS}: set slots to that")
+        return warning(
+            "slots",
+            found,
+            f"a Pi's own adapter supports {_PI_SLOTS} links: set slots to {_PI_SLOTS}",
+        )
     return ok("slots", found)
 
 
 def _coexistence(machine: Machine, adapters: tuple[str, ...]) -> Finding:
     if not _is_pi(machine):
-        return ok("coexistence", "no Raspberry Pi, whose Wi-Fi shares Bluetooth's antenna")
+        return ok("coexistence", "not a Raspberry Pi, where Wi-Fi and Bluetooth share an antenna")
     wireless = [
-        one.name
-        for one in sorted(machine.path("sys/class/net").glob("*"))
-        if (one / "wireless").exists()
-        and machine.text(f"sys/class/net/{one.name}/operstate") == "up"
+        interface.name
+        for interface in sorted(machine.path("sys/class/net").glob("*"))
+        if (interface / "wireless").exists()
+        and machine.text(f"sys/class/net/{interface.name}/operstate") == "up"
     ]
-    # A Pi's own adapter hangs on a serial line, a dongle on USB.
-    own = [
-        one
-        for one in adapters
-        if not machine.path(f"sys/class/bluetooth/{one}/device/bInterfaceNumber").exists()
+    # A Pi's own adapter is connected by a serial line, a dongle by USB.
+    built_in = [
+        name
+        for name in adapters
+        if not machine.path(f"sys/class/bluetooth/{name}/device/bInterfaceNumber").exists()
     ]
-    if wireless and own:
-        return warning("coexistence", f"{', '.join(wireless)} is up and shares its antenna", _WIFI)
-    return ok("coexistence", "Wi-Fi is down, or Bluetooth has an adapter of its own")
+    if wireless and built_in:
+        found = f"{', '.join(wireless)} is up and shares the antenna with Bluetooth"
+        return warning("coexistence", found, _WIFI)
+    return ok("coexistence", "Wi-Fi is down, or Bluetooth has a separate adapter")
 
 
 def _is_pi(machine: Machine) -> bool:

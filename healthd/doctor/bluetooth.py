@@ -1,4 +1,4 @@
-"""D-Bus and BlueZ: there, new enough, and willing to talk to us."""
+"""Check D-Bus and BlueZ: running, new enough, and accessible for this user."""
 
 import re
 from collections.abc import Mapping
@@ -11,23 +11,23 @@ from healthd.central.faults import LinkFault
 from healthd.doctor.finding import Finding, depend, ok, skipped, wrong
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 
-# What bleak asks for.
+# The minimum version for bleak.
 _OLDEST = (5, 55)
 
 _START = "install and start it: sudo apt install bluez; sudo systemctl enable --now bluetooth"
 _RIGHTS = (
-    f"allow it: `sudo make install` puts healthd-dbus.conf into /etc/dbus-1/system.d for the user "
-    f"{SERVICE_USER}; another user asks: sudo -u {SERVICE_USER} healthd doctor"
+    f"allow it: `sudo make install` installs healthd-dbus.conf for the user {SERVICE_USER} in "
+    f"/etc/dbus-1/system.d; to check that user: sudo -u {SERVICE_USER} healthd doctor"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Radio:
-    """What BlueZ tells.
+    """The objects of BlueZ.
 
     Attributes:
-        adapters: every adapter's properties, by name.
-        devices: every device that is known.
+        adapters: the properties of every adapter, by name.
+        devices: every device that BlueZ knows.
     """
 
     adapters: Mapping[str, Mapping[str, Any]]
@@ -35,22 +35,22 @@ class Radio:
 
 
 async def check_bluetooth(machine: Machine) -> tuple[list[Finding], Radio | None]:
-    """Ask the system bus and BlueZ.
+    """Query the system bus and BlueZ.
 
     Returns:
-        What was found, and what BlueZ told; None where it did not.
+        The findings, and the objects of BlueZ; None if it did not answer.
     """
     found: list[Finding] = []
     try:
         async with BlueZ.connected() as bluez:
             found.append(ok("dbus", "the system bus answers"))
-            radio = await _ask(bluez, machine, found)
+            radio = await _query(bluez, machine, found)
     except LinkFault as fault:
         fix = "is this the machine with the adapter? sudo systemctl start dbus"
         if fault.reason == "dbus_denied":
             fix = _RIGHTS
         return [
-            wrong("dbus", f"no system bus: {fault}", fix),
+            wrong("dbus", f"cannot connect to the system bus: {fault}", fix),
             *depend(("bluez", "dbus_rights", "bluez_version"), "dbus"),
         ], None
     if radio is not None:
@@ -58,21 +58,23 @@ async def check_bluetooth(machine: Machine) -> tuple[list[Finding], Radio | None
     return found, radio
 
 
-async def _ask(bluez: BlueZ, machine: Machine, found: list[Finding]) -> Radio | None:
+async def _query(bluez: BlueZ, machine: Machine, found: list[Finding]) -> Radio | None:
     if not await bluez.is_there():
-        found.append(wrong("bluez", "bluetoothd does not run", _START))
+        found.append(wrong("bluez", "bluetoothd is not running", _START))
         found.extend(depend(("dbus_rights", "bluez_version"), "bluez"))
         return None
-    found.append(ok("bluez", "bluetoothd runs"))
+    found.append(ok("bluez", "bluetoothd is running"))
     try:
         adapters, devices = await bluez.objects()
     except LinkFault as fault:
         if fault.reason == "dbus_denied":
-            found.append(wrong("dbus_rights", f"BlueZ may not be asked: {fault}", _RIGHTS))
+            found.append(wrong("dbus_rights", f"this user may not access BlueZ: {fault}", _RIGHTS))
             failed = "dbus_rights"
         else:
-            fix = "restart it: sudo systemctl restart bluetooth; its log: journalctl -u bluetooth"
-            found[-1] = wrong("bluez", f"bluetoothd runs and does not answer: {fault}", fix)
+            fix = (
+                "restart it: sudo systemctl restart bluetooth; see its log: journalctl -u bluetooth"
+            )
+            found[-1] = wrong("bluez", f"bluetoothd is running but does not answer: {fault}", fix)
             found.extend(depend(("dbus_rights",), failed := "bluez"))
         found.extend(depend(("bluez_version",), failed))
         return None
@@ -81,30 +83,30 @@ async def _ask(bluez: BlueZ, machine: Machine, found: list[Finding]) -> Radio | 
 
 
 def _rights(machine: Machine) -> Finding:
-    if machine.asks_for_another:
-        return skipped("dbus_rights", "root may talk to BlueZ, as it always may", AS_SERVICE)
-    return ok("dbus_rights", "this user may talk to BlueZ")
+    if machine.is_root_for_service:
+        return skipped("dbus_rights", "root may always access BlueZ", AS_SERVICE)
+    return ok("dbus_rights", "this user may access BlueZ")
 
 
 async def _version(machine: Machine, radio: Radio) -> Finding:
-    version = next(filter(None, map(_version_told, radio.adapters.values())), None)
+    version = next(filter(None, map(_version_in_modalias, radio.adapters.values())), None)
     if version is None:
-        # The tools come with bluetoothd, though not always from the same package.
-        told = await machine.output("bluetoothctl", "--version") or ""
-        parts = re.search(r"(\d+)\.(\d+)", told)
+        # bluetoothctl normally has the version of bluetoothd, but may come from another package.
+        output = await machine.output("bluetoothctl", "--version") or ""
+        parts = re.search(r"(\d+)\.(\d+)", output)
         version = None if parts is None else (int(parts[1]), int(parts[2]))
     if version is None:
-        return skipped("bluez_version", "BlueZ does not tell its version")
+        return skipped("bluez_version", "BlueZ does not report its version")
     text = "BlueZ {}.{}".format(*version)
     if version < _OLDEST:
         oldest = "{}.{}".format(*_OLDEST)
-        fix = f"upgrade to {oldest} or newer: Debian and Raspberry Pi OS 12 bring 5.66"
+        fix = f"upgrade to {oldest} or newer: Debian 12 and Raspberry Pi OS 12 have 5.66"
         return wrong("bluez_version", f"{text} is too old", fix)
     return ok("bluez_version", text)
 
 
-def _version_told(adapter: Mapping[str, Any]) -> tuple[int, int] | None:
-    """BlueZ names itself to other devices, unless DeviceID= of its main.conf has another name.
+def _version_in_modalias(adapter: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Parse the version in an adapter's Modalias; None if DeviceID= in main.conf changes it.
 
     ``usb:v1D6Bp0246d0542`` is the Linux Foundation's BlueZ, 0x05.0x42.
     """

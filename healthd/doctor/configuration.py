@@ -1,4 +1,4 @@
-"""The settings and the files that they name, read as the daemon reads them."""
+"""Check the settings and the files that they name, as the daemon reads them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,51 +18,51 @@ def check_settings(
     """Read the settings.
 
     Args:
-        machine: whose.
-        config: the file.
-        environ: what the daemon's is.
-        registry: knows the services that may be named.
+        machine: the machine to check.
+        config: the settings file.
+        environ: the daemon's environment.
+        registry: the known profiles, whose services the settings can name.
 
     Returns:
-        What was found, and the settings; None where they cannot be used.
+        The findings, and the settings; None if they are invalid.
     """
     try:
         settings = read(config, environ, registry.profiles)
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
-            denied = skipped("settings", f"{config} is not for this user", AS_SERVICE)
+            denied = skipped("settings", f"{config} is not readable for this user", AS_SERVICE)
             return [denied, *depend(("secrets",), "settings")], None
         problems = [
             wrong(
                 "settings",
-                f"{one.source}: {one.key}: found {one.found}"
-                if one.key
-                else f"{one.source}: {one.found}",
-                f"expected {one.expected}",
+                f"{problem.source}: {problem.key}: found {problem.found}"
+                if problem.key
+                else f"{problem.source}: {problem.found}",
+                f"expected {problem.expected}",
             )
-            for one in error.problems
+            for problem in error.problems
         ]
         return [*problems, *depend(("secrets",), "settings")], None
     count = len(settings.peripherals)
     if not count:
-        nobody = f"{config}: no peripherals"
-        fix = "find some: sudo healthd scan"
-        return [warning("settings", nobody, fix), _secrets(machine, settings)], settings
+        found = f"{config}: no peripherals"
+        fix = "find devices and add them: sudo healthd scan"
+        return [warning("settings", found, fix), _secrets(machine, settings)], settings
     return [ok("settings", f"{config}: {count} peripherals"), _secrets(machine, settings)], settings
 
 
 def _secrets(machine: Machine, settings: Settings) -> Finding:
-    """Passkeys and consent codes; the broker's password is the broker's."""
-    named = [one for one in settings.peripherals if one.passkey_file or one.consent_file]
-    for one in named:
+    """Check the files of passkeys and consent codes; the broker check reads the password."""
+    entries = [entry for entry in settings.peripherals if entry.passkey_file or entry.consent_file]
+    for entry in entries:
         try:
-            wish_for(one)
-            consent_for(one)
+            wish_for(entry)
+            consent_for(entry)
         except Fatal as error:
             if isinstance(error.__cause__, PermissionError):
                 fix = "let healthd read it: sudo chown root:healthd FILE; sudo chmod 640 FILE"
                 return wrong("secrets", str(error), fix)
-            return wrong("secrets", str(error), "write the digits into it, and nothing else")
-    if named and machine.asks_for_another:
-        return skipped("secrets", "root can read the files of all codes", AS_SERVICE)
-    return ok("secrets", f"{len(named)} peripherals with a passkey or a consent code")
+            return wrong("secrets", str(error), "write only the digits into the file")
+    if entries and machine.is_root_for_service:
+        return skipped("secrets", "root can read all files", AS_SERVICE)
+    return ok("secrets", f"{len(entries)} peripherals with a passkey or a consent code")

@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are read."""
+"""Run all checks."""
 
 import asyncio
 from pathlib import Path
@@ -18,30 +18,30 @@ from healthd.profiles.registry import Registry
 async def examine(
     machine: Machine, config: Path, registry: Registry, *, installed: bool
 ) -> list[Finding]:
-    """Look at everything; changes nothing, and does not disturb a daemon that runs.
+    """Run all checks. They change nothing and do not disturb a running daemon.
 
     Args:
-        machine: whose.
-        config: the settings.
-        registry: what healthd reads.
-        installed: the settings are those of the unit.
+        machine: the machine to check.
+        config: the settings file.
+        registry: the known profiles.
+        installed: whether the settings are those of the installed unit.
 
     Returns:
-        At least one finding for each check.
+        At least one finding per check, in the order of the report.
     """
     environ = machine.as_daemon(installed=installed)
-    on_settings, settings = check_settings(machine, config, environ, registry)
+    settings_findings, settings = check_settings(machine, config, environ, registry)
     async with asyncio.TaskGroup() as tasks:
-        bluetooth = tasks.create_task(check_bluetooth(machine))
-        brokers = tasks.create_task(check_brokers(settings, environ))
-        clock = tasks.create_task(check_clock(machine))
-        unit = tasks.create_task(check_unit(machine))
-        outbox = tasks.create_task(check_outbox(machine, settings, environ))
-    on_bluetooth, radio = bluetooth.result()
+        bluetooth = tasks.create_task(check_bluetooth(machine), name="doctor-bluetooth")
+        brokers = tasks.create_task(check_brokers(settings, environ), name="doctor-broker")
+        clock = tasks.create_task(check_clock(machine), name="doctor-clock")
+        unit = tasks.create_task(check_unit(machine), name="doctor-unit")
+        outbox = tasks.create_task(check_outbox(machine, settings, environ), name="doctor-outbox")
+    bluetooth_findings, radio = bluetooth.result()
     return [
-        *on_bluetooth,
+        *bluetooth_findings,
         *check_adapter(machine, radio, settings),
-        *on_settings,
+        *settings_findings,
         *brokers.result(),
         clock.result(),
         *outbox.result(),

@@ -1,4 +1,4 @@
-"""The machine that is looked at: its files, its programs, and who asks."""
+"""The machine to check: its files, its programs, and the user who runs the command."""
 
 import asyncio
 import os
@@ -9,17 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# The programs that are asked answer within a second; systemd-analyze on a Pi Zero takes three.
+# The programs answer within a second; systemd-analyze on a Pi Zero takes three.
 _PROGRAM_TIMEOUT_S = 15.0
 
 # The user that the unit runs as.
 SERVICE_USER = "healthd"
 
-# What the unit gives the daemon, where a command is started by a person.
+# Variables that the unit sets for the daemon, and their folders, for a command started by a user.
 _UNIT_FOLDERS = {"CREDENTIALS_DIRECTORY": "etc/healthd", "STATE_DIRECTORY": "var/lib/healthd"}
 
-AS_SERVICE = f"ask as the service: sudo -u {SERVICE_USER} healthd doctor"
-AS_ROOT = "ask as root: sudo healthd doctor"
+AS_SERVICE = f"run it as the service's user: sudo -u {SERVICE_USER} healthd doctor"
+AS_ROOT = "run it as root: sudo healthd doctor"
 
 
 def _service_uid() -> int | None:
@@ -31,13 +31,13 @@ def _service_uid() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where everything is.
+    """A machine with its files and programs.
 
     Attributes:
         environ: the environment of the command.
-        root: what the absolute paths of the system are below.
-        uid: who asks.
-        service_uid: the unit's user; None where there is none.
+        root: the folder that contains the system's absolute paths.
+        uid: the user who runs the command.
+        service_uid: the unit's user; None if it does not exist.
     """
 
     environ: Mapping[str, str]
@@ -46,11 +46,11 @@ class Machine:
     service_uid: int | None = field(default_factory=_service_uid)
 
     def path(self, below_root: str) -> Path:
-        """A path of the system."""
+        """Return a path of the system."""
         return self.root / below_root
 
     def text(self, below_root: str) -> str | None:
-        """A small file's content without the blanks around it; None where it cannot be read."""
+        """Return a small file's content, stripped; None if it cannot be read."""
         try:
             raw = self.path(below_root).read_bytes()
         except OSError:
@@ -59,28 +59,28 @@ class Machine:
         return raw.decode(errors="replace").strip("\0 \n")
 
     @property
-    def asks_for_another(self) -> bool:
-        """Whether root asks what the service's user may do: root may nearly everything."""
+    def is_root_for_service(self) -> bool:
+        """Return whether root runs the checks, which then cannot show the service's rights."""
         return self.uid == 0 and self.service_uid not in (None, 0)
 
     def as_daemon(self, *, installed: bool) -> Mapping[str, str]:
-        """The environment that the daemon has.
+        """Return the environment of the daemon.
 
         Args:
-            installed: the settings are those of the unit, which names these folders.
+            installed: whether the settings are those of the installed unit, which sets the folders.
         """
         if not installed:
             return self.environ
         folders = {name: self.path(folder) for name, folder in _UNIT_FOLDERS.items()}
-        there = {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
-        return {**there, **self.environ}
+        existing = {name: str(folder) for name, folder in folders.items() if folder.is_dir()}
+        return {**existing, **self.environ}
 
     async def output(self, program: str, *arguments: str) -> str | None:
-        """What a program writes; None where there is no such program, or it fails or hangs."""
+        """Run a program and return its output; None if it does not exist, fails or hangs."""
         found = shutil.which(program, path=self.environ.get("PATH", os.defpath))
         if found is None:
             return None
-        # Terminals get colours and translations; this is read by a program.
+        # No colours and translations: the output is parsed.
         environ = {**self.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_EMOJI": "0"}
         process = await asyncio.create_subprocess_exec(
             found,

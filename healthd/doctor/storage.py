@@ -1,4 +1,4 @@
-"""The outbox's folder: ours, writable, with space; asked without taking it from a daemon."""
+"""Check the outbox's folder: owner, write access and space, without locking out a daemon."""
 
 import errno
 import os
@@ -8,50 +8,50 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from healthd.doctor.aside import aside
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
+from healthd.doctor.in_thread import run_in_thread
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import state_folder
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
 from healthd.settings.model import Settings
 
-# A block of any usual file system: less may fit into what a full disk has left.
+# More than a block of any usual file system: less may still fit on a full disk.
 _PROBE_BYTES = 65536
 
-# A slow card takes seconds for an fsync, and to count a large outbox on it some more.
+# A slow SD card takes seconds for an fsync, and longer to count a large outbox.
 _TIMEOUT_S = 30.0
 
 _FIXES = {
-    errno.EROFS: "its disk went read-only, as a failing SD card does: `dmesg` says why; replace it",
-    errno.EIO: "its disk fails: `dmesg` says how; replace it",
-    errno.ENOSPC: "its disk is full: `sudo du -xh / | sort -h | tail` says with what",
-    errno.EDQUOT: "the quota of its user is used up",
+    errno.EROFS: "the disk became read-only, as failing SD cards do; see `dmesg`, and replace it",
+    errno.EIO: "the disk is failing; see `dmesg`, and replace it",
+    errno.ENOSPC: "the disk is full; find large folders: `sudo du -xh / | sort -h | tail`",
+    errno.EDQUOT: "the disk quota of this user is used up; raise it or free space",
 }
 
 
 async def check_outbox(
     machine: Machine, settings: Settings | None, environ: Mapping[str, str]
 ) -> list[Finding]:
-    """The folder, and the space that it has.
+    """Check the folder and its free space.
 
     Args:
-        machine: whose.
-        settings: None where they are bad.
-        environ: what the daemon's is.
+        machine: the machine to check.
+        settings: None if they are invalid.
+        environ: the daemon's environment.
     """
     if settings is None:
         return depend(("outbox", "space"), "settings")
     folder = state_folder(settings.outbox.directory, environ)
     max_size = settings.outbox.max_size
     try:
-        return await aside(lambda: _look(machine, folder, max_size), _TIMEOUT_S)
+        return await run_in_thread(lambda: _check(machine, folder, max_size), _TIMEOUT_S)
     except TimeoutError:
         found = wrong("outbox", f"{folder}: no answer in {_TIMEOUT_S:.0f} s", _FIXES[errno.EIO])
         return [found, *depend(("space",), "outbox")]
 
 
-def _look(machine: Machine, folder: Path, max_size: int) -> list[Finding]:
+def _check(machine: Machine, folder: Path, max_size: int) -> list[Finding]:
     found = _folder(machine, folder)
     if found.status in (Status.WRONG, Status.SKIPPED):
         return [found, *depend(("space",), "outbox")]
@@ -63,8 +63,8 @@ def _folder(machine: Machine, folder: Path) -> Finding:
         if not folder.exists():
             return _absent(folder)
         owner = folder.stat().st_uid
-        if machine.asks_for_another and owner != machine.service_uid:
-            return _denied(folder, f"{folder} is not {SERVICE_USER}'s")
+        if machine.is_root_for_service and owner != machine.service_uid:
+            return _denied(folder, f"{folder} does not belong to {SERVICE_USER}")
         with TemporaryFile(dir=folder) as probe:
             probe.write(bytes(_PROBE_BYTES))
             probe.flush()
@@ -72,54 +72,54 @@ def _folder(machine: Machine, folder: Path) -> Finding:
         return _waiting(folder / STORE_NAME)
     except PermissionError as error:
         if machine.service_uid not in (None, machine.uid):
-            return skipped("outbox", f"{folder} is not for this user", AS_SERVICE)
+            return skipped("outbox", f"{folder} is not accessible for this user", AS_SERVICE)
         return _denied(folder, str(error))
     except OSError as error:
-        fix = _FIXES.get(error.errno or 0, "name a folder in [outbox] directory")
+        fix = _FIXES.get(error.errno or 0, "set [outbox] directory to a usable folder")
         return wrong("outbox", f"{folder}: {error.strerror}", fix)
 
 
-def _denied(folder: Path, why: str) -> Finding:
+def _denied(folder: Path, found: str) -> Finding:
     fix = f"give it to the daemon: sudo chown -R {SERVICE_USER}: {folder}"
-    return wrong("outbox", why, fix)
+    return wrong("outbox", found, fix)
 
 
 def _absent(folder: Path) -> Finding:
-    """A folder that the daemon makes when it starts: whether it can."""
-    parent = next(one for one in folder.parents if one.exists())
+    """Check whether the daemon can create the missing folder at its start."""
+    parent = next(path for path in folder.parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        fix = f"make it: sudo install -d -o {SERVICE_USER} -m 700 {folder}"
-        return wrong("outbox", f"{folder} is not there, and cannot be made", fix)
-    return ok("outbox", f"{folder} will be made")
+        fix = f"create it: sudo install -d -o {SERVICE_USER} -m 700 {folder}"
+        return wrong("outbox", f"{folder} does not exist and cannot be created", fix)
+    return ok("outbox", f"{folder} will be created")
 
 
 def _waiting(store: Path) -> Finding:
     if not store.exists():
-        return ok("outbox", f"{store.parent} can be written")
+        return ok("outbox", f"{store.parent} is writable")
     try:
-        # Read-only by address: opening it in the ordinary way could change its files' owner.
+        # Read-only by URI: with a plain path SQLite could create files that belong to this user.
         db = sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            count = sum(one.count for one in read_stats(db))
+            count = sum(stream.count for stream in read_stats(db))
         finally:
             db.close()
     except sqlite3.Error as error:
-        fix = "nothing by hand: healthd sets a damaged one aside and starts anew at its next start"
+        fix = "nothing to do: at its next start healthd sets it aside and creates a new one"
         return warning("outbox", f"{store}: {error}", fix)
-    return ok("outbox", f"{store}: {count} samples wait")
+    return ok("outbox", f"{store}: {count} samples waiting")
 
 
 def _space(folder: Path, max_size: int) -> Finding:
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     store = folder / STORE_NAME
     try:
-        free = shutil.disk_usage(there).free
-        claimed = store.stat().st_size if store.exists() else 0
+        free = shutil.disk_usage(existing).free
+        reserved = store.stat().st_size if store.exists() else 0
     except OSError as error:
         return skipped("space", f"{folder}: {error.strerror}")
-    missing = max(max_size - claimed, 0)
-    found = f"{free / 1e6:.0f} MB free, {missing / 1e6:.0f} MB still to be claimed"
+    missing = max(max_size - reserved, 0)
+    found = f"{free / 1e6:.0f} MB free, {missing / 1e6:.0f} MB still to be reserved"
     if free < missing:
-        fix = "free some, or set [outbox] max_size to what the disk has: it will keep fewer samples"
+        fix = "free some space, or lower [outbox] max_size: the outbox then holds fewer samples"
         return warning("space", found, fix)
     return ok("space", found)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from healthd.errors import Fatal
 from healthd.gateway.peripherals import Difference
 from healthd.log import configure, get_logger
-from healthd.settings.file import tell
+from healthd.settings.file import log_problems
 from healthd.settings.model import Settings, known_keys
 from healthd.supervision.notify import Manager
 
@@ -77,7 +77,7 @@ class Reload:
             try:
                 await self._reload(source)
             except Fatal as error:
-                tell(error)
+                log_problems(error)
                 self._log.error("not reloaded", hint="healthd goes on with the settings it has")
             except Exception as error:
                 self._log.exception("crashed", exc_info=error)

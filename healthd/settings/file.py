@@ -1,4 +1,4 @@
-"""Reads healthd.toml and ``HEALTHD_…`` variables; refuses them with every error at once."""
+"""Read healthd.toml and ``HEALTHD_…`` variables, and report all errors at once."""
 
 import difflib
 import re
@@ -13,33 +13,33 @@ from pydantic import ValidationError
 from healthd.errors import Fatal
 from healthd.log import get_logger
 from healthd.settings.model import Settings, known_keys
-from healthd.settings.values import is_longer
+from healthd.settings.values import is_no_shorter
 
 ENVIRONMENT_PREFIX = "HEALTHD_"
 _MATCHERS = ("address", "name", "service")
 
-# What stands at an unknown key is never shown: it may be a password at a misspelt one.
+# The value of an unknown key is never shown: the key may be misspelt and the value a password.
 _UNKNOWN = "an unknown key"
 
-# What pydantic says in terms of Python, said in terms of TOML; by the start of its error's type.
+# TOML terms instead of pydantic's Python terms, by the start of pydantic's error type.
 _EXPECTED = (
     ("byte_size", 'a size such as "256MB"'),
     ("model", "a table"),
     ("tuple", "a list"),
     ("bool", "true or false"),
-    ("path", "a path, as text"),
-    ("string_type", "text"),
+    ("path", "a path as a string"),
+    ("string_type", "a string"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong.
+    """One error in the settings.
 
     Attributes:
         source: the file, or ``environment``.
-        key: where, such as ``peripherals[0].address``; empty for the file as a whole.
-        found: what stands there, as written.
+        key: where, such as ``peripherals[0].address``; empty for the whole file.
+        found: the value as written.
         expected: what would be accepted.
     """
 
@@ -49,22 +49,22 @@ class Problem:
     expected: str
 
     def __str__(self) -> str:
-        """The problem in one line."""
+        """Return the problem in one line."""
         place = f"{self.source}: {self.key}" if self.key else self.source
         return f"{place}: found {self.found}, expected {self.expected}"
 
 
 class SettingsError(Fatal):
-    """The settings cannot be used; ``problems`` holds all that is wrong with them."""
+    """The settings are invalid; ``problems`` lists every error in them."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        """Say every problem, one a line."""
+        """Use the problems as the message, one per line."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
 
-def tell(error: Fatal) -> None:
-    """Log what is wrong with the settings, one line for each problem."""
+def log_problems(error: Fatal) -> None:
+    """Log an error in the settings, one line per problem."""
     log = get_logger()
     if not isinstance(error, SettingsError):
         log.critical("bad settings", error=str(error))
@@ -80,25 +80,25 @@ def tell(error: Fatal) -> None:
 
 
 def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> Settings:
-    """Read the file, lay the environment over it and check the whole.
+    """Read the file, apply the overrides from the environment, and check the result.
 
     Args:
         path: the TOML file.
         environ: ``HEALTHD_MQTT__BROKERS='["broker:1883"]'`` overrides ``[mqtt] brokers``; two
-            underscores part section and key, values are TOML or plain text.
-        services: names that ``service = …`` may take.
+            underscores separate section and key, values are TOML or plain text.
+        services: the accepted values of ``service = …``.
 
     Raises:
         SettingsError: with every problem of the file and the environment.
     """
     raw = _parse(path)
     variables: dict[str, str] = {}
-    problems = list(_lay_over(raw, environ, variables))
+    problems = list(_override(raw, environ, variables))
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        problems += [_explain(str(path), variables, dict(one)) for one in error.errors()]
+        problems += [_explain(str(path), variables, dict(details)) for details in error.errors()]
     problems += _cross_checks(str(path), variables, raw, services)
     if settings is None or problems:
         raise SettingsError(problems)
@@ -112,20 +112,20 @@ def _parse(path: Path) -> dict[str, Any]:
         reason = error.strerror or str(error)
         raise SettingsError([Problem(str(path), "", reason, "a readable TOML file")]) from error
     except (ValueError, RecursionError) as error:
-        # Not UTF-8, not TOML, or TOML that only an attacker nests or lengthens like this.
+        # Not UTF-8, not TOML, or TOML nested too deeply or with too long numbers.
         raise SettingsError([Problem(str(path), "", str(error), "valid TOML")]) from error
 
 
-def _lay_over(
+def _override(
     raw: dict[str, Any], environ: Mapping[str, str], variables: dict[str, str]
 ) -> Iterator[Problem]:
-    """Put the environment's values into ``raw``, and into ``variables`` which key came from it."""
+    """Put the environment's values into ``raw``, and record in ``variables`` which key they set."""
     for variable, text in sorted(environ.items()):
         if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
         *sections, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         if len(sections) != 1 or sections[0] not in known_keys(()) or sections == ["peripherals"]:
-            expected = "HEALTHD_<SECTION>__<KEY> with a section of the file, peripherals excepted"
+            expected = "HEALTHD_<SECTION>__<KEY> with a section of the file other than peripherals"
             yield Problem("environment", variable, _UNKNOWN, expected)
         elif key not in (known := known_keys((sections[0],))):
             yield Problem("environment", variable, _UNKNOWN, _one_of(key, known))
@@ -135,7 +135,7 @@ def _lay_over(
 
 
 def _toml_value(text: str) -> Any:
-    # Numbers and dates stay text: where a number is wanted, text that spells one is taken.
+    # Numbers and dates stay text: pydantic accepts text where a number is expected.
     if text not in ("true", "false") and not text.startswith(("[", "{", '"', "'")):
         return text
     try:
@@ -164,12 +164,12 @@ def _explain(source: str, variables: Mapping[str, str], details: dict[str, Any])
 
 
 def _shown(value: object) -> str:
-    """The value as the user wrote it, as far as it cannot hold a secret."""
+    """Return the value as the user wrote it, without parts that may be secret."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
         return "a list"
-    # A broker written as a URL may hold user and password.
+    # A broker written as a URL may contain user and password.
     return re.sub(r"[^/'\"]*@", "…@", repr(value))
 
 
@@ -189,7 +189,7 @@ def _key(location: tuple[Any, ...]) -> str:
 def _cross_checks(
     source: str, variables: Mapping[str, str], raw: dict[str, Any], services: Collection[str]
 ) -> Iterator[Problem]:
-    """What no single field can see; works on raw values so that it runs beside other errors."""
+    """Check keys against each other; on raw values, so that it works despite other errors."""
     section = raw.get("mqtt")
     mqtt = cast("dict[str, Any]", section) if isinstance(section, dict) else {}
 
@@ -200,34 +200,34 @@ def _cross_checks(
 
     for key in ("ca_file", "cert_file", "key_file"):
         if key in mqtt and mqtt.get("tls", False) is False:
-            yield problem(key, "tls = true beside it: without TLS nothing is verified")
+            yield problem(key, "tls = true as well: without TLS no certificate is used")
     if "key_file" in mqtt and "cert_file" not in mqtt:
-        yield problem("key_file", "cert_file beside it")
+        yield problem("key_file", "cert_file as well")
     yield from _peripheral_checks(source, raw, services)
 
 
-def _company_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
-    """The keys of a peripheral that mean something in company only."""
+def _combination_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
+    """Check the keys of a peripheral that require or exclude other keys."""
     periodic = "every" in entry or "on" in entry
 
     def problem(key: str, expected: str) -> Problem:
         return Problem(source, f"{place}.{key}", _shown(entry[key]), expected)
 
     if "every" in entry and "on" in entry:
-        yield problem("on", "every or on, not both of them")
+        yield problem("on", "every or on, not both")
     if "window" in entry and not periodic:
-        yield problem("window", "every or on beside it")
+        yield problem("window", "every or on as well")
     if "rearm" in entry and "on" not in entry:
-        yield problem("rearm", 'on = "advertising" beside it')
+        yield problem("rearm", 'on = "advertising" as well')
     if "silence" in entry and periodic:
-        yield problem("silence", "neither every nor on beside it: a run ends by its window")
+        yield problem("silence", "neither every nor on as well: window ends a run")
     if "control" in entry and periodic:
-        yield problem("control", "neither every nor on beside it: what is controlled stays linked")
-    if is_longer(entry.get("window"), entry.get("every")):
+        yield problem("control", "neither every nor on as well: a controlled device stays linked")
+    if is_no_shorter(entry.get("window"), entry.get("every")):
         yield problem("window", "a duration shorter than every")
     for key, other in (("user", "consent_file"), ("consent_file", "user")):
         if key in entry and other not in entry:
-            yield problem(key, f"{other} beside it")
+            yield problem(key, f"{other} as well")
 
 
 def _peripheral_checks(
@@ -250,16 +250,16 @@ def _peripheral_checks(
         if isinstance(service, str) and service not in services:
             expected = _one_of(service, sorted(services))
             yield Problem(source, f"{place}.service", _shown(service), expected)
-        yield from _company_checks(source, place, entry)
+        yield from _combination_checks(source, place, entry)
     for key in ("id", "address"):
         seen: set[str] = set()
         for place, entry in peripherals:
             if key in entry:
-                # One address, however it is written.
+                # An address can be written in several ways.
                 value = (
                     str(entry[key]).upper().replace("-", ":") if key == "address" else entry[key]
                 )
                 if str(value) in seen:
-                    expected = "a value that no other peripheral has"
+                    expected = "a value that no other peripheral uses"
                     yield Problem(source, f"{place}.{key}", _shown(entry[key]), expected)
                 seen.add(str(value))

@@ -1,4 +1,4 @@
-"""One TOML file and its environment overrides, read into frozen models; every error in one run."""
+"""The settings as frozen models, one class per section of healthd.toml."""
 
 import math
 import re
@@ -39,9 +39,9 @@ from healthd.settings.values import (
     Zones,
 )
 
-# How long a run of a periodic peripheral may take. Time enough to wait for a device that shows
-# itself every ten seconds, for a slot that somebody else gives up first (30 s), and to link it a
-# second time; and no longer than a slot may be kept from others for one that is not there.
+# How long a run of a periodic peripheral may take. Long enough to find a device that advertises
+# every ten seconds, to wait until another peripheral frees its slot (30 s), and to retry the link
+# once; short enough that an absent device does not block a slot for long.
 _FETCH_WINDOW_S = 120.0
 
 
@@ -50,13 +50,13 @@ class _Section(BaseModel):
 
 
 class Broker(_Section):
-    """Where one broker listens; written ``host``, ``host:port`` or ``[IPv6]:port``."""
+    """Host and port of a broker; written ``host``, ``host:port`` or ``[IPv6]:port``."""
 
     host: str
     port: int | None = Field(default=None, ge=1, le=65535)
 
     def __str__(self) -> str:
-        """The broker as a user writes it."""
+        """Return the broker as a user writes it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
@@ -67,12 +67,12 @@ def _broker(value: object) -> object:
     text = value if isinstance(value, str) else ""
     parts = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", text)
     if parts is None or (parts[3] and not 1 <= int(parts[3]) <= 65535):
-        raise ValueError('a broker as "host", "host:port" or "[IPv6]:port", port 1 to 65535')
+        raise ValueError("host, host:port or [IPv6]:port, with a port from 1 to 65535")
     return Broker(host=parts[1] or parts[2], port=int(parts[3]) if parts[3] else None)
 
 
 def _at_least_one(value: tuple[Broker, ...]) -> tuple[Broker, ...]:
-    # pydantic's own min_length also fires when the only entry is invalid: two errors for one.
+    # pydantic's own min_length also fails if the only entry is invalid: two errors for one mistake.
     if not value:
         raise ValueError("at least one broker")
     return value
@@ -84,13 +84,13 @@ Brokers = Annotated[
 
 
 class GatewaySettings(_Section):
-    """``[gateway]``: what this healthd is called."""
+    """``[gateway]``: the id of this gateway."""
 
     id: Slug = Field(default_factory=lambda: _host_slug(socket.gethostname()))
 
 
 class MqttSettings(_Section):
-    """``[mqtt]``: where samples go."""
+    """``[mqtt]``: the broker, and what is published to it."""
 
     brokers: Brokers = (Broker(host="localhost"),)
     prefix: TopicPrefix = "healthd"
@@ -106,48 +106,48 @@ class MqttSettings(_Section):
 
 
 class BluetoothSettings(_Section):
-    """``[bluetooth]``: which adapter is used, and how."""
+    """``[bluetooth]``: the adapter and how it is used."""
 
     adapter: Adapter | None = None
-    # CSR dongles and many others carry five links at a time, Broadcom's in a Pi seven.
+    # CSR dongles and many others support five links at a time, a Pi's Broadcom controller seven.
     slots: int = Field(default=5, ge=1, le=64)
     power_on: StrictBool = True
 
 
 class OutboxSettings(_Section):
-    """``[outbox]``: where samples wait that the broker has not acknowledged."""
+    """``[outbox]``: the store of samples that the broker has not acknowledged yet."""
 
     directory: Path | None = None
     write: Literal["around", "through"] = "around"
-    # Three days of an outage at 1 sample a second and about 300 bytes each, three times over.
+    # Three times what an outage of three days takes, at 1 sample a second of about 300 bytes.
     max_size: ByteSize = Field(default=ByteSize(256_000_000), ge=1_000_000)
 
 
 class LogSettings(_Section):
-    """``[log]``: how much is logged; health values and addresses appear at debug only."""
+    """``[log]``: the log level; health values and addresses are logged only at debug."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class ControlSettings(_Section):
-    """``[peripherals.control]``: how far requests may go with a machine, and how long it is held.
+    """``[peripherals.control]``: limits for requests to a machine, and how long a target is held.
 
-    Without limits a bike is bounded by what it says itself; a treadmill is not moved at all.
+    Without limits a trainer's own range applies; a treadmill is never moved.
     """
 
     power_w: PowerLimits | None = None
     resistance_level: ResistanceLimits | None = None
     speed_mps: SpeedLimits | None = None
     inclination_pct: InclinationLimits | None = None
-    # No machine says what it simulates. Roads that are ridden are hardly ever steeper.
+    # Machines do not report which grades they can simulate. Real roads are hardly ever steeper.
     grade_pct: GradeLimits = (-15.0, 15.0)
-    # A program that renews its request every few seconds gets over twenty without Wi-Fi, and nobody
-    # pushes for long against a brake that a dead program has set.
+    # A program that renews its request every few seconds survives twenty seconds without Wi-Fi, and
+    # a user does not fight for long against a brake set by a program that has died.
     lease: Lease = 30.0
 
 
 class PeripheralSettings(_Section):
-    """One ``[[peripherals]]`` entry; exactly one of address, name and service finds it."""
+    """One ``[[peripherals]]`` entry; exactly one of address, name and service selects it."""
 
     id: Slug
     address: Address | None = None
@@ -157,7 +157,7 @@ class PeripheralSettings(_Section):
     every: Every | None = None
     on: Literal["advertising"] | None = None
     window: Seconds | None = None
-    # A scale goes on advertising for up to a minute after the result that it has just given.
+    # A scale keeps advertising for up to a minute after it has given a result.
     rearm: Seconds = 300.0
     # 700x25C, the most common road tyre.
     wheel_circumference: Wheel = 2.105
@@ -173,20 +173,20 @@ class PeripheralSettings(_Section):
 
     @property
     def periodic(self) -> bool:
-        """Whether it is linked now and then, and not for good."""
+        """Return whether it is linked only for single runs, not all the time."""
         return self.every is not None or self.on is not None
 
     @property
     def fetch_window_s(self) -> float:
-        """The longest that one run may take."""
+        """Return the longest duration of one run."""
         if self.window is not None:
             return self.window
-        # Of two runs that follow each other closely, the first one ends well before the second.
+        # A run ends well before the next one is due.
         return min(_FETCH_WINDOW_S, self.every / 2 if isinstance(self.every, float) else math.inf)
 
 
 class Settings(_Section):
-    """The whole file."""
+    """All settings."""
 
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
@@ -197,38 +197,38 @@ class Settings(_Section):
 
 
 def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
-    """The broker's password: ``password_file``, else systemd's ``mqtt-password`` credential.
+    """Return the broker's password: ``password_file``, else systemd's ``mqtt-password`` credential.
 
     Raises:
-        OSError: the file is named but cannot be read.
+        OSError: the file is set but cannot be read.
     """
     path = mqtt.password_file
     if path is None and (credentials := environ.get("CREDENTIALS_DIRECTORY")):
         candidate = Path(credentials) / "mqtt-password"
         path = candidate if candidate.exists() else None
-    # A trailing newline is how editors end a file, not part of the secret.
+    # Editors end a file with a newline; it is not part of the secret.
     secret = "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
-    # The installed credential is an empty file until somebody fills it in.
+    # The credential is installed as an empty file; the administrator fills it in.
     return secret or None
 
 
 def passkey(peripheral: PeripheralSettings) -> int | None:
-    """The six digits that the peripheral asks for when it is paired: in ``passkey_file``, if any.
+    """Return the six-digit passkey for pairing from ``passkey_file``; None without a file.
 
     Raises:
-        OSError: the file is named but cannot be read.
-        ValueError: it holds something else.
+        OSError: the file is set but cannot be read.
+        ValueError: the file contains something else.
     """
     file = peripheral.passkey_file
     return None if file is None else _code(file, "[0-9]{6}", "the six digits of a passkey")
 
 
 def consent_code(peripheral: PeripheralSettings) -> int | None:
-    """The four digits with which its user gives consent: in ``consent_file``, if any.
+    """Return the four-digit consent code of the user from ``consent_file``; None without a file.
 
     Raises:
-        OSError: the file is named but cannot be read.
-        ValueError: it holds something else.
+        OSError: the file is set but cannot be read.
+        ValueError: the file contains something else.
     """
     file = peripheral.consent_file
     return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
@@ -236,7 +236,7 @@ def consent_code(peripheral: PeripheralSettings) -> int | None:
 
 def _code(file: Path, pattern: str, expected: str) -> int:
     text = file.read_text(encoding="utf-8").strip()
-    # Never repeated: what stands there may be another secret.
+    # Never show the content: it may be another secret.
     if not re.fullmatch(pattern, text):
         raise ValueError(f"found something else, expected {expected}")
     return int(text)
@@ -247,7 +247,7 @@ def _host_slug(name: str) -> str:
 
 
 def known_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys that the settings know at ``location`` (a path of keys and indexes)."""
+    """Return the known keys at ``location`` (a path of keys and indexes) of the settings."""
     model: type[BaseModel] = Settings
     for step in location:
         if step == "peripherals":

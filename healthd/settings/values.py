@@ -1,4 +1,4 @@
-"""What single settings may be: read from what a user writes, or refused with what is expected."""
+"""Types of single settings: they parse what a user writes, or report what is expected."""
 
 import re
 from datetime import time
@@ -23,10 +23,10 @@ def _seconds(value: object) -> float:
     return float(number[1]) * _DURATION_UNITS[number[2]]
 
 
-def is_longer(one: object, other: object) -> bool:
-    """Whether both are durations, as a user writes them, and the first is no shorter."""
+def is_no_shorter(duration: object, other: object) -> bool:
+    """Return whether both are durations, as a user writes them, and the first is no shorter."""
     try:
-        return _seconds(one) >= _seconds(other)
+        return _seconds(duration) >= _seconds(other)
     except ValueError:
         return False
 
@@ -34,15 +34,15 @@ def is_longer(one: object, other: object) -> bool:
 def _slug(value: str) -> str:
     # A dot or a space in a topic level breaks NATS, RabbitMQ or Home Assistant.
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value):
-        raise ValueError('a name of a-z, 0-9, "_" and "-", 64 at most, such as "living-room"')
+        raise ValueError('at most 64 characters of a-z, 0-9, "_" and "-", such as "living-room"')
     return value
 
 
 def _address(value: str) -> str:
     address = value.upper().replace("-", ":")
     if not _ADDRESS.fullmatch(address):
-        # No example: log lines have every address taken out, this one too.
-        raise ValueError('a Bluetooth address: six pairs of hex digits with ":" between them')
+        # No example: the log removes every address, even this one.
+        raise ValueError('a Bluetooth address: six pairs of hex digits separated by ":"')
     return address
 
 
@@ -55,38 +55,38 @@ def _topic_prefix(value: str) -> str:
 
 def _adapter(value: str) -> str:
     if not re.fullmatch(r"hci\d{1,3}", value):
-        raise ValueError('an adapter as BlueZ names it, such as "hci0"')
+        raise ValueError('an adapter name such as "hci0"')
     return value
 
 
 def _wheel(value: object) -> float:
-    # From a child's 12 inches to a penny-farthing; what is written in millimetres is far outside.
+    # From a child's 12-inch wheel to a penny-farthing; a value in millimetres is far outside.
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
     if not 0.5 <= number <= 4:
-        raise ValueError("a wheel's circumference in metres, 0.5 to 4, such as 2.105")
+        raise ValueError("a wheel circumference in metres, 0.5 to 4, such as 2.105")
     return float(number)
 
 
 def _user(value: object) -> int:
     # 255 is "unknown" on the wire.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 254:
-        raise ValueError("the number that the device gave a user, 0 to 254")
+        raise ValueError("the number that the device assigned to the user, 0 to 254")
     return value
 
 
 def _window(value: float) -> float:
-    # Shorter ones hold too few beats, and a day is the longest over which SDNN has a meaning.
+    # A shorter window holds too few beats, and SDNN is not defined over more than a day.
     if not 30 <= value <= 86400:
-        raise ValueError('a duration of "30s" to "1d", such as "5min"')
+        raise ValueError('a duration from "30s" to "1d", such as "5min"')
     return value
 
 
 def _zones(value: object) -> object:
     bounds = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
-    rates = [one for one in bounds if isinstance(one, int) and 30 <= one <= 250]
+    rates = [rate for rate in bounds if isinstance(rate, int) and 30 <= rate <= 250]
     ascend = all(lower < upper for lower, upper in pairwise(rates))
     if not 1 <= len(rates) == len(bounds) <= 10 or not ascend:
-        raise ValueError("1 to 10 ascending rates of 30 to 250: where each zone begins")
+        raise ValueError("the lower bound of each zone: 1 to 10 ascending rates from 30 to 250")
     return rates
 
 
@@ -96,10 +96,12 @@ def _is_list(value: object) -> bool:
 
 def _limits(value: object, least: float, most: float, what: str) -> tuple[float, float]:
     listed = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
-    numbers = [one for one in listed if isinstance(one, int | float) and not isinstance(one, bool)]
+    numbers = [
+        item for item in listed if isinstance(item, int | float) and not isinstance(item, bool)
+    ]
     # Written so that NaN is refused too.
     if len(listed) != 2 or len(numbers) != 2 or not least <= numbers[0] <= numbers[1] <= most:
-        raise ValueError(f"{what}: the least and the most, within {least:g} to {most:g}")
+        raise ValueError(f"{what}: minimum and maximum, from {least:g} to {most:g}")
     return float(numbers[0]), float(numbers[1])
 
 
@@ -108,21 +110,21 @@ def _limits_of(least: float, most: float, what: str) -> BeforeValidator:
 
 
 def _lease(value: float) -> float:
-    # Shorter ones run out in a hiccup of the radio; a longer one protects nobody.
+    # A shorter lease ends at the first radio disturbance; a longer one protects no one.
     if not 1 <= value <= 300:
-        raise ValueError('a duration of "1s" to "5min", such as "30s"')
+        raise ValueError('a duration from "1s" to "5min", such as "30s"')
     return value
 
 
 def _every(value: object) -> Cadence:
     texts = cast("list[object] | tuple[object, ...]", value if _is_list(value) else (value,))
-    times = [one for text in texts if (one := _time_of_day(text)) is not None]
+    times = [parsed for text in texts if (parsed := _time_of_day(text)) is not None]
     if texts and len(times) == len(texts):
         return tuple(sorted(set(times)))
     try:
         return _seconds(value)
     except ValueError:
-        expected = 'a duration such as "15min", or times of the day such as "08:00"'
+        expected = 'a duration such as "15min", or one or more times of the day such as "08:00"'
         raise ValueError(f'{expected} or ["08:00", "20:00"]') from None
 
 
@@ -150,7 +152,7 @@ Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
 Every = Annotated[Cadence, BeforeValidator(_every)]
 Lease = Annotated[Seconds, AfterValidator(_lease)]
-# Far beyond what there is, and near enough to catch another unit: 12 km/h are not 12 m/s.
+# Far above real values, but low enough to catch a wrong unit: 12 km/h are not 12 m/s.
 PowerLimits = Annotated[tuple[float, float], _limits_of(0, 3000, "two powers in W")]
 ResistanceLimits = Annotated[tuple[float, float], _limits_of(-100, 1000, "two levels")]
 SpeedLimits = Annotated[tuple[float, float], _limits_of(0, 8, "two speeds in m/s")]

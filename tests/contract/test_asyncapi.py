@@ -1,4 +1,4 @@
-"""The AsyncAPI document, as the parser of those who make AsyncAPI reads it."""
+"""The AsyncAPI document, checked with the official parser of AsyncAPI."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from healthd.cli.contract.asyncapi import document
+from healthd.cli.contract.asyncapi import document as asyncapi_document
 from healthd.cli.contract.channels import channels
 from healthd.profiles.registry import load
 from tests.support.node import INSTALL_S, node, packages
@@ -16,9 +16,9 @@ from tests.support.node import INSTALL_S, node, packages
 FOLDER = Path(__file__).parent / "asyncapi"
 
 REGISTRY = load()
-DOCUMENT = document(REGISTRY)
+DOCUMENT = asyncapi_document(REGISTRY)
 
-Judge = Callable[[dict[str, Any]], dict[str, Any]]
+Validate = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Severities of the parser: error, warning.
 _SERIOUS = (0, 1)
@@ -27,33 +27,33 @@ pytestmark = pytest.mark.timeout(INSTALL_S + 60)
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def validate() -> Validate:
     installed = packages(FOLDER)
 
-    def ask(one: dict[str, Any]) -> dict[str, Any]:
-        script = FOLDER / "validate.js"
-        said: dict[str, Any] = json.loads(node(script, packages=installed, stdin=json.dumps(one)))
-        return said
+    def run(document: dict[str, Any]) -> dict[str, Any]:
+        script, stdin = FOLDER / "validate.js", json.dumps(document)
+        report: dict[str, Any] = json.loads(node(script, packages=installed, stdin=stdin))
+        return report
 
-    return ask
+    return run
 
 
-def test_it_is_valid_and_says_of_each_channel_what_is_done_there(judge: Judge) -> None:
-    said = judge(DOCUMENT)
-    serious = [one for one in said["diagnostics"] if one["severity"] in _SERIOUS]
-    assert serious == []
-    assert said["valid"]
-    known = {one.address: one for one in channels(REGISTRY)}
-    assert {one["address"] for one in said["found"]} == known.keys()
-    for one in said["found"]:
-        channel = known[one["address"]]
-        (message,), (binding,) = one["messages"], one["operations"]
+def test_the_document_is_valid_and_describes_each_channel(validate: Validate) -> None:
+    report = validate(DOCUMENT)
+    diagnostics = report["diagnostics"]
+    assert [entry for entry in diagnostics if entry["severity"] in _SERIOUS] == []
+    assert report["valid"]
+    known = {channel.address: channel for channel in channels(REGISTRY)}
+    assert {found["address"] for found in report["found"]} == known.keys()
+    for found in report["found"]:
+        channel = known[found["address"]]
+        (message,), (binding,) = found["messages"], found["operations"]
         assert message == ("status" if channel.model is None else channel.model.kind)
         assert (binding["qos"], binding["retain"]) == (1, channel.retained)
         assert binding.get("messageExpiryInterval") == channel.expires_s
 
 
-def test_a_document_with_a_mistake_is_told_from_one_without(judge: Judge) -> None:
-    one = copy.deepcopy(DOCUMENT)
-    one["operations"]["send_info"]["channel"]["$ref"] = "#/channels/nowhere"
-    assert not judge(one)["valid"]
+def test_a_document_with_a_mistake_is_invalid(validate: Validate) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["operations"]["send_info"]["channel"]["$ref"] = "#/channels/nowhere"
+    assert not validate(document)["valid"]

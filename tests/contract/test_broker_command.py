@@ -1,4 +1,4 @@
-"""``config/broker``: what it makes, what it leaves alone, and what it renews."""
+"""``config/broker``: what it creates, what it keeps, and what it renews."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.support.shipped import OWN_ID, Machine, needs_broker_command
 
 pytestmark = needs_broker_command
 
-# What Apple's systems accept of a server.
+# The longest validity of a server's certificate that Apple's systems accept.
 LONGEST_DAYS = 825
 
 
@@ -35,7 +35,7 @@ def verify(pem: Path, ca: Path, *options: str) -> None:
 
 def seconds_valid(certificate: Path) -> float:
     dates = openssl("x509", "-in", certificate, "-noout", "-startdate", "-enddate")
-    first, last = (ssl.cert_time_to_seconds(one) for one in re.findall("=(.*)", dates))
+    first, last = (ssl.cert_time_to_seconds(date) for date in re.findall("=(.*)", dates))
     return last - first
 
 
@@ -46,9 +46,9 @@ def mode(path: Path) -> int:
 # Certificates
 
 
-def test_a_certificate_that_openssl_verifies_at_its_strictest(machine: Machine) -> None:
-    said = machine.broker("setup", "broker.lan", "192.168.1.10", "fd00::1")
-    assert "DNS:broker.lan,IP:192.168.1.10,IP:fd00::1" in said
+def test_the_certificate_passes_strict_verification_by_openssl(machine: Machine) -> None:
+    output = machine.broker("setup", "broker.lan", "192.168.1.10", "fd00::1")
+    assert "DNS:broker.lan,IP:192.168.1.10,IP:fd00::1" in output
     for option, name in (("hostname", "broker.lan"), ("ip", "192.168.1.10"), ("ip", "fd00::1")):
         verify(machine.pem, machine.trusted, "-purpose", "sslserver", f"-verify_{option}", name)
     with pytest.raises(AssertionError, match="hostname mismatch"):
@@ -56,50 +56,49 @@ def test_a_certificate_that_openssl_verifies_at_its_strictest(machine: Machine) 
     with pytest.raises(AssertionError, match="unsuitable certificate purpose"):
         verify(machine.pem, machine.trusted, "-purpose", "sslclient")
     assert seconds_valid(machine.pem) < LONGEST_DAYS * 86400
-    told = openssl("x509", "-in", machine.pem, "-noout", "-text")
-    assert "prime256v1" in told
+    assert "prime256v1" in openssl("x509", "-in", machine.pem, "-noout", "-text")
 
 
-def test_an_authority_for_one_household(machine: Machine) -> None:
+def test_the_authority_is_limited_to_private_names_and_the_brokers_own(machine: Machine) -> None:
     machine.broker("setup", "broker.example.org")
-    told = openssl("x509", "-in", machine.trusted, "-noout", "-text")
-    assert re.search(r"Basic Constraints: critical\s+CA:TRUE, pathlen:0\s", told)
-    assert re.search(r"Key Usage: critical\s+Certificate Sign, CRL Sign\s", told)
-    permitted = told.partition("Name Constraints: critical")[2]
+    text = openssl("x509", "-in", machine.trusted, "-noout", "-text")
+    assert re.search(r"Basic Constraints: critical\s+CA:TRUE, pathlen:0\s", text)
+    assert re.search(r"Key Usage: critical\s+Certificate Sign, CRL Sign\s", text)
+    permitted = text.partition("Name Constraints: critical")[2]
     assert {"DNS:local", "DNS:localhost", "DNS:broker.example.org"} <= set(permitted.split())
     verify(machine.trusted, machine.trusted)
-    # Its key is nobody else's, and not where mosquitto could read it.
+    # Only root can read its key; mosquitto cannot.
     assert (mode(machine.ca), mode(machine.ca / "ca.key")) == (0o700, 0o600)
     assert machine.trusted.read_bytes() == (machine.healthd / "ca.crt").read_bytes()
     assert "KEY" not in machine.trusted.read_text()
 
 
-def test_the_names_of_this_machine_unless_others_are_given(machine: Machine) -> None:
+def test_without_names_the_certificate_has_those_of_this_machine(machine: Machine) -> None:
     machine.broker("setup")
     host = os.uname().nodename
     for name in (host, f"{host.partition('.')[0]}.local", "localhost"):
         verify(machine.pem, machine.trusted, "-verify_hostname", name)
 
 
-def test_a_further_name_and_no_foreign_one(machine: Machine) -> None:
+def test_a_private_name_can_be_added_and_a_public_one_is_refused(machine: Machine) -> None:
     machine.broker("setup", "broker.lan")
     before = machine.files()
     assert "Nothing to do." in machine.broker("setup", "broker.lan")
-    code, said = machine.tried("setup", "bank.example")
+    code, output = machine.tried("setup", "bank.example")
     assert code == 1
-    assert "may not vouch for" in said
-    assert "/etc/healthd-ca/ca.cnf" in said
+    assert "does not permit all of these names" in output
+    assert "/etc/healthd-ca/ca.cnf" in output
     assert machine.files() == before
     machine.broker("setup", "::1")
     after = machine.pem.read_bytes()
-    # Another way to write the same address.
+    # The same address, written differently.
     assert "Nothing to do." in machine.broker("setup", "0:0:0::1")
     assert machine.pem.read_bytes() == after
     for option, name in (("hostname", "broker.lan"), ("ip", "::1")):
         verify(machine.pem, machine.trusted, f"-verify_{option}", name)
 
 
-def test_a_foreign_name_that_the_authority_is_told_of(machine: Machine) -> None:
+def test_a_public_name_is_accepted_once_the_authority_permits_it(machine: Machine) -> None:
     machine.broker("setup", "broker.lan")
     key = (machine.ca / "ca.key").read_bytes()
     description = machine.ca / "ca.cnf"
@@ -111,7 +110,7 @@ def test_a_foreign_name_that_the_authority_is_told_of(machine: Machine) -> None:
 
 
 @needs_faketime
-def test_what_runs_out_is_renewed_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+def test_only_certificates_that_expire_soon_are_renewed(machine: Machine, tmp_path: Path) -> None:
     machine.broker("setup", "broker.lan")
     pem, first_ca = machine.pem.read_bytes(), tmp_path / "first.crt"
     first_ca.write_bytes(machine.trusted.read_bytes())
@@ -119,37 +118,37 @@ def test_what_runs_out_is_renewed_and_nothing_else(machine: Machine, tmp_path: P
     machine.environ = clock.environ
     assert "Nothing to do." in machine.broker("setup")
     clock.set("+720d")
-    said = machine.broker("setup")
-    assert "certificate is for DNS:broker.lan" in said
-    assert "authority" not in said
+    output = machine.broker("setup")
+    assert "certificate is for DNS:broker.lan" in output
+    assert "authority" not in output
     assert machine.pem.read_bytes() != pem
     assert machine.trusted.read_bytes() == first_ca.read_bytes()
     verify(machine.pem, machine.trusted, "-no_check_time")
-    # The authority has to outlive what it signs. Its new certificate is one more for the same key.
+    # The authority has to outlive what it signs. Its new certificate has the same key.
     clock.set("+2800d")
-    said = machine.broker("setup")
-    assert "The authority's certificate is renewed: give the new one to every machine" in said
+    output = machine.broker("setup")
+    assert "The authority's certificate is renewed: copy the new one to every machine" in output
     assert machine.trusted.read_bytes() != first_ca.read_bytes()
     assert (machine.healthd / "ca.crt").read_bytes() == machine.trusted.read_bytes()
     for ca in (first_ca, machine.trusted):
         verify(machine.pem, ca, "-no_check_time", "-verify_hostname", "broker.lan")
 
 
-def test_renewed_when_asked_and_never_without_the_key(machine: Machine, tmp_path: Path) -> None:
+def test_renew_needs_the_authoritys_key(machine: Machine, tmp_path: Path) -> None:
     machine.broker("setup", "broker.lan")
     pem = machine.pem.read_bytes()
     (machine.ca / "ca.key").rename(tmp_path / "stick")
     assert "Nothing to do." in machine.broker("setup"), "the key may be kept elsewhere"
-    code, said = machine.tried("renew")
+    code, output = machine.tried("renew")
     assert (code, machine.pem.read_bytes()) == (1, pem)
-    assert "put it back, /etc/healthd-ca/ca.key" in said
+    assert "restore /etc/healthd-ca/ca.key" in output
     (tmp_path / "stick").rename(machine.ca / "ca.key")
     machine.broker("renew")
     assert machine.pem.read_bytes() != pem
     verify(machine.pem, machine.trusted, "-verify_hostname", "broker.lan")
 
 
-def test_another_authority(machine: Machine, tmp_path: Path) -> None:
+def test_a_new_authority_replaces_a_stolen_one(machine: Machine, tmp_path: Path) -> None:
     machine.broker("setup")
     before = machine.trusted.read_bytes()
     machine.broker("certificate", "kitchen")
@@ -165,21 +164,21 @@ def test_another_authority(machine: Machine, tmp_path: Path) -> None:
 # Users
 
 
-def test_passwords_are_random_and_hashed_and_for_root_alone(machine: Machine) -> None:
+def test_passwords_are_random_and_hashed_and_readable_only_by_root(machine: Machine) -> None:
     machine.broker("setup")
     machine.broker("gateway", "kitchen")
     own = machine.own_password.read_text().strip()
     passwords = {own, *machine.passwords.values()}
     assert set(machine.passwords) == {"reader", "kitchen"}
     assert len(passwords) == 3
-    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in passwords)
+    assert all(re.fullmatch("[0-9a-f]{32}", password) for password in passwords)
     hashed = (machine.mosquitto / "healthd.passwd").read_text()
     assert {line.partition(":")[0] for line in hashed.splitlines()} == {
         "reader",
         OWN_ID,
         "kitchen",
     }
-    assert not any(one in hashed for one in passwords)
+    assert not any(password in hashed for password in passwords)
     for name in ("healthd.passwd", "healthd.acl", "certs/healthd.pem"):
         assert mode(machine.mosquitto / name) == 0o600
     assert mode(machine.own_password) == 0o600
@@ -189,7 +188,7 @@ def test_passwords_are_random_and_hashed_and_for_root_alone(machine: Machine) ->
     )
 
 
-def test_set_up_again_nothing_changes(machine: Machine) -> None:
+def test_a_second_setup_changes_nothing(machine: Machine) -> None:
     machine.broker("setup")
     machine.broker("gateway", "kitchen")
     machine.broker("controller", "trainer", "kitchen")
@@ -204,17 +203,17 @@ def test_set_up_again_nothing_changes(machine: Machine) -> None:
     assert machine.files() == before
 
 
-def test_what_was_changed_by_hand_is_left(machine: Machine) -> None:
+def test_changes_by_hand_are_kept(machine: Machine) -> None:
     machine.broker("setup")
     for name in ("healthd.acl", "conf.d/healthd.conf"):
         file = machine.mosquitto / name
         file.write_text(file.read_text().replace("healthd/", "health/").replace("8883", "8885"))
     before = machine.files()
-    assert "Left as it is" in machine.broker("setup")
+    assert "Not changed" in machine.broker("setup")
     assert machine.files() == before
 
 
-def test_a_password_that_healthd_has_is_taken(machine: Machine) -> None:
+def test_an_existing_password_of_healthd_is_used(machine: Machine) -> None:
     machine.own_password.write_text("chosen by hand\n")
     machine.broker("setup")
     assert set(machine.passwords) == {"reader"}
@@ -222,14 +221,14 @@ def test_a_password_that_healthd_has_is_taken(machine: Machine) -> None:
     assert f"\n{OWN_ID}:" in (machine.mosquitto / "healthd.passwd").read_text()
 
 
-def test_a_password_that_mosquitto_passwd_would_cut_short(machine: Machine) -> None:
+def test_a_password_that_mosquitto_passwd_would_cut_is_refused(machine: Machine) -> None:
     machine.own_password.write_text("chosen: by hand\n")
-    code, said = machine.tried("setup")
+    code, output = machine.tried("setup")
     assert code == 1
-    assert "/etc/healthd/mqtt-password" in said
+    assert "/etc/healthd/mqtt-password" in output
 
 
-def test_other_names_in_the_settings(machine: Machine) -> None:
+def test_id_prefix_and_discovery_come_from_the_settings(machine: Machine) -> None:
     settings = machine.healthd / "healthd.toml"
     settings.write_text(
         """
@@ -244,8 +243,8 @@ def test_other_names_in_the_settings(machine: Machine) -> None:
         id = "strap"
         """
     )
-    said = machine.broker("setup")
-    assert "its settings call it gateway: take username out there" in said
+    output = machine.broker("setup")
+    assert 'its settings have username = "gateway": remove that line' in output
     machine.broker("controller", "trainer", "attic")
     acl = (machine.mosquitto / "healthd.acl").read_text()
     assert {line for line in acl.splitlines() if line.startswith(("user", "topic"))} == {
@@ -268,28 +267,28 @@ def test_a_machine_without_healthd(machine: Machine) -> None:
     (machine.healthd / "healthd.toml").unlink()
     machine.healthd.rmdir()
     machine.broker("setup")
-    said = machine.broker("gateway", "kitchen")
+    output = machine.broker("gateway", "kitchen")
     assert set(machine.passwords) == {"reader", "kitchen"}
-    assert 'id = "kitchen"' in said
+    assert 'id = "kitchen"' in output
     assert not machine.healthd.exists()
 
 
-# What it will not do
+# What it refuses
 
 
 @pytest.mark.parametrize("line", ["listener 1883", "allow_anonymous true", "password_file /x"])
-def test_listeners_and_users_of_others_are_not_mixed_with_ours(machine: Machine, line: str) -> None:
+def test_setup_refuses_other_listeners_and_users(machine: Machine, line: str) -> None:
     other = machine.mosquitto / "conf.d/local.conf"
     other.parent.mkdir(parents=True)
     other.write_text(f"{line}\n")
     before = machine.files()
-    code, said = machine.tried("setup")
+    code, output = machine.tried("setup")
     assert code == 1
-    assert "/etc/mosquitto/conf.d/local.conf has listeners or users of its own" in said
+    assert "/etc/mosquitto/conf.d/local.conf has listeners or users of its own" in output
     assert machine.files() == before
 
 
-def test_what_it_does_not_understand_changes_nothing(machine: Machine) -> None:
+def test_bad_arguments_change_nothing(machine: Machine) -> None:
     machine.broker("setup")
     before = machine.files()
     for arguments in (
@@ -301,25 +300,25 @@ def test_what_it_does_not_understand_changes_nothing(machine: Machine) -> None:
         ("reader", "a:b"),
         ("controller", "trainer"),
         ("controller", "trainer", "+"),
-        ("password", "nobody"),
-        ("remove", "nobody"),
+        ("password", "unknown"),
+        ("remove", "unknown"),
         ("setup", "broker.lan\nsubjectAltName = DNS:bank.example"),
         ("setup", "broker.lan,DNS:bank.example"),
     ):
-        code, said = machine.tried(*arguments)
+        code, output = machine.tried(*arguments)
         assert code == 1, arguments
-        assert said
+        assert output
         assert machine.files() == before
 
 
-def test_users_come_after_the_set_up(machine: Machine) -> None:
-    code, said = machine.tried("gateway", "kitchen")
+def test_users_cannot_be_added_before_setup(machine: Machine) -> None:
+    code, output = machine.tried("gateway", "kitchen")
     assert code == 1
-    assert "broker setup" in said
+    assert "broker setup" in output
     assert not machine.mosquitto.exists()
 
 
-def test_mosquitto_is_started_again_only_for_its_configuration(machine: Machine) -> None:
+def test_mosquitto_is_restarted_only_for_its_configuration(machine: Machine) -> None:
     (machine.root / "run/systemd/system").mkdir(parents=True)
     programs, calls = machine.root / "bin", machine.root / "calls"
     programs.mkdir()

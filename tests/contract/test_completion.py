@@ -1,4 +1,4 @@
-"""Completion in the shells themselves: a press of Tab, with what `make install` puts there."""
+"""Completion with the Tab key in real shells, with the files that `make install` installs."""
 
 import asyncio
 import os
@@ -33,30 +33,30 @@ def needs(shell: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """A user's, with healthd on the PATH and settings in the home folder."""
+    """Return a user's environment with healthd on the PATH and settings in the home folder."""
     for name in ("healthd.toml", "other.toml"):
         (tmp_path / name).write_text(SETTINGS)
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     return {"HOME": str(tmp_path), "PATH": path, "PS1": "> ", "ZDOTDIR": str(tmp_path)}
 
 
-async def completes(shell: Sequence[str], environ: dict[str, str], *set_up: str) -> None:
-    """Press Tab where a command, an option, an id of the settings and a file name are begun."""
+async def completes(shell: Sequence[str], environ: dict[str, str], *preparation: str) -> None:
+    """Press Tab after the start of a command, an option, an id of the settings and a file name."""
     async with running(*shell, environ=environ) as terminal:
-        for line in set_up:
+        for line in preparation:
             terminal.type(f"{line}\n")
         terminal.type("echo rea''dy\n")
         await terminal.shows("ready")
-        for begun, whole in (
+        for start, completed in (
             ("healthd doct", "healthd doctor"),
             ("healthd run --conf", "--config"),
             ("healthd fetch --config ~/healthd.toml scale-", "scale-of-the-attic"),
             ("healthd outbox --config ~/oth", "~/other.toml"),
         ):
             since = len(terminal.screen)
-            # What stood there before is taken away first.
-            terminal.type(f"\x15{begun}\t")
-            await terminal.shows(whole, since=since)
+            # Ctrl-U clears the line first.
+            terminal.type(f"\x15{start}\t")
+            await terminal.shows(completed, since=since)
 
 
 @needs("bash")
@@ -66,7 +66,7 @@ async def test_bash(environ: dict[str, str]) -> None:
 
 
 @needs("bash")
-async def test_bash_of_a_user_who_has_installed_it(environ: dict[str, str]) -> None:
+async def test_bash_after_install_completion(environ: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
         *("bash", "--norc", "-c", "healthd --install-completion && exit"),
         stdout=asyncio.subprocess.PIPE,
@@ -83,13 +83,13 @@ async def test_zsh(environ: dict[str, str], tmp_path: Path) -> None:
     functions = tmp_path / "site-functions"
     functions.mkdir()
     shutil.copy(SYSTEMD / "healthd.zsh", functions / "_healthd")
-    set_up = f"fpath=({functions} $fpath); autoload -Uz compinit; compinit -u"
-    await completes(("zsh", "-f", "-i"), environ, set_up)
+    preparation = f"fpath=({functions} $fpath); autoload -Uz compinit; compinit -u"
+    await completes(("zsh", "-f", "-i"), environ, preparation)
 
 
 @needs("fish")
 @pytest.mark.parametrize(
-    ("begun", "whole"),
+    ("start", "completed"),
     [
         ("doct", "doctor"),
         ("run --conf", "--config"),
@@ -97,15 +97,15 @@ async def test_zsh(environ: dict[str, str], tmp_path: Path) -> None:
         ("outbox --config ~/oth", "~/other.toml"),
     ],
 )
-async def test_fish(environ: dict[str, str], tmp_path: Path, begun: str, whole: str) -> None:
+async def test_fish(environ: dict[str, str], tmp_path: Path, start: str, completed: str) -> None:
     completions = tmp_path / ".config" / "fish" / "completions"
     completions.mkdir(parents=True)
     shutil.copy(SYSTEMD / "healthd.fish", completions)
     process = await asyncio.create_subprocess_exec(
-        *("fish", "-c", f"complete -C 'healthd {begun}'"),
+        *("fish", "-c", f"complete -C 'healthd {start}'"),
         stdout=asyncio.subprocess.PIPE,
         env={**clean_environment(), **environ},
     )
     async with asyncio.timeout(BOUND_S):
         out, _ = await process.communicate()
-    assert [line.partition("\t")[0] for line in out.decode().splitlines()] == [whole]
+    assert [line.partition("\t")[0] for line in out.decode().splitlines()] == [completed]

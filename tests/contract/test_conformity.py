@@ -1,4 +1,4 @@
-"""What judges the published messages has to see what is wrong with one."""
+"""The check of published messages detects every kind of wrong message."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def with_keys(**keys: object) -> Received:
     return replace(GOOD, payload=orjson.dumps(SAMPLE | keys))
 
 
-def test_good_ones() -> None:
+def test_correct_messages_are_accepted() -> None:
     history = replace(GOOD, topic=f"{GOOD.topic}/history")
     status = replace(
         GOOD, topic="healthd/home/status", payload=b"online", content_type="text/plain", user={}
@@ -69,6 +69,6 @@ def test_good_ones() -> None:
         replace(RESPONSE, payload=b'{"error":"no status"}'),
     ],
 )
-def test_wrong_ones(wrong: Received) -> None:
+def test_wrong_messages_are_refused(wrong: Received) -> None:
     with pytest.raises(AssertionError):
         conform([wrong])

@@ -1,4 +1,4 @@
-"""The examples of docs/mqtt.md do what the page says, as they stand there."""
+"""The examples in docs/mqtt.md work exactly as printed."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ LIVE = "healthd/home/device/strap/heart_rate"
 HISTORY = f"{LIVE}/history"
 OTHER = "healthd/home/device/other/heart_rate"
 
-# What Node-RED gives to a function node, as far as this one uses it.
+# The parts of Node-RED's function node that the example uses.
 _FUNCTION_NODE = """
 const { code, messages } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
 const kept = new Map();
@@ -47,7 +47,8 @@ process.stdout.write(JSON.stringify(messages.map((msg) => node(msg, context))));
 """
 
 _TOPICS = [
-    re.sub(r"{(\w+)}", "x", one.address.replace("{prefix}", "healthd")) for one in channels(load())
+    re.sub(r"{(\w+)}", "x", channel.address.replace("{prefix}", "healthd"))
+    for channel in channels(load())
 ]
 
 
@@ -57,8 +58,8 @@ def sample(number: int, run: str = "7f3a1c0e") -> str:
     return json.dumps(envelope | {"heart_rate_bpm": 60 + number})
 
 
-def leads_somewhere(topic_filter: str) -> bool:
-    """Whether healthd publishes anything that the filter lets through."""
+def matches_a_topic(topic_filter: str) -> bool:
+    """Return whether healthd publishes any topic that matches the filter."""
     pattern = (
         re.escape(topic_filter).replace(r"\+", "[^/]+").replace(r"\#", ".+").replace("#", ".+")
     )
@@ -73,31 +74,31 @@ async def test_the_python_consumer_prints_each_sample_of_both_topics_once(
     code = example("python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     consumer = python_consumer(broker.port)
-    told = f"{LIVE} 2026-11-24T02:03"
+    line = f"{LIVE} 2026-11-24T02:03"
     async with running(*consumer) as out:
         await broker.logged("Received SUBSCRIBE from my-consumer")
         for topic, payload in (
             (LIVE, sample(1)),
-            (LIVE, sample(1)),  # the acknowledgement was lost with the connection
-            (HISTORY, sample(1)),  # and it had been stored meanwhile
+            (LIVE, sample(1)),  # delivered again: the acknowledgement was lost with the connection
+            (HISTORY, sample(1)),  # and again: it had been stored meanwhile
             (HISTORY, sample(2)),
             (LIVE, sample(2)),
-            (OTHER, sample(1)),  # an id is unique within its stream alone
-            (LIVE, sample(1, "00000000")),  # healthd was started again
+            (OTHER, sample(1)),  # an id is only unique within its stream
+            (LIVE, sample(1, "00000000")),  # healthd was restarted
             (LIVE, sample(3)),
         ):
             await publish(broker.port, topic, payload)
         assert await lines(out, 5) == [
-            f"{told}:01.123456Z 61",
-            f"{told}:02.123456Z 62",
+            f"{line}:01.123456Z 61",
+            f"{line}:02.123456Z 62",
             f"{OTHER} 2026-11-24T02:03:01.123456Z 61",
-            f"{told}:01.123456Z 61",
-            f"{told}:03.123456Z 63",
+            f"{line}:01.123456Z 61",
+            f"{line}:03.123456Z 63",
         ]
-    # What comes while it is not running waits for it at the broker.
+    # The broker queues messages while the consumer is not running.
     await publish(broker.port, HISTORY, sample(4))
     async with running(*consumer) as out:
-        assert await lines(out, 1) == [f"{told}:04.123456Z 64"]
+        assert await lines(out, 1) == [f"{line}:04.123456Z 64"]
 
 
 @needs_mosquitto
@@ -105,7 +106,7 @@ async def test_the_python_consumer_prints_each_sample_of_both_topics_once(
     shutil.which("mosquitto_sub") is None,
     reason="NOT TESTED: no mosquitto_sub on this machine; apt-get install mosquitto-clients",
 )
-async def test_each_line_of_mosquitto_sub_shows_something(mosquitto: StartMosquitto) -> None:
+async def test_each_mosquitto_sub_command_prints_a_message(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     topics = ("status", "health", "event/gap", "device/strap/heart_rate", "device/scale/weight")
     for topic in topics:
@@ -121,13 +122,13 @@ async def test_each_line_of_mosquitto_sub_shows_something(mosquitto: StartMosqui
 
 def test_the_flow_of_node_red_passes_each_id_once() -> None:
     flow: list[dict[str, Any]] = json.loads(example("json"))
-    nodes = {one["id"]: one for one in flow}
+    nodes = {each["id"]: each for each in flow}
     assert len(nodes) == len(flow)
-    ends = [end for one in flow for output in one.get("wires", []) for end in output]
-    assert set(ends) <= nodes.keys()
-    sources = [one for one in flow if one["type"] == "mqtt in"]
-    assert all(leads_somewhere(one["topic"]) for one in sources)
-    assert {one["broker"] for one in sources} == {"broker"} <= nodes.keys()
+    targets = [target for each in flow for wires in each.get("wires", []) for target in wires]
+    assert set(targets) <= nodes.keys()
+    sources = [each for each in flow if each["type"] == "mqtt in"]
+    assert all(matches_a_topic(source["topic"]) for source in sources)
+    assert {source["broker"] for source in sources} == {"broker"} <= nodes.keys()
     messages = [
         {"topic": topic, "payload": json.loads(payload)}
         for topic, payload in (
@@ -139,42 +140,42 @@ def test_the_flow_of_node_red_passes_each_id_once() -> None:
         )
     ]
     code = nodes["once"]["func"]
-    asked = json.dumps({"code": code, "messages": messages})
-    passed = json.loads(node("-e", _FUNCTION_NODE, stdin=asked))
-    assert [one is not None for one in passed] == [True, False, True, False, True]
+    stdin = json.dumps({"code": code, "messages": messages})
+    passed = json.loads(node("-e", _FUNCTION_NODE, stdin=stdin))
+    assert [message is not None for message in passed] == [True, False, True, False, True]
     assert passed[0] == messages[0]
 
 
-def test_telegraf_reads_topics_that_there_are() -> None:
+def test_telegraf_subscribes_to_existing_topics() -> None:
     (source,) = tomllib.loads(example("toml"))["inputs"]["mqtt_consumer"]
     assert source["qos"] == 1
     assert source["persistent_session"] is True
-    assert all(leads_somewhere(topic) for topic in source["topics"])
-    assert [one["topic"] for one in source["topic_parsing"]] == source["topics"]
-    for one in source["topic_parsing"]:
-        levels = one["topic"].count("/")
-        assert levels == one["measurement"].count("/") == one["tags"].count("/")
-        assert _told("heart_rate", one) == {"measurement"}
-        assert _told("+", one) >= {"gateway", "device"}
+    assert all(matches_a_topic(topic) for topic in source["topics"])
+    assert [parsing["topic"] for parsing in source["topic_parsing"]] == source["topics"]
+    for parsing in source["topic_parsing"]:
+        levels = parsing["topic"].count("/")
+        assert levels == parsing["measurement"].count("/") == parsing["tags"].count("/")
+        assert _names_of("heart_rate", parsing) == {"measurement"}
+        assert _names_of("+", parsing) >= {"gateway", "device"}
 
 
-def _told(level: str, parsing: dict[str, str]) -> set[str]:
-    """What Telegraf takes the levels of a topic for that are ``level``."""
+def _names_of(level: str, parsing: dict[str, str]) -> set[str]:
+    """Return the measurement and tags to which Telegraf assigns levels equal to ``level``."""
     rows: Iterable[tuple[str, ...]] = zip(
         *(parsing[key].split("/") for key in ("topic", "measurement", "tags")), strict=True
     )
     return {name for topic, *names in rows for name in names if topic == level} - {"_"}
 
 
-def test_a_filter_that_leads_nowhere_is_told() -> None:
-    assert leads_somewhere("healthd/#")
-    assert leads_somewhere("healthd/+/event/gap")
-    assert not leads_somewhere("healthd/+/device/+/hart_rate")
+def test_a_filter_without_a_matching_topic_is_detected() -> None:
+    assert matches_a_topic("healthd/#")
+    assert matches_a_topic("healthd/+/event/gap")
+    assert not matches_a_topic("healthd/+/device/+/hart_rate")
 
 
 @asynccontextmanager
 async def home(broker: Mosquitto, folder: Path) -> AsyncGenerator[None]:
-    """The gateway of the examples, with the page's settings and a scale in range, listening."""
+    """Run the gateway of the examples with the page's settings and a scale in range."""
     mqtt = {"brokers": [broker.address], **tomllib.loads(example("toml", REQUESTS))["mqtt"]}
     outbox = {"directory": folder, "max_size": "4MB"}
     settings = Settings.model_validate({"gateway": {"id": "home"}, "mqtt": mqtt, "outbox": outbox})
@@ -184,7 +185,7 @@ async def home(broker: Mosquitto, folder: Path) -> AsyncGenerator[None]:
         await air.add(scale)
         await scale.appear()
         backends = Backends(air.scanner_backend, air.client_backend)
-        tasks.create_task(Daemon(settings, load(), {}, backends).run(stop))
+        tasks.create_task(Daemon(settings, load(), {}, backends).run(stop), name="daemon")
         try:
             await broker.logged("1 healthd/home/request/+")
             yield
@@ -197,7 +198,9 @@ async def home(broker: Mosquitto, folder: Path) -> AsyncGenerator[None]:
     shutil.which("mosquitto_rr") is None,
     reason="NOT TESTED: no mosquitto_rr on this machine; apt-get install mosquitto-clients",
 )
-async def test_each_way_of_asking_is_answered(mosquitto: StartMosquitto, tmp_path: Path) -> None:
+async def test_each_example_of_a_request_gets_a_response(
+    mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
     broker = await mosquitto()
     (line,) = example("sh", REQUESTS).splitlines()
     command = shlex.split(line)
@@ -208,16 +211,16 @@ async def test_each_way_of_asking_is_answered(mosquitto: StartMosquitto, tmp_pat
             return (await lines(out, 1))[0]
 
     async with home(broker, tmp_path), Subscriber(broker.port) as subscriber:
-        # What Node-RED's nodes do behind and before the function.
-        asked = json.dumps({"code": example("js", REQUESTS), "messages": [{"_msgid": "2f1e.a"}]})
-        (message,) = json.loads(await asyncio.to_thread(node, "-e", _FUNCTION_NODE, stdin=asked))
+        # Do what Node-RED's other nodes do before and after the function.
+        stdin = json.dumps({"code": example("js", REQUESTS), "messages": [{"_msgid": "2f1e.a"}]})
+        (message,) = json.loads(await asyncio.to_thread(node, "-e", _FUNCTION_NODE, stdin=stdin))
         await publish(broker.port, message["topic"], json.dumps(message["payload"]))
-        plain, told = await asyncio.gather(
+        plain, python = await asyncio.gather(
             answer(*command, "-p", str(broker.port)), answer(*python_asker(broker.port))
         )
         (flow,) = await subscriber.until(lambda _: subscriber.at("healthd/home/response/scan"))
-    number, _, rest = told.partition(" ")
+    number, _, rest = python.partition(" ")
     assert number == "1"
     answers = [json.loads(plain), json.loads(rest), flow.json()]
-    assert [one["data"]["found"][0]["suggested_id"] for one in answers] == ["scale"] * 3
-    assert [one.get("transaction") for one in answers] == [None, None, "2f1e.a"]
+    assert [response["data"]["found"][0]["suggested_id"] for response in answers] == ["scale"] * 3
+    assert [response.get("transaction") for response in answers] == [None, None, "2f1e.a"]

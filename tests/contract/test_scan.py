@@ -1,4 +1,4 @@
-"""healthd scan against BlueZ: alone, beside the daemon, without what it needs, on a terminal."""
+"""healthd scan with BlueZ: alone, next to the daemon, without BlueZ, and on a terminal."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ MINE, OTHER = "C0:00:00:00:00:01", "C0:00:00:00:00:02"
 
 
 class Gateway:
-    """Settings, and commands that take them."""
+    """Settings, and scan commands that use them."""
 
     def __init__(self, folder: Path) -> None:
         self.config = folder / "healthd.toml"
@@ -48,7 +48,7 @@ class Gateway:
         return ("scan", "--seconds", "1", "--config", str(self.config), *arguments)
 
     async def scan(self, *arguments: str) -> tuple[int, str, str]:
-        """The exit code, and what is written to standard output and standard error."""
+        """Scan; return the exit code, standard output and standard error."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "healthd", *self.command(*arguments)),
             stdin=asyncio.subprocess.DEVNULL,
@@ -63,19 +63,19 @@ class Gateway:
         return process.returncode, out.decode(), err.decode()
 
     async def found(self) -> dict[str, dict[str, Any]]:
-        """What was found, by address."""
+        """Scan; return the found devices by address."""
         code, out, _ = await self.scan("--json")
         assert code == 0
-        return {one["address"]: one for one in orjson.loads(out)["found"]}
+        return {device["address"]: device for device in orjson.loads(out)["found"]}
 
 
 @pytest.fixture
 def gateway(bus: Bus, tmp_path: Path) -> Gateway:
-    """A gateway on a bus of the test's own."""
+    """Return a gateway that uses the test's own bus."""
     return Gateway(tmp_path)
 
 
-async def test_what_bluez_hears(bus: Bus, gateway: Gateway) -> None:
+async def test_devices_that_bluez_hears(bus: Bus, gateway: Gateway) -> None:
     private = "41:00:00:00:00:03"
     devices = (strap(), strap(OTHER, "Strap"), strap(private, "Watch"))
     async with BlueZ(bus, *devices, adapters={"hci0": True}) as bluez:
@@ -89,21 +89,21 @@ async def test_what_bluez_hears(bus: Bus, gateway: Gateway) -> None:
     assert private not in found[private]["block"]
 
 
-async def test_beside_a_daemon_that_has_a_link(bus: Bus, gateway: Gateway) -> None:
+async def test_next_to_a_daemon_with_a_link(bus: Bus, gateway: Gateway) -> None:
     devices = (strap(), strap(OTHER, "Strap"))
     async with BlueZ(bus, *devices, adapters={"hci0": True}) as bluez:
         daemon = Healthd("run", "--config", str(gateway.config), environ=gateway.environ)
         async with daemon:
             await daemon.logged("state", peripheral="mine", state="streaming")
             code, out, err = await gateway.scan("--json")
-            found = {one["address"]: one for one in orjson.loads(out)["found"]}
+            found = {device["address"]: device for device in orjson.loads(out)["found"]}
             assert (code, set(found)) == (0, {MINE, OTHER})
-            assert "healthd runs" in err
+            assert "healthd is running" in err
             assert (found[MINE]["rssi_dbm"], found[MINE]["peripheral"]) == (None, "mine")
-            assert bluez.count("Disconnect") == 0, "its link is left alone"
+            assert bluez.count("Disconnect") == 0, "the daemon keeps its link"
             assert await daemon.stopped() == 0
         _, _, err = await gateway.scan("--json")
-        assert "healthd runs" not in err
+        assert "healthd is running" not in err
 
 
 async def test_without_bluetoothd(bus: Bus, gateway: Gateway) -> None:
@@ -118,7 +118,7 @@ async def test_without_a_bus(gateway: Gateway, tmp_path: Path) -> None:
     gateway.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={tmp_path}/nowhere"
     code, _, err = await gateway.scan()
     assert code == 1
-    assert "there is no D-Bus" in err
+    assert "D-Bus, and so BlueZ, is not running" in err
 
 
 @pytest.mark.parametrize("adapters", [{}, {"hci0": False}], ids=["none", "off"])
@@ -126,10 +126,10 @@ async def test_without_an_adapter(bus: Bus, gateway: Gateway, adapters: dict[str
     async with BlueZ(bus, strap(), adapters=adapters):
         code, _, err = await gateway.scan()
     assert code == 1
-    assert "adapter on? healthd doctor says more" in err
+    assert "adapter on? for details: healthd doctor" in err
 
 
-async def test_an_adapter_that_somebody_holds(bus: Bus, gateway: Gateway) -> None:
+async def test_an_adapter_used_by_another_program(bus: Bus, gateway: Gateway) -> None:
     async with BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
         busy = ("org.bluez.Error.InProgress", "Operation already in progress")
         await bluez.do("fail", members={"StartDiscovery": busy})
@@ -145,20 +145,25 @@ async def test_bad_settings(bus: Bus, gateway: Gateway) -> None:
     assert "gateway.id" in err
 
 
-async def test_adding_one(bus: Bus, gateway: Gateway) -> None:
+async def test_adding_a_device(bus: Bus, gateway: Gateway) -> None:
     before = gateway.config.read_text()
     async with BlueZ(bus, strap(OTHER, "Strap"), adapters={"hci0": True}):
         code, _, err = await gateway.scan("--add", "strap")
         assert code == 0, err
         assert gateway.config.read_text().startswith(before)
         peripherals = read(gateway.config, {}, registry.load().profiles).peripherals
-        assert [(one.id, one.address) for one in peripherals] == [("mine", MINE), ("strap", OTHER)]
+        assert [(entry.id, entry.address) for entry in peripherals] == [
+            ("mine", MINE),
+            ("strap", OTHER),
+        ]
         code, _, err = await gateway.scan("--add", "strap")
-        assert (code, "to be added: nothing" in err) == (1, True)
+        assert (code, "can be added: none" in err) == (1, True)
 
 
 @pytest.mark.parametrize(("typed", "ids"), [("strap\n", ["mine", "strap"]), ("\n", ["mine"])])
-async def test_a_terminal_is_asked(bus: Bus, gateway: Gateway, typed: str, ids: list[str]) -> None:
+async def test_a_prompt_on_a_terminal(
+    bus: Bus, gateway: Gateway, typed: str, ids: list[str]
+) -> None:
     keyboard, terminal = pty.openpty()
     async with BlueZ(bus, strap(OTHER, "Strap"), adapters={"hci0": True}):
         process = await asyncio.create_subprocess_exec(
@@ -173,10 +178,10 @@ async def test_a_terminal_is_asked(bus: Bus, gateway: Gateway, typed: str, ids: 
         shown = ""
         try:
             async with asyncio.timeout(40):
-                while "Add which id" not in shown:
+                while "Id of the device to add" not in shown:
                     shown += (await asyncio.to_thread(os.read, keyboard, 4096)).decode()
                 os.write(keyboard, typed.encode())
-                with suppress(OSError):  # so ends a terminal that nobody has open
+                with suppress(OSError):  # raised when the terminal is closed
                     while more := await asyncio.to_thread(os.read, keyboard, 4096):
                         shown += more.decode()
                 assert await process.wait() == 0, shown
@@ -186,4 +191,4 @@ async def test_a_terminal_is_asked(bus: Bus, gateway: Gateway, typed: str, ids: 
                 await process.wait()
             os.close(keyboard)
     peripherals = read(gateway.config, {}, registry.load().profiles).peripherals
-    assert [one.id for one in peripherals] == ids
+    assert [entry.id for entry in peripherals] == ids

@@ -1,4 +1,4 @@
-"""Who may do what on a broker that config/ has set up, and whom healthd trusts: all of it real."""
+"""Rights on a broker set up by config/, and which brokers healthd trusts, with a real mosquitto."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ name = "Polar H10*"
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """It knows its own gateway and one more, a reader, and who may control the other gateway."""
+    """A machine with two gateways, a reader, and a controller of the second gateway."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     machine.broker("setup")
     machine.broker("gateway", "kitchen")
@@ -57,17 +57,17 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture
 async def broker(machine: Machine, tmp_path: Path) -> AsyncIterator[Shipped]:
-    """The broker of a machine like this one."""
+    """The broker of a copy of this machine."""
     async with Shipped(machine.copy(tmp_path / "root")) as broker:
         yield broker
 
 
 class Boom(Exception):
-    """Breaks a connection, so that the will is said."""
+    """Breaks a connection, so that the broker publishes the will."""
 
 
 class Home:
-    """Settings, password and outbox of a gateway of this broker."""
+    """Settings, password and outbox of a gateway that uses this broker."""
 
     def __init__(self, folder: Path, broker: Shipped, version: str = "5") -> None:
         self.config = folder / "healthd.toml"
@@ -87,21 +87,21 @@ class Home:
         return str(self.config)
 
 
-async def refused(client: AckedClient, topic: str) -> None:
-    """The broker says no, to a client of MQTT 5."""
+async def assert_refused(client: AckedClient, topic: str) -> None:
+    """Check that the broker refuses this topic; the client speaks MQTT 5."""
     with pytest.raises(PublishRefused, match=r"(?i)not authorized"):
         await client.send(topic, b"no")
 
 
 def topics(messages: list[Received]) -> list[str]:
-    return [one.topic for one in messages]
+    return [message.topic for message in messages]
 
 
 # healthd
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_samples_come_over_tls_to_the_reader(
+async def test_samples_reach_the_reader_over_tls(
     broker: Shipped, tmp_path: Path, version: str
 ) -> None:
     config = Home(tmp_path, broker, version).write()
@@ -126,14 +126,14 @@ async def test_the_doctor_finds_nothing_wrong(broker: Shipped) -> None:
     }
     settings = Settings.model_validate({"gateway": {"id": OWN_ID}, "mqtt": mqtt})
     findings = await check_brokers(settings, {})
-    assert {one.status for one in findings} == {Status.OK}, findings
+    assert {finding.status for finding in findings} == {Status.OK}, findings
 
 
 @pytest.mark.parametrize("wrong", ["authority", "age", "host"])
-async def test_a_broker_that_cannot_be_trusted_is_told_and_waited_for(
+async def test_an_untrusted_broker_is_logged_and_retried(
     broker: Shipped, tmp_path: Path, wrong: str
 ) -> None:
-    said = {
+    expected = {
         "authority": "the certificate of localhost is not trusted: unable to get local issuer",
         "age": "the certificate of localhost is not trusted: certificate has expired",
         "host": f"the certificate of {HOST} is not trusted: IP address mismatch",
@@ -152,8 +152,8 @@ async def test_a_broker_that_cannot_be_trusted_is_told_and_waited_for(
     environ = {"RUNTIME_DIRECTORY": str(tmp_path)}
     async with Healthd("run", "--config", config, environ=environ) as healthd:
         line = await healthd.logged("retrying", service="mqtt", reason="broker_untrusted")
-        assert line["error"].startswith(said)
-        assert not any("connected" in one["event"] for one in healthd.log)
+        assert line["error"].startswith(expected)
+        assert not any("connected" in entry["event"] for entry in healthd.log)
         if wrong == "host":
             await broker.broker("setup", HOST)
         else:
@@ -167,7 +167,7 @@ async def test_a_broker_that_cannot_be_trusted_is_told_and_waited_for(
 # Rights
 
 
-async def test_nobody_comes_without_a_name(broker: Shipped) -> None:
+async def test_a_client_without_a_user_name_is_refused(broker: Shipped) -> None:
     over_tls = broker.endpoint(None)
     for endpoint in (over_tls, replace(over_tls, port=broker.port, tls=None)):
         for version in VERSIONS:
@@ -177,7 +177,7 @@ async def test_nobody_comes_without_a_name(broker: Shipped) -> None:
             assert caught.value.reason == "credentials_refused"
 
 
-async def test_a_reader_reads_and_writes_nothing(broker: Shipped) -> None:
+async def test_a_reader_can_read_but_not_write(broker: Shipped) -> None:
     forbidden = [
         "healthd/reader/status",
         f"healthd/{OWN_ID}/device/strap/heart_rate",
@@ -192,7 +192,7 @@ async def test_a_reader_reads_and_writes_nothing(broker: Shipped) -> None:
     ):
         async with AckedClient(broker.endpoint("reader")) as client:
             for topic in forbidden:
-                await refused(client, topic)
+                await assert_refused(client, topic)
         # Before MQTT 5 a refusal looks like success.
         async with AckedClient(broker.endpoint("reader", "3.1.1")) as client:
             for topic in forbidden:
@@ -204,7 +204,7 @@ async def test_a_reader_reads_and_writes_nothing(broker: Shipped) -> None:
         assert topics(reader.messages) == written
 
 
-async def test_a_gateway_writes_nothing_of_another_one_and_reads_only_requests(
+async def test_a_gateway_writes_only_its_own_topics_and_reads_only_requests(
     broker: Shipped,
 ) -> None:
     own = f"healthd/{OWN_ID}"
@@ -215,9 +215,9 @@ async def test_a_gateway_writes_nothing_of_another_one_and_reads_only_requests(
         AckedClient(broker.endpoint(OWN_ID)) as gateway,
     ):
         for last in ("status", "device/strap/heart_rate", "request/scan", "response/scan"):
-            await refused(gateway, f"healthd/kitchen/{last}")
-        await refused(gateway, "healthd/status")
-        await refused(gateway, "homeassistant/status")
+            await assert_refused(gateway, f"healthd/kitchen/{last}")
+        await assert_refused(gateway, "healthd/status")
+        await assert_refused(gateway, "homeassistant/status")
         async with AckedClient(broker.endpoint(OWN_ID, "3.1.1")) as client:
             await client.send("healthd/kitchen/status", b"no")
         for client, gateway_id in ((kitchen, "kitchen"), (gateway, OWN_ID)):
@@ -227,13 +227,13 @@ async def test_a_gateway_writes_nothing_of_another_one_and_reads_only_requests(
             await trainer.send("homeassistant/status", b"online")
             await trainer.send(f"{own}/request/scan", b"{}")
         await listening.until_payload(f"{own}/request/scan", b"{}")
-        # Neither samples, of whomever, nor the rest of what has gone through the broker.
+        # No samples, not even its own, and nothing else that went through the broker.
         assert topics(listening.messages) == ["homeassistant/status", f"{own}/request/scan"]
-        assert b"no" not in [one.payload for one in reader.messages]
+        assert b"no" not in [message.payload for message in reader.messages]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_will_is_no_way_around(broker: Shipped, version: str) -> None:
+async def test_a_will_on_a_forbidden_topic_is_not_published(broker: Shipped, version: str) -> None:
     async with broker.subscriber("reader") as reader:
         for of in ("kitchen", OWN_ID):
             mine = replace(broker.endpoint(OWN_ID, version), will_topic=f"healthd/{of}/status")
@@ -244,7 +244,7 @@ async def test_a_will_is_no_way_around(broker: Shipped, version: str) -> None:
         assert topics(reader.messages) == [f"healthd/{OWN_ID}/status"]
 
 
-async def test_a_request_reaches_only_the_gateway_that_may_be_asked(broker: Shipped) -> None:
+async def test_a_controller_reaches_only_its_own_gateways(broker: Shipped) -> None:
     async with (
         broker.subscriber("kitchen") as kitchen,
         broker.subscriber(OWN_ID) as other,
@@ -254,44 +254,44 @@ async def test_a_request_reaches_only_the_gateway_that_may_be_asked(broker: Ship
         AckedClient(broker.endpoint(OWN_ID)) as gateway,
     ):
         await trainer.send("healthd/kitchen/request/start", b"{}")
-        await refused(trainer, f"healthd/{OWN_ID}/request/start")
+        await assert_refused(trainer, f"healthd/{OWN_ID}/request/start")
         for last in ("status", "device/bike/power", "response/start"):
-            await refused(trainer, f"healthd/kitchen/{last}")
+            await assert_refused(trainer, f"healthd/kitchen/{last}")
         await kitchen.until_payload("healthd/kitchen/request/start", b"{}")
         await gateway.send(f"healthd/{OWN_ID}/response/start", b"{}")
         await asked.send("healthd/kitchen/response/start", b"{}")
         await answers.until_payload("healthd/kitchen/response/start", b"{}")
-        # Its own request it may read as well; it comes from its gateway's topics.
+        # It may read its own request as well: that is one of its gateway's topics.
         assert topics(answers.messages) == [
             "healthd/kitchen/request/start",
             "healthd/kitchen/response/start",
         ]
-        # By now the other one would have had it, too: the last to be told of its own.
+        # Messages keep their order: a stray request would have arrived before this marker.
         await gateway.send(f"healthd/{OWN_ID}/request/marker", b"{}")
         await other.until_payload(f"healthd/{OWN_ID}/request/marker", b"{}")
         assert topics(other.messages) == [f"healthd/{OWN_ID}/request/marker"]
 
 
-# What changes while it runs
+# Changes while the broker runs
 
 
-async def test_a_gateway_that_joins_while_others_are_connected(broker: Shipped) -> None:
+async def test_a_gateway_can_be_added_while_others_are_connected(broker: Shipped) -> None:
     async with (
         broker.subscriber("reader") as reader,
         AckedClient(broker.endpoint("kitchen")) as before,
     ):
-        said = await broker.broker("gateway", "attic")
-        assert 'id = "attic"' in said
+        output = await broker.broker("gateway", "attic")
+        assert 'id = "attic"' in output
         async with AckedClient(broker.endpoint("attic")) as attic:
             await attic.send("healthd/attic/status", b"online")
-            await refused(attic, "healthd/kitchen/status")
+            await assert_refused(attic, "healthd/kitchen/status")
         await before.send("healthd/kitchen/status", b"online")
         await reader.until_payload("healthd/kitchen/status", b"online")
         assert topics(reader.messages) == ["healthd/attic/status", "healthd/kitchen/status"]
 
 
 @pytest.mark.parametrize("command", ["password", "remove"])
-async def test_an_old_password_is_void_at_once(broker: Shipped, command: str) -> None:
+async def test_an_old_password_is_invalid_at_once(broker: Shipped, command: str) -> None:
     old = broker.endpoint("kitchen")
     async with AckedClient(old) as client:
         await broker.broker(command, "kitchen")
@@ -307,16 +307,16 @@ async def test_an_old_password_is_void_at_once(broker: Shipped, command: str) ->
             await client.send("healthd/kitchen/status", b"online")
 
 
-async def test_a_new_certificate_ends_no_connection(broker: Shipped) -> None:
+async def test_a_renewed_certificate_ends_no_connection(broker: Shipped) -> None:
     async with AckedClient(broker.endpoint("kitchen")) as client:
-        before = await served(broker)
+        before = await server_certificate(broker)
         await broker.broker("renew")
-        assert await served(broker) != before
+        assert await server_certificate(broker) != before
         await client.send("healthd/kitchen/status", b"online")
 
 
-async def served(broker: Shipped) -> bytes | None:
-    """The certificate that the broker shows, verified."""
+async def server_certificate(broker: Shipped) -> bytes | None:
+    """Return the certificate that the broker presents, verified."""
     context = ssl.create_default_context(cafile=broker.machine.trusted)
     _, writer = await asyncio.open_connection("localhost", broker.tls_port, ssl=context)
     certificate: bytes | None = writer.get_extra_info("ssl_object").getpeercert(True)
@@ -324,51 +324,51 @@ async def served(broker: Shipped) -> bytes | None:
     return certificate
 
 
-# A certificate in the place of a password
+# A certificate instead of a password
 
 
-async def test_a_gateway_that_is_known_by_its_certificate(broker: Shipped) -> None:
+async def test_a_gateway_can_log_in_by_certificate(broker: Shipped) -> None:
     conf = broker.machine.mosquitto / "conf.d/healthd.conf"
-    assert "is missing" in broker.machine.broker("certificate", "attic")
+    assert "enable listener 8884" in broker.machine.broker("certificate", "attic")
     text = conf.read_text()
     start = text.index("# listener 8884")
     section, rest = text[start:].split("\n\n", 1)
     conf.write_text(f"{text[:start]}{section.replace('# ', '')}\n\n{rest}")
-    said = broker.machine.broker("certificate", "attic")
-    assert "is missing" not in said
-    assert 'cert_file = "/etc/healthd/gateway.pem"' in said
+    output = broker.machine.broker("certificate", "attic")
+    assert "enable listener 8884" not in output
+    assert 'cert_file = "/etc/healthd/gateway.pem"' in output
     await broker.stop()
     await broker.start()
 
-    def known_by(pem: Path) -> Endpoint:
+    def with_certificate(pem: Path) -> Endpoint:
         context = ssl.create_default_context(cafile=broker.machine.trusted)
         context.load_cert_chain(pem)
         return replace(broker.endpoint(None), port=broker.certificate_port, tls=context)
 
-    attic = known_by(broker.machine.ca / "attic.pem")
+    attic = with_certificate(broker.machine.ca / "attic.pem")
     async with AckedClient(attic) as client:
         await client.send("healthd/attic/status", b"online")
-        await refused(client, "healthd/kitchen/status")
-    # The name that somebody gives himself counts for nothing, and so does the broker's certificate.
+        await assert_refused(client, "healthd/kitchen/status")
+    # A user name that the client sends is ignored, and the broker's own certificate is refused.
     async with AckedClient(replace(attic, username="kitchen")) as client:
-        await refused(client, "healthd/kitchen/status")
+        await assert_refused(client, "healthd/kitchen/status")
     by_password = replace(broker.endpoint("kitchen"), port=broker.certificate_port)
     with pytest.raises(ConnectionLost):
-        async with AckedClient(known_by(broker.machine.pem)):
+        async with AckedClient(with_certificate(broker.machine.pem)):
             pass
     with pytest.raises(ConnectionLost):
         async with AckedClient(by_password):
             pass
     await broker.broker("remove", "attic")
     async with AckedClient(attic) as client:
-        await refused(client, "healthd/attic/status")
+        await assert_refused(client, "healthd/attic/status")
 
 
-# Strangers
+# Oversize packets
 
 
-async def test_a_stranger_cannot_fill_the_memory(broker: Shipped) -> None:
-    """mosquitto takes a packet into memory as it comes, also before it knows from whom."""
+async def test_a_client_without_login_cannot_fill_the_memory(broker: Shipped) -> None:
+    """mosquitto reads a packet into memory even before the client has logged in."""
     packet = b"\x10" + b"\x80\x80\x80\x64"  # CONNECT, of 200 MB
 
     def send() -> bytes:
@@ -376,13 +376,11 @@ async def test_a_stranger_cannot_fill_the_memory(broker: Shipped) -> None:
             connection.sendall(packet)
             return connection.recv(1)
 
-    assert await asyncio.to_thread(send) == b"", "it should have hung up"
+    assert await asyncio.to_thread(send) == b"", "the broker should have disconnected"
     await broker.logged("oversize packet")
 
 
-async def test_a_message_that_is_too_large_costs_its_sender_the_connection(
-    broker: Shipped,
-) -> None:
+async def test_a_client_that_sends_a_too_large_message_is_disconnected(broker: Shipped) -> None:
     async with AckedClient(broker.endpoint("kitchen")) as client:
         await client.send("healthd/kitchen/x", b"x" * 900_000)
         client.send("healthd/kitchen/x", b"x" * 1_000_000)

@@ -1,4 +1,4 @@
-"""``healthd watch`` on a real broker, as a person and as a program use it."""
+"""``healthd watch`` with a real broker: the live table, lines and JSON."""
 
 import asyncio
 import json
@@ -31,8 +31,8 @@ async def test_a_live_table(mosquitto: StartMosquitto) -> None:
     await publish(broker.port, "healthd/home/status", "online", retain=True)
     await publish(broker.port, f"{STRAP}/info", INFO, retain=True)
     async with on_a_terminal("watch", "--broker", broker.address) as terminal:
-        await terminal.shows("healthd watch", "Strap 1", "streaming", "Ctrl-C ends it")
-        for seq in (1, 2, 2, 2):  # the broker, or its network, repeats itself
+        await terminal.shows("healthd watch", "Strap 1", "streaming", "Ctrl-C to quit")
+        for seq in (1, 2, 2, 2):  # duplicates, as after a lost acknowledgement
             await publish(broker.port, f"{STRAP}/heart_rate", sample(seq))
         await publish(broker.port, f"{STRAP}/heart_rate/history", sample(3))
         gap = '{"id": "g-1", "peripheral": "strap", "stream": "heart_rate", "reason": "stalled"}'
@@ -40,27 +40,27 @@ async def test_a_live_table(mosquitto: StartMosquitto) -> None:
         await terminal.shows(bold("72 bpm"), "▁█", "1 stalled")
         assert "73 bpm" not in terminal.screen
         assert "▁██" not in terminal.screen
-        # Its gateway's end is the end of each of its devices.
+        # When the gateway goes offline, so do its devices.
         since = len(terminal.screen)
         await publish(broker.port, "healthd/home/status", "offline", retain=True)
         await terminal.shows("offline (gateway)", since=since)
-        # Another gateway of the same broker has a strap of the same id.
+        # Another gateway on the same broker has a strap with the same id.
         other = STRAP.replace("home", "attic")
         await publish(broker.port, f"{other}/heart_rate", sample(9))
         await terminal.shows("gateway", "attic", bold("79 bpm"), since=since)
 
 
-async def test_a_broker_that_goes_is_told_and_waited_for(mosquitto: StartMosquitto) -> None:
+async def test_a_lost_broker_is_shown_and_retried(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     await publish(broker.port, f"{STRAP}/info", INFO, retain=True)
     async with on_a_terminal("watch", "--broker", broker.address) as terminal:
-        await terminal.shows("streaming", "Ctrl-C ends it")
+        await terminal.shows("streaming", "Ctrl-C to quit")
         since = len(terminal.screen)
         await broker.stop()
-        await terminal.shows("no broker for ", "trying again", since=since)
+        await terminal.shows("no connection to the broker", "retrying", since=since)
         since = len(terminal.screen)
         await broker.start()
-        await terminal.shows("Ctrl-C ends it", since=since)
+        await terminal.shows("Ctrl-C to quit", since=since)
         await publish(broker.port, f"{STRAP}/heart_rate", sample(1))
         await terminal.shows(bold("71 bpm"), since=since)
 
@@ -70,13 +70,13 @@ async def test_no_row_is_wider_than_the_terminal(mosquitto: StartMosquitto, colu
     broker = await mosquitto()
     long = json.dumps({"id": "a-1", "heart_rate_bpm": 72, "status": "x" * 200})
     async with on_a_terminal("watch", "--broker", broker.address, columns=columns) as terminal:
-        await terminal.shows("Ctrl-C ends it")
+        await terminal.shows("Ctrl-C to quit")
         await publish(broker.port, f"{STRAP}-of-a-long-name/heart_rate", long)
         await terminal.shows("72 bpm")
         assert "xxx" not in terminal.screen
 
 
-async def test_json_for_a_program(mosquitto: StartMosquitto) -> None:
+async def test_json_objects(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     await publish(broker.port, "healthd/home/status", "online", retain=True)
     async with Healthd("watch", "--broker", broker.address, "--json") as healthd:
@@ -107,7 +107,7 @@ async def test_json_for_a_program(mosquitto: StartMosquitto) -> None:
     }
 
 
-async def test_it_ends_after_as_long_as_it_was_told(mosquitto: StartMosquitto) -> None:
+async def test_it_ends_after_the_given_seconds(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     await publish(broker.port, "healthd/home/status", "online", retain=True)
     arguments = ("watch", "--broker", broker.address, "--seconds", "1.5")
@@ -117,8 +117,8 @@ async def test_it_ends_after_as_long_as_it_was_told(mosquitto: StartMosquitto) -
 
 
 @pytest.mark.parametrize("form", ["", "--json"])
-@pytest.mark.parametrize("flows", [True, False], ids=["messages flow", "nothing comes any more"])
-async def test_a_pipe_that_is_closed_ends_it_quietly(
+@pytest.mark.parametrize("flows", [True, False], ids=["with messages", "without messages"])
+async def test_a_closed_pipe_ends_it_without_an_error(
     mosquitto: StartMosquitto, form: str, flows: bool
 ) -> None:
     broker = await mosquitto()

@@ -152,7 +152,7 @@ async def test_a_command_has_the_daemon_fetch_now(
         assert line == "cuff: timeout (not_seen), 0 samples in 1.0 s\n"
     code, _, error = await fetch("scale")
     assert code == 1
-    assert "no healthd runs as gateway gateway" in error
+    assert "healthd is not running for gateway gateway" in error
 
 
 def _next_due(messages: Iterable[Received], peripheral: str, behind: str) -> str | None:

@@ -61,7 +61,7 @@ class Machine:
         """Call ``config/broker``; what it says."""
         code, said = self.tried(*arguments)
         assert code == 0, said
-        found: dict[str, str] = dict(re.findall(r"password of (\S+), shown this once: (\S+)", said))
+        found: dict[str, str] = dict(re.findall(r"password of (\S+), shown only once: (\S+)", said))
         self.passwords |= found
         return said
 

@@ -1,1 +1,1 @@
-"""The published contract, generated from the models."""
+"""The MQTT contract, generated from the models: schemas, AsyncAPI and reference pages."""

@@ -1,4 +1,4 @@
-"""``healthd schema --format asyncapi``: the contract as an AsyncAPI document."""
+"""``healthd schema --format asyncapi``: the MQTT contract as an AsyncAPI document."""
 
 from typing import Any, cast
 
@@ -14,42 +14,42 @@ from healthd.samples import ENVELOPE_KEYS, Measurement
 from healthd.verbs import Request
 
 _DESCRIPTION = """\
-What healthd publishes: Bluetooth LE heart-rate, fitness and health sensors over MQTT; and what it
-may be asked for, where [mqtt] requests of its settings allows that.
-docs/mqtt.md tells of duplicates, gaps and examples. User properties, content types and expiry need
-MQTT 5; over MQTT 3.1.1 topics and payloads are the same."""
+Everything that healthd publishes from Bluetooth LE heart-rate, fitness and health sensors, and the
+requests that it accepts if [mqtt] requests in its settings allows them.
+docs/mqtt.md describes duplicates and gaps and has examples. User properties, content types and
+expiry need MQTT 5; over MQTT 3.1.1 topics and payloads are the same."""
 
 _PARAMETERS = {
     "prefix": {
         "default": "healthd",
-        "description": "First level or levels of every topic: [mqtt] prefix of the settings.",
+        "description": "First level or levels of every topic: [mqtt] prefix in the settings.",
     },
-    "gateway": {"description": "Id of the gateway: [gateway] id of the settings."},
-    "device": {"description": "Id of the peripheral: its id in the settings."},
+    "gateway": {"description": "Id of the gateway: [gateway] id in the settings."},
+    "device": {"description": "Id of the peripheral in the settings."},
     "discovery": {
         "default": "homeassistant",
-        "description": "Home Assistant's own prefix: [mqtt] discovery of the settings.",
+        "description": "Home Assistant's discovery prefix: [mqtt] discovery in the settings.",
     },
-    "verb": {"description": "What was asked for."},
-    "uuid": {"description": "Characteristic: four hex digits, or 36 characters."},
+    "verb": {"description": "Verb of the request, such as scan."},
+    "uuid": {"description": "UUID of the characteristic: four hex digits, or 36 characters."},
 }
 
-# Versions of the bindings of MQTT, at https://github.com/asyncapi/bindings.
+# Version of the MQTT bindings, see https://github.com/asyncapi/bindings.
 _BINDING = {"bindingVersion": "0.2.0"}
 
-# Of a request: MQTT 5 can say where it is to be answered, and by what the answer is known.
+# For requests: in MQTT 5 they can name the topic of the response and data to correlate it by.
 _REPLY = {"responseTopic": {"type": "string"}, "correlationData": {"type": "string"}, **_BINDING}
 
 _STATUS = "status"
 
 
 def page() -> str:
-    """The whole document, as JSON."""
+    """Return the whole document as JSON text."""
     return orjson.dumps(document(load()), option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
 def document(registry: Registry) -> dict[str, Any]:
-    """The whole document, ready for JSON."""
+    """Return the whole document as JSON values."""
     known = channels(registry)
     return {
         "asyncapi": "3.0.0",
@@ -61,20 +61,19 @@ def document(registry: Registry) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {"mqtt5": _server("5"), "mqtt311": _server("3.1.1")},
-        "channels": {one.name: _channel(one) for one in known},
+        "channels": {channel.name: _channel(channel) for channel in known},
         "operations": dict(map(_operation, known)),
         "components": {
-            "messages": {_message_name(one): _message(one) for one in known},
+            "messages": {_message_name(channel): _message(channel) for channel in known},
             "schemas": _schemas(registry),
             "correlationIds": {
                 "sample": {
-                    "description": "Unique within a stream: every further delivery of a sample, "
-                    "at its live topic or in its history, has the same one.",
+                    "description": "Unique within a stream. Every further delivery of the sample, "
+                    "on the live topic or the history topic, has the same id.",
                     "location": "$message.payload#/id",
                 },
                 "request": {
-                    "description": "Given back in the response, as the correlation data of MQTT 5 "
-                    "are.",
+                    "description": "Returned in the response, like the correlation data of MQTT 5.",
                     "location": "$message.payload#/transaction",
                 },
             },
@@ -89,7 +88,7 @@ def _server(version: str) -> dict[str, Any]:
         "host": "{broker}",
         "protocol": "mqtt",
         "protocolVersion": version,
-        "description": f'[mqtt] version = "{version}" of the settings.',
+        "description": f'With [mqtt] version = "{version}" in the settings.',
         "variables": {"broker": {"default": "localhost:1883", "description": "Host and port."}},
         "bindings": {"mqtt": binding},
     }
@@ -132,7 +131,7 @@ def _place(channel: str, message: str) -> dict[str, Any]:
 
 
 def _message_name(channel: Channel) -> str:
-    """Live and history carry the same message."""
+    """Return the name of the message; live and history channels share it."""
     return _STATUS if channel.model is None else channel.model.kind
 
 
@@ -154,11 +153,11 @@ def _message(channel: Channel) -> dict[str, Any]:
         return found
     found["headers"] = {
         "type": "object",
-        "description": "User properties of MQTT 5; over MQTT 3.1.1 there are none.",
+        "description": "User properties of MQTT 5. MQTT 3.1.1 has none.",
         "properties": {"schema": {"const": f"{model.kind}/{model.schema_version}"}},
     }
     if issubclass(model, Measurement):
-        # The schema alone is also that of `healthd decode`, which knows no envelope.
+        # Not in the schema itself: it also describes the output of `healthd decode`, without these.
         found["payload"] = {"allOf": [payload, {"required": sorted(ENVELOPE_KEYS)}]}
         found["correlationId"] = {"$ref": "#/components/correlationIds/sample"}
     return found
@@ -167,21 +166,22 @@ def _message(channel: Channel) -> dict[str, Any]:
 def _schemas(registry: Registry) -> dict[str, Any]:
     status: dict[str, Any] = {"type": "string", "enum": ["online", "offline"]}
     return {_STATUS: status} | {
-        kind: cast("dict[str, Any]", _moved(one))
-        for kind, one in everything(registry)["$defs"].items()
+        kind: cast("dict[str, Any]", _as_component(schema))
+        for kind, schema in everything(registry)["$defs"].items()
     }
 
 
-def _moved(part: object) -> object:
-    """The same, as a component.
+def _as_component(part: object) -> object:
+    """Return a part of a schema with its references changed to components.
 
-    AsyncAPI takes an object with the key ``schema`` for one that wraps another format's schema.
+    The key ``schema`` becomes ``x-schema``: AsyncAPI would take an object with the key ``schema``
+    for a wrapper around a schema in another format.
     """
     if isinstance(part, list):
-        return [_moved(one) for one in cast("list[object]", part)]
+        return [_as_component(item) for item in cast("list[object]", part)]
     if not isinstance(part, dict):
         return part
-    found = {key: _moved(one) for key, one in cast("dict[str, object]", part).items()}
+    found = {key: _as_component(value) for key, value in cast("dict[str, object]", part).items()}
     match found:
         case {"$ref": str(reference)}:
             found["$ref"] = reference.replace("#/$defs/", "#/components/schemas/")

@@ -1,4 +1,4 @@
-"""What the source says of a model's fields: the strings below them."""
+"""Attribute docstrings: the strings below the fields of a model in its source."""
 
 import ast
 import inspect
@@ -9,14 +9,14 @@ from pydantic import BaseModel
 
 
 def documented(model: type[BaseModel]) -> dict[str, str]:
-    """The strings that stand below fields, by the fields' names; in one line each.
+    """Return the docstring of each field that has one, on one line, by the name of the field.
 
-    pydantic can collect them too, but does so at every import, which a gateway would wait for.
+    pydantic can collect them too, but does so at every import, which would slow the daemon's start.
     """
     found: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        # A model that a function made stands in no source.
-        found |= _classes(one.__module__).get(one.__name__, {})
+    for base in reversed(model.__mro__):
+        # A model created by a function is not in the source.
+        found |= _classes(base.__module__).get(base.__name__, {})
     return {key: text for key, text in found.items() if key in model.model_fields}
 
 
@@ -25,7 +25,7 @@ def _classes(module: str) -> dict[str, dict[str, str]]:
     if not module.startswith("healthd."):
         return {}
     tree = ast.parse(inspect.getsource(sys.modules[module]))
-    return {one.name: _fields(one) for one in tree.body if isinstance(one, ast.ClassDef)}
+    return {node.name: _fields(node) for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _fields(definition: ast.ClassDef) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Every topic with what stands on it: what ``healthd schema`` tells of MQTT is made of these."""
+"""Every MQTT topic and its payload; ``healthd schema`` generates its documents from these."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 from healthd.verbs import REQUESTS, Request
 
-# What a consumer puts in its place; AsyncAPI calls them parameters of an address.
+# Placeholders in topics; AsyncAPI calls them parameters of an address.
 TOPICS = Topics("{prefix}", "{gateway}")
 _DEVICE, _UUID, _DISCOVERY, _VERB = "{device}", "{uuid}", "{discovery}", "{verb}"
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One topic, or one for each device.
+    """One topic, or one topic per device.
 
     Attributes:
-        name: of its own.
+        name: unique name of the channel.
         address: the topic, with parameters in braces.
-        model: of its payload; None for the text ``online`` or ``offline``.
+        model: the payload's model; None for the text ``online`` or ``offline``.
         retained: whether the broker keeps the newest message.
-        summary: one line.
-        history: name of the channel that has what could not be delivered here; None without one.
+        summary: description in one line.
+        history: name of the channel for samples that could not be delivered live; None without one.
     """
 
     name: str
@@ -46,42 +46,42 @@ class Channel:
 
     @property
     def is_request(self) -> bool:
-        """Whether healthd reads here what others publish."""
+        """Return whether other clients publish here and healthd subscribes."""
         return self.model is not None and issubclass(self.model, Request)
 
     @property
     def expires_s(self) -> int | None:
-        """After so many seconds a broker that speaks MQTT 5 forgets a message; None: never."""
+        """Return the message expiry in seconds over MQTT 5; None if messages never expire."""
         model = self.model
         return model.expires_s if model is not None and issubclass(model, Payload) else None
 
 
 def channels(registry: Registry) -> list[Channel]:
-    """All of them: the gateway's, its events, the devices', requests, and streams by name."""
+    """Return all channels: of the gateway, its events, devices, requests, and streams by name."""
     of_streams = streams_of_devices(registry)
     own = (*of_the_gateway(), *of_devices(), *of_requests())
     return [*own, *for_home_assistant(), *of_streams]
 
 
 def published(registry: Registry) -> dict[str, type[Measurement]]:
-    """The kinds of measurement that are streams of devices, in alphabetical order."""
+    """Return the kinds of measurement that are streams of devices, in alphabetical order."""
     models = [
-        one.model
-        for one in registry.characteristics.values()
-        if one.use in (Use.STREAM, Use.STATUS)
+        characteristic.model
+        for characteristic in registry.characteristics.values()
+        if characteristic.use in (Use.STREAM, Use.STATUS)
     ]
     models += [model for profile in registry.profiles.values() for model in profile.derived]
     return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
 
 def first_line(model: Model) -> str:
-    """What a model is, in one line."""
+    """Return the first line of a model's docstring."""
     return (model.__doc__ or "").strip().partition("\n")[0]
 
 
 def of_the_gateway() -> Iterator[Channel]:
-    """What a gateway says of itself."""
-    will = "Whether the gateway is there; offline is also its will."
+    """Yield the channels of the gateway itself."""
+    will = "Whether the gateway is connected; its will publishes offline."
     yield Channel("status", TOPICS.status, None, True, will)
     yield Channel("info", TOPICS.info, GatewayInfo, True, first_line(GatewayInfo))
     yield Channel("health", TOPICS.health, GatewayHealth, True, first_line(GatewayHealth))
@@ -91,15 +91,15 @@ def of_the_gateway() -> Iterator[Channel]:
 
 
 def of_devices() -> Iterator[Channel]:
-    """What it says of each peripheral."""
-    online = "Whether samples of the device can flow."
+    """Yield the channels of each peripheral, except its streams."""
+    online = "Whether the device can deliver samples."
     yield Channel("device_status", TOPICS.device_status(_DEVICE), None, True, online)
     topic = TOPICS.device_info(_DEVICE)
     yield Channel("device_info", topic, DeviceInfo, True, first_line(DeviceInfo))
 
 
 def for_home_assistant() -> Iterator[Channel]:
-    """What it is told of gateway and devices, where ``[mqtt] discovery`` is set."""
+    """Yield the channels for Home Assistant's discovery, used if ``[mqtt] discovery`` is set."""
     for name, what, peripheral in (("gateway", "The gateway", ""), ("device", "A device", _DEVICE)):
         topic = TOPICS.announcement(_DISCOVERY, peripheral)
         summary = f"{what} and its entities, for Home Assistant."
@@ -107,18 +107,19 @@ def for_home_assistant() -> Iterator[Channel]:
 
 
 def of_requests() -> Iterator[Channel]:
-    """What may be asked of it, and where it answers."""
+    """Yield the channels of requests and of responses."""
     for verb, model in REQUESTS.items():
         yield Channel(model.kind, TOPICS.request(verb), model, False, first_line(model))
     yield Channel("response", TOPICS.response(_VERB), Response, False, first_line(Response))
 
 
 def streams_of_devices(registry: Registry) -> Iterator[Channel]:
-    """What was measured: two channels for each kind."""
+    """Yield the channels of measurements: two for each kind."""
     streams = {kind: (kind, model) for kind, model in published(registry).items()}
     streams["undecoded"] = f"undecoded/{_UUID}", Undecoded
     for kind, (stream, model) in streams.items():
         live, history = TOPICS.sample(_DEVICE, stream), TOPICS.history(_DEVICE, stream)
-        behind, what = f"{kind}_history", first_line(model)
-        yield Channel(kind, live, model, model.retained, what, behind)
-        yield Channel(behind, history, model, False, f"{what} What was late, oldest first.")
+        history_name, summary = f"{kind}_history", first_line(model)
+        yield Channel(kind, live, model, model.retained, summary, history_name)
+        late = f"{summary} Samples that were late, oldest first."
+        yield Channel(history_name, history, model, False, late)

@@ -1,4 +1,4 @@
-"""``healthd schema --format mqtt``: docs/mqtt.md, from the channels and ``mqtt.md`` beside this."""
+"""``healthd schema --format mqtt``: docs/mqtt.md, from the channels and the template mqtt.md."""
 
 import re
 from collections.abc import Iterator
@@ -22,18 +22,18 @@ from healthd.profiles.registry import Registry, load
 from healthd.samples import ENVELOPE_KEYS, Measurement
 from healthd.verbs import REQUESTS, Request
 
-# The template's lines that tables are put for.
+# Lines of the template that are replaced by tables.
 _SLOT = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 
 _HEAD = ("key", "is", "unit", "")
 
-# Streams that stand for the others in the table of topics: one that flows, its history, a result,
-# and what is no measurement.
-_SHOWN = ("heart_rate", "heart_rate_history", "weight", "undecoded")
+# Examples of streams in the table of topics: a continuous stream, its history, a retained result,
+# and undecoded values.
+_EXAMPLES = ("heart_rate", "heart_rate_history", "weight", "undecoded")
 
 
 def page() -> str:
-    """The whole page, in Markdown."""
+    """Return the whole page in Markdown."""
     registry = load()
     parts = {
         "topics": _topics(registry),
@@ -51,11 +51,11 @@ def page() -> str:
 
 
 def _topics(registry: Registry) -> Iterator[str]:
-    streams = {one.name: one for one in streams_of_devices(registry)}
-    shown = (streams[name] for name in _SHOWN)
-    answers = (one for one in of_requests() if not one.is_request)
-    own = (*of_the_gateway(), *of_devices(), *answers)
-    rows = map(_row, (*own, *shown, *for_home_assistant()))
+    streams = {channel.name: channel for channel in streams_of_devices(registry)}
+    examples = (streams[name] for name in _EXAMPLES)
+    responses = (channel for channel in of_requests() if not channel.is_request)
+    own = (*of_the_gateway(), *of_devices(), *responses)
+    rows = map(_row, (*own, *examples, *for_home_assistant()))
     yield from table(("topic", "", "payload", "`schema`", "retained", "expires"), rows)
 
 
@@ -98,9 +98,11 @@ def _requests() -> Iterator[str]:
     keys: dict[str, tuple[str, ...]] = {}
     for verb, model in REQUESTS.items():
         found = request_schema(model)
-        fields = {key: _with_default(one) for key, one in found["properties"].items()}
-        of_all, needed = Request.model_fields.keys(), found.get("required", ())
-        own = (f"`{key}`" if key in needed else f"[`{key}`]" for key in fields if key not in of_all)
+        fields = {key: _with_default(field) for key, field in found["properties"].items()}
+        common, required = Request.model_fields.keys(), found.get("required", ())
+        own = (
+            f"`{key}`" if key in required else f"[`{key}`]" for key in fields if key not in common
+        )
         rows.append((f"`{verb}`", " ".join((model.__doc__ or "").split()), ", ".join(own)))
         keys |= {row[0]: row for row in fields_of(fields, found, codes=("unit",))}
     yield from table(("verb", "", "keys"), rows)
@@ -111,14 +113,14 @@ def _requests() -> Iterator[str]:
 def _with_default(field: dict[str, Any]) -> dict[str, Any]:
     if "default" not in field:
         return field
-    told = (field.get("description", ""), f"Default: {field['default']}.")
-    return field | {"description": " ".join(filter(None, told))}
+    sentences = (field.get("description", ""), f"Default: {field['default']}.")
+    return field | {"description": " ".join(filter(None, sentences))}
 
 
 def _streams(registry: Registry) -> Iterator[str]:
     models = published(registry).values()
-    for retained, text in ((True, "Retained results"), (False, "Never retained")):
-        names = [f"`{one.kind}`" for one in models if one.retained is retained]
+    for retained, text in ((True, "Results, retained"), (False, "Never retained")):
+        names = [f"`{model.kind}`" for model in models if model.retained is retained]
         yield f"{text}: {', '.join(names)}."
         yield ""
 

@@ -1,4 +1,4 @@
-"""``healthd schema``: what is published, and may be asked for, as JSON Schema from the models."""
+"""``healthd schema``: JSON Schemas of payloads and requests, generated from the models."""
 
 from typing import Any, TextIO, get_args
 
@@ -37,31 +37,40 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _REFERENCE = "#/$defs/{model}"
 
-# The gateway's own, in the order in which docs/delivery.md tells of them.
+# Events of the gateway, in the order of docs/delivery.md.
 EVENTS = (Gap, LinkEvent, FetchEvent, ControlEvent, OutboxEvent, AdapterEvent, ClockEvent)
 
 _PAYLOADS = (DeviceAnnouncement, DeviceInfo, GatewayHealth, GatewayInfo, Response)
 
-# Every sample has them; what `healthd decode` prints has none, therefore they are not required.
+# Every published sample has these keys. They are not required, because `healthd decode` prints none
+# of them.
 _ENVELOPE = {
-    "id": {"type": "string", "description": "Unique within its stream; the same when sent again."},
-    "time": {"type": "string", "format": "date-time", "description": "UTC, six decimals."},
-    "clock": {"enum": list(get_args(ClockState)), "description": "Whether time can be believed."},
-    "seq": {"type": "integer", "minimum": 1, "unit": "1", "description": "Without holes."},
+    "id": {
+        "type": "string",
+        "description": "Unique within the stream; stays the same when delivered again.",
+    },
+    "time": {"type": "string", "format": "date-time", "description": "UTC with six decimals."},
+    "clock": {"enum": list(get_args(ClockState)), "description": "Whether time is reliable."},
+    "seq": {
+        "type": "integer",
+        "minimum": 1,
+        "unit": "1",
+        "description": "Number within the stream, without gaps.",
+    },
 }
 
 
 def schema(kind: str | None, out: TextIO, errors: TextIO) -> int:
-    """Write the schema of one kind of payload, or of all of them.
+    """Write the schema of one kind of payload, or of all kinds.
 
     Args:
-        kind: such as ``heart_rate`` or ``health``; None for one document with all of them in
+        kind: such as ``heart_rate`` or ``health``; None for one document with all kinds in
             ``$defs``.
-        out: the JSON document.
-        errors: where an unknown kind is told.
+        out: receives the JSON document.
+        errors: receives the message about an unknown kind.
 
     Returns:
-        Exit code: 0, or 1 where there is no such kind.
+        The exit code: 0, or 1 if the kind is unknown.
     """
     registry = load()
     if kind is None:
@@ -81,21 +90,21 @@ def schema(kind: str | None, out: TextIO, errors: TextIO) -> int:
 
 
 def measurements(registry: Registry) -> dict[str, type[Measurement]]:
-    """Every kind of measurement that there is, in alphabetical order.
+    """Return every kind of measurement, in alphabetical order.
 
-    Also those that are no stream: facts of a device, and messages of control points, which
-    ``healthd decode`` reads.
+    This includes kinds that are not streams: facts about a device and messages of control points,
+    which ``healthd decode`` decodes.
     """
     models: list[type[Measurement]] = [*EVENTS, Undecoded]
-    models += [one.model for one in registry.characteristics.values()]
+    models += [characteristic.model for characteristic in registry.characteristics.values()]
     models += [model for profile in registry.profiles.values() for model in profile.derived]
     return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
 
 def model_schema(model: type[Measurement]) -> dict[str, Any]:
-    """A measurement's schema; each quantity has its ``unit``, and its codes where certain.
+    """Return a measurement's schema; quantities have a ``unit``, and codes if they are certain.
 
-    A key that is not required is absent where the packet did not hold it: it has no default.
+    A key that is not required is absent if it was not in the packet: there are no defaults.
     """
     found = _generated(model)
     found["properties"] = _ENVELOPE | found["properties"]
@@ -103,23 +112,23 @@ def model_schema(model: type[Measurement]) -> dict[str, Any]:
 
 
 def payloads() -> dict[str, type[Payload]]:
-    """What a gateway says of itself and of devices, and to who asks, in alphabetical order."""
+    """Return the payloads about the gateway and devices, and responses, in alphabetical order."""
     return {model.kind: model for model in _PAYLOADS}
 
 
 def payload_schema(model: type[Payload], registry: Registry) -> dict[str, Any]:
-    """A payload's schema; that of a device has what its profiles may tell about it, too."""
+    """Return a payload's schema; a device's also has the facts that its profiles can read."""
     found = _generated(model) | {"retained": model.retained}
     return _with_facts(found, registry) if model is DeviceInfo else found
 
 
 def requests() -> dict[str, type[Request]]:
-    """What may be asked for."""
+    """Return the kinds of request."""
     return {model.kind: model for model in REQUESTS.values()}
 
 
 def request_schema(model: type[Request]) -> dict[str, Any]:
-    """A request's schema; a key that is not required has its default."""
+    """Return a request's schema; keys that are not required have their defaults."""
     found = _generated(model)
     for key, field in found["properties"].items():
         if (default := model.model_fields[key].default) not in (None, PydanticUndefined):
@@ -128,36 +137,37 @@ def request_schema(model: type[Request]) -> dict[str, Any]:
 
 
 def everything(registry: Registry) -> dict[str, Any]:
-    """One document with every kind of measurement, payload and request in ``$defs``."""
+    """Return one document with every kind of measurement, payload and request in ``$defs``."""
     found = {kind: model_schema(model) for kind, model in measurements(registry).items()}
     found |= {kind: payload_schema(model, registry) for kind, model in payloads().items()}
     found |= {kind: request_schema(model) for kind, model in requests().items()}
     parts: dict[str, Any] = {}
-    for kind, one in found.items():
-        # Parts that several share, such as a device's time stamp. Their names are in capitals,
-        # those of kinds are not.
-        parts |= one.pop("$defs", {})
-        parts[kind] = one
+    for kind, definition in found.items():
+        # Parts that several kinds share, such as a device's time stamp. Their names start with a
+        # capital letter, so they never collide with kinds.
+        parts |= definition.pop("$defs", {})
+        parts[kind] = definition
     return {
         "$schema": DIALECT,
         "title": "healthd",
-        "description": "Every payload; a sample's kind is the last level of its live topic.",
+        "description": "All payloads. The kind of a sample is the last level of its live topic.",
         "anyOf": [{"$ref": _REFERENCE.format(model=kind)} for kind in found],
         "$defs": parts,
     }
 
 
 def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
-    """What identifies a device stands beside its name, other facts under their kind's name."""
+    """Add facts about a device: identity at the top level, others under the name of their kind."""
     facts: dict[str, Any] = {}
     parts: dict[str, Any] = found["$defs"]
-    for one in registry.characteristics.values():
-        kind, schema = one.model.kind, model_schema(one.model)
-        if one.use not in (Use.STATIC, Use.STATUS):
+    for characteristic in registry.characteristics.values():
+        model = characteristic.model
+        kind, schema = model.kind, model_schema(model)
+        if characteristic.use not in (Use.STATIC, Use.STATUS):
             continue
         parts |= schema.pop("$defs", {})
-        if one.model.identifies:
-            own = one.model.model_fields.keys() - Measurement.model_fields.keys()
+        if model.identifies:
+            own = model.model_fields.keys() - Measurement.model_fields.keys()
             facts |= {key: field for key, field in schema["properties"].items() if key in own}
         else:
             parts[kind] = schema
@@ -167,7 +177,7 @@ def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
 
 
 class _Documented(GenerateJsonSchema):
-    """Also says of each key what stands below its field in the source."""
+    """A generator that adds the docstrings of fields as descriptions."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         found = super().model_schema(schema)

@@ -1,1 +1,1 @@
-"""What healthd watch and demo show."""
+"""The live views of ``healthd watch`` and ``healthd demo``."""

@@ -1,4 +1,4 @@
-"""What was seen of gateways, their peripherals and their streams, however it is shown."""
+"""The state of gateways, peripherals and streams as seen on a broker, independent of display."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ class Peripheral:
     """One peripheral.
 
     Attributes:
-        online: what its status says; None: nothing yet.
-        info: what is known of it and of its link.
-        streams: by name.
+        online: its status; None if not received yet.
+        info: its info payload, about the device and its link.
+        streams: its streams by name.
     """
 
     online: bool | None = None
@@ -33,8 +33,8 @@ class Gateway:
     """One gateway.
 
     Attributes:
-        online: what its status says; None: nothing yet.
-        peripherals: by id.
+        online: its status; None if not received yet.
+        peripherals: its peripherals by id.
     """
 
     online: bool | None = None
@@ -42,22 +42,22 @@ class Gateway:
     _gaps: Ids = field(default_factory=Ids)
 
     def peripheral(self, name: str) -> Peripheral:
-        """The peripheral with this id."""
+        """Return the peripheral with this id; create it if needed."""
         return self.peripherals.setdefault(name, Peripheral())
 
     def state(self, name: str) -> tuple[str, str]:
-        """How a peripheral is, in a word, and why; each empty where it is not known."""
-        one = self.peripherals[name]
+        """Return a peripheral's state in a word and the reason; empty if unknown."""
+        peripheral = self.peripherals[name]
         if self.online is False:
-            # Its devices' own topics keep what the gateway said last.
+            # The retained topics of its devices still hold their last state.
             return "offline", "gateway"
-        if isinstance(state := one.info.get("state"), str):
-            reason = one.info.get("reason", "")
+        if isinstance(state := peripheral.info.get("state"), str):
+            reason = peripheral.info.get("reason", "")
             return state, reason if isinstance(reason, str) else ""
-        return {True: "online", False: "offline", None: ""}[one.online], ""
+        return {True: "online", False: "offline", None: ""}[peripheral.online], ""
 
     def due_in_s(self, name: str, now: Moment) -> float | None:
-        """How soon a periodic peripheral is fetched; None where that is not known."""
+        """Return in how many seconds a periodic peripheral is fetched; None if unknown."""
         match self.peripherals[name].info:
             case {"fetch": {"next_due": str(due)}}:
                 passed_s = seconds_since(due, now)
@@ -66,31 +66,31 @@ class Gateway:
                 return None
 
     def add_gap(self, gap: dict[str, Any]) -> None:
-        """A gap was told."""
+        """Count a gap from ``event/gap``."""
         name, stream = gap.get("peripheral"), gap.get("stream")
         if isinstance(name, str) and isinstance(stream, str) and self._gaps.is_new(gap):
-            one = self.peripheral(name).streams.setdefault(stream, Stream())
-            one.gaps += 1
-            one.gap_reason = str(gap.get("reason", ""))
+            affected = self.peripheral(name).streams.setdefault(stream, Stream())
+            affected.gaps += 1
+            affected.gap_reason = str(gap.get("reason", ""))
 
 
 class Board:
-    """Everything that was seen at one broker; its memory does not grow with time."""
+    """Everything seen on one broker; its memory use does not grow with time."""
 
     def __init__(self, prefix: str, results: Collection[str] = ()) -> None:
-        """Start with nothing.
+        """Start empty.
 
         Args:
             prefix: first level or levels of the topics.
-            results: the streams that the broker keeps for later subscribers: how old one is tells
-                its time, not its arrival.
+            results: the names of retained streams: a sample's age follows from its own time, not
+                from its arrival.
         """
         self.gateways: dict[str, Gateway] = {}
         self._prefix = prefix
         self._results = results
 
     def add_message(self, message: Message, now: Moment) -> None:
-        """A message arrived; whatever it holds, it is survived."""
+        """Handle a message; any content is accepted."""
         place = place_of(message.topic, self._prefix)
         if place is None:
             return
@@ -99,21 +99,23 @@ class Board:
             return
         gateway = self.gateways.setdefault(place.gateway, Gateway())
         if place.peripheral:
-            self._take_of(gateway.peripheral(place.peripheral), place, message, now)
+            self._add_of_peripheral(gateway.peripheral(place.peripheral), place, message, now)
         elif place.stream == "status":
             gateway.online = _PRESENCE.get(message.payload)
         elif place.stream == "event/gap":
             gateway.add_gap(json_object(message.payload))
 
-    def _take_of(self, one: Peripheral, place: Place, message: Message, now: Moment) -> None:
+    def _add_of_peripheral(
+        self, peripheral: Peripheral, place: Place, message: Message, now: Moment
+    ) -> None:
         if place.stream == "status":
-            one.online = _PRESENCE.get(message.payload)
+            peripheral.online = _PRESENCE.get(message.payload)
             return
         payload = json_object(message.payload)
         if place.stream == "info":
-            one.info = payload
+            peripheral.info = payload
             return
-        stream = one.streams.setdefault(place.stream, Stream())
+        stream = peripheral.streams.setdefault(place.stream, Stream())
         if place.history:
             stream.add_history(payload)
         else:
@@ -121,7 +123,7 @@ class Board:
             stream.add(payload, now, retained=message.retained, result=result)
 
     def _forget(self, place: Place) -> None:
-        """A retained topic was cleared: whoever has no status any more is gone."""
+        """Remove a gateway or peripheral whose retained status was cleared."""
         if place.stream != "status":
             return
         if not place.peripheral:
@@ -131,7 +133,7 @@ class Board:
 
 
 def json_object(payload: bytes) -> dict[str, Any]:
-    """The JSON object that a payload is; empty where it is none."""
+    """Parse a payload as a JSON object; empty if it is anything else."""
     try:
         value: object = orjson.loads(payload)
     except orjson.JSONDecodeError:

@@ -1,8 +1,8 @@
-"""Which columns of the live table there is room for, and how wide each of them is."""
+"""Choose the columns of the live table that fit the terminal, and their widths."""
 
 from collections.abc import Mapping
 
-# In the order in which they stand.
+# From left to right.
 HEADINGS = (
     *("gateway", "peripheral", "device", "state", "stream"),
     *("newest", "rate", "age", "trend", "samples", "history", "gaps"),
@@ -12,22 +12,22 @@ ALWAYS = {"gateway", "peripheral", "state", "stream", "newest", "age"}
 # Between two columns.
 SPACE = 2
 
-# One long name must not take the room of everything else.
+# Maximum widths: a long name must not push out everything else.
 _MOST = {"gateway": 16, "peripheral": 20, "device": 18, "state": 24, "stream": 24}
 
-# How far names are cut where there is little room, the most patient first.
+# Minimum widths of names if the terminal is narrow; the first column is cut first.
 _LEAST = (("stream", 13), ("peripheral", 12), ("state", 9), ("gateway", 8))
 
-# The value alone: "117.5 mmHg".
+# One value without a label: "117.5 mmHg".
 _LEAST_NEWEST = 12
 
-# What is worth cutting names for.
-_WORTH = (("rate", 7), ("trend", 8))
+# Names are cut to make room for these.
+_PREFERRED = (("rate", 7), ("trend", 8))
 
-# What the room is for that is left, the most wanted first: how wide which column becomes, if it
-# can. Eighty characters reach as far as the number of gaps, unless names are long.
+# How the remaining width is used, most important first: column and width. Eighty characters are
+# enough up to the number of gaps, unless names are long.
 _STEPS = (
-    *_WORTH,
+    *_PREFERRED,
     ("gaps", 4),
     ("newest", 30),
     ("gaps", 20),
@@ -39,22 +39,25 @@ _STEPS = (
 
 
 def fit(wanted: Mapping[str, int], width: int) -> dict[str, int]:
-    """Share out a terminal's width.
+    """Distribute the terminal's width over the columns.
 
     Args:
-        wanted: by heading how wide each column would be if it were up to its cells.
-        width: of the terminal.
+        wanted: by heading, the width that the cells of each column need.
+        width: width of the terminal.
 
     Returns:
-        The width of each column that there is room for, in the order in which they stand.
+        The width of each column that fits, from left to right.
     """
-    widths = {one: min(wanted[one], _MOST.get(one, 99)) for one in ALWAYS & wanted.keys()}
+    always = ALWAYS & wanted.keys()
+    widths = {heading: min(wanted[heading], _MOST.get(heading, 99)) for heading in always}
     widths["newest"] = min(wanted["newest"], _LEAST_NEWEST)
-    worth = {one: min(size, wanted[one]) for one, size in _WORTH if one in wanted}
-    for one, least in _LEAST:
-        too_much = max(0, _total(widths | worth) - width)
-        if one in widths:
-            widths[one] = min(widths[one], max(least, widths[one] - too_much))
+    preferred = {
+        heading: min(size, wanted[heading]) for heading, size in _PREFERRED if heading in wanted
+    }
+    for heading, least in _LEAST:
+        excess = max(0, _total(widths | preferred) - width)
+        if heading in widths:
+            widths[heading] = min(widths[heading], max(least, widths[heading] - excess))
     for heading, size in _STEPS:
         wider = widths | {heading: min(size, wanted.get(heading, 0))}
         if heading in wanted and _total(wider) <= width:
@@ -64,7 +67,7 @@ def fit(wanted: Mapping[str, int], width: int) -> dict[str, int]:
             continue
         left = max(0, width - _total(widths))
         widths[heading] = min(wanted[heading], widths[heading] + left)
-    return {one: widths[one] for one in HEADINGS if one in widths}
+    return {heading: widths[heading] for heading in HEADINGS if heading in widths}
 
 
 def _total(widths: Mapping[str, int]) -> int:

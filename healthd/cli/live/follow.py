@@ -1,11 +1,11 @@
-"""Subscribes to a gateway's topics and shows what arrives, across lost connections."""
+"""Subscribe to topics and show the messages, and reconnect when the connection is lost."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from contextlib import aclosing
 
-from healthd.cli.live.view import Unread, View
+from healthd.cli.live.view import ReaderGone, View
 from healthd.errors import Transient
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
@@ -14,14 +14,14 @@ from healthd.supervision.supervisor import Supervisor
 
 
 async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asyncio.Event) -> None:
-    """Show messages until ``stop`` is set or nobody reads them any more.
+    """Show messages until ``stop`` is set or the reader of the output is gone.
 
-    A broker that is away is waited for.
+    Retry while the broker is unreachable.
 
     Args:
         endpoint: the broker.
         topic_filter: what to subscribe to.
-        view: where messages are shown.
+        view: shows the messages.
         stop: ends it.
     """
 
@@ -32,19 +32,21 @@ async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asynci
                 aclosing(client.listen(topic_filter)) as messages,
             ):
                 mark_healthy()
-                view.on_broker(None)
+                view.set_broker_fault(None)
                 async for message in messages:
                     view.show(message)
         except Transient as fault:
-            view.on_broker(str(fault))
+            view.set_broker_fault(str(fault))
             raise
-        except Unread:
+        except ReaderGone:
             return
 
     log = get_logger(service="watch")
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(Supervisor(random.Random()).keep(listen, log))
-        stopping = tasks.create_task(stop.wait())
+        following = tasks.create_task(
+            Supervisor(random.Random()).keep(listen, log), name="follow-broker"
+        )
+        stopping = tasks.create_task(stop.wait(), name="follow-stop")
         await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
         following.cancel()
         stopping.cancel()

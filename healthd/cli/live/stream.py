@@ -1,4 +1,4 @@
-"""One stream as a subscriber saw it: its newest sample, how often one comes, what was missing."""
+"""One stream as a subscriber sees it: its newest sample, its rate and its gaps."""
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
@@ -7,27 +7,27 @@ from typing import Any
 
 from healthd.cli.live.wording import main_key, numbers, rank
 
-# A second delivery follows its first within what a gateway has in flight, and what it has to
-# acknowledge again after an outage: some hundreds at most.
+# A duplicate follows the first delivery within the messages that a gateway has in flight, plus
+# those that it publishes again after an outage: some hundreds at most.
 _IDS = 1024
 
-# As wide as a sparkline may become.
+# The maximum width of a sparkline.
 TREND = 60
 
 # Long enough for a sensor that sends every few seconds, short enough to follow a change.
 _RATE_S = 20.0
 
-# Of a stream with 50 messages a second five seconds are left, which is as good.
+# At 50 messages a second this covers five seconds, which is still enough for a rate.
 _ARRIVALS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Now, on both clocks, in seconds.
+    """The present time on both clocks, in seconds.
 
     Attributes:
-        mono: of the monotonic one, which alone says how much time has passed.
-        wall: Unix time, for what says itself when it was.
+        mono: monotonic time, for elapsed time.
+        wall: Unix time, to compare with the time in a payload.
     """
 
     mono: float
@@ -35,21 +35,21 @@ class Moment:
 
 
 class Ids:
-    """The ids that were seen last."""
+    """The most recently seen ids of payloads."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start empty."""
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def is_new(self, payload: dict[str, Any]) -> bool:
-        """Remember the payload's id; False where it was seen before. Without an id all are new."""
-        one = payload.get("id")
-        if not isinstance(one, str):
+        """Return whether the payload's id is new, and remember it; without an id it is new."""
+        identity = payload.get("id")
+        if not isinstance(identity, str):
             return True
-        new = one not in self._seen
-        self._seen[one] = None
-        # A result that a broker keeps comes again on every connect: its id is kept, too.
-        self._seen.move_to_end(one)
+        new = identity not in self._seen
+        self._seen[identity] = None
+        # A retained result is delivered again on every connect, so its id must not be forgotten.
+        self._seen.move_to_end(identity)
         if len(self._seen) > _IDS:
             self._seen.popitem(last=False)
         return new
@@ -61,11 +61,11 @@ class Stream:
 
     Attributes:
         values: the newest live sample.
-        samples: how many live ones were seen, each once.
-        history: how many were seen that came late, each once.
-        gaps: how many stretches were told to be missing.
-        gap_reason: why, the last time.
-        trend: the main value, oldest first; of a frame all that it holds.
+        samples: number of live samples, without duplicates.
+        history: number of samples of the history topic, without duplicates.
+        gaps: number of reported gaps.
+        gap_reason: the reason of the last gap.
+        trend: the main value, oldest first; for frames, all values of the newest frame.
     """
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -83,32 +83,32 @@ class Stream:
 
     @property
     def is_frame(self) -> bool:
-        """Whether a sample holds many values, at a rate of its own."""
+        """Return whether a sample contains many values and their sample rate."""
         return "sample_rate_hz" in self.values
 
     def age_s(self, now: Moment) -> float | None:
-        """How long ago the newest live sample was measured; None where nobody knows."""
+        """Return the age of the newest live sample; None if unknown."""
         return None if self._measured is None else max(0.0, now.mono - self._measured)
 
     def per_second(self, now: Moment) -> float | None:
-        """Values that arrived in a second, lately; None where too few arrived to tell."""
-        recent = [one for one in self._arrivals if now.mono - one[0] <= _RATE_S]
+        """Return the recent rate of values per second; None if too few arrived."""
+        recent = [arrival for arrival in self._arrivals if now.mono - arrival[0] <= _RATE_S]
         if len(recent) < 2 or recent[-1][0] == recent[0][0]:
             return None
         return sum(count for _, count in recent[1:]) / (recent[-1][0] - recent[0][0])
 
     def add_history(self, values: dict[str, Any]) -> None:
-        """A sample came late."""
+        """Count a sample of the history topic."""
         self.history += self._ids.is_new(values)
 
     def add(self, values: dict[str, Any], now: Moment, *, retained: bool, result: bool) -> None:
-        """A live sample came.
+        """Add a live sample.
 
         Args:
             values: the sample.
-            now: when.
-            retained: the broker had kept it.
-            result: it is of a kind that brokers keep.
+            now: time of arrival.
+            retained: it is a retained message, from before the subscription.
+            result: its kind is published retained.
         """
         if not self._ids.is_new(values):
             return
@@ -122,13 +122,13 @@ class Stream:
         measured = numbers(values[key]) if key is not None else []
         if not retained and not result:
             self._arrivals.append((now.mono, len(measured) if self.is_frame else 1))
-        self._draw(key, measured)
+        self._extend_trend(key, measured)
 
-    def _draw(self, key: str | None, measured: list[float]) -> None:
+    def _extend_trend(self, key: str | None, measured: list[float]) -> None:
         if key is None:
             return
         if self._key is None or rank(key) < rank(self._key):
-            # What leads may come late: a speed needs two packets.
+            # The main value may be missing at first: a speed needs two packets.
             self._key = key
             self.trend.clear()
         if self.is_frame:
@@ -138,7 +138,7 @@ class Stream:
 
 
 def _age_s(values: dict[str, Any], now: Moment) -> float | None:
-    """By the sample's own time; None where that cannot be believed."""
+    """Return the age by the sample's own time; None if that is not reliable."""
     passed_s = seconds_since(values.get("time"), now)
     if passed_s is None or values.get("clock") != "synced":
         return None
@@ -146,7 +146,7 @@ def _age_s(values: dict[str, Any], now: Moment) -> float | None:
 
 
 def seconds_since(time: object, now: Moment) -> float | None:
-    """How long ago a time was that somebody wrote down; None where it is none."""
+    """Return how long ago an ISO 8601 time was; None if it is not a time."""
     try:
         return now.wall - datetime.fromisoformat(str(time)).timestamp()
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""What was seen, as a live table that fits its terminal."""
+"""A live table of everything seen on a broker, fitted to the terminal."""
 
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -17,20 +17,20 @@ from healthd.cli.live.stream import TREND, Moment, Stream
 from healthd.cli.live.wording import Phrase, age_text, phrases, printable, rate_text
 from healthd.mqtt.arrivals import Message
 
-# Numbers that grow by a digit must not move what stands beside them.
+# Minimum widths: a number that grows by a digit must not move the columns next to it.
 _LEAST = {"rate": 5, "age": 6}
 _RIGHT = ("rate", "age", "samples", "history")
 
-# Around the rows: title, headings, their rule, a caption that may be folded, and what is hidden.
+# Lines around the rows: title, headings, rule, a caption of two lines, and the hint on hidden rows.
 _FRAME_LINES = 6
 
 _STYLES = {"streaming": "green", "online": "green", "offline": "red", "disabled": "red"}
-_ON_ITS_WAY = ("searching", "connecting", "preparing")
+_CONNECTING = ("searching", "connecting", "preparing")
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One stream, and whose it is: the first one of a peripheral says so."""
+    """One stream; only the first row of a peripheral shows the columns before the stream."""
 
     gateway: str
     peripheral: str
@@ -41,7 +41,7 @@ class _Row:
 
 
 class LiveTable:
-    """One row a stream: where it comes from, how it fares, and its newest sample."""
+    """A table with one row per stream: its source, its state and its newest sample."""
 
     def __init__(
         self, title: str, caption: str, prefix: str, results: Collection[str] = ()
@@ -49,10 +49,10 @@ class LiveTable:
         """Start empty.
 
         Args:
-            title: stands above it.
-            caption: stands below it, while the broker is there.
+            title: the line above the table.
+            caption: the line below the table while the broker is connected.
             prefix: see ``Board``.
-            results: likewise.
+            results: see ``Board``.
         """
         self._title = title
         self._caption = caption
@@ -64,37 +64,37 @@ class LiveTable:
         """See ``View``."""
         self._board.add_message(message, _now())
 
-    def on_broker(self, fault: str | None) -> None:
+    def set_broker_fault(self, fault: str | None) -> None:
         """See ``View``."""
         if self._fault is None:
             self._since = time.monotonic()
         self._fault = fault
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table as it stands now."""
+        """Draw the table with its present content."""
         now = _now()
         rows = list(_rows(self._board, now))
-        # Without its last rows rather than without its caption.
-        shown = rows[: max(1, console.size.height - _FRAME_LINES)]
-        yield self._drawn(shown, options.max_width, now)
-        yield self._below(len(rows) - len(shown), now)
+        # If the terminal is too low, leave out the last rows, not the caption.
+        visible = rows[: max(1, console.size.height - _FRAME_LINES)]
+        yield self._draw(visible, options.max_width, now)
+        yield self._footer(len(rows) - len(visible), now)
 
-    def _drawn(self, shown: list[_Row], width: int, now: Moment) -> Table:
+    def _draw(self, rows: list[_Row], width: int, now: Moment) -> Table:
         table = Table(
             title=self._title,
             title_justify="left",
             box=box.SIMPLE_HEAD,
             show_edge=False,
             pad_edge=False,
-            padding=(0, SPACE - 1, 0, 0),  # the box itself has one between two columns
+            padding=(0, SPACE - 1, 0, 0),  # the box adds one space between columns
         )
-        columns = _columns(shown, now)
-        said = [list(phrases(row.name, row.stream.values)) for row in shown]
-        widths = fit(_wanted(shown, columns, said), width)
-        columns["newest"] = [_newest(one, widths["newest"]) for one in said]
-        columns["trend"] = [_trend(row.stream, widths.get("trend", 0)) for row in shown]
-        if widths.get("gaps", 0) < max((one.cell_len for one in columns["gaps"]), default=0):
-            columns["gaps"] = [Text(str(row.stream.gaps or ""), style="yellow") for row in shown]
+        columns = _columns(rows, now)
+        samples = [list(phrases(row.name, row.stream.values)) for row in rows]
+        widths = fit(_wanted(rows, columns, samples), width)
+        columns["newest"] = [_newest(sample, widths["newest"]) for sample in samples]
+        columns["trend"] = [_trend(row.stream, widths.get("trend", 0)) for row in rows]
+        if widths.get("gaps", 0) < max((cell.cell_len for cell in columns["gaps"]), default=0):
+            columns["gaps"] = [Text(str(row.stream.gaps or ""), style="yellow") for row in rows]
         for heading, size in widths.items():
             justify = "right" if heading in _RIGHT else "left"
             table.add_column(heading, justify=justify, width=size, no_wrap=True)
@@ -102,13 +102,13 @@ class LiveTable:
             table.add_row(*cells)
         return table
 
-    def _below(self, hidden: int, now: Moment) -> Text:
+    def _footer(self, hidden: int, now: Moment) -> Text:
         text = Text(self._caption, style="dim")
         if self._fault is not None:
-            away = f"no broker for {age_text(now.mono - self._since)}"
-            text = Text(f"{away}: {printable(self._fault)}; trying again", style="bold red")
+            away = f"no connection to the broker for {age_text(now.mono - self._since)}"
+            text = Text(f"{away}: {printable(self._fault)}; retrying", style="bold red")
         if hidden:
-            text.append(f"\n{hidden} more rows: the terminal is too low for them")
+            text.append(f"\n{hidden} more rows: enlarge the terminal to see them")
         return text
 
 
@@ -117,19 +117,19 @@ def _now() -> Moment:
 
 
 def _rows(board: Board, now: Moment) -> Iterator[_Row]:
-    for gateway, of_gateway in sorted(board.gateways.items(), key=itemgetter(0)):
-        for peripheral, about in sorted(of_gateway.peripherals.items(), key=itemgetter(0)):
-            device = printable(str(about.info.get("name") or ""))
-            state = _state(of_gateway, peripheral, now)
-            head = (printable(gateway), printable(peripheral), device, state)
-            streams = sorted(about.streams.items(), key=itemgetter(0))
+    for gateway_id, gateway in sorted(board.gateways.items(), key=itemgetter(0)):
+        for peripheral_id, peripheral in sorted(gateway.peripherals.items(), key=itemgetter(0)):
+            device = printable(str(peripheral.info.get("name") or ""))
+            state = _state(gateway, peripheral_id, now)
+            head = (printable(gateway_id), printable(peripheral_id), device, state)
+            streams = sorted(peripheral.streams.items(), key=itemgetter(0))
             for name, stream in streams or [("", Stream())]:
                 yield _Row(*head, printable(name), stream)
                 head = ("", "", "", Text())
 
 
 def _columns(rows: Sequence[_Row], now: Moment) -> dict[str, list[Text]]:
-    """The cells of the columns, but of those that depend on the room that there is."""
+    """Return the cells of all columns except those that depend on the available width."""
     return {
         "gateway": [Text(row.gateway) for row in rows],
         "peripheral": [Text(row.peripheral, style="bold") for row in rows],
@@ -145,11 +145,11 @@ def _columns(rows: Sequence[_Row], now: Moment) -> dict[str, list[Text]]:
 
 
 def _wanted(
-    rows: Sequence[_Row], columns: dict[str, list[Text]], said: Sequence[Sequence[Phrase]]
+    rows: Sequence[_Row], columns: dict[str, list[Text]], samples: Sequence[Sequence[Phrase]]
 ) -> dict[str, int]:
-    """How wide each column would be if it were up to its cells; without a word it is none."""
+    """Return the width that the cells of each column need; empty columns are left out."""
     widths = {
-        heading: max(len(heading), _LEAST.get(heading, 0), *(one.cell_len for one in cells), 0)
+        heading: max(len(heading), _LEAST.get(heading, 0), *(cell.cell_len for cell in cells), 0)
         for heading, cells in columns.items()
         if any(cells) or heading in ALWAYS
     }
@@ -157,28 +157,29 @@ def _wanted(
         widths.pop("gateway", None)
     if any(row.stream.trend for row in rows):
         widths["trend"] = TREND
-    widest = max((sum(map(len, one)) + SPACE * (len(one) - 1) for one in said), default=0)
+    lengths = (sum(map(len, sample)) + SPACE * (len(sample) - 1) for sample in samples)
+    widest = max(lengths, default=0)
     return widths | {"newest": max(len("newest"), widest)}
 
 
-def _newest(said: Sequence[Phrase], width: int) -> Text:
-    """As many values as there is room for, and one at least: rather without its label than cut."""
+def _newest(sample: Sequence[Phrase], width: int) -> Text:
+    """Return as many values as fit, but at least one: without its label if that does not fit."""
     text = Text()
-    if said and len(said[0]) > width:
-        said = [Phrase("", said[0].value)]
-    for one in said:
-        if text and text.cell_len + SPACE + len(one) > width:
+    if sample and len(sample[0]) > width:
+        sample = [Phrase("", sample[0].value)]
+    for phrase in sample:
+        if text and text.cell_len + SPACE + len(phrase) > width:
             break
         text.append(" " * SPACE if text else "")
-        text.append(f"{one.label} " if one.label else "").append(one.value, style="bold")
+        text.append(f"{phrase.label} " if phrase.label else "").append(phrase.value, style="bold")
     return text
 
 
 def _trend(stream: Stream, width: int) -> Text:
     values = list(stream.trend)
-    # No room is no column.
-    shown = condensed(values, width or 1) if stream.is_frame else values[-width:]
-    return Text(sparkline(shown))
+    # With a width of 0 the column is not shown.
+    bars = condensed(values, width or 1) if stream.is_frame else values[-width:]
+    return Text(sparkline(bars))
 
 
 def _rate(stream: Stream, now: Moment) -> str:
@@ -198,9 +199,9 @@ def _gaps(stream: Stream) -> str:
 
 
 def _state(gateway: Gateway, peripheral: str, now: Moment) -> Text:
-    state, why = gateway.state(peripheral)
+    state, reason = gateway.state(peripheral)
     due_s = gateway.due_in_s(peripheral, now)
-    if state == "waiting" and not why and due_s is not None:
-        why = f"due in {age_text(due_s)}"
-    style = "yellow" if state in _ON_ITS_WAY else _STYLES.get(state, "red" if why else "")
-    return Text(printable(f"{state} ({why})" if why else state), style=style)
+    if state == "waiting" and not reason and due_s is not None:
+        reason = f"due in {age_text(due_s)}"
+    style = "yellow" if state in _CONNECTING else _STYLES.get(state, "red" if reason else "")
+    return Text(printable(f"{state} ({reason})" if reason else state), style=style)

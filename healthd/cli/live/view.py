@@ -1,4 +1,4 @@
-"""Messages for people and for programs: a table on a terminal, one line a message elsewhere."""
+"""Show messages: a live table on a terminal, otherwise one line per message."""
 
 import asyncio
 import os
@@ -20,46 +20,46 @@ from healthd.samples import utc_text
 if TYPE_CHECKING:
     from rich.live import Live
 
-# Faster than anybody reads, slow enough to cost nothing.
+# Fast enough to look live, slow enough to cost almost nothing.
 _REFRESH_HZ = 4
 
 
-class Unread(HealthdError):
-    """Nobody reads what is shown any more: the other end of the pipe is closed."""
+class ReaderGone(HealthdError):
+    """The reader of the output is gone: the other end of the pipe is closed."""
 
 
 class View(Protocol):
-    """Where messages are shown."""
+    """A way to show messages."""
 
     def show(self, message: Message) -> None:
-        """A message arrived.
+        """Show a message.
 
         Raises:
-            Unread: nobody reads it.
+            ReaderGone: the output is closed.
         """
         ...
 
-    def on_broker(self, fault: str | None) -> None:
-        """The broker is away, and why; None: it is there."""
+    def set_broker_fault(self, fault: str | None) -> None:
+        """Show why the broker is not connected; None if it is connected."""
         ...
 
 
 class Lines:
-    """Topic and payload, one line a message, as ``mosquitto_sub -v`` writes them."""
+    """One line per message, topic and payload, like ``mosquitto_sub -v``."""
 
     def show(self, message: Message) -> None:
         """See ``View``."""
         _write(f"{message.topic} {_text(message.payload)}")
 
-    def on_broker(self, fault: str | None) -> None:
-        """See ``View``; the log tells of it."""
+    def set_broker_fault(self, fault: str | None) -> None:
+        """Do nothing: the log reports it."""
 
 
 class JsonLines:
-    """One JSON object a message: what its topic says, when it came, and its payload."""
+    """One JSON object per message: time of arrival, topic, its parts, and payload."""
 
     def __init__(self, prefix: str) -> None:
-        """Read topics below this."""
+        """Parse topics below ``prefix``."""
         self._prefix = prefix
 
     def show(self, message: Message) -> None:
@@ -77,44 +77,44 @@ class JsonLines:
         }
         _write(orjson.dumps(line).decode())
 
-    def on_broker(self, fault: str | None) -> None:
-        """See ``View``; the log tells of it."""
+    def set_broker_fault(self, fault: str | None) -> None:
+        """Do nothing: the log reports it."""
 
 
 @asynccontextmanager
 async def view(
     title: str, caption: str, level: str, prefix: str, *, as_json: bool = False
 ) -> AsyncGenerator[View]:
-    """The view that suits standard output, and logs beside it, while the block runs.
+    """Yield the view for standard output, with the log set up so that it does not disturb it.
 
     Args:
-        title: what stands above a table.
-        caption: what stands below it.
-        level: of the log.
+        title: the line above a table.
+        caption: the line below a table.
+        level: log level.
         prefix: first level or levels of the topics.
-        as_json: for a program, wherever standard output leads.
+        as_json: write JSON, even on a terminal.
     """
     if as_json or not sys.stdout.isatty():
         configure(level)
         yield JsonLines(prefix) if as_json else Lines()
         return
-    # Imported late: who reads lines does not wait for what draws.
+    # Imported late: only the table needs rich.
     from rich.live import Live
 
     from healthd.cli.contract.channels import published
     from healthd.cli.live.table import LiveTable
     from healthd.profiles import registry
 
-    # A terminal that has no bars shows question marks: better than nothing at all.
+    # A terminal without the characters of bars shows question marks instead of failing.
     cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     results = {kind for kind, model in published(registry.load()).items() if model.retained}
     table = LiveTable(title, caption, prefix, results)
     try:
-        # Log lines on the terminal go above the table: rich takes standard error over meanwhile.
+        # rich redirects standard error, so log lines appear above the table.
         with Live(table, auto_refresh=False, redirect_stdout=False) as live:
             configure(level)
             async with asyncio.TaskGroup() as tasks:
-                drawing = tasks.create_task(_draw(live))
+                drawing = tasks.create_task(_draw(live), name="live-table")
                 yield table
                 drawing.cancel()
     finally:
@@ -122,7 +122,7 @@ async def view(
 
 
 async def _draw(live: "Live") -> NoReturn:
-    """Keep it drawn: here, as rich's own thread and a log line at once would tear it."""
+    """Redraw the table here: rich's own thread could collide with a log line."""
     while True:
         await asyncio.sleep(1 / _REFRESH_HZ)
         live.refresh()
@@ -132,10 +132,10 @@ def _write(line: str) -> None:
     try:
         print(line, flush=True)  # noqa: T201
     except BrokenPipeError as error:
-        # What could not be written is still in the buffer, and Python would try once more at its
-        # end, and complain.
+        # The unwritten data is still in the buffer: at its end Python would try to write it again
+        # and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Unread from error
+        raise ReaderGone from error
 
 
 def _text(payload: bytes) -> str:

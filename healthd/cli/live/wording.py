@@ -1,4 +1,4 @@
-"""Measurements in people's words: units as they write them, what matters first."""
+"""Format measurements for display: usual unit symbols, the most important value first."""
 
 import math
 import re
@@ -41,8 +41,8 @@ UNITS = {
     "_w": "W",
 }
 
-# What a stream is of comes first where its model has something else before it: the power before
-# the crank's counter, the blood pressure before the pulse. Units that are not here stand between.
+# The main quantity of a stream comes first, even if its model starts with another one: the power
+# before the crank's counter, the blood pressure before the pulse. Other units rank in between.
 _RANKS = (
     {"_w": 0, "_mps": 1, "_mmhg": 1, "_bpm": 3}
     | dict.fromkeys(("_ms", "_n", "_nm", "_deg", "_ohm"), 4)
@@ -52,7 +52,7 @@ _PRESENT, _SUM, _WITHOUT_UNIT, _BOOKKEEPING = 2, 5, 6, 7
 _SUM_STARTS = ("cumulative_", "accumulated_", "total_", "average_", "last_", "first_")
 
 _ENVELOPE = {"id", "time", "clock", "seq"}
-_BOOKS = {
+_BOOKKEEPING_KEYS = {
     "device_time",
     "timestamp",
     "sample_rate_hz",
@@ -66,39 +66,39 @@ _BOOKS = {
     "rr_offsets_ms",
 }
 
-# More beats than these fit into no second.
+# A sample of one second contains at most this many beats.
 _MOST_ITEMS = 8
 _THREE_DIGITS = 100
 
-# What the device itself said of it.
+# The text for null, which means that the device reported no value.
 _NOT_AVAILABLE = "not available"
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """One value in words.
+    """One value as text.
 
     Attributes:
-        label: what it is; empty where the stream's name says so.
-        value: how much, with its unit.
+        label: the name of the quantity; empty if the stream's name says it.
+        value: the value with its unit.
     """
 
     label: str
     value: str
 
     def __len__(self) -> int:
-        """How wide it is."""
+        """Return its width in characters."""
         return len(self.label) + bool(self.label) + len(self.value)
 
 
 def unit_of(key: str) -> str:
-    """The end of a key that names its unit; empty without one."""
+    """Return the suffix of a key that names its unit; empty if it has none."""
     return next((end for end in UNITS if key.endswith(end)), "")
 
 
 def rank(key: str) -> int:
-    """How far to the front a value belongs: less is more."""
-    if key in _BOOKS:
+    """Return the rank of a key's value; values with a lower rank come first."""
+    if key in _BOOKKEEPING_KEYS:
         return _BOOKKEEPING
     unit = unit_of(key)
     if not unit:
@@ -107,23 +107,23 @@ def rank(key: str) -> int:
 
 
 def main_key(values: dict[str, Any]) -> str | None:
-    """The key of what a sample is about, if that is a number, or numbers."""
+    """Return the key of a sample's most important number or list of numbers; None without one."""
     keys = [key for key in _in_order(values) if numbers(values[key])]
     return keys[0] if keys and rank(keys[0]) < _BOOKKEEPING else None
 
 
 def numbers(value: object) -> list[float]:
-    """The numbers that a value is or holds, without those that are none."""
+    """Return the finite numbers that a value is or contains."""
     items = cast("list[object]", value) if isinstance(value, list) else [value]
     return [
-        float(one)
-        for one in items
-        if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
+        float(item)
+        for item in items
+        if isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item)
     ]
 
 
 def phrases(stream: str, values: dict[str, Any]) -> Iterator[Phrase]:
-    """A sample in words, what matters first; of a frame the newest values."""
+    """Yield a sample's values as text, the most important first; of a frame the newest values."""
     newest_alone = "sample_rate_hz" in values
     for key in _in_order(values):
         if rank(key) == _BOOKKEEPING:
@@ -138,7 +138,7 @@ def phrases(stream: str, values: dict[str, Any]) -> Iterator[Phrase]:
 
 
 def age_text(seconds: float) -> str:
-    """A time that has passed, as exactly as it matters."""
+    """Format a duration with a sensible precision."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     for below, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
@@ -148,19 +148,19 @@ def age_text(seconds: float) -> str:
 
 
 def rate_text(per_second: float) -> str:
-    """How often something comes."""
+    """Format a rate per second or minute."""
     if per_second < 0.1:
         return f"{per_second * 60:.1f}/min"
     return f"{per_second:.1f}/s" if per_second < 10 else f"{per_second:.0f}/s"
 
 
 def printable(text: str) -> str:
-    """Text from the air, or from any broker, as a terminal may show it: it may hold anything."""
+    """Replace characters that could control a terminal: text from devices can contain anything."""
     return re.sub(r"[^ -~\u00a0-\U0010ffff]", "?", text)
 
 
 def _in_order(values: dict[str, Any]) -> list[str]:
-    """The keys, what matters first; among equals what is there, as the model has it."""
+    """Return the keys by rank, then available values first, then in the order of the model."""
     keys = (key for key in values if key not in _ENVELOPE)
     return sorted(keys, key=lambda key: (rank(key), values[key] is None))
 
@@ -175,8 +175,8 @@ def _text(value: object) -> str:
     if not isinstance(value, list):
         return _scalar(value)
     items = cast("list[object]", value)
-    shown = " ".join(map(_scalar, items[-_MOST_ITEMS:])) or _NOT_AVAILABLE
-    return shown if len(items) <= _MOST_ITEMS else f"{len(items)} values … {shown}"
+    newest = " ".join(map(_scalar, items[-_MOST_ITEMS:])) or _NOT_AVAILABLE
+    return newest if len(items) <= _MOST_ITEMS else f"{len(items)} values … {newest}"
 
 
 def _scalar(value: object) -> str:
@@ -185,8 +185,8 @@ def _scalar(value: object) -> str:
     if value is None:
         return _NOT_AVAILABLE
     if isinstance(value, list | dict):
-        return "…"  # deeper than a line has room for
+        return "…"  # nested values do not fit on a line
     if not isinstance(value, float):
         return str(value)
-    # Four digits, and a decimal at least where there is one: 803.7 ms, 2.806 m/s, 48.86 degrees.
+    # Four significant digits, but at least one decimal: 803.7 ms, 2.806 m/s, 48.86 degrees.
     return f"{value:.1f}".removesuffix(".0") if abs(value) >= _THREE_DIGITS else f"{value:.4g}"

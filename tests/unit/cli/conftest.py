@@ -1,4 +1,4 @@
-"""A machine for each test, and the process as it was before."""
+"""A machine for each test, and the log settings restored after each test."""
 
 import logging
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from tests.unit.cli.machine import Machine
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A machine with neither radio nor broker."""
+    """Return a machine without a radio and a broker."""
     return Machine(tmp_path)
 
 
 @pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """A command sends the whole process's log lines to its own standard error."""
+def restored_logging() -> Iterator[None]:
+    """Undo what a command changes: it sends all log lines of the process to standard error."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield

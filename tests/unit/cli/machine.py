@@ -1,4 +1,4 @@
-"""healthd as a process of its own."""
+"""Run healthd in its own process."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import healthd
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine with neither radio nor broker, nor anything of the user's."""
+    """A machine without a radio and a broker, and with an empty home folder."""
 
     home: Path
 
@@ -28,14 +28,14 @@ class Machine:
 
     @property
     def stores(self) -> list[str]:
-        """The outboxes in the user's state folder."""
+        """Return the names of the outboxes in the user's state folder."""
         return [file.name for file in self.home.glob(".local/state/healthd/*.sqlite3")]
 
     def command(self, *arguments: str) -> Sequence[str]:
         return [sys.executable, "-m", "healthd", *arguments]
 
     def write(self, text: str) -> str:
-        """A settings file."""
+        """Write a settings file and return its path."""
         file = self.home / "healthd.toml"
         file.write_text(text, encoding="utf-8")
         return str(file)

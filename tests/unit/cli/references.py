@@ -1,10 +1,10 @@
-"""Where the parts of a document lead."""
+"""References within a JSON document."""
 
 from typing import Any
 
 
 def references(part: Any) -> Any:
-    """Every ``$ref`` in a document."""
+    """Yield every ``$ref`` in a document."""
     if isinstance(part, dict):
         for key, value in part.items():  # pyright: ignore[reportUnknownVariableType]
             if key == "$ref":

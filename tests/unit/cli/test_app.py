@@ -1,4 +1,4 @@
-"""The command line, and what is loaded for it."""
+"""The command line, and the modules that it loads."""
 
 import os
 import platform
@@ -40,7 +40,7 @@ def in_process(machine: Machine, script: str, *arguments: str) -> CompletedProce
 
 
 def loaded(machine: Machine, *arguments: str) -> tuple[str, set[str]]:
-    """Exit code, and the top-level modules that were loaded by then."""
+    """Return the exit code and the top-level modules that were loaded."""
     line = in_process(machine, MODULES, *arguments).stdout.splitlines()[-1]
     mark, code, *modules = line.split()
     assert mark == "modules"
@@ -51,7 +51,7 @@ def test_version() -> None:
     result = invoked("--version")
     assert result.exit_code == 0
     healthd, python, libraries, *bluez = result.output.splitlines()
-    # In a clone that git can read it has its commit.
+    # The commit is only there in a clone that git can read.
     commit = r"( \(commit [0-9a-f]{7}, \d{4}-\d\d-\d\d(, modified)?\))?"
     assert re.fullmatch(re.escape(f"healthd {__version__}") + commit, healthd)
     assert f"Python {platform.python_version()}," in python
@@ -60,7 +60,7 @@ def test_version() -> None:
     assert not bluez or re.fullmatch(r"BlueZ \d+\.\d+", bluez[0])
 
 
-def test_the_version_of_bluez_is_that_of_its_own_tool(machine: Machine, tmp_path: Path) -> None:
+def test_the_version_of_bluez_comes_from_bluetoothctl(machine: Machine, tmp_path: Path) -> None:
     tool = tmp_path / "bluetoothctl"
     tool.write_text("#!/bin/sh\necho 'bluetoothctl: 5.66'\n")
     tool.chmod(0o755)
@@ -76,12 +76,11 @@ def test_help_lists_the_commands(option: str) -> None:
     assert result.exit_code == 0
     for command in COMMANDS:
         assert command in result.output
-    assert sorted(one.callback.__name__ for one in app.registered_commands if one.callback) == (
-        sorted(COMMANDS)
-    )
+    callbacks = [command.callback for command in app.registered_commands]
+    assert sorted(callback.__name__ for callback in callbacks if callback) == sorted(COMMANDS)
 
 
-def test_no_command_shows_help() -> None:
+def test_without_a_command_help_is_shown() -> None:
     assert "Usage" in invoked().output
 
 
@@ -103,11 +102,11 @@ def test_every_command_has_help(command: str) -> None:
         ["schema", "gap", "--format", "markdown"],
     ],
 )
-def test_a_usage_error_is_2(arguments: list[str]) -> None:
+def test_a_usage_error_exits_with_2(arguments: list[str]) -> None:
     assert invoked(*arguments).exit_code == 2
 
 
-def test_a_demo_of_unknown_profiles_names_the_known_ones() -> None:
+def test_demo_with_an_unknown_profile_lists_the_known_ones() -> None:
     result = invoked("demo", "--profile", "treadmill,tredmill")
     assert result.exit_code == 2
     assert "'tredmill'" in result.output
@@ -116,13 +115,13 @@ def test_a_demo_of_unknown_profiles_names_the_known_ones() -> None:
         assert name in invoked("demo", "--help").output
 
 
-def test_a_demo_shows_settings_or_profiles() -> None:
+def test_demo_refuses_profile_together_with_config() -> None:
     result = invoked("demo", "--profile", "treadmill", "--config", "healthd.toml")
     assert result.exit_code == 2
     assert "--profile" in result.output
 
 
-def test_as_a_module(machine: Machine) -> None:
+def test_healthd_runs_as_a_module(machine: Machine) -> None:
     process = run(
         machine.command("--version"),
         env=machine.environ,
@@ -134,10 +133,12 @@ def test_as_a_module(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("unwanted", ["typer", "click", "rich", "bumble", "iotcore"])
-def test_the_daemon_loads_nothing_that_draws_or_simulates(machine: Machine, unwanted: str) -> None:
+def test_the_daemon_loads_no_user_interface_and_no_simulator(
+    machine: Machine, unwanted: str
+) -> None:
     code, modules = loaded(machine, "run", "--config", "absent.toml")
     assert code == "78"
-    assert modules >= {"bleak", "aiomqtt", "pydantic"}  # all of the daemon was loaded
+    assert modules >= {"bleak", "aiomqtt", "pydantic"}  # the whole daemon was loaded
     assert unwanted not in modules
 
 
@@ -147,7 +148,7 @@ def test_help_loads_no_command(machine: Machine) -> None:
     assert modules.isdisjoint({"bleak", "aiomqtt", "pydantic", "bumble", "iotcore"})
 
 
-def test_a_missing_simulator_is_told_with_what_to_do(machine: Machine) -> None:
+def test_demo_without_the_simulator_says_what_to_install(machine: Machine) -> None:
     script = "import sys; sys.modules['bumble'] = None; import healthd.__main__"
     process = in_process(machine, script, "demo")
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""What a shell is offered, by the protocol that it asks in."""
+"""Completions offered to a shell, by typer's protocol."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ name = "nameless"
 
 
 def offered(*words: str) -> list[str]:
-    """What bash is offered for the last of these words behind ``healthd``."""
+    """Return what bash is offered for the last of these words after ``healthd``."""
     environ = {
         "_HEALTHD_COMPLETE": "complete_bash",
         "COMP_WORDS": "\n".join(("healthd", *words)),
@@ -57,7 +57,7 @@ def test_commands() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("run", "--c"), ["--config"]),  # argparse reads it in the end, and knows no other
+        (("run", "--c"), ["--config"]),  # argparse parses it in the end and has no other option
         (("watch", "--j"), ["--json"]),
         (("schema", "--format", "asy"), ["asyncapi"]),
         (("--ver",), ["--version"]),
@@ -70,7 +70,7 @@ def test_options(words: tuple[str, ...], expected: list[str]) -> None:
 def test_peripherals_of_the_settings(config: str) -> None:
     assert offered("pair", "--config", config, "") == ["chest-strap", "cuff", "scale"]
     assert offered("pair", f"--config={config}", "c") == ["chest-strap", "cuff"]
-    # A continuous one is never fetched.
+    # A continuous peripheral is never fetched.
     assert offered("fetch", "--config", config, "") == ["cuff", "scale"]
 
 
@@ -82,7 +82,7 @@ def test_settings_that_cannot_be_read_offer_nothing(content: bytes | None, tmp_p
     assert offered("pair", "--config", str(file), "") == []
 
 
-def test_what_the_demo_shows() -> None:
+def test_models_of_the_demo() -> None:
     assert offered("demo", "--profile", "") == [*NAMES]
     assert offered("demo", "--profile", "glu") == ["glucose"]
     assert offered("demo", "--profile", "weight_scale,glu") == ["weight_scale,glucose"]
@@ -90,7 +90,7 @@ def test_what_the_demo_shows() -> None:
 
 def test_kinds_of_payload() -> None:
     assert set(offered("schema", "hea")) >= {"heart_rate", "health"}
-    assert all(one.startswith("hea") for one in offered("schema", "hea"))
+    assert all(kind.startswith("hea") for kind in offered("schema", "hea"))
 
 
 def test_characteristics() -> None:
@@ -99,12 +99,12 @@ def test_characteristics() -> None:
 
 
 @pytest.mark.parametrize("words", [("run", "--config", "/et"), ("outbox", "--directory", "")])
-def test_files_are_the_shells_own_affair(words: tuple[str, ...]) -> None:
+def test_file_names_are_left_to_the_shell(words: tuple[str, ...]) -> None:
     assert offered(*words) == []
 
 
 @pytest.mark.parametrize("words", [("",), ("pair", ""), ("schema", ""), ("decode", "")])
-def test_no_radio_and_no_broker_are_loaded_for_it(machine: Machine, words: tuple[str, ...]) -> None:
+def test_completion_loads_neither_radio_nor_mqtt(machine: Machine, words: tuple[str, ...]) -> None:
     script = (
         "import sys; sys.argv = ['healthd']; from healthd.cli import main\n"
         "try: main()\n"

@@ -1,4 +1,4 @@
-"""One JSON object for one input, whatever it is."""
+"""Exactly one JSON object for each input, valid or not."""
 
 import sys
 from io import StringIO
@@ -28,16 +28,16 @@ COPROCESS = "import sys; from healthd.cli.decode import decode; " + (
 )
 
 
-def one(uuid: str, payload: str | None) -> tuple[int, dict[str, Any]]:
-    """Exit code and answer for one payload."""
+def decode_one(uuid: str, payload: str | None) -> tuple[int, dict[str, Any]]:
+    """Return exit code and answer for one payload."""
     out = StringIO()
     code = decode(uuid, payload, StringIO("never read"), out)
     (answer,) = out.getvalue().splitlines()
     return code, orjson.loads(answer)
 
 
-def many(text: str) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and answers for lines on standard input."""
+def decode_lines(text: str) -> tuple[int, list[dict[str, Any]]]:
+    """Return exit code and answers for lines on standard input."""
     out = StringIO()
     code = decode(None, None, StringIO(text), out)
     lines = out.getvalue().split("\n")
@@ -46,8 +46,8 @@ def many(text: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("uuid", ["2a37", "0x2A37", "00002a37-0000-1000-8000-00805F9B34FB"])
-def test_any_form_of_uuid(uuid: str) -> None:
-    assert one(uuid, "10480004") == (0, HEART_RATE)
+def test_every_form_of_uuid_is_accepted(uuid: str) -> None:
+    assert decode_one(uuid, "10480004") == (0, HEART_RATE)
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_any_form_of_uuid(uuid: str) -> None:
         "0x10 48 00 04",
     ],
 )
-def test_any_form_of_hex(payload: str) -> None:
-    assert one("2a37", payload) == (0, HEART_RATE)
-    assert many(f"2a37 {payload}\n") == (0, [HEART_RATE])
+def test_every_form_of_hex_is_accepted(payload: str) -> None:
+    assert decode_one("2a37", payload) == (0, HEART_RATE)
+    assert decode_lines(f"2a37 {payload}\n") == (0, [HEART_RATE])
 
 
-def test_digits_in_any_case() -> None:
-    assert one("2a29", "C3a9") == one("2a29", "c3A9") == (0, {"maker": "é"})
+def test_hex_digits_are_case_insensitive() -> None:
+    assert decode_one("2a29", "C3a9") == decode_one("2a29", "c3A9") == (0, {"maker": "é"})
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_digits_in_any_case() -> None:
     [
         ("2aff", "00", "found 2aff", "2a37, 2a38"),
         ("heart", "00", "found 'heart'", "expected a UUID of 4, 8 or 36 characters"),
-        ("2a37", "zz", "HEX, character 1: found 'zz'", "two hex digits for each byte"),
-        ("2a37", "10g8", "HEX, character 3: found 'g8'", "two hex digits for each byte"),
-        ("2a37", "10481", "HEX, character 5: found '1'", "two hex digits for each byte"),
-        ("2a37", "1 04 8", "HEX, character 1: found '1 04 8'", "two hex digits for each byte"),
-        ("2a37", "10:-48", "HEX, character 3: found ':-48'", "two hex digits for each byte"),
-        ("2a37", "-10", "HEX, character 1: found '-10'", "two hex digits for each byte"),
-        ("2a37", "10-", "HEX, character 3: found '-'", "two hex digits for each byte"),
-        ("2a37", "0x", "found no HEX", "(- for no bytes)"),
-        ("2a37", "", "found no HEX", "(- for no bytes)"),
-        ("2a37", None, "found no HEX", "(- for no bytes)"),
+        ("2a37", "zz", "HEX, character 1: found 'zz'", "two hex digits per byte"),
+        ("2a37", "10g8", "HEX, character 3: found 'g8'", "two hex digits per byte"),
+        ("2a37", "10481", "HEX, character 5: found '1'", "two hex digits per byte"),
+        ("2a37", "1 04 8", "HEX, character 1: found '1 04 8'", "two hex digits per byte"),
+        ("2a37", "10:-48", "HEX, character 3: found ':-48'", "two hex digits per byte"),
+        ("2a37", "-10", "HEX, character 1: found '-10'", "two hex digits per byte"),
+        ("2a37", "10-", "HEX, character 3: found '-'", "two hex digits per byte"),
+        ("2a37", "0x", "found nothing after the UUID", "(- for no bytes)"),
+        ("2a37", "", "found nothing after the UUID", "(- for no bytes)"),
+        ("2a37", None, "found nothing after the UUID", "(- for no bytes)"),
         ("2a37", "-", "offset 0", "expected u8, found 0 of 1 bytes"),
         ("2a37", "01", "offset 1", "expected u16, found 0 of 2 bytes"),
     ],
 )
-def test_error_says_what_was_found_and_what_is_expected(
+def test_an_error_says_what_was_found_and_what_is_expected(
     uuid: str, payload: str | None, found: str, expected: str
 ) -> None:
-    code, answer = one(uuid, payload)
+    code, answer = decode_one(uuid, payload)
     assert code == 1
     assert answer.keys() == {"error"}
     assert found in answer["error"]
@@ -108,12 +108,14 @@ def test_error_says_what_was_found_and_what_is_expected(
         ("pmd_cp", "fb005c81-02e7-f387-1cad-8acd2d8df0c8"),
     ],
 )
-def test_polars_own_go_by_name(monkeypatch: pytest.MonkeyPatch, name: str, uuid: str) -> None:
+def test_polar_characteristics_have_short_names(
+    monkeypatch: pytest.MonkeyPatch, name: str, uuid: str
+) -> None:
     own = Characteristic(uuid, Battery, decode_level, Use.STREAM)
     polars = Registry([Profile("polars", "fff0", (own,))])
     monkeypatch.setattr("healthd.cli.decode.load", lambda: polars)
-    assert one(name, "05") == one(uuid, "05") == (0, {"level_pct": 5})
-    assert many(f"{name} 05\n") == (0, [{"level_pct": 5}])
+    assert decode_one(name, "05") == decode_one(uuid, "05") == (0, {"level_pct": 5})
+    assert decode_lines(f"{name} 05\n") == (0, [{"level_pct": 5}])
 
 
 @pytest.mark.parametrize(
@@ -121,12 +123,12 @@ def test_polars_own_go_by_name(monkeypatch: pytest.MonkeyPatch, name: str, uuid:
     [
         (Identity(), 5),
         (Identity(name="Even"), 5),
-        (Identity(name="odd One"), 50),
+        (Identity(name="odd Two"), 50),
         (Identity(maker="Odd Inc."), 5),
         (Identity(maker="Odd Inc.", model="1"), 50),
     ],
 )
-def test_a_device_that_differs(
+def test_a_device_with_a_quirk(
     monkeypatch: pytest.MonkeyPatch, device: Identity, level: int
 ) -> None:
     def decode_tenths(data: bytes) -> Battery:
@@ -143,13 +145,13 @@ def test_a_device_that_differs(
     assert answers == [{"level_pct": level}, {"maker": "A"}]
 
 
-def test_error_does_not_echo_a_megabyte() -> None:
-    _, answer = one("2a37", "z" * 1_000_000)
+def test_an_error_does_not_repeat_long_input() -> None:
+    _, answer = decode_one("2a37", "z" * 1_000_000)
     assert len(answer["error"]) < 200
 
 
 def test_every_line_gets_one_answer_in_order() -> None:
-    code, answers = many("2a19 0f\n\n   \nnonsense\n2a37 10480004\r\n2a19 65")
+    code, answers = decode_lines("2a19 0f\n\n   \nnonsense\n2a37 10480004\r\n2a19 65")
     assert code == 1
     assert answers[0] == {"level_pct": 15}
     assert answers[1] == answers[2] == {"error": "found a blank line, expected UUID HEX"}
@@ -158,8 +160,8 @@ def test_every_line_gets_one_answer_in_order() -> None:
     assert answers[5] == {"level_pct": None}
 
 
-def test_no_lines_no_answers() -> None:
-    assert many("") == (0, [])
+def test_without_lines_there_are_no_answers() -> None:
+    assert decode_lines("") == (0, [])
 
 
 # Lone surrogates too: a caller may open its input with errors="surrogateescape".
@@ -174,17 +176,17 @@ nearly = st.builds(
 
 @given(lines=st.lists(st.text(characters) | nearly, max_size=5))
 def test_any_lines_give_one_object_each(lines: list[str]) -> None:
-    code, answers = many("".join(f"{line}\n" for line in lines))
+    code, answers = decode_lines("".join(f"{line}\n" for line in lines))
     assert len(answers) == len(lines)
     assert code == int(any("error" in answer for answer in answers))
 
 
 @given(uuid=st.text(characters), payload=st.text(characters))
 def test_any_arguments_give_one_object(uuid: str, payload: str) -> None:
-    one(uuid, payload)
+    decode_one(uuid, payload)
 
 
-def test_answers_at_once_as_a_coprocess() -> None:
+def test_a_coprocess_answers_each_line_at_once() -> None:
     with Popen([sys.executable, "-c", COPROCESS], stdin=PIPE, stdout=PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -196,7 +198,7 @@ def test_answers_at_once_as_a_coprocess() -> None:
         assert process.wait(timeout=10) == 0
 
 
-def test_imports_nothing_heavy() -> None:
+def test_decode_imports_nothing_heavy() -> None:
     script = "import sys, healthd.cli.decode; print(*sys.modules)"
     answer = run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert {"bleak", "aiomqtt", "typer", "rich"}.isdisjoint(answer.stdout.split())

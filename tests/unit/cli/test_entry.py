@@ -1,4 +1,4 @@
-"""A block for the settings, and how it gets there: everything else stays byte for byte."""
+"""A block for the settings, and how it is appended: every other byte stays."""
 
 import os
 import tomllib
@@ -46,8 +46,8 @@ LINES = device().block
 
 
 def parsed(lines: str) -> dict[str, Any]:
-    (one,) = tomllib.loads(lines)["peripherals"]
-    return one
+    (entry,) = tomllib.loads(lines)["peripherals"]
+    return entry
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_block() -> None:
+def test_the_block_of_a_device() -> None:
     assert LINES == (
         '[[peripherals]]\nid = "strap-7"\naddress = "C0:00:00:00:00:07"  # "Strap 7"\n'
     )
     assert parsed(device(is_episodic=True, suggested_id="x").block)["on"] == "advertising"
-    # An address that changes finds nothing tomorrow.
+    # A private address changes, so the block uses the name.
     assert parsed(device(is_private=True, suggested_id="x").block) == {"id": "x", "name": "Strap 7"}
     assert parsed(device(name=None, is_private=True, suggested_id="x").block)["address"]
 
@@ -70,7 +70,7 @@ def test_a_block() -> None:
 @example('\x7f\x85"\n\\', True)
 @example('\x7f\x85"\n\\', False)
 @given(st.text(min_size=1, max_size=40), st.booleans())
-def test_a_name_from_the_air_cannot_get_out_of_its_quotes(name: str, is_private: bool) -> None:
+def test_an_advertised_name_cannot_break_out_of_its_quotes(name: str, is_private: bool) -> None:
     found = parsed(device(name=name, is_private=is_private, suggested_id="x").block)
     if is_private:
         assert found == {"id": "x", "name": name}
@@ -81,9 +81,9 @@ def test_a_name_from_the_air_cannot_get_out_of_its_quotes(name: str, is_private:
 @pytest.mark.parametrize(
     "before",
     [SETTINGS, SETTINGS.rstrip("\n"), SETTINGS.replace("\n", "\r\n"), "", "# äöü"],
-    ids=["as usual", "no newline at the end", "CRLF", "empty", "a comment alone"],
+    ids=["as usual", "no newline at the end", "CRLF", "empty", "only a comment"],
 )
-def test_every_byte_before_stays(file: Path, before: str) -> None:
+def test_existing_bytes_stay(file: Path, before: str) -> None:
     file.write_bytes(before.encode())
     append(file, LINES, {}, SERVICES)
     after = file.read_bytes()
@@ -91,10 +91,10 @@ def test_every_byte_before_stays(file: Path, before: str) -> None:
     assert after.endswith(LINES.encode())
     assert after[len(before.encode()) : -len(LINES)].strip() == b""
     assert read(file, {}, SERVICES).peripherals[-1].id == "strap-7"
-    assert [one.name for one in file.parent.iterdir()] == [file.name]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_mode_owner_and_link_stay(file: Path, tmp_path: Path) -> None:
+def test_mode_owner_and_symbolic_link_stay(file: Path, tmp_path: Path) -> None:
     file.chmod(0o640)
     if os.geteuid() == 0:
         os.chown(file, 65534, 65533)
@@ -104,9 +104,12 @@ def test_mode_owner_and_link_stay(file: Path, tmp_path: Path) -> None:
     append(link, LINES, {}, SERVICES)
     after = file.stat()
     assert link.is_symlink()
-    assert after.st_ino != before.st_ino, "replaced in one step, not written over"
-    kept = [(one.st_mode, one.st_uid, one.st_gid) for one in (before, after)]
-    assert kept[0] == kept[1]
+    assert after.st_ino != before.st_ino, "replaced atomically, not overwritten"
+    assert (before.st_mode, before.st_uid, before.st_gid) == (
+        after.st_mode,
+        after.st_uid,
+        after.st_gid,
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,29 +122,29 @@ def test_mode_owner_and_link_stay(file: Path, tmp_path: Path) -> None:
     ],
     ids=["the same twice", "an inline list", "bad already", "not TOML"],
 )
-def test_what_healthd_would_not_take_is_not_written(file: Path, before: str, key: str) -> None:
+def test_invalid_settings_are_not_written(file: Path, before: str, key: str) -> None:
     file.write_text(before)
     with pytest.raises(SettingsError) as caught:
         append(file, LINES, {}, SERVICES)
     assert caught.value.problems[0].source == str(file)
     assert caught.value.problems[0].key == key
     assert file.read_text() == before
-    assert [one.name for one in file.parent.iterdir()] == [file.name]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_somebody_elses_change_is_not_lost(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_change_is_not_lost(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_slowly(path: Path, *rest: Any) -> Any:
         file.write_text("# changed\n")
         return read(path, *rest)
 
     monkeypatch.setattr(entry_module, "read", read_slowly)
-    with pytest.raises(NotAdded, match="somebody else"):
+    with pytest.raises(NotAdded, match="another program"):
         append(file, LINES, {}, SERVICES)
     assert file.read_text() == "# changed\n"
-    assert [one.name for one in file.parent.iterdir()] == [file.name]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(NotAdded, match="No such file"):
         append(tmp_path / "none.toml", LINES, {}, SERVICES)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""``healthd fetch`` where it cannot ask: what it says then, and its exit code."""
+"""``healthd fetch`` when it cannot reach a daemon: messages and exit codes."""
 
 import os
 import re
@@ -29,7 +29,7 @@ every = "15min"
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The user's own runtime folder, and no other one."""
+    """Return the user's runtime folder; there is no other one."""
     with tempfile.TemporaryDirectory() as name:
         monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
         monkeypatch.setenv("XDG_RUNTIME_DIR", name)
@@ -45,27 +45,27 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("peripheral", "said"),
+    ("peripheral", "message"),
     [
-        ("scael", "periodic ones that there are: scale"),
-        ("strap", 'strap is continuous.*set every = "15min" or on = "advertising"'),
+        ("scael", "periodic peripherals: scale"),
+        ("strap", 'strap is not periodic.*set every = "15min" or on = "advertising"'),
     ],
 )
 @pytest.mark.usefixtures("runtime")
-def test_what_cannot_be_fetched_is_a_usage_error(
-    config: Path, capsys: pytest.CaptureFixture[str], peripheral: str, said: str
+def test_an_unknown_or_continuous_peripheral_is_a_usage_error(
+    config: Path, capsys: pytest.CaptureFixture[str], peripheral: str, message: str
 ) -> None:
     assert main(peripheral, config, as_json=False) == 2
-    assert re.search(said, capsys.readouterr().err)
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_without_a_daemon(runtime: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for left_by_a_killed_one in (False, True):
-        if left_by_a_killed_one:
+    for is_socket_left_over in (False, True):
+        if is_socket_left_over:
             with socket.socket(socket.AF_UNIX) as dead:
                 dead.bind(str(socket_file(runtime, "gw")))
         assert main("scale", config, as_json=False) == 1
-        assert "no healthd runs as gateway gw" in capsys.readouterr().err
+        assert "healthd is not running for gateway gw" in capsys.readouterr().err
 
 
 def test_bad_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,19 +74,19 @@ def test_bad_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @contextmanager
-def nobody() -> Generator[None]:
-    """As a user without rights: root may open everything."""
-    was = os.geteuid()
-    if was == 0:
+def unprivileged() -> Generator[None]:
+    """Run the block as an unprivileged user: root may open everything."""
+    user = os.geteuid()
+    if user == 0:
         os.seteuid(65534)
     try:
         yield
     finally:
-        os.seteuid(was)
+        os.seteuid(user)
 
 
 @pytest.mark.parametrize("locked", ["settings", "socket"])
-def test_another_users_daemon(
+def test_a_daemon_of_another_user(
     runtime: Path, capsys: pytest.CaptureFixture[str], locked: str
 ) -> None:
     config, file = runtime / "healthd.toml", socket_file(runtime, "gw")
@@ -96,7 +96,7 @@ def test_another_users_daemon(
         daemon.listen()
         runtime.chmod(0o711)
         (config if locked == "settings" else file).chmod(0)
-        with nobody():
+        with unprivileged():
             code = main("scale", config, as_json=False)
     assert code == 1
     assert "sudo -u healthd healthd fetch scale" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What waits on disk, told while the daemon that it waits for goes on."""
+"""``healthd outbox`` shows what waits on disk, even while the daemon runs."""
 
 import os
 import re
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 # One hour before the tests are loaded.
 OLD_NS = time.time_ns() - 3600 * 1_000_000_000
 
-# Holds the outbox as the daemon does, and writes one more sample for each line that it gets.
+# Opens the outbox as the daemon does, and writes another sample for each line of input.
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
@@ -45,7 +45,7 @@ asyncio.run(hold())
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No cell is broken over two lines."""
+    """Make the terminal wide, so that no cell is split over two lines."""
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
@@ -56,13 +56,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def age_s() -> float:
-    """Of the oldest sample, by now."""
+    """Return the present age of the oldest sample."""
     return (time.time_ns() - OLD_NS) / 1e9
 
 
 @contextmanager
 def held(path: Path) -> Generator["Popen[str]"]:
-    """Another process has the outbox open."""
+    """Keep the outbox open in another process."""
     command = [sys.executable, "-c", HOLDER, str(path)]
     with Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -73,7 +73,7 @@ def held(path: Path) -> Generator["Popen[str]"]:
         assert holder.wait(timeout=20) == 0
 
 
-def store_one_more(holder: "Popen[str]") -> None:
+def store_another(holder: "Popen[str]") -> None:
     assert holder.stdin is not None
     assert holder.stdout is not None
     holder.stdin.write("\n")
@@ -111,13 +111,13 @@ def test_json_has_every_stream_and_topic(path: Path, capsys: pytest.CaptureFixtu
     fill(path)
     with held(path):
         before = time.time_ns()
-        told = ask_json(path, capsys)
-    assert told["file"] == str(path)
-    assert told["file_bytes"] > 0
-    assert (told["samples"], told["payload_bytes"]) == (5, 23)
-    assert 3600 <= told["age_s"] <= age_s() + 0.1
-    streams = {(one["peripheral"], one["stream"]): one for one in told["streams"]}
-    assert len(told["streams"]) == 3
+        report = ask_json(path, capsys)
+    assert report["file"] == str(path)
+    assert report["file_bytes"] > 0
+    assert (report["samples"], report["payload_bytes"]) == (5, 23)
+    assert 3600 <= report["age_s"] <= age_s() + 0.1
+    streams = {(row["peripheral"], row["stream"]): row for row in report["streams"]}
+    assert len(report["streams"]) == 3
     assert streams["strap", "beat"] == {
         "peripheral": "strap",
         "stream": "beat",
@@ -128,20 +128,20 @@ def test_json_has_every_stream_and_topic(path: Path, capsys: pytest.CaptureFixtu
     }
     assert streams["scale", "weight"]["count"] == 1
     assert streams["", "event/gap"]["payload_bytes"] == 1
-    (parked,) = told["parked"]
+    (parked,) = report["parked"]
     assert parked["topic"] == "healthd/gw/device/strap/beat"
     assert parked["reason"] == "Not authorized [0x87]"
     assert utc_text(OLD_NS) < parked["since"] <= utc_text(before)
 
 
-def test_a_person_gets_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_json_there_is_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(path)
     with held(path):
         lines = ask(path, capsys)
-    said = re.fullmatch(r"(.+): 5 samples wait, the oldest (.+) s old", lines[0])
-    assert said is not None
-    assert said[1] == str(path)
-    assert 3600 <= float(said[2]) <= age_s() + 0.1
+    first = re.fullmatch(r"(.+): 5 samples waiting, the oldest is (.+) s old", lines[0])
+    assert first is not None
+    assert first[1] == str(path)
+    assert 3600 <= float(first[2]) <= age_s() + 0.1
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert ["strap", "beat", "3", "15", utc_text(OLD_NS)] in cells
     assert ["scale", "weight", "1", "7"] in [row[:4] for row in cells]
@@ -154,33 +154,33 @@ def test_a_person_gets_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_daemon_is_not_disturbed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with held(path) as holder:
         for count in range(1, 4):
-            # Before each answer and after it.
-            store_one_more(holder)
+            # Samples are stored before and after each answer.
+            store_another(holder)
             assert ask_json(path, capsys)["samples"] == count
 
 
-def test_without_a_daemon_it_answers_and_leaves_the_outbox_to_its_owner(
+def test_without_a_daemon_it_changes_neither_content_nor_owner(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(path)
     if os.geteuid() == 0:
-        # As the unit's user, whom root asks for.
-        for one in (path.parent, *path.parent.iterdir()):
-            os.chown(one, 65534, 65534)
+        # The files belong to the service's user, while root runs the command.
+        for file in (path.parent, *path.parent.iterdir()):
+            os.chown(file, 65534, 65534)
     before, owner = path.read_bytes(), path.stat().st_uid
     assert ask_json(path, capsys)["samples"] == 5
     assert path.read_bytes() == before
-    assert {one.stat().st_uid for one in path.parent.iterdir()} == {owner}
+    assert {file.stat().st_uid for file in path.parent.iterdir()} == {owner}
     store = Store(path, QUOTA)
     assert len(store.oldest(10)) == 5
     store.close()
 
 
-def test_nothing_waits(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_outbox(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Store(path, QUOTA).close()
-    told = ask_json(path, capsys)
-    assert told.pop("file_bytes") == path.stat().st_size
-    assert told == {
+    report = ask_json(path, capsys)
+    assert report.pop("file_bytes") == path.stat().st_size
+    assert report == {
         "file": str(path),
         "samples": 0,
         "payload_bytes": 0,
@@ -188,12 +188,12 @@ def test_nothing_waits(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "streams": [],
         "parked": [],
     }
-    assert ask(path, capsys) == [f"{path}: 0 samples wait"]
+    assert ask(path, capsys) == [f"{path}: 0 samples waiting"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database here" * 100])
 @pytest.mark.parametrize("as_json", [False, True])
-def test_without_an_outbox_it_says_so(
+def test_without_an_outbox_it_fails(
     path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, as_json: bool
 ) -> None:
     path.parent.mkdir()
@@ -204,8 +204,8 @@ def test_without_an_outbox_it_says_so(
     assert out == ""
     (line,) = err.splitlines()
     assert line.startswith(f"{path}: ")
-    assert line.endswith("expected the outbox of a healthd")
-    # Asking makes no file, and repairs none.
+    assert line.endswith("expected an outbox of healthd")
+    # The command neither creates nor repairs a file.
     assert path.exists() == (content is not None)
     assert content is None or path.read_bytes() == content
 
@@ -216,11 +216,11 @@ def test_any_folder_is_shown_as_it_is(
 ) -> None:
     path = tmp_path / name / "outbox.sqlite3"
     Store(path, QUOTA).close()
-    assert ask(path, capsys) == [f"{path}: 0 samples wait"]
+    assert ask(path, capsys) == [f"{path}: 0 samples waiting"]
     assert ask_json(path, capsys)["file"] == str(path)
 
 
-def test_settings_say_where_it_is(
+def test_the_settings_name_the_folder(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(path)
@@ -228,11 +228,11 @@ def test_settings_say_where_it_is(
     config.write_text(f'[outbox]\ndirectory = "{path.parent}"\n')
     assert main(config, None, True) == 0
     assert orjson.loads(capsys.readouterr().out)["samples"] == 5
-    # A folder that is given outweighs them.
+    # --directory takes precedence.
     assert main(config, tmp_path / "elsewhere", True) == 1
 
 
-def test_without_settings_it_is_where_systemd_keeps_it(
+def test_without_settings_it_is_in_the_state_folder_of_systemd(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(path)

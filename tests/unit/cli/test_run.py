@@ -1,4 +1,4 @@
-"""``healthd run`` as systemd sees it: lines on standard error, and an exit code."""
+"""``healthd run`` as systemd sees it: log lines on standard error, and an exit code."""
 
 import asyncio
 import os
@@ -40,19 +40,19 @@ def lines(process: CompletedProcess[bytes]) -> list[Line]:
     return [orjson.loads(line) for line in process.stderr.splitlines()]
 
 
-def test_bad_settings_are_one_line_each_and_78(machine: Machine) -> None:
+def test_each_bad_setting_is_one_line_and_the_exit_code_is_78(machine: Machine) -> None:
     file = machine.write("log.level = 'loud'\nmqtt.tls = 'maybe'\n[[peripherals]]\nid = 'x'\n")
     process = ended(machine, "--config", file)
     assert process.returncode == 78
-    told = {line["key"]: line for line in lines(process)}
-    assert told.keys() == {"log.level", "mqtt.tls", "peripherals[0]"}
-    for line in told.values():
+    problems = {line["key"]: line for line in lines(process)}
+    assert problems.keys() == {"log.level", "mqtt.tls", "peripherals[0]"}
+    for line in problems.values():
         assert (line["level"], line["event"], line["file"]) == ("critical", "bad setting", file)
-    assert told["log.level"]["found"] == "'loud'"
-    assert "'info'" in told["log.level"]["expected"]
+    assert problems["log.level"]["found"] == "'loud'"
+    assert "'info'" in problems["log.level"]["expected"]
 
 
-def test_a_bad_variable_is_told_too(machine: Machine) -> None:
+def test_a_bad_environment_variable_is_logged(machine: Machine) -> None:
     file = machine.write("")
     command = machine.command("run", "--config", file)
     environ = machine.environ | {"HEALTHD_LOG__LEVEL": "loud"}
@@ -63,7 +63,7 @@ def test_a_bad_variable_is_told_too(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent.toml", os.fsdecode(b"absent-\xff.toml")])
-def test_a_missing_file_is_78(machine: Machine, name: str) -> None:
+def test_a_missing_file_exits_with_78(machine: Machine, name: str) -> None:
     process = ended(machine, "--config", name)
     assert process.returncode == 78
     (line,) = lines(process)
@@ -71,7 +71,7 @@ def test_a_missing_file_is_78(machine: Machine, name: str) -> None:
     assert "absent" in line["file"]
 
 
-def test_a_file_that_the_settings_name_and_that_is_missing_is_78(machine: Machine) -> None:
+def test_a_missing_password_file_exits_with_78(machine: Machine) -> None:
     file = machine.write(f"mqtt.password_file = '{machine.home}/absent'")
     process = ended(machine, "--config", file)
     assert process.returncode == 78
@@ -80,7 +80,7 @@ def test_a_file_that_the_settings_name_and_that_is_missing_is_78(machine: Machin
     assert line["error"].startswith("mqtt.password_file: ")
 
 
-def test_an_outbox_that_cannot_be_is_78(machine: Machine) -> None:
+def test_an_impossible_outbox_folder_exits_with_78(machine: Machine) -> None:
     file = machine.write(f"outbox.directory = '{machine.home}/healthd.toml/outbox'")
     process = ended(machine, "--config", file)
     assert process.returncode == 78
@@ -88,7 +88,7 @@ def test_an_outbox_that_cannot_be_is_78(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--confg", "x"], ["extra"], ["--config"]])
-def test_a_usage_error_is_2(machine: Machine, arguments: list[str]) -> None:
+def test_a_usage_error_exits_with_2(machine: Machine, arguments: list[str]) -> None:
     process = ended(machine, *arguments)
     assert process.returncode == 2
     assert process.stderr.startswith(b"usage: healthd run")
@@ -107,7 +107,7 @@ async def running(machine: Machine, settings: str = SETTINGS) -> AsyncGenerator[
 
 
 async def until(process: Process, condition: Callable[[list[Line]], bool]) -> list[Line]:
-    """Read lines until what was read so far fulfils the condition."""
+    """Read lines until the condition holds for the lines read so far."""
     assert process.stderr is not None
     seen: list[Line] = []
     while not condition(seen):
@@ -117,17 +117,17 @@ async def until(process: Process, condition: Callable[[list[Line]], bool]) -> li
     return seen
 
 
-def says(event: str) -> Callable[[list[Line]], bool]:
-    """Whether a line with this event was read."""
-    return lambda seen: any(one["event"] == event for one in seen)
+def logged(event: str) -> Callable[[list[Line]], bool]:
+    """Return a condition that holds once a line with this event was read."""
+    return lambda seen: any(line["event"] == event for line in seen)
 
 
 def retries(seen: list[Line], service: str) -> int:
-    return sum(one["event"] == "retrying" and one.get("service") == service for one in seen)
+    return sum(line["event"] == "retrying" and line.get("service") == service for line in seen)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_keeps_trying_without_radio_and_broker_and_stops_cleanly(
+async def test_it_keeps_trying_without_radio_and_broker_and_stops_cleanly(
     machine: Machine, number: signal.Signals
 ) -> None:
     async with asyncio.timeout(40), running(machine) as process:
@@ -136,16 +136,14 @@ async def test_keeps_trying_without_radio_and_broker_and_stops_cleanly(
         )
         assert process.returncode is None
         process.send_signal(number)
-        seen = await until(process, lambda seen: any(one["event"] == "stopped" for one in seen))
+        seen = await until(process, logged("stopped"))
         assert await process.wait() == 0
-    assert [one["event"] for one in seen if one["event"] in ("stopping", "stopped")] == [
-        "stopping",
-        "stopped",
-    ]
-    assert not any(one["level"] in ("error", "critical") for one in seen)
+    events = [line["event"] for line in seen]
+    assert [event for event in events if event.startswith("stop")] == ["stopping", "stopped"]
+    assert not any(line["level"] in ("error", "critical") for line in seen)
 
 
-async def test_an_impatient_second_signal_harms_nothing(machine: Machine) -> None:
+async def test_a_second_signal_does_no_harm(machine: Machine) -> None:
     async with asyncio.timeout(40), running(machine) as process:
         await until(process, lambda seen: retries(seen, "mqtt") >= 1)
         process.send_signal(signal.SIGTERM)
@@ -153,28 +151,28 @@ async def test_an_impatient_second_signal_harms_nothing(machine: Machine) -> Non
         assert await process.wait() == 0
 
 
-async def test_a_hang_up_is_never_the_end_and_has_the_settings_read_again(machine: Machine) -> None:
+async def test_sighup_never_ends_healthd_and_reloads_the_settings(machine: Machine) -> None:
     pipe = machine.home / "settings"
     os.mkfifo(pipe)
     command = machine.command("run", "--config", str(pipe))
     process = await asyncio.create_subprocess_exec(*command, env=machine.environ, stderr=PIPE)
     try:
         async with asyncio.timeout(40):
-            # Opened as soon as healthd reads it: before it has any settings.
+            # The pipe opens as soon as healthd reads it: before it has any settings.
             first = await asyncio.to_thread(pipe.open, "w")
             process.send_signal(signal.SIGHUP)
             with first:
                 first.write(SETTINGS)
-            await until(process, says("started"))
+            await until(process, logged("started"))
             with await asyncio.to_thread(pipe.open, "w") as second:
                 second.write(SETTINGS + "[[peripherals]]\nid = 'scale'\nname = 'Scale'")
-            seen = await until(process, says("reloaded"))
+            seen = await until(process, logged("reloaded"))
             assert (seen[-1]["added"], seen[-1]["unchanged"]) == (["scale"], 1)
             process.send_signal(signal.SIGHUP)
             with await asyncio.to_thread(pipe.open, "w") as third:
                 third.write("log.level = 'loud'")
-            seen = await until(process, says("not reloaded"))
-            assert [one["key"] for one in seen if one["event"] == "bad setting"] == ["log.level"]
+            seen = await until(process, logged("not reloaded"))
+            assert [line["key"] for line in seen if line["event"] == "bad setting"] == ["log.level"]
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGHUP)
             assert await process.wait() == 0
@@ -184,7 +182,7 @@ async def test_a_hang_up_is_never_the_end_and_has_the_settings_read_again(machin
             await process.wait()
 
 
-async def test_no_peripherals_is_told_and_no_error(machine: Machine) -> None:
+async def test_settings_without_peripherals_are_logged_and_accepted(machine: Machine) -> None:
     async with asyncio.timeout(40), running(machine, "mqtt.brokers = ['127.0.0.1:1']") as process:
         seen = await until(process, lambda seen: retries(seen, "mqtt") > 0)
         process.terminate()
@@ -207,7 +205,7 @@ def failing(error: Exception) -> Main:
         (Fatal("bad"), 78),
         (ExceptionGroup("", [KeyError("x"), ExceptionGroup("", [Fatal("bad")])]), 78),
         (KeyError("x"), 1),
-        (CrashLoop("again"), 1),  # which systemd restarts
+        (CrashLoop("again"), 1),  # systemd restarts it
         (ExceptionGroup("", [KeyError("x")]), 1),
     ],
 )

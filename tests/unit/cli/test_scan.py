@@ -1,4 +1,4 @@
-"""What is in range of a simulated radio, told, and added to the settings."""
+"""Devices in range of a simulated radio: found, shown, and added to the settings."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ import pytest
 
 from healthd.central.link import Backends
 from healthd.central.survey import InRange
-from healthd.cli.scan import add_entry, look, show, show_json
+from healthd.cli.scan import add_entry, scan, show, show_json
 from healthd.profiles import registry
 from healthd.settings.file import read
 from healthd.settings.model import PeripheralSettings, Settings
@@ -28,7 +28,7 @@ STRAP, TWIN, SCALE = (f"C0:00:00:00:00:0{n}" for n in (1, 2, 3))
 
 @pytest.fixture
 async def air(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Air]:
-    """Two straps of one name, and a scale."""
+    """Yield an air with two straps of the same name and a scale."""
     monkeypatch.setattr("healthd.simulator.peripheral.ADVERTISING_INTERVAL_MS", 20.0)
     monkeypatch.setenv("COLUMNS", "200")
     async with Air() as air:
@@ -37,9 +37,9 @@ async def air(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Air]:
             (TWIN, "heart_rate", "Strap"),
             (SCALE, "weight_scale", "My Scale!"),
         ):
-            one = CATALOGUE[model].make(address, random.Random(1), name=name)
-            await air.add(one)
-            await one.appear()
+            peripheral = CATALOGUE[model].make(address, random.Random(1), name=name)
+            await air.add(peripheral)
+            await peripheral.appear()
         yield air
 
 
@@ -47,12 +47,12 @@ async def scanned(air: Air, *peripherals: PeripheralSettings) -> dict[str, InRan
     backends = Backends(air.scanner_backend, air.client_backend)
     settings = Settings(peripherals=peripherals)
     async with asyncio.timeout(20):
-        found = await look(settings, REGISTRY, SCAN_S, asyncio.Event(), backends)
+        found = await scan(settings, REGISTRY, SCAN_S, asyncio.Event(), backends)
     assert found is not None
-    return {one.address: one for one in found}
+    return {device.address: device for device in found}
 
 
-async def test_who_is_here(air: Air) -> None:
+async def test_devices_in_range_and_in_the_settings(air: Air) -> None:
     found = await scanned(air, PeripheralSettings(id="strap", address=STRAP))
     assert set(found) == {STRAP, TWIN, SCALE}
     assert found[STRAP].peripheral == "strap"
@@ -61,56 +61,56 @@ async def test_who_is_here(air: Air) -> None:
     assert found[SCALE].suggested_id == "my-scale"
     assert found[TWIN].profiles[0] == "heart_rate"
     assert found[SCALE].profiles[0] == "weight_scale"
-    assert [found[one].is_episodic for one in (TWIN, SCALE)] == [False, True]
-    assert all(one.is_readable and (one.rssi_dbm or 0) < 0 for one in found.values())
-    assert next(iter(found)) == STRAP, "those of the settings come first"
+    assert [found[address].is_episodic for address in (TWIN, SCALE)] == [False, True]
+    assert all(device.is_readable and (device.rssi_dbm or 0) < 0 for device in found.values())
+    assert next(iter(found)) == STRAP, "peripherals of the settings come first"
 
 
-async def test_the_most_specific_entry_has_it(air: Air) -> None:
+async def test_the_most_specific_entry_matches(air: Air) -> None:
     found = await scanned(
         air,
         PeripheralSettings(id="any", service="heart_rate"),
-        PeripheralSettings(id="one", address=STRAP),
+        PeripheralSettings(id="mine", address=STRAP),
     )
-    assert (found[STRAP].peripheral, found[TWIN].peripheral) == ("one", "any")
+    assert (found[STRAP].peripheral, found[TWIN].peripheral) == ("mine", "any")
 
 
-async def test_it_ends_earlier(air: Air) -> None:
+async def test_stop_ends_the_scan_early(air: Air) -> None:
     stop = asyncio.Event()
     stop.set()
     backends = Backends(air.scanner_backend, air.client_backend)
     async with asyncio.timeout(20):
-        assert await look(Settings(), REGISTRY, 1000.0, stop, backends) is not None
+        assert await scan(Settings(), REGISTRY, 1000.0, stop, backends) is not None
 
 
-async def test_a_table_with_blocks(air: Air, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_table_and_the_blocks(air: Air, capsys: pytest.CaptureFixture[str]) -> None:
     found = await scanned(air, PeripheralSettings(id="strap", address=STRAP))
     show(list(found.values()))
     out = capsys.readouterr().out
     assert re.search(rf"strap +│ Strap +│ {STRAP} +│ -\d+ dBm │ heart_rate.*in the settings", out)
-    assert re.search(rf"my-scale +│ My Scale! +│ {SCALE} .* weight_scale.*reads it", out)
+    assert re.search(rf"my-scale +│ My Scale! +│ {SCALE} .* weight_scale.*supported", out)
     assert f'id = "my-scale"\naddress = "{SCALE}"  # "My Scale!"\non = "advertising"' in out
-    assert f'address = "{STRAP}"' not in out, "it is in the settings already"
+    assert f'address = "{STRAP}"' not in out, "already in the settings"
 
 
-async def test_json(air: Air, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_json_object(air: Air, capsys: pytest.CaptureFixture[str]) -> None:
     found = await scanned(air, PeripheralSettings(id="strap", address=STRAP))
     capsys.readouterr()
     show_json(list(found.values()))
-    told = {one["address"]: one for one in orjson.loads(capsys.readouterr().out)["found"]}
-    assert set(told) == {STRAP, TWIN, SCALE}
-    assert told[STRAP]["block"] is None
-    assert told[SCALE]["block"].startswith('[[peripherals]]\nid = "my-scale"\n')
-    assert (told[SCALE]["is_readable"], told[SCALE]["peripheral"]) == (True, None)
+    entries = {entry["address"]: entry for entry in orjson.loads(capsys.readouterr().out)["found"]}
+    assert set(entries) == {STRAP, TWIN, SCALE}
+    assert entries[STRAP]["block"] is None
+    assert entries[SCALE]["block"].startswith('[[peripherals]]\nid = "my-scale"\n')
+    assert (entries[SCALE]["is_readable"], entries[SCALE]["peripheral"]) == (True, None)
 
 
-def test_nothing_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     show([])
-    assert "Nothing was heard" in capsys.readouterr().out
+    assert "No device found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wanted", ["my-scale", SCALE, SCALE.lower().replace(":", "-")])
-async def test_adding_one(air: Air, tmp_path: Path, wanted: str) -> None:
+async def test_adding_a_device(air: Air, tmp_path: Path, wanted: str) -> None:
     file = tmp_path / "healthd.toml"
     file.write_text("# mine\n")
     found = list((await scanned(air)).values())
@@ -118,17 +118,17 @@ async def test_adding_one(air: Air, tmp_path: Path, wanted: str) -> None:
     assert file.read_text().startswith("# mine\n")
     (entry,) = read(file, {}, REGISTRY.profiles).peripherals
     assert (entry.id, entry.address, entry.on) == ("my-scale", SCALE, "advertising")
-    # What was added is found as that from now on.
+    # From now on the scan finds it as this peripheral.
     again = await scanned(air, entry)
     assert again[SCALE].peripheral == "my-scale"
-    # A second time it is refused, whichever way it is named.
+    # It cannot be added twice, neither by address nor by id.
     before = file.read_text()
     assert add_entry(SCALE, list(again.values()), file, REGISTRY) == 1
     assert add_entry("my-scale", found, file, REGISTRY) == 78
     assert file.read_text() == before
 
 
-async def test_adding_what_is_not_here(
+async def test_adding_a_device_that_is_not_in_range(
     air: Air, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = list((await scanned(air)).values())

@@ -1,4 +1,4 @@
-"""What those are told who may not look: it is skipped, with who may."""
+"""Checks that this user may not run are skipped and name the user who can run them."""
 
 import os
 from collections.abc import Generator
@@ -15,7 +15,7 @@ from healthd.doctor.storage import check_outbox
 from healthd.profiles import registry
 from healthd.settings.model import Broker, MqttSettings, OutboxSettings, Settings
 
-NOBODY = 65534
+OTHER_UID = 65534
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="NOT TESTED: only root can make files that others may not read"
@@ -23,9 +23,9 @@ needs_root = pytest.mark.skipif(
 
 
 @contextmanager
-def nobody() -> Generator[None]:
-    """Be another user while the block runs."""
-    os.seteuid(NOBODY)
+def other_user() -> Generator[None]:
+    """Run the block as another user."""
+    os.seteuid(OTHER_UID)
     try:
         yield
     finally:
@@ -34,64 +34,64 @@ def nobody() -> Generator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One that everybody can reach."""
-    for one in (tmp_path, *tmp_path.parents[:2]):
-        one.chmod(0o755)
+    """Return a folder that all users can reach."""
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
     return tmp_path
 
 
 @needs_root
-def test_settings_of_others(folder: Path) -> None:
+def test_unreadable_settings(folder: Path) -> None:
     config = folder / "healthd.toml"
     config.write_text("")
     config.chmod(0o600)
     machine, known = Machine({}, service_uid=1), registry.load()
-    with nobody():
+    with other_user():
         findings, settings = check_settings(machine, config, {}, known)
     assert settings is None
-    assert {one.status for one in findings} == {Status.SKIPPED}
+    assert {finding.status for finding in findings} == {Status.SKIPPED}
     assert "sudo -u healthd" in findings[0].fix
     findings, settings = check_settings(machine, config, {}, known)
     assert settings is not None
-    assert findings[0].fix == "find some: sudo healthd scan"
+    assert findings[0].fix == "find devices and add them: sudo healthd scan"
 
 
 @needs_root
-async def test_an_outbox_of_others(folder: Path) -> None:
+async def test_an_inaccessible_outbox(folder: Path) -> None:
     state = folder / "state"
     state.mkdir(mode=0o700)
     settings = Settings(outbox=OutboxSettings(directory=state))
-    with nobody():
-        # A folder of the service, asked by somebody else; and the service, asked itself.
-        elsewhere = await check_outbox(Machine({}, service_uid=1), settings, {})
-        itself = await check_outbox(Machine({}, service_uid=NOBODY), settings, {})
-    assert [one.status for one in elsewhere] == [Status.SKIPPED, Status.SKIPPED]
-    assert "sudo -u healthd" in elsewhere[0].fix
-    assert [one.status for one in itself] == [Status.WRONG, Status.SKIPPED]
-    assert "chown" in itself[0].fix
+    with other_user():
+        # First as another user than the service's, then as the service's user.
+        as_other = await check_outbox(Machine({}, service_uid=1), settings, {})
+        as_service = await check_outbox(Machine({}, service_uid=OTHER_UID), settings, {})
+    assert [finding.status for finding in as_other] == [Status.SKIPPED, Status.SKIPPED]
+    assert "sudo -u healthd" in as_other[0].fix
+    assert [finding.status for finding in as_service] == [Status.WRONG, Status.SKIPPED]
+    assert "chown" in as_service[0].fix
 
 
 @needs_root
-async def test_the_units_password_is_roots(folder: Path) -> None:
+async def test_only_root_can_check_the_units_password(folder: Path) -> None:
     secret = folder / "etc/healthd/mqtt-password"
     secret.parent.mkdir(parents=True)
     secret.write_text("right\n")
     secret.chmod(0o600)
-    # Nothing listens there: what root finds is that, and no broker is asked by the other.
+    # Nothing listens there: root finds that out, while the other user's broker checks are skipped.
     settings = Settings(mqtt=MqttSettings(brokers=(Broker(host="127.0.0.1", port=1),)))
     environ = Machine({}, folder).as_daemon(installed=True)
-    with nobody():
+    with other_user():
         files, *rest = await check_brokers(settings, environ)
     assert files.status is Status.SKIPPED
     assert "sudo healthd doctor" in files.fix
-    assert {one.status for one in rest} == {Status.SKIPPED}
+    assert {finding.status for finding in rest} == {Status.SKIPPED}
     files, dns, tcp, *_ = await check_brokers(settings, environ)
     assert [files.status, dns.status, tcp.status] == [Status.OK, Status.OK, Status.WRONG]
 
 
-def test_what_the_unit_gives_is_taken_for_the_units_settings_alone(folder: Path) -> None:
-    for one in ("etc/healthd", "var/lib/healthd"):
-        (folder / one).mkdir(parents=True)
+def test_the_units_folders_are_used_only_with_the_units_settings(folder: Path) -> None:
+    for name in ("etc/healthd", "var/lib/healthd"):
+        (folder / name).mkdir(parents=True)
     machine = Machine({"STATE_DIRECTORY": "/elsewhere"}, folder)
     assert machine.as_daemon(installed=False) == {"STATE_DIRECTORY": "/elsewhere"}
     assert machine.as_daemon(installed=True) == {

@@ -1,4 +1,4 @@
-"""healthd.toml and its overrides: what is accepted, and every error of what is not, at once."""
+"""healthd.toml and its overrides: accepted values, and all errors reported at once."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -38,12 +38,12 @@ def read_text(file: Path) -> Read:
 
 @pytest.fixture
 def problems(read_text: Read) -> Problems:
-    """What is wrong with a text that must be refused."""
+    """Return a function that reads an invalid text and returns its problems."""
 
     def refused(text: str, environ: Mapping[str, str] | None = None) -> list[Problem]:
         with pytest.raises(SettingsError) as caught:
             read_text(text, environ)
-        assert str(caught.value).splitlines() == [str(one) for one in caught.value.problems]
+        assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
         return caught.value.problems
 
     return refused
@@ -96,27 +96,30 @@ def test_a_complete_file(read_text: Read) -> None:
     }
 
 
-def test_the_file_that_is_shipped_is_good_as_it_is_and_with_all_of_it_switched_on(
+def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
     read_text: Read,
 ) -> None:
     shipped = Path(__file__).parents[3] / "config" / "healthd.toml"
     text = shipped.read_text(encoding="utf-8")
     assert read_text(text).peripherals == ()
-    # A commented line that assigns or opens a block is an example; every other one is prose.
+    # A commented line that assigns or opens a block is an example; every other comment is prose.
     examples = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
     assert len(settings.peripherals) == 9
-    switched_on = {key for one in settings.peripherals for key in one.model_fields_set}
-    controlled = {key for one in settings.peripherals for key in one.control.model_fields_set}
-    assert controlled == set(known_keys(("peripherals", 0, "control")))
-    assert switched_on == set(known_keys(("peripherals",)))
+    entries = settings.peripherals
+    assert {key for entry in entries for key in entry.control.model_fields_set} == set(
+        known_keys(("peripherals", 0, "control"))
+    )
+    assert {key for entry in entries for key in entry.model_fields_set} == set(
+        known_keys(("peripherals",))
+    )
     assert settings.model_fields_set == set(Settings.model_fields)
     for section in ("gateway", "mqtt", "outbox", "log"):
         assert getattr(settings, section).model_fields_set == set(known_keys((section,)))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "peripherals = []\n"])
-def test_no_peripherals_is_fine(read_text: Read, text: str) -> None:
+def test_settings_without_peripherals_are_valid(read_text: Read, text: str) -> None:
     assert read_text(text) == Settings()
 
 
@@ -133,12 +136,12 @@ BAD_VALUES = [
         f"{STRAP}every = '1h'\n[peripherals.control]",
         "peripherals[0].control",
         "a table",
-        "neither every nor on beside it",
+        "neither every nor on as well",
     ),
     *(
         (f"{CONTROL}{key} = {value}", f"peripherals[0].control.{key}", found, expected)
         for key, value, found, expected in (
-            ("power_w", "400", "400", "two powers in W: the least and the most, within 0 to 3000"),
+            ("power_w", "400", "400", "two powers in W: minimum and maximum, from 0 to 3000"),
             ("power_w", "[0]", "a list", "two powers"),
             ("power_w", "[0, 100, 200]", "a list", "two powers"),
             ("power_w", "[0, 'much']", "a list", "two powers"),
@@ -158,50 +161,55 @@ BAD_VALUES = [
         )
     ),
     (f"{STRAP}pair = 1", "peripherals[0].pair", "1", "true or false"),
-    (f"{STRAP}passkey_file = 123456", "peripherals[0].passkey_file", "123456", "a path, as text"),
+    (
+        f"{STRAP}passkey_file = 123456",
+        "peripherals[0].passkey_file",
+        "123456",
+        "a path as a string",
+    ),
     (f"{STRAP}set_clock = 'no'", "peripherals[0].set_clock", "'no'", "true or false"),
-    (f"{STRAP}user = 1", "peripherals[0].user", "1", "consent_file beside it"),
-    (f"{STRAP}consent_file = '/x'", "peripherals[0].consent_file", "'/x'", "user beside it"),
+    (f"{STRAP}user = 1", "peripherals[0].user", "1", "consent_file as well"),
+    (f"{STRAP}consent_file = '/x'", "peripherals[0].consent_file", "'/x'", "user as well"),
     *(
         (f"{STRAP}user = {user}\nconsent_file = '/x'", "peripherals[0].user", user, "0 to 254")
         for user in ("255", "-1", "'1'", "1.5")
     ),
-    ("gateway.id = 5", "gateway.id", "5", "text"),
+    ("gateway.id = 5", "gateway.id", "5", "a string"),
     ("gateway.id = ''", "gateway.id", "''", "a-z, 0-9"),
     ("gateway.id = 'Living.Room'", "gateway.id", "'Living.Room'", '"living-room"'),
-    (f"gateway.id = '{'x' * 65}'", "gateway.id", "x" * 65, "64 at most"),
+    (f"gateway.id = '{'x' * 65}'", "gateway.id", "x" * 65, "at most 64"),
     ("gateway = 'x'", "gateway", "'x'", "a table"),
     ("mqtt.brokers = 'x'", "mqtt.brokers", "'x'", "a list"),
     ("mqtt.brokers = []", "mqtt.brokers", "a list", "at least one broker"),
-    ("mqtt.brokers = [1883]", "mqtt.brokers[0]", "1883", '"host:port"'),
-    ("mqtt.brokers = ['x', 'x:0']", "mqtt.brokers[1]", "'x:0'", "port 1 to 65535"),
-    ("mqtt.brokers = ['x:65536']", "mqtt.brokers[0]", "'x:65536'", "port 1 to 65535"),
-    ("mqtt.brokers = ['::1']", "mqtt.brokers[0]", "'::1'", '"[IPv6]:port"'),
-    ("mqtt.brokers = ['a b']", "mqtt.brokers[0]", "'a b'", '"host:port"'),
-    ("mqtt.prefix = 5", "mqtt.prefix", "5", "text"),
+    ("mqtt.brokers = [1883]", "mqtt.brokers[0]", "1883", "host:port"),
+    ("mqtt.brokers = ['x', 'x:0']", "mqtt.brokers[1]", "'x:0'", "a port from 1 to 65535"),
+    ("mqtt.brokers = ['x:65536']", "mqtt.brokers[0]", "'x:65536'", "a port from 1 to 65535"),
+    ("mqtt.brokers = ['::1']", "mqtt.brokers[0]", "'::1'", "[IPv6]:port"),
+    ("mqtt.brokers = ['a b']", "mqtt.brokers[0]", "'a b'", "host:port"),
+    ("mqtt.prefix = 5", "mqtt.prefix", "5", "a string"),
     ("mqtt.prefix = '/x'", "mqtt.prefix", "'/x'", "topic levels"),
     ("mqtt.prefix = 'a/#'", "mqtt.prefix", "'a/#'", "topic levels"),
     ("mqtt.version = '4'", "mqtt.version", "'4'", "'5' or '3.1.1'"),
-    ("mqtt.username = 5", "mqtt.username", "5", "text"),
+    ("mqtt.username = 5", "mqtt.username", "5", "a string"),
     ("mqtt.password_file = 5", "mqtt.password_file", "5", "path"),
     ("mqtt.requests = 'scan'", "mqtt.requests", "'scan'", "a list"),
     ("mqtt.requests = ['scan', 'reboot']", "mqtt.requests[1]", "'reboot'", "one of scan, fetch"),
     ("mqtt.requests = [['scan']]", "mqtt.requests[0]", "a list", "one of scan, fetch"),
-    ("mqtt.discovery = true", "mqtt.discovery", "True", "text"),
+    ("mqtt.discovery = true", "mqtt.discovery", "True", "a string"),
     ("mqtt.discovery = ''", "mqtt.discovery", "''", "topic levels"),
     ("mqtt.discovery = 'home/#'", "mqtt.discovery", "'home/#'", "topic levels"),
     ("mqtt.tls = 'maybe'", "mqtt.tls", "'maybe'", "true or false"),
     ("mqtt = { tls = true, ca_file = [] }", "mqtt.ca_file", "a list", "a path"),
-    ("mqtt.ca_file = '/x'", "mqtt.ca_file", "'/x'", "tls = true beside it"),
-    ("mqtt = { tls = false, ca_file = '/x' }", "mqtt.ca_file", "'/x'", "tls = true beside it"),
+    ("mqtt.ca_file = '/x'", "mqtt.ca_file", "'/x'", "tls = true as well"),
+    ("mqtt = { tls = false, ca_file = '/x' }", "mqtt.ca_file", "'/x'", "tls = true as well"),
     ("mqtt = { tls = 'no', ca_file = '/x' }", "mqtt.tls", "'no'", "true or false"),
     ("mqtt = { tls = true, cert_file = 5 }", "mqtt.cert_file", "5", "path"),
-    ("mqtt.cert_file = '/x'", "mqtt.cert_file", "'/x'", "tls = true beside it"),
-    ("mqtt = { tls = true, key_file = '/x' }", "mqtt.key_file", "'/x'", "cert_file beside it"),
+    ("mqtt.cert_file = '/x'", "mqtt.cert_file", "'/x'", "tls = true as well"),
+    ("mqtt = { tls = true, key_file = '/x' }", "mqtt.key_file", "'/x'", "cert_file as well"),
     ("outbox.write = 'thru'", "outbox.write", "'thru'", "'around' or 'through'"),
     ("outbox.directory = 5", "outbox.directory", "5", "path"),
     ("bluetooth.adapter = 'bluetooth0'", "bluetooth.adapter", "'bluetooth0'", '"hci0"'),
-    ("bluetooth.adapter = 0", "bluetooth.adapter", "0", "text"),
+    ("bluetooth.adapter = 0", "bluetooth.adapter", "0", "a string"),
     ("bluetooth.slots = 0", "bluetooth.slots", "0", "1"),
     ("bluetooth.slots = 'many'", "bluetooth.slots", "'many'", "integer"),
     ("bluetooth.power_on = 1", "bluetooth.power_on", "1", "true or false"),
@@ -226,10 +234,10 @@ BAD_VALUES = [
     (f"{STRAP}silence = '5 weeks'", "peripherals[0].silence", "'5 weeks'", '"15min"'),
     ("[[peripherals]]\nid = 'Strap'\nname = 'x'", "peripherals[0].id", "'Strap'", "a-z, 0-9"),
     ("[[peripherals]]\nid = 'x'\nname = ''", "peripherals[0].name", "''", "at least 1"),
-    ("[[peripherals]]\nid = 'x'\nname = 5", "peripherals[0].name", "5", "text"),
+    ("[[peripherals]]\nid = 'x'\nname = 5", "peripherals[0].name", "5", "a string"),
     ("[[peripherals]]\nid = 'x'\naddress = 'A0:9E'", "peripherals[0].address", "'A0:9E'", "six"),
-    ("[[peripherals]]\nid = 'x'\naddress = 5", "peripherals[0].address", "5", "text"),
-    ("[[peripherals]]\nid = 'x'\nservice = 5", "peripherals[0].service", "5", "text"),
+    ("[[peripherals]]\nid = 'x'\naddress = 5", "peripherals[0].address", "5", "a string"),
+    ("[[peripherals]]\nid = 'x'\nservice = 5", "peripherals[0].service", "5", "a string"),
     (
         "[[peripherals]]\nid = 'x'\nservice = 'hart_rate'",
         "peripherals[0].service",
@@ -300,7 +308,7 @@ BAD_VALUES = [
     (f"{STRAP}on = 'sight'", "peripherals[0].on", "'sight'", "'advertising'"),
     (f"{STRAP}on = 'advertising'\nevery = '1h'", "peripherals[0].on", "'adv", "not both"),
     (f"{STRAP}every = '1h'\nwindow = 60", "peripherals[0].window", "60", '"15min"'),
-    (f"{STRAP}window = '1min'", "peripherals[0].window", "'1min'", "every or on beside it"),
+    (f"{STRAP}window = '1min'", "peripherals[0].window", "'1min'", "every or on as well"),
     (
         f"{STRAP}every = '1min'\nwindow = '60s'",
         "peripherals[0].window",
@@ -310,7 +318,7 @@ BAD_VALUES = [
     (f"{STRAP}on = 'advertising'\nrearm = 5", "peripherals[0].rearm", "5", '"15min"'),
     (f"{STRAP}every = '1h'\nrearm = '5min'", "peripherals[0].rearm", "'5min'", "on = "),
     (f"{STRAP}every = '1h'\nsilence = '5s'", "peripherals[0].silence", "'5s'", "neither"),
-    (f"{STRAP}{STRAP}", "peripherals[1].id", "'strap'", "no other peripheral has"),
+    (f"{STRAP}{STRAP}", "peripherals[1].id", "'strap'", "no other peripheral uses"),
 ]
 
 
@@ -332,27 +340,27 @@ def test_every_key_has_a_bad_value_above() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("address", "other"),
     [
         ("A0:9E:1A:00:00:01", "A0:9E:1A:00:00:01"),
         ("A0:9E:1A:00:00:01", "a0:9e:1a:00:00:01"),
         ("A0:9E:1A:00:00:01", "A0-9E-1A-00-00-01"),
     ],
 )
-def test_one_device_in_two_peripherals(problems: Problems, one: str, other: str) -> None:
+def test_one_address_in_two_peripherals(problems: Problems, address: str, other: str) -> None:
     entry = "[[peripherals]]\nid = '{}'\naddress = '{}'\n"
-    (problem,) = problems(entry.format("a", one) + entry.format("b", other))
+    (problem,) = problems(entry.format("a", address) + entry.format("b", other))
     assert problem.key == "peripherals[1].address"
-    assert "no other peripheral has" in problem.expected
+    assert "no other peripheral uses" in problem.expected
 
 
-def test_a_third_duplicate_is_told_too(problems: Problems) -> None:
+def test_every_duplicate_is_reported(problems: Problems) -> None:
     keys = [problem.key for problem in problems(STRAP * 3)]
     assert keys == ["peripherals[1].id", "peripherals[2].id"]
 
 
-def test_all_errors_in_one_run(problems: Problems, file: Path) -> None:
-    told = problems(
+def test_all_errors_are_reported_at_once(problems: Problems, file: Path) -> None:
+    found = problems(
         """
         log.level = "loud"
         mqtt = { brokers = ["x:0", "y:0"], borkers = 1 }
@@ -364,7 +372,7 @@ def test_all_errors_in_one_run(problems: Problems, file: Path) -> None:
         """,
         {"HEALTHD_GATEWAY__ID": "a b", "HEALTHD_NONSENSE": "1"},
     )
-    assert {(problem.source, problem.key) for problem in told} == {
+    assert {(problem.source, problem.key) for problem in found} == {
         (str(file), "log.level"),
         (str(file), "mqtt.brokers[0]"),
         (str(file), "mqtt.brokers[1]"),
@@ -377,7 +385,7 @@ def test_all_errors_in_one_run(problems: Problems, file: Path) -> None:
         ("environment", "HEALTHD_GATEWAY__ID"),
         ("environment", "HEALTHD_NONSENSE"),
     }
-    assert len(told) == 11
+    assert len(found) == 11
 
 
 @pytest.mark.parametrize(
@@ -405,14 +413,14 @@ def test_secrets_of_the_environment_are_never_echoed(problems: Problems, variabl
     assert "hunter2" not in str(problem)
 
 
-def test_a_syntax_error_names_its_line(problems: Problems, file: Path) -> None:
+def test_a_syntax_error_names_the_line(problems: Problems, file: Path) -> None:
     (problem,) = problems('[gateway]\nid = "x"\n[mqtt\n')
     assert (problem.source, problem.key) == (str(file), "")
     assert "line 3" in problem.found
     assert problem.expected == "valid TOML"
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         read(tmp_path / "absent.toml", {}, SERVICES)
     (problem,) = caught.value.problems
@@ -421,23 +429,23 @@ def test_a_missing_file(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="Is a directory"):
         read(tmp_path, {}, SERVICES)
 
 
-def test_not_utf_8(file: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_an_error(file: Path) -> None:
     file.write_bytes(b'gateway.id = "\xff"')
     with pytest.raises(SettingsError, match="valid TOML"):
         read(file, {}, SERVICES)
 
 
 class TestEnvironment:
-    """Variables lie over the file."""
+    """Environment variables override the file."""
 
     def test_toml_values_and_plain_text(self, read_text: Read) -> None:
         settings = read_text(
-            '[mqtt]\nbrokers = ["file.lan"]\nprefix = "of-the-file"\n',
+            '[mqtt]\nbrokers = ["file.lan"]\nprefix = "from-file"\n',
             {
                 "HEALTHD_MQTT__BROKERS": '["one", "two:1884"]',
                 "HEALTHD_MQTT__TLS": "true",
@@ -450,7 +458,7 @@ class TestEnvironment:
         )
         assert list(map(str, settings.mqtt.brokers)) == ["one", "two:1884"]
         assert (settings.mqtt.tls, settings.mqtt.version) == (True, "3.1.1")
-        assert settings.mqtt.prefix == "of-the-file"
+        assert settings.mqtt.prefix == "from-file"
         assert settings.gateway.id == "kitchen"
         assert settings.log.level == "debug"
         assert settings.outbox.directory == Path("/tmp/outbox")
@@ -463,7 +471,7 @@ class TestEnvironment:
             ("HEALTHD_GATEWAY__ID", "2026-11-24"),
         ],
     )
-    def test_plain_text_that_looks_like_another_toml_value(
+    def test_plain_text_that_looks_like_another_toml_type_stays_text(
         self, read_text: Read, variable: str, text: str
     ) -> None:
         section, key = variable.removeprefix("HEALTHD_").lower().split("__")
@@ -476,7 +484,7 @@ class TestEnvironment:
             ("HEALTHD_MQQT__BROKERS", "HEALTHD_<SECTION>__<KEY>"),
             ("HEALTHD_MQTT", "HEALTHD_<SECTION>__<KEY>"),
             ("HEALTHD_MQTT__TLS__X", "HEALTHD_<SECTION>__<KEY>"),
-            ("HEALTHD_PERIPHERALS__ID", "peripherals excepted"),
+            ("HEALTHD_PERIPHERALS__ID", "other than peripherals"),
             ("HEALTHD_", "HEALTHD_<SECTION>__<KEY>"),
         ],
     )
@@ -499,28 +507,30 @@ class TestEnvironment:
             ("HEALTHD_GATEWAY__ID", "", "''"),
         ],
     )
-    def test_bad_value_is_the_variables_not_the_files(
+    def test_a_bad_value_is_blamed_on_the_variable(
         self, problems: Problems, variable: str, text: str, found: str
     ) -> None:
         (problem,) = problems('log.level = "info"\ngateway.id = "good"\n', {variable: text})
         assert (problem.source, problem.key, problem.found) == ("environment", variable, found)
 
-    def test_the_files_own_error_beside_it_is_the_files(
+    def test_an_error_of_the_file_is_still_blamed_on_the_file(
         self, problems: Problems, file: Path
     ) -> None:
-        told = problems('mqtt = { version = "4" }', {"HEALTHD_MQTT__TLS": "maybe"})
-        assert [(problem.source, problem.key) for problem in told] == [
+        found = problems('mqtt = { version = "4" }', {"HEALTHD_MQTT__TLS": "maybe"})
+        assert [(problem.source, problem.key) for problem in found] == [
             (str(file), "mqtt.version"),
             ("environment", "HEALTHD_MQTT__TLS"),
         ]
 
-    def test_a_section_that_is_none_is_told_once(self, problems: Problems, file: Path) -> None:
+    def test_a_section_that_is_not_a_table_is_reported_once(
+        self, problems: Problems, file: Path
+    ) -> None:
         (problem,) = problems("log = 5", {"HEALTHD_LOG__LEVEL": "debug"})
         assert (problem.source, problem.key) == (str(file), "log")
 
 
 def toml(value: object) -> str:
-    """A scalar, or a list of them, as TOML."""
+    """Return a scalar, or a list of scalars, as TOML."""
     match value:
         case bool():
             return str(value).lower()
@@ -555,7 +565,7 @@ LINES = st.one_of(
 
 
 @given(line=LINES)
-def test_any_value_anywhere_is_accepted_or_refused(line: str) -> None:
+def test_any_value_of_any_key_is_accepted_or_refused(line: str) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "healthd.toml"
         file.write_text(line, encoding="utf-8")

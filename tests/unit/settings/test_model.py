@@ -1,4 +1,4 @@
-"""The models: what a value becomes, and where the password comes from."""
+"""The settings models: parsed values, defaults, and where secrets come from."""
 
 from datetime import time
 from pathlib import Path
@@ -22,7 +22,7 @@ from healthd.settings.model import (
 )
 
 
-def test_an_empty_file_is_enough() -> None:
+def test_every_setting_has_a_default() -> None:
     settings = Settings()
     assert settings.peripherals == ()
     assert settings.mqtt.brokers == (Broker(host="localhost"),)
@@ -46,12 +46,12 @@ def test_an_empty_file_is_enough() -> None:
         ("h" * 100, "h" * 64),
     ],
 )
-def test_gateway_is_named_after_its_host(
+def test_the_gateways_id_defaults_to_the_host_name(
     monkeypatch: pytest.MonkeyPatch, host: str, slug: str
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: host)
     assert Settings().gateway.id == slug
-    assert GatewaySettings(id=slug).id == slug  # what is made up is also what may be written
+    assert GatewaySettings(id=slug).id == slug  # the default is a valid setting
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_gateway_is_named_after_its_host(
         ("[fe80::1]", Broker(host="fe80::1")),
     ],
 )
-def test_broker_is_read_and_written_alike(written: str, broker: Broker) -> None:
+def test_a_broker_is_parsed_and_printed_in_the_same_form(written: str, broker: Broker) -> None:
     mqtt = MqttSettings.model_validate({"brokers": [written]})
     assert mqtt.brokers == (broker,)
     assert str(mqtt.brokers[0]) == written
@@ -74,7 +74,7 @@ def test_broker_is_read_and_written_alike(written: str, broker: Broker) -> None:
     ("written", "seconds"),
     [("250ms", 0.25), ("30s", 30), ("1.5s", 1.5), (" 15 min ", 900), ("2h", 7200), ("1d", 86400)],
 )
-def test_duration_in_seconds(written: str, seconds: float) -> None:
+def test_a_duration_is_parsed_to_seconds(written: str, seconds: float) -> None:
     entry = {"id": "strap", "name": "Strap", "silence": written}
     assert PeripheralSettings.model_validate(entry).silence == pytest.approx(seconds)
 
@@ -87,7 +87,7 @@ def test_duration_in_seconds(written: str, seconds: float) -> None:
         (["20:30", "08:00", "08:00"], (time(8), time(20, 30))),
     ],
 )
-def test_cadence_of_a_periodic_peripheral(written: object, cadence: object) -> None:
+def test_every_is_parsed_to_a_cadence(written: object, cadence: object) -> None:
     entry = {"id": "scale", "name": "Scale", "every": written}
     settings = PeripheralSettings.model_validate(entry)
     assert settings.every == cadence
@@ -104,23 +104,23 @@ def test_cadence_of_a_periodic_peripheral(written: object, cadence: object) -> N
         ({"every": "15min", "window": "5min"}, 300.0),
     ],
 )
-def test_how_long_a_run_may_take(keys: dict[str, str], window_s: float) -> None:
+def test_the_default_window_is_limited_by_every(keys: dict[str, str], window_s: float) -> None:
     settings = PeripheralSettings.model_validate({"id": "scale", "name": "Scale", **keys})
     assert settings.fetch_window_s == window_s
 
 
-def test_without_a_cadence_it_is_continuous() -> None:
+def test_a_peripheral_without_every_and_on_is_continuous() -> None:
     assert not PeripheralSettings(id="strap", name="Strap").periodic
 
 
 @pytest.mark.parametrize("written", ["a0:9e:1a:00:00:01", "A0-9E-1A-00-00-01"])
-def test_address_has_one_form(written: str) -> None:
+def test_an_address_is_normalised(written: str) -> None:
     entry = PeripheralSettings.model_validate({"id": "strap", "address": written})
     assert entry.address == "A0:9E:1A:00:00:01"
 
 
 @pytest.mark.parametrize(("written", "size"), [("256MB", 256_000_000), ("1GiB", 2**30)])
-def test_size_in_bytes(written: str, size: int) -> None:
+def test_a_size_is_parsed_to_bytes(written: str, size: int) -> None:
     assert Settings.model_validate({"outbox": {"max_size": written}}).outbox.max_size == size
 
 
@@ -146,46 +146,48 @@ def test_a_peripheral_is_frozen() -> None:
         (("peripherals", 3), {"id", "silence"}),
     ],
 )
-def test_known_keys_of_every_place(location: tuple[Any, ...], some: set[str]) -> None:
+def test_known_keys_of_each_section(location: tuple[Any, ...], some: set[str]) -> None:
     keys = known_keys(location)
     assert some <= set(keys)
     assert keys == sorted(keys)
 
 
 class TestPassword:
-    """A file, a credential of systemd's, or none."""
+    """The password comes from a file or from a systemd credential."""
 
-    def test_none(self) -> None:
+    def test_without_file_and_credential_there_is_none(self) -> None:
         assert password(MqttSettings(), {}) is None
 
-    def test_from_its_file_without_the_newline(self, tmp_path: Path) -> None:
+    def test_the_files_newline_is_removed(self, tmp_path: Path) -> None:
         file = tmp_path / "password"
         file.write_text(" hunter2 \r\n", encoding="utf-8")
         assert password(MqttSettings(password_file=file), {}) == " hunter2 "
 
-    def test_from_systemd(self, tmp_path: Path) -> None:
+    def test_the_credential_is_read(self, tmp_path: Path) -> None:
         (tmp_path / "mqtt-password").write_text("hunter2\n", encoding="utf-8")
         assert password(MqttSettings(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "hunter2"
 
-    def test_the_file_comes_before_systemd(self, tmp_path: Path) -> None:
-        (tmp_path / "mqtt-password").write_text("of systemd", encoding="utf-8")
+    def test_the_file_takes_precedence_over_the_credential(self, tmp_path: Path) -> None:
+        (tmp_path / "mqtt-password").write_text("from systemd", encoding="utf-8")
         file = tmp_path / "password"
-        file.write_text("of the file", encoding="utf-8")
+        file.write_text("from the file", encoding="utf-8")
         environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-        assert password(MqttSettings(password_file=file), environ) == "of the file"
+        assert password(MqttSettings(password_file=file), environ) == "from the file"
 
     @pytest.mark.parametrize("content", [None, "", "\n"])
-    def test_a_credential_that_is_not_filled_in(self, tmp_path: Path, content: str | None) -> None:
+    def test_an_empty_or_missing_credential_is_no_password(
+        self, tmp_path: Path, content: str | None
+    ) -> None:
         if content is not None:
             (tmp_path / "mqtt-password").write_text(content, encoding="utf-8")
         assert password(MqttSettings(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
 
-    def test_a_named_file_that_is_missing_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_missing_password_file_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             password(MqttSettings(password_file=tmp_path / "absent"), {})
 
 
-def test_settings_offer_every_stream_of_a_polar_sensor() -> None:
+def test_the_settings_offer_every_stream_of_a_polar_sensor() -> None:
     assert get_args(PolarStream) == tuple(STREAMS)
 
 
@@ -198,7 +200,7 @@ def test_a_passkey_is_six_digits_in_a_file(tmp_path: Path, text: str, number: in
 
 
 @pytest.mark.parametrize("text", ["", "12345", "1234567", "hunter2", "12 3456", "\u0661" * 6])
-def test_what_is_no_passkey_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+def test_an_invalid_passkey_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
     file = tmp_path / "passkey"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="six digits") as refused:
@@ -214,7 +216,7 @@ def test_a_consent_code_is_four_digits_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "42", "000042", "hunter2", "\u0661" * 4])
-def test_what_is_no_consent_code_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+def test_an_invalid_consent_code_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
     file = tmp_path / "consent"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="four digits") as refused:

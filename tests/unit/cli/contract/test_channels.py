@@ -1,4 +1,4 @@
-"""The contract of MQTT: every channel, the AsyncAPI document and the page that are made of them."""
+"""The MQTT contract: every channel, and the AsyncAPI document and page generated from them."""
 
 import re
 from pathlib import Path
@@ -17,20 +17,20 @@ from tests.unit.cli.machine import Machine
 from tests.unit.cli.references import references
 
 REGISTRY = load()
-CHANNELS = {one.name: one for one in channels(REGISTRY)}
+CHANNELS = {channel.name: channel for channel in channels(REGISTRY)}
 DOCUMENT = asyncapi.document(REGISTRY)
 PAGE = Path(__file__).parents[4] / "docs" / "mqtt.md"
 
 
 def test_every_topic_has_one_channel() -> None:
     assert len(CHANNELS) == len(channels(REGISTRY))
-    addresses = [one.address for one in CHANNELS.values()]
+    addresses = [channel.address for channel in CHANNELS.values()]
     assert len(set(addresses)) == len(addresses)
     expected = {"status", "info", "health", "device_status", "device_info"}
     expected |= {"discovery_gateway", "discovery_device"}
-    expected |= {f"event_{one.kind}" for one in EVENTS}
+    expected |= {f"event_{model.kind}" for model in EVENTS}
     streams = {*published(REGISTRY), "undecoded"}
-    expected |= streams | {f"{one}_history" for one in streams}
+    expected |= streams | {f"{stream}_history" for stream in streams}
     expected |= {f"request_{verb}" for verb in REQUESTS} | {"response"}
     assert CHANNELS.keys() == expected
     assert CHANNELS.keys() >= {"heart_rate", "weight", "ecg", "heart_rate_variability", "battery"}
@@ -53,13 +53,16 @@ def test_every_topic_has_one_channel() -> None:
         ("undecoded", "{prefix}/{gateway}/device/{device}/undecoded/{uuid}", False, None),
     ],
 )
-def test_a_channel(name: str, address: str, retained: bool, expires_s: int | None) -> None:
-    one = CHANNELS[name]
-    assert (one.address, one.retained, one.expires_s) == (address, retained, expires_s)
+def test_address_retention_and_expiry_of_a_channel(
+    name: str, address: str, retained: bool, expires_s: int | None
+) -> None:
+    channel = CHANNELS[name]
+    assert (channel.address, channel.retained) == (address, retained)
+    assert channel.expires_s == expires_s
 
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
-def test_asyncapi_has_its_parameters_its_message_and_its_schema(channel: Channel) -> None:
+def test_asyncapi_has_the_channels_parameters_message_and_schema(channel: Channel) -> None:
     found = DOCUMENT["channels"][channel.name]
     assert found["parameters"].keys() == set(re.findall(r"{(\w+)}", channel.address))
     (name,) = found["messages"]
@@ -70,7 +73,7 @@ def test_asyncapi_has_its_parameters_its_message_and_its_schema(channel: Channel
     version = {"const": f"{name}/{channel.model.schema_version}"}
     assert DOCUMENT["components"]["schemas"][name]["x-schema"] == version["const"]
     if channel.is_request:
-        assert "headers" not in message, "others publish it, and need not say what it is"
+        assert "headers" not in message, "other clients publish it, without user properties"
     else:
         assert message["headers"]["properties"]["schema"] == version
 
@@ -82,7 +85,7 @@ def test_a_request_is_received_and_answered(verb: str) -> None:
     assert operation["channel"] == {"$ref": f"#/channels/request_{verb}"}
     assert operation["reply"]["channel"] == {"$ref": "#/channels/response"}
     (message,) = operation["messages"]
-    assert _at(message["$ref"]) == {"$ref": f"#/components/messages/request_{verb}"}
+    assert _resolve(message["$ref"]) == {"$ref": f"#/components/messages/request_{verb}"}
     messages = DOCUMENT["components"]["messages"]
     request, response = messages[f"request_{verb}"], messages["response"]
     assert request["bindings"]["mqtt"].keys() >= {"responseTopic", "correlationData"}
@@ -107,28 +110,28 @@ def test_asyncapi_has_every_schema_with_units_and_codes() -> None:
     rate = schemas["heart_rate"]["properties"]["heart_rate_bpm"]
     assert (rate["unit"], rate["mdc"], rate["loinc"]) == ("/min", 8454258, "8867-4")
     assert set(references(DOCUMENT)) >= {"#/components/schemas/Timestamp"}
-    assert not [one for one in references(DOCUMENT) if _at(one) is None]
+    assert not [reference for reference in references(DOCUMENT) if _resolve(reference) is None]
 
 
-def _at(reference: str) -> Any:
+def _resolve(reference: str) -> Any:
     part: Any = DOCUMENT
     for key in reference.removeprefix("#/").split("/"):
         part = part.get(key, {})
     return part or None
 
 
-def test_the_page_in_the_repository_is_as_it_is_made() -> None:
+def test_the_page_in_the_repository_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == mqtt_page.page()
 
 
 def test_the_page_has_every_topic_event_and_stream() -> None:
     text = mqtt_page.page()
     streams = {*published(REGISTRY), "undecoded"}
-    for one in CHANNELS.values():
-        if one.is_request:
-            assert f"| `{one.name.removeprefix('request_')}` |" in text
-        elif one.name.removesuffix("_history") not in streams:
-            assert f"| `{one.address}` |" in text
+    for channel in CHANNELS.values():
+        if channel.is_request:
+            assert f"| `{channel.name.removeprefix('request_')}` |" in text
+        elif channel.name.removesuffix("_history") not in streams:
+            assert f"| `{channel.address}` |" in text
     for model in EVENTS:
         assert text.count(f"### `event/{model.kind}`\n") == 1
     assert [kind for kind in published(REGISTRY) if f"`{kind}`" not in text] == []
@@ -136,7 +139,7 @@ def test_the_page_has_every_topic_event_and_stream() -> None:
 
 
 @pytest.mark.parametrize("format", ["asyncapi", "mqtt", "jsonschema"])
-def test_as_a_command(machine: Machine, format: str) -> None:
+def test_the_command_prints_each_format(machine: Machine, format: str) -> None:
     command = machine.command("schema", "--format", format)
     done = run(command, env=machine.environ, capture_output=True, timeout=30, check=True)
     text = done.stdout.decode()
@@ -148,7 +151,7 @@ def test_as_a_command(machine: Machine, format: str) -> None:
         assert orjson.loads(text)["$schema"] == DIALECT
 
 
-def test_a_kind_alone_has_no_asyncapi_document(machine: Machine) -> None:
+def test_asyncapi_refuses_a_single_kind(machine: Machine) -> None:
     command = machine.command("schema", "heart_rate", "--format", "asyncapi")
     done = run(command, env=machine.environ, capture_output=True, timeout=30, check=False)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The schema of what is published, and the page made of it."""
+"""The JSON Schema of everything published, and the page of profiles."""
 
 from io import StringIO
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_one_kind() -> None:
     assert rate["anyOf"] == [{"type": "integer"}, {"type": "null"}]
     assert found["properties"].keys() >= ENVELOPE_KEYS
     assert found["additionalProperties"] is False
-    # Only what every packet holds; and no key has a default: absent is not null.
+    # Only keys that are in every packet; and no key has a default, because absent is not null.
     assert found["required"] == [
         "heart_rate_bpm",
         "sensor_contact_supported",
@@ -53,7 +53,7 @@ def test_one_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_document_holds_each_kind(kind: str) -> None:
+def test_the_document_contains_each_kind(kind: str) -> None:
     alone, together = answer(kind), answer()["$defs"]
     parts = alone.pop("$defs", {})
     assert alone.pop("$schema") == DIALECT
@@ -61,9 +61,9 @@ def test_one_document_holds_each_kind(kind: str) -> None:
     assert parts.items() <= together.items()
 
 
-def test_one_document_with_every_kind() -> None:
+def test_the_document_contains_no_other_kinds() -> None:
     document = answer()
-    kinds = {one.model.kind for one in REGISTRY.characteristics.values()}
+    kinds = {each.model.kind for each in REGISTRY.characteristics.values()}
     kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
     kinds |= {"gap", "link", "fetch", "control", "outbox", "adapter", "clock", "undecoded"}
     kinds |= {"info", "health", "device_info", "homeassistant_device", "response"}
@@ -72,7 +72,7 @@ def test_one_document_with_every_kind() -> None:
     assert document["anyOf"] == [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]
 
 
-def test_a_key_says_what_the_source_says_of_it() -> None:
+def test_docstrings_of_fields_become_descriptions() -> None:
     gap, health = answer("gap")["properties"], answer("health")
     assert gap["first"]["description"] == "UTC. Nothing before it is missing."
     assert "description" not in gap["stream"]
@@ -83,7 +83,7 @@ def test_a_key_says_what_the_source_says_of_it() -> None:
     )
 
 
-def test_what_a_device_may_tell_about_itself_is_in_its_info() -> None:
+def test_device_info_contains_the_facts_that_profiles_read() -> None:
     found = answer("device_info")
     assert found["additionalProperties"] is False
     assert found["required"] == ["state"]
@@ -93,7 +93,7 @@ def test_what_a_device_may_tell_about_itself_is_in_its_info() -> None:
     assert keys.keys().isdisjoint(ENVELOPE_KEYS | {"heart_rate", "device_information"})
 
 
-def test_a_request_says_what_may_be_left_out() -> None:
+def test_a_request_has_its_required_keys_and_defaults() -> None:
     scan, simulation = answer("request_scan"), answer("request_set_simulation")
     assert "required" not in scan
     seconds = scan["properties"]["seconds"]
@@ -103,14 +103,14 @@ def test_a_request_says_what_may_be_left_out() -> None:
     assert simulation["additionalProperties"] is False
 
 
-def test_references_lead_somewhere() -> None:
+def test_all_references_resolve() -> None:
     document = answer()
     found = list(references(document))
     assert found
-    assert {one.removeprefix("#/$defs/") for one in found} <= document["$defs"].keys()
+    assert {reference.removeprefix("#/$defs/") for reference in found} <= document["$defs"].keys()
 
 
-def test_an_unknown_kind_is_told_with_what_there_is() -> None:
+def test_an_unknown_kind_is_an_error_that_lists_the_known_kinds() -> None:
     out, errors = StringIO(), StringIO()
     assert schema("hart_rate", out, errors) == 1
     assert out.getvalue() == ""
@@ -118,25 +118,26 @@ def test_an_unknown_kind_is_told_with_what_there_is() -> None:
     assert " heart_rate," in errors.getvalue()
 
 
-def test_the_page_in_the_repository_is_as_it_is_made() -> None:
+def test_the_page_in_the_repository_is_up_to_date() -> None:
     assert (DOCS / "profiles.md").read_text(encoding="utf-8") == page()
 
 
-def test_the_page_names_every_characteristic_and_what_differs(
+def test_the_page_lists_every_characteristic_and_quirk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = Quirk("charge in tenths", "2a19", decode_level, "an issue", name="odd*", maker="m")
     monkeypatch.setattr("healthd.cli.contract.reference.QUIRKS", (row,))
     text = page()
-    for uuid, one in REGISTRY.characteristics.items():
-        assert f"| `{uuid}` | `{one.model.kind}` |" in text
-        assert text.count(f"### `{one.model.kind}`\n") == 1
+    for uuid, characteristic in REGISTRY.characteristics.items():
+        kind = characteristic.model.kind
+        assert f"| `{uuid}` | `{kind}` |" in text
+        assert text.count(f"### `{kind}`\n") == 1
     assert "| `heart_rate_bpm` | integer or null | `/min` | `8454258` | `8867-4` |" in text
     assert "| `2a19` | name `odd*`, maker `m` | charge in tenths | an issue |" in text
 
 
 @pytest.mark.parametrize("arguments", [[], ["heart_rate"], ["--format", "markdown"]])
-def test_as_a_command(machine: Machine, arguments: list[str]) -> None:
+def test_the_command(machine: Machine, arguments: list[str]) -> None:
     command = machine.command("schema", *arguments)
     done = run(command, env=machine.environ, capture_output=True, timeout=30, check=True)
     text = done.stdout.decode()

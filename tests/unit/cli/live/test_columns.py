@@ -1,4 +1,4 @@
-"""Columns that fit."""
+"""Columns that fit the terminal."""
 
 import pytest
 from hypothesis import given
@@ -34,28 +34,28 @@ def total(widths: dict[str, int]) -> int:
         (160, {*STRAPS}),
     ],
 )
-def test_what_matters_most_is_there_first(width: int, headings: set[str]) -> None:
+def test_the_most_important_columns_come_first(width: int, headings: set[str]) -> None:
     widths = fit(STRAPS, width)
     assert widths.keys() == headings
-    assert list(widths) == [one for one in HEADINGS if one in widths]
+    assert list(widths) == [heading for heading in HEADINGS if heading in widths]
     assert total(widths) <= width
 
 
-def test_room_that_is_left_is_used() -> None:
+def test_the_remaining_width_is_used() -> None:
     widths = fit(STRAPS, 180)
     assert (widths["newest"], widths["gaps"]) == (48, 11)
     assert total(widths) == 180
-    assert fit(STRAPS, 400) == {one: STRAPS[one] for one in HEADINGS if one in STRAPS}
+    assert fit(STRAPS, 400) == STRAPS
 
 
-def test_names_are_cut_before_a_rate_and_a_trend_are_given_up() -> None:
+def test_names_are_cut_to_make_room_for_rate_and_trend() -> None:
     long = STRAPS | {"peripheral": 19, "stream": 24}
     widths = fit(long, 80)
     assert widths.keys() >= {"rate", "trend"}
     assert (widths["peripheral"], widths["stream"]) == (15, 13)
 
 
-def test_gateways_are_told_apart_in_any_width() -> None:
+def test_several_gateways_are_shown_at_any_width() -> None:
     assert "gateway" in fit(STRAPS | {"gateway": 11}, 60)
 
 
@@ -66,7 +66,7 @@ def test_gateways_are_told_apart_in_any_width() -> None:
     ),
     width=st.integers(68, 300),
 )
-def test_no_column_is_wider_than_it_wants_and_all_fit(wanted: dict[str, int], width: int) -> None:
+def test_all_columns_fit_and_none_is_wider_than_needed(wanted: dict[str, int], width: int) -> None:
     widths = fit(wanted, width)
-    assert all(0 < size <= wanted[one] for one, size in widths.items())
+    assert all(0 < size <= wanted[heading] for heading, size in widths.items())
     assert wanted["age"] > 6 or total(widths) <= width

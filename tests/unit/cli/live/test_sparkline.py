@@ -1,4 +1,4 @@
-"""Numbers as little bars."""
+"""Numbers as small bars."""
 
 import pytest
 from hypothesis import given
@@ -18,21 +18,21 @@ from healthd.cli.live.sparkline import condensed, sparkline
         ([-7, 0], "▁█"),
     ],
 )
-def test_a_bar_a_value(values: list[float], bars: str) -> None:
+def test_each_value_has_a_bar(values: list[float], bars: str) -> None:
     assert sparkline(values) == bars
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32)))
-def test_any_values_have_their_bars(values: list[float]) -> None:
+def test_any_values_can_be_drawn(values: list[float]) -> None:
     assert len(sparkline(values)) == len(values)
 
 
-def test_few_values_stay_as_they_are() -> None:
+def test_few_values_are_unchanged() -> None:
     assert condensed([1, 2, 3], 3) == [1, 2, 3]
     assert condensed([], 3) == []
 
 
-def test_a_peak_survives_however_narrow_it_is() -> None:
+def test_a_narrow_peak_is_kept() -> None:
     frame = [1.0] * 73
     frame[31] = 900.0
     found = condensed(frame, 12)
@@ -41,7 +41,7 @@ def test_a_peak_survives_however_narrow_it_is() -> None:
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=1), st.integers(1, 30))
-def test_a_frame_fits(values: list[float], width: int) -> None:
+def test_a_frame_fits_the_width(values: list[float], width: int) -> None:
     found = condensed(values, width)
     assert len(found) == min(width, len(values))
     assert set(found) <= set(values)

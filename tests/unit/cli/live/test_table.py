@@ -1,4 +1,4 @@
-"""The live table, as a terminal shows it."""
+"""The live table as a terminal shows it."""
 
 import re
 import time
@@ -25,24 +25,24 @@ def message(topic: str, payload: object, *, retained: bool = False) -> Message:
 
 def table_of(*messages: Message) -> LiveTable:
     table = LiveTable("title", "caption", "healthd", {"weight"})
-    table.on_broker(None)
-    for one in messages:
-        table.show(one)
+    table.set_broker_fault(None)
+    for each in messages:
+        table.show(each)
     return table
 
 
 def drawn(table: LiveTable, width: int = 250, height: int = 40) -> list[str]:
-    """The lines that a terminal of this size shows."""
+    """Return the lines that a terminal of this size shows."""
     out = StringIO()
     Console(file=out, width=width, height=height, color_system=None).print(table)
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
 def rows(*messages: Message) -> list[str]:
-    """The words of the table's rows; what the test's own pace makes is left out."""
+    """Return the words of the table's rows without rates and ages of the test's own timing."""
     title, _, rule, *lines, caption = drawn(table_of(*messages))
     assert (title.strip(), caption.strip(), set(rule)) == ("title", "caption", {"─"})
-    # How often something comes depends on how fast the test is, and so does a young age.
+    # Rates and small ages depend on the speed of the test.
     return [" ".join(re.sub(r"\d+(\.\d)?/s|\d\.\d s", "", line).split()) for line in lines]
 
 
@@ -50,7 +50,7 @@ def sample(seq: int, **values: Any) -> dict[str, Any]:
     return {"id": f"a-{seq}", "time": "2026", "clock": "synced", "seq": seq, **values}
 
 
-def test_a_row_a_stream_with_its_newest_sample() -> None:
+def test_each_stream_has_a_row_with_its_newest_sample() -> None:
     heart_rate = f"{DEVICE}/strap/heart_rate"
     assert rows(
         message(f"{DEVICE}/strap/info", {"name": "Polar H10", "state": "streaming"}),
@@ -75,7 +75,7 @@ def test_headings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("info", "told"),
+    ("info", "row"),
     [
         ({"state": "waiting", "reason": "link_lost"}, "strap waiting (link_lost)"),
         ({"state": "waiting"}, "strap waiting"),
@@ -83,22 +83,22 @@ def test_headings() -> None:
         ({"state": "streaming", "name": "\x1b[2J"}, "strap ?[2J streaming"),
     ],
 )
-def test_a_peripheral_without_samples_shows_its_state(info: dict[str, Any], told: str) -> None:
-    assert rows(message(f"{DEVICE}/strap/info", info)) == [told]
+def test_a_peripheral_without_samples_shows_its_state(info: dict[str, Any], row: str) -> None:
+    assert rows(message(f"{DEVICE}/strap/info", info)) == [row]
 
 
-def test_a_periodic_one_shows_when_it_is_due() -> None:
+def test_a_periodic_peripheral_shows_when_it_is_due() -> None:
     due = utc_text(time.time_ns() + 90 * 60 * 10**9)
     info = {"state": "waiting", "fetch": {"outcome": "no_data", "next_due": due}}
     assert rows(message(f"{DEVICE}/scale/info", info)) == ["scale waiting (due in 90 min)"]
 
 
-def test_peripherals_in_alphabetical_order() -> None:
+def test_peripherals_are_in_alphabetical_order() -> None:
     found = rows(*(message(f"{DEVICE}/{name}/x", {}) for name in ("b", "c", "a")))
     assert [row.split()[0] for row in found] == ["a", "b", "c"]
 
 
-def test_gateways_are_told_apart_where_there_are_several() -> None:
+def test_several_gateways_have_a_column() -> None:
     info = {"state": "streaming"}
     assert rows(
         message("healthd/b/device/strap/info", info),
@@ -107,7 +107,7 @@ def test_gateways_are_told_apart_where_there_are_several() -> None:
     ) == ["a strap streaming", "b strap offline (gateway)"]
 
 
-def test_a_result_that_was_kept_shows_its_age() -> None:
+def test_a_retained_result_shows_its_age() -> None:
     hours = utc_text(time.time_ns() - 5 * 3600 * 10**9)
     old = {"id": "a-1", "time": hours, "clock": "synced", "weight_kg": 81.25}
     unknown = {"id": "a-1", "time": hours, "clock": "unsynced", "weight_kg": 81.25}
@@ -117,22 +117,24 @@ def test_a_result_that_was_kept_shows_its_age() -> None:
     ) == ["new weight 81.25 kg 5 h ▄ 1", "unset weight 81.25 kg ? ▄ 1"]
 
 
-def test_a_broker_that_is_away_is_told_in_place_of_the_caption() -> None:
+def test_a_lost_broker_is_shown_instead_of_the_caption() -> None:
     table = table_of(message(f"{DEVICE}/strap/info", {"state": "streaming"}))
-    table.on_broker("Connection refused\x1b[2J")
+    table.set_broker_fault("Connection refused\x1b[2J")
     away = drawn(table)[-1].strip()
-    assert re.fullmatch(r"no broker for \d\.\d s: Connection refused\?\[2J; trying again", away)
+    assert re.fullmatch(
+        r"no connection to the broker for \d\.\d s: Connection refused\?\[2J; retrying", away
+    )
     assert "strap" in drawn(table)[3]
-    table.on_broker(None)
+    table.set_broker_fault(None)
     assert drawn(table)[-1].strip() == "caption"
 
 
-def test_until_the_first_connection_no_broker_is_told() -> None:
-    assert "no broker" in drawn(LiveTable("title", "caption", "healthd"))[-1]
+def test_before_the_first_connection_the_broker_is_shown_as_missing() -> None:
+    assert "no connection to the broker" in drawn(LiveTable("title", "caption", "healthd"))[-1]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 160, 400])
-def test_a_row_is_a_line_however_wide_the_terminal_is(width: int) -> None:
+def test_a_row_is_one_line_at_any_width(width: int) -> None:
     strap = f"{DEVICE}/a-peripheral-with-a-very-long-name"
     table = table_of(
         message(f"{strap}/info", {"name": "A name from the air, 16 m", "state": "streaming"}),
@@ -145,11 +147,11 @@ def test_a_row_is_a_line_however_wide_the_terminal_is(width: int) -> None:
     assert ("y" * 99 in treadmill) == (width == 400)
 
 
-def test_what_is_too_much_for_the_terminal_is_told() -> None:
+def test_hidden_rows_are_counted() -> None:
     table = table_of(*(message(f"{DEVICE}/strap-{n:02}/x", {}) for n in range(30)))
     lines = drawn(table, height=20)
     assert len(lines) <= 20
-    assert lines[-1].strip() == "16 more rows: the terminal is too low for them"
+    assert lines[-1].strip() == "16 more rows: enlarge the terminal to see them"
     assert "strap-13" in lines[-3]
 
 
@@ -164,7 +166,7 @@ def test_text_is_shown_as_it_is(text: str) -> None:
     ids=lambda payload: repr(payload[:8]),
 )
 @pytest.mark.parametrize("stream", ["info", "status", "heart_rate", "undecoded/2a37"])
-def test_junk_is_survived(payload: bytes, stream: str) -> None:
+def test_invalid_payloads_are_accepted(payload: bytes, stream: str) -> None:
     rows(message(f"{DEVICE}/strap/{stream}", payload))
 
 

@@ -1,4 +1,4 @@
-"""Messages as lines."""
+"""Messages as lines and as JSON."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from healthd.cli.live.view import JsonLines, Lines, Unread, view
+from healthd.cli.live.view import JsonLines, Lines, ReaderGone, view
 from healthd.mqtt.arrivals import Message
 
 
@@ -22,23 +22,23 @@ def test_lines_are_topic_and_payload(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == "healthd/home/status online\nx \ufffd{\n"
 
 
-async def test_off_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    async with view("title", "caption", "info", "healthd") as shown:
-        shown.show(message("a/b", {"x": 1}))
-        shown.on_broker("gone")
+async def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    async with view("title", "caption", "info", "healthd") as messages:
+        messages.show(message("a/b", {"x": 1}))
+        messages.set_broker_fault("gone")
     assert capsys.readouterr().out == 'a/b {"x":1}\n'
 
 
-def test_a_reader_that_is_gone_is_told_once_and_costs_no_traceback(
+def test_a_closed_pipe_raises_once_and_leaves_no_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as out:
         monkeypatch.setattr("sys.stdout", out)
-        with pytest.raises(Unread):
+        with pytest.raises(ReaderGone):
             Lines().show(message("healthd/home/status", b"online"))
-        # What Python does at its end, with what is left in the buffer.
+        # Python does this at its end with the rest of the buffer.
         out.flush()
 
 
@@ -48,7 +48,7 @@ STRAP = {"gateway": "home", "peripheral": "strap", "stream": "heart_rate"}
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload", "told"),
+    ("topic", "payload", "expected"),
     [
         ("a/b/home/status", b"online", HOME | {"stream": "status", "payload": "online"}),
         ("a/b/home/event/gap", SAMPLE, HOME | {"stream": "event/gap", "payload": SAMPLE}),
@@ -63,7 +63,7 @@ STRAP = {"gateway": "home", "peripheral": "strap", "stream": "heart_rate"}
             STRAP | {"history": True, "payload": SAMPLE},
         ),
         (
-            "a/b/nobody",
+            "a/b/unknown",
             b"\xff{",
             {
                 **dict.fromkeys(("gateway", "peripheral", "stream")),
@@ -74,13 +74,13 @@ STRAP = {"gateway": "home", "peripheral": "strap", "stream": "heart_rate"}
     ],
 )
 async def test_a_json_object_for_each_message(
-    topic: str, payload: object, told: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    topic: str, payload: object, expected: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with view("title", "caption", "info", "a/b", as_json=True) as shown:
-        assert isinstance(shown, JsonLines)
-        shown.show(message(topic, payload, retained=True))
-        # Whoever reads need not wait for more.
+    async with view("title", "caption", "info", "a/b", as_json=True) as messages:
+        assert isinstance(messages, JsonLines)
+        messages.show(message(topic, payload, retained=True))
+        # Each line is flushed at once.
         line = orjson.loads(capsys.readouterr().out)
     arrived = datetime.fromisoformat(line.pop("arrived"))
     assert timedelta(0) <= datetime.now(UTC) - arrived < timedelta(seconds=20)
-    assert line == {"topic": topic, "retained": True, **told}
+    assert line == {"topic": topic, "retained": True, **expected}

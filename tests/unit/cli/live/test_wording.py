@@ -1,4 +1,4 @@
-"""Measurements in people's words."""
+"""Measurements formatted for display."""
 
 import re
 from typing import Any
@@ -23,19 +23,19 @@ from healthd.profiles.registry import load
 
 STREAMS = published(load())
 
-# Units in UCUM that are none for people: a bare number, and things counted.
+# UCUM units that are not shown: of bare numbers and of counts.
 NO_UNIT = re.compile(r"1|{\w+}|kg/m2")
 
 
 def units(schema: dict[str, Any]) -> list[str]:
-    """Every unit in a field's schema, however deep."""
+    """Return every unit in a field's schema, at any depth."""
     inner = [*schema.get("anyOf", []), *([items] if (items := schema.get("items")) else [])]
     own = [schema["unit"]] if "unit" in schema else []
-    return own + [unit for one in inner for unit in units(one)]
+    return own + [unit for part in inner for unit in units(part)]
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-def test_every_quantity_that_is_published_has_a_unit_for_people(kind: str) -> None:
+def test_every_published_quantity_has_a_unit_to_show(kind: str) -> None:
     for key, field in model_schema(STREAMS[kind])["properties"].items():
         for unit in units(field):
             assert bool(unit_of(key)) != bool(NO_UNIT.fullmatch(unit)), (key, unit)
@@ -47,8 +47,8 @@ def test_a_units_end_is_not_taken_for_a_shorter_one() -> None:
         assert not any(end.endswith(earlier) for earlier in ends[:place])
 
 
-def said(stream: str, **values: Any) -> list[str]:
-    return [f"{one.label} {one.value}".strip() for one in phrases(stream, values)]
+def shown(stream: str, **values: Any) -> list[str]:
+    return [f"{phrase.label} {phrase.value}".strip() for phrase in phrases(stream, values)]
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def said(stream: str, **values: Any) -> list[str]:
         ("x", {"status": "[bold]\x1b[2J"}, ["status [bold]?[2J"]),
     ],
 )
-def test_a_value_for_people(stream: str, values: dict[str, Any], words: list[str]) -> None:
-    assert said(stream, **values) == words
+def test_a_value_as_text(stream: str, values: dict[str, Any], words: list[str]) -> None:
+    assert shown(stream, **values) == words
 
 
-def test_the_envelope_and_the_books_are_not_said() -> None:
+def test_envelope_and_bookkeeping_keys_are_not_shown() -> None:
     sample = {"id": "a-1", "time": "2026", "clock": "synced", "seq": 1, "sequence_number": 4}
-    assert said("weight", **sample, timestamp={"year": 2026}, weight_kg=81.25) == ["81.25 kg"]
+    assert shown("weight", **sample, timestamp={"year": 2026}, weight_kg=81.25) == ["81.25 kg"]
 
 
-def test_of_a_frame_the_newest_values_are_said() -> None:
+def test_of_a_frame_the_newest_values_are_shown() -> None:
     frame = {"sample_rate_hz": 130.0, "ecg_uv": [1, 2, -17], "x_mg": [1, 2]}
-    assert said("ecg", **frame) == ["-17 µV", "x 2 mg"]
+    assert shown("ecg", **frame) == ["-17 µV", "x 2 mg"]
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_of_a_frame_the_newest_values_are_said() -> None:
         (None, {}),
     ],
 )
-def test_what_a_sample_is_about(key: str | None, values: dict[str, Any]) -> None:
+def test_the_main_key_of_a_sample(key: str | None, values: dict[str, Any]) -> None:
     assert main_key(values) == key
 
 
-def test_numbers_are_finite_numbers() -> None:
+def test_only_finite_numbers_are_numbers() -> None:
     found = numbers([1, 2.5, None, True, "3", float("nan"), float("inf"), [4]])
     assert found == [1.0, 2.5]
     assert numbers(7) == [7.0]
@@ -128,7 +128,7 @@ def test_a_rate(per_second: float, text: str) -> None:
 
 @example("\x1b]0;x\x07\x7f\x9b31m")
 @given(st.text())
-def test_no_text_can_command_a_terminal(text: str) -> None:
-    shown = printable(text)
-    assert len(shown) == len(text)
-    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in shown)
+def test_no_text_can_control_a_terminal(text: str) -> None:
+    safe = printable(text)
+    assert len(safe) == len(text)
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in safe)

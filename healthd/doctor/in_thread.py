@@ -1,4 +1,4 @@
-"""What may hang without an end, given up after a while."""
+"""Run blocking work that may hang forever, with a timeout."""
 
 import asyncio
 import threading
@@ -10,11 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def aside(work: Callable[[], T], timeout_s: float) -> T:
-    """What ``work`` returns, done in a thread of its own.
+async def run_in_thread(work: Callable[[], T], timeout_s: float) -> T:
+    """Run ``work`` in a thread of its own and return its result.
 
-    A thread of the event loop's pool would be waited for at the end of the process, however long
-    a name server is silent or a disk hangs; this one is left behind.
+    At its end the process would wait for a thread of the event loop's pool, however long a name
+    server is silent or a disk hangs. It does not wait for this thread.
 
     Raises:
         TimeoutError: it took too long.
@@ -22,7 +22,7 @@ async def aside(work: Callable[[], T], timeout_s: float) -> T:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def give(done: Future[T]) -> None:
+    def set_answer(done: Future[T]) -> None:
         if answer.done():
             return
         if (error := done.exception()) is not None:
@@ -36,9 +36,9 @@ async def aside(work: Callable[[], T], timeout_s: float) -> T:
             done.set_result(work())
         except Exception as error:
             done.set_exception(error)
-        # The loop is closed where this comes too late for anybody.
+        # After the timeout the loop may already be closed.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(give, done)
+            loop.call_soon_threadsafe(set_answer, done)
 
     threading.Thread(target=run, daemon=True).start()
     async with asyncio.timeout(timeout_s):
