@@ -1,4 +1,4 @@
-"""Keeps one connection to one of the brokers and moves samples and retained state over it."""
+"""Holds one connection to one of the brokers, and runs everything that uses it."""
 
 import asyncio
 import time
@@ -9,27 +9,16 @@ from typing import NoReturn
 
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
-from healthd.mqtt.parking import FIRST_S, Parking
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained import Retained
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.traces import Traces
 from healthd.outbox.outbox import Outbox
-from healthd.outbox.pending import Pending
-from healthd.outbox.schema import Stored
 from healthd.runs import Run
-
-# Samples with the broker at once: 20 keep a round trip of 1 ms at over 10,000 a second.
-_LIVE_WINDOW = 20
-
-# Half of that: a backlog drains fast, and a live sample never waits behind more than ten old ones.
-_HISTORY_WINDOW = 10
-
-# One read of the store: a fraction of a second of draining, well below a megabyte.
-_HISTORY_BATCH = 250
 
 # A broker that is alive answers in milliseconds; 7.5 s was seen of a cluster losing a node.
 _ACK_TIMEOUT_S = 10.0
@@ -73,15 +62,11 @@ class Publisher:
         self._current = 0
         self._topics = topics
         self._outbox = outbox
-        self._run = run
         self._inbox = inbox
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained = Retained()
-        self._parking = Parking(outbox.note_parked)
-        # Streams of which the broker has refused something lately, and has one stored sample now:
-        # where it refuses that too, nothing younger must have got past it.
-        self._alone: set[tuple[str, str]] = set()
+        self._delivery = Delivery(outbox, topics, run, self._retained, traces)
         self._short_lived = 0
         self._finished = asyncio.Event()
 
@@ -130,7 +115,7 @@ class Publisher:
     def use(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Try these in turn from the next connection on; what was refused may be taken there."""
         self._endpoints, self._current = endpoints, 0
-        self._parking.look_again()
+        self._delivery.retry_all()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """One connection's life. Returns after ``finish``, and otherwise ends by raising.
@@ -146,14 +131,14 @@ class Publisher:
             self._retained.forget_sent()
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._watch_connection(client))
-                    tasks.create_task(self._until_finished())
-                    tasks.create_task(self._watch_acknowledgements(client))
-                    tasks.create_task(self._retained.keep_sent(client))
-                    tasks.create_task(self._publish_live(client))
-                    tasks.create_task(self._publish_history(client))
-                    tasks.create_task(self._retry_parked())
-                    tasks.create_task(self._inbox.run(client))
+                    tasks.create_task(self._watch_connection(client), name="mqtt connection")
+                    tasks.create_task(self._until_finished(), name="mqtt clean stop")
+                    tasks.create_task(
+                        self._watch_acknowledgements(client), name="mqtt acknowledgements"
+                    )
+                    tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
+                    tasks.create_task(self._delivery.run(client), name="mqtt delivery")
+                    tasks.create_task(self._inbox.run(client), name="mqtt inbox")
             except* _Finished:
                 # Leaving without an error disconnects properly, so that the will stays unsaid.
                 pass
@@ -220,80 +205,3 @@ class Publisher:
                 message = f"no acknowledgement for {_ACK_TIMEOUT_S:.0f} s"
                 raise ConnectionLost("broker_stalled", message, RETRY)
             await asyncio.sleep(left_s)
-
-    async def _publish_live(self, client: AckedClient) -> None:
-        window = asyncio.Semaphore(_LIVE_WINDOW)
-        while True:
-            await window.acquire()
-            pending = await self._outbox.live.next_pending()
-            sample = pending.sample
-            topic = self._topics.sample(sample.peripheral, sample.stream)
-            if self._parking.is_parked(topic):
-                window.release()
-                self._outbox.live.refuse(pending)
-                continue
-            payload, retain = self._run.payload(sample), sample.measurement.retained
-            if retain := retain and self._traces.note_retained(sample.peripheral, topic):
-                self._retained.note_sent(topic, payload, sample.schema)
-            acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
-            acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))
-
-    async def _publish_history(self, client: AckedClient) -> None:
-        window = asyncio.Semaphore(_HISTORY_WINDOW)
-        backlog = self._outbox.backlog
-        while True:
-            for stored in await backlog.next_batch(_HISTORY_BATCH, self._held_history):
-                await window.acquire()
-                stream = (stored.peripheral, stored.stream)
-                topic = self._topics.history(*stream)
-                if self._parking.is_parked(topic) or stream in self._alone:
-                    window.release()
-                    backlog.release(stored.row)
-                    continue
-                payload = self._run.stored_payload(stored.payload, stored.stamp, stored.boot)
-                acknowledgement = client.send(topic, payload, schema=stored.schema)
-                done = partial(self._history_done, window, topic, stored)
-                acknowledgement.add_done_callback(done)
-                live = self._topics.sample(*stream)
-                if self._parking.is_doubtful(live) or self._parking.is_doubtful(topic):
-                    self._alone.add(stream)
-
-    def _held_history(self) -> list[tuple[str, str]]:
-        return [*self._parking.parked(lambda stream: self._topics.history(*stream)), *self._alone]
-
-    async def _retry_parked(self) -> None:
-        while True:
-            await asyncio.sleep(FIRST_S)
-            self._outbox.backlog.look_again()
-
-    def _live_done(
-        self, window: asyncio.Semaphore, topic: str, pending: Pending, result: Acknowledgement
-    ) -> None:
-        window.release()
-        if self._accepted(topic, result, (pending.sample.peripheral, pending.sample.stream)):
-            self._outbox.live.acknowledge(pending)
-        elif not result.cancelled():
-            self._outbox.live.refuse(pending)
-
-    def _history_done(
-        self, window: asyncio.Semaphore, topic: str, stored: Stored, result: Acknowledgement
-    ) -> None:
-        window.release()
-        stream = (stored.peripheral, stored.stream)
-        if self._accepted(topic, result, stream):
-            self._outbox.backlog.forget(stored.row)
-        else:
-            self._outbox.backlog.release(stored.row)
-        if stream in self._alone:
-            self._alone.remove(stream)
-            self._outbox.backlog.look_again()
-
-    def _accepted(self, topic: str, result: Acknowledgement, stream: tuple[str, str]) -> bool:
-        """True where the broker has it; a refused topic is parked and blocks no other."""
-        if result.cancelled():
-            return False
-        if error := result.exception():
-            self._parking.park(stream, topic, str(error))
-            return False
-        self._parking.accept(topic)
-        return True

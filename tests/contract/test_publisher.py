@@ -50,7 +50,7 @@ HISTORY = TOPICS.history("strap", "beat")
 OTHER = TOPICS.sample("strap", "other")
 OUTBOX_EVENTS = TOPICS.sample("", "event/outbox")
 
-# As publisher.py has them: the most that may be with the broker at once.
+# The most unacknowledged samples at a time, as in delivery.py.
 LIVE_WINDOW, HISTORY_WINDOW = 20, 10
 
 # How soon the tests' gateways try again; the pace of the real ones is the supervisor's.
@@ -599,7 +599,7 @@ ALL_RIGHTS = "topic readwrite #\n"
 def short_parking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused topics are tried again after parts of a second."""
     monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 0.2)
-    monkeypatch.setattr("healthd.mqtt.publisher.FIRST_S", 0.2)
+    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 0.2)
 
 
 @pytest.mark.usefixtures("short_parking")
