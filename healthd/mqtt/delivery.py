@@ -4,11 +4,12 @@ import asyncio
 from functools import partial
 from typing import NoReturn
 
-from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.parking import FIRST_S, Parking, Stream
 from healthd.mqtt.retained import Retained
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.traces import Traces
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stored

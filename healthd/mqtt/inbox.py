@@ -9,9 +9,10 @@ from typing import NamedTuple, NoReturn
 
 from healthd.errors import Backoff
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, topic_matches
+from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.faults import ConnectionLost, PublishRefused
+from healthd.mqtt.packets import topic_matches
 
 LONGEST_PAYLOAD = 16_384
 """No more bytes than these are kept of a message: nobody here expects a longer one."""
@@ -87,14 +88,14 @@ class Inbox:
                 for topic_filter in following.keys() - self._listeners.keys():
                     following.pop(topic_filter).cancel()
                     with suppress(ConnectionLost, PublishRefused):
-                        await client.unfollow(topic_filter)
+                        await client.unsubscribe_from(topic_filter)
                 await self._changed.wait()
         raise AssertionError("that loop never ends")
 
     async def _follow(self, client: AckedClient, topic_filter: str) -> None:
         for attempt in count():
             try:
-                await client.follow(topic_filter, as_published=True)
+                await client.subscribe_to(topic_filter, as_published=True)
             except ConnectionLost:
                 return  # its owner knows
             except PublishRefused as error:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import cast
 
+from paho.mqtt.client import topic_matches_sub
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 # What is received waits for its reader at the broker, which sends so many before the first of them
 # is acknowledged: those of MQTT 5, for 3.1.1 cannot ask for it. mosquitto's own number for both.
@@ -66,6 +68,16 @@ class _Packed(Properties):
 def number(code: ReasonCode | int | None) -> int:
     """A reason code as the standard numbers it; 0, success, where there is none."""
     return code.value if isinstance(code, ReasonCode) else code or 0
+
+
+def topic_matches(topic: str, topic_filter: str) -> bool:
+    """Return whether a subscription to the filter matches the topic."""
+    return topic_matches_sub(topic_filter, topic)
+
+
+def subscribe_options(qos: int, as_published: bool) -> SubscribeOptions:
+    """Return the options of a SUBSCRIBE; see ``AckedClient.subscribe_to``."""
+    return SubscribeOptions(qos, retainAsPublished=as_published)
 
 
 def will_properties() -> Properties:

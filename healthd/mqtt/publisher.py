@@ -8,7 +8,7 @@ from functools import partial
 from typing import NoReturn
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
@@ -17,6 +17,7 @@ from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained import Retained
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.traces import Traces
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
 

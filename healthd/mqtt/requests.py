@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import Acknowledgement
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.verbs import BUG, Handler, Request, RequestRefused, Stop, fields_of, request_of, shown
 
 Answer = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]

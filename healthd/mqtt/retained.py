@@ -6,8 +6,9 @@ from functools import partial
 from typing import NamedTuple, NoReturn
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.payloads import Payload
+from healthd.mqtt.unacked import Acknowledgement
 
 
 class _Kept(NamedTuple):

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from healthd.mqtt.acked_client import Acknowledgement
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.faults import PublishRefused
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.verbs import BUG, Fetch, Handler, Reconnect, RequestRefused, Scan, Stop
 from tests.support.anything import PAYLOADS
 
