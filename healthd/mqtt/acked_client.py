@@ -67,6 +67,7 @@ class AckedClient(aiomqtt.Client):
             endpoint: the broker.
             longest_payload: received payloads are cut to this many bytes; None: never.
         """
+        packets.patch_paho()
         self._longest_payload = longest_payload
         self._host = endpoint.host
         self._v5 = endpoint.version == "5"
