@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from healthd.mqtt import faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused
+from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused, SubscribeRefused
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
 
@@ -198,7 +198,7 @@ class AckedClient(aiomqtt.Client):
         for topic_filter in filters:
             try:
                 await self.subscribe_to(topic_filter)
-            except PublishRefused as error:
+            except SubscribeRefused as error:
                 message = f"subscription to {topic_filter} refused: {error}"
                 raise ConnectionLost("refused", message, RETRY) from error
         async for message in self.received():
@@ -212,7 +212,7 @@ class AckedClient(aiomqtt.Client):
             as_published: leave a message's ``retained`` as its publisher set it (MQTT 5 only).
 
         Raises:
-            PublishRefused: the broker refuses or does not answer; the connection stays up.
+            SubscribeRefused: the broker refuses or does not answer; the connection stays up.
             ConnectionLost: the connection is gone already.
         """
         options = packets.subscribe_options(QOS, as_published) if self._v5 else None
@@ -221,13 +221,13 @@ class AckedClient(aiomqtt.Client):
             codes = await _answered(self.subscribe(topic_filter, qos, options, timeout=math.inf))
         for code in codes:
             if packets.number(code) >= packets.FIRST_FAILURE:
-                raise PublishRefused(str(code))
+                raise SubscribeRefused(str(code))
 
     async def unsubscribe_from(self, topic_filter: str) -> None:
         """Unsubscribe.
 
         Raises:
-            PublishRefused: the broker does not answer; the connection stays up.
+            SubscribeRefused: the broker does not answer; the connection stays up.
             ConnectionLost: the connection is gone already.
         """
         with self._translated_errors():
@@ -306,4 +306,4 @@ async def _answered(exchange: Awaitable[_T]) -> _T:
         async with asyncio.timeout(_SUBACK_TIMEOUT_S):
             return await exchange
     except TimeoutError as error:
-        raise PublishRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error
+        raise SubscribeRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error

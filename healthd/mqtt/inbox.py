@@ -11,7 +11,7 @@ from healthd.errors import Backoff
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
-from healthd.mqtt.faults import ConnectionLost, PublishRefused
+from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
 from healthd.mqtt.packets import topic_matches
 
 LONGEST_PAYLOAD = 16_384
@@ -87,7 +87,7 @@ class Inbox:
                     following[topic_filter] = tasks.create_task(follow)
                 for topic_filter in following.keys() - self._listeners.keys():
                     following.pop(topic_filter).cancel()
-                    with suppress(ConnectionLost, PublishRefused):
+                    with suppress(ConnectionLost, SubscribeRefused):
                         await client.unsubscribe_from(topic_filter)
                 await self._changed.wait()
         raise AssertionError("that loop never ends")
@@ -98,7 +98,7 @@ class Inbox:
                 await client.subscribe_to(topic_filter, as_published=True)
             except ConnectionLost:
                 return  # its owner knows
-            except PublishRefused as error:
+            except SubscribeRefused as error:
                 tell = self._log.debug if attempt else self._log.warning
                 tell("subscription refused", topic=topic_filter, error=str(error))
                 await asyncio.sleep(_RETRY.limit(attempt))

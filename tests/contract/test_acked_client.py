@@ -14,7 +14,7 @@ import pytest
 from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import ConnectionLost, PublishRefused
+from healthd.mqtt.faults import ConnectionLost, PublishRefused, SubscribeRefused
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.mosquitto import (
     HOST,
@@ -278,6 +278,26 @@ async def test_a_frozen_broker_leaves_publishes_waiting(mosquitto: StartMosquitt
         broker.thaw()
         assert await asyncio.gather(first, second) == [None, None]
         assert client.oldest_unacked_s() == 0.0
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_frozen_broker_does_not_answer_a_subscription(
+    mosquitto: StartMosquitto, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr("healthd.mqtt.acked_client._SUBACK_TIMEOUT_S", 0.2)
+    broker = await mosquitto()
+    async with (
+        asyncio.timeout(BOUND_S),
+        AckedClient(endpoint_of(broker, version)) as client,
+    ):
+        await client.subscribe_to("t")
+        broker.freeze()
+        for request in (client.subscribe_to, client.unsubscribe_from):
+            with pytest.raises(SubscribeRefused, match="no answer"):
+                await request("t")
+        broker.thaw()
+        await client.send("t", b"the connection is up")
 
 
 @needs_mosquitto
