@@ -54,7 +54,7 @@ class Announced:
         self.peripherals = self._kept.peripherals
         self._written = self._kept.model_dump()
 
-    async def keep(self) -> None:
+    async def save(self) -> None:
         """Write what has changed, if anything has."""
         document = self._kept.model_dump()
         if document != self._written:

@@ -6,9 +6,9 @@ from typing import NoReturn
 
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.parking import FIRST_S, Parking, Stream
-from healthd.mqtt.retained import Retained
+from healthd.mqtt.retained_messages import RetainedMessages
+from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
-from healthd.mqtt.traces import Traces
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
@@ -29,7 +29,12 @@ class Delivery:
     """The flow of samples to the broker, and which topics are parked."""
 
     def __init__(
-        self, outbox: Outbox, topics: Topics, run: Run, retained: Retained, traces: Traces
+        self,
+        outbox: Outbox,
+        topics: Topics,
+        run: Run,
+        retained: RetainedMessages,
+        retained_topics: RetainedTopics,
     ) -> None:
         """Wire it; samples flow once ``run`` is called with a connection.
 
@@ -38,13 +43,13 @@ class Delivery:
             topics: of the gateway.
             run: the current run of the daemon; it encodes the payloads.
             retained: publishes retained samples again on every connect.
-            traces: records the topics that hold a retained message.
+            retained_topics: records the topics that hold a retained message.
         """
         self._outbox = outbox
         self._topics = topics
         self._run = run
         self._retained = retained
-        self._traces = traces
+        self._retained_topics = retained_topics
         self._parking = Parking(outbox.note_parked)
         # Streams of which the broker has refused a message lately: they have one stored sample in
         # flight at a time. If it is refused as well, no younger sample has overtaken it.
@@ -52,7 +57,7 @@ class Delivery:
 
     def retry_all(self) -> None:
         """Try every parked topic now."""
-        self._parking.look_again()
+        self._parking.retry_all()
 
     async def run(self, client: AckedClient) -> None:
         """Send samples until this is cancelled.
@@ -77,7 +82,7 @@ class Delivery:
                 self._outbox.live.refuse(pending)
                 continue
             payload, retain = self._run.payload(sample), sample.measurement.retained
-            if retain := retain and self._traces.note_retained(sample.peripheral, topic):
+            if retain := retain and self._retained_topics.note_retained(sample.peripheral, topic):
                 self._retained.note_sent(topic, payload, sample.schema)
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
             acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))

@@ -22,7 +22,7 @@ from healthd.samples import Sample
 from healthd.settings.model import PeripheralSettings, Settings
 
 if TYPE_CHECKING:
-    from healthd.mqtt.homeassistant.peripheral import Peripherals
+    from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 
 # Within two seconds of the first one a device has sent a sample of each of its streams, and a
 # device that is announced once is announced as a whole.
@@ -51,7 +51,7 @@ class Broker(Protocol):
     """Keeps topics at what they are put to."""
 
     def retain(
-        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+        self, topic: str, payload: Payload | bytes, on_accepted: Callable[[], None] | None = None
     ) -> None:
         """See ``publisher.Publisher``."""
         ...
@@ -81,7 +81,7 @@ class Discovery:
         self._inbox = inbox
         self._announced = Announced(folder)
         self._registry = registry
-        self._peripherals: Peripherals | None = None
+        self._peripherals: PeripheralPayloads | None = None
         self._prefix: str | None = None
         self._requests: tuple[str, ...] = ()
         self._entries: dict[str, PeripheralSettings] = {}
@@ -130,7 +130,7 @@ class Discovery:
             if self._prefix is not None:
                 self._inbox.unsubscribe(birth(self._prefix), self._on_birth)
             if prefix is not None:
-                self._inbox.listen(birth(prefix), self._on_birth)
+                self._inbox.subscribe(birth(prefix), self._on_birth)
         self._prefix = prefix
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
@@ -160,7 +160,7 @@ class Discovery:
         while True:
             await self._forgotten.wait()
             self._forgotten.clear()
-            await self._announced.keep()
+            await self._announced.save()
 
     def _on_birth(self, message: Message) -> None:
         # Also when it was retained, as nobody should set it: it comes with each connection then.
@@ -196,7 +196,7 @@ class Discovery:
         messages = [self._message(one, wanted[one]) for one in stale if one in wanted]
         left = self._announced.topics.keys() - set(wanted.values())
         # Before it is published: what nobody remembers can never be taken back.
-        await self._announced.keep()
+        await self._announced.save()
         for topic, payload, gone in messages:
             told = partial(self._told_gone, topic, gone) if gone else None
             self._broker.retain(topic, DeviceAnnouncement.of(payload), told)
@@ -224,12 +224,12 @@ class Discovery:
     def _payload(self, peripheral: str) -> dict[str, Any]:
         # Not loaded by a gateway that announces nothing.
         from healthd.mqtt.homeassistant.gateway import gateway
-        from healthd.mqtt.homeassistant.peripheral import Peripherals
+        from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 
         if peripheral == _GATEWAY:
             return gateway(self._topics, self._requests)
         if self._peripherals is None:
-            self._peripherals = Peripherals(self._topics, self._registry)
+            self._peripherals = PeripheralPayloads(self._topics, self._registry)
         seen = self._announced.peripherals.get(peripheral)
         streams, facts = (seen.streams, seen.facts) if seen else ({}, {})
         return self._peripherals.payload(self._entries[peripheral], streams, facts, self._requests)

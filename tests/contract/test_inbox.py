@@ -63,8 +63,8 @@ async def test_each_listener_gets_its_messages_on_every_connection(
 ) -> None:
     broker = await mosquitto()
     inbox, some, other = Inbox(), Heard(), Heard()
-    inbox.listen("a/+/b", some)
-    inbox.listen("other", other)
+    inbox.subscribe("a/+/b", some)
+    inbox.subscribe("other", other)
     for round_ in (1, 2):
         since = len(broker.log)
         async with listening(inbox, broker, version):
@@ -80,13 +80,13 @@ async def test_each_listener_gets_its_messages_on_every_connection(
 async def test_listeners_come_and_go_while_there_is_a_connection(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     inbox, stays, goes, comes = Inbox(), Heard(), Heard(), Heard()
-    inbox.listen("a", stays)
-    inbox.listen("b", goes)
-    inbox.listen("b", stays)
+    inbox.subscribe("a", stays)
+    inbox.subscribe("b", goes)
+    inbox.subscribe("b", stays)
     async with listening(inbox, broker) as client:
         await broker.logged("under-test 1 b")
         inbox.unsubscribe("b", goes)
-        inbox.listen("c", comes)
+        inbox.subscribe("c", comes)
         await broker.logged("under-test 1 c")
         inbox.unsubscribe("b", stays)
         await broker.logged("UNSUBSCRIBE from under-test")
@@ -112,7 +112,7 @@ async def test_where_nobody_listens_nothing_is_subscribed_to(mosquitto: StartMos
 async def test_what_mqtt_5_says_beside_the_payload_is_there(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     inbox, heard = Inbox(), Heard()
-    inbox.listen("t/#", heard)
+    inbox.subscribe("t/#", heard)
     async with Subscriber(broker.port, "nothing") as other:
         other.send("t/kept", b"1", retain=True)
         other.send("t/gone", b"2")
@@ -136,8 +136,8 @@ async def test_a_listener_that_crashes_harms_nobody(mosquitto: StartMosquitto) -
     def crash(message: Message) -> None:
         raise ValueError(message.topic)
 
-    inbox.listen("a", crash)
-    inbox.listen("a", heard)
+    inbox.subscribe("a", crash)
+    inbox.subscribe("a", heard)
     async with listening(inbox, broker) as client:
         await broker.logged("under-test 1 a")
         with capture_logs() as logs:
@@ -180,8 +180,8 @@ async def test_a_refused_subscription_is_asked_for_again_and_costs_nothing(
     plugin = f"plugin {PLUGIN}\nplugin_opt_config_file {rights}"
     broker = await mosquitto(f"allow_anonymous true\n{plugin}")
     inbox, refused, granted = Inbox(), Heard(), Heard()
-    inbox.listen("refused", refused)
-    inbox.listen("granted", granted)
+    inbox.subscribe("refused", refused)
+    inbox.subscribe("granted", granted)
     with capture_logs() as logs:
         async with listening(inbox, broker, version) as client:
             lost = asyncio.ensure_future(client.lost())
@@ -205,7 +205,7 @@ async def seen(broker: Mosquitto, text: str, times: int) -> None:
 async def test_who_is_slow_leaves_messages_at_the_broker(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     inbox, heard, room = Inbox(), Heard(), asyncio.Event()
-    inbox.listen("t", heard, room.wait)
+    inbox.subscribe("t", heard, room.wait)
     async with Subscriber(broker.port, "nothing") as other, listening(inbox, broker) as client:
         await broker.logged("under-test 1 t")
         for number in range(500):
@@ -224,7 +224,7 @@ async def test_a_flood_that_nothing_holds_back_is_cut_off_and_told(
     monkeypatch.setattr("healthd.mqtt.arrivals._MOST_BYTES", 20_000)
     broker = await mosquitto()
     inbox, heard, room = Inbox(), Heard(), asyncio.Event()
-    inbox.listen("#", heard, room.wait)
+    inbox.subscribe("#", heard, room.wait)
     with capture_logs() as logs:
         async with Subscriber(broker.port, "nothing") as other, listening(inbox, broker) as client:
             await broker.logged("under-test 1 #")

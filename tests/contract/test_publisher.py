@@ -22,8 +22,8 @@ from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.publisher import Publisher
+from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
-from healthd.mqtt.traces import Traces
 from healthd.outbox.continuity import Notebook
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import Outbox
@@ -91,10 +91,10 @@ class Gateway:
         self.path = folder / "outbox.sqlite3"
         self.outbox = Outbox(self.run, settings, folder, Notebook(None, "gw"))
         endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
-        inbox, traces = Inbox(), Traces(folder)
-        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, traces)
+        inbox, retained_topics = Inbox(), RetainedTopics(folder)
+        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, retained_topics)
         for peripheral in ("strap", "scale"):
-            self.publisher.admit(peripheral)
+            self.publisher.track_retained(peripheral)
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._publishing: asyncio.Task[None] | None = None
@@ -427,17 +427,17 @@ async def test_of_one_that_is_gone_nothing_stays_and_everything_arrives(
         await subscriber.until(lambda _: subscriber.at(weight))
         # While there is a connection, those who listen learn first that it is offline.
         devices.on_state("scale", "disabled", "stopped")
-        gateway.publisher.withdraw("scale")
+        gateway.publisher.clear_retained("scale")
         await subscriber.until_payload(weight, b"")
         told = [one.payload for one in subscriber.at(status)]
         assert told == [b"online", b"offline", b""]
         # While there is none, the broker is told when there is one again.
-        gateway.publisher.admit("scale")
+        gateway.publisher.track_retained("scale")
         devices.on_state("scale", "waiting", "scheduled")
         await subscriber.until(lambda _: subscriber.at(info)[-1].payload)
         await gateway.disconnect()
         weigh(71_000)
-        gateway.publisher.withdraw("scale")
+        gateway.publisher.clear_retained("scale")
         since = len(subscriber.messages)
         gateway.connect()
         for topic in (status, info):
@@ -709,7 +709,7 @@ async def test_finish_delivers_says_farewell_and_leaves_the_will_unsaid(
         await subscriber.until_payload(TOPICS.status, b"online")
         gateway.sample(500)
         async with asyncio.timeout(BOUND_S):
-            await gateway.publisher.finish(TOPICS.status, b"farewell")
+            await gateway.publisher.drain_and_disconnect(TOPICS.status, b"farewell")
         await gateway.finished()
         await broker.logged("Client gateway-under-test disconnected.")
         assert await gateway.stored() == {}
@@ -741,7 +741,9 @@ async def test_finish_without_a_connection_returns_at_once(tmp_path: Path) -> No
         await gateway.failed("broker_unreachable")
         gateway.sample(10)
         # Far less than it may take with one.
-        await asyncio.wait_for(gateway.publisher.finish(TOPICS.status, b"farewell"), 2.0)
+        await asyncio.wait_for(
+            gateway.publisher.drain_and_disconnect(TOPICS.status, b"farewell"), 2.0
+        )
 
 
 async def test_finish_with_a_frozen_broker_ends_and_keeps_the_samples(
@@ -753,7 +755,7 @@ async def test_finish_with_a_frozen_broker_ends_and_keeps_the_samples(
         broker.freeze()
         gateway.sample(50)
         async with asyncio.timeout(BOUND_S):
-            await gateway.publisher.finish(TOPICS.status, b"farewell")
+            await gateway.publisher.drain_and_disconnect(TOPICS.status, b"farewell")
     async with Gateway(tmp_path / "s", broker) as second:
         assert [n for (_, stream), n in (await second.stored()).items() if stream == "beat"] == [50]
 

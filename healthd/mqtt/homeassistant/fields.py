@@ -79,7 +79,7 @@ def word_template(key: str) -> str:
 
 def _truth(key: str) -> dict[str, Any]:
     config: dict[str, Any] = {"val_tpl": template(key), "pl_on": "True", "pl_off": "False"}
-    if class_ := looks.truth_class(key):
+    if class_ := looks.binary_sensor_class(key):
         config["dev_cla"] = class_
     return config
 
@@ -92,7 +92,7 @@ def _words(key: str, words: list[str], *, closed: bool) -> dict[str, Any]:
 
 
 def _number(kind: str, key: str, ucum: str) -> dict[str, Any]:
-    row = looks.look(ucum, key) or looks.Look(ucum, key, ucum)
+    row = looks.display_for(ucum, key) or looks.Look(ucum, key, ucum)
     rest = {
         "unit_of_meas": row.unit,
         "dev_cla": row.device_class,

@@ -121,7 +121,7 @@ _COUNTER = re.compile(
 # A mean of users, or of directions, means nothing.
 _NO_MEAN = re.compile(r"user_id|(latitude|longitude|bearing|heading)_deg")
 
-_TRUTHS = {"battery_fault": "problem"}
+_BINARY_SENSOR_CLASSES = {"battery_fault": "problem"}
 """Classes of binary sensors."""
 
 _NAMES = {
@@ -177,7 +177,7 @@ def is_shown(key: str) -> bool:
     return key not in _OF_THE_PACKET
 
 
-def look(ucum: str, key: str) -> Look | None:
+def display_for(ucum: str, key: str) -> Look | None:
     """How a number of this unit and key is shown; None for a unit that has no row."""
     return next((row for row in _LOOKS if row.ucum == ucum and key.endswith(row.key)), None)
 
@@ -196,9 +196,9 @@ def state_class(kind: str, key: str, shown: Look) -> str | None:
     return "total_increasing" if counts else "measurement"
 
 
-def truth_class(key: str) -> str | None:
+def binary_sensor_class(key: str) -> str | None:
     """The class of a field that is true or false."""
-    return _TRUTHS.get(key)
+    return _BINARY_SENSOR_CLASSES.get(key)
 
 
 def is_diagnostic(kind: str) -> bool:

@@ -31,7 +31,7 @@ _IDENTITY = {"name": "name", "mf": "maker", "mdl": "model", "sw": "firmware"}
 _FETCH = "(value_json.fetch | default({}))"
 
 
-class Peripherals:
+class PeripheralPayloads:
     """Makes the payloads of one gateway's peripherals."""
 
     def __init__(self, topics: Topics, registry: Registry) -> None:

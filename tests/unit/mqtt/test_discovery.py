@@ -52,14 +52,14 @@ class Broker:
         self._tellers: set[asyncio.Task[None]] = set()
 
     def retain(
-        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+        self, topic: str, payload: Payload | bytes, on_accepted: Callable[[], None] | None = None
     ) -> None:
         encoded = payload if isinstance(payload, bytes) else payload.encoded()
         found: dict[str, Any] | None = orjson.loads(encoded) if encoded else None
         assert found is None or complaints(topic, found) == []
         self.kept[topic] = found
         self.told.append((topic, found))
-        self._waiting[topic] = on_taken
+        self._waiting[topic] = on_accepted
         if self.there:
             self.take()
         self._tell()
@@ -71,9 +71,9 @@ class Broker:
     def take(self) -> None:
         """What was told has arrived."""
         waiting, self._waiting = self._waiting, {}
-        for on_taken in waiting.values():
-            if on_taken is not None:
-                on_taken()
+        for on_accepted in waiting.values():
+            if on_accepted is not None:
+                on_accepted()
         self._tell()
 
     async def until(self, reached: Callable[[], Any]) -> None:
@@ -105,7 +105,7 @@ class HomeAssistant(Inbox):
         super().__init__()
         self.listened_to: dict[str, Callable[[Message], None]] = {}
 
-    def listen(
+    def subscribe(
         self,
         topic_filter: str,
         on_message: Callable[[Message], None],

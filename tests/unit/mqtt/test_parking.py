@@ -152,7 +152,7 @@ def test_with_other_credentials_every_topic_is_tried_at_once(
     parking: Parking, watch: Watch, told: Told
 ) -> None:
     parking.park(STRAP, "a", "no right")
-    parking.look_again()
+    parking.retry_all()
     assert not parking.is_parked("a")
     assert parking.is_doubtful("a")
     parking.accept("a")

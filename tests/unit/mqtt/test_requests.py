@@ -30,7 +30,7 @@ class Ear(Inbox):
         super().__init__()
         self.listeners: list[tuple[Any, ...]] = []
 
-    def listen(self, *listener: Any, **_: Any) -> None:
+    def subscribe(self, *listener: Any, **_: Any) -> None:
         self.listeners.append(listener)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from healthd.cli.contract.channels import published
 from healthd.mqtt.homeassistant.gateway import gateway
-from healthd.mqtt.homeassistant.peripheral import Peripherals
+from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import load
 from healthd.settings.model import PeripheralSettings
@@ -43,7 +43,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "advertising": {"on": "advertising"},
 }
 
-_PERIPHERALS = Peripherals(TOPICS, REGISTRY)
+_PERIPHERALS = PeripheralPayloads(TOPICS, REGISTRY)
 
 
 def entry(id_: str = "bike", **settings: Any) -> PeripheralSettings:

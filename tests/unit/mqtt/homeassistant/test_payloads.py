@@ -68,7 +68,7 @@ def test_every_number_has_a_unit_that_is_known() -> None:
         if (found := shown(MODELS[kind], key)) and "sug_dsp_prc" in found.config
     ]
     assert len(numbers) > 100
-    assert [one for one in numbers if looks.look(one[1], one[0]) is None] == []
+    assert [one for one in numbers if looks.display_for(one[1], one[0]) is None] == []
 
 
 def test_numbers_words_and_truths_are_entities_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""What the broker keeps for later subscribers, and is told again on every connect."""
+"""The retained messages of the gateway, which are published again on every connect."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,57 +17,57 @@ class _Kept(NamedTuple):
     expiry_s: int | None
 
 
-class Retained:
-    """The retained topics, and which of them the broker has not been told yet."""
+class RetainedMessages:
+    """The retained messages by topic, and which of them are not sent yet."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._payloads: dict[str, _Kept] = {}
+        self._kept: dict[str, _Kept] = {}
         self._unsent: dict[str, None] = {}
-        self._on_taken: dict[str, Callable[[], None]] = {}
+        self._on_accepted: dict[str, Callable[[], None]] = {}
         self._changed = asyncio.Event()
         self._log = get_logger(service="mqtt")
 
     def put(
-        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+        self, topic: str, payload: Payload | bytes, on_accepted: Callable[[], None] | None = None
     ) -> None:
-        """Keep ``topic`` at ``payload``: to be sent now, and again on every connect.
+        """Keep ``payload`` retained at ``topic``: send it now, and again on every connect.
 
         Args:
-            topic: where.
-            payload: what; empty: the broker shall keep nothing, which it is told until it has
-                taken that once.
-            on_taken: called once when the broker has taken it, unless something else is put there
-                first.
+            topic: where to publish.
+            payload: the message; empty: the broker removes what it keeps. An empty message is sent
+                again until the broker has accepted it once.
+            on_accepted: called once the broker has accepted the message, unless another one is put
+                at the topic first.
         """
         if isinstance(payload, bytes):
             kept = _Kept(payload, None, None)
         else:
             kept = _Kept(payload.encoded(), payload.schema_name, payload.expires_s)
-        if on_taken is None:
-            self._on_taken.pop(topic, None)
+        if on_accepted is None:
+            self._on_accepted.pop(topic, None)
         else:
-            self._on_taken[topic] = on_taken
-        if on_taken is not None or self._payloads.get(topic) != kept:
-            self._payloads[topic] = kept
+            self._on_accepted[topic] = on_accepted
+        if on_accepted is not None or self._kept.get(topic) != kept:
+            self._kept[topic] = kept
             self.renew(topic)
 
     def renew(self, *topics: str) -> None:
-        """Send again what stands there."""
-        self._unsent |= dict.fromkeys(topic for topic in topics if topic in self._payloads)
+        """Send the messages at these topics again."""
+        self._unsent |= dict.fromkeys(topic for topic in topics if topic in self._kept)
         self._changed.set()
 
     def note_sent(self, topic: str, payload: bytes, schema: str) -> None:
-        """A sample that is on its way to the broker already: again on every connect."""
-        self._payloads[topic] = _Kept(payload, schema, None)
-        self._on_taken.pop(topic, None)
+        """Keep a sample that is being sent already, to send it again on every connect."""
+        self._kept[topic] = _Kept(payload, schema, None)
+        self._on_accepted.pop(topic, None)
 
     def forget_sent(self) -> None:
-        """This broker knows nothing yet."""
-        self._unsent = dict.fromkeys(self._payloads)
+        """Mark every message as not sent: the connection is new."""
+        self._unsent = dict.fromkeys(self._kept)
 
     def send(self, client: AckedClient) -> Acknowledgement | None:
-        """Send what changed; the acknowledgement of the last message, if there was one.
+        """Send what is not sent yet; return the last acknowledgement, None if nothing was sent.
 
         Raises:
             ConnectionLost: the connection is gone already.
@@ -75,7 +75,7 @@ class Retained:
         acknowledgement: Acknowledgement | None = None
         topics, self._unsent = self._unsent, {}
         for topic in topics:
-            kept = self._payloads[topic]
+            kept = self._kept[topic]
             payload, schema, expiry_s = kept
             acknowledgement = client.send(
                 topic, payload, retain=True, schema=schema, expiry_s=expiry_s
@@ -84,7 +84,7 @@ class Retained:
         return acknowledgement
 
     async def keep_sent(self, client: AckedClient) -> NoReturn:
-        """Send what changes, as it does. Ends only by raising, as ``send`` does."""
+        """Send every change as it happens. Ends only by raising, as ``send`` does."""
         while True:
             self._changed.clear()
             self.send(client)
@@ -94,13 +94,14 @@ class Retained:
         if result.cancelled():
             return
         if error := result.exception():
-            # Sent again on every connect, so there is nothing to keep; but somebody should know.
+            # Every connect sends the message again, so it stays here; the log says that it is
+            # missing at the broker.
             self._log.error("retained topic refused", topic=topic, error=str(error))
             return
-        if self._payloads.get(topic) is not sent:
+        if self._kept.get(topic) is not sent:
             return
         if not sent.payload:
-            del self._payloads[topic]
+            del self._kept[topic]
             self._unsent.pop(topic, None)
-        if on_taken := self._on_taken.pop(topic, None):
-            on_taken()
+        if on_accepted := self._on_accepted.pop(topic, None):
+            on_accepted()
