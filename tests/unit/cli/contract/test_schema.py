@@ -79,7 +79,7 @@ def test_a_key_says_what_the_source_says_of_it() -> None:
     outbox = health["$defs"]["OutboxHealth"]["properties"]
     assert (outbox["payload_bytes"]["unit"], outbox["payload_bytes"]["description"]) == (
         "By",
-        "Of the samples on disk.",
+        "Size of the samples on disk.",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from healthd.cli.contract.channels import published
-from healthd.mqtt.homeassistant.gateway import gateway
+from healthd.mqtt.homeassistant.gateway import gateway_payload
 from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import load
@@ -68,7 +68,7 @@ def of_peripheral(
 
 def everything(requests: Collection[str] = tuple(REQUESTS)) -> dict[str, dict[str, Any]]:
     """By topic: a gateway, and peripherals that have whatever there is, linked in every way."""
-    found = {TOPICS.announcement(PREFIX): gateway(TOPICS, requests)}
+    found = {TOPICS.announcement(PREFIX): gateway_payload(TOPICS, requests)}
     for way, settings in WAYS.items():
         payload = of_peripheral(all_keys(), entry(way, **settings), RANGES, requests)
         found[TOPICS.announcement(PREFIX, way)] = payload

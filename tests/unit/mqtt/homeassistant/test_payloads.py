@@ -10,7 +10,7 @@ import pytest
 
 from healthd.mqtt.homeassistant import looks
 from healthd.mqtt.homeassistant.fields import shown
-from healthd.mqtt.homeassistant.gateway import gateway
+from healthd.mqtt.homeassistant.gateway import gateway_payload
 from healthd.mqtt.payloads import DeviceAnnouncement
 from healthd.verbs import REQUESTS
 from tests.support.hass_rules import complaints_of_all
@@ -54,7 +54,7 @@ def test_each_stream_alone(kind: str) -> None:
     payload = of_peripheral(all_keys(kind))
     payloads = {
         TOPICS.announcement("homeassistant", "bike"): payload,
-        TOPICS.announcement("homeassistant"): gateway(TOPICS, ()),
+        TOPICS.announcement("homeassistant"): gateway_payload(TOPICS, ()),
     }
     assert complaints_of_all(payloads) == []
     names = [one["name"] for one in payload["cmps"].values()]
@@ -294,7 +294,7 @@ def test_entities_keep_their_ids_when_the_device_gets_another_name() -> None:
 
 
 def test_whether_the_gateway_is_there_is_known_when_it_is_not() -> None:
-    payload = gateway(TOPICS, ())
+    payload = gateway_payload(TOPICS, ())
     assert "avty" not in payload
     status = payload["cmps"].pop("status")
     assert "avty" not in status
@@ -339,7 +339,7 @@ HEALTH: dict[str, Any] = {
     ],
 )
 def test_counters_of_the_gateway(id_: str, state: str) -> None:
-    template = gateway(TOPICS, ())["cmps"][id_]["val_tpl"]
+    template = gateway_payload(TOPICS, ())["cmps"][id_]["val_tpl"]
     assert jinja2.Template(template).render(value_json=HEALTH) == state
 
 
@@ -358,7 +358,10 @@ def test_what_a_periodic_one_shows_of_its_runs() -> None:
 def test_nothing_can_be_asked_for_unless_it_is_allowed() -> None:
     payload = of_peripheral(all_keys(), entry(), RANGES)
     assert {one["p"] for one in payload["cmps"].values()} == {"sensor", "binary_sensor"}
-    assert {one["p"] for one in gateway(TOPICS, ())["cmps"].values()} == {"sensor", "binary_sensor"}
+    assert {one["p"] for one in gateway_payload(TOPICS, ())["cmps"].values()} == {
+        "sensor",
+        "binary_sensor",
+    }
 
 
 def asked(**kwargs: Any) -> dict[str, Any]:
@@ -404,7 +407,7 @@ def test_a_button_sends_the_request() -> None:
         if one["p"] == "button":
             request = REQUESTS[verb].model_validate_json(one["pl_prs"])
             assert request.model_dump(exclude_unset=True) == {"peripheral": "bike"}
-    scan = gateway(TOPICS, ["scan"])["cmps"]["request_scan"]
+    scan = gateway_payload(TOPICS, ["scan"])["cmps"]["request_scan"]
     assert REQUESTS["scan"].model_validate_json(scan["pl_prs"]) == REQUESTS["scan"]()
 
 
