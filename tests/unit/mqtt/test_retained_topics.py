@@ -1,4 +1,4 @@
-"""What is remembered of retained topics, until the broker has been told to forget them."""
+"""The record of retained topics, kept until the broker has cleared them."""
 
 import asyncio
 from pathlib import Path
@@ -19,14 +19,16 @@ def topics(tmp_path: Path) -> RetainedTopics:
     return topics
 
 
-async def test_the_next_run_knows_who_has_gone(topics: RetainedTopics, tmp_path: Path) -> None:
+async def test_the_next_run_knows_removed_peripherals(
+    topics: RetainedTopics, tmp_path: Path
+) -> None:
     topics.add("strap", "healthd/home/device/strap/status")
     await topics.save()
     again = RetainedTopics(tmp_path)
     again.add("strap", "healthd/home/device/strap/status")
     assert set(again.removed_peripherals()) == {"scale"}
     assert again.remove("scale") == [STATUS, WEIGHT]
-    # Until the broker has said so it counts as not done.
+    # A topic stays recorded until the broker has acknowledged its removal.
     for topic in (STATUS, WEIGHT):
         assert again.remove("scale")
         again.forget("scale", topic)
@@ -34,12 +36,12 @@ async def test_the_next_run_knows_who_has_gone(topics: RetainedTopics, tmp_path:
     assert not RetainedTopics(tmp_path).remove("scale")
 
 
-async def test_it_is_written_when_something_new_is_left_and_only_then(
+async def test_the_file_is_written_when_a_topic_is_new_and_only_then(
     topics: RetainedTopics, tmp_path: Path
 ) -> None:
     running = asyncio.create_task(topics.run(lambda: None))
     file = tmp_path / FILE_NAME
-    await asyncio.sleep(0)  # it begins to write; ended, it is done with that first
+    await asyncio.sleep(0)  # it starts to write, and finishes that before it ends
     running.cancel()
     await asyncio.wait([running])
     assert orjson.loads(file.read_bytes()) == {"scale": [STATUS, WEIGHT]}
@@ -49,10 +51,10 @@ async def test_it_is_written_when_something_new_is_left_and_only_then(
     assert not file.exists()
 
 
-def test_nothing_may_be_left_of_one_that_is_gone(topics: RetainedTopics) -> None:
+def test_nothing_may_be_retained_for_a_removed_peripheral(topics: RetainedTopics) -> None:
     topics.remove("scale")
     assert not topics.note_retained("scale", WEIGHT)
-    assert not topics.note_retained("never-heard-of", WEIGHT)
+    assert not topics.note_retained("unknown", WEIGHT)
     assert not topics.note_retained("", "healthd/home/event/gap")
     topics.add("scale")
     assert topics.note_retained("scale", WEIGHT)
@@ -62,7 +64,8 @@ def test_nothing_may_be_left_of_one_that_is_gone(topics: RetainedTopics) -> None
     "content",
     [b"", b"{", b"[]", b"null", b'{"scale": 5}', b'{"scale": "status"}', b'{"scale": ["#", 5]}'],
 )
-def test_one_that_cannot_be_read_counts_as_none(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_file_counts_as_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     topics = RetainedTopics(tmp_path)
-    assert [topic for one in topics.removed_peripherals() for topic in topics.remove(one)] == []
+    removed = topics.removed_peripherals()
+    assert [topic for peripheral in removed for topic in topics.remove(peripheral)] == []
