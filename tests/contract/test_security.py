@@ -1,4 +1,4 @@
-"""Who may do what on a broker that config/ has set up, and whom healthd trusts: all of it real."""
+"""Rights on a real broker that config/ has set up, and which brokers healthd trusts."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ name = "Polar H10*"
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """It knows its own gateway and one more, a reader, and who may control the other gateway."""
+    """Set up a broker for two gateways, a reader, and a client that may control one gateway."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     machine.broker("setup")
     machine.broker("gateway", "kitchen")
@@ -57,17 +57,17 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture
 async def broker(machine: Machine, tmp_path: Path) -> AsyncIterator[Shipped]:
-    """The broker of a machine like this one."""
+    """Run the broker of a copy of that machine."""
     async with Shipped(machine.copy(tmp_path / "root")) as broker:
         yield broker
 
 
 class Boom(Exception):
-    """Breaks a connection, so that the will is said."""
+    """Breaks a connection, so that the broker publishes the will."""
 
 
 class Home:
-    """Settings, password and outbox of a gateway of this broker."""
+    """Settings, password and outbox of a gateway that uses this broker."""
 
     def __init__(self, folder: Path, broker: Shipped, version: str = "5") -> None:
         self.config = folder / "healthd.toml"
@@ -88,7 +88,7 @@ class Home:
 
 
 async def refused(client: AckedClient, topic: str) -> None:
-    """The broker says no, to a client of MQTT 5."""
+    """Check that the broker refuses a publish of an MQTT 5 client."""
     with pytest.raises(PublishRefused, match=r"(?i)not authorized"):
         await client.send(topic, b"no")
 
@@ -101,7 +101,7 @@ def topics(messages: list[Received]) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_samples_come_over_tls_to_the_reader(
+async def test_samples_reach_the_reader_over_tls(
     broker: Shipped, tmp_path: Path, version: str
 ) -> None:
     config = Home(tmp_path, broker, version).write()
@@ -130,10 +130,10 @@ async def test_the_doctor_finds_nothing_wrong(broker: Shipped) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["authority", "age", "host"])
-async def test_a_broker_that_cannot_be_trusted_is_told_and_waited_for(
+async def test_an_untrusted_broker_is_logged_and_tried_again(
     broker: Shipped, tmp_path: Path, wrong: str
 ) -> None:
-    said = {
+    expected = {
         "authority": "the certificate of localhost is not trusted: unable to get local issuer",
         "age": "the certificate of localhost is not trusted: certificate has expired",
         "host": f"the certificate of {HOST} is not trusted: IP address mismatch",
@@ -152,7 +152,7 @@ async def test_a_broker_that_cannot_be_trusted_is_told_and_waited_for(
     environ = {"RUNTIME_DIRECTORY": str(tmp_path)}
     async with Healthd("run", "--config", config, environ=environ) as healthd:
         line = await healthd.logged("retrying", service="mqtt", reason="broker_untrusted")
-        assert line["error"].startswith(said)
+        assert line["error"].startswith(expected)
         assert not any("connected" in one["event"] for one in healthd.log)
         if wrong == "host":
             await broker.broker("setup", HOST)
@@ -167,7 +167,7 @@ async def test_a_broker_that_cannot_be_trusted_is_told_and_waited_for(
 # Rights
 
 
-async def test_nobody_comes_without_a_name(broker: Shipped) -> None:
+async def test_clients_without_a_user_name_are_refused(broker: Shipped) -> None:
     over_tls = broker.endpoint(None)
     for endpoint in (over_tls, replace(over_tls, port=broker.port, tls=None)):
         for version in VERSIONS:
@@ -177,7 +177,7 @@ async def test_nobody_comes_without_a_name(broker: Shipped) -> None:
             assert caught.value.reason == "credentials_refused"
 
 
-async def test_a_reader_reads_and_writes_nothing(broker: Shipped) -> None:
+async def test_a_reader_reads_and_cannot_write(broker: Shipped) -> None:
     forbidden = [
         "healthd/reader/status",
         f"healthd/{OWN_ID}/device/strap/heart_rate",
@@ -193,7 +193,7 @@ async def test_a_reader_reads_and_writes_nothing(broker: Shipped) -> None:
         async with AckedClient(broker.endpoint("reader")) as client:
             for topic in forbidden:
                 await refused(client, topic)
-        # Before MQTT 5 a refusal looks like success.
+        # With MQTT 3.1.1 a refusal looks like success.
         async with AckedClient(broker.endpoint("reader", "3.1.1")) as client:
             for topic in forbidden:
                 await client.send(topic, b"no", retain=True)
@@ -204,7 +204,7 @@ async def test_a_reader_reads_and_writes_nothing(broker: Shipped) -> None:
         assert topics(reader.messages) == written
 
 
-async def test_a_gateway_writes_nothing_of_another_one_and_reads_only_requests(
+async def test_a_gateway_writes_only_its_own_topics_and_reads_only_requests(
     broker: Shipped,
 ) -> None:
     own = f"healthd/{OWN_ID}"
@@ -227,13 +227,15 @@ async def test_a_gateway_writes_nothing_of_another_one_and_reads_only_requests(
             await trainer.send("homeassistant/status", b"online")
             await trainer.send(f"{own}/request/scan", b"{}")
         await listening.until_payload(f"{own}/request/scan", b"{}")
-        # Neither samples, of whomever, nor the rest of what has gone through the broker.
+        # No samples of any gateway, and nothing else that was published.
         assert topics(listening.messages) == ["homeassistant/status", f"{own}/request/scan"]
         assert b"no" not in [one.payload for one in reader.messages]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_will_is_no_way_around(broker: Shipped, version: str) -> None:
+async def test_a_will_is_published_only_at_the_gateways_own_topics(
+    broker: Shipped, version: str
+) -> None:
     async with broker.subscriber("reader") as reader:
         for of in ("kitchen", OWN_ID):
             mine = replace(broker.endpoint(OWN_ID, version), will_topic=f"healthd/{of}/status")
@@ -244,7 +246,7 @@ async def test_a_will_is_no_way_around(broker: Shipped, version: str) -> None:
         assert topics(reader.messages) == [f"healthd/{OWN_ID}/status"]
 
 
-async def test_a_request_reaches_only_the_gateway_that_may_be_asked(broker: Shipped) -> None:
+async def test_a_client_may_only_send_requests_to_its_gateway(broker: Shipped) -> None:
     async with (
         broker.subscriber("kitchen") as kitchen,
         broker.subscriber(OWN_ID) as other,
@@ -261,27 +263,27 @@ async def test_a_request_reaches_only_the_gateway_that_may_be_asked(broker: Ship
         await gateway.send(f"healthd/{OWN_ID}/response/start", b"{}")
         await asked.send("healthd/kitchen/response/start", b"{}")
         await answers.until_payload("healthd/kitchen/response/start", b"{}")
-        # Its own request it may read as well; it comes from its gateway's topics.
+        # It may read its own request as well, as that is among its gateway's topics.
         assert topics(answers.messages) == [
             "healthd/kitchen/request/start",
             "healthd/kitchen/response/start",
         ]
-        # By now the other one would have had it, too: the last to be told of its own.
+        # By now the request would have reached the other gateway as well.
         await gateway.send(f"healthd/{OWN_ID}/request/marker", b"{}")
         await other.until_payload(f"healthd/{OWN_ID}/request/marker", b"{}")
         assert topics(other.messages) == [f"healthd/{OWN_ID}/request/marker"]
 
 
-# What changes while it runs
+# Changes while the broker runs
 
 
-async def test_a_gateway_that_joins_while_others_are_connected(broker: Shipped) -> None:
+async def test_a_gateway_is_added_while_others_are_connected(broker: Shipped) -> None:
     async with (
         broker.subscriber("reader") as reader,
         AckedClient(broker.endpoint("kitchen")) as before,
     ):
-        said = await broker.broker("gateway", "attic")
-        assert 'id = "attic"' in said
+        output = await broker.broker("gateway", "attic")
+        assert 'id = "attic"' in output
         async with AckedClient(broker.endpoint("attic")) as attic:
             await attic.send("healthd/attic/status", b"online")
             await refused(attic, "healthd/kitchen/status")
@@ -291,7 +293,7 @@ async def test_a_gateway_that_joins_while_others_are_connected(broker: Shipped) 
 
 
 @pytest.mark.parametrize("command", ["password", "remove"])
-async def test_an_old_password_is_void_at_once(broker: Shipped, command: str) -> None:
+async def test_an_old_password_is_invalid_at_once(broker: Shipped, command: str) -> None:
     old = broker.endpoint("kitchen")
     async with AckedClient(old) as client:
         await broker.broker(command, "kitchen")
@@ -316,7 +318,7 @@ async def test_a_new_certificate_ends_no_connection(broker: Shipped) -> None:
 
 
 async def served(broker: Shipped) -> bytes | None:
-    """The certificate that the broker shows, verified."""
+    """Return the broker's certificate, verified."""
     context = ssl.create_default_context(cafile=broker.machine.trusted)
     _, writer = await asyncio.open_connection("localhost", broker.tls_port, ssl=context)
     certificate: bytes | None = writer.get_extra_info("ssl_object").getpeercert(True)
@@ -324,37 +326,37 @@ async def served(broker: Shipped) -> bytes | None:
     return certificate
 
 
-# A certificate in the place of a password
+# A certificate instead of a password
 
 
-async def test_a_gateway_that_is_known_by_its_certificate(broker: Shipped) -> None:
+async def test_a_gateway_is_identified_by_its_certificate(broker: Shipped) -> None:
     conf = broker.machine.mosquitto / "conf.d/healthd.conf"
     assert "is missing" in broker.machine.broker("certificate", "attic")
     text = conf.read_text()
     start = text.index("# listener 8884")
     section, rest = text[start:].split("\n\n", 1)
     conf.write_text(f"{text[:start]}{section.replace('# ', '')}\n\n{rest}")
-    said = broker.machine.broker("certificate", "attic")
-    assert "is missing" not in said
-    assert 'cert_file = "/etc/healthd/gateway.pem"' in said
+    output = broker.machine.broker("certificate", "attic")
+    assert "is missing" not in output
+    assert 'cert_file = "/etc/healthd/gateway.pem"' in output
     await broker.stop()
     await broker.start()
 
-    def known_by(pem: Path) -> Endpoint:
+    def identified_by(pem: Path) -> Endpoint:
         context = ssl.create_default_context(cafile=broker.machine.trusted)
         context.load_cert_chain(pem)
         return replace(broker.endpoint(None), port=broker.certificate_port, tls=context)
 
-    attic = known_by(broker.machine.ca / "attic.pem")
+    attic = identified_by(broker.machine.ca / "attic.pem")
     async with AckedClient(attic) as client:
         await client.send("healthd/attic/status", b"online")
         await refused(client, "healthd/kitchen/status")
-    # The name that somebody gives himself counts for nothing, and so does the broker's certificate.
+    # The user name that a client sends is ignored, and the broker's certificate is not accepted.
     async with AckedClient(replace(attic, username="kitchen")) as client:
         await refused(client, "healthd/kitchen/status")
     by_password = replace(broker.endpoint("kitchen"), port=broker.certificate_port)
     with pytest.raises(ConnectionLost):
-        async with AckedClient(known_by(broker.machine.pem)):
+        async with AckedClient(identified_by(broker.machine.pem)):
             pass
     with pytest.raises(ConnectionLost):
         async with AckedClient(by_password):
@@ -364,11 +366,11 @@ async def test_a_gateway_that_is_known_by_its_certificate(broker: Shipped) -> No
         await refused(client, "healthd/attic/status")
 
 
-# Strangers
+# Unknown clients
 
 
-async def test_a_stranger_cannot_fill_the_memory(broker: Shipped) -> None:
-    """mosquitto takes a packet into memory as it comes, also before it knows from whom."""
+async def test_an_unknown_client_cannot_fill_the_memory(broker: Shipped) -> None:
+    """mosquitto reads a packet into memory even before the client has logged in."""
     packet = b"\x10" + b"\x80\x80\x80\x64"  # CONNECT, of 200 MB
 
     def send() -> bytes:
@@ -376,11 +378,11 @@ async def test_a_stranger_cannot_fill_the_memory(broker: Shipped) -> None:
             connection.sendall(packet)
             return connection.recv(1)
 
-    assert await asyncio.to_thread(send) == b"", "it should have hung up"
+    assert await asyncio.to_thread(send) == b"", "the broker should have disconnected"
     await broker.logged("oversize packet")
 
 
-async def test_a_message_that_is_too_large_costs_its_sender_the_connection(
+async def test_a_message_that_is_too_large_ends_the_connection(
     broker: Shipped,
 ) -> None:
     async with AckedClient(broker.endpoint("kitchen")) as client:
