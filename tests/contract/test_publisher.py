@@ -335,7 +335,7 @@ async def test_after_an_outage_live_samples_flow_alongside_the_backlog(
         # Connect only once the subscriber is back: samples without a subscriber are lost.
         await gateway.disconnect()
         await broker.start()
-        await subscriber.again()
+        await subscriber.subscribed()
         seen = len(subscriber.messages)
         gateway.connect()
         await gateway.connected(2)

@@ -20,7 +20,7 @@ from tests.support import asyncapi_consumer
 from tests.support.examples import example, python_consumer, running
 from tests.support.gate import Gate
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
-from tests.support.node import INSTALL_S, NODE, finds, packages
+from tests.support.node import INSTALL_S, NODE, node_environment, packages
 from tests.support.subscriber import publish
 
 FLOW = Path(asyncapi_consumer.__file__).parent / "nodered"
@@ -46,7 +46,7 @@ class Consumer:
         read: understands a line of what it writes.
         command: starts it.
         stdin: what it reads.
-        environ: what it finds its packages by.
+        environ: what it node_environment its packages by.
     """
 
     client_id: str
@@ -112,7 +112,7 @@ async def test_each_has_every_sample_once(
             # As it stands on the page it speaks MQTT 5.
             command = (str(NODE), str(FLOW / "flow.js"), port, "" if version == "5" else "4")
             made = Consumer(
-                "node-red-healthd", debugged, command, example("json"), finds(installed)
+                "node-red-healthd", debugged, command, example("json"), node_environment(installed)
             )
             consumers.append(made)
         reading: list[asyncio.Task[list[Sample]]] = []
