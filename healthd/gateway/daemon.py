@@ -34,8 +34,8 @@ from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.requests import Requests
+from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
-from healthd.mqtt.traces import Traces
 from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.registry import Registry
@@ -80,8 +80,8 @@ class Daemon:
         folder = state_folder(settings.outbox.directory, environ)
         self._outbox = outbox = Outbox(run, settings.outbox, folder, run_file)
         self._brokers = endpoints(settings, topics, environ)
-        self._inbox, self._traces = inbox, traces = Inbox(), Traces(folder)
-        self._publisher = publisher = Publisher(self._brokers, topics, outbox, run, inbox, traces)
+        self._inbox, self._retained = inbox, retained = Inbox(), RetainedTopics(folder)
+        self._publisher = publisher = Publisher(self._brokers, topics, outbox, run, inbox, retained)
         self._discovery = discovery = Discovery(topics, publisher, inbox, folder, registry)
         discovery.apply(settings)
         self._devices = Devices(topics, publisher.retain, discovery.on_info)
@@ -114,7 +114,7 @@ class Daemon:
         of_peripherals = PeripheralRequests(self._peripherals.sessions)
         scan = ScanRequests(radio, registry).scan
         handlers = {"scan": scan, **of_peripherals.handlers}
-        self._requests = Requests(topics, handlers, settings.mqtt.requests, publisher.answer)
+        self._requests = Requests(topics, handlers, settings.mqtt.requests, publisher.publish_once)
         self._requests.subscribe(inbox)
         self._control = ControlSocket(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
         self._profiles = list(registry.profiles)
@@ -157,14 +157,14 @@ class Daemon:
         self, services: asyncio.TaskGroup, stop: asyncio.Event, source: Source | None
     ) -> None:
         self._pipeline.start()
-        for peripheral in self._traces.strangers():
-            self._publisher.withdraw(peripheral)
+        for peripheral in self._retained.removed_peripherals():
+            self._publisher.clear_retained(peripheral)
         # Before anything is retained: what nobody remembers is never taken back.
-        await self._traces.keep()
+        await self._retained.save()
         kept: dict[str, Service] = {
             "outbox": self._outbox.run,
             "mqtt": self._publisher.run,
-            "traces": self._traces.run,
+            "retained": self._retained.run,
             "radio": self._radio.run,
             "health": self._health.run,
             "discovery": self._discovery.run,
@@ -182,7 +182,7 @@ class Daemon:
         finally:
             await self._requests.end()
             # Also when a service gave up: nobody must believe that this gateway is still online.
-            await self._publisher.finish(self._topics.status, b"offline")
+            await self._publisher.drain_and_disconnect(self._topics.status, b"offline")
             self._services.cancel(*kept)
 
     async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
@@ -214,10 +214,10 @@ class Daemon:
 
     async def _move(self, brokers: tuple[Endpoint, ...]) -> None:
         """Take leave of the broker that there is, and begin anew with these; links stay."""
-        await self._publisher.finish(self._topics.status, b"offline")
+        await self._publisher.drain_and_disconnect(self._topics.status, b"offline")
         self._services.cancel("mqtt")
         await self._services.ended("mqtt")
-        self._publisher.use(brokers)
+        self._publisher.set_endpoints(brokers)
         self._brokers = brokers
         self._publisher.retain(self._topics.status, b"online")
         self._services.start("mqtt", self._publisher.run, get_logger(service="mqtt"))

@@ -118,7 +118,7 @@ class PeripheralSet:
             self._forget(one)
         for one in change.removed:
             self._radio.remove(one)
-            self._publisher.withdraw(one)
+            self._publisher.clear_retained(one)
         for one in coming:
             self._begin(wanted[one])
             self._keep(one)
@@ -128,7 +128,7 @@ class PeripheralSet:
 
     def _begin(self, peripheral: Peripheral) -> None:
         entry = peripheral.entry
-        self._publisher.admit(entry.id)
+        self._publisher.track_retained(entry.id)
         self._pipeline.add(entry.id, peripheral.options, periodic=entry.periodic)
         self._bonds.add(entry.id, peripheral.wish)
         self.sessions[entry.id] = self._maker.make(peripheral)

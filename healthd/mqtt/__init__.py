@@ -1,1 +1,1 @@
-"""Delivery: topics, an acknowledged client, and the publisher above it."""
+"""MQTT: topics and payloads, a client with acknowledgements, the publisher, and requests."""

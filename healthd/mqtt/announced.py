@@ -1,8 +1,8 @@
-"""What Home Assistant has been told, kept over restarts: it forgets nothing by itself.
+"""What has been announced to Home Assistant, kept across restarts.
 
-An entity that is merely left out stays there for ever, and so does a device whose topic nobody
-empties: both have to be remembered until the broker has been told that they are gone. What a
-device was seen to publish is remembered too, so that it is announced as a whole at the next start.
+Home Assistant keeps an entity that is merely left out of an announcement, and a device whose topic
+is never cleared. So both are recorded until the broker has acknowledged their removal. The keys
+that a device has published are recorded too, so that the next start announces all its entities.
 """
 
 from pathlib import Path
@@ -16,12 +16,12 @@ FILE_NAME = "announced.json"
 
 
 class Seen(BaseModel):
-    """What was learnt of a peripheral.
+    """What has been seen of a peripheral.
 
     Attributes:
-        match: what the settings find it by; another one is another device.
+        match: what identifies it in the settings; if that changes, it is another device.
         streams: the keys that it has published, by kind.
-        facts: what it has said about itself.
+        facts: what it has reported about itself.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -39,24 +39,24 @@ class _Document(BaseModel):
 
 
 class Announced:
-    """Topics that are not empty, and peripherals that are known.
+    """The topics of announcements that are not cleared, and the peripherals seen so far.
 
     Attributes:
-        topics: the entities that Home Assistant may know of each: platforms by component id.
+        topics: by topic, the entities that Home Assistant may know: platforms by component id.
         peripherals: by id.
     """
 
     def __init__(self, folder: Path) -> None:
         """Read the file in ``folder``, if there is one."""
         self._file = StateFile(folder / FILE_NAME, "announcements")
-        self._kept = _read(self._file.read())
-        self.topics = self._kept.topics
-        self.peripherals = self._kept.peripherals
-        self._written = self._kept.model_dump()
+        self._document = _read(self._file.read())
+        self.topics = self._document.topics
+        self.peripherals = self._document.peripherals
+        self._written = self._document.model_dump()
 
-    async def keep(self) -> None:
-        """Write what has changed, if anything has."""
-        document = self._kept.model_dump()
+    async def save(self) -> None:
+        """Write the file if anything has changed."""
+        document = self._document.model_dump()
         if document != self._written:
             self._written = document
             await self._file.keep(document)

@@ -1,14 +1,14 @@
-"""Messages on their way from the socket to whoever reads them: bounded, whatever a broker sends."""
+"""Received messages between the socket and their reader, in a queue of bounded size."""
 
 import asyncio
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
-# Brokers hold back what is not acknowledged, but not all of it: nothing holds back QoS 0, and
-# mosquitto 2.0.11 sends all that it has once one message of many is acknowledged.
+# Brokers hold back messages that are not acknowledged, but not all: QoS 0 is never held back, and
+# mosquitto 2.0.11 sends its whole queue once one message of many is acknowledged.
 _MOST_BYTES = 4_000_000
 
-# What a message of a few bytes costs.
+# The memory that a message of a few bytes takes.
 _OVERHEAD_BYTES = 500
 
 
@@ -18,11 +18,11 @@ class Message:
 
     Attributes:
         topic: where it was published.
-        payload: what, or as much of it as its reader wanted.
-        retained: the broker had kept it; where it was asked for ``as_published``, also that it was
-            published to be kept.
-        response_topic: where its publisher wants the answer; MQTT 5, else None.
-        correlation: what its publisher tells the answer by; MQTT 5, else None.
+        payload: its content, cut to the length that its reader asked for.
+        retained: the broker had kept it; of a subscription ``as_published``, also True if it was
+            published with the retain flag.
+        response_topic: where its publisher wants the answer (MQTT 5), or None.
+        correlation: data by which its publisher recognizes the answer (MQTT 5), or None.
     """
 
     topic: str
@@ -33,29 +33,42 @@ class Message:
 
 
 class Arrival(NamedTuple):
-    """A message, and what it is acknowledged with."""
+    """A message with what is needed to acknowledge it."""
 
     message: Message
     mid: int
     qos: int
 
+    @classmethod
+    def of(cls, received: Any, longest_payload: int | None) -> Self:
+        """Return a message of paho's, its payload cut to this many bytes; None: not cut."""
+        properties = received.properties
+        message = Message(
+            received.topic,
+            bytes(received.payload[:longest_payload]),
+            received.retain,
+            getattr(properties, "ResponseTopic", None),
+            getattr(properties, "CorrelationData", None),
+        )
+        return cls(message, received.mid, received.qos)
+
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
-        one = self.message
-        texts = (one.payload, one.topic, one.response_topic or "", one.correlation or b"")
-        return _OVERHEAD_BYTES + sum(map(len, texts))
+        message = self.message
+        texts = message.payload, message.topic, message.response_topic, message.correlation
+        return _OVERHEAD_BYTES + sum(len(text or "") for text in texts)
 
 
 class Arrivals(asyncio.Queue[Arrival]):
-    """A queue that is full when it holds so many bytes."""
+    """A queue that is full when it holds ``_MOST_BYTES``."""
 
     def _init(self, maxsize: int) -> None:
         super()._init(maxsize)
         self._bytes = 0
 
     def full(self) -> bool:
-        """Whether no other message is taken."""
+        """Return whether the queue accepts no more messages."""
         return self._bytes >= _MOST_BYTES
 
     def _put(self, item: Arrival) -> None:

@@ -1,4 +1,4 @@
-"""From settings to the brokers that can be connected to."""
+"""Turns settings into the brokers to connect to."""
 
 import ssl
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _PLAIN_PORT, _TLS_PORT = 1883, 8883
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One broker and how to speak to it.
+    """One broker and how to connect to it.
 
     Attributes:
         host: name or address.
@@ -26,9 +26,9 @@ class Endpoint:
         username: for the broker, or None.
         password: for the broker, or None.
         tls: how to verify the broker, or None for plain TCP.
-        certificates: tells the files behind ``tls`` from others; contexts cannot be compared.
-        will_topic: retained ``offline`` is published here when the connection dies; None for
-            a client that announces nothing.
+        certificates: a fingerprint of the files of ``tls``, as contexts cannot be compared.
+        will_topic: where the broker publishes a retained ``offline`` if the connection dies; None
+            for a client without a status.
     """
 
     host: str
@@ -45,7 +45,7 @@ class Endpoint:
 def endpoints(
     settings: Settings, topics: Topics, environ: Mapping[str, str]
 ) -> tuple[Endpoint, ...]:
-    """The brokers of ``[mqtt]``, in the order in which they are tried.
+    """Return the brokers of ``[mqtt]``, in the order in which they are tried.
 
     Raises:
         Fatal: a password, certificate or key file cannot be used.
@@ -60,7 +60,7 @@ def endpoints(
             port=broker.port or (_TLS_PORT if mqtt.tls else _PLAIN_PORT),
             version=mqtt.version,
             client_id=_client_id(settings.gateway.id),
-            # As config/acl has it. A password without a name is nothing that a broker could check.
+            # The name that config/acl expects. A broker cannot check a password without a name.
             username=mqtt.username or (settings.gateway.id if secret else None),
             password=secret,
             tls=context,
@@ -80,10 +80,10 @@ def _password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
 
 
 def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
-    # The default context verifies certificate and host name; nothing here can switch that off.
+    # The default context verifies certificate and host name; no setting switches that off.
     try:
         context = ssl.create_default_context(cafile=mqtt.ca_file)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise Fatal(f"mqtt.ca_file: {mqtt.ca_file}: {error}") from error
     if mqtt.cert_file is not None:
         try:
@@ -94,14 +94,14 @@ def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
 
 
 def _fingerprint(mqtt: MqttSettings) -> str:
-    """Another one where a file has another content; of the system's authorities it says nothing."""
+    """Return a text that changes with the files' content; the system's authorities don't count."""
     files = (mqtt.ca_file, mqtt.cert_file, mqtt.key_file)
     contents = [b"" if file is None else sha256(file.read_bytes()).digest() for file in files]
     return sha256(b"".join(contents)).hexdigest()
 
 
 def _client_id(gateway: str) -> str:
-    """One per gateway and machine: a second one would take the first one's connection over."""
+    """Return an id per gateway and machine: two clients with one id take over each other."""
     machine = _MACHINE_ID.read_bytes() if _MACHINE_ID.exists() else b""
-    # machine-id(5) asks not to show the id itself on a network; a keyed hash of it may be shown.
+    # machine-id(5) asks not to expose the id itself on a network; a keyed hash of it is fine.
     return f"healthd-{gateway}-{sha256(b'healthd' + machine.strip()).hexdigest()[:8]}"

@@ -1,22 +1,24 @@
-"""What goes wrong between healthd and a broker, and how soon it is tried again."""
+"""What goes wrong between healthd and a broker, and how soon healthd tries again."""
 
 from healthd.errors import Backoff, HealthdError, Transient
 
-# A broker that is back must have live samples within seconds, and a try costs it next to nothing;
-# full jitter keeps many gateways from returning in step.
+# Once a broker is back it must have live samples within seconds, and an attempt costs it next to
+# nothing; full jitter keeps many gateways from reconnecting in step.
 RETRY = Backoff(first_s=1.0, ceiling_s=5.0)
 
-# Two clients with one id throw each other out for ever: the slower, the less is sent twice.
+# Two clients with the same id disconnect each other forever: the slower they are, the fewer samples
+# are sent twice.
 _TWIN_RETRY = Backoff(first_s=10.0, ceiling_s=300.0)
 
-# Credentials are mended by a person: asking more often only fills the broker's log.
+# A person has to fix credentials: trying more often only fills the broker's log.
 _REFUSED_RETRY = Backoff(first_s=30.0, ceiling_s=900.0)
 
-# A certificate is mended by a person, too. But to a clock that has not been set since boot every
-# one is too young, and that mends itself within a minute.
+# A person has to fix a certificate, too. But if the clock has not been set since boot, every
+# certificate is not valid yet, and that passes within a minute.
 _UNTRUSTED_RETRY = Backoff(first_s=1.0, ceiling_s=60.0)
 
-# Reason codes of MQTT 5 that say "you may not", not "try later"; paho translates 3.1.1's codes.
+# MQTT 5 reason codes that mean "not allowed" rather than "try later"; paho translates the codes of
+# 3.1.1 to them.
 _BAD_CREDENTIALS = {0x86, 0x87, 0x8C}
 _BAD_VERSION = {0x84}
 
@@ -26,36 +28,40 @@ class ConnectionLost(Transient):
 
 
 class PublishRefused(HealthdError):
-    """The broker answered a publish with a failure code; the connection lives on."""
+    """The broker answered a publish with a failure code; the connection stays up."""
+
+
+class SubscribeRefused(HealthdError):
+    """The broker refused or did not answer a subscribe or unsubscribe; the connection stays up."""
 
 
 def taken_over(client_id: str) -> ConnectionLost:
-    """The fault of two clients that use one id."""
+    """Return the fault of two clients that use the same id."""
     message = f"another client uses the id {client_id}: is this gateway running twice?"
     return ConnectionLost("taken_over", message, _TWIN_RETRY)
 
 
-def untrusted(host: str, said: str) -> ConnectionLost:
-    """The fault of a broker whose certificate cannot be verified.
+def untrusted(host: str, problem: str) -> ConnectionLost:
+    """Return the fault of a broker whose certificate cannot be verified.
 
     Args:
-        host: as the settings call it.
-        said: what is wrong with the certificate, in words.
+        host: the broker's name in the settings.
+        problem: what is wrong with the certificate, in words.
     """
-    message = f"the certificate of {host} is not trusted: {said}"
+    message = f"the certificate of {host} is not trusted: {problem}"
     return ConnectionLost("broker_untrusted", message, _UNTRUSTED_RETRY)
 
 
-def connection_refused(code: int, said: str) -> ConnectionLost:
-    """The fault of a CONNACK with a failure code.
+def connection_refused(code: int, text: str) -> ConnectionLost:
+    """Return the fault of a CONNACK with a failure code.
 
     Args:
-        code: reason code of MQTT 5.
-        said: the same in words.
+        code: the MQTT 5 reason code.
+        text: the same in words.
     """
     if code in _BAD_CREDENTIALS:
-        return ConnectionLost("credentials_refused", said, _REFUSED_RETRY)
+        return ConnectionLost("credentials_refused", text, _REFUSED_RETRY)
     if code in _BAD_VERSION:
         message = 'MQTT version not supported by this broker; try [mqtt] version = "3.1.1"'
         return ConnectionLost("version_refused", message, _REFUSED_RETRY)
-    return ConnectionLost("broker_refused", said, RETRY)
+    return ConnectionLost("broker_refused", text, RETRY)

@@ -1,4 +1,4 @@
-"""Counters of the gateway, for those who watch it: ``health``, renewed every minute."""
+"""Counters for monitoring the gateway: ``health``, renewed every minute."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ _STATM = Path("/proc/self/statm")
 
 
 class Health:
-    """Publishes the counters; everything in it is known elsewhere already."""
+    """Collects the counters from the other parts and publishes them."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class Health:
         """Wire it.
 
         Args:
-            outbox: what waits.
-            devices: their links.
+            outbox: counts the waiting samples.
+            devices: knows the states of the links.
             retain: publishes a payload at the gateway's health topic.
-            radio: how long it was on.
+            radio: returns how long the radio was on.
         """
         self._radio = radio
         self._outbox = outbox

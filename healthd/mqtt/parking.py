@@ -1,40 +1,43 @@
-"""Topics that the broker refuses: left alone for long intervals, so that the others flow."""
+"""Topics that the broker refuses: left alone for long intervals, so that others keep flowing."""
 
 import time
 from collections.abc import Callable
 
-# A right that is missing is given by a person, who will not wait much longer than this.
+# A person has to grant missing rights, and should not have to wait much longer than this.
 FIRST_S, _CEILING_S = 30.0, 900.0
 
 Stream = tuple[str, str]
 """Peripheral and stream."""
 
 OnChange = Callable[[Stream, str, str | None], None]
-"""Told of a stream, its topic, and the broker's reason, or None when the topic is taken again."""
+"""Called with a stream, its topic, and the broker's reason, or None if the topic works again."""
 
 
 class Parking:
-    """Which streams' topics are parked, and until when; live and history ones apart."""
+    """Which topics are parked, and until when; a stream's live and history topics separately."""
 
     def __init__(self, on_change: OnChange) -> None:
-        """``on_change`` is told once when a topic is parked, and once when it is taken again."""
+        """Start with none; ``on_change`` is called when a topic is parked and when it works again.
+
+        It is called once for each, however often the broker refuses in between.
+        """
         self._on_change = on_change
         self._until: dict[str, float] = {}
         self._interval_s: dict[str, float] = {}
         self._streams: dict[str, Stream] = {}
 
     def is_parked(self, topic: str) -> bool:
-        """True while the topic is to be left alone."""
+        """Return whether nothing should be sent to the topic now."""
         return self._until.get(topic, 0.0) > time.monotonic()
 
     def is_doubtful(self, topic: str) -> bool:
-        """True from a refusal until the broker takes a message that was sent after it."""
+        """Return whether the broker has refused a message and accepted none sent after it."""
         return topic in self._interval_s
 
     def park(self, stream: Stream, topic: str, reason: str) -> None:
-        """The broker refused a message: leave the topic alone, longer after each try."""
+        """Park a topic at which the broker refused a message, for longer after each attempt."""
         if self.is_parked(topic):
-            return  # one of several that were on their way together
+            return  # one of several messages that were in flight together
         known = self._interval_s.get(topic)
         if known is None:
             self._on_change(stream, topic, reason)
@@ -44,17 +47,17 @@ class Parking:
         self._until[topic] = time.monotonic() + interval_s
 
     def accept(self, topic: str) -> None:
-        """The broker took a message."""
+        """Note that the broker accepted a message at the topic."""
         if self.is_parked(topic):
-            return  # on its way already when another one was refused: the broker may be choosy
+            return  # it was in flight before the refusal
         if self._interval_s.pop(topic, None) is not None:
             self._until.pop(topic)
             self._on_change(self._streams.pop(topic), topic, None)
 
-    def look_again(self) -> None:
-        """Somebody may have given what was missing: try every topic now."""
+    def retry_all(self) -> None:
+        """Try every topic again now: the missing rights may have been granted."""
         self._until = dict.fromkeys(self._until, 0.0)
 
     def parked(self, topic_of: Callable[[Stream], str]) -> list[Stream]:
-        """The streams whose topic, as ``topic_of`` names it, is parked now."""
+        """Return the streams whose topic, as returned by ``topic_of``, is parked now."""
         return [s for t, s in self._streams.items() if topic_of(s) == t and self.is_parked(t)]

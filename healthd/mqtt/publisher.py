@@ -1,4 +1,4 @@
-"""Keeps one connection to one of the brokers and moves samples and retained state over it."""
+"""Holds one connection to one of the brokers, and runs everything that uses it."""
 
 import asyncio
 import time
@@ -8,46 +8,37 @@ from functools import partial
 from typing import NoReturn
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import AckedClient, Acknowledgement
+from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
-from healthd.mqtt.parking import FIRST_S, Parking
 from healthd.mqtt.payloads import Payload
-from healthd.mqtt.retained import Retained
+from healthd.mqtt.retained_messages import RetainedMessages
+from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
-from healthd.mqtt.traces import Traces
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
-from healthd.outbox.pending import Pending
-from healthd.outbox.schema import Stored
 from healthd.runs import Run
 
-# Samples with the broker at once: 20 keep a round trip of 1 ms at over 10,000 a second.
-_LIVE_WINDOW = 20
-
-# Half of that: a backlog drains fast, and a live sample never waits behind more than ten old ones.
-_HISTORY_WINDOW = 10
-
-# One read of the store: a fraction of a second of draining, well below a megabyte.
-_HISTORY_BATCH = 250
-
-# A broker that is alive answers in milliseconds; 7.5 s was seen of a cluster losing a node.
+# A healthy broker answers in milliseconds; 7.5 s was seen from a cluster that was losing a node.
 _ACK_TIMEOUT_S = 10.0
 
-# Brokers before MQTT 5, and mosquitto before 2.1, give no reason when a twin takes over. A broker
-# that accepts and then closes three times in a row, each within seconds, has most likely one.
+# Brokers before MQTT 5, and mosquitto before 2.1, give no reason when another client takes over the
+# session. If a broker accepts and closes the connection three times in a row, each time within
+# seconds, there most likely is another client.
 _SHORT_LIVED_S, _TWIN_SUSPECTED = 5.0, 3
 
-# Clean stop: systemd allows 20 s, links have used some of it. What is left is kept on disk.
+# Clean stop: systemd allows 20 s, and closing links has used some of it. The disk keeps the rest.
 DRAIN_S = 5.0
 
 
-class _Finished(Exception):
-    """Ends the connection's task group from inside: the clean stop was asked for."""
+class _CleanStop(Exception):
+    """Ends the connection's task group from inside."""
 
 
 class Publisher:
-    """Delivers what the outbox holds and keeps the retained topics true."""
+    """The gateway's connection to its broker, with everything that is published over it."""
 
     def __init__(
         self,
@@ -56,52 +47,49 @@ class Publisher:
         outbox: Outbox,
         run: Run,
         inbox: Inbox,
-        traces: Traces,
+        retained_topics: RetainedTopics,
     ) -> None:
-        """Try ``endpoints`` in turn, the first one first.
+        """Wire it; ``run`` connects.
 
         Args:
-            endpoints: the brokers.
+            endpoints: the brokers, tried in this order.
             topics: of the gateway.
             outbox: holds the samples.
-            run: that they are of, or are published by.
-            inbox: listens on each connection.
-            traces: remembers what is retained of peripherals.
+            run: the current run of the daemon; it encodes the payloads.
+            inbox: subscribes on each connection.
+            retained_topics: records what is retained for peripherals.
         """
         self._endpoints = endpoints
-        self._traces = traces
+        self._retained_topics = retained_topics
         self._current = 0
         self._topics = topics
         self._outbox = outbox
-        self._run = run
         self._inbox = inbox
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
-        self._retained = Retained()
-        self._parking = Parking(outbox.note_parked)
-        # Streams of which the broker has refused something lately, and has one stored sample now:
-        # where it refuses that too, nothing younger must have got past it.
-        self._alone: set[tuple[str, str]] = set()
+        self._retained = RetainedMessages()
+        self._delivery = Delivery(outbox, topics, run, self._retained, retained_topics)
         self._short_lived = 0
-        self._finished = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     def retain(
-        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+        self, topic: str, payload: Payload | bytes, on_accepted: Callable[[], None] | None = None
     ) -> None:
-        """Keep ``topic`` at ``payload``: published now, and again on every connect.
+        """Keep ``payload`` retained at ``topic``: publish it now, and again on every connect.
 
-        An empty one has the broker keep nothing. ``on_taken`` is called once it has taken it.
+        An empty payload makes the broker remove what it keeps. ``on_accepted`` is called once the
+        broker has accepted the message.
         """
-        self._retained.put(topic, payload, on_taken)
+        self._retained.put(topic, payload, on_accepted)
 
     def renew(self, *topics: str) -> None:
-        """Publish again what is kept at these topics."""
+        """Publish the retained messages at these topics again."""
         self._retained.renew(*topics)
 
-    def answer(
+    def publish_once(
         self, topic: str, payload: bytes, schema: str, correlation: bytes | None
     ) -> Acknowledgement | None:
-        """Publish once, on the connection that there is; None where there is none.
+        """Publish on the current connection; return None if there is none.
 
         See ``AckedClient.send``.
         """
@@ -110,35 +98,37 @@ class Publisher:
                 return self._client.send(topic, payload, schema=schema, correlation=correlation)
         return None
 
-    def admit(self, peripheral: str) -> None:
-        """A peripheral of the settings: from now on something may be retained of it."""
+    def track_retained(self, peripheral: str) -> None:
+        """Allow retained messages of a peripheral of the settings, and record their topics."""
         topics = self._topics
-        self._traces.add(
+        self._retained_topics.add(
             peripheral, topics.device_status(peripheral), topics.device_info(peripheral)
         )
 
-    def withdraw(self, peripheral: str) -> None:
-        """Have the broker keep nothing of a peripheral that is in the settings no more."""
+    def clear_retained(self, peripheral: str) -> None:
+        """Clear the retained topics of a peripheral that is no longer in the settings."""
         if self._client is not None:
-            # The last that was said of it, for those who listen, before it is gone.
+            # Subscribers get its last state before it is cleared.
             with suppress(ConnectionLost):
                 self._retained.send(self._client)
-        for topic in self._traces.remove(peripheral):
-            self._retained.put(topic, b"", partial(self._traces.forget, peripheral, topic))
+        for topic in self._retained_topics.remove(peripheral):
+            self._retained.put(topic, b"", partial(self._retained_topics.forget, peripheral, topic))
         self._log.info("retained topics cleared", peripheral=peripheral)
 
-    def use(self, endpoints: tuple[Endpoint, ...]) -> None:
-        """Try these in turn from the next connection on; what was refused may be taken there."""
+    def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Use these brokers from the next connection on, and try parked topics again there."""
         self._endpoints, self._current = endpoints, 0
-        self._parking.look_again()
+        self._delivery.retry_all()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """One connection's life. Returns after ``finish``, and otherwise ends by raising.
+        """Connect, and publish until the connection ends.
+
+        Returns after ``drain_and_disconnect``; ends in any other case by raising.
 
         Raises:
             ConnectionLost: no broker could be reached, or the connection ended.
         """
-        self._finished.clear()
+        self._stopping.clear()
         async with AsyncExitStack() as stack:
             client = await self._connect(stack)
             self._client = client
@@ -146,25 +136,25 @@ class Publisher:
             self._retained.forget_sent()
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._watch_connection(client))
-                    tasks.create_task(self._until_finished())
-                    tasks.create_task(self._watch_acknowledgements(client))
-                    tasks.create_task(self._retained.keep_sent(client))
-                    tasks.create_task(self._publish_live(client))
-                    tasks.create_task(self._publish_history(client))
-                    tasks.create_task(self._retry_parked())
-                    tasks.create_task(self._inbox.run(client))
-            except* _Finished:
-                # Leaving without an error disconnects properly, so that the will stays unsaid.
+                    tasks.create_task(self._watch_connection(client), name="mqtt connection")
+                    tasks.create_task(self._until_stopping(), name="mqtt clean stop")
+                    tasks.create_task(
+                        self._watch_acknowledgements(client), name="mqtt acknowledgements"
+                    )
+                    tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
+                    tasks.create_task(self._delivery.run(client), name="mqtt delivery")
+                    tasks.create_task(self._inbox.run(client), name="mqtt inbox")
+            except* _CleanStop:
+                # No exception leaves the client, so it disconnects properly, without the will.
                 pass
             finally:
                 self._client = None
                 self._outbox.requeue_unacknowledged()
 
-    async def finish(self, topic: str, farewell: bytes) -> None:
-        """Clean stop: deliver what memory holds, retain ``farewell``, disconnect.
+    async def drain_and_disconnect(self, topic: str, last_payload: bytes) -> None:
+        """Deliver the samples in memory, retain ``last_payload`` at ``topic``, and disconnect.
 
-        Each step is bounded by ``DRAIN_S``. Without a connection it returns at once: the broker
+        Each step takes ``DRAIN_S`` at most. Without a connection it returns at once: the broker
         has published the will, and the outbox keeps the samples.
         """
         if (client := self._client) is None:
@@ -174,20 +164,20 @@ class Publisher:
                 await self._outbox.live.settled()
         with suppress(ConnectionLost, TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                # The last word: behind everything that the sessions said when they stopped.
+                # After everything that the sessions published when they stopped.
                 self._retained.send(client)
-                self._retained.put(topic, farewell)
+                self._retained.put(topic, last_payload)
                 if acknowledgement := self._retained.send(client):
                     await asyncio.wait([acknowledgement])
-                self._finished.set()
+                self._stopping.set()
                 await client.closed.wait()
 
-    async def _until_finished(self) -> NoReturn:
-        await self._finished.wait()
-        raise _Finished
+    async def _until_stopping(self) -> NoReturn:
+        await self._stopping.wait()
+        raise _CleanStop
 
     async def _connect(self, stack: AsyncExitStack) -> AckedClient:
-        """Enter the first broker that answers, the one that answered last time first."""
+        """Connect to the first broker that answers; start with the one that answered last time."""
         for tries_left in reversed(range(len(self._endpoints))):
             endpoint = self._endpoints[self._current]
             try:
@@ -214,86 +204,9 @@ class Publisher:
 
     async def _watch_acknowledgements(self, client: AckedClient) -> None:
         while True:
-            # What the oldest publish has left; a younger one can only have more.
+            # The time left for the oldest publish; the others have more.
             left_s = _ACK_TIMEOUT_S - client.oldest_unacked_s()
             if left_s <= 0:
                 message = f"no acknowledgement for {_ACK_TIMEOUT_S:.0f} s"
                 raise ConnectionLost("broker_stalled", message, RETRY)
             await asyncio.sleep(left_s)
-
-    async def _publish_live(self, client: AckedClient) -> None:
-        window = asyncio.Semaphore(_LIVE_WINDOW)
-        while True:
-            await window.acquire()
-            pending = await self._outbox.live.next_pending()
-            sample = pending.sample
-            topic = self._topics.sample(sample.peripheral, sample.stream)
-            if self._parking.is_parked(topic):
-                window.release()
-                self._outbox.live.refuse(pending)
-                continue
-            payload, retain = self._run.payload(sample), sample.measurement.retained
-            if retain := retain and self._traces.note_retained(sample.peripheral, topic):
-                self._retained.note_sent(topic, payload, sample.schema)
-            acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
-            acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))
-
-    async def _publish_history(self, client: AckedClient) -> None:
-        window = asyncio.Semaphore(_HISTORY_WINDOW)
-        backlog = self._outbox.backlog
-        while True:
-            for stored in await backlog.next_batch(_HISTORY_BATCH, self._held_history):
-                await window.acquire()
-                stream = (stored.peripheral, stored.stream)
-                topic = self._topics.history(*stream)
-                if self._parking.is_parked(topic) or stream in self._alone:
-                    window.release()
-                    backlog.release(stored.row)
-                    continue
-                payload = self._run.stored_payload(stored.payload, stored.stamp, stored.boot)
-                acknowledgement = client.send(topic, payload, schema=stored.schema)
-                done = partial(self._history_done, window, topic, stored)
-                acknowledgement.add_done_callback(done)
-                live = self._topics.sample(*stream)
-                if self._parking.is_doubtful(live) or self._parking.is_doubtful(topic):
-                    self._alone.add(stream)
-
-    def _held_history(self) -> list[tuple[str, str]]:
-        return [*self._parking.parked(lambda stream: self._topics.history(*stream)), *self._alone]
-
-    async def _retry_parked(self) -> None:
-        while True:
-            await asyncio.sleep(FIRST_S)
-            self._outbox.backlog.wake()
-
-    def _live_done(
-        self, window: asyncio.Semaphore, topic: str, pending: Pending, result: Acknowledgement
-    ) -> None:
-        window.release()
-        if self._accepted(topic, result, (pending.sample.peripheral, pending.sample.stream)):
-            self._outbox.live.acknowledge(pending)
-        elif not result.cancelled():
-            self._outbox.live.refuse(pending)
-
-    def _history_done(
-        self, window: asyncio.Semaphore, topic: str, stored: Stored, result: Acknowledgement
-    ) -> None:
-        window.release()
-        stream = (stored.peripheral, stored.stream)
-        if self._accepted(topic, result, stream):
-            self._outbox.backlog.acknowledge(stored.row)
-        else:
-            self._outbox.backlog.release(stored.row)
-        if stream in self._alone:
-            self._alone.remove(stream)
-            self._outbox.backlog.wake()
-
-    def _accepted(self, topic: str, result: Acknowledgement, stream: tuple[str, str]) -> bool:
-        """True where the broker has it; a refused topic is parked and blocks no other."""
-        if result.cancelled():
-            return False
-        if error := result.exception():
-            self._parking.park(stream, topic, str(error))
-            return False
-        self._parking.accept(topic)
-        return True

@@ -1,4 +1,4 @@
-"""What other programs ask for over MQTT: checked, carried out, and answered once each."""
+"""Requests of other programs over MQTT: checked, carried out, and answered once each."""
 
 import asyncio
 import re
@@ -6,30 +6,31 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from healthd.log import get_logger
-from healthd.mqtt.acked_client import Acknowledgement
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.verbs import BUG, Handler, Request, RequestRefused, Stop, fields_of, request_of, shown
 
-Answer = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]
-"""Publishes at a topic a payload, its schema and correlation data; None: there is no connection."""
+PublishResponse = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]
+"""Publishes a response: topic, payload, schema, correlation data; None: there is no connection."""
 
-# A request is a few numbers.
+# In bytes. A request is a few numbers.
 LONGEST_REQUEST = 4096
 
-# Those that take their time: every peripheral may be fetched, and somebody scans.
+# Requests at a time that may take long: fetches from every peripheral, and a scan.
 _MOST_AT_A_TIME = 16
 
-# Beside them: a machine is stopped however many others wait.
+# In addition to those: a machine is stopped however many other requests are waiting.
 _MOST_STOPS = 16
 
-# Responses with the broker before the next request is taken: a fraction of the window of live
-# samples, which a flood of requests leaves to them.
+# Unacknowledged responses before the next request is accepted: a fraction of the window of live
+# samples, so that a flood of requests leaves room for them.
 _WINDOW = 5
 
-# Every broker takes a topic that ends with one of these; NATS never acknowledges a space or a dot.
+# Every broker accepts a topic that ends with one of these; NATS never acknowledges a topic with a
+# space or a dot.
 _VERB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_VERB = "unknown"
 
@@ -38,18 +39,18 @@ _STOPPING = "healthd is stopping"
 
 
 class _Reply(NamedTuple):
-    """Where the response goes, and what it gives back."""
+    """Where the response goes, and what it returns from the request."""
 
     topic: str
     correlation: bytes | None
     transaction: str | int | float | None
 
     def ok(self, data: Mapping[str, Any]) -> bytes:
-        """The response of a request that was carried out."""
+        """Return the response to a request that was carried out."""
         return self._encoded({"status": "ok", "data": data})
 
     def error(self, text: str) -> bytes:
-        """That of one that was not, or in vain."""
+        """Return the response to a request that was refused or failed."""
         return self._encoded({"status": "error", "error": text})
 
     def _encoded(self, fields: dict[str, Any]) -> bytes:
@@ -59,10 +60,10 @@ class _Reply(NamedTuple):
 
 
 class Requests:
-    """Hands requests to who can do what they ask for.
+    """Checks requests and passes them on to their handlers.
 
     Attributes:
-        allowed: the verbs that are taken.
+        allowed: the verbs that are accepted.
     """
 
     def __init__(
@@ -70,22 +71,22 @@ class Requests:
         topics: Topics,
         handlers: Mapping[str, Handler],
         allowed: Collection[str],
-        answer: Answer,
+        publish: PublishResponse,
     ) -> None:
         """Wire it.
 
         Args:
             topics: of this gateway.
-            handlers: who does what can be asked for, by verb.
+            handlers: by verb.
             allowed: the verbs that the settings allow.
-            answer: publishes a response.
+            publish: publishes a response.
         """
         self._topics = topics
         self._handlers = handlers
         self.allowed = allowed
-        self._answer = answer
+        self._publish = publish
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ending = False
+        self._stopping = False
         self._unacknowledged = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -93,12 +94,12 @@ class Requests:
         self._log = get_logger(service="requests")
 
     def subscribe(self, inbox: Inbox) -> None:
-        """Listen, where anything is allowed."""
+        """Subscribe to requests if any verb is allowed."""
         if self.allowed:
-            inbox.listen(self._topics.requests, self.on_message, self._room.wait)
+            inbox.subscribe(self._topics.requests, self.on_message, self._room.wait)
 
     def allow(self, allowed: Collection[str], inbox: Inbox) -> None:
-        """Take these verbs and no others from now on, and listen as long as there are any."""
+        """Accept only these verbs from now on; without any, unsubscribe."""
         if self.allowed and not allowed:
             inbox.unsubscribe(self._topics.requests, self.on_message)
         starts, self.allowed = not self.allowed, allowed
@@ -106,19 +107,19 @@ class Requests:
             self.subscribe(inbox)
 
     def on_message(self, message: Message) -> None:
-        """Check a request and begin with what it asks for; what is wrong is answered at once."""
+        """Check a request and start its handler; answer a wrong request at once."""
         verb = message.topic.rpartition("/")[2]
         unreadable = None
         try:
             fields = _fields(message)
         except RequestRefused as refusal:
             fields, unreadable = {}, refusal
-        topic, forbidden = self._where(verb, message.response_topic)
+        topic, forbidden = self._response_topic(verb, message.response_topic)
         reply = _Reply(topic, message.correlation, _transaction(fields))
         try:
             if forbidden is not None:
                 raise forbidden
-            self._admit(message, verb)
+            self._check_allowed(message, verb)
             if unreadable is not None:
                 raise unreadable
             request = request_of(verb, fields)
@@ -126,20 +127,22 @@ class Requests:
             self._log.debug("refused", verb=verb, error=str(refusal))
             self._respond(reply, reply.error(str(refusal)))
         else:
-            task = asyncio.create_task(self._carry_out(verb, request, reply))
+            task = asyncio.create_task(
+                self._carry_out(verb, request, reply), name=f"mqtt request {verb}"
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def end(self) -> None:
-        """Take no more, and end what is under way; each is told, where there is a connection."""
-        self._ending = True
-        await asyncio.sleep(0)  # one that has not begun could not say what became of it
+        """Refuse new requests and cancel the current ones, with an error as their response."""
+        self._stopping = True
+        await asyncio.sleep(0)  # a task that is cancelled before it starts could not respond
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _where(self, verb: str, wanted: str | None) -> tuple[str, RequestRefused | None]:
-        """The topic of the response, and what is wrong with the one that was asked for."""
+    def _response_topic(self, verb: str, wanted: str | None) -> tuple[str, RequestRefused | None]:
+        """Return the topic of the response, and what is wrong with the requested one."""
         default = self._topics.response(verb if _VERB.fullmatch(verb) else _NO_VERB)
         if wanted is None:
             return default, None
@@ -147,7 +150,7 @@ class Requests:
         if re.search(r"[+#]|^$|^\$", wanted) or not wanted.isprintable():
             expected = "one of printable characters, without wildcards, not beginning with $"
         elif f"{wanted}/".startswith(tree) and not wanted.startswith(own):
-            # It would pass for a sample or a request, of this gateway or of another one.
+            # The response would look like a sample or a request, of this gateway or another one.
             expected = f"one outside {tree} or below {own}"
         else:
             return wanted, None
@@ -155,9 +158,9 @@ class Requests:
             f"found the response topic {shown(wanted)}, expected {expected}"
         )
 
-    def _admit(self, message: Message, verb: str) -> None:
-        """Refuse what is not carried out whatever its keys are."""
-        if self._ending:
+    def _check_allowed(self, message: Message, verb: str) -> None:
+        """Refuse requests that are not accepted, whatever their keys are."""
+        if self._stopping:
             raise RequestRefused(_STOPPING)
         if message.retained:
             # It would be carried out again on every connect.
@@ -166,16 +169,16 @@ class Requests:
                 "message at its topic removes it"
             )
         if verb not in self._handlers:
-            there = ", ".join(self._handlers)
-            raise RequestRefused(f"found the verb {shown(verb)}, expected one of {there}")
+            known = ", ".join(self._handlers)
+            raise RequestRefused(f"found the verb {shown(verb)}, expected one of {known}")
         if verb not in self.allowed:
             raise RequestRefused(
-                f"found the verb {shown(verb)}, expected one that [mqtt] requests in the settings "
-                f"of this gateway allows: {', '.join(self.allowed)}"
+                f"found the verb {shown(verb)}, expected one that [mqtt] requests allows in this "
+                f"gateway's settings: {', '.join(self.allowed)}"
             )
         most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
         if len(self._tasks) >= most:
-            raise RequestRefused(f"too many requests at a time: {most} are under way")
+            raise RequestRefused(f"too many requests at a time: {most} are in progress")
 
     async def _carry_out(self, verb: str, request: Request, reply: _Reply) -> None:
         try:
@@ -183,18 +186,18 @@ class Requests:
         except RequestRefused as refusal:
             payload = reply.error(str(refusal))
         except (Exception, asyncio.CancelledError) as error:
-            payload = self._broken_off(reply, error)
+            payload = self._failure(reply, error)
         self._respond(reply, payload)
 
-    def _broken_off(self, reply: _Reply, error: BaseException) -> bytes:
-        if self._ending and isinstance(error, asyncio.CancelledError):
+    def _failure(self, reply: _Reply, error: BaseException) -> bytes:
+        if self._stopping and isinstance(error, asyncio.CancelledError):
             return reply.error(_STOPPING)
-        # Whatever a request brings about, it is the end of that request alone.
+        # A bug that a request triggers must not affect other requests.
         self._log.error("crashed", exc_info=error)
         return reply.error(BUG)
 
     def _respond(self, reply: _Reply, payload: bytes) -> None:
-        acknowledgement = self._answer(reply.topic, payload, _SCHEMA, reply.correlation)
+        acknowledgement = self._publish(reply.topic, payload, _SCHEMA, reply.correlation)
         if acknowledgement is None:
             self._log.info("response dropped", reason="no connection")
             return
@@ -210,19 +213,19 @@ class Requests:
         if result.cancelled():
             self._log.info("response dropped", reason="connection lost")
         elif (error := result.exception()) and topic != self._refused_topic:
-            # Once: whoever asks for it asks again.
+            # Logged once: the client will use the same topic again.
             self._refused_topic = topic
             self._log.warning("response refused by the broker", topic=topic, error=str(error))
 
 
 def _fields(message: Message) -> dict[str, Any]:
     if len(message.payload) > LONGEST_REQUEST:
-        raise RequestRefused(f"found more than {LONGEST_REQUEST} bytes, expected at most as many")
+        raise RequestRefused(f"request is longer than {LONGEST_REQUEST} bytes")
     return fields_of(message.payload)
 
 
 def _transaction(fields: Mapping[str, Any]) -> str | int | float | None:
-    """That of a request, also of one that is refused for something else."""
+    """Return a request's transaction, even if the request is refused for another reason."""
     given = fields.get("transaction")
-    is_one = isinstance(given, str | int | float) and not isinstance(given, bool)
-    return given if is_one else None
+    is_valid = isinstance(given, str | int | float) and not isinstance(given, bool)
+    return given if is_valid else None

@@ -1,4 +1,4 @@
-"""Where everything is published; the only place that spells a topic."""
+"""All topics; no other module spells one."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """``online`` or ``offline``: will, retained."""
+        """``online`` or ``offline``: retained; also the topic of the will."""
         return f"{self.prefix}/{self.gateway}/status"
 
     @property
     def info(self) -> str:
-        """What this gateway is: retained JSON."""
+        """Facts about this gateway: retained JSON."""
         return f"{self.prefix}/{self.gateway}/info"
 
     @property
@@ -32,69 +32,69 @@ class Topics:
 
     @property
     def doctor(self) -> str:
-        """Where ``healthd doctor`` tries whether it may publish: nobody's, never retained."""
+        """Where ``healthd doctor`` tests whether it may publish: never retained, read by no one."""
         return f"{self.prefix}/{self.gateway}/doctor"
 
     @property
     def requests(self) -> str:
-        """Filter of all that may be asked of this gateway."""
+        """The filter of all requests to this gateway."""
         return self.request("+")
 
     def request(self, verb: str) -> str:
-        """Where something is asked for."""
+        """Return where requests with this verb are published."""
         return f"{self.prefix}/{self.gateway}/request/{verb}"
 
     def response(self, verb: str) -> str:
-        """Where that is answered, unless its publisher names another topic."""
+        """Return where their responses go, unless the request names another topic."""
         return f"{self.prefix}/{self.gateway}/response/{verb}"
 
     def device_status(self, peripheral: str) -> str:
-        """``online`` or ``offline``: retained."""
+        """Return the topic of ``online`` or ``offline``: retained."""
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/status"
 
     def device_info(self, peripheral: str) -> str:
-        """What the peripheral says of itself, and its link's state: retained JSON."""
+        """Return the topic of a peripheral's facts and the state of its link: retained JSON."""
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/info"
 
     def sample(self, peripheral: str, stream: str) -> str:
-        """Live samples of one stream; without a peripheral the gateway's own events."""
+        """Return the topic of a stream's live samples; without a peripheral, of gateway events."""
         if not peripheral:
             return f"{self.prefix}/{self.gateway}/{stream}"
         return f"{self.prefix}/{self.gateway}/device/{peripheral}/{stream}"
 
     def announcement(self, discovery: str, peripheral: str = "") -> str:
-        """What Home Assistant is told of a peripheral, or of the gateway itself: retained JSON.
+        """Return the topic of Home Assistant's announcement of a device: retained JSON.
 
         Args:
             discovery: Home Assistant's own prefix.
-            peripheral: whose; empty for the gateway.
+            peripheral: its id; empty for the gateway.
         """
-        # Home Assistant takes letters, digits, "_" and "-" here, as ids are.
+        # Home Assistant accepts letters, digits, "_" and "-" here; ids have no others.
         device = f"{self.gateway}_{peripheral}" if peripheral else self.gateway
         return f"{discovery}/device/{device}/config"
 
     def history(self, peripheral: str, stream: str) -> str:
-        """Samples of the stream that could not be delivered live, oldest first.
+        """Return the topic of a stream's samples that could not be sent live, oldest first.
 
-        Events have one topic: they tell of the past whenever they arrive.
+        Events have a single topic: they describe the past whenever they arrive.
         """
         live = self.sample(peripheral, stream)
         return f"{live}/history" if peripheral else live
 
 
 def birth(discovery: str) -> str:
-    """Where Home Assistant says that it has started: ``online``, not retained."""
+    """Return where Home Assistant publishes that it has started: ``online``, not retained."""
     return f"{discovery}/status"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a topic says of its message.
+    """What a topic says about its messages.
 
     Attributes:
         gateway: the gateway's id.
-        peripheral: the peripheral's id; empty for what is the gateway's own.
-        stream: the topic below that of the peripheral or the gateway, such as ``heart_rate``,
+        peripheral: the peripheral's id; empty for the gateway's own topics.
+        stream: the part of the topic after the peripheral or the gateway, such as ``heart_rate``,
             ``undecoded/2a37``, ``status`` or ``event/gap``.
         history: whether it is the history of that stream.
     """
@@ -106,7 +106,7 @@ class Place:
 
 
 def place_of(topic: str, prefix: str) -> Place | None:
-    """Read a topic as ``Topics`` writes it; None for one that is no gateway's."""
+    """Parse a topic that ``Topics`` made; return None for any other."""
     gateway, _, stream = topic.removeprefix(f"{prefix}/").partition("/")
     if not topic.startswith(f"{prefix}/") or not gateway or not stream:
         return None

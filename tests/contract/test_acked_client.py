@@ -1,4 +1,4 @@
-"""AckedClient against a real broker: what its caller is told is what the broker did."""
+"""AckedClient with a real broker: its results match what the broker did."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ import pytest
 from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import ConnectionLost, PublishRefused
+from healthd.mqtt.faults import ConnectionLost, PublishRefused, SubscribeRefused
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.mosquitto import (
     HOST,
@@ -29,9 +29,9 @@ from tests.support.subscriber import Subscriber, publish
 BOUND_S = 10.0
 VERSIONS = ["5", "3.1.1"]
 
-# How long a cancelled task, a closed connection and the thread that made it may take to be gone:
-# nothing tells of that, and a busy machine lets a thread wait.
-_GONE_S, _LOOK_S = 5.0, 0.01
+# How long a cancelled task, a closed connection and the thread that made it may take to end: there
+# is no event for it, and on a busy machine a thread has to wait.
+_GONE_S, _POLL_S = 5.0, 0.01
 
 
 def endpoint_of(broker: Mosquitto, version: str = "5") -> Endpoint:
@@ -39,27 +39,27 @@ def endpoint_of(broker: Mosquitto, version: str = "5") -> Endpoint:
 
 
 class Boom(Exception):
-    """Stands for whatever ends a connection's owner."""
+    """Stands for any error that ends a connection's owner."""
 
 
 def sockets() -> set[str]:
-    """The sockets that this process has open."""
+    """Return the sockets that this process has open."""
     links: list[str] = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the listing's own one
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
             links.append(str(descriptor.readlink()))
     return {link for link in links if link.startswith("socket:")}
 
 
 def watched() -> set[int]:
-    """The file descriptors that the event loop watches."""
+    """Return the file descriptors that the event loop watches."""
     loop = cast(Any, asyncio.get_running_loop())
     return set(loop._selector.get_map())
 
 
 @asynccontextmanager
-async def nothing_left_behind() -> AsyncGenerator[None]:
-    """After the block there are no sockets, tasks and readers that were not there before it."""
+async def no_leaks() -> AsyncGenerator[None]:
+    """Check that the block leaves no sockets, tasks and readers open."""
     before = sockets(), asyncio.all_tasks(), watched()
     yield
     ends_at = asyncio.get_running_loop().time() + _GONE_S
@@ -69,7 +69,7 @@ async def nothing_left_behind() -> AsyncGenerator[None]:
         left = [new - old for new, old in zip(after, before, strict=True)]
         if not any(left) or asyncio.get_running_loop().time() > ends_at:
             break
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     assert left == [set(), set(), set()]
 
 
@@ -96,7 +96,7 @@ async def test_an_acknowledgement_resolves_the_publish(
 
 
 @needs_mosquitto
-async def test_a_denied_publish_is_refused_and_the_connection_lives_on(
+async def test_a_denied_publish_is_refused_and_the_connection_stays_up(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     acl = tmp_path / "acl"
@@ -122,10 +122,10 @@ async def test_a_denied_publish_is_refused_and_the_connection_lives_on(
 
 
 @needs_mosquitto
-async def test_a_publish_that_is_too_large_is_refused_and_the_connection_lives_on(
+async def test_a_publish_that_is_too_large_is_refused_and_the_connection_stays_up(
     mosquitto: StartMosquitto,
 ) -> None:
-    """mosquitto 2.0 says so with a code that MQTT 5 does not list for a PUBACK."""
+    """mosquitto 2.0 answers with a code that MQTT 5 does not list for a PUBACK."""
     broker = await mosquitto("allow_anonymous true\nmessage_size_limit 10")
     async with asyncio.timeout(BOUND_S), AckedClient(endpoint_of(broker)) as client:
         with pytest.raises(PublishRefused, match=r"(?i)too large"):
@@ -135,12 +135,12 @@ async def test_a_publish_that_is_too_large_is_refused_and_the_connection_lives_o
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_killed_broker_never_leaves_a_publish_successful(
+async def test_a_killed_broker_cancels_unacknowledged_publishes(
     mosquitto: StartMosquitto, version: str
 ) -> None:
     broker = await mosquitto()
     async with asyncio.timeout(BOUND_S):
-        async with nothing_left_behind():
+        async with no_leaks():
             async with AckedClient(endpoint_of(broker, version)) as client:
                 await client.send("t", b"acknowledged")
                 broker.freeze()
@@ -155,12 +155,12 @@ async def test_a_killed_broker_never_leaves_a_publish_successful(
             await asyncio.wait(pending)
             assert [future.cancelled() for future in pending] == [True] * 5
             assert client.closed.is_set()
-            # They hold the exception's traceback, and with it the client.
+            # They refer to the exception's traceback, and so to the client.
             del lost, caught, client, pending
 
 
 @needs_mosquitto
-async def test_a_closed_connection_wakes_its_listener(mosquitto: StartMosquitto) -> None:
+async def test_a_closed_connection_ends_listen(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     await publish(broker.port, "t", "kept", retain=True)
     async with (
@@ -178,7 +178,7 @@ async def test_a_closed_connection_wakes_its_listener(mosquitto: StartMosquitto)
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_wrong_password_is_told_apart(
+async def test_a_wrong_password_has_its_own_reason(
     mosquitto: StartMosquitto, tmp_path: Path, version: str
 ) -> None:
     users = password_file(tmp_path, {"gateway": "right"})
@@ -186,31 +186,31 @@ async def test_a_wrong_password_is_told_apart(
     right = replace(endpoint_of(broker, version), username="gateway", password="right")
     async with asyncio.timeout(BOUND_S):
         for wrong in (replace(right, password="wrong"), replace(right, username=None)):
-            async with nothing_left_behind():
+            async with no_leaks():
                 with pytest.raises(ConnectionLost) as caught:
                     async with AckedClient(wrong):
                         pass
                 assert caught.value.reason == "credentials_refused"
-                # A person has to mend it: not asked as often as a broker that is away.
+                # A person has to fix it: not tried as often as a broker that is down.
                 assert caught.value.backoff.first_s >= 10
                 del caught
         async with AckedClient(right) as client:
             await client.send("t", b"")
 
 
-async def test_nobody_listens() -> None:
-    nobody = Endpoint(host=HOST, port=free_port(), version="5", client_id="under-test")
+async def test_a_closed_port_is_unreachable() -> None:
+    closed = Endpoint(host=HOST, port=free_port(), version="5", client_id="under-test")
     async with asyncio.timeout(BOUND_S):
-        async with nothing_left_behind():
+        async with no_leaks():
             with pytest.raises(ConnectionLost) as caught:
-                async with AckedClient(nobody):
+                async with AckedClient(closed):
                     pass
             assert caught.value.reason == "broker_unreachable"
             del caught
 
 
 class Mute:
-    """A server that accepts and says nothing."""
+    """A server that accepts connections and never answers."""
 
     def __init__(self) -> None:
         self.first_bytes = b""
@@ -239,23 +239,23 @@ class Mute:
                 await writer.wait_closed()
 
 
-async def test_a_server_that_says_nothing_is_left_in_time_and_without_a_trace() -> None:
+async def test_a_server_that_does_not_answer_is_disconnected_in_time_without_leaks() -> None:
     async with asyncio.timeout(BOUND_S + CONNECT_TIMEOUT_S), Mute() as mute:
         mute_endpoint = Endpoint(host=HOST, port=mute.port, version="5", client_id="under-test")
         loop = asyncio.get_running_loop()
         started = loop.time()
-        async with nothing_left_behind():
+        async with no_leaks():
             with pytest.raises(ConnectionLost) as caught:
                 async with AckedClient(mute_endpoint):
                     pass
             took_s = loop.time() - started
             assert caught.value.reason == "broker_unreachable"
             del caught
-            # At once, not when a keepalive runs out; and the server's end, too, is a socket that
-            # must be gone.
+            # At once, not when a keepalive expires; and the server's end is a socket that must be
+            # closed as well.
             async with asyncio.timeout(3):
                 await mute.hung_up.wait()
-    assert mute.first_bytes == b"\x10"  # CONNECT: it had been accepted, and waited for an answer
+    assert mute.first_bytes == b"\x10"  # CONNECT: the client waited for an answer to it
     assert CONNECT_TIMEOUT_S * 0.9 <= took_s < CONNECT_TIMEOUT_S + 3
 
 
@@ -268,12 +268,12 @@ async def test_a_frozen_broker_leaves_publishes_waiting(mosquitto: StartMosquitt
         first = client.send("t", b"1")
         await asyncio.wait([first], timeout=0.3)
         second = client.send("t", b"2")
-        one_age = client.oldest_unacked_s()
+        first_age_s = client.oldest_unacked_s()
         await asyncio.wait([first, second], timeout=0.3)
         assert not first.done()
         assert not second.done()
-        # The age of the oldest one, whatever was sent behind it.
-        assert 0.2 < one_age < client.oldest_unacked_s()
+        # The age of the oldest publish, whatever was sent after it.
+        assert 0.2 < first_age_s < client.oldest_unacked_s()
         assert client.oldest_unacked_s() > 0.5
         broker.thaw()
         assert await asyncio.gather(first, second) == [None, None]
@@ -282,7 +282,27 @@ async def test_a_frozen_broker_leaves_publishes_waiting(mosquitto: StartMosquitt
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_leaving_with_an_error_makes_the_broker_publish_the_will(
+async def test_a_frozen_broker_does_not_answer_a_subscription(
+    mosquitto: StartMosquitto, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr("healthd.mqtt.acked_client._SUBACK_TIMEOUT_S", 0.2)
+    broker = await mosquitto()
+    async with (
+        asyncio.timeout(BOUND_S),
+        AckedClient(endpoint_of(broker, version)) as client,
+    ):
+        await client.subscribe_to("t")
+        broker.freeze()
+        for request in (client.subscribe_to, client.unsubscribe_from):
+            with pytest.raises(SubscribeRefused, match="no answer"):
+                await request("t")
+        broker.thaw()
+        await client.send("t", b"the connection is up")
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_error_makes_the_broker_publish_the_will(
     mosquitto: StartMosquitto, version: str
 ) -> None:
     broker = await mosquitto()
@@ -300,7 +320,7 @@ async def test_leaving_with_an_error_makes_the_broker_publish_the_will(
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_leaving_cleanly_leaves_the_will_unsaid(
+async def test_a_clean_disconnect_discards_the_will(
     mosquitto: StartMosquitto, version: str
 ) -> None:
     broker = await mosquitto()
@@ -309,14 +329,14 @@ async def test_leaving_cleanly_leaves_the_will_unsaid(
         async with AckedClient(endpoint) as client:
             await client.send("gateway/status", b"online", retain=True)
         await broker.logged("Client under-test disconnected.")
-        # The will would come before this.
+        # The will would arrive before this.
         await publish(broker.port, "gateway/marker", "")
         await subscriber.until_payload("gateway/marker", b"")
     assert [one.payload for one in subscriber.at("gateway/status")] == [b"online"]
 
 
 @needs_mosquitto
-async def test_what_it_is_arrives_with_the_payload(mosquitto: StartMosquitto) -> None:
+async def test_properties_arrive_with_the_payload(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     async with (
         asyncio.timeout(BOUND_S),
@@ -335,7 +355,7 @@ async def test_what_it_is_arrives_with_the_payload(mosquitto: StartMosquitto) ->
 
 @needs_mosquitto
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_listener_gets_what_was_kept_and_what_comes(
+async def test_listen_yields_retained_and_new_messages(
     mosquitto: StartMosquitto, version: str
 ) -> None:
     broker = await mosquitto()
@@ -346,7 +366,7 @@ async def test_a_listener_gets_what_was_kept_and_what_comes(
         AckedClient(endpoint_of(broker, version)) as client,
         aclosing(client.listen("b", "a/#")) as messages,
     ):
-        # From the last filter: by now both subscriptions stand.
+        # It matches the last filter: by now both subscriptions are active.
         assert await anext(messages) == Message("a/kept", b"old", retained=True)
         await publish(broker.port, "a/kept", "new", retain=True)
         assert await anext(messages) == Message("a/kept", b"new", retained=False)
@@ -356,7 +376,7 @@ async def test_a_listener_gets_what_was_kept_and_what_comes(
 
 @pytest.fixture
 async def secured(mosquitto: StartMosquitto, tmp_path: Path) -> AsyncIterator[tuple[Any, ...]]:
-    """A broker with a certificate for localhost, its authority and another authority."""
+    """Yield a broker with a certificate for localhost, its authority and another authority."""
     authority, other = Authority(tmp_path, "trusted"), Authority(tmp_path, "other")
     certificate, key = authority.issue("localhost")
     broker = await mosquitto(f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}")
@@ -385,10 +405,10 @@ async def test_tls_with_a_trusted_certificate(
 
 @needs_mosquitto
 @needs_openssl
-# paho leaves the socket of a failed handshake to the garbage collector: gone, but not closed.
+# paho leaves the socket of a failed handshake to the garbage collector without closing it.
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 @pytest.mark.parametrize("wrong", ["authority", "host"])
-async def test_tls_that_cannot_be_verified_is_no_connection(
+async def test_an_untrusted_certificate_is_refused(
     secured: tuple[Mosquitto, Authority, Authority], wrong: str
 ) -> None:
     broker, authority, other = secured
@@ -398,7 +418,7 @@ async def test_tls_that_cannot_be_verified_is_no_connection(
         else trusting(broker, HOST, authority)  # an address; the certificate names localhost
     )
     async with asyncio.timeout(BOUND_S):
-        async with nothing_left_behind():
+        async with no_leaks():
             with pytest.raises(ConnectionLost, match=r"certificate of .* not trusted") as caught:
                 async with AckedClient(endpoint):
                     pass
@@ -409,12 +429,12 @@ async def test_tls_that_cannot_be_verified_is_no_connection(
 
 @needs_mosquitto
 @needs_openssl
-async def test_plain_text_to_a_port_with_tls_is_no_connection(
+async def test_plain_text_to_a_tls_port_fails(
     secured: tuple[Mosquitto, Authority, Authority],
 ) -> None:
     broker, *_ = secured
     async with asyncio.timeout(BOUND_S):
-        async with nothing_left_behind():
+        async with no_leaks():
             with pytest.raises(ConnectionLost):
                 async with AckedClient(endpoint_of(broker)):
                     pass

@@ -79,7 +79,7 @@ async def test_bluetoothd_killed_again_and_again(start: StartBlueZ) -> None:
         for _ in range(3):
             await gateway.streams("strap", "other")
             await bluez.kill()
-            await gateway.until(lambda: gateway.told[-1][0] == "bluez_gone")
+            await gateway.until(lambda: gateway.adapter_events[-1][0] == "bluez_gone")
             await bluez.start()
         await gateway.streams("strap", "other")
 

@@ -236,7 +236,7 @@ async def test_sigterm_without_a_broker_keeps_the_samples_for_the_next_run(
         assert subscriber.at(topic("chest-strap", "heart_rate/history")) == []
 
         await broker.start()
-        await subscriber.again()
+        await subscriber.subscribed()
         already = len(subscriber.messages)
         async with demo(home) as healthd:
             await subscriber.until(

@@ -1,4 +1,4 @@
-"""What healthd listens to, on a real broker: handed out, and no harm to the connection."""
+"""The inbox with a real broker: messages reach their listeners, and the connection stays up."""
 
 import asyncio
 import json
@@ -23,8 +23,8 @@ BOUND_S = 15.0
 VERSIONS = ["5", "3.1.1"]
 
 
-class Heard:
-    """Messages, as a listener gets them."""
+class Listener:
+    """Records the messages that it gets."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -46,7 +46,7 @@ class Heard:
 async def listening(
     inbox: Inbox, broker: Mosquitto, version: str = "5"
 ) -> AsyncGenerator[AckedClient]:
-    """A connection on which the inbox is run."""
+    """Yield a connection on which the inbox runs."""
     async with AckedClient(Endpoint(HOST, broker.port, version, "under-test")) as client:
         running = asyncio.create_task(inbox.run(client))
         try:
@@ -54,7 +54,7 @@ async def listening(
         finally:
             running.cancel()
             await asyncio.wait([running])
-            assert running.cancelled(), "only its owner ends it"
+            assert running.cancelled(), "only its owner may end it"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -62,9 +62,9 @@ async def test_each_listener_gets_its_messages_on_every_connection(
     mosquitto: StartMosquitto, version: str
 ) -> None:
     broker = await mosquitto()
-    inbox, some, other = Inbox(), Heard(), Heard()
-    inbox.listen("a/+/b", some)
-    inbox.listen("other", other)
+    inbox, some, other = Inbox(), Listener(), Listener()
+    inbox.subscribe("a/+/b", some)
+    inbox.subscribe("other", other)
     for round_ in (1, 2):
         since = len(broker.log)
         async with listening(inbox, broker, version):
@@ -77,51 +77,51 @@ async def test_each_listener_gets_its_messages_on_every_connection(
     assert {one.retained for one in some.messages} == {False}
 
 
-async def test_listeners_come_and_go_while_there_is_a_connection(mosquitto: StartMosquitto) -> None:
+async def test_listeners_are_added_and_removed_while_connected(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
-    inbox, stays, goes, comes = Inbox(), Heard(), Heard(), Heard()
-    inbox.listen("a", stays)
-    inbox.listen("b", goes)
-    inbox.listen("b", stays)
+    inbox, kept, removed, added = Inbox(), Listener(), Listener(), Listener()
+    inbox.subscribe("a", kept)
+    inbox.subscribe("b", removed)
+    inbox.subscribe("b", kept)
     async with listening(inbox, broker) as client:
         await broker.logged("under-test 1 b")
-        inbox.unsubscribe("b", goes)
-        inbox.listen("c", comes)
+        inbox.unsubscribe("b", removed)
+        inbox.subscribe("c", added)
         await broker.logged("under-test 1 c")
-        inbox.unsubscribe("b", stays)
+        inbox.unsubscribe("b", kept)
         await broker.logged("UNSUBSCRIBE from under-test")
         for topic in ("b", "c", "a"):
             await client.send(topic, b"now")
-        await stays.wait(1)
-        await comes.wait(1)
-    assert [one.topic for one in stays.messages] == ["a"]
-    assert goes.messages == []
+        await kept.wait(1)
+        await added.wait(1)
+    assert [one.topic for one in kept.messages] == ["a"]
+    assert removed.messages == []
     since = len(broker.log)
     async with listening(inbox, broker):
         await broker.logged("under-test 1 c", since=since)
     assert not [line for line in broker.log[since:] if "under-test 1 b" in line]
 
 
-async def test_where_nobody_listens_nothing_is_subscribed_to(mosquitto: StartMosquitto) -> None:
+async def test_without_listeners_nothing_is_subscribed_to(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
     async with listening(Inbox(), broker) as client:
         await client.send("t", b"a round trip")
     assert not [line for line in broker.log if "SUBSCRIBE" in line]
 
 
-async def test_what_mqtt_5_says_beside_the_payload_is_there(mosquitto: StartMosquitto) -> None:
+async def test_a_message_has_its_mqtt_5_properties(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
-    inbox, heard = Inbox(), Heard()
-    inbox.listen("t/#", heard)
+    inbox, listener = Inbox(), Listener()
+    inbox.subscribe("t/#", listener)
     async with Subscriber(broker.port, "nothing") as other:
         other.send("t/kept", b"1", retain=True)
         other.send("t/gone", b"2")
         await broker.logged("t/gone")
         async with listening(inbox, broker):
-            await heard.wait(1)
+            await listener.wait(1)
             other.send("t/to-be-kept", b"3", retain=True)
             other.send("t/asked", b"4", response_topic="me", correlation=b"\x00\xff")
-            messages = await heard.wait(3)
+            messages = await listener.wait(3)
     assert messages == [
         Message("t/kept", b"1", retained=True),
         Message("t/to-be-kept", b"3", retained=True),
@@ -129,31 +129,31 @@ async def test_what_mqtt_5_says_beside_the_payload_is_there(mosquitto: StartMosq
     ]
 
 
-async def test_a_listener_that_crashes_harms_nobody(mosquitto: StartMosquitto) -> None:
+async def test_a_listener_that_crashes_affects_no_other(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
-    inbox, heard = Inbox(), Heard()
+    inbox, listener = Inbox(), Listener()
 
     def crash(message: Message) -> None:
         raise ValueError(message.topic)
 
-    inbox.listen("a", crash)
-    inbox.listen("a", heard)
+    inbox.subscribe("a", crash)
+    inbox.subscribe("a", listener)
     async with listening(inbox, broker) as client:
         await broker.logged("under-test 1 a")
         with capture_logs() as logs:
             for payload in ("1", "2"):
                 await publish(broker.port, "a", payload)
-            await heard.wait(2)
-        await client.send("t", b"the connection is there")
+            await listener.wait(2)
+        await client.send("t", b"the connection is up")
     assert [line["event"] for line in logs] == ["crashed", "crashed"]
 
 
-# Not by an ACL file: whatever mosquitto's says, it grants every subscription, and delivers nothing.
+# An ACL file cannot refuse a subscription: mosquitto grants it and delivers nothing.
 PLUGIN = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
 
 
 def permissions(*subscriptions: str) -> str:
-    """What mosquitto's plugin reads: anonymous clients may subscribe to these."""
+    """Return a file for mosquitto's plugin: anonymous clients may subscribe to these topics."""
     acls = [{"acltype": "publishClientSend", "topic": "#", "allow": True}]
     acls += [{"acltype": "publishClientReceive", "topic": "#", "allow": True}]
     acls += [{"acltype": "subscribePattern", "topic": one, "allow": True} for one in subscriptions]
@@ -171,7 +171,7 @@ def permissions(*subscriptions: str) -> str:
 
 @pytest.mark.skipif(not PLUGIN.exists(), reason="NOT TESTED: mosquitto has no dynamic security")
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_refused_subscription_is_asked_for_again_and_costs_nothing(
+async def test_a_refused_subscription_is_tried_again_and_the_connection_stays_up(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     monkeypatch.setattr("healthd.mqtt.inbox._RETRY", Backoff(0.2, 0.2))
@@ -179,9 +179,9 @@ async def test_a_refused_subscription_is_asked_for_again_and_costs_nothing(
     rights.write_text(permissions("granted"))
     plugin = f"plugin {PLUGIN}\nplugin_opt_config_file {rights}"
     broker = await mosquitto(f"allow_anonymous true\n{plugin}")
-    inbox, refused, granted = Inbox(), Heard(), Heard()
-    inbox.listen("refused", refused)
-    inbox.listen("granted", granted)
+    inbox, refused, granted = Inbox(), Listener(), Listener()
+    inbox.subscribe("refused", refused)
+    inbox.subscribe("granted", granted)
     with capture_logs() as logs:
         async with listening(inbox, broker, version) as client:
             lost = asyncio.ensure_future(client.lost())
@@ -192,58 +192,58 @@ async def test_a_refused_subscription_is_asked_for_again_and_costs_nothing(
             assert not lost.done()
             lost.cancel()
     assert refused.messages == []
-    (told,) = [line for line in logs if line["log_level"] == "warning"]
-    assert (told["event"], told["topic"]) == ("subscription refused", "refused")
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert (warning["event"], warning["topic"]) == ("subscription refused", "refused")
 
 
 async def seen(broker: Mosquitto, text: str, times: int) -> None:
-    """Wait until mosquitto has logged a line so often."""
+    """Wait until mosquitto has logged lines with this text this many times."""
     while sum(text in line for line in broker.log) < times:
         await broker.logged(text, since=len(broker.log))
 
 
-async def test_who_is_slow_leaves_messages_at_the_broker(mosquitto: StartMosquitto) -> None:
+async def test_messages_wait_at_the_broker_for_a_slow_listener(mosquitto: StartMosquitto) -> None:
     broker = await mosquitto()
-    inbox, heard, room = Inbox(), Heard(), asyncio.Event()
-    inbox.listen("t", heard, room.wait)
+    inbox, listener, room = Inbox(), Listener(), asyncio.Event()
+    inbox.subscribe("t", listener, room.wait)
     async with Subscriber(broker.port, "nothing") as other, listening(inbox, broker) as client:
         await broker.logged("under-test 1 t")
         for number in range(500):
             other.send("t", b"%d" % number)
-        await heard.wait(1)
-        await client.send("elsewhere", b"goes through meanwhile")
-        assert len(heard.messages) == 1
+        await listener.wait(1)
+        await client.send("elsewhere", b"is accepted meanwhile")
+        assert len(listener.messages) == 1
         room.set()
-        assert [one.payload for one in await heard.wait(500)] == [b"%d" % n for n in range(500)]
+        assert [one.payload for one in await listener.wait(500)] == [b"%d" % n for n in range(500)]
         assert client.dropped == 0
 
 
-async def test_a_flood_that_nothing_holds_back_is_cut_off_and_told(
+async def test_a_flood_with_qos_0_is_dropped_and_logged(
     mosquitto: StartMosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.mqtt.arrivals._MOST_BYTES", 20_000)
     broker = await mosquitto()
-    inbox, heard, room = Inbox(), Heard(), asyncio.Event()
-    inbox.listen("#", heard, room.wait)
+    inbox, listener, room = Inbox(), Listener(), asyncio.Event()
+    inbox.subscribe("#", listener, room.wait)
     with capture_logs() as logs:
         async with Subscriber(broker.port, "nothing") as other, listening(inbox, broker) as client:
             await broker.logged("under-test 1 #")
             for _ in range(100):
                 other.send("t", b"x" * 1000, qos=0)
             await seen(broker, "Received PUBLISH from independent-subscriber", 100)
-            await client.send("last", b"")  # acknowledged behind them: by then they have come
+            await client.send("last", b"")  # acknowledged after they have arrived
             room.set()
-            await other_is_heard(heard, client)
+            await next_message_arrives(listener, client)
     lost = [line["number"] for line in logs if line["event"] == "messages lost"]
     assert lost
-    assert len([one for one in heard.messages if one.topic == "t"]) < 20
+    assert len([one for one in listener.messages if one.topic == "t"]) < 20
 
 
-async def other_is_heard(heard: Heard, client: AckedClient) -> None:
-    """Send until a message comes through, and with it the line about those that did not."""
-    before = len(heard.messages)
-    while not any(one.topic == "again" for one in heard.messages[before:]):
-        await client.send("again", b"")
+async def next_message_arrives(listener: Listener, client: AckedClient) -> None:
+    """Send until a message arrives: then the log has a line about those that did not."""
+    before = len(listener.messages)
+    while not any(one.topic == "later" for one in listener.messages[before:]):
+        await client.send("later", b"")
 
 
 async def test_a_long_payload_is_cut(mosquitto: StartMosquitto) -> None:

@@ -1,4 +1,4 @@
-"""Publisher and outbox against real brokers: what was measured arrives, whatever happens."""
+"""Publisher and outbox with real brokers: every sample arrives, whatever happens."""
 
 import asyncio
 import random
@@ -22,8 +22,8 @@ from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.health import Health
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.publisher import Publisher
+from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
-from healthd.mqtt.traces import Traces
 from healthd.outbox.continuity import RunFile
 from healthd.outbox.disk import DiskFailing
 from healthd.outbox.outbox import Outbox
@@ -50,13 +50,13 @@ HISTORY = TOPICS.history("strap", "beat")
 OTHER = TOPICS.sample("strap", "other")
 OUTBOX_EVENTS = TOPICS.sample("", "event/outbox")
 
-# As publisher.py has them: the most that may be with the broker at once.
+# The most unacknowledged samples at a time, as in delivery.py.
 LIVE_WINDOW, HISTORY_WINDOW = 20, 10
 
-# How soon the tests' gateways try again; the pace of the real ones is the supervisor's.
+# How soon the tests' gateways try again; in the daemon the supervisor decides.
 RETRY_S = 0.05
 
-# Samples are stamped as if they had waited too long, so that nobody has to wait.
+# Samples get stamps as if they had waited too long for the live topic.
 OVERDUE_S = 2.1
 
 pytestmark = needs_mosquitto
@@ -74,12 +74,12 @@ class Weight(Measurement):
 
 
 class Gateway:
-    """Outbox and publisher as the daemon wires them; an async context manager.
+    """Outbox and publisher, wired as in the daemon; an async context manager.
 
     Attributes:
-        faults: what ended its connections, or kept it from having one.
-        put: every sample that the outbox was given.
-        connects: how often it has had a connection.
+        faults: why connections ended or could not be made.
+        put: every sample that was put into the outbox.
+        connects: how many connections it has had.
     """
 
     def __init__(self, folder: Path, *brokers: Mosquitto | Endpoint, write: str = "around") -> None:
@@ -90,11 +90,11 @@ class Gateway:
         settings = OutboxSettings.model_validate({"max_size": 16_000_000, "write": write})
         self.path = folder / "outbox.sqlite3"
         self.outbox = Outbox(self.run, settings, folder, RunFile(None, "gw"))
-        endpoints = tuple(one if isinstance(one, Endpoint) else endpoint_of(one) for one in brokers)
-        inbox, traces = Inbox(), Traces(folder)
-        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, traces)
+        endpoints = tuple(b if isinstance(b, Endpoint) else endpoint_of(b) for b in brokers)
+        inbox, retained_topics = Inbox(), RetainedTopics(folder)
+        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, inbox, retained_topics)
         for peripheral in ("strap", "scale"):
-            self.publisher.admit(peripheral)
+            self.publisher.track_retained(peripheral)
         self._changed = asyncio.Condition()
         self._stack = AsyncExitStack()
         self._publishing: asyncio.Task[None] | None = None
@@ -116,11 +116,11 @@ class Gateway:
         await self._stack.aclose()
 
     def connect(self) -> None:
-        """Be connected from now on, whenever that is possible."""
+        """Connect, and reconnect whenever the connection ends."""
         self._publishing = asyncio.create_task(self._publish())
 
     async def disconnect(self) -> None:
-        """Break the connection, and make no other."""
+        """Break the connection, and do not reconnect."""
         if self._publishing is not None:
             await _end(self._publishing)
             self._publishing = None
@@ -128,7 +128,7 @@ class Gateway:
     def sample(
         self, count: int = 1, *, age_s: float = 0.0, stream: str = "beat", peripheral: str = "strap"
     ) -> list[Sample]:
-        """Put that many samples."""
+        """Put this many samples into the outbox."""
         made: list[Sample] = []
         for _ in range(count):
             age_ns = int(age_s * 1e9)
@@ -139,13 +139,13 @@ class Gateway:
         return made
 
     async def connected(self, times: int = 1) -> None:
-        """Wait until it has had that many connections."""
+        """Wait until it has had this many connections."""
         await self.until(lambda: self.connects >= times)
 
     async def failed(self, reason: str) -> ConnectionLost:
-        """Wait for a fault with this reason; the first one."""
-        await self.until(lambda: any(one.reason == reason for one in self.faults))
-        return next(one for one in self.faults if one.reason == reason)
+        """Wait for a fault with this reason; return the first one."""
+        await self.until(lambda: any(fault.reason == reason for fault in self.faults))
+        return next(fault for fault in self.faults if fault.reason == reason)
 
     async def finished(self) -> None:
         """Wait until the publisher's service has returned."""
@@ -161,11 +161,11 @@ class Gateway:
             raise AssertionError((self.connects, self.faults)) from None
 
     async def stored(self) -> dict[tuple[str, str], int]:
-        """How much of each stream waits on disk."""
+        """Return how many samples of each stream wait on disk."""
         return (await self.outbox._disk.call(Store.depth)).counts  # pyright: ignore[reportPrivateUsage]
 
     async def on_disk(self, count: int) -> None:
-        """Wait until that many samples wait on disk."""
+        """Wait until this many samples wait on disk."""
         async with asyncio.timeout(BOUND_S):
             while (await self.outbox.stats())["on_disk"] != count:
                 rounds = self._rounds
@@ -180,7 +180,7 @@ class Gateway:
                 if not isinstance(cause, ConnectionLost):
                     raise
                 self.faults.append(cause)
-            await self._tell()
+            await self._notify()
             await asyncio.sleep(RETRY_S)
 
     async def _store(self) -> None:
@@ -190,13 +190,13 @@ class Gateway:
 
     def _mark_connected(self) -> None:
         self.connects += 1
-        self._telling = asyncio.create_task(self._tell())
+        self._notifying = asyncio.create_task(self._notify())
 
     def _mark_round(self) -> None:
         self._rounds += 1
-        self._telling_round = asyncio.create_task(self._tell())
+        self._notifying_round = asyncio.create_task(self._notify())
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -218,8 +218,8 @@ def endpoint_of(broker: Mosquitto, **fields: Any) -> Endpoint:
 
 
 @asynccontextmanager
-async def at_work(folder: Path, *brokers: Mosquitto | Endpoint) -> AsyncGenerator[Gateway]:
-    """A gateway that is connected."""
+async def connected(folder: Path, *brokers: Mosquitto | Endpoint) -> AsyncGenerator[Gateway]:
+    """Yield a connected gateway."""
     async with Gateway(folder, *brokers) as gateway:
         gateway.connect()
         await gateway.connected()
@@ -231,7 +231,7 @@ def ids(received: Iterable[Received]) -> list[str]:
 
 
 def first_ids(received: Iterable[Received]) -> list[str]:
-    """Each id where it came first."""
+    """Return each id once, in order of first arrival."""
     return list(dict.fromkeys(ids(received)))
 
 
@@ -240,14 +240,14 @@ def made_ids(samples: Iterable[Sample]) -> list[str]:
 
 
 async def all_arrive(subscriber: Subscriber, samples: Iterable[Sample], *topics: str) -> None:
-    """Wait until every one of these has arrived at one of the topics."""
+    """Wait until each of these samples has arrived at one of the topics."""
     missing = set(made_ids(samples))
-    looked_at = 0
+    checked = 0
 
     def complete(all_: list[Received]) -> bool:
-        nonlocal looked_at
-        missing.difference_update(ids(one for one in all_[looked_at:] if one.topic in topics))
-        looked_at = len(all_)
+        nonlocal checked
+        missing.difference_update(ids(one for one in all_[checked:] if one.topic in topics))
+        checked = len(all_)
         return not missing
 
     await subscriber.until(complete, BOUND_S)
@@ -260,11 +260,14 @@ def changes(subscriber: Subscriber) -> list[tuple[str, str]]:
 # Live
 
 
-async def test_live_samples_arrive_in_order_as_they_were_measured(
+async def test_live_samples_arrive_unchanged_and_in_order(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     broker = await mosquitto()
-    async with Subscriber(broker.port) as subscriber, at_work(tmp_path / "s", broker) as gateway:
+    async with (
+        Subscriber(broker.port) as subscriber,
+        connected(tmp_path / "s", broker) as gateway,
+    ):
         for _ in range(100):
             gateway.sample(4)
             gateway.sample(1, stream="other")
@@ -282,7 +285,7 @@ async def test_live_samples_arrive_in_order_as_they_were_measured(
         assert {one.user["schema"] for one in arrived} == {"beat/1"}
 
 
-async def test_no_more_than_a_window_is_with_the_broker_at_once(
+async def test_no_more_than_a_window_is_unacknowledged_at_once(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_, most = {"live": 0, "history": 0}, {"live": 0, "history": 0}
@@ -290,12 +293,12 @@ async def test_no_more_than_a_window_is_with_the_broker_at_once(
 
     def counted(client: AckedClient, topic: str, *rest: Any, **more: Any) -> asyncio.Future[None]:
         future = send(client, topic, *rest, **more)
-        sort = "history" if topic.endswith("/history") else "live"
-        open_[sort] += 1
-        most[sort] = max(most[sort], open_[sort])
+        kind = "history" if topic.endswith("/history") else "live"
+        open_[kind] += 1
+        most[kind] = max(most[kind], open_[kind])
 
         def closed(_: asyncio.Future[None]) -> None:
-            open_[sort] -= 1
+            open_[kind] -= 1
 
         future.add_done_callback(closed)
         return future
@@ -314,11 +317,14 @@ async def test_no_more_than_a_window_is_with_the_broker_at_once(
 # The broker goes and comes back
 
 
-async def test_after_an_outage_live_flows_at_once_beside_the_backlog(
+async def test_after_an_outage_live_samples_flow_alongside_the_backlog(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     broker = await mosquitto()
-    async with Subscriber(broker.port) as subscriber, at_work(tmp_path / "s", broker) as gateway:
+    async with (
+        Subscriber(broker.port) as subscriber,
+        connected(tmp_path / "s", broker) as gateway,
+    ):
         before = gateway.sample(50)
         await all_arrive(subscriber, before, LIVE)
         await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
@@ -326,10 +332,10 @@ async def test_after_an_outage_live_flows_at_once_beside_the_backlog(
         assert (await gateway.failed("broker_lost")).reason == "broker_lost"
         old = gateway.sample(6000, age_s=OVERDUE_S)
         await gateway.on_disk(6000)
-        # Not before somebody listens: what a broker takes without subscribers is gone.
+        # Connect only once the subscriber is back: samples without a subscriber are lost.
         await gateway.disconnect()
         await broker.start()
-        await subscriber.again()
+        await subscriber.subscribed()
         seen = len(subscriber.messages)
         gateway.connect()
         await gateway.connected(2)
@@ -340,17 +346,20 @@ async def test_after_an_outage_live_flows_at_once_beside_the_backlog(
     assert first_ids(one for one in after if one.topic == HISTORY) == made_ids(old)
     assert first_ids(one for one in after if one.topic == LIVE) == made_ids(young)
     order = ids(one for one in after if one.topic in (LIVE, HISTORY))
-    # Not behind the backlog; how far ahead of it is a matter of the machine's load.
+    # Before the end of the backlog; how much earlier depends on the machine's load.
     assert order.index(young[-1].id) < len(old) / 2
 
 
-async def test_a_run_delivers_what_the_one_before_it_left(
+async def test_a_run_delivers_the_samples_that_the_previous_run_left(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     broker = await mosquitto()
     async with Gateway(tmp_path / "s", broker) as first:
         left = first.sample(300)
-    async with Subscriber(broker.port) as subscriber, at_work(tmp_path / "s", broker) as second:
+    async with (
+        Subscriber(broker.port) as subscriber,
+        connected(tmp_path / "s", broker) as second,
+    ):
         young = second.sample(5)
         await all_arrive(subscriber, [*left, *young], LIVE, HISTORY)
         await second.on_disk(0)
@@ -359,10 +368,10 @@ async def test_a_run_delivers_what_the_one_before_it_left(
     assert [one.payload for one in subscriber.at(HISTORY)] == [one.payload() for one in left]
 
 
-async def test_everything_retained_is_published_again_on_every_connect(
+async def test_all_retained_messages_are_published_again_on_every_connect(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
-    broker = await mosquitto()  # it forgets what it retained when it is killed
+    broker = await mosquitto()  # it loses its retained messages when it is killed
     info = TOPICS.device_info("strap")
     async with Gateway(tmp_path / "s", broker) as gateway:
         devices = Devices(TOPICS, gateway.publisher.retain)
@@ -381,7 +390,7 @@ async def test_everything_retained_is_published_again_on_every_connect(
             if round_:
                 topics.add(TOPICS.sample("scale", "weight"))
             async with Subscriber(broker.port, name=f"late-{round_}") as late:
-                # It may also have come in time for a few of them.
+                # It may have subscribed before some of them were published.
                 kept = await late.until(
                     lambda all_, topics=topics: (
                         {one.topic: one for one in all_}
@@ -397,7 +406,7 @@ async def test_everything_retained_is_published_again_on_every_connect(
                 assert kept[info].json()["reason"] == f"round {round_}"
                 assert kept[TOPICS.sample("scale", "weight")].json()["grams"] == 70_000
             else:
-                # An episodic result is retained, too, once it was published.
+                # An episodic result is retained as well, once it is published.
                 gateway.outbox.put(gateway.run.sample("scale", "weight", Weight(grams=70_000)))
                 await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
         await _end(counting)
@@ -406,7 +415,7 @@ async def test_everything_retained_is_published_again_on_every_connect(
     assert weight.retained
 
 
-async def test_of_one_that_is_gone_nothing_stays_and_everything_arrives(
+async def test_a_removed_peripherals_topics_are_cleared_and_its_samples_arrive(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     broker, weight = await mosquitto(), TOPICS.sample("scale", "weight")
@@ -425,19 +434,19 @@ async def test_of_one_that_is_gone_nothing_stays_and_everything_arrives(
         gateway.connect()
         weigh(70_000)
         await subscriber.until(lambda _: subscriber.at(weight))
-        # While there is a connection, those who listen learn first that it is offline.
+        # With a connection, subscribers first see that it is offline.
         devices.on_state("scale", "disabled", "stopped")
-        gateway.publisher.withdraw("scale")
+        gateway.publisher.clear_retained("scale")
         await subscriber.until_payload(weight, b"")
-        told = [one.payload for one in subscriber.at(status)]
-        assert told == [b"online", b"offline", b""]
-        # While there is none, the broker is told when there is one again.
-        gateway.publisher.admit("scale")
+        payloads = [message.payload for message in subscriber.at(status)]
+        assert payloads == [b"online", b"offline", b""]
+        # Without a connection, the topics are cleared on the next connect.
+        gateway.publisher.track_retained("scale")
         devices.on_state("scale", "waiting", "scheduled")
         await subscriber.until(lambda _: subscriber.at(info)[-1].payload)
         await gateway.disconnect()
         weigh(71_000)
-        gateway.publisher.withdraw("scale")
+        gateway.publisher.clear_retained("scale")
         since = len(subscriber.messages)
         gateway.connect()
         for topic in (status, info):
@@ -450,8 +459,8 @@ async def test_of_one_that_is_gone_nothing_stays_and_everything_arrives(
         await subscriber.until_payload(TOPICS.status, b"online", since=since)
         async with Subscriber(broker.port, name="late") as late:
             await late.until(lambda _: late.at(TOPICS.status))
-            await publish(broker.port, "test/behind", "")
-            await late.until(lambda _: late.at("test/behind"))
+            await publish(broker.port, "test/last", "")
+            await late.until(lambda _: late.at("test/last"))
     assert not [one for one in late.messages if "/device/scale/" in one.topic]
 
 
@@ -466,10 +475,10 @@ _PROPERTIES: dict[str, tuple[str | None, str | None, bool]] = {
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-async def test_what_mqtt_5_tells_of_everything_retained_is_told_again_on_every_connect(
+async def test_mqtt_5_properties_of_retained_messages_are_sent_on_every_connect(
     mosquitto: StartMosquitto, tmp_path: Path, version: str
 ) -> None:
-    broker = await mosquitto()  # it forgets what it retained when it is killed
+    broker = await mosquitto()  # it loses its retained messages when it is killed
     topics = _PROPERTIES.keys()
     endpoint = endpoint_of(broker, version=version)
     async with Gateway(tmp_path / "s", endpoint) as gateway:
@@ -491,14 +500,15 @@ async def test_what_mqtt_5_tells_of_everything_retained_is_told_again_on_every_c
                 await late.until(lambda all_: topics <= {one.topic for one in all_})
                 seen = {one.topic: one for one in late.messages}
             for topic, (content_type, schema, expires) in _PROPERTIES.items():
-                one = seen[topic]
-                found = one.content_type, one.user.get("schema"), one.expiry_s is not None
+                message = seen[topic]
+                has_expiry = message.expiry_s is not None
+                found = message.content_type, message.user.get("schema"), has_expiry
                 expected = (
                     (content_type, schema, expires) if version == "5" else (None, None, False)
                 )
                 assert (topic, found) == (topic, expected)
             if version == "5":
-                # Two renewals may be late.
+                # Two renewals may be missed.
                 assert 120 < (seen[TOPICS.health].expiry_s or 0) <= 180
         async with Subscriber(broker.port, name="at-the-end") as last:
             await gateway.disconnect()
@@ -508,11 +518,14 @@ async def test_what_mqtt_5_tells_of_everything_retained_is_told_again_on_every_c
         await _end(counting)
 
 
-async def test_retained_topics_are_published_when_they_change_and_only_then(
+async def test_retained_topics_are_published_only_when_they_change(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     broker = await mosquitto()
-    async with Subscriber(broker.port) as subscriber, at_work(tmp_path / "s", broker) as gateway:
+    async with (
+        Subscriber(broker.port) as subscriber,
+        connected(tmp_path / "s", broker) as gateway,
+    ):
         for payload in (b"a", b"a", b"b", b"b", b"c"):
             gateway.publisher.retain(TOPICS.info, payload)
             await subscriber.until_payload(TOPICS.info, payload)
@@ -521,12 +534,15 @@ async def test_retained_topics_are_published_when_they_change_and_only_then(
     assert [one.payload for one in subscriber.at(TOPICS.info)] == [b"a", b"b", b"c"]
 
 
-async def test_a_frozen_broker_is_left_and_nothing_is_lost(
+async def test_a_frozen_broker_is_disconnected_and_nothing_is_lost(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.mqtt.publisher._ACK_TIMEOUT_S", 1.5)
     broker = await mosquitto()
-    async with Subscriber(broker.port) as subscriber, at_work(tmp_path / "s", broker) as gateway:
+    async with (
+        Subscriber(broker.port) as subscriber,
+        connected(tmp_path / "s", broker) as gateway,
+    ):
         gateway.publisher.retain(TOPICS.status, b"online")
         await all_arrive(subscriber, gateway.sample(100), LIVE)
         known = len(broker.log)
@@ -537,31 +553,31 @@ async def test_a_frozen_broker_is_left_and_nothing_is_lost(
         gateway.sample(100)
         assert gateway.connects == 1
         broker.thaw()
-        # Another client, not the one that the broker left hanging.
+        # With a new client.
         await gateway.connected(2)
         gateway.sample(100)
         await all_arrive(subscriber, gateway.put, LIVE, HISTORY)
         await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
         await gateway.on_disk(0)
         await broker.logged("as gateway-under-test", since=known)
-        # The old connection's will has not the last word.
+        # The old connection's will does not replace it.
         async with Subscriber(broker.port, TOPICS.status, name="late") as late:
             (status,) = await late.until(lambda all_: all_)
         assert (status.payload, status.retained) == (b"online", True)
     order = first_ids(subscriber.at(LIVE))
-    assert order == sorted(order, key=lambda one: int(one.rpartition("-")[2]))
+    assert order == sorted(order, key=lambda id_: int(id_.rpartition("-")[2]))
 
 
-async def test_the_next_broker_of_the_list_is_used_while_one_is_dead(
+async def test_the_next_broker_of_the_list_is_used_while_another_is_down(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     first, second = await mosquitto(), await mosquitto()
-    nobody = Endpoint(host=HOST, port=free_port(), version="5", client_id="gateway-under-test")
+    closed = Endpoint(host=HOST, port=free_port(), version="5", client_id="gateway-under-test")
     await first.kill()
     with capture_logs() as log:
         async with (
             Subscriber(second.port) as subscriber,
-            at_work(tmp_path / "s", nobody, first, second) as gateway,
+            connected(tmp_path / "s", closed, first, second) as gateway,
         ):
             assert gateway.faults == []
             await all_arrive(subscriber, gateway.sample(50), LIVE)
@@ -576,14 +592,14 @@ async def test_the_next_broker_of_the_list_is_used_while_one_is_dead(
     assert used == [second.address, first.address]
 
 
-async def test_a_broker_that_accepts_and_says_nothing_is_passed_by(
+async def test_a_broker_that_accepts_and_does_not_answer_is_skipped(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     hung, second = await mosquitto(), await mosquitto()
     hung.freeze()
     async with (
         Subscriber(second.port) as subscriber,
-        at_work(tmp_path / "s", hung, second) as gateway,
+        connected(tmp_path / "s", hung, second) as gateway,
     ):
         await all_arrive(subscriber, gateway.sample(5), LIVE, HISTORY)
         assert gateway.faults == []
@@ -597,14 +613,14 @@ ALL_RIGHTS = "topic readwrite #\n"
 
 @pytest.fixture
 def short_parking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused topics are tried again after parts of a second."""
+    """Try refused topics again after fractions of a second."""
     monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 0.2)
-    monkeypatch.setattr("healthd.mqtt.publisher.FIRST_S", 0.2)
+    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 0.2)
 
 
 @pytest.mark.usefixtures("short_parking")
 @pytest.mark.parametrize("denied", [LIVE, HISTORY, f"{LIVE}/#"])
-async def test_a_topic_that_is_denied_blocks_no_other_and_costs_nothing(
+async def test_a_denied_topic_blocks_no_other_and_loses_nothing(
     mosquitto: StartMosquitto, tmp_path: Path, denied: str
 ) -> None:
     acl = tmp_path / "acl"
@@ -623,8 +639,8 @@ async def test_a_topic_that_is_denied_blocks_no_other_and_costs_nothing(
         await all_arrive(subscriber, other, OTHER)
 
         def parked(_: list[Received]) -> bool:
-            told = [detail for change, detail in changes(subscriber) if change == "parked"]
-            return all(any(d.startswith(f"{topic}: ") for d in told) for topic in topics)
+            details = [detail for change, detail in changes(subscriber) if change == "parked"]
+            return all(any(d.startswith(f"{topic}: ") for d in details) for topic in topics)
 
         await subscriber.until(parked)
         assert "authori" in changes(subscriber)[0][1].lower()
@@ -632,7 +648,7 @@ async def test_a_topic_that_is_denied_blocks_no_other_and_costs_nothing(
         assert gateway.faults == []
         acl.write_text(ALL_RIGHTS)
         await broker.reload()
-        # A stream that still flows finds the live topic open again.
+        # A new live sample shows that the topic works again.
         async with asyncio.timeout(BOUND_S):
             while {"unparked"} & {c for c, _ in changes(subscriber)} == set():
                 gateway.sample()
@@ -640,9 +656,12 @@ async def test_a_topic_that_is_denied_blocks_no_other_and_costs_nothing(
         await all_arrive(subscriber, gateway.put, LIVE, HISTORY, OTHER)
         await gateway.on_disk(0)
         assert gateway.faults == []
-    told = changes(subscriber)
+    found = changes(subscriber)
     for topic in topics:
-        assert [c for c, detail in told if detail.split(": ")[0] == topic] == ["parked", "unparked"]
+        assert [c for c, detail in found if detail.split(": ")[0] == topic] == [
+            "parked",
+            "unparked",
+        ]
     assert set(made_ids([*old, *young])) <= {
         *ids(subscriber.at(HISTORY)),
         *ids(subscriber.at(LIVE)),
@@ -650,7 +669,9 @@ async def test_a_topic_that_is_denied_blocks_no_other_and_costs_nothing(
     assert set(made_ids(old)) <= set(ids(subscriber.at(HISTORY)))
 
 
-async def test_a_twin_is_found_out(mosquitto: StartMosquitto, tmp_path: Path) -> None:
+async def test_a_second_client_with_the_same_id_is_detected(
+    mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
     broker = await mosquitto()
 
     async def twin() -> None:
@@ -660,22 +681,22 @@ async def test_a_twin_is_found_out(mosquitto: StartMosquitto, tmp_path: Path) ->
                     await client.lost()
             await asyncio.sleep(RETRY_S)
 
-    async with at_work(tmp_path / "s", broker) as gateway:
+    async with connected(tmp_path / "s", broker) as gateway:
         other = asyncio.create_task(twin())
         fault = await gateway.failed("taken_over")
         await _end(other)
     assert "gateway-under-test" in str(fault)
-    # The slower two throw each other out, the better.
+    # The more slowly the two disconnect each other, the better.
     assert fault.backoff.first_s >= 10
     reasons = [one.reason for one in gateway.faults]
     if any("mosquitto version 2.0" in line for line in broker.log):
-        # It does not say why it closes a connection: the third time it can hardly be chance.
+        # It gives no reason for closing a connection; the third time is unlikely to be chance.
         assert reasons[:3] == ["broker_lost", "broker_lost", "taken_over"]
     else:
         assert reasons[0] == "taken_over"
 
 
-async def test_refused_credentials_are_asked_rarely_and_sampling_goes_on(
+async def test_refused_credentials_are_tried_rarely_and_samples_are_kept(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     users = password_file(tmp_path, {"gateway": "wrong"})
@@ -697,91 +718,96 @@ async def test_refused_credentials_are_asked_rarely_and_sampling_goes_on(
     assert {one.reason for one in gateway.faults} == {"credentials_refused"}
 
 
-# The end
+# Stopping
 
 
-async def test_finish_delivers_says_farewell_and_leaves_the_will_unsaid(
+async def test_a_clean_stop_delivers_everything_and_discards_the_will(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
     broker = await mosquitto()
-    async with Subscriber(broker.port) as subscriber, at_work(tmp_path / "s", broker) as gateway:
+    async with (
+        Subscriber(broker.port) as subscriber,
+        connected(tmp_path / "s", broker) as gateway,
+    ):
         gateway.publisher.retain(TOPICS.status, b"online")
         await subscriber.until_payload(TOPICS.status, b"online")
         gateway.sample(500)
         async with asyncio.timeout(BOUND_S):
-            await gateway.publisher.finish(TOPICS.status, b"farewell")
+            await gateway.publisher.drain_and_disconnect(TOPICS.status, b"goodbye")
         await gateway.finished()
         await broker.logged("Client gateway-under-test disconnected.")
         assert await gateway.stored() == {}
-        await subscriber.until_payload(TOPICS.status, b"farewell")
+        await subscriber.until_payload(TOPICS.status, b"goodbye")
     order = [one for one in subscriber.messages if one.topic in (LIVE, TOPICS.status)]
     assert ids(order[1:-1]) == made_ids(gateway.put)
-    assert [one.payload for one in subscriber.at(TOPICS.status)] == [b"online", b"farewell"]
+    assert [one.payload for one in subscriber.at(TOPICS.status)] == [b"online", b"goodbye"]
     assert gateway.faults == []
     async with Subscriber(broker.port, TOPICS.status, name="late") as late:
-        assert await late.until_payload(TOPICS.status, b"farewell")
+        assert await late.until_payload(TOPICS.status, b"goodbye")
 
 
-async def test_a_gateway_that_breaks_off_has_its_will_said(
+async def test_a_broken_connection_publishes_the_will(
     mosquitto: StartMosquitto, tmp_path: Path
 ) -> None:
-    """That the test before this one would see a will."""
+    """Check that the previous test would see a will."""
     broker = await mosquitto()
     async with Subscriber(broker.port) as subscriber:
-        async with at_work(tmp_path / "s", broker) as gateway:
+        async with connected(tmp_path / "s", broker) as gateway:
             gateway.publisher.retain(TOPICS.status, b"online")
             await subscriber.until_payload(TOPICS.status, b"online")
         await subscriber.until_payload(TOPICS.status, b"offline")
 
 
-async def test_finish_without_a_connection_returns_at_once(tmp_path: Path) -> None:
-    nobody = Endpoint(host=HOST, port=free_port(), version="5", client_id="gateway-under-test")
-    async with Gateway(tmp_path / "s", nobody) as gateway:
+async def test_a_clean_stop_without_a_connection_returns_at_once(tmp_path: Path) -> None:
+    closed = Endpoint(host=HOST, port=free_port(), version="5", client_id="gateway-under-test")
+    async with Gateway(tmp_path / "s", closed) as gateway:
         gateway.connect()
         await gateway.failed("broker_unreachable")
         gateway.sample(10)
-        # Far less than it may take with one.
-        await asyncio.wait_for(gateway.publisher.finish(TOPICS.status, b"farewell"), 2.0)
+        # Far less than it may take with a connection.
+        await asyncio.wait_for(
+            gateway.publisher.drain_and_disconnect(TOPICS.status, b"goodbye"), 2.0
+        )
 
 
-async def test_finish_with_a_frozen_broker_ends_and_keeps_the_samples(
+async def test_a_clean_stop_with_a_frozen_broker_ends_and_keeps_the_samples(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.mqtt.publisher.DRAIN_S", 0.3)
     broker = await mosquitto()
-    async with at_work(tmp_path / "s", broker) as gateway:
+    async with connected(tmp_path / "s", broker) as gateway:
         broker.freeze()
         gateway.sample(50)
         async with asyncio.timeout(BOUND_S):
-            await gateway.publisher.finish(TOPICS.status, b"farewell")
+            await gateway.publisher.drain_and_disconnect(TOPICS.status, b"goodbye")
     async with Gateway(tmp_path / "s", broker) as second:
         assert [n for (_, stream), n in (await second.stored()).items() if stream == "beat"] == [50]
 
 
-async def test_a_stop_in_the_moment_of_connecting_is_heeded(
+async def test_a_cancellation_at_the_moment_of_connecting_is_not_lost(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """asyncio.wait_for of Python 3.11 forgets a cancellation that comes with its result."""
+    """asyncio.wait_for of Python 3.11 loses a cancellation that arrives with its result."""
     broker = await mosquitto()
     on_connect = AckedClient._on_connect  # pyright: ignore[reportPrivateUsage]
 
-    def then_stopped(client: AckedClient, *rest: Any) -> None:
+    def then_cancel(client: AckedClient, *rest: Any) -> None:
         on_connect(client, *rest)
         running.cancel()
 
-    monkeypatch.setattr(AckedClient, "_on_connect", then_stopped)
+    monkeypatch.setattr(AckedClient, "_on_connect", then_cancel)
     async with Gateway(tmp_path / "s", broker) as gateway:
         running = asyncio.create_task(gateway.publisher.run(lambda: None))
         await asyncio.wait([running], timeout=3.0)
-        heeded = running.done()
+        ended = running.done()
         running.cancel()
         await asyncio.wait([running])
-    assert heeded, "it was told to stop, and went on"
+    assert ended, "it was cancelled, and kept running"
     await broker.logged("gateway-under-test")
 
 
 @pytest.mark.parametrize("write", ["around", "through"])
-async def test_nothing_is_lost_however_often_the_connection_breaks(
+async def test_nothing_is_lost_when_the_connection_breaks_often(
     mosquitto: StartMosquitto, tmp_path: Path, write: str
 ) -> None:
     broker = await mosquitto()

@@ -16,14 +16,14 @@ import pytest
 
 from healthd.cli.contract.asyncapi import page
 from tests.end_to_end.ward import Ward
-from tests.support import stranger
+from tests.support import asyncapi_consumer
 from tests.support.examples import example, python_consumer, running
 from tests.support.gate import Gate
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
-from tests.support.node import INSTALL_S, NODE, finds, packages
+from tests.support.node import INSTALL_S, NODE, node_environment, packages
 from tests.support.subscriber import publish
 
-FLOW = Path(stranger.__file__).parent / "nodered"
+FLOW = Path(asyncapi_consumer.__file__).parent / "nodered"
 
 BOUND_S = 60.0
 PERIOD_S = 0.05
@@ -46,7 +46,7 @@ class Consumer:
         read: understands a line of what it writes.
         command: starts it.
         stdin: what it reads.
-        environ: what it finds its packages by.
+        environ: what it node_environment its packages by.
     """
 
     client_id: str
@@ -70,7 +70,7 @@ def debugged(line: str) -> Sample:
 
 
 def told(line: str) -> Sample:
-    """A message that the stranger has understood."""
+    """A message that the consumer of the AsyncAPI document has understood."""
     message = json.loads(line)
     return message["stream"], message["payload"]["time"], message["payload"]["heart_rate_bpm"]
 
@@ -103,16 +103,16 @@ async def test_each_has_every_sample_once(
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(Mosquitto(tmp_path))
         port = str(broker.port)
-        command = (sys.executable, stranger.__file__, port, version, "heart_rate")
+        command = (sys.executable, asyncapi_consumer.__file__, port, version, "heart_rate")
         consumers = [
             Consumer("my-consumer", printed, python_consumer(broker.port)),
-            Consumer("stranger", told, command, page()),
+            Consumer("asyncapi-consumer", told, command, page()),
         ]
         if installed is not None:
             # As it stands on the page it speaks MQTT 5.
             command = (str(NODE), str(FLOW / "flow.js"), port, "" if version == "5" else "4")
             made = Consumer(
-                "node-red-healthd", debugged, command, example("json"), finds(installed)
+                "node-red-healthd", debugged, command, example("json"), node_environment(installed)
             )
             consumers.append(made)
         reading: list[asyncio.Task[list[Sample]]] = []

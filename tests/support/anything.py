@@ -1,4 +1,4 @@
-"""Whatever another program may send where a request is expected."""
+"""Payloads that a client might send as a request."""
 
 import orjson
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ PAYLOADS = st.one_of(
     st.binary(min_size=LONGEST_REQUEST - 3, max_size=LONGEST_REQUEST + 3),
     _JSON.map(orjson.dumps),
     st.dictionaries(_KEYS, _JSON).map(orjson.dumps),
-    # What Python writes instead of JSON.
+    # Python's notation instead of JSON.
     _JSON.map(lambda value: str(value).encode(errors="replace")),
 )
-"""Bytes, JSON of any kind, and something like requests; hardly ever one that a verb takes."""
+"""Bytes, any JSON, and objects like requests; hardly ever a valid request."""

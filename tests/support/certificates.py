@@ -1,4 +1,4 @@
-"""Throw-away certificates, made with the openssl command."""
+"""Temporary certificates, made with the openssl command."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ needs_openssl = pytest.mark.skipif(
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
-# Longer than the doctor's month.
+# Longer than the month before which the doctor warns.
 _DAYS = 90
 
 
@@ -21,11 +21,11 @@ class Authority:
     """A certificate authority.
 
     Attributes:
-        certificate: what those who trust it are given.
+        certificate: the file for clients that trust the authority.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Make its key and certificate in ``folder``."""
+        """Create its key and certificate in ``folder``."""
         self.certificate = folder / f"{name}.crt"
         self._key = folder / f"{name}.key"
         self._folder = folder
@@ -36,7 +36,7 @@ class Authority:
         )
 
     def issue(self, host: str, *, days: int = _DAYS) -> tuple[Path, Path]:
-        """A server's certificate for this host name, and its key; -1 days: it is expired."""
+        """Return a server's certificate for this host name, and its key; -1 days: it is expired."""
         request, certificate, key, extensions = (
             self._folder / f"{host}.{suffix}" for suffix in ("csr", "crt", "key", "ext")
         )

@@ -1,4 +1,4 @@
-"""What was published, judged by the contract alone: by channels, JSON Schemas and nothing else."""
+"""Checks published messages against the contract alone: its channels and JSON Schemas."""
 
 import re
 from collections.abc import Iterable
@@ -15,40 +15,40 @@ from tests.support.subscriber import Received
 
 _REGISTRY = load()
 
-# As others get it: through JSON.
+# As other programs get it: through JSON.
 _DOCUMENT: dict[str, Any] = orjson.loads(orjson.dumps(everything(_REGISTRY)))
 
 
 def _pattern(channel: Channel) -> re.Pattern[str]:
     address = channel.address.replace("{prefix}", "healthd")
-    # Two ids share a level where Home Assistant is told of a device; no test's gateway has "_".
+    # Two ids share a level of Home Assistant's topics; no test's gateway has "_" in its id.
     address = address.replace("{gateway}", "[^/_]+")
     return re.compile(re.sub(r"{\w+}", "[^/]+", address))
 
 
-# Not healthd's: it tells who has written one what is wrong with it.
+# Not published by healthd: its responses say what is wrong with a request.
 _REQUEST = re.compile("healthd/[^/]+/request/")
 
-_CHANNELS = [(_pattern(one), one) for one in channels(_REGISTRY)]
+_CHANNELS = [(_pattern(channel), channel) for channel in channels(_REGISTRY)]
 _VALIDATORS: dict[str, Draft202012Validator] = {}
 
 
 def conform(messages: Iterable[Received]) -> set[str]:
-    """Check every message of healthd's, received over MQTT 5; the names of the channels."""
+    """Check every message of healthd, received over MQTT 5; return the names of the channels."""
     return {_check(message) for message in messages}
 
 
 def _check(message: Received) -> str:
     if _REQUEST.match(message.topic):
         return "request"
-    found = [one for pattern, one in _CHANNELS if pattern.fullmatch(message.topic)]
-    assert len(found) == 1, f"{message.topic}: of {[one.name for one in found]}"
+    found = [channel for pattern, channel in _CHANNELS if pattern.fullmatch(message.topic)]
+    assert len(found) == 1, f"{message.topic}: matches {[channel.name for channel in found]}"
     (channel,) = found
     assert message.qos == 1
-    # Brokers may keep what is not expected to be retained from nobody; but none may be kept.
+    # The converse does not hold: a retained message that is published now arrives without the flag.
     assert channel.retained or not message.retained, message.topic
     if not message.payload:
-        # A peripheral that is in the settings no more: what was retained of it is taken back.
+        # The peripheral is no longer in the settings: its retained messages are cleared.
         assert channel.retained and "{device}" in channel.address, message.topic
         return channel.name
     assert (message.expiry_s is None) == (channel.expires_s is None), message.topic

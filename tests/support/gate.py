@@ -1,4 +1,4 @@
-"""The way to a broker, which a test opens and cuts while the broker and its subscribers live on."""
+"""A proxy in front of a broker, to cut connections while the broker keeps running."""
 
 import asyncio
 from contextlib import suppress
@@ -11,27 +11,27 @@ _BYTES = 65536
 
 
 class Gate:
-    """Passes bytes on to a broker while it is open; an async context manager, closed at first.
+    """Forwards bytes to a broker while it is open; an async context manager, closed at first.
 
     Attributes:
         port: to connect to instead of the broker's.
     """
 
     def __init__(self, broker_port: int) -> None:
-        """Lead to the broker at this port."""
+        """Prepare a proxy for the broker at this port."""
         self.port = free_port()
         self._broker_port = broker_port
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
-        self._there, self._back = asyncio.Event(), asyncio.Event()
+        self._to_broker, self._from_broker = asyncio.Event(), asyncio.Event()
 
     @property
     def address(self) -> str:
-        """``host:port``, as the settings have it."""
+        """``host:port``, as in the settings."""
         return f"{HOST}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        """Stay closed: nobody listens."""
+        """Return the proxy, still closed: nothing listens on its port."""
         return self
 
     async def __aexit__(
@@ -40,23 +40,23 @@ class Gate:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Cut."""
+        """Cut all connections."""
         await self.cut()
 
     async def open(self) -> None:
-        """Let connections through."""
-        self._there.set()
-        self._back.set()
+        """Accept and forward connections."""
+        self._to_broker.set()
+        self._from_broker.set()
         self._server = await asyncio.start_server(self._serve, HOST, self.port)
 
     def hold(self, *, answers_alone: bool = False) -> None:
-        """Pass nothing on, or nothing of what the broker sends; connections stay as they are."""
-        self._back.clear()
+        """Hold back all bytes, or only those from the broker; connections stay open."""
+        self._from_broker.clear()
         if not answers_alone:
-            self._there.clear()
+            self._to_broker.clear()
 
     async def cut(self) -> None:
-        """End every connection, whatever is under way, and refuse new ones."""
+        """Break every connection at once, and refuse new ones."""
         if self._server is not None:
             self._server.close()
         for task in tuple(self._passing):
@@ -72,21 +72,21 @@ class Gate:
             inner_reader, inner_writer = await asyncio.open_connection(HOST, self._broker_port)
             writers.append(inner_writer)
             pumps = [
-                _pump(reader, inner_writer, self._there),
-                _pump(inner_reader, writer, self._back),
+                _pump(reader, inner_writer, self._to_broker),
+                _pump(inner_reader, writer, self._from_broker),
             ]
             tasks = [asyncio.create_task(pump) for pump in pumps]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for one in tasks:
-                    one.cancel()
+                for task_ in tasks:
+                    task_.cancel()
         except asyncio.CancelledError:
-            # asyncio's stream server would report it as a failure of ours.
+            # asyncio's stream server would log it as an error.
             pass
         finally:
-            for one in writers:
-                one.transport.abort()
+            for opened in writers:
+                opened.transport.abort()
             self._passing.discard(task)
 
 

@@ -31,19 +31,19 @@ from healthd.supervision.supervisor import Supervisor
 
 BOUND_S = 30.0
 
-# Left time for what bleak does behind our back: pending tasks of its own.
+# Time for bleak's own pending tasks to end.
 _SETTLE_S = 0.1
 
 
 class Gateway:
-    """Watch, radio and sessions, kept alive; an async context manager that runs them.
+    """Watch, radio and sessions under a supervisor; an async context manager that runs them.
 
     Attributes:
-        told: what happened to adapters: change, name, detail.
-        states: what the sessions went through: peripheral, state, reason.
+        adapter_events: what happened to adapters: change, name, detail.
+        states: the states of the sessions: peripheral, state, reason.
         values: how many values of each peripheral have arrived.
-        bonds: what was told of bonds: peripheral, whether there is one.
-        fetched: how the runs of periodic peripherals went.
+        bonds: changes of bonds: peripheral, whether there is one.
+        fetched: the results of the runs of periodic peripherals.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Gateway:
         wishes: Mapping[str, Wish] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Prepare; what is fetched of periodic peripherals is remembered in ``folder``."""
+        """Prepare; ``folder`` is for the schedule file of periodic peripherals."""
         known = registry.load()
-        self.told: list[tuple[AdapterChange, str, str]] = []
+        self.adapter_events: list[tuple[AdapterChange, str, str]] = []
         self.states: list[tuple[str, State, str | None]] = []
         self.values: Counter[str] = Counter()
         self.bonds: list[tuple[str, bool]] = []
@@ -71,14 +71,14 @@ class Gateway:
         for match in matches:
             self.radio.add(match)
         self.recovery = recovery
-        bonds = Bonds(self._tell_bond)
+        bonds = Bonds(self._on_bond)
         for peripheral, wish in (wishes or {}).items():
             bonds.add(peripheral, wish)
         watch = Watch(
             self.radio,
             adapters,
             recovery,
-            self._tell,
+            self._on_adapter,
             bonds=bonds,
             power_on=power_on,
             reset_file=reset_file,
@@ -145,34 +145,36 @@ class Gateway:
         """See ``sessions.periodic.FetchObserver``."""
 
     def reasons(self, peripheral: str = "strap") -> list[str | None]:
-        """Why its session waited, each time."""
+        """Return the reason of each state ``waiting`` of a peripheral's session."""
         return [
             reason
-            for one, state, reason in self.states
-            if one == peripheral and state is State.WAITING
+            for name, state, reason in self.states
+            if name == peripheral and state is State.WAITING
         ]
 
     def changes(self) -> list[AdapterChange]:
-        """What happened to adapters, without the details."""
-        return [change for change, _, _ in self.told]
+        """Return the changes of adapters, without details."""
+        return [change for change, _, _ in self.adapter_events]
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait for a state of things that the sessions or the watch bring about."""
+        """Wait until the condition holds; it is checked after each event."""
         try:
             async with asyncio.timeout(BOUND_S), self._changed:
                 await self._changed.wait_for(condition)
         except TimeoutError:
-            raise AssertionError((self.states[-20:], self.told[-20:], self.values)) from None
+            raise AssertionError(
+                (self.states[-20:], self.adapter_events[-20:], self.values)
+            ) from None
 
     async def streams(self, *peripherals: str) -> None:
-        """Wait until new values of each of them arrive."""
+        """Wait until each peripheral has sent new values."""
         names = peripherals or ("strap",)
         before = self.values.copy()
         await self.until(lambda: all(self.values[name] >= before[name] + 3 for name in names))
 
     async def lost(self, *reasons: str, peripheral: str = "strap") -> None:
         """Wait until the session has waited for one of these reasons."""
-        await self.until(lambda: any(one in reasons for one in self.reasons(peripheral)))
+        await self.until(lambda: any(reason in reasons for reason in self.reasons(peripheral)))
 
     def _periodic(self, entry: PeripheralSettings, session: Session, folder: Path) -> Periodic:
         run = Run(Clock(), {"BOOT_ID": "boot"})
@@ -185,11 +187,11 @@ class Gateway:
         plan = Plan(make, entry.fetch_window_s, False, random.Random(1))
         return Periodic(entry.id, session, plan, run, ScheduleFile(folder), self)
 
-    def _tell(self, change: AdapterChange, adapter: str, detail: str) -> None:
-        self.told.append((change, adapter, detail))
+    def _on_adapter(self, change: AdapterChange, adapter: str, detail: str) -> None:
+        self.adapter_events.append((change, adapter, detail))
         self._wake()
 
-    def _tell_bond(self, peripheral: str, bonded: bool) -> None:
+    def _on_bond(self, peripheral: str, bonded: bool) -> None:
         self.bonds.append((peripheral, bonded))
         self._wake()
 
@@ -204,5 +206,5 @@ class Gateway:
 
 
 def by_address(number: int = 1, peripheral: str = "strap") -> PeripheralSettings:
-    """The peripheral with this address."""
+    """Return settings for the peripheral with this address."""
     return PeripheralSettings(id=peripheral, address=f"C0:00:00:00:00:{number:02X}")

@@ -1,8 +1,8 @@
-"""What Home Assistant refuses or complains of in an announcement: tried against release 2026.11.
+"""The rules by which Home Assistant refuses an announcement, tested against release 2026.11.
 
-A device is refused as a whole for what is wrong at its root, one entity for what is wrong in it.
-Also here are what Home Assistant takes without a word and does not understand: keys that it does
-not know, and states that it would log with each message.
+An error at the root makes it refuse the whole device, an error in an entity only that entity. There
+are also rules for what Home Assistant accepts without an error but does not understand: unknown
+keys, and states that it would log with each message.
 """
 
 import re
@@ -38,7 +38,7 @@ _REQUIRED = {
     "number": {"cmd_t"},
 }
 
-# Classes of sensors and numbers, with the units that each takes, as far as they can be ours.
+# Classes of sensors and numbers that healthd may use, with the units that each allows.
 _UNITS: Mapping[str, set[str | None]] = {
     "battery": {"%"},
     "blood_glucose_concentration": {"mmol/L", "mg/dL"},
@@ -66,28 +66,28 @@ _STATE_CLASSES: Mapping[str, set[str]] = {
     "duration": {"measurement", *_COUNTED},
     "weight": {"measurement", *_COUNTED},
 }
-_WORDS = {"enum", "timestamp"}
-_TRUTHS = {"battery_charging", "connectivity", "occupancy", "problem", "running"}
-_PRESSES = {"identify", "restart", "update"}
+_TEXT_CLASSES = {"enum", "timestamp"}
+_BINARY_CLASSES = {"battery_charging", "connectivity", "occupancy", "problem", "running"}
+_BUTTON_CLASSES = {"identify", "restart", "update"}
 
 
 def complaints(topic: str, payload: Config) -> list[str]:
-    """Everything that is wrong with one announcement; none, and Home Assistant takes all of it."""
+    """Return every error in one announcement; without any, Home Assistant accepts all of it."""
     return [*_of_topic(topic), *_of_root(payload), *_of_components(payload)]
 
 
 def complaints_of_all(payloads: Mapping[str, Config]) -> list[str]:
-    """The same of all that stand at a broker, and of what they say of each other."""
+    """Return every error in all announcements at a broker, and in their references."""
     found = [f"{topic}: {one}" for topic in payloads for one in complaints(topic, payloads[topic])]
     known = {one for payload in payloads.values() for one in payload["dev"].get("ids", ())}
     for topic, payload in payloads.items():
         if (via := payload["dev"].get("via_device", None)) is not None and via not in known:
             found.append(f"{topic}: via_device {via} is not announced")
     ids = Counter(
-        one["uniq_id"]
+        config["uniq_id"]
         for payload in payloads.values()
-        for one in payload["cmps"].values()
-        if "uniq_id" in one
+        for config in payload["cmps"].values()
+        if "uniq_id" in config
     )
     return [*found, *(f"uniq_id {one} twice" for one, times in ids.items() if times > 1)]
 
@@ -121,20 +121,20 @@ def _of_availability(where: str, config: Config) -> Iterator[str]:
     if config.get("avty_mode", "all") not in ("all", "any", "latest"):
         yield f"{where}: avty_mode"
     if not isinstance(config.get("avty", []), list):
-        yield f"{where}: avty is no list"
+        yield f"{where}: avty is not a list"
         return
     avty: list[Config] = config.get("avty", [])
-    for one in avty:
-        if set(one) - {"t", "val_tpl", "pl_avail", "pl_not_avail"}:
-            yield f"{where}: avty has {sorted(one)}"
-        elif not _PLAIN_TOPIC.fullmatch(one.get("t", "")):
+    for row in avty:
+        if set(row) - {"t", "val_tpl", "pl_avail", "pl_not_avail"}:
+            yield f"{where}: avty has {sorted(row)}"
+        elif not _PLAIN_TOPIC.fullmatch(row.get("t", "")):
             yield f"{where}: avty without a topic"
 
 
 def _of_components(payload: Config) -> Iterator[str]:
     for id_, config in payload.get("cmps", {}).items():
-        for one in _of_component(config, payload):
-            yield f"{id_}: {one}"
+        for error in _of_component(config, payload):
+            yield f"{id_}: {error}"
 
 
 def _of_component(config: Config, root: Config) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _of_component(config: Config, root: Config) -> Iterator[str]:
         yield f"p is {platform}"
         return
     if len(config) == 1:
-        return  # it is removed
+        return  # Home Assistant removes it
     yield from _unknown("component", config, _KEYS[platform])
     yield from _of_availability("component", config)
     if not config.get("uniq_id"):
@@ -184,10 +184,10 @@ def _of_sensor(config: Config) -> Iterator[str]:
     digits = config.get("sug_dsp_prc")
     if digits is not None and not (isinstance(digits, int) and digits >= 0):
         yield "sug_dsp_prc"
-    numeric = class_ not in _WORDS and not (class_ is unit is state_class is digits is None)
-    # An empty state is ignored where a number is expected, and logged or shown where not.
+    numeric = class_ not in _TEXT_CLASSES and not (class_ is unit is state_class is digits is None)
+    # Home Assistant ignores an empty state of a number; of text it logs or shows it.
     if not numeric and "default('')" in config.get("val_tpl", ""):
-        yield "a word that may be empty"
+        yield "text that may be empty"
 
 
 def _of_unit(class_: str | None, unit: str | None) -> Iterator[str]:
@@ -204,12 +204,12 @@ def _of_unit(class_: str | None, unit: str | None) -> Iterator[str]:
 def _of_binary_sensor(config: Config) -> Iterator[str]:
     if config.get("ent_cat") not in (None, "diagnostic"):
         yield f"ent_cat {config['ent_cat']}"
-    if config.get("dev_cla") not in (None, *_TRUTHS):
+    if config.get("dev_cla") not in (None, *_BINARY_CLASSES):
         yield f"dev_cla {config['dev_cla']}"
 
 
 def _of_button(config: Config) -> Iterator[str]:
-    if config.get("dev_cla") not in (None, *_PRESSES):
+    if config.get("dev_cla") not in (None, *_BUTTON_CLASSES):
         yield f"dev_cla {config['dev_cla']}"
     yield from _of_command(config)
 
@@ -224,7 +224,7 @@ def _of_number(config: Config) -> Iterator[str]:
 
 
 def _of_command(config: Config) -> Iterator[str]:
-    # What is asked has to arrive, once and now: not again whenever healthd subscribes.
+    # A command has to arrive, once and now: not again whenever healthd subscribes.
     if config.get("qos") != 1:
         yield "qos of a command"
     if config.get("ret"):

@@ -1,4 +1,4 @@
-"""What Home Assistant makes of a message: the state that an announced entity has then."""
+"""The state of an announced entity in Home Assistant after a message."""
 
 import json
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 _template = cache(ImmutableSandboxedEnvironment().from_string)
 
 UNKNOWN = None
-_WORDS = {"enum", "timestamp"}
+_TEXTS = {"enum", "timestamp"}
 _NUMERIC = {"unit_of_meas", "stat_cla", "sug_dsp_prc"}
 
 
 def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> Any:
-    """The state of an entity behind a message at its topic.
+    """Return the state of an entity after a message at its topic.
 
     Args:
-        config: of the entity, as it was announced.
+        config: of the entity, as announced.
         payload: of the message.
-        before: its state until then.
+        before: the entity's state before the message.
 
     Raises:
-        AssertionError: Home Assistant would log something of this message.
+        AssertionError: Home Assistant would log an error for this message.
     """
     text = payload.decode()
     if "val_tpl" in config:
@@ -36,7 +36,7 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
         assert text in ("", on, off), (config["uniq_id"], text)
         return before if text == "" else text == on
     class_ = config.get("dev_cla")
-    if config["p"] == "number" or (class_ not in _WORDS and (class_ or _NUMERIC & config.keys())):
+    if config["p"] == "number" or (class_ not in _TEXTS and (class_ or _NUMERIC & config.keys())):
         return before if text == "" else float(text)
     assert text, config["uniq_id"]
     assert text in config.get("ops", [text]), (config["uniq_id"], text)

@@ -1,4 +1,4 @@
-"""A real mosquitto that tests start, freeze, kill and start again, always on the same port."""
+"""A real mosquitto that tests start, freeze, kill and restart, always on the same port."""
 
 import asyncio
 import os
@@ -40,10 +40,10 @@ persistence false
 
 
 def free_port() -> int:
-    """A port of this host that nobody listens on.
+    """Return a port of this host that is not in use.
 
-    Below the range that outgoing connections take theirs from: while a broker is down nobody gets
-    its port by chance, and no client connects to itself.
+    It is below the range of outgoing connections: while a broker is down, no other program gets its
+    port by chance, and no client connects to itself.
     """
     while True:
         port = random.randrange(20_000, 32_000)
@@ -54,7 +54,7 @@ def free_port() -> int:
 
 
 def password_file(folder: Path, users: Mapping[str, str]) -> Path:
-    """mosquitto's password file for these users and passwords."""
+    """Write mosquitto's password file for these users and passwords."""
     path = folder / "passwords"
     path.touch(mode=0o600)
     command = shutil.which("mosquitto_passwd", path=PATH)
@@ -66,7 +66,7 @@ def password_file(folder: Path, users: Mapping[str, str]) -> Path:
 
 
 class Mosquitto(Restartable):
-    """One broker that keeps nothing when it ends; an async context manager that starts it.
+    """A broker without persistence; an async context manager that starts it.
 
     Attributes:
         port: where it listens; the same for every start.
@@ -87,7 +87,7 @@ class Mosquitto(Restartable):
             _CONFIG.format(
                 port=self.port,
                 host=HOST,
-                # Started as root it would become another user, and could not read its folder.
+                # Started as root it would switch to a user that cannot read the folder.
                 user="user root" if os.geteuid() == 0 else "",
                 options=options,
             )
@@ -98,12 +98,12 @@ class Mosquitto(Restartable):
 
     @property
     def address(self) -> str:
-        """``host:port``, as the settings have it."""
+        """``host:port``, as in the settings."""
         return f"{HOST}:{self.port}"
 
     async def start(self) -> None:
         """Start it, and return when it accepts connections."""
-        assert self._process is None, "it runs already"
+        assert self._process is None, "it is running already"
         assert MOSQUITTO is not None, "mark the test with needs_mosquitto"
         known, self._over = len(self.log), False
         self._process = await asyncio.create_subprocess_exec(
@@ -121,7 +121,7 @@ class Mosquitto(Restartable):
             raise
 
     async def stop(self) -> None:
-        """End it as its service manager would."""
+        """Stop it as its service manager would."""
         await self._end(signal.SIGTERM)
 
     async def kill(self) -> None:
@@ -129,21 +129,21 @@ class Mosquitto(Restartable):
         await self._end(signal.SIGKILL)
 
     async def reload(self) -> None:
-        """Have it read its files again; what it does from now on is by the new ones."""
+        """Make it read its files again; return once it uses the new ones."""
         known = len(self.log)
         self._running.send_signal(signal.SIGHUP)
         await self.logged("Reloading config", since=known)
 
     def freeze(self) -> None:
-        """Leave its sockets open and have it do nothing."""
+        """Suspend it with its sockets open."""
         self._running.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         self._running.send_signal(signal.SIGCONT)
 
     async def logged(self, text: str, *, since: int = 0) -> None:
-        """Wait until a line behind the first ``since`` holds ``text``."""
+        """Wait until a line after the first ``since`` ones contains ``text``."""
 
         def found() -> bool:
             return self._over or any(text in line for line in self.log[since:])
@@ -170,13 +170,13 @@ class Mosquitto(Restartable):
             async with self._logged:
                 self.log.append(line.decode(errors="replace").rstrip())
                 self._logged.notify_all()
-        # Whoever waits for a line must learn that none will come.
+        # Wake those that wait for a line: none will follow.
         async with self._logged:
             self._over = True
             self._logged.notify_all()
 
 
 class StartMosquitto(Protocol):
-    """What the fixture ``mosquitto`` is."""
+    """The type of the fixture ``mosquitto``."""
 
     def __call__(self, options: str = ...) -> Awaitable[Mosquitto]: ...

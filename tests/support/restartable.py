@@ -1,4 +1,4 @@
-"""Servers that tests start, kill and start again."""
+"""Servers that tests start, kill and restart."""
 
 import asyncio
 import os
@@ -6,23 +6,23 @@ import shutil
 from types import TracebackType
 from typing import Self
 
-# Debian installs servers where the PATH of a user does not lead.
+# Debian installs servers in folders that are not on the PATH of a user.
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 
 
 def guarded(*command: str) -> list[str]:
-    """A command that does not outlive a test run that is killed."""
+    """Return a command that ends with the test run, even if that is killed."""
     setpriv = shutil.which("setpriv", path=PATH)
     return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
 
 
 class Restartable:
-    """An async context manager that starts it, and leaves no process behind."""
+    """A server process; an async context manager that starts it and kills it in the end."""
 
     _process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it, and return when it serves."""
+        """Start it; return when it accepts connections."""
         raise NotImplementedError
 
     async def kill(self) -> None:
@@ -40,11 +40,11 @@ class Restartable:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it, however it is."""
+        """Kill it if it is running."""
         if self._process is not None:
             await self.kill()
 
     @property
     def _running(self) -> asyncio.subprocess.Process:
-        assert self._process is not None, "it does not run"
+        assert self._process is not None, "it is not running"
         return self._process

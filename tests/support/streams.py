@@ -1,4 +1,4 @@
-"""What the contract says of a stream's samples, whoever received them."""
+"""Checks a stream's samples against the contract."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ Payload = dict[str, Any]
 
 @dataclass
 class Stream:
-    """One stream of one run, as its subscribers saw it; redeliveries are left out.
+    """One stream of one run, as a subscriber received it, without duplicates.
 
     Attributes:
-        live: seq of each sample at the live topic, in order of its first arrival.
-        history: the same of the history topic.
+        live: seq of each sample at the live topic, in order of first arrival.
+        history: the same for the history topic.
         samples: payload by seq.
-        duplicates: how many deliveries were not the first.
+        duplicates: how many messages were repeated deliveries.
     """
 
     live: list[int] = field(default_factory=list[int])
@@ -33,18 +33,18 @@ class Stream:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no sample before the newest is missing."""
+        """Whether no sample before the newest one is missing."""
         return sorted(self.samples) == [*range(1, len(self.samples) + 1)]
 
     def check(self) -> None:
-        """Nothing is missing, and each topic is in order."""
+        """Check that no sample is missing and that each topic is in order."""
         assert self.is_whole, sorted(self.samples)
         assert self.live == sorted(self.live)
         assert self.history == sorted(self.history)
 
 
 def streams(messages: Iterable[Received], stream_topic: str) -> dict[str, Stream]:
-    """The streams of one peripheral's measurement, by run id.
+    """Return the streams of one peripheral's measurement, by run id.
 
     Args:
         messages: what a subscriber recorded.
@@ -60,7 +60,7 @@ def streams(messages: Iterable[Received], stream_topic: str) -> dict[str, Stream
         assert payload["seq"] == seq
         stream = runs.setdefault(run, Stream())
         if seq in stream.samples:
-            # A second delivery is the same to the last byte: it may be told by its id.
+            # A repeated delivery is identical, so that consumers can recognize it by its id.
             assert stream.samples[seq] == payload
             stream.duplicates += 1
             continue
@@ -70,5 +70,5 @@ def streams(messages: Iterable[Received], stream_topic: str) -> dict[str, Stream
 
 
 def time_of(payload: Payload) -> datetime:
-    """When the sample was taken, from exactly the contract's form of it."""
+    """Return when the sample was taken; the time must have exactly the documented format."""
     return datetime.strptime(payload["time"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

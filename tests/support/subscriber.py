@@ -1,4 +1,4 @@
-"""A subscriber of its own, straight on paho: what it sees does not depend on healthd's client."""
+"""A subscriber that uses paho directly, so that it does not depend on healthd's client."""
 
 import asyncio
 import json
@@ -22,17 +22,17 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as it came.
+    """A received message.
 
     Attributes:
         topic: where it was published.
-        payload: what.
-        retained: the broker had kept it; False for one that was published just now.
+        payload: its content.
+        retained: whether the broker had kept it; False if it was published just now.
         qos: quality of service of its delivery.
-        at: when, in seconds of the event loop's clock.
-        content_type: of MQTT 5, or None.
+        at: when it arrived, in seconds of the event loop's clock.
+        content_type: from MQTT 5, or None.
         user: user properties of MQTT 5.
-        expiry_s: after so many seconds more a broker forgets it; None: never.
+        expiry_s: remaining seconds until the broker discards it; None: never.
         correlation: correlation data of MQTT 5, or None.
     """
 
@@ -47,7 +47,7 @@ class Received:
     correlation: bytes | None = None
 
     def json(self) -> dict[str, Any]:
-        """The payload, which has to be a JSON object without NaN."""
+        """Return the payload, which has to be a JSON object without NaN."""
         value: object = json.loads(self.payload, parse_constant=_no_constant)
         assert isinstance(value, dict)
         return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
@@ -56,10 +56,10 @@ class Received:
 class Subscriber:
     """Records what arrives at a topic filter; an async context manager, subscribed once entered.
 
-    It connects again by itself; what was published while it was away it does not see.
+    It reconnects by itself, and misses what is published while it is disconnected.
 
     Attributes:
-        messages: everything so far, in order of arrival.
+        messages: all messages so far, in order of arrival.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Subscriber:
         self._port = port
         self._filter = topic_filter
         self._arrived = asyncio.Condition()
-        self._subscribed = asyncio.Event()
+        self._acknowledged = asyncio.Event()
         self._v5 = version == "5"
         protocol = MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol)
@@ -93,7 +93,7 @@ class Subscriber:
         await asyncio.to_thread(self._client.connect, HOST, self._port)
         self._client.loop_start()
         try:
-            await self.again()
+            await self.subscribed()
         except BaseException:
             await self._end()
             raise
@@ -108,11 +108,11 @@ class Subscriber:
         """Disconnect."""
         await self._end()
 
-    async def again(self) -> None:
-        """Wait until it is subscribed (again, after the broker was away)."""
+    async def subscribed(self) -> None:
+        """Wait until it is subscribed, or subscribed again after the broker was down."""
         async with asyncio.timeout(BOUND_S):
-            await self._subscribed.wait()
-        self._subscribed.clear()
+            await self._acknowledged.wait()
+        self._acknowledged.clear()
 
     def send(
         self,
@@ -124,7 +124,7 @@ class Subscriber:
         response_topic: str | None = None,
         correlation: bytes | None = None,
     ) -> None:
-        """Publish something; the broker may have it a moment later."""
+        """Publish without waiting for the broker."""
         properties = Properties(PacketTypes.PUBLISH)
         if response_topic is not None:
             properties.ResponseTopic = response_topic
@@ -133,33 +133,33 @@ class Subscriber:
         self._client.publish(topic, payload, qos, retain, properties if self._v5 else None)
 
     async def until(
-        self, look: Callable[[list[Received]], _T | None], at_most: float = BOUND_S
+        self, find: Callable[[list[Received]], _T | None], at_most: float = BOUND_S
     ) -> _T:
-        """Wait until ``look`` finds what it looks for in the messages, and return that.
+        """Wait until ``find`` returns something true, and return that.
 
         Args:
-            look: gets all messages; what is true ends the wait.
-            at_most: seconds.
+            find: called with all messages.
+            at_most: seconds to wait.
         """
         found: list[_T] = []
 
-        def looked() -> bool:
-            if seen := look(self.messages):
-                found.append(seen)
+        def is_found() -> bool:
+            if result := find(self.messages):
+                found.append(result)
             return bool(found)
 
         try:
             async with asyncio.timeout(at_most), self._arrived:
-                await self._arrived.wait_for(looked)
+                await self._arrived.wait_for(is_found)
         except TimeoutError:
-            seen = "\n".join(f"  {one.topic} {one.payload!r}" for one in self.messages[-30:])
-            raise AssertionError(f"not seen within {at_most} s; the last were\n{seen}") from None
+            last = "\n".join(f"  {m.topic} {m.payload!r}" for m in self.messages[-30:])
+            raise AssertionError(f"not found within {at_most} s; the last were\n{last}") from None
         return found[0]
 
     async def until_payload(
         self, topic: str, payload: bytes, *, since: int = 0, at_most: float = BOUND_S
     ) -> Received:
-        """Wait for this payload at this topic, behind the first ``since`` messages."""
+        """Wait for this payload at this topic, after the first ``since`` messages."""
         return await self.until(
             lambda all_: next(
                 (m for m in all_[since:] if (m.topic, m.payload) == (topic, payload)), None
@@ -168,14 +168,14 @@ class Subscriber:
         )
 
     def at(self, topic: str) -> list[Received]:
-        """What has arrived at a topic."""
+        """Return the messages that have arrived at a topic."""
         return [message for message in self.messages if message.topic == topic]
 
     async def _end(self) -> None:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
 
-    # paho's thread calls these.
+    # Called from paho's thread.
 
     def _on_connect(
         self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any
@@ -187,7 +187,7 @@ class Subscriber:
         self, client: Client, userdata: Any, mid: int, reasons: list[Any], properties: Any
     ) -> None:
         if not any(reason.is_failure for reason in reasons):
-            self._loop.call_soon_threadsafe(self._subscribed.set)
+            self._loop.call_soon_threadsafe(self._acknowledged.set)
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         properties = message.properties
@@ -211,12 +211,12 @@ class Subscriber:
 
 
 async def publish(port: int, topic: str, payload: str, *, retain: bool = False) -> None:
-    """Publish one message, with QoS 1, from a client of its own."""
+    """Publish one message with QoS 1, from a separate client."""
     await asyncio.to_thread(
         partial(paho_publish.single, topic, payload, qos=1, retain=retain),
         hostname=HOST,
         port=port,
-        protocol=MQTTProtocolVersion.MQTTv5,  # the one that every broker of these tests speaks
+        protocol=MQTTProtocolVersion.MQTTv5,  # every broker of these tests supports it
     )
 
 

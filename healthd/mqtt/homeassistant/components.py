@@ -1,4 +1,4 @@
-"""What the components of all devices have in common, and the payload that holds them."""
+"""What the components of all devices have in common, and the payload that contains them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,11 +18,12 @@ class Component(NamedTuple):
     """One entity.
 
     Attributes:
-        id: of its own among those of its device; it never changes.
-        platform: of Home Assistant.
-        name: for people.
+        id: unique within the device; it never changes.
+        platform: Home Assistant's platform, such as ``sensor``.
+        name: shown to people.
         config: everything else.
-        stream: in words, what it is from: told where a device has another one of its name.
+        stream: the stream that it shows, in words; added to the name if another entity of the
+            device has the same name.
     """
 
     id: str
@@ -33,22 +34,22 @@ class Component(NamedTuple):
 
 
 def availability(*topics: str) -> list[dict[str, str]]:
-    """Available while ``online`` stands at each of the topics."""
+    """Return an availability: available while each of the topics says ``online``."""
     return [{"t": topic} for topic in topics]
 
 
 def gateway_id(gateway: str) -> str:
-    """What Home Assistant knows a gateway by."""
+    """Return a gateway's identifier in Home Assistant."""
     return f"healthd_{gateway}"
 
 
 def device_id(gateway: str, peripheral: str) -> str:
-    """What it knows a peripheral by: its name may change."""
+    """Return a peripheral's identifier in Home Assistant, which its name does not change."""
     return f"{gateway_id(gateway)}_{peripheral}"
 
 
 def status(topic: str, name: str, shared: Config) -> Component:
-    """Whether somebody is online."""
+    """Return the entity that shows whether a gateway or a peripheral is online."""
     config = {
         "stat_t": topic,
         "pl_on": "online",
@@ -62,38 +63,40 @@ def status(topic: str, name: str, shared: Config) -> Component:
 def announcement(
     device: Config, slug: str, components: Iterable[Component], root: Mapping[str, Any]
 ) -> Config:
-    """The whole payload of a device.
+    """Return the payload of a device.
 
     Args:
-        device: who it is; the first of its ``ids`` begins the ids of its entities.
-        slug: begins the names by which automations know its entities.
+        device: Home Assistant's description of the device; the ids of its entities start with the
+            first of its ``ids``.
+        slug: start of the entity ids that automations use.
         components: its entities.
-        root: what they share beside the quality of service.
+        root: what the entities share besides the quality of service.
     """
-    found = list(components)
-    times = Counter(one.name for one in found)
-    cmps = {one.id: _config(one, times[one.name] > 1, device["ids"][0], slug) for one in found}
+    entities = list(components)
+    times = Counter(entity.name for entity in entities)
+    owner = device["ids"][0]
+    cmps = {entity.id: _config(entity, times[entity.name] > 1, owner, slug) for entity in entities}
     return {"dev": device, "o": _ORIGIN, "qos": QOS, **root, "cmps": cmps}
 
 
-def _config(one: Component, shared: bool, owner: str, slug: str) -> Config:
-    name = f"{one.name} ({one.stream})" if shared and one.stream else one.name
-    entity = "_".join(_plain(part) for part in (slug, name))
+def _config(entity: Component, same_name: bool, owner: str, slug: str) -> Config:
+    name = f"{entity.name} ({entity.stream})" if same_name and entity.stream else entity.name
+    object_id = "_".join(_slug(part) for part in (slug, name))
     return {
-        "p": one.platform,
+        "p": entity.platform,
         "name": name,
-        "uniq_id": f"{owner}_{one.id}",
-        "def_ent_id": f"{one.platform}.{entity}",
-        **one.config,
+        "uniq_id": f"{owner}_{entity.id}",
+        "def_ent_id": f"{entity.platform}.{object_id}",
+        **entity.config,
     }
 
 
-def _plain(text: str) -> str:
-    """As Home Assistant has ids: lower case, digits and underscores."""
+def _slug(text: str) -> str:
+    """Return the text as part of an entity id: lower case, digits and underscores."""
     words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in text)
     return "_".join(words.lower().split())
 
 
 def words(kind: str) -> str:
-    """A stream's kind, as a person would say it."""
+    """Return a stream's kind in words, such as ``heart rate``."""
     return title(kind)[0].lower() + title(kind)[1:]

@@ -1,4 +1,4 @@
-"""Buttons and numbers for what may be asked of a gateway and of its peripherals."""
+"""Buttons and numbers that send requests to a gateway and its peripherals."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +12,7 @@ from healthd.mqtt.topics import Topics
 from healthd.settings.model import PeripheralSettings
 from healthd.verbs import REQUESTS
 
-# Home Assistant takes no smaller step. Ranges are rounded to it, inwards.
+# Home Assistant accepts no step below 1/1000. Ranges are rounded to that, inwards.
 _FINEST = 1000
 _TOLERANCE = 1e-6
 
@@ -20,17 +20,18 @@ _EVENTS = "fitness_machine_status"
 
 
 class _Target(NamedTuple):
-    """A number that a machine can be told.
+    """A target value that can be set on a machine.
 
     Attributes:
-        verb: which request tells it.
+        verb: the request that sets it.
         key: of the request.
-        fact: the machine's range, in what is known of it.
-        unit: what the keys of the range end with.
-        scale: from the range to the request.
-        step: where the machine names none.
-        belt: a treadmill's, which is moved within the settings' limits alone.
-        state: key by which the machine says what it was told; empty where that is another number.
+        fact: key of the machine's range in its facts.
+        unit: suffix of the range's keys.
+        scale: factor from the range to the request.
+        step: used if the machine reports none.
+        belt: whether it moves a treadmill's belt, which needs limits in the settings.
+        state: key in which the machine reports the target that it was set to; empty if the
+            machine reports a different number.
         config: how it is shown.
     """
 
@@ -57,7 +58,7 @@ _TARGETS = (
         "power_w",
         {"unit_of_meas": "W", "dev_cla": "power"},
     ),
-    # The range is in tenths of a level; what the machine tells of its target is not at every one.
+    # The range is in tenths of a level; not every machine reports its target in the same unit.
     _Target(
         "set_target_resistance",
         "resistance_level",
@@ -95,7 +96,7 @@ _TARGETS = (
 
 
 def scan_button(topics: Topics, config: Config) -> Component:
-    """Looks for peripherals that are in range."""
+    """Return the button that scans for peripherals in range."""
     return _button(topics, "scan", "Scan", {}, {"ic": "mdi:bluetooth-settings", **config})
 
 
@@ -106,13 +107,13 @@ def controls(
     facts: Mapping[str, Any],
     requests: Collection[str],
 ) -> Iterator[Component]:
-    """What may be asked of a peripheral, and what it can do.
+    """Yield the controls of a peripheral: for requests that are allowed and that it supports.
 
     Args:
         topics: of the gateway.
         entry: the peripheral's settings.
         streams: the keys that it has published, by kind.
-        facts: what it has said about itself.
+        facts: what it has reported about itself.
         requests: the verbs that are allowed.
     """
     for verb, name, config in _buttons(topics, entry, streams, facts):
@@ -132,22 +133,24 @@ def _buttons(
     facts: Mapping[str, Any],
 ) -> Iterator[tuple[str, str, Config]]:
     if entry.periodic:
-        # It is offline between two runs, and this ends that. Nobody can control it meanwhile.
+        # It is offline between two runs, so only the gateway has to be online for a fetch. Other
+        # controls would need a link.
         yield "fetch", "Fetch", {"ic": "mdi:download", "avty": availability(topics.status)}
         return
     yield "reconnect", "Reconnect", {"ic": "mdi:bluetooth-connect", "ent_cat": "config"}
     if "energy_expended_kj" in streams.get("heart_rate", ()):
         yield "reset_energy_expended", "Reset energy expended", {"ic": "mdi:fire"}
-    if _obeys(facts):
+    if _is_controllable(facts):
         if "treadmill" not in streams or entry.control.speed_mps is not None:
             yield "start", "Start", {"ic": "mdi:play"}
         yield "stop", "Stop", {"ic": "mdi:stop"}
 
 
-def _obeys(facts: Mapping[str, Any]) -> bool:
-    """Whether a machine says that it can be told something."""
+def _is_controllable(facts: Mapping[str, Any]) -> bool:
+    """Return whether a machine reports that a target can be set."""
     features: Mapping[str, Any] = facts.get("fitness_machine_feature", {})
-    return bool(features.get("target_settings")) or any(one.fact in facts for one in _TARGETS)
+    has_range = any(target.fact in facts for target in _TARGETS)
+    return bool(features.get("target_settings")) or has_range
 
 
 def _button(
@@ -167,14 +170,17 @@ def _button(
 
 
 def _bounds(
-    target: _Target, said: Mapping[str, Any], limits: tuple[float, float] | None
+    target: _Target, supported: Mapping[str, Any], limits: tuple[float, float] | None
 ) -> Config | None:
-    """Least, most and step: the machine's own, within the settings' limits; None without any."""
+    """Return minimum, maximum and step: the machine's range within the settings' limits.
+
+    None if neither is known, if nothing lies within both, or for a belt without limits.
+    """
     lowest, highest, step = (
-        said.get(f"{which}_{target.unit}") for which in ("min", "max", "increment")
+        supported.get(f"{which}_{target.unit}") for which in ("min", "max", "increment")
     )
     ranges = [] if limits is None else [limits]
-    # One that allows nothing was never filled in.
+    # An empty range means that the manufacturer never filled it in.
     if lowest is not None and highest is not None and lowest < highest:
         ranges.append((lowest * target.scale, highest * target.scale))
     if not ranges or (target.belt and limits is None):
@@ -189,13 +195,13 @@ def _bounds(
 
 def _number(topics: Topics, peripheral: str, target: _Target, bounds: Config) -> Component:
     field = REQUESTS[target.verb].model_fields[target.key]
-    # Home Assistant has numbers with a point in them; a request takes none where it wants none.
+    # Home Assistant sends numbers with a decimal point; a request for an integer refuses it.
     value = "value | int" if field.annotation is int else "value"
     config: Config = {
         "cmd_t": topics.request(target.verb),
         "cmd_tpl": f'{{"peripheral": "{peripheral}", "{target.key}": {{{{ {value} }}}}}}',
         "qos": QOS,
-        # Many machines do what they are told and say nothing of it.
+        # Many machines set the target without reporting it.
         "opt": True,
         **bounds,
         **target.config,

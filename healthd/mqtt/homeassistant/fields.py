@@ -1,4 +1,4 @@
-"""From a measurement's field to what Home Assistant shows of it, by its type and unit alone."""
+"""How Home Assistant shows a measurement's field, decided by the field's type and unit alone."""
 
 from collections.abc import Iterator
 from types import UnionType
@@ -11,12 +11,12 @@ SENSOR, BINARY_SENSOR = "sensor", "binary_sensor"
 
 
 class Shown(NamedTuple):
-    """What is shown of a field.
+    """How a field is shown.
 
     Attributes:
-        platform: of Home Assistant.
-        name: for people.
-        config: the rest of the component that the field decides.
+        platform: Home Assistant's platform.
+        name: shown to people.
+        config: the other parts of the component that depend on the field.
     """
 
     platform: str
@@ -25,19 +25,20 @@ class Shown(NamedTuple):
 
 
 def shown(model: type[Measurement], key: str) -> Shown | None:
-    """What is shown of the field of this name; None for one that is not for people.
+    """Return how the field with this name is shown; None if it is not meant for people.
 
-    Shown are numbers, words and what is true or false. Lists, texts and what is inside a field
-    are not: a state is one value.
+    Numbers, words and booleans are shown. Lists, texts and nested objects are not: a state is a
+    single value.
     """
     field = model.model_fields.get(key)
     if field is None or not looks.is_shown(key):
         return None
     extra = cast("dict[str, Any]", field.json_schema_extra or {})
-    types = {one for one in _members(field.annotation) if one is not type(None)}
-    words = [word for one in types if get_origin(one) is Literal for word in get_args(one)]
+    types = {member for member in _members(field.annotation) if member is not type(None)}
+    literals = [member for member in types if get_origin(member) is Literal]
+    words = [word for literal in literals for word in get_args(literal)]
     if types == {bool}:
-        config = _truth(key)
+        config = _boolean(key)
         platform = BINARY_SENSOR
     elif types <= {int, float}:
         config = _number(model.kind, key, str(extra.get("unit")))
@@ -53,33 +54,36 @@ def shown(model: type[Measurement], key: str) -> Shown | None:
 
 
 def _members(annotation: Any) -> Iterator[Any]:
-    """The types that a value may have."""
+    """Yield the types that a value may have."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _members(get_args(annotation)[0])
     elif origin in (Union, UnionType):
-        for one in get_args(annotation):
-            yield from _members(one)
+        for member in get_args(annotation):
+            yield from _members(member)
     else:
         yield annotation
 
 
 def template(key: str) -> str:
-    """A number's or a truth's: an absent key leaves the state as it is, null makes it unknown."""
+    """Return the template of a number or boolean.
+
+    An absent key leaves the state as it is, null makes it unknown.
+    """
     return f"{{{{ value_json.{key} | default('') }}}}"
 
 
 def word_template(key: str) -> str:
-    """A word's: an absent key makes it unknown, as null does.
+    """Return the template of a word: an absent key makes the state unknown, as null does.
 
-    Home Assistant would log an empty one, with each sample, as none of the sensor's options.
+    With every sample, Home Assistant would log that an empty state is not an option of the sensor.
     """
     return f"{{{{ value_json.{key} | default(none) }}}}"
 
 
-def _truth(key: str) -> dict[str, Any]:
+def _boolean(key: str) -> dict[str, Any]:
     config: dict[str, Any] = {"val_tpl": template(key), "pl_on": "True", "pl_off": "False"}
-    if class_ := looks.truth_class(key):
+    if class_ := looks.binary_sensor_class(key):
         config["dev_cla"] = class_
     return config
 
@@ -92,7 +96,7 @@ def _words(key: str, words: list[str], *, closed: bool) -> dict[str, Any]:
 
 
 def _number(kind: str, key: str, ucum: str) -> dict[str, Any]:
-    row = looks.look(ucum, key) or looks.Look(ucum, key, ucum)
+    row = looks.display_for(ucum, key) or looks.Look(ucum, key, ucum)
     rest = {
         "unit_of_meas": row.unit,
         "dev_cla": row.device_class,

@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a gateway: that it is there, and how it fares."""
+"""The announcement of a gateway: its status and its counters."""
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from healthd.mqtt.topics import Topics
 
 
 class _Counter(NamedTuple):
-    """A number of ``health``: its template, and what it is."""
+    """A number of ``health``: its template, and how it is shown."""
 
     id: str
     name: str
@@ -78,12 +78,12 @@ _COUNTERS = (
 )
 
 
-def gateway(topics: Topics, requests: Collection[str]) -> Config:
-    """The payload of a gateway.
+def gateway_payload(topics: Topics, requests: Collection[str]) -> Config:
+    """Return the payload of a gateway.
 
     Args:
-        topics: its own.
-        requests: the verbs that it may be asked for.
+        topics: of the gateway.
+        requests: the verbs that are allowed.
     """
     device = {
         "ids": [gateway_id(topics.gateway)],
@@ -92,23 +92,24 @@ def gateway(topics: Topics, requests: Collection[str]) -> Config:
         "mdl": "Gateway",
         "sw": __version__,
     }
-    # No availability at the root: the entity that says whether the gateway is there has none.
+    # No availability at the root: the entity that shows whether the gateway is online has none.
     return announcement(device, f"healthd {topics.gateway}", _components(topics, requests), {})
 
 
 def _components(topics: Topics, requests: Collection[str]) -> Iterator[Component]:
     yield status(topics.status, "Status", {})
-    there: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
-    counted = there | {"stat_t": topics.health, "exp_aft": GatewayHealth.expires_s}
-    for one in _COUNTERS:
-        config = {"val_tpl": f"{{{{ {one.template} }}}}", "sug_dsp_prc": 0, **one.config}
-        yield Component(one.id, "sensor", one.name, counted | config)
+    diagnostic: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
+    shared = diagnostic | {"stat_t": topics.health, "exp_aft": GatewayHealth.expires_s}
+    for counter in _COUNTERS:
+        template = f"{{{{ {counter.template} }}}}"
+        config = {"val_tpl": template, "sug_dsp_prc": 0, **counter.config}
+        yield Component(counter.id, "sensor", counter.name, shared | config)
     degraded = {
         "val_tpl": "{{ value_json.outbox.state }}",
         "pl_on": "degraded",
         "pl_off": "ok",
         "dev_cla": "problem",
     }
-    yield Component("outbox_state", "binary_sensor", "Outbox degraded", counted | degraded)
+    yield Component("outbox_state", "binary_sensor", "Outbox degraded", shared | degraded)
     if "scan" in requests:
         yield scan_button(topics, {"avty": availability(topics.status)})

@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-# What tells of the packet, of the device's own clock or of its memory, and what says how another
-# field is to be read: nothing that a person would watch.
+# Fields about the packet, the device's clock or its memory, and fields that say how to read another
+# field: nothing that a person would watch.
 _OF_THE_PACKET = frozenset(
     {
         "truncated",
@@ -46,11 +46,12 @@ class Look(NamedTuple):
 
     Attributes:
         ucum: the unit in the field's schema.
-        key: what the field's key ends with; empty: anything.
-        unit: the same in the words of Home Assistant; None for a bare number.
-        device_class: of a sensor; a unit that does not go with it has the sensor refused.
-        digits: behind the point.
-        icon: where no class brings one.
+        key: suffix of the field's key; empty: any key.
+        unit: the unit's name in Home Assistant; None for a bare number.
+        device_class: of the sensor; Home Assistant refuses a sensor whose class does not allow its
+            unit.
+        digits: number of decimals.
+        icon: for sensors without a class, which would bring one.
     """
 
     ucum: str
@@ -61,8 +62,8 @@ class Look(NamedTuple):
     icon: str | None = None
 
 
-# The first row that fits decides. There is no class for rates per minute: ``frequency`` takes Hz,
-# and a sensor that claims it with another unit is refused.
+# The first matching row counts. There is no class for rates per minute: ``frequency`` allows Hz,
+# and Home Assistant refuses a sensor that claims it with another unit.
 _LOOKS = (
     Look("/min", "_bpm", "bpm", icon="mdi:heart-pulse"),
     Look("/min", "_rpm", "rpm", icon="mdi:rotate-right"),
@@ -113,15 +114,15 @@ _LOOKS = (
     Look("1", "", None),
 )
 
-# Counters; a device that begins anew is no loss of what it had counted.
+# Counters; Home Assistant handles a device that starts again from zero.
 _COUNTER = re.compile(
     r"(cumulative|total|accumulated|positive|negative)_.+"
     r"|energy_expended_kj|(step|stride|stroke)_count|floors|elapsed_time_s"
 )
-# A mean of users, or of directions, means nothing.
+# The mean of user ids, positions or directions is meaningless.
 _NO_MEAN = re.compile(r"user_id|(latitude|longitude|bearing|heading)_deg")
 
-_TRUTHS = {"battery_fault": "problem"}
+_BINARY_SENSOR_CLASSES = {"battery_fault": "problem"}
 """Classes of binary sensors."""
 
 _NAMES = {
@@ -150,16 +151,16 @@ _WORDS = {
     "hba1c": "HbA1c",
 }
 
-# The end of a number's key, which its unit says already.
+# The suffix of a number's key: its unit, which is shown separately.
 _UNIT_OF_KEY = re.compile(
     "_(bpm|rpm|spm|mps|m|w|kj|kj_per_h|s|ms|pct|mmhg|c|mmol_per_l|mmol_per_l_per_min|kg|l|ohm|deg|n"
     "|nm|s_per_500m|kg_per_m|raw)$"
 )
 
-# Streams that speak of the device itself.
+# Streams about the device itself.
 _DIAGNOSTIC = frozenset({"battery", "battery_level_status", "position_quality", "cgm_status"})
 
-# What a machine says there is what it was told, not what it measures.
+# Numbers in this stream are the targets that the machine was set to, not measurements.
 _TARGETS = "fitness_machine_status"
 _OF_STREAMS = {
     ("training_status", "status"): "Training status",
@@ -173,22 +174,22 @@ _OF_EVENTS = {
 
 
 def is_shown(key: str) -> bool:
-    """Whether a field is for people: the others tell programs how to read a packet."""
+    """Return whether a field is meant for people: others describe the packet, for programs."""
     return key not in _OF_THE_PACKET
 
 
-def look(ucum: str, key: str) -> Look | None:
-    """How a number of this unit and key is shown; None for a unit that has no row."""
+def display_for(ucum: str, key: str) -> Look | None:
+    """Return how a number with this unit and key is shown; None for a unit without a row."""
     return next((row for row in _LOOKS if row.ucum == ucum and key.endswith(row.key)), None)
 
 
 def state_class(kind: str, key: str, shown: Look) -> str | None:
-    """Whether Home Assistant may take means of a number, or differences; None: neither.
+    """Return how Home Assistant keeps statistics of a number: as means, as differences, or not.
 
     Args:
         kind: of the measurement.
         key: of its field.
-        shown: how it is shown: ``energy`` is taken for a counter alone.
+        shown: how it is shown; Home Assistant accepts ``energy`` for counters only.
     """
     if kind == _TARGETS or _NO_MEAN.fullmatch(key):
         return None
@@ -196,18 +197,18 @@ def state_class(kind: str, key: str, shown: Look) -> str | None:
     return "total_increasing" if counts else "measurement"
 
 
-def truth_class(key: str) -> str | None:
-    """The class of a field that is true or false."""
-    return _TRUTHS.get(key)
+def binary_sensor_class(key: str) -> str | None:
+    """Return the class of a boolean field, or None."""
+    return _BINARY_SENSOR_CLASSES.get(key)
 
 
 def is_diagnostic(kind: str) -> bool:
-    """Whether a stream speaks of the device, and not of its wearer."""
+    """Return whether a stream is about the device, and not about its wearer."""
     return kind in _DIAGNOSTIC
 
 
 def name(kind: str, key: str) -> str:
-    """A field's name for people, such as ``Heart rate``.
+    """Return a field's name for people, such as ``Heart rate``.
 
     Args:
         kind: of the measurement.
@@ -220,6 +221,6 @@ def name(kind: str, key: str) -> str:
 
 
 def title(key: str) -> str:
-    """A key in words, the first one with a capital."""
-    text = " ".join(_WORDS.get(one, one) for one in key.split("_"))
+    """Return a key in words, the first one capitalized."""
+    text = " ".join(_WORDS.get(word, word) for word in key.split("_"))
     return text[0].upper() + text[1:]

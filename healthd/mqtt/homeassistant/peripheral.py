@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a peripheral: what it measures, how it is, what may be asked."""
+"""The announcement of a peripheral: its measurements, its link, and its controls."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args
@@ -23,19 +23,19 @@ from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import Registry
 from healthd.settings.model import PeripheralSettings
 
-# Home Assistant's key of who a device is, by ours. Not the serial number: it tells one person's
-# device from everybody else's, and nobody needs it there.
+# Home Assistant's keys of a device's identity, and ours. Not the serial number: it identifies a
+# person's device, and Home Assistant does not need it.
 _IDENTITY = {"name": "name", "mf": "maker", "mdl": "model", "sw": "firmware"}
 
-# Absent until there was a run.
+# Absent until the first run.
 _FETCH = "(value_json.fetch | default({}))"
 
 
-class Peripherals:
-    """Makes the payloads of one gateway's peripherals."""
+class PeripheralPayloads:
+    """Makes the payloads of a gateway's peripherals."""
 
     def __init__(self, topics: Topics, registry: Registry) -> None:
-        """``registry`` says what there is to measure."""
+        """Index the measurements of ``registry``."""
         self._topics = topics
         self._streams = Streams(registry)
 
@@ -46,13 +46,13 @@ class Peripherals:
         facts: Mapping[str, Any],
         requests: Collection[str],
     ) -> Config:
-        """The payload of a peripheral.
+        """Return the payload of a peripheral.
 
         Args:
             entry: its settings.
             known: the keys that it has published, by kind.
-            facts: what it has said about itself.
-            requests: the verbs that may be asked for.
+            facts: what it has reported about itself.
+            requests: the verbs that are allowed.
         """
         topics = self._topics
         device: Config = {
@@ -60,14 +60,15 @@ class Peripherals:
             "name": title(entry.id.replace("-", "_")),
             "via_device": gateway_id(topics.gateway),
         }
-        said = {key: facts.get(ours) for key, ours in _IDENTITY.items()}
-        device |= {key: str(value) for key, value in said.items() if value}
+        identity = {key: facts.get(ours) for key, ours in _IDENTITY.items()}
+        device |= {key: str(value) for key, value in identity.items() if value}
         components = [
             *_link(topics, entry),
             *_measured(topics, entry, known, self._streams),
             *controls(topics, entry, known, facts, requests),
         ]
-        # Its own status is said by the gateway: alone it stays online when the gateway is gone.
+        # Both, because the gateway publishes the peripheral's status: it stays ``online`` when the
+        # gateway is gone.
         both = availability(topics.status, topics.device_status(entry.id))
         return announcement(device, entry.id, components, {"avty": both, "avty_mode": "all"})
 
@@ -93,10 +94,10 @@ def _measured(
 
 
 def _link(topics: Topics, entry: PeripheralSettings) -> Iterator[Component]:
-    """How its link is, which is known also while there is none."""
-    there: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
-    yield status(topics.device_status(entry.id), "Connection", there)
-    of_info = there | {"stat_t": topics.device_info(entry.id)}
+    """Yield the entities of the link, which are available even while there is no link."""
+    shared: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
+    yield status(topics.device_status(entry.id), "Connection", shared)
+    of_info = shared | {"stat_t": topics.device_info(entry.id)}
     state: Config = {
         "val_tpl": word_template("state"),
         "dev_cla": "enum",

@@ -1,4 +1,4 @@
-"""How long the values of a stream are true: which availability they have, and when they expire."""
+"""How long the values of a stream stay valid: their availability, and when they expire."""
 
 import math
 from typing import NamedTuple
@@ -8,22 +8,22 @@ from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 from healthd.settings.model import PeripheralSettings
 
-# What is worn or ridden sends once a second, or once in four at the slowest. What has said nothing
-# for a minute is not in use: a machine at rest keeps its link and sends nothing.
+# A sensor or machine in use sends every second, or every four seconds at the slowest. After a
+# minute of silence it is not in use: a machine at rest keeps its link and sends nothing.
 _FLOWS_S = 60
 
 # A stream that is silent for longer than its deadline ends the link. Twice that leaves time for a
-# new one, so that a value does not vanish in a moment that healthd bridges.
+# new link, so that a value does not disappear while healthd reconnects.
 _SILENCES = 2
 
-# Monitors take a reading every one to five minutes: three of the rarest.
+# Glucose monitors measure every one to five minutes: three of the longest intervals.
 _CGM_S = 900
 
-# A run that is late, or finds nothing, costs no value: the next one is waited for.
+# A value stays valid over one run that is late or finds nothing.
 _RUNS = 2
 _DAY_S = 86400
 
-# What a machine says when something happens is true until the next thing does.
+# A machine's event stays valid until the next one.
 _EVENTS = frozenset({"fitness_machine_status"})
 
 
@@ -32,8 +32,8 @@ class Stream(NamedTuple):
 
     Attributes:
         model: its fields.
-        lasting: true while the gateway is there, whether or not the peripheral is linked.
-        expires_s: seconds after which a value says nothing any more; None: never.
+        lasting: whether values stay valid while the peripheral is not linked.
+        expires_s: seconds after which a value is no longer valid; None: never.
     """
 
     model: type[Measurement]
@@ -48,26 +48,27 @@ class _Kind(NamedTuple):
 
 
 class Streams:
-    """What every stream is, from what the profiles declare."""
+    """How long each stream's values stay valid, from what the profiles declare."""
 
     def __init__(self, registry: Registry) -> None:
         """Index the models by kind."""
         self._kinds: dict[str, _Kind] = {}
         for profile in registry.profiles.values():
-            for one in profile.characteristics:
-                changes = one.use is Use.STATUS or one.model.kind in _EVENTS
-                self._kinds[one.model.kind] = _Kind(one.model, changes, one.silence_s)
+            for characteristic in profile.characteristics:
+                model = characteristic.model
+                changes = characteristic.use is Use.STATUS or model.kind in _EVENTS
+                self._kinds[model.kind] = _Kind(model, changes, characteristic.silence_s)
             for model in profile.derived:
                 self._kinds[model.kind] = _Kind(model, changes=False, silence_s=None)
 
     def of(self, kind: str, entry: PeripheralSettings) -> Stream | None:
-        """The stream of this kind, of a peripheral with these settings; None: there is none."""
+        """Return the stream of this kind for a peripheral of these settings; None if unknown."""
         if (known := self._kinds.get(kind)) is None:
             return None
         if known.model.retained:
             return Stream(known.model, lasting=True, expires_s=None)
         if entry.every is not None:
-            # It is linked for moments, and what it brought is the newest until the next run.
+            # It is linked briefly, and its values are the newest until the next run.
             return Stream(known.model, lasting=True, expires_s=_between_runs_s(entry))
         expires_s = None if known.changes else _expiry_s(kind, known, entry)
         return Stream(known.model, lasting=False, expires_s=expires_s)
@@ -84,6 +85,6 @@ def _expiry_s(kind: str, known: _Kind, entry: PeripheralSettings) -> int:
     if kind == "cgm":
         return _CGM_S
     if kind == "heart_rate_variability" and entry.hrv is not None:
-        # One a window: two of them, as a window without a beat tells nothing.
+        # One value per window; two windows, as a window without a beat has no value.
         return math.ceil(2 * entry.hrv)
     return _FLOWS_S

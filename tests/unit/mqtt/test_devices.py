@@ -1,4 +1,4 @@
-"""What is retained of every peripheral, and when."""
+"""What is retained for every peripheral, and when."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ STATUS, INFO = "healthd/home/device/strap/status", "healthd/home/device/strap/in
 
 
 class Broker:
-    """Keeps what is retained."""
+    """Records what is retained."""
 
     def __init__(self) -> None:
         self.topics: dict[str, bytes] = {}
@@ -59,7 +59,7 @@ def test_reason_stays_as_long_as_its_state(broker: Broker, devices: Devices) -> 
     assert broker.info == {"state": "searching"}
 
 
-def test_everything_that_is_known_of_a_device(broker: Broker, devices: Devices) -> None:
+def test_all_facts_of_a_device_are_published(broker: Broker, devices: Devices) -> None:
     stream(devices)
     assert broker.info == {
         "name": "Polar H10",
@@ -70,12 +70,12 @@ def test_everything_that_is_known_of_a_device(broker: Broker, devices: Devices) 
     }
 
 
-def test_facts_of_a_preparation_are_published_once(broker: Broker, devices: Devices) -> None:
+def test_facts_read_during_preparation_are_published_once(broker: Broker, devices: Devices) -> None:
     stream(devices)
     assert broker.published.count(INFO) == 2  # preparing, streaming
 
 
-def test_facts_of_a_stream_are_published_at_once(broker: Broker, devices: Devices) -> None:
+def test_facts_read_while_streaming_are_published_at_once(broker: Broker, devices: Devices) -> None:
     stream(devices)
     devices.on_facts("strap", {"battery": {"level_pct": 50}})
     assert broker.info["battery"] == {"level_pct": 50}
@@ -84,7 +84,7 @@ def test_facts_of_a_stream_are_published_at_once(broker: Broker, devices: Device
     assert broker.info["maker"] == "Polar"
 
 
-def test_facts_outlive_the_link_until_the_next_one(broker: Broker, devices: Devices) -> None:
+def test_facts_stay_until_the_next_link(broker: Broker, devices: Devices) -> None:
     stream(devices)
     devices.on_state("strap", "waiting", "link_lost")
     assert broker.info["maker"] == "Polar"
@@ -94,7 +94,7 @@ def test_facts_outlive_the_link_until_the_next_one(broker: Broker, devices: Devi
     assert broker.info == {"name": None, "profiles": [], "state": "streaming"}
 
 
-def test_peripherals_are_apart(broker: Broker, devices: Devices) -> None:
+def test_peripherals_do_not_affect_each_other(broker: Broker, devices: Devices) -> None:
     stream(devices)
     devices.on_state("other", "searching")
     assert broker.topics[STATUS] == b"online"
@@ -109,7 +109,7 @@ def test_nan_is_null(broker: Broker, devices: Devices) -> None:
     assert broker.info["battery"] == {"level_pct": None}
 
 
-def test_a_bond_outlives_links(broker: Broker, devices: Devices) -> None:
+def test_a_bond_stays_across_links(broker: Broker, devices: Devices) -> None:
     devices.on_state("strap", "searching")
     devices.on_bond("strap", False)
     assert broker.info["bonded"] is False
@@ -119,7 +119,7 @@ def test_a_bond_outlives_links(broker: Broker, devices: Devices) -> None:
     assert broker.info["bonded"] is True
 
 
-def test_a_bond_and_the_last_run_are_told_together(broker: Broker, devices: Devices) -> None:
+def test_a_bond_and_the_last_run_are_published_together(broker: Broker, devices: Devices) -> None:
     devices.on_state("strap", "searching")
     devices.on_bond("strap", True)
     devices.on_fetch("strap", {"outcome": "no_data"})
@@ -129,20 +129,18 @@ def test_a_bond_and_the_last_run_are_told_together(broker: Broker, devices: Devi
     assert broker.info["fetch"] == {"outcome": "no_data"}
 
 
-def test_a_bond_that_is_known_before_anything_else_waits_for_the_first_state(
-    broker: Broker, devices: Devices
-) -> None:
+def test_a_bond_is_not_published_before_the_first_state(broker: Broker, devices: Devices) -> None:
     devices.on_bond("scale", True)
     assert not any("scale" in topic for topic in broker.published)
     devices.on_state("scale", "searching")
     assert orjson.loads(broker.topics["healthd/home/device/scale/info"])["bonded"] is True
 
 
-def test_one_that_is_gone_is_told_no_more(broker: Broker, devices: Devices) -> None:
+def test_a_removed_peripheral_is_forgotten(broker: Broker, devices: Devices) -> None:
     stream(devices)
     devices.on_bond("strap", True)
     devices.remove("strap")
     assert devices.states() == []
-    # With other settings it may be another device.
+    # After a change of the settings the id may stand for another device.
     devices.on_state("strap", "searching")
     assert broker.info == {"state": "searching"}

@@ -1,4 +1,4 @@
-"""When Home Assistant is told of what, and that it is told when something is no more."""
+"""When announcements are published to Home Assistant, and when they are removed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -34,90 +34,95 @@ RATE = "heart_rate_heart_rate_bpm"
 
 
 class Broker:
-    """Takes what it is told, at once, or once it is there.
+    """Accepts messages at once, or with ``accept`` if it is not reachable.
 
     Attributes:
-        kept: what stands at each topic; None: nothing any more.
-        told: every message: its topic, and what stood there.
-        renewed: what was to be sent again.
+        reachable: whether it accepts messages at once.
+        kept: the retained payload of each topic; None: cleared.
+        published: topic and payload of every message.
+        renewed: the topics that were to be sent again.
     """
 
     def __init__(self) -> None:
-        self.there = True
+        self.reachable = True
         self.kept: dict[str, dict[str, Any] | None] = {}
-        self.told: list[tuple[str, dict[str, Any] | None]] = []
+        self.published: list[tuple[str, dict[str, Any] | None]] = []
         self.renewed: list[str] = []
         self._waiting: dict[str, Callable[[], None] | None] = {}
         self._changed = asyncio.Condition()
-        self._tellers: set[asyncio.Task[None]] = set()
+        self._notifiers: set[asyncio.Task[None]] = set()
 
     def retain(
-        self, topic: str, payload: Payload | bytes, on_taken: Callable[[], None] | None = None
+        self, topic: str, payload: Payload | bytes, on_accepted: Callable[[], None] | None = None
     ) -> None:
         encoded = payload if isinstance(payload, bytes) else payload.encoded()
         found: dict[str, Any] | None = orjson.loads(encoded) if encoded else None
         assert found is None or complaints(topic, found) == []
         self.kept[topic] = found
-        self.told.append((topic, found))
-        self._waiting[topic] = on_taken
-        if self.there:
-            self.take()
-        self._tell()
+        self.published.append((topic, found))
+        self._waiting[topic] = on_accepted
+        if self.reachable:
+            self.accept()
+        self._notify()
 
     def renew(self, *topics: str) -> None:
         self.renewed += topics
-        self._tell()
+        self._notify()
 
-    def take(self) -> None:
-        """What was told has arrived."""
+    def accept(self) -> None:
+        """Accept all messages that were published so far."""
         waiting, self._waiting = self._waiting, {}
-        for on_taken in waiting.values():
-            if on_taken is not None:
-                on_taken()
-        self._tell()
+        for on_accepted in waiting.values():
+            if on_accepted is not None:
+                on_accepted()
+        self._notify()
 
     async def until(self, reached: Callable[[], Any]) -> None:
         try:
             async with asyncio.timeout(BOUND_S), self._changed:
                 await self._changed.wait_for(reached)
         except TimeoutError:
-            raise AssertionError([topic for topic, _ in self.told]) from None
+            raise AssertionError([topic for topic, _ in self.published]) from None
 
-    def _tell(self) -> None:
-        async def tell() -> None:
+    def _notify(self) -> None:
+        async def notify() -> None:
             async with self._changed:
                 self._changed.notify_all()
 
-        task = asyncio.create_task(tell())
-        self._tellers.add(task)
-        task.add_done_callback(self._tellers.discard)
+        task = asyncio.create_task(notify())
+        self._notifiers.add(task)
+        task.add_done_callback(self._notifiers.discard)
 
     def entities(self, topic: str) -> dict[str, Any]:
-        """What stands there of entities."""
+        """Return the announced entities."""
         payload = self.kept.get(topic)
         return {} if payload is None else payload["cmps"]
 
 
 class HomeAssistant(Inbox):
-    """Says something of itself to whoever listens to it."""
+    """An inbox whose messages come from Home Assistant.
+
+    Attributes:
+        listeners: by topic filter.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.listened_to: dict[str, Callable[[Message], None]] = {}
+        self.listeners: dict[str, Callable[[Message], None]] = {}
 
-    def listen(
+    def subscribe(
         self,
         topic_filter: str,
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self.listened_to[topic_filter] = on_message
+        self.listeners[topic_filter] = on_message
 
     def unsubscribe(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
-        assert self.listened_to.pop(topic_filter) == on_message
+        assert self.listeners.pop(topic_filter) == on_message
 
-    def say(self, payload: bytes, *, retained: bool = False) -> None:
-        for topic, on_message in self.listened_to.items():
+    def publish(self, payload: bytes, *, retained: bool = False) -> None:
+        for topic, on_message in self.listeners.items():
             on_message(Message(topic, payload, retained))
 
 
@@ -127,7 +132,7 @@ def home() -> HomeAssistant:
 
 
 @pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_S", 0.01)
     monkeypatch.setattr(module, "JITTER_S", (0.01, 0.02))
 
@@ -143,11 +148,11 @@ def settings(
     address: str | None = None,
     requests: tuple[str, ...] = (),
 ) -> Settings:
-    found: list[dict[str, Any]] = [
-        {"id": one, **({"address": address} if address else {"name": one})} for one in peripherals
+    entries: list[dict[str, Any]] = [
+        {"id": id_, **({"address": address} if address else {"name": id_})} for id_ in peripherals
     ]
     mqtt = {"discovery": discovery, "requests": requests}
-    return Settings.model_validate({"mqtt": mqtt, "peripherals": found})
+    return Settings.model_validate({"mqtt": mqtt, "peripherals": entries})
 
 
 @asynccontextmanager
@@ -185,7 +190,7 @@ def beat(**more: Any) -> Sample:
     return sample(HeartRate.of({**fields, "sensor_contact_detected": None, **more}))
 
 
-def remembered(folder: Path) -> dict[str, Any]:
+def saved(folder: Path) -> dict[str, Any]:
     return orjson.loads((folder / FILE_NAME).read_bytes())
 
 
@@ -196,28 +201,28 @@ async def settled(broker: Broker, *topics: str) -> None:
     )
 
 
-async def next_message(discovery: Discovery, broker: Broker, told: int) -> None:
-    """Wait for one that is caused here, and see that what was done before has caused none."""
-    discovery.on_info("strap", {"state": "streaming", "model": f"after {told}"})
-    await broker.until(lambda: len(broker.told) > told)
-    (message,) = broker.told[told:]
+async def next_message(discovery: Discovery, broker: Broker, count: int) -> None:
+    """Cause a message and check that nothing else has caused one since there were ``count``."""
+    discovery.on_info("strap", {"state": "streaming", "model": f"after {count}"})
+    await broker.until(lambda: len(broker.published) > count)
+    (message,) = broker.published[count:]
     assert message[1] is not None
-    assert message[1]["dev"]["mdl"] == f"after {told}"
+    assert message[1]["dev"]["mdl"] == f"after {count}"
 
 
 # Off
 
 
-async def test_off_means_nothing_at_all(
+async def test_without_discovery_nothing_happens(
     tmp_path: Path, broker: Broker, home: HomeAssistant
 ) -> None:
     off = settings("strap", discovery=None)
     async with running(tmp_path, broker, off, home=home) as discovery:
         discovery.on_sample(beat())
         discovery.on_info("strap", {"state": "streaming", "name": "Strap"})
-        await asyncio.sleep(10 * module.SETTLE_S)  # nothing can be awaited: nothing happens
-        assert (broker.told, broker.renewed) == ([], [])
-        assert home.listened_to == {}
+        await asyncio.sleep(10 * module.SETTLE_S)  # there is no event to wait for
+        assert (broker.published, broker.renewed) == ([], [])
+        assert home.listeners == {}
         assert not (tmp_path / FILE_NAME).exists()
         discovery.apply(settings("strap"))
         await settled(broker, GATEWAY, STRAP)
@@ -232,14 +237,12 @@ async def test_gateway_and_peripherals_are_announced_at_once(
 ) -> None:
     async with running(tmp_path, broker, settings("strap", "scale")):
         await settled(broker, GATEWAY, STRAP, SCALE)
-    # The others refer to it.
-    assert broker.told[0][0] == GATEWAY
+    # First, because the others refer to it.
+    assert broker.published[0][0] == GATEWAY
     assert broker.entities(STRAP).keys() == {"status", "link_state"}
 
 
-async def test_the_first_sample_that_holds_a_key_adds_an_entity(
-    tmp_path: Path, broker: Broker
-) -> None:
+async def test_the_first_sample_with_a_key_adds_an_entity(tmp_path: Path, broker: Broker) -> None:
     async with running(tmp_path, broker, settings("strap")) as discovery:
         await broker.until(lambda: STRAP in broker.kept)
         for _ in range(3):
@@ -247,53 +250,53 @@ async def test_the_first_sample_that_holds_a_key_adds_an_entity(
         await broker.until(lambda: RATE in broker.entities(STRAP))
         discovery.on_sample(beat(energy_expended_kj=None))
         await broker.until(lambda: "heart_rate_energy_expended_kj" in broker.entities(STRAP))
-        told = len(broker.told)
+        count = len(broker.published)
         discovery.on_sample(beat(energy_expended_kj=5))
-        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0}), "scale"))  # nobody's
-        await next_message(discovery, broker, told)
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0}), "scale"))  # not in the settings
+        await next_message(discovery, broker, count)
 
 
-async def test_what_comes_together_is_announced_together(
+async def test_changes_within_a_short_time_are_announced_together(
     tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, broker, settings("strap")) as discovery:
         await broker.until(lambda: STRAP in broker.kept)
         monkeypatch.setattr(module, "SETTLE_S", 0.2)
-        told = len(broker.told)
+        count = len(broker.published)
         discovery.on_sample(beat())
         await asyncio.sleep(0)
         discovery.on_sample(sample(Weight.of({"weight_kg": 70.0})))
         discovery.on_info("strap", {"state": "streaming", "name": "Strap", "maker": "X"})
-        await broker.until(lambda: len(broker.told) > told)
-        (message,) = broker.told[told:]
+        await broker.until(lambda: len(broker.published) > count)
+        (message,) = broker.published[count:]
     assert message[1] is not None
     assert message[1]["dev"]["mf"] == "X"
     assert message[1]["cmps"].keys() >= {RATE, "weight_weight_kg"}
 
 
-async def test_undecoded_bytes_are_no_entity(tmp_path: Path, broker: Broker) -> None:
+async def test_undecoded_bytes_have_no_entity(tmp_path: Path, broker: Broker) -> None:
     async with running(tmp_path, broker, settings("strap")) as discovery:
         await broker.until(lambda: STRAP in broker.kept)
-        told = len(broker.told)
+        count = len(broker.published)
         unknown = Undecoded(hex="00", size_bytes=1, error="")
         discovery.on_sample(sample(unknown, stream="undecoded/2a37"))
-        await next_message(discovery, broker, told)
+        await next_message(discovery, broker, count)
 
 
-async def test_who_a_device_is_is_told_once_all_of_it_was_read(
+async def test_facts_of_a_device_are_announced_once_all_are_read(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap")) as discovery:
         await broker.until(lambda: STRAP in broker.kept)
-        told = len(broker.told)
+        count = len(broker.published)
         discovery.on_info("strap", {"state": "waiting", "name": "Strap 1"})
         discovery.on_info("strap", {"state": "streaming", "name": "Strap 2", "maker": "X"})
-        await broker.until(lambda: len(broker.told) > told)
-        (message,) = broker.told[told:]
+        await broker.until(lambda: len(broker.published) > count)
+        (message,) = broker.published[count:]
         assert message[1] is not None
         assert (message[1]["dev"]["name"], message[1]["dev"]["mf"]) == ("Strap 2", "X")
         discovery.on_info("strap", {"state": "streaming", "name": None, "battery": {}})
-        await next_message(discovery, broker, told + 1)
+        await next_message(discovery, broker, count + 1)
     kept = broker.kept[STRAP]
     assert kept is not None
     assert kept["dev"]["name"] == "Strap 2"
@@ -302,9 +305,7 @@ async def test_who_a_device_is_is_told_once_all_of_it_was_read(
 # Restarts
 
 
-async def test_a_restart_announces_the_same_before_anything_is_linked(
-    tmp_path: Path, broker: Broker
-) -> None:
+async def test_a_restart_announces_the_same_before_any_link(tmp_path: Path, broker: Broker) -> None:
     async with running(tmp_path, broker, settings("strap")) as discovery:
         discovery.on_sample(beat())
         discovery.on_info("strap", {"state": "streaming", "name": "Strap", "maker": "X"})
@@ -313,19 +314,19 @@ async def test_a_restart_announces_the_same_before_anything_is_linked(
     async with running(tmp_path, again, settings("strap")):
         await again.until(lambda: STRAP in again.kept)
     assert again.kept == broker.kept
-    assert len(again.told) == 2
+    assert len(again.published) == 2
 
 
-async def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path: Path, broker: Broker) -> None:
+async def test_an_unreadable_file_is_replaced(tmp_path: Path, broker: Broker) -> None:
     (tmp_path / FILE_NAME).write_bytes(b'{"topics": 5}')
     async with running(tmp_path, broker, settings("strap")):
         await settled(broker, GATEWAY, STRAP)
 
 
-# What is no more
+# Removal
 
 
-async def test_a_peripheral_that_leaves_the_settings_is_taken_back(
+async def test_a_peripheral_that_leaves_the_settings_is_removed(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap", "scale")) as discovery:
@@ -333,11 +334,11 @@ async def test_a_peripheral_that_leaves_the_settings_is_taken_back(
         await settled(broker, GATEWAY, STRAP, SCALE)
         discovery.apply(settings("scale"))
         await settled(broker, GATEWAY, SCALE)
-    assert broker.told[-1] == (STRAP, None)
-    assert remembered(tmp_path)["peripherals"] == {}
+    assert broker.published[-1] == (STRAP, None)
+    assert saved(tmp_path)["peripherals"] == {}
 
 
-async def test_one_that_left_while_healthd_was_down_is_taken_back(
+async def test_a_peripheral_that_left_while_healthd_was_down_is_removed(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap", "scale")):
@@ -346,20 +347,20 @@ async def test_one_that_left_while_healthd_was_down_is_taken_back(
         await settled(broker, GATEWAY, SCALE)
 
 
-async def test_what_no_broker_was_told_is_told_by_the_next_run(
+async def test_a_removal_that_no_broker_accepted_is_repeated_by_the_next_run(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap", "scale")):
         await settled(broker, GATEWAY, STRAP, SCALE)
-    away = Broker()
-    away.there = False
-    async with running(tmp_path, away, settings("scale")):
-        await away.until(lambda: STRAP in away.kept)
+    unreachable = Broker()
+    unreachable.reachable = False
+    async with running(tmp_path, unreachable, settings("scale")):
+        await unreachable.until(lambda: STRAP in unreachable.kept)
     async with running(tmp_path, broker, settings("scale")):
         await settled(broker, GATEWAY, SCALE)
 
 
-async def test_switched_off_takes_everything_back(
+async def test_switching_discovery_off_removes_everything(
     tmp_path: Path, broker: Broker, home: HomeAssistant
 ) -> None:
     async with running(tmp_path, broker, settings("strap"), home=home) as discovery:
@@ -367,16 +368,16 @@ async def test_switched_off_takes_everything_back(
         await settled(broker, GATEWAY, STRAP)
         discovery.apply(settings("strap", discovery=None))
         await settled(broker)
-        assert home.listened_to == {}
+        assert home.listeners == {}
         discovery.apply(settings("strap"))
         await settled(broker, GATEWAY, STRAP)
         assert RATE not in broker.entities(STRAP)
         discovery.on_sample(beat())
         await broker.until(lambda: RATE in broker.entities(STRAP))
-        assert home.listened_to.keys() == {"homeassistant/status"}
+        assert home.listeners.keys() == {"homeassistant/status"}
 
 
-async def test_switched_off_again_before_anything_was_announced(
+async def test_discovery_is_switched_off_and_on_before_anything_was_announced(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap")) as discovery:
@@ -387,7 +388,7 @@ async def test_switched_off_again_before_anything_was_announced(
     assert RATE not in broker.entities(STRAP)
 
 
-async def test_another_prefix_or_another_gateway_is_another_topic(
+async def test_another_prefix_or_gateway_id_removes_the_old_topics(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap")):
@@ -399,42 +400,42 @@ async def test_another_prefix_or_another_gateway_is_another_topic(
         await settled(broker, "ha/device/garage/config", "ha/device/garage_strap/config")
 
 
-async def test_an_entity_that_is_gone_is_removed_before_it_is_left_out(
-    tmp_path: Path, broker: Broker
-) -> None:
+async def test_an_entity_is_removed_before_it_is_left_out(tmp_path: Path, broker: Broker) -> None:
     async with running(tmp_path, broker, settings("strap", requests=("scan", "reconnect"))):
         await settled(broker, GATEWAY, STRAP)
     assert "request_reconnect" in broker.entities(STRAP)
-    told = len(broker.told)
+    count = len(broker.published)
     async with running(tmp_path, broker, settings("strap")):
         await broker.until(
-            lambda: len(broker.told) > told and "request_reconnect" not in broker.entities(STRAP)
+            lambda: (
+                len(broker.published) > count and "request_reconnect" not in broker.entities(STRAP)
+            )
         )
         await broker.until(lambda: "request_scan" not in broker.entities(GATEWAY))
-    first, second = [payload for topic, payload in broker.told[told:] if topic == STRAP]
+    first, second = [payload for topic, payload in broker.published[count:] if topic == STRAP]
     assert first is not None
     assert first["cmps"]["request_reconnect"] == {"p": "button"}
     assert second is not None
     assert second["cmps"].keys() == first["cmps"].keys() - {"request_reconnect"}
 
 
-async def test_nothing_is_left_out_before_the_broker_has_heard_that_it_is_gone(
+async def test_nothing_is_left_out_before_the_broker_has_accepted_its_removal(
     tmp_path: Path, broker: Broker
 ) -> None:
     async with running(tmp_path, broker, settings("strap", requests=("reconnect",))):
         await settled(broker, GATEWAY, STRAP)
-    broker.there = False
+    broker.reachable = False
     async with running(tmp_path, broker, settings("strap")) as discovery:
         await broker.until(lambda: broker.entities(STRAP)["request_reconnect"] == {"p": "button"})
         discovery.on_sample(beat())
         await broker.until(lambda: RATE in broker.entities(STRAP))
         assert broker.entities(STRAP)["request_reconnect"] == {"p": "button"}
-        broker.there = True
-        broker.take()
+        broker.reachable = True
+        broker.accept()
         await broker.until(lambda: "request_reconnect" not in broker.entities(STRAP))
 
 
-async def test_an_id_that_another_device_has_got_is_learnt_anew(
+async def test_an_id_that_now_stands_for_another_device_starts_over(
     tmp_path: Path, broker: Broker
 ) -> None:
     first = settings("strap", address="A0:9E:1A:00:00:01")
@@ -444,25 +445,25 @@ async def test_an_id_that_another_device_has_got_is_learnt_anew(
         discovery.apply(settings("strap", address="A0:9E:1A:00:00:02"))
         await broker.until(lambda: RATE not in broker.entities(STRAP))
     assert any(
-        payload["cmps"].get(RATE) == {"p": "sensor"} for _, payload in broker.told if payload
+        payload["cmps"].get(RATE) == {"p": "sensor"} for _, payload in broker.published if payload
     )
 
 
-async def test_an_entity_of_another_kind_replaces_the_old_one(
+async def test_an_entity_of_another_platform_replaces_the_old_one(
     tmp_path: Path, broker: Broker
 ) -> None:
-    """As after an upgrade: the old one has to go first, as both have one id."""
+    """As after an upgrade: the old one has to be removed first, as both have the same id."""
     document = {"topics": {STRAP: {"status": "sensor"}}, "peripherals": {}}
     (tmp_path / FILE_NAME).write_bytes(orjson.dumps(document))
     async with running(tmp_path, broker, settings("strap")):
         await broker.until(lambda: "uniq_id" in broker.entities(STRAP).get("status", {}))
-    first = next(payload for topic, payload in broker.told if topic == STRAP)
+    first = next(payload for topic, payload in broker.published if topic == STRAP)
     assert first is not None
     assert first["cmps"]["status"] == {"p": "sensor"}
     assert broker.entities(STRAP)["status"]["p"] == "binary_sensor"
 
 
-# Births
+# Starts of Home Assistant
 
 
 async def test_everything_is_sent_again_when_home_assistant_has_started(
@@ -470,26 +471,26 @@ async def test_everything_is_sent_again_when_home_assistant_has_started(
 ) -> None:
     async with running(tmp_path, broker, settings("strap"), home=home):
         await settled(broker, GATEWAY, STRAP)
-        assert home.listened_to.keys() == {"homeassistant/status"}
+        assert home.listeners.keys() == {"homeassistant/status"}
         with capture_logs() as logs:
-            for _ in range(3):  # its restarts come in a row
-                home.say(b"online")
+            for _ in range(3):  # several restarts in a row
+                home.publish(b"online")
             await broker.until(lambda: broker.renewed)
-            home.say(b"online", retained=True)
+            home.publish(b"online", retained=True)
             await broker.until(lambda: len(broker.renewed) > 2)
     assert broker.renewed == [GATEWAY, STRAP, GATEWAY, STRAP]
     assert [one["event"] for one in logs] == ["announced again"] * 2
 
 
 @pytest.mark.parametrize("payload", [b"offline", b"", b"\xff"])
-async def test_what_is_no_birth_is_nobodys_news(
+async def test_other_messages_of_home_assistant_are_ignored(
     tmp_path: Path, broker: Broker, home: HomeAssistant, payload: bytes
 ) -> None:
     async with running(tmp_path, broker, settings("strap"), home=home):
         await settled(broker, GATEWAY, STRAP)
-        home.say(payload)
+        home.publish(payload)
         await asyncio.sleep(2 * module.JITTER_S[1])
         assert broker.renewed == []
-        home.say(b"online")
+        home.publish(b"online")
         await broker.until(lambda: broker.renewed)
     assert broker.renewed == [GATEWAY, STRAP]

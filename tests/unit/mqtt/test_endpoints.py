@@ -1,4 +1,4 @@
-"""From settings to brokers: ports, ids, passwords, and TLS that verifies."""
+"""Brokers from settings: ports, ids, passwords, and verified TLS."""
 
 import asyncio
 import shutil
@@ -24,9 +24,9 @@ def made(environ: Mapping[str, str] | None = None, **mqtt: Any) -> tuple[Endpoin
 
 
 @pytest.mark.parametrize(("tls", "port"), [(False, 1883), (True, 8883)])
-def test_brokers_in_their_order_with_their_ports(tls: bool, port: int) -> None:
-    made_of = made(brokers=["one.lan", "two.lan:1234", "[::1]"], tls=tls)
-    assert [(one.host, one.port) for one in made_of] == [
+def test_brokers_keep_their_order_and_get_a_port(tls: bool, port: int) -> None:
+    found = made(brokers=["one.lan", "two.lan:1234", "[::1]"], tls=tls)
+    assert [(endpoint.host, endpoint.port) for endpoint in found] == [
         ("one.lan", port),
         ("two.lan", 1234),
         ("::1", port),
@@ -34,30 +34,36 @@ def test_brokers_in_their_order_with_their_ports(tls: bool, port: int) -> None:
 
 
 def test_plain_settings() -> None:
-    (one,) = made()
-    assert (one.host, one.version) == ("localhost", "5")
-    assert (one.username, one.password, one.tls) == (None, None, None)
-    assert one.will_topic == "healthd/home/status"
+    (endpoint,) = made()
+    assert (endpoint.host, endpoint.version) == ("localhost", "5")
+    assert (endpoint.username, endpoint.password, endpoint.tls) == (None, None, None)
+    assert endpoint.will_topic == "healthd/home/status"
 
 
 def test_credentials(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("hunter2\n", encoding="utf-8")
-    (one,) = made(username="gateway", password_file=str(file), version="3.1.1")
-    assert (one.username, one.password, one.version) == ("gateway", "hunter2", "3.1.1")
+    (endpoint,) = made(username="gateway", password_file=str(file), version="3.1.1")
+    assert (endpoint.username, endpoint.password, endpoint.version) == (
+        "gateway",
+        "hunter2",
+        "3.1.1",
+    )
 
 
 def test_credentials_of_systemd(tmp_path: Path) -> None:
     (tmp_path / "mqtt-password").write_text("hunter2", encoding="utf-8")
-    (one,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert (one.username, one.password) == ("home", "hunter2"), "called as the gateway is"
+    (endpoint,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (endpoint.username, endpoint.password) == ("home", "hunter2"), (
+        "the user name is the gateway's id"
+    )
     (tmp_path / "mqtt-password").write_text("", encoding="utf-8")
-    (one,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert (one.username, one.password) == (None, None)
+    (endpoint,) = made({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (endpoint.username, endpoint.password) == (None, None)
 
 
 class TestClientId:
-    """Stable on one machine, different on another, and not the machine's own."""
+    """It is stable on a machine, differs between machines, and does not reveal the machine's id."""
 
     @pytest.fixture
     def machine_id(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -66,12 +72,12 @@ class TestClientId:
         monkeypatch.setattr("healthd.mqtt.endpoints._MACHINE_ID", file)
         return file
 
-    def test_is_the_gateways_and_stable(self, machine_id: Path) -> None:
+    def test_has_the_gateways_id_and_is_stable(self, machine_id: Path) -> None:
         first, second = made(brokers=["one", "two"])
         assert first.client_id == second.client_id == made()[0].client_id
         assert first.client_id.startswith("healthd-home-")
 
-    def test_does_not_tell_the_machines_id(self, machine_id: Path) -> None:
+    def test_does_not_reveal_the_machines_id(self, machine_id: Path) -> None:
         machine, tail = machine_id.read_text(encoding="ascii").strip(), made()[0].client_id[13:]
         assert len(tail) == 8
         assert tail not in machine
@@ -114,17 +120,17 @@ def test_a_client_certificate_that_cannot_be_used(tmp_path: Path, content: bytes
 
 
 def test_tls_verifies_certificate_and_host() -> None:
-    (one,) = made(tls=True)
-    assert one.tls is not None
-    assert one.tls.verify_mode is ssl.CERT_REQUIRED
-    assert one.tls.check_hostname
+    (endpoint,) = made(tls=True)
+    assert endpoint.tls is not None
+    assert endpoint.tls.verify_mode is ssl.CERT_REQUIRED
+    assert endpoint.tls.check_hostname
 
 
 @pytest.fixture(scope="module")
 def broker_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A throw-away certificate for localhost, and its key."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate")
+        pytest.skip("NOT TESTED: no openssl to make the certificate")
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "broker.crt", folder / "broker.key"
     request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
@@ -142,7 +148,7 @@ async def test_handshake(
     broker_certificate: tuple[Path, Path], own_ca: bool, host: str, trusted: bool
 ) -> None:
     certificate, key = broker_certificate
-    (one,) = made(tls=True, ca_file=str(certificate) if own_ca else None)
+    (endpoint,) = made(tls=True, ca_file=str(certificate) if own_ca else None)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(certificate, key)
     server = await asyncio.start_server(
@@ -150,7 +156,9 @@ async def test_handshake(
     )
     port: int = server.sockets[0].getsockname()[1]
     async with asyncio.timeout(10), server:
-        connecting = asyncio.open_connection("127.0.0.1", port, ssl=one.tls, server_hostname=host)
+        connecting = asyncio.open_connection(
+            "127.0.0.1", port, ssl=endpoint.tls, server_hostname=host
+        )
         if trusted:
             reader, writer = await connecting
             assert await reader.read() == b""
@@ -161,7 +169,7 @@ async def test_handshake(
                 await connecting
 
 
-def test_a_client_certificate_is_shown(broker_certificate: tuple[Path, Path]) -> None:
+def test_a_client_certificate_needs_its_key(broker_certificate: tuple[Path, Path]) -> None:
     certificate, key = broker_certificate
     made(tls=True, cert_file=str(certificate), key_file=str(key))
     with pytest.raises(Fatal, match=r"^mqtt\.cert_file"):

@@ -1,4 +1,4 @@
-"""The gateway's counters: what they are, and that they are renewed."""
+"""The gateway's counters: their keys and values, and their renewal."""
 
 import asyncio
 import time
@@ -29,16 +29,16 @@ class Beat(Measurement):
 
 
 def open_files() -> int:
-    """This process's, without the one that lists them."""
+    """How many files this process has open, without the one that lists them."""
     return len(list(Path("/proc/self/fd").iterdir())) - 1
 
 
 def _ignore(topic: str, payload: Payload | bytes) -> None:
-    """What is retained of the devices is no concern here."""
+    """Drop what is retained for devices."""
 
 
 class Payloads:
-    """What was retained at the health topic."""
+    """Records what is retained at the health topic."""
 
     def __init__(self) -> None:
         self.all: list[bytes] = []
@@ -56,7 +56,7 @@ class Payloads:
 
 
 class Gateway:
-    """What has counters."""
+    """The parts that have counters."""
 
     def __init__(self, folder: Path) -> None:
         self.run = Run(Clock(folder / "no-timesyncd"), {})
@@ -68,7 +68,7 @@ class Gateway:
         self.health = Health(self.outbox, self.devices, self.payloads, lambda: self.radio)
         self.healthy = asyncio.Event()
 
-    async def told(self) -> dict[str, Any]:
+    async def started(self) -> dict[str, Any]:
         """Start it, and wait for its first payload."""
         self.task = asyncio.create_task(self.health.run(self.healthy.set))
         return await self.payloads.next()
@@ -85,37 +85,37 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 async def test_every_counter_has_its_key(gateway: Gateway) -> None:
     before = datetime.now(UTC)
-    told = await gateway.told()
+    counters = await gateway.started()
     known = {"time", "uptime_s", "resident_bytes", "open_files", "links", "radio", "outbox"}
-    assert told.keys() == known
-    assert told["radio"] == gateway.radio
-    assert told["outbox"] == await gateway.outbox.stats()
-    assert before <= datetime.fromisoformat(told["time"]) <= datetime.now(UTC)
-    assert 0 <= told["uptime_s"] <= BOUND_S
+    assert counters.keys() == known
+    assert counters["radio"] == gateway.radio
+    assert counters["outbox"] == await gateway.outbox.stats()
+    assert before <= datetime.fromisoformat(counters["time"]) <= datetime.now(UTC)
+    assert 0 <= counters["uptime_s"] <= BOUND_S
     # A running interpreter has more than one megabyte, and this one less than a gigabyte.
-    assert 1e6 < told["resident_bytes"] < 1e9
-    assert told["open_files"] == open_files()
-    assert told["links"] == {}
+    assert 1e6 < counters["resident_bytes"] < 1e9
+    assert counters["open_files"] == open_files()
+    assert counters["links"] == {}
     assert gateway.healthy.is_set()
 
 
 async def test_links_are_counted_by_state(gateway: Gateway) -> None:
     for peripheral, state in (("a", "streaming"), ("b", "searching"), ("c", "streaming")):
         gateway.devices.on_state(peripheral, state)
-    assert (await gateway.told())["links"] == {"streaming": 2, "searching": 1}
+    assert (await gateway.started())["links"] == {"streaming": 2, "searching": 1}
 
 
-async def test_the_outbox_says_what_waits(gateway: Gateway) -> None:
+async def test_the_outbox_counts_waiting_samples(gateway: Gateway) -> None:
     for _ in range(3):
         stamp = Stamp(time.time_ns(), time.monotonic_ns(), "synced")
         gateway.outbox.put(gateway.run.sample("strap", "beat", Beat(), stamp))
-    told = await gateway.told()
-    assert (told["outbox"]["in_memory"], told["outbox"]["on_disk"]) == (3, 0)
+    counters = await gateway.started()
+    assert (counters["outbox"]["in_memory"], counters["outbox"]["on_disk"]) == (3, 0)
 
 
 async def test_counters_are_renewed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("healthd.mqtt.health.HEALTH_PERIOD_S", 0.01)
-    first = await gateway.told()
+    first = await gateway.started()
     gateway.devices.on_state("strap", "streaming")
     async with asyncio.timeout(BOUND_S):
         while (later := await gateway.payloads.next())["links"] == {}:
@@ -124,7 +124,7 @@ async def test_counters_are_renewed(gateway: Gateway, monkeypatch: pytest.Monkey
     assert later["time"] > first["time"]
 
 
-async def test_once_a_minute_is_the_contract(
+async def test_counters_are_renewed_once_a_minute(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -136,7 +136,7 @@ async def test_once_a_minute_is_the_contract(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("healthd.mqtt.health.asyncio.sleep", sleep)
-    await gateway.told()
+    await gateway.started()
     async with asyncio.timeout(BOUND_S):
         await waiting.wait()
     assert waits == [60.0]

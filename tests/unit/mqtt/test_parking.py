@@ -1,4 +1,4 @@
-"""When a topic that the broker refuses is tried again, and who is told."""
+"""When a refused topic is tried again, and which changes are reported."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from healthd.mqtt.parking import FIRST_S, Parking, Stream
 STRAP: Stream = ("strap", "beat")
 SCALE: Stream = ("scale", "beat")
 
-# The contract: a person who gives a right that was missing waits no longer than this.
+# Documented: after missing rights are granted, samples flow again within this time.
 CEILING_S = 900.0
 
 
@@ -31,25 +31,25 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     yield watch
 
 
-class Told(list[tuple[Stream, str, str | None]]):
-    """What was told, in order."""
+class Changes(list[tuple[Stream, str, str | None]]):
+    """The reported changes, in order."""
 
     def __call__(self, stream: Stream, topic: str, reason: str | None) -> None:
         self.append((stream, topic, reason))
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def changes() -> Changes:
+    return Changes()
 
 
 @pytest.fixture
-def parking(told: Told, watch: Watch) -> Parking:
-    return Parking(told)
+def parking(changes: Changes, watch: Watch) -> Parking:
+    return Parking(changes)
 
 
 def interval_s(parking: Parking, watch: Watch, topic: str) -> float:
-    """How long the topic is left alone from now on; the clock is at the end of it afterwards."""
+    """Move the clock to the end of the topic's parking; return how long that took."""
     began_s, step_s = watch.now_s, 0.5
     while parking.is_parked(topic):
         watch.now_s += step_s
@@ -57,33 +57,31 @@ def interval_s(parking: Parking, watch: Watch, topic: str) -> float:
     return watch.now_s - began_s
 
 
-def test_nothing_is_parked_at_first(parking: Parking, told: Told) -> None:
+def test_nothing_is_parked_at_first(parking: Parking, changes: Changes) -> None:
     assert not parking.is_parked("live")
     parking.accept("live")
-    assert told == []
+    assert changes == []
 
 
-def test_a_refused_topic_is_left_alone_and_no_other(parking: Parking, told: Told) -> None:
+def test_a_refused_topic_is_parked_and_no_other(parking: Parking, changes: Changes) -> None:
     parking.park(STRAP, "live", "not authorized")
     assert parking.is_parked("live")
     assert not parking.is_parked("live/history")
-    assert told == [(STRAP, "live", "not authorized")]
+    assert changes == [(STRAP, "live", "not authorized")]
 
 
-def test_each_try_is_later_than_the_one_before_and_none_too_late(
-    parking: Parking, told: Told, watch: Watch
-) -> None:
+def test_intervals_double_up_to_a_ceiling(parking: Parking, changes: Changes, watch: Watch) -> None:
     intervals: list[float] = []
     for _ in range(8):
         parking.park(STRAP, "live", "not authorized")
         intervals.append(interval_s(parking, watch, "live"))
     expected = [FIRST_S * 2**n for n in range(5)] + [CEILING_S] * 3
     assert intervals == pytest.approx(expected, abs=0.5)
-    # Told once, not once a try.
-    assert told == [(STRAP, "live", "not authorized")]
+    # Reported once, not for each attempt.
+    assert changes == [(STRAP, "live", "not authorized")]
 
 
-def test_those_on_their_way_together_count_once(parking: Parking, watch: Watch) -> None:
+def test_messages_refused_together_count_once(parking: Parking, watch: Watch) -> None:
     for _ in range(20):
         parking.park(STRAP, "live", "not authorized")
         watch.now_s += 0.1
@@ -91,35 +89,37 @@ def test_those_on_their_way_together_count_once(parking: Parking, watch: Watch) 
     assert interval_s(parking, watch, "live") == pytest.approx(FIRST_S, abs=0.5)
 
 
-def test_a_topic_that_is_taken_again_is_told_once_and_starts_over(
-    parking: Parking, told: Told, watch: Watch
+def test_an_accepted_topic_is_reported_once_and_starts_over(
+    parking: Parking, changes: Changes, watch: Watch
 ) -> None:
     for _ in range(3):
         parking.park(STRAP, "live", "not authorized")
         interval_s(parking, watch, "live")
     parking.accept("live")
     parking.accept("live")
-    assert told == [(STRAP, "live", "not authorized"), (STRAP, "live", None)]
+    assert changes == [(STRAP, "live", "not authorized"), (STRAP, "live", None)]
     assert not parking.is_parked("live")
     parking.park(STRAP, "live", "quota")
-    assert told[2:] == [(STRAP, "live", "quota")]
+    assert changes[2:] == [(STRAP, "live", "quota")]
     assert interval_s(parking, watch, "live") == pytest.approx(FIRST_S, abs=0.5)
 
 
-def test_what_was_on_its_way_already_proves_nothing(
-    parking: Parking, told: Told, watch: Watch
+def test_a_message_sent_before_the_refusal_does_not_end_parking(
+    parking: Parking, changes: Changes, watch: Watch
 ) -> None:
-    """A broker may refuse a large message and take the small one behind it."""
+    """A broker may refuse a large message and accept the small one that follows."""
     parking.park(STRAP, "live", "too large")
     parking.accept("live")
     assert parking.is_parked("live")
-    assert told == [(STRAP, "live", "too large")]
+    assert changes == [(STRAP, "live", "too large")]
     interval_s(parking, watch, "live")
     parking.accept("live")
-    assert told[1:] == [(STRAP, "live", None)]
+    assert changes[1:] == [(STRAP, "live", None)]
 
 
-def test_a_topic_is_in_doubt_until_a_later_message_is_taken(parking: Parking, watch: Watch) -> None:
+def test_a_topic_is_doubtful_until_a_later_message_is_accepted(
+    parking: Parking, watch: Watch
+) -> None:
     assert not parking.is_doubtful("live")
     parking.park(STRAP, "live", "too large")
     interval_s(parking, watch, "live")
@@ -129,7 +129,7 @@ def test_a_topic_is_in_doubt_until_a_later_message_is_taken(parking: Parking, wa
     assert not parking.is_doubtful("live")
 
 
-def test_streams_are_those_whose_topic_of_that_sort_is_parked_now(
+def test_live_and_history_topics_of_a_stream_are_parked_separately(
     parking: Parking, watch: Watch
 ) -> None:
     def live(stream: Stream) -> str:
@@ -148,13 +148,11 @@ def test_streams_are_those_whose_topic_of_that_sort_is_parked_now(
     assert parking.parked(live) == parking.parked(history) == []
 
 
-def test_with_other_credentials_every_topic_is_tried_at_once(
-    parking: Parking, watch: Watch, told: Told
-) -> None:
-    parking.park(STRAP, "a", "no right")
-    parking.look_again()
+def test_retry_all_ends_all_parking(parking: Parking, watch: Watch, changes: Changes) -> None:
+    parking.park(STRAP, "a", "not authorized")
+    parking.retry_all()
     assert not parking.is_parked("a")
     assert parking.is_doubtful("a")
     parking.accept("a")
-    assert told[-1] == (STRAP, "a", None)
+    assert changes[-1] == (STRAP, "a", None)
     assert not parking.is_doubtful("a")

@@ -1,4 +1,4 @@
-"""Every topic, spelt as other programs are promised."""
+"""Every topic, as documented for other programs."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_prefix_may_have_levels() -> None:
 @pytest.mark.parametrize("prefix", ["healthd", "home/health"])
 @pytest.mark.parametrize("stream", ["heart_rate", "undecoded/2a37", "event/gap"])
 @pytest.mark.parametrize("peripheral", ["", "strap", "device"])
-def test_a_topic_is_read_as_it_was_written(prefix: str, stream: str, peripheral: str) -> None:
+def test_a_topic_is_parsed_into_its_parts(prefix: str, stream: str, peripheral: str) -> None:
     topics = Topics(prefix, "attic")
     live = place_of(topics.sample(peripheral, stream), prefix)
     assert live == Place("attic", peripheral, stream, history=False)
@@ -47,7 +47,7 @@ def test_a_topic_is_read_as_it_was_written(prefix: str, stream: str, peripheral:
     assert late == Place("attic", peripheral, stream, history=bool(peripheral))
 
 
-def test_retained_topics_are_read_as_well() -> None:
+def test_retained_topics_are_parsed_as_well() -> None:
     assert place_of(TOPICS.status, "healthd") == Place("living-room", "", "status", history=False)
     found = place_of(TOPICS.device_info("strap"), "healthd")
     assert found == Place("living-room", "strap", "info", history=False)
@@ -60,5 +60,5 @@ def test_retained_topics_are_read_as_well() -> None:
         *("healthdx/y/z", "healthd/x/device/strap", "healthd/x/device//heart_rate"),
     ],
 )
-def test_what_is_no_gateways_is_none(topic: str) -> None:
+def test_other_topics_are_not_parsed(topic: str) -> None:
     assert place_of(topic, "healthd") is None

@@ -79,7 +79,7 @@ def test_docstrings_of_fields_become_descriptions() -> None:
     outbox = health["$defs"]["OutboxHealth"]["properties"]
     assert (outbox["payload_bytes"]["unit"], outbox["payload_bytes"]["description"]) == (
         "By",
-        "Of the samples on disk.",
+        "Size of the samples on disk.",
     )
 
 

@@ -1,11 +1,11 @@
-"""Payloads for Home Assistant as they are made of everything that healthd can measure."""
+"""Payloads for Home Assistant, made from everything that healthd can measure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from healthd.cli.contract.channels import published
-from healthd.mqtt.homeassistant.gateway import gateway
-from healthd.mqtt.homeassistant.peripheral import Peripherals
+from healthd.mqtt.homeassistant.gateway import gateway_payload
+from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import load
 from healthd.settings.model import PeripheralSettings
@@ -43,16 +43,16 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "advertising": {"on": "advertising"},
 }
 
-_PERIPHERALS = Peripherals(TOPICS, REGISTRY)
+_PERIPHERALS = PeripheralPayloads(TOPICS, REGISTRY)
 
 
 def entry(id_: str = "bike", **settings: Any) -> PeripheralSettings:
-    """A peripheral's settings."""
+    """Return a peripheral's settings."""
     return PeripheralSettings.model_validate({"id": id_, "name": "Some*", **settings})
 
 
 def all_keys(*kinds: str) -> dict[str, list[str]]:
-    """Every key of these kinds; without any, of all that there are."""
+    """Return every key of these kinds; without any, of all kinds."""
     return {kind: list(MODELS[kind].model_fields) for kind in kinds or MODELS}
 
 
@@ -62,13 +62,13 @@ def of_peripheral(
     facts: Mapping[str, Any] | None = None,
     requests: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The payload of a peripheral."""
+    """Return the payload of a peripheral."""
     return _PERIPHERALS.payload(settings or entry(), known, facts or {}, tuple(requests))
 
 
 def everything(requests: Collection[str] = tuple(REQUESTS)) -> dict[str, dict[str, Any]]:
-    """By topic: a gateway, and peripherals that have whatever there is, linked in every way."""
-    found = {TOPICS.announcement(PREFIX): gateway(TOPICS, requests)}
+    """Return payloads by topic: a gateway, and peripherals with all keys, linked in every way."""
+    found = {TOPICS.announcement(PREFIX): gateway_payload(TOPICS, requests)}
     for way, settings in WAYS.items():
         payload = of_peripheral(all_keys(), entry(way, **settings), RANGES, requests)
         found[TOPICS.announcement(PREFIX, way)] = payload

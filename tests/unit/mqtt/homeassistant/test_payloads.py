@@ -1,4 +1,4 @@
-"""What Home Assistant is told: everything that is measured, by its own rules."""
+"""Announcements of everything that is measured, checked by Home Assistant's rules."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import pytest
 
 from healthd.mqtt.homeassistant import looks
 from healthd.mqtt.homeassistant.fields import shown
-from healthd.mqtt.homeassistant.gateway import gateway
+from healthd.mqtt.homeassistant.gateway import gateway_payload
 from healthd.mqtt.payloads import DeviceAnnouncement
 from healthd.verbs import REQUESTS
 from tests.support.hass_rules import complaints_of_all
@@ -28,7 +28,7 @@ from tests.unit.mqtt.homeassistant.homes import (
 FIELDS = [(kind, key) for kind, model in MODELS.items() for key in model.model_fields]
 GATEWAY_ALONE = [{"t": "healthd/living-room/status"}]
 
-# Never an entity: lists and frames, texts, and what is inside another object.
+# Never an entity: lists and frames, texts, and nested objects.
 NO_ENTITY = re.compile(
     r"heart_rate\.rr_.*|(ecg|ppg|acceleration|gyroscope|magnetometer|pressure|temperature"
     r"|skin_temperature|pp_interval|pmd)\..*|.*\.(device_time|timestamp|value_hex|experimental)"
@@ -40,7 +40,7 @@ def cmps(*kinds: str, **settings: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("requests", [(), tuple(REQUESTS)], ids=["no requests", "all requests"])
-def test_home_assistant_takes_all_of_it(requests: tuple[str, ...]) -> None:
+def test_home_assistant_accepts_every_payload(requests: tuple[str, ...]) -> None:
     payloads = everything(requests)
     assert len(payloads) == 6
     assert complaints_of_all(payloads) == []
@@ -50,28 +50,28 @@ def test_home_assistant_takes_all_of_it(requests: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_each_stream_alone(kind: str) -> None:
+def test_home_assistant_accepts_each_stream_alone(kind: str) -> None:
     payload = of_peripheral(all_keys(kind))
     payloads = {
         TOPICS.announcement("homeassistant", "bike"): payload,
-        TOPICS.announcement("homeassistant"): gateway(TOPICS, ()),
+        TOPICS.announcement("homeassistant"): gateway_payload(TOPICS, ()),
     }
     assert complaints_of_all(payloads) == []
     names = [one["name"] for one in payload["cmps"].values()]
     assert len(set(names)) == len(names)
 
 
-def test_every_number_has_a_unit_that_is_known() -> None:
+def test_every_number_has_a_known_unit() -> None:
     numbers = [
         (key, str(cast("dict[str, Any]", MODELS[kind].model_fields[key].json_schema_extra)["unit"]))
         for kind, key in FIELDS
         if (found := shown(MODELS[kind], key)) and "sug_dsp_prc" in found.config
     ]
     assert len(numbers) > 100
-    assert [one for one in numbers if looks.look(one[1], one[0]) is None] == []
+    assert [(key, unit) for key, unit in numbers if looks.display_for(unit, key) is None] == []
 
 
-def test_numbers_words_and_truths_are_entities_and_nothing_else() -> None:
+def test_only_numbers_words_and_booleans_are_entities() -> None:
     entities = {f"{kind}.{key}" for kind, key in FIELDS if shown(MODELS[kind], key)}
     assert not [one for one in entities if NO_ENTITY.fullmatch(one)]
     hidden = {f"{kind}.{key}" for kind, key in FIELDS} - entities
@@ -86,7 +86,7 @@ def test_numbers_words_and_truths_are_entities_and_nothing_else() -> None:
         "torques_nm",
         "zone_times_s",
         "records",
-        # dates, and a machine's own words
+        # dates, and free text
         "start",
         "start_time",
         "utc",
@@ -96,8 +96,8 @@ def test_numbers_words_and_truths_are_entities_and_nothing_else() -> None:
     }
 
 
-def test_keys_are_reached_from_a_template() -> None:
-    """``value_json.items`` would be the dictionary's own."""
+def test_no_key_hides_an_attribute_in_a_template() -> None:
+    """``value_json.items`` would be the dictionary's method."""
     assert not [key for _, key in FIELDS if hasattr({}, key)]
 
 
@@ -165,12 +165,12 @@ def test_a_word_that_may_be_a_number_has_no_fixed_options() -> None:
     assert "dev_cla" not in found
 
 
-def test_only_keys_that_were_seen_are_there() -> None:
-    found = of_peripheral({"heart_rate": ["heart_rate_bpm", "truncated"], "unheard_of": ["x_bpm"]})
+def test_only_keys_that_were_seen_have_entities() -> None:
+    found = of_peripheral({"heart_rate": ["heart_rate_bpm", "truncated"], "unknown": ["x_bpm"]})
     assert found["cmps"].keys() == {"status", "link_state", "heart_rate_heart_rate_bpm"}
 
 
-def test_names_that_two_streams_share_say_which_is_which() -> None:
+def test_a_name_that_two_streams_share_includes_the_stream() -> None:
     alone = of_peripheral({"heart_rate": ["heart_rate_bpm"]})["cmps"]
     assert alone["heart_rate_heart_rate_bpm"]["name"] == "Heart rate"
     both = of_peripheral(
@@ -186,7 +186,7 @@ def test_names_that_two_streams_share_say_which_is_which() -> None:
 # Availability and expiry
 
 
-def test_a_stream_needs_gateway_and_link_and_expires() -> None:
+def test_a_stream_is_available_with_gateway_and_link_and_expires() -> None:
     payload = of_peripheral(all_keys("heart_rate"))
     assert payload["avty"] == [
         {"t": "healthd/living-room/status"},
@@ -200,7 +200,9 @@ def test_a_stream_needs_gateway_and_link_and_expires() -> None:
 
 @pytest.mark.parametrize("kind", ["weight", "blood_pressure", "glucose", "battery"])
 @pytest.mark.parametrize("settings", [{}, {"every": "15min"}], ids=["continuous", "periodic"])
-def test_a_result_needs_the_gateway_alone_and_stays(kind: str, settings: dict[str, Any]) -> None:
+def test_a_result_is_available_with_the_gateway_and_does_not_expire(
+    kind: str, settings: dict[str, Any]
+) -> None:
     found = [one for id_, one in cmps(kind, **settings).items() if id_.startswith(f"{kind}_")]
     assert found
     for one in found:
@@ -235,7 +237,7 @@ def test_when_a_stream_expires(kind: str, settings: dict[str, Any], expires_s: i
         ({"every": ["08:00", "20:00"]}, 172_920),
     ],
 )
-def test_what_a_run_brought_is_true_until_the_next_ones(
+def test_values_of_a_run_stay_valid_until_the_next_runs(
     settings: dict[str, Any], expires_s: int
 ) -> None:
     found = cmps("heart_rate", **settings)["heart_rate_heart_rate_bpm"]
@@ -243,13 +245,13 @@ def test_what_a_run_brought_is_true_until_the_next_ones(
     assert found["exp_aft"] == expires_s
 
 
-def test_how_the_link_is_is_known_while_there_is_none() -> None:
+def test_entities_of_the_link_are_available_without_a_link() -> None:
     for one in of_peripheral({}, entry(every="15min"))["cmps"].values():
         assert one["avty"] == GATEWAY_ALONE
         assert one["ent_cat"] == "diagnostic"
 
 
-def test_a_periodic_one_tells_of_its_runs() -> None:
+def test_a_periodic_peripheral_has_entities_for_its_runs() -> None:
     assert cmps(every="15min").keys() >= {"fetch_outcome", "fetch_next_due"}
     assert "fetch_next_due" not in cmps(on="advertising")
     assert "fetch_outcome" not in cmps()
@@ -258,7 +260,7 @@ def test_a_periodic_one_tells_of_its_runs() -> None:
 # Identity
 
 
-def test_who_a_device_is() -> None:
+def test_a_device_is_described_by_its_facts() -> None:
     facts = {
         "name": "Polar H10",
         "maker": "Polar",
@@ -278,7 +280,7 @@ def test_who_a_device_is() -> None:
     assert payload["o"].keys() == {"name", "sw"}
 
 
-def test_a_device_that_has_not_said_who_it_is_is_called_by_its_id() -> None:
+def test_a_device_without_facts_is_named_after_its_id() -> None:
     payload = of_peripheral({}, entry("chest-strap"), {"name": None, "maker": None})
     assert payload["dev"].keys() == {"ids", "name", "via_device"}
     assert payload["dev"]["name"] == "Chest strap"
@@ -293,8 +295,8 @@ def test_entities_keep_their_ids_when_the_device_gets_another_name() -> None:
 # Gateway
 
 
-def test_whether_the_gateway_is_there_is_known_when_it_is_not() -> None:
-    payload = gateway(TOPICS, ())
+def test_the_gateways_status_is_always_available() -> None:
+    payload = gateway_payload(TOPICS, ())
     assert "avty" not in payload
     status = payload["cmps"].pop("status")
     assert "avty" not in status
@@ -339,11 +341,11 @@ HEALTH: dict[str, Any] = {
     ],
 )
 def test_counters_of_the_gateway(id_: str, state: str) -> None:
-    template = gateway(TOPICS, ())["cmps"][id_]["val_tpl"]
+    template = gateway_payload(TOPICS, ())["cmps"][id_]["val_tpl"]
     assert jinja2.Template(template).render(value_json=HEALTH) == state
 
 
-def test_what_a_periodic_one_shows_of_its_runs() -> None:
+def test_states_of_a_periodic_peripherals_runs() -> None:
     found = cmps(every="15min")
     fetch = {"outcome": "no_data", "next_due": "2026-11-28T20:00:00.000000Z"}
     for key in fetch:
@@ -355,25 +357,28 @@ def test_what_a_periodic_one_shows_of_its_runs() -> None:
 # Requests
 
 
-def test_nothing_can_be_asked_for_unless_it_is_allowed() -> None:
+def test_there_are_no_controls_unless_requests_are_allowed() -> None:
     payload = of_peripheral(all_keys(), entry(), RANGES)
     assert {one["p"] for one in payload["cmps"].values()} == {"sensor", "binary_sensor"}
-    assert {one["p"] for one in gateway(TOPICS, ())["cmps"].values()} == {"sensor", "binary_sensor"}
+    assert {one["p"] for one in gateway_payload(TOPICS, ())["cmps"].values()} == {
+        "sensor",
+        "binary_sensor",
+    }
 
 
-def asked(**kwargs: Any) -> dict[str, Any]:
+def controls(**kwargs: Any) -> dict[str, Any]:
     payload = of_peripheral(requests=REQUESTS, **kwargs)
     return {id_: one for id_, one in payload["cmps"].items() if id_.startswith("request_")}
 
 
-def test_what_each_device_can_be_asked_for() -> None:
-    assert asked(known={}).keys() == {"request_reconnect"}
+def test_the_controls_of_each_device() -> None:
+    assert controls(known={}).keys() == {"request_reconnect"}
     for way in ({"every": "15min"}, {"on": "advertising"}):
-        found = asked(known=all_keys("heart_rate"), settings=entry(**way), facts=RANGES)
+        found = controls(known=all_keys("heart_rate"), settings=entry(**way), facts=RANGES)
         assert found.keys() == {"request_fetch"}
-    strap = asked(known={"heart_rate": ["heart_rate_bpm", "energy_expended_kj"]})
+    strap = controls(known={"heart_rate": ["heart_rate_bpm", "energy_expended_kj"]})
     assert strap.keys() == {"request_reconnect", "request_reset_energy_expended"}
-    bike = asked(known={}, facts=RANGES)
+    bike = controls(known={}, facts=RANGES)
     assert bike.keys() == {
         "request_reconnect",
         "request_start",
@@ -381,7 +386,7 @@ def test_what_each_device_can_be_asked_for() -> None:
         "request_set_target_power",
         "request_set_target_resistance",
     }
-    machine = asked(known={}, facts=RANGES, settings=entry(**LIMITS))
+    machine = controls(known={}, facts=RANGES, settings=entry(**LIMITS))
     assert machine.keys() == {
         "request_reconnect",
         "request_start",
@@ -391,20 +396,20 @@ def test_what_each_device_can_be_asked_for() -> None:
         "request_set_target_speed",
         "request_set_target_inclination",
     }
-    obedient = {"fitness_machine_feature": {"target_settings": ["training_time"]}}
-    assert asked(known={}, facts=obedient).keys() >= {"request_start", "request_stop"}
-    deaf: dict[str, Any] = {"fitness_machine_feature": {"target_settings": []}}
-    assert asked(known={}, facts=deaf).keys() == {"request_reconnect"}
+    controllable = {"fitness_machine_feature": {"target_settings": ["training_time"]}}
+    assert controls(known={}, facts=controllable).keys() >= {"request_start", "request_stop"}
+    uncontrollable: dict[str, Any] = {"fitness_machine_feature": {"target_settings": []}}
+    assert controls(known={}, facts=uncontrollable).keys() == {"request_reconnect"}
 
 
 def test_a_button_sends_the_request() -> None:
-    for id_, one in asked(known={}, facts=RANGES).items():
+    for id_, control in controls(known={}, facts=RANGES).items():
         verb = id_.removeprefix("request_")
-        assert one["cmd_t"] == f"healthd/living-room/request/{verb}"
-        if one["p"] == "button":
-            request = REQUESTS[verb].model_validate_json(one["pl_prs"])
+        assert control["cmd_t"] == f"healthd/living-room/request/{verb}"
+        if control["p"] == "button":
+            request = REQUESTS[verb].model_validate_json(control["pl_prs"])
             assert request.model_dump(exclude_unset=True) == {"peripheral": "bike"}
-    scan = gateway(TOPICS, ["scan"])["cmps"]["request_scan"]
+    scan = gateway_payload(TOPICS, ["scan"])["cmps"]["request_scan"]
     assert REQUESTS["scan"].model_validate_json(scan["pl_prs"]) == REQUESTS["scan"]()
 
 
@@ -420,17 +425,17 @@ def test_a_button_sends_the_request() -> None:
     ],
 )
 def test_a_number_sends_the_request(verb: str, key: str, value: float, sent: float) -> None:
-    one = asked(known={}, facts=RANGES, settings=entry(**LIMITS))[f"request_{verb}"]
-    payload = jinja2.Template(one["cmd_tpl"]).render(value=value)
+    control = controls(known={}, facts=RANGES, settings=entry(**LIMITS))[f"request_{verb}"]
+    payload = jinja2.Template(control["cmd_tpl"]).render(value=value)
     request = REQUESTS[verb].model_validate_json(payload)
     assert request.model_dump(exclude_unset=True) == {"peripheral": "bike", key: sent}
 
 
 def limits(facts: Mapping[str, Any], **settings: Any) -> dict[str, tuple[float, float, float]]:
     return {
-        id_.removeprefix("request_set_target_"): (one["min"], one["max"], one["step"])
-        for id_, one in asked(known={}, facts=facts, settings=entry(**settings)).items()
-        if one["p"] == "number"
+        id_.removeprefix("request_set_target_"): (control["min"], control["max"], control["step"])
+        for id_, control in controls(known={}, facts=facts, settings=entry(**settings)).items()
+        if control["p"] == "number"
     }
 
 
@@ -450,12 +455,12 @@ def test_a_number_is_within_the_machines_own_range_and_the_settings_limits() -> 
     assert "power" not in limits(RANGES, control={"power_w": [900, 1000]})
 
 
-def test_a_belt_is_started_within_limits_alone() -> None:
+def test_a_belt_has_a_start_button_only_with_limits() -> None:
     treadmill = all_keys("treadmill")
-    found = asked(known=treadmill, facts=RANGES)
+    found = controls(known=treadmill, facts=RANGES)
     assert "request_stop" in found
     assert "request_start" not in found
-    found = asked(known=treadmill, facts=RANGES, settings=entry(control={"speed_mps": [0, 3]}))
+    found = controls(known=treadmill, facts=RANGES, settings=entry(control={"speed_mps": [0, 3]}))
     assert "request_start" in found
 
 
@@ -463,13 +468,13 @@ def test_a_belt_is_started_within_limits_alone() -> None:
     "range_",
     [{"min_w": 25}, {"min_w": 25, "max_w": None}, {"min_w": 0, "max_w": 0, "increment_w": 1}],
 )
-def test_a_machine_that_names_no_range_has_no_number(range_: dict[str, Any]) -> None:
-    found = asked(known={}, facts={"supported_power_range": range_})
+def test_a_machine_without_a_range_has_no_number(range_: dict[str, Any]) -> None:
+    found = controls(known={}, facts={"supported_power_range": range_})
     assert "request_set_target_power" not in found
 
 
-def test_a_number_follows_what_the_machine_says_it_was_told() -> None:
-    power = asked(known={}, facts=RANGES)["request_set_target_power"]
+def test_a_number_shows_the_target_that_the_machine_reports() -> None:
+    power = controls(known={}, facts=RANGES)["request_set_target_power"]
     assert power["stat_t"] == "healthd/living-room/device/bike/fitness_machine_status"
     template = jinja2.Template(power["val_tpl"])
     assert template.render(value_json={"name": "target_power_changed", "power_w": 200}) == "200"

@@ -1,4 +1,4 @@
-"""The rules of Home Assistant, as the tests have them: each refuses what breaks it."""
+"""The tests' rules of Home Assistant: each reports what breaks it."""
 
 import copy
 from collections.abc import Callable
@@ -64,7 +64,7 @@ BAD: dict[str, Change] = {
     "root: unknown exp_aft": lambda payload: payload.update(exp_aft=60),
     "root: unknown x": lambda payload: payload.update(x=1),
     "root: avty and avty_t": lambda payload: payload.update(avty_t="x"),
-    "root: avty is no list": lambda payload: payload.update(avty={"t": "x"}),
+    "root: avty is not a list": lambda payload: payload.update(avty={"t": "x"}),
     "root: avty without a topic": lambda payload: payload.update(avty=[{}]),
     "root: avty has ['x']": lambda payload: payload.update(avty=[{"x": 1}]),
     "root: avty_mode": lambda payload: payload.update(avty_mode="both"),
@@ -94,7 +94,7 @@ BAD: dict[str, Change] = {
     "rate: ops": put("rate", ops=["a"]),
     "word: ops": put("word", ops=[]),
     "word: enum without ops": drop("word", "ops"),
-    "word: a word that may be empty": put("word", val_tpl="{{ value_json.x | default('') }}"),
+    "word: text that may be empty": put("word", val_tpl="{{ value_json.x | default('') }}"),
     "contact: no stat_t": drop("contact", "stat_t"),
     "contact: dev_cla enum": put("contact", dev_cla="enum"),
     "contact: ent_cat config": put("contact", ent_cat="config"),
@@ -110,12 +110,12 @@ BAD: dict[str, Change] = {
 }
 
 
-def test_nothing_is_said_of_a_good_one() -> None:
+def test_a_valid_payload_has_no_complaints() -> None:
     assert complaints(TOPIC, good()) == []
 
 
 @pytest.mark.parametrize(("expected", "change"), BAD.items(), ids=BAD)
-def test_what_is_bad_is_named(expected: str, change: Change) -> None:
+def test_each_broken_rule_is_reported(expected: str, change: Change) -> None:
     payload = good()
     change(payload)
     assert expected in complaints(TOPIC, payload)
@@ -129,17 +129,17 @@ def test_what_is_bad_is_named(expected: str, change: Change) -> None:
         "homeassistant/sensor/home_strap/config",
     ],
 )
-def test_a_topic_that_is_not_looked_at(topic: str) -> None:
+def test_home_assistant_ignores_other_topics(topic: str) -> None:
     assert complaints(topic, good()) == [f"topic {topic}"]
 
 
-def test_an_inherited_state_topic_is_one() -> None:
+def test_a_state_topic_may_be_inherited() -> None:
     payload: dict[str, Any] = {**good(), "stat_t": "x"}
     del payload["cmps"]["rate"]["stat_t"]
     assert complaints(TOPIC, payload) == []
 
 
-def test_what_several_say_of_each_other() -> None:
+def test_payloads_are_checked_against_each_other() -> None:
     one, other = good(), copy.deepcopy(good())
     other["dev"] = {"ids": ["other"], "via_device": "healthd_home"}
     found = complaints_of_all({TOPIC: one, "homeassistant/device/other/config": other})

@@ -1,4 +1,4 @@
-"""The states that Home Assistant shows of real packets, null and absent keys among them."""
+"""The states that Home Assistant shows for real packets, including null and absent keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +15,9 @@ from tests.unit.mqtt.homeassistant.homes import REGISTRY, all_keys, of_periphera
 from tests.unit.profiles.test_vectors import VECTORS, read
 
 STREAMS = {
-    uuid: one
-    for uuid, one in REGISTRY.characteristics.items()
-    if one.use in (Use.STREAM, Use.STATUS) and "pmd" not in one.model.kind
+    uuid: characteristic
+    for uuid, characteristic in REGISTRY.characteristics.items()
+    if characteristic.use in (Use.STREAM, Use.STATUS) and "pmd" not in characteristic.model.kind
 }
 BEFORE, ABSENT = object(), object()
 
@@ -33,7 +33,7 @@ def measured(characteristic: Characteristic) -> list[Measurement]:
 
 
 @pytest.mark.parametrize("uuid", STREAMS)
-def test_a_packet_is_what_is_shown_of_it(uuid: str) -> None:
+def test_the_state_of_each_entity_is_the_value_in_the_packet(uuid: str) -> None:
     model = STREAMS[uuid].model
     entities = of_peripheral(all_keys(model.kind))["cmps"]
     packets = [packet.fields() for packet in measured(STREAMS[uuid])]
@@ -50,12 +50,12 @@ def _expected(config: Mapping[str, Any], value: object) -> object:
     is_word = not config.keys() & {"sug_dsp_prc", "pl_on"}
     if value is ABSENT:
         return None if is_word else BEFORE
-    # Among the words of some there may be a number.
+    # Some keys may have a number instead of a word.
     return str(value) if is_word and value is not None else value
 
 
-def test_null_and_absent_keys_are_among_them() -> None:
-    packets = [(one.model, fields) for one in STREAMS.values() for fields in measured(one)]
+def test_packets_include_null_and_absent_keys() -> None:
+    packets = [(stream.model, fields) for stream in STREAMS.values() for fields in measured(stream)]
     nulls = {
         (model.kind, key)
         for model, fields in packets

@@ -1,8 +1,9 @@
-"""What each peripheral has left at the broker, kept over restarts: it forgets nothing by itself.
+"""The topics at which the broker retains something for each peripheral, kept across restarts.
 
-A retained topic stays there for ever, also of a peripheral that was taken out of the settings while
-healthd was down, and a gateway that only publishes cannot ask what there is. So each topic is
-remembered from when something is retained there until the broker has been told to forget it.
+The broker keeps a retained message forever, even if its peripheral was removed from the settings
+while healthd was down, and a gateway that only publishes cannot ask the broker what it keeps. So
+each topic is recorded before something is retained there, and forgotten once the broker has
+acknowledged that it is empty.
 """
 
 import asyncio
@@ -15,29 +16,29 @@ from healthd.host.state_file import StateFile
 FILE_NAME = "retained.json"
 
 
-class Traces:
-    """The topics that may not be empty, by peripheral."""
+class RetainedTopics:
+    """The topics that may hold a retained message, by peripheral."""
 
     def __init__(self, folder: Path) -> None:
         """Read the file in ``folder``, if there is one."""
         self._file = StateFile(folder / FILE_NAME, "retained topics")
         self._topics = _read(self._file.read())
-        self._here: set[str] = set()
+        self._configured: set[str] = set()
         self._changed = asyncio.Event()
 
     def add(self, peripheral: str, *topics: str) -> None:
-        """A peripheral of the settings; something will stand at these topics from now on."""
-        self._here.add(peripheral)
+        """Add a peripheral of the settings, and topics at which its state will be retained."""
+        self._configured.add(peripheral)
         for topic in topics:
             self.note_retained(peripheral, topic)
 
     def note_retained(self, peripheral: str, topic: str) -> bool:
-        """Whether something may be retained at this topic; if so, it will be.
+        """Record a topic if something may be retained there; return whether it may.
 
-        Nothing may of one that is not in the settings any more: a result of its that was delivered
-        late would stay there.
+        Nothing may be retained for a peripheral that is no longer in the settings: a result that
+        is delivered late would otherwise stay at the broker.
         """
-        if peripheral not in self._here:
+        if peripheral not in self._configured:
             return False
         known = self._topics.setdefault(peripheral, [])
         if topic not in known:
@@ -46,12 +47,12 @@ class Traces:
         return True
 
     def remove(self, peripheral: str) -> list[str]:
-        """A peripheral that is in the settings no more: the topics that are to be emptied."""
-        self._here.discard(peripheral)
+        """Remove a peripheral that left the settings; return the topics to be cleared."""
+        self._configured.discard(peripheral)
         return list(self._topics.get(peripheral, ()))
 
     def forget(self, peripheral: str, topic: str) -> None:
-        """The broker keeps nothing there any more."""
+        """Forget a topic that the broker has cleared."""
         known = self._topics.get(peripheral, [])
         if topic in known:
             known.remove(topic)
@@ -59,33 +60,33 @@ class Traces:
         if not known:
             self._topics.pop(peripheral, None)
 
-    def strangers(self) -> Collection[str]:
-        """Those who have left something and are not in the settings."""
-        return self._topics.keys() - self._here
+    def removed_peripherals(self) -> Collection[str]:
+        """Return the peripherals with recorded topics that are not in the settings."""
+        return self._topics.keys() - self._configured
 
-    async def keep(self) -> None:
-        """Write what has changed, if anything has."""
+    async def save(self) -> None:
+        """Write the file if anything has changed."""
         if self._changed.is_set():
             self._changed.clear()
             await self._file.keep(self._topics)
 
     async def run(self, mark_healthy: Callable[[], None]) -> NoReturn:
-        """Write what changes, as it does."""
+        """Write every change as it happens."""
         mark_healthy()
         while True:
             await self._changed.wait()
-            await self.keep()
+            await self.save()
 
 
 def _read(document: Any) -> dict[str, list[str]]:
     try:
-        return {who: list(_topics(known)) for who, known in document.items()}
+        return {peripheral: list(_topics(known)) for peripheral, known in document.items()}
     except (TypeError, AttributeError):
         return {}
 
 
 def _topics(known: Any) -> Iterator[str]:
     for topic in known:
-        # What somebody else wrote here must not become a topic that ends every connection.
+        # The file may have been edited. An invalid topic would end every connection.
         if isinstance(topic, str) and "/" in topic and not {"#", "+"} & set(topic):
             yield topic
