@@ -93,12 +93,14 @@ class Timed(NamedTuple):
             device's own time tells better. Of a frame, its first sample's.
         record: where it stands in the device's memory, where it has one.
         stored: it was fetched from there, and is not the newest: it belongs to the history.
+        fact: it describes the device: it goes into the device's info, and is not a sample.
     """
 
     measurement: Measurement
     mono_ns: int
     record: Record | None = None
     stored: bool = False
+    fact: bool = False
 
 
 class LinkState(Protocol):

@@ -36,8 +36,8 @@ class Records:
         """Go on where the run before was: what it took, and whether it was complete until there."""
         self._taken = dict(taken)
 
-    def take(self, stream: str, record: Record) -> bool:
-        """Whether the record, of this kind of measurement, is new; from now on it is known."""
+    def add_if_new(self, stream: str, record: Record) -> bool:
+        """Add a record of this kind of measurement; return whether it is new."""
         one = stream, record
         self._came.add(one)
         if one in self._taken or self._is_older(record):

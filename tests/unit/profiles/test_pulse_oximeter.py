@@ -32,7 +32,7 @@ def transfer(records: Records, *results: bytes) -> list[tuple[str, bool]]:
     new = [
         (one.record.made, one.stored)
         for one in came
-        if one.record is not None and records.take(one.measurement.kind, one.record)
+        if one.record is not None and records.add_if_new(one.measurement.kind, one.record)
     ]
     with pytest.raises(StopIteration):
         exchange.send(DONE)

@@ -28,7 +28,7 @@ class Kept:
     def take(self, records: Records, number: int, made: str = "", stream: str = "result") -> bool:
         """As the pipeline does: what is new becomes a sample, noted with it."""
         record = Record(records.series, number, made)
-        is_new = records.take(stream, record)
+        is_new = records.add_if_new(stream, record)
         if is_new:
             self.rows.setdefault((stream, record), False)
         return is_new

@@ -143,7 +143,7 @@ def test_readings_are_known_by_their_session_and_asked_for_from_the_last_one_on(
     ]
     for each in came:
         assert each.record is not None
-        assert taken.take("cgm", each.record)
+        assert taken.add_if_new("cgm", each.record)
     with pytest.raises(StopIteration):
         exchange.send(b"\x06\x00\x01\x01")
     # From minute 6 on.

@@ -140,7 +140,7 @@ class Meter:
             return NO_OPERATOR
         chosen = [one for one in self.held if one[0] >= (said.minimum or 0)]
         for number, made in chosen[: self.breaks_after]:
-            if records.take("result", Record("", number, made)):
+            if records.add_if_new("result", Record("", number, made)):
                 new.append(number)
         if self.breaks_after is not None and self.breaks_after < len(chosen):
             return UNFINISHED
@@ -258,8 +258,8 @@ def test_whatever_breaks_off_every_record_is_new_once(
     seen: list[int] = []
 
     class Published(Records):
-        def take(self, stream: str, record: Record) -> bool:
-            is_new = super().take(stream, record)
+        def add_if_new(self, stream: str, record: Record) -> bool:
+            is_new = super().add_if_new(stream, record)
             seen.extend([record.number] * is_new)
             return is_new
 

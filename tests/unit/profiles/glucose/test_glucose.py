@@ -182,7 +182,7 @@ def test_results_are_known_by_number_and_time_and_asked_for_from_the_last_one_on
         Record("", 8, noon),
     ]
     assert all(
-        timed.record is not None and records.take(timed.measurement.kind, timed.record)
+        timed.record is not None and records.add_if_new(timed.measurement.kind, timed.record)
         for timed in stored
     )
     with pytest.raises(StopIteration):
