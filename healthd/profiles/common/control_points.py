@@ -4,12 +4,12 @@ Cycling, running and location services share this form; they differ in the opcod
 stands behind them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from healthd.profiles.packet.layout import Field, Layout, Tail
-from healthd.profiles.packet.wires import U8, Wire
+from healthd.profiles.packet.wires import U8
 
 Result = Literal["success", "opcode_not_supported", "invalid_parameter", "operation_failed"]
 
@@ -103,48 +103,6 @@ def worded(fields: dict[str, Any]) -> dict[str, Any]:
         fields["name"] = "response"
         fields["result"] = _RESULTS.get(fields["result_code"], fields["result_code"])
     return fields
-
-
-def parameter(name: str, value: float, wire: Wire, *, per_unit: int = 1) -> bytes:
-    """A number as it is written into a request, rounded to the wire's steps.
-
-    Args:
-        name: of the argument, for the error.
-        value: in its canonical unit.
-        wire: U8, U16, S16, U24, S24 or U32.
-        per_unit: how many of the wire's steps are one of the unit.
-
-    Raises:
-        ValueError: it is outside of what the wire can hold; says the range.
-    """
-    bits, signed = int(wire.name[1:]), wire.name.startswith("s")
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    # Written so that NaN is refused too.
-    if not low <= value * per_unit <= high:
-        raise ValueError(
-            f"{name} is {value}, expected {low / per_unit:.10g} to {high / per_unit:.10g}"
-        )
-    return round(value * per_unit).to_bytes(bits // 8, "little", signed=signed)
-
-
-def mask(name: str, chosen: Iterable[str], bits: Mapping[int, str]) -> bytes:
-    """A u16 in which the bits of the chosen names are set.
-
-    Args:
-        name: of the argument, for the error.
-        chosen: the names.
-        bits: the names that there are, by their bits.
-
-    Raises:
-        ValueError: one of them has no bit; says which there are.
-    """
-    numbers = {known: bit for bit, known in bits.items()}
-    value = 0
-    for each in chosen:
-        if each not in numbers:
-            raise ValueError(f"{name} has {each!r}, expected any of {', '.join(numbers)}")
-        value |= 1 << numbers[each]
-    return value.to_bytes(2, "little")
 
 
 _UNKNOWN = Procedure("")

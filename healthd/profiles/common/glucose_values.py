@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from healthd.profiles.packet.wires import Wire, sfloat, to_sfloat
+from healthd.profiles.packet.wires import Wire, sfloat
 from healthd.samples import DeviceTimed, quantity
 
 SampleType = Literal[
@@ -87,11 +87,6 @@ def mmol_per_l(mg_per_dl: float) -> float:
     return mg_per_dl / _MG_PER_DL
 
 
-def mg_per_dl(mmol_per_l: float) -> bytes:
-    """A concentration of glucose, or its rate of change, as the SFLOAT in mg/dL."""
-    return to_sfloat(mmol_per_l * _MG_PER_DL).to_bytes(2, "little")
-
-
 def seconds(minutes: int) -> int:
     """Minutes in the canonical unit."""
     return minutes * 60
@@ -104,13 +99,6 @@ def sample(octet: int) -> dict[str, Any]:
         "sample_type": _TYPES.get(octet & 0x0F, octet & 0x0F),
         "sample_location": _LOCATIONS.get(location, location),
     }
-
-
-def sample_octet(sample_type: SampleType, sample_location: SampleLocation | None) -> int:
-    """The octet that `sample` reads."""
-    types = {name: number for number, name in _TYPES.items()}
-    locations = {name: number for number, name in _LOCATIONS.items()}
-    return locations[sample_location] << 4 | types[sample_type]
 
 
 def later(device_time: str | None, offset_s: float) -> str | None:

@@ -6,7 +6,6 @@ with a response that they were all: ``06 00 01 01``, or ``06 00 01 06`` where it
 Layout: Glucose Service 1.0 and its successors.
 """
 
-from datetime import datetime
 from struct import pack
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -146,97 +145,44 @@ def _layout(data: bytes) -> Layout:
 
 
 ALL = b"\x01"
-FIRST = b"\x05"
-"""The oldest record."""
-LAST = b"\x06"
-"""The newest record."""
 
 
-def by_number(*, minimum: int | None = None, maximum: int | None = None) -> bytes:
-    """Records by their sequence numbers: from one, up to one, or both.
+def by_number(*, minimum: int) -> bytes:
+    """Select the records with this sequence number and all greater ones, for `report_records`.
 
     Raises:
-        ValueError: a number is not from 0 to 65535, both are missing, or they are swapped.
+        ValueError: the number is not from 0 to 65535.
     """
-    for name, number in (("minimum", minimum), ("maximum", maximum)):
-        if number is not None and not 0 <= number <= 0xFFFF:
-            raise ValueError(f"{name}: expected 0 to 65535, found {number}")
-    bounds = [None if number is None else (number,) for number in (minimum, maximum)]
-    return _between(_BY_NUMBER, "H", *bounds)
+    if not 0 <= minimum <= 0xFFFF:
+        raise ValueError(f"minimum: expected 0 to 65535, found {minimum}")
+    return pack("<BBH", _AT_LEAST, _BY_NUMBER, minimum)
 
 
-def by_session_time(*, minimum_s: float | None = None, maximum_s: float | None = None) -> bytes:
-    """Records of a continuous monitor by the time since its session began, in whole minutes.
+def by_session_time(*, minimum_s: float) -> bytes:
+    """Select a continuous monitor's records from this time after its session start onwards.
+
+    Times are rounded down to whole minutes.
 
     Raises:
-        ValueError: a time is not from 0 to 3932100 s, both are missing, or they are swapped.
+        ValueError: the time is not from 0 to 3932100 s.
     """
-    minutes: list[int | None] = []
-    for name, seconds in (("minimum_s", minimum_s), ("maximum_s", maximum_s)):
-        if seconds is not None and not 0 <= seconds <= 0xFFFF * 60:
-            raise ValueError(f"{name}: expected 0 to 3932100, found {seconds}")
-        minutes.append(None if seconds is None else int(seconds // 60))
-    return by_number(minimum=minutes[0], maximum=minutes[1])
-
-
-def by_time(*, minimum: datetime | None = None, maximum: datetime | None = None) -> bytes:
-    """Records by the time that the sensor's user sees: local, and whole seconds.
-
-    Raises:
-        ValueError: a year is before 1582, both times are missing, or they are swapped.
-    """
-    for name, time in (("minimum", minimum), ("maximum", maximum)):
-        # The characteristic's own limit: the first year of the Gregorian calendar.
-        if time is not None and time.year < 1582:
-            raise ValueError(f"{name}: expected a year from 1582 to 9999, found {time.year}")
-    bounds = [None if time is None else time.timetuple()[:6] for time in (minimum, maximum)]
-    return _between(_BY_TIME, "HBBBBB", *bounds)
+    if not 0 <= minimum_s <= 0xFFFF * 60:
+        raise ValueError(f"minimum_s: expected 0 to 3932100, found {minimum_s}")
+    return by_number(minimum=int(minimum_s // 60))
 
 
 def report_records(records: bytes = ALL) -> bytes:
     """Ask for records.
 
     Args:
-        records: ``ALL``, ``FIRST``, ``LAST``, or what `by_number`, `by_session_time` or `by_time`
-            gives; so with the other requests.
+        records: ``ALL``, or the selection that `by_number` or `by_session_time` returns.
     """
     return bytes([_REPORT]) + records
-
-
-def delete_records(records: bytes) -> bytes:
-    """Delete records from the sensor; which ones has no default."""
-    return bytes([_DELETE]) + records
-
-
-def count_records(records: bytes = ALL) -> bytes:
-    """Ask how many records there are."""
-    return bytes([_COUNT]) + records
-
-
-def combined_report(records: bytes = ALL) -> bytes:
-    """Ask for records, and how many they were, in one (newer sensors)."""
-    return bytes([_COMBINED]) + records
 
 
 def abort() -> bytes:
     """End the request that is under way."""
     return bytes([_ABORT, 0])
-
-
-def _between(
-    filter_type: int, code: str, minimum: tuple[int, ...] | None, maximum: tuple[int, ...] | None
-) -> bytes:
-    if minimum is not None and maximum is not None:
-        if maximum < minimum:
-            raise ValueError("maximum: expected no less than the minimum")
-        operator, operand = _WITHIN, (minimum, maximum)
-    elif minimum is not None:
-        operator, operand = _AT_LEAST, (minimum,)
-    elif maximum is not None:
-        operator, operand = _AT_MOST, (maximum,)
-    else:
-        raise ValueError("minimum: expected it, the maximum, or both")
-    return bytes([operator, filter_type]) + b"".join(pack(f"<{code}", *each) for each in operand)
 
 
 RECORD_ACCESS = Characteristic("2a52", RecordAccess, decode_record_access, Use.CONTROL)

@@ -33,8 +33,6 @@ Place = Literal[
 PLACES: dict[int, str] = dict(enumerate(get_args(Place)))
 """By their numbers, which count up in this order."""
 
-_NUMBERS = {name: number for number, name in PLACES.items()}
-
 
 class SensorLocation(Measurement):
     """Where the sensor sits."""
@@ -48,17 +46,6 @@ class SensorLocation(Measurement):
 def places(data: bytes) -> tuple[list[str | int], int]:
     """A list of places that fills the rest of a message; for a `layout.Tail`."""
     return [PLACES.get(number, number) for number in data], len(data)
-
-
-def place_number(name: str) -> int:
-    """The number of a place.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
-    if name not in _NUMBERS:
-        raise ValueError(f"location is {name!r}, expected one of {', '.join(_NUMBERS)}")
-    return _NUMBERS[name]
 
 
 _LAYOUT = Layout(Field("location", U8, meaning=word(PLACES), required=True))

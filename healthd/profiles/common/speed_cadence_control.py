@@ -9,23 +9,19 @@ from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.control_points import (
     ControlPoint,
     Procedure,
-    parameter,
     request,
     response,
 )
-from healthd.profiles.common.sensor_location import PLACES, Place, place_number, places
+from healthd.profiles.common.sensor_location import PLACES, Place, places
 from healthd.profiles.packet.layout import Field, Tail
 from healthd.profiles.packet.wires import U8, U32, word
 from healthd.samples import Measurement, quantity
 
 SET_CUMULATIVE_VALUE = 1
+_START_SENSOR_CALIBRATION = 2
 _UPDATE_LOCATION = 3
+_REQUEST_SUPPORTED_LOCATIONS = 4
 _RESPONSE = 0x10
-
-START_SENSOR_CALIBRATION = b"\x02"
-"""Written to 2A55 of a running sensor: it calibrates itself."""
-REQUEST_SUPPORTED_LOCATIONS = b"\x04"
-"""Written to 2A55: the response lists where the sensor can sit."""
 
 
 class SpeedCadenceControlPoint(Measurement):
@@ -59,11 +55,11 @@ _CONTROL_POINT = ControlPoint(
         SET_CUMULATIVE_VALUE: Procedure(
             "set_cumulative_value", request(Field("cumulative_value", U32))
         ),
-        START_SENSOR_CALIBRATION[0]: Procedure("start_sensor_calibration"),
+        _START_SENSOR_CALIBRATION: Procedure("start_sensor_calibration"),
         _UPDATE_LOCATION: Procedure(
             "update_sensor_location", request(Field("location", U8, meaning=word(PLACES)))
         ),
-        REQUEST_SUPPORTED_LOCATIONS[0]: Procedure(
+        _REQUEST_SUPPORTED_LOCATIONS: Procedure(
             "request_supported_sensor_locations",
             answer=response(tail=Tail("supported_locations", places)),
         ),
@@ -75,27 +71,6 @@ _CONTROL_POINT = ControlPoint(
 def decode_control_point(data: bytes) -> SpeedCadenceControlPoint:
     """2A55: opcode u8 and its parameter, or 0x10, request opcode u8, result u8 and an answer."""
     return SpeedCadenceControlPoint.of(_CONTROL_POINT.read(data))
-
-
-def set_cumulative_value(*, value: int) -> bytes:
-    """Set the counter of a sensor.
-
-    Args:
-        value: wheel revolutions of a cycling sensor, 0.1 m of a running sensor.
-
-    Raises:
-        ValueError: it does not fit into 32 bits.
-    """
-    return bytes([SET_CUMULATIVE_VALUE]) + parameter("value", value, U32)
-
-
-def update_sensor_location(*, location: str) -> bytes:
-    """Say where the sensor sits.
-
-    Raises:
-        ValueError: no such location.
-    """
-    return bytes([_UPDATE_LOCATION, place_number(location)])
 
 
 SC_CONTROL_POINT = Characteristic(

@@ -11,27 +11,15 @@ from typing import Any
 
 from healthd.profiles.packet.layout import Layout
 
-SIZE = 2
-"""Bytes that it takes."""
-
+_SIZE = 2
 _INITIAL = 0xFFFF
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def crc_of(message: bytes) -> bytes:
-    """The two bytes that follow this message."""
-    return crc_hqx(message.translate(_MIRRORED), _INITIAL).to_bytes(SIZE).translate(_MIRRORED)
-
-
-def with_crc(message: bytes) -> bytes:
-    """The message as a sensor takes it whose features say ``e2e_crc``."""
-    return message + crc_of(message)
 
 
 def is_intact(message: bytes) -> bool:
     """Whether the last two bytes are the CRC of those before them."""
     # Run over a message and its own CRC, a CRC without a final xor is 0.
-    return len(message) >= SIZE and not crc_hqx(message.translate(_MIRRORED), _INITIAL)
+    return len(message) >= _SIZE and not crc_hqx(message.translate(_MIRRORED), _INITIAL)
 
 
 def read_checked(layout: Layout, message: bytes) -> dict[str, Any]:
@@ -45,7 +33,7 @@ def read_checked(layout: Layout, message: bytes) -> dict[str, Any]:
         DecodeError: it ends before a required field.
     """
     fields = layout.read(message)
-    if fields.get("trailing_bytes") == SIZE:
+    if fields.get("trailing_bytes") == _SIZE:
         del fields["trailing_bytes"]
         fields["crc_ok"] = is_intact(message)
     return fields

@@ -8,15 +8,12 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 from healthd.samples import Timestamp
 
 # Beyond it, with exponent 0, the reserved codes begin.
-_MANTISSA = 2045
 
 # Of one bit field; a hostile device could send them all.
 _STATES = 32
@@ -60,24 +57,6 @@ def sfloat(raw: int, shift: int = 0) -> float | None:
     return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent + shift)
 
 
-def to_sfloat(value: float) -> int:
-    """The IEEE 11073 SFLOAT that is nearest to a number.
-
-    Raises:
-        ValueError: it is not from -20.45e9 to 20.45e9.
-    """
-    for exponent in range(-8, 8):
-        mantissa = round(Decimal(value).scaleb(-exponent)) if isfinite(value) else _MANTISSA + 1
-        if abs(mantissa) <= _MANTISSA:
-            break
-    else:
-        raise ValueError(f"value: expected -20.45e9 to 20.45e9, found {value}")
-    # 120 rather than 1200e-1: simple devices read whole numbers alone.
-    while exponent < 0 and mantissa % 10 == 0:
-        mantissa, exponent = mantissa // 10, exponent + 1
-    return (exponent & 0x0F) << 12 | mantissa & 0x0FFF
-
-
 def medical_float(raw: int) -> float | None:
     """IEEE 11073 FLOAT: 8 bits of exponent, 24 of mantissa; None for its five reserved codes."""
     mantissa, exponent = raw & 0xFFFFFF, raw >> 24
@@ -107,8 +86,6 @@ U24 = Wire("3s", "u24", _unsigned)
 S24 = Wire("3s", "s24", _signed)
 U32 = Wire("I", "u32")
 S32 = Wire("i", "s32")
-U64 = Wire("Q", "u64")
-F32 = Wire("f", "f32")
 SFLOAT = Wire("H", "SFLOAT", sfloat)
 FLOAT = Wire("I", "FLOAT", medical_float)
 DATE_TIME = Wire("7s", "date-time", struct.Struct("<HBBBBB").unpack)

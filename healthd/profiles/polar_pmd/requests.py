@@ -8,7 +8,6 @@ from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.control import (
     ALREADY,
     GET_SETTINGS,
-    GET_STATUS,
     OK,
     SETTINGS,
     START,
@@ -77,11 +76,6 @@ def start(
 def stop(kind: str) -> bytes:
     """Ask for the end of a stream: an H10 that is left streaming empties its battery."""
     return bytes([STOP, _number(kind)])
-
-
-def get_status() -> bytes:
-    """Ask which types are streamed, and which are recorded in the sensor."""
-    return bytes([GET_STATUS])
 
 
 def open_streams(options: Options) -> Exchange:

@@ -125,18 +125,6 @@ def decode_control_point(data: bytes) -> UserControlPoint:
     return UserControlPoint.of(_layout(data).read(data))
 
 
-def encode_register(*, consent_code: int) -> bytes:
-    """Ask for a new user.
-
-    Args:
-        consent_code: 0 to 9999; the user gives consent with it from now on.
-
-    Raises:
-        ValueError: out of range.
-    """
-    return bytes((_REGISTER,)) + _code(consent_code)
-
-
 def encode_consent(*, user_index: int, consent_code: int) -> bytes:
     """Give the consent of a user, who is then the one that this link is about.
 
@@ -148,29 +136,6 @@ def encode_consent(*, user_index: int, consent_code: int) -> bytes:
         ValueError: out of range.
     """
     return bytes((_CONSENT, _index(user_index))) + _code(consent_code)
-
-
-def encode_delete_user_data() -> bytes:
-    """Delete what the device knows of the user who gave consent."""
-    return bytes((_DELETE_DATA,))
-
-
-def encode_list_all_users() -> bytes:
-    """Ask how many users there are."""
-    return bytes((_LIST,))
-
-
-def encode_delete_users(*, user_index: int | None) -> bytes:
-    """Delete a user.
-
-    Args:
-        user_index: 0 to 254; None: all users.
-
-    Raises:
-        ValueError: out of range.
-    """
-    index = _UNKNOWN_USER if user_index is None else _index(user_index)
-    return bytes((_DELETE_USERS, index))
 
 
 def _index(user_index: int) -> int:

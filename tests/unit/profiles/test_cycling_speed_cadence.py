@@ -3,7 +3,7 @@
 import pytest
 
 from healthd.profiles.characteristic import Options
-from healthd.profiles.common.speed_cadence_control import decode_control_point, set_cumulative_value
+from healthd.profiles.common.speed_cadence_control import decode_control_point
 from healthd.profiles.cycling_speed_cadence import (
     PROFILE,
     CyclingSpeedCadenceState,
@@ -88,7 +88,7 @@ def test_wheel_counter_is_taken_up_anew_where_it_is_set() -> None:
     state = link()
     sent(state, 0, "03 14000000 0004 0500 0004")
     sent(state, 1, "03 15000000 0008 0600 0008")
-    request = decode_control_point(set_cumulative_value(value=20))
+    request = decode_control_point(bytes.fromhex("0114000000"))
     assert list(state.take(request, 1 * S)) == []
     # The request may be carried out before its response is heard, or after a packet more.
     assert derived(sent(state, 2, "03 16000000 000c 0700 000c")) == (None, 60.0)

@@ -10,14 +10,15 @@ from healthd.profiles.cgm.session import (
     decode_cgm_session_start,
     decode_cgm_status,
 )
-from healthd.profiles.cgm.specific_ops import decode_cgm_specific_ops, plain_request
+from healthd.profiles.cgm.specific_ops import decode_cgm_specific_ops
 from healthd.profiles.characteristic import Options, Timed, Use
 from healthd.profiles.common.racp import decode_record_access
-from healthd.profiles.packet.crc import with_crc
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
+from healthd.simulator.health.cgm import with_checksum
 
 TWO_RECORDS = bytes.fromhex("06000c10050006000c100600")
+START_SESSION, STOP_SESSION = b"\x1a", b"\x1b"
 START = decode_cgm_session_start(bytes.fromhex("e20704180d08180804"))
 
 
@@ -45,7 +46,7 @@ def test_packet_comes_apart() -> None:
 
 
 def test_records_keep_all_that_they_hold() -> None:
-    packet = with_crc(bytes.fromhex("0fe364000a000101011ef06400"))
+    packet = with_checksum(bytes.fromhex("0fe364000a000101011ef06400"))
     assert records(CgmState(Options()), packet) == [
         {
             "glucose_mmol_per_l": pytest.approx(100 / 18.0156),
@@ -88,7 +89,7 @@ def test_a_new_start_replaces_the_old_one() -> None:
 @pytest.mark.parametrize(
     "worthless",
     [
-        with_crc(bytes.fromhex("e20704180d08180804"))[:-1] + b"\x00",
+        with_checksum(bytes.fromhex("e20704180d08180804"))[:-1] + b"\x00",
         bytes.fromhex("000000000d08180804"),
         bytes.fromhex("e20711350d08180804"),
     ],
@@ -104,16 +105,18 @@ def test_start_that_is_worth_nothing_dates_nothing(worthless: bytes) -> None:
 
 def test_start_with_a_right_crc_counts() -> None:
     state = CgmState(Options())
-    list(state.take(decode_cgm_session_start(with_crc(bytes.fromhex("e20704180d08180804"))), 1))
+    list(
+        state.take(decode_cgm_session_start(with_checksum(bytes.fromhex("e20704180d08180804"))), 1)
+    )
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
 
 
 def test_a_new_session_makes_the_old_start_worthless() -> None:
     state = CgmState(Options())
     list(state.take(START, 1))
-    assert not list(state.take(decode_cgm_specific_ops(plain_request("stop_session")), 2))
+    assert not list(state.take(decode_cgm_specific_ops(STOP_SESSION), 2))
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
-    assert not list(state.take(decode_cgm_specific_ops(plain_request("start_session")), 3))
+    assert not list(state.take(decode_cgm_specific_ops(START_SESSION), 3))
     assert times(records(state)) == ["unset", "unset"]
 
 
@@ -148,7 +151,7 @@ def test_readings_are_known_by_their_session_and_asked_for_from_the_last_one_on(
         exchange.send(b"\x06\x00\x01\x01")
     # From minute 6 on.
     assert next(fetch_readings(options)) == b"\x01\x03\x01\x06\x00"
-    state.take(decode_cgm_specific_ops(plain_request("start_session")), 6)
+    state.take(decode_cgm_specific_ops(START_SESSION), 6)
     assert list(fetch_readings(options)) == []
 
 
@@ -192,7 +195,7 @@ def test_what_the_sensor_cannot_tell_is_null_in_a_record() -> None:
 
 
 def test_three_surplus_bytes_are_no_crc() -> None:
-    fields = decode_cgm_status(with_crc(bytes.fromhex("0600010101")) + b"\xaa").fields()
+    fields = decode_cgm_status(with_checksum(bytes.fromhex("0600010101")) + b"\xaa").fields()
     assert fields["trailing_bytes"] == 3
     assert "crc_ok" not in fields
 
@@ -206,7 +209,7 @@ def test_any_number_of_records_comes_apart_in_order(parts: list[tuple[int, int, 
     packet = b""
     for mg_per_dl, minutes, checked in parts:
         body = bytes([0]) + mg_per_dl.to_bytes(2, "little") + minutes.to_bytes(2, "little")
-        packet += with_crc(b"\x08" + body) if checked else b"\x06" + body
+        packet += with_checksum(b"\x08" + body) if checked else b"\x06" + body
     taken = [each.measurement for each in CgmState(Options()).take(decode_cgm(packet), 1)]
     assert all(isinstance(each, Cgm) and each.records is None for each in taken)
     assert [each.fields() for each in taken] == [

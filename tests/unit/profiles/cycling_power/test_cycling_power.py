@@ -12,7 +12,6 @@ from healthd.profiles.cycling_power import (
 )
 from healthd.profiles.cycling_power.control_point import (
     decode_control_point,
-    set_cumulative_wheel_revolutions,
 )
 from healthd.samples import Measurement
 
@@ -85,7 +84,7 @@ def test_gap_longer_than_the_wheels_wrap_leaves_the_cranks_alone() -> None:
 def test_wheel_counter_is_taken_up_anew_where_it_is_set() -> None:
     state = link()
     sent(state, 0, "1000 6400 0a000000 0008")
-    request = decode_control_point(set_cumulative_wheel_revolutions(revolutions=8))
+    request = decode_control_point(bytes.fromhex("0108000000"))
     assert list(state.take(request, 0)) == []
     assert sent(state, 1, "1000 6400 0b000000 0010") == (None, None)
     assert list(state.take(decode_control_point(bytes.fromhex("200101")), 0)) == []

@@ -7,7 +7,6 @@ from healthd.profiles.polar_pmd.control import decode_control
 from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.profiles.polar_pmd.requests import (
     get_settings,
-    get_status,
     open_streams,
     start,
     stop,
@@ -32,7 +31,6 @@ def test_start_of_a_verity_acceleration_is_what_was_captured() -> None:
         (start("pressure", range_max_milli=70000), "020b030170110100"),
         (stop("ecg"), "0300"),
         (stop("temperature"), "030c"),
-        (get_status(), "05"),
     ],
 )
 def test_bytes(written: bytes, packet: str) -> None:
