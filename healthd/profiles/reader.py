@@ -117,9 +117,9 @@ class Reader:
         kind, record = timed.measurement.kind, timed.record
         return record is None or self._records.add_if_new(kind, record)
 
-    def _identify(self, said: DeviceInformation) -> None:
+    def _identify(self, reported: DeviceInformation) -> None:
         before = self._device
-        maker, model = said.maker or before.maker, said.model or before.model
+        maker, model = reported.maker or before.maker, reported.model or before.model
         self._device = Identity(name=before.name, maker=maker, model=model)
         if self._device != before:
             self._decoders = decoders_for(self._device)

@@ -55,38 +55,38 @@ Operation = Literal[
     "response",
 ]
 
-# The words stand in the order of their numbers.
+# The names are in the order of their numbers.
 _NAMES: dict[int, str] = dict(enumerate(get_args(Operation), start=1))
 _OPCODES = {name: opcode for opcode, name in _NAMES.items()}
 _SET_INTERVAL, _SET_CALIBRATION, _GET_CALIBRATION, _RESPONSE = 0x01, 0x04, 0x05, 0x1C
 
-# In a request: as often as the sensor can.
+# A communication interval: as often as the sensor can.
 _FASTEST = 0xFF
 
 
 class CgmSpecificOps(Measurement):
-    """A request to a continuous glucose monitor, or its answer."""
+    """A request to a continuous glucose monitor, or its response."""
 
     kind: ClassVar[str] = "cgm_specific_ops"
 
     opcode: Annotated[int, quantity("1")]
     name: Operation | None = None
-    """Absent for an opcode that has no name here."""
+    """Absent for an opcode without a name here."""
     communication_interval_s: Annotated[int | None, quantity("s")] = None
-    """0: no notifications of its own; None: as often as it can."""
+    """0: the sensor sends no notifications by itself; None: as often as it can."""
     level_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
     level_mmol_per_l_per_min: Annotated[float | None, quantity("mmol/L/min")] = None
     glucose_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
-    """That the sensor is, or was, calibrated with."""
+    """The value that the sensor is, or was, calibrated with."""
     calibration_time_s: Annotated[int | None, quantity("s")] = None
-    """Since the session began."""
+    """Since the start of the session."""
     sample_type: SampleType | int | None = None
     sample_location: SampleLocation | int | None = None
     next_calibration_time_s: Annotated[int | None, quantity("s")] = None
     record_number: Annotated[int | None, quantity("1")] = None
     calibration_status: list[CalibrationStatus] | None = None
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What is answered."""
+    """The request that a response answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     """1 success, 2 not supported, 3 invalid operand, 4 not completed, 5 out of range."""
     crc_ok: bool | None = None
@@ -100,12 +100,12 @@ def _fields(
     *,
     required: bool = False,
 ) -> list[Field]:
-    """A field that stands in the messages of some opcodes."""
+    """Return a field that the messages of these opcodes have."""
     return [Field(key, wire, Present(0xFF, opcode), meaning, required) for opcode in opcodes]
 
 
 def _values(alerts: tuple[str, ...]) -> list[int]:
-    """What sets a level, and what answers with it."""
+    """Return the opcodes of the requests and responses that contain these alerts' levels."""
     return [_OPCODES[name] for alert in alerts for name in (f"set_{alert}", f"{alert}_response")]
 
 
@@ -137,7 +137,7 @@ _LAYOUT = Layout(
 
 
 def decode_cgm_specific_ops(data: bytes) -> CgmSpecificOps:
-    """2AAC: opcode u8, what belongs to it, CRC where the sensor has one."""
-    # How long an unknown message is without a CRC is not known, so it has none.
+    """Decode 2AAC: opcode u8, its parameters, CRC if the sensor has one."""
+    # The length of an unknown message is not known, so a CRC in it cannot be found.
     known = _LAYOUT.flags(data) in _NAMES
     return CgmSpecificOps.of(read_checked(_LAYOUT, data) if known else _LAYOUT.read(data))

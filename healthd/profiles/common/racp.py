@@ -1,8 +1,8 @@
 """Record Access Control Point (0x2A52): the stored records of glucose sensors and oximeters.
 
-Glucose, Continuous Glucose Monitoring and Pulse Oximeter share it, so it is declared once. A
-sensor is asked for records, sends them as notifications of their own characteristic, and says
-with a response that they were all: ``06 00 01 01``, or ``06 00 01 06`` where it has none.
+Glucose, Continuous Glucose Monitoring and Pulse Oximeter share it, so it is declared once. On
+request, a sensor sends its records as notifications of their own characteristic, and then a
+response that they are complete: ``06 00 01 01``, or ``06 00 01 06`` if it has none.
 Layout: Glucose Service 1.0 and its successors.
 """
 
@@ -45,7 +45,7 @@ Result = Literal[
     "operand_not_supported",
 ]
 
-# The words stand in the order of their numbers.
+# The names are in the order of their numbers.
 _OPERATIONS: dict[int, str] = dict(enumerate(get_args(Operation), start=1))
 _OPERATORS: dict[int, str] = dict(enumerate(get_args(Operator)))
 _RESULTS: dict[int, str] = dict(enumerate(get_args(Result), start=1))
@@ -55,24 +55,24 @@ _BY_NUMBER, _BY_TIME = 1, 2
 
 
 class RecordAccess(Measurement):
-    """A request for stored records, or the sensor's answer."""
+    """A request for stored records, or the sensor's response."""
 
     kind: ClassVar[str] = "record_access_control_point"
 
     opcode: Annotated[int, quantity("1")]
     name: Operation | None = None
-    """Absent for an opcode that has no name here."""
+    """Absent for an opcode without a name here."""
     operator: Operator | int
     filter_type: Annotated[int | None, quantity("1")] = None
-    """1: by number, 2: by the time that the user sees; of requests that have an operand."""
+    """In requests with an operand: 1 selects by number, 2 by the time that the user sees."""
     minimum: Annotated[int | None, quantity("1")] = None
-    """A sequence number; of a continuous monitor, minutes since the start of its session."""
+    """A sequence number; for a continuous monitor, minutes since the start of its session."""
     maximum: Annotated[int | None, quantity("1")] = None
     minimum_timestamp: Timestamp | None = None
     maximum_timestamp: Timestamp | None = None
     number_of_records: Annotated[int | None, quantity("1")] = None
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What is answered."""
+    """The request that a response answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
 
@@ -101,7 +101,7 @@ _NAMES = (
     ),
     Fact("operator", lambda flags: word(_OPERATORS)(flags >> 8 & 0xFF)),
 )
-# The first bytes say what follows, as a flags field would.
+# The first bytes determine what follows, like a flags field.
 _PLAIN = Layout(
     Field("request_opcode", U8, _opcode(_RESPONSE), required=True),
     Field("", U8, _opcode(_RESPONSE), _result, required=True),
@@ -109,8 +109,8 @@ _PLAIN = Layout(
     facts=_NAMES,
 )
 _COUNT_16 = Layout(Field("number_of_records", U16, required=True), flags=U16, facts=_NAMES)
-# Newer sensors may count with four bytes. One byte, which some libraries take, is none, and
-# neither are three: without its highest byte a number is another one.
+# Newer sensors may count with four bytes. One byte (which some libraries accept) or three bytes are
+# not a count: without its highest byte, a number is a different one.
 _COUNT_32 = Layout(Field("number_of_records", U32, required=True), flags=U16, facts=_NAMES)
 _SELECTION = Layout(
     Field("minimum", U16, _operand(_AT_LEAST, _BY_NUMBER)),
@@ -127,10 +127,10 @@ _SELECTION = Layout(
 
 
 def decode_record_access(data: bytes) -> RecordAccess:
-    """2A52: opcode u8, operator u8, then by the opcode.
+    """Decode 2A52: opcode u8, operator u8, then by the opcode.
 
-    Behind a request's operators 2 to 4 a filter type u8 and one or two values; behind opcodes 5
-    and 8 a count u16 or u32; behind opcode 6 the request's opcode u8 and a result u8.
+    The operators 2 to 4 of a request are followed by a filter type u8 and one or two values, the
+    opcodes 5 and 8 by a count u16 or u32, the opcode 6 by the request's opcode u8 and a result u8.
     """
     return RecordAccess.of(_layout(data).read(data))
 
@@ -181,7 +181,7 @@ def report_records(records: bytes = ALL) -> bytes:
 
 
 def abort() -> bytes:
-    """End the request that is under way."""
+    """Abort the running request."""
     return bytes([_ABORT, 0])
 
 

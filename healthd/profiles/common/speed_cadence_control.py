@@ -1,4 +1,4 @@
-"""SC Control Point (0x2A55), which Cycling and Running Speed and Cadence share.
+"""SC Control Point (0x2A55), shared by Cycling and Running Speed and Cadence.
 
 Layout: Bluetooth Cycling Speed and Cadence Service 1.0, Running Speed and Cadence Service 1.0.
 """
@@ -39,12 +39,12 @@ class SpeedCadenceControlPoint(Measurement):
         ]
         | None
     ) = None
-    """Of a request; absent for an opcode that has no name here."""
+    """The name of a request; absent for an opcode without a name here."""
     cumulative_value: Annotated[int | None, quantity("1")] = None
-    """Of a cycling sensor: wheel revolutions; of a running sensor: 0.1 m."""
+    """For a cycling sensor: wheel revolutions; for a running sensor: 0.1 m."""
     location: Place | int | None = None
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What a response answers."""
+    """The request that a response answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     """1 success, 2 opcode not supported, 3 invalid parameter, 4 operation failed."""
     supported_locations: list[Place | int] | None = None
@@ -69,7 +69,7 @@ _CONTROL_POINT = ControlPoint(
 
 
 def decode_control_point(data: bytes) -> SpeedCadenceControlPoint:
-    """2A55: opcode u8 and its parameter, or 0x10, request opcode u8, result u8 and an answer."""
+    """Decode 2A55: opcode u8 and parameter, or 0x10, request opcode u8, result u8 and answer."""
     return SpeedCadenceControlPoint.of(_CONTROL_POINT.read(data))
 
 

@@ -10,9 +10,9 @@ from healthd.profiles.common.control_points import (
     ControlPoint,
     Procedure,
     Result,
+    add_names,
     request,
     response,
-    worded,
 )
 from healthd.profiles.common.sensor_location import PLACES, Place, places
 from healthd.profiles.packet.layout import Fact, Field, Layout, Present, Tail
@@ -169,7 +169,7 @@ _CONTROL_POINT = ControlPoint(
 
 def decode_control_point(data: bytes) -> CyclingPowerControlPoint:
     """2A66: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
-    return CyclingPowerControlPoint.of(worded(_CONTROL_POINT.read(data)))
+    return CyclingPowerControlPoint.of(add_names(_CONTROL_POINT.read(data)))
 
 
 POWER_CONTROL_POINT = Characteristic(

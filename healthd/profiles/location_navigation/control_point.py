@@ -11,9 +11,9 @@ from healthd.profiles.common.control_points import (
     ControlPoint,
     Procedure,
     Result,
+    add_names,
     request,
     response,
-    worded,
 )
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.layout import Field, Tail
@@ -117,7 +117,7 @@ _CONTROL_POINT = ControlPoint(
 
 def decode_control_point(data: bytes) -> LocationNavigationControlPoint:
     """2A6B: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
-    return LocationNavigationControlPoint.of(worded(_CONTROL_POINT.read(data)))
+    return LocationNavigationControlPoint.of(add_names(_CONTROL_POINT.read(data)))
 
 
 NAVIGATION_CONTROL_POINT = Characteristic(

@@ -21,8 +21,8 @@ def result(*parts: list[float]) -> dict[str, Any]:
     variability = Variability(60)
     assert variability.until(0) is None
     for part in parts:
-        variability.take(part, follows=False)
-    variability.take([], follows=False)  # nothing is left to be judged
+        variability.add(part, follows=False)
+    variability.add([], follows=False)  # nothing is left to be judged
     ended = variability.until(60 * SECOND_NS)
     assert ended is not None
     return ended.measurement.fields()
@@ -100,8 +100,8 @@ def test_a_packet_that_follows_is_no_break() -> None:
     variability = Variability(60)
     variability.until(0)
     for interval in STEADY:
-        variability.take([interval], follows=True)
-    variability.take([], follows=False)
+        variability.add([interval], follows=True)
+    variability.add([], follows=False)
     ended = variability.until(60 * SECOND_NS)
     assert ended is not None
     assert ended.measurement.fields()["rmssd_ms"] == rmssd(STEADY)
@@ -120,7 +120,7 @@ def test_windows_stay_in_step_and_are_of_the_time_of_their_end() -> None:
     for second in range(0, 302, 7):
         if one := variability.until(second * SECOND_NS):
             ended.append(one)
-        variability.take([700.0] * 10, follows=True)
+        variability.add([700.0] * 10, follows=True)
     assert [one.mono_ns // SECOND_NS for one in ended] == [60, 120, 180, 240, 300]
     # Two beats wait for those behind them: they count in the next window.
     assert [one.measurement.fields()["beats"] for one in ended] == [88, 90, 80, 90, 80]
@@ -129,11 +129,11 @@ def test_windows_stay_in_step_and_are_of_the_time_of_their_end() -> None:
 def test_windows_in_which_nothing_arrived_are_passed_over() -> None:
     variability = Variability(60)
     variability.until(0)
-    variability.take([800.0] * 10, follows=False)
+    variability.add([800.0] * 10, follows=False)
     late = variability.until(400 * SECOND_NS)
     assert late is not None
     assert late.mono_ns == 60 * SECOND_NS
-    variability.take([], follows=False)
+    variability.add([], follows=False)
     variability.until(420 * SECOND_NS)
     assert variability.until(479 * SECOND_NS) is None
     assert variability.until(480 * SECOND_NS) is None  # nothing came in it

@@ -30,7 +30,9 @@ def test_consent_is_given_by_number_and_code() -> None:
 def test_what_is_not_success_is_a_refusal_and_tells_no_code(answer: str, word: str) -> None:
     exchange = give_consent(OF_USER_2)
     next(exchange)
-    with pytest.raises(ExchangeRefused, match=f"^user 2: {word};") as refused:
+    with pytest.raises(
+        ExchangeRefused, match=f"^user 2: expected success, found {word};"
+    ) as refused:
         exchange.send(bytes.fromhex(answer))
     assert "42" not in str(refused.value)
 
