@@ -87,7 +87,7 @@ def find_unit(ucum: str, key: str) -> Unit | None:
 
     Args:
         ucum: the UCUM code in its schema.
-        key: its key, which tells apart units with the same code, such as bpm and rpm.
+        key: its key, which distinguishes units with the same code, such as bpm and rpm.
 
     Returns:
         None if no unit has this code, or if the key names another unit.

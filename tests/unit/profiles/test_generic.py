@@ -1,4 +1,4 @@
-"""What holds for every characteristic there is; a new one is tested without being listed."""
+"""Properties of every characteristic. A new characteristic is tested without being listed here."""
 
 import re
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from healthd.units import find_unit, unit_of
 
 CHARACTERISTICS = list(load().characteristics.values())
 DERIVED = {model for profile in load().profiles.values() for model in profile.derived}
-MODELS = sorted({*DERIVED, *(each.model for each in CHARACTERISTICS)}, key=lambda one: one.kind)
+MODELS = sorted({*DERIVED, *(each.model for each in CHARACTERISTICS)}, key=lambda model: model.kind)
 
 # Counted things that no person watches: they need no row in healthd.units.
 NAMELESS = {"{bits}", "{channels}", "{days}", "{hours}"}
 
-# A characteristic's value ends at 512 bytes (Core Specification, Vol 3, Part F, 3.2.9); nearly
-# all stay below 64, where the interesting lengths are.
+# A characteristic's value has up to 512 bytes (Core Specification, Vol 3, Part F, 3.2.9). Nearly
+# all are shorter than 64, where the interesting lengths are.
 packets = st.binary(max_size=64) | st.binary(min_size=65, max_size=512)
 
 
@@ -38,12 +38,12 @@ def test_any_bytes_give_the_model_or_a_decode_error(
     except DecodeError:
         return
     assert type(measurement) is characteristic.model
-    # Null rather than NaN, and no value that JSON cannot hold: what is published comes back.
+    # The published JSON has the same values: null instead of NaN, nothing that JSON cannot hold.
     assert orjson.loads(orjson.dumps(measurement.fields())) == measurement.fields()
 
 
 @pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)
-def test_only_what_is_subscribed_can_fall_silent(characteristic: Characteristic) -> None:
+def test_only_subscribed_values_have_a_silence_limit(characteristic: Characteristic) -> None:
     if characteristic.silence_s is not None:
         assert characteristic.use in {Use.STREAM, Use.STATUS}
         assert characteristic.silence_s > 0
@@ -66,12 +66,12 @@ def test_every_number_has_the_unit_that_its_key_names(model: type[Measurement]) 
 
 
 def test_every_measurement_is_declared() -> None:
-    """What a state publishes of its own stands in its profile's ``derived``."""
+    """The models that a state publishes in addition are listed in its profile's ``derived``."""
     assert set(measurements(Measurement)) - {Undecoded} == set(MODELS)
 
 
 def measurements(base: type[Measurement]) -> Iterator[type[Measurement]]:
-    """Every kind of measurement that a module of the profiles defines."""
+    """Yield every kind of measurement that a module of the profiles defines."""
     for model in base.__subclasses__():
         if "kind" in vars(model) and model.__module__.startswith("healthd.profiles"):
             yield model
@@ -85,16 +85,16 @@ def test_kinds_are_topic_levels_and_do_not_collide() -> None:
 
 
 def is_quantity(field: dict[str, Any]) -> bool:
-    """Whether this part of a JSON schema is a number or a list of numbers.
+    """Return whether this part of a JSON schema is a number or a list of numbers.
 
-    A word that may also be a number (an enum with a number that has no name yet) is none.
+    A word that may also be a number (an enum with numbers that have no name yet) is not a number.
     """
     found = set(types(field))
     return bool(found & {"integer", "number"}) and "string" not in found
 
 
 def types(field: dict[str, Any]) -> Iterator[str]:
-    """Every JSON type that may stand in this part of a schema, inside lists too."""
+    """Yield every JSON type that this part of a schema allows, including those in lists."""
     if "type" in field:
         yield field["type"]
     for part in [*field.get("anyOf", []), *filter(None, [field.get("items")])]:

@@ -1,4 +1,4 @@
-"""Commands to a fitness machine: to the right bytes, and back from them."""
+"""Commands to a fitness machine: the bytes that are written, and how they are decoded."""
 
 import math
 from collections.abc import Callable
@@ -32,7 +32,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("written", "expected"), COMMANDS, ids=[each for _, each in COMMANDS])
-def test_command_is_these_bytes(written: bytes, expected: str) -> None:
+def test_bytes_of_a_command(written: bytes, expected: str) -> None:
     assert written.hex() == expected
 
 
@@ -49,7 +49,7 @@ def settings(low: float, high: float) -> st.SearchStrategy[float]:
     ],
 )
 @given(data=st.data())
-def test_command_reads_back_to_its_resolution(
+def test_a_command_is_decoded_to_its_resolution(
     command: Callable[..., bytes],
     key: str,
     values: st.SearchStrategy[float],
@@ -61,12 +61,12 @@ def test_command_reads_back_to_its_resolution(
     assert_whole(message, {key})
     read = getattr(message, key)
     assert math.isclose(read, value, abs_tol=resolution / 2 * 1.000001)
-    # What was read is sent as the same bytes.
+    # The decoded value is written as the same bytes.
     assert command(**{key: read}) == command(**{key: value})
 
 
 @given(level=settings(-3276.8, 3276.7))
-def test_resistance_reads_back(level: float) -> None:
+def test_a_resistance_is_decoded_as_it_was_written(level: float) -> None:
     message = decode_control_point(commands.set_target_resistance(resistance_level=level))
     assert_whole(message, {"resistance_raw", "resistance_width"})
     assert message.resistance_raw == round(level * 10)
@@ -74,7 +74,7 @@ def test_resistance_reads_back(level: float) -> None:
 
 
 @given(level=settings(0, 25.5))
-def test_narrow_resistance_reads_back(level: float) -> None:
+def test_a_narrow_resistance_is_decoded_as_it_was_written(level: float) -> None:
     written = commands.set_target_resistance(resistance_level=level, narrow=True)
     message = decode_control_point(written)
     assert message.resistance_raw == round(level * 10)
@@ -87,7 +87,9 @@ def test_narrow_resistance_reads_back(level: float) -> None:
     crr=settings(0, 0.0255),
     cw=settings(0, 2.55),
 )
-def test_simulation_reads_back(wind: float, grade: float, crr: float, cw: float) -> None:
+def test_a_simulation_is_decoded_as_it_was_written(
+    wind: float, grade: float, crr: float, cw: float
+) -> None:
     asked = {"wind_speed_mps": wind, "grade_pct": grade, "crr": crr, "cw_kg_per_m": cw}
     message = decode_control_point(commands.set_simulation(**asked))
     assert_whole(message, set(asked))
@@ -132,7 +134,7 @@ def assert_whole(message: Measurement, parameters: set[str]) -> None:
         (commands.set_simulation, {"grade_pct": 0, "cw_kg_per_m": 3}, "cw_kg_per_m: expected 0 to"),
     ],
 )
-def test_command_names_what_is_out_of_range(
+def test_a_value_out_of_range_is_named(
     command: Callable[..., bytes], arguments: dict[str, object], error: str
 ) -> None:
     with pytest.raises(ValueError, match=error):
