@@ -55,7 +55,7 @@ _FEATURES: dict[int, Feature] = {
 }
 
 
-class Cuff(DeviceTimed):
+class CuffMeasurement(DeviceTimed):
     """The fields that both measurements may have in addition to their pressures."""
 
     pulse_rate_bpm: Annotated[float | None, quantity("/min", mdc=149546, loinc="8867-4")] = None
@@ -66,7 +66,7 @@ class Cuff(DeviceTimed):
     """Compared with the limits configured on the device."""
 
 
-class BloodPressure(Cuff):
+class BloodPressure(CuffMeasurement):
     """A finished measurement; a pressure is None if the device has no value."""
 
     kind: ClassVar[str] = "blood_pressure"
@@ -77,7 +77,7 @@ class BloodPressure(Cuff):
     mean_arterial_pressure_mmhg: Annotated[float | None, quantity("mm[Hg]", mdc=150023)]
 
 
-class IntermediateCuffPressure(Cuff):
+class IntermediateCuffPressure(CuffMeasurement):
     """The pressure in the cuff during a measurement."""
 
     kind: ClassVar[str] = "intermediate_cuff_pressure"

@@ -186,7 +186,7 @@ def decode_feature(data: bytes) -> BodyCompositionFeatures:
     return BodyCompositionFeatures.of(_FEATURE.read(data))
 
 
-class Packets:
+class PacketJoiner:
     """Joins measurements that take two packets, during one link.
 
     The first packet is held back until the next one arrives. The next packet is its second half if
@@ -244,8 +244,8 @@ def _is_left_out(key: str, before: dict[str, Any], after: dict[str, Any]) -> boo
     return key == "body_fat_pct" and (before[key] is None or after[key] is None)
 
 
-def _packets(_: Options) -> Packets:
-    return Packets()
+def _joiner(_: Options) -> PacketJoiner:
+    return PacketJoiner()
 
 
 PROFILE = Profile(
@@ -255,5 +255,5 @@ PROFILE = Profile(
         Characteristic("2a9c", BodyComposition, decode_body_composition, Use.STREAM),
         Characteristic("2a9b", BodyCompositionFeatures, decode_feature, Use.STATIC),
     ),
-    state=_packets,
+    state=_joiner,
 )

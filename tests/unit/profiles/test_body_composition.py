@@ -11,7 +11,7 @@ from healthd.errors import DecodeError
 from healthd.profiles.body_composition import (
     PROFILE,
     BodyComposition,
-    Packets,
+    PacketJoiner,
     decode_body_composition,
     decode_feature,
     decode_tenths,
@@ -119,7 +119,7 @@ def test_each_link_starts_without_a_held_half() -> None:
 
 
 def test_the_end_of_the_link_releases_the_held_half() -> None:
-    state = Packets()
+    state = PacketJoiner()
     assert list(state.end()) == []
     assert list(state.take(packet(FIRST), 1)) == []
     assert list(state.end()) == [Timed(packet(FIRST), 1)]
@@ -129,7 +129,7 @@ def test_the_end_of_the_link_releases_the_held_half() -> None:
 
 def test_other_measurements_are_published_as_they_are() -> None:
     features = decode_feature(bytes(4))
-    state = Packets()
+    state = PacketJoiner()
     assert list(state.take(packet(FIRST), 1)) == []
     assert list(state.take(features, 2)) == [Timed(features, 2)]
     assert [timed.measurement.fields() for timed in state.take(packet(SECOND), 3)] == [JOINED]
@@ -157,7 +157,7 @@ def contents(measurement: Any) -> set[tuple[str, Any]]:
 
 @given(st.lists(halves | st.just(bytes.fromhex("0000c200")), max_size=12))
 def test_nothing_is_lost_and_nothing_invented(packets: list[bytes]) -> None:
-    state = Packets()
+    state = PacketJoiner()
     sent = [decode_body_composition(data) for data in packets]
     published = [timed for at, each in enumerate(sent) for timed in state.take(each, at)]
     published += state.end()

@@ -117,4 +117,4 @@ def test_vectors_name_their_source(uuid: str) -> None:
     vectors = [vector for vector in ALL if vector.uuid == uuid]
     assert {vector.kind for vector in vectors} <= KINDS
     assert all(vector.source for vector in vectors)
-    assert len({vector.packet for vector in vectors}) == len(vectors), "a packet stands twice"
+    assert len({vector.packet for vector in vectors}) == len(vectors), "a packet is listed twice"

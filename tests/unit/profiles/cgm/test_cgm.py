@@ -60,13 +60,13 @@ def test_records_keep_all_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "says"), [("06000c", {"truncated": True}), ("00ff", {"trailing_bytes": 2})]
+    ("end", "expected"), [("06000c", {"truncated": True}), ("00ff", {"trailing_bytes": 2})]
 )
 def test_the_last_record_shows_what_was_wrong_with_the_packet(
-    end: str, says: dict[str, Any]
+    end: str, expected: dict[str, Any]
 ) -> None:
     found = records(CgmState(Options()), TWO_RECORDS + bytes.fromhex(end))
-    assert found == [reading(5), {**reading(6), **says}]
+    assert found == [reading(5), {**reading(6), **expected}]
 
 
 def test_the_start_of_the_session_dates_the_records() -> None:

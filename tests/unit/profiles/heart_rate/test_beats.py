@@ -59,7 +59,7 @@ def errors(beats_ms: list[float], rng: random.Random, rate: float = 1.0) -> list
     beats, found = Beats(), list[float]()
     for intervals, at_ms in packets(beats_ms, jitter(rng), rate):
         found += placed(beats, intervals, at_ms)
-    return [where - was for where, was in zip(found, beats_ms[1:], strict=True)]
+    return [at_ms - true_ms for at_ms, true_ms in zip(found, beats_ms[1:], strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -52,7 +52,7 @@ def test_matches_the_statistics_module(intervals: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "strays", "behind"),
+    ("before", "wrong", "after"),
     [
         (STEADY, [500.0], STEADY),  # an early beat
         (STEADY, [500.0, 1100.0], STEADY),  # an early beat and the pause after it
@@ -66,12 +66,12 @@ def test_matches_the_statistics_module(intervals: list[float]) -> None:
     ],
 )
 def test_wrong_intervals_are_rejected_and_no_difference_spans_them(
-    before: list[float], strays: list[float], behind: list[float]
+    before: list[float], wrong: list[float], after: list[float]
 ) -> None:
-    found = result(before + strays + behind)
-    assert (found["beats"], found["rejected_beats"]) == (len(before + behind), len(strays))
-    assert found["rmssd_ms"] == rmssd(before, behind)
-    assert found["sdnn_ms"] == round(statistics.stdev(before + behind), 2)
+    found = result(before + wrong + after)
+    assert (found["beats"], found["rejected_beats"]) == (len(before + after), len(wrong))
+    assert found["rmssd_ms"] == rmssd(before, after)
+    assert found["sdnn_ms"] == round(statistics.stdev(before + after), 2)
 
 
 @pytest.mark.parametrize("edge", [300.0, 2000.0])

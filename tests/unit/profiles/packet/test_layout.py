@@ -102,8 +102,8 @@ def test_both_ways_of_reading_agree(packet: bytes) -> None:
 def test_a_layout_may_start_after_an_opcode_and_have_no_flags() -> None:
     layout = Layout(Field("low", U16, meaning=scaled(100)), Field("", DATE_TIME, meaning=moment))
     assert layout.read(bytes.fromhex("6400e4070000000000"))["low"] == 1.0
-    behind = Layout(Field("value", S24), start=1)
-    assert behind.read(bytes.fromhex("07ffffff")) == {"value": -1}
+    after_opcode = Layout(Field("value", S24), start=1)
+    assert after_opcode.read(bytes.fromhex("07ffffff")) == {"value": -1}
 
 
 def test_conditions() -> None:
