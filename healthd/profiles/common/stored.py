@@ -15,7 +15,7 @@ from healthd.samples import Record
 
 # Answers of devices that cannot select records. These are asked for all records, and the known ones
 # are not published again.
-_CANNOT_CHOOSE = frozenset(
+_CANNOT_SELECT = frozenset(
     {"invalid_operator", "operator_not_supported", "invalid_operand", "operand_not_supported"}
 )
 _REPORTS = ("report_stored_records", "combined_report")
@@ -89,7 +89,7 @@ def fetch_new(memory: Records, newer: Callable[[Record], bytes]) -> Exchange:
     """
     if (since := memory.since()) is not None:
         code, result = yield from _report(memory, newer(since))
-        if result not in _CANNOT_CHOOSE:
+        if result not in _CANNOT_SELECT:
             _require_success(code, result)
         if not memory.has_arrived(since):
             # Ask for all before forgetting any: perhaps only the selection does not work.
