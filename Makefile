@@ -13,7 +13,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test lint format constraints picture clean
+.PHONY: help setup demo install uninstall test chaos bench system-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -59,6 +59,10 @@ lint: $(TESTABLE) ## run ruff, pyright (strict) and import-linter
 format: $(TESTABLE) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(TESTABLE) ## generate docs/profiles.md and docs/mqtt.md from the code
+	$(BIN)/python -m healthd schema --format markdown > docs/profiles.md
+	$(BIN)/python -m healthd schema --format mqtt > docs/mqtt.md
 
 constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -111,7 +111,7 @@ class Pipeline:
         if reader := self._readers.get(peripheral):
             now = self._run.clock.now()
             for timed in reader.end():
-                self._take(peripheral, timed, now, Use.STREAM)
+                self._publish(peripheral, timed, now, Use.STREAM)
 
     def _tell_link(self, peripheral: str, state: State, reason: str | None) -> None:
         """An event when streaming begins and ends; the tries between are nobody's news."""
@@ -152,42 +152,43 @@ class Pipeline:
         self._devices.on_linked(peripheral, name, profiles)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """Decode one value and send it where it belongs."""
+        """Decode one value and publish what it means."""
         stamp = self._run.clock.now()
         if (reader := self._readers.get(peripheral)) is None:
-            return  # of a link that BlueZ did not end when it was asked to
-        sample = self._run.sample
+            return  # from a link that BlueZ did not end when it was asked to
         try:
-            measurement = reader.read(characteristic, value)
+            measurements = reader.take(characteristic, value, stamp.mono_ns)
         except DecodeError as error:
-            self._log.debug("undecoded", peripheral=peripheral, uuid=characteristic.uuid)
-            # A control point carries no data: what is not understood there is nobody's news.
-            if characteristic.use is not Use.CONTROL:
-                unknown = Undecoded(hex=value.hex(), size_bytes=len(value), error=str(error))
-                stream = f"undecoded/{characteristic.uuid}"
-                self._put(characteristic.use, sample(peripheral, stream, unknown, stamp))
+            self._on_undecoded(peripheral, characteristic, value, error, stamp)
             return
-        if characteristic.use is Use.STATIC:
-            self._devices.on_facts(peripheral, _facts(measurement))
-            return
-        if characteristic.use is Use.STATUS:
-            self._devices.on_facts(peripheral, {measurement.kind: measurement.fields()})
-        states = reader.states(characteristic)
-        if not states and characteristic.use is not Use.CONTROL:
-            self._put(characteristic.use, sample(peripheral, measurement.kind, measurement, stamp))
-        for state in states:
-            for timed in state.take(measurement, stamp.mono_ns):
-                self._take(peripheral, timed, stamp, characteristic.use)
+        for timed in measurements:
+            if timed.fact:
+                facts = _facts(timed.measurement, characteristic.use)
+                self._devices.on_facts(peripheral, facts)
+            else:
+                self._publish(peripheral, timed, stamp, characteristic.use)
 
-    def _take(self, peripheral: str, timed: Timed, arrival: Stamp, use: Use) -> None:
-        """Make a sample of it, unless it is a record that was fetched before."""
-        made, record, stored = timed.measurement, timed.record, timed.stored
-        if record is not None and not self._options[peripheral].records.take(made.kind, record):
-            return
+    def _on_undecoded(
+        self,
+        peripheral: str,
+        characteristic: Characteristic,
+        value: bytes,
+        error: DecodeError,
+        stamp: Stamp,
+    ) -> None:
+        self._log.debug("undecoded", peripheral=peripheral, uuid=characteristic.uuid)
+        # A control point carries no data, so nothing is lost if it is not understood.
+        if characteristic.use is not Use.CONTROL:
+            unknown = Undecoded(hex=value.hex(), size_bytes=len(value), error=str(error))
+            stream = f"undecoded/{characteristic.uuid}"
+            self._put(characteristic.use, self._run.sample(peripheral, stream, unknown, stamp))
+
+    def _publish(self, peripheral: str, timed: Timed, arrival: Stamp, use: Use) -> None:
+        made = timed.measurement
         delay_ns = arrival.mono_ns - timed.mono_ns
         stamp = arrival.earlier(delay_ns) if delay_ns else arrival
         sample = self._run.sample(
-            peripheral, made.kind, made, stamp, delay_ns, record, stored=stored
+            peripheral, made.kind, made, stamp, delay_ns, timed.record, stored=timed.stored
         )
         self._put(use, sample)
 
@@ -213,8 +214,10 @@ def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:
     )
 
 
-def _facts(measurement: Measurement) -> dict[str, Any]:
-    """What is known by it: who the device is as it is, anything else under its kind's name."""
+def _facts(measurement: Measurement, use: Use) -> dict[str, Any]:
+    """Return what it adds to the device's info: under its kind, unless it identifies the device."""
     fields = measurement.fields()
+    if use is Use.STATUS:
+        return {measurement.kind: fields}
     own = {key: fields[key] for key in fields.keys() - Measurement.model_fields.keys()}
     return own if measurement.identifies else {measurement.kind: own}

@@ -38,11 +38,11 @@ class Battery(Measurement):
     retained: ClassVar[bool] = True
 
     level_pct: Annotated[int | None, quantity("%", mdc=67996)]
-    """None where the device sends more than 100."""
+    """None if the device sends more than 100."""
 
 
 class BatteryLevelStatus(Measurement):
-    """How the battery is charged, and what is wrong with it."""
+    """How the battery is charged, and its faults."""
 
     kind: ClassVar[str] = "battery_level_status"
     retained: ClassVar[bool] = True
@@ -54,11 +54,11 @@ class BatteryLevelStatus(Measurement):
     charge_level: ChargeLevel
     charging_type: ChargingType
     fault: list[Fault]
-    """What keeps it from being charged."""
+    """What prevents it from charging."""
     identifier: Annotated[int | None, quantity("1")] = None
-    """Of the battery, where there are several."""
+    """Which battery this is, on a device with several."""
     level_pct: Annotated[int | None, quantity("%", mdc=67996)] = None
-    """None where the device sends more than 100."""
+    """None if the device sends more than 100."""
     service_required: Answer | None = None
     battery_fault: bool = False
 
@@ -96,16 +96,17 @@ _STATUS = Layout(
 
 
 def decode_level(data: bytes) -> Battery:
-    """2A19: level u8 (%), 0 to 100; the rest is reserved."""
+    """Decode 2A19: level u8 (%), 0 to 100; greater values are reserved."""
     cursor = Cursor(data)
     return Battery.of(cursor.finish({"level_pct": _level(cursor.u8())}))
 
 
 def decode_level_status(data: bytes) -> BatteryLevelStatus:
-    """2BED: flags u8, power state u16, then what flags announce.
+    """Decode 2BED: flags u8, power state u16, then the fields that the flags announce.
 
-    Identifier u16, level u8 (%), additional status u8. Bits of the power state: 0 present, 1-2
-    wired and 3-4 wireless power, 5-6 charge state, 7-8 charge level, 9-11 type, 12-14 faults.
+    These are: identifier u16, level u8 (%), additional status u8. Bits of the power state: 0
+    present, 1-2 wired and 3-4 wireless power, 5-6 charge state, 7-8 charge level, 9-11 type, 12-14
+    faults.
     """
     return BatteryLevelStatus.of(_STATUS.read(data))
 

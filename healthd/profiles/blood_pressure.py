@@ -55,19 +55,19 @@ _FEATURES: dict[int, Feature] = {
 }
 
 
-class Cuff(DeviceTimed):
-    """What both measurements may carry beside their pressures."""
+class CuffMeasurement(DeviceTimed):
+    """The fields that both measurements may have in addition to their pressures."""
 
     pulse_rate_bpm: Annotated[float | None, quantity("/min", mdc=149546, loinc="8867-4")] = None
     user_id: Annotated[int | None, quantity("1")] = None
-    """None is an unknown user."""
+    """None means an unknown user."""
     status: list[Status] | None = None
     pulse_rate_range: PulseRateRange | None = None
-    """Against the limits that the device was given."""
+    """Compared with the limits configured on the device."""
 
 
-class BloodPressure(Cuff):
-    """A finished measurement; a pressure is None where the device has none."""
+class BloodPressure(CuffMeasurement):
+    """A finished measurement; a pressure is None if the device has no value."""
 
     kind: ClassVar[str] = "blood_pressure"
     retained: ClassVar[bool] = True
@@ -77,8 +77,8 @@ class BloodPressure(Cuff):
     mean_arterial_pressure_mmhg: Annotated[float | None, quantity("mm[Hg]", mdc=150023)]
 
 
-class IntermediateCuffPressure(Cuff):
-    """The cuff's pressure while a measurement is under way."""
+class IntermediateCuffPressure(CuffMeasurement):
+    """The pressure in the cuff during a measurement."""
 
     kind: ClassVar[str] = "intermediate_cuff_pressure"
 
@@ -86,7 +86,7 @@ class IntermediateCuffPressure(Cuff):
 
 
 class BloodPressureFeatures(Measurement):
-    """What the device can tell of a measurement."""
+    """What the device can report about a measurement."""
 
     kind: ClassVar[str] = "blood_pressure_features"
 
@@ -95,7 +95,7 @@ class BloodPressureFeatures(Measurement):
 
 _list_status = words(_STATUS)
 
-# Six bits have a meaning; looked up they take a quarter of the time.
+# Only six bits have a meaning. Looking them up takes a quarter of the time of decoding them.
 _STATUSES: tuple[dict[str, Any], ...] = tuple(
     {"status": _list_status(raw), "pulse_rate_range": _RANGES[raw >> 3 & 0x03]}
     for raw in range(0x40)
@@ -113,10 +113,10 @@ def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
     )
 
 
-# Everything is required: 19 bytes fit into any MTU, so that a short packet was not cut short by
-# the link, and whose pressure it was, and when, is nothing to guess at.
-def _behind(wire: Wire) -> tuple[Field, ...]:
-    """What follows the pressures."""
+# All fields are required. 19 bytes fit into any MTU, so the link never cuts a packet short, and
+# healthd must not guess the user or the time of a blood pressure.
+def _after_pressures(wire: Wire) -> tuple[Field, ...]:
+    """Return the fields that follow the pressures."""
     return (
         Field("", DATE_TIME, bit(1), moment, required=True),
         Field("pulse_rate_bpm", wire, bit(2), required=True),
@@ -130,7 +130,7 @@ def _measurement(wire: Wire) -> Layout:
         *_pressure("systolic_mmhg", wire),
         *_pressure("diastolic_mmhg", wire),
         *_pressure("mean_arterial_pressure_mmhg", wire),
-        *_behind(wire),
+        *_after_pressures(wire),
         flags=U8,
     )
 
@@ -139,35 +139,35 @@ _MEASUREMENT = _measurement(SFLOAT)
 _PLAIN_INTEGERS = _measurement(U16)
 _INTERMEDIATE = Layout(
     *_pressure("cuff_pressure_mmhg", SFLOAT),
-    # In the place of diastolic and mean pressure stands a filler, mostly NaN.
+    # Fillers, mostly NaN, where 2A35 has the diastolic and the mean pressure.
     Field("", U16, meaning=nothing, required=True),
     Field("", U16, meaning=nothing, required=True),
-    *_behind(SFLOAT),
+    *_after_pressures(SFLOAT),
     flags=U8,
 )
 _FEATURE = Layout(Field("features", U16, meaning=words(_FEATURES), required=True))
 
 
 def decode_blood_pressure(data: bytes) -> BloodPressure:
-    """2A35: flags u8, systolic, diastolic, mean (SFLOAT, mmHg or kPa), then what flags announce.
+    """Decode 2A35: flags u8, systolic, diastolic, mean (SFLOAT, mmHg or kPa), then by the flags.
 
-    Date-time, pulse SFLOAT (/min), user u8, status u16.
+    The flags announce: date-time, pulse SFLOAT (/min), user u8, status u16.
     """
     return BloodPressure.of(_MEASUREMENT.read(data))
 
 
 def decode_plain_integers(data: bytes) -> BloodPressure:
-    """2A35 with a plain u16 wherever the standard has an SFLOAT."""
+    """Decode 2A35 with a plain u16 wherever the standard has an SFLOAT."""
     return BloodPressure.of(_PLAIN_INTEGERS.read(data))
 
 
 def decode_intermediate_cuff_pressure(data: bytes) -> IntermediateCuffPressure:
-    """2A36: as 2A35, with the cuff's pressure and two fillers for the three pressures."""
+    """Decode 2A36: as 2A35, with the cuff pressure and two fillers as the three pressures."""
     return IntermediateCuffPressure.of(_INTERMEDIATE.read(data))
 
 
 def decode_feature(data: bytes) -> BloodPressureFeatures:
-    """2A49: features u16."""
+    """Decode 2A49: features u16."""
     return BloodPressureFeatures.of(_FEATURE.read(data))
 
 

@@ -49,15 +49,15 @@ _FEATURES: dict[int, Feature] = {
 
 
 class BodyComposition(DeviceTimed):
-    """One measurement of a body composition analyser, of one packet or of two."""
+    """One measurement of a body composition analyser, from one packet or two."""
 
     kind: ClassVar[str] = "body_composition"
     retained: ClassVar[bool] = True
 
     body_fat_pct: Annotated[float | None, quantity("%", mdc=188748, loinc="41982-0")] = None
-    """None where it could not be measured; unset by scales that leave it to their app."""
+    """None if it could not be measured; unset by scales that leave it to their app."""
     user_id: Annotated[int | None, quantity("1")] = None
-    """None is an unknown user."""
+    """None means an unknown user."""
     basal_metabolism_kj: Annotated[int | None, quantity("kJ")] = None
     muscle_pct: Annotated[float | None, quantity("%")] = None
     muscle_mass_kg: Annotated[float | None, quantity("kg")] = None
@@ -70,13 +70,13 @@ class BodyComposition(DeviceTimed):
     multiple_packet: bool = False
     """Whether the device announced that the measurement takes two packets."""
     stabilized: bool = False
-    """Xiaomi: the weight no longer changes."""
+    """Xiaomi only: the weight no longer changes."""
     load_removed: bool = False
-    """Xiaomi: nobody stands on the scale any more."""
+    """Xiaomi only: the user has stepped off the scale."""
 
 
 class BodyCompositionFeatures(Measurement):
-    """What the scale can tell, and how finely; a resolution is None where it does not say."""
+    """What the scale measures, and its resolution; None if it does not state a resolution."""
 
     kind: ClassVar[str] = "body_composition_features"
 
@@ -107,8 +107,8 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
     )
 
 
-# Where the standard has flags and the body fat, Xiaomi has flags and the year, and so on. Its
-# weight in catty counts hundredths of 0.5 kg, which is the same number as 0.005 kg.
+# Xiaomi sends the flags and the date-time where the standard has the flags and the body fat. Its
+# weight in catty counts hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
 _XIAOMI = Layout(
     Field("", DATE_TIME, meaning=moment, required=True),
     Field("", U16, no_bit(9), nothing, required=True),
@@ -144,62 +144,63 @@ _REPEATED = {"timestamp", "device_time", "user_id", "body_fat_pct", "multiple_pa
 def _read(layout: Layout, data: bytes) -> dict[str, Any]:
     fields = layout.read(data)
     if "truncated" in fields and fields.keys() <= _IN_EVERY_PACKET:
-        # Nothing of what was promised: a broken packet, and no longer one that was cut short.
+        # None of the announced fields is there: the packet is broken, not just cut short.
         raise Truncated(f"offset 4: expected {layout.size(data)} bytes, found {len(data)}")
     return fields
 
 
 def decode_body_composition(data: bytes) -> BodyComposition:
-    """2A9C: flags u16, body fat u16 (0.1 %), then what flags announce.
+    """Decode 2A9C: flags u16, body fat u16 (0.1 %), then the fields that the flags announce.
 
-    Date-time, user u8, basal metabolism u16 (kJ), muscle u16 (0.1 %), the masses of muscle, fat
-    free, soft lean and body water (u16, 0.005 kg or 0.01 lb), impedance u16 (0.1 Ohm), weight
-    (as the masses), height u16 (0.001 m or 0.1 in).
+    These are: date-time, user u8, basal metabolism u16 (kJ), muscle u16 (0.1 %), the masses of
+    muscle, fat free, soft lean and body water (u16, 0.005 kg or 0.01 lb), impedance u16 (0.1 Ohm),
+    weight (as the masses), height u16 (0.001 m or 0.1 in).
     """
     return BodyComposition.of(_read(_STANDARD, data))
 
 
 def decode_tenths(data: bytes) -> BodyComposition:
-    """2A9C with masses in steps of 0.1 kg, but for the body water, which is no mass there."""
+    """Decode 2A9C with masses in steps of 0.1 kg; its body water is not a mass and is left out."""
     fields = _read(_TENTHS, data)
-    # A Shape50 sent 703 beside 74.4 kg and 9.2 % of fat: per mille, it seems; left out.
+    # A Shape50 sent 703 along with 74.4 kg and 9.2 % fat: this seems to be per mille.
     fields.pop("body_water_mass_kg", None)
     return BodyComposition.of(fields)
 
 
 def decode_twentieths(data: bytes) -> BodyComposition:
-    """2A9C with masses in steps of 0.05 kg or 0.1 lb."""
+    """Decode 2A9C with masses in steps of 0.05 kg or 0.1 lb."""
     return BodyComposition.of(_read(_TWENTIETHS, data))
 
 
 def decode_xiaomi(data: bytes) -> BodyComposition:
-    """Xiaomi's own layout in 2A9C, 13 bytes: flags u16, date-time, impedance u16, weight u16.
+    """Decode Xiaomi's layout of 2A9C: flags u16, date-time, impedance u16, weight u16 (13 bytes).
 
-    Flags: 0 pounds, 9 impedance is there (in Ohm), 13 stabilized, 14 catty, 15 load removed; no
+    Flags: 0 pounds, 9 impedance present (in Ohm), 13 stabilized, 14 catty, 15 load removed; no
     body fat. Weight: 0.005 kg, 0.01 lb or 0.01 catty.
     """
     return BodyComposition.of(_XIAOMI.read(data))
 
 
 def decode_feature(data: bytes) -> BodyCompositionFeatures:
-    """2A9B: u32 of features (11 bits), mass resolution (4 bits), height resolution (3 bits)."""
+    """Decode 2A9B: u32 of features (11 bits), mass (4 bits) and height resolution (3 bits)."""
     return BodyCompositionFeatures.of(_FEATURE.read(data))
 
 
-class Packets:
-    """Joins a measurement that takes two packets; the state of one link.
+class PacketJoiner:
+    """Joins measurements that take two packets, during one link.
 
-    The first packet is held until the next one arrives. That is its other half if it announces
-    two packets too, and if what both say is the same and no more than a packet repeats: time,
-    user, body fat. Else the first is published as it is, so that nothing is lost.
+    The first packet is held back until the next one arrives. The next packet is its second half if
+    it announces two packets too, and if the fields that both have are the ones that a second
+    packet repeats (time, user, body fat), with equal values. Otherwise the first packet is
+    published alone, so that nothing is lost.
     """
 
     def __init__(self) -> None:
-        """Nothing is held yet."""
+        """Start with nothing held back."""
         self._first: Timed | None = None
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """See `characteristic.LinkState`; two packets are one measurement, of the first's time."""
+        """Return the measurements to publish; two joined packets have the time of the first."""
         if not isinstance(measurement, BodyComposition):
             return [Timed(measurement, mono_ns)]
         arrived = Timed(measurement, mono_ns)
@@ -215,17 +216,18 @@ class Packets:
         return [first]
 
     def end(self) -> Iterable[Timed]:
-        """What is still held when the link has ended: its other half will not come."""
+        """Return the packet that is still held back: its second half will not arrive."""
         first, self._first = self._first, None
         return [] if first is None else [first]
 
 
 def _joined(first: Measurement, second: Measurement) -> Measurement | None:
-    one, other = _said(first), _said(second)
-    for key in one.keys() & other.keys():
-        if key not in _REPEATED or (one[key] != other[key] and not _is_left_out(key, one, other)):
+    before, after = _values(first), _values(second)
+    for key in before.keys() & after.keys():
+        repeated = before[key] == after[key] or _is_left_out(key, before, after)
+        if key not in _REPEATED or not repeated:
             return None
-    gained = {key: value for key, value in other.items() if one.get(key) is None}
+    gained = {key: value for key, value in after.items() if before.get(key) is None}
     if first.truncated or second.truncated:
         gained["truncated"] = True
     if surplus := first.trailing_bytes + second.trailing_bytes:
@@ -233,17 +235,17 @@ def _joined(first: Measurement, second: Measurement) -> Measurement | None:
     return first.model_copy(update=gained)
 
 
-def _said(measurement: Measurement) -> dict[str, Any]:
+def _values(measurement: Measurement) -> dict[str, Any]:
     of_the_packet = Measurement.model_fields.keys()
     return {key: getattr(measurement, key) for key in measurement.model_fields_set - of_the_packet}
 
 
-def _is_left_out(key: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return key == "body_fat_pct" and (one[key] is None or other[key] is None)
+def _is_left_out(key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return key == "body_fat_pct" and (before[key] is None or after[key] is None)
 
 
-def _packets(_: Options) -> Packets:
-    return Packets()
+def _joiner(_: Options) -> PacketJoiner:
+    return PacketJoiner()
 
 
 PROFILE = Profile(
@@ -253,5 +255,5 @@ PROFILE = Profile(
         Characteristic("2a9c", BodyComposition, decode_body_composition, Use.STREAM),
         Characteristic("2a9b", BodyCompositionFeatures, decode_feature, Use.STATIC),
     ),
-    state=_packets,
+    state=_joiner,
 )

@@ -1,4 +1,4 @@
-"""What a profile module declares: its characteristics and what healthd does with each."""
+"""What a profile module declares: its characteristics, and what healthd does with each."""
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ class Use(Enum):
     """What a session does with a characteristic."""
 
     STREAM = auto()
-    """Subscribed (notify or indicate); every value is a sample."""
+    """Subscribed (notify or indicate); every value becomes a sample."""
     STATUS = auto()
-    """Read once, then subscribed where the device notifies it; every value is a sample."""
+    """Read once, then subscribed if the device notifies it; every value becomes a sample."""
     STATIC = auto()
     """Read once per link; goes into the device's info, not into a stream."""
     CONTROL = auto()
-    """Written on request, and by the profile's opening; its messages reach the profile's state."""
+    """Written on request and by the profile's opening; its messages go to the profile's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Characteristic:
         model: the canonical measurement that ``decode`` returns.
         decode: bytes to measurement; raises DecodeError and nothing else, whatever the bytes.
         use: what a session does with it.
-        silence_s: seconds without a value after which a stream counts as stalled; None where
+        silence_s: seconds without a value after which a stream counts as stalled; None if
             silence is normal.
     """
 
@@ -48,11 +48,11 @@ def _unknown_time() -> datetime | None:
 
 
 class Consent(NamedTuple):
-    """What a device that knows its users is told, so that it gives the results of one of them.
+    """What a device with several users needs to release the results of one user.
 
     Attributes:
-        user: the number that it gave this user, 0 to 254.
-        code: 0 to 9999; known to the device and to the user.
+        user: the number that the device assigned to this user, 0 to 254.
+        code: 0 to 9999; known to the device and the user.
     """
 
     user: int
@@ -61,17 +61,18 @@ class Consent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the settings say of one peripheral, and what is remembered of it, for its profiles.
+    """One peripheral's settings and stored state, as its profiles need them.
 
     Attributes:
-        wheel_circumference_m: of the wheel whose revolutions a speed sensor counts.
-        pmd: measurements that a Polar sensor is asked to stream, by their kinds.
-        hrv_window_s: over which heart-rate variability is told; None: it is not.
-        heart_rate_zones_bpm: where each zone begins, ascending; empty: there are none.
-        records: which of its stored records were taken.
-        local_time: what its clock is set to; None where it is not: while this machine does not
-            know the time, or for good.
-        consent: whose results it is asked for; None: nobody's in particular.
+        wheel_circumference_m: circumference of the wheel whose revolutions a speed sensor counts.
+        pmd: the measurements that a Polar sensor is asked to stream, by their kinds.
+        hrv_window_s: the window over which heart-rate variability is computed; None: it is not
+            computed.
+        heart_rate_zones_bpm: where each zone begins, ascending; empty if there are none.
+        records: which of the device's stored records were fetched.
+        local_time: returns the time to set the device's clock to, or None to leave the clock alone,
+            for example while this machine does not know the time.
+        consent: the user whose results are wanted; None for no particular user.
     """
 
     # 700x25C, the most common road tyre.
@@ -89,27 +90,30 @@ class Timed(NamedTuple):
 
     Attributes:
         measurement: what was measured.
-        mono_ns: nanoseconds of the monotonic clock: of its arrival, or an earlier moment where the
-            device's own time tells better. Of a frame, its first sample's.
-        record: where it stands in the device's memory, where it has one.
-        stored: it was fetched from there, and is not the newest: it belongs to the history.
+        mono_ns: nanoseconds of the monotonic clock: when it arrived, or an earlier moment if the
+            device's own time is more precise. For a frame, the time of its first sample.
+        record: its place in the device's memory, if it was stored there.
+        stored: True if it was fetched from the device's memory and is not the newest record: it
+            belongs to the history.
+        fact: True if it describes the device: it goes into the device's info and is not a sample.
     """
 
     measurement: Measurement
     mono_ns: int
     record: Record | None = None
     stored: bool = False
+    fact: bool = False
 
 
 class LinkState(Protocol):
-    """What a profile remembers as long as one link lasts. Pure: no clock of its own."""
+    """A profile's memory during one link. Pure: it has no clock of its own."""
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """What is published for a measurement: itself, a fuller one, several, or none yet.
+        """Return what to publish for a measurement: itself, an extended one, several, or none yet.
 
         Args:
-            measurement: one of this profile's characteristics, also of its control points: there
-                both what was written and what was answered.
+            measurement: from one of this profile's characteristics. For a control point, both the
+                written requests and the responses.
             mono_ns: when it arrived, in nanoseconds of the monotonic clock.
         """
         ...
@@ -117,53 +121,54 @@ class LinkState(Protocol):
 
 @runtime_checkable
 class HoldingState(LinkState, Protocol):
-    """A memory that holds measurements back, and gives them up when its link ends."""
+    """A memory that holds measurements back until the link ends."""
 
     def end(self) -> Iterable[Timed]:
-        """What was still held back: the rest of it will not come."""
+        """Return what is still held back: the rest of it will not arrive."""
         ...
 
 
 Exchange = Generator[bytes, bytes, None]
-"""Yields what is written to a control point, is sent the indication that answers it, and ends.
+"""A generator that yields requests to a control point and is sent the indication that answers each.
 
-Where the control point answers nothing, it is sent no bytes. Raises ExchangeRefused for an answer
-that ends it too early.
+If the control point does not answer, empty bytes are sent. Raises ExchangeRefused for an answer
+that ends the exchange too early.
 """
 
 
 class ExchangeRefused(Exception):
-    """A device does not do what it was asked for; the text says what it answered."""
+    """A device refuses a request; the text contains its answer."""
 
 
 class Turn(IntEnum):
-    """When an opening is held: each is about what the next ones lead to."""
+    """The order of openings: each one prepares the following ones."""
 
     CLOCK = auto()
-    """The device's clock is set: its results are dated by it, and some give none before."""
+    """Set the device's clock: it dates the results, and some devices send none before."""
     USER = auto()
-    """It is told whose results are wanted, and gives those of nobody else."""
+    """Select the user whose results are wanted: the device sends no others."""
     DATA = auto()
-    """It is asked for what it has. Once it has answered, it owes nothing more."""
+    """Ask for the data. After its answer, the device has nothing more to send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a profile asks of its device once per link, behind the subscriptions.
+    """The requests that a profile sends once per link, after the subscriptions.
 
     Attributes:
         control: UUID of the control point.
-        exchange: the requests; one that ends without any leaves the device alone.
-        farewell: what is written before healthd hangs up by itself; answers are not waited for.
-        abort: what is written first where the exchange has not ended by then; empty: nothing.
-        answers: whether what is written is answered by an indication.
-        turn: when it is held.
-        excused: ATT error by which the device says that it took what was written, not all of it.
+        exchange: makes the requests; an exchange without requests leaves the device alone.
+        closing: makes the requests that are written before healthd disconnects; healthd does not
+            wait for answers to them.
+        abort: what is written before these if the exchange is still running; empty for nothing.
+        answers: whether the device answers requests with indications.
+        turn: when the opening runs.
+        excused: the ATT error by which the device reports that it accepted only part of the data.
     """
 
     control: str
     exchange: Callable[[Options], Exchange]
-    farewell: Callable[[Options], Iterable[bytes]] = field(default=lambda _options: ())
+    closing: Callable[[Options], Iterable[bytes]] = field(default=lambda _options: ())
     abort: bytes = b""
     answers: bool = True
     turn: Turn = Turn.DATA
@@ -175,12 +180,12 @@ class Profile:
     """A GATT profile: a module of this package declares one as ``PROFILE``.
 
     Attributes:
-        name: lower-case words with underscores, as users write it: ``service = "heart_rate"``.
+        name: lower-case words with underscores, as in the settings: ``service = "heart_rate"``.
         service: UUID of the service, in the form of ``Characteristic.uuid``.
-        characteristics: what healthd reads of it.
-        state: makes what it remembers during a link; None: every measurement stands for itself.
-        opening: what it asks of its device first; None: nothing.
-        derived: models that its state publishes beside those of its characteristics.
+        characteristics: the characteristics that healthd reads.
+        state: makes the memory of a link; None: every measurement is published as it is.
+        opening: the requests that are sent first; None for no requests.
+        derived: models that the state publishes in addition to those of the characteristics.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Current Time service (0x1805), and the characteristics of time that other services borrow.
+"""Current Time service (0x1805), and characteristics of time that other services use too.
 
-Layouts: GATT Specification Supplement. Zones and daylight saving count quarters of an hour.
+Layouts: GATT Specification Supplement. Zones and daylight saving are in quarters of an hour.
 """
 
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ from healthd.profiles.packet.wires import DATE_TIME, S8, U8, moment, number, sca
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 _QUARTER_S = 15 * 60
-# UTC-12 to UTC+14; what is outside is reserved, -128 is unknown.
+# UTC-12 to UTC+14; -128 means unknown, other values are reserved.
 _ZONES = range(-48, 57)
 _DST_OFFSETS_S = {0: 0, 2: 1800, 4: 3600, 8: 7200}
-# The Gregorian calendar begins here, and with it the date-time of GATT.
+# The Gregorian calendar, and the date-time of GATT, begin in this year.
 _FIRST_YEAR = 1582
-# The clock is set, and the day of the week, say, was of no use to it (Current Time Service 1.1).
+# The clock was set, but a field such as the day of the week was ignored (Current Time Service 1.1).
 _DATA_FIELD_IGNORED = 0x80
-# In 1/8 s: 254 is "larger than 253 can say", 255 is unknown.
+# In 1/8 s: 254 means greater than this, 255 means unknown.
 _LARGEST_ACCURACY = 253
 
 AdjustReason = Literal["manual", "external", "time_zone", "dst"]
@@ -54,30 +54,30 @@ class DateTime(DeviceTimed):
 
 
 class CurrentTime(DeviceTimed):
-    """What the device's clock shows, and why it was last set."""
+    """The time of the device's clock, and why the clock was last set."""
 
     kind: ClassVar[str] = "current_time"
 
     day_of_week: Annotated[int | None, quantity("1")]
-    """1 is Monday, 7 Sunday; None is unknown. Some send more, which stays as it is."""
+    """1 is Monday, 7 is Sunday; None means unknown. Some devices send more than 7: kept as sent."""
     fractions_s: Annotated[float, quantity("s")]
-    """Since the second of ``timestamp``."""
+    """Fraction of a second to add to ``timestamp``."""
     adjust_reason: list[AdjustReason]
 
 
 class LocalTimeInformation(Measurement):
-    """Where the device's clock is set for; None is unknown."""
+    """The time zone of the device's clock; None means unknown."""
 
     kind: ClassVar[str] = "local_time_information"
 
     time_zone_s: Annotated[int | None, quantity("s")]
     """Local standard time minus UTC."""
     dst_offset_s: Annotated[int | None, quantity("s")]
-    """What daylight saving adds to it at present."""
+    """What daylight saving currently adds to standard time."""
 
 
 class TimeZone(Measurement):
-    """Local standard time minus UTC; None is unknown."""
+    """Local standard time minus UTC; None means unknown."""
 
     kind: ClassVar[str] = "time_zone"
 
@@ -85,7 +85,7 @@ class TimeZone(Measurement):
 
 
 class DstOffset(Measurement):
-    """What daylight saving adds to the local time at present; None is unknown."""
+    """What daylight saving currently adds to local standard time; None means unknown."""
 
     kind: ClassVar[str] = "dst_offset"
 
@@ -93,18 +93,18 @@ class DstOffset(Measurement):
 
 
 class ReferenceTimeInformation(Measurement):
-    """Where the device's clock was last set from."""
+    """The source that the device's clock was last set from."""
 
     kind: ClassVar[str] = "reference_time_information"
 
     source: TimeSource | int
-    """A number that has no name here stays a number."""
+    """A number without a name here stays a number."""
     accuracy_s: Annotated[float | None, quantity("s")]
-    """None where it is unknown, or worse than 31.625 s."""
+    """None if it is unknown, or worse than 31.625 s."""
     days_since_update: Annotated[int, quantity("{days}")]
-    """255 stands for as many and for more."""
+    """255 means 255 or more."""
     hours_since_update: Annotated[int, quantity("{hours}")]
-    """Beside the days; 255 where these are 255."""
+    """In addition to the days; 255 if these are 255."""
 
 
 def _zone(quarters: int) -> int | None:
@@ -115,7 +115,7 @@ def _accuracy(eighths: int) -> float | None:
     return eighths / 8 if eighths <= _LARGEST_ACCURACY else None
 
 
-# Everything is required: these have one size each, and what is shorter is something else.
+# All fields are required: each value has one size, and a shorter one is something else.
 _MOMENT = Field("", DATE_TIME, meaning=moment, required=True)
 _ZONE = Field("time_zone_s", S8, meaning=_zone, required=True)
 _DATE_TIME = Layout(_MOMENT)
@@ -138,44 +138,44 @@ _REFERENCE = Layout(
 
 
 def decode_current_time(data: bytes) -> CurrentTime:
-    """2A2B: date-time, day of the week u8, fractions u8 (1/256 s), adjust reason u8."""
+    """Decode 2A2B: date-time, day of the week u8, fractions u8 (1/256 s), adjust reason u8."""
     return CurrentTime.of(_CURRENT_TIME.read(data))
 
 
 def decode_date_time(data: bytes) -> DateTime:
-    """2A08: date-time, 7 bytes."""
+    """Decode 2A08: date-time, 7 bytes."""
     return DateTime.of(_DATE_TIME.read(data))
 
 
 def decode_local_time_information(data: bytes) -> LocalTimeInformation:
-    """2A0F: time zone s8 (quarters of an hour), daylight saving u8."""
+    """Decode 2A0F: time zone s8 (quarters of an hour), daylight saving u8."""
     return LocalTimeInformation.of(_LOCAL_TIME.read(data))
 
 
 def decode_time_zone(data: bytes) -> TimeZone:
-    """2A0E: time zone s8 (quarters of an hour)."""
+    """Decode 2A0E: time zone s8 (quarters of an hour)."""
     return TimeZone.of(_TIME_ZONE.read(data))
 
 
 def decode_dst_offset(data: bytes) -> DstOffset:
-    """2A0D: daylight saving u8: 0, 2, 4 or 8 quarters of an hour."""
+    """Decode 2A0D: daylight saving u8: 0, 2, 4 or 8 quarters of an hour."""
     return DstOffset.of(_DST_OFFSET.read(data))
 
 
 def decode_reference_time_information(data: bytes) -> ReferenceTimeInformation:
-    """2A14: source u8, accuracy u8 (1/8 s), days u8 and hours u8 since the clock was set."""
+    """Decode 2A14: source u8, accuracy u8 (1/8 s), days u8 and hours u8 since the clock was set."""
     return ReferenceTimeInformation.of(_REFERENCE.read(data))
 
 
 def encode_current_time(when: datetime, *, adjust_reason: Iterable[AdjustReason] = ()) -> bytes:
-    """The 10 bytes that set a device's clock; many scales send nothing before they are written.
+    """Return the 10 bytes that set a device's clock; many scales send nothing before that.
 
     Args:
-        when: what its clock is to show: local time, as the device knows no zone.
-        adjust_reason: why it is set.
+        when: the time to set: local time, because the device knows no zone.
+        adjust_reason: why the clock is set.
 
     Raises:
-        ValueError: a year before 1582, or a reason that is none.
+        ValueError: the year is before 1582, or a reason is unknown.
     """
     if when.year < _FIRST_YEAR:
         raise ValueError(f"when: expected a year from {_FIRST_YEAR} to 9999, found {when.year}")
@@ -190,13 +190,13 @@ def encode_current_time(when: datetime, *, adjust_reason: Iterable[AdjustReason]
 
 
 def set_clock(options: Options) -> Exchange:
-    """Set the clock to the local time, where that is known.
+    """Set the device's clock to the local time, if that is known.
 
-    It is not read first: that costs as much as it could spare, and scales wait for the write
-    itself, whatever their clock shows.
+    The clock is not read first: reading costs as much as writing, and scales wait for the write
+    even if their clock is right.
     """
     if (now := options.local_time()) is not None:
-        # The reason that Beurer's own app gives (capture of a BF720).
+        # Beurer's own app gives this reason (capture of a BF720).
         yield encode_current_time(now, adjust_reason=("manual",))
 
 
@@ -204,7 +204,7 @@ PROFILE = Profile(
     name="current_time",
     service="1805",
     characteristics=(
-        # Clocks are set, not read: what they showed once would be told for ever.
+        # Clocks are set, not read: the device's info would show the time of the read indefinitely.
         Characteristic("2a2b", CurrentTime, decode_current_time, Use.CONTROL),
         Characteristic("2a08", DateTime, decode_date_time, Use.CONTROL),
         Characteristic("2a0f", LocalTimeInformation, decode_local_time_information, Use.STATIC),

@@ -25,7 +25,7 @@ _WRAP_S = 65536 / _TICKS_PER_S
 
 
 class CyclingSpeedCadence(WheelAndCrankTurns):
-    """One notification of a speed sensor, a cadence sensor or both in one."""
+    """One notification of a speed sensor, a cadence sensor or a combined sensor."""
 
     kind: ClassVar[str] = "cycling_speed_cadence"
 
@@ -59,31 +59,31 @@ _FEATURE = Layout(
 
 
 def decode_measurement(data: bytes) -> CyclingSpeedCadence:
-    """2A5B: flags u8, [wheel u32, time u16], [crank u16, time u16]; times in 1/1024 s."""
+    """Decode 2A5B: flags u8, [wheel u32, time u16], [crank u16, time u16]; times in 1/1024 s."""
     return CyclingSpeedCadence.of(_MEASUREMENT.read(data))
 
 
 def decode_feature(data: bytes) -> CyclingSpeedCadenceFeature:
-    """2A5C: bits u16."""
+    """Decode 2A5C: bits u16."""
     return CyclingSpeedCadenceFeature.of(_FEATURE.read(data))
 
 
 class CyclingSpeedCadenceState:
-    """Speed and cadence from the counters of one link."""
+    """Computes speed and cadence from the counters, during one link."""
 
     def __init__(self, options: Options) -> None:
-        """Begin a link."""
+        """Start without a packet."""
         self._turns = SpeedAndCadence(options.wheel_circumference_m, wheel_wrap_s=_WRAP_S)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """The measurement, with what its counters tell; nothing for the control point's."""
+        """Return the measurement with speed and cadence; nothing for control point messages."""
         if isinstance(measurement, SpeedCadenceControlPoint):
-            # Set somewhere between the request and its response.
+            # The sensor sets the counter at some moment between the request and the response.
             if SET_CUMULATIVE_VALUE in (measurement.opcode, measurement.request_opcode):
                 self._turns.forget_wheel()
             return ()
         if isinstance(measurement, CyclingSpeedCadence):
-            measurement = self._turns.added_to(measurement, mono_ns)
+            measurement = self._turns.with_rates(measurement, mono_ns)
         return (Timed(measurement, mono_ns),)
 
 
@@ -91,7 +91,7 @@ PROFILE = Profile(
     name="cycling_speed_cadence",
     service="1816",
     characteristics=(
-        # No silence counts as a stall: many sensors say nothing while the wheel stands.
+        # Silence is not a stall: many sensors send nothing while the wheel is not turning.
         Characteristic("2a5b", CyclingSpeedCadence, decode_measurement, Use.STREAM),
         Characteristic("2a5c", CyclingSpeedCadenceFeature, decode_feature, Use.STATIC),
         SENSOR_LOCATION,

@@ -14,9 +14,9 @@ _VENDOR_ID_SOURCES: dict[int, VendorIdSource] = {1: "bluetooth", 2: "usb"}
 
 
 class DeviceInformation(Measurement):
-    """What the device calls itself; each characteristic sets one field.
+    """How the device identifies itself; each characteristic sets one field.
 
-    A text is None where the device sends nothing but padding.
+    A text is None if the device sends only padding.
     """
 
     kind: ClassVar[str] = "device_information"
@@ -37,19 +37,19 @@ class SystemId(Measurement):
     identifies: ClassVar[bool] = True
 
     system_id_manufacturer: str
-    """10 digits that the owner of the OUI gave."""
+    """10 digits assigned by the owner of the OUI."""
     system_id_oui: str
-    """6 digits: IEEE organizationally unique identifier."""
+    """6 digits: the IEEE organizationally unique identifier."""
 
 
 class PnpId(Measurement):
-    """Vendor and product, in the numbers of the registry that the source names."""
+    """Vendor and product, as numbers of the registry that ``vendor_id_source`` names."""
 
     kind: ClassVar[str] = "pnp_id"
     identifies: ClassVar[bool] = True
 
     vendor_id_source: VendorIdSource | int
-    """A number that has no name here stays a number."""
+    """A number without a name here stays a number."""
     vendor_id: Annotated[int, quantity("1")]
     product_id: Annotated[int, quantity("1")]
     product_version: Annotated[int, quantity("1")]
@@ -57,7 +57,7 @@ class PnpId(Measurement):
 
 
 def text_decoder(field: str) -> Callable[[bytes], DeviceInformation]:
-    """A decoder of UTF-8 to the end, NUL-terminated or padded or neither, into ``field``."""
+    """Return a decoder of UTF-8 text, NUL-terminated, padded or neither, that sets ``field``."""
 
     def decode(data: bytes) -> DeviceInformation:
         if not data:
@@ -69,17 +69,17 @@ def text_decoder(field: str) -> Callable[[bytes], DeviceInformation]:
 
 
 def decode_system_id(data: bytes) -> SystemId:
-    """2A23: manufacturer part (5 bytes), OUI (3 bytes), each least significant byte first."""
+    """Decode 2A23: manufacturer part (5 bytes), OUI (3 bytes), both little-endian."""
     cursor = Cursor(data)
     fields = {
-        "system_id_manufacturer": cursor.take(5)[::-1].hex(),
-        "system_id_oui": cursor.take(3)[::-1].hex(),
+        "system_id_manufacturer": cursor.read_bytes(5)[::-1].hex(),
+        "system_id_oui": cursor.read_bytes(3)[::-1].hex(),
     }
     return SystemId.of(cursor.finish(fields))
 
 
 def decode_pnp_id(data: bytes) -> PnpId:
-    """2A50: source u8, vendor u16, product u16, version u16."""
+    """Decode 2A50: source u8, vendor u16, product u16, version u16."""
     cursor = Cursor(data)
     source = cursor.u8()
     fields = {

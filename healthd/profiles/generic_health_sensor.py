@@ -1,4 +1,4 @@
-"""Generic Health Sensor service (0x1840). Experimental: no readable source gives its layouts."""
+"""Generic Health Sensor service (0x1840). Experimental: no public source describes its layouts."""
 
 from healthd.profiles.characteristic import Profile, Use
 from healthd.profiles.packet.raw import raw

@@ -32,18 +32,18 @@ class BodyTemperature(DeviceTimed):
 
     temperature_c: Annotated[float | None, quantity("Cel", mdc=150364, loinc="8310-5")]
     temperature_type: TemperatureType | int | None = None
-    """Where it was measured: ``gi`` is the gastrointestinal tract; an unknown number stays one."""
+    """Where on the body; ``gi`` is the gastrointestinal tract. An unknown number stays a number."""
 
 
 class IntermediateTemperature(BodyTemperature):
-    """What the display shows while a measurement is under way."""
+    """The temperature shown during a measurement."""
 
     kind: ClassVar[str] = "intermediate_temperature"
     retained: ClassVar[bool] = False
 
 
 class TemperatureSite(Measurement):
-    """Where the thermometer measures, of one that always measures there."""
+    """Where on the body a thermometer measures, if that is always the same place."""
 
     kind: ClassVar[str] = "temperature_site"
 
@@ -51,21 +51,21 @@ class TemperatureSite(Measurement):
 
 
 class MeasurementInterval(Measurement):
-    """How often the thermometer measures by itself."""
+    """How often the thermometer measures without being asked."""
 
     kind: ClassVar[str] = "measurement_interval"
 
     measurement_interval_s: Annotated[int, quantity("s")]
-    """0: it does not; it measures on demand."""
+    """0: it measures on demand only."""
 
 
 def _celsius(fahrenheit: float) -> float:
-    # In this order 98.6 gives 37.0, and not a neighbour of it.
+    # In this order, 98.6 gives exactly 37.0.
     return (fahrenheit - 32) * 5 / 9
 
 
-# Everything is required: 13 bytes fit into any MTU, so that a short packet was not cut short by
-# the link, and a body temperature is nothing to guess at.
+# All fields are required. 13 bytes fit into any MTU, so the link never cuts a packet short, and
+# healthd must not guess any part of a body temperature.
 _TEMPERATURE = Layout(
     Field("temperature_c", FLOAT, no_bit(0), required=True),
     Field("temperature_c", FLOAT, bit(0), _celsius, required=True),
@@ -78,22 +78,22 @@ _INTERVAL = Layout(Field("measurement_interval_s", U16, required=True))
 
 
 def decode_temperature(data: bytes) -> BodyTemperature:
-    """2A1C: flags u8, FLOAT in deg C or F, date-time, type u8; the last two where announced."""
+    """Decode 2A1C: flags u8, FLOAT in deg C or F, then by the flags: date-time, type u8."""
     return BodyTemperature.of(_TEMPERATURE.read(data))
 
 
 def decode_intermediate_temperature(data: bytes) -> IntermediateTemperature:
-    """2A1E: as 2A1C."""
+    """Decode 2A1E: as 2A1C."""
     return IntermediateTemperature.of(_TEMPERATURE.read(data))
 
 
 def decode_temperature_type(data: bytes) -> TemperatureSite:
-    """2A1D: type u8."""
+    """Decode 2A1D: type u8."""
     return TemperatureSite.of(_SITE.read(data))
 
 
 def decode_measurement_interval(data: bytes) -> MeasurementInterval:
-    """2A21: interval u16 (s)."""
+    """Decode 2A21: interval u16 (s)."""
     return MeasurementInterval.of(_INTERVAL.read(data))
 
 

@@ -1,4 +1,4 @@
-"""Physical Activity Monitor service (0x183E). Experimental: only a header is known of its layouts.
+"""Physical Activity Monitor service (0x183E). Experimental: only a header of its layouts is known.
 
 Names: Bluetooth Assigned Numbers.
 """

@@ -1,7 +1,7 @@
 """Pulse Oximeter service (0x1822): blood oxygen and pulse, continuously or as single results.
 
-Those that store results are asked for all of them, as they have no numbers to choose by; which are
-new is told by their times. Layouts: Pulse Oximeter Service 1.0, checked against a capture.
+An oximeter that stores results is asked for all of them, because they have no numbers to select by;
+their times show which are new. Layouts: Pulse Oximeter Service 1.0, checked against a capture.
 """
 
 from collections.abc import Iterable
@@ -74,7 +74,7 @@ PulseRate = Annotated[float | None, quantity("/min", mdc=149530, loinc="8867-4")
 
 
 class Oximetry(DeviceTimed):
-    """What continuous and single results have in common."""
+    """The fields that continuous and single results have in common."""
 
     spo2_pct: Spo2
     pulse_rate_bpm: PulseRate
@@ -86,7 +86,7 @@ class Oximetry(DeviceTimed):
 class PulseOximeter(Oximetry):
     """One notification of an oximeter that is worn.
 
-    The pairs beside the first are of a shorter and of a longer averaging.
+    The ``fast`` and ``slow`` pairs are averaged over a shorter and a longer time.
     """
 
     kind: ClassVar[str] = "pulse_oximeter"
@@ -104,11 +104,11 @@ class PulseOximeterSpotCheck(Oximetry):
     retained: ClassVar[bool] = True
 
     clock_not_set: bool
-    """Whether the time is worth nothing."""
+    """True if the device's clock was not set, so that the time means nothing."""
 
 
 class PulseOximeterFeatures(Measurement):
-    """What the oximeter can tell."""
+    """What the oximeter can report."""
 
     kind: ClassVar[str] = "pulse_oximeter_features"
 
@@ -150,45 +150,45 @@ _FEATURES = Layout(
 
 
 def decode_continuous(data: bytes) -> PulseOximeter:
-    """2A5F: flags u8, SpO2 and pulse SFLOAT, then by the flags."""
+    """Decode 2A5F: flags u8, SpO2 and pulse SFLOAT, then by the flags."""
     return PulseOximeter.of(_CONTINUOUS.read(data))
 
 
 def decode_spot_check(data: bytes) -> PulseOximeterSpotCheck:
-    """2A5E: flags u8, SpO2 and pulse SFLOAT, then by the flags, the time first."""
+    """Decode 2A5E: flags u8, SpO2 and pulse SFLOAT, then by the flags, the time first."""
     return PulseOximeterSpotCheck.of(_SPOT_CHECK.read(data))
 
 
 def decode_features(data: bytes) -> PulseOximeterFeatures:
-    """2A60: a bit field u16, then which bits of the two statuses the oximeter uses, u16 and u24."""
+    """Decode 2A60: features u16, then the bits used in the two statuses, u16 and u24."""
     return PulseOximeterFeatures.of(_FEATURES.read(data))
 
 
 class PulseOximeterState:
-    """Tells the results that were stored from those that are made now."""
+    """Distinguishes stored results from live ones, during one link."""
 
     def __init__(self, options: Options) -> None:
-        """Nothing was asked for yet."""
-        options.records.enter("")
+        """Start without a request."""
+        options.records.enter_series("")
         self._transfer = Transfer()
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """Everything as it is; the newest stored result when they have all come."""
+        """Return the measurement itself; the newest stored result follows the last one."""
         match measurement:
             case RecordAccess():
-                return self._transfer.hear(measurement)
+                return self._transfer.on_message(measurement)
             case PulseOximeterSpotCheck():
-                return self._transfer.take(Timed(measurement, mono_ns, _record(measurement)))
+                return self._transfer.add(Timed(measurement, mono_ns, _record(measurement)))
             case _:
                 return (Timed(measurement, mono_ns),)
 
     def end(self) -> Iterable[Timed]:
-        """The newest one of those that had come when the link ended."""
+        """Return the newest of the stored results that arrived before the link ended."""
         return self._transfer.end()
 
 
 def _record(result: PulseOximeterSpotCheck) -> Record | None:
-    """By its time, and by its values: while the clock is not set, times come again."""
+    """Identify a result by its time and its values: an unset clock repeats times."""
     if result.device_time is None:
         return None
     return Record("", 0, f"{result.device_time} {result.spo2_pct} {result.pulse_rate_bpm}")

@@ -1,4 +1,4 @@
-"""Devices that do not keep to a layout: one table, and who it is for."""
+"""A table of devices that deviate from the standard layouts, and how each is recognised."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _MAKER, _MODEL = "2a29", "2a24"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device calls itself; empty where it has not said it (yet).
+    """How a device identifies itself; a text is empty while it is not known.
 
     Attributes:
-        name: as advertised.
-        maker: manufacturer's name, of Device Information.
-        model: model number, of Device Information.
+        name: the advertised name.
+        maker: the manufacturer name from Device Information.
+        model: the model number from Device Information.
     """
 
     name: str = ""
@@ -33,14 +33,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """One way in which one kind of device differs; a row of ``QUIRKS``.
+    """One difference of one kind of device; a row of ``QUIRKS``.
 
     Attributes:
-        title: what is different, in a few words, for the documentation.
+        title: the difference in a few words, for the documentation.
         uuid: the characteristic, in the form of ``Characteristic.uuid``.
-        decode: in place of the characteristic's own; returns the same model.
-        source: where it was seen.
-        name: shell pattern of the advertised name, in any case; empty fits all.
+        decode: replaces the decoder of the characteristic; returns the same model.
+        source: where the difference was seen.
+        name: shell pattern of the advertised name, ignoring case; empty matches all.
         maker: the same for the maker.
         model: the same for the model.
     """
@@ -54,16 +54,16 @@ class Quirk:
     model: str = ""
 
     def fits(self, device: Identity) -> bool:
-        """Whether the device is of this kind."""
+        """Return whether the device is of this kind."""
         pairs = (
             (self.name, device.name),
             (self.maker, device.maker),
             (self.model, device.model),
         )
-        return all(fnmatchcase(said.lower(), asked.lower()) for asked, said in pairs if asked)
+        return all(fnmatchcase(name.lower(), pattern.lower()) for pattern, name in pairs if pattern)
 
 
-# Life Fitness advertises its machines as LF and a number, such as LF0df5dbea66adf207.
+# Life Fitness machines are advertised as LF and a number, such as LF0df5dbea66adf207.
 _LIFE_FITNESS_NAME = "LF" + 16 * "[0-9a-f]"
 _LIFE_FITNESS_MAKER = "Life*Fitness*"
 
@@ -115,7 +115,7 @@ QUIRKS: tuple[Quirk, ...] = (
         name="shape50*",
     ),
     Quirk(
-        title="Soehnle Shape Sense Connect 50: masses in steps of 0.1 kg, body water no mass",
+        title="Soehnle Shape Sense Connect 50: masses in steps of 0.1 kg, body water is not a mass",
         uuid="2a9c",
         decode=body_composition.decode_tenths,
         source="openScale #1303 (captures)",
@@ -154,14 +154,14 @@ QUIRKS: tuple[Quirk, ...] = (
 
 
 def decoders_for(device: Identity) -> dict[str, Callable[[bytes], Measurement]]:
-    """By UUID, how this device's values are read where that is not the usual way."""
+    """Return the decoders that replace the usual ones for this device, by UUID."""
     fitting = [quirk for quirk in QUIRKS if quirk.fits(device)]
-    # The first row that fits decides, so it is put in last.
+    # The first row that fits wins, so it is inserted last.
     return {quirk.uuid: quirk.decode for quirk in reversed(fitting)}
 
 
 def to_be_read_before(uuids: Container[str]) -> frozenset[str]:
-    """What a device is asked for first, because it decides how one of these is read."""
+    """Return the characteristics to read first, because the decoders of these depend on them."""
     quirks = [quirk for quirk in QUIRKS if quirk.uuid in uuids]
     makers = (_MAKER for quirk in quirks if quirk.maker)
     return frozenset((*makers, *(_MODEL for quirk in quirks if quirk.model)))

@@ -1,6 +1,6 @@
-"""How one peripheral is read as long as one link lasts: its quirks, and its profiles' memories."""
+"""Reads one peripheral for the duration of one link, with its quirks and its profiles' states."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from healthd.profiles.characteristic import (
@@ -16,9 +16,12 @@ from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement, quantity
 
+# Goes into the device's info, under the measurement's kind.
+_FACTS = (Use.STATIC, Use.STATUS)
+
 
 class Undecoded(Measurement):
-    """Bytes that no decoder understands: unknown data is still data."""
+    """Bytes that no decoder understands, published as they came."""
 
     kind: ClassVar[str] = "undecoded"
 
@@ -28,23 +31,26 @@ class Undecoded(Measurement):
 
 
 class Reader:
-    """Reads the values of one link. Pure; a new link gets a new one, and nothing is carried over.
+    """Turns the values of one link into measurements: decodes, joins, holds back and derives.
 
-    What is decided by the device (which decoder, which memory) is decided when the device says
-    who it is, and not for every value.
+    Pure. Each link gets a new reader, so nothing is carried over from one link to the next.
+
+    Decoders depend on the device. They are selected when the device identifies itself, not again
+    for each value.
     """
 
     def __init__(
         self, registry: Registry, options: Options, name: str | None, profiles: Iterable[str]
     ) -> None:
-        """Begin a link.
+        """Start with an empty memory.
 
         Args:
-            registry: what there is to read.
-            options: what the settings say of the peripheral.
-            name: what it is advertised as, where it has a name.
-            profiles: names of those that were found on it.
+            registry: all known profiles.
+            options: what the settings say about the peripheral.
+            name: the advertised name, if there is one.
+            profiles: names of the profiles found on the peripheral.
         """
+        self._records = options.records
         self._device = Identity(name=name or "")
         self._decoders: Mapping[str, Callable[[bytes], Measurement]] = decoders_for(self._device)
         self._states: dict[str, list[LinkState]] = {}
@@ -54,42 +60,66 @@ class Reader:
                 state = profile.state(options)
                 if isinstance(state, HoldingState):
                     self._holding.append(state)
-                for one in profile.characteristics:
-                    self._remember(one, state)
+                for characteristic in profile.characteristics:
+                    self._attach(state, characteristic)
 
-    def _remember(self, one: Characteristic, state: LinkState) -> None:
-        # Several services may share a control point, and only its opcodes tell whose message it
-        # is. What is published is published once: by the first service that has it.
-        if one.use is Use.CONTROL:
-            self._states.setdefault(one.uuid, []).append(state)
-        elif one.use is not Use.STATIC:
-            self._states.setdefault(one.uuid, [state])
+    def _attach(self, state: LinkState, characteristic: Characteristic) -> None:
+        # Several services may share a control point, and only the opcode shows which service a
+        # message belongs to: all their states get it. Any other characteristic is published once,
+        # by the first service that declares it.
+        if characteristic.use is Use.CONTROL:
+            self._states.setdefault(characteristic.uuid, []).append(state)
+        elif characteristic.use is not Use.STATIC:
+            self._states.setdefault(characteristic.uuid, [state])
 
-    def read(self, characteristic: Characteristic, value: bytes) -> Measurement:
-        """The measurement that this device means by the value.
+    def take(self, characteristic: Characteristic, value: bytes, mono_ns: int) -> Iterable[Timed]:
+        """Return what to publish for a value: facts about the device first, then samples.
+
+        The samples are made one by one while the result is iterated: a record counts as fetched
+        from the moment it is returned.
+
+        Args:
+            characteristic: the characteristic that sent the value.
+            value: the bytes it sent.
+            mono_ns: when they arrived, in nanoseconds of the monotonic clock.
 
         Raises:
-            DecodeError: none that is known.
+            DecodeError: this device's decoder does not understand the value; raised by the call
+                itself, not during iteration.
         """
         decode = self._decoders.get(characteristic.uuid, characteristic.decode)
         measurement = decode(value)
         if isinstance(measurement, DeviceInformation):
             self._identify(measurement)
-        return measurement
-
-    def states(self, characteristic: Characteristic) -> Sequence[LinkState]:
-        """Who takes the characteristic's measurements; nobody: they stand for themselves."""
-        return self._states.get(characteristic.uuid, ())
+        return self._derive(characteristic, measurement, mono_ns)
 
     def end(self) -> Iterable[Timed]:
-        """What was held back when the link ended."""
-        for state in self._holding:
-            yield from state.end()
-        self._holding.clear()
+        """Return what was still held back when the link ended."""
+        holding, self._holding = self._holding, []
+        for state in holding:
+            yield from filter(self._is_new, state.end())
 
-    def _identify(self, said: DeviceInformation) -> None:
+    def _derive(
+        self, characteristic: Characteristic, measurement: Measurement, mono_ns: int
+    ) -> Iterator[Timed]:
+        if characteristic.use in _FACTS:
+            yield Timed(measurement, mono_ns, fact=True)
+        if characteristic.use is Use.STATIC:
+            return
+        states = self._states.get(characteristic.uuid)
+        if states is None and characteristic.use is not Use.CONTROL:
+            yield Timed(measurement, mono_ns)
+        for state in states or ():
+            yield from filter(self._is_new, state.take(measurement, mono_ns))
+
+    def _is_new(self, timed: Timed) -> bool:
+        """Return whether it is anything but a record that was fetched before."""
+        kind, record = timed.measurement.kind, timed.record
+        return record is None or self._records.add_if_new(kind, record)
+
+    def _identify(self, reported: DeviceInformation) -> None:
         before = self._device
-        maker, model = said.maker or before.maker, said.model or before.model
+        maker, model = reported.maker or before.maker, reported.model or before.model
         self._device = Identity(name=before.name, maker=maker, model=model)
         if self._device != before:
             self._decoders = decoders_for(self._device)

@@ -1,102 +1,109 @@
-"""Which of a device's stored records were taken; pure: who makes it keeps what changes."""
+"""Which of a device's stored records were fetched. Pure: a callback saves the changes."""
 
 from collections.abc import Callable, Collection, Mapping
 
 from healthd.samples import Record, Taken
 
 Settle = Callable[[Collection[Taken], Mapping[Taken, bool]], None]
-"""Takes what need not be known any more, and whether others are the end of what is complete."""
+"""Saves a change: the records to forget, and for others whether all before them are complete."""
 
 
 class Records:
-    """One peripheral's records, over links and runs.
+    """One peripheral's fetched records, across links and runs.
 
-    Known are all records that were taken since the device last sent all it was asked for, and of
-    those before, the newest. So nothing has to come in order, a transfer may break off anywhere,
-    and what is kept stays small.
+    It remembers all records that arrived since the last complete transfer, and the newest record
+    of that transfer. So records may arrive in any order, a transfer may break off anywhere, and
+    the memory stays small.
 
     Attributes:
-        series: what the device's numbers count in now; empty where they stand for themselves.
+        series: what the device's record numbers currently count in, such as a session; empty if
+            the numbers stand for themselves.
     """
 
     def __init__(self, settle: Settle = lambda _gone, _whole: None) -> None:
-        """Begin with none.
+        """Start without records.
 
         Args:
-            settle: keeps what changes without a sample; nobody does where it is left out.
+            settle: saves changes that come without a sample; by default they are not saved.
         """
         self._settle = settle
-        # Whether it, and all that are older, need not be asked for again.
+        # For each record whether it and all older ones need not be asked for again.
         self._taken: dict[Taken, bool] = {}
         self.series = ""
-        self._came: set[Taken] = set()
+        self._arrived: set[Taken] = set()
         self._whole = False
 
     def inherit(self, taken: Mapping[Taken, bool]) -> None:
-        """Go on where the run before was: what it took, and whether it was complete until there."""
+        """Continue with an earlier run's records, and whether each completes all before it."""
         self._taken = dict(taken)
 
-    def take(self, stream: str, record: Record) -> bool:
-        """Whether the record, of this kind of measurement, is new; from now on it is known."""
-        one = stream, record
-        self._came.add(one)
-        if one in self._taken or self._is_older(record):
+    def add_if_new(self, stream: str, record: Record) -> bool:
+        """Add a record of this kind of measurement; return whether it is new."""
+        added = stream, record
+        self._arrived.add(added)
+        if added in self._taken or self._is_older(record):
             return False
-        self._taken[one] = False
+        self._taken[added] = False
         if self._whole:
-            self._advance(one)
+            self._advance(added)
         return True
 
-    def enter(self, series: str) -> None:
-        """The device's numbers count in this series now; also said when a link begins."""
+    def enter_series(self, series: str) -> None:
+        """Note the series of the device's numbers; also called at the start of a link."""
         self.series, self._whole = series, False
 
     def since(self) -> Record | None:
-        """The newest record up to which all of the series were taken; None: none were."""
+        """Return the newest record up to which the series is complete; None if there is none."""
         return self._newest(self.series)
 
     def begin(self) -> None:
-        """The device was asked for records."""
-        self._came.clear()
+        """Note that the device was asked for records."""
+        self._arrived.clear()
         self._whole = False
 
-    def came(self, record: Record) -> bool:
-        """Whether the device has sent this one since."""
-        return any(record == other for _, other in self._came)
+    def has_arrived(self, record: Record) -> bool:
+        """Return whether the device has sent this record since it was asked."""
+        return any(record == other for _, other in self._arrived)
 
     def complete(self) -> None:
-        """The device has sent all that it was asked for; what comes by itself now follows on."""
+        """Note that the device sent all requested records; live ones now follow without a gap."""
         self._whole = True
-        numbers = [record.number for _, record in self._came]
+        numbers = [record.number for _, record in self._arrived]
         if not numbers:
             return
-        # The newest; and where there are no numbers, all that the device holds.
-        last = {one for one in self._came if one[1].number == max(numbers)}
+        # The newest record; or, if all numbers are 0, all records that the device holds.
+        last = {taken for taken in self._arrived if taken[1].number == max(numbers)}
         gone = self._taken.keys() - last
-        news = {one: True for one in last if not self._taken.get(one)}
+        changed = {taken: True for taken in last if not self._taken.get(taken)}
         self._taken = dict.fromkeys(last, True)
-        if gone or news:
-            self._settle(gone, news)
+        if gone or changed:
+            self._settle(gone, changed)
 
     def forget(self) -> None:
-        """Its memory was cleared: what it has now is new, but for what has just come."""
-        gone = self._taken.keys() - self._came
-        news = {one: False for one, whole in self._taken.items() if whole and one not in gone}
+        """Note that the device's memory was cleared: all records but those just sent are new."""
+        gone = self._taken.keys() - self._arrived
+        changed = {
+            taken: False for taken, whole in self._taken.items() if whole and taken not in gone
+        }
         self._taken = dict.fromkeys(self._taken.keys() - gone, False)
-        if gone or news:
-            self._settle(gone, news)
+        if gone or changed:
+            self._settle(gone, changed)
 
-    def _advance(self, one: Taken) -> None:
-        gone = [other for other in self._taken if other[1].number < one[1].number]
-        for other in gone:
-            del self._taken[other]
-        self._taken[one] = True
-        self._settle(gone, {one: True})
+    def _advance(self, newest: Taken) -> None:
+        gone = [taken for taken in self._taken if taken[1].number < newest[1].number]
+        for taken in gone:
+            del self._taken[taken]
+        self._taken[newest] = True
+        self._settle(gone, {newest: True})
 
     def _is_older(self, record: Record) -> bool:
         mark = self._newest(record.series)
         return mark is not None and record.number < mark.number and record.made <= mark.made
 
     def _newest(self, series: str) -> Record | None:
-        whole = [one[1] for one, end in self._taken.items() if end and one[1].series == series]
-        return max(whole, key=lambda record: (record.number, record.made), default=None)
+        complete = [
+            record
+            for (_, record), whole in self._taken.items()
+            if whole and record.series == series
+        ]
+        return max(complete, key=lambda record: (record.number, record.made), default=None)

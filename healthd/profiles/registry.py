@@ -1,4 +1,4 @@
-"""Which profiles there are: a module of this package that declares ``PROFILE`` is found."""
+"""The known profiles: every module of this package that declares ``PROFILE``."""
 
 import importlib
 import pkgutil
@@ -19,7 +19,7 @@ _Declared = TypeVar("_Declared", Profile, Characteristic)
 
 
 class Registry:
-    """Profiles by name and service, characteristics by UUID; never changes once made.
+    """Profiles by name and service, characteristics by UUID; immutable.
 
     Attributes:
         profiles: by name, in alphabetical order.
@@ -30,9 +30,9 @@ class Registry:
         """Index the profiles.
 
         Raises:
-            ValueError: two profiles share a name or a service, or declare one characteristic
-                in two different ways; an equal declaration may be shared, as several services
-                have, for one, the sensor location in common.
+            ValueError: two profiles share a name or a service, or declare the same characteristic
+                differently. An equal declaration may be shared: several services have the sensor
+                location, for example.
         """
         by_name: dict[str, Profile] = {}
         by_service: dict[str, Profile] = {}
@@ -47,11 +47,11 @@ class Registry:
         self._by_service = by_service
 
     def characteristic(self, uuid: str) -> Characteristic | None:
-        """The characteristic with this UUID, in any form that canonical_uuid takes."""
+        """Return the characteristic with this UUID, in any form that canonical_uuid accepts."""
         return self.characteristics.get(canonical_uuid(uuid))
 
     def service(self, uuid: str) -> Profile | None:
-        """The profile of the service with this UUID, in any form that canonical_uuid takes."""
+        """Return the profile of the service with this UUID, in any form of canonical_uuid."""
         return self._by_service.get(canonical_uuid(uuid))
 
 
@@ -64,13 +64,13 @@ def load() -> Registry:
 
 
 def canonical_uuid(text: str) -> str:
-    """The one form used as a key: ``2a37`` for a SIG number, else 36 lower-case characters.
+    """Return the form used as a key: ``2a37`` for a SIG number, else 36 lower-case characters.
 
     Args:
         text: 4 or 8 hex digits, with or without ``0x``, or a 36-character UUID; any case.
 
     Raises:
-        ValueError: none of these forms.
+        ValueError: the text has none of these forms.
     """
     lowered = text.lower()
     if number := _NUMBER.fullmatch(lowered):
@@ -85,7 +85,7 @@ def canonical_uuid(text: str) -> str:
 
 def _put(index: dict[str, _Declared], key: str, declared: _Declared) -> None:
     if index.setdefault(key, declared) != declared:
-        raise ValueError(f"{key} is declared twice, and differently")
+        raise ValueError(f"{key} is declared twice, with different contents")
 
 
 def _ordered(index: dict[str, _Declared]) -> Mapping[str, _Declared]:

@@ -21,13 +21,13 @@ class RunningSpeedCadence(Measurement):
 
     speed_mps: Annotated[float, quantity("m/s", mdc=8454254)]
     cadence_spm: Annotated[int, quantity("/min", mdc=8454255)]
-    """Steps of both feet where the maker counts them so. The standard says only "per minute", and
-    some sensors count one foot; those that are known to are doubled."""
+    """Steps per minute, normally of both feet. The standard only says "per minute" and some sensors
+    count one foot: the cadence of those that are known to do so is doubled."""
     stride_length_m: Annotated[float | None, quantity("m")] = None
     total_distance_m: Annotated[float | None, quantity("m", mdc=8454247)] = None
-    """Counter."""
+    """A counter."""
     running: bool
-    """False where the wearer walks, or where the sensor does not tell the two apart."""
+    """False if the wearer walks, or if the sensor does not distinguish walking from running."""
 
 
 class RunningSpeedCadenceFeature(Measurement):
@@ -50,7 +50,7 @@ def _layout(steps_per_count: int) -> Layout:
 
 
 _MEASUREMENT = _layout(1)
-_OF_ONE_FOOT = _layout(2)
+_ONE_FOOT = _layout(2)
 
 _FEATURE = Layout(
     Field(
@@ -71,17 +71,20 @@ _FEATURE = Layout(
 
 
 def decode_measurement(data: bytes) -> RunningSpeedCadence:
-    """2A53: flags u8, speed u16 (1/256 m/s), cadence u8, [stride u16 cm], [distance u32 dm]."""
+    """Decode 2A53: flags u8, speed u16 (1/256 m/s), cadence u8, then by the flags.
+
+    The flags announce: stride u16 (cm), distance u32 (dm).
+    """
     return RunningSpeedCadence.of(_MEASUREMENT.read(data))
 
 
 def decode_one_foot(data: bytes) -> RunningSpeedCadence:
-    """2A53 of a sensor that counts the steps of one foot: they are doubled."""
-    return RunningSpeedCadence.of(_OF_ONE_FOOT.read(data))
+    """Decode 2A53 of a sensor that counts the steps of one foot, and double them."""
+    return RunningSpeedCadence.of(_ONE_FOOT.read(data))
 
 
 def decode_feature(data: bytes) -> RunningSpeedCadenceFeature:
-    """2A54: bits u16."""
+    """Decode 2A54: bits u16."""
     return RunningSpeedCadenceFeature.of(_FEATURE.read(data))
 
 
@@ -89,7 +92,7 @@ PROFILE = Profile(
     name="running_speed_cadence",
     service="1814",
     characteristics=(
-        # No silence counts as a stall: pods say nothing while the foot rests.
+        # Silence is not a stall: pods send nothing while the foot rests.
         Characteristic("2a53", RunningSpeedCadence, decode_measurement, Use.STREAM),
         Characteristic("2a54", RunningSpeedCadenceFeature, decode_feature, Use.STATIC),
         SENSOR_LOCATION,

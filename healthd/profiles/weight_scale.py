@@ -20,15 +20,15 @@ class Weight(DeviceTimed):
     retained: ClassVar[bool] = True
 
     weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")]
-    """None where it could not be measured."""
+    """None if it could not be measured."""
     user_id: Annotated[int | None, quantity("1")] = None
-    """None is an unknown user."""
+    """None means an unknown user."""
     bmi: Annotated[float | None, quantity("kg/m2", mdc=188752)] = None
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
 
 
 class WeightScaleFeatures(Measurement):
-    """What the scale can tell, and how finely; a resolution is None where it does not say."""
+    """What the scale measures, and its resolution; None if it does not state a resolution."""
 
     kind: ClassVar[str] = "weight_scale_features"
 
@@ -66,25 +66,25 @@ _FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
 
 
 def decode_weight(data: bytes) -> Weight:
-    """2A9D: flags u8, weight u16 (0.005 kg or 0.01 lb), then what flags announce.
+    """Decode 2A9D: flags u8, weight u16 (0.005 kg or 0.01 lb), then by the flags.
 
-    Date-time, user u8, BMI u16 (0.1 kg/m2) and height u16 (0.001 m or 0.1 in).
+    The flags announce: date-time, user u8, BMI u16 (0.1 kg/m2) and height u16 (0.001 m or 0.1 in).
     """
     return Weight.of(_WEIGHT.read(data))
 
 
 def decode_tenths(data: bytes) -> Weight:
-    """2A9D with steps of 0.1 kg. Pounds were never seen from such a scale, and stay standard."""
+    """Decode 2A9D with steps of 0.1 kg. Pounds, never seen from such a scale, stay standard."""
     return Weight.of(_TENTHS.read(data))
 
 
 def decode_twentieths(data: bytes) -> Weight:
-    """2A9D with steps of 0.05 kg or 0.1 lb."""
+    """Decode 2A9D with steps of 0.05 kg or 0.1 lb."""
     return Weight.of(_TWENTIETHS.read(data))
 
 
 def decode_feature(data: bytes) -> WeightScaleFeatures:
-    """2A9E: u32 of features (3 bits), weight resolution (4 bits), height resolution (3 bits)."""
+    """Decode 2A9E: u32 of features (3 bits), weight (4 bits) and height resolution (3 bits)."""
     return WeightScaleFeatures.of(_FEATURE.read(data))
 
 

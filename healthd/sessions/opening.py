@@ -107,7 +107,7 @@ class Openings:
                 if self.asks and (held := self._opened[-1]).abort:
                     await self._link.write(held.control, held.abort)
                 for opening in self._opened:
-                    for request in opening.farewell(self._options):
+                    for request in opening.closing(self._options):
                         await self._link.write(opening.control, request)
 
     async def _open(

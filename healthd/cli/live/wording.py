@@ -6,47 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-# The ends of keys (DESIGN: one unit per quantity, the unit in the key), the longest ones first
-# where one ends with another.
-UNITS = {
-    "_mmol_per_l_per_min": "mmol/L/min",
-    "_mmol_per_l": "mmol/L",
-    "_kj_per_h": "kJ/h",
-    "_s_per_500m": "s/500 m",
-    "_kg_per_m": "kg/m",
-    "_mmhg": "mmHg",
-    "_bpm": "bpm",
-    "_rpm": "rpm",
-    "_spm": "/min",
-    "_mps": "m/s",
-    "_pct": "%",
-    "_dps": "°/s",
-    "_deg": "°",
-    "_gauss": "G",
-    "_hpa": "hPa",
-    "_ohm": "Ω",
-    "_kg": "kg",
-    "_kj": "kJ",
-    "_ms": "ms",
-    "_ns": "ns",
-    "_mg": "mg",
-    "_uv": "µV",
-    "_hz": "Hz",
-    "_nm": "Nm",
-    "_c": "°C",
-    "_l": "L",
-    "_m": "m",
-    "_n": "N",
-    "_s": "s",
-    "_w": "W",
-}
+from healthd.units import Unit, unit_of
 
 # The main quantity of a stream comes first, even if its model starts with another one: the power
 # before the crank's counter, the blood pressure before the pulse. Other units rank in between.
 _RANKS = (
-    {"_w": 0, "_mps": 1, "_mmhg": 1, "_bpm": 3}
-    | dict.fromkeys(("_ms", "_n", "_nm", "_deg", "_ohm"), 4)
-    | dict.fromkeys(("_kj", "_kj_per_h", "_m", "_s", "_l", "_ns", "_s_per_500m", "_kg_per_m"), 5)
+    {"w": 0, "mps": 1, "mmhg": 1, "bpm": 3}
+    | dict.fromkeys(("ms", "n", "nm", "deg", "ohm"), 4)
+    | dict.fromkeys(("kj", "kj_per_h", "m", "s", "l", "ns", "s_per_500m", "kg_per_m"), 5)
 )
 _PRESENT, _SUM, _WITHOUT_UNIT, _BOOKKEEPING = 2, 5, 6, 7
 _SUM_STARTS = ("cumulative_", "accumulated_", "total_", "average_", "last_", "first_")
@@ -91,19 +58,14 @@ class Phrase:
         return len(self.label) + bool(self.label) + len(self.value)
 
 
-def unit_of(key: str) -> str:
-    """Return the suffix of a key that names its unit; empty if it has none."""
-    return next((end for end in UNITS if key.endswith(end)), "")
-
-
 def rank(key: str) -> int:
     """Return the rank of a key's value; values with a lower rank come first."""
     if key in _BOOKKEEPING_KEYS:
         return _BOOKKEEPING
-    unit = unit_of(key)
-    if not unit:
+    unit = _split(key)[1]
+    if unit is None:
         return _WITHOUT_UNIT
-    return _SUM if key.startswith(_SUM_STARTS) else _RANKS.get(unit, _PRESENT)
+    return _SUM if key.startswith(_SUM_STARTS) else _RANKS.get(unit.suffix, _PRESENT)
 
 
 def main_key(values: dict[str, Any]) -> str | None:
@@ -128,13 +90,12 @@ def phrases(stream: str, values: dict[str, Any]) -> Iterator[Phrase]:
     for key in _in_order(values):
         if rank(key) == _BOOKKEEPING:
             continue
-        unit = unit_of(key)
-        name = key.removesuffix(unit)
+        name, unit = _split(key)
         value = values[key]
         if newest_alone and isinstance(value, list):
             value = cast("list[object]", value)[-1:]
         label = "" if stream.endswith(name) else name.replace("_", " ")
-        yield Phrase(printable(label), printable(_with_unit(_text(value), UNITS.get(unit, ""))))
+        yield Phrase(printable(label), printable(_with_unit(_text(value), unit)))
 
 
 def age_text(seconds: float) -> str:
@@ -165,10 +126,18 @@ def _in_order(values: dict[str, Any]) -> list[str]:
     return sorted(keys, key=lambda key: (rank(key), values[key] is None))
 
 
-def _with_unit(text: str, unit: str) -> str:
-    if not unit or text == _NOT_AVAILABLE:
+def _split(key: str) -> tuple[str, Unit | None]:
+    """Return what a key names, and its unit. A key that is all unit, such as bmi, names itself."""
+    unit = unit_of(key)
+    if unit is None or unit.suffix == key:
+        return key, None
+    return key.removesuffix(f"_{unit.suffix}"), unit
+
+
+def _with_unit(text: str, unit: Unit | None) -> str:
+    if unit is None or text == _NOT_AVAILABLE:
         return text
-    return text + unit if unit == "°" else f"{text} {unit}"
+    return text + unit.symbol if unit.symbol == "°" else f"{text} {unit.symbol}"
 
 
 def _text(value: object) -> str:

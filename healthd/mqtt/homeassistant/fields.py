@@ -96,7 +96,7 @@ def _words(key: str, words: list[str], *, closed: bool) -> dict[str, Any]:
 
 
 def _number(kind: str, key: str, ucum: str) -> dict[str, Any]:
-    row = looks.display_for(ucum, key) or looks.Look(ucum, key, ucum)
+    row = looks.display_for(ucum, key) or looks.Look(ucum)
     rest = {
         "unit_of_meas": row.unit,
         "dev_cla": row.device_class,

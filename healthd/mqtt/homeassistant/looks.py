@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from healthd.units import find_unit, unit_of
+
 # Fields about the packet, the device's clock or its memory, and fields that say how to read another
 # field: nothing that a person would watch.
 _OF_THE_PACKET = frozenset(
@@ -42,77 +44,42 @@ _OF_THE_PACKET = frozenset(
 
 
 class Look(NamedTuple):
-    """One row: how numbers of a unit are shown.
+    """How a number is shown.
 
     Attributes:
-        ucum: the unit in the field's schema.
-        key: suffix of the field's key; empty: any key.
-        unit: the unit's name in Home Assistant; None for a bare number.
-        device_class: of the sensor; Home Assistant refuses a sensor whose class does not allow its
-            unit.
-        digits: number of decimals.
-        icon: for sensors without a class, which would bring one.
+        unit: in Home Assistant's words; None for a bare number.
+        device_class: of a sensor.
+        digits: decimal places.
+        icon: for numbers without a device class.
     """
 
-    ucum: str
-    key: str
     unit: str | None
     device_class: str | None = None
     digits: int = 0
     icon: str | None = None
 
 
-# The first matching row counts. There is no class for rates per minute: ``frequency`` allows Hz,
-# and Home Assistant refuses a sensor that claims it with another unit.
-_LOOKS = (
-    Look("/min", "_bpm", "bpm", icon="mdi:heart-pulse"),
-    Look("/min", "_rpm", "rpm", icon="mdi:rotate-right"),
-    Look("/min", "_spm", "spm", icon="mdi:shoe-print"),
-    Look("m/s", "_mps", "m/s", "speed", 2),
-    Look("m", "distance_m", "m", "distance"),
-    Look("m", "_m", "m", "distance", 2),
-    Look("W", "_w", "W", "power"),
-    # A turnover: Home Assistant takes only what is used up for ``energy``.
-    Look("kJ", "basal_metabolism_kj", "kJ", icon="mdi:fire"),
-    Look("kJ", "_kj", "kJ", "energy"),
-    Look("kJ/h", "_kj_per_h", "kJ/h", icon="mdi:fire"),
-    Look("s", "_s", "s", "duration"),
-    Look("ms", "_ms", "ms", "duration", 1),
-    Look("%", "level_pct", "%", "battery"),
-    Look("%", "_pct", "%", digits=1, icon="mdi:percent"),
-    # Without a class: in US units that would be inches of mercury.
-    Look("mm[Hg]", "_mmhg", "mmHg", icon="mdi:heart-pulse"),
-    Look("Cel", "_c", "°C", "temperature", 1),
-    Look("mmol/L", "_mmol_per_l", "mmol/L", "blood_glucose_concentration", 1),
-    Look("mmol/L/min", "_mmol_per_l_per_min", "mmol/L/min", digits=2, icon="mdi:trending-up"),
+# Fields that are shown differently from others of their unit (healthd.units), by what their keys
+# end with.
+_EXCEPTIONS = {
+    "distance_m": Look("m", "distance"),
+    # Energy per day, not energy used so far: Home Assistant's ``energy`` is for counters only.
+    "basal_metabolism_kj": Look("kJ", icon="mdi:fire"),
+    "level_pct": Look("%", "battery"),
     # Grams of carbohydrate, milligrams of medication.
-    Look("kg", "carbohydrate_kg", "kg", "weight", 3),
-    Look("kg", "medication_kg", "kg", "weight", 6),
-    Look("kg", "_kg", "kg", "weight", 2),
-    Look("L", "_l", "L", digits=6, icon="mdi:needle"),
-    Look("kg/m2", "", "kg/m²", digits=1, icon="mdi:human"),
-    Look("Ohm", "_ohm", "Ω", icon="mdi:omega"),
-    Look("deg", "latitude_deg", "°", digits=6, icon="mdi:latitude"),
-    Look("deg", "longitude_deg", "°", digits=6, icon="mdi:longitude"),
-    Look("deg", "_deg", "°", digits=1, icon="mdi:angle-acute"),
-    Look("N", "_n", "N", icon="mdi:arrow-expand-right"),
-    Look("N.m", "_nm", "N·m", digits=1, icon="mdi:rotate-3d-variant"),
-    Look("s/(500.m)", "_s_per_500m", "s/500 m", icon="mdi:timer-outline"),
-    Look("kg/m", "_kg_per_m", "kg/m", digits=2, icon="mdi:weather-windy"),
-    Look("{MET}", "", "MET", digits=1, icon="mdi:fire"),
-    Look("{beats}", "", "beats", icon="mdi:heart"),
-    Look("{steps}", "", "steps", icon="mdi:shoe-print"),
-    Look("{strides}", "", "strides", icon="mdi:shoe-print"),
-    Look("{strokes}", "", "strokes", icon="mdi:rowing"),
-    Look("{floors}", "", "floors", icon="mdi:stairs"),
-    Look("{revolutions}", "", "revolutions", icon="mdi:rotate-right"),
-    Look("1", "crr", None, digits=4, icon="mdi:road"),
-    Look("1", "dop", None, digits=1, icon="mdi:crosshairs-gps"),
-    Look("1", "user_id", None, icon="mdi:account"),
-    Look("1", "_raw", None, icon="mdi:dumbbell"),
-    Look("1", "_zone", None, icon="mdi:heart-pulse"),
-    Look("1", "", None),
-)
+    "carbohydrate_kg": Look("kg", "weight", 3),
+    "medication_kg": Look("kg", "weight", 6),
+    "latitude_deg": Look("°", digits=6, icon="mdi:latitude"),
+    "longitude_deg": Look("°", digits=6, icon="mdi:longitude"),
+}
+_BARE_NUMBERS = {
+    "crr": Look(None, digits=4, icon="mdi:road"),
+    "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
+    "user_id": Look(None, icon="mdi:account"),
+    "_raw": Look(None, icon="mdi:dumbbell"),
+    "_zone": Look(None, icon="mdi:heart-pulse"),
+    "": Look(None),
+}
 
 # Counters; Home Assistant handles a device that starts again from zero.
 _COUNTER = re.compile(
@@ -151,12 +118,6 @@ _WORDS = {
     "hba1c": "HbA1c",
 }
 
-# The suffix of a number's key: its unit, which is shown separately.
-_UNIT_OF_KEY = re.compile(
-    "_(bpm|rpm|spm|mps|m|w|kj|kj_per_h|s|ms|pct|mmhg|c|mmol_per_l|mmol_per_l_per_min|kg|l|ohm|deg|n"
-    "|nm|s_per_500m|kg_per_m|raw)$"
-)
-
 # Streams about the device itself.
 _DIAGNOSTIC = frozenset({"battery", "battery_level_status", "position_quality", "cgm_status"})
 
@@ -179,8 +140,16 @@ def is_shown(key: str) -> bool:
 
 
 def display_for(ucum: str, key: str) -> Look | None:
-    """Return how a number with this unit and key is shown; None for a unit without a row."""
-    return next((row for row in _LOOKS if row.ucum == ucum and key.endswith(row.key)), None)
+    """Return how a number with this unit and key is shown; None for an unknown unit."""
+    exceptions = _BARE_NUMBERS if ucum == "1" else _EXCEPTIONS
+    for end, exception in exceptions.items():
+        if key.endswith(end):
+            return exception
+    unit = find_unit(ucum, key)
+    if unit is None:
+        return None
+    name = unit.home_assistant or unit.symbol
+    return Look(name, unit.device_class, unit.digits, unit.icon)
 
 
 def state_class(kind: str, key: str, shown: Look) -> str | None:
@@ -214,10 +183,16 @@ def name(kind: str, key: str) -> str:
         kind: of the measurement.
         key: of its field.
     """
-    own = _NAMES.get(key) or title(_UNIT_OF_KEY.sub("", key))
+    own = _NAMES.get(key) or title(_without_unit(key))
     if kind == _TARGETS:
         return _OF_EVENTS.get(key) or f"Target {own[0].lower()}{own[1:]}"
     return _OF_STREAMS.get((kind, key), own)
+
+
+def _without_unit(key: str) -> str:
+    """Return the key without its end that repeats the unit, if anything is left."""
+    unit = unit_of(key)
+    return key.removesuffix(f"_{unit.suffix}" if unit else "_raw")
 
 
 def title(key: str) -> str:

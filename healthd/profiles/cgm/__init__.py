@@ -1,8 +1,8 @@
 """Continuous Glucose Monitoring service (0x181F): a sensor under the skin, worn for days.
 
-It counts minutes from the start of its session, so a record's time is that start and the record's
-offset. Readings that it took while nobody was linked are asked for, where it says when its session
-began: those of a session whose start nobody knows cannot be told from others.
+It counts minutes from the start of its session, so a record's time is that start plus the record's
+offset. healthd asks for the readings that the sensor took without a link, if the start of the
+session is known: otherwise readings of different sessions cannot be distinguished.
 Layouts: Continuous Glucose Monitoring Service 1.0 and the GATT Specification Supplement.
 """
 
@@ -45,41 +45,42 @@ from healthd.samples import DeviceTimed, Measurement, Record, quantity
 # Size, flags, concentration, offset.
 _SMALLEST_RECORD = 6
 
-# Flags that announce an octet of the status, by the first bit that it holds, in their order.
+# Flags that announce an octet of the status, and the first status bit in it, in packet order.
 _OCTETS = {0x80: 0, 0x40: 8, 0x20: 16}
 _STATUS_MASK = 0xE0
 
 
 class CgmRecord(BaseModel):
-    """One reading. The first two are always there."""
+    """One reading. The first two fields are always there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     glucose_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
     time_offset_s: Annotated[int | None, quantity("s")] = None
-    """Since the session began; whole minutes."""
+    """Since the start of the session; whole minutes."""
     status: list[CgmStatusName] | None = None
     trend_mmol_per_l_per_min: Annotated[float | None, quantity("mmol/L/min")] = None
     quality_pct: Annotated[float | None, quantity("%")] = None
     crc_ok: bool | None = None
-    """Absent where the record has no CRC."""
+    """Absent if the record has no CRC."""
 
 
 class Cgm(CgmRecord, DeviceTimed):
-    """A packet with its records, or, as it is published, one record.
+    """One record of a packet, as it is published; or, before that, a packet with its records.
 
-    ``device_time`` is the session's start and the record's offset, where the start is known.
-    Where a packet was cut or had surplus bytes, its last record says so.
+    ``device_time`` is the session's start plus the record's offset, if the start is known.
+    If a packet was cut or had surplus bytes, its last record has ``truncated`` or
+    ``trailing_bytes``.
     """
 
     kind: ClassVar[str] = "cgm"
 
     records: list[CgmRecord] | None = None
-    """Of a packet that is not taken apart yet, oldest first."""
+    """The records of a packet that is not split yet, oldest first."""
 
 
 def _status(combination: int) -> Field:
-    """The status octets that these flags announce, read as one number."""
+    """Return the field of the status octets that these flags announce, read as one number."""
     bits = [
         first + bit for mask, first in _OCTETS.items() if combination & mask for bit in range(8)
     ]
@@ -100,10 +101,10 @@ _RECORD = Layout(
 
 
 def decode_cgm(data: bytes) -> Cgm:
-    """2AA7: records, each of size u8, flags u8, SFLOAT (mg/dL), offset u16 (min) and more.
+    """Decode 2AA7: records of size u8, flags u8, SFLOAT (mg/dL), offset u16 (min) and more.
 
-    By the flags follow status octets, trend SFLOAT (mg/dL/min) and quality SFLOAT (%), by the
-    size a CRC. A record is as long as its size says, whatever its flags announce.
+    The flags announce status octets, trend SFLOAT (mg/dL/min) and quality SFLOAT (%), the size
+    announces a CRC. A record is as long as its size says, whatever its flags announce.
     """
     records: list[dict[str, Any]] = []
     offset, truncated, surplus = 0, False, 0
@@ -115,14 +116,14 @@ def decode_cgm(data: bytes) -> Cgm:
         except Truncated:
             if not records:
                 raise
-            # What claims to be shorter than any record is none.
+            # A size below that of any record means that this is not a record.
             if size < _SMALLEST_RECORD:
                 surplus += len(data) - offset
             else:
                 truncated = True
             break
         if size > len(part):
-            # Two bytes that were going to be followed by more are no CRC.
+            # The last two bytes of a record that was cut are not a CRC.
             record.pop("crc_ok", None)
             record.pop("trailing_bytes", None)
             truncated = True
@@ -139,53 +140,53 @@ def decode_cgm(data: bytes) -> Cgm:
 
 
 class CgmState:
-    """When the session of this link began."""
+    """Splits packets into records and adds their times, during one link."""
 
     def __init__(self, options: Options) -> None:
-        """It is not known yet."""
+        """Start without knowing the session."""
         self._memory = options.records
         self._transfer = Transfer()
         self._begin(None)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """A packet's records one by one, with their times; of control points nothing.
+        """Return a packet's records one by one, with their times, and no control messages.
 
-        The newest one of those that were stored comes when they have all come.
+        The newest stored record is returned after the last one.
         """
         match measurement:
             case Cgm(records=list() as records):
                 return [
                     published
-                    for each in self._apart(measurement, records)
-                    for published in self._transfer.take(Timed(each, mono_ns, self._record(each)))
+                    for each in self._split(measurement, records)
+                    for published in self._transfer.add(Timed(each, mono_ns, self._record(each)))
                 ]
             case RecordAccess():
-                return self._transfer.hear(measurement)
+                return self._transfer.on_message(measurement)
             case CgmSpecificOps():
                 if measurement.name == "start_session":
                     self._begin(None)
                 return ()
             case CgmSessionStart():
-                # A wrong start would misplace every record of the link.
+                # A wrong start would give all records of the link wrong times.
                 self._begin(None if measurement.crc_ok is False else measurement.start_time)
             case _:
                 pass
         return (Timed(measurement, mono_ns),)
 
     def end(self) -> Iterable[Timed]:
-        """The newest one of those that had come when the link ended."""
+        """Return the newest of the stored records that arrived before the link ended."""
         return self._transfer.end()
 
     def _begin(self, start: str | None) -> None:
         self._start = start
-        self._memory.enter(start or "")
+        self._memory.enter_series(start or "")
 
-    def _record(self, one: Cgm) -> Record | None:
-        if self._start is None or one.time_offset_s is None:
+    def _record(self, reading: Cgm) -> Record | None:
+        if self._start is None or reading.time_offset_s is None:
             return None
-        return Record(self._start, one.time_offset_s, "")
+        return Record(self._start, reading.time_offset_s, "")
 
-    def _apart(self, packet: Cgm, records: list[CgmRecord]) -> Iterable[Cgm]:
+    def _split(self, packet: Cgm, records: list[CgmRecord]) -> Iterable[Cgm]:
         for number, record in enumerate(records, start=1):
             fields = record.model_dump(exclude_unset=True)
             if self._start and record.time_offset_s is not None:
@@ -196,7 +197,7 @@ class CgmState:
 
 
 def fetch_readings(options: Options) -> Exchange:
-    """Ask for the readings of this session that were not taken yet, if it is known which it is."""
+    """Ask for the readings of this session that were not fetched yet, if the session is known."""
     memory = options.records
     if memory.series:
         yield from fetch_new(memory, lambda record: by_session_time(minimum_s=record.number))
@@ -209,7 +210,7 @@ PROFILE = Profile(
         Characteristic("2aa7", Cgm, decode_cgm, Use.STREAM),
         Characteristic("2aa8", CgmFeature, decode_cgm_feature, Use.STATIC),
         Characteristic("2aa9", CgmStatus, decode_cgm_status, Use.STATUS),
-        # Status, not static: the records need it.
+        # Status, not static, because the state needs it for the records.
         Characteristic("2aaa", CgmSessionStart, decode_cgm_session_start, Use.STATUS),
         Characteristic("2aab", CgmSessionRunTime, decode_cgm_session_run_time, Use.STATIC),
         RECORD_ACCESS,

@@ -1,4 +1,4 @@
-"""What a continuous glucose monitor says of itself and its session (0x2AA8 to 0x2AAB).
+"""Features, status and session of a continuous glucose monitor (0x2AA8 to 0x2AAB).
 
 Layouts: Continuous Glucose Monitoring Service 1.0 and the GATT Specification Supplement.
 """
@@ -58,9 +58,10 @@ _STATUS, _CALIBRATION, _WARNING = range(6), range(8, 15), range(16, 24)
 STATUS_NAMES: dict[int, str] = dict(
     zip((*_STATUS, *_CALIBRATION, *_WARNING), get_args(CgmStatusName), strict=True)
 )
-"""By their bits: eight each of the sensor, of calibration and temperature, and of warnings."""
+"""The names by their bits: eight bits each for the sensor, for calibration and temperature, and for
+warnings."""
 
-# Where a sensor has no CRC.
+# Sent by sensors without a CRC.
 _NO_CRC = 0xFFFF
 _FEATURE_BYTES = 6
 
@@ -71,7 +72,7 @@ _HOUR_S = 60 * 60
 
 
 class CgmFeature(Measurement):
-    """What the sensor can do, and where it sits."""
+    """What the sensor can do, and where it is worn."""
 
     kind: ClassVar[str] = "cgm_feature"
 
@@ -79,7 +80,7 @@ class CgmFeature(Measurement):
     sample_type: SampleType | int | None = None
     sample_location: SampleLocation | int | None = None
     crc_ok: bool | None = None
-    """Absent where the sensor has no CRC."""
+    """Absent if the sensor has no CRC."""
 
 
 class CgmStatus(Measurement):
@@ -89,28 +90,28 @@ class CgmStatus(Measurement):
     retained: ClassVar[bool] = True
 
     time_offset_s: Annotated[int, quantity("s")]
-    """Since the session began."""
+    """Since the start of the session."""
     status: list[CgmStatusName] | None = None
     crc_ok: bool | None = None
 
 
 class CgmSessionStart(Measurement):
-    """When the session began, by the sensor's clock."""
+    """The start of the session, on the sensor's clock."""
 
     kind: ClassVar[str] = "cgm_session_start"
     retained: ClassVar[bool] = True
 
     start_time: str | None
-    """ISO 8601, local; None where a part is unknown."""
+    """ISO 8601, local time; None if a part is unknown."""
     start: Timestamp
     time_zone_s: Annotated[int | None, quantity("s")] = None
-    """East of Greenwich, without the daylight saving time; None where it is unknown."""
+    """Local standard time minus UTC; None if it is unknown."""
     dst_offset_s: Annotated[int | None, quantity("s")] = None
     crc_ok: bool | None = None
 
 
 class CgmSessionRunTime(Measurement):
-    """How long a session can last."""
+    """The longest duration of a session."""
 
     kind: ClassVar[str] = "cgm_session_run_time"
 
@@ -141,27 +142,27 @@ _RUN_TIME = Layout(Field("run_time_s", U16, meaning=lambda raw: raw * _HOUR_S, r
 
 
 def decode_cgm_feature(data: bytes) -> CgmFeature:
-    """2AA8: features u24, sample u8, CRC u16, which is 0xFFFF where the sensor has none."""
+    """Decode 2AA8: features u24, sample u8, CRC u16, which is 0xFFFF if the sensor has none."""
     fields = _FEATURE.read(data)
     crc = fields.pop("crc", _NO_CRC)
     if "e2e_crc" in fields["features"] and "truncated" not in fields:
         fields["crc_ok"] = is_intact(data[:_FEATURE_BYTES])
     elif crc != _NO_CRC:
-        # Something went wrong: the CRC, or the feature that would announce it.
+        # Either the CRC is wrong, or the feature bit that announces it.
         fields["crc_ok"] = False
     return CgmFeature.of(fields)
 
 
 def decode_cgm_status(data: bytes) -> CgmStatus:
-    """2AA9: offset u16 (min), status u24, CRC where the sensor has one."""
+    """Decode 2AA9: offset u16 (min), status u24, CRC if the sensor has one."""
     return CgmStatus.of(read_checked(_STATE, data))
 
 
 def decode_cgm_session_start(data: bytes) -> CgmSessionStart:
-    """2AAA: time, zone s8 (15 min), daylight saving u8 (15 min), CRC where the sensor has one."""
+    """Decode 2AAA: time, zone s8 and daylight saving u8 (15 min), CRC if the sensor has one."""
     return CgmSessionStart.of(read_checked(_START, data))
 
 
 def decode_cgm_session_run_time(data: bytes) -> CgmSessionRunTime:
-    """2AAB: hours u16, CRC where the sensor has one."""
+    """Decode 2AAB: hours u16, CRC if the sensor has one."""
     return CgmSessionRunTime.of(read_checked(_RUN_TIME, data))

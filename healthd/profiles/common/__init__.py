@@ -1,1 +1,1 @@
-"""What several profiles share."""
+"""Code that several profiles share."""

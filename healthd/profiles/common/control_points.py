@@ -1,15 +1,15 @@
 """Control points: requests with an opcode, and one response that repeats it.
 
-Cycling, running and location services share this form; they differ in the opcodes and in what
-stands behind them.
+Cycling, running and location services share this format. They differ in the opcodes and their
+parameters.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from healthd.profiles.packet.layout import Field, Layout, Tail
-from healthd.profiles.packet.wires import U8, Wire
+from healthd.profiles.packet.wires import U8
 
 Result = Literal["success", "opcode_not_supported", "invalid_parameter", "operation_failed"]
 
@@ -20,19 +20,19 @@ _RESULTS: dict[int, Result] = {
     4: "operation_failed",
 }
 
-# Behind the opcode; behind response opcode, request opcode and result.
+# Where parameters start: after the opcode; after response opcode, request opcode and result.
 _REQUEST, _RESPONSE = 1, 3
 
 _SUCCESS, _FAILED = 1, 4
 
 
 def request(*fields: Field) -> Layout:
-    """What stands behind a request's opcode."""
+    """Return the layout of a request's parameters."""
     return Layout(*fields, start=_REQUEST)
 
 
 def response(*fields: Field, tail: Tail | None = None) -> Layout:
-    """What stands behind a response's result."""
+    """Return the layout of what follows a response's result."""
     return Layout(*fields, tail=tail, start=_RESPONSE)
 
 
@@ -42,13 +42,13 @@ _NO_ANSWER = response()
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """What one opcode asks for.
+    """What one opcode requests.
 
     Attributes:
-        name: in the decoded message.
-        parameter: of the request.
-        answer: of a response that says success.
-        reason: of a response that says that the operation failed.
+        name: the name in the decoded message.
+        parameter: the layout of the request's parameters.
+        answer: the layout of what follows the result of a successful response.
+        reason: the same for a response with the result "operation failed".
     """
 
     name: str
@@ -61,26 +61,27 @@ class ControlPoint:
     """Reads the messages of one control point, both ways."""
 
     def __init__(self, procedures: Mapping[int, Procedure], *, response_opcode: int) -> None:
-        """Describe it.
+        """Describe the control point.
 
         Args:
-            procedures: by their opcodes.
-            response_opcode: what a response begins with.
+            procedures: the procedures by their opcodes.
+            response_opcode: the first byte of a response.
         """
         self._procedures = procedures
         self._response_opcode = bytes([response_opcode])
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """A message's fields: ``opcode`` and, of a request, ``name`` and its parameters.
+        """Return a message's fields.
 
-        A response has ``request_opcode`` and ``result_code``, and its answer.
+        A request has ``opcode``, ``name`` and its parameters. A response has ``opcode``,
+        ``request_opcode``, ``result_code`` and its answer.
 
         Raises:
-            DecodeError: it ends before the opcode, or a response before its result.
+            DecodeError: the message ends before its opcode, or a response before its result.
         """
         if data[:1] == self._response_opcode:
             return self._read_response(data)
-        # Of an empty message the layout raises, and names what is missing.
+        # For an empty message the layout raises an error that names the missing opcode.
         fields: dict[str, Any] = {"opcode": data[0]} if data else _OPCODE.read(data)
         procedure = self._procedures.get(fields["opcode"], _UNKNOWN)
         if procedure.name:
@@ -89,62 +90,20 @@ class ControlPoint:
 
     def _read_response(self, data: bytes) -> dict[str, Any]:
         if len(data) < _RESPONSE:
-            # The same: it ends before a required field.
+            # Here, too, the layout raises an error.
             return _RESULT.read(data)
         fields: dict[str, Any] = dict(zip(_HEAD, data, strict=False))
         procedure = self._procedures.get(fields["request_opcode"], _UNKNOWN)
-        behind = _behind(procedure, fields["result_code"], len(data) > _RESPONSE)
-        return fields | behind.read(data)
+        rest = _after_result(procedure, fields["result_code"], len(data) > _RESPONSE)
+        return fields | rest.read(data)
 
 
-def worded(fields: dict[str, Any]) -> dict[str, Any]:
-    """A message's fields, with ``name`` and ``result`` in words where it is a response."""
+def add_names(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's fields; those of a response with ``name`` and ``result`` as words."""
     if "result_code" in fields:
         fields["name"] = "response"
         fields["result"] = _RESULTS.get(fields["result_code"], fields["result_code"])
     return fields
-
-
-def parameter(name: str, value: float, wire: Wire, *, per_unit: int = 1) -> bytes:
-    """A number as it is written into a request, rounded to the wire's steps.
-
-    Args:
-        name: of the argument, for the error.
-        value: in its canonical unit.
-        wire: U8, U16, S16, U24, S24 or U32.
-        per_unit: how many of the wire's steps are one of the unit.
-
-    Raises:
-        ValueError: it is outside of what the wire can hold; says the range.
-    """
-    bits, signed = int(wire.name[1:]), wire.name.startswith("s")
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    # Written so that NaN is refused too.
-    if not low <= value * per_unit <= high:
-        raise ValueError(
-            f"{name} is {value}, expected {low / per_unit:.10g} to {high / per_unit:.10g}"
-        )
-    return round(value * per_unit).to_bytes(bits // 8, "little", signed=signed)
-
-
-def mask(name: str, chosen: Iterable[str], bits: Mapping[int, str]) -> bytes:
-    """A u16 in which the bits of the chosen names are set.
-
-    Args:
-        name: of the argument, for the error.
-        chosen: the names.
-        bits: the names that there are, by their bits.
-
-    Raises:
-        ValueError: one of them has no bit; says which there are.
-    """
-    numbers = {known: bit for bit, known in bits.items()}
-    value = 0
-    for each in chosen:
-        if each not in numbers:
-            raise ValueError(f"{name} has {each!r}, expected any of {', '.join(numbers)}")
-        value |= 1 << numbers[each]
-    return value.to_bytes(2, "little")
 
 
 _UNKNOWN = Procedure("")
@@ -153,8 +112,8 @@ _OPCODE = Layout(Field(_HEAD[0], U8, required=True))
 _RESULT = Layout(*(Field(key, U8, required=True) for key in _HEAD))
 
 
-def _behind(procedure: Procedure, result: int, has_more: bool) -> Layout:
+def _after_result(procedure: Procedure, result: int, has_more: bool) -> Layout:
     if result == _SUCCESS:
         return procedure.answer
-    # A failure may come without its reason.
+    # A failure may be sent without a reason.
     return procedure.reason if result == _FAILED and has_more else _NO_ANSWER

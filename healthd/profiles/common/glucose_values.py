@@ -1,9 +1,9 @@
-"""What the two glucose profiles have in common: concentrations, samples, times by an offset."""
+"""Shared by the two glucose profiles: concentrations, samples, times with an offset."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from healthd.profiles.packet.wires import Wire, sfloat, to_sfloat
+from healthd.profiles.packet.wires import Wire, sfloat
 from healthd.samples import DeviceTimed, quantity
 
 SampleType = Literal[
@@ -37,16 +37,16 @@ GlucoseStatus = Literal[
     "time_fault",
 ]
 
-# The words stand in the order of their numbers; location 15 is "not available".
+# The names are in the order of their numbers; location 15 means "not available".
 _TYPES = dict(enumerate(get_args(SampleType), start=1))
 _LOCATIONS = {**dict(enumerate(get_args(SampleLocation), start=1)), 15: None}
 
 
 class GlucoseResult(DeviceTimed):
-    """What a meter says of a result, with it or with its context.
+    """The fields of a meter's result, sent with the result or with its context.
 
-    ``timestamp`` is what the meter's clock said. ``device_time`` is that and the offset, by which
-    the user has moved the clock since it was set.
+    ``timestamp`` is the time of the meter's clock. ``device_time`` includes the offset by which the
+    user has changed the clock since it was set.
     """
 
     retained: ClassVar[bool] = True
@@ -54,16 +54,16 @@ class GlucoseResult(DeviceTimed):
     sequence_number: Annotated[int, quantity("1")]
     time_offset_s: Annotated[int | None, quantity("s")] = None
     glucose_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
-    """Without codes: those of glucose name one kind of sample, and it is ``sample_type``."""
+    """It has no MDC or LOINC code: those depend on the kind of sample, see ``sample_type``."""
     sample_type: SampleType | int | None = None
     sample_location: SampleLocation | int | None = None
     status: list[GlucoseStatus] | None = None
 
 
-# 1 mmol of glucose has 180.156 mg, and 1 L has 10 dL.
+# 1 mmol of glucose is 180.156 mg, and 1 L is 10 dL.
 _MG_PER_DL = 18.0156
 
-# -0.1 by its form, which no amount is. Meters send it where they have no value.
+# Formally -0.1, which is not an amount. Meters send it if they have no value.
 _FILLER = 0xFFFF
 
 
@@ -75,30 +75,25 @@ def _amount(shift: int) -> Wire:
 
 
 AMOUNT = _amount(0)
-"""An SFLOAT that cannot be negative: 0xFFFF is "not available", as the reserved codes are."""
+"""An SFLOAT that cannot be negative: 0xFFFF, like the reserved codes, means "not available"."""
 KG_PER_L = _amount(5)
-"""A concentration in kg/L, read as mg/dL."""
+"""A concentration in kg/L, converted to mg/dL."""
 MOL_PER_L = _amount(3)
-"""A concentration in mol/L, read as mmol/L."""
+"""A concentration in mol/L, converted to mmol/L."""
 
 
 def mmol_per_l(mg_per_dl: float) -> float:
-    """A concentration of glucose, or its rate of change, from mg/dL."""
+    """Convert a concentration of glucose, or its rate of change, from mg/dL."""
     return mg_per_dl / _MG_PER_DL
 
 
-def mg_per_dl(mmol_per_l: float) -> bytes:
-    """A concentration of glucose, or its rate of change, as the SFLOAT in mg/dL."""
-    return to_sfloat(mmol_per_l * _MG_PER_DL).to_bytes(2, "little")
-
-
 def seconds(minutes: int) -> int:
-    """Minutes in the canonical unit."""
+    """Convert minutes to seconds."""
     return minutes * 60
 
 
 def sample(octet: int) -> dict[str, Any]:
-    """What was measured, in the low four bits, and where it was taken, in the high ones."""
+    """Decode a sample: its type in the low four bits, its location in the high four bits."""
     location = octet >> 4
     return {
         "sample_type": _TYPES.get(octet & 0x0F, octet & 0x0F),
@@ -106,15 +101,8 @@ def sample(octet: int) -> dict[str, Any]:
     }
 
 
-def sample_octet(sample_type: SampleType, sample_location: SampleLocation | None) -> int:
-    """The octet that `sample` reads."""
-    types = {name: number for number, name in _TYPES.items()}
-    locations = {name: number for number, name in _LOCATIONS.items()}
-    return locations[sample_location] << 4 | types[sample_type]
-
-
 def later(device_time: str | None, offset_s: float) -> str | None:
-    """A device's time some seconds later (or earlier); None where no calendar has it."""
+    """Return a device's time plus an offset; None if that time is outside the calendar."""
     if device_time is None:
         return None
     try:

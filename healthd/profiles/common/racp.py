@@ -1,12 +1,11 @@
 """Record Access Control Point (0x2A52): the stored records of glucose sensors and oximeters.
 
-Glucose, Continuous Glucose Monitoring and Pulse Oximeter share it, so it is declared once. A
-sensor is asked for records, sends them as notifications of their own characteristic, and says
-with a response that they were all: ``06 00 01 01``, or ``06 00 01 06`` where it has none.
+Glucose, Continuous Glucose Monitoring and Pulse Oximeter share it, so it is declared once. On
+request, a sensor sends its records as notifications of their own characteristic, and then a
+response that they are complete: ``06 00 01 01``, or ``06 00 01 06`` if it has none.
 Layout: Glucose Service 1.0 and its successors.
 """
 
-from datetime import datetime
 from struct import pack
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -46,7 +45,7 @@ Result = Literal[
     "operand_not_supported",
 ]
 
-# The words stand in the order of their numbers.
+# The names are in the order of their numbers.
 _OPERATIONS: dict[int, str] = dict(enumerate(get_args(Operation), start=1))
 _OPERATORS: dict[int, str] = dict(enumerate(get_args(Operator)))
 _RESULTS: dict[int, str] = dict(enumerate(get_args(Result), start=1))
@@ -56,24 +55,24 @@ _BY_NUMBER, _BY_TIME = 1, 2
 
 
 class RecordAccess(Measurement):
-    """A request for stored records, or the sensor's answer."""
+    """A request for stored records, or the sensor's response."""
 
     kind: ClassVar[str] = "record_access_control_point"
 
     opcode: Annotated[int, quantity("1")]
     name: Operation | None = None
-    """Absent for an opcode that has no name here."""
+    """Absent for an opcode without a name here."""
     operator: Operator | int
     filter_type: Annotated[int | None, quantity("1")] = None
-    """1: by number, 2: by the time that the user sees; of requests that have an operand."""
+    """In requests with an operand: 1 selects by number, 2 by the time that the user sees."""
     minimum: Annotated[int | None, quantity("1")] = None
-    """A sequence number; of a continuous monitor, minutes since the start of its session."""
+    """A sequence number; for a continuous monitor, minutes since the start of its session."""
     maximum: Annotated[int | None, quantity("1")] = None
     minimum_timestamp: Timestamp | None = None
     maximum_timestamp: Timestamp | None = None
     number_of_records: Annotated[int | None, quantity("1")] = None
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What is answered."""
+    """The request that a response answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
 
@@ -102,7 +101,7 @@ _NAMES = (
     ),
     Fact("operator", lambda flags: word(_OPERATORS)(flags >> 8 & 0xFF)),
 )
-# The first bytes say what follows, as a flags field would.
+# The first bytes determine what follows, like a flags field.
 _PLAIN = Layout(
     Field("request_opcode", U8, _opcode(_RESPONSE), required=True),
     Field("", U8, _opcode(_RESPONSE), _result, required=True),
@@ -110,8 +109,8 @@ _PLAIN = Layout(
     facts=_NAMES,
 )
 _COUNT_16 = Layout(Field("number_of_records", U16, required=True), flags=U16, facts=_NAMES)
-# Newer sensors may count with four bytes. One byte, which some libraries take, is none, and
-# neither are three: without its highest byte a number is another one.
+# Newer sensors may count with four bytes. One byte (which some libraries accept) or three bytes are
+# not a count: without its highest byte, a number is a different one.
 _COUNT_32 = Layout(Field("number_of_records", U32, required=True), flags=U16, facts=_NAMES)
 _SELECTION = Layout(
     Field("minimum", U16, _operand(_AT_LEAST, _BY_NUMBER)),
@@ -128,10 +127,10 @@ _SELECTION = Layout(
 
 
 def decode_record_access(data: bytes) -> RecordAccess:
-    """2A52: opcode u8, operator u8, then by the opcode.
+    """Decode 2A52: opcode u8, operator u8, then by the opcode.
 
-    Behind a request's operators 2 to 4 a filter type u8 and one or two values; behind opcodes 5
-    and 8 a count u16 or u32; behind opcode 6 the request's opcode u8 and a result u8.
+    The operators 2 to 4 of a request are followed by a filter type u8 and one or two values, the
+    opcodes 5 and 8 by a count u16 or u32, the opcode 6 by the request's opcode u8 and a result u8.
     """
     return RecordAccess.of(_layout(data).read(data))
 
@@ -146,97 +145,44 @@ def _layout(data: bytes) -> Layout:
 
 
 ALL = b"\x01"
-FIRST = b"\x05"
-"""The oldest record."""
-LAST = b"\x06"
-"""The newest record."""
 
 
-def by_number(*, minimum: int | None = None, maximum: int | None = None) -> bytes:
-    """Records by their sequence numbers: from one, up to one, or both.
+def by_number(*, minimum: int) -> bytes:
+    """Select the records with this sequence number and all greater ones, for `report_records`.
 
     Raises:
-        ValueError: a number is not from 0 to 65535, both are missing, or they are swapped.
+        ValueError: the number is not from 0 to 65535.
     """
-    for name, number in (("minimum", minimum), ("maximum", maximum)):
-        if number is not None and not 0 <= number <= 0xFFFF:
-            raise ValueError(f"{name}: expected 0 to 65535, found {number}")
-    bounds = [None if number is None else (number,) for number in (minimum, maximum)]
-    return _between(_BY_NUMBER, "H", *bounds)
+    if not 0 <= minimum <= 0xFFFF:
+        raise ValueError(f"minimum: expected 0 to 65535, found {minimum}")
+    return pack("<BBH", _AT_LEAST, _BY_NUMBER, minimum)
 
 
-def by_session_time(*, minimum_s: float | None = None, maximum_s: float | None = None) -> bytes:
-    """Records of a continuous monitor by the time since its session began, in whole minutes.
+def by_session_time(*, minimum_s: float) -> bytes:
+    """Select a continuous monitor's records from this time after its session start onwards.
+
+    Times are rounded down to whole minutes.
 
     Raises:
-        ValueError: a time is not from 0 to 3932100 s, both are missing, or they are swapped.
+        ValueError: the time is not from 0 to 3932100 s.
     """
-    minutes: list[int | None] = []
-    for name, seconds in (("minimum_s", minimum_s), ("maximum_s", maximum_s)):
-        if seconds is not None and not 0 <= seconds <= 0xFFFF * 60:
-            raise ValueError(f"{name}: expected 0 to 3932100, found {seconds}")
-        minutes.append(None if seconds is None else int(seconds // 60))
-    return by_number(minimum=minutes[0], maximum=minutes[1])
-
-
-def by_time(*, minimum: datetime | None = None, maximum: datetime | None = None) -> bytes:
-    """Records by the time that the sensor's user sees: local, and whole seconds.
-
-    Raises:
-        ValueError: a year is before 1582, both times are missing, or they are swapped.
-    """
-    for name, time in (("minimum", minimum), ("maximum", maximum)):
-        # The characteristic's own limit: the first year of the Gregorian calendar.
-        if time is not None and time.year < 1582:
-            raise ValueError(f"{name}: expected a year from 1582 to 9999, found {time.year}")
-    bounds = [None if time is None else time.timetuple()[:6] for time in (minimum, maximum)]
-    return _between(_BY_TIME, "HBBBBB", *bounds)
+    if not 0 <= minimum_s <= 0xFFFF * 60:
+        raise ValueError(f"minimum_s: expected 0 to 3932100, found {minimum_s}")
+    return by_number(minimum=int(minimum_s // 60))
 
 
 def report_records(records: bytes = ALL) -> bytes:
     """Ask for records.
 
     Args:
-        records: ``ALL``, ``FIRST``, ``LAST``, or what `by_number`, `by_session_time` or `by_time`
-            gives; so with the other requests.
+        records: ``ALL``, or the selection that `by_number` or `by_session_time` returns.
     """
     return bytes([_REPORT]) + records
 
 
-def delete_records(records: bytes) -> bytes:
-    """Delete records from the sensor; which ones has no default."""
-    return bytes([_DELETE]) + records
-
-
-def count_records(records: bytes = ALL) -> bytes:
-    """Ask how many records there are."""
-    return bytes([_COUNT]) + records
-
-
-def combined_report(records: bytes = ALL) -> bytes:
-    """Ask for records, and how many they were, in one (newer sensors)."""
-    return bytes([_COMBINED]) + records
-
-
 def abort() -> bytes:
-    """End the request that is under way."""
+    """Abort the running request."""
     return bytes([_ABORT, 0])
-
-
-def _between(
-    filter_type: int, code: str, minimum: tuple[int, ...] | None, maximum: tuple[int, ...] | None
-) -> bytes:
-    if minimum is not None and maximum is not None:
-        if maximum < minimum:
-            raise ValueError("maximum: expected no less than the minimum")
-        operator, operand = _WITHIN, (minimum, maximum)
-    elif minimum is not None:
-        operator, operand = _AT_LEAST, (minimum,)
-    elif maximum is not None:
-        operator, operand = _AT_MOST, (maximum,)
-    else:
-        raise ValueError("minimum: expected it, the maximum, or both")
-    return bytes([operator, filter_type]) + b"".join(pack(f"<{code}", *each) for each in operand)
 
 
 RECORD_ACCESS = Characteristic("2a52", RecordAccess, decode_record_access, Use.CONTROL)

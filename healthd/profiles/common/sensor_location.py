@@ -1,4 +1,4 @@
-"""Where a cycling or running sensor sits: one characteristic that several services share.
+"""Where a cycling or running sensor is mounted: a characteristic that several services share.
 
 Layout: GATT Specification Supplement.
 """
@@ -31,41 +31,28 @@ Place = Literal[
 ]
 
 PLACES: dict[int, str] = dict(enumerate(get_args(Place)))
-"""By their numbers, which count up in this order."""
-
-_NUMBERS = {name: number for number, name in PLACES.items()}
+"""The places by their numbers."""
 
 
 class SensorLocation(Measurement):
-    """Where the sensor sits."""
+    """Where the sensor is mounted."""
 
     kind: ClassVar[str] = "sensor_location"
 
     location: Place | int
-    """A number that has no name here stays a number."""
+    """A number without a name here stays a number."""
 
 
 def places(data: bytes) -> tuple[list[str | int], int]:
-    """A list of places that fills the rest of a message; for a `layout.Tail`."""
+    """Return the places that fill the rest of a message; for a `layout.Tail`."""
     return [PLACES.get(number, number) for number in data], len(data)
-
-
-def place_number(name: str) -> int:
-    """The number of a place.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
-    if name not in _NUMBERS:
-        raise ValueError(f"location is {name!r}, expected one of {', '.join(_NUMBERS)}")
-    return _NUMBERS[name]
 
 
 _LAYOUT = Layout(Field("location", U8, meaning=word(PLACES), required=True))
 
 
 def decode_sensor_location(data: bytes) -> SensorLocation:
-    """2A5D: location u8."""
+    """Decode 2A5D: location u8."""
     fields: dict[str, Any] = _LAYOUT.read(data)
     return SensorLocation.of(fields)
 

@@ -1,4 +1,4 @@
-"""SC Control Point (0x2A55), which Cycling and Running Speed and Cadence share.
+"""SC Control Point (0x2A55), shared by Cycling and Running Speed and Cadence.
 
 Layout: Bluetooth Cycling Speed and Cadence Service 1.0, Running Speed and Cadence Service 1.0.
 """
@@ -9,23 +9,19 @@ from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.control_points import (
     ControlPoint,
     Procedure,
-    parameter,
     request,
     response,
 )
-from healthd.profiles.common.sensor_location import PLACES, Place, place_number, places
+from healthd.profiles.common.sensor_location import PLACES, Place, places
 from healthd.profiles.packet.layout import Field, Tail
 from healthd.profiles.packet.wires import U8, U32, word
 from healthd.samples import Measurement, quantity
 
 SET_CUMULATIVE_VALUE = 1
+_START_SENSOR_CALIBRATION = 2
 _UPDATE_LOCATION = 3
+_REQUEST_SUPPORTED_LOCATIONS = 4
 _RESPONSE = 0x10
-
-START_SENSOR_CALIBRATION = b"\x02"
-"""Written to 2A55 of a running sensor: it calibrates itself."""
-REQUEST_SUPPORTED_LOCATIONS = b"\x04"
-"""Written to 2A55: the response lists where the sensor can sit."""
 
 
 class SpeedCadenceControlPoint(Measurement):
@@ -43,12 +39,12 @@ class SpeedCadenceControlPoint(Measurement):
         ]
         | None
     ) = None
-    """Of a request; absent for an opcode that has no name here."""
+    """The name of a request; absent for an opcode without a name here."""
     cumulative_value: Annotated[int | None, quantity("1")] = None
-    """Of a cycling sensor: wheel revolutions; of a running sensor: 0.1 m."""
+    """For a cycling sensor: wheel revolutions; for a running sensor: 0.1 m."""
     location: Place | int | None = None
     request_opcode: Annotated[int | None, quantity("1")] = None
-    """What a response answers."""
+    """The request that a response answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     """1 success, 2 opcode not supported, 3 invalid parameter, 4 operation failed."""
     supported_locations: list[Place | int] | None = None
@@ -59,11 +55,11 @@ _CONTROL_POINT = ControlPoint(
         SET_CUMULATIVE_VALUE: Procedure(
             "set_cumulative_value", request(Field("cumulative_value", U32))
         ),
-        START_SENSOR_CALIBRATION[0]: Procedure("start_sensor_calibration"),
+        _START_SENSOR_CALIBRATION: Procedure("start_sensor_calibration"),
         _UPDATE_LOCATION: Procedure(
             "update_sensor_location", request(Field("location", U8, meaning=word(PLACES)))
         ),
-        REQUEST_SUPPORTED_LOCATIONS[0]: Procedure(
+        _REQUEST_SUPPORTED_LOCATIONS: Procedure(
             "request_supported_sensor_locations",
             answer=response(tail=Tail("supported_locations", places)),
         ),
@@ -73,29 +69,8 @@ _CONTROL_POINT = ControlPoint(
 
 
 def decode_control_point(data: bytes) -> SpeedCadenceControlPoint:
-    """2A55: opcode u8 and its parameter, or 0x10, request opcode u8, result u8 and an answer."""
+    """Decode 2A55: opcode u8 and parameter, or 0x10, request opcode u8, result u8 and answer."""
     return SpeedCadenceControlPoint.of(_CONTROL_POINT.read(data))
-
-
-def set_cumulative_value(*, value: int) -> bytes:
-    """Set the counter of a sensor.
-
-    Args:
-        value: wheel revolutions of a cycling sensor, 0.1 m of a running sensor.
-
-    Raises:
-        ValueError: it does not fit into 32 bits.
-    """
-    return bytes([SET_CUMULATIVE_VALUE]) + parameter("value", value, U32)
-
-
-def update_sensor_location(*, location: str) -> bytes:
-    """Say where the sensor sits.
-
-    Raises:
-        ValueError: no such location.
-    """
-    return bytes([_UPDATE_LOCATION, place_number(location)])
 
 
 SC_CONTROL_POINT = Characteristic(

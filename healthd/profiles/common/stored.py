@@ -1,9 +1,9 @@
-"""Results that a device has stored: asked for from the last one on, and told apart from live ones.
+"""Fetches the results that a device has stored, and distinguishes them from live ones.
 
-A device is asked for its records from the newest one on that was taken (`fetch_new`), that one
-included: it comes again, and is not published again, but shows that the device's memory is still
-the one that was read. Where it does not even come among all records, the memory was cleared, or is
-another device's, and all of it is new.
+`fetch_new` asks a device for its records from the newest fetched one on, including that one. It is
+not published again, but its arrival proves that the device's memory is the one that was read
+before. If it is not even among all records, the memory was cleared, or it is another device's: all
+records are new.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -13,37 +13,38 @@ from healthd.profiles.common.racp import ALL, RecordAccess, decode_record_access
 from healthd.profiles.records import Records
 from healthd.samples import Record
 
-# Those who can only be asked for everything; what is known of it is left out here.
-_CANNOT_CHOOSE = frozenset(
+# Answers of devices that cannot select records. These are asked for all records, and the known ones
+# are not published again.
+_CANNOT_SELECT = frozenset(
     {"invalid_operator", "operator_not_supported", "invalid_operand", "operand_not_supported"}
 )
 _REPORTS = ("report_stored_records", "combined_report")
 
 
 class Transfer:
-    """Follows one record access control point: what comes before its answer had been stored.
+    """Follows one record access control point: results before its response were stored ones.
 
-    The newest of these is not history but what a consumer wants to see now, so of each kind one
-    is held back until a newer one, or the end, has come.
+    The newest stored result is what a consumer wants to see now, not history. So one result of each
+    kind is held back until a newer one arrives, or the transfer ends.
     """
 
     def __init__(self) -> None:
-        """Nothing was asked for yet."""
+        """Start without a request."""
         self._under_way = False
         self._newest: dict[str, tuple[Record, Timed]] = {}
 
-    def hear(self, message: RecordAccess) -> Iterable[Timed]:
-        """What is published now that this was written, or answered."""
+    def on_message(self, message: RecordAccess) -> Iterable[Timed]:
+        """Return what to publish after a written request, or a response."""
         if message.name in _REPORTS:
             self._under_way = True
         elif message.name in ("response", "combined_report_response"):
-            # Also that of an abort: there is no other procedure beside.
+            # The response to an abort ends the transfer, too: only one procedure runs at a time.
             self._under_way = False
             return self.end()
         return ()
 
-    def take(self, timed: Timed) -> Iterable[Timed]:
-        """What is published now that this has come: it, or an earlier one, or nothing."""
+    def add(self, timed: Timed) -> Iterable[Timed]:
+        """Return what to publish after a result: the result, an earlier one, or nothing."""
         record, kind = timed.record, timed.measurement.kind
         if not self._under_way or record is None:
             return (timed,)
@@ -52,47 +53,48 @@ class Transfer:
             return ()
         newest, held = self._newest[kind]
         if record == newest:
-            return ()  # a live one that comes from the memory as well: once is enough
+            return ()  # a live result that is also sent from the memory
         if (record.number, record.made) < (newest.number, newest.made):
             return (timed._replace(stored=True),)
         self._newest[kind] = record, timed
         return (held._replace(stored=True),)
 
     def end(self) -> Iterable[Timed]:
-        """What was held back: there is nothing newer."""
+        """Return what was held back: no newer result follows."""
         held = [timed for _, timed in self._newest.values()]
         self._newest.clear()
         return held
 
 
 def fetch_all(memory: Records) -> Exchange:
-    """Ask for all records; which of them are new is seen when they are here.
+    """Ask for all records; which of them are new shows when they arrive.
 
     Raises:
-        ExchangeRefused: the device did not send them all.
+        ExchangeRefused: the device did not send all of them.
     """
-    _demand(*(yield from _report(memory, ALL)))
+    _require_success(*(yield from _report(memory, ALL)))
     memory.complete()
 
 
 def fetch_new(memory: Records, newer: Callable[[Record], bytes]) -> Exchange:
-    """Ask for the records from the newest one on that was taken.
+    """Ask for the records from the newest fetched one on.
 
     Args:
-        memory: what was taken.
-        newer: chooses the records from this one on, itself included; see `racp.report_records`.
+        memory: the records that were fetched before.
+        newer: returns the selection of records from the given one on, including it; see
+            `racp.report_records`.
 
     Raises:
-        ExchangeRefused: the device did not send them all.
+        ExchangeRefused: the device did not send all of them.
     """
     if (since := memory.since()) is not None:
         code, result = yield from _report(memory, newer(since))
-        if result not in _CANNOT_CHOOSE:
-            _demand(code, result)
-        if not memory.came(since):
-            # Before anything is published twice: it may be the choosing that does not work.
-            _demand(*(yield from _report(memory, ALL)))
-        if memory.came(since):
+        if result not in _CANNOT_SELECT:
+            _require_success(code, result)
+        if not memory.has_arrived(since):
+            # Ask for all before forgetting any: perhaps only the selection does not work.
+            _require_success(*(yield from _report(memory, ALL)))
+        if memory.has_arrived(since):
             memory.complete()
             return
         memory.forget()
@@ -107,6 +109,6 @@ def _report(
     return answer.result_code, answer.result
 
 
-def _demand(code: int | None, result: str | int | None) -> None:
+def _require_success(code: int | None, result: str | int | None) -> None:
     if result not in ("success", "no_records_found"):
         raise ExchangeRefused(f"records: expected success, found {result} ({code})")

@@ -234,9 +234,9 @@ class CyclingPowerState:
                 self._turns.forget_wheel()
             return ()
         if isinstance(measurement, CyclingPower):
-            measurement = self._turns.added_to(measurement, mono_ns)
+            measurement = self._turns.with_rates(measurement, mono_ns)
         elif isinstance(measurement, CyclingPowerVector):
-            measurement = self._vector.added_to(measurement, mono_ns)
+            measurement = self._vector.with_rates(measurement, mono_ns)
         return (Timed(measurement, mono_ns),)
 
 

@@ -1,9 +1,8 @@
-"""Cycling Power Control Point (0x2A66): decodes requests and responses, and encodes requests.
+"""Cycling Power Control Point (0x2A66): requests and responses.
 
 Layout: Bluetooth Cycling Power Service 1.1.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Use
@@ -11,13 +10,11 @@ from healthd.profiles.common.control_points import (
     ControlPoint,
     Procedure,
     Result,
-    mask,
-    parameter,
+    add_names,
     request,
     response,
-    worded,
 )
-from healthd.profiles.common.sensor_location import PLACES, Place, place_number, places
+from healthd.profiles.common.sensor_location import PLACES, Place, places
 from healthd.profiles.packet.layout import Fact, Field, Layout, Present, Tail
 from healthd.profiles.packet.wires import (
     DATE_TIME,
@@ -35,23 +32,21 @@ from healthd.samples import Measurement, Timestamp, quantity
 
 SET_CUMULATIVE_REVOLUTIONS = 0x01
 _UPDATE_LOCATION = 0x02
+_REQUEST_SUPPORTED_LOCATIONS = 0x03
 _SET_CRANK_LENGTH = 0x04
+_REQUEST_CRANK_LENGTH = 0x05
 _SET_CHAIN_LENGTH = 0x06
+_REQUEST_CHAIN_LENGTH = 0x07
 _SET_CHAIN_WEIGHT = 0x08
+_REQUEST_CHAIN_WEIGHT = 0x09
 _SET_SPAN_LENGTH = 0x0A
+_REQUEST_SPAN_LENGTH = 0x0B
+_START_OFFSET_COMPENSATION = 0x0C
 _MASK_CONTENT = 0x0D
+_REQUEST_SAMPLING_RATE = 0x0E
+_REQUEST_FACTORY_CALIBRATION_DATE = 0x0F
+_START_ENHANCED_OFFSET_COMPENSATION = 0x10
 _RESPONSE = 0x20
-
-REQUEST_SUPPORTED_LOCATIONS = b"\x03"
-REQUEST_CRANK_LENGTH = b"\x05"
-REQUEST_CHAIN_LENGTH = b"\x07"
-REQUEST_CHAIN_WEIGHT = b"\x09"
-REQUEST_SPAN_LENGTH = b"\x0b"
-START_OFFSET_COMPENSATION = b"\x0c"
-"""Written to 2A66 while the crank is unloaded, as the maker says: the meter finds its zero."""
-REQUEST_SAMPLING_RATE = b"\x0e"
-REQUEST_FACTORY_CALIBRATION_DATE = b"\x0f"
-START_ENHANCED_OFFSET_COMPENSATION = b"\x10"
 
 _HALF_MM_PER_M = 2000
 _MM_PER_M = 1000
@@ -134,29 +129,29 @@ _CONTROL_POINT = ControlPoint(
         _UPDATE_LOCATION: Procedure(
             "update_sensor_location", request(Field("location", U8, meaning=word(PLACES)))
         ),
-        REQUEST_SUPPORTED_LOCATIONS[0]: Procedure(
+        _REQUEST_SUPPORTED_LOCATIONS: Procedure(
             "request_supported_sensor_locations",
             answer=response(tail=Tail("supported_locations", places)),
         ),
         _SET_CRANK_LENGTH: Procedure("set_crank_length", request(_CRANK)),
-        REQUEST_CRANK_LENGTH[0]: Procedure("request_crank_length", answer=response(_CRANK)),
+        _REQUEST_CRANK_LENGTH: Procedure("request_crank_length", answer=response(_CRANK)),
         _SET_CHAIN_LENGTH: Procedure("set_chain_length", request(_CHAIN)),
-        REQUEST_CHAIN_LENGTH[0]: Procedure("request_chain_length", answer=response(_CHAIN)),
+        _REQUEST_CHAIN_LENGTH: Procedure("request_chain_length", answer=response(_CHAIN)),
         _SET_CHAIN_WEIGHT: Procedure("set_chain_weight", request(_WEIGHT)),
-        REQUEST_CHAIN_WEIGHT[0]: Procedure("request_chain_weight", answer=response(_WEIGHT)),
+        _REQUEST_CHAIN_WEIGHT: Procedure("request_chain_weight", answer=response(_WEIGHT)),
         _SET_SPAN_LENGTH: Procedure("set_span_length", request(_SPAN)),
-        REQUEST_SPAN_LENGTH[0]: Procedure("request_span_length", answer=response(_SPAN)),
-        START_OFFSET_COMPENSATION[0]: Procedure(
+        _REQUEST_SPAN_LENGTH: Procedure("request_span_length", answer=response(_SPAN)),
+        _START_OFFSET_COMPENSATION: Procedure(
             "start_offset_compensation", answer=response(_OFFSET)
         ),
         _MASK_CONTENT: Procedure(
             "mask_measurement_content", request(Field("masked", U16, meaning=words(_CONTENT)))
         ),
-        REQUEST_SAMPLING_RATE[0]: Procedure("request_sampling_rate", answer=response(_RATE)),
-        REQUEST_FACTORY_CALIBRATION_DATE[0]: Procedure(
+        _REQUEST_SAMPLING_RATE: Procedure("request_sampling_rate", answer=response(_RATE)),
+        _REQUEST_FACTORY_CALIBRATION_DATE: Procedure(
             "request_factory_calibration_date", answer=response(_DATE)
         ),
-        START_ENHANCED_OFFSET_COMPENSATION[0]: Procedure(
+        _START_ENHANCED_OFFSET_COMPENSATION: Procedure(
             "start_enhanced_offset_compensation",
             answer=response(_OFFSET, _COMPANY, tail=Tail("vendor_data", _vendor_data)),
             reason=Layout(
@@ -173,47 +168,8 @@ _CONTROL_POINT = ControlPoint(
 
 
 def decode_control_point(data: bytes) -> CyclingPowerControlPoint:
-    """Decode 2A66: opcode u8, parameter; or 0x20, request opcode u8, result u8, answer."""
-    return CyclingPowerControlPoint.of(worded(_CONTROL_POINT.read(data)))
-
-
-def set_cumulative_wheel_revolutions(*, revolutions: int) -> bytes:
-    """Set the wheel's counter; ValueError where it does not fit into 32 bits."""
-    return bytes([SET_CUMULATIVE_REVOLUTIONS]) + parameter("revolutions", revolutions, U32)
-
-
-def update_sensor_location(*, location: str) -> bytes:
-    """Say where the meter sits; ValueError where there is no such place."""
-    return bytes([_UPDATE_LOCATION, place_number(location)])
-
-
-def set_crank_length(*, crank_length_m: float) -> bytes:
-    """Set it, in steps of 0.5 mm; ValueError outside of 0 to 32.7675 m."""
-    value = parameter("crank_length_m", crank_length_m, U16, per_unit=_HALF_MM_PER_M)
-    return bytes([_SET_CRANK_LENGTH]) + value
-
-
-def set_chain_length(*, chain_length_m: float) -> bytes:
-    """Set it, in steps of 1 mm; ValueError outside of 0 to 65.535 m."""
-    value = parameter("chain_length_m", chain_length_m, U16, per_unit=_MM_PER_M)
-    return bytes([_SET_CHAIN_LENGTH]) + value
-
-
-def set_chain_weight(*, chain_weight_kg: float) -> bytes:
-    """Set it, in steps of 1 g; ValueError outside of 0 to 65.535 kg."""
-    value = parameter("chain_weight_kg", chain_weight_kg, U16, per_unit=_G_PER_KG)
-    return bytes([_SET_CHAIN_WEIGHT]) + value
-
-
-def set_span_length(*, span_length_m: float) -> bytes:
-    """Set it, in steps of 1 mm; ValueError outside of 0 to 65.535 m."""
-    value = parameter("span_length_m", span_length_m, U16, per_unit=_MM_PER_M)
-    return bytes([_SET_SPAN_LENGTH]) + value
-
-
-def mask_measurement_content(*, masked: Iterable[str]) -> bytes:
-    """Say what the measurement is to leave out; ValueError for a name that is not known."""
-    return bytes([_MASK_CONTENT]) + mask("masked", masked, _CONTENT)
+    """2A66: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
+    return CyclingPowerControlPoint.of(add_names(_CONTROL_POINT.read(data)))
 
 
 POWER_CONTROL_POINT = Characteristic(

@@ -8,23 +8,16 @@ ranges (2AD4 to 2AD8) and the results that they answer.
 
 import struct
 
-from healthd.profiles.fitness_machine.records import KCAL_IN_J
-
 REQUEST_CONTROL = b"\x00"
 RESET = b"\x01"
 START_OR_RESUME = b"\x07"
 STOP = b"\x08\x01"
-PAUSE = b"\x08\x02"
-SPIN_DOWN_START = b"\x13\x01"
-SPIN_DOWN_IGNORE = b"\x13\x02"
 
 _U8 = (0, 0xFF)
 _S16 = (-0x8000, 0x7FFF)
 _U16 = (0, 0xFFFF)
-_U24 = (0, 0xFFFFFF)
 
 # Opcodes by the number of heart-rate zones.
-_ZONES = {2: 0x0E, 3: 0x0F, 5: 0x10}
 
 
 def set_target_speed(*, speed_mps: float) -> bytes:
@@ -55,44 +48,6 @@ def set_target_power(*, power_w: int) -> bytes:
     return struct.pack("<Bh", 0x05, _whole("power_w", power_w, 1, _S16))
 
 
-def set_target_heart_rate(*, heart_rate_bpm: int) -> bytes:
-    """Heart rate that the machine is to keep."""
-    return struct.pack("<BB", 0x06, _whole("heart_rate_bpm", heart_rate_bpm, 1, _U8))
-
-
-def set_target_energy(*, energy_kj: float) -> bytes:
-    """Energy after which a session ends, to 1 kcal."""
-    return struct.pack("<BH", 0x09, _whole("energy_kj", energy_kj, 1000 / KCAL_IN_J, _U16))
-
-
-def set_target_steps(*, steps: int) -> bytes:
-    """Steps after which a session ends."""
-    return struct.pack("<BH", 0x0A, _whole("steps", steps, 1, _U16))
-
-
-def set_target_strides(*, strides: int) -> bytes:
-    """Strides after which a session ends."""
-    return struct.pack("<BH", 0x0B, _whole("strides", strides, 1, _U16))
-
-
-def set_target_distance(*, distance_m: int) -> bytes:
-    """Distance after which a session ends."""
-    return b"\x0c" + _whole("distance_m", distance_m, 1, _U24).to_bytes(3, "little")
-
-
-def set_target_time(*, time_s: int) -> bytes:
-    """Time after which a session ends."""
-    return struct.pack("<BH", 0x0D, _whole("time_s", time_s, 1, _U16))
-
-
-def set_target_zone_times(*, zone_times_s: list[int]) -> bytes:
-    """Times to spend in two, three or five heart-rate zones, the lowest zone first."""
-    if len(zone_times_s) not in _ZONES:
-        raise ValueError(f"zone_times_s: expected 2, 3 or 5 times, found {len(zone_times_s)}")
-    times = [_whole("zone_times_s", time_s, 1, _U16) for time_s in zone_times_s]
-    return struct.pack(f"<B{len(times)}H", _ZONES[len(times)], *times)
-
-
 def set_simulation(
     *, grade_pct: float, wind_speed_mps: float = 0, crr: float = 0.004, cw_kg_per_m: float = 0.51
 ) -> bytes:
@@ -112,17 +67,6 @@ def set_simulation(
         _whole("crr", crr, 10000, _U8),
         _whole("cw_kg_per_m", cw_kg_per_m, 100, _U8),
     )
-
-
-def set_wheel_circumference(*, wheel_circumference_m: float) -> bytes:
-    """Circumference of the wheel, to 0.1 mm."""
-    raw = _whole("wheel_circumference_m", wheel_circumference_m, 10000, _U16)
-    return struct.pack("<BH", 0x12, raw)
-
-
-def set_target_cadence(*, cadence_rpm: float) -> bytes:
-    """Cadence, to 1/2 per minute."""
-    return struct.pack("<BH", 0x14, _whole("cadence_rpm", cadence_rpm, 2, _U16))
 
 
 def _whole(name: str, value: float, per_unit: float, limits: tuple[int, int]) -> int:

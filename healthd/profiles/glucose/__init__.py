@@ -1,7 +1,7 @@
-"""Glucose service (0x1808): a meter that keeps its results, and what was noted about them.
+"""Glucose service (0x1808): a meter that stores its results, and their contexts.
 
-A meter sends its records when it is asked (see ``racp``), so healthd asks once per link for those
-that it has not taken yet. Each comes with a sequence number, and its context under the same one.
+A meter sends its records on request (see ``racp``), so healthd asks once per link for those that it
+has not fetched yet. Each result has a sequence number, and its context has the same one.
 Layouts: Glucose Service 1.0 and the GATT Specification Supplement.
 """
 
@@ -37,11 +37,11 @@ from healthd.profiles.packet.layout import Fact, Field, Layout, bit, both, no_bi
 from healthd.profiles.packet.wires import DATE_TIME, S16, U8, U16, moment, words
 from healthd.samples import Measurement, Record
 
-# What a context is joined with.
+# The fields of a result that are added to its context.
 _JOINED = GlucoseResult.model_fields.keys() - Measurement.model_fields.keys()
 
-# More than a meter keeps (500 to 1000 results), so a context finds its measurement even where all
-# contexts come behind all measurements.
+# More than a meter stores (500 to 1000 results), so a context finds its result even if all contexts
+# are sent after all results.
 _REMEMBERED = 1024
 
 Feature = Literal[
@@ -65,11 +65,11 @@ class Glucose(GlucoseResult):
     kind: ClassVar[str] = "glucose"
 
     context_follows: bool
-    """Whether a ``glucose_context`` of the same number is going to come."""
+    """Whether a ``glucose_context`` with the same number follows."""
 
 
 class GlucoseFeature(Measurement):
-    """What a meter can tell."""
+    """What the meter can report."""
 
     kind: ClassVar[str] = "glucose_feature"
 
@@ -95,38 +95,41 @@ _FEATURE = Layout(
 
 
 def decode_glucose(data: bytes) -> Glucose:
-    """2A18: flags u8, number u16, time, offset s16 (min), SFLOAT kg/L or mol/L, sample, status."""
+    """Decode 2A18: flags u8, number u16, time, then by the flags.
+
+    The flags announce: offset s16 (min), SFLOAT kg/L or mol/L and sample u8, status u16.
+    """
     fields = _GLUCOSE.read(data)
     if offset_s := fields.get("time_offset_s"):
         fields["device_time"] = later(fields["device_time"], offset_s)
     elif offset_s is None and data[0] & _OFFSET:
-        # Cut in the offset: the time without it may be hours off.
+        # The packet ends inside the offset: without it, the time may be wrong by hours.
         del fields["device_time"]
     return Glucose.of(fields)
 
 
 def decode_glucose_feature(data: bytes) -> GlucoseFeature:
-    """2A51: a bit field u16."""
+    """Decode 2A51: bits u16."""
     return GlucoseFeature.of(_FEATURE.read(data))
 
 
 class GlucoseState:
-    """The results of this link, for the contexts that follow them."""
+    """Keeps the results for the contexts that follow them, during one link."""
 
     def __init__(self, options: Options) -> None:
-        """Begin with none."""
-        options.records.enter("")
+        """Start without a result."""
+        options.records.enter_series("")
         self._results: dict[int, dict[str, Any]] = {}
         self._transfer = Transfer()
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """A result as it is, a context with its result's values; of the control point nothing.
+        """Return a result as it is, a context with its result's values, and no control messages.
 
-        The newest one of those that were stored comes when they have all come.
+        The newest stored one is returned after the last one.
         """
         match measurement:
             case RecordAccess():
-                return self._transfer.hear(measurement)
+                return self._transfer.on_message(measurement)
             case Glucose():
                 self._remember(measurement)
             case GlucoseContext():
@@ -134,14 +137,14 @@ class GlucoseState:
                 measurement = measurement.model_copy(update=result)
             case _:
                 return (Timed(measurement, mono_ns),)
-        return self._transfer.take(Timed(measurement, mono_ns, _record(measurement)))
+        return self._transfer.add(Timed(measurement, mono_ns, _record(measurement)))
 
     def end(self) -> Iterable[Timed]:
-        """The newest one of those that had come when the link ended."""
+        """Return the newest of the stored ones that arrived before the link ended."""
         return self._transfer.end()
 
     def _remember(self, result: Glucose) -> None:
-        # Out first: a number that comes again becomes the newest.
+        # Removed first, so that a repeated number becomes the newest.
         self._results.pop(result.sequence_number, None)
         self._results[result.sequence_number] = {
             key: getattr(result, key) for key in _JOINED & result.model_fields_set
@@ -151,7 +154,7 @@ class GlucoseState:
 
 
 def _record(measurement: Glucose | GlucoseContext) -> Record:
-    """By its number, and by the clock that its owner does not shift when he travels."""
+    """Identify it by its number and its base time, which does not change when the user travels."""
     time = measurement.timestamp
     parts = (
         ()
@@ -163,7 +166,7 @@ def _record(measurement: Glucose | GlucoseContext) -> Record:
 
 
 def fetch_records(options: Options) -> Exchange:
-    """Ask for the records that were not taken yet."""
+    """Ask for the records that were not fetched yet."""
     return fetch_new(options.records, lambda record: by_number(minimum=record.number))
 
 

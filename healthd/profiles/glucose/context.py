@@ -1,4 +1,4 @@
-"""What a glucose meter's user noted about a result (0x2A34): meal, exercise, medication.
+"""The context of a glucose result (0x2A34), as entered by the user: meal, exercise, medication.
 
 Layout: Glucose Service 1.0 and the GATT Specification Supplement.
 """
@@ -22,15 +22,15 @@ Medication = Literal[
     "pre_mixed_insulin",
 ]
 
-# The words stand in the order of their numbers; 15 is "not available".
+# The names are in the order of their numbers; 15 means "not available".
 _TESTERS = {**dict(enumerate(get_args(Tester), start=1)), 15: None}
 _HEALTH = {**dict(enumerate(get_args(Health), start=1)), 15: None}
 
 
 class GlucoseContext(GlucoseResult):
-    """The circumstances of the result that has the same ``sequence_number``.
+    """The circumstances of the result with the same ``sequence_number``.
 
-    What that result said stands beside them, where it came on the same link.
+    The fields of that result are included if it was sent on the same link.
     """
 
     kind: ClassVar[str] = "glucose_context"
@@ -43,16 +43,16 @@ class GlucoseContext(GlucoseResult):
     tester: Tester | int | None = None
     health: Health | int | None = None
     exercise_duration_s: Annotated[int | None, quantity("s")] = None
-    """None where it was longer than the meter can count."""
+    """None if it was longer than the meter can count."""
     exercise_intensity_pct: Annotated[int | None, quantity("%")] = None
     medication: Medication | int | None = None
     medication_kg: Annotated[float | None, quantity("kg")] = None
-    """A medication is given by its mass or by its volume."""
+    """A medication is given by mass or by volume."""
     medication_l: Annotated[float | None, quantity("L")] = None
     hba1c_pct: Annotated[float | None, quantity("%")] = None
 
 
-def _people(octet: int) -> dict[str, Any]:
+def _tester_and_health(octet: int) -> dict[str, Any]:
     tester, health = octet & 0x0F, octet >> 4
     return {"tester": _TESTERS.get(tester, tester), "health": _HEALTH.get(health, health)}
 
@@ -63,7 +63,7 @@ _CONTEXT = Layout(
     Field("carbohydrate", U8, bit(0), word(dict(enumerate(get_args(Carbohydrate), start=1)))),
     Field("carbohydrate_kg", AMOUNT, bit(0)),
     Field("meal", U8, bit(1), word(dict(enumerate(get_args(Meal), start=1)))),
-    Field("", U8, bit(2), _people),
+    Field("", U8, bit(2), _tester_and_health),
     Field("exercise_duration_s", U16, bit(3), number(0xFFFF)),
     Field("exercise_intensity_pct", U8, bit(3)),
     Field("medication", U8, bit(4), word(dict(enumerate(get_args(Medication), start=1)))),
@@ -75,5 +75,5 @@ _CONTEXT = Layout(
 
 
 def decode_glucose_context(data: bytes) -> GlucoseContext:
-    """2A34: flags u8, number u16, then by the flags, the extended flags u8 first."""
+    """Decode 2A34: flags u8, number u16, then by the flags, the extended flags u8 first."""
     return GlucoseContext.of(_CONTEXT.read(data))

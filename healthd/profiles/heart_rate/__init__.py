@@ -18,11 +18,11 @@ from healthd.profiles.packet.wires import U8, U16, number
 from healthd.samples import Measurement, quantity
 
 # A strap notifies once a second, so 30 values in a row are missing by then: too many for a short
-# radio shadow, and as long as the stall that was reported of a Polar H7 whose link stayed up.
+# loss of the radio, and as long as the reported stall of a Polar H7 whose link stayed up.
 SILENCE_S = 30.0
 
 RESET_ENERGY_EXPENDED = b"\x01"
-"""What is written to 2A39 to set ``energy_expended_kj`` back to 0."""
+"""Written to 2A39 to reset ``energy_expended_kj`` to 0."""
 
 _CONTACT_DETECTED = 0x02
 _CONTACT_SUPPORTED = 0x04
@@ -46,18 +46,19 @@ class HeartRate(Measurement):
     kind: ClassVar[str] = "heart_rate"
 
     heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")]
-    """None where the sensor sends 0: no signal, not a standstill of the heart."""
+    """None if the sensor sends 0, which means no signal."""
     sensor_contact_supported: bool
     sensor_contact_detected: bool | None
-    """None where the sensor cannot tell."""
+    """None if the sensor cannot detect contact."""
     energy_expended_kj: Annotated[int | None, quantity("kJ", mdc=8454263, loinc="41981-2")] = None
-    """Counter since the last reset; stays at 65535 once it gets there."""
+    """A counter since the last reset; stays at 65535 when it gets there."""
     rr_intervals_ms: Annotated[list[float] | None, quantity("ms", mdc=147240)] = None
-    """Oldest first; empty where the packet promised intervals and no beat was complete."""
+    """Oldest first; empty if the packet announced intervals but no beat was complete."""
     rr_offsets_ms: Annotated[list[float] | None, quantity("ms")] = None
-    """When the beat that closes each interval was, against the sample's time: by summation."""
+    """The time of the beat that ends each interval, relative to the sample's time. Computed as the
+    sum of the intervals."""
     heart_rate_zone: Annotated[int | None, quantity("1")] = None
-    """How many of the settings' ``heart_rate_zones`` have begun; 0 is below the first."""
+    """The zone of the settings' ``heart_rate_zones``, counted from 1; 0 is below the first."""
 
 
 class BodySensorLocation(Measurement):
@@ -66,7 +67,7 @@ class BodySensorLocation(Measurement):
     kind: ClassVar[str] = "body_sensor_location"
 
     location: BodyLocation | int
-    """A number that has no name here stays a number."""
+    """A number without a name here stays a number."""
 
 
 class HeartRateControlPoint(Measurement):
@@ -76,16 +77,16 @@ class HeartRateControlPoint(Measurement):
 
     opcode: Annotated[int, quantity("1")]
     name: Literal["reset_energy_expended"] | None = None
-    """Absent for an opcode that has no name here."""
+    """Absent for an opcode without a name here."""
 
 
 def _contact(flags: int) -> bool | None:
-    # The contact bit means nothing without the one that says that it is supported.
+    # The contact bit is only valid together with the "supported" bit.
     return bool(flags & _CONTACT_DETECTED) if flags & _CONTACT_SUPPORTED else None
 
 
 def _intervals(rest: bytes) -> tuple[list[float], int]:
-    # Whole intervals only: some straps send an odd byte behind the last one.
+    # Whole intervals only: some straps send one extra byte after the last one.
     count = len(rest) // 2
     return [raw * 1000 / 1024 for raw in struct.unpack_from(f"<{count}H", rest)], 2 * count
 
@@ -104,19 +105,22 @@ _MEASUREMENT = Layout(
 
 
 def decode_heart_rate(data: bytes) -> HeartRate:
-    """2A37: flags u8, rate u8 or u16 (/min), energy u16 (kJ), RR u16 (1/1024 s) to the end."""
+    """Decode 2A37: flags u8, rate u8 or u16 (/min), then by the flags.
+
+    The flags announce: energy u16 (kJ), and RR intervals u16 (1/1024 s) up to the end.
+    """
     return HeartRate.of(_MEASUREMENT.read(data))
 
 
 def decode_body_sensor_location(data: bytes) -> BodySensorLocation:
-    """2A38: location u8."""
+    """Decode 2A38: location u8."""
     cursor = Cursor(data)
     number = cursor.u8()
     return BodySensorLocation.of(cursor.finish({"location": _LOCATIONS.get(number, number)}))
 
 
 def decode_control_point(data: bytes) -> HeartRateControlPoint:
-    """2A39: opcode u8; only 1 (reset energy expended) is defined."""
+    """Decode 2A39: opcode u8; only 1 (reset energy expended) is defined."""
     cursor = Cursor(data)
     opcode = cursor.u8()
     fields: dict[str, Any] = {"opcode": opcode}
@@ -126,17 +130,17 @@ def decode_control_point(data: bytes) -> HeartRateControlPoint:
 
 
 class HeartRateState:
-    """Places the beats of one link in time, and derives what the settings ask for."""
+    """Computes the times of heart beats and the derived values, during one link."""
 
     def __init__(self, options: Options) -> None:
-        """Begin with no beat."""
+        """Start without a beat."""
         self._beats = Beats()
         self._zones = options.heart_rate_zones_bpm
         window_s = options.hrv_window_s
         self._variability = None if window_s is None else Variability(window_s)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """A heart rate with what is derived from it, behind the window that has just ended."""
+        """Return a heart rate with its derived values, after the window that ended before it."""
         if not isinstance(measurement, HeartRate):
             return ()
         added: dict[str, Any] = {}
@@ -148,13 +152,13 @@ class HeartRateState:
             placed = self._beats.place(intervals_ms, mono_ns)
             added["rr_offsets_ms"] = placed.offsets_ms
             if self._variability is not None:
-                self._variability.take(intervals_ms, follows=placed.follows)
+                self._variability.add(intervals_ms, follows=placed.follows)
         if self._zones:
-            rate = measurement.heart_rate_bpm
-            added["heart_rate_zone"] = None if rate is None else bisect_right(self._zones, rate)
-        fuller = measurement.model_copy(update=added) if added else measurement
-        beat = Timed(fuller, mono_ns)
-        return (beat,) if ended is None else (ended, beat)
+            bpm = measurement.heart_rate_bpm
+            added["heart_rate_zone"] = None if bpm is None else bisect_right(self._zones, bpm)
+        extended = measurement.model_copy(update=added) if added else measurement
+        rate = Timed(extended, mono_ns)
+        return (rate,) if ended is None else (ended, rate)
 
 
 PROFILE = Profile(

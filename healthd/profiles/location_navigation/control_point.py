@@ -1,10 +1,9 @@
-"""LN Control Point (0x2A6B): decodes requests and responses, and encodes requests.
+"""LN Control Point (0x2A6B): requests and responses.
 
 Layout: Bluetooth Location and Navigation Service 1.0, as implemented by the Nordic and Stonestreet
 One stacks.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, get_args
 
 from healthd.profiles.characteristic import Characteristic, Use
@@ -12,11 +11,9 @@ from healthd.profiles.common.control_points import (
     ControlPoint,
     Procedure,
     Result,
-    mask,
-    parameter,
+    add_names,
     request,
     response,
-    worded,
 )
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.layout import Field, Tail
@@ -26,13 +23,12 @@ from healthd.samples import Measurement, quantity
 _SET_CUMULATIVE_VALUE = 1
 _MASK_CONTENT = 2
 _CONTROL_NAVIGATION = 3
+_REQUEST_NUMBER_OF_ROUTES = 4
 _REQUEST_ROUTE_NAME = 5
 _SELECT_ROUTE = 6
 _SET_FIX_RATE = 7
 _SET_ELEVATION = 8
 _RESPONSE = 0x20
-
-REQUEST_NUMBER_OF_ROUTES = b"\x04"
 
 _DM_PER_M = 10
 _CM_PER_M = 100
@@ -103,7 +99,7 @@ _CONTROL_POINT = ControlPoint(
         _CONTROL_NAVIGATION: Procedure(
             "navigation_control", request(Field("action", U8, meaning=word(_ACTIONS)))
         ),
-        REQUEST_NUMBER_OF_ROUTES[0]: Procedure(
+        _REQUEST_NUMBER_OF_ROUTES: Procedure(
             "request_number_of_routes", answer=response(Field("number_of_routes", U16))
         ),
         _REQUEST_ROUTE_NAME: Procedure(
@@ -120,48 +116,8 @@ _CONTROL_POINT = ControlPoint(
 
 
 def decode_control_point(data: bytes) -> LocationNavigationControlPoint:
-    """Decode 2A6B: opcode u8, parameter; or 0x20, request opcode u8, result u8, answer."""
-    return LocationNavigationControlPoint.of(worded(_CONTROL_POINT.read(data)))
-
-
-def set_total_distance(*, total_distance_m: float) -> bytes:
-    """Set the counter, in steps of 0.1 m; ValueError outside of 0 to 1677721.5 m."""
-    value = parameter("total_distance_m", total_distance_m, U24, per_unit=_DM_PER_M)
-    return bytes([_SET_CUMULATIVE_VALUE]) + value
-
-
-def mask_content(*, masked: Iterable[str]) -> bytes:
-    """Say what location and speed is to leave out; ValueError for a name that is not known."""
-    return bytes([_MASK_CONTENT]) + mask("masked", masked, _CONTENT)
-
-
-def control_navigation(*, action: str) -> bytes:
-    """Start, stop or lead the navigation; ValueError for an action that is not known."""
-    numbers = {name: number for number, name in _ACTIONS.items()}
-    if action not in numbers:
-        raise ValueError(f"action is {action!r}, expected one of {', '.join(numbers)}")
-    return bytes([_CONTROL_NAVIGATION, numbers[action]])
-
-
-def request_route_name(*, route_number: int) -> bytes:
-    """Ask for the name of a route, counted from 0; ValueError outside of 0 to 65535."""
-    return bytes([_REQUEST_ROUTE_NAME]) + parameter("route_number", route_number, U16)
-
-
-def select_route(*, route_number: int) -> bytes:
-    """Navigate along a route, counted from 0; ValueError outside of 0 to 65535."""
-    return bytes([_SELECT_ROUTE]) + parameter("route_number", route_number, U16)
-
-
-def set_fix_rate(*, fix_rate_s: int) -> bytes:
-    """Set the time from one position to the next; ValueError outside of 0 to 255 s."""
-    return bytes([_SET_FIX_RATE]) + parameter("fix_rate_s", fix_rate_s, U8)
-
-
-def set_elevation(*, elevation_m: float) -> bytes:
-    """Set it, in steps of 0.01 m; ValueError outside of -83886.08 to 83886.07 m."""
-    value = parameter("elevation_m", elevation_m, S24, per_unit=_CM_PER_M)
-    return bytes([_SET_ELEVATION]) + value
+    """2A6B: opcode u8 and its parameter, or 0x20, request opcode u8, result u8 and an answer."""
+    return LocationNavigationControlPoint.of(add_names(_CONTROL_POINT.read(data)))
 
 
 NAVIGATION_CONTROL_POINT = Characteristic(

@@ -1,1 +1,1 @@
-"""How packets are read."""
+"""Tools for decoding packets."""

@@ -1,8 +1,8 @@
-"""The CRC behind the messages of continuous glucose monitors (E2E-CRC).
+"""The CRC at the end of continuous glucose monitors' messages (E2E-CRC).
 
 CRC-16/MCRF4XX: polynomial 0x1021 with mirrored bits, initial value 0xFFFF, lowest byte first. It
-is the standard library's ``crc_hqx`` with the bits of every byte mirrored, so neither a
-dependency nor a loop of our own is needed for it.
+is the standard library's ``crc_hqx`` with the bits of every byte mirrored, so it needs neither a
+dependency nor a loop.
 Source: Continuous Glucose Monitoring Service 1.0.
 """
 
@@ -11,41 +11,29 @@ from typing import Any
 
 from healthd.profiles.packet.layout import Layout
 
-SIZE = 2
-"""Bytes that it takes."""
-
+_SIZE = 2
 _INITIAL = 0xFFFF
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def crc_of(message: bytes) -> bytes:
-    """The two bytes that follow this message."""
-    return crc_hqx(message.translate(_MIRRORED), _INITIAL).to_bytes(SIZE).translate(_MIRRORED)
-
-
-def with_crc(message: bytes) -> bytes:
-    """The message as a sensor takes it whose features say ``e2e_crc``."""
-    return message + crc_of(message)
-
-
 def is_intact(message: bytes) -> bool:
-    """Whether the last two bytes are the CRC of those before them."""
-    # Run over a message and its own CRC, a CRC without a final xor is 0.
-    return len(message) >= SIZE and not crc_hqx(message.translate(_MIRRORED), _INITIAL)
+    """Return whether the last two bytes are the CRC of the bytes before them."""
+    # The CRC of a message together with its CRC is 0, because it has no final xor.
+    return len(message) >= _SIZE and not crc_hqx(message.translate(_MIRRORED), _INITIAL)
 
 
 def read_checked(layout: Layout, message: bytes) -> dict[str, Any]:
-    """A message's fields, and ``crc_ok`` where it has a CRC.
+    """Return a message's fields, and ``crc_ok`` if it has a CRC.
 
-    It has one where it is two bytes longer than its layout: which sensor sends CRCs stands in
-    its features, and no message comes with them. A message whose CRC is wrong keeps its fields:
-    the radio has a CRC of its own, so the sender's arithmetic is the likelier fault.
+    A message that is two bytes longer than its layout has a CRC: the sensor's features say whether
+    it sends CRCs, but they are not known here. A message with a wrong CRC keeps its fields: the
+    radio has a CRC of its own, so the sender's computation is more likely to be wrong.
 
     Raises:
-        DecodeError: it ends before a required field.
+        DecodeError: the message ends before a required field.
     """
     fields = layout.read(message)
-    if fields.get("trailing_bytes") == SIZE:
+    if fields.get("trailing_bytes") == _SIZE:
         del fields["trailing_bytes"]
         fields["crc_ok"] = is_intact(message)
     return fields

@@ -1,4 +1,4 @@
-"""Reading a packet front to back, and keeping what was read when it ends too early."""
+"""Reads a packet from front to back, and keeps what was read if it ends too early."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ class Truncated(DecodeError):
 
 
 class Cursor:
-    """A position in a little-endian packet; every reader moves it forward.
+    """A position in a little-endian packet; every read moves it forward.
 
-    Readers raise Truncated, without moving, where fewer bytes are left than they need.
+    A read raises Truncated, without moving, if fewer bytes are left than it needs.
     """
 
     __slots__ = ("_data", "_offset")
@@ -26,34 +26,34 @@ class Cursor:
 
     @property
     def remaining(self) -> int:
-        """Bytes not read yet."""
+        """The number of bytes not read yet."""
         return len(self._data) - self._offset
 
     def u8(self) -> int:
-        """Unsigned, 1 byte."""
+        """Read an unsigned number of 1 byte."""
         return self._advance(1, "u8")[0]
 
     def u16(self) -> int:
-        """Unsigned, 2 bytes."""
+        """Read an unsigned number of 2 bytes."""
         return int.from_bytes(self._advance(2, "u16"), "little")
 
-    def take(self, size: int) -> bytes:
-        """The next ``size`` bytes as they are."""
+    def read_bytes(self, size: int) -> bytes:
+        """Read the next ``size`` bytes as they are."""
         return self._advance(size, "raw")
 
     def text(self) -> str:
-        """UTF-8 up to the first NUL or the end; invalid bytes become U+FFFD.
+        """Read UTF-8 up to the first NUL or the end; invalid bytes become U+FFFD.
 
-        Everything behind a NUL is padding, often left over from a longer string, and is consumed.
+        Everything after a NUL is padding, often left over from a longer string, and is consumed.
         """
         rest = self._advance(self.remaining, "text")
         return rest.partition(b"\0")[0].decode("utf-8", "replace")
 
     def finish(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """``fields``, with the surplus bytes counted as ``trailing_bytes`` if there are any.
+        """Return ``fields``, with any surplus bytes counted as ``trailing_bytes``.
 
         The bytes left in a truncated packet are the start of the field that did not fit, so they
-        are no surplus.
+        are not surplus.
         """
         if self.remaining and "truncated" not in fields:
             fields["trailing_bytes"] = self.remaining
@@ -70,12 +70,12 @@ class Cursor:
 
 
 @contextmanager
-def keeping(fields: dict[str, Any]) -> Generator[None]:
-    """A block that reads a packet's optional part into ``fields`` and may run out of bytes.
+def optional_part(fields: dict[str, Any]) -> Generator[None]:
+    """Read a packet's optional part into ``fields`` in a block that may run out of bytes.
 
-    That ends the block instead of the decoding: what ``fields`` holds by then stays, and
-    ``truncated`` is set. Real devices do cut packets, at 20 bytes where the MTU stayed at 23.
-    The mandatory part is read outside the block, so that its absence is an error.
+    Running out ends the block, not the decoding: ``fields`` keeps what was read and ``truncated``
+    is set. Real devices cut packets at 20 bytes if the MTU stays at 23. Read the mandatory part
+    outside the block, so that its absence is an error.
     """
     try:
         yield

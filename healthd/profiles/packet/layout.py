@@ -1,8 +1,8 @@
 """A characteristic's layout as data: a flags field, and the fields that its bits announce.
 
-Real packets have few different flags, so what they announce is worked out once for each and a
-packet is then unpacked by one call of struct: a full heart-rate packet takes 4 us with its model,
-where it took 10 us field by field.
+Real packets use few different flags. For each combination the fields are worked out once, and a
+packet is then unpacked with one call of struct: a full heart-rate packet takes 4 us including its
+model, instead of 10 us field by field.
 """
 
 import struct
@@ -14,19 +14,19 @@ from typing import Any
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.wires import Meaning, Wire
 
-# A device uses one combination of flags, or two. A hostile one could send them all.
+# A device uses one or two combinations of flags, but a hostile device could send them all.
 _PLANS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Whether a field is there: ``flags & mask == value``. A mask of 0 is always."""
+    """A condition on the flags: ``flags & mask == value``. With a mask of 0 it always holds."""
 
     mask: int = 0
     value: int = 0
 
     def __call__(self, flags: int) -> bool:
-        """Whether these flags announce it."""
+        """Return whether the condition holds for these flags."""
         return flags & self.mask == self.value
 
 
@@ -34,18 +34,18 @@ ALWAYS = Present()
 
 
 def bit(number: int) -> Present:
-    """The field is there where the bit is 1."""
+    """Return the condition that the bit is 1."""
     return Present(1 << number, 1 << number)
 
 
 def no_bit(number: int) -> Present:
-    """The field is there where the bit is 0."""
+    """Return the condition that the bit is 0."""
     return Present(1 << number, 0)
 
 
-def both(one: Present, other: Present) -> Present:
-    """The field is there where both conditions hold."""
-    return Present(one.mask | other.mask, one.value | other.value)
+def both(first: Present, second: Present) -> Present:
+    """Return the condition that both conditions hold."""
+    return Present(first.mask | second.mask, first.value | second.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ class Field:
     """One value of a packet.
 
     Attributes:
-        key: of the model; empty where ``meaning`` gives a dictionary of several.
-        wire: its form.
+        key: the model's key; empty if ``meaning`` returns a dictionary of several keys.
+        wire: its format in the packet.
         when: which flags announce it.
-        meaning: from the wire's value to the canonical one; None where that is the same.
-        required: whether a packet that ends before it is an error, and not just cut short.
+        meaning: converts the wire's value to the canonical one; None if they are the same.
+        required: True if a packet that ends before the field is an error, False if it counts as
+            cut short.
     """
 
     key: str
@@ -72,8 +73,8 @@ class Fact:
     """A value that the flags themselves carry.
 
     Attributes:
-        key: of the model.
-        meaning: from the flags to the canonical value.
+        key: the model's key.
+        meaning: converts the flags to the canonical value.
         when: which flags carry it.
     """
 
@@ -84,11 +85,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What fills a packet up to its end, such as a list of intervals.
+    """A value that fills the rest of a packet, such as a list of intervals.
 
     Attributes:
-        key: of the model.
-        meaning: from the remaining bytes to the canonical value, and how many of them were used.
+        key: the model's key.
+        meaning: converts the remaining bytes to the canonical value and the number of bytes used.
         when: which flags announce it.
     """
 
@@ -99,7 +100,7 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What to do with packets of certain flags."""
+    """How to read the packets with certain flags."""
 
     facts: dict[str, Any]
     unpack: Callable[[bytes], tuple[Any, ...]]
@@ -120,14 +121,14 @@ class Layout:
         tail: Tail | None = None,
         start: int = 0,
     ) -> None:
-        """Describe it.
+        """Describe the packets.
 
         Args:
-            fields: in the order of the packet, behind the flags.
-            flags: the form of the flags field that the packet begins with; None: it has none.
-            facts: what the flags say beside which fields there are.
-            tail: what fills the rest.
-            start: where it begins in the packet, in bytes.
+            fields: in the order of the packet, after the flags.
+            flags: the format of the flags field at the start; None if there is none.
+            facts: the values that the flags carry, in addition to announcing fields.
+            tail: the value that fills the rest.
+            start: the number of bytes before the flags.
         """
         self._fields = fields
         self._flags = flags
@@ -135,7 +136,7 @@ class Layout:
         self._tail = tail
         self._start = start
         self._flags_format = struct.Struct(f"<{start}x{flags.code if flags else ''}")
-        # Bits that announce nothing must not make a plan of their own; facts may need any of them.
+        # Bits that announce nothing must not get plans of their own; facts may need any bit.
         self._counting = -1 if facts else 0
         for part in (*fields, *((tail,) if tail else ())):
             self._counting |= part.when.mask
@@ -143,10 +144,10 @@ class Layout:
         self._only = None if flags else self._make_plan(0)
 
     def flags(self, data: bytes) -> int:
-        """The flags of a packet; 0 where there are none.
+        """Return the flags of a packet; 0 if the layout has none.
 
         Raises:
-            DecodeError: it ends before them.
+            DecodeError: the packet ends before the flags.
         """
         if self._flags is None:
             return 0
@@ -158,30 +159,30 @@ class Layout:
 
     @property
     def plans(self) -> int:
-        """How many different packets it is prepared for."""
+        """The number of combinations of flags worked out so far."""
         return self._plan.cache_info().currsize
 
     def size(self, data: bytes) -> int:
-        """How many bytes the packet's flags announce, the flags among them, a tail not.
+        """Return the size that the packet's flags announce, including the flags, without a tail.
 
         Raises:
-            DecodeError: it ends before its flags.
+            DecodeError: the packet ends before its flags.
         """
         return self._plan(self.flags(data) & self._counting).size
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """A packet's fields, ready for the model.
+        """Return a packet's fields, ready for the model.
 
-        What is cut short keeps the fields that are whole, and ``truncated``; surplus bytes are
-        counted as ``trailing_bytes``.
+        A packet that was cut short keeps its complete fields and gets ``truncated``; surplus bytes
+        are counted as ``trailing_bytes``.
 
         Raises:
-            DecodeError: it ends before a required field.
+            DecodeError: the packet ends before a required field.
         """
         plan = self._only or self._plan(self.flags(data) & self._counting)
         fields = plan.facts.copy()
         if len(data) < plan.size:
-            return self._read_what_is_there(plan, data, fields)
+            return self._read_truncated(plan, data, fields)
         for (key, convert), raw in zip(plan.steps, plan.unpack(data), strict=True):
             value = raw if convert is None else convert(raw)
             if key:
@@ -209,9 +210,7 @@ class Layout:
             tail=self._tail if self._tail and self._tail.when(flags) else None,
         )
 
-    def _read_what_is_there(
-        self, plan: _Plan, data: bytes, fields: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _read_truncated(self, plan: _Plan, data: bytes, fields: dict[str, Any]) -> dict[str, Any]:
         offset = self._flags_format.size
         for field, (key, convert) in zip(plan.fields, plan.steps, strict=True):
             size = struct.calcsize(f"<{field.wire.code}")

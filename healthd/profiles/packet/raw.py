@@ -1,7 +1,6 @@
-"""Characteristics whose layout no readable source confirms: passed on as hex, marked experimental.
+"""Characteristics whose layout no public source confirms: passed on as hex, marked experimental.
 
-Unknown data is still data: who knows the layout can decode it, and a capture is what a decoder
-here would begin with.
+A consumer that knows the layout can decode them, and captures are the basis for a decoder here.
 """
 
 from typing import ClassVar, Literal
@@ -14,17 +13,17 @@ from healthd.samples import Measurement
 
 
 class Raw(Measurement):
-    """A value as it came. Its keys will change once its layout is known."""
+    """A value as it was sent. The keys will change when its layout is known."""
 
     experimental: Literal[True]
     value_hex: str
-    """Two digits for each byte, in the order of the packet."""
+    """Two hex digits for each byte, in the order of the packet."""
 
     schema_version: ClassVar[int] = 0
 
 
 def raw(uuid: str, kind: str, use: Use) -> Characteristic:
-    """A characteristic that is passed on as hex, under a kind of its own.
+    """Return a characteristic that is passed on as hex, with its own kind.
 
     Args:
         uuid: see `Characteristic`.
@@ -32,7 +31,7 @@ def raw(uuid: str, kind: str, use: Use) -> Characteristic:
         use: see `Characteristic`.
     """
     name = "".join(word.capitalize() for word in kind.split("_"))
-    model = create_model(name, __base__=Raw, __doc__=f"A value of {uuid}, as it came.")
+    model = create_model(name, __base__=Raw, __doc__=f"A value of {uuid}, as it was sent.")
     model.kind = kind
 
     def decode(data: bytes) -> Raw:

@@ -1,6 +1,6 @@
-"""How single values lie in a packet, and what their numbers mean.
+"""The formats of single values in packets, and what their numbers mean.
 
-A wire is a size and a sign; a meaning turns its number into the canonical value, with None for
+A wire is a size and a sign; a meaning converts its number to the canonical value, with None for
 "not available". Layouts: GATT Specification Supplement; floats: IEEE 11073-20601, annex F.
 """
 
@@ -8,31 +8,28 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 from healthd.samples import Timestamp
 
 # Beyond it, with exponent 0, the reserved codes begin.
-_MANTISSA = 2045
 
-# Of one bit field; a hostile device could send them all.
+# The cached values of one bit field; a hostile device could send them all.
 _STATES = 32
 
 Meaning = Callable[[Any], Any]
-"""From a wire's value to the canonical one; None is "not available"."""
+"""Converts a wire's value to the canonical one; None means "not available"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A value's form in a packet.
+    """A value's format in a packet.
 
     Attributes:
-        code: of the struct module; it stands for exactly one value.
-        name: in error messages.
-        read: from what struct gives to the wire's value; None where that is the same.
+        code: a format of the struct module for exactly one value.
+        name: the name for error messages.
+        read: converts struct's value to the wire's value; None if they are the same.
     """
 
     code: str
@@ -41,18 +38,21 @@ class Wire:
 
 
 def sfloat(raw: int, shift: int = 0) -> float | None:
-    """IEEE 11073 SFLOAT: 4 bits of exponent, 12 of mantissa; None for its five reserved codes.
+    """Decode an IEEE 11073 SFLOAT: 4 bits of exponent, 12 of mantissa.
 
     Args:
         raw: the 16 bits.
-        shift: added to the exponent, for a value in other decimal units: multiplied by 1e5
-            afterwards, 0.00112 kg/L would be 112.00000000000001 mg/dL.
+        shift: added to the exponent, for a value in other decimal units. Multiplying afterwards is
+            not exact: 0.00112 kg/L * 1e5 is 112.00000000000001 mg/dL.
+
+    Returns:
+        None for the five reserved codes.
     """
     # Reserved with exponent 0 only: NaN, "not at this resolution", both infinities, one unused.
     if raw <= 0x0802:
         if raw >= 0x07FE:
             return None
-        # Most pressures and rates, and no arithmetic needed.
+        # Most pressures and rates: no arithmetic needed.
         if not shift:
             return float(raw)
     mantissa, exponent = raw & 0x0FFF, raw >> 12
@@ -60,26 +60,8 @@ def sfloat(raw: int, shift: int = 0) -> float | None:
     return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent + shift)
 
 
-def to_sfloat(value: float) -> int:
-    """The IEEE 11073 SFLOAT that is nearest to a number.
-
-    Raises:
-        ValueError: it is not from -20.45e9 to 20.45e9.
-    """
-    for exponent in range(-8, 8):
-        mantissa = round(Decimal(value).scaleb(-exponent)) if isfinite(value) else _MANTISSA + 1
-        if abs(mantissa) <= _MANTISSA:
-            break
-    else:
-        raise ValueError(f"value: expected -20.45e9 to 20.45e9, found {value}")
-    # 120 rather than 1200e-1: simple devices read whole numbers alone.
-    while exponent < 0 and mantissa % 10 == 0:
-        mantissa, exponent = mantissa // 10, exponent + 1
-    return (exponent & 0x0F) << 12 | mantissa & 0x0FFF
-
-
 def medical_float(raw: int) -> float | None:
-    """IEEE 11073 FLOAT: 8 bits of exponent, 24 of mantissa; None for its five reserved codes."""
+    """Decode an IEEE 11073 FLOAT: 8 bits of exponent, 24 of mantissa; None if it is reserved."""
     mantissa, exponent = raw & 0xFFFFFF, raw >> 24
     if exponent == 0 and 0x7FFFFE <= mantissa <= 0x800002:
         return None
@@ -87,7 +69,7 @@ def medical_float(raw: int) -> float | None:
 
 
 def _decimal(mantissa: int, exponent: int) -> float:
-    # Whole numbers divided are rounded once: 366 / 10 is 36.6, 366 * 0.1 is not.
+    # A division of whole numbers rounds once: 366 / 10 is 36.6, 366 * 0.1 is not.
     return mantissa / 10**-exponent if exponent < 0 else float(mantissa * 10**exponent)
 
 
@@ -107,8 +89,6 @@ U24 = Wire("3s", "u24", _unsigned)
 S24 = Wire("3s", "s24", _signed)
 U32 = Wire("I", "u32")
 S32 = Wire("i", "s32")
-U64 = Wire("Q", "u64")
-F32 = Wire("f", "f32")
 SFLOAT = Wire("H", "SFLOAT", sfloat)
 FLOAT = Wire("I", "FLOAT", medical_float)
 DATE_TIME = Wire("7s", "date-time", struct.Struct("<HBBBBB").unpack)
@@ -118,18 +98,17 @@ DATE_TIME = Wire("7s", "date-time", struct.Struct("<HBBBBB").unpack)
 def scaled(
     divisor: float, *, factor: float = 1, none: int | None = None, offset: float = 0
 ) -> Meaning:
-    """A number in other units: raw * factor / divisor + offset.
+    """Return the conversion raw * factor / divisor + offset.
 
     Args:
-        divisor: what is divided by: a division keeps decimals as they are written, 5 / 100 is
-            0.05, where 5 * 0.01 may not be.
-        factor: what is multiplied with before.
+        divisor: the divisor. A division keeps decimals exact: 3 / 10 is 0.3, 3 * 0.1 is not.
+        factor: multiplied before the division.
         none: the raw number that means "not available".
-        offset: what is added in the end.
+        offset: added at the end.
     """
     if none is not None:
         return lambda raw: None if raw == none else raw * factor / divisor + offset
-    # Called for most fields of each packet: what does not change the number is left out.
+    # Called for most fields of each packet, so steps that change nothing are left out.
     if offset:
         return lambda raw: raw * factor / divisor + offset
     if factor == 1:
@@ -138,25 +117,25 @@ def scaled(
 
 
 def number(none: int) -> Meaning:
-    """A number as it is, but for the one that means "not available"."""
+    """Return a conversion that keeps numbers, except the one that means "not available"."""
     return lambda raw: None if raw == none else raw
 
 
 def nothing(_: Any) -> dict[str, Any]:
-    """A value that is skipped; for a `Field` without a key."""
+    """Skip a value: the meaning of a `Field` without a key."""
     return {}
 
 
 def word(words: Mapping[int, str]) -> Meaning:
-    """An enumeration: a number that has no word stays a number."""
+    """Return the conversion of an enumeration: a number without a word stays a number."""
     return lambda raw: words.get(raw, raw)
 
 
 def words(names: Mapping[int, str]) -> Meaning:
-    """A bit field: the names of the bits that are set, lowest first; reserved bits are ignored."""
+    """Return the conversion of a bit field to its set bits' names; reserved bits are ignored."""
     masks = tuple((1 << bit, name) for bit, name in sorted(names.items()))
 
-    # A device is in a few states, and says so in every packet.
+    # A device has few states, and reports its state in every packet.
     @lru_cache(maxsize=_STATES)
     def named(raw: int) -> tuple[str, ...]:
         return tuple(name for mask, name in masks if raw & mask)
@@ -165,13 +144,13 @@ def words(names: Mapping[int, str]) -> Meaning:
 
 
 def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
-    """What ``DATE_TIME`` holds, as the fields of a `samples.DeviceTimed`.
+    """Convert ``DATE_TIME`` to the fields of a `samples.DeviceTimed`.
 
-    The device's local time: it has no zone. Year, month and day 0 are unknown; what no calendar
-    has (Xiaomi sends month 17) is kept in parts, and has no text.
+    It is the device's local time, without a zone. Year, month and day 0 mean unknown. A date that
+    does not exist (Xiaomi sends month 17) is kept in parts and has no text.
     """
     year, month, day, hour, minute, second = parts
-    # Asked before: an exception costs more than the rest of the packet.
+    # Checked first, because an exception costs more than the rest of the packet.
     text = _iso(parts) if year and month and day else None
     known = Timestamp(year or None, month or None, day or None, hour, minute, second)
     return {"device_time": text, "timestamp": known}
@@ -185,7 +164,7 @@ def _iso(parts: tuple[int, int, int, int, int, int]) -> str | None:
 
 
 def named_moment(parts: str, text: str) -> Meaning:
-    """`moment` for a date that is not the measurement's own, under these two keys."""
+    """Return `moment` for a date that is not the measurement's own, with these two keys."""
 
     def named(raw: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
         fields = moment(raw)

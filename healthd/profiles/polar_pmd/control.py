@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from healthd.profiles.packet.cursor import Cursor, keeping
+from healthd.profiles.packet.cursor import Cursor, optional_part
 from healthd.profiles.packet.wires import words
 from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.raw import decimal, finite
@@ -111,13 +111,13 @@ def _read_answer(cursor: Cursor, fields: dict[str, Any]) -> None:
         if cursor.remaining > 1:
             _read_settings(cursor, fields)
     elif opcode == GET_STATUS:
-        states = cursor.take(cursor.remaining)
+        states = cursor.read_bytes(cursor.remaining)
         fields["streaming"] = _active(states, 0x40)
         fields["recorded"] = _active(states, 0x80)
     elif opcode == GET_SDK_STATUS:
         fields["sdk_mode"] = bool(cursor.u8())
     else:
-        fields["payload_hex"] = cursor.take(cursor.remaining).hex()
+        fields["payload_hex"] = cursor.read_bytes(cursor.remaining).hex()
 
 
 def _read_request(opcode: int, cursor: Cursor, fields: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def _read_request(opcode: int, cursor: Cursor, fields: dict[str, Any]) -> None:
         if opcode == START:
             _read_settings(cursor, fields)
     elif cursor.remaining and opcode not in (GET_STATUS, GET_SDK_STATUS):
-        fields["payload_hex"] = cursor.take(cursor.remaining).hex()
+        fields["payload_hex"] = cursor.read_bytes(cursor.remaining).hex()
 
 
 def _read_type(cursor: Cursor, fields: dict[str, Any]) -> None:
@@ -137,15 +137,15 @@ def _read_type(cursor: Cursor, fields: dict[str, Any]) -> None:
 
 
 def _read_settings(cursor: Cursor, fields: dict[str, Any]) -> None:
-    with keeping(fields):
+    with optional_part(fields):
         while cursor.remaining:
             key = cursor.u8()
             if key not in _BY_KEY:
-                # Its size is not known, so nothing after it can be found.
-                fields["payload_hex"] = bytes([key, *cursor.take(cursor.remaining)]).hex()
+                # Without its size, nothing behind it can be found.
+                fields["payload_hex"] = bytes([key, *cursor.read_bytes(cursor.remaining)]).hex()
                 return
             name, form = _BY_KEY[key]
-            values = cursor.take(cursor.u8() * form.size)
+            values = cursor.read_bytes(cursor.u8() * form.size)
             fields[name] = _values(name, form.iter_unpack(values))
 
 

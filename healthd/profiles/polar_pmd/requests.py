@@ -8,7 +8,6 @@ from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.control import (
     ALREADY,
     GET_SETTINGS,
-    GET_STATUS,
     OK,
     SETTINGS,
     START,
@@ -78,11 +77,6 @@ def start(
 def stop(kind: str) -> bytes:
     """Ask to stop a stream: an H10 that keeps streaming drains its battery."""
     return bytes([STOP, _number(kind)])
-
-
-def get_status() -> bytes:
-    """Ask which types are streamed, and which are recorded in the sensor."""
-    return bytes([GET_STATUS])
 
 
 def open_streams(options: Options) -> Exchange:

@@ -1,7 +1,7 @@
 """User Data service (0x181C). Layouts: GATT Specification Supplement, User Data Service 1.1.
 
-Nothing here is read by healthd itself: most of it needs the user's consent, and nobody's date of
-birth belongs into a topic.
+healthd reads none of these characteristics: most need the user's consent, and a date of birth must
+not be published in a topic.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _UNKNOWN_USER = 0xFF
 
 
 class Date(BaseModel):
-    """A date, part by part; None is a part that is not known."""
+    """A date; a part is None if it is unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,38 +47,38 @@ class Date(BaseModel):
 
 
 class UserData(Measurement):
-    """What the device knows of the user who gave consent; each characteristic sets one field."""
+    """The device's data about the user who gave consent; each characteristic sets one field."""
 
     kind: ClassVar[str] = "user_data"
 
     first_name: str | None = None
     last_name: str | None = None
     gender: Gender | int | None = None
-    """A number that has no name here stays a number."""
+    """A number without a name here stays a number."""
     age_years: Annotated[int | None, quantity("a")] = None
     date_of_birth: Date | None = None
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
     weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")] = None
     user_index: Annotated[int | None, quantity("1")] = None
-    """None is an unknown user: nobody has given consent on this link."""
+    """None means an unknown user: no user has given consent on this link."""
     change_increment: Annotated[int | None, quantity("1")] = None
-    """Raised by whoever changes the data, so that others notice."""
+    """Increased by each client that changes the data, so that other clients notice."""
 
 
-def _only(field: str, wire: Wire, meaning: Meaning | None = None) -> Layout:
+def _single(field: str, wire: Wire, meaning: Meaning | None = None) -> Layout:
     return Layout(Field(field, wire, meaning=meaning, required=True))
 
 
-_GENDER = _only("gender", U8, word(_GENDERS))
-_AGE = _only("age_years", U8)
-_HEIGHT = _only("height_m", U16, scaled(100))
-_WEIGHT = _only("weight_kg", U16, scaled(200))
-_USER_INDEX = _only("user_index", U8, number(_UNKNOWN_USER))
-_CHANGE_INCREMENT = _only("change_increment", U32)
+_GENDER = _single("gender", U8, word(_GENDERS))
+_AGE = _single("age_years", U8)
+_HEIGHT = _single("height_m", U16, scaled(100))
+_WEIGHT = _single("weight_kg", U16, scaled(200))
+_USER_INDEX = _single("user_index", U8, number(_UNKNOWN_USER))
+_CHANGE_INCREMENT = _single("change_increment", U32)
 
 
 def name_decoder(field: str) -> Callable[[bytes], UserData]:
-    """A decoder of UTF-8 to the end or to a NUL, into ``field``; None where there is none."""
+    """Return a decoder of UTF-8 text up to a NUL that sets ``field``, to None if it is empty."""
 
     def decode(data: bytes) -> UserData:
         if not data:
@@ -90,7 +90,7 @@ def name_decoder(field: str) -> Callable[[bytes], UserData]:
 
 
 def value_decoder(layout: Layout) -> Callable[[bytes], UserData]:
-    """A decoder of the one number that the layout describes."""
+    """Return a decoder of the single number that the layout describes."""
 
     def decode(data: bytes) -> UserData:
         return UserData.of(layout.read(data))
@@ -99,21 +99,21 @@ def value_decoder(layout: Layout) -> Callable[[bytes], UserData]:
 
 
 def decode_date_of_birth(data: bytes) -> UserData:
-    """2A85: year u16, month u8, day u8; 0 is unknown."""
+    """Decode 2A85: year u16, month u8, day u8; 0 means unknown."""
     cursor = Cursor(data)
     date = {"year": cursor.u16() or None, "month": cursor.u8() or None, "day": cursor.u8() or None}
     return UserData.of(cursor.finish({"date_of_birth": date}))
 
 
-def _asked(uuid: str, decode: Callable[[bytes], UserData]) -> Characteristic:
+def _not_read(uuid: str, decode: Callable[[bytes], UserData]) -> Characteristic:
     return Characteristic(uuid, UserData, decode, Use.CONTROL)
 
 
 def give_consent(options: Options) -> Exchange:
-    """Give the consent of the user whose results are wanted, if the settings name one.
+    """Give the consent of the user whose results are wanted, if the settings name a user.
 
     Raises:
-        ExchangeRefused: the device does not take it.
+        ExchangeRefused: the device does not accept it.
     """
     if (consent := options.consent) is None:
         return
@@ -121,7 +121,8 @@ def give_consent(options: Options) -> Exchange:
     answer = decode_control_point((yield request))
     if answer.result != "success":
         raise ExchangeRefused(
-            f"user {consent.user}: {answer.result}; are user and consent_file right?"
+            f"user {consent.user}: expected success, found {answer.result}; "
+            "check user and consent_file"
         )
 
 
@@ -130,15 +131,15 @@ PROFILE = Profile(
     service="181c",
     characteristics=(
         Characteristic("2a9f", UserControlPoint, decode_control_point, Use.CONTROL),
-        _asked("2a8a", name_decoder("first_name")),
-        _asked("2a90", name_decoder("last_name")),
-        _asked("2a8c", value_decoder(_GENDER)),
-        _asked("2a80", value_decoder(_AGE)),
-        _asked("2a85", decode_date_of_birth),
-        _asked("2a8e", value_decoder(_HEIGHT)),
-        _asked("2a98", value_decoder(_WEIGHT)),
-        _asked("2a9a", value_decoder(_USER_INDEX)),
-        _asked("2a99", value_decoder(_CHANGE_INCREMENT)),
+        _not_read("2a8a", name_decoder("first_name")),
+        _not_read("2a90", name_decoder("last_name")),
+        _not_read("2a8c", value_decoder(_GENDER)),
+        _not_read("2a80", value_decoder(_AGE)),
+        _not_read("2a85", decode_date_of_birth),
+        _not_read("2a8e", value_decoder(_HEIGHT)),
+        _not_read("2a98", value_decoder(_WEIGHT)),
+        _not_read("2a9a", value_decoder(_USER_INDEX)),
+        _not_read("2a99", value_decoder(_CHANGE_INCREMENT)),
     ),
     opening=Opening("2a9f", give_consent, turn=Turn.USER),
 )

@@ -1,7 +1,7 @@
-"""User Control Point (2A9F): requests to write, and both directions to read.
+"""User Control Point (2A9F): decodes requests and responses, and encodes the consent.
 
-Layout: User Data Service 1.1, checked against Beurer scales. A device that keeps several users
-answers nothing about any of them before one has given consent with the code that it registered.
+Layout: User Data Service 1.1, checked against Beurer scales. A device with several users sends
+nothing about any user before a user has given consent with the code registered for that user.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -10,7 +10,7 @@ from healthd.profiles.packet.layout import Fact, Field, Layout, Present
 from healthd.profiles.packet.wires import U8, U16, U24, number
 from healthd.samples import Measurement, quantity
 
-# Four decimal digits: scales show it and have it typed in.
+# Four decimal digits: scales display the code, and users type it in.
 _LAST_CONSENT_CODE = 9999
 _UNKNOWN_USER = 0xFF
 
@@ -53,14 +53,14 @@ class UserControlPoint(Measurement):
 
     opcode: Annotated[int, quantity("1")]
     name: Request | Literal["response"] | None = None
-    """Absent for an opcode that has no name here."""
+    """Absent for an opcode without a name here."""
     user_index: Annotated[int | None, quantity("1")] = None
-    """Of the request, or who was registered or deleted; None means all users, or unknown."""
+    """The user of a request, or the registered or deleted one; None means all users, or unknown."""
     consent_code: Annotated[int | None, quantity("1")] = None
     request_opcode: Annotated[int | None, quantity("1")] = None
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
-    """A number that has no name here stays a number."""
+    """A number without a name here stays a number."""
     number_of_users: Annotated[int | None, quantity("1")] = None
 
 
@@ -72,7 +72,7 @@ def _success_of(request: int) -> Present:
     return Present(0xFFFFFF, _RESPONSE_OPCODE | request << 8 | _SUCCESS << 16)
 
 
-# The opcode announces the parameters, as flags do elsewhere; in a response three bytes do.
+# The opcode announces the parameters, like flags; in a response, its first three bytes do.
 _REQUEST = Layout(
     Field("user_index", U8, _opcode(_CONSENT), number(_UNKNOWN_USER), required=True),
     Field("user_index", U8, _opcode(_DELETE_USERS), number(_UNKNOWN_USER), required=True),
@@ -106,7 +106,7 @@ def _user_of(request: int) -> Field:
 
 _PARAMETERS = (_user_of(_REGISTER), Field("number_of_users", U8, _success_of(_LIST)))
 _RESPONSE = _response(*_PARAMETERS)
-# Which user was deleted is known to whoever asked: a response without it is not cut short.
+# Devices may leave out the deleted user: such a response is not cut short.
 _RESPONSE_WITH_MORE = _response(*_PARAMETERS, _user_of(_DELETE_USERS))
 
 
@@ -117,7 +117,7 @@ def _layout(data: bytes) -> Layout:
 
 
 def decode_control_point(data: bytes) -> UserControlPoint:
-    """2A9F: opcode u8 and its parameters; a response 0x20, request u8, result u8, parameter.
+    """Decode 2A9F: opcode u8 and parameters; or 0x20, request u8, result u8 and parameter.
 
     Requests: 1 register (code u16), 2 consent (user u8, code u16), 3 delete data, 4 list users,
     5 delete users (user u8). Parameters of a response: 1 user u8, 4 number of users u8, 5 user u8.
@@ -125,52 +125,17 @@ def decode_control_point(data: bytes) -> UserControlPoint:
     return UserControlPoint.of(_layout(data).read(data))
 
 
-def encode_register(*, consent_code: int) -> bytes:
-    """Ask for a new user.
-
-    Args:
-        consent_code: 0 to 9999; the user gives consent with it from now on.
-
-    Raises:
-        ValueError: out of range.
-    """
-    return bytes((_REGISTER,)) + _code(consent_code)
-
-
 def encode_consent(*, user_index: int, consent_code: int) -> bytes:
-    """Give the consent of a user, who is then the one that this link is about.
+    """Return the request that gives a user's consent and selects this user for the link.
 
     Args:
-        user_index: 0 to 254, as the device answered when the user was registered.
+        user_index: 0 to 254, as assigned by the device when the user was registered.
         consent_code: 0 to 9999.
 
     Raises:
         ValueError: out of range.
     """
     return bytes((_CONSENT, _index(user_index))) + _code(consent_code)
-
-
-def encode_delete_user_data() -> bytes:
-    """Delete what the device knows of the user who gave consent."""
-    return bytes((_DELETE_DATA,))
-
-
-def encode_list_all_users() -> bytes:
-    """Ask how many users there are."""
-    return bytes((_LIST,))
-
-
-def encode_delete_users(*, user_index: int | None) -> bytes:
-    """Delete a user.
-
-    Args:
-        user_index: 0 to 254; None: all users.
-
-    Raises:
-        ValueError: out of range.
-    """
-    index = _UNKNOWN_USER if user_index is None else _index(user_index)
-    return bytes((_DELETE_USERS, index))
 
 
 def _index(user_index: int) -> int:

@@ -16,10 +16,9 @@ from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import PreviousRun
 from healthd.outbox.outbox import Outbox
-from healthd.profiles import quirks, registry
+from healthd.profiles import registry
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.packet.cursor import Cursor
-from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, quantity, utc_text
@@ -80,17 +79,7 @@ class Scale:
             yield Timed(heavier, mono_ns - (count - 1 - number) * SECOND_NS)
 
 
-class Deaf(Scale):
-    """Takes everything and says nothing."""
-
-    links: ClassVar[list[Scale]] = []
-
-    def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
-        self.taken.append((measurement, mono_ns))
-        yield from ()
-
-
-class Patient(Scale):
+class Holding(Scale):
     """Holds one back until the next one comes."""
 
     links: ClassVar[list[Scale]] = []
@@ -109,8 +98,7 @@ PROFILES = Registry(
         *registry.load().profiles.values(),
         Profile("a_plain_one", "fff0", (WEIGHT, KEPT)),
         Profile("b_scale", "fff1", (WEIGHT, KEPT, ASKED, FEATURE), state=Scale),
-        Profile("c_deaf", "fff2", (WEIGHT, ASKED), state=Deaf),
-        Profile("d_patient", "fff3", (WEIGHT,), state=Patient),
+        Profile("c_holding", "fff2", (WEIGHT,), state=Holding),
     ]
 )
 
@@ -167,7 +155,6 @@ def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
         pipeline.on_linked(peripheral, "Polar H10", ["heart_rate"])
         pipeline.on_state(peripheral, State.STREAMING, None)
     Scale.links.clear()
-    Deaf.links.clear()
     return pipeline
 
 
@@ -322,6 +309,15 @@ def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline,
 # What a profile remembers during a link
 
 
+def test_control_point_messages_are_not_published(pipeline: Pipeline, box: Box) -> None:
+    link(pipeline, "b_scale")
+    pipeline.on_value("strap", ASKED, b"\x00")
+    pipeline.on_value("strap", ASKED, b"")  # not understood
+    link(pipeline, "a_plain_one")
+    pipeline.on_value("strap", ASKED, b"\x01")
+    assert box.samples == []
+
+
 def test_each_link_begins_a_new_memory(pipeline: Pipeline) -> None:
     link(pipeline, "b_scale")
     link(pipeline, "b_scale", peripheral="other")
@@ -383,18 +379,6 @@ def test_a_fact_is_the_devices_alone(
     assert info(retained)["weight"] == {"weight_kg": 1}
 
 
-def test_a_shared_control_point_is_heard_by_every_profile_and_not_published(
-    pipeline: Pipeline, box: Box
-) -> None:
-    link(pipeline, "b_scale", "c_deaf")
-    pipeline.on_value("strap", ASKED, b"\x00")
-    assert [len(one.taken) for one in (*Scale.links, *Deaf.links)] == [1, 1]
-    pipeline.on_value("strap", ASKED, b"")  # not understood
-    link(pipeline, "a_plain_one")
-    pipeline.on_value("strap", ASKED, b"\x01")
-    assert box.samples == []
-
-
 def test_what_is_held_back_until_the_control_point_answers_has_its_gap_told(
     pipeline: Pipeline, box: Box
 ) -> None:
@@ -403,24 +387,6 @@ def test_what_is_held_back_until_the_control_point_answers_has_its_gap_told(
     link(pipeline, "b_scale")
     pipeline.on_value("strap", ASKED, b"\x01")
     assert [gap["stream"] for gap in gaps(box)] == ["heavier"]
-
-
-@pytest.mark.parametrize(
-    ("profiles", "stream"),
-    [
-        (["a_plain_one"], "weight"),
-        (["b_scale"], "heavier"),
-        (["a_plain_one", "b_scale"], "heavier"),
-        (["b_scale", "c_deaf"], "heavier"),  # once, not by each of them
-        (["c_deaf", "b_scale"], None),
-    ],
-)
-def test_a_shared_characteristic_goes_to_the_profiles_that_the_link_has(
-    pipeline: Pipeline, box: Box, profiles: list[str], stream: str | None
-) -> None:
-    link(pipeline, *profiles)
-    pipeline.on_value("strap", WEIGHT, b"\x01")
-    assert [one.stream for one in box.samples] == ([stream] if stream else [])
 
 
 def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline, box: Box) -> None:
@@ -443,10 +409,10 @@ def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline,
 def test_what_is_held_back_is_given_up_once_when_the_link_ends(
     pipeline: Pipeline, box: Box, state: State
 ) -> None:
-    link(pipeline, "d_patient")
+    link(pipeline, "c_holding")
     pipeline.on_value("strap", WEIGHT, b"\x01")
     pipeline.on_value("strap", WEIGHT, b"\x02")
-    ((_, arrived_ns),) = Patient.links[-1].taken
+    ((_, arrived_ns),) = Holding.links[-1].taken
     pipeline.on_state("strap", state, "link_lost")
     pipeline.on_state("strap", state, "link_lost")
     weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
@@ -456,76 +422,11 @@ def test_what_is_held_back_is_given_up_once_when_the_link_ends(
     assert last.arrived_ns > arrived_ns
     # It is from before the gap, not behind it.
     assert gaps(box) == []
-    link(pipeline, "d_patient")
+    link(pipeline, "c_holding")
     pipeline.on_value("strap", WEIGHT, b"\x03")
     pipeline.on_value("strap", WEIGHT, b"\x04")
     told = [gap["first"] for gap in gaps(box)]
     assert told == [utc_text(last.stamp.wall_ns)]
-
-
-# Devices that do not keep to a layout
-
-
-def decode_tenths(data: bytes) -> Weight:
-    return Weight(weight_kg=Cursor(data).u8() * 10)
-
-
-def decode_hundreds(data: bytes) -> Weight:
-    return Weight(weight_kg=Cursor(data).u8() * 100)
-
-
-@pytest.fixture
-def odd_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = (
-        Quirk("tens", "ff01", decode_tenths, "here", name="odd *"),
-        Quirk("hundreds", "ff01", decode_hundreds, "here", maker="polar", model="h*"),
-    )
-    monkeypatch.setattr(quirks, "QUIRKS", rows)
-
-
-@pytest.mark.usefixtures("odd_devices")
-def test_a_device_is_read_by_its_name(pipeline: Pipeline, box: Box) -> None:
-    link(pipeline, "a_plain_one", name="Odd scale")
-    link(pipeline, "a_plain_one", peripheral="other")
-    for peripheral in ("strap", "other"):
-        pipeline.on_value(peripheral, WEIGHT, b"\x05")
-        pipeline.on_value(peripheral, KEPT, b"\x05")
-    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
-    assert weights == [50, 5, 5, 5]
-
-
-@pytest.mark.usefixtures("odd_devices")
-def test_a_device_is_read_by_what_it_says_of_itself_until_its_link_ends(
-    pipeline: Pipeline, box: Box
-) -> None:
-    link(pipeline, "a_plain_one")
-    for characteristic, value in (
-        (WEIGHT, b"\x05"),
-        (MAKER, b"Polar"),
-        (WEIGHT, b"\x05"),
-        (MODEL, b"H10"),
-        (WEIGHT, b"\x05"),
-        (MAKER, b"\x00"),  # nothing but padding takes nothing back
-        (WEIGHT, b"\x05"),
-    ):
-        pipeline.on_value("strap", characteristic, value)
-    link(pipeline, "a_plain_one")
-    pipeline.on_value("strap", WEIGHT, b"\x05")
-    weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
-    assert weights == [5, 5, 500, 500, 5]
-
-
-@pytest.mark.usefixtures("odd_devices")
-def test_the_first_row_that_fits_decides() -> None:
-    device = quirks.Identity(name="Odd one", maker="Polar", model="H10")
-    assert quirks.decoders_for(device)[WEIGHT.uuid] is decode_tenths
-    assert KEPT.uuid not in quirks.decoders_for(device)
-
-
-@pytest.mark.usefixtures("odd_devices")
-def test_what_decides_is_read_first() -> None:
-    assert quirks.to_be_read_before({"ff01"}) == {"2a29", "2a24"}
-    assert quirks.to_be_read_before({"ff02"}) == set()
 
 
 def test_a_run_of_a_periodic_peripheral_is_told(

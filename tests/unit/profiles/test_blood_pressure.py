@@ -19,7 +19,7 @@ TIMESTAMP = {"year": 2023, "month": 2, "day": 25, "hour": 13, "minute": 53, "sec
     ("text", "fields"),
     [
         ("00780050005d00", PRESSURES),
-        # The shape of a capture in the notes of github.com/ignisf/sbm69, with made-up values.
+        # The structure of a capture in the notes of github.com/ignisf/sbm69, with made-up values.
         (
             "1e780050005d00e70702190d35004800010000",
             {
@@ -32,7 +32,7 @@ TIMESTAMP = {"year": 2023, "month": 2, "day": 25, "hour": 13, "minute": 53, "sec
                 "pulse_rate_range": "within",
             },
         ),
-        # What an SFLOAT would take for an exponent or for "not available" is a number here.
+        # Values that an SFLOAT would read as an exponent or "not available" are numbers here.
         (
             "00000850ffff07",
             {

@@ -1,4 +1,4 @@
-"""Two packets of one measurement, and the layouts that scales made up."""
+"""Measurements in two packets, and the non-standard layouts of some scales."""
 
 from contextlib import suppress
 from typing import Any
@@ -11,7 +11,7 @@ from healthd.errors import DecodeError
 from healthd.profiles.body_composition import (
     PROFILE,
     BodyComposition,
-    Packets,
+    PacketJoiner,
     decode_body_composition,
     decode_feature,
     decode_tenths,
@@ -39,19 +39,19 @@ def packet(text: str) -> BodyComposition:
 
 
 def played(*packets: str) -> list[list[Timed]]:
-    """What each packet brought; they arrive at 1, 2, 3 … ns."""
+    """Return what is published for each packet; they arrive at 1, 2, 3 … ns."""
     assert PROFILE.state is not None
     state = PROFILE.state(Options())
     return [list(state.take(packet(text), at)) for at, text in enumerate(packets, 1)]
 
 
-def test_two_packets_are_one_measurement_of_the_first_ones_time() -> None:
+def test_two_packets_are_one_measurement_with_the_time_of_the_first() -> None:
     held, published = played(FIRST, SECOND)
     assert held == []
-    assert [(one.measurement.fields(), one.mono_ns) for one in published] == [(JOINED, 1)]
+    assert [(timed.measurement.fields(), timed.mono_ns) for timed in published] == [(JOINED, 1)]
 
 
-def test_one_packet_is_published_at_once() -> None:
+def test_a_single_packet_is_published_at_once() -> None:
     (published,) = played("0000c200")
     assert published == [Timed(packet("0000c200"), 1)]
 
@@ -67,13 +67,13 @@ def test_one_packet_is_published_at_once() -> None:
         "0c10c200010000",  # the same field with another value
     ],
 )
-def test_what_does_not_belong_together_is_published_apart(second: str) -> None:
+def test_packets_that_do_not_belong_together_are_published_separately(second: str) -> None:
     held, published = played(FIRST, second)
     assert held == []
     assert published == [Timed(packet(FIRST), 1)]
 
 
-def test_the_half_without_a_partner_waits_for_its_own() -> None:
+def test_a_half_that_does_not_match_is_held_for_its_own_partner() -> None:
     other = "0412c20002a811"
     third = "0c10c20002df1a"
     *_, published = played(FIRST, other, third)
@@ -88,24 +88,24 @@ def test_the_half_without_a_partner_waits_for_its_own() -> None:
     }
 
 
-def test_a_packet_sent_twice_is_no_pair() -> None:
+def test_a_repeated_packet_is_not_a_pair() -> None:
     assert played(FIRST, FIRST, SECOND)[1] == [Timed(packet(FIRST), 1)]
-    assert [one.measurement.fields() for one in played(FIRST, FIRST, SECOND)[2]] == [JOINED]
+    assert [timed.measurement.fields() for timed in played(FIRST, FIRST, SECOND)[2]] == [JOINED]
 
 
-def test_a_single_packet_releases_the_half_that_waits() -> None:
+def test_a_single_packet_releases_the_held_half() -> None:
     *_, published = played(FIRST, "0000c200")
     assert published == [Timed(packet(FIRST), 1), Timed(packet("0000c200"), 2)]
 
 
-def test_the_body_fat_may_be_in_one_half_alone() -> None:
+def test_the_body_fat_may_be_in_only_one_half() -> None:
     *_, (joined,) = played(FIRST, "0412ffff01a811")
     assert joined.measurement.fields() == JOINED
     *_, (joined,) = played("0e10ffffe807010203040501df1a", SECOND)
     assert joined.measurement.fields() == JOINED
 
 
-def test_what_was_cut_or_too_long_shows_in_the_whole() -> None:
+def test_a_cut_or_too_long_half_marks_the_joined_measurement() -> None:
     *_, (joined,) = played(FIRST + "aa", SECOND[:-2])
     fields = joined.measurement.fields()
     assert fields["truncated"] is True
@@ -113,13 +113,13 @@ def test_what_was_cut_or_too_long_shows_in_the_whole() -> None:
     assert "impedance_ohm" not in fields
 
 
-def test_every_link_begins_anew() -> None:
+def test_each_link_starts_without_a_held_half() -> None:
     assert played(FIRST) == [[]]
     assert played(SECOND) == [[]]
 
 
-def test_the_end_of_the_link_releases_the_half_that_waits() -> None:
-    state = Packets()
+def test_the_end_of_the_link_releases_the_held_half() -> None:
+    state = PacketJoiner()
     assert list(state.end()) == []
     assert list(state.take(packet(FIRST), 1)) == []
     assert list(state.end()) == [Timed(packet(FIRST), 1)]
@@ -127,19 +127,19 @@ def test_the_end_of_the_link_releases_the_half_that_waits() -> None:
     assert list(state.take(packet(SECOND), 2)) == []
 
 
-def test_other_measurements_pass_by() -> None:
+def test_other_measurements_are_published_as_they_are() -> None:
     features = decode_feature(bytes(4))
-    state = Packets()
+    state = PacketJoiner()
     assert list(state.take(packet(FIRST), 1)) == []
     assert list(state.take(features, 2)) == [Timed(features, 2)]
-    assert [one.measurement.fields() for one in state.take(packet(SECOND), 3)] == [JOINED]
+    assert [timed.measurement.fields() for timed in state.take(packet(SECOND), 3)] == [JOINED]
 
 
 def half(flags: int, fat: int, user: int, values: bytes) -> bytes:
-    """One of two packets: of user, basal metabolism, muscle and impedance, what flags say."""
+    """Return one of two packets, with user, basal metabolism, muscle and impedance by the flags."""
     fields = 2 * (flags & 0x0218).bit_count()
-    said = bytes((user,)) if flags & 0x0004 else b""
-    return (flags | 0x1000).to_bytes(2, "little") + bytes((fat, 0)) + said + values[:fields]
+    user_id = bytes((user,)) if flags & 0x0004 else b""
+    return (flags | 0x1000).to_bytes(2, "little") + bytes((fat, 0)) + user_id + values[:fields]
 
 
 halves = st.builds(
@@ -157,22 +157,22 @@ def contents(measurement: Any) -> set[tuple[str, Any]]:
 
 @given(st.lists(halves | st.just(bytes.fromhex("0000c200")), max_size=12))
 def test_nothing_is_lost_and_nothing_invented(packets: list[bytes]) -> None:
-    state = Packets()
+    state = PacketJoiner()
     sent = [decode_body_composition(data) for data in packets]
-    published = [one for at, each in enumerate(sent) for one in state.take(each, at)]
+    published = [timed for at, each in enumerate(sent) for timed in state.take(each, at)]
     published += state.end()
     assert len(published) >= len(sent) / 2
-    every = [contents(one.measurement) for one in published]
+    every = [contents(timed.measurement) for timed in published]
     assert set().union(*every) == set().union(*map(contents, sent))
-    assert all(any(contents(each) <= one for one in every) for each in sent)
-    times = [one.mono_ns for one in published]
+    assert all(any(contents(each) <= found for found in every) for each in sent)
+    times = [timed.mono_ns for timed in published]
     assert times == sorted(times)
 
 
 @pytest.mark.parametrize(
     ("text", "fields"),
     [
-        # Captures of openScale #392, and what the scale meant.
+        # Captures of openScale #392, with the values that the scale showed.
         (
             "0204e307011d1135010000282d",
             {"device_time": "2019-01-29T17:53:01", "weight_kg": 57.8, "stabilized": False},
@@ -244,7 +244,7 @@ def test_tenths() -> None:
     assert (early.weight_kg, early.body_fat_pct, early.body_water_mass_kg) == (74.4, 0.0, None)
 
 
-def test_twentieths_promise_nothing_either() -> None:
+def test_twentieths_without_an_announced_field_are_an_error() -> None:
     with pytest.raises(DecodeError, match="expected 6 bytes, found 4"):
         decode_twentieths(bytes.fromhex("0002c200"))
 

@@ -23,7 +23,7 @@ LEAP_DAY = "e807021d173b3b048001"
     ("when", "reasons", "text"),
     [
         (datetime(2024, 1, 7, 3, 4, 5, tzinfo=UTC), (), "e8070107030405070000"),
-        # A Thursday; the time of the day is the device's, whatever the zone.
+        # A Thursday; the time of day is used as it is, whatever the zone.
         (datetime(2024, 2, 29, 23, 59, 59, 500_000, tzinfo=CET), ("manual",), LEAP_DAY),
         (datetime(2024, 1, 8, tzinfo=UTC), ("external", "dst"), "e807010800000001000a"),
         (datetime(2024, 1, 9, tzinfo=UTC), ("time_zone",), "e8070109000000020004"),
@@ -39,7 +39,7 @@ def test_bytes(when: datetime, reasons: tuple[AdjustReason, ...], text: str) -> 
     when=st.datetimes(min_value=datetime(1582, 1, 1)),  # noqa: DTZ001 - any local time
     reasons=st.sets(st.sampled_from(get_args(AdjustReason))),
 )
-def test_reads_back(when: datetime, reasons: set[Any]) -> None:
+def test_the_written_time_is_decoded_again(when: datetime, reasons: set[Any]) -> None:
     read = decode_current_time(encode_current_time(when, adjust_reason=reasons))
     assert read.device_time == when.replace(microsecond=0).isoformat()
     assert read.day_of_week == when.isoweekday()
@@ -61,10 +61,11 @@ def test_an_unknown_reason_is_refused() -> None:
 
 def test_a_clock_is_set_to_the_local_time() -> None:
     def now() -> datetime:
-        return datetime(2024, 1, 8, 7, 50)  # noqa: DTZ001 - what a clock shows
+        return datetime(2024, 1, 8, 7, 50)  # noqa: DTZ001 - local time, without a zone
 
-    assert [one.hex() for one in set_clock(Options(local_time=now))] == ["e8070108073200010001"]
+    written = [request.hex() for request in set_clock(Options(local_time=now))]
+    assert written == ["e8070108073200010001"]
 
 
-def test_a_clock_is_left_alone_where_the_time_is_not_known() -> None:
+def test_a_clock_is_left_alone_if_the_time_is_not_known() -> None:
     assert list(set_clock(Options())) == []

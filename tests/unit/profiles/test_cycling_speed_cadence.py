@@ -3,7 +3,7 @@
 import pytest
 
 from healthd.profiles.characteristic import Options
-from healthd.profiles.common.speed_cadence_control import decode_control_point, set_cumulative_value
+from healthd.profiles.common.speed_cadence_control import decode_control_point
 from healthd.profiles.cycling_speed_cadence import (
     PROFILE,
     CyclingSpeedCadenceState,
@@ -28,7 +28,7 @@ def derived(fields: dict[str, object]) -> tuple[object, object]:
     return fields.get("speed_mps"), fields.get("cadence_rpm")
 
 
-def test_adds_both_beside_the_counters() -> None:
+def test_adds_speed_and_cadence_to_the_counters() -> None:
     state = link()
     first = sent(state, 0, "03 0a000000 0004 0500 0004")
     assert first.keys().isdisjoint({"speed_mps", "cadence_rpm"})
@@ -56,7 +56,7 @@ def test_wahoo_cadence_sensor_has_no_speed() -> None:
     assert derived(sent(state, 60, "03 00000000 1001 2200 c6ef")) == (None, 0.0)
 
 
-def test_what_is_not_in_a_packet_is_not_in_what_is_published() -> None:
+def test_fields_missing_in_a_packet_are_not_published() -> None:
     state = link()
     sent(state, 0, "03 0a000000 0004 0500 0004")
     assert derived(sent(state, 1, "01 0b000000 0008")) == (2.0, None)
@@ -71,26 +71,26 @@ def test_counter_without_its_time_is_published_as_it_is() -> None:
     assert derived(sent(state, 2, "02 0700 000c")) == (None, 60.0)
 
 
-def test_a_new_link_begins_anew() -> None:
+def test_a_new_link_starts_without_rates() -> None:
     sent(link(), 0, "02 0500 0004")
     assert derived(sent(link(), 1, "02 0600 0008")) == (None, None)
 
 
 @pytest.mark.parametrize("circumference_m", [2.105, 1.0])
-def test_speed_is_that_of_the_wheel_in_the_settings(circumference_m: float) -> None:
+def test_speed_uses_the_wheel_circumference_of_the_settings(circumference_m: float) -> None:
     state = link(circumference_m)
     sent(state, 0, "01 0a000000 0004")
     speed, _ = derived(sent(state, 2, "01 0d000000 000c"))
     assert speed == pytest.approx(1.5 * circumference_m)
 
 
-def test_wheel_counter_is_taken_up_anew_where_it_is_set() -> None:
+def test_setting_the_wheel_counter_restarts_the_speed() -> None:
     state = link()
     sent(state, 0, "03 14000000 0004 0500 0004")
     sent(state, 1, "03 15000000 0008 0600 0008")
-    request = decode_control_point(set_cumulative_value(value=20))
+    request = decode_control_point(bytes.fromhex("0114000000"))
     assert list(state.take(request, 1 * S)) == []
-    # The request may be carried out before its response is heard, or after a packet more.
+    # The sensor may set the counter before its response arrives, or one packet later.
     assert derived(sent(state, 2, "03 16000000 000c 0700 000c")) == (None, 60.0)
     assert list(state.take(decode_control_point(bytes.fromhex("100101")), 2 * S)) == []
     assert derived(sent(state, 3, "03 14000000 0010 0800 0010")) == (None, 60.0)
@@ -105,7 +105,7 @@ def test_other_requests_change_nothing() -> None:
     assert derived(sent(state, 1, "01 0b000000 0008")) == (2.0, None)
 
 
-def test_what_has_no_counters_passes() -> None:
+def test_a_measurement_without_counters_is_published_as_it_is() -> None:
     feature = decode_feature(bytes.fromhex("0300"))
     (timed,) = link().take(feature, 5)
     assert (timed.measurement, timed.mono_ns) == (feature, 5)

@@ -1,4 +1,4 @@
-"""Which scales and cuffs are read differently, and which are not."""
+"""Which scales and cuffs have their own decoders, and which do not."""
 
 import pytest
 
@@ -28,7 +28,7 @@ CHARACTERISTICS = load().characteristics
         ),
     ],
 )
-def test_read_differently(device: Identity, uuid: str, decode: object) -> None:
+def test_device_with_its_own_decoder(device: Identity, uuid: str, decode: object) -> None:
     assert decoders_for(device)[uuid] is decode
 
 
@@ -46,5 +46,5 @@ def test_read_differently(device: Identity, uuid: str, decode: object) -> None:
         (Identity("SBM69"), "2a36"),
     ],
 )
-def test_read_as_the_standard_says(device: Identity, uuid: str) -> None:
+def test_device_with_the_standard_decoder(device: Identity, uuid: str) -> None:
     assert uuid not in decoders_for(device)

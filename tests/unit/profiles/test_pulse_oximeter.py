@@ -1,4 +1,4 @@
-"""Results that an oximeter has stored: all come, and the new ones are told by their times."""
+"""Results that an oximeter has stored: all are sent, and their times show which are new."""
 
 import pytest
 
@@ -16,30 +16,30 @@ ALL, DONE = b"\x01\x01", b"\x06\x00\x01\x01"
 
 
 def result(minute: int, spo2_pct: int = 98) -> bytes:
-    """Of the afternoon of 14 March 2020."""
+    """Return a result of the afternoon of 14 March 2020."""
     return bytes([1, spo2_pct, 0, 72, 0, 0xE4, 0x07, 3, 14, 15, minute, 0])
 
 
 def transfer(records: Records, *results: bytes) -> list[tuple[str, bool]]:
-    """The times of those that were new, and whether they were stored."""
+    """Return the times of the new results, and whether they were stored."""
     options = Options(records=records)
     state, exchange = PulseOximeterState(options), fetch_results(options)
-    came: list[Timed] = []
-    came += state.take(decode_record_access(next(exchange)), 0)
+    found: list[Timed] = []
+    found += state.take(decode_record_access(next(exchange)), 0)
     for each in results:
-        came += state.take(decode_spot_check(each), 1)
-    came += state.take(decode_record_access(DONE), 2)
+        found += state.take(decode_spot_check(each), 1)
+    found += state.take(decode_record_access(DONE), 2)
     new = [
-        (one.record.made, one.stored)
-        for one in came
-        if one.record is not None and records.take(one.measurement.kind, one.record)
+        (timed.record.made, timed.stored)
+        for timed in found
+        if timed.record is not None and records.add_if_new(timed.measurement.kind, timed.record)
     ]
     with pytest.raises(StopIteration):
         exchange.send(DONE)
     return new
 
 
-def test_only_new_results_are_new_and_the_newest_is_live() -> None:
+def test_only_unknown_results_are_new_and_the_newest_is_live() -> None:
     records = Records()
     first = "2020-03-14T15:01:00 98.0 72.0"
     second, third = first.replace("15:01", "15:02"), first.replace("15:01", "15:03")
@@ -48,28 +48,28 @@ def test_only_new_results_are_new_and_the_newest_is_live() -> None:
     assert transfer(records, result(2), result(3)) == [(third, False)]
 
 
-def test_two_results_of_one_time_are_two() -> None:
-    """A clock that was never set begins anew with each battery."""
+def test_two_results_with_the_same_time_are_two() -> None:
+    """A clock that was never set restarts with each battery."""
     records = Records()
     assert len(transfer(records, result(1, 97), result(1, 98))) == 2
 
 
-def test_without_a_time_no_result_is_known_from_another() -> None:
+def test_results_without_a_time_are_always_new() -> None:
     options = Options(records=Records())
     [timed] = PulseOximeterState(options).take(decode_spot_check(b"\x00\x62\x00\x48\x00"), 1)
     assert timed.record is None
 
 
-def test_what_is_worn_streams_beside_a_transfer() -> None:
+def test_continuous_results_stream_during_a_transfer() -> None:
     state = PulseOximeterState(Options())
     state.take(decode_record_access(ALL), 1)
     assert not list(state.take(decode_spot_check(result(1)), 2))
     streamed = decode_continuous(b"\x00\x62\x00\x48\x00")
-    assert [one.measurement for one in state.take(streamed, 3)] == [streamed]
+    assert [timed.measurement for timed in state.take(streamed, 3)] == [streamed]
 
 
-def test_a_link_that_ends_in_a_transfer_gives_up_the_newest_result() -> None:
+def test_a_link_that_ends_during_a_transfer_releases_the_newest_result() -> None:
     state = PulseOximeterState(Options())
     state.take(decode_record_access(ALL), 1)
     state.take(decode_spot_check(result(1)), 2)
-    assert [one.mono_ns for one in state.end()] == [2]
+    assert [timed.mono_ns for timed in state.end()] == [2]

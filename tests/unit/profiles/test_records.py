@@ -1,4 +1,4 @@
-"""Which records were taken: what is kept of it, over runs, and what is given up."""
+"""Which records were fetched: what is remembered across runs, and what is forgotten."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,8 +6,8 @@ from healthd.profiles.records import Records
 from healthd.samples import Record, Taken
 
 
-class Kept:
-    """What would be on disk: notes with each sample, and what was settled."""
+class Store:
+    """Stands for the disk: the records stored with samples, and the settled changes."""
 
     def __init__(self) -> None:
         self.rows: dict[Taken, bool] = {}
@@ -15,131 +15,131 @@ class Kept:
 
     def settle(self, gone: Collection[Taken], whole: Mapping[Taken, bool]) -> None:
         self.settled += 1
-        for one in gone:
-            self.rows.pop(one, None)
+        for taken in gone:
+            self.rows.pop(taken, None)
         self.rows.update(whole)
 
     def records(self) -> Records:
         records = Records(self.settle)
         records.inherit(self.rows)
-        records.enter("")
+        records.enter_series("")
         return records
 
-    def take(self, records: Records, number: int, made: str = "", stream: str = "result") -> bool:
-        """As the pipeline does: what is new becomes a sample, noted with it."""
+    def add(self, records: Records, number: int, made: str = "", stream: str = "result") -> bool:
+        """Add a record like the reader: a new one becomes a sample and is stored with it."""
         record = Record(records.series, number, made)
-        is_new = records.take(stream, record)
+        is_new = records.add_if_new(stream, record)
         if is_new:
             self.rows.setdefault((stream, record), False)
         return is_new
 
     def transfer(self, records: Records, *numbers: int) -> list[int]:
         records.begin()
-        new = [number for number in numbers if self.take(records, number)]
+        new = [number for number in numbers if self.add(records, number)]
         records.complete()
         return new
 
 
 def test_a_record_is_new_once() -> None:
-    kept = Kept()
-    records = kept.records()
-    assert [kept.take(records, 5) for _ in range(3)] == [True, False, False]
-    assert not kept.take(kept.records(), 5)
+    store = Store()
+    records = store.records()
+    assert [store.add(records, 5) for _ in range(3)] == [True, False, False]
+    assert not store.add(store.records(), 5)
 
 
-def test_only_the_newest_of_a_complete_transfer_is_kept() -> None:
-    kept = Kept()
-    assert kept.transfer(kept.records(), 1, 2, 3) == [1, 2, 3]
-    assert kept.rows == {("result", Record("", 3, "")): True}
-    again = kept.records()
+def test_only_the_newest_record_of_a_complete_transfer_is_remembered() -> None:
+    store = Store()
+    assert store.transfer(store.records(), 1, 2, 3) == [1, 2, 3]
+    assert store.rows == {("result", Record("", 3, "")): True}
+    again = store.records()
     assert again.since() == Record("", 3, "")
-    assert kept.transfer(again, 1, 2, 3, 4) == [4]
-    assert list(kept.rows) == [("result", Record("", 4, ""))]
+    assert store.transfer(again, 1, 2, 3, 4) == [4]
+    assert list(store.rows) == [("result", Record("", 4, ""))]
 
 
-def test_of_a_transfer_that_broke_off_each_one_is_kept() -> None:
-    kept = Kept()
-    kept.transfer(kept.records(), 1)
-    records = kept.records()
+def test_every_record_of_an_incomplete_transfer_is_remembered() -> None:
+    store = Store()
+    store.transfer(store.records(), 1)
+    records = store.records()
     records.begin()
     for number in (1, 2, 3):
-        kept.take(records, number)
-    assert kept.records().since() == Record("", 1, "")
-    assert [kept.take(kept.records(), number) for number in (2, 3, 4)] == [False, False, True]
+        store.add(records, number)
+    assert store.records().since() == Record("", 1, "")
+    assert [store.add(store.records(), number) for number in (2, 3, 4)] == [False, False, True]
 
 
-def test_a_complete_transfer_without_news_writes_nothing() -> None:
-    kept = Kept()
-    kept.transfer(kept.records(), 1, 2)
-    before = kept.settled
-    records = kept.records()
-    kept.transfer(records, 2)
+def test_a_complete_transfer_without_new_records_writes_nothing() -> None:
+    store = Store()
+    store.transfer(store.records(), 1, 2)
+    before = store.settled
+    records = store.records()
+    store.transfer(records, 2)
     records.begin()
     records.complete()
-    assert kept.settled == before
+    assert store.settled == before
 
 
-def test_what_comes_by_itself_behind_a_complete_transfer_goes_on_from_there() -> None:
-    kept = Kept()
-    records = kept.records()
-    kept.transfer(records, 1, 2)
-    assert [kept.take(records, number) for number in (3, 4)] == [True, True]
-    assert kept.rows == {("result", Record("", 4, "")): True}
-    assert kept.records().since() == Record("", 4, "")
+def test_live_records_after_a_complete_transfer_advance_it() -> None:
+    store = Store()
+    records = store.records()
+    store.transfer(records, 1, 2)
+    assert [store.add(records, number) for number in (3, 4)] == [True, True]
+    assert store.rows == {("result", Record("", 4, "")): True}
+    assert store.records().since() == Record("", 4, "")
 
 
-def test_on_the_next_link_something_may_be_missing_in_between() -> None:
-    kept = Kept()
-    records = kept.records()
-    kept.transfer(records, 1, 2)
-    records.enter("")
-    kept.take(records, 9)
+def test_after_a_new_link_records_before_a_live_one_are_fetched() -> None:
+    store = Store()
+    records = store.records()
+    store.transfer(records, 1, 2)
+    records.enter_series("")
+    store.add(records, 9)
     assert records.since() == Record("", 2, "")
-    assert kept.transfer(records, *range(2, 10)) == [3, 4, 5, 6, 7, 8]
+    assert store.transfer(records, *range(2, 10)) == [3, 4, 5, 6, 7, 8]
 
 
-def test_kinds_that_share_a_number_are_two() -> None:
-    kept = Kept()
-    records = kept.records()
+def test_two_kinds_with_the_same_number_are_two_records() -> None:
+    store = Store()
+    records = store.records()
     records.begin()
-    assert kept.take(records, 1)
-    assert kept.take(records, 1, stream="note")
+    assert store.add(records, 1)
+    assert store.add(records, 1, stream="note")
     records.complete()
-    assert kept.rows == {
+    assert store.rows == {
         ("result", Record("", 1, "")): True,
         ("note", Record("", 1, "")): True,
     }
 
 
-def test_a_series_has_numbers_of_its_own() -> None:
-    kept = Kept()
-    records = kept.records()
-    records.enter("monday")
-    kept.transfer(records, 10, 20)
-    records.enter("tuesday")
+def test_each_series_has_its_own_numbers() -> None:
+    store = Store()
+    records = store.records()
+    records.enter_series("monday")
+    store.transfer(records, 10, 20)
+    records.enter_series("tuesday")
     assert records.since() is None
-    assert kept.transfer(records, 5) == [5]
-    assert list(kept.rows) == [("result", Record("tuesday", 5, ""))]
+    assert store.transfer(records, 5) == [5]
+    assert list(store.rows) == [("result", Record("tuesday", 5, ""))]
 
 
-def test_what_was_made_later_is_not_older_whatever_its_number() -> None:
-    kept = Kept()
-    records = kept.records()
+def test_a_record_made_later_is_new_even_if_its_number_is_lower() -> None:
+    store = Store()
+    records = store.records()
     records.begin()
-    kept.take(records, 7, "2026-11-24")
+    store.add(records, 7, "2026-11-24")
     records.complete()
-    assert not kept.take(records, 3, "2026-11-20")
-    assert kept.take(records, 3, "2026-11-25")
+    assert not store.add(records, 3, "2026-11-20")
+    assert store.add(records, 3, "2026-11-25")
 
 
-def test_a_memory_that_was_cleared_is_forgotten_but_for_what_has_just_come() -> None:
-    kept = Kept()
-    kept.transfer(kept.records(), 1, 2, 3)
-    records = kept.records()
+def test_after_the_memory_was_cleared_only_records_just_sent_are_known() -> None:
+    store = Store()
+    store.transfer(store.records(), 1, 2, 3)
+    records = store.records()
     records.begin()
-    kept.take(records, 4, "new")
+    store.add(records, 4, "new")
     records.forget()
     assert records.since() is None
-    assert [kept.take(records, number) for number in (1, 2, 3)] == [True, True, True]
-    assert not kept.take(records, 4, "new")
-    assert not kept.take(kept.records(), 4, "new")
+    assert [store.add(records, number) for number in (1, 2, 3)] == [True, True, True]
+    assert not store.add(records, 4, "new")
+    assert not store.add(store.records(), 4, "new")

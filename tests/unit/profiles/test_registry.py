@@ -1,4 +1,4 @@
-"""Profiles are found by themselves and looked up by any form of their UUIDs."""
+"""Profiles are found automatically and looked up by any form of their UUIDs."""
 
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def test_canonical_uuid(text: str, canonical: str) -> None:
         "\uff12a37",
     ],
 )
-def test_no_uuid(text: str) -> None:
+def test_a_text_that_is_not_a_uuid_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a UUID"):
         canonical_uuid(text)
 
@@ -128,7 +128,7 @@ def test_any_text_is_canonical_or_a_value_error(text: str) -> None:
     ],
     ids=["name", "service", "characteristic"],
 )
-def test_declared_twice_is_refused(second: Profile, key: str) -> None:
+def test_different_declarations_of_the_same_thing_are_refused(second: Profile, key: str) -> None:
     first = profile("one", "ff01", characteristic("aa01"))
     with pytest.raises(ValueError, match=f"{key} is declared twice"):
         Registry([first, second])

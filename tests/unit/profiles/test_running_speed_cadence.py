@@ -1,4 +1,4 @@
-"""Running pods that count one foot, and who they are."""
+"""Running pods that count the steps of one foot."""
 
 import pytest
 
@@ -9,14 +9,14 @@ from healthd.profiles.running_speed_cadence import decode_measurement, decode_on
 PACKET = bytes.fromhex("07 0003 5a 7800 10270000")
 
 
-def test_one_foot_is_doubled_and_nothing_else_changes() -> None:
+def test_the_cadence_of_one_foot_is_doubled_and_nothing_else_changes() -> None:
     assert decode_one_foot(PACKET).cadence_spm == 180
-    one, other = decode_one_foot(PACKET).fields(), decode_measurement(PACKET).fields()
-    assert one.pop("cadence_spm") == 2 * other.pop("cadence_spm")
-    assert one == other
+    doubled, plain = decode_one_foot(PACKET).fields(), decode_measurement(PACKET).fields()
+    assert doubled.pop("cadence_spm") == 2 * plain.pop("cadence_spm")
+    assert doubled == plain
 
 
-def test_doubled_cadence_has_room_above_a_byte() -> None:
+def test_a_doubled_cadence_may_exceed_a_byte() -> None:
     assert decode_one_foot(bytes.fromhex("00 0003 ff")).cadence_spm == 510
 
 
@@ -29,7 +29,7 @@ def test_doubled_cadence_has_room_above_a_byte() -> None:
         ("", 90),
     ],
 )
-def test_who_counts_one_foot(name: str, cadence: int) -> None:
+def test_which_pods_count_one_foot(name: str, cadence: int) -> None:
     characteristic = load().characteristics["2a53"]
     decode = decoders_for(Identity(name=name)).get("2a53", characteristic.decode)
     assert decode(PACKET).fields()["cadence_spm"] == cadence

@@ -3,11 +3,11 @@
 A file holds ``[[vector]]`` tables with these keys:
 
 ``hex``       the packet.
-``expected``  the keys that must come out, no more and no fewer.
-``null``      those of them that must come out as null, which TOML cannot say; in a table inside
-              ``expected``: ``timestamp.year``.
-``error``     instead of the two: a part of the DecodeError that must be raised.
-``source``    where the packet, and what it means, is from.
+``expected``  the keys and values that decoding must give, no more and no fewer.
+``null``      keys that must be null, which TOML cannot express; in a table inside ``expected``:
+              ``timestamp.year``.
+``error``     instead of these two: a part of the DecodeError that must be raised.
+``source``    the origin of the packet and its meaning.
 ``kind``      unit_test, device_capture or conformance (someone else's), or derived (from a layout).
 ``notes``     optional: what is special about it.
 """
@@ -32,7 +32,7 @@ CHARACTERISTICS = load().characteristics
 
 @dataclass(frozen=True)
 class Vector:
-    """One table of a vector file; ``expected`` is None where ``error`` must be raised."""
+    """One table of a vector file; ``expected`` is None if ``error`` must be raised."""
 
     uuid: str
     packet: bytes
@@ -43,7 +43,7 @@ class Vector:
 
 
 def read(path: Path) -> list[Vector]:
-    """The vectors of one file; KeyError, naming it, where a key is missing or misspelled."""
+    """Read the vectors of one file; KeyError names a missing or misspelled key."""
     vectors: list[Vector] = []
     for table in tomllib.loads(path.read_text())["vector"]:
         table.pop("notes", None)
@@ -73,7 +73,7 @@ def name(vector: Vector) -> str:
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
-    # As JSON: ``==`` takes 1, 1.0 and True for the same.
+    # As JSON, because 1 == 1.0 == True.
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
 
@@ -91,7 +91,7 @@ def test_vector(vector: Vector) -> None:
 
 
 @pytest.mark.parametrize("vector", [vector for vector in ALL if vector.expected], ids=name)
-def test_shorter_packet_invents_nothing(vector: Vector) -> None:
+def test_a_shorter_packet_adds_no_fields(vector: Vector) -> None:
     for length in range(len(vector.packet)):
         try:
             fields = CHARACTERISTICS[vector.uuid].decode(vector.packet[:length]).fields()
@@ -113,8 +113,8 @@ def test_every_vector_file_has_a_decoder() -> None:
 
 
 @pytest.mark.parametrize("uuid", CHARACTERISTICS)
-def test_vectors_say_where_they_are_from(uuid: str) -> None:
+def test_vectors_name_their_source(uuid: str) -> None:
     vectors = [vector for vector in ALL if vector.uuid == uuid]
     assert {vector.kind for vector in vectors} <= KINDS
     assert all(vector.source for vector in vectors)
-    assert len({vector.packet for vector in vectors}) == len(vectors), "a packet stands twice"
+    assert len({vector.packet for vector in vectors}) == len(vectors), "a packet is listed twice"

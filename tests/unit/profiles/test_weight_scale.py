@@ -1,4 +1,4 @@
-"""Scales whose weight has other steps than the standard's."""
+"""Scales with steps of the weight that differ from the standard."""
 
 from contextlib import suppress
 from typing import Any

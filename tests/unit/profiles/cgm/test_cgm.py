@@ -10,19 +10,20 @@ from healthd.profiles.cgm.session import (
     decode_cgm_session_start,
     decode_cgm_status,
 )
-from healthd.profiles.cgm.specific_ops import decode_cgm_specific_ops, plain_request
+from healthd.profiles.cgm.specific_ops import decode_cgm_specific_ops
 from healthd.profiles.characteristic import Options, Timed, Use
 from healthd.profiles.common.racp import decode_record_access
-from healthd.profiles.packet.crc import with_crc
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
+from healthd.simulator.health.cgm import with_checksum
 
 TWO_RECORDS = bytes.fromhex("06000c10050006000c100600")
+START_SESSION, STOP_SESSION = b"\x1a", b"\x1b"
 START = decode_cgm_session_start(bytes.fromhex("e20704180d08180804"))
 
 
-def published(taken: Iterable[Timed], mono_ns: int) -> list[dict[str, Any]]:
-    timed = list(taken)
+def published(found: Iterable[Timed], mono_ns: int) -> list[dict[str, Any]]:
+    timed = list(found)
     assert {each.mono_ns for each in timed} == {mono_ns}
     assert all(each.measurement.kind == "cgm" for each in timed)
     return [each.measurement.fields() for each in timed]
@@ -40,12 +41,12 @@ def reading(minutes: int) -> dict[str, Any]:
     return {"glucose_mmol_per_l": pytest.approx(6.66089, abs=1e-5), "time_offset_s": minutes * 60}
 
 
-def test_packet_comes_apart() -> None:
+def test_a_packet_is_split_into_records() -> None:
     assert records(CgmState(Options())) == [reading(5), reading(6)]
 
 
-def test_records_keep_all_that_they_hold() -> None:
-    packet = with_crc(bytes.fromhex("0fe364000a000101011ef06400"))
+def test_records_keep_all_fields() -> None:
+    packet = with_checksum(bytes.fromhex("0fe364000a000101011ef06400"))
     assert records(CgmState(Options()), packet) == [
         {
             "glucose_mmol_per_l": pytest.approx(100 / 18.0156),
@@ -59,21 +60,23 @@ def test_records_keep_all_that_they_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "says"), [("06000c", {"truncated": True}), ("00ff", {"trailing_bytes": 2})]
+    ("end", "expected"), [("06000c", {"truncated": True}), ("00ff", {"trailing_bytes": 2})]
 )
-def test_last_record_says_what_was_wrong_with_the_packet(end: str, says: dict[str, Any]) -> None:
+def test_the_last_record_shows_what_was_wrong_with_the_packet(
+    end: str, expected: dict[str, Any]
+) -> None:
     found = records(CgmState(Options()), TWO_RECORDS + bytes.fromhex(end))
-    assert found == [reading(5), {**reading(6), **says}]
+    assert found == [reading(5), {**reading(6), **expected}]
 
 
-def test_start_of_the_session_dates_the_records() -> None:
+def test_the_start_of_the_session_dates_the_records() -> None:
     state = CgmState(Options())
     assert times(records(state)) == ["unset", "unset"]
     assert [each.measurement for each in state.take(START, 4)] == [START]
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
 
 
-def test_start_is_read_into_the_state() -> None:
+def test_the_start_is_read_before_the_records_need_it() -> None:
     uses = {each.uuid: each.use for each in PROFILE.characteristics}
     assert uses["2aaa"] is Use.STATUS
 
@@ -88,13 +91,13 @@ def test_a_new_start_replaces_the_old_one() -> None:
 @pytest.mark.parametrize(
     "worthless",
     [
-        with_crc(bytes.fromhex("e20704180d08180804"))[:-1] + b"\x00",
+        with_checksum(bytes.fromhex("e20704180d08180804"))[:-1] + b"\x00",
         bytes.fromhex("000000000d08180804"),
         bytes.fromhex("e20711350d08180804"),
     ],
     ids=["wrong CRC", "unknown date", "no date"],
 )
-def test_start_that_is_worth_nothing_dates_nothing(worthless: bytes) -> None:
+def test_an_unusable_start_dates_no_records(worthless: bytes) -> None:
     state = CgmState(Options())
     list(state.take(START, 1))
     start = decode_cgm_session_start(worthless)
@@ -102,57 +105,59 @@ def test_start_that_is_worth_nothing_dates_nothing(worthless: bytes) -> None:
     assert times(records(state)) == ["unset", "unset"]
 
 
-def test_start_with_a_right_crc_counts() -> None:
+def test_a_start_with_a_correct_crc_counts() -> None:
     state = CgmState(Options())
-    list(state.take(decode_cgm_session_start(with_crc(bytes.fromhex("e20704180d08180804"))), 1))
+    list(
+        state.take(decode_cgm_session_start(with_checksum(bytes.fromhex("e20704180d08180804"))), 1)
+    )
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
 
 
-def test_a_new_session_makes_the_old_start_worthless() -> None:
+def test_a_new_session_invalidates_the_old_start() -> None:
     state = CgmState(Options())
     list(state.take(START, 1))
-    assert not list(state.take(decode_cgm_specific_ops(plain_request("stop_session")), 2))
+    assert not list(state.take(decode_cgm_specific_ops(STOP_SESSION), 2))
     assert times(records(state)) == ["2018-04-24T13:13:24", "2018-04-24T13:14:24"]
-    assert not list(state.take(decode_cgm_specific_ops(plain_request("start_session")), 3))
+    assert not list(state.take(decode_cgm_specific_ops(START_SESSION), 3))
     assert times(records(state)) == ["unset", "unset"]
 
 
-def test_offset_that_leaves_the_calendar_has_no_time() -> None:
+def test_a_time_outside_the_calendar_is_null() -> None:
     state = CgmState(Options())
     list(state.take(decode_cgm_session_start(bytes.fromhex("0f270c1f173b000000")), 1))
     assert times(records(state)) == [None, None]
 
 
-def test_readings_are_known_by_their_session_and_asked_for_from_the_last_one_on() -> None:
-    taken = Records()
-    options = Options(records=taken)
+def test_readings_are_identified_by_their_session_and_requested_from_the_last_one_on() -> None:
+    fetched = Records()
+    options = Options(records=fetched)
     state = CgmState(options)
-    # Whose session it is is not known yet: they could be anybody's.
+    # The session is not known yet, so the readings cannot be identified.
     assert list(fetch_readings(options)) == []
     assert [each.record for each in state.take(decode_cgm(TWO_RECORDS), 1)] == [None, None]
     state.take(START, 2)
     exchange = fetch_readings(options)
     assert next(exchange) == b"\x01\x01"
     state.take(decode_record_access(b"\x01\x01"), 3)
-    came = list(state.take(decode_cgm(TWO_RECORDS), 4))
-    came += state.take(decode_record_access(b"\x06\x00\x01\x01"), 5)
+    found = list(state.take(decode_cgm(TWO_RECORDS), 4))
+    found += state.take(decode_record_access(b"\x06\x00\x01\x01"), 5)
     start = "2018-04-24T13:08:24"
-    assert [(each.record, each.stored) for each in came] == [
+    assert [(each.record, each.stored) for each in found] == [
         (Record(start, 300, ""), True),
         (Record(start, 360, ""), False),
     ]
-    for each in came:
+    for each in found:
         assert each.record is not None
-        assert taken.take("cgm", each.record)
+        assert fetched.add_if_new("cgm", each.record)
     with pytest.raises(StopIteration):
         exchange.send(b"\x06\x00\x01\x01")
-    # From minute 6 on.
+    # Starting with minute 6.
     assert next(fetch_readings(options)) == b"\x01\x03\x01\x06\x00"
-    state.take(decode_cgm_specific_ops(plain_request("start_session")), 6)
+    state.take(decode_cgm_specific_ops(START_SESSION), 6)
     assert list(fetch_readings(options)) == []
 
 
-def test_a_link_that_ends_in_a_transfer_gives_up_the_newest_reading() -> None:
+def test_a_link_that_ends_during_a_transfer_releases_the_newest_reading() -> None:
     state = CgmState(Options())
     state.take(START, 1)
     state.take(decode_record_access(b"\x01\x01"), 2)
@@ -166,20 +171,20 @@ def test_control_points_are_not_published() -> None:
     assert not list(state.take(decode_cgm_specific_ops(b"\x1c\x1a\x01"), 1))
 
 
-def test_status_stands_for_itself() -> None:
+def test_a_status_is_published_as_it_is() -> None:
     status: Measurement = decode_cgm_status(bytes.fromhex("0600010101"))
     (timed,) = CgmState(Options()).take(status, 9)
     assert (timed.measurement, timed.mono_ns) == (status, 9)
 
 
-def test_a_new_link_remembers_nothing() -> None:
+def test_a_new_link_starts_without_a_session() -> None:
     assert PROFILE.state is not None
     list(PROFILE.state(Options()).take(START, 1))
     again = PROFILE.state(Options())
     assert times(published(again.take(decode_cgm(TWO_RECORDS), 2), 2)) == ["unset", "unset"]
 
 
-def test_what_the_sensor_cannot_tell_is_null_in_a_record() -> None:
+def test_unavailable_values_are_null_in_a_record() -> None:
     packet = bytes.fromhex("0a03ffff0100ff07ffff")
     assert decode_cgm(packet).fields()["records"] == [
         {
@@ -191,8 +196,8 @@ def test_what_the_sensor_cannot_tell_is_null_in_a_record() -> None:
     ]
 
 
-def test_three_surplus_bytes_are_no_crc() -> None:
-    fields = decode_cgm_status(with_crc(bytes.fromhex("0600010101")) + b"\xaa").fields()
+def test_three_surplus_bytes_are_not_a_crc() -> None:
+    fields = decode_cgm_status(with_checksum(bytes.fromhex("0600010101")) + b"\xaa").fields()
     assert fields["trailing_bytes"] == 3
     assert "crc_ok" not in fields
 
@@ -202,14 +207,14 @@ def test_three_surplus_bytes_are_no_crc() -> None:
         st.tuples(st.integers(0, 2045), st.integers(0, 0xFFFF), st.booleans()), min_size=1
     )
 )
-def test_any_number_of_records_comes_apart_in_order(parts: list[tuple[int, int, bool]]) -> None:
+def test_any_number_of_records_is_split_in_order(parts: list[tuple[int, int, bool]]) -> None:
     packet = b""
     for mg_per_dl, minutes, checked in parts:
         body = bytes([0]) + mg_per_dl.to_bytes(2, "little") + minutes.to_bytes(2, "little")
-        packet += with_crc(b"\x08" + body) if checked else b"\x06" + body
-    taken = [each.measurement for each in CgmState(Options()).take(decode_cgm(packet), 1)]
-    assert all(isinstance(each, Cgm) and each.records is None for each in taken)
-    assert [each.fields() for each in taken] == [
+        packet += with_checksum(b"\x08" + body) if checked else b"\x06" + body
+    found = [each.measurement for each in CgmState(Options()).take(decode_cgm(packet), 1)]
+    assert all(isinstance(each, Cgm) and each.records is None for each in found)
+    assert [each.fields() for each in found] == [
         {
             "glucose_mmol_per_l": mg_per_dl / 18.0156,
             "time_offset_s": minutes * 60,

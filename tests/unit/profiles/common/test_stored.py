@@ -1,4 +1,4 @@
-"""Stored results: asked for from the last one on, the newest of them published as live."""
+"""Stored results: fetched from the last known one on; the newest is published as live."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,7 +15,7 @@ from healthd.samples import Measurement, Record
 
 ALL = b"\x01\x01"
 DONE, NONE, NO_OPERATOR, UNFINISHED = (
-    bytes.fromhex(one) for one in ("06000101", "06000106", "06000104", "06000108")
+    bytes.fromhex(answer) for answer in ("06000101", "06000106", "06000104", "06000108")
 )
 
 
@@ -32,99 +32,100 @@ def stored(number: int, of: type[Measurement] = Result, made: str = "") -> Timed
 
 
 def published(transfer: Transfer, message: bytes) -> list[tuple[int, bool]]:
-    heard = transfer.hear(decode_record_access(message))
-    return [(one.mono_ns, one.stored) for one in heard]
+    found = transfer.on_message(decode_record_access(message))
+    return [(timed.mono_ns, timed.stored) for timed in found]
 
 
-def taken(transfer: Transfer, timed: Timed) -> list[tuple[int, bool]]:
-    return [(one.mono_ns, one.stored) for one in transfer.take(timed)]
+def released(transfer: Transfer, timed: Timed) -> list[tuple[int, bool]]:
+    return [(each.mono_ns, each.stored) for each in transfer.add(timed)]
 
 
-# What is history and what is news
+# Stored and live results
 
 
-def test_what_was_not_asked_for_is_live() -> None:
-    assert taken(Transfer(), stored(1)) == [(1, False)]
+def test_a_result_without_a_request_is_live() -> None:
+    assert released(Transfer(), stored(1)) == [(1, False)]
 
 
-def test_the_newest_of_what_was_asked_for_is_live_when_all_have_come() -> None:
+def test_the_newest_requested_result_is_live_after_all_have_arrived() -> None:
     transfer = Transfer()
     assert published(transfer, ALL) == []
-    assert taken(transfer, stored(1)) == []
-    assert taken(transfer, stored(2)) == [(1, True)]
-    assert taken(transfer, stored(3)) == [(2, True)]
+    assert released(transfer, stored(1)) == []
+    assert released(transfer, stored(2)) == [(1, True)]
+    assert released(transfer, stored(3)) == [(2, True)]
     assert published(transfer, DONE) == [(3, False)]
-    assert taken(transfer, stored(4)) == [(4, False)]
+    assert released(transfer, stored(4)) == [(4, False)]
 
 
-def test_the_newest_is_the_one_with_the_highest_number() -> None:
+def test_the_newest_result_has_the_highest_number() -> None:
     transfer = Transfer()
     published(transfer, ALL)
-    came = [taken(transfer, stored(number)) for number in (2, 3, 1)]
-    assert came == [[], [(2, True)], [(1, True)]]
-    assert published(transfer, DONE) == [(3, False)]
-
-
-def test_one_that_comes_live_and_from_the_memory_is_live() -> None:
-    """A monitor takes a reading in the middle of a transfer, and sends it with the others again."""
-    transfer = Transfer()
-    published(transfer, ALL)
-    came = [taken(transfer, stored(number)) for number in (1, 3, 2, 3)]
-    assert came == [[], [(1, True)], [(2, True)], []]
+    found = [released(transfer, stored(number)) for number in (2, 3, 1)]
+    assert found == [[], [(2, True)], [(1, True)]]
     assert published(transfer, DONE) == [(3, False)]
 
 
-def test_each_kind_has_its_newest() -> None:
+def test_a_result_sent_live_and_from_the_memory_is_live() -> None:
+    """A monitor makes a reading during a transfer, and then sends it again with the others."""
     transfer = Transfer()
     published(transfer, ALL)
-    for one in (stored(1), stored(1, Note), stored(2)):
-        transfer.take(one)
+    found = [released(transfer, stored(number)) for number in (1, 3, 2, 3)]
+    assert found == [[], [(1, True)], [(2, True)], []]
+    assert published(transfer, DONE) == [(3, False)]
+
+
+def test_each_kind_has_its_own_newest_result() -> None:
+    transfer = Transfer()
+    published(transfer, ALL)
+    for timed in (stored(1), stored(1, Note), stored(2)):
+        transfer.add(timed)
     assert published(transfer, DONE) == [(2, False), (1, False)]
 
 
-def test_what_has_no_place_in_the_memory_is_live() -> None:
+def test_a_result_without_a_record_is_live() -> None:
     transfer = Transfer()
     published(transfer, ALL)
-    assert taken(transfer, Timed(Result(), 7)) == [(7, False)]
+    assert released(transfer, Timed(Result(), 7)) == [(7, False)]
 
 
 @pytest.mark.parametrize("end", ["06000301", "06000108", "0600ff02", "08000200"])
 def test_any_end_of_the_transfer_releases_the_newest(end: str) -> None:
-    """Aborted, not completed, refused, counted."""
+    """Aborted, not completed, refused, and the response to a combined report."""
     transfer = Transfer()
     published(transfer, ALL)
-    transfer.take(stored(1))
+    transfer.add(stored(1))
     assert published(transfer, bytes.fromhex(end)) == [(1, False)]
 
 
-def test_a_link_that_ends_releases_the_newest() -> None:
+def test_the_end_of_the_link_releases_the_newest() -> None:
     transfer = Transfer()
     published(transfer, ALL)
-    transfer.take(stored(1))
-    assert [one.mono_ns for one in transfer.end()] == [1]
+    transfer.add(stored(1))
+    assert [timed.mono_ns for timed in transfer.end()] == [1]
     assert list(transfer.end()) == []
 
 
-# What is asked for
+# Requests
 
 
 @dataclass
 class Meter:
-    """A device with a memory, asked by an exchange; what it sends goes to ``records`` like ours.
+    """A device with a memory that answers an exchange; the records it sends are added to ours.
 
     Attributes:
-        held: number and time of each of its records, in the order in which they are sent.
-        choose: the operators that it knows.
-        breaks_after: so many records are sent, and then it says that it could not complete.
+        held: number and time of each record, in the order in which they are sent.
+        selects: whether it can select records by number.
+        breaks_after: the number of records that are sent before it fails; None: all.
+        asked: the requests that it received.
     """
 
     held: list[tuple[int, str]]
-    chooses: bool = True
+    selects: bool = True
     breaks_after: int | None = None
     asked: list[bytes] = field(default_factory=list[bytes])
 
     def answers(self, exchange: Exchange, records: Records) -> list[int]:
-        """The numbers of the records that were new, in the order in which they came."""
+        """Return the numbers of the new records, in the order in which they arrived."""
         new: list[int] = []
         try:
             request = next(exchange)
@@ -135,16 +136,16 @@ class Meter:
             return new
 
     def _answer(self, request: bytes, records: Records, new: list[int]) -> bytes:
-        said = decode_record_access(request)
-        if said.operator != "all" and not self.chooses:
+        asked = decode_record_access(request)
+        if asked.operator != "all" and not self.selects:
             return NO_OPERATOR
-        chosen = [one for one in self.held if one[0] >= (said.minimum or 0)]
-        for number, made in chosen[: self.breaks_after]:
-            if records.take("result", Record("", number, made)):
+        selected = [record for record in self.held if record[0] >= (asked.minimum or 0)]
+        for number, made in selected[: self.breaks_after]:
+            if records.add_if_new("result", Record("", number, made)):
                 new.append(number)
-        if self.breaks_after is not None and self.breaks_after < len(chosen):
+        if self.breaks_after is not None and self.breaks_after < len(selected):
             return UNFINISHED
-        return DONE if chosen else NONE
+        return DONE if selected else NONE
 
 
 def fresh() -> Records:
@@ -152,12 +153,12 @@ def fresh() -> Records:
 
 
 def fetched(meter: Meter, records: Records) -> list[int]:
-    records.enter("")
+    records.enter_series("")
     new = fetch_new(records, lambda record: by_number(minimum=record.number))
     return meter.answers(new, records)
 
 
-def test_everything_is_asked_for_once_and_then_what_is_new() -> None:
+def test_all_records_are_requested_once_and_then_only_new_ones() -> None:
     meter, records = Meter([(1, "a"), (2, "b")]), fresh()
     assert fetched(meter, records) == [1, 2]
     meter.held.append((3, "c"))
@@ -166,13 +167,13 @@ def test_everything_is_asked_for_once_and_then_what_is_new() -> None:
     assert meter.asked == [ALL, b"\x01\x03\x01\x02\x00", *[b"\x01\x03\x01\x03\x00"]]
 
 
-def test_nothing_is_there() -> None:
+def test_an_empty_memory() -> None:
     meter, records = Meter([]), fresh()
     assert fetched(meter, records) == []
     assert meter.asked == [ALL]
 
 
-def test_a_transfer_that_breaks_off_is_begun_again_where_the_last_complete_one_ended() -> None:
+def test_after_an_incomplete_transfer_only_missing_records_are_new() -> None:
     meter, records = Meter([(n, str(n)) for n in range(1, 9)], breaks_after=3), fresh()
     with pytest.raises(ExchangeRefused, match="found procedure_not_completed"):
         fetched(meter, records)
@@ -180,7 +181,7 @@ def test_a_transfer_that_breaks_off_is_begun_again_where_the_last_complete_one_e
     assert fetched(meter, records) == [4, 5, 6, 7, 8]
 
 
-def test_records_that_came_out_of_order_before_it_broke_off_are_not_missed() -> None:
+def test_records_out_of_order_in_an_incomplete_transfer_lose_none() -> None:
     meter, records = Meter([(1, "a"), (4, "d"), (2, "b"), (3, "c")], breaks_after=2), fresh()
     with pytest.raises(ExchangeRefused):
         fetched(meter, records)
@@ -188,8 +189,8 @@ def test_records_that_came_out_of_order_before_it_broke_off_are_not_missed() -> 
     assert fetched(meter, records) == [2, 3]
 
 
-def test_one_that_cannot_choose_is_asked_for_everything() -> None:
-    meter, records = Meter([(1, "a"), (2, "b")], chooses=False), fresh()
+def test_a_device_that_cannot_select_is_asked_for_all_records() -> None:
+    meter, records = Meter([(1, "a"), (2, "b")], selects=False), fresh()
     assert fetched(meter, records) == [1, 2]
     meter.held.append((3, "c"))
     assert fetched(meter, records) == [3]
@@ -199,12 +200,12 @@ def test_one_that_cannot_choose_is_asked_for_everything() -> None:
 @pytest.mark.parametrize(
     "held",
     [
-        [(1, "m"), (2, "n")],  # its clock went on, its numbers began anew
-        [(1, "A"), (2, "B")],  # so did its clock
-        [(1, "A"), (2, "B"), (3, "C"), (4, "D")],  # and it has measured more often since
+        [(1, "m"), (2, "n")],  # the numbers restarted, the clock did not
+        [(1, "A"), (2, "B")],  # both restarted
+        [(1, "A"), (2, "B"), (3, "C"), (4, "D")],  # both restarted, and there are more records
     ],
 )
-def test_a_memory_that_was_cleared_is_all_new(held: list[tuple[int, str]]) -> None:
+def test_after_the_memory_was_cleared_all_records_are_new(held: list[tuple[int, str]]) -> None:
     meter, records = Meter([(1, "a"), (2, "b"), (3, "c")]), fresh()
     fetched(meter, records)
     meter.held = held
@@ -213,15 +214,15 @@ def test_a_memory_that_was_cleared_is_all_new(held: list[tuple[int, str]]) -> No
     assert fetched(meter, records) == []
 
 
-def test_one_that_lost_only_its_newest_is_read_again_rather_than_missed() -> None:
+def test_a_device_that_lost_only_its_newest_record_is_read_again() -> None:
     meter, records = Meter([(1, "a"), (2, "b")]), fresh()
     fetched(meter, records)
     meter.held.pop()
     assert fetched(meter, records) == [1]
 
 
-def test_an_off_by_one_in_choosing_fetches_nothing_twice() -> None:
-    """``from 2 on`` that means ``behind 2`` for the device."""
+def test_an_off_by_one_in_the_selection_fetches_nothing_twice() -> None:
+    """The device takes ``from 2 on`` for ``after 2``."""
 
     class Greater(Meter):
         def _answer(self, request: bytes, records: Records, new: list[int]) -> bytes:
@@ -235,10 +236,10 @@ def test_an_off_by_one_in_choosing_fetches_nothing_twice() -> None:
     assert meter.asked[-1] == ALL
 
 
-def test_those_without_numbers_are_told_apart_by_what_they_are() -> None:
+def test_records_without_numbers_are_distinguished_by_their_contents() -> None:
     meter, records = Meter([(0, "a"), (0, "b")]), fresh()
     for new in ([0, 0], [], [0]):
-        records.enter("")
+        records.enter_series("")
         assert meter.answers(fetch_all(records), records) == new
         if not new:
             meter.held.append((0, "c"))
@@ -251,15 +252,15 @@ def test_those_without_numbers_are_told_apart_by_what_they_are() -> None:
         max_size=12,
     )
 )
-def test_whatever_breaks_off_every_record_is_new_once(
+def test_each_record_is_new_once_whatever_transfer_fails(
     rounds: list[tuple[int, int | None, bool]],
 ) -> None:
-    """Rounds of measuring some more, and a transfer that may break off, in either order."""
+    """Each round adds records, and transfers them in either order until it may break off."""
     seen: list[int] = []
 
     class Published(Records):
-        def take(self, stream: str, record: Record) -> bool:
-            is_new = super().take(stream, record)
+        def add_if_new(self, stream: str, record: Record) -> bool:
+            is_new = super().add_if_new(stream, record)
             seen.extend([record.number] * is_new)
             return is_new
 

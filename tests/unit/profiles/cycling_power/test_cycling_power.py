@@ -12,7 +12,6 @@ from healthd.profiles.cycling_power import (
 )
 from healthd.profiles.cycling_power.control_point import (
     decode_control_point,
-    set_cumulative_wheel_revolutions,
 )
 from healthd.samples import Measurement
 
@@ -34,7 +33,7 @@ def sent(state: CyclingPowerState, at: float, packet: str) -> tuple[object, obje
     return fields.get("speed_mps"), fields.get("cadence_rpm")
 
 
-def test_adds_both_beside_the_rest() -> None:
+def test_adds_speed_and_cadence_to_the_other_fields() -> None:
     state = link()
     assert sent(state, 0, "3000 6400 0a000000 0008 0500 0004") == (None, None)
     second = decode_measurement(bytes.fromhex("3000 6400 0d000000 0018 0800 000c"))
@@ -56,8 +55,8 @@ def test_roll_over_of_the_wheel() -> None:
     assert sent(state, 2, "1000 6400 01000000 0008") == (3.0, None)
 
 
-def test_stale_crank_event_runs_out() -> None:
-    # The crank of doudar/SmartSpin2k#70: its time rolls over, and then it stands.
+def test_a_repeated_crank_event_becomes_a_standstill() -> None:
+    # The crank of doudar/SmartSpin2k#70: its time rolls over, and then it stops.
     state = link()
     sent(state, 0, "2000 0b00 0a6e d7fc")
     _, cadence = sent(state, 1, "2000 0b00 0b6e 7501")
@@ -66,7 +65,7 @@ def test_stale_crank_event_runs_out() -> None:
     assert sent(state, 3.5, "2000 0000 0b6e 7501") == (None, 0.0)
 
 
-def test_crank_that_is_left_out_of_a_packet_goes_on_behind_it() -> None:
+def test_a_crank_left_out_of_a_packet_continues_after_it() -> None:
     # The Zwift Hub leaves it out of single packets.
     state = link()
     sent(state, 0, "2000 6400 0500 0004")
@@ -74,7 +73,7 @@ def test_crank_that_is_left_out_of_a_packet_goes_on_behind_it() -> None:
     assert sent(state, 2, "2000 6400 0700 000c") == (None, 60.0)
 
 
-def test_gap_longer_than_the_wheels_wrap_leaves_the_cranks_alone() -> None:
+def test_a_gap_longer_than_the_wheels_wrap_does_not_affect_the_crank() -> None:
     state = link()
     sent(state, 0, "3000 6400 0a000000 0008 0500 0004")
     # 40 s: more than the 32 s of the wheel, less than the 64 s of the crank.
@@ -82,10 +81,10 @@ def test_gap_longer_than_the_wheels_wrap_leaves_the_cranks_alone() -> None:
     assert (speed, cadence) == (None, 60.0)
 
 
-def test_wheel_counter_is_taken_up_anew_where_it_is_set() -> None:
+def test_setting_the_wheel_counter_restarts_the_speed() -> None:
     state = link()
     sent(state, 0, "1000 6400 0a000000 0008")
-    request = decode_control_point(set_cumulative_wheel_revolutions(revolutions=8))
+    request = decode_control_point(bytes.fromhex("0108000000"))
     assert list(state.take(request, 0)) == []
     assert sent(state, 1, "1000 6400 0b000000 0010") == (None, None)
     assert list(state.take(decode_control_point(bytes.fromhex("200101")), 0)) == []
@@ -93,7 +92,7 @@ def test_wheel_counter_is_taken_up_anew_where_it_is_set() -> None:
     assert sent(state, 3, "1000 6400 09000000 0020") == (2.0, None)
 
 
-def test_vector_has_a_cadence_of_its_own() -> None:
+def test_the_vector_has_its_own_cadence() -> None:
     state = link()
     sent(state, 0, "2000 6400 0500 0004")
     assert sent(state, 1, "2000 6400 0600 0008") == (None, 60.0)
@@ -104,7 +103,7 @@ def test_vector_has_a_cadence_of_its_own() -> None:
     assert sent(state, 1.5, "2000 6400 0600 0008") == (None, 60.0)
 
 
-def test_what_has_no_counters_passes() -> None:
+def test_a_measurement_without_counters_is_published_as_it_is() -> None:
     feature = decode_feature(bytes.fromhex("0c000000"))
     (timed,) = link().take(feature, 5)
     assert (timed.measurement, timed.mono_ns) == (feature, 5)

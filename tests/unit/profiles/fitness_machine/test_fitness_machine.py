@@ -1,4 +1,4 @@
-"""What no vector can say: fields of two widths, cut records, and quirks."""
+"""Cases that vectors cannot express: fields of two widths, cut records, and quirks."""
 
 import pytest
 from hypothesis import given
@@ -11,12 +11,12 @@ from healthd.profiles.fitness_machine.treadmill import decode_treadmill
 from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import load
 
-STRANGER = Identity(name="KICKR CORE 1234", maker="Wahoo Fitness", model="KICKR CORE")
+UNKNOWN_MACHINE = Identity(name="KICKR CORE 1234", maker="Wahoo Fitness", model="KICKR CORE")
 BY_NAME = Identity(name="LF0df5dbea66adf207")
 BY_MAKER = Identity(name="Bike 7", maker="Life Fitness")
 
 
-def decoded(uuid: str, packet: str, device: Identity = STRANGER) -> dict[str, object]:
+def decoded(uuid: str, packet: str, device: Identity = UNKNOWN_MACHINE) -> dict[str, object]:
     characteristic = load().characteristics[uuid]
     decode = decoders_for(device).get(uuid, characteristic.decode)
     return decode(bytes.fromhex(packet)).fields()
@@ -29,8 +29,8 @@ def test_covers_the_service() -> None:
     }
 
 
-def test_cut_packet_with_two_widths_is_read_as_wide() -> None:
-    # One byte less would fill two narrow paces, or a narrow range.
+def test_a_cut_packet_with_two_widths_is_read_as_wide() -> None:
+    # With one byte less, two narrow paces, or a narrow range, would be complete.
     assert decode_treadmill(bytes.fromhex("61002c0136")).fields() == {
         "pace_s_per_500m": 300,
         "more_data": True,
@@ -61,7 +61,7 @@ def test_a_cut_packet_closes_no_record_and_is_empty_only_as_a_part(
         assert fields["more_data"] == bool(packet[0] & 1)
 
 
-# Speed, distance, resistance, power, elapsed time; flags that leave the cadence out.
+# Speed, distance, resistance, power, elapsed time; the flags do not announce the cadence.
 UNFLAGGED_CADENCE = "7008 100e b400 030201 1400 fa00 5802"
 FLAGGED_CADENCE = "7408 100e b400 030201 1400 fa00 5802"
 
@@ -114,11 +114,11 @@ def test_life_fitness_bike_as_captured() -> None:
         pytest.param("2000 100e", id="cut short"),
     ],
 )
-def test_life_fitness_bike_that_keeps_to_the_layout_is_read_by_it(packet: str) -> None:
+def test_a_life_fitness_bike_that_follows_the_layout_is_read_by_it(packet: str) -> None:
     assert decoded("2ad2", packet, BY_NAME) == decoded("2ad2", packet)
 
 
-def test_other_bikes_are_read_as_they_say() -> None:
+def test_other_bikes_are_read_by_their_flags() -> None:
     assert decoded("2ad2", UNFLAGGED_CADENCE)["trailing_bytes"] == 2
 
 
@@ -147,7 +147,7 @@ def test_life_fitness_elliptical_fills_its_elevation(device: Identity) -> None:
         pytest.param("000100 100e 5000", 10.0, id="a speed that it measured"),
     ],
 )
-def test_life_fitness_elliptical_that_moves_at_no_speed(
+def test_a_life_fitness_elliptical_that_moves_without_speed(
     packet: str, speed_mps: float | None
 ) -> None:
     fields = decoded("2ace", packet, BY_NAME)

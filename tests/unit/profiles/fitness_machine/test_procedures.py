@@ -1,4 +1,4 @@
-"""What a request becomes for a machine: checked against its ranges and the settings, in bytes."""
+"""Requests to a machine: checked against its ranges and the settings, and written as bytes."""
 
 import math
 import re
@@ -29,7 +29,7 @@ from healthd.verbs import (
     Stop,
 )
 
-# As the simulated ones say of themselves.
+# The features and ranges of the simulated machines.
 BIKE = machine_of(
     {"2ad2", "2ad9", "2ad6", "2ad8"},
     {
@@ -73,7 +73,7 @@ def road(pct: float, wind_speed_mps: float = 0.0) -> SetSimulation:
 START, STOP = Start(peripheral="one"), Stop(peripheral="one")
 
 
-def test_a_machine_says_its_ranges() -> None:
+def test_the_ranges_of_a_machine() -> None:
     assert BIKE.ranges == {
         "resistance_level": Range(0, 100, 0.1, 0.1),
         "power_w": Range(0, 1000, 1, 5),
@@ -92,7 +92,7 @@ def test_a_machine_says_its_ranges() -> None:
     ["", "00", "0000e8", "0000", "000000000000", "e80300000100"],
     ids=["empty", "a byte", "cut", "no most", "zeros", "upside down"],
 )
-def test_a_range_that_says_nothing_is_none(value: str) -> None:
+def test_an_empty_range_is_none(value: str) -> None:
     facts = {"2ad8": bytes.fromhex(value), "2acc": bytes.fromhex("8656")}
     assert machine_of(set(), facts) == Machine()
 
@@ -118,7 +118,7 @@ def test_a_range_that_says_nothing_is_none(value: str) -> None:
         (STOP, TREADMILL, "08 01", "stopped", {}),
     ],
 )
-def test_what_a_request_becomes(
+def test_the_bytes_of_a_request(
     request_: OfPeripheral,
     machine: Machine,
     written: str,
@@ -130,7 +130,7 @@ def test_what_a_request_becomes(
     assert (made.change, made.targets) == (change, targets)
 
 
-def test_a_resistance_is_as_wide_as_the_range_says() -> None:
+def test_the_width_of_a_resistance_follows_its_range() -> None:
     narrow = machine_of({"2ad6"}, {"2ad6": bytes.fromhex("00c801")})
     assert narrow.ranges["resistance_level"] == Range(0, 20, 0.1, 0.1)
     assert command(resistance(20), narrow, Limits()).request == bytes.fromhex("04c8")
@@ -170,11 +170,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "machine", "limits", "said"), REFUSED)
-def test_what_is_out_of_range_is_refused_with_what_would_be_accepted(
-    request_: OfPeripheral, machine: Machine, limits: Limits, said: str
+@pytest.mark.parametrize(("request_", "machine", "limits", "message"), REFUSED)
+def test_a_value_out_of_range_is_refused_with_the_accepted_range(
+    request_: OfPeripheral, machine: Machine, limits: Limits, message: str
 ) -> None:
-    with pytest.raises(Rejected, match=re.escape(said)) as rejected:
+    with pytest.raises(Rejected, match=re.escape(message)) as rejected:
         command(request_, machine, limits)
     assert rejected.value.reason == "out_of_range"
 
@@ -183,7 +183,7 @@ def test_what_is_out_of_range_is_refused_with_what_would_be_accepted(
     value=st.floats(),
     allowed=st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted),
 )
-def test_nothing_is_written_that_either_side_does_not_allow(
+def test_nothing_is_written_outside_the_machines_or_the_settings_range(
     value: float, allowed: list[float]
 ) -> None:
     limits = Limits(inclination_pct=Range(*allowed))
@@ -198,7 +198,7 @@ def test_nothing_is_written_that_either_side_does_not_allow(
         assert abs(raw / 10 - value) <= 0.0501
 
 
-def test_what_a_machine_calls_its_limit_is_accepted_as_it_is_shown() -> None:
+def test_a_machines_limit_is_accepted_as_it_is_displayed() -> None:
     fast = replace(LIMITS, speed_mps=Range(0, 10))
     with pytest.raises(Rejected, match=r"expected 0\.222 to 5\.556: ") as rejected:
         command(speed(9), TREADMILL, fast)
@@ -233,14 +233,16 @@ def test_without_any_range_nothing_is_set(request_: OfPeripheral) -> None:
 @pytest.mark.parametrize(
     ("request_", "machine"), [(power(100), TREADMILL), (road(1), TREADMILL), (speed(1), BIKE)]
 )
-def test_what_two_witnesses_deny_is_not_asked_for(request_: OfPeripheral, machine: Machine) -> None:
+def test_a_request_denied_by_feature_and_range_is_not_written(
+    request_: OfPeripheral, machine: Machine
+) -> None:
     with pytest.raises(Rejected, match="the machine says that it") as rejected:
         command(request_, machine, replace(LIMITS, power_w=Range(0, 300)))
     assert rejected.value.reason == "not_supported"
 
 
-def test_what_one_witness_denies_is_asked_for() -> None:
-    """Machines are often wrong about their features; what they answer counts."""
+def test_a_request_denied_by_only_one_of_them_is_written() -> None:
+    """Machines often report wrong features; their answer counts."""
     wrong = replace(BIKE, targets=frozenset[str]())
     assert command(power(100), wrong, LIMITS).request == bytes.fromhex("056400")
     assert command(road(0), wrong, LIMITS).request == bytes.fromhex("110000 0000 28 33")
@@ -255,7 +257,7 @@ def test_what_one_witness_denies_is_asked_for() -> None:
         (TREADMILL, "", ["0801", "01"]),
         (TREADMILL, "stopped", ["01"]),
     ],
-    ids=["a bike", "one that does not say", "one that did", "a treadmill", "one that stopped"],
+    ids=["bike", "no targets", "no targets, simulated", "treadmill", "stopped treadmill"],
 )
 def test_how_a_machine_is_released(machine: Machine, done: str, written: list[str]) -> None:
     steps = release(machine, simulated=done == "simulated", stopped=done == "stopped")
@@ -278,12 +280,12 @@ def test_how_a_procedure_ended(answer: str, word: str) -> None:
     assert result(bytes.fromhex(answer)) == word
 
 
-def test_an_answer_names_what_it_answers() -> None:
+def test_an_answer_names_its_request() -> None:
     assert answers(b"\x05\xfa\x00", b"\x80\x05\x01")
     for other in (b"", b"\x80", b"\x80\x04\x01", b"\x05\xfa\x00"):
         assert not answers(b"\x05\xfa\x00", other)
 
 
-def test_control_is_lost_by_one_status_alone() -> None:
+def test_only_one_status_means_that_control_is_lost() -> None:
     assert [code for code in range(256) if loses_control(bytes([code, 0]))] == [0xFF]
     assert not loses_control(b"")

@@ -1,4 +1,4 @@
-"""Records that were spread over several packets, by scripts of packets and times."""
+"""Records in several packets: scripts of packets and times."""
 
 from collections import Counter
 from itertools import accumulate
@@ -20,7 +20,7 @@ def packet(uuid: str, hex: str) -> Measurement:
     return CHARACTERISTICS[uuid].decode(bytes.fromhex(hex))
 
 
-# Yesoul S3: the rest of a record, then its speed and time (TrackMyIndoorWorkout).
+# Yesoul S3: most of a record, then its speed and time (TrackMyIndoorWorkout).
 YESOUL_FIRST = packet("2ad2", "f5018800f6000035006b0047000400ffffff")
 YESOUL_LAST = packet("2ad2", "0008160a3500")
 YESOUL_WHOLE = {
@@ -28,7 +28,7 @@ YESOUL_WHOLE = {
     **YESOUL_LAST.fields(),
 }
 
-# Stages SB20: cadence and power, then the speed alone.
+# Stages SB20: cadence and power, then only the speed.
 STAGES_POWER = packet("2ad2", "c500b6005d020000")
 STAGES_NEXT = packet("2ad2", "c500e00023030000")
 STAGES_SPEED = packet("2ad2", "0000100e")
@@ -38,15 +38,17 @@ RUN = packet("2acd", "0000 100e")
 
 
 def play(*script: tuple[float, Measurement]) -> list[tuple[float, dict[str, object]]]:
-    """Seconds and fields of what is published, by one link's state."""
+    """Return the times in seconds and the fields that one link's state publishes."""
     records = Records(Options())
     published = [
-        one for at_s, measurement in script for one in records.take(measurement, round(at_s * S))
+        timed
+        for at_s, measurement in script
+        for timed in records.take(measurement, round(at_s * S))
     ]
-    return [(one.mono_ns / S, one.measurement.fields()) for one in published]
+    return [(timed.mono_ns / S, timed.measurement.fields()) for timed in published]
 
 
-def test_split_record_is_one_measurement_at_its_last_packet() -> None:
+def test_a_split_record_is_one_measurement_at_its_last_packet() -> None:
     assert play((1.0, YESOUL_FIRST), (1.25, YESOUL_LAST)) == [(1.25, YESOUL_WHOLE)]
     assert YESOUL_WHOLE["cadence_rpm"] == 68.0
     assert YESOUL_WHOLE["elapsed_time_s"] == 53
@@ -61,14 +63,14 @@ def test_split_record_keeps_its_model() -> None:
     assert type(merged.measurement).model_validate(YESOUL_WHOLE) == merged.measurement
 
 
-def test_whole_record_passes_unchanged() -> None:
+def test_a_complete_record_is_published_unchanged() -> None:
     measurement = packet("2ad2", "6402c50300000000e8000000")
     (published,) = Records(Options()).take(measurement, 7)
     assert published == Timed(measurement, 7)
     assert published.measurement is measurement
 
 
-def test_record_of_three_packets() -> None:
+def test_a_record_of_three_packets() -> None:
     strides = packet("2ace", "118000 9802")
     power = packet("2ace", "018100 5000")
     speed = packet("2ace", "008000 100e")
@@ -84,21 +86,21 @@ def test_records_in_a_row_do_not_mix() -> None:
     ]
 
 
-def test_closing_packet_alone_is_a_record() -> None:
+def test_a_closing_packet_alone_is_a_record() -> None:
     assert play((0, STAGES_SPEED), (1, STAGES_SPEED)) == [
         (0, STAGES_SPEED.fields()),
         (1, STAGES_SPEED.fields()),
     ]
 
 
-def test_lost_closing_packet_leaves_what_came() -> None:
+def test_without_its_closing_packet_a_record_keeps_the_rest() -> None:
     assert play((0, STAGES_POWER), (1, STAGES_NEXT), (1.5, STAGES_SPEED)) == [
         (0, STAGES_POWER.fields()),
         (1.5, {**STAGES_NEXT.fields(), **STAGES_SPEED.fields()}),
     ]
 
 
-def test_closing_packet_of_another_record_is_not_joined() -> None:
+def test_a_closing_packet_of_another_record_is_not_joined() -> None:
     whole = packet("2ad2", "4400 100e b400 fa00")
     assert play((0, STAGES_POWER), (1, whole)) == [
         (0, STAGES_POWER.fields()),
@@ -113,13 +115,13 @@ def test_two_packets_without_the_closing_one_stay_together() -> None:
     ]
 
 
-def test_machine_that_never_closes_is_published_a_packet_late() -> None:
+def test_a_machine_that_never_closes_is_published_one_packet_late() -> None:
     script = [(float(second), STAGES_POWER) for second in range(5)]
     assert play(*script) == [(second, STAGES_POWER.fields()) for second in range(4)]
 
 
 @pytest.mark.parametrize("uuid_hex", [("2ad2", "0000100e"), ("2ad3", "000d"), ("2acd", "0000100e")])
-def test_record_that_stays_open_too_long_is_published_by_whatever_comes(
+def test_a_record_open_for_too_long_is_published_by_the_next_message(
     uuid_hex: tuple[str, str],
 ) -> None:
     late = packet(*uuid_hex)
@@ -143,14 +145,14 @@ def test_time_counts_from_the_first_packet() -> None:
     ]
 
 
-def test_characteristics_are_merged_apart() -> None:
+def test_characteristics_are_merged_separately() -> None:
     assert play((0, STAGES_POWER), (0.1, BELT), (0.2, STAGES_SPEED), (0.3, RUN)) == [
         (0.2, {**STAGES_POWER.fields(), **STAGES_SPEED.fields()}),
         (0.3, {**BELT.fields(), **RUN.fields()}),
     ]
 
 
-def test_links_are_merged_apart() -> None:
+def test_links_are_merged_separately() -> None:
     before, after = Records(Options()), Records(Options())
     before.take(STAGES_POWER, 0)
     assert list(after.take(STAGES_SPEED, 1)) == [Timed(STAGES_SPEED, 1)]
@@ -167,13 +169,13 @@ def test_surplus_bytes_are_added_up() -> None:
 @pytest.mark.parametrize(
     ("cut", "kept"), [("4500 b400 fa", {"cadence_rpm": 90.0}), ("4100 fa", {})]
 )
-def test_cut_packet_makes_the_record_cut(cut: str, kept: dict[str, float]) -> None:
+def test_a_cut_packet_marks_the_record_as_cut(cut: str, kept: dict[str, float]) -> None:
     assert play((0, packet("2ad2", cut)), (0, STAGES_SPEED)) == [
         (0, {**kept, "speed_mps": 10.0, "more_data": False, "truncated": True})
     ]
 
 
-def test_cut_closing_packet_closes_without_saying_that_all_is_there() -> None:
+def test_a_cut_closing_packet_closes_a_record_that_is_marked_as_cut() -> None:
     last = packet("2ad2", "0008 100e 58")
     assert play((0, STAGES_POWER), (0, last)) == [
         (
@@ -190,7 +192,7 @@ def test_cut_closing_packet_closes_without_saying_that_all_is_there() -> None:
 
 
 @pytest.mark.parametrize(("uuid", "hex"), [("2ad3", "000d"), ("2ada", "04")])
-def test_status_passes_and_leaves_a_record_open(uuid: str, hex: str) -> None:
+def test_a_status_is_published_and_leaves_a_record_open(uuid: str, hex: str) -> None:
     status = packet(uuid, hex)
     assert play((0, STAGES_POWER), (0.1, status), (0.2, STAGES_SPEED)) == [
         (0.1, status.fields()),
@@ -217,21 +219,22 @@ gaps = st.sampled_from([0.0, 0.125, 0.5, 1.0, 5.0])
 
 
 @given(st.lists(st.tuples(gaps, st.sampled_from(PACKETS)), max_size=30))
-def test_every_value_comes_out_once_and_in_order(script: list[tuple[float, Measurement]]) -> None:
+def test_every_value_is_published_once_and_in_order(
+    script: list[tuple[float, Measurement]],
+) -> None:
     at_s = list(accumulate(gap for gap, _ in script))
     packets = [measurement for _, measurement in script]
     records = Records(Options())
     published = [
-        one
+        timed
         for at, measurement in zip(at_s, packets, strict=True)
-        for one in records.take(measurement, round(at * S))
+        for timed in records.take(measurement, round(at * S))
     ]
     published += records.end()
     assert not records.end()
-    came = values(packets)
-    assert values([one.measurement for one in published]) == came
+    assert values([timed.measurement for timed in published]) == values(packets)
     for kind in {each.kind for each in packets}:
-        stamps = [one.mono_ns for one in published if one.measurement.kind == kind]
+        stamps = [timed.mono_ns for timed in published if timed.measurement.kind == kind]
         assert stamps == sorted(stamps)
         assert set(stamps) <= {round(at * S) for at in at_s}
 

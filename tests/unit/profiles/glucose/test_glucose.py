@@ -15,7 +15,7 @@ NOON = "e407030e0c0000"
 
 
 def result(number: int, mg_per_dl: int = 100) -> Measurement:
-    """Capillary plasma from the finger, dated an hour after noon, with its context to follow."""
+    """Return a result of capillary plasma from the finger at 13:00, with a context to follow."""
     amount = (0xB000 | mg_per_dl).to_bytes(2, "little").hex()
     head = f"13{number.to_bytes(2, 'little').hex()}{NOON}"
     return decode_glucose(bytes.fromhex(f"{head}3c00{amount}12"))
@@ -25,18 +25,18 @@ def fasting(number: int) -> Measurement:
     return decode_glucose_context(b"\x02" + number.to_bytes(2, "little") + b"\x03")
 
 
-def published(taken: Iterable[Timed], mono_ns: int) -> Measurement:
-    (timed,) = taken
+def published(found: Iterable[Timed], mono_ns: int) -> Measurement:
+    (timed,) = found
     assert timed.mono_ns == mono_ns
     return timed.measurement
 
 
-def test_result_is_published_at_once_and_as_it_is() -> None:
+def test_a_live_result_is_published_at_once_and_unchanged() -> None:
     measurement = result(7)
     assert published(GlucoseState(Options()).take(measurement, 5), 5) is measurement
 
 
-def test_context_is_joined_with_its_result() -> None:
+def test_a_context_is_joined_with_its_result() -> None:
     state = GlucoseState(Options())
     list(state.take(result(7), 1))
     context = published(state.take(fasting(7), 2), 2)
@@ -59,7 +59,7 @@ def test_context_is_joined_with_its_result() -> None:
     }
 
 
-def test_result_that_says_less_adds_less() -> None:
+def test_only_fields_of_the_result_are_added() -> None:
     state = GlucoseState(Options())
     list(state.take(decode_glucose(bytes.fromhex(f"080700{NOON}0200")), 1))
     assert published(state.take(fasting(7), 2), 2).fields() == {
@@ -78,7 +78,7 @@ def test_result_that_says_less_adds_less() -> None:
     }
 
 
-def test_what_was_cut_in_the_context_is_still_marked() -> None:
+def test_a_cut_context_is_still_marked() -> None:
     state = GlucoseState(Options())
     list(state.take(result(7), 1))
     context = decode_glucose_context(bytes.fromhex("420700033d"))
@@ -88,14 +88,14 @@ def test_what_was_cut_in_the_context_is_still_marked() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [8]])
-def test_context_without_its_result_stands_alone(before: list[int]) -> None:
+def test_a_context_without_its_result_is_published_alone(before: list[int]) -> None:
     state = GlucoseState(Options())
     for number in before:
         list(state.take(result(number), 1))
     assert published(state.take(fasting(7), 2), 2).fields() == fasting(7).fields()
 
 
-def test_contexts_behind_all_results_find_theirs() -> None:
+def test_contexts_after_all_results_find_theirs() -> None:
     state = GlucoseState(Options())
     for number in range(1000):
         list(state.take(result(number, 40 + number), 1))
@@ -104,7 +104,7 @@ def test_contexts_behind_all_results_find_theirs() -> None:
         assert fields["glucose_mmol_per_l"] == pytest.approx((40 + number) / 18.0156)
 
 
-def test_result_that_comes_again_counts() -> None:
+def test_a_repeated_result_replaces_the_first() -> None:
     state = GlucoseState(Options())
     list(state.take(result(7, 100), 1))
     list(state.take(result(7, 200), 2))
@@ -112,7 +112,7 @@ def test_result_that_comes_again_counts() -> None:
     assert fields["glucose_mmol_per_l"] == pytest.approx(200 / 18.0156)
 
 
-def test_memory_is_bounded_and_the_oldest_goes() -> None:
+def test_memory_is_bounded_and_drops_the_oldest() -> None:
     state = GlucoseState(Options())
     list(state.take(result(0), 1))
     list(state.take(result(1), 1))
@@ -124,7 +124,7 @@ def test_memory_is_bounded_and_the_oldest_goes() -> None:
     assert "glucose_mmol_per_l" in published(state.take(fasting(1024), 2), 2).fields()
 
 
-def test_a_new_link_remembers_nothing() -> None:
+def test_a_new_link_starts_without_results() -> None:
     assert PROFILE.state is not None
     list(PROFILE.state(Options()).take(result(7), 1))
     again = PROFILE.state(Options())
@@ -137,7 +137,7 @@ def test_control_point_is_not_published(message: str) -> None:
 
 
 @pytest.mark.parametrize("answer", ["06000101", "06000106"])
-def test_opening_asks_for_all_records_where_none_is_known(answer: str) -> None:
+def test_the_opening_asks_for_all_records_if_none_is_known(answer: str) -> None:
     exchange = fetch_records(Options())
     assert next(exchange) == b"\x01\x01"
     with pytest.raises(StopIteration):
@@ -153,14 +153,14 @@ def test_opening_asks_for_all_records_where_none_is_known(answer: str) -> None:
         ("ff", DecodeError),
     ],
 )
-def test_opening_says_that_they_did_not_all_come(answer: str, error: type[Exception]) -> None:
+def test_the_opening_reports_an_incomplete_transfer(answer: str, error: type[Exception]) -> None:
     exchange = fetch_records(Options())
     next(exchange)
     with pytest.raises(error):
         exchange.send(bytes.fromhex(answer))
 
 
-def test_results_are_known_by_number_and_time_and_asked_for_from_the_last_one_on() -> None:
+def test_results_are_identified_by_number_and_time_and_requested_from_the_last_one_on() -> None:
     records = Records()
     state, exchange = (
         GlucoseState(Options(records=records)),
@@ -182,7 +182,7 @@ def test_results_are_known_by_number_and_time_and_asked_for_from_the_last_one_on
         Record("", 8, noon),
     ]
     assert all(
-        timed.record is not None and records.take(timed.measurement.kind, timed.record)
+        timed.record is not None and records.add_if_new(timed.measurement.kind, timed.record)
         for timed in stored
     )
     with pytest.raises(StopIteration):
@@ -190,14 +190,14 @@ def test_results_are_known_by_number_and_time_and_asked_for_from_the_last_one_on
     assert next(fetch_records(Options(records=records))) == b"\x01\x03\x01\x08\x00"
 
 
-def test_a_link_that_ends_in_a_transfer_gives_up_the_newest_result() -> None:
+def test_a_link_that_ends_during_a_transfer_releases_the_newest_result() -> None:
     state = GlucoseState(Options())
     state.take(decode_record_access(b"\x01\x01"), 1)
     assert not list(state.take(result(7), 2))
     assert [timed.mono_ns for timed in state.end()] == [2]
 
 
-def test_opening_is_for_the_control_point_of_the_profile() -> None:
+def test_the_opening_uses_the_control_point_of_the_profile() -> None:
     assert PROFILE.opening is not None
     assert PROFILE.opening.control in {each.uuid for each in PROFILE.characteristics}
 
@@ -210,7 +210,7 @@ def test_later() -> None:
     assert later(None, 60) is None
 
 
-def test_unknown_parts_of_the_time_are_kept_as_null() -> None:
+def test_unknown_parts_of_the_time_are_null() -> None:
     """A meter whose clock was never set: year 0."""
     fields = decode_glucose(bytes.fromhex("01050000000000173b003c00")).fields()
     assert fields == {

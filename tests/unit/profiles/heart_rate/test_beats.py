@@ -1,4 +1,4 @@
-"""Beats are placed by summation, however late their packets arrive."""
+"""The times of beats follow from the sum of intervals, however late their packets arrive."""
 
 import random
 import statistics
@@ -17,18 +17,18 @@ SECOND_NS = 1_000_000_000
 def packets(
     beats_ms: list[float], delays_ms: Iterator[float], rate: float = 1.0
 ) -> Iterator[tuple[list[float], float]]:
-    """The intervals of one packet a second, and when it arrives.
+    """Yield the intervals of one packet a second, and its arrival.
 
     Args:
-        beats_ms: when the heart beats.
-        delays_ms: how late each packet is.
-        rate: how fast the sensor's clock runs against ours.
+        beats_ms: the times of the beats.
+        delays_ms: the delay of each packet.
+        rate: the speed of the sensor's clock relative to ours.
     """
     inside: list[float] = []
     second, at_ms = 1, 0.0
     for last, beat in pairwise(beats_ms):
         while beat > second * 1000:
-            # The radio keeps the order: what follows a late packet is as late as that one.
+            # The radio keeps the order: packets after a late packet are late, too.
             at_ms = max(at_ms, second * 1000 + next(delays_ms))
             yield inside, at_ms
             inside, second = [], second + 1
@@ -44,30 +44,30 @@ def heart(seconds: int, rng: random.Random) -> list[float]:
 
 
 def placed(beats: Beats, intervals: list[float], at_ms: float) -> list[float]:
-    """When the beats of one packet were, on the clock of ``at_ms``."""
+    """Return the times of the beats of one packet, on the clock of ``at_ms``."""
     return [at_ms + off for off in beats.place(intervals, int(at_ms * 1e6)).offsets_ms]
 
 
 def jitter(rng: random.Random) -> Iterator[float]:
     while True:
-        # Mostly soon; now and then held up for as long as two more seconds.
+        # Mostly short; sometimes up to two seconds more.
         yield 2000.0 if rng.random() < 0.05 else rng.uniform(10, 200)
 
 
 def errors(beats_ms: list[float], rng: random.Random, rate: float = 1.0) -> list[float]:
-    """How far each beat is placed from where it was."""
+    """Return the error of each beat's time."""
     beats, found = Beats(), list[float]()
     for intervals, at_ms in packets(beats_ms, jitter(rng), rate):
         found += placed(beats, intervals, at_ms)
-    return [where - was for where, was in zip(found, beats_ms[1:], strict=True)]
+    return [at_ms - true_ms for at_ms, true_ms in zip(found, beats_ms[1:], strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_jitter_of_arrival_does_not_reach_the_beats(seed: int) -> None:
+def test_jitter_of_arrivals_does_not_affect_the_beats(seed: int) -> None:
     rng = random.Random(seed)
     settled = errors(heart(300, rng), rng)[60:]
-    # Arrival itself is 10 to 3000 ms behind the beat; what is left is the delay of the best packet,
-    # and the distances of beats are right to a few milliseconds.
+    # A packet arrives 10 to 3000 ms after its beat. What remains is the delay of the best packet;
+    # the intervals between beats are correct to a few milliseconds.
     assert all(0 <= error < 400 for error in settled)
     assert statistics.mean(abs(b - a) for a, b in pairwise(settled)) < 10
 
@@ -75,21 +75,21 @@ def test_jitter_of_arrival_does_not_reach_the_beats(seed: int) -> None:
 @pytest.mark.parametrize("rate", [0.9999, 1.0001])
 def test_a_sensors_clock_may_drift(rate: float) -> None:
     rng = random.Random(1)
-    # 100 ppm are a second in 10,000; the sum alone would be that far off by now.
+    # 100 ppm are a second in 10,000; the sum alone would have this error by now.
     settled = errors(heart(10_000, rng), rng, rate)[60:]
     assert all(0 <= error < 500 for error in settled)
 
 
-def test_a_packet_that_came_sooner_corrects_at_once() -> None:
+def test_a_packet_with_less_delay_corrects_at_once() -> None:
     beats = Beats()
     assert placed(beats, [800.0], 1900) == [1900]
     assert placed(beats, [800.0, 800.0], 3000) == pytest.approx([2200, 3000])
     assert placed(beats, [800.0], 3900) == pytest.approx([3800])
 
 
-def test_intervals_that_are_missing_begin_a_new_sum() -> None:
+def test_missing_intervals_restart_the_sum() -> None:
     beats = Beats()
-    assert not beats.place([1000.0], 0).follows  # there is nothing that it could follow
+    assert not beats.place([1000.0], 0).follows  # there is no earlier packet
     for second in (1, 2, 3):
         assert beats.place([1000.0], second * SECOND_NS).follows
     after = beats.place([1000.0], 8 * SECOND_NS)
@@ -97,7 +97,7 @@ def test_intervals_that_are_missing_begin_a_new_sum() -> None:
     assert beats.place([1000.0], 9 * SECOND_NS).follows
 
 
-def test_missing_intervals_of_less_than_a_delay_are_made_up_for_in_half_a_minute() -> None:
+def test_missing_intervals_shorter_than_a_delay_are_corrected_in_half_a_minute() -> None:
     beats = Beats()
     beats.place([1000.0], 0)
     offsets = [
@@ -107,7 +107,7 @@ def test_missing_intervals_of_less_than_a_delay_are_made_up_for_in_half_a_minute
     assert offsets[-1] == [0.0]
 
 
-def test_intervals_that_never_were_begin_a_new_sum() -> None:
+def test_extra_intervals_restart_the_sum() -> None:
     beats = Beats()
     beats.place([1000.0], 0)
     stray = beats.place([1000.0, 63_999.0], SECOND_NS)
@@ -116,7 +116,7 @@ def test_intervals_that_never_were_begin_a_new_sum() -> None:
     assert (after.offsets_ms, after.follows) == ([0.0], True)
 
 
-def test_a_pause_begins_a_new_sum() -> None:
+def test_a_pause_restarts_the_sum() -> None:
     beats = Beats()
     beats.place([1000.0], 0)
     beats.pause()
@@ -124,7 +124,7 @@ def test_a_pause_begins_a_new_sum() -> None:
     assert (after.offsets_ms, after.follows) == ([0.0], False)
 
 
-def test_a_packet_that_was_held_up_is_placed_where_its_beats_were() -> None:
+def test_a_delayed_packet_keeps_the_times_of_its_beats() -> None:
     beats = Beats()
     for second in range(10):
         beats.place([1000.0], second * SECOND_NS)
@@ -133,7 +133,7 @@ def test_a_packet_that_was_held_up_is_placed_where_its_beats_were() -> None:
     assert [placed(beats, [1000.0], at_ms) for _ in range(3)] == [[10_000], [11_000], [12_000]]
 
 
-def test_no_intervals_place_nothing() -> None:
+def test_no_intervals_have_no_offsets() -> None:
     assert Beats().place([], 5).offsets_ms == []
 
 
@@ -146,7 +146,7 @@ def test_no_intervals_place_nothing() -> None:
         max_size=30,
     )
 )
-def test_no_beat_is_behind_its_packet(sent: list[tuple[list[float], int]]) -> None:
+def test_no_beat_is_later_than_its_packet(sent: list[tuple[list[float], int]]) -> None:
     beats, at_ns = Beats(), 0
     for intervals, later_ns in sent:
         at_ns += later_ns

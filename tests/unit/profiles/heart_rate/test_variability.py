@@ -1,4 +1,4 @@
-"""Heart-rate variability: what counts, what is rejected, and when it is told."""
+"""Heart-rate variability: which intervals count, and when it is published."""
 
 import statistics
 from itertools import pairwise
@@ -17,12 +17,12 @@ STEADY = [800.0, 820.0, 790.0, 810.0, 805.0, 795.0]
 
 
 def result(*parts: list[float]) -> dict[str, Any]:
-    """Of one window; between two parts intervals are missing."""
+    """Return the result of one window; intervals are missing between the parts."""
     variability = Variability(60)
     assert variability.until(0) is None
     for part in parts:
-        variability.take(part, follows=False)
-    variability.take([], follows=False)  # nothing is left to be judged
+        variability.add(part, follows=False)
+    variability.add([], follows=False)  # all intervals are judged
     ended = variability.until(60 * SECOND_NS)
     assert ended is not None
     return ended.measurement.fields()
@@ -33,7 +33,7 @@ def rmssd(*parts: list[float]) -> float:
     return round(sqrt(sum(squares) / len(squares)), 2)
 
 
-def test_by_the_definitions() -> None:
+def test_matches_the_definitions() -> None:
     assert result([800.0, 810.0, 790.0]) == {
         "rmssd_ms": 15.81,  # sqrt((10² + 20²) / 2)
         "sdnn_ms": 10.0,  # sqrt((0² + 10² + 10²) / 2)
@@ -44,7 +44,7 @@ def test_by_the_definitions() -> None:
 
 
 @given(st.lists(st.floats(780, 860), min_size=2, max_size=300))
-def test_as_the_statistics_module_says(intervals: list[float]) -> None:
+def test_matches_the_statistics_module(intervals: list[float]) -> None:
     found = result(intervals)
     assert found["beats"] == len(intervals)
     assert found["sdnn_ms"] == pytest.approx(statistics.stdev(intervals), abs=0.006)
@@ -52,26 +52,26 @@ def test_as_the_statistics_module_says(intervals: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "strays", "behind"),
+    ("before", "wrong", "after"),
     [
-        (STEADY, [500.0], STEADY),  # came early
-        (STEADY, [500.0, 1100.0], STEADY),  # and the pause behind it
-        (STEADY, [1600.0], STEADY),  # one beat was missed
+        (STEADY, [500.0], STEADY),  # an early beat
+        (STEADY, [500.0, 1100.0], STEADY),  # an early beat and the pause after it
+        (STEADY, [1600.0], STEADY),  # a missed beat
         (STEADY, [299.0], STEADY),
         (STEADY, [2001.0], STEADY),
         (STEADY, [0.0], STEADY),
         (STEADY, [63_999.0], STEADY),
-        ([], [500.0], STEADY),  # the very first
-        (STEADY, [500.0], []),  # and the last
+        ([], [500.0], STEADY),  # the first interval
+        (STEADY, [500.0], []),  # the last interval
     ],
 )
-def test_strays_are_rejected_and_no_difference_leads_over_them(
-    before: list[float], strays: list[float], behind: list[float]
+def test_wrong_intervals_are_rejected_and_no_difference_spans_them(
+    before: list[float], wrong: list[float], after: list[float]
 ) -> None:
-    found = result(before + strays + behind)
-    assert (found["beats"], found["rejected_beats"]) == (len(before + behind), len(strays))
-    assert found["rmssd_ms"] == rmssd(before, behind)
-    assert found["sdnn_ms"] == round(statistics.stdev(before + behind), 2)
+    found = result(before + wrong + after)
+    assert (found["beats"], found["rejected_beats"]) == (len(before + after), len(wrong))
+    assert found["rmssd_ms"] == rmssd(before, after)
+    assert found["sdnn_ms"] == round(statistics.stdev(before + after), 2)
 
 
 @pytest.mark.parametrize("edge", [300.0, 2000.0])
@@ -79,29 +79,29 @@ def test_the_ends_of_the_range_count(edge: float) -> None:
     assert result([edge] * 5)["beats"] == 5
 
 
-def test_a_heart_that_changes_its_pace_is_followed() -> None:
+def test_a_changing_heart_rate_is_followed() -> None:
     found = result([1000.0] * 10 + [600.0] * 10)
     assert (found["beats"], found["rejected_beats"]) == (20, 0)
 
 
 @pytest.mark.parametrize(("interval", "counts"), [(960.0, True), (961.0, False)])
-def test_a_fifth_off_the_median_still_counts(interval: float, counts: bool) -> None:
+def test_an_interval_20_percent_off_the_median_still_counts(interval: float, counts: bool) -> None:
     found = result([800.0, 800.0, interval, 800.0, 800.0])
     assert (found["rejected_beats"] == 0) is counts
 
 
-def test_no_difference_leads_over_what_is_missing() -> None:
+def test_no_difference_spans_missing_intervals() -> None:
     found = result([800.0, 810.0], [900.0, 905.0])
     assert (found["beats"], found["rejected_beats"]) == (4, 0)
     assert found["rmssd_ms"] == rmssd([800.0, 810.0], [900.0, 905.0])
 
 
-def test_a_packet_that_follows_is_no_break() -> None:
+def test_consecutive_packets_are_not_a_break() -> None:
     variability = Variability(60)
     variability.until(0)
     for interval in STEADY:
-        variability.take([interval], follows=True)
-    variability.take([], follows=False)
+        variability.add([interval], follows=True)
+    variability.add([], follows=False)
     ended = variability.until(60 * SECOND_NS)
     assert ended is not None
     assert ended.measurement.fields()["rmssd_ms"] == rmssd(STEADY)
@@ -115,26 +115,26 @@ def test_too_few_beats_have_no_variability() -> None:
     assert found["rejected_beats"] == 1
 
 
-def test_windows_stay_in_step_and_are_of_the_time_of_their_end() -> None:
+def test_windows_keep_their_rhythm_and_have_the_time_of_their_end() -> None:
     variability, ended = Variability(60), list[Timed]()
     for second in range(0, 302, 7):
-        if one := variability.until(second * SECOND_NS):
-            ended.append(one)
-        variability.take([700.0] * 10, follows=True)
-    assert [one.mono_ns // SECOND_NS for one in ended] == [60, 120, 180, 240, 300]
-    # Two beats wait for those behind them: they count in the next window.
-    assert [one.measurement.fields()["beats"] for one in ended] == [88, 90, 80, 90, 80]
+        if window := variability.until(second * SECOND_NS):
+            ended.append(window)
+        variability.add([700.0] * 10, follows=True)
+    assert [window.mono_ns // SECOND_NS for window in ended] == [60, 120, 180, 240, 300]
+    # The last two beats are judged later: they count in the next window.
+    assert [window.measurement.fields()["beats"] for window in ended] == [88, 90, 80, 90, 80]
 
 
-def test_windows_in_which_nothing_arrived_are_passed_over() -> None:
+def test_windows_in_which_nothing_arrived_are_skipped() -> None:
     variability = Variability(60)
     variability.until(0)
-    variability.take([800.0] * 10, follows=False)
+    variability.add([800.0] * 10, follows=False)
     late = variability.until(400 * SECOND_NS)
     assert late is not None
     assert late.mono_ns == 60 * SECOND_NS
-    variability.take([], follows=False)
+    variability.add([], follows=False)
     variability.until(420 * SECOND_NS)
     assert variability.until(479 * SECOND_NS) is None
-    assert variability.until(480 * SECOND_NS) is None  # nothing came in it
+    assert variability.until(480 * SECOND_NS) is None  # nothing arrived in it
     assert variability.until(541 * SECOND_NS) is None

@@ -1,11 +1,14 @@
 import pytest
 
-from healthd.profiles.packet.crc import crc_of, is_intact, with_crc
+from healthd.profiles.packet.crc import is_intact
+
+# Computes the CRC bit by bit, independently of the code under test.
+from healthd.simulator.health.cgm import with_checksum
 
 
 def test_check_value() -> None:
-    """The one that catalogues of CRCs give for MCRF4XX: 0x6F91."""
-    assert crc_of(b"123456789") == b"\x91\x6f"
+    """CRC catalogues give 0x6F91 for MCRF4XX."""
+    assert is_intact(b"123456789\x91\x6f")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,7 @@ def test_messages_of_sensors(message: str, intact: bool) -> None:
 
 @pytest.mark.parametrize("message", [b"", bytes(18), bytes(range(18)), b"\xff" * 18])
 def test_any_changed_bit_is_found(message: bytes) -> None:
-    sent = with_crc(message)
+    sent = with_checksum(message)
     assert is_intact(sent)
     for bit in range(len(sent) * 8):
         received = bytearray(sent)
@@ -27,5 +30,5 @@ def test_any_changed_bit_is_found(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("message", [b"", b"\xff"])
-def test_too_short_to_hold_one(message: bytes) -> None:
+def test_a_message_shorter_than_a_crc_is_not_intact(message: bytes) -> None:
     assert not is_intact(message)

@@ -1,4 +1,4 @@
-"""Reading front to back, and what is kept of a packet that ends too early."""
+"""Reading from front to back, and what is kept if a packet ends too early."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.packet.cursor import Cursor, Truncated, keeping
+from healthd.profiles.packet.cursor import Cursor, Truncated, optional_part
 
 
 def test_reads_little_endian_front_to_back() -> None:
@@ -17,7 +17,7 @@ def test_reads_little_endian_front_to_back() -> None:
     assert cursor.u8() == 0xFF
     assert cursor.u16() == 0x0102
     assert cursor.remaining == 3
-    assert cursor.take(2) == b"\xaa\xbb"
+    assert cursor.read_bytes(2) == b"\xaa\xbb"
     assert cursor.remaining == 1
 
 
@@ -25,11 +25,11 @@ def test_reads_little_endian_front_to_back() -> None:
     ("read", "message"),
     [
         (Cursor.u16, "offset 1: expected u16, found 1 of 2 bytes"),
-        (partial(Cursor.take, size=5), "offset 1: expected raw, found 1 of 5 bytes"),
+        (partial(Cursor.read_bytes, size=5), "offset 1: expected raw, found 1 of 5 bytes"),
     ],
-    ids=["u16", "take"],
+    ids=["u16", "read_bytes"],
 )
-def test_running_out_names_offset_and_want_and_does_not_move(
+def test_running_out_names_the_offset_and_does_not_move(
     read: Callable[[Cursor], object], message: str
 ) -> None:
     cursor = Cursor(b"\x01\x02")
@@ -54,14 +54,14 @@ def test_running_out_names_offset_and_want_and_does_not_move(
         (b"a\xffb", "a\ufffdb"),
     ],
 )
-def test_text_ends_at_nul_and_replaces_what_is_no_utf8(data: bytes, text: str) -> None:
+def test_text_ends_at_nul_and_replaces_invalid_utf8(data: bytes, text: str) -> None:
     cursor = Cursor(data)
     assert cursor.text() == text
     assert cursor.remaining == 0
 
 
 @given(data=st.binary())
-def test_text_takes_any_bytes(data: bytes) -> None:
+def test_text_accepts_any_bytes(data: bytes) -> None:
     # A lone surrogate could not be encoded.
     Cursor(data).text().encode()
 
@@ -69,7 +69,7 @@ def test_text_takes_any_bytes(data: bytes) -> None:
 def read_two(data: bytes) -> dict[str, Any]:
     cursor = Cursor(data)
     fields: dict[str, Any] = {"first": cursor.u8()}
-    with keeping(fields):
+    with optional_part(fields):
         fields["second"] = cursor.u16()
         fields["third"] = cursor.u16()
     return cursor.finish(fields)
@@ -86,7 +86,7 @@ def read_two(data: bytes) -> dict[str, Any]:
         ("0102000300ffff", {"first": 1, "second": 2, "third": 3, "trailing_bytes": 2}),
     ],
 )
-def test_keeps_what_came_before_the_cut(data: str, fields: dict[str, Any]) -> None:
+def test_keeps_the_fields_before_the_cut(data: str, fields: dict[str, Any]) -> None:
     assert read_two(bytes.fromhex(data)) == fields
 
 
@@ -95,8 +95,8 @@ def test_missing_mandatory_part_is_an_error() -> None:
         read_two(b"")
 
 
-def test_keeping_hides_no_other_error() -> None:
+def test_optional_part_hides_no_other_error() -> None:
     fields: dict[str, Any] = {}
-    with pytest.raises(DecodeError, match="reserved"), keeping(fields):
+    with pytest.raises(DecodeError, match="reserved"), optional_part(fields):
         raise DecodeError("reserved")
     assert fields == {}

@@ -1,4 +1,4 @@
-"""What has no confirmed layout."""
+"""Characteristics without a confirmed layout."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from healthd.samples import Measurement
 
 
 @pytest.mark.parametrize("service", ["1840", "183e"])
-def test_every_characteristic_has_a_kind_of_its_own(service: str) -> None:
+def test_every_characteristic_has_its_own_kind(service: str) -> None:
     profile = load().service(service)
     assert profile is not None
     models = [each.model for each in profile.characteristics]
@@ -17,7 +17,7 @@ def test_every_characteristic_has_a_kind_of_its_own(service: str) -> None:
     assert all(issubclass(model, Raw) for model in models)
 
 
-def test_is_no_promise() -> None:
+def test_is_marked_experimental() -> None:
     decoded = raw("2b8b", "some_kind", Use.STREAM).decode(b"\x0a\xff")
     assert decoded.kind == "some_kind"
     assert decoded.fields() == {"experimental": True, "value_hex": "0aff"}

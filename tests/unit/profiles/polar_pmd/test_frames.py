@@ -21,7 +21,7 @@ def test_time_fills_64_bits(timestamp_ns: int) -> None:
     assert decoded.samples_uv == [1]
 
 
-def test_a_float_that_is_no_number_is_null() -> None:
+def test_nan_is_null() -> None:
     payload = struct.pack("<4f", 36.5, float("nan"), float("inf"), float("-inf"))
     assert decode_data(frame(7, 0, payload)).temperature_c == [36.5, None, None, None]
     assert decode_data(frame(12, 0x80, payload[4:8])).temperature_c == [None]
@@ -29,7 +29,7 @@ def test_a_float_that_is_no_number_is_null() -> None:
 
 
 @given(st.lists(st.integers(-(2**23), 2**23 - 1)), st.binary(max_size=2))
-def test_numbers_of_24_bits_are_what_their_bytes_say(values: list[int], rest: bytes) -> None:
+def test_numbers_of_24_bits_are_decoded(values: list[int], rest: bytes) -> None:
     data = b"".join(value.to_bytes(3, "little", signed=True) for value in values)
     read = numbers_of_24_bits(data + rest)
     assert list(read.values) == values
@@ -38,7 +38,7 @@ def test_numbers_of_24_bits_are_what_their_bytes_say(values: list[int], rest: by
 
 @st.composite
 def compressed(draw: st.DrawFn) -> tuple[bytes, int, int, list[tuple[int, ...]]]:
-    """A payload made bit by bit, its channels, its bytes a number, and what it holds."""
+    """Draw a payload made bit by bit; return it, its channels, bytes per number, and samples."""
     channels, size = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     limit = 1 << 8 * size - 1
     start = draw(st.tuples(*[st.integers(-limit, limit - 1)] * channels))
@@ -59,7 +59,7 @@ def compressed(draw: st.DrawFn) -> tuple[bytes, int, int, list[tuple[int, ...]]]
 
 
 @given(compressed())
-def test_compressed_samples_are_what_was_compressed(
+def test_compressed_samples_are_decompressed(
     made: tuple[bytes, int, int, list[tuple[int, ...]]],
 ) -> None:
     data, channels, size, samples = made
@@ -81,11 +81,11 @@ def test_blocks_without_bits_cannot_claim_minutes_of_samples() -> None:
     kept, truncated = decompress(bytes(6) + b"\0\xff" * 250, 3, 2)
     assert truncated
     assert 4000 < len(kept) <= 4097
-    assert all(one == other for one, other in pairwise(kept))
+    assert all(first == second for first, second in pairwise(kept))
 
 
 @pytest.mark.parametrize("value", [0.061, 36.6, -1013.2, 0.0, 1e-9, 3.4e38])
-def test_a_float_of_4_bytes_is_the_decimal_that_it_was_made_from(value: float) -> None:
+def test_a_4_byte_float_becomes_its_shortest_decimal(value: float) -> None:
     (read,) = struct.unpack("<f", struct.pack("<f", value))
     assert decimal(read) == value
 

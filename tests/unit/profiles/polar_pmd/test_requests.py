@@ -7,19 +7,18 @@ from healthd.profiles.polar_pmd.control import decode_control
 from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.profiles.polar_pmd.requests import (
     get_settings,
-    get_status,
     open_streams,
     start,
     stop,
 )
 
 
-def test_start_of_an_h10_ecg_is_what_its_documentation_says() -> None:
+def test_start_of_an_h10_ecg_matches_its_documentation() -> None:
     written = start("ecg", sample_rate_hz=130, resolution_bits=14)
     assert written == bytes.fromhex("02000001820001010e00")
 
 
-def test_start_of_a_verity_acceleration_is_what_was_captured() -> None:
+def test_start_of_a_verity_acceleration_matches_a_capture() -> None:
     written = start("acceleration", sample_rate_hz=52, resolution_bits=16, range_max=8, channels=3)
     assert written == bytes.fromhex("0202000134000101100002010800040103")
 
@@ -32,7 +31,6 @@ def test_start_of_a_verity_acceleration_is_what_was_captured() -> None:
         (start("pressure", range_max_milli=70000), "020b030170110100"),
         (stop("ecg"), "0300"),
         (stop("temperature"), "030c"),
-        (get_status(), "05"),
     ],
 )
 def test_bytes(written: bytes, packet: str) -> None:
@@ -47,7 +45,7 @@ def test_bytes(written: bytes, packet: str) -> None:
     milli=st.integers(0, 0xFFFFFFFF),
     channels=st.integers(0, 0xFF),
 )
-def test_start_reads_back(
+def test_start_is_decoded_as_it_was_written(
     kind: str, rate: int, bits: int, largest: int, milli: int, channels: int
 ) -> None:
     written = start(
@@ -70,7 +68,7 @@ def test_start_reads_back(
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-def test_requests_of_one_type_read_back(kind: str) -> None:
+def test_requests_of_one_type_are_decoded_as_they_were_written(kind: str) -> None:
     number = STREAMS[kind]
     assert decode_control(get_settings(kind)).fields() == {"opcode": 1, "measurement_type": number}
     assert decode_control(stop(kind)).fields() == {"opcode": 3, "measurement_type": number}
@@ -101,7 +99,7 @@ ECG_SETTINGS = "f001000000 00018200 01010e00"
 
 
 def session(wanted: tuple[str, ...], answers: dict[str, list[str]]) -> list[str]:
-    """What is written where each request gets the next of its answers; the refusal without one."""
+    """Return the written requests. Each gets its next answer, or a refusal if there is none."""
     exchange = open_streams(Options(pmd=wanted))
     written: list[str] = []
     try:
@@ -115,7 +113,7 @@ def session(wanted: tuple[str, ...], answers: dict[str, list[str]]) -> list[str]
         return written
 
 
-def test_nothing_wanted_is_nothing_written() -> None:
+def test_without_streams_nothing_is_written() -> None:
     assert session((), {}) == []
 
 
@@ -133,11 +131,11 @@ def test_a_verity_is_asked_for_the_lowest_rate_that_serves() -> None:
     )
 
 
-def test_the_highest_rate_is_taken_where_all_are_low() -> None:
+def test_the_highest_rate_is_chosen_if_all_are_low() -> None:
     assert session(("gyroscope",), {"0105": ["f001050000 0002 0d001a00"]})[1] == "020500011a00"
 
 
-def test_what_has_no_settings_is_started_without() -> None:
+def test_a_stream_without_settings_is_started_without_them() -> None:
     assert session(("pp_interval",), {}) == ["0203"]
     assert session(("pressure",), {"010b": ["f0010b0000"]}) == ["010b", "020b"]
 
@@ -147,17 +145,17 @@ def test_what_has_no_settings_is_started_without() -> None:
     ["f001000200", "", "f0", "f002000000", "0f0500", "f001000300 0001 8200"],
     ids=["refused", "empty", "cut", "of another request", "features", "refused with settings"],
 )
-def test_a_refusal_or_no_answer_leaves_the_next_kind(answer: str) -> None:
+def test_after_a_refusal_or_no_answer_the_next_kind_is_started(answer: str) -> None:
     assert session(("ecg", "pp_interval"), {"0100": [answer]}) == ["0100", "0203"]
 
 
-def test_a_refused_start_leaves_the_next_kind() -> None:
+def test_after_a_refused_start_the_next_kind_is_started() -> None:
     start_ecg = "02000001820001010e00"
     answers = {"0100": [ECG_SETTINGS], start_ecg: ["f002000a00"]}
     assert session(("ecg", "pp_interval"), answers) == ["0100", start_ecg, "0203"]
 
 
-def test_a_stream_that_runs_already_is_started_anew() -> None:
+def test_a_running_stream_is_restarted() -> None:
     assert session(("pp_interval",), {"0203": ["f002030600", "f002030000"]}) == [
         "0203",
         "0303",
@@ -165,10 +163,10 @@ def test_a_stream_that_runs_already_is_started_anew() -> None:
     ]
 
 
-def test_a_stream_that_cannot_be_stopped_is_not_asked_for_ever() -> None:
+def test_a_stream_that_cannot_be_stopped_is_given_up() -> None:
     assert session(("pp_interval",), {"0203": ["f002030600"] * 9}) == ["0203", "0303", "0203"]
 
 
-def test_an_unknown_kind_in_the_settings_is_no_refusal_of_the_device() -> None:
+def test_an_unknown_kind_in_the_settings_is_not_a_refusal() -> None:
     with pytest.raises(ValueError, match="found 'step_count'"):
         session(("step_count",), {})

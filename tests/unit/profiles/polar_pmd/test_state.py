@@ -19,7 +19,7 @@ ARRIVAL = 10_000 * SECOND
 
 
 class Link:
-    """A state that is fed bytes, as the session would feed it what it decoded."""
+    """A state that gets bytes: they are decoded first, as in a session."""
 
     def __init__(self) -> None:
         self.state = PmdState()
@@ -40,9 +40,9 @@ class Link:
         return list(self.state.take(decode_data(packet), at_ns))
 
 
-def came_as_sent(timed: list[Timed]) -> bool:
-    """Whether a frame was published with its raw numbers, at its arrival."""
-    return [one.measurement.kind for one in timed] == ["pmd"]
+def is_raw(timed: list[Timed]) -> bool:
+    """Return whether a frame was published with its raw numbers, at its arrival."""
+    return [each.measurement.kind for each in timed] == ["pmd"]
 
 
 def published(link: Link, kind: str, form: int, payload: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def published(link: Link, kind: str, form: int, payload: str) -> dict[str, Any]:
     }
 
 
-def test_the_profile_has_this_state_and_opening() -> None:
+def test_the_profile_has_the_state_and_the_opening() -> None:
     assert PROFILE.state is not None and PROFILE.opening is not None
     assert isinstance(PROFILE.state(Options()), PmdState)
     assert PROFILE.opening.control in {each.uuid for each in PROFILE.characteristics}
@@ -71,7 +71,7 @@ def test_ecg_of_an_h10() -> None:
         "device_time": "2019-01-01T00:00:01",
         "ecg_uv": [1, -2] + [0] * 128,
     }
-    # A nominal 130 Hz that measures as 125.
+    # Nominally 130 Hz, but measured as 125.
     second_stamp = H10_EPOCH + SECOND + 1_040_000_000
     (second,) = link.data("ecg", 0, "030000" * 130, second_stamp, ARRIVAL + 1_040_000_000)
     assert second.mono_ns == ARRIVAL + 8_000_000
@@ -79,7 +79,7 @@ def test_ecg_of_an_h10() -> None:
     assert second.measurement.fields()["device_time"] == "2019-01-01T00:00:02.040000"
 
 
-def test_acceleration_uncompressed_is_in_mg_whatever_the_factor() -> None:
+def test_uncompressed_acceleration_is_in_mg_with_any_factor() -> None:
     link = Link()
     link.accept("acceleration", 50, factor=0.5)
     assert published(link, "acceleration", 1, "e803 18fc 0100") == {
@@ -89,7 +89,7 @@ def test_acceleration_uncompressed_is_in_mg_whatever_the_factor() -> None:
     }
 
 
-def test_acceleration_compressed_form_0_is_in_g() -> None:
+def test_compressed_acceleration_of_type_0_is_in_g() -> None:
     link = Link()
     link.accept("acceleration", 52, factor=0.000244140625)
     assert published(link, "acceleration", 0x80, "0010 00f0 0100") == {
@@ -99,7 +99,7 @@ def test_acceleration_compressed_form_0_is_in_g() -> None:
     }
 
 
-def test_acceleration_compressed_form_1_is_in_mg() -> None:
+def test_compressed_acceleration_of_type_1_is_in_mg() -> None:
     link = Link()
     link.accept("acceleration", 52, factor=0.5)
     assert published(link, "acceleration", 0x81, "e803 18fc 0100 0801 020202") == {
@@ -170,20 +170,18 @@ def test_ppg_with_status() -> None:
     }
 
 
-def test_light_settings_are_published_as_they_came_and_move_no_time() -> None:
+def test_light_settings_are_published_raw_and_do_not_affect_the_clock() -> None:
     link = Link()
     link.accept("ppg", 100)
     sample = "010000 020000 030000 040000"
     link.data("ppg", 0, sample * 10)
-    assert came_as_sent(
-        link.data("ppg", 5, "01000000", H10_EPOCH + 70_000_000, ARRIVAL + 70_000_000)
-    )
+    assert is_raw(link.data("ppg", 5, "01000000", H10_EPOCH + 70_000_000, ARRIVAL + 70_000_000))
     (timed,) = link.data("ppg", 0, sample * 10, H10_EPOCH + 100_000_000, ARRIVAL + 100_000_000)
     assert timed.mono_ns == ARRIVAL + 10_000_000
 
 
 @pytest.mark.parametrize("kind", ["temperature", "skin_temperature"])
-def test_temperature_is_the_decimal_that_the_float_was_made_from(kind: str) -> None:
+def test_temperature_is_the_shortest_decimal_of_its_float(kind: str) -> None:
     link = Link()
     link.accept(kind)
     payload = struct.pack("<f", 36.6).hex()
@@ -200,7 +198,7 @@ def test_pressure() -> None:
     assert published(link, "pressure", 0, payload) == {"pressure_hpa": [1013.2]}
 
 
-def test_pp_intervals_are_placed_by_summation() -> None:
+def test_pp_intervals_are_placed_by_their_sum() -> None:
     link = Link()
     link.accept("pp_interval")
     (timed,) = link.data("pp_interval", 0, "3ce8030a0006 002003140001 50bc02050004", 0)
@@ -219,7 +217,7 @@ def test_pp_intervals_with_a_stamp_share_the_clock_of_the_other_streams() -> Non
     link.accept("pp_interval")
     link.accept("acceleration", 50)
     link.data("acceleration", 1, "0000 0000 0000")
-    # Found three seconds after the pulse.
+    # Sent three seconds after the pulse.
     (timed,) = link.data("pp_interval", 0, "3ce8030a0000", H10_EPOCH, ARRIVAL + 3 * SECOND)
     assert timed.mono_ns == ARRIVAL
 
@@ -241,25 +239,25 @@ def test_frames_without_a_stamp_are_placed_by_arrival() -> None:
     assert "device_time" not in timed.measurement.fields()
 
 
-def test_latest_device_time_is_a_date() -> None:
+def test_the_latest_device_time_is_a_date() -> None:
     link = Link()
     link.accept("ecg", 130)
     (timed,) = link.data("ecg", 0, "010000", stamp_ns=2**64 - 1)
     assert timed.measurement.fields()["device_time"] == "2584-07-20T23:34:33.709551"
 
 
-def test_a_compressed_stream_whose_start_was_not_seen_has_no_scale() -> None:
+def test_a_compressed_stream_with_an_unseen_start_has_no_scale() -> None:
     link = Link()
-    assert came_as_sent(link.data("acceleration", 0x81, "0100 0200 0300"))
+    assert is_raw(link.data("acceleration", 0x81, "0100 0200 0300"))
     link.control(start("acceleration", sample_rate_hz=52))
-    assert came_as_sent(link.data("acceleration", 0x81, "0100 0200 0300"))
+    assert is_raw(link.data("acceleration", 0x81, "0100 0200 0300"))
     link.control(bytes.fromhex("f002020500"))
-    assert came_as_sent(link.data("acceleration", 0x81, "0100 0200 0300"))
+    assert is_raw(link.data("acceleration", 0x81, "0100 0200 0300"))
 
 
-def test_an_uncompressed_stream_whose_start_was_not_seen_begins_with_its_second_frame() -> None:
+def test_an_uncompressed_stream_with_an_unseen_start_begins_with_its_second_frame() -> None:
     link = Link()
-    assert came_as_sent(link.data("ecg", 0, "010000" * 10))
+    assert is_raw(link.data("ecg", 0, "010000" * 10))
     (timed,) = link.data("ecg", 0, "020000" * 10, H10_EPOCH + SECOND, ARRIVAL + SECOND)
     assert timed.mono_ns == ARRIVAL + SECOND // 10
     assert timed.measurement.fields()["sample_rate_hz"] == 10.0
@@ -271,10 +269,10 @@ def test_a_stopped_stream_is_forgotten() -> None:
     assert link.data("acceleration", 0x81, "0100 0200 0300")
     link.control(stop("acceleration"))
     link.control(bytes.fromhex("f003020000"))
-    assert came_as_sent(link.data("acceleration", 0x81, "0100 0200 0300"))
+    assert is_raw(link.data("acceleration", 0x81, "0100 0200 0300"))
 
 
-def test_a_recording_in_the_sensor_is_no_stream() -> None:
+def test_a_recording_in_the_sensor_is_not_a_stream() -> None:
     link = Link()
     link.accept("acceleration", 50)
     link.control(bytes.fromhex("028200010d00"))
@@ -293,12 +291,12 @@ def test_other_control_messages_publish_nothing(packet: str) -> None:
     ["0e" + "01" * 8 + "00" + "40", "0a" + "01" * 8 + "00" + "40", "00" + "01" * 8 + "00"],
     ids=["offline heart rate", "location", "no samples"],
 )
-def test_what_is_no_stream_is_published_as_it_came(packet: str) -> None:
+def test_unknown_streams_are_published_raw(packet: str) -> None:
     frame = decode_data(bytes.fromhex(packet))
     assert list(PmdState().take(frame, ARRIVAL)) == [Timed(frame, ARRIVAL)]
 
 
-def test_what_the_decoder_noted_is_published_too() -> None:
+def test_truncation_and_surplus_bytes_are_published_too() -> None:
     link = Link()
     link.accept("acceleration", 52, factor=1.0)
     assert published(link, "acceleration", 1, "0100 0200 0300 04")["trailing_bytes"] == 1
@@ -311,21 +309,19 @@ def test_what_the_decoder_noted_is_published_too() -> None:
     factor=st.floats(width=32),
     packets=st.lists(st.binary(min_size=9, max_size=100), min_size=1, max_size=4),
 )
-def test_any_frames_give_what_can_be_published(
-    kind: str, factor: float, packets: list[bytes]
-) -> None:
+def test_any_frames_can_be_published(kind: str, factor: float, packets: list[bytes]) -> None:
     link = Link()
     link.accept(kind, 50, factor)
     for number, packet in enumerate(packets):
         frame = decode_data(bytes([STREAMS[kind]]) + packet)
-        # None is kept back: what cannot be scaled or placed is published as it came.
+        # No frame is held back: one that cannot be scaled or placed is published with raw numbers.
         (timed,) = link.state.take(frame, ARRIVAL + number * SECOND)
         fields = timed.measurement.fields()
         assert orjson.loads(orjson.dumps(fields)) == fields
 
 
 @pytest.mark.parametrize("model", Frame.__subclasses__(), ids=lambda model: model.kind)
-def test_every_stream_can_be_asked_for_and_is_described(model: type[Frame]) -> None:
+def test_every_stream_can_be_requested_and_is_described(model: type[Frame]) -> None:
     assert model.kind in STREAMS
     properties = model.model_json_schema(mode="serialization")["properties"]
     flags = {"truncated", "device_time", "blocker", "skin_contact"}

@@ -1,4 +1,4 @@
-"""Placed times against the true ones, which only a simulated sensor knows."""
+"""Placed times compared with the true times of a simulated sensor."""
 
 import random
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from healthd.profiles.polar_pmd.placement import Placed, Placement
 
 SECOND = 1_000_000_000
 STARTED = 10_000 * SECOND
-"""Of the sensor, by our clock."""
+"""When the sensor started, on our clock."""
 SAMPLES = 73
 PERIOD_NS = SECOND / 130
 H10_EPOCH = 599_616_000 * SECOND
 
-# As promised: as late as the first frame was, then close, then closer.
+# The expected errors: the delay of the first frame, then decreasing.
 FIRST_MS = 80
 AFTER_30_S_MS = 25
 AFTER_5_MIN_MS = 5
@@ -37,7 +37,7 @@ class Sensor:
     period_ns: float = PERIOD_NS
 
     def frames(self, seconds: float) -> Iterator[tuple[float, int, int]]:
-        """True time of the last sample, its stamp, and the arrival, of each frame received."""
+        """Yield for each received frame the last sample's true time, its stamp, and the arrival."""
         chance = random.Random(self.seed)
         arrival = 0
         for number in range(1, round(seconds * SECOND / self.period_ns / SAMPLES)):
@@ -50,7 +50,7 @@ class Sensor:
 
 
 def error_ms(placed: Placed, true: float, period_ns: float = PERIOD_NS) -> float:
-    """The larger error of the first and the last sample's place."""
+    """Return the larger error of the times of the first and the last sample."""
     assert placed.period_ns is not None
     first = placed.first_ns - (true - (SAMPLES - 1) * period_ns)
     last = placed.first_ns + (SAMPLES - 1) * placed.period_ns - true
@@ -58,9 +58,9 @@ def error_ms(placed: Placed, true: float, period_ns: float = PERIOD_NS) -> float
 
 
 def assert_in_order(places: list[Placed]) -> None:
-    for one, other in pairwise(places):
-        assert one.period_ns is not None
-        assert one.first_ns + (SAMPLES - 1) * one.period_ns < other.first_ns
+    for earlier, later in pairwise(places):
+        assert earlier.period_ns is not None
+        assert earlier.first_ns + (SAMPLES - 1) * earlier.period_ns < later.first_ns
 
 
 @pytest.mark.parametrize("drift_ppm", [-200, -50, 0, 50, 200])
@@ -90,8 +90,8 @@ def test_drift_is_followed_over_hours() -> None:
     assert max(errors[600:]) <= AFTER_5_MIN_MS
 
 
-def test_a_drift_that_turns_is_followed() -> None:
-    # Far more than a sensor that warms up at the body: 50 ppm fast, then as much slow.
+def test_a_drift_that_reverses_is_followed() -> None:
+    # Far more than the drift of a sensor that warms up on the body: 50 ppm fast, then 50 ppm slow.
     turned = 1800 * SECOND
     clock, placement = SensorClock(), Placement(130)
     for true, stamp, arrival in Sensor(50, seed=4).frames(3600):
@@ -102,7 +102,7 @@ def test_a_drift_that_turns_is_followed() -> None:
             assert error_ms(placed, true) <= AFTER_30_S_MS
 
 
-def test_every_other_frame_lost_for_a_while_is_no_other_rate() -> None:
+def test_losing_every_other_frame_for_a_while_does_not_change_the_rate() -> None:
     clock, placement = SensorClock(), Placement(130)
     for number, (true, stamp, arrival) in enumerate(Sensor(delay_ms=0).frames(60)):
         if number in range(20, 33, 2):
@@ -112,7 +112,7 @@ def test_every_other_frame_lost_for_a_while_is_no_other_rate() -> None:
         assert error_ms(placed, true) < 1
 
 
-def test_without_delay_the_error_is_what_the_slew_leaves() -> None:
+def test_without_delay_only_the_error_of_the_slew_remains() -> None:
     clock, placement = SensorClock(), Placement(130)
     for true, stamp, arrival in Sensor(200, delay_ms=0).frames(120):
         placed = placement.place(clock, stamp, arrival, SAMPLES)
@@ -120,7 +120,7 @@ def test_without_delay_the_error_is_what_the_slew_leaves() -> None:
         assert error_ms(placed, true) < 1
 
 
-def test_frames_follow_each_other_without_a_seam() -> None:
+def test_consecutive_frames_have_no_gap() -> None:
     clock, placement = SensorClock(), Placement(130)
     before: Placed | None = None
     for _, stamp, arrival in Sensor(100, seed=3).frames(60):
@@ -143,8 +143,8 @@ def test_lost_frames_do_not_stretch_the_next_one() -> None:
         assert error_ms(placed, true) < 1
 
 
-def test_an_announced_rate_that_is_wrong_is_seen_through() -> None:
-    # A Verity Sense said 135 Hz and ran at 55.
+def test_a_wrong_announced_rate_is_corrected() -> None:
+    # A Verity Sense announced 135 Hz and ran at 55.
     sensor = Sensor(delay_ms=0, period_ns=SECOND / 55)
     clock, placement = SensorClock(), Placement(135)
     places = [
@@ -156,7 +156,7 @@ def test_an_announced_rate_that_is_wrong_is_seen_through() -> None:
         assert error_ms(placed, true, SECOND / 55) < 1
 
 
-def test_an_announced_rate_that_is_too_low_is_seen_through_at_once() -> None:
+def test_a_too_low_announced_rate_is_corrected_at_once() -> None:
     clock, placement = SensorClock(), Placement(55)
     places = [
         (true, placement.place(clock, stamp, arrival, SAMPLES))
@@ -177,7 +177,7 @@ def test_an_unknown_rate_costs_the_first_frame() -> None:
     assert all(places[1:])
 
 
-def test_one_sample_a_frame_needs_no_rate() -> None:
+def test_frames_of_one_sample_need_no_rate() -> None:
     clock, placement = SensorClock(), Placement(None)
     assert placement.place(clock, 5 * SECOND, STARTED, 1) == Placed(STARTED, None)
     second = placement.place(clock, 6 * SECOND, STARTED + SECOND, 1)
@@ -228,14 +228,14 @@ def test_streams_of_one_sensor_agree() -> None:
     both = zip(sensor.frames(120), replace(sensor, seed=8).frames(120), strict=True)
     for (true, stamp, arrival), (_, _, other_arrival) in both:
         one = ecg.place(clock, stamp, arrival, SAMPLES)
-        # Taken a little before, and yet shown to the clock behind it.
+        # Measured a little earlier, but passed to the clock afterwards.
         other = acceleration.place(clock, stamp - 3_000_000, other_arrival, SAMPLES)
         assert one is not None and other is not None
         if true - STARTED > 30 * SECOND:
             assert abs(one.first_ns - other.first_ns - 3_000_000) < 10_000_000
 
 
-def test_a_jump_that_one_stream_shows_does_not_break_the_other_twice() -> None:
+def test_a_jump_seen_by_one_stream_resets_the_other_only_once() -> None:
     clock = SensorClock()
     ecg, acceleration = Placement(130), Placement(130)
     for jump in (0, -3600 * SECOND):
@@ -248,10 +248,10 @@ def test_a_jump_that_one_stream_shows_does_not_break_the_other_twice() -> None:
     assert clock.epoch == 1
 
 
-def test_frames_without_a_stamp_are_placed_by_their_arrival() -> None:
+def test_frames_without_a_stamp_are_placed_by_arrival() -> None:
     placement = Placement(100)
     assert placement.place_by_arrival(STARTED, 50) == Placed(STARTED - 490_000_000, 1e7)
-    # Two at once: the second cannot have been taken before the first had ended.
+    # Two at once: the second cannot have started before the first ended.
     assert placement.place_by_arrival(STARTED, 50) == Placed(STARTED + 10_000_000, 1e7)
 
 
@@ -282,7 +282,7 @@ def test_a_stamp_is_mapped_before_its_arrival_or_not_at_all() -> None:
         min_size=1,
     ),
 )
-def test_time_never_runs_back_whatever_the_sensor_says(
+def test_time_never_runs_backwards_for_any_stamps(
     rate: int | None, frames: list[tuple[int, int, int]]
 ) -> None:
     clock, placement = SensorClock(), Placement(rate)
@@ -292,6 +292,6 @@ def test_time_never_runs_back_whatever_the_sensor_says(
         arrival += waited
         placed = placement.place(clock, stamp, arrival, count)
         if placed is not None:
-            # Whole nanoseconds: rounded down, a sample may share its neighbour's.
+            # Rounded down to whole nanoseconds, two neighbours may have the same time.
             assert placed.first_ns >= end - 1
             end = placed.first_ns + (count - 1) * (placed.period_ns or 0)

@@ -8,7 +8,7 @@ from healthd.profiles.user_data import PROFILE, give_consent
 OF_USER_2 = Options(consent=Consent(user=2, code=42))
 
 
-def test_nothing_is_asked_for_nobody() -> None:
+def test_without_a_user_nothing_is_written() -> None:
     assert list(give_consent(Options())) == []
 
 
@@ -27,14 +27,16 @@ def test_consent_is_given_by_number_and_code() -> None:
         ("20 02 80", "128"),
     ],
 )
-def test_what_is_not_success_is_a_refusal_and_tells_no_code(answer: str, word: str) -> None:
+def test_a_refusal_does_not_contain_the_consent_code(answer: str, word: str) -> None:
     exchange = give_consent(OF_USER_2)
     next(exchange)
-    with pytest.raises(ExchangeRefused, match=f"^user 2: {word};") as refused:
+    with pytest.raises(
+        ExchangeRefused, match=f"^user 2: expected success, found {word};"
+    ) as refused:
         exchange.send(bytes.fromhex(answer))
     assert "42" not in str(refused.value)
 
 
-def test_it_is_given_over_the_user_control_point() -> None:
+def test_consent_is_written_to_the_user_control_point() -> None:
     assert PROFILE.opening is not None
     assert PROFILE.opening.control == "2a9f"

@@ -1,0 +1,26 @@
+"""The numbers in README.md are those of the code."""
+
+from pathlib import Path
+
+import pytest
+
+from healthd.profiles.packet.raw import Raw
+from healthd.profiles.registry import load
+from healthd.simulator.names import NAMES
+
+README = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+REGISTRY = load()
+CHARACTERISTICS = REGISTRY.characteristics.values()
+HEX_ONLY = [each for each in CHARACTERISTICS if issubclass(each.model, Raw)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{len(CHARACTERISTICS)} characteristics of {len(REGISTRY.profiles)} GATT services",
+        f"{len(HEX_ONLY)} characteristics are passed on as hex only",
+        f"`--help` lists all {len(NAMES)}.",
+    ],
+)
+def test_the_readme_says(text: str) -> None:
+    assert text in README
