@@ -54,8 +54,8 @@ def recorded() -> Build | None:
     return Build.read(FILE.read_text(encoding="utf-8")) if FILE.exists() else None
 
 
-def told() -> dict[str, Any]:
-    """Its name under ``build``, as ``info`` and the log have it; empty where it is not known."""
+def fields() -> dict[str, Any]:
+    """Return the build's name under ``build``, for ``info`` and the log; empty if unknown."""
     build = recorded()
     return {} if build is None else {"build": build.name}
 

@@ -87,7 +87,7 @@ class Ward:
             backends = Backends(air.scanner_backend, air.client_backend)
             around["NOTIFY_SOCKET"] = str(notify)
             daemon = Daemon(source.read(), _REGISTRY, around, backends)
-            self._links = daemon._radio._links  # pyright: ignore[reportPrivateUsage]
+            self._links = daemon._radio.radio._links  # pyright: ignore[reportPrivateUsage]
             sessions = daemon._peripherals.sessions  # pyright: ignore[reportPrivateUsage]
             self.fetch = PeripheralRequests(sessions).fetch
             tasks = await stack.enter_async_context(asyncio.TaskGroup())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.host.build import Build, of_tree, recorded, told
+from healthd.host.build import Build, fields, of_tree, recorded
 
 pytestmark = pytest.mark.skipif(
     shutil.which("git") is None, reason="NOT TESTED: no git on this machine; apt-get install git"
@@ -118,4 +118,4 @@ def test_without_git_and_without_a_commit_nothing_is_known(tree: Tree, tmp_path:
 
 def test_a_source_tree_itself_has_no_record() -> None:
     assert recorded() is None
-    assert told() == {}
+    assert fields() == {}

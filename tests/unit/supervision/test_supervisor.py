@@ -396,21 +396,20 @@ async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
             await asyncio.sleep(0)
             cleaned_up.set()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = ServiceGroup(Supervisor(random.Random()), tasks)
-        kept.start("one", slow_to_end, log)
-        kept.start("other", other, log)
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("one", slow_to_end, log)
+        services.start("other", other, log)
         await asyncio.sleep(0)
-        kept.cancel("one")
+        services.cancel("one")
         await asyncio.sleep(0)
-        kept.cancel("one")  # does not disturb its end
-        await kept.ended("one")
+        services.cancel("one")  # does not disturb its end
+        await services.wait_ended("one")
         assert cleaned_up.is_set()
-        kept.start("one", slow_to_end, log)
+        services.start("one", slow_to_end, log)
         await asyncio.sleep(0)
         assert begun == ["one", "other", "one"]
-        kept.cancel("one", "other")
-        await kept.ended("one", "other")
+        services.cancel("one", "other")
+        await services.wait_ended("one", "other")
 
 
 async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
@@ -430,12 +429,11 @@ async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
         failed.set()
         raise Transient("away", "away", Backoff(0, 0))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = ServiceGroup(Supervisor(random.Random()), tasks)
-        kept.start("mqtt", fails_once, log)
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("mqtt", fails_once, log)
         await again.wait()
-        kept.cancel("mqtt")
-        await kept.ended("mqtt")
+        services.cancel("mqtt")
+        await services.wait_ended("mqtt")
 
 
 async def test_one_that_forgets_its_cancellation_is_cancelled_again(
@@ -448,9 +446,8 @@ async def test_one_that_forgets_its_cancellation_is_cancelled_again(
             await asyncio.Event().wait()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = ServiceGroup(Supervisor(random.Random()), tasks)
-        kept.start("mqtt", forgetful, log)
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("mqtt", forgetful, log)
         await asyncio.sleep(0)
-        kept.cancel("mqtt")
-        await kept.ended("mqtt")
+        services.cancel("mqtt")
+        await services.wait_ended("mqtt")
