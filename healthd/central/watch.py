@@ -16,6 +16,7 @@ from healthd.central.power import Power
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery, Step
 from healthd.events import AdapterChange
+from healthd.host.atomic import replace_file
 from healthd.log import get_logger
 
 # How soon a change of the adapters is acted upon that no signal tells of: time that has passed.
@@ -238,10 +239,7 @@ class Watch:
             return
         self._tell("reset", name, "a power cycle did not help")
         try:
-            part = self._reset_file.with_suffix(".part")
-            part.write_text(f"{name}\n", encoding="ascii")
             # Read by its group: the helper is root without the right to pass over file modes.
-            part.chmod(0o640)
-            part.replace(self._reset_file)
+            replace_file(self._reset_file, f"{name}\n".encode("ascii"), mode=0o640)
         except OSError as error:
             self._log.error("reset not asked for", error=error.strerror)

@@ -63,7 +63,7 @@ class ControlSocket:
             async with asyncio.TaskGroup() as tasks:
 
                 def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                    tasks.create_task(self._converse(reader, writer))
+                    tasks.create_task(self._converse(reader, writer), name="control request")
 
                 server = await asyncio.start_unix_server(accept, sock=listening, limit=LONGEST_LINE)
                 try:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
+from healthd.host.atomic import replace_file
 from healthd.outbox.store import Store
 
 # Of a gateway that crashes at every start while a strap is absent, the first runs hold where the
@@ -70,11 +71,8 @@ class Notebook:
         note = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
         if note == self._noted:
             return
-        # Renamed into place: a reader, and the next run, see the old note or the new one.
-        draft = self._file.with_suffix(".new")
         try:
-            draft.write_bytes(note)
-            draft.replace(self._file)
+            replace_file(self._file, note)
         except OSError:
             return
         self._noted = note
