@@ -78,9 +78,9 @@ def until_signal(body: Main) -> int:
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            from healthd.settings.file import tell
+            from healthd.settings.file import log_bad_settings
 
-            tell(cause)
+            log_bad_settings(cause)
             return EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED

@@ -49,8 +49,8 @@ def replace_shared_file(file: Path, content: bytes, check: Callable[[Path], None
         OSError: the file could not be written; it is unchanged.
     """
     status = file.stat()
-    # A name of its own, as two programs may write at once; readable by nobody else until its
-    # permissions are those of the file. In the same folder: a rename does not cross file systems.
+    # A unique name, as two programs may write at once; private until it has the permissions of the
+    # file. In the same folder, because a rename does not cross file systems.
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     draft = Path(name)
     try:

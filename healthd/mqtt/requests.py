@@ -11,7 +11,16 @@ from healthd.mqtt.arrivals import Message
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
-from healthd.verbs import BUG, Handler, Request, RequestRefused, Stop, fields_of, request_of, shown
+from healthd.verbs import (
+    BUG,
+    Handler,
+    Request,
+    RequestRefused,
+    Stop,
+    fields_of,
+    request_of,
+    short_json,
+)
 
 Answer = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]
 """Publishes at a topic a payload, its schema and correlation data; None: there is no connection."""
@@ -152,7 +161,7 @@ class Requests:
         else:
             return wanted, None
         return default, RequestRefused(
-            f"found the response topic {shown(wanted)}, expected {expected}"
+            f"found the response topic {short_json(wanted)}, expected {expected}"
         )
 
     def _admit(self, message: Message, verb: str) -> None:
@@ -167,11 +176,11 @@ class Requests:
             )
         if verb not in self._handlers:
             there = ", ".join(self._handlers)
-            raise RequestRefused(f"found the verb {shown(verb)}, expected one of {there}")
+            raise RequestRefused(f"found the verb {short_json(verb)}, expected one of {there}")
         if verb not in self.allowed:
             raise RequestRefused(
-                f"found the verb {shown(verb)}, expected one that [mqtt] requests in the settings "
-                f"of this gateway allows: {', '.join(self.allowed)}"
+                f"found the verb {short_json(verb)}, expected one that [mqtt] requests in the "
+                f"settings of this gateway allows: {', '.join(self.allowed)}"
             )
         most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
         if len(self._tasks) >= most:

@@ -63,7 +63,7 @@ class SettingsError(Fatal):
         self.problems = problems
 
 
-def tell(error: Fatal) -> None:
+def log_bad_settings(error: Fatal) -> None:
     """Log what is wrong with the settings, one line for each problem."""
     log = get_logger()
     if not isinstance(error, SettingsError):

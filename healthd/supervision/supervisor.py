@@ -28,8 +28,8 @@ HEALTHY_AFTER_S = 3.0
 LATE_AFTER_S = 5.0
 
 # Python 3.11 loses a cancellation that arrives together with a result or with the failure of a task
-# group, so it is repeated. A regular end takes 10 s at most: a session releases control of its
-# peripheral and closes the link.
+# group, so it is repeated. A regular end takes 10 s at most: a session gives up control, then its
+# link is closed.
 CANCELLED_AGAIN_S = 15.0
 
 # Bugs have no backoff of their own; the ceiling keeps ten of them inside the crash window.

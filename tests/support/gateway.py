@@ -133,7 +133,7 @@ class Gateway:
     def on_control(self, event: ControlEvent) -> None:
         """See ``sessions.session.Observer``."""
 
-    def taken(self, peripheral: str) -> int:
+    def sample_count(self, peripheral: str) -> int:
         """See ``sessions.periodic.FetchObserver``."""
         return self.values[peripheral]
 
