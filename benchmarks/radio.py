@@ -1,7 +1,7 @@
-"""A bleak backend of thin air: straps that are there at once, and notify when they are told to.
+"""A fake bleak backend: straps that are found at once, and notify when a benchmark calls them.
 
-Everything above it is the daemon's own: bleak's client, the session with its subscriptions, the
-pipeline. The virtual radio of ``healthd.simulator`` would cost ten times what is measured.
+Everything above it is real: bleak's client, the session with its subscriptions, the pipeline. The
+radio of ``healthd.simulator`` would cost ten times what is measured.
 """
 
 from collections.abc import Callable
@@ -21,33 +21,33 @@ from healthd.central.link import Backends
 _SERVICE, _CHARACTERISTIC = normalize_uuid_str("180d"), normalize_uuid_str("2a37")
 _HANDLE = 2
 
-# No D-Bus path: bleak-retry-connector turns to BlueZ only where it finds one.
+# Without a D-Bus path, so that bleak-retry-connector does not use BlueZ.
 _DETAILS = {"source": "benchmarks"}
 
 
-class ThinAir:
-    """Straps by address, and who listens to them.
+class FakeRadio:
+    """Straps by address, and the callbacks for their notifications.
 
     Attributes:
-        addresses: of all straps.
-        linked: addresses of those that have a link.
-        listeners: what bleak wants called with a notified value, by address.
-        backends: what healthd is given in place of the system's Bluetooth.
+        addresses: the addresses of all straps.
+        linked: the addresses of straps with a link.
+        listeners: by address, bleak's callback for a notified value.
+        backends: replaces the system's Bluetooth in healthd.
     """
 
     def __init__(self, addresses: list[str]) -> None:
-        """All of them advertise whenever somebody scans, unless they are linked."""
+        """Make straps that advertise during each scan, unless they are linked."""
         self.listeners: dict[str, NotifyCallback] = {}
         self.linked: set[str] = set()
         self.addresses = addresses
-        # bleak makes the objects itself, so their classes know the air.
+        # bleak creates the objects itself, so their classes refer to this radio.
         scanner, client = type("Scanner", (_Scanner,), {}), type("Client", (_Client,), {})
         scanner.air = client.air = self
         self.backends = Backends(scanner, client)
 
 
 class _Scanner(BaseBleakScanner):
-    air: ClassVar[ThinAir]
+    air: ClassVar[FakeRadio]
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class _Scanner(BaseBleakScanner):
 
 
 class _Client(BaseBleakClient):
-    air: ClassVar[ThinAir]
+    air: ClassVar[FakeRadio]
 
     def __init__(
         self,
