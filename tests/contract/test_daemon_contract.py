@@ -31,6 +31,9 @@ OUTAGE_S = 4.5
 PERIOD = timedelta(seconds=1)
 NEWEST = timedelta(seconds=2.5)
 
+# The same, but below the age that it has if the samples in memory are lost: 1.6 s and more.
+NEWEST_IF_KEPT = timedelta(seconds=1.4)
+
 # On a busy machine, starting Python, the radio and two links has taken more than 15 s.
 START_S = 60.0
 
@@ -110,7 +113,7 @@ def oldest_end(stream: Stream, stopped_at: datetime) -> datetime:
     """
     times = [time_of(stream.samples[seq]) for seq in sorted(stream.samples)]
     longest = max((later - earlier for earlier, later in pairwise(times)), default=PERIOD)
-    return stopped_at - NEWEST - max(timedelta(), longest - PERIOD)
+    return stopped_at - NEWEST_IF_KEPT - 3 * max(timedelta(), longest - PERIOD)
 
 
 async def retained(port: int, wanted: set[str]) -> dict[str, Received]:
