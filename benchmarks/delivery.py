@@ -17,10 +17,12 @@ _PACE_S = 15.0
 _PATIENCE_S = 20.0
 
 
-async def _published(stage: Stage, who: Measured, do: str, **how: float) -> tuple[Answer, Answer]:
+async def _published(
+    stage: Stage, process: Measured, do: str, **how: float
+) -> tuple[Answer, Answer]:
     """Give an order; return its cost and what arrived: everything, once and in order."""
     await stage.tap.order("forget")
-    spent = await who.order(do, **how)
+    spent = await process.order(do, **how)
     seen = await stage.tap.order("await", count=spent["count"], seconds=_PATIENCE_S)
     if seen["count"] != spent["count"] or not seen["whole"]:
         raise AssertionError(f"{spent['count']} sent, {seen['count']} arrived: {seen['whole']=}")
@@ -49,12 +51,12 @@ async def cpu(effort: Effort) -> list[Figure]:
         threaded = await stage.floor(_STRAPS, "--thread")
         for _ in range(effort.rounds):
             takers = ((product, burst.product), (threaded, burst.floor), (bare, lean.floor))
-            for who, values in takers:
-                spent, _ = await _published(stage, who, "burst", count=effort.count(_BURST))
+            for process, values in takers:
+                spent, _ = await _published(stage, process, "burst", count=effort.count(_BURST))
                 values.append(_us(spent))
-            for who, values in ((product, paced.product), (bare, paced.floor)):
+            for process, values in ((product, paced.product), (bare, paced.floor)):
                 seconds = effort.seconds(_PACE_S)
-                spent, _ = await _published(stage, who, "pace", hz=_HZ, seconds=seconds)
+                spent, _ = await _published(stage, process, "pace", hz=_HZ, seconds=seconds)
                 values.append(_us(spent))
     return [burst, lean, paced]
 
@@ -71,9 +73,9 @@ async def latency(effort: Effort) -> list[Figure]:
         async with Stage() as stage:
             product, floor = await stage.product(straps), await stage.floor(straps)
             for _ in range(effort.rounds):
-                for who, side in ((product, "product"), (floor, "floor")):
+                for process, side in ((product, "product"), (floor, "floor")):
                     seconds = effort.seconds(_PACE_S)
-                    _, seen = await _published(stage, who, "pace", hz=_HZ, seconds=seconds)
+                    _, seen = await _published(stage, process, "pace", hz=_HZ, seconds=seconds)
                     ms: Sequence[float] = seen["live_ms"]
                     getattr(middle, side).append(ms[len(ms) // 2])
                     getattr(late, side).append(ms[int(len(ms) * 0.99)])
@@ -90,9 +92,9 @@ async def sustained(effort: Effort) -> list[Figure]:
     async with Stage() as stage:
         product, floor = await stage.product(32), await stage.floor(32)
         for _ in range(effort.rounds):
-            for who, rates in ((product, figure.product), (floor, figure.floor)):
+            for process, rates in ((product, figure.product), (floor, figure.floor)):
                 count = effort.count(5 * _BURST)
-                spent, seen = await _published(stage, who, "burst", count=count)
+                spent, seen = await _published(stage, process, "burst", count=count)
                 rates.append(spent["count"] / spent["wall_s"])
                 if seen["history"]:
                     figure.note = f"{seen['history']} of {count} came late"
@@ -107,8 +109,8 @@ async def growth(effort: Effort) -> list[Figure]:
         async with Stage() as stage:
             many, one = await stage.product(straps), await stage.product(1)
             for _ in range(effort.rounds):
-                for who, values in ((many, figure.product), (one, figure.floor)):
-                    spent, _ = await _published(stage, who, "burst", count=effort.count(_BURST))
+                for process, values in ((many, figure.product), (one, figure.floor)):
+                    spent, _ = await _published(stage, process, "burst", count=effort.count(_BURST))
                     values.append(_us(spent))
         figures.append(figure)
     return figures

@@ -67,10 +67,10 @@ class Floor:
         if writable:
             client.loop_write()
 
-    def _publish(self, who: int) -> None:
-        self._numbers[who] = number = self._numbers[who] + 1
+    def _publish(self, strap: int) -> None:
+        self._numbers[strap] = number = self._numbers[strap] + 1
         payload = PAYLOAD % (number, time.time_ns(), number)
-        self._client.publish(self._topics[who], payload, 1)
+        self._client.publish(self._topics[strap], payload, 1)
 
     def idle(self) -> None:
         """Answer the broker's keepalive between two orders."""
@@ -91,10 +91,10 @@ class Floor:
                 self._turn(1.0)
             return watch.answer(count)
         start = time.monotonic()
-        for due_s, who in schedule(straps, order["hz"], order["seconds"]):
+        for due_s, strap in schedule(straps, order["hz"], order["seconds"]):
             while (left_s := start + due_s - time.monotonic()) > 0:
                 self._turn(left_s)
-            self._publish(who)
+            self._publish(strap)
             sent += 1
         while self._acked < sent:
             self._turn(1.0)

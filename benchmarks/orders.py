@@ -46,10 +46,10 @@ def schedule(peripherals: int, hz: float, seconds: float) -> Iterator[tuple[floa
     """
     rng = random.Random(1)
     period_s = 1 / hz
-    phases = sorted((rng.random() * period_s, who) for who in range(peripherals))
+    phases = sorted((rng.random() * period_s, strap) for strap in range(peripherals))
     for turn in range(round(seconds * hz)):
-        for phase_s, who in phases:
-            yield turn * period_s + phase_s, who
+        for phase_s, strap in phases:
+            yield turn * period_s + phase_s, strap
 
 
 def write_answer(answer: Answer) -> None:

@@ -29,9 +29,9 @@ _STALLED_S = 0.2
 class Driver:
     """Makes straps notify, and knows when their samples are at the broker or on disk."""
 
-    def __init__(self, air: FakeRadio, live: LivePath) -> None:
+    def __init__(self, radio: FakeRadio, live: LivePath) -> None:
         """Wrap the live path to see every acknowledgement."""
-        self._air = air
+        self._radio = radio
         self._live = live
         self._acknowledge = live.acknowledge
         self._on_acked: Callable[[], None] = _nothing
@@ -42,8 +42,8 @@ class Driver:
         self._acknowledge(pending)
         self._on_acked()
 
-    def _notify(self, who: int) -> None:
-        self._air.listeners[self._air.addresses[who]](bytearray(VALUE))
+    def _notify(self, strap: int) -> None:
+        self._radio.listeners[self._radio.addresses[strap]](bytearray(VALUE))
 
     async def obey(self, order: Order) -> Answer:
         """Carry out an order; return its cost."""
@@ -57,7 +57,7 @@ class Driver:
 
     async def _burst(self, count: int) -> Answer:
         fed, watch = asyncio.Event(), Stopwatch()
-        straps, sent = len(self._air.addresses), 0
+        straps, sent = len(self._radio.addresses), 0
 
         def feed() -> None:
             nonlocal sent
@@ -83,10 +83,10 @@ class Driver:
         """Send at a pace; with ``wait``, return once all samples are at the broker or on disk."""
         loop, watch = asyncio.get_running_loop(), Stopwatch()
         start, count = loop.time(), 0
-        for due_s, who in schedule(len(self._air.addresses), hz, seconds):
+        for due_s, strap in schedule(len(self._radio.addresses), hz, seconds):
             if (left_s := start + due_s - loop.time()) > 0:
                 await asyncio.sleep(left_s)
-            self._notify(who)
+            self._notify(strap)
             count += 1
         if wait:
             await self._live.settled()
@@ -135,11 +135,11 @@ def main() -> int:
     configure(settings.log.level)
 
     async def body(stop: asyncio.Event) -> None:
-        air = FakeRadio([_address(n) for n in range(parsed.peripherals)])
-        daemon = Daemon(settings, registry.load(), os.environ, air.backends)
-        driver = Driver(air, daemon._outbox.live)  # pyright: ignore[reportPrivateUsage]
+        radio = FakeRadio([_address(n) for n in range(parsed.peripherals)])
+        daemon = Daemon(settings, registry.load(), os.environ, radio.backends)
+        driver = Driver(radio, daemon._outbox.live)  # pyright: ignore[reportPrivateUsage]
         orders = asyncio.create_task(
-            _orders(driver, lambda: len(air.listeners) == parsed.peripherals, stop)
+            _orders(driver, lambda: len(radio.listeners) == parsed.peripherals, stop)
         )
         try:
             await daemon.run(stop)

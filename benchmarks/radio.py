@@ -42,12 +42,12 @@ class FakeRadio:
         self.addresses = addresses
         # bleak creates the objects itself, so their classes refer to this radio.
         scanner, client = type("Scanner", (_Scanner,), {}), type("Client", (_Client,), {})
-        scanner.air = client.air = self
+        scanner.radio = client.radio = self
         self.backends = Backends(scanner, client)
 
 
 class _Scanner(BaseBleakScanner):
-    air: ClassVar[FakeRadio]
+    radio: ClassVar[FakeRadio]
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class _Scanner(BaseBleakScanner):
 
     async def start(self) -> None:
         self.seen_devices = {}
-        for address in self.air.addresses:
-            if address in self.air.linked:
+        for address in self.radio.addresses:
+            if address in self.radio.linked:
                 continue
             data = AdvertisementData("Strap", {}, {}, [_SERVICE], None, -50, ())
             device = self.create_or_update_device(address, address, "Strap", _DETAILS, data)
@@ -72,7 +72,7 @@ class _Scanner(BaseBleakScanner):
 
 
 class _Client(BaseBleakClient):
-    air: ClassVar[FakeRadio]
+    radio: ClassVar[FakeRadio]
 
     def __init__(
         self,
@@ -96,10 +96,10 @@ class _Client(BaseBleakClient):
 
     @property
     def is_connected(self) -> bool:
-        return self.address in self.air.linked
+        return self.address in self.radio.linked
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
-        self.air.linked.add(self.address)
+        self.radio.linked.add(self.address)
         self.services = services = BleakGATTServiceCollection()
         service = BleakGATTService(None, 1, _SERVICE)
         services.add_service(service)
@@ -110,16 +110,16 @@ class _Client(BaseBleakClient):
         )
 
     async def disconnect(self) -> None:
-        self.air.linked.discard(self.address)
-        self.air.listeners.pop(self.address, None)
+        self.radio.linked.discard(self.address)
+        self.radio.listeners.pop(self.address, None)
 
     async def start_notify(
         self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
     ) -> None:
-        self.air.listeners[self.address] = callback
+        self.radio.listeners[self.address] = callback
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
-        self.air.listeners.pop(self.address, None)
+        self.radio.listeners.pop(self.address, None)
 
     # These straps are not read, written or paired with.
 

@@ -63,7 +63,7 @@ async def test_scale_cuff_and_thermometer(subscriber: Subscriber, settings: dict
     # The first run fetches the stored results, the second run does not repeat them.
     assert cuffs[0]["outcome"] == "new_data"
     assert len(live(subscriber, "cuff", "blood_pressure")) >= 3
-    every = [one for who in ("cuff", "thermometer") for one in runs(subscriber.messages, who)]
+    every = [one for name in ("cuff", "thermometer") for one in runs(subscriber.messages, name)]
     assert {one["outcome"] for one in every} <= {"new_data", "no_data"}
     assert len({one["fetch_run"] for one in [*every, *scales]}) == len(every) + 1
     assert all(0 < one["duration_s"] < 6 for one in [*every, *scales])
@@ -91,7 +91,7 @@ async def test_a_peripheral_that_never_appears_and_one_that_vanishes_during_a_ru
         await dying.subscribed.wait()
         await dying.vanish()
         await until_runs(subscriber, absent=1, dying=1)
-    (absent,), (died,) = (runs(subscriber.messages, who) for who in ("absent", "dying"))
+    (absent,), (died,) = (runs(subscriber.messages, name) for name in ("absent", "dying"))
     assert (absent["outcome"], absent["reason"]) == ("timeout", "not_seen")
     assert (died["outcome"], died["reason"], died["samples"]) == ("failed", "link_lost", 0)
 

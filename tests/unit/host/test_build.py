@@ -26,12 +26,12 @@ class Tree:
     root: Path
 
     def git(self, *arguments: str) -> str:
-        who = {
+        identity = {
             f"GIT_{role}_{key}": "x"
             for role in ("AUTHOR", "COMMITTER")
             for key in ("NAME", "EMAIL")
         }
-        environ = {**ENVIRON, **who, "GIT_COMMITTER_DATE": WHEN, "HOME": str(self.root)}
+        environ = {**ENVIRON, **identity, "GIT_COMMITTER_DATE": WHEN, "HOME": str(self.root)}
         command = ["git", "-C", self.root, *arguments]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
         return done.stdout.strip()

@@ -74,7 +74,7 @@ def test_one_document_with_every_kind() -> None:
 
 def test_a_key_says_what_the_source_says_of_it() -> None:
     gap, health = answer("gap")["properties"], answer("health")
-    assert gap["first"]["description"] == "UTC. Nothing before it is missing."
+    assert gap["first"]["description"] == "UTC. Nothing before this time is missing."
     assert "description" not in gap["stream"]
     outbox = health["$defs"]["OutboxHealth"]["properties"]
     assert (outbox["payload_bytes"]["unit"], outbox["payload_bytes"]["description"]) == (
