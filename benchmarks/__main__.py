@@ -1,8 +1,8 @@
 """Figures against budgets and floors: ``make bench``, or ``python -m benchmarks --only cpu drain``.
 
 Everything is measured on this machine, in this run, against a real mosquitto on loopback. Product
-and floor take turns, each in a process of its own: where the machine is shared, their ratio is
-what can be believed. ``--quick`` only shows that it all works.
+and floor take turns, each in a process of its own: on a shared machine only their ratio can be
+trusted. ``--quick`` only shows that everything works.
 """
 
 import argparse
@@ -36,7 +36,7 @@ MEASURES: dict[str, Measure] = {
 
 
 async def measured(names: list[str], effort: Effort) -> list[Figure]:
-    """The figures of these measurements, one measurement after the other."""
+    """Return the figures of these measurements, made one after another."""
     figures: list[Figure] = []
     for name in names:
         _say(f"{name} ...")
@@ -48,12 +48,12 @@ async def measured(names: list[str], effort: Effort) -> list[Figure]:
 
 
 def main() -> int:
-    """Measure, print, write; 1 where a budget is missed."""
+    """Measure, print and write the figures; return 1 if a budget is missed."""
     arguments = _arguments()
     if MOSQUITTO is None:
         _say("no mosquitto on this machine: apt-get install mosquitto")
         return 1
-    # As pip does when it installs: compiling at each start takes time, and 8 MB.
+    # As pip does on installation: compiling at each start would take time, and 8 MB.
     compileall.compile_dir(healthd.__path__[0], quiet=1)
     effort = QUICK if arguments.quick else THOROUGH
     figures = asyncio.run(measured(arguments.only, effort))
@@ -66,16 +66,20 @@ def main() -> int:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the table alone goes to standard output
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - only the table goes to standard output
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     every = list(MEASURES)
     parser.add_argument("--only", nargs="+", choices=every, default=every, metavar="NAME")
-    parser.add_argument("--quick", action="store_true", help="no figures worth keeping")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds there")
-    parser.add_argument("--markdown", action="store_true", help="as docs/performance.md has it")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run; the figures mean nothing"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds to this file")
+    parser.add_argument(
+        "--markdown", action="store_true", help="write the table as in docs/performance.md"
+    )
     return parser.parse_args()
 
 

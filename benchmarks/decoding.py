@@ -1,10 +1,10 @@
 """How long decoding takes, model included: ``python -m benchmarks.decoding [UUID …]``.
 
-One line for each characteristic: its typical packet, in microseconds (the best of five rounds), and
-as a ratio to what struct alone takes to unpack a packet of that size byte by byte; the same for its
-longest packet. Typical is the median by length of what devices have sent, or of all good vectors
-where none was captured. A quirk's decoder stands in a line of its own, with the packets of
-its characteristic that it can read.
+Prints one line per characteristic: the time for its typical packet, in microseconds (the best of
+five rounds), and as a ratio to the time in which struct alone unpacks a packet of that size byte by
+byte; the same for its longest packet. Typical is the median by length of the captured packets, or
+of all good vectors if none was captured. A quirk's decoder has a line of its own, with the packets
+of its characteristic that it can read.
 """
 
 import statistics
@@ -18,7 +18,7 @@ from healthd.errors import DecodeError
 from healthd.profiles.quirks import QUIRKS
 from tests.unit.profiles.test_vectors import ALL, CHARACTERISTICS, KINDS
 
-# What a decoder may take for a typical packet, with its model.
+# The time that decoding a typical packet may take, model included.
 LIMIT_US = 5.0
 
 _ROUNDS = 5
@@ -26,22 +26,22 @@ _ROUND_S = 0.02
 
 
 def decoders() -> Iterator[tuple[str, str, Callable[[bytes], object]]]:
-    """Title, UUID and decoder of everything that decodes."""
-    for uuid, one in CHARACTERISTICS.items():
-        yield one.model.kind, uuid, one.decode
+    """Yield title, UUID and decoder of each characteristic and each quirk."""
+    for uuid, characteristic in CHARACTERISTICS.items():
+        yield characteristic.model.kind, uuid, characteristic.decode
     for quirk in QUIRKS:
         yield f"quirk: {quirk.title}", quirk.uuid, quirk.decode
 
 
 def packets(uuid: str, decode: Callable[[bytes], object], kinds: Container[str]) -> list[bytes]:
-    """Vectors of one characteristic that are whole and can be decoded, by length."""
+    """Return the complete, decodable packets of one characteristic, sorted by length."""
     good = [one for one in ALL if one.uuid == uuid and one.expected is not None]
     whole = [one for one in good if one.kind in kinds and "truncated" not in (one.expected or {})]
     return sorted((one.packet for one in whole if can_be_read(decode, one.packet)), key=len)
 
 
 def can_be_read(decode: Callable[[bytes], object], packet: bytes) -> bool:
-    """Whether this decoder takes the packet."""
+    """Return whether this decoder accepts the packet."""
     try:
         decode(packet)
     except DecodeError:
@@ -50,7 +50,7 @@ def can_be_read(decode: Callable[[bytes], object], packet: bytes) -> bool:
 
 
 def microseconds(call: Callable[[bytes], object], packet: bytes) -> float:
-    """The best of five rounds of at least 20 ms."""
+    """Return the best of five rounds of at least 20 ms."""
     timer = timeit.Timer(lambda: call(packet))
     once_s = max(timer.timeit(100) / 100, 1e-8)
     number = max(int(_ROUND_S / once_s), 100)
@@ -58,25 +58,25 @@ def microseconds(call: Callable[[bytes], object], packet: bytes) -> float:
 
 
 def bare_microseconds(packet: bytes) -> float:
-    """The floor: struct alone, byte by byte."""
+    """Return the floor: struct alone, byte by byte."""
     return microseconds(struct.Struct(f"<{len(packet)}B").unpack_from, packet)
 
 
 def typical(uuid: str, decode: Callable[[bytes], object]) -> bytes | None:
-    """The packet that says how long a characteristic takes; None where no good one is known."""
+    """Return the typical packet of a characteristic; None if no good one is known."""
     found = packets(uuid, decode, {"device_capture"}) or packets(uuid, decode, KINDS)
     return found[len(found) // 2] if found else None
 
 
 def measured(decode: Callable[[bytes], object], packet: bytes) -> tuple[float, str]:
-    """Microseconds, and the same with the packet's size and the ratio to the floor."""
+    """Return the microseconds, and a text with packet size, microseconds and ratio to the floor."""
     taken = microseconds(decode, packet)
     ratio = taken / bare_microseconds(packet)
     return taken, f"{len(packet):4} B {taken:6.2f} us {ratio:5.1f} x"
 
 
 async def decode(effort: Effort) -> list[Figure]:
-    """Decoding with the model: a heart rate, and the median and the slowest of all."""
+    """Measure decoding with the model: a heart rate, the median of all, and the slowest."""
     strap = Figure("decode with model, heart rate", "µs", budget=Budget(LIMIT_US))
     middle = Figure("the same, median of all characteristics", "µs")
     slowest = Figure("the same, slowest characteristic", "µs")
@@ -104,7 +104,7 @@ async def decode(effort: Effort) -> list[Figure]:
 
 
 def main(wanted: list[str]) -> None:
-    """A line for each characteristic."""
+    """Print a line for each characteristic."""
     slow = 0
     sys.stdout.write(f"{'uuid':38}{'typical packet':26}{'longest packet':26}what\n")
     for title, uuid, decode in decoders():

@@ -7,21 +7,23 @@ from benchmarks.orders import Answer
 from benchmarks.stage import Measured, Stage
 
 _STRAPS = 8
-# What a session has of a strap that also counts beats; one a second is usual.
+# A strap that also sends RR intervals; usually it is one notification a second.
 _HZ = 4.0
 
-# Long enough that the outbox's half-second rounds are in it, in proportion.
+# Long enough to include the outbox's half-second rounds in proportion.
 _BURST = 20_000
 _PACE_S = 15.0
 
 _PATIENCE_S = 20.0
 
 
-async def _published(stage: Stage, who: Measured, do: str, **how: float) -> tuple[Answer, Answer]:
-    """What it cost and what arrived, which has to be everything, once and in order."""
-    await stage.tap.ask("forget")
-    spent = await who.ask(do, **how)
-    seen = await stage.tap.ask("await", count=spent["count"], seconds=_PATIENCE_S)
+async def _published(
+    stage: Stage, process: Measured, do: str, **how: float
+) -> tuple[Answer, Answer]:
+    """Give an order; return its cost and what arrived: everything, once and in order."""
+    await stage.tap.order("forget")
+    spent = await process.order(do, **how)
+    seen = await stage.tap.order("await", count=spent["count"], seconds=_PATIENCE_S)
     if seen["count"] != spent["count"] or not seen["whole"]:
         raise AssertionError(f"{spent['count']} sent, {seen['count']} arrived: {seen['whole']=}")
     return spent, seen
@@ -32,33 +34,35 @@ def _us(spent: Answer) -> float:
 
 
 async def cpu(effort: Effort) -> list[Figure]:
-    """CPU per sample, as fast as it goes and at the pace of real straps."""
+    """Measure CPU per sample, as fast as possible and at the pace of real straps."""
     burst = Figure(
         "CPU per sample, callback to PUBACK, flat out", "µs", budget=Budget(1.5, of_ratio=True)
     )
-    burst.note = "the floor is bare paho as its documentation has it, with loop_start"
+    burst.note = "the floor is bare paho as in its documentation, with loop_start"
     lean = Figure("the same against paho in one thread", "µs", burst.product)
-    lean.note = "the floor is select and loop_read: the least that can be written on paho"
+    lean.note = "the floor is select and loop_read: the least that is possible with paho"
     paced = Figure(f"CPU per sample, {_STRAPS} straps × {_HZ:g} Hz", "µs")
-    paced.note = "each wakes from idleness; the floor is paho in one thread, here and below"
+    paced.note = (
+        "each sample wakes an idle process; the floor is paho in one thread, here and below"
+    )
     async with Stage() as stage:
         product = await stage.product(_STRAPS)
         bare = await stage.floor(_STRAPS)
         threaded = await stage.floor(_STRAPS, "--thread")
         for _ in range(effort.rounds):
             takers = ((product, burst.product), (threaded, burst.floor), (bare, lean.floor))
-            for who, values in takers:
-                spent, _ = await _published(stage, who, "burst", count=effort.count(_BURST))
+            for process, values in takers:
+                spent, _ = await _published(stage, process, "burst", count=effort.count(_BURST))
                 values.append(_us(spent))
-            for who, values in ((product, paced.product), (bare, paced.floor)):
+            for process, values in ((product, paced.product), (bare, paced.floor)):
                 seconds = effort.seconds(_PACE_S)
-                spent, _ = await _published(stage, who, "pace", hz=_HZ, seconds=seconds)
+                spent, _ = await _published(stage, process, "pace", hz=_HZ, seconds=seconds)
                 values.append(_us(spent))
     return [burst, lean, paced]
 
 
 async def latency(effort: Effort) -> list[Figure]:
-    """From the callback to a subscriber, at 8 and at 32 straps."""
+    """Measure latency from the callback to a subscriber, at 8 and at 32 straps."""
     figures: list[Figure] = []
     for straps in (8, 32):
         title = f"latency callback to subscriber, {straps} straps × {_HZ:g} Hz"
@@ -69,9 +73,9 @@ async def latency(effort: Effort) -> list[Figure]:
         async with Stage() as stage:
             product, floor = await stage.product(straps), await stage.floor(straps)
             for _ in range(effort.rounds):
-                for who, side in ((product, "product"), (floor, "floor")):
+                for process, side in ((product, "product"), (floor, "floor")):
                     seconds = effort.seconds(_PACE_S)
-                    _, seen = await _published(stage, who, "pace", hz=_HZ, seconds=seconds)
+                    _, seen = await _published(stage, process, "pace", hz=_HZ, seconds=seconds)
                     ms: Sequence[float] = seen["live_ms"]
                     getattr(middle, side).append(ms[len(ms) // 2])
                     getattr(late, side).append(ms[int(len(ms) * 0.99)])
@@ -81,16 +85,16 @@ async def latency(effort: Effort) -> list[Figure]:
 
 
 async def sustained(effort: Effort) -> list[Figure]:
-    """As many as one core delivers, every id of which is looked for at the subscriber."""
+    """Measure how many samples one core delivers; every id must arrive at the subscriber."""
     figure = Figure(
         "sustained without loss, one core", "samples/s", budget=Budget(10_000, at_least=True)
     )
     async with Stage() as stage:
         product, floor = await stage.product(32), await stage.floor(32)
         for _ in range(effort.rounds):
-            for who, rates in ((product, figure.product), (floor, figure.floor)):
+            for process, rates in ((product, figure.product), (floor, figure.floor)):
                 count = effort.count(5 * _BURST)
-                spent, seen = await _published(stage, who, "burst", count=count)
+                spent, seen = await _published(stage, process, "burst", count=count)
                 rates.append(spent["count"] / spent["wall_s"])
                 if seen["history"]:
                     figure.note = f"{seen['history']} of {count} came late"
@@ -98,15 +102,15 @@ async def sustained(effort: Effort) -> list[Figure]:
 
 
 async def growth(effort: Effort) -> list[Figure]:
-    """What a sample costs as peripherals grow; the floor is what it costs with one."""
+    """Measure CPU per sample with more peripherals; the floor is the same with one."""
     figures: list[Figure] = []
     for straps in (8, 64):
         figure = Figure(f"CPU per sample with {straps} straps, by that with one", "µs")
         async with Stage() as stage:
             many, one = await stage.product(straps), await stage.product(1)
             for _ in range(effort.rounds):
-                for who, values in ((many, figure.product), (one, figure.floor)):
-                    spent, _ = await _published(stage, who, "burst", count=effort.count(_BURST))
+                for process, values in ((many, figure.product), (one, figure.floor)):
+                    spent, _ = await _published(stage, process, "burst", count=effort.count(_BURST))
                     values.append(_us(spent))
         figures.append(figure)
     return figures

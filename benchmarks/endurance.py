@@ -1,4 +1,4 @@
-"""Memory over a long run: an hour of samples and more, as fast as they go."""
+"""Memory over a long run: the samples of more than an hour, as fast as possible."""
 
 import statistics
 
@@ -12,23 +12,23 @@ _STRAPS = 8
 _SAMPLES = 1_000_000
 _CHUNK = 25_000
 
-# Caches, pools and the outbox's own pages fill at first; a leak goes on behind.
+# Caches, pools and the outbox's own pages fill at first; a leak continues afterwards.
 _WARM = 0.2
 
-# What an allocator's own noise may look like in a run of this length.
+# The noise of the allocator in a run of this length.
 _FLAT_MB = 0.35
 
 
 async def slope(effort: Effort) -> list[Figure]:
-    """How resident memory grows with the samples that went through; the promise is: not at all."""
+    """Measure how resident memory grows with the number of samples; it should not."""
     figure = Figure("growth of resident memory by 10⁶ samples", "MB", budget=Budget(_FLAT_MB))
     chunks = max(round(effort.count(_SAMPLES) / _CHUNK), 4)
     seen: list[tuple[float, float]] = []
     async with Stage() as stage:
         product = await stage.product(_STRAPS)
         for number in range(chunks):
-            await stage.tap.ask("forget")
-            await product.ask("burst", count=_CHUNK)
+            await stage.tap.order("forget")
+            await product.order("burst", count=_CHUNK)
             seen.append(((number + 1) * _CHUNK / 1e6, resident_mb(product.pid)))
     warm = seen[round(len(seen) * _WARM) :]
     millions, resident = zip(*warm, strict=True)

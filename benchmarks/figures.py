@@ -1,4 +1,4 @@
-"""What a measurement gives: the product's values, the floor's beside them, and the budget."""
+"""The result of a measurement: the values of product and floor, and the budget."""
 
 import statistics
 from collections.abc import Awaitable, Callable
@@ -11,18 +11,18 @@ class Effort(NamedTuple):
 
     Attributes:
         rounds: how often product and floor take turns.
-        scale: of counts and durations; 1 is what the figures in docs/performance.md are made of.
+        scale: factor for counts and durations; the figures in docs/performance.md use 1.
     """
 
     rounds: int
     scale: float
 
     def count(self, full: int) -> int:
-        """So many, or fewer."""
+        """Return the count, scaled."""
         return max(round(full * self.scale), 100)
 
     def seconds(self, full: float) -> float:
-        """So long, or shorter."""
+        """Return the duration, scaled."""
         return max(full * self.scale, 1.0)
 
 
@@ -31,12 +31,12 @@ QUICK = Effort(1, 0.02)
 
 
 class Budget(NamedTuple):
-    """What DESIGN.md asks for.
+    """A limit set by DESIGN.md.
 
     Attributes:
-        limit: the value.
-        of_ratio: of the ratio to the floor; else of the product's own value.
-        at_least: the value must not be below it; else it must not be above.
+        limit: the limit.
+        of_ratio: whether it applies to the ratio to the floor, not to the product's own value.
+        at_least: whether it is a minimum, not a maximum.
     """
 
     limit: float
@@ -44,7 +44,7 @@ class Budget(NamedTuple):
     at_least: bool = False
 
     def __str__(self) -> str:
-        """As the table has it."""
+        """Format the budget for the table."""
         return f"{'≥' if self.at_least else '≤'} {self.limit:,g}{' ×' if self.of_ratio else ''}"
 
 
@@ -53,12 +53,12 @@ class Figure:
     """One row of the table.
 
     Attributes:
-        what: was measured.
-        unit: of the values.
-        product: one value a round.
-        floor: of the same rounds; empty where nothing below it could be measured.
-        budget: None where none is set.
-        note: what the numbers do not say.
+        what: title of the row.
+        unit: unit of the values.
+        product: one value per round.
+        floor: the floor's values of the same rounds; empty if there is no floor.
+        budget: None if there is none.
+        note: what the numbers do not show.
     """
 
     what: str
@@ -75,7 +75,7 @@ class Figure:
 
     @property
     def ratios(self) -> list[float]:
-        """Product by floor, round by round: what both suffered from falls out."""
+        """Product by floor, round by round: what slows both down cancels out."""
         return [a / b for a, b in zip(self.product, self.floor, strict=False) if b]
 
     @property
@@ -85,7 +85,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """``met``, ``missed``, or nothing where no budget is set."""
+        """``met`` or ``missed``; empty if there is no budget."""
         if self.budget is None:
             return ""
         judged = self.ratio if self.budget.of_ratio else self.value
@@ -95,7 +95,7 @@ class Figure:
         return "met" if met else "missed"
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a program."""
+        """Return all values, for programs."""
         return {
             "what": self.what,
             "unit": self.unit,
@@ -111,8 +111,8 @@ class Figure:
 
 
 Measure = Callable[[Effort], Awaitable[list[Figure]]]
-"""A measurement: one or more figures."""
+"""A measurement, which returns one or more figures."""
 
 
 class NotMeasured(Exception):
-    """Something that the measurement needs is not on this machine; the text says what."""
+    """This machine lacks something that the measurement needs; the text says what."""

@@ -1,9 +1,8 @@
 """The floor as a process: paho alone, with QoS 1 and the same payload; see ``orders``.
 
-With ``--thread`` it is used as paho's documentation has it: ``loop_start``, and a semaphore for the
-window. Without, in one thread with ``select`` and ``loop_read``: the least that can be written on
-paho, and a third less CPU. MQTT 5, as healthd speaks it, but none of the properties that healthd
-sends.
+With ``--thread`` paho is used as in its documentation: ``loop_start``, and a semaphore for the
+window. Without it, in one thread with ``select`` and ``loop_read``: the least that is possible with
+paho, and a third less CPU. MQTT 5 as in healthd, but without the properties that healthd sends.
 """
 
 import os
@@ -18,13 +17,13 @@ import orjson
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from benchmarks.orders import WINDOW, Answer, Order, Stopwatch, arguments, schedule, tell
+from benchmarks.orders import WINDOW, Answer, Order, Stopwatch, arguments, schedule, write_answer
 
 HOST = "127.0.0.1"
 TOPIC = "healthd/floor-{}/device/strap-{}/heart_rate"
 
-# A sample of healthd's, byte for byte as long; its time is a number, because to write a date costs
-# more than a microsecond that is not the floor's.
+# As long as a sample of healthd. The time is a number, because formatting a date takes more than a
+# microsecond, which is not part of the floor.
 PAYLOAD = (
     b'{"id":"00000000-%d","time_ns":%d,"clock":"synced","seq":%d,"heart_rate_bpm":72,'
     b'"sensor_contact_supported":true,"sensor_contact_detected":true,'
@@ -68,18 +67,18 @@ class Floor:
         if writable:
             client.loop_write()
 
-    def _publish(self, who: int) -> None:
-        self._numbers[who] = number = self._numbers[who] + 1
+    def _publish(self, strap: int) -> None:
+        self._numbers[strap] = number = self._numbers[strap] + 1
         payload = PAYLOAD % (number, time.time_ns(), number)
-        self._client.publish(self._topics[who], payload, 1)
+        self._client.publish(self._topics[strap], payload, 1)
 
-    def rest(self) -> None:
+    def idle(self) -> None:
         """Answer the broker's keepalive between two orders."""
         self._client.loop_misc()
         self._turn(0)
 
     def obey(self, order: Order) -> Answer:
-        """Do it; what it cost."""
+        """Carry out an order; return its cost."""
         self._acked = 0
         watch = Stopwatch()
         straps, sent = len(self._topics), 0
@@ -92,10 +91,10 @@ class Floor:
                 self._turn(1.0)
             return watch.answer(count)
         start = time.monotonic()
-        for due_s, who in schedule(straps, order["hz"], order["seconds"]):
+        for due_s, strap in schedule(straps, order["hz"], order["seconds"]):
             while (left_s := start + due_s - time.monotonic()) > 0:
                 self._turn(left_s)
-            self._publish(who)
+            self._publish(strap)
             sent += 1
         while self._acked < sent:
             self._turn(1.0)
@@ -103,7 +102,7 @@ class Floor:
 
 
 class ThreadedFloor(Floor):
-    """The same, and paho's own thread does the reading and writing."""
+    """The floor with paho's own thread for reading and writing."""
 
     def __init__(self, port: int, peripherals: int) -> None:
         """Connect."""
@@ -114,11 +113,11 @@ class ThreadedFloor(Floor):
     def _on_publish(self, *_: Any) -> None:
         self._window.release()
 
-    def rest(self) -> None:
-        """Leave it to the thread."""
+    def idle(self) -> None:
+        """Do nothing: the thread keeps the connection alive."""
 
     def obey(self, order: Order) -> Answer:
-        """Do a burst; what it cost."""
+        """Carry out a burst; return its cost."""
         watch = Stopwatch()
         for number in range(order["count"]):
             self._window.acquire()
@@ -134,12 +133,12 @@ def main() -> None:
     """Run until standard input ends."""
     parsed = arguments("floor")
     floor = (ThreadedFloor if parsed.thread else Floor)(parsed.port, parsed.peripherals)
-    tell({"ready": True})
+    write_answer({"ready": True})
     while True:
         if not select([sys.stdin], [], [], 5.0)[0]:
-            floor.rest()
+            floor.idle()
         elif line := os.read(sys.stdin.fileno(), 4096):
-            tell(floor.obey(orjson.loads(line)))
+            write_answer(floor.obey(orjson.loads(line)))
         else:
             return
 

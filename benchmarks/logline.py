@@ -1,4 +1,4 @@
-"""What a line of the log costs: one a transition, so a few a minute."""
+"""The cost of a log line; there is one per transition, so a few per minute."""
 
 import timeit
 from pathlib import Path
@@ -12,7 +12,7 @@ _LINES = 20_000
 
 
 async def log(effort: Effort) -> list[Figure]:
-    """A line as the daemon writes it; the floor is to serialise and write the same JSON."""
+    """Measure a line of the daemon; the floor is to serialise and write the same JSON."""
     figure = Figure("one log line", "µs")
     line = {
         "timestamp": "2026-11-28T12:00:00.000000Z",

@@ -1,4 +1,4 @@
-"""What the kernel knows of a process."""
+"""What the kernel reports about a process."""
 
 import os
 from pathlib import Path
@@ -7,18 +7,18 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory, in megabytes of 10^6 bytes."""
+    """Return resident memory, in megabytes of 10^6 bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * _PAGE_BYTES / 1e6
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time of all its threads that live, to the nanosecond."""
+    """Return the CPU time of all its living threads, with nanosecond resolution."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((one / "schedstat").read_text().split()[0]) for one in tasks) / 1e9
 
 
 def written_bytes(pid: int) -> int:
-    """What it has had written to disks."""
+    """Return the number of bytes that it caused to be written to disks."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["write_bytes"])

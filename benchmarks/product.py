@@ -1,4 +1,4 @@
-"""The product as a process: the whole daemon on a radio of thin air; see ``orders``."""
+"""The product as a process: the whole daemon on a fake radio; see ``orders``."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from benchmarks.orders import WINDOW, Answer, Order, Stopwatch, arguments, schedule, tell
-from benchmarks.radio import ThinAir
+from benchmarks.orders import WINDOW, Answer, Order, Stopwatch, arguments, schedule, write_answer
+from benchmarks.radio import FakeRadio
 from healthd.cli.run import until_signal
 from healthd.gateway.daemon import Daemon
 from healthd.log import configure
@@ -20,33 +20,33 @@ from healthd.outbox.pending import Pending
 from healthd.profiles import registry
 from healthd.settings.model import Settings
 
-# As a strap sends it, a beat at a time: contact detected, 72 bpm, one RR interval of 832 ms.
+# A packet of a strap with one beat: contact detected, 72 bpm, one RR interval of 832 ms.
 VALUE = struct.pack("<BBH", 0x16, 72, 852)
 
 _STALLED_S = 0.2
 
 
 class Driver:
-    """Has straps notify, and knows when the broker, or the disk, has what they sent."""
+    """Makes straps notify, and knows when their samples are at the broker or on disk."""
 
-    def __init__(self, air: ThinAir, live: LivePath) -> None:
-        """Be told of every acknowledgement on the live path."""
-        self._air = air
+    def __init__(self, radio: FakeRadio, live: LivePath) -> None:
+        """Wrap the live path to see every acknowledgement."""
+        self._radio = radio
         self._live = live
         self._acknowledge = live.acknowledge
         self._on_acked: Callable[[], None] = _nothing
-        # A tap, no stand-in: the live path's own method does the work.
+        # The live path's own method still does the work.
         setattr(live, "acknowledge", self._tapped)  # noqa: B010 (pyright: a method is no variable)
 
     def _tapped(self, pending: Pending) -> None:
         self._acknowledge(pending)
         self._on_acked()
 
-    def _notify(self, who: int) -> None:
-        self._air.listeners[self._air.addresses[who]](bytearray(VALUE))
+    def _notify(self, strap: int) -> None:
+        self._radio.listeners[self._radio.addresses[strap]](bytearray(VALUE))
 
     async def obey(self, order: Order) -> Answer:
-        """Do it; what it cost."""
+        """Carry out an order; return its cost."""
         match order.pop("do"):
             case "burst":
                 return await self._burst(**order)
@@ -57,7 +57,7 @@ class Driver:
 
     async def _burst(self, count: int) -> Answer:
         fed, watch = asyncio.Event(), Stopwatch()
-        straps, sent = len(self._air.addresses), 0
+        straps, sent = len(self._radio.addresses), 0
 
         def feed() -> None:
             nonlocal sent
@@ -70,7 +70,7 @@ class Driver:
         self._on_acked = feed
         feed()
         while not fed.is_set():
-            # Where the machine stands still for a second all of it may go to disk, untold.
+            # If the machine stalls for a second, all samples may go to disk, without a PUBACK.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STALLED_S):
                     await fed.wait()
@@ -80,13 +80,13 @@ class Driver:
         return watch.answer(count)
 
     async def _pace(self, hz: float, seconds: float, *, wait: bool = True) -> Answer:
-        """``wait``: until the broker, or the disk, has all of it."""
+        """Send at a pace; with ``wait``, return once all samples are at the broker or on disk."""
         loop, watch = asyncio.get_running_loop(), Stopwatch()
         start, count = loop.time(), 0
-        for due_s, who in schedule(len(self._air.addresses), hz, seconds):
+        for due_s, strap in schedule(len(self._radio.addresses), hz, seconds):
             if (left_s := start + due_s - loop.time()) > 0:
                 await asyncio.sleep(left_s)
-            self._notify(who)
+            self._notify(strap)
             count += 1
         if wait:
             await self._live.settled()
@@ -102,17 +102,17 @@ async def _orders(driver: Driver, ready: Callable[[], bool], stop: asyncio.Event
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while not ready():  # noqa: ASYNC110 - nothing is measured yet
         await asyncio.sleep(0.01)
-    tell({"ready": True})
+    write_answer({"ready": True})
     async for line in reader:
-        tell(await driver.obey(orjson.loads(line)))
+        write_answer(await driver.obey(orjson.loads(line)))
     stop.set()
 
 
 def settings_for(port: int, folder: str, max_size: str, peripherals: int) -> dict[str, Any]:
-    """Straps by address, at a broker on this host."""
+    """Return settings with straps by address and a broker on this host."""
     entries = [{"id": f"strap-{n}", "address": _address(n)} for n in range(peripherals)]
-    # Nobody notifies between two orders, and that is no fault.
-    entries = [{**one, "silence": "1h"} for one in entries]
+    # Between two orders no strap notifies, which is not a fault here.
+    entries = [{**entry, "silence": "1h"} for entry in entries]
     return {
         "gateway": {"id": f"bench-{peripherals}"},
         "mqtt": {"brokers": [f"127.0.0.1:{port}"]},
@@ -135,11 +135,11 @@ def main() -> int:
     configure(settings.log.level)
 
     async def body(stop: asyncio.Event) -> None:
-        air = ThinAir([_address(n) for n in range(parsed.peripherals)])
-        daemon = Daemon(settings, registry.load(), os.environ, air.backends)
-        driver = Driver(air, daemon._outbox.live)  # pyright: ignore[reportPrivateUsage]
+        radio = FakeRadio([_address(n) for n in range(parsed.peripherals)])
+        daemon = Daemon(settings, registry.load(), os.environ, radio.backends)
+        driver = Driver(radio, daemon._outbox.live)  # pyright: ignore[reportPrivateUsage]
         orders = asyncio.create_task(
-            _orders(driver, lambda: len(air.listeners) == parsed.peripherals, stop)
+            _orders(driver, lambda: len(radio.listeners) == parsed.peripherals, stop)
         )
         try:
             await daemon.run(stop)

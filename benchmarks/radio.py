@@ -1,7 +1,7 @@
-"""A bleak backend of thin air: straps that are there at once, and notify when they are told to.
+"""A fake bleak backend: straps that are found at once, and notify when a benchmark calls them.
 
-Everything above it is the daemon's own: bleak's client, the session with its subscriptions, the
-pipeline. The virtual radio of ``healthd.simulator`` would cost ten times what is measured.
+Everything above it is real: bleak's client, the session with its subscriptions, the pipeline. The
+radio of ``healthd.simulator`` would cost ten times what is measured.
 """
 
 from collections.abc import Callable
@@ -21,33 +21,33 @@ from healthd.central.link import Backends
 _SERVICE, _CHARACTERISTIC = normalize_uuid_str("180d"), normalize_uuid_str("2a37")
 _HANDLE = 2
 
-# No D-Bus path: bleak-retry-connector turns to BlueZ only where it finds one.
+# Without a D-Bus path, so that bleak-retry-connector does not use BlueZ.
 _DETAILS = {"source": "benchmarks"}
 
 
-class ThinAir:
-    """Straps by address, and who listens to them.
+class FakeRadio:
+    """Straps by address, and the callbacks for their notifications.
 
     Attributes:
-        addresses: of all straps.
-        linked: addresses of those that have a link.
-        listeners: what bleak wants called with a notified value, by address.
-        backends: what healthd is given in place of the system's Bluetooth.
+        addresses: the addresses of all straps.
+        linked: the addresses of straps with a link.
+        listeners: by address, bleak's callback for a notified value.
+        backends: replaces the system's Bluetooth in healthd.
     """
 
     def __init__(self, addresses: list[str]) -> None:
-        """All of them advertise whenever somebody scans, unless they are linked."""
+        """Make straps that advertise during each scan, unless they are linked."""
         self.listeners: dict[str, NotifyCallback] = {}
         self.linked: set[str] = set()
         self.addresses = addresses
-        # bleak makes the objects itself, so their classes know the air.
+        # bleak creates the objects itself, so their classes refer to this radio.
         scanner, client = type("Scanner", (_Scanner,), {}), type("Client", (_Client,), {})
-        scanner.air = client.air = self
+        scanner.radio = client.radio = self
         self.backends = Backends(scanner, client)
 
 
 class _Scanner(BaseBleakScanner):
-    air: ClassVar[ThinAir]
+    radio: ClassVar[FakeRadio]
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class _Scanner(BaseBleakScanner):
 
     async def start(self) -> None:
         self.seen_devices = {}
-        for address in self.air.addresses:
-            if address in self.air.linked:
+        for address in self.radio.addresses:
+            if address in self.radio.linked:
                 continue
             data = AdvertisementData("Strap", {}, {}, [_SERVICE], None, -50, ())
             device = self.create_or_update_device(address, address, "Strap", _DETAILS, data)
@@ -72,7 +72,7 @@ class _Scanner(BaseBleakScanner):
 
 
 class _Client(BaseBleakClient):
-    air: ClassVar[ThinAir]
+    radio: ClassVar[FakeRadio]
 
     def __init__(
         self,
@@ -96,10 +96,10 @@ class _Client(BaseBleakClient):
 
     @property
     def is_connected(self) -> bool:
-        return self.address in self.air.linked
+        return self.address in self.radio.linked
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
-        self.air.linked.add(self.address)
+        self.radio.linked.add(self.address)
         self.services = services = BleakGATTServiceCollection()
         service = BleakGATTService(None, 1, _SERVICE)
         services.add_service(service)
@@ -110,16 +110,16 @@ class _Client(BaseBleakClient):
         )
 
     async def disconnect(self) -> None:
-        self.air.linked.discard(self.address)
-        self.air.listeners.pop(self.address, None)
+        self.radio.linked.discard(self.address)
+        self.radio.listeners.pop(self.address, None)
 
     async def start_notify(
         self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
     ) -> None:
-        self.air.listeners[self.address] = callback
+        self.radio.listeners[self.address] = callback
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
-        self.air.listeners.pop(self.address, None)
+        self.radio.listeners.pop(self.address, None)
 
     # These straps are not read, written or paired with.
 

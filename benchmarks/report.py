@@ -7,12 +7,12 @@ from benchmarks.figures import Figure
 
 _HEADINGS = ("what", "healthd", "floor", "ratio", "spread", "budget", "")
 
-# Right-aligned, as numbers are.
+# Columns with numbers, which are right-aligned.
 _NUMBERS = (1, 2, 3, 4, 5)
 
 
 def text(figures: Iterable[Figure]) -> str:
-    """Columns for a terminal; notes below."""
+    """Return columns for a terminal, with notes below."""
     figures = list(figures)
     rows = [_HEADINGS, *(_cells(one) for one in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
@@ -27,7 +27,7 @@ def text(figures: Iterable[Figure]) -> str:
 
 
 def markdown(figures: Iterable[Figure]) -> str:
-    """The same as docs/performance.md has it."""
+    """Return the table as in docs/performance.md."""
     figures = list(figures)
     marks = ["--:" if column in _NUMBERS else "---" for column in range(len(_HEADINGS))]
     rows: list[Sequence[str]] = [_HEADINGS, marks, *(_cells(one) for one in figures)]
@@ -37,7 +37,7 @@ def markdown(figures: Iterable[Figure]) -> str:
 
 def _cells(figure: Figure) -> tuple[str, ...]:
     ratio, ratios = figure.ratio, figure.ratios
-    # How far the rounds lay apart: of the ratio where there is one, for the machine is shared.
+    # The range of the rounds: of the ratio if there is one, because the machine is shared.
     spread = ratios or figure.product
     return (
         figure.what,
@@ -55,7 +55,7 @@ def _notes(figures: Iterable[Figure], bullet: str) -> list[str]:
 
 
 def _short(value: float) -> str:
-    """Three digits that matter, all of those before the point."""
+    """Format three significant digits, and all digits before the point."""
     if value and abs(value) < 10:
         return f"{value:.2f}"
     return f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""``healthd run`` itself, on a D-Bus and a bluetoothd of its own: memory, start, recovery, rest."""
+"""``healthd run`` with its own D-Bus and a fake bluetoothd: memory, start, recovery, idle CPU."""
 
 import asyncio
 import sys
@@ -16,8 +16,8 @@ from tests.support.bluez import DBUS_DAEMON, BlueZ, Bus, strap
 from tests.support.process import Healthd
 from tests.support.subscriber import Received, Subscriber
 
-# healthd's libraries as the daemon has them: pydantic loads most of itself with the first model,
-# and structlog finds no rich.
+# The libraries as the daemon loads them: pydantic loads most of itself with the first model, and
+# structlog does not find rich.
 BARE_IMPORTS = """
 import sys
 sys.modules["rich"] = None
@@ -32,10 +32,10 @@ sys.modules["rich"] = None
 import healthd.gateway.daemon, healthd.settings.file
 """
 
-# The fake bluetoothd's rounds are 50 ms: so many of them make a second.
+# Rounds of the fake bluetoothd in a second; a round is 50 ms.
 _ONCE_A_SECOND = 20
 
-# Behind the last strap's first sample: what the start alone needs is freed, or is not.
+# After the first sample of the last strap: by then memory that only the start needs is freed.
 _SETTLED_S = 5.0
 _REST_S = 30.0
 
@@ -58,13 +58,15 @@ address = "{address}"
 
 
 @dataclass
-class House:
-    """Everything but healthd.
+class Setup:
+    """Everything except healthd.
 
     Attributes:
-        bluez: a bluetoothd with so many straps.
-        subscriber: sees every sample.
-        straps: how many.
+        bluez: a fake bluetoothd with the straps.
+        subscriber: receives every sample.
+        straps: number of straps.
+        config: the settings file.
+        environ: environment variables for healthd.
     """
 
     bluez: BlueZ
@@ -74,11 +76,11 @@ class House:
     environ: dict[str, str]
 
     def healthd(self) -> Healthd:
-        """The daemon, not started yet."""
+        """Return the daemon, not started yet."""
         return Healthd("run", "--config", str(self.config), environ=self.environ)
 
-    async def streams(self) -> None:
-        """Wait until every strap sends, from now on."""
+    async def until_streaming(self) -> None:
+        """Wait for a new sample of every strap."""
         since = len(self.subscriber.messages)
 
         def all_of_them(messages: list[Received]) -> bool:
@@ -89,8 +91,8 @@ class House:
 
 
 @asynccontextmanager
-async def house(straps: int, *, every: int = 1) -> AsyncGenerator[House]:
-    """So many straps, each of which notifies every so many rounds of the fake bluetoothd."""
+async def prepared(straps: int, *, every: int = 1) -> AsyncGenerator[Setup]:
+    """Run everything except healthd; each strap notifies in every ``every``-th round."""
     if DBUS_DAEMON is None:
         raise NotMeasured("no dbus-daemon on this machine: apt-get install dbus")
     async with AsyncExitStack() as stack:
@@ -108,7 +110,7 @@ async def house(straps: int, *, every: int = 1) -> AsyncGenerator[House]:
         text = _SETTINGS.format(port=stage.broker.port, folder=folder)
         config.write_text(text + "".join(entries))
         environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
-        yield House(bluez, subscriber, straps, config, environ)
+        yield Setup(bluez, subscriber, straps, config, environ)
 
 
 async def _bare_resident_mb() -> float:
@@ -129,15 +131,15 @@ async def _bare_resident_mb() -> float:
 
 
 async def memory(effort: Effort) -> list[Figure]:
-    """Resident memory with 0, 8 and 32 straps; the floor are the bare imports."""
+    """Measure resident memory with 0, 8 and 32 straps; the floor is the imports alone."""
     figures: list[Figure] = []
     for straps in (0, 8, 32):
         budget = Budget(45) if straps == 8 else None
         figure = Figure(f"resident memory of healthd run, {straps} straps", "MB", budget=budget)
         for _ in range(effort.rounds):
-            async with house(straps) as around, around.healthd() as healthd:
+            async with prepared(straps) as setup, setup.healthd() as healthd:
                 await healthd.logged("connected")
-                await around.streams()
+                await setup.until_streaming()
                 await asyncio.sleep(effort.seconds(_SETTLED_S))
                 figure.product.append(resident_mb(healthd.pid))
             figure.floor.append(await _bare_resident_mb())
@@ -146,14 +148,14 @@ async def memory(effort: Effort) -> list[Figure]:
 
 
 async def start(effort: Effort) -> list[Figure]:
-    """From the command to the first sample, and what of it is importing."""
+    """Measure from the command to the first sample, and the share of the imports."""
     first = Figure("start to first sample at a subscriber, 1 strap", "s")
     imports = Figure("import of the daemon, by that of its libraries alone", "s")
     for _ in range(effort.rounds):
-        async with house(1) as around:
+        async with prepared(1) as setup:
             began = time.monotonic()
-            async with around.healthd():
-                await around.streams()
+            async with setup.healthd():
+                await setup.until_streaming()
                 first.product.append(time.monotonic() - began)
         imports.product.append(await _import_s(DAEMON_IMPORTS))
         imports.floor.append(bare := await _import_s(BARE_IMPORTS))
@@ -170,10 +172,10 @@ async def _import_s(statement: str) -> float:
 
 
 async def rest(effort: Effort) -> list[Figure]:
-    """CPU with 8 straps that send once a second, D-Bus and all."""
+    """Measure CPU with 8 straps that send once a second, D-Bus included."""
     figure = Figure("CPU with 8 straps × 1 Hz, D-Bus included", "% of a core")
-    async with house(8, every=_ONCE_A_SECOND) as around, around.healthd() as healthd:
-        await around.streams()
+    async with prepared(8, every=_ONCE_A_SECOND) as setup, setup.healthd() as healthd:
+        await setup.until_streaming()
         for _ in range(effort.rounds):
             before, began = cpu_s(healthd.pid), time.monotonic()
             await asyncio.sleep(effort.seconds(_REST_S / effort.rounds))
@@ -183,27 +185,27 @@ async def rest(effort: Effort) -> list[Figure]:
 
 
 async def recovery(effort: Effort) -> list[Figure]:
-    """How soon samples arrive again when a link, or all of bluetoothd, was lost."""
+    """Measure how soon samples arrive again after a link, or all of bluetoothd, was lost."""
     link = Figure("link lost to streaming again, strap advertising", "s", budget=Budget(1.5))
     all_ = Figure("bluetoothd restarted to all of 8 streams back", "s", budget=Budget(3))
-    async with house(8) as around, around.healthd() as healthd:
-        await around.streams()
+    async with prepared(8) as setup, setup.healthd() as healthd:
+        await setup.until_streaming()
         for _ in range(effort.rounds):
             began = time.monotonic()
-            await around.bluez.do("unlink", address="C0:00:00:00:00:01")
+            await setup.bluez.do("unlink", address="C0:00:00:00:00:01")
             await healthd.logged("retrying")
             healthd.log.clear()
-            await around.streams()
+            await setup.until_streaming()
             link.product.append(time.monotonic() - began)
-            # Links that hold for three seconds are made again at once, as real ones are.
+            # A link that lasted for three seconds is restored at once, like a real one.
             await asyncio.sleep(_SETTLED_S)
         for _ in range(effort.rounds):
-            await around.bluez.kill()
+            await setup.bluez.kill()
             await healthd.logged("adapter", change="bluez_gone")
             healthd.log.clear()
-            await around.bluez.start()
+            await setup.bluez.start()
             began = time.monotonic()
-            await around.streams()
+            await setup.until_streaming()
             all_.product.append(time.monotonic() - began)
             await asyncio.sleep(_SETTLED_S)
     return [link, all_]

@@ -1,4 +1,4 @@
-"""What a measurement is made on: a real mosquitto, a subscriber, and processes that publish."""
+"""The setup of a measurement: a real mosquitto, a subscriber, and processes that publish."""
 
 import asyncio
 import os
@@ -19,23 +19,23 @@ from tests.support.restartable import guarded
 
 _ROOT = Path(__file__).parents[1]
 
-# Every packet is logged otherwise, and the broker would be what is measured.
+# Otherwise every packet is logged, and the broker would dominate the measurement.
 _BROKER = "allow_anonymous true\nlog_type none\nlog_type information"
 
-# A burst of a long run, at the rate that must be reached and with a margin for a busy machine.
+# For a burst of a long run, at the required rate, with a margin for a busy machine.
 _ANSWER_S = 600.0
 
-# The answer about a long burst holds a latency for each sample.
+# The answer to a long burst contains a latency for each sample.
 _LINE_BYTES = 1 << 28
 
 
 class Measured:
-    """A process of this package that obeys orders; an async context manager that runs it."""
+    """A process of this package that carries out orders; a context manager that runs it."""
 
     def __init__(
         self, program: str, *options: object, environ: Mapping[str, str] | None = None
     ) -> None:
-        """``python -m benchmarks.<program>`` with these options."""
+        """Prepare ``python -m benchmarks.<program>`` with these options."""
         self._command = [sys.executable, "-m", f"benchmarks.{program}", *map(str, options)]
         self._environ = {**clean_environment(), **(environ or {})}
         self._process: asyncio.subprocess.Process
@@ -64,7 +64,7 @@ class Measured:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let it end."""
+        """Close its standard input, and wait until it ends."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -74,8 +74,8 @@ class Measured:
             self._process.kill()
             await self._process.wait()
 
-    async def ask(self, do: str, **how: Any) -> Answer:
-        """Give an order and wait for the answer."""
+    async def order(self, do: str, **how: Any) -> Answer:
+        """Send an order and wait for the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(orjson.dumps({"do": do, **how}) + b"\n")
         return await self._answer()
@@ -91,10 +91,10 @@ class Measured:
 
 
 class Stage:
-    """Broker and subscriber; an async context manager that runs them, and all that is started.
+    """Broker, subscriber and measured processes; an asynchronous context manager that runs them.
 
-    What is measured has the first CPU to itself, and everybody else the others: so "one core" is
-    one core, and nothing that is measured waits for what is not.
+    The measured process has the first CPU to itself, all other processes share the rest: so "one
+    core" is one core, and nothing that is measured waits for other processes.
 
     Attributes:
         broker: a real mosquitto.
@@ -135,16 +135,16 @@ class Stage:
         await self._stack.aclose()
 
     async def product(self, peripherals: int, *, max_size: str = "4MB") -> Measured:
-        """The daemon with so many straps, all of them streaming."""
+        """Start the daemon with this number of straps; return when all of them stream."""
         folder = self.folder / f"outbox-{peripherals}"
         options = ("--folder", folder, "--max-size", max_size)
-        # In memory, as systemd's RuntimeDirectory is.
+        # In memory, like systemd's RuntimeDirectory.
         runtime = TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm")
         environ = {"RUNTIME_DIRECTORY": self._stack.enter_context(runtime)}
         return await self._start("product", peripherals, *options, environ=environ)
 
     async def floor(self, peripherals: int, *options: str) -> Measured:
-        """Bare paho, publishing to the topics of so many straps."""
+        """Start bare paho, which publishes to the topics of this number of straps."""
         return await self._start("floor", peripherals, *options)
 
     async def _start(

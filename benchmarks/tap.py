@@ -1,14 +1,14 @@
-"""The subscriber as a process: records what arrives, and when, and judges it when it is asked.
+"""The subscriber as a process: records what arrives and when, and evaluates it on request.
 
-A few lines of MQTT on a socket and no library: at 15,000 messages a second a subscriber on paho
-would be what is measured. Orders and answers are JSON lines, as in ``orders``:
+A few lines of MQTT on a socket, without a library: at 15,000 messages a second a subscriber with
+paho would dominate the measurement. Orders and answers are JSON lines, as in ``orders``:
 
-``forget``  what has arrived so far; answers ``{}``.
-``await``   until ``count`` samples have arrived since, at most ``seconds``; answers what arrived:
-            ``count``; ``whole``: every stream's numbers follow each other, each once; ``history``:
-            how many came late; ``took_s`` from the first to the last of them; ``live_ms`` and
-            ``history_ms``: latencies, sorted, from the notification callback to here, of those
-            taken after ``since_ns``, by Unix time.
+``forget``  discards what has arrived so far; answers ``{}``.
+``await``   waits until ``count`` samples have arrived since, at most ``seconds``. The answer has
+            ``count``; ``whole``: the numbers of every stream have no holes and no duplicates;
+            ``history``: how many arrived as history; ``took_s`` from the first to the last of them;
+            ``live_ms`` and ``history_ms``: sorted latencies of samples measured after ``since_ns``
+            (Unix time), from the notification callback to here.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.orders import Answer, Order, tell
+from benchmarks.orders import Answer, Order, write_answer
 from tests.chaos.wire import PUBLISH, Packets, published
 
 HOST = "127.0.0.1"
@@ -59,7 +59,7 @@ class Tap:
         return self._socket.fileno()
 
     def read(self) -> None:
-        """Take what is there, which is something."""
+        """Read what has arrived; call it only if there is something."""
         data = self._socket.recv(_CHUNK)
         now_ns = time.time_ns()
         assert data, "the broker has closed the connection"
@@ -68,13 +68,13 @@ class Tap:
             if packet.type == PUBLISH:
                 mid, topic, payload = published(packet)
                 answers += b"\x40\x02" + mid.to_bytes(2, "big")
-                # Nothing else has a number: what is known of a device is retained, and no sample.
+                # Only samples have a number; the info of a device does not.
                 if b'"seq":' in payload:
                     self._arrived.append((now_ns, topic, payload))
         self._socket.sendall(answers)
 
     def obey(self, order: Order) -> Answer:
-        """Do it; the answer."""
+        """Carry out an order; return the answer."""
         if order["do"] == "forget":
             while select([self], [], [], 0.05)[0]:
                 self.read()
@@ -88,7 +88,7 @@ class Tap:
 
 
 def judged(arrived: list[tuple[int, str, bytes]], since_ns: int = 0) -> Answer:
-    """What arrived, as ``await`` answers it."""
+    """Evaluate what arrived; return the answer to ``await``."""
     numbers: dict[str, list[int]] = defaultdict(list)
     live: list[float] = []
     history: list[float] = []
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tap")
     parser.add_argument("--port", type=int, required=True)
     tap = Tap(parser.parse_args().port)
-    tell({"ready": True})
+    write_answer({"ready": True})
     while True:
         ready, _, _ = select([sys.stdin, tap], [], [])
         if tap in ready:
@@ -137,7 +137,7 @@ def main() -> None:
             line = os.read(sys.stdin.fileno(), 4096)
             if not line:
                 return
-            tell(tap.obey(orjson.loads(line)))
+            write_answer(tap.obey(orjson.loads(line)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The error tree: what an error says decides what happens next.
+"""The error tree: the class of an error decides what happens next.
 
-``Transient`` is the world's fault and is retried for ever with backoff, ``Fatal`` ends the
+``Transient`` has a cause outside healthd and is retried forever with backoff, ``Fatal`` ends the
 process with exit code 78, and anything outside this tree is a bug: the supervisor restarts the
-service that raised it and only a crash loop ends the process.
+service that raised it, and only a crash loop ends the process.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before the next try: full jitter over an exponentially growing ceiling.
+    """How long to wait before the next try: full jitter under an exponentially growing ceiling.
 
     Attributes:
         first_s: ceiling of the first wait, in seconds.
@@ -21,7 +21,7 @@ class Backoff:
     ceiling_s: float
 
     def limit(self, attempt: int) -> float:
-        """The longest wait, in seconds, before retry number ``attempt`` (counted from 0)."""
+        """Return the longest wait, in seconds, before retry number ``attempt`` (counted from 0)."""
         # 2**30 seconds is past every ceiling; an unbounded exponent would overflow a float.
         return min(self.first_s * 2 ** min(attempt, 30), self.ceiling_s)
 
@@ -31,23 +31,23 @@ class HealthdError(Exception):
 
 
 class DecodeError(HealthdError):
-    """Bytes that cannot be a value of the characteristic they came from."""
+    """Bytes that are not a valid value of their characteristic."""
 
 
 class Transient(HealthdError):
-    """The world's fault: tried again for ever.
+    """A fault with a cause outside healthd: retried forever.
 
     Attributes:
         reason: one lower-case word for logs, events and the contract (``link_lost``, …).
-        backoff: how the supervisor spaces the next tries.
+        backoff: how long the supervisor waits before the next tries.
     """
 
     def __init__(self, reason: str, message: str, backoff: Backoff) -> None:
-        """Keep the reason and the pace beside the message."""
+        """Keep the reason and the backoff along with the message."""
         super().__init__(message)
         self.reason = reason
         self.backoff = backoff
 
 
 class Fatal(HealthdError):
-    """Nothing a retry can mend (bad settings): the process ends with exit code 78."""
+    """A fault that no retry can fix (bad settings): the process ends with exit code 78."""

@@ -1,4 +1,4 @@
-"""What the gateway says of itself: measurements of its own, on ``event/<kind>``."""
+"""Events about the gateway itself: its own measurements, published on ``event/<kind>``."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -10,8 +10,9 @@ from healthd.samples import Measurement, quantity
 class Gap(Measurement):
     """A stretch of a stream that is missing, and why.
 
-    Where numbers are known they name the missing samples; where they are not (nothing arrived, or
-    nobody can tell), ``first`` and ``last`` are the samples around the stretch.
+    If their numbers are known, ``first_seq`` and ``last_seq`` name the missing samples. If not
+    (nothing arrived, or the numbers cannot be known), ``first`` and ``last`` are the samples around
+    the stretch.
     """
 
     kind: ClassVar[str] = "gap"
@@ -21,23 +22,23 @@ class Gap(Measurement):
     reason: str
     """Why: ``link_lost``, ``stalled``, ``gave_way``, ``stopped``, ``unclean_stop``, …"""
     first: str
-    """UTC. Nothing before it is missing."""
+    """UTC. Nothing before this time is missing."""
     last: str
-    """UTC. Nothing after it is missing."""
+    """UTC. Nothing after this time is missing."""
     run: str
-    """Which run's samples are missing."""
+    """The run whose samples are missing."""
     first_seq: Annotated[int | None, Field(ge=1), quantity("1")] = None
     last_seq: Annotated[int | None, Field(ge=1), quantity("1")] = None
     count: Annotated[int | None, Field(ge=1), quantity("1")] = None
     filled: Annotated[int | None, Field(ge=1), quantity("1")] = None
-    """How many samples of the stretch the device had stored; they are in the stream's history."""
+    """Samples of the stretch that the device had stored; they are in the stream's history."""
 
 
 OutboxChange = Literal["corrupt", "deleted", "degraded", "recovered", "parked", "unparked"]
 
 
 class OutboxEvent(Measurement):
-    """Something befell the outbox."""
+    """The outbox changed state."""
 
     kind: ClassVar[str] = "outbox"
 
@@ -46,13 +47,13 @@ class OutboxEvent(Measurement):
 
 
 class ClockEvent(Measurement):
-    """The wall clock changed other than by the passing of time."""
+    """The wall clock was stepped, or became synchronised."""
 
     kind: ClassVar[str] = "clock"
 
     change: Literal["step", "synced"]
     step_s: Annotated[float, quantity("s")]
-    """Forward; negative: back."""
+    """Positive: the clock moved forward; negative: back."""
 
 
 class LinkEvent(Measurement):
@@ -82,9 +83,9 @@ class FetchEvent(Measurement):
     """Why: ``not_seen``, ``no_slot``, ``unfinished``, ``link_lost``, ``connect_aborted``, …"""
     duration_s: Annotated[float, Field(ge=0), quantity("s")]
     samples: Annotated[int, Field(ge=0), quantity("1")]
-    """How many its streams brought."""
+    """Number of samples that the run brought."""
     due: str
-    """UTC. The time that the run was for."""
+    """UTC. The time that the run was scheduled for."""
 
 
 AdapterChange = Literal[
@@ -105,13 +106,13 @@ AdapterChange = Literal[
 
 
 class AdapterEvent(Measurement):
-    """Something befell a Bluetooth adapter or BlueZ, or was done about it."""
+    """An adapter or BlueZ changed state, or healthd took a recovery step."""
 
     kind: ClassVar[str] = "adapter"
 
     change: AdapterChange
     adapter: str
-    """BlueZ's name of it, such as ``hci0``; empty where all are meant."""
+    """BlueZ's name for the adapter, such as ``hci0``; empty if all are meant."""
     detail: str
 
 
@@ -129,26 +130,26 @@ ControlChange = Literal[
 
 
 class ControlEvent(Measurement):
-    """What became of a request to a peripheral, or who controls it has changed."""
+    """The outcome of a request to a peripheral, or a change of who controls it."""
 
     kind: ClassVar[str] = "control"
 
     peripheral: str
     change: ControlChange
-    """``granted`` to ``refused`` are about a request; ``reset`` set a counter back to zero."""
+    """``granted`` to ``refused`` concern a request; ``reset``: a counter was set back to zero."""
     verb: str | None = None
-    """What was requested; absent where nothing was."""
+    """What was requested; absent if nothing was."""
     reason: str | None = None
-    """Why, in a word: ``out_of_range``, ``busy``, ``lease``, ``stop``, ``link_lost``, …"""
+    """Why, in one word: ``out_of_range``, ``busy``, ``lease``, ``stop``, ``link_lost``, …"""
     detail: str | None = None
-    """The same in a sentence: what was found, and what would be accepted."""
+    """Why, in a sentence: what was found, and what would be accepted."""
     power_w: Annotated[int | None, quantity("W")] = None
     resistance_level: Annotated[float | None, quantity("1")] = None
     speed_mps: Annotated[float | None, quantity("m/s")] = None
     inclination_pct: Annotated[float | None, quantity("%")] = None
     grade_pct: Annotated[float | None, quantity("%")] = None
     wind_speed_mps: Annotated[float | None, quantity("m/s")] = None
-    """From the front; negative from behind."""
+    """Positive: headwind; negative: tailwind."""
     crr: Annotated[float | None, quantity("1")] = None
     """Coefficient of rolling resistance."""
     cw_kg_per_m: Annotated[float | None, quantity("kg/m")] = None

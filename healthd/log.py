@@ -1,4 +1,4 @@
-"""structlog as healthd uses it: JSON lines where no person watches, a console where one does."""
+"""Configures structlog: JSON lines, or coloured lines on a terminal."""
 
 import logging
 import re
@@ -18,12 +18,12 @@ from structlog.typing import (
     WrappedLogger,
 )
 
-# Addresses are health data by association; BlueZ writes them with underscores in object paths.
+# Addresses are health data by association. BlueZ writes them with underscores in object paths.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 
 
 def get_logger(**context: Any) -> FilteringBoundLogger:
-    """A logger that carries ``context`` on each of its lines."""
+    """Return a logger that adds ``context`` to each of its lines."""
     logger: FilteringBoundLogger = structlog.get_logger(**context)
     return logger
 
@@ -32,8 +32,8 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
     """Send every log line of this process to ``stream`` (default: standard error).
 
     Args:
-        level: least level that is written: debug, info, warning or error.
-        stream: a terminal gets coloured lines, anything else one JSON object a line.
+        level: the lowest level that is written: debug, info, warning or error.
+        stream: a terminal gets coloured lines, anything else one JSON object per line.
     """
     stream = cast(TextIO, sys.stderr) if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -64,7 +64,7 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
 
 
 def _redacted(value: Any) -> Any:
-    """The value without Bluetooth addresses, in whatever it holds."""
+    """Return the value without Bluetooth addresses, also inside mappings and lists."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -81,7 +81,7 @@ def _unchanged(value: Any) -> Any:
 
 def _each_value(clean: Callable[[Any], Any]) -> Processor:
     def process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        # On a terminal the exception is still an object here, and is cleaned when it is written.
+        # On a terminal the exception is still an object here; it is cleaned when it is written.
         return {key: event[key] if key == "exc_info" else clean(event[key]) for key in event}
 
     return process
@@ -99,7 +99,7 @@ def _when_and_what_first(_logger: WrappedLogger, _method: str, event: EventDict)
 
 
 def _dumps(value: object, **_: object) -> bytes:
-    # A value that JSON cannot hold must not cost the line.
+    # A value that JSON cannot represent must not lose the line.
     try:
         return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
@@ -107,7 +107,7 @@ def _dumps(value: object, **_: object) -> bytes:
 
 
 def _as_text(value: Any) -> Any:
-    """Mappings and lists as they are, everything in them as text that UTF-8 can hold."""
+    """Convert everything inside mappings and lists to text that is valid UTF-8."""
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Any, Any]", value)
         return {_as_text(key): _as_text(inner) for key, inner in mapping.items()}
@@ -117,11 +117,11 @@ def _as_text(value: Any) -> Any:
 
 
 class _LibraryLogs(logging.Handler):
-    """Hands what libraries say through the standard library's logging to structlog."""
+    """Passes what libraries log through the standard library on to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = get_logger(library=record.name)
-        # Libraries invent levels of their own; structlog knows the five.
+        # Libraries define levels of their own; structlog knows only the five standard ones.
         level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
         log.log(level, record.getMessage(), exc_info=record.exc_info or None)
 
@@ -129,5 +129,5 @@ class _LibraryLogs(logging.Handler):
 def _adopt_library_logs() -> None:
     root = logging.getLogger()
     root.handlers = [_LibraryLogs()]
-    # Libraries narrate at info; what they narrate is already one of our transitions.
+    # What libraries log at info, healthd logs already as a transition.
     root.setLevel(logging.WARNING)

@@ -9,21 +9,21 @@ import orjson
 from healthd.host.clock import Clock, boot_id
 from healthd.samples import Measurement, Record, Sample, Stamp, utc_text
 
-# Long enough that two runs of one gateway never share an id, short enough to read aloud.
+# Long enough that two runs of one gateway never share an id, short enough to dictate.
 _ID_BYTES = 4
 
 
 class Run:
-    """Makes samples. There is one object of it in a process.
+    """The current run of the daemon: numbers its samples. A process has exactly one.
 
     Attributes:
         id: part of every sample's id.
-        boot: which boot the monotonic times belong to; empty where unknown.
+        boot: which boot the monotonic times belong to; empty if unknown.
         clock: stamps the samples.
     """
 
     def __init__(self, clock: Clock, environ: Mapping[str, str]) -> None:
-        """Start counting at 1 in every stream."""
+        """Start a run; numbers begin at 1 in every stream."""
         self.id = secrets.token_hex(_ID_BYTES)
         self.boot = boot_id(environ)
         self.clock = clock
@@ -40,16 +40,16 @@ class Run:
         *,
         stored: bool = False,
     ) -> Sample:
-        """The next sample of a stream.
+        """Make the next sample of a stream.
 
         Args:
             peripheral: whose stream; empty for the gateway's own events.
-            stream: topic below the peripheral's, or below the gateway's.
+            stream: the topic below the topic of the peripheral or the gateway.
             measurement: what was measured.
-            stamp: when it was measured; now where it is left out.
+            stamp: when it was measured; None for now.
             delay_ns: how long after ``stamp`` it arrived.
-            record: where it stands in its device's memory.
-            stored: it was fetched from there, and belongs to the history.
+            record: its place in the device's memory, if it has one.
+            stored: it was fetched from the device's memory and belongs to the history.
         """
         key = (peripheral, stream)
         self._last_seq[key] += 1
@@ -60,20 +60,20 @@ class Run:
         )
 
     def event(self, measurement: Measurement) -> Sample:
-        """The next event of this kind: a sample of the gateway itself."""
+        """Make the next event of this kind: a sample of the gateway itself."""
         return self.sample("", f"event/{measurement.kind}", measurement)
 
     def payload(self, sample: Sample) -> bytes:
-        """The sample as it is published now, with its wall time repaired where that is possible."""
+        """Return the payload to publish now, with the wall time corrected if that is possible."""
         return sample.payload(self.clock.repaired(sample.stamp))
 
     def stored_payload(self, payload: bytes, stamp: Stamp, boot: str) -> bytes:
-        """A payload that was stored, perhaps by an earlier run, as it is published now.
+        """Return a stored payload, perhaps of an earlier run, as it is to be published now.
 
         Args:
             payload: the JSON as it was stored.
-            stamp: when its sample was taken.
-            boot: whose monotonic clock that was; another boot's says nothing about today.
+            stamp: when its sample was measured.
+            boot: the boot of the stamp; the monotonic clock of another boot says nothing today.
         """
         if not boot or boot != self.boot or (repaired := self.clock.repaired(stamp)) is stamp:
             return payload

@@ -1,4 +1,4 @@
-"""What was measured (``Measurement``), and who measured it, when, with which id (``Sample``)."""
+"""Measurements, and samples: a measurement with its peripheral, its time and its id."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,8 +10,8 @@ from pydantic.fields import FieldInfo
 
 ClockState = Literal["synced", "unsynced"]
 
-# The envelope's keys and a measurement's keys share one flat JSON object, so a measurement that
-# used one of these would silently overwrite the sample's identity.
+# The envelope and the measurement share one flat JSON object, so a measurement with one of these
+# keys would silently overwrite the sample's identity.
 ENVELOPE_KEYS = frozenset({"id", "time", "clock", "seq"})
 
 
@@ -19,12 +19,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def quantity(unit: str, *, mdc: int | None = None, loinc: str | None = None) -> FieldInfo:
-    """Describe a numeric field; stands beside its type in ``Annotated``.
+    """Describe a numeric field; use it with the field's type in ``Annotated``.
 
     Args:
         unit: UCUM code of the unit that the field's key ends with (``1`` for a bare number).
-        mdc: IEEE 11073-10101 code, partition x 65536 + term, where one is certain.
-        loinc: LOINC code, where one is certain.
+        mdc: IEEE 11073-10101 code, partition x 65536 + term; None if none is certain.
+        loinc: LOINC code; None if none is certain.
     """
     codes: dict[str, Any] = {"unit": unit}
     if mdc is not None:
@@ -39,28 +39,28 @@ def quantity(unit: str, *, mdc: int | None = None, loinc: str | None = None) -> 
 class Measurement(BaseModel):
     """Base of everything a decoder returns: one unit per quantity, the unit in the key.
 
-    A field that is ``None`` means that the device said "not available"; a field that was not in
-    the packet is left unset and does not appear in the payload at all. Subclasses name
-    themselves; their name is the last level of their MQTT topic.
+    A field that is ``None`` means that the device reported "not available"; a field that was not in
+    the packet is left unset and does not appear in the payload at all. Each subclass has a name,
+    which is the last level of its MQTT topic.
     """
 
-    # Built when the first one is made: a gateway hears a few of a hundred kinds, and is spared
-    # 3 MB and half of the time that it takes to import them.
+    # Built with the first instance: a gateway receives a few of a hundred kinds, and saves 3 MB and
+    # half of the time to import them.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str]
     """Name of the measurement and last level of its topic, such as ``heart_rate``."""
     schema_version: ClassVar[int] = 1
-    """Raised when a published key changes its meaning or goes away."""
+    """Incremented when a published key changes its meaning or is removed."""
     retained: ClassVar[bool] = False
-    """True for episodic results (battery, weight); a stale heart rate must not look fresh."""
+    """True for episodic results (battery, weight); an old heart rate must not look current."""
     identifies: ClassVar[bool] = False
-    """True where it says who the device is: its fields stand beside the device's name."""
+    """True if it identifies the device: its fields are published next to the device's name."""
 
     truncated: bool = False
-    """True where the packet ended before the fields that its flags promised."""
+    """True if the packet ended before all fields that its flags announce."""
     trailing_bytes: int = Field(default=0, ge=0, json_schema_extra={"unit": "1"})
-    """Surplus bytes behind the last field: counted, not refused."""
+    """Number of extra bytes after the last field; they are ignored."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -72,23 +72,23 @@ class Measurement(BaseModel):
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Self:
-        """The measurement that has these fields, validated.
+        """Make a measurement of these fields, validated.
 
-        By way of pydantic's core: calling the class costs 0.7 us more, a sixth of a decoding.
+        Calls pydantic's core: calling the class takes 0.7 us more, a sixth of a decoding.
         """
         made: Self = cls.__pydantic_validator__.validate_python(fields)
         return made
 
     def fields(self) -> dict[str, Any]:
-        """The keys that the packet held, ready for JSON."""
-        # Past model_dump, which costs as much again.
+        """Return the keys that the packet contained, ready for JSON."""
+        # model_dump would take twice as long.
         dumped: dict[str, Any] = self.__pydantic_serializer__.to_python(self, exclude_unset=True)
         return dumped
 
 
 @dataclass(slots=True)  # not frozen, as every dated packet makes one: 0.2 us instead of 0.7
 class Timestamp:
-    """What a device's own clock said, part by part; None is a part that it does not know."""
+    """The time of a device's own clock, part by part; None for a part that it does not know."""
 
     year: Annotated[int | None, quantity("a")]
     month: Annotated[int | None, quantity("1")]
@@ -99,10 +99,10 @@ class Timestamp:
 
 
 class DeviceTimed(Measurement):
-    """A measurement that the device itself may have dated."""
+    """A measurement that may carry the time of the device's own clock."""
 
     device_time: str | None = None
-    """ISO 8601 without a zone, as the device's clock says; None where a part is unknown."""
+    """ISO 8601 without a zone, by the device's clock; None if a part is unknown."""
     timestamp: Timestamp | None = None
 
 
@@ -110,8 +110,8 @@ class Stamp(NamedTuple):
     """One instant on both clocks, taken in the notification callback.
 
     Attributes:
-        wall_ns: Unix time in nanoseconds, as good as ``clock`` says.
-        mono_ns: CLOCK_MONOTONIC in nanoseconds; only this one is ever waited on.
+        wall_ns: Unix time in nanoseconds; ``clock`` says whether it can be trusted.
+        mono_ns: CLOCK_MONOTONIC in nanoseconds; all waits use this one.
         clock: whether the wall clock was synchronised at that instant.
     """
 
@@ -120,18 +120,19 @@ class Stamp(NamedTuple):
     clock: ClockState
 
     def earlier(self, by_ns: int) -> "Stamp":
-        """The instant that lies so many nanoseconds before; negative: behind it."""
+        """Return the instant ``by_ns`` nanoseconds earlier; negative: later."""
         return Stamp(self.wall_ns - by_ns, self.mono_ns - by_ns, self.clock)
 
 
 class Record(NamedTuple):
-    """Where a result stands in the memory of the device that stores it: two equal ones are one.
+    """The identity of a result in the device's memory: equal records are the same result.
 
     Attributes:
-        series: what its number counts in, such as the session of a monitor; empty where a number
-            stands for itself.
-        number: its place, ascending; 0 where the device has no numbers.
-        made: the time by the device's clock, and whatever else tells it from others of its number.
+        series: the series in which its number counts, such as the session of a monitor; empty if
+            numbers are unique by themselves.
+        number: its ascending number; 0 if the device has no numbers.
+        made: the time by the device's clock, and anything else that distinguishes it from other
+            records with its number.
     """
 
     series: str
@@ -140,23 +141,23 @@ class Record(NamedTuple):
 
 
 Taken = tuple[str, Record]
-"""A stream's name, and a record of it that became a sample."""
+"""The name of a stream, and one of its records that became a sample."""
 
 
 class Sample(NamedTuple):
-    """A measurement with who, when and an id that is unique within its stream.
+    """A measurement with its peripheral, its time, and an id that is unique within its stream.
 
     Attributes:
         peripheral: id of the peripheral, as in the settings; empty for the gateway's own events.
-        stream: measurement kind, or ``undecoded/<uuid>``: the topic below the peripheral's; for
-            events ``event/<kind>``: the topic below the gateway's.
+        stream: the topic below the peripheral's topic: the kind of measurement, or
+            ``undecoded/<uuid>``; for events ``event/<kind>``, below the gateway's topic.
         run: id of this run of the daemon, shared by all its samples.
         seq: position within the stream in this run, counted from 1, without holes.
-        stamp: when it was measured: its arrival, or an earlier moment where that is known better.
+        stamp: when it was measured: its arrival, or an earlier moment if that is known.
         measurement: what was measured.
         delay_ns: how long after ``stamp`` it arrived.
-        record: where it stands in its device's memory, where it has one.
-        stored: it was fetched from there, and belongs to the history.
+        record: its identity in the device's memory; None if it has none.
+        stored: it was fetched from the device's memory and belongs to the history.
     """
 
     peripheral: str
@@ -171,12 +172,12 @@ class Sample(NamedTuple):
 
     @property
     def arrived_ns(self) -> int:
-        """Arrival on the monotonic clock: from here on it is in our care."""
+        """Arrival on the monotonic clock: healthd is responsible for it from then on."""
         return self.stamp.mono_ns + self.delay_ns
 
     @property
     def id(self) -> str:
-        """The stable id: a second delivery of the same sample carries the same one."""
+        """The stable id: a second delivery of the same sample carries the same id."""
         return f"{self.run}-{self.seq}"
 
     @property
@@ -185,10 +186,10 @@ class Sample(NamedTuple):
         return f"{self.measurement.kind}/{self.measurement.schema_version}"
 
     def payload(self, stamp: Stamp | None = None) -> bytes:
-        """The sample as flat JSON, envelope first; NaN becomes null.
+        """Return the sample as flat JSON, envelope first; NaN becomes null.
 
         Args:
-            stamp: replaces its own, where the wall time is known better by now.
+            stamp: replaces its own stamp, if a better wall time is known by now.
         """
         stamp = stamp or self.stamp
         return orjson.dumps(
@@ -203,7 +204,7 @@ class Sample(NamedTuple):
 
 
 def utc_text(wall_ns: int) -> str:
-    """Unix nanoseconds as ``2026-11-24T02:03:31.123456Z``: always six decimals, always UTC."""
-    # strftime takes twice as long, 1 us a sample; a float would not hold the microseconds.
+    """Format Unix nanoseconds as ``2026-11-24T02:03:31.123456Z``: six decimals, UTC."""
+    # strftime takes twice as long, 1 us a sample; a float cannot hold the microseconds.
     instant = _EPOCH + timedelta(microseconds=wall_ns // 1000)
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")

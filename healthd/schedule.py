@@ -1,10 +1,10 @@
-"""When a periodic peripheral is due. Pure: the time is handed in, on both clocks.
+"""When a periodic peripheral is due. Pure functions of the time, which is passed in on both clocks.
 
-Three ways to be due: every so often (``Every``), at times of the local day (``AtTimes``), and
-whenever it shows up, but not before a while after the last time (``Rearmed``).
+There are three schedules: at a fixed interval (``Every``), at times of the local day (``AtTimes``),
+and whenever the peripheral advertises, but not before a pause after the last run (``Rearmed``).
 
-What is missed while healthd is down is caught up once: however many points of the schedule went
-by, the latest one of them is due at once and the others are gone.
+Runs that were missed while healthd was down are made up for once: however many points of the
+schedule passed, the latest of them is due at once and the others are skipped.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,26 +17,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from healthd.samples import Stamp
 
 Cadence = float | tuple[time, ...]
-"""Seconds between two runs, or the times of the local day at which they are."""
+"""Seconds between two runs, or the times of the local day to run at."""
 
 _NS = 1_000_000_000
 _DAY_NS = 86_400 * _NS
 _MINUTE = timedelta(minutes=1)
 
-# Where a whole day is missing (Samoa skipped one in 2011), a time of it has to look this far.
+# A whole day can be missing (Samoa skipped one in 2011): how far to search for the next minute.
 _LONGEST_GAP_MINUTES = 1440
 
-# The days around now that can hold its neighbours on the schedule: one for the zone, one for a
-# day that is missing, one for a last run that lies up to a day ahead.
+# The days around now that can contain the previous and the next point of the schedule: one for the
+# zone, one for a missing day, one for a last run that lies up to a day ahead.
 _DAYS_AROUND = range(-2, 4)
 
 
 class Due(NamedTuple):
-    """A point of a schedule; one in the past was missed and is caught up.
+    """A point of a schedule; one in the past was missed and is made up for.
 
     Attributes:
         wall_ns: Unix time.
-        mono_ns: the same on the monotonic clock: what is waited for.
+        mono_ns: the same on the monotonic clock, which waits use.
     """
 
     wall_ns: int
@@ -45,12 +45,12 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The point of the schedule that was dealt with last, as it outlives the process.
+    """The last point of the schedule that is done, as stored for the next start.
 
     Attributes:
         wall_ns: Unix time.
         mono_ns: the same on the monotonic clock of ``boot``.
-        boot: id of that boot; empty where unknown.
+        boot: id of that boot; empty if unknown.
     """
 
     wall_ns: int
@@ -62,25 +62,25 @@ class Schedule(Protocol):
     """The points at which one peripheral is due."""
 
     def due(self, now: Stamp) -> Due:
-        """The point that is to be dealt with next."""
+        """Return the next point."""
         ...
 
     def done(self, due: Due, now: Stamp) -> Due:
-        """A point was dealt with; what is to be remembered of it."""
+        """Note that a point is done; return what to remember about it."""
         ...
 
 
 class Every:
     """Due at multiples of a period since the first time.
 
-    Goes by the monotonic clock: no step of the wall clock touches it, and a run that began late
-    does not move the next one. Over a reboot only the wall clock can tell how long it took. Where
-    that is wrong, for it may stand in the past until it is synchronised, the next run is late by
-    what the clock is slow, and never by more than the period.
+    Uses the monotonic clock: steps of the wall clock do not affect it, and a run that began late
+    does not delay the next one. Across a reboot only the wall clock knows how much time has passed.
+    If it is slow, which it may be until it is synchronised, the next run is late by the same
+    amount, but never by more than the period.
     """
 
     def __init__(self, every_s: float, last: Last | None, boot: str, now: Stamp) -> None:
-        """Go on behind ``last``; without one, the first run is due now."""
+        """Continue after ``last``; without it, the first run is due now."""
         self._every_ns = round(every_s * _NS)
         ago_ns = self._every_ns if last is None else _ago_ns(last, boot, now)
         self._anchor_ns = now.mono_ns - ago_ns
@@ -97,10 +97,10 @@ class Every:
 
 
 class Rearmed:
-    """Due from a fixed time after the end of the last run on; before the first one, at once."""
+    """Due a fixed time after the end of the last run; the first run is due at once."""
 
     def __init__(self, rearm_s: float, last: Last | None, boot: str, now: Stamp) -> None:
-        """Go on behind ``last``."""
+        """Continue after ``last``."""
         self._rearm_ns = round(rearm_s * _NS)
         ago_ns = self._rearm_ns if last is None else _ago_ns(last, boot, now)
         self._end_ns = now.mono_ns - ago_ns
@@ -110,7 +110,7 @@ class Rearmed:
         return _at_mono(self._end_ns + self._rearm_ns, now)
 
     def done(self, due: Due, now: Stamp) -> Due:
-        """See ``Schedule``; what counts is when it ended."""
+        """See ``Schedule``; the pause begins when the run ends."""
         self._end_ns = now.mono_ns
         return _at_mono(now.mono_ns, now)
 
@@ -118,21 +118,22 @@ class Rearmed:
 class AtTimes:
     """Due at times of the local day.
 
-    A time that a day does not have, because clocks go forward over it, is due at the next minute
-    that exists; one that a day has twice is due the first time only. The plan is made anew on
-    every call, so a step of the wall clock, or another time zone, needs no word: a time that was
-    stepped over was missed and is caught up, and one that comes again is not due again.
+    A time that does not exist on a day, because clocks go forward over it, is due at the next
+    minute that exists; a time that occurs twice on a day is due the first time only. The points are
+    computed again on every call, so a step of the wall clock or a new time zone takes effect by
+    itself: a time that was stepped over was missed and is made up for, and a time that comes again
+    is not due again.
     """
 
     def __init__(
         self, times: tuple[time, ...], zone: Callable[[], tzinfo], last: Last | None, now: Stamp
     ) -> None:
-        """Go on behind ``last``; without one, from now on.
+        """Continue after ``last``; without it, start now.
 
         Args:
-            times: of the day.
-            zone: the local one, whenever it is asked for.
-            last: what was dealt with last, also in an earlier run.
+            times: the times of the day.
+            zone: returns the local time zone, read on each call.
+            last: the last point that is done, perhaps in an earlier run.
             now: this instant.
         """
         self._times = times
@@ -142,14 +143,14 @@ class AtTimes:
     def due(self, now: Stamp) -> Due:
         """See ``Schedule``."""
         if self._last_ns > now.wall_ns + _DAY_NS:
-            # The clock was far ahead when it last ran: waiting for that time could take years.
+            # The clock was far ahead at the last run: waiting for that time could take years.
             self._last_ns = now.wall_ns
         points = self._around(now.wall_ns)
-        passed = max(one for one in points if one <= now.wall_ns)
+        passed = max(point for point in points if point <= now.wall_ns)
         if passed > self._last_ns:
             return _at_wall(passed, now)
-        behind = max(now.wall_ns, self._last_ns)
-        return _at_wall(min(one for one in points if one > behind), now)
+        after_ns = max(now.wall_ns, self._last_ns)
+        return _at_wall(min(point for point in points if point > after_ns), now)
 
     def done(self, due: Due, now: Stamp) -> Due:
         """See ``Schedule``."""
@@ -160,11 +161,11 @@ class AtTimes:
         zone = self._zone()
         today = datetime.fromtimestamp(wall_ns // _NS, zone).date()
         days = [today + timedelta(days=offset) for offset in _DAYS_AROUND]
-        return [instant for day in days for instant in self._of(day, zone)]
+        return [instant for day in days for instant in self._points_of(day, zone)]
 
-    def _of(self, day: date, zone: tzinfo) -> Iterator[int]:
-        for one in self._times:
-            yield _first_existing(datetime.combine(day, one), zone)
+    def _points_of(self, day: date, zone: tzinfo) -> Iterator[int]:
+        for time_of_day in self._times:
+            yield _first_existing(datetime.combine(day, time_of_day), zone)
 
 
 def schedule_for(
@@ -174,17 +175,17 @@ def schedule_for(
     now: Stamp,
     zone: Callable[[], tzinfo],
 ) -> Schedule:
-    """The schedule of a peripheral that is fetched ``every``; see the classes."""
+    """Return the schedule of a peripheral that runs ``every``; see the classes."""
     if isinstance(every, tuple):
         return AtTimes(every, zone, last, now)
     return Every(every, last, boot, now)
 
 
 def local_zone(name: str | None, file: Path = Path("/etc/localtime")) -> tzinfo:
-    """The time zone of this machine; UTC where it says none.
+    """Return the time zone of this machine; UTC if it has none.
 
     Args:
-        name: what ``TZ`` says, where it is set.
+        name: the value of ``TZ``; None if it is not set.
         file: a link to the zone's rules, or a copy of them.
     """
     try:
@@ -197,7 +198,7 @@ def local_zone(name: str | None, file: Path = Path("/etc/localtime")) -> tzinfo:
 
 
 def _ago_ns(last: Last, boot: str, now: Stamp) -> int:
-    """How long ago that was, as far as it can be known; never negative."""
+    """Return how long ago that was, as far as it can be known; never negative."""
     if boot and last.boot == boot:
         return max(0, now.mono_ns - last.mono_ns)
     return max(0, now.wall_ns - last.wall_ns)
@@ -212,9 +213,10 @@ def _at_wall(wall_ns: int, now: Stamp) -> Due:
 
 
 def _first_existing(local: datetime, zone: tzinfo) -> int:
-    """Unix time, in ns, of a local time: the first of two, or the next minute that exists."""
-    later = (local + minutes * _MINUTE for minutes in range(_LONGEST_GAP_MINUTES + 1))
-    instant = next(found for one in later if (found := _instant(one, zone)) is not None)
+    """Return the Unix time, in ns, of a local time: the first of two, or the next that exists."""
+    candidates = (local + minutes * _MINUTE for minutes in range(_LONGEST_GAP_MINUTES + 1))
+    instants = (_instant(candidate, zone) for candidate in candidates)
+    instant = next(instant for instant in instants if instant is not None)
     return round(instant.timestamp()) * _NS
 
 

@@ -1,7 +1,7 @@
-"""What a gateway can be asked for: the request of each verb, as another program writes it.
+"""The requests that a gateway accepts: one model per verb, as other programs write them.
 
-The same models check requests, describe them in the contract and tell Home Assistant what may be
-asked. Who carries a verb out is wired in ``healthd.gateway.daemon``.
+The models validate requests, describe them in the contract, and are announced to Home Assistant.
+``healthd.gateway.handlers`` carries the requests out.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -14,16 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from healthd.errors import HealthdError
 from healthd.samples import quantity
 
-# Long enough for a peripheral that advertises every ten seconds, short enough that an answer comes.
+# Long enough for a peripheral that advertises every ten seconds, short enough to wait for.
 _LONGEST_SCAN_S = 60.0
 
 Handler = Callable[[Any], Awaitable[Mapping[str, Any]]]
-"""Does what a request of its verb asks for; returns the data of the response.
+"""Carries out a request of its verb; returns the data of the response.
 
-Raises ``RequestRefused`` for what cannot be done; the text says why, and what would be accepted.
+Raises ``RequestRefused`` if it cannot; the text says why, and what would be accepted.
 """
 
-# What pydantic says in terms of Python, said in terms of JSON; by the type of its error.
+# By type of pydantic error: what JSON calls the expected value, where pydantic uses Python's name.
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -32,33 +32,33 @@ _EXPECTED = {
 }
 
 BUG = "a bug in healthd: its log has the details"
-"""What is said of a request over which its handler crashed."""
+"""The error of a request whose handler crashed."""
 
-# As much of what was found as tells its writer which one is meant.
-_SHOWN = 60
+# Characters of a found value in an error: enough to recognise it.
+_LONGEST_VALUE = 60
 
-# No request has more keys; of hundreds that are wrong it is something else that is wrong.
-_MOST_TOLD = 8
+# Keys explained in one error. No request has more; hundreds of bad keys have one common cause.
+_MOST_EXPLAINED = 8
 
 
 class RequestRefused(HealthdError):
-    """The request cannot be met; the text says why."""
+    """The request cannot be carried out; the text says why."""
 
 
 class Request(BaseModel):
-    """Base of them: one JSON object. Numbers are numbers: text that spells one is refused."""
+    """Base of all requests: one JSON object. A number written as text is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     verb: ClassVar[str]
-    """Last level of its topic."""
+    """Last level of the topic."""
     kind: ClassVar[str]
-    """Its name in the schema, made of the verb: an event may be called like that as well."""
+    """Name in the schema, made from the verb, because an event may have the same name."""
     schema_version: ClassVar[int] = 1
-    """Raised when a key changes its meaning or goes away."""
+    """Incremented when a key changes its meaning or is removed."""
 
     transaction: str | int | float | None = None
-    """Given back in the response, for clients that cannot send correlation data."""
+    """Returned in the response, for clients that cannot send correlation data."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -69,7 +69,7 @@ class Request(BaseModel):
 
 
 class Scan(Request):
-    """What is in range."""
+    """List the devices in range."""
 
     verb: ClassVar[str] = "scan"
 
@@ -78,32 +78,32 @@ class Scan(Request):
 
 
 class OfPeripheral(Request):
-    """Base of what is asked of one peripheral."""
+    """Base of all requests to one peripheral."""
 
     peripheral: str
-    """Its id in the settings."""
+    """Id of the peripheral in the settings."""
 
 
 class Fetch(OfPeripheral):
-    """A run of a periodic peripheral, now."""
+    """Run a periodic peripheral now."""
 
     verb: ClassVar[str] = "fetch"
 
 
 class Reconnect(OfPeripheral):
-    """The link is ended, and made anew."""
+    """End the link to a peripheral and connect again."""
 
     verb: ClassVar[str] = "reconnect"
 
 
 class ResetEnergyExpended(OfPeripheral):
-    """A heart-rate sensor counts its energy from zero again."""
+    """Reset the energy counter of a heart-rate sensor to zero."""
 
     verb: ClassVar[str] = "reset_energy_expended"
 
 
 class SetTargetPower(OfPeripheral):
-    """A trainer's brake keeps this power, whatever the cadence."""
+    """Make a trainer hold this power, whatever the cadence."""
 
     verb: ClassVar[str] = "set_target_power"
 
@@ -111,16 +111,16 @@ class SetTargetPower(OfPeripheral):
 
 
 class SetTargetResistance(OfPeripheral):
-    """A machine's resistance."""
+    """Set the resistance of a machine."""
 
     verb: ClassVar[str] = "set_target_resistance"
 
     resistance_level: Annotated[float, quantity("1")]
-    """As the machine shows it."""
+    """On the machine's own scale."""
 
 
 class SetTargetSpeed(OfPeripheral):
-    """A treadmill's speed."""
+    """Set the speed of a treadmill."""
 
     verb: ClassVar[str] = "set_target_speed"
 
@@ -128,7 +128,7 @@ class SetTargetSpeed(OfPeripheral):
 
 
 class SetTargetInclination(OfPeripheral):
-    """A treadmill's inclination."""
+    """Set the inclination of a treadmill."""
 
     verb: ClassVar[str] = "set_target_inclination"
 
@@ -136,13 +136,13 @@ class SetTargetInclination(OfPeripheral):
 
 
 class SetSimulation(OfPeripheral):
-    """A road for a bike trainer to feel like."""
+    """Make a bike trainer simulate a road."""
 
     verb: ClassVar[str] = "set_simulation"
 
     grade_pct: Annotated[float, quantity("%")]
     wind_speed_mps: Annotated[float, quantity("m/s")] = 0.0
-    """From the front; negative from behind."""
+    """Positive: headwind; negative: tailwind."""
     crr: Annotated[float, quantity("1")] = 0.004
     """Coefficient of rolling resistance."""
     cw_kg_per_m: Annotated[float, quantity("kg/m")] = 0.51
@@ -150,13 +150,13 @@ class SetSimulation(OfPeripheral):
 
 
 class Start(OfPeripheral):
-    """A machine's session begins, or goes on."""
+    """Start the session of a machine, or resume it."""
 
     verb: ClassVar[str] = "start"
 
 
 class Stop(OfPeripheral):
-    """A machine's session ends, and control of it is given back."""
+    """Stop the session of a machine and release control."""
 
     verb: ClassVar[str] = "stop"
 
@@ -177,53 +177,54 @@ REQUESTS: Mapping[str, type[Request]] = {
         Stop,
     )
 }
-"""Every verb there is."""
+"""All requests, by verb."""
 
 
 def fields_of(text: bytes) -> dict[str, Any]:
-    """The keys of a request as it was written; nothing at all has none.
+    """Return the keys of a request; empty text has none.
 
     Raises:
-        RequestRefused: it is not a JSON object.
+        RequestRefused: the text is not a JSON object.
     """
     try:
         value: object = orjson.loads(text or b"{}")
     except orjson.JSONDecodeError as error:
-        raise RequestRefused(f"found no JSON ({error}), expected an object") from error
+        raise RequestRefused(f"expected a JSON object, found invalid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise RequestRefused(f"found {shown(value)}, expected an object")
+        raise RequestRefused(f"found {short_json(value)}, expected a JSON object")
     return cast("dict[str, Any]", value)
 
 
 def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
-    """The request of a verb that has these keys.
+    """Make the request of a verb from its keys.
 
     Raises:
-        RequestRefused: it is none; the text says of each key what was found and what is expected.
+        RequestRefused: a key is wrong; the text says for each one what was found and expected.
     """
     model = REQUESTS[verb]
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        # One key may be several errors: one of each type that it could be.
-        errors = groupby(error.errors(include_url=False), key=lambda one: str(one["loc"][0]))
-        told = [_explained(model, key, of_key) for key, of_key in errors]
-        more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-        raise RequestRefused("; ".join([*told[:_MOST_TOLD], *more])) from error
+        # A key has several errors if it accepts several types: one error for each type.
+        errors = groupby(error.errors(include_url=False), key=lambda found: str(found["loc"][0]))
+        texts = [_explained(model, key, of_key) for key, of_key in errors]
+        more = len(texts) - _MOST_EXPLAINED
+        rest = [f"and {more} more"] if more > 0 else []
+        raise RequestRefused("; ".join([*texts[:_MOST_EXPLAINED], *rest])) from error
 
 
-def shown(value: object) -> str:
-    """A value as JSON, and no more of it than tells which one is meant."""
+def short_json(value: object) -> str:
+    """Return a value as JSON, cut short if it is long."""
     text = orjson.dumps(value).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def _explained(model: type[Request], key: str, errors: Iterable[Mapping[str, Any]]) -> str:
     first, *others = errors
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
-        return f"found the unknown key {shown(key)}, expected one of {known}"
-    found = "nothing" if first["type"] == "missing" else shown(first["input"])
+        return f"found the unknown key {short_json(key)}, expected one of {known}"
+    found = "nothing" if first["type"] == "missing" else short_json(first["input"])
     return f"{key}: found {found}, expected {' or '.join(map(_expected, (first, *others)))}"
 
 

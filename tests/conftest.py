@@ -1,4 +1,4 @@
-"""Options of the whole test run, and a disk to break."""
+"""Options of the whole test run, and a small disk that tests can fill."""
 
 import os
 import subprocess
@@ -10,15 +10,15 @@ from hypothesis import settings
 
 from tests.unit.outbox.bench import SmallDisk
 
-# No deadline for an example: on a busy machine the slowest of a hundred says nothing of the code.
+# No deadline for an example: on a busy machine the slowest of a hundred proves nothing.
 settings.register_profile("default", deadline=None)
-# pytest --hypothesis-profile=thorough: what a change to a decoder has to survive once.
+# pytest --hypothesis-profile=thorough: run it once after a change to a decoder.
 settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options are known only to a conftest that is loaded before anything is collected."""
+    """Add options; pytest accepts them only from a conftest loaded before collection."""
     parser.addoption(
         "--soak-seconds",
         type=float,
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """Three megabytes of disk."""
+    """Mount a file system of three megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
@@ -39,5 +39,5 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(folder)
     finally:
-        # Lazily: a failed test may still hold its files open.
+        # Lazily: a failed test may still have files open.
         subprocess.run(["umount", "--lazy", folder], check=True)

@@ -39,7 +39,11 @@ class Bonds:
         self._tell = tell
         self._known: dict[str, bool] = {}
         self._log = get_logger(service="bonds")
-        self.bluez: BlueZ | None = None
+        self._bluez: BlueZ | None = None
+
+    def use(self, bluez: BlueZ | None) -> None:
+        """Pair over this connection from now on; None: there is none, and nothing is paired."""
+        self._bluez = bluez
 
     def add(self, peripheral: str, wish: Wish) -> None:
         """What is wished for; those of whom nothing is known are never paired with."""
@@ -67,7 +71,7 @@ class Bonds:
         Raises:
             PairingFailed: it did not work.
         """
-        wish, bluez = self._wishes.get(peripheral, Wish()), self.bluez
+        wish, bluez = self._wishes.get(peripheral, Wish()), self._bluez
         if not wish.pair or bluez is None or path is None:
             return
         if await self._is_bonded(bluez, path):
@@ -91,7 +95,7 @@ class Bonds:
 
     async def explain(self, peripheral: str, path: str | None, fault: LinkFault) -> LinkFault:
         """What a fault means, where that depends on whether there is a bond."""
-        bluez = self.bluez
+        bluez = self._bluez
         if fault.remedy is not Remedy.BOND or bluez is None or path is None:
             return fault
         try:

@@ -44,6 +44,7 @@ class Radio:
         slots: Slots,
         adapters: Adapters | None = None,
         recovery: Recovery | None = None,
+        bonds: Bonds | None = None,
     ) -> None:
         """Prepare.
 
@@ -52,6 +53,7 @@ class Radio:
             slots: how many links there may be.
             adapters: which adapter to use; None where nobody follows BlueZ.
             recovery: is told of how the adapter does.
+            bonds: pairs before a link is made, and explains faults; None for none.
         """
         self._backends = backends
         self._slots = slots
@@ -59,8 +61,8 @@ class Radio:
         self._adapters = adapters or Adapters()
         self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
-        self.cleaner: Cleaner | None = None
-        self.bonds: Bonds | None = None
+        self._bonds = bonds or Bonds()
+        self._cleaner: Cleaner | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims = Claims()
         self._links: set[Link] = set()
@@ -72,6 +74,10 @@ class Radio:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._log = get_logger(service="radio")
+
+    def attach(self, cleaner: Cleaner) -> None:
+        """Use ``cleaner`` from now on; it follows BlueZ for this radio."""
+        self._cleaner = cleaner
 
     def add(self, match: Match) -> None:
         """A peripheral is looked for from now on, or is found otherwise than before.
@@ -90,8 +96,8 @@ class Radio:
 
     def check_devices(self) -> None:
         """What BlueZ knows already may concern peripherals that were added."""
-        if self.cleaner is not None:
-            self.cleaner.check_devices()
+        if self._cleaner is not None:
+            self._cleaner.check_devices()
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -216,13 +222,11 @@ class Radio:
 
     async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
         """What a fault of a link to this device means, its bond considered."""
-        if self.bonds is None:
-            return fault
-        return await self.bonds.explain(self._claims.holder(found).peripheral, found.path, fault)
+        return await self._bonds.explain(self._claims.holder(found).peripheral, found.path, fault)
 
     async def forget(self, found: Advertisement) -> bool:
         """Make BlueZ forget the device and its services; False where it has to remember them."""
-        cleaner, path = self.cleaner, found.path
+        cleaner, path = self._cleaner, found.path
         return cleaner is not None and path is not None and await cleaner.forget(path)
 
     async def _open(self, link: Link, match: Match) -> None:
@@ -236,8 +240,7 @@ class Radio:
             self._steer()
             try:
                 await self._quiet.wait()
-                if self.bonds is not None:
-                    await self.bonds.secure(match.peripheral, link.found.path)
+                await self._bonds.secure(match.peripheral, link.found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
                 if fault.remedy is Remedy.SUSPECT:

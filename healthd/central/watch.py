@@ -16,6 +16,7 @@ from healthd.central.power import Power
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery, Step
 from healthd.events import AdapterChange
+from healthd.host.atomic import replace_file
 from healthd.log import get_logger
 
 # How soon a change of the adapters is acted upon that no signal tells of: time that has passed.
@@ -42,9 +43,9 @@ class Watch:
         radio: Radio,
         adapters: Adapters,
         recovery: Recovery,
+        bonds: Bonds,
         tell: Tell,
         *,
-        bonds: Bonds | None = None,
         power_on: bool = True,
         reset_file: Path | None = None,
     ) -> None:
@@ -54,14 +55,15 @@ class Watch:
             radio: loses its links when what they go over is gone; knows whose links are ours.
             adapters: kept true.
             recovery: says which step is due.
-            tell: is told of every change.
             bonds: kept true.
+            tell: is told of every change.
             power_on: whether an adapter that is off may be switched on.
             reset_file: where the privileged helper finds the name of an adapter to be reset.
         """
         self._radio = radio
         self._adapters = adapters
         self._recovery = recovery
+        self._bonds = bonds
         self._tell = tell
         self._power_on = power_on
         self._reset_file = reset_file
@@ -71,8 +73,6 @@ class Watch:
         self._look = asyncio.Event()
         self._present = False
         self._log = get_logger(service="bluez")
-        self._bonds = bonds or Bonds()
-        radio.cleaner, radio.bonds = self, self._bonds
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Follow BlueZ over one connection to D-Bus. Ends only by raising.
@@ -83,16 +83,18 @@ class Watch:
         async with BlueZ.connected(self) as bluez:
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(bluez.lost())
+                    tasks.create_task(bluez.lost(), name="bluez lost")
                     self._present = await bluez.is_there()
                     if not self._present:
                         self._tell("bluez_gone", "", "bluetoothd does not run")
-                    self._bluez = self._bonds.bluez = bluez
+                    self._bluez = bluez
+                    self._bonds.use(bluez)
                     self._look.set()
                     mark_healthy()
                     await self._follow(bluez)
             finally:
-                self._bluez = self._bonds.bluez = None
+                self._bluez = None
+                self._bonds.use(None)
                 self._lose_all("dbus_lost", "D-Bus is gone")
 
     def on_owner(self, *, present: bool) -> None:
@@ -237,10 +239,7 @@ class Watch:
             return
         self._tell("reset", name, "a power cycle did not help")
         try:
-            part = self._reset_file.with_suffix(".part")
-            part.write_text(f"{name}\n", encoding="ascii")
             # Read by its group: the helper is root without the right to pass over file modes.
-            part.chmod(0o640)
-            part.replace(self._reset_file)
+            replace_file(self._reset_file, f"{name}\n".encode("ascii"), mode=0o640)
         except OSError as error:
             self._log.error("reset not asked for", error=error.strerror)

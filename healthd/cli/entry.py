@@ -1,11 +1,10 @@
 """Append a block of ``[[peripherals]]`` to the settings without touching the rest."""
 
-import os
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from healthd.errors import HealthdError
+from healthd.host.atomic import replace_shared_file
 from healthd.settings.file import Problem, SettingsError, read
 
 
@@ -30,34 +29,20 @@ def append(path: Path, lines: str, environ: Mapping[str, str], services: Collect
     """
     # A symbolic link to the file stays a link.
     target = path.resolve()
-    part: Path | None = None
     try:
         before = target.read_bytes()
-        status = target.stat()
-        text = lines.encode()
         gap = b"" if not before else b"\n" if before.endswith(b"\n") else b"\n\n"
-        # In the same folder, so that it can replace the file atomically.
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        part = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(before + gap + text)
-            file.flush()
-            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), status.st_mode & 0o7777)
-            os.fsync(file.fileno())
-        _validate(part, path, environ, services)
-        if target.read_bytes() != before:
-            raise NotAdded(f"{path}: another program has changed it meanwhile; try again")
-        part.replace(target)
-        part = None
+
+        def check(draft: Path) -> None:
+            _validate(draft, path, environ, services)
+            if target.read_bytes() != before:
+                raise NotAdded(f"{path}: somebody else has just changed it; try again")
+
+        replace_shared_file(target, before + gap + lines.encode(), check)
     except OSError as error:
         raise NotAdded(
             f"{path}: {error.strerror}; if this user may not write it: sudo healthd scan"
         ) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
 
 
 def _validate(

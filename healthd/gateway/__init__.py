@@ -1,1 +1,1 @@
-"""One gateway: its parts, wired, started, stopped and reloaded."""
+"""One gateway: builds its parts, starts, stops and reloads them."""

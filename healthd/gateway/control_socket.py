@@ -1,8 +1,8 @@
-"""A Unix socket on which commands ask the running daemon for something.
+"""A Unix socket over which commands send requests to the running daemon.
 
-One connection is one request: a line of JSON that names its ``verb``, answered by a line of JSON,
-``{"status":"ok","data":…}`` or ``{"status":"error","error":…}``. Who may open the socket may ask:
-that is the user healthd runs as, and root.
+Each connection carries one request: a line of JSON with a ``verb``, answered by a line of JSON,
+``{"status":"ok","data":…}`` or ``{"status":"error","error":…}``. Every user who can open the socket
+may send requests: the user that healthd runs as, and root.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ from healthd.verbs import BUG, Handler, RequestRefused, fields_of, request_of
 # A request is a verb and an id.
 LONGEST_LINE = 4096
 
-# A request is written at once; one that dawdles would keep its place among the few.
+# A client writes its request at once; a slow one would keep one of the few places.
 _REQUEST_S = 5.0
 
-# Commands of a person, or of a timer; each holds a descriptor of the few hundred that there are.
+# Commands run by a person or a timer; each takes one of a few hundred file descriptors.
 _MOST_AT_A_TIME = 16
 
 
 def socket_file(folder: Path, gateway: str) -> Path:
-    """The socket of a gateway."""
+    """Return the path of a gateway's socket."""
     return folder / f"healthd-{gateway}.sock"
 
 
 class ControlSocket:
-    """The daemon's end."""
+    """The daemon's end of the socket."""
 
     def __init__(self, folder: Path | None, gateway: str, handlers: Mapping[str, Handler]) -> None:
-        """Prepare.
+        """Prepare the socket; ``run`` opens it.
 
         Args:
-            folder: where the socket is made; without one nobody can ask.
+            folder: where the socket is created; None for no socket.
             gateway: the gateway's id.
-            handlers: who does what can be asked for, by verb.
+            handlers: by verb, the function that carries a request out.
         """
         self._file = None if folder is None else socket_file(folder, gateway)
         self._handlers = handlers
@@ -50,7 +50,7 @@ class ControlSocket:
         self._log = get_logger(service="control")
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """Answer; for ever, or not at all where there is no socket to be had."""
+        """Answer requests forever; log it and return if the socket cannot be opened."""
         if self._file is None:
             self._log.info("no control socket", error="no runtime folder", hint="XDG_RUNTIME_DIR")
             return
@@ -63,7 +63,7 @@ class ControlSocket:
             async with asyncio.TaskGroup() as tasks:
 
                 def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                    tasks.create_task(self._converse(reader, writer))
+                    tasks.create_task(self._converse(reader, writer), name="control request")
 
                 server = await asyncio.start_unix_server(accept, sock=listening, limit=LONGEST_LINE)
                 try:
@@ -82,7 +82,7 @@ class ControlSocket:
             answer = await self._answer(reader)
         finally:
             self._conversations -= 1
-            # Who has left meanwhile misses the answer.
+            # A client that has disconnected misses the answer.
             with suppress(OSError):
                 writer.write(answer + b"\n")
                 writer.close()
@@ -91,17 +91,17 @@ class ControlSocket:
         try:
             request = await _request(reader)
             if self._conversations > _MOST_AT_A_TIME:
-                raise RequestRefused("too many requests at a time")
+                raise RequestRefused("too many requests at once")
             verb = str(request.pop("verb", None))
             handler = self._handlers.get(verb)
             if handler is None:
-                raise RequestRefused(f"no such verb, there are: {', '.join(self._handlers)}")
+                raise RequestRefused(f"unknown verb, expected one of {', '.join(self._handlers)}")
             data = await handler(request_of(verb, request))
             return orjson.dumps({"status": "ok", "data": data})
         except RequestRefused as refusal:
             return _error(str(refusal))
         except Exception as error:
-            # Whatever a request brings about, it is the end of that request alone.
+            # A bug in one handler ends this request, and nothing else.
             self._log.exception("crashed", exc_info=error)
             return _error(BUG)
 
@@ -113,9 +113,9 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
     except TimeoutError as error:
         raise RequestRefused(f"no request within {_REQUEST_S:.0f} s") from error
     except ValueError as error:
-        raise RequestRefused(f"expected a line of at most {LONGEST_LINE} bytes") from error
+        raise RequestRefused(f"request is longer than {LONGEST_LINE} bytes") from error
     except OSError as error:
-        raise RequestRefused("the request did not arrive") from error
+        raise RequestRefused("the connection failed before the request arrived") from error
     return fields_of(line)
 
 
@@ -124,10 +124,10 @@ def _error(text: str) -> bytes:
 
 
 def _listen(file: Path) -> socket.socket:
-    """A socket in the place of the one that a killed daemon has left.
+    """Open the socket; replace one that a killed daemon left.
 
-    Nobody can connect before it listens, and by then only its owner may. It is renamed into place,
-    so there is no moment at which a command finds a socket that is not answered.
+    Its permissions are set before it listens, so no other user can connect. It listens before it is
+    renamed into place, so no command ever finds a socket that does not answer.
     """
     draft = file.with_suffix(".new-sock")
     draft.unlink(missing_ok=True)
@@ -146,11 +146,11 @@ def _listen(file: Path) -> socket.socket:
 
 
 def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask the daemon behind this socket, and wait for its answer.
+    """Send a request to the daemon that serves this socket; return the data of its answer.
 
     Raises:
-        RequestRefused: it cannot do that.
-        OSError: there is no daemon, it ended meanwhile, or this user may not ask it.
+        RequestRefused: the daemon refused the request.
+        OSError: no daemon is running, it ended meanwhile, or this user may not open the socket.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
         connected.connect(os.fspath(file))
@@ -158,7 +158,7 @@ def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         with connected.makefile("rb") as lines:
             line = lines.readline()
     if not line.endswith(b"\n"):
-        raise ConnectionAbortedError("it ended before it answered")
+        raise ConnectionAbortedError("healthd ended before it answered")
     answer: dict[str, Any] = orjson.loads(line)
     if answer["status"] != "ok":
         raise RequestRefused(answer["error"])

@@ -1,4 +1,4 @@
-"""Composition root: every part is built once, here, and started and stopped in order."""
+"""The composition root: builds every part once, then starts and stops them in order."""
 
 import asyncio
 import random
@@ -8,34 +8,24 @@ from functools import partial
 from typing import Literal
 
 from healthd import __version__
-from healthd.central.adapters import Adapters
-from healthd.central.bonds import Bonds
 from healthd.central.link import Backends
-from healthd.central.radio import Radio
-from healthd.central.recovery import Recovery
-from healthd.central.slots import Slots
-from healthd.central.watch import Watch
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
+from healthd.gateway.broker_side import BrokerSide
 from healthd.gateway.control_socket import ControlSocket
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
 from healthd.gateway.peripherals import Difference, PeripheralSet
 from healthd.gateway.pipeline import Pipeline
+from healthd.gateway.radio_side import RadioSide
 from healthd.gateway.reload import Reload, Source
 from healthd.gateway.sessions import SessionFactory
 from healthd.host import build, descriptors
 from healthd.host.clock import Clock
 from healthd.host.folders import runtime_folder, state_folder
 from healthd.log import get_logger
-from healthd.mqtt.devices import Devices
-from healthd.mqtt.discovery import Discovery
-from healthd.mqtt.endpoints import Endpoint, endpoints
+from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.health import Health
-from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import GatewayInfo
-from healthd.mqtt.publisher import Publisher
 from healthd.mqtt.requests import Requests
-from healthd.mqtt.retained_topics import RetainedTopics
-from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.registry import Registry
@@ -49,7 +39,11 @@ from healthd.supervision.watchdog import Gate
 
 
 class Daemon:
-    """One gateway, from settings to a clean stop."""
+    """One gateway, from its settings to a clean stop.
+
+    The radio side and the broker side meet in the pipeline, which turns what sessions read into
+    samples for the outbox, and in the requests, which arrive over MQTT and act on sessions.
+    """
 
     def __init__(
         self,
@@ -64,86 +58,74 @@ class Daemon:
             settings: as read from the file.
             registry: what healthd can read.
             environ: the process's environment (state folder, credentials).
-            backends: stand in for the system's Bluetooth.
+            backends: replace the system's Bluetooth; None for BlueZ.
 
         Raises:
             Fatal: a file that the settings name cannot be used.
         """
         self._log = get_logger()
         self._environ = environ
+        self._profiles = list(registry.profiles)
         self._run = run = Run(Clock(), environ)
         self._manager = Manager(environ)
-        self._supervisor = Supervisor(random.Random())
-        self._topics = topics = Topics(settings.mqtt.prefix, settings.gateway.id)
-        runtime = runtime_folder(environ)
-        run_file = RunFile(runtime, settings.gateway.id)
+        self._supervisor = supervisor = Supervisor(random.Random())
+        self._services, self._sessions = ServiceGroup(supervisor), ServiceGroup(supervisor)
+
+        runtime, gateway = runtime_folder(environ), settings.gateway.id
         folder = state_folder(settings.outbox.directory, environ)
-        self._outbox = outbox = Outbox(run, settings.outbox, folder, run_file)
-        self._brokers = endpoints(settings, topics, environ)
-        self._inbox, self._retained = inbox, retained = Inbox(), RetainedTopics(folder)
-        self._publisher = publisher = Publisher(self._brokers, topics, outbox, run, inbox, retained)
-        self._discovery = discovery = Discovery(topics, publisher, inbox, folder, registry)
-        discovery.apply(settings)
-        self._devices = Devices(topics, publisher.retain, discovery.on_info)
-        self._pipeline = pipeline = Pipeline(
-            run, outbox, self._devices, registry, discovery.on_sample
+        self._outbox = outbox = Outbox(run, settings.outbox, folder, RunFile(runtime, gateway))
+        self._broker = broker = BrokerSide.build(settings, registry, environ, run, outbox, folder)
+        self._radio = side = RadioSide.build(
+            settings.bluetooth, backends, runtime, self._on_adapter, broker.devices.on_bond
         )
-        bluetooth, recovery = settings.bluetooth, Recovery()
-        self._adapters = adapters = Adapters(bluetooth.adapter, followed=backends is None)
-        slots, bonds = Slots(bluetooth.slots), Bonds(self._devices.on_bond)
-        self._radio = radio = Radio(backends or Backends(), slots, adapters, recovery)
-        retain_health = partial(publisher.retain, topics.health)
-        self._health = Health(outbox, self._devices, retain_health, radio.airtime.counters)
-        self._watch: Watch | None = None
-        if backends is None:
-            self._watch = Watch(
-                radio,
-                adapters,
-                recovery,
-                self._on_adapter,
-                bonds=bonds,
-                power_on=bluetooth.power_on,
-                reset_file=None if runtime is None else runtime / "reset-adapter",
-            )
+        radio, publisher = side.radio, broker.publisher
+        self._pipeline = pipeline = Pipeline(
+            run, outbox, broker.devices, registry, broker.discovery.on_sample
+        )
+
         zone = partial(local_zone, environ.get("TZ"))
-        sessions = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
-        self._peripherals = PeripheralSet(sessions, pipeline, radio, bonds, publisher)
-        for peripheral in self._peripherals.prepare(settings.peripherals).values():
-            self._peripherals.add(peripheral)
+        factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
+        self._peripherals = peripherals = PeripheralSet(
+            factory, self._sessions, pipeline, radio, side.bonds, publisher
+        )
+        for peripheral in peripherals.prepare(settings.peripherals).values():
+            peripherals.add(peripheral)
+
+        on_peripherals = PeripheralRequests(peripherals.sessions)
+        handlers = {"scan": ScanRequests(radio, registry).scan, **on_peripherals.handlers}
+        allowed = settings.mqtt.requests
+        self._requests = Requests(broker.topics, handlers, allowed, publisher.publish_once)
+        self._requests.subscribe(broker.inbox)
+        self._control = ControlSocket(runtime, gateway, {"fetch": on_peripherals.fetch})
         self._reload = Reload(settings, self._apply, self._manager)
-        of_peripherals = PeripheralRequests(self._peripherals.sessions)
-        scan = ScanRequests(radio, registry).scan
-        handlers = {"scan": scan, **of_peripherals.handlers}
-        self._requests = Requests(topics, handlers, settings.mqtt.requests, publisher.publish_once)
-        self._requests.subscribe(inbox)
-        self._control = ControlSocket(runtime, settings.gateway.id, {"fetch": of_peripherals.fetch})
-        self._profiles = list(registry.profiles)
+        retain_health = partial(publisher.retain, broker.topics.health)
+        self._health = Health(outbox, broker.devices, retain_health, radio.airtime.counters)
 
     async def run(self, stop: asyncio.Event, source: Source | None = None) -> None:
-        """Run until ``stop`` is set, then stop cleanly: links, samples, farewell, in this order.
+        """Run until ``stop`` is set, then stop cleanly: first links, then samples, then the status.
 
         Args:
-            stop: ends it.
-            source: of settings that take the place of those it was made with; None: there are none.
+            stop: ends the run.
+            source: where new settings come from; None if they cannot be reloaded.
 
         Raises:
             Fatal: the outbox cannot be opened.
             CrashLoop: a service failed with bugs again and again.
-            Leak: file descriptors leaked; it has stopped cleanly because of it.
+            Leak: file descriptors leaked, which caused this clean stop.
         """
-        self._log.info("started", version=__version__, run=self._run.id, **build.told())
+        self._log.info("started", version=__version__, run=self._run.id, **build.fields())
         if not self._peripherals.ids:
             self._log.warning(
                 "no peripherals in the settings",
                 expected="[[peripherals]] entries",
                 hint="sudo healthd scan",
             )
-        watching = asyncio.create_task(self._watch_descriptors(stop))
-        self._publisher.retain(self._topics.status, b"online")
-        self._tell_info()
+        watching = asyncio.create_task(self._watch_descriptors(stop), name="file descriptors")
+        self._broker.go_online()
+        self._publish_info()
         try:
-            async with self._outbox, asyncio.TaskGroup() as services:
-                await self._serve(services, stop, source)
+            async with self._outbox, self._services:
+                await self._serve(stop, source)
         except ExceptionGroup as group:
             raise root_cause(group) from group
         finally:
@@ -153,47 +135,40 @@ class Daemon:
         if not watching.cancelled():
             watching.result()
 
-    async def _serve(
-        self, services: asyncio.TaskGroup, stop: asyncio.Event, source: Source | None
-    ) -> None:
+    async def _serve(self, stop: asyncio.Event, source: Source | None) -> None:
         self._pipeline.start()
-        for peripheral in self._retained.removed_peripherals():
-            self._publisher.clear_retained(peripheral)
-        # Before anything is retained: what nobody remembers is never taken back.
-        await self._retained.save()
-        kept: dict[str, Service] = {
+        await self._broker.clear_removed()
+        services: dict[str, Service] = {
             "outbox": self._outbox.run,
-            "mqtt": self._publisher.run,
-            "retained": self._retained.run,
-            "radio": self._radio.run,
+            **self._broker.services,
+            **self._radio.services,
             "health": self._health.run,
-            "discovery": self._discovery.run,
             "clock": self._watch_clock,
             "control": self._control.run,
             "watchdog": Gate(self._manager, self._supervisor, self._describe).run,
         }
-        if self._watch is not None:
-            kept["bluez"] = self._watch.run
-        self._services = ServiceGroup(self._supervisor, services)
-        for name, service in kept.items():
+        for name, service in services.items():
             self._services.start(name, service, get_logger(service=name))
         try:
             await self._run_sessions(stop, source)
         finally:
             await self._requests.end()
-            # Also when a service gave up: nobody must believe that this gateway is still online.
-            await self._publisher.drain_and_disconnect(self._topics.status, b"offline")
-            self._services.cancel(*kept)
+            # Even if a service gave up: clients must not believe that this gateway is online.
+            await self._broker.go_offline()
+            self._services.cancel(*services)
 
     async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
-        """Keep every peripheral's session alive until ``stop``; on return all links are closed."""
-        async with asyncio.TaskGroup() as sessions:
-            self._peripherals.start(ServiceGroup(self._supervisor, sessions))
-            reloading = sessions.create_task(self._reload.run(source))
+        """Keep every peripheral's session running until ``stop``; on return all links are closed.
+
+        Reloads settings in the meantime.
+        """
+        async with self._sessions, asyncio.TaskGroup() as tasks:
+            self._peripherals.start()
+            reloading = tasks.create_task(self._reload.run(source), name="reload")
             try:
                 await stop.wait()
             finally:
-                # Also when a service gave up: what is left to do is bounded by systemd's patience.
+                # Even if a service gave up: from here on systemd limits the time to stop.
                 self._manager.stopping()
             self._log.info("stopping")
             reloading.cancel()
@@ -203,31 +178,32 @@ class Daemon:
     async def _apply(self, settings: Settings) -> Difference:
         """Run with these settings from now on; see ``reload.Apply``."""
         wanted = self._peripherals.prepare(settings.peripherals)
-        brokers = await asyncio.to_thread(endpoints, settings, self._topics, self._environ)
+        topics = self._broker.topics
+        brokers = await asyncio.to_thread(endpoints, settings, topics, self._environ)
         change = await self._peripherals.change(wanted)
-        self._requests.allow(settings.mqtt.requests, self._inbox)
-        self._discovery.apply(settings)
-        self._tell_info()
-        if brokers != self._brokers:
-            await self._move(brokers)
+        self._requests.allow(settings.mqtt.requests, self._broker.inbox)
+        self._broker.discovery.apply(settings)
+        self._publish_info()
+        if brokers != self._broker.brokers:
+            await self._broker.go_offline()
+            self._services.cancel("mqtt")
+            await self._services.wait_ended("mqtt")
+            self._broker.use(brokers)
+            self._broker.go_online()
+            self._services.start("mqtt", self._broker.publisher.run, get_logger(service="mqtt"))
         return change
 
-    async def _move(self, brokers: tuple[Endpoint, ...]) -> None:
-        """Take leave of the broker that there is, and begin anew with these; links stay."""
-        await self._publisher.drain_and_disconnect(self._topics.status, b"offline")
-        self._services.cancel("mqtt")
-        await self._services.ended("mqtt")
-        self._publisher.set_endpoints(brokers)
-        self._brokers = brokers
-        self._publisher.retain(self._topics.status, b"online")
-        self._services.start("mqtt", self._publisher.run, get_logger(service="mqtt"))
-
     async def _describe(self) -> str:
+        """Return the status line for systemd; it includes an answer of the outbox's thread."""
         stats = await self._outbox.stats()
-        return status_line(self._devices.states(), stats["in_memory"] + stats["on_disk"])
+        return status_line(self._broker.devices.states(), stats["in_memory"] + stats["on_disk"])
 
     async def _watch_descriptors(self, stop: asyncio.Event) -> None:
-        """Stop cleanly when they leak; the exit code then has systemd start a new process."""
+        """Stop cleanly if file descriptors leak; the exit code makes systemd start a new process.
+
+        Raises:
+            Leak: see ``descriptors.watch``.
+        """
         try:
             await descriptors.watch()
         except descriptors.Leak as leak:
@@ -235,30 +211,30 @@ class Daemon:
             stop.set()
             raise
 
-    def _tell_info(self) -> None:
+    def _publish_info(self) -> None:
         info = GatewayInfo(
             version=__version__,
             host=socket.gethostname(),
             run=self._run.id,
             profiles=self._profiles,
             peripherals=self._peripherals.ids,
-            adapters=sorted(self._adapters.powered),
+            adapters=sorted(self._radio.adapters.powered),
             requests=list(self._requests.allowed),
         )
-        self._publisher.retain(self._topics.info, info.model_copy(update=build.told()))
+        self._broker.announce(info.model_copy(update=build.fields()))
 
     def _on_adapter(self, change: AdapterChange, adapter: str, detail: str) -> None:
         self._log.warning("adapter", change=change, adapter=adapter, detail=detail)
-        self._tell_info()
-        self._outbox.put(
-            self._run.event(AdapterEvent(change=change, adapter=adapter, detail=detail))
-        )
+        self._publish_info()
+        event = AdapterEvent(change=change, adapter=adapter, detail=detail)
+        self._outbox.put(self._run.event(event))
 
     async def _watch_clock(self, mark_healthy: Callable[[], None]) -> None:
         mark_healthy()
+        on_step, on_synced = partial(self._on_clock, "step"), partial(self._on_clock, "synced")
+        await self._run.clock.watch(on_step, on_synced)
 
-        def tell(change: Literal["step", "synced"], step_s: float) -> None:
-            self._log.warning("clock", change=change, step_s=round(step_s, 3))
-            self._outbox.put(self._run.event(ClockEvent(change=change, step_s=round(step_s, 3))))
-
-        await self._run.clock.watch(partial(tell, "step"), partial(tell, "synced"))
+    def _on_clock(self, change: Literal["step", "synced"], step_s: float) -> None:
+        step_s = round(step_s, 3)
+        self._log.warning("clock", change=change, step_s=step_s)
+        self._outbox.put(self._run.event(ClockEvent(change=change, step_s=step_s)))

@@ -1,4 +1,4 @@
-"""One entry of the settings, as the parts of the daemon need it."""
+"""Translates one entry of the settings into what each part of the daemon needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,15 +19,15 @@ from healthd.settings.model import PeripheralSettings, consent_code, passkey
 
 @dataclass(frozen=True, slots=True)
 class Peripheral:
-    """One entry of the settings, as the parts of the daemon need it.
+    """One entry of the settings, in the form that each part of the daemon needs.
 
-    Two of them are equal where the entry is the same, and what stands in the files that it names.
+    Two of them are equal if their entries are equal and the files they name have equal content.
 
     Attributes:
-        entry: as it is read.
-        match: which device it is.
-        options: what is said of it to its profiles.
-        wish: what is said of its bond.
+        entry: the entry as read from the settings.
+        match: how its device is recognised.
+        options: what its profiles need to know.
+        wish: whether to pair with it, and how.
     """
 
     entry: PeripheralSettings
@@ -37,10 +37,10 @@ class Peripheral:
 
 
 def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
-    """What the settings say of one peripheral, as a Match.
+    """Return how the peripheral's device is recognised.
 
     Raises:
-        ValueError: none of address, name and service is set; reading the settings excludes it.
+        ValueError: none of address, name and service is set; reading the settings prevents it.
     """
     periodic = peripheral.periodic
     if peripheral.address is not None:
@@ -54,7 +54,7 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
 
 
 def rules_for(entry: PeripheralSettings) -> Rules:
-    """What is said of controlling a peripheral."""
+    """Return the limits and the lease for controlling a peripheral."""
     limits = {
         key: None if value is None else Range(*value)
         for key, value in entry.control.model_dump(exclude={"lease"}).items()
@@ -65,12 +65,12 @@ def rules_for(entry: PeripheralSettings) -> Rules:
 def options_for(
     entry: PeripheralSettings, records: Records, local_time: Callable[[], datetime | None]
 ) -> Options:
-    """What is said of a peripheral to its profiles, which know of no settings.
+    """Return the options for a peripheral's profiles, which have no access to the settings.
 
     Args:
-        entry: its settings.
-        records: which of its records were taken.
-        local_time: what clocks are set to.
+        entry: the peripheral's settings.
+        records: which of its stored records were fetched before.
+        local_time: returns the time that clocks are set to.
 
     Raises:
         Fatal: the file of its consent code cannot be used.
@@ -87,7 +87,7 @@ def options_for(
 
 
 def local_time(clock: Clock, zone: Callable[[], tzinfo]) -> datetime | None:
-    """The time of the day here, which knows no zone; None while the clock cannot be believed."""
+    """Return the local time, without a zone; None while the clock is not synchronised."""
     now = clock.now()
     if now.clock == "unsynced":
         return None
@@ -95,7 +95,7 @@ def local_time(clock: Clock, zone: Callable[[], tzinfo]) -> datetime | None:
 
 
 def consent_for(entry: PeripheralSettings) -> Consent | None:
-    """The user of a scale whose results are wanted; None where the settings name none.
+    """Return the user of a scale whose results are wanted; None if the settings name none.
 
     Raises:
         Fatal: the file of the consent code cannot be used.
@@ -108,7 +108,7 @@ def consent_for(entry: PeripheralSettings) -> Consent | None:
 
 
 def wish_for(entry: PeripheralSettings) -> Wish:
-    """What a peripheral's settings say of its bond.
+    """Return whether to pair with a peripheral, and with which passkey.
 
     Raises:
         Fatal: the file of its passkey cannot be used.

@@ -1,4 +1,4 @@
-"""Says, stream by stream, which stretches are missing: from one sample to the next that follows."""
+"""Reports gaps: for each stream, the stretch from the last sample before to the first one after."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,14 +13,14 @@ _Stream = tuple[str, str]
 
 
 class Gaps:
-    """Watches continuous streams and emits a gap event for each stretch that one lacks.
+    """Watches continuous streams and emits a gap event for each stretch that is missing.
 
     What a periodic peripheral does not send between its runs is not missing. What it did send may
-    be, like anybody's, when healthd is killed.
+    be missing, as for every peripheral, when healthd is killed.
     """
 
     def __init__(self, run: Run, put: Callable[[Sample], None]) -> None:
-        """``put`` takes the events, as it takes the samples."""
+        """Pass the gap events of this run to ``put``."""
         self._periodic: set[str] = set()
         self._run = run
         self._put = put
@@ -30,30 +30,30 @@ class Gaps:
         self._filled: Counter[_Stream] = Counter()
 
     def add(self, peripheral: str, *, periodic: bool) -> None:
-        """A peripheral that is linked now and then from now on, or for good."""
+        """Note whether the peripheral is periodic from now on."""
         if not periodic:
             self._periodic.discard(peripheral)
             return
         self._periodic.add(peripheral)
-        for stream in [one for one in self._interrupted if one[0] == peripheral]:
-            # Until its settings were changed it was linked for good.
+        for stream in [stream for stream in self._interrupted if stream[0] == peripheral]:
+            # It was continuous until its settings changed.
             del self._interrupted[stream]
 
-    def inherit(self, before: list[PreviousRun]) -> None:
-        """Streams go on from where the runs before left them; oldest first."""
+    def resume(self, before: list[PreviousRun]) -> None:
+        """Continue the streams of earlier runs, given oldest first."""
         self._before = before
 
     def interrupt(self, peripheral: str, reason: str) -> None:
-        """The peripheral's link is gone: its streams stand still until their next sample."""
+        """Note that the peripheral's link is gone: its streams stop until their next sample."""
         for stream, last in self._last.items():
-            if stream[0] == peripheral and self._flows(last):
-                # What came first explains the stretch; a failed reconnect is only its consequence.
+            if stream[0] == peripheral and self._is_continuous(last):
+                # The first reason explains the gap; a failed reconnect is only a consequence.
                 self._interrupted.setdefault(stream, reason)
 
-    def pass_by(self, sample: Sample) -> None:
-        """A sample of a continuous stream is about to be put: tell what is missing before it.
+    def before_sample(self, sample: Sample) -> None:
+        """Report the gap that ends with this sample, if any; call it before the sample is put.
 
-        What the device had stored meanwhile is no end of a gap: it fills it.
+        A sample that the device had stored meanwhile does not end a gap: it fills a part of it.
         """
         stream = (sample.peripheral, sample.stream)
         last = self._last.get(stream)
@@ -68,33 +68,34 @@ class Gaps:
         self._filled.pop(stream, None)
 
     def _after_start(self, stream: _Stream, first: Sample) -> None:
-        for run in self._since_told(stream):
+        for run in self._runs_since_last_sample(stream):
             end, until_ns = run.ends.get(stream), first.stamp.wall_ns
             if end is not None and run.clean:
-                if self._flows(first):
+                if self._is_continuous(first):
                     self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
             elif end is not None:
-                # Nothing is known to be lost; but until here, and no further, it is certain.
+                # Perhaps nothing is lost, but samples are certain only up to this one.
                 since_ns, first_seq = end.wall_ns, end.seq + 1
                 self._emit(stream, "unclean_stop", run.run, since_ns, until_ns, first_seq)
             elif not run.clean:
                 self._emit(stream, "unclean_stop", run.run, run.started_ns, until_ns)
 
-    def _flows(self, sample: Sample) -> bool:
-        """Whether its stream lacks something while nothing comes.
+    def _is_continuous(self, sample: Sample) -> bool:
+        """Return whether data is missing while the sample's stream is silent.
 
-        From one weighing to the next nothing is missing, though scales hang up; nor between runs.
+        Nothing is missing between two weighings, though scales disconnect, nor between two runs of
+        a periodic peripheral.
         """
         return not sample.measurement.retained and sample.peripheral not in self._periodic
 
-    def _since_told(self, stream: _Stream) -> list[PreviousRun]:
-        """The runs from the last one on in which the stream has a certain sample.
+    def _runs_since_last_sample(self, stream: _Stream) -> list[PreviousRun]:
+        """Return the earlier runs, from the last one in which the stream has a certain sample.
 
-        Of a stream that never had one: from the last run on in which any stream had.
+        For a stream without a certain sample: from the last run in which any stream has one.
         """
         of_any = [place for place, run in enumerate(self._before) if run.ends]
-        of_it = [place for place in of_any if stream in self._before[place].ends]
-        return self._before[max(of_it or of_any, default=0) :]
+        of_stream = [place for place in of_any if stream in self._before[place].ends]
+        return self._before[max(of_stream or of_any, default=0) :]
 
     def _emit(
         self,

@@ -1,4 +1,4 @@
-"""Who does what a request asks for."""
+"""Carries requests out: what each verb does to peripherals and to the radio."""
 
 import asyncio
 import time
@@ -19,23 +19,23 @@ from healthd.verbs import (
     Reconnect,
     RequestRefused,
     Scan,
-    shown,
+    short_json,
 )
 
 # A peripheral that advertises is back within two seconds; one that advertises every ten seconds, or
-# is linked at the second try, within this. Who asked waits for no longer.
+# needs a second try, within this. The client does not wait any longer.
 _RECONNECT_S = 30.0
 
 
 class PeripheralRequests:
-    """What is asked of one peripheral.
+    """Requests to one peripheral.
 
     Attributes:
         handlers: by verb.
     """
 
     def __init__(self, sessions: Mapping[str, Session | Periodic]) -> None:
-        """Wire it to every peripheral's session."""
+        """Act on these sessions, by peripheral."""
         self._sessions = sessions
         self.handlers: dict[str, Handler] = {
             verb: self.control
@@ -45,15 +45,15 @@ class PeripheralRequests:
         self.handlers |= {Fetch.verb: self.fetch, Reconnect.verb: self.reconnect}
 
     async def fetch(self, request: Fetch) -> Mapping[str, Any]:
-        """Have a run made; what the event tells, and the ``error``.
+        """Run a periodic peripheral now; return the keys of the fetch event, and the ``error``.
 
         Raises:
-            RequestRefused: there is no such periodic peripheral, or it is not fetched now.
+            RequestRefused: there is no such periodic peripheral, or it cannot be fetched now.
         """
         session = self._session(request.peripheral)
         if not isinstance(session, Periodic):
             raise RequestRefused(
-                "it is continuous: what it has comes by itself; expected a periodic one"
+                "it is continuous and sends its data by itself; expected a periodic one"
             )
         try:
             fetched = await session.fetch()
@@ -62,16 +62,16 @@ class PeripheralRequests:
         return {**fetch_event(request.peripheral, fetched).fields(), "error": fetched.error}
 
     async def reconnect(self, request: Reconnect) -> Mapping[str, Any]:
-        """End the link; how long it took until the next one streamed.
+        """End the link; return how long it took until a new link streamed.
 
         Raises:
-            RequestRefused: no such continuous peripheral, it is not linked, or not linked again
-                in time.
+            RequestRefused: there is no such continuous peripheral, it has no link, or no new link
+                was made in time.
         """
         session = self._session(request.peripheral)
         if isinstance(session, Periodic):
             raise RequestRefused(
-                "it is periodic: linked for its runs only; expected a continuous one"
+                "it is periodic and has a link only during its runs; expected a continuous one"
             )
         began = time.monotonic()
         try:
@@ -79,56 +79,58 @@ class PeripheralRequests:
                 await session.reconnect()
         except NotStreaming as error:
             raise RequestRefused(
-                f"{error}, expected streaming: healthd links it when it can"
+                f"{error}, expected streaming: healthd connects as soon as it can"
             ) from error
         except TimeoutError as error:
-            waited = f"the link was ended, and there is no new one after {_RECONNECT_S:.0f} s"
-            raise RequestRefused(f"{waited} ({session.state}): healthd goes on trying") from error
+            waited = f"disconnected, but not connected again within {_RECONNECT_S:.0f} s"
+            raise RequestRefused(f"{waited} ({session.state}): healthd keeps trying") from error
         return {
             "peripheral": request.peripheral,
             "duration_s": round(time.monotonic() - began, 3),
         }
 
     async def control(self, request: OfPeripheral) -> Mapping[str, Any]:
-        """Have the device itself do something; what was set, and for how long it is held.
+        """Send a command to the device; return what was set, and for how long control is held.
 
         Raises:
-            RequestRefused: there is no such continuous peripheral, or it does not do that.
+            RequestRefused: there is no such continuous peripheral, or it cannot do that.
         """
         session = self._session(request.peripheral)
         if isinstance(session, Periodic):
-            raise RequestRefused("it is periodic, and not controlled; expected a continuous one")
+            raise RequestRefused(
+                "it is periodic and cannot be controlled; expected a continuous one"
+            )
         return await session.remote.ask(request)
 
     def _session(self, peripheral: str) -> Session | Periodic:
         if (session := self._sessions.get(peripheral)) is None:
-            there = ", ".join(self._sessions) or "none"
+            known = ", ".join(self._sessions) or "none"
             raise RequestRefused(
-                f"peripheral: found {shown(peripheral)}, expected one that the running healthd "
-                f"has: {there}"
+                f"peripheral: found {short_json(peripheral)}, expected one of the running healthd: "
+                f"{known}"
             )
         return session
 
 
 class ScanRequests:
-    """What is asked of the radio."""
+    """Requests to the radio."""
 
     def __init__(self, radio: Radio, registry: Registry) -> None:
-        """Wire it to the one scanner, and to what healthd reads."""
+        """Use the scanner of ``radio``; ``registry`` says what healthd can read."""
         self._radio = radio
         self._registry = registry
 
     async def scan(self, request: Scan) -> Mapping[str, Any]:
-        """Listen beside those who search; what is in range, as ``healthd scan --json`` has it.
+        """Listen alongside the sessions; return what is in range, as in ``healthd scan --json``.
 
         Raises:
-            RequestRefused: nothing can be heard.
+            RequestRefused: the adapter does not scan.
         """
         heard = Heard()
         with self._radio.overheard(heard.hear):
             await asyncio.sleep(request.seconds)
             scanned = self._radio.scans
         if not scanned and not heard.by_address:
-            raise RequestRefused("the adapter does not scan: the log says why, and healthd doctor")
+            raise RequestRefused("the adapter does not scan: see the log and healthd doctor")
         found = told(heard, self._radio.linked, self._registry, self._radio.matches)
-        return {"found": [one.fields() for one in found]}
+        return {"found": [device.fields() for device in found]}

@@ -1,4 +1,4 @@
-"""The peripherals of the settings: known to every part, each with a session that is kept alive."""
+"""The peripherals of the settings, each with a session that is kept running."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -17,13 +17,13 @@ from healthd.supervision.supervisor import ServiceGroup
 
 
 class Difference(NamedTuple):
-    """What other settings change; ids, in the order of the settings that have them.
+    """What changes with new settings: peripheral ids, in the order of the settings they are in.
 
     Attributes:
-        added: were not there before.
-        changed: are other ones than before.
-        removed: are not there any more.
-        unchanged: are the same.
+        added: only in the new settings.
+        changed: in both, with a different entry.
+        removed: only in the old settings.
+        unchanged: in both, with the same entry.
     """
 
     added: list[str]
@@ -33,18 +33,18 @@ class Difference(NamedTuple):
 
 
 def difference(before: Mapping[str, Peripheral], after: Mapping[str, Peripheral]) -> Difference:
-    """What has become of the peripherals, by id; their order means nothing."""
-    kept = [one for one in after if one in before]
+    """Compare peripherals by id; their order does not matter."""
+    common = [peripheral for peripheral in after if peripheral in before]
     return Difference(
-        added=[one for one in after if one not in before],
-        changed=[one for one in kept if after[one] != before[one]],
-        removed=[one for one in before if one not in after],
-        unchanged=[one for one in kept if after[one] == before[one]],
+        added=[peripheral for peripheral in after if peripheral not in before],
+        changed=[peripheral for peripheral in common if after[peripheral] != before[peripheral]],
+        removed=[peripheral for peripheral in before if peripheral not in after],
+        unchanged=[peripheral for peripheral in common if after[peripheral] == before[peripheral]],
     )
 
 
 class PeripheralSet:
-    """All of them.
+    """All peripherals of the running gateway.
 
     Attributes:
         sessions: by id; follows the settings.
@@ -52,99 +52,101 @@ class PeripheralSet:
 
     def __init__(
         self,
-        sessions: SessionFactory,
+        factory: SessionFactory,
+        services: ServiceGroup,
         pipeline: Pipeline,
         radio: Radio,
         bonds: Bonds,
         publisher: Publisher,
     ) -> None:
-        """Begin with none.
+        """Start with no peripherals.
 
         Args:
-            sessions: makes the sessions.
-            pipeline: observes them.
-            radio: finds and links their devices.
+            factory: makes the sessions.
+            services: runs the sessions.
+            pipeline: observes the sessions.
+            radio: finds the peripherals and links to them.
             bonds: pairs with them.
-            publisher: keeps topics for them.
+            publisher: manages their retained topics.
         """
         self.sessions: dict[str, Session | Periodic] = {}
-        self._known: dict[str, Peripheral] = {}
-        self._maker = sessions
+        self._peripherals: dict[str, Peripheral] = {}
+        self._factory = factory
+        self._services = services
         self._pipeline = pipeline
         self._radio = radio
         self._bonds = bonds
         self._publisher = publisher
-        self._kept: ServiceGroup
 
     @property
     def ids(self) -> list[str]:
-        """Of all, in the order of the settings."""
-        return list(self._known)
+        """The ids of all peripherals, in the order of the settings."""
+        return list(self._peripherals)
 
     def prepare(self, entries: Iterable[PeripheralSettings]) -> dict[str, Peripheral]:
-        """What the entries and the files that they name say, by id.
+        """Read the entries and the files they name; return the peripherals by id.
 
         Raises:
             Fatal: one of the files cannot be used.
         """
-        return {one.id: self._maker.prepare(one) for one in entries}
+        return {entry.id: self._factory.prepare(entry) for entry in entries}
 
     def add(self, peripheral: Peripheral) -> None:
-        """Make one known to every part; its session begins with ``start``."""
+        """Add a peripheral to every part; ``start`` starts its session."""
         self._radio.add(peripheral.match)
-        self._begin(peripheral)
+        self._admit(peripheral)
 
-    def start(self, kept: ServiceGroup) -> None:
-        """Keep their sessions alive from now on."""
-        self._kept = kept
-        for one in self.sessions:
-            self._keep(one)
+    def start(self) -> None:
+        """Start the sessions of all peripherals."""
+        for peripheral in self.sessions:
+            self._start_session(peripheral)
 
     async def stop(self) -> None:
         """End all sessions; on return all links are closed."""
-        self._kept.cancel(*self.ids)
-        await self._ended(self.ids)
+        self._services.cancel(*self.ids)
+        await self._wait_ended(self.ids)
 
     async def change(self, wanted: Mapping[str, Peripheral]) -> Difference:
-        """Have these in the place of those that there are; who is the same stays untouched."""
-        change = difference(self._known, wanted)
-        coming, leaving = [*change.added, *change.changed], [*change.changed, *change.removed]
-        self._kept.cancel(*leaving)
-        # Before their links are closed: no vaguer one may take a device in between.
-        for one in coming:
-            self._radio.add(wanted[one].match)
-        await self._ended(leaving)
-        for one in leaving:
-            self._forget(one)
-        for one in change.removed:
-            self._radio.remove(one)
-            self._publisher.clear_retained(one)
-        for one in coming:
-            self._begin(wanted[one])
-            self._keep(one)
+        """Replace the current peripherals with these; unchanged ones are left alone."""
+        change = difference(self._peripherals, wanted)
+        starting, ending = [*change.added, *change.changed], [*change.changed, *change.removed]
+        self._services.cancel(*ending)
+        # Before their links are closed: otherwise a less specific entry could claim one of their
+        # devices in between.
+        for peripheral in starting:
+            self._radio.add(wanted[peripheral].match)
+        await self._wait_ended(ending)
+        for peripheral in ending:
+            self._forget(peripheral)
+        for peripheral in change.removed:
+            self._radio.remove(peripheral)
+            self._publisher.clear_retained(peripheral)
+        for peripheral in starting:
+            self._admit(wanted[peripheral])
+            self._start_session(peripheral)
         self._radio.check_devices()
-        self._known = dict(wanted)
+        self._peripherals = dict(wanted)
         return change
 
-    def _begin(self, peripheral: Peripheral) -> None:
+    def _admit(self, peripheral: Peripheral) -> None:
         entry = peripheral.entry
         self._publisher.track_retained(entry.id)
         self._pipeline.add(entry.id, peripheral.options, periodic=entry.periodic)
         self._bonds.add(entry.id, peripheral.wish)
-        self.sessions[entry.id] = self._maker.make(peripheral)
-        self._known[entry.id] = peripheral
+        self.sessions[entry.id] = self._factory.make(peripheral)
+        self._peripherals[entry.id] = peripheral
 
-    def _keep(self, peripheral: str) -> None:
+    def _start_session(self, peripheral: str) -> None:
         session = self.sessions[peripheral]
-        self._kept.start(peripheral, session.run, get_logger(peripheral=peripheral))
+        self._services.start(peripheral, session.run, get_logger(peripheral=peripheral))
 
-    async def _ended(self, peripherals: Iterable[str]) -> None:
-        await self._kept.ended(*peripherals)
-        for one in peripherals:
-            # Also of a session that only waited to be run again, and has said nothing.
-            self._pipeline.on_state(one, State.DISABLED, "stopped")
+    async def _wait_ended(self, peripherals: Iterable[str]) -> None:
+        await self._services.wait_ended(*peripherals)
+        for peripheral in peripherals:
+            # A session that was waiting for its restart reports no state itself.
+            self._pipeline.on_state(peripheral, State.DISABLED, "stopped")
 
     def _forget(self, peripheral: str) -> None:
         self._pipeline.remove(peripheral)
         self._bonds.remove(peripheral)
-        del self.sessions[peripheral], self._known[peripheral]
+        del self.sessions[peripheral], self._peripherals[peripheral]

@@ -20,19 +20,19 @@ from healthd.samples import Measurement, Sample, Stamp, utc_text
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
-# A status changes when it changes, and an unreadable fact is no stream: neither can have a gap.
-# What was held back until a control point said that there is no more belongs to a stream.
-_CONTINUOUS = (Use.STREAM, Use.CONTROL)
+# What can have gaps. A status is sent only when it changes, and an undecoded fact is not a stream.
+# A control point ends a transfer and releases what was held back, which belongs to a stream.
+_USES_WITH_GAPS = (Use.STREAM, Use.CONTROL)
 
-# Whether a machine is held by requests, by what is told of its control.
-_HELD = {"granted": True, "released": False, "release_failed": False, "lost": False}
+# By change of a control event: whether healthd controls the machine afterwards.
+_CONTROLLED = {"granted": True, "released": False, "release_failed": False, "lost": False}
 
-# Why nothing comes of a peripheral that nothing is wanted of.
+# Reason given when a peripheral was stopped on purpose.
 _STOPPED = "stopped"
 
 
 class Pipeline:
-    """Observes the sessions: turns what they read into samples and into what devices say."""
+    """Observes the sessions: turns what they read into samples and into facts about devices."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class Pipeline:
         registry: Registry,
         on_live: Callable[[Sample], None] | None = None,
     ) -> None:
-        """Wire it.
+        """Start without peripherals.
 
         Args:
             run: makes the samples.
-            outbox: takes them.
-            devices: is told what is known of a device.
-            registry: what there is to read.
-            on_live: is told of every sample that belongs to a live topic.
+            outbox: stores the samples until they are delivered.
+            devices: publishes what is known about each device.
+            registry: what healthd can read.
+            on_live: called with every sample that belongs to a live topic.
         """
         self._run = run
         self._outbox = outbox
@@ -59,19 +59,19 @@ class Pipeline:
         self._records: dict[str, Records] = {}
         self._gaps = Gaps(run, outbox.put)
         self._on_live = on_live
-        self._taken: Counter[str] = Counter()
+        self._sample_counts: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
         self._streaming: set[str] = set()
         self._log = get_logger(service="pipeline")
 
     def start(self) -> None:
-        """Go on where the runs before ended, as the opened outbox knows it."""
-        self._gaps.inherit(self._outbox.previous_runs)
+        """Continue where earlier runs ended; the outbox must be open."""
+        self._gaps.resume(self._outbox.previous_runs)
         for peripheral, records in self._records.items():
             records.inherit(self._outbox.records.get(peripheral, {}))
 
     def records(self, peripheral: str) -> Records:
-        """Which of a device's records were taken: the same as long as healthd runs."""
+        """Return which stored records of a device became samples: one object per peripheral."""
         if (records := self._records.get(peripheral)) is None:
             records = Records(partial(self._outbox.update_records, peripheral))
             records.inherit(self._outbox.records.get(peripheral, {}))
@@ -79,32 +79,32 @@ class Pipeline:
         return records
 
     def add(self, peripheral: str, options: Options, *, periodic: bool) -> None:
-        """A session of this peripheral may begin.
+        """Accept a peripheral; call it before its session starts.
 
         Args:
             peripheral: its id.
-            options: what the settings say of it to its profiles.
-            periodic: it is linked now and then.
+            options: what its profiles need to know.
+            periodic: whether it is linked for its runs only.
         """
         self._options[peripheral] = options
         self._gaps.add(peripheral, periodic=periodic)
 
     def remove(self, peripheral: str) -> None:
-        """Its session has ended: nothing is known of it any more, and what comes late is nobody's.
+        """Forget a peripheral whose session has ended; values that arrive late are dropped.
 
-        Its streams stay what they are: with another session they go on.
+        Its streams are kept: a new session continues them.
         """
         self._options.pop(peripheral, None)
         self._readers.pop(peripheral, None)
         self._devices.remove(peripheral)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
-        """See ``central.session.Observer``."""
+        """See ``sessions.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
         if state in (State.WAITING, State.DISABLED):
             self._release(peripheral)
             self._gaps.interrupt(peripheral, reason or _STOPPED)
-        self._tell_link(peripheral, state, reason)
+        self._put_link_event(peripheral, state, reason)
 
     def _release(self, peripheral: str) -> None:
         """Publish what was held back on a link that has ended: it was measured before the gap."""
@@ -113,8 +113,8 @@ class Pipeline:
             for timed in reader.end():
                 self._publish(peripheral, timed, now, Use.STREAM)
 
-    def _tell_link(self, peripheral: str, state: State, reason: str | None) -> None:
-        """An event when streaming begins and ends; the tries between are nobody's news."""
+    def _put_link_event(self, peripheral: str, state: State, reason: str | None) -> None:
+        """Put an event when streaming begins and when it ends, but none for the tries between."""
         if state is State.STREAMING:
             self._streaming.add(peripheral)
             event = LinkEvent(peripheral=peripheral, change="up")
@@ -126,27 +126,27 @@ class Pipeline:
         self._outbox.put(self._run.event(event))
 
     def on_control(self, event: ControlEvent) -> None:
-        """See ``central.session.Observer``."""
+        """See ``sessions.session.Observer``."""
         self._outbox.put(self._run.event(event))
-        if event.change in _HELD:
-            self._devices.on_facts(event.peripheral, {"controlled": _HELD[event.change]})
+        if event.change in _CONTROLLED:
+            self._devices.on_facts(event.peripheral, {"controlled": _CONTROLLED[event.change]})
 
-    def taken(self, peripheral: str) -> int:
-        """See ``central.periodic.FetchObserver``."""
-        return self._taken[peripheral]
+    def sample_count(self, peripheral: str) -> int:
+        """See ``sessions.periodic.FetchObserver``."""
+        return self._sample_counts[peripheral]
 
     def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
-        """See ``central.periodic.FetchObserver``."""
+        """See ``sessions.periodic.FetchObserver``."""
         event = fetch_event(peripheral, fetched)
         self._outbox.put(self._run.event(event))
         self._devices.on_fetch(peripheral, {"outcome": event.outcome, "reason": event.reason})
 
     def on_due(self, peripheral: str, wall_ns: int) -> None:
-        """See ``central.periodic.FetchObserver``."""
+        """See ``sessions.periodic.FetchObserver``."""
         self._devices.on_fetch(peripheral, {"next_due": utc_text(wall_ns)})
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
-        """See ``central.session.Observer``."""
+        """See ``sessions.session.Observer``."""
         options = self._options[peripheral]
         self._readers[peripheral] = Reader(self._registry, options, name, profiles)
         self._devices.on_linked(peripheral, name, profiles)
@@ -193,16 +193,16 @@ class Pipeline:
         self._put(use, sample)
 
     def _put(self, use: Use, sample: Sample) -> None:
-        if use in _CONTINUOUS:
-            self._gaps.pass_by(sample)
-            self._taken[sample.peripheral] += 1
+        if use in _USES_WITH_GAPS:
+            self._gaps.before_sample(sample)
+            self._sample_counts[sample.peripheral] += 1
         self._outbox.put(sample)
         if self._on_live is not None and not sample.stored:
             self._on_live(sample)
 
 
 def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:
-    """What is told of a run."""
+    """Make the event that reports a run."""
     return FetchEvent(
         peripheral=peripheral,
         fetch_run=fetched.run,

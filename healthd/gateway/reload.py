@@ -1,4 +1,4 @@
-"""New settings for a daemon that runs: read again when it is asked for; bad ones change nothing."""
+"""Reloads the settings of a running daemon; bad settings change nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from healthd.settings.file import log_problems
 from healthd.settings.model import Settings, known_keys
 from healthd.supervision.notify import Manager
 
-# What can change in place. Everything else is built into the daemon's parts when they are made.
+# The keys that can change without a restart. All others are built into the daemon's parts.
 _IN_PLACE: Mapping[str, frozenset[str]] = {
     "mqtt": frozenset(
         {
@@ -37,28 +37,28 @@ class Source(NamedTuple):
     """Where new settings come from.
 
     Attributes:
-        asked: set by whoever wants them read; cleared when that begins.
-        read: reads them; raises Fatal where they are bad. Called in a thread.
+        requested: set to request a reload; cleared when it begins.
+        read: reads the settings; raises Fatal if they are bad. Called in a thread.
     """
 
-    asked: asyncio.Event
+    requested: asyncio.Event
     read: Callable[[], Settings]
 
 
 Apply = Callable[[Settings], Awaitable[Difference]]
-"""Takes settings over; raises Fatal, and changes nothing, where a file that they name is bad."""
+"""Applies settings; raises Fatal and changes nothing if a file that they name cannot be used."""
 
 
 class Reload:
-    """Takes new settings over, as far as that can be done in place."""
+    """Applies new settings, as far as that is possible without a restart."""
 
     def __init__(self, settings: Settings, apply: Apply, manager: Manager) -> None:
-        """Wire it.
+        """Start with the daemon's first settings.
 
         Args:
-            settings: those that the daemon runs with.
-            apply: makes the daemon run with others.
-            manager: is told meanwhile.
+            settings: what the daemon runs with.
+            apply: makes the daemon run with other settings.
+            manager: notified of the beginning and the end of each reload.
         """
         self._running = settings
         self._apply = apply
@@ -66,46 +66,46 @@ class Reload:
         self._log = get_logger(service="reload")
 
     async def run(self, source: Source | None) -> None:
-        """Reload whenever it is asked for; whatever goes wrong is the end of that alone.
+        """Reload whenever it is requested; an error ends that reload only.
 
-        Returns where there is nothing to read settings from.
+        Returns at once if there is no source.
         """
         while source is not None:
-            await source.asked.wait()
-            source.asked.clear()
+            await source.requested.wait()
+            source.requested.clear()
             self._manager.reloading()
             try:
                 await self._reload(source)
             except Fatal as error:
                 log_problems(error)
-                self._log.error("not reloaded", hint="healthd goes on with the settings it has")
+                self._log.error("not reloaded", hint="healthd keeps its current settings")
             except Exception as error:
                 self._log.exception("crashed", exc_info=error)
             self._manager.reloaded()
 
     async def _reload(self, source: Source) -> None:
-        # In a thread: samples are stamped when the event loop gets to them.
+        # In a thread: a busy event loop would stamp samples late.
         read = await asyncio.to_thread(source.read)
-        settings, kept = in_place(self._running, read)
+        settings, postponed = in_place(self._running, read)
         change = await self._apply(settings)
         if settings.log != self._running.log:
             configure(settings.log.level)
         self._running = settings
-        for key in kept:
+        for key in postponed:
             self._log.warning("needs a restart", key=key, hint=_RESTART)
         self._log.info("reloaded", **change._asdict() | {"unchanged": len(change.unchanged)})
 
 
 def in_place(running: Settings, read: Settings) -> tuple[Settings, list[str]]:
-    """What of the settings that were read can be taken over by a daemon that runs.
+    """Return what a running daemon can apply of new settings.
 
     Args:
         running: what it runs with.
-        read: what it is to run with.
+        read: the new settings.
 
     Returns:
-        ``read`` with the values of ``running`` at the keys that need a restart, and those of these
-        keys at which the two differ.
+        ``read``, but with the values of ``running`` for the keys that need a restart, and the names
+        of those keys whose values differ.
     """
     sections: dict[str, Any] = {}
     keys: list[str] = []

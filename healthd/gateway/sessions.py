@@ -1,4 +1,4 @@
-"""Every peripheral's session, continuous or periodic, as the settings say."""
+"""Makes the session of each peripheral, continuous or periodic, from its settings."""
 
 import random
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from healthd.settings.model import PeripheralSettings
 
 
 class SessionFactory:
-    """Makes them."""
+    """Makes sessions; holds what all of them share."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class SessionFactory:
         file: ScheduleFile,
         zone: Callable[[], tzinfo],
     ) -> None:
-        """Wire it.
+        """Keep what every session needs.
 
         Args:
-            radio: of all of them.
-            registry: what healthd reads.
-            pipeline: is told of everything.
-            run: of the daemon.
-            file: remembers what was fetched last.
-            zone: the local one, whenever it is asked for.
+            radio: finds peripherals and links to them.
+            registry: what healthd can read.
+            pipeline: observes the sessions.
+            run: the current run of the daemon.
+            file: remembers the last run of each periodic peripheral.
+            zone: returns the local time zone, read on each call.
         """
         self._radio = radio
         self._registry = registry
@@ -55,7 +55,7 @@ class SessionFactory:
         self._local_time = partial(local_time, run.clock, zone)
 
     def prepare(self, entry: PeripheralSettings) -> Peripheral:
-        """Read what the entry names.
+        """Read the entry and the files that it names.
 
         Raises:
             Fatal: the file of its passkey or of its consent code cannot be used.
@@ -65,7 +65,7 @@ class SessionFactory:
         return Peripheral(entry, match, options, wish_for(entry))
 
     def make(self, peripheral: Peripheral) -> Session | Periodic:
-        """The session of one peripheral."""
+        """Make the session of one peripheral."""
         entry, pipeline, options = peripheral.entry, self._pipeline, peripheral.options
         match, silence_s, rules = peripheral.match, entry.silence, rules_for(entry)
         session = Session(match, self._radio, self._registry, pipeline, silence_s, options, rules)

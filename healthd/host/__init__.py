@@ -1,1 +1,1 @@
-"""The machine and this process."""
+"""The machine that healthd runs on, and its own process."""

@@ -1,4 +1,4 @@
-"""Which commit this healthd was made from, as far as anybody knows."""
+"""The commit that this healthd was built from, if it is known."""
 
 import json
 import subprocess
@@ -9,24 +9,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-# Written into wheels and source archives by .ci/build_info.py; a source tree has none.
+# Written into wheels and source archives by .ci/build_info.py; a source tree has no such file.
 FILE = Path(__file__).with_name("build.json")
 
-# What a wheel is made of.
+# What a wheel is built from.
 _SOURCES = ("healthd", "pyproject.toml")
 
-# git answers at once; a file system that hangs must not hold up who only asks for a version.
+# git answers at once; a file system that hangs must not block `healthd version`.
 _TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A commit, and whether the code is as it has it.
+    """A commit, and whether the code was modified since.
 
     Attributes:
-        commit: its 40 hexadecimal digits.
-        date: when it was committed, a day in UTC.
-        modified: the code differed from it.
+        commit: 40 hexadecimal digits.
+        date: the day of the commit, in UTC.
+        modified: whether the code differs from the commit.
     """
 
     commit: str
@@ -35,39 +35,39 @@ class Build:
 
     @property
     def name(self) -> str:
-        """In a word: ``0f4ddd8``, or ``0f4ddd8-modified``."""
+        """The short name: ``0f4ddd8``, or ``0f4ddd8-modified``."""
         return self.commit[:7] + ("-modified" if self.modified else "")
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """From what ``text`` wrote."""
+        """Parse what ``text`` returned."""
         return cls(**json.loads(text))
 
     def text(self) -> str:
-        """As JSON, the same for the same build."""
+        """Return the build as JSON, equal for equal builds."""
         return json.dumps(asdict(self), sort_keys=True) + "\n"
 
 
 @cache
 def recorded() -> Build | None:
-    """What this package was made from; None for a source tree, or one that was made without git."""
+    """Return the build of this package; None for a source tree, or if it was built without git."""
     return Build.read(FILE.read_text(encoding="utf-8")) if FILE.exists() else None
 
 
-def told() -> dict[str, Any]:
-    """Its name under ``build``, as ``info`` and the log have it; empty where it is not known."""
+def fields() -> dict[str, Any]:
+    """Return the build's name under ``build``, for ``info`` and the log; empty if unknown."""
     build = recorded()
     return {} if build is None else {"build": build.name}
 
 
 def of_tree(root: Path, environ: Mapping[str, str]) -> Build | None:
-    """What a source tree holds now; None where it is no repository, or there is no git.
+    """Return the build of a source tree; None if it is not a repository, or git is missing.
 
     Args:
-        root: the folder that ``healthd`` is in.
-        environ: ``SOURCE_DATE_EPOCH`` takes the place of the commit's time.
+        root: the folder that contains ``healthd``.
+        environ: ``SOURCE_DATE_EPOCH`` replaces the time of the commit.
     """
-    # A tree that was unpacked somewhere in another repository is none of that one's commits.
+    # A tree that was unpacked inside another repository is not a commit of that repository.
     if not (root / ".git").exists():
         return None
     try:
@@ -82,12 +82,12 @@ def of_tree(root: Path, environ: Mapping[str, str]) -> Build | None:
 
 
 def _git(root: Path, environ: Mapping[str, str], *arguments: str) -> str:
-    # Of a hook that runs us it says where another repository is.
+    # If a git hook runs this, its GIT_ variables point to another repository.
     inherited = {key: value for key, value in environ.items() if not key.startswith("GIT_")}
     done = subprocess.run(
-        # Root installs from a tree that is another user's.
+        # Root installs from a tree that belongs to another user.
         ["git", "-C", root, "-c", "safe.directory=*", *arguments],
-        # Without leaving its own files there.
+        # Without these locks, git leaves no files of root's in that tree.
         env={**inherited, "GIT_OPTIONAL_LOCKS": "0"},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Wall and monotonic time, and whether the wall clock can be believed."""
+"""Wall and monotonic time, and whether the wall clock can be trusted."""
 
 import asyncio
 import time
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from healthd.samples import ClockState, Stamp
 
-# systemd-timesyncd keeps this directory while it runs and makes the file once it has synchronised.
+# systemd-timesyncd keeps this folder while it runs, and creates the file once it has synchronised.
 TIMESYNC = Path("/run/systemd/timesync")
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-# No sample can be older than this code: a Pi without a battery-backed clock boots years earlier.
+# No sample can be older than this code. A Pi without a battery-backed clock boots years earlier.
 _EARLIEST_WALL_NS = 1_793_491_200_000_000_000  # 2026-11-01T00:00:00Z
 
-# A file look-up costs as much as a decode, and synchronisation is a matter of minutes after boot.
+# Checking for a file takes as long as a decode, and synchronisation takes minutes after boot.
 _RECHECK_NS = 1_000_000_000
 
 # timesyncd slews smaller errors than this and steps larger ones (systemd-timesyncd(8)).
@@ -23,27 +23,27 @@ STEP_S = 0.4
 
 
 class Clock:
-    """Stamps arrivals. The wall clock is asked for time only, never to wait on."""
+    """Stamps arrivals. The wall clock is only read; every wait uses the monotonic clock."""
 
     def __init__(self, timesync: Path = TIMESYNC) -> None:
-        """Look for timesyncd's state below ``timesync``."""
+        """Read timesyncd's state in the folder ``timesync``."""
         self._timesync = timesync
         self._state: ClockState = "unsynced"
         self._checked_ns = -_RECHECK_NS
 
     def now(self) -> Stamp:
-        """This instant on both clocks."""
+        """Return the present instant on both clocks."""
         wall_ns, mono_ns = time.time_ns(), time.monotonic_ns()
         if mono_ns - self._checked_ns >= _RECHECK_NS:
-            self._state = self._believable(wall_ns)
+            self._state = self._state_at(wall_ns)
             self._checked_ns = mono_ns
         return Stamp(wall_ns, mono_ns, self._state)
 
     def repaired(self, stamp: Stamp) -> Stamp:
-        """A stamp of this boot with the wall time that is known by now.
+        """Return a stamp of this boot with the wall time that is known by now.
 
-        Only one taken while the clock was not synchronised changes, and only once it is: the
-        monotonic clock tells how long ago it was.
+        A stamp changes only if it was taken before the clock was synchronised, and only once the
+        clock is: the monotonic clock says how long ago it was.
         """
         if stamp.clock == "synced":
             return stamp
@@ -55,11 +55,11 @@ class Clock:
     async def watch(
         self, on_step: Callable[[float], None], on_synced: Callable[[float], None]
     ) -> None:
-        """Tell when the wall clock steps, and when it becomes synchronised. Never returns.
+        """Report steps of the wall clock, and when it becomes synchronised. Never returns.
 
         Args:
-            on_step: called with the seconds that it jumped forward (negative: back).
-            on_synced: called with the seconds that it was set right by.
+            on_step: called with the seconds of a step, forward (negative: back).
+            on_synced: called with the seconds by which synchronisation corrected the clock.
         """
         before = self.now()
         while True:
@@ -72,15 +72,15 @@ class Clock:
                 on_step(step_s)
             before = now
 
-    def _believable(self, wall_ns: int) -> ClockState:
-        # Where another daemon (chrony, a hypervisor) sets the clock there is no timesyncd state
-        # to read, so only the plausible range remains as evidence.
+    def _state_at(self, wall_ns: int) -> ClockState:
+        # If another program (chrony, a hypervisor) sets the clock, there is no timesyncd state, so
+        # only the plausible range of the time remains as evidence.
         waiting = self._timesync.is_dir() and not (self._timesync / "synchronized").exists()
         return "unsynced" if waiting or wall_ns < _EARLIEST_WALL_NS else "synced"
 
 
 def boot_id(environ: Mapping[str, str]) -> str:
-    """What tells this boot's monotonic clock from another's; empty where it cannot be known.
+    """Return the id of this boot, to which monotonic times belong; empty if it is unknown.
 
     The unit hides /proc/sys and passes the id in the environment instead.
     """

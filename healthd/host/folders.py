@@ -1,14 +1,14 @@
-"""Where healthd keeps what is its own."""
+"""The folders that healthd keeps its files in."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# systemd's RuntimeDirectory of the unit, as a command sees it that systemd has not started.
+# The unit's RuntimeDirectory, for commands that were not started by systemd.
 SERVICE_RUNTIME = Path("/run/healthd")
 
 
 def state_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
-    """Where the outbox lives: as configured, else systemd's StateDirectory, else the user's own."""
+    """Return the outbox's folder: configured, systemd's StateDirectory, or the user's own."""
     if configured is not None:
         return configured
     if under_systemd := environ.get("STATE_DIRECTORY"):
@@ -18,7 +18,7 @@ def state_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
 
 
 def runtime_folder(environ: Mapping[str, str]) -> Path | None:
-    """A folder that lives in memory: systemd's RuntimeDirectory, else the user's own, else none."""
+    """Return a folder in memory: systemd's RuntimeDirectory or the user's own; None if none."""
     if under_systemd := environ.get("RUNTIME_DIRECTORY"):
         return Path(under_systemd)
     users = environ.get("XDG_RUNTIME_DIR")
@@ -26,7 +26,7 @@ def runtime_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def socket_folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Where a running daemon may have its socket: one of this user's own, else the system's."""
+    """Yield the folders that may contain a daemon's socket: the user's own, then the system's."""
     own = runtime_folder(environ)
     if own is not None:
         yield own

@@ -1,25 +1,25 @@
-"""One small JSON document in the state folder, for what has to outlive restarts and reboots.
+"""One small JSON document in the state folder, for what must outlive restarts and reboots.
 
-It is replaced as a whole, and flushed before it is renamed, so a power cut leaves the old document
-or the new one; one that cannot be read counts as none. While the disk fails its owner goes on with
-what it has in memory, which a log line tells once.
+The document is replaced as a whole and flushed to the disk first, so a power cut leaves the old
+document or the new one; a document that cannot be read counts as absent. While the disk fails, the
+owner continues with its copy in memory, and one log line reports the failure.
 """
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from healthd.host.atomic import replace_file
 from healthd.log import get_logger
 
 
 class StateFile:
-    """The document, and whether it could be kept."""
+    """The file of one document."""
 
     def __init__(self, file: Path, what: str) -> None:
-        """``what`` it holds, in the words of a log line."""
+        """Use ``file``; ``what`` names its content in log lines."""
         self._file = file
         self._what = what
         self._writing = asyncio.Lock()
@@ -27,19 +27,21 @@ class StateFile:
         self._fails = False
 
     def read(self) -> Any:
-        """The document; None where there is none, or one that is no JSON."""
+        """Return the document; None if there is none, or if it is not JSON."""
         try:
             return orjson.loads(self._file.read_bytes())
         except (OSError, ValueError):
             return None
 
     async def keep(self, document: Any) -> None:
-        """Replace it. What is handed over is written as it is now, also where that is cancelled."""
-        writing = asyncio.create_task(self._replace(orjson.dumps(document)))
+        """Replace the document by its present content; a cancellation does not stop the write."""
+        writing = asyncio.create_task(
+            self._replace(orjson.dumps(document)), name=f"write {self._what}"
+        )
         try:
             await asyncio.shield(writing)
         finally:
-            # A thread cannot be stopped, and no other one may write meanwhile.
+            # A thread cannot be stopped, and two threads must not write at once.
             await asyncio.wait([writing])
 
     async def _replace(self, content: bytes) -> None:
@@ -56,10 +58,5 @@ class StateFile:
 
 
 def _write(file: Path, content: bytes) -> None:
-    draft = file.with_suffix(".new")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with draft.open("wb") as written:
-        written.write(content)
-        written.flush()
-        os.fsync(written.fileno())
-    draft.replace(file)
+    replace_file(file, content, durable=True)

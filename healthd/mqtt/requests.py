@@ -11,7 +11,16 @@ from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
-from healthd.verbs import BUG, Handler, Request, RequestRefused, Stop, fields_of, request_of, shown
+from healthd.verbs import (
+    BUG,
+    Handler,
+    Request,
+    RequestRefused,
+    Stop,
+    fields_of,
+    request_of,
+    short_json,
+)
 
 PublishResponse = Callable[[str, bytes, str, bytes | None], Acknowledgement | None]
 """Publishes a response: topic, payload, schema, correlation data; None: there is no connection."""
@@ -155,7 +164,7 @@ class Requests:
         else:
             return wanted, None
         return default, RequestRefused(
-            f"found the response topic {shown(wanted)}, expected {expected}"
+            f"found the response topic {short_json(wanted)}, expected {expected}"
         )
 
     def _check_allowed(self, message: Message, verb: str) -> None:
@@ -169,12 +178,12 @@ class Requests:
                 "message at its topic removes it"
             )
         if verb not in self._handlers:
-            known = ", ".join(self._handlers)
-            raise RequestRefused(f"found the verb {shown(verb)}, expected one of {known}")
+            there = ", ".join(self._handlers)
+            raise RequestRefused(f"found the verb {short_json(verb)}, expected one of {there}")
         if verb not in self.allowed:
             raise RequestRefused(
-                f"found the verb {shown(verb)}, expected one that [mqtt] requests allows in this "
-                f"gateway's settings: {', '.join(self.allowed)}"
+                f"found the verb {short_json(verb)}, expected one that [mqtt] requests in the "
+                f"settings of this gateway allows: {', '.join(self.allowed)}"
             )
         most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
         if len(self._tasks) >= most:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
+from healthd.host.atomic import replace_file
 from healthd.outbox.schema import Stream
 from healthd.outbox.store import Store
 
@@ -71,11 +72,8 @@ class RunFile:
         content = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
         if content == self._written:
             return
-        # Renamed into place, so that a reader sees either the old content or the new.
-        draft = self._file.with_suffix(".new")
         try:
-            draft.write_bytes(content)
-            draft.replace(self._file)
+            replace_file(self._file, content)
         except OSError:
             return
         self._written = content

@@ -64,7 +64,7 @@ class NotFetched(HealthdError):
 class FetchObserver(Protocol):
     """Who is told of runs. Called in the event loop; must not block."""
 
-    def taken(self, peripheral: str) -> int:
+    def sample_count(self, peripheral: str) -> int:
         """How many samples its streams have brought since the start."""
         ...
 
@@ -189,7 +189,7 @@ class Periodic:
         return None
 
     async def _fetched(self, due: Due | None) -> Fetched:
-        run, before = secrets.token_hex(_ID_BYTES), self._observer.taken(self._peripheral)
+        run, before = secrets.token_hex(_ID_BYTES), self._observer.sample_count(self._peripheral)
         plan = self._plan
         self._due_ns = self._run.clock.now().wall_ns if due is None else due.wall_ns
         waits = plan.waits and due is not None
@@ -200,7 +200,7 @@ class Periodic:
             self._fetch = None
         # What was held back on the link is published now, and counts.
         self._session.rest()
-        samples = self._observer.taken(self._peripheral) - before
+        samples = self._observer.sample_count(self._peripheral) - before
         outcome, reason = end.judged(samples)
         error = self._explained(end.fault) if outcome == "failed" else None
         if fetch.found:

@@ -1,1 +1,1 @@
-"""Keeps services alive: restart policy."""
+"""Keeps services running, and systemd informed."""

@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon fares: the protocol of sd_notify(3), without its library."""
+"""Reports the daemon's state to systemd: the sd_notify(3) protocol, without its library."""
 
 import os
 import socket
@@ -10,17 +10,17 @@ from healthd.log import get_logger
 
 
 class Manager:
-    """Who started the daemon and wants to be told; nobody, outside systemd.
+    """The service manager that started the daemon, if any.
 
     Attributes:
-        listens: whether there is anybody to tell.
-        watchdog_s: after how many seconds without a sign of life it ends the daemon; None: never.
+        listens: whether there is a manager that receives notifications.
+        watchdog_s: seconds without a sign of life after which it ends the daemon; None: never.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Read ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``."""
         address = environ.get("NOTIFY_SOCKET", "")
-        # "@" stands for the zero byte that an abstract address begins with.
+        # "@" stands for the zero byte at the start of an abstract address.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.listens = address.startswith(("@", "/"))
         self.watchdog_s = _watchdog_s(environ)
@@ -28,23 +28,23 @@ class Manager:
         self._log = get_logger(service="systemd")
 
     def alive(self, status: str) -> None:
-        """Everything works: a sign of life, and how it fares; the first one says ready."""
+        """Send a sign of life and the status; the first one also reports the daemon as ready."""
         ready = [] if self._ready else ["READY=1"]
         if self._send(*ready, f"STATUS={status}", "WATCHDOG=1"):
             self._ready = True
 
     def reloading(self) -> None:
-        """The settings are read again, until ``reloaded``: ``systemctl reload`` waits for that."""
+        """Report that a reload has begun; ``systemctl reload`` waits until ``reloaded``."""
         if self._ready:
             self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def reloaded(self) -> None:
-        """The settings are read; whether they could be used is in the log."""
+        """Report that a reload is over; the log says whether the settings were applied."""
         if self._ready:
             self._send("READY=1")
 
     def stopping(self) -> None:
-        """The daemon has begun to stop: from now on ``TimeoutStopSec=`` counts."""
+        """Report that the daemon has begun to stop; ``TimeoutStopSec=`` counts from here."""
         self._send("STOPPING=1", "STATUS=stopping")
 
     def _send(self, *assignments: str) -> bool:
@@ -52,28 +52,28 @@ class Manager:
             return False
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                # A manager that does not read must not hold the event loop up.
+                # A manager that does not read must not block the event loop.
                 sender.setblocking(False)
                 sender.sendto("\n".join(assignments).encode(), self._address)
         except OSError as error:
-            self._log.warning("sd_notify failed", told=assignments[0], error=str(error))
+            self._log.warning("sd_notify failed", message=assignments[0], error=str(error))
             return False
         return True
 
 
 def status_line(states: Iterable[str], waiting: int) -> str:
-    """What ``systemctl status`` shows, such as "5 streaming, 1 searching, outbox 0".
+    """Return the line for ``systemctl status``, such as "5 streaming, 1 searching, outbox 0".
 
     Args:
-        states: each peripheral's.
-        waiting: samples that the broker has not acknowledged.
+        states: the state of each peripheral.
+        waiting: number of samples that the broker has not acknowledged.
     """
     counts = Counter(states).most_common()
     return ", ".join([*(f"{count} {state}" for state, count in counts), f"outbox {waiting}"])
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    # Inherited from a parent that is watched itself, it is not meant for this process.
+    # A value inherited from a parent that is watched itself is not meant for this process.
     if environ.get("WATCHDOG_PID", "") not in ("", str(os.getpid())):
         return None
     microseconds = environ.get("WATCHDOG_USEC", "")

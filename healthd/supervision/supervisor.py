@@ -1,4 +1,4 @@
-"""One-for-one restarts: a service that fails never takes another down."""
+"""One-for-one restarts: a service that fails never takes another service down."""
 
 import asyncio
 import math
@@ -6,35 +6,37 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import cast
+from types import TracebackType
+from typing import Self, cast
 
 from structlog.typing import FilteringBoundLogger
 
 from healthd.errors import Backoff, Fatal, HealthdError, Transient
 
-# A bug that strikes this often will not go away by restarting the service: the process ends and
+# A bug that happens this often does not go away by restarting the service: the process ends and
 # systemd starts a clean one (DESIGN: 10 in 10 min).
 CRASH_LIMIT = 10
 CRASH_WINDOW_S = 600.0
 
-# A service that was healthy this long has recovered: its next wait is short again. A link that
-# drops right after each connect lives shorter, and is not hammered; a strap at the edge of its
-# range, which drops every few seconds, is fetched back at once each time.
+# A service that was healthy for this long has recovered: its next wait is short again. A link that
+# drops right after each connect lives shorter and is retried more slowly; a strap at the edge of
+# the radio's range, which drops every few seconds, is reconnected at once each time.
 HEALTHY_AFTER_S = 3.0
 
 # How much later than planned a restart may come before the supervisor counts as stuck: the event
 # loop may be busy for a while, and the next sign of life is half a minute away.
 LATE_AFTER_S = 5.0
 
-# Python 3.11 forgets a cancellation that meets a result, or the failure of a task group. What the
-# services do at their end takes 10 s at most: a session's, which takes leave and closes its link.
+# Python 3.11 loses a cancellation that arrives together with a result or with the failure of a task
+# group, so it is repeated. A regular end takes 10 s at most: a session gives up control, then its
+# link is closed.
 CANCELLED_AGAIN_S = 15.0
 
-# Bugs have no pace of their own; the ceiling keeps ten of them inside the crash window.
+# Bugs have no backoff of their own; the ceiling keeps ten of them inside the crash window.
 _BUG_BACKOFF = Backoff(first_s=1.0, ceiling_s=30.0)
 
 Service = Callable[[Callable[[], None]], Awaitable[None]]
-"""Called with a function to call once the service works; ends by raising or by returning."""
+"""Receives a function to call once the service works; ends by raising or by returning."""
 
 
 class CrashLoop(HealthdError):
@@ -42,11 +44,11 @@ class CrashLoop(HealthdError):
 
 
 class StrayCancellation(HealthdError):
-    """A service was cancelled though nobody cancelled it: a future of a library's was."""
+    """A service was cancelled without a request: a library's future was cancelled."""
 
 
 class Supervisor:
-    """Runs services for ever; the only place where anything is restarted."""
+    """Runs services forever; the only place that restarts anything."""
 
     def __init__(self, jitter: random.Random) -> None:
         """Draw every wait from ``jitter``, so that many clients do not return in step."""
@@ -54,16 +56,16 @@ class Supervisor:
         self._records: set[_Record] = set()
 
     def late(self) -> int:
-        """How many services should be running again and are not: 0 while the supervisor works."""
+        """Return how many services should be running again and are not; 0 is normal."""
         now = time.monotonic()
         return sum(record.due + LATE_AFTER_S < now for record in self._records)
 
     async def keep(self, service: Service, log: FilteringBoundLogger) -> None:
-        """Run ``service`` until it returns, waiting and starting it again when it raises.
+        """Run ``service`` until it returns; when it raises, wait and start it again.
 
         Args:
-            service: what is kept alive.
-            log: where its failures are told; its context names the service.
+            service: the service to keep running.
+            log: receives its failures; its context names the service.
 
         Raises:
             Fatal: as the service raised it.
@@ -84,19 +86,19 @@ class Supervisor:
             self._records.discard(record)
 
     def _on_failure(self, error: Exception, record: "_Record", log: FilteringBoundLogger) -> float:
-        """Tell of it; how long to wait before the next run."""
+        """Log the failure; return the seconds to wait before the next run."""
         cause = root_cause(error)
         if isinstance(cause, Fatal):
             raise cause from error
         wait_s = self._next_wait(cause, record)
         if isinstance(cause, Transient):
-            # One line a transition: an outage of hours is one line, not one a try.
-            tell = log.debug if record.told == cause.reason else log.warning
-            tell("retrying", reason=cause.reason, error=str(cause), wait_s=wait_s)
-            record.told = cause.reason
+            # One line per transition: an outage of hours is one line, not one line per try.
+            write = log.debug if record.logged == cause.reason else log.warning
+            write("retrying", reason=cause.reason, error=str(cause), wait_s=wait_s)
+            record.logged = cause.reason
         else:
             log.error("crashed", exc_info=cause, wait_s=wait_s)
-            record.told = ""
+            record.logged = ""
             if record.crash_loops():
                 raise CrashLoop(f"{CRASH_LIMIT} crashes of one service") from cause
         return wait_s
@@ -107,30 +109,50 @@ class Supervisor:
 
 
 class ServiceGroup:
-    """Services that are kept alive side by side, by name: each can be ended by itself."""
+    """Named services that run side by side; each one can be ended on its own.
 
-    def __init__(self, supervisor: Supervisor, tasks: asyncio.TaskGroup) -> None:
-        """Run them in ``tasks``, which ends when one of them gives up."""
+    An asynchronous context manager: services run inside its block, which waits for their end. If
+    one of them gives up, all the others and the block are cancelled, as in ``asyncio.TaskGroup``.
+    """
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Let ``supervisor`` keep the services running."""
         self._supervisor = supervisor
-        self._group = tasks
+        self._task_group = asyncio.TaskGroup()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
+    async def __aenter__(self) -> Self:
+        """Allow services to start."""
+        await self._task_group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait until every service has ended."""
+        await self._task_group.__aexit__(exc_type, exc, traceback)
+
     def start(self, name: str, service: Service, log: FilteringBoundLogger) -> None:
-        """Keep a service alive; see ``Supervisor.keep``."""
-        self._tasks[name] = self._group.create_task(self._supervisor.keep(service, log))
+        """Start a service and keep it running; see ``Supervisor.keep``."""
+        kept = self._supervisor.keep(service, log)
+        self._tasks[name] = self._task_group.create_task(kept, name=name)
 
     def cancel(self, *names: str) -> None:
-        """Have these services end."""
+        """Cancel these services, without waiting for their end."""
         for task in (self._tasks[name] for name in names):
-            # A second time would end what the first one has it do. (The task itself does not know:
-            # Python 3.11 goes on counting the cancellation by a task group that failed in it.)
+            # A second cancellation would interrupt the cleanup that the first one started. The task
+            # cannot be asked: in Python 3.11 its count of cancellations includes the one by a task
+            # group that failed inside it.
             if task not in self._ending:
                 self._ending.add(task)
                 task.add_done_callback(self._ending.discard)
                 task.cancel()
 
-    async def ended(self, *names: str) -> None:
+    async def wait_ended(self, *names: str) -> None:
         """Wait until these services, which were cancelled, have ended."""
         pending = {self._tasks[name] for name in names}
         while pending:
@@ -146,27 +168,27 @@ async def _run(service: Service, record: "_Record") -> None:
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling():
             raise
-        # Let through, it would end the service for ever, and a task group says nothing of it.
-        raise StrayCancellation("cancelled by nobody") from error
+        # Passed on, it would end the service forever, and a task group ignores a cancelled task.
+        raise StrayCancellation("cancelled without a request") from error
 
 
 class _Record:
-    """How one service has fared.
+    """The state of one service, over all its runs.
 
     Attributes:
-        told: the fault that was logged last and has not been got over.
+        logged: reason of the fault that was logged last and has not been overcome.
         due: when it should run again, on the monotonic clock; infinite while it runs.
     """
 
     def __init__(self) -> None:
-        self.told = ""
+        self.logged = ""
         self.due = math.inf
         self._attempt = 0
         self._healthy_since: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASH_LIMIT)
 
     def mark_healthy(self) -> None:
-        self.told = ""
+        self.logged = ""
         if self._healthy_since is None:
             self._healthy_since = time.monotonic()
 
@@ -184,9 +206,9 @@ class _Record:
 
 
 def root_cause(error: Exception) -> Exception:
-    """The one exception that explains ``error``: task groups wrap what their tasks raise.
+    """Return the one exception that explains ``error``: task groups wrap what their tasks raise.
 
-    A fatal error outweighs a bug, and a bug outweighs the world's faults around it.
+    A fatal error outweighs a bug, and a bug outweighs transient faults around it.
     """
     if not isinstance(error, ExceptionGroup):
         return error

@@ -1,6 +1,6 @@
-"""The watchdog's gate: a sign of life goes out only while everything inside makes progress.
+"""The watchdog's gate: a sign of life is sent only while all parts make progress.
 
-Neither the radio nor the broker is asked: a new process could not mend them.
+Neither the radio nor the broker is checked: a new process could not fix them.
 """
 
 import asyncio
@@ -10,23 +10,23 @@ from healthd.log import get_logger
 from healthd.supervision.notify import Manager
 from healthd.supervision.supervisor import Supervisor
 
-# How old the status line in `systemctl status` may be where no watchdog asks for a faster pace.
+# The longest age of the line in `systemctl status`; a watchdog may require a shorter one.
 _STATUS_EVERY_S = 30.0
 
 
 class Gate:
-    """A service of the daemon; it runs in the event loop, so a blocked loop sends nothing."""
+    """Sends signs of life. It runs in the event loop, so a blocked loop sends none."""
 
     def __init__(
         self, manager: Manager, supervisor: Supervisor, describe: Callable[[], Awaitable[str]]
     ) -> None:
-        """Prepare.
+        """Prepare the gate.
 
         Args:
-            manager: is told.
-            supervisor: has to tick.
-            describe: the status line. It has to ask the outbox's thread for it: a thread that
-                hangs gives no answer; one whose disk fails gives one.
+            manager: receives the signs of life.
+            supervisor: must restart its services in time.
+            describe: returns the status line. It must ask the outbox's thread for it: a thread that
+                hangs does not answer, a thread whose disk fails does.
         """
         self._manager = manager
         self._supervisor = supervisor
@@ -34,10 +34,10 @@ class Gate:
         self._log = get_logger(service="watchdog")
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """Tell the manager, twice in each of its watchdog's periods; return if there is none."""
+        """Send a sign of life twice per period of the watchdog; return if there is no manager."""
         if not self._manager.listens:
             return
-        # systemd's own advice: half of its period.
+        # Half of the period, as systemd recommends.
         period_s = min((self._manager.watchdog_s or 2 * _STATUS_EVERY_S) / 2, _STATUS_EVERY_S)
         while True:
             status = await self._describe()

@@ -1,4 +1,4 @@
-"""``healthd run`` in the environment that its unit gives it, against a real mosquitto."""
+"""``healthd run`` in the environment of its unit, against a real mosquitto."""
 
 import asyncio
 from pathlib import Path
@@ -25,7 +25,7 @@ max_size = "1MB"
 @pytest.mark.parametrize(
     ("secret", "status"), [("right\n", b"online"), ("wrong\n", None), ("", None)]
 )
-async def test_the_password_comes_as_a_credential(
+async def test_the_password_is_read_from_a_credential(
     mosquitto: StartMosquitto, tmp_path: Path, secret: str, status: bytes | None
 ) -> None:
     users = password_file(tmp_path, {"healthd": "right"})
@@ -47,7 +47,7 @@ async def test_the_password_comes_as_a_credential(
             assert first is not None
             assert first["READY"] == "1"
             if status is None:
-                # A broker that refuses the gateway ends neither healthd nor the feeding.
+                # A broker that refuses the gateway stops neither healthd nor the signs of life.
                 await healthd.logged("retrying", service="mqtt", reason="credentials_refused")
                 assert await asyncio.to_thread(systemd.until, "WATCHDOG", "1")
             else:

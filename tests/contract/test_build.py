@@ -1,4 +1,4 @@
-"""A package that pip makes says which commit it is made from, and so does its gateway."""
+"""A package built by pip knows the commit it was built from, and its gateway publishes it."""
 
 import asyncio
 import shutil
@@ -23,10 +23,10 @@ from tests.support.subscriber import Received, Subscriber
 
 ROOT = Path(__file__).parents[2]
 
-# Its isolated environment, and then the wheel.
+# For the isolated build environment, and then the wheel.
 _PIP_S = 100.0
 
-BROUGHT = Build("0123456789" * 4, "2026-03-01", modified=True)
+RECORDED = Build("0123456789" * 4, "2026-03-01", modified=True)
 
 pytestmark = pytest.mark.timeout(3 * _PIP_S)
 
@@ -51,7 +51,7 @@ def run(folder: Path, *command: str | Path, **environ: str) -> subprocess.Comple
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """What a clone has, as far as it makes a package."""
+    """The files of a clone that a package is built from."""
     root = tmp_path / "tree"
     root.mkdir()
     for name in ("healthd", ".ci"):
@@ -62,7 +62,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def wheel(tree: Path, folder: Path) -> Path:
-    """The wheel that pip makes of a tree."""
+    """Build a wheel of a tree with pip."""
     options = ("--no-deps", "--disable-pip-version-check", "--wheel-dir", folder)
     done = run(tree, sys.executable, "-m", "pip", "wheel", *options, ".")
     if "No matching distribution found for hatchling" in done.stdout + done.stderr:
@@ -73,7 +73,7 @@ def wheel(tree: Path, folder: Path) -> Path:
 
 
 def version(wheel: Path, folder: Path) -> str:
-    """What ``healthd --version`` of a wheel says first; it is unpacked, which is to install it."""
+    """Unpack a wheel; return the first line of its ``healthd --version``."""
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder)
     done = run(folder, sys.executable, "-m", "healthd", "--version")
@@ -82,7 +82,7 @@ def version(wheel: Path, folder: Path) -> str:
 
 
 @needs_git
-def test_a_wheel_knows_its_commit_and_is_the_same_each_time(tree: Path, tmp_path: Path) -> None:
+def test_a_wheel_knows_its_commit_and_is_reproducible(tree: Path, tmp_path: Path) -> None:
     environ = {**_WHO, "GIT_COMMITTER_DATE": "2026-03-01T12:00:00Z", "HOME": str(tmp_path)}
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "x"]):
         assert run(tree, "git", *arguments, **environ).returncode == 0
@@ -92,16 +92,14 @@ def test_a_wheel_knows_its_commit_and_is_the_same_each_time(tree: Path, tmp_path
         f"healthd {__version__} (commit {commit[:7]}, 2026-03-01)"
     )
     assert first.read_bytes() == second.read_bytes()
-    # Nothing of it is left in the tree.
+    # The build leaves no files in the tree.
     assert run(tree, "git", "status", "--porcelain", **environ).stdout == ""
 
 
-def test_without_git_it_knows_what_a_source_archive_has_brought_along(
-    tree: Path, tmp_path: Path
-) -> None:
+def test_without_git_the_commit_comes_from_the_source_archive(tree: Path, tmp_path: Path) -> None:
     plain = wheel(tree, tmp_path / "plain")
     assert version(plain, tmp_path / "plain-site") == f"healthd {__version__}"
-    (tree / "healthd" / "host" / "build.json").write_text(BROUGHT.text())
+    (tree / "healthd" / "host" / "build.json").write_text(RECORDED.text())
     archived = wheel(tree, tmp_path / "archived")
     assert version(archived, tmp_path / "archived-site") == (
         f"healthd {__version__} (commit 0123456, 2026-03-01, modified)"
@@ -109,13 +107,13 @@ def test_without_git_it_knows_what_a_source_archive_has_brought_along(
 
 
 @needs_mosquitto
-async def test_a_gateway_tells_of_its_build(
+async def test_a_gateway_publishes_its_build(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "build.json"
-    file.write_text(BROUGHT.text())
+    file.write_text(RECORDED.text())
     monkeypatch.setattr(build, "FILE", file)
-    # Not from the cache, and not into it either.
+    # Without the cache.
     monkeypatch.setattr(build, "recorded", build.recorded.__wrapped__)
     broker = await mosquitto()
     settings = Settings.model_validate(

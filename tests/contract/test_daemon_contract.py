@@ -1,12 +1,13 @@
 """What other programs see of healthd: topics, exit codes, files and log of the real process.
 
-The simulator stands for the radio; settings, broker, signals and subscribers are real.
+The radio is simulated; settings, broker, signals and subscribers are real.
 """
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,19 +16,26 @@ from healthd.simulator.broker import EmbeddedBroker
 from tests.support.gate import Gate
 from tests.support.mosquitto import HOST, StartMosquitto, free_port, needs_mosquitto, password_file
 from tests.support.process import Healthd, complaints
-from tests.support.streams import Stream, streams
+from tests.support.streams import Stream, streams, time_of
 from tests.support.subscriber import Received, Subscriber
 
 ADDRESS = "A0:9E:1A:00:00:01"
 STATUS, INFO = "healthd/gateway/status", "healthd/gateway/info"
 STRAPS = ("chest-strap", "other-strap")
 
-# Nothing can be seen of what healthd does meanwhile. After two seconds it begins to store: a sample
-# a second by then, and some are still too young.
+# Without a broker nothing shows what healthd does. Samples are stored at an age of two seconds, so
+# after this time some are stored, and some are still in memory.
 OUTAGE_S = 4.5
 
 # A strap sends once a second; the newest sample is at most this old when a run is stopped.
+PERIOD = timedelta(seconds=1)
 NEWEST = timedelta(seconds=2.5)
+
+# The same, but below the age that it has if the samples in memory are lost: 1.6 s and more.
+NEWEST_IF_KEPT = timedelta(seconds=1.4)
+
+# On a busy machine, starting Python, the radio and two links has taken more than 15 s.
+START_S = 60.0
 
 
 def topic(strap: str, last: str) -> str:
@@ -76,7 +84,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 async def any_broker() -> AsyncIterator[EmbeddedBroker]:
-    """mosquitto where it is installed, else the broker that comes in a wheel."""
+    """mosquitto if it is installed, else the broker that comes in a wheel."""
     async with EmbeddedBroker() as broker:
         yield broker
 
@@ -86,19 +94,30 @@ def demo(home: Home) -> Healthd:
 
 
 def samples_at(messages: list[Received], count: int, last: str = "heart_rate") -> bool:
-    """Whether every strap has this many samples at the topic."""
+    """Return whether every strap has this many samples at the topic."""
     wanted = [topic(strap, last) for strap in STRAPS]
     seen = [message.topic for message in messages]
     return all(seen.count(one) >= count for one in wanted)
 
 
 def heart_rates(subscriber: Subscriber) -> list[dict[str, Stream]]:
-    """For each strap its heart-rate streams, by run."""
+    """Return the heart-rate streams of each strap, by run."""
     return [streams(subscriber.messages, topic(strap, "heart_rate")) for strap in STRAPS]
 
 
-async def kept(port: int, wanted: set[str]) -> dict[str, Received]:
-    """What a subscriber that comes now gets from the broker's memory, once it has ``wanted``."""
+def oldest_end(stream: Stream, stopped_at: datetime) -> datetime:
+    """Return the least time of the last sample of a run: earlier if its strap was slowed down.
+
+    On a busy machine the simulated strap sends late, and the pauses between samples show by how
+    much. Samples that were lost at the end leave no such pause.
+    """
+    times = [time_of(stream.samples[seq]) for seq in sorted(stream.samples)]
+    longest = max((later - earlier for earlier, later in pairwise(times)), default=PERIOD)
+    return stopped_at - NEWEST_IF_KEPT - 3 * max(timedelta(), longest - PERIOD)
+
+
+async def retained(port: int, wanted: set[str]) -> dict[str, Received]:
+    """Return the retained messages at the broker, once they include ``wanted``."""
 
     def memory(messages: list[Received]) -> dict[str, Received]:
         return {message.topic: message for message in messages if message.retained}
@@ -112,7 +131,7 @@ async def test_topics(any_broker: EmbeddedBroker, home: Home) -> None:
     home.write(f"{HOST}:{any_broker.port}")
     async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
         await subscriber.until(lambda all_: samples_at(all_, 2))
-        memory = await kept(any_broker.port, RETAINED)
+        memory = await retained(any_broker.port, RETAINED)
         assert {one: memory[one].payload for one in memory if one.endswith("/status")} == {
             STATUS: b"online",
             **{topic(strap, "status"): b"online" for strap in STRAPS},
@@ -145,11 +164,11 @@ async def test_topics(any_broker: EmbeddedBroker, home: Home) -> None:
         healthd.send_kill()
         await subscriber.until_payload(STATUS, b"offline")
         assert await healthd.ended() == -9
-    assert (await kept(any_broker.port, {STATUS}))[STATUS].payload == b"offline"
+    assert (await retained(any_broker.port, {STATUS}))[STATUS].payload == b"offline"
 
 
 @needs_mosquitto
-async def test_retained_topics_are_there_again_after_the_broker_forgot_them(
+async def test_retained_topics_are_published_again_if_the_broker_lost_them(
     mosquitto: StartMosquitto, home: Home
 ) -> None:
     broker = await mosquitto()
@@ -157,11 +176,11 @@ async def test_retained_topics_are_there_again_after_the_broker_forgot_them(
     async with demo(home) as healthd:
         async with Subscriber(broker.port) as subscriber:
             await subscriber.until(lambda all_: samples_at(all_, 1))
-        before = await kept(broker.port, RETAINED)
+        before = await retained(broker.port, RETAINED)
         await broker.kill()
         await healthd.logged("retrying", reason="broker_lost", service="mqtt")
         await broker.start()
-        after = await kept_or_published(broker.port)
+        after = await retained_again(broker.port)
         assert {one: after[one].payload for one in RETAINED} == {
             one: before[one].payload for one in RETAINED
         }
@@ -169,14 +188,14 @@ async def test_retained_topics_are_there_again_after_the_broker_forgot_them(
     assert complaints(healthd.log) == []
 
 
-async def kept_or_published(port: int) -> dict[str, Received]:
-    """The broker's memory once everything has been published to it."""
+async def retained_again(port: int) -> dict[str, Received]:
+    """Return the retained messages once all of them have been published again."""
     async with Subscriber(port) as subscriber:
         await subscriber.until(lambda all_: {message.topic for message in all_} >= RETAINED)
-    return await kept(port, RETAINED)
+    return await retained(port, RETAINED)
 
 
-async def test_sigterm_loses_nothing_and_says_farewell(
+async def test_sigterm_loses_nothing_and_publishes_offline(
     any_broker: EmbeddedBroker, home: Home
 ) -> None:
     home.write(f"{HOST}:{any_broker.port}")
@@ -191,16 +210,16 @@ async def test_sigterm_loses_nothing_and_says_farewell(
             stream.check()
             assert stream.history == []
             assert stream.last_time > stopped_at - NEWEST
-        # Said once, by healthd: no will behind it.
+        # Published once, by healthd: the broker does not publish the will as well.
         assert [one.payload for one in subscriber.at(STATUS)] == [b"online", b"offline"]
-    memory = await kept(any_broker.port, RETAINED)
+    memory = await retained(any_broker.port, RETAINED)
     assert {memory[one].payload for one in memory if one.endswith("/status")} == {b"offline"}
     for strap in STRAPS:
         assert memory[topic(strap, "info")].json()["state"] == "disabled"
     assert complaints(healthd.log) == []
 
 
-async def test_the_farewell_is_the_last_word(any_broker: EmbeddedBroker, home: Home) -> None:
+async def test_offline_is_the_last_message(any_broker: EmbeddedBroker, home: Home) -> None:
     home.write(f"{HOST}:{any_broker.port}")
     async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
         await subscriber.until(lambda all_: samples_at(all_, 1))
@@ -210,14 +229,14 @@ async def test_the_farewell_is_the_last_word(any_broker: EmbeddedBroker, home: H
 
 
 def is_last(message: Received) -> bool:
-    """Whether it says what is true after a clean stop (of a battery, anything)."""
+    """Return whether it is a message of the state after a clean stop (or any battery level)."""
     if message.topic.endswith("/info"):
         return message.topic == INFO or message.json()["state"] == "disabled"
     return message.payload == b"offline" or message.topic.endswith("/battery")
 
 
 @needs_mosquitto
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(4 * START_S)
 async def test_sigterm_without_a_broker_keeps_the_samples_for_the_next_run(
     mosquitto: StartMosquitto, home: Home
 ) -> None:
@@ -225,7 +244,7 @@ async def test_sigterm_without_a_broker_keeps_the_samples_for_the_next_run(
     home.write(broker.address)
     async with Subscriber(broker.port) as subscriber:
         async with demo(home) as healthd:
-            await subscriber.until(lambda all_: samples_at(all_, 2))
+            await subscriber.until(lambda all_: samples_at(all_, 2), START_S)
             await broker.stop()
             await healthd.logged("retrying", service="mqtt")
             await asyncio.sleep(OUTAGE_S)
@@ -241,11 +260,12 @@ async def test_sigterm_without_a_broker_keeps_the_samples_for_the_next_run(
         async with demo(home) as healthd:
             await subscriber.until(
                 lambda _: all(
-                    of_strap[first_run].last_time > stopped_at - NEWEST
+                    of_strap[first_run].last_time > oldest_end(of_strap[first_run], stopped_at)
                     for of_strap in heart_rates(subscriber)
-                )
+                ),
+                START_S,
             )
-            await subscriber.until(lambda all_: samples_at(all_[already:], 1))
+            await subscriber.until(lambda all_: samples_at(all_[already:], 1), START_S)
             assert await healthd.stopped() == 0
         assert complaints(healthd.log) == []
     for of_strap in heart_rates(subscriber):
@@ -273,7 +293,7 @@ async def test_a_broker_that_comes_up_late_gets_everything(
             await subscriber.until_payload(STATUS, b"online")
             await subscriber.until(lambda all_: samples_at(all_, 2))
             await subscriber.until(lambda all_: samples_at(all_, 1, "heart_rate/history"))
-            # Live samples do not wait for those that were stored: until both are in.
+            # Live samples do not wait for stored ones: wait until all have arrived.
             await subscriber.until(
                 lambda _: all(
                     one.is_whole for runs in heart_rates(subscriber) for one in runs.values()
@@ -289,9 +309,7 @@ async def test_a_broker_that_comes_up_late_gets_everything(
     assert complaints(healthd.log) == []
 
 
-async def test_a_dead_broker_at_the_head_of_the_list(
-    any_broker: EmbeddedBroker, home: Home
-) -> None:
+async def test_a_dead_broker_first_in_the_list(any_broker: EmbeddedBroker, home: Home) -> None:
     home.write(f"{HOST}:{free_port()}", f"{HOST}:{any_broker.port}")
     async with Subscriber(any_broker.port) as subscriber, demo(home) as healthd:
         await healthd.logged("connected", broker=f"{HOST}:{any_broker.port}")
@@ -303,11 +321,9 @@ async def test_a_dead_broker_at_the_head_of_the_list(
         stream.check()
 
 
-async def test_a_mute_broker_at_the_head_of_the_list(
-    any_broker: EmbeddedBroker, home: Home
-) -> None:
+async def test_a_mute_broker_first_in_the_list(any_broker: EmbeddedBroker, home: Home) -> None:
     with socket.socket() as mute:
-        # The kernel accepts for a socket that listens; nobody ever answers.
+        # The kernel accepts connections for a listening socket; no program ever answers.
         mute.bind((HOST, 0))
         mute.listen()
         home.write(f"{HOST}:{mute.getsockname()[1]}", f"{HOST}:{any_broker.port}")
@@ -318,7 +334,7 @@ async def test_a_mute_broker_at_the_head_of_the_list(
 
 @needs_mosquitto
 @pytest.mark.timeout(90)
-async def test_a_wrong_password_costs_no_sample(
+async def test_a_wrong_password_loses_no_sample(
     mosquitto: StartMosquitto, home: Home, tmp_path: Path
 ) -> None:
     users = password_file(tmp_path, {"healthd": "right"})
@@ -353,7 +369,7 @@ async def test_a_wrong_password_costs_no_sample(
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-async def test_bad_settings_are_told_all_at_once(command: str, tmp_path: Path) -> None:
+async def test_all_bad_settings_are_logged_at_once(command: str, tmp_path: Path) -> None:
     config = tmp_path / "bad.toml"
     config.write_text("""
         [gateway]
@@ -380,7 +396,7 @@ async def test_bad_settings_are_told_all_at_once(command: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-async def test_a_password_file_that_is_not_there_is_a_bad_setting(command: str, home: Home) -> None:
+async def test_a_missing_password_file_is_a_bad_setting(command: str, home: Home) -> None:
     home.write("localhost", mqtt='password_file = "/nowhere/secret"', peripherals=False)
     async with Healthd(command, "--config", str(home.config)) as healthd:
         assert await healthd.ended() == 78
@@ -404,7 +420,7 @@ async def test_run_without_peripherals(any_broker: EmbeddedBroker, home: Home) -
     assert healthd.out == []
 
 
-async def test_the_log_tells_transitions_and_nothing_private(
+async def test_the_log_contains_transitions_and_nothing_private(
     any_broker: EmbeddedBroker, home: Home
 ) -> None:
     home.write(f"{HOST}:{any_broker.port}")
@@ -419,7 +435,7 @@ async def test_the_log_tells_transitions_and_nothing_private(
     assert b"heart_rate_bpm" in subscriber.at(topic("chest-strap", "heart_rate"))[0].payload
     streaming = {"state": "streaming", "peripheral": "chest-strap"}
     assert sum(streaming.items() <= line.items() for line in healthd.log) == 1
-    # One line a transition, none a sample: ten samples and more in this run.
+    # One line per transition, none per sample: there were at least ten samples in this run.
     events = [(line["event"], line.get("peripheral"), line.get("state")) for line in healthd.log]
     assert len(events) == len(set(events))
     assert all(datetime.fromisoformat(line["timestamp"]) for line in healthd.log)

@@ -1,4 +1,4 @@
-"""SIGHUP to the real process, with three straps on a stand-in for bluetoothd."""
+"""SIGHUP to the real process, with three straps on a fake bluetoothd."""
 
 import signal
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def topic(peripheral: str, last: str) -> str:
 
 
 async def streaming(subscriber: Subscriber, peripherals: Sequence[str]) -> None:
-    """Wait for new samples of each."""
+    """Wait for new samples of each peripheral."""
     since = len(subscriber.messages)
 
     def enough(messages: list[Received]) -> bool:
@@ -49,7 +49,7 @@ async def streaming(subscriber: Subscriber, peripherals: Sequence[str]) -> None:
     await subscriber.until(enough)
 
 
-async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -> None:
+async def test_sighup_reloads_the_settings(bus: Bus, tmp_path: Path) -> None:
     config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
     devices = [strap(address, name) for name, address in ADDRESSES.items()]
     devices.append(strap(ABSENT, "absent", known=True, bonded=True, away=True))
@@ -61,9 +61,10 @@ async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -
 
         def write(*peripherals: str, **more: str) -> None:
             whole = SETTINGS.format(broker=f"{broker.host}:{broker.port}", folder=tmp_path)
-            for one in peripherals:
-                address = ADDRESSES.get(one, ABSENT)
-                whole += ENTRY.format(id=one, address=address, more=more.get(one, ""))
+            for peripheral in peripherals:
+                address = ADDRESSES.get(peripheral, ABSENT)
+                extra = more.get(peripheral, "")
+                whole += ENTRY.format(id=peripheral, address=address, more=extra)
             config.write_text(whole)
 
         def links(call: str) -> list[int]:
@@ -87,7 +88,7 @@ async def test_a_hang_up_has_the_settings_read_again(bus: Bus, tmp_path: Path) -
             healthd.send(signal.SIGHUP)
             await healthd.logged("reloaded", removed=["two"], added=["absent"])
             await subscriber.until_payload(topic("two", "status"), b"")
-            # What BlueZ knows of the new one is not waited for.
+            # What BlueZ knows about the new one is published without a link to it.
             of_absent = topic("absent", "info")
             await subscriber.until(
                 lambda _: [one for one in subscriber.at(of_absent) if one.json().get("bonded")]

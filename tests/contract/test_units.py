@@ -1,4 +1,4 @@
-"""The unit files, as the systemd of this machine judges them."""
+"""The unit files, checked by the systemd of this machine."""
 
 import os
 import re
@@ -22,7 +22,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    # Terminals get colours and marks; a test reads plain words.
+    # Without colours and symbols: the test reads plain text.
     environ = {**os.environ, "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_EMOJI": "0"}
     return subprocess.run(
         ["systemd-analyze", *arguments],
@@ -58,7 +58,7 @@ def test_the_units_are_these() -> None:
     ("unit", "at_most"),
     [
         ("healthd.service", 1.5),
-        # Root, with a capability and the host's network: without these there is no reset.
+        # Root with a capability and the network of the host: a reset needs all of these.
         ("healthd-adapter-reset.service", 2.0),
     ],
 )
@@ -67,7 +67,7 @@ def test_exposure(unit: str, at_most: float) -> None:
 
 
 @needs_systemd
-def test_the_judge_can_say_no(tmp_path: Path) -> None:
+def test_the_exposure_check_can_fail(tmp_path: Path) -> None:
     bare = tmp_path / "bare.service"
     bare.write_text("[Service]\nExecStart=/bin/true\n")
     assert analyze("security", "--offline=yes", "--threshold=15", str(bare)).returncode != 0
@@ -79,7 +79,7 @@ def test_the_judge_can_say_no(tmp_path: Path) -> None:
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
     copies: list[str] = []
     for unit in UNITS:
-        # What they start is not installed here; that it is said where, another test sees.
+        # The programs that the units start are not installed here.
         text = (FOLDER / unit).read_text(encoding="utf-8")
         copy = tmp_path / unit
         copy.write_text(re.sub(r"/opt/healthd/bin/\w+", sys.executable, text), encoding="utf-8")
@@ -90,19 +90,19 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     assert "Umbrella" in analyze("verify", "--man=no", copies[-1]).stderr
 
 
-def test_only_bad_settings_are_not_restarted() -> None:
+def test_the_service_restarts_unless_the_settings_are_bad() -> None:
     unit = lines("healthd.service")
     assert "Restart=always" in unit
     assert f"RestartPreventExitStatus={EXIT_BAD_SETTINGS}" in unit
     assert "StartLimitIntervalSec=0" in unit
 
 
-def test_the_path_watches_what_is_asked_for() -> None:
+def test_the_path_unit_watches_the_request_file() -> None:
     assert f"PathExists=/run/healthd/{REQUEST}" in lines("healthd-adapter-reset.path")
     assert "RuntimeDirectory=healthd" in lines("healthd.service")
 
 
-def test_the_drop_in_of_d_bus_allows_one_thing_to_one_user() -> None:
+def test_the_d_bus_policy_allows_one_user_to_call_bluez() -> None:
     root = ElementTree.parse(FOLDER / "healthd-dbus.conf").getroot()
     (policy,) = root
     assert (root.tag, policy.tag, policy.attrib) == ("busconfig", "policy", {"user": "healthd"})

@@ -1,4 +1,4 @@
-"""A broker, the soak's length, and what the delivery tests have measured."""
+"""A broker, the length of the soak, and the measurements of the delivery tests."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,14 +9,14 @@ import pytest
 from healthd.simulator.broker import EmbeddedBroker
 from tests.support.subscriber import Subscriber
 
-# Start, faults' recoveries and stop beside the soak itself.
+# For the start, the recoveries from faults and the stop, in addition to the soak itself.
 _MARGIN_S = 60.0
 
 _MEASURED = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the soak take as long as it was told to."""
+    """Let the soak take as long as requested."""
     if (seconds := _soak_seconds(config)) is None:
         return
     for item in items:
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Show what was measured, also of tests that passed."""
+    """Show the measurements, including those of tests that passed."""
     if _MEASURED in config.stash:
         terminalreporter.section("delivery")
         for line in config.stash[_MEASURED]:
@@ -36,7 +36,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture
 async def broker() -> AsyncIterator[EmbeddedBroker]:
-    """mosquitto where it is installed, else the broker that comes in a wheel."""
+    """mosquitto if it is installed, else the broker that comes in a wheel."""
     async with EmbeddedBroker() as broker:
         yield broker
 
@@ -64,7 +64,7 @@ def soak_seconds(request: pytest.FixtureRequest) -> float | None:
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Puts a line into the summary of the test run."""
+    """Add a line to the summary of the test run."""
     lines = request.config.stash.setdefault(_MEASURED, [])
     return lambda line: lines.append(f"{request.node.name}: {line}")
 

@@ -1,7 +1,7 @@
-"""Programs that know only the documents end with exactly what the straps have sent.
+"""Consumers written from the documentation alone get exactly what the straps sent.
 
-The daemon is the real one, and so are the broker and an outage in the middle; acknowledgements are
-lost in it, so that samples come twice.
+The daemon and the broker are real, and so is an outage in the middle; acknowledgements are lost in
+it, so that samples arrive twice.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from healthd.cli.contract.asyncapi import page
-from tests.end_to_end.ward import Ward
+from tests.end_to_end.strap_rig import StrapRig
 from tests.support import asyncapi_consumer
 from tests.support.examples import example, python_consumer, running
 from tests.support.gate import Gate
@@ -30,7 +30,7 @@ PERIOD_S = 0.05
 
 STATUS = "healthd/gateway/status"
 
-# Behind everything else that the consumers subscribe to: who has got that has got all.
+# Published last: a consumer that has received it has received everything.
 END = "healthd/gateway/device/the-end/heart_rate"
 
 Sample = tuple[str, str, int]
@@ -39,14 +39,14 @@ Sample = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Consumer:
-    """A program of somebody else's.
+    """An independent program.
 
     Attributes:
-        client_id: of its connection.
-        read: understands a line of what it writes.
+        client_id: the client id of its connection.
+        read: parses a line of its output.
         command: starts it.
-        stdin: what it reads.
-        environ: what it node_environment its packages by.
+        stdin: its standard input.
+        environ: environment variables that lead to its packages.
     """
 
     client_id: str
@@ -57,39 +57,39 @@ class Consumer:
 
 
 def printed(line: str) -> Sample:
-    """A line of the example in Python."""
+    """Parse a line of the Python example."""
     stream, time, rate = line.split()
     return stream, time, int(rate)
 
 
 def debugged(line: str) -> Sample:
-    """A message that arrived at the end of the flow of Node-RED."""
+    """Parse a message that arrived at the end of the Node-RED flow."""
     message = json.loads(line)
     stream = message["topic"].removesuffix("/history")
     return stream, message["payload"]["time"], message["payload"]["heart_rate_bpm"]
 
 
-def told(line: str) -> Sample:
-    """A message that the consumer of the AsyncAPI document has understood."""
+def generated(line: str) -> Sample:
+    """Parse a message of the client that reads the AsyncAPI document."""
     message = json.loads(line)
     return message["stream"], message["payload"]["time"], message["payload"]["heart_rate_bpm"]
 
 
 async def all_of(out: asyncio.StreamReader, read: Callable[[str], Sample]) -> list[Sample]:
-    """What a consumer has made of everything before the end."""
+    """Return the samples that a consumer wrote before the end."""
     found: list[Sample] = []
     async for line in out:
         sample = read(line.decode())
         if sample[0] == END:
             return found
         found.append(sample)
-    raise AssertionError(f"it has ended, after {len(found)} samples")
+    raise AssertionError(f"the consumer ended after {len(found)} samples")
 
 
 @needs_mosquitto
 @pytest.mark.timeout(INSTALL_S + 2 * BOUND_S)
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-async def test_each_has_every_sample_once(
+async def test_each_consumer_gets_every_sample_once(
     version: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,34 +99,37 @@ async def test_each_has_every_sample_once(
     try:
         installed = await asyncio.to_thread(packages, FLOW)
     except pytest.skip.Exception as skipped:
-        missing = skipped  # told in the end: the others need no registry
+        missing = skipped  # raised at the end: the other consumers need no registry
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(Mosquitto(tmp_path))
         port = str(broker.port)
         command = (sys.executable, asyncapi_consumer.__file__, port, version, "heart_rate")
         consumers = [
             Consumer("my-consumer", printed, python_consumer(broker.port)),
-            Consumer("asyncapi-consumer", told, command, page()),
+            Consumer("asyncapi-consumer", generated, command, page()),
         ]
         if installed is not None:
-            # As it stands on the page it speaks MQTT 5.
+            # As documented, it uses MQTT 5.
             command = (str(NODE), str(FLOW / "flow.js"), port, "" if version == "5" else "4")
             made = Consumer(
                 "node-red-healthd", debugged, command, example("json"), node_environment(installed)
             )
             consumers.append(made)
         reading: list[asyncio.Task[list[Sample]]] = []
-        for one in consumers:
+        for consumer in consumers:
             process = running(
-                *one.command, stdin=one.stdin, environ=one.environ, at_most=2 * BOUND_S
+                *consumer.command,
+                stdin=consumer.stdin,
+                environ=consumer.environ,
+                at_most=2 * BOUND_S,
             )
             out = await stack.enter_async_context(process)
-            reading.append(asyncio.create_task(all_of(out, one.read)))
+            reading.append(asyncio.create_task(all_of(out, consumer.read)))
             stack.callback(reading[-1].cancel)
-            await broker.logged(f"Received SUBSCRIBE from {one.client_id}")
+            await broker.logged(f"Received SUBSCRIBE from {consumer.client_id}")
         gate = await stack.enter_async_context(Gate(broker.port))
         await gate.open()
-        ward = Ward(
+        rig = StrapRig(
             tmp_path,
             broker.port,
             monkeypatch,
@@ -135,42 +138,43 @@ async def test_each_has_every_sample_once(
             daemon_port=gate.port,
             version=version,
         )
-        async with ward:
-            await ward.appear()
-            await ward.streaming(*ward.straps.values())
-            await an_outage(ward, gate)
-            await ward.received_more(ward.straps["strap-1"], 5)
-            await ward.caught_up()
-            await ward.stop()
-        ward.check()
-        expected = delivered(ward)
+        async with rig:
+            await rig.appear()
+            await rig.until_streaming(*rig.straps.values())
+            await an_outage(rig, gate)
+            await rig.until_received(rig.straps["strap-1"], 5)
+            await rig.until_delivered()
+            await rig.stop()
+        rig.check()
+        expected = delivered(rig)
         await publish(broker.port, END, '{"id": "end-1", "time": "now", "heart_rate_bpm": 0}')
         for found in await asyncio.gather(*reading):
             assert len(found) == len(expected)
             assert set(found) == expected
-        measured(f"{len(consumers)} consumers, {ward.summary()}")
+        measured(f"{len(consumers)} consumers, {rig.summary()}")
     if missing is not None:
         raise missing
 
 
-async def an_outage(ward: Ward, gate: Gate) -> None:
+async def an_outage(rig: StrapRig, gate: Gate) -> None:
     """Lose acknowledgements, then the broker, for longer than memory alone keeps samples."""
-    strap = ward.straps["strap-1"]
-    before = len(ward.subscriber.messages)
+    strap = rig.straps["strap-1"]
+    before = len(rig.subscriber.messages)
     gate.hold(answers_alone=True)
-    await ward.received_more(strap, 5)
+    await rig.until_received(strap, 5)
     await gate.cut()
-    await ward.subscriber.until_payload(STATUS, b"offline", since=before)
-    await ward.received_more(strap, round(2.5 / PERIOD_S))
-    seen = len(ward.subscriber.messages)
+    await rig.subscriber.until_payload(STATUS, b"offline", since=before)
+    await rig.until_received(strap, round(2.5 / PERIOD_S))
+    seen = len(rig.subscriber.messages)
     await gate.open()
-    await ward.subscriber.until_payload(STATUS, b"online", since=seen, at_most=40)
+    await rig.subscriber.until_payload(STATUS, b"online", since=seen, at_most=40)
 
 
-def delivered(ward: Ward) -> set[Sample]:
-    """What the straps have sent, as it was published; some of it came late, and some twice."""
+def delivered(rig: StrapRig) -> set[Sample]:
+    """Return what the straps sent, as published; some of it arrived late, and some twice."""
     found: set[Sample] = set()
-    streams = {ward.topic(one, "heart_rate"): ward.delivered(one) for one in ward.straps.values()}
+    straps = rig.straps.values()
+    streams = {rig.topic(strap, "heart_rate"): rig.delivered(strap) for strap in straps}
     assert any(stream.history for stream in streams.values())
     assert any(stream.duplicates for stream in streams.values())
     for topic, stream in streams.items():

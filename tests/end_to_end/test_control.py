@@ -1,4 +1,4 @@
-"""Machines that are controlled by requests, end to end: seen at the machine and at the broker."""
+"""Machines controlled by requests, end to end: checked at the machine and at the broker."""
 
 import asyncio
 import random
@@ -18,8 +18,8 @@ from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.verbs import REQUESTS, RequestRefused
-from tests.end_to_end.asking import Asker
-from tests.end_to_end.fetching import add, address, info, live
+from tests.end_to_end.requester import Requester
+from tests.end_to_end.simulated_gateway import add, address, info, live
 from tests.support.conformity import conform
 from tests.support.subscriber import Subscriber
 
@@ -27,34 +27,34 @@ STATUS = "fitness_machine_status"
 EVENTS = "healthd/gateway/event/control"
 
 
-class Gateway:
-    """The daemon, and those who ask it for something."""
+class Client:
+    """A client that sends requests to the daemon; ``stop`` stops the daemon."""
 
     def __init__(self, stop: asyncio.Event, subscriber: Subscriber) -> None:
-        self._asker = Asker(subscriber)
+        self._requester = Requester(subscriber)
         self._subscriber = subscriber
         self.stop = stop
 
-    async def ask(self, verb: str, **keys: object) -> Mapping[str, Any]:
-        told = await self._asker.ask(verb, {"peripheral": "machine", **keys})
-        if told["status"] == "error":
-            raise RequestRefused(told["error"])
-        return told["data"]
+    async def request(self, verb: str, **keys: object) -> Mapping[str, Any]:
+        response = await self._requester.request(verb, {"peripheral": "machine", **keys})
+        if response["status"] == "error":
+            raise RequestRefused(response["error"])
+        return response["data"]
 
-    def told(self) -> list[dict[str, Any]]:
-        return [one.json() for one in self._subscriber.at(EVENTS)]
+    def events(self) -> list[dict[str, Any]]:
+        return [message.json() for message in self._subscriber.at(EVENTS)]
 
-    async def until_told(self, change: str) -> None:
+    async def until_event(self, change: str) -> None:
         await self._subscriber.until(
-            lambda _: change in [one["change"] for one in self.told()],
+            lambda _: change in [event["change"] for event in self.events()],
         )
 
 
 @asynccontextmanager
 async def gateway(
     subscriber: Subscriber, settings: dict[str, Any], part: Part, **control: object
-) -> AsyncGenerator[tuple[Gateway, VirtualPeripheral]]:
-    """A machine that streams, linked by the daemon; on leaving the daemon has stopped."""
+) -> AsyncGenerator[tuple[Client, VirtualPeripheral]]:
+    """Run the daemon with a machine that streams; after the block the daemon has stopped."""
     entry = {"id": "machine", "address": address(1), "control": control}
     mqtt = {**settings["mqtt"], "requests": list(REQUESTS)}
     whole = Settings.model_validate({**settings, "mqtt": mqtt, "peripherals": [entry]})
@@ -69,7 +69,7 @@ async def gateway(
             await subscriber.until(
                 lambda _: any(live(subscriber, "machine", one) for one in streams)
             )
-            yield Gateway(stop, subscriber), machine
+            yield Client(stop, subscriber), machine
         finally:
             stop.set()
     await subscriber.until_payload("healthd/gateway/status", b"offline")
@@ -80,71 +80,74 @@ async def test_a_trainer_whose_controller_dies_is_released(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     bike = Bike(random.Random(1))
-    async with gateway(subscriber, settings, bike_part(bike, 0.1), lease="1s") as (one, _):
-        assert await one.ask("set_target_power", power_w=300) == {"power_w": 300, "lease_s": 1.0}
+    async with gateway(subscriber, settings, bike_part(bike, 0.1), lease="1s") as (client, _):
+        assert await client.request("set_target_power", power_w=300) == {
+            "power_w": 300,
+            "lease_s": 1.0,
+        }
         assert bike.target_w == 300
         await subscriber.until(lambda all_: info(all_, "machine").get("controlled"))
-        await one.until_told("released")
+        await client.until_event("released")
         assert (bike.target_w, bike.control.permitted) == (None, False)
         await subscriber.until(lambda all_: info(all_, "machine")["controlled"] is False)
-        # What the machine itself says of it.
+        # What the machine itself reports.
         await subscriber.until(lambda _: len(live(subscriber, "machine", STATUS)) == 3)
-        assert [told["name"] for told in live(subscriber, "machine", STATUS)] == [
+        assert [status["name"] for status in live(subscriber, "machine", STATUS)] == [
             "target_power_changed",
             "indoor_bike_simulation_changed",
             "reset",
         ]
-    assert [(told["change"], told.get("reason")) for told in one.told()] == [
+    assert [(event["change"], event.get("reason")) for event in client.events()] == [
         ("granted", None),
         ("set", None),
         ("released", "lease"),
     ]
 
 
-async def test_limits_are_those_of_the_settings_and_of_the_machine(
+async def test_limits_of_the_settings_and_of_the_machine_apply(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     bike = Bike(random.Random(1))
     part = bike_part(bike, 0.1)
-    async with gateway(subscriber, settings, part, power_w=[50, 2000]) as (one, _):
-        said = "machine: power_w is 1200, expected 50 to 1000: the settings allow 50 to 2000, the"
-        with pytest.raises(RequestRefused, match=said):
-            await one.ask("set_target_power", power_w=1200)
+    async with gateway(subscriber, settings, part, power_w=[50, 2000]) as (client, _):
+        error = "machine: power_w is 1200, expected 50 to 1000: the settings allow 50 to 2000, the"
+        with pytest.raises(RequestRefused, match=error):
+            await client.request("set_target_power", power_w=1200)
         assert not bike.control.permitted
-        await one.until_told("refused")
+        await client.until_event("refused")
 
 
 async def test_a_trainer_is_released_when_healthd_stops(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     bike = Bike(random.Random(1))
-    async with gateway(subscriber, settings, bike_part(bike, 0.1)) as (one, machine):
-        await one.ask("set_simulation", grade_pct=4)
+    async with gateway(subscriber, settings, bike_part(bike, 0.1)) as (client, machine):
+        await client.request("set_simulation", grade_pct=4)
         assert bike.road.grade_pct == 4
         commands: list[tuple[bytes, bool]] = []
         bike.control.record = lambda request: commands.append((request, machine.linked.is_set()))
-        one.stop.set()
+        client.stop.set()
         await machine.unlinked.wait()
         assert [request.hex() for request, _ in commands] == ["11000000002833", "01"]
         assert bike.road.grade_pct == 0
-    assert [told["change"] for told in one.told()] == ["granted", "set", "released"]
-    assert one.told()[-1]["reason"] == "hang_up"
+    assert [event["change"] for event in client.events()] == ["granted", "set", "released"]
+    assert client.events()[-1]["reason"] == "hang_up"
 
 
-async def test_a_treadmill_is_moved_within_limits_of_its_own_alone(
+async def test_a_treadmill_needs_limits_in_the_settings(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     treadmill = Treadmill(random.Random(1))
     part = treadmill_part(treadmill, 0.1)
-    async with gateway(subscriber, settings, part, inclination_pct=[0, 6]) as (one, _):
+    async with gateway(subscriber, settings, part, inclination_pct=[0, 6]) as (client, _):
         for verb, keys in (("start", {}), ("set_target_speed", {"speed_mps": 1.0})):
             with pytest.raises(
                 RequestRefused, match=r"the settings have no control\.speed_mps for it"
             ):
-                await one.ask(verb, **keys)
+                await client.request(verb, **keys)
         assert not treadmill.control.permitted
-        await one.ask("set_target_inclination", inclination_pct=6.0)
+        await client.request("set_target_inclination", inclination_pct=6.0)
         assert treadmill.incline_pct == 6
-        await one.ask("stop")
+        await client.request("stop")
         assert (treadmill.workout.running, treadmill.control.permitted) == (False, False)
-        await one.until_told("released")
+        await client.until_event("released")

@@ -1,4 +1,4 @@
-"""The commands as a person runs them: demo, watch and decode, in processes of their own."""
+"""The commands demo, watch and decode, each in a process of its own."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ STRAPS = ("chest-strap", "polar-h10", "late-strap")
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes below this one."""
+    """Return all child processes of this process, and theirs."""
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -33,7 +33,7 @@ def descendants(pid: int) -> set[int]:
 
 
 async def gone(pid: int) -> None:
-    """Wait for the end of a process that need not be a child of ours."""
+    """Wait for the end of a process, which may belong to another parent."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -50,7 +50,7 @@ async def gone(pid: int) -> None:
 
 
 def payloads(out: list[str], topic: str) -> list[str]:
-    """What was shown of a topic, in order."""
+    """Return the payloads shown for a topic, in order."""
     return [line.removeprefix(f"{topic} ") for line in out if line.startswith(f"{topic} ")]
 
 
@@ -60,7 +60,7 @@ async def test_a_demo_of_eight_seconds() -> None:
         await healthd.wrote("healthd/demo/device/chest-strap/heart_rate ")
         children = descendants(healthd.pid)
         assert children  # its broker
-        # What is shown to paste works: it is a way for others to see the same.
+        # The command that it suggests works in another terminal.
         command = shlex.split(started["subscribe"])
         host, port = started["broker"].split(":")
         assert command[0] == "mosquitto_sub"
@@ -87,7 +87,7 @@ async def test_a_demo_of_eight_seconds() -> None:
         samples = [json.loads(one) for one in payloads(healthd.out, f"{device}/{strap}/heart_rate")]
         assert len(samples) >= 2, strap
         assert [one["seq"] for one in samples] == [*range(1, len(samples) + 1)]
-    # The script's drop after five seconds, its recovery, and the farewell.
+    # The scripted drop after five seconds, its recovery, and the last message.
     seen = payloads(healthd.out, f"{device}/chest-strap/status")
     assert seen[-4:] == ["online", "offline", "online", "offline"]
     assert payloads(healthd.out, f"{device}/polar-h10/status")[-2:] == ["online", "offline"]
@@ -99,13 +99,13 @@ async def test_a_demo_of_eight_seconds() -> None:
     drop = healthd.out.index(f"{device}/chest-strap/status offline", where[0])
     later = [line for line in healthd.out[drop:] if line.startswith(f"{device}/chest-strap/heart_")]
     assert later
-    # The late one came after the others had been seen streaming.
+    # The late strap appeared after the others were streaming.
     late = healthd.out.index(f"{device}/late-strap/status online")
     assert sum("polar-h10/heart_rate" in line for line in healthd.out[:late]) >= 1
 
 
 async def first_line(command: list[str]) -> str:
-    """What a command writes first; it is ended then."""
+    """Return the first line that a command writes, then end it."""
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -128,7 +128,7 @@ async def test_a_killed_demo_leaves_no_broker_behind() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_demo_ends_when_it_is_asked_to(number: signal.Signals) -> None:
+async def test_a_signal_ends_the_demo(number: signal.Signals) -> None:
     async with Healthd("demo") as healthd:
         await healthd.wrote("/heart_rate ")
         children = descendants(healthd.pid)
@@ -139,7 +139,7 @@ async def test_a_demo_ends_when_it_is_asked_to(number: signal.Signals) -> None:
     assert complaints(healthd.log) == []
 
 
-async def test_a_demo_ends_with_the_reader_of_its_lines() -> None:
+async def test_a_demo_ends_when_its_reader_ends() -> None:
     demo = shlex.join([sys.executable, "-m", "healthd", "demo"])
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", f"{demo} | head -3; echo ${{PIPESTATUS[0]}}"),
@@ -160,14 +160,14 @@ async def test_on_a_terminal_the_demo_shows_a_table() -> None:
     async with on_a_terminal("demo") as terminal:
         await terminal.shows("peripheral", "newest", "age", "trend", "healthd demo")
         await terminal.shows("chest-strap", "polar-h10", "streaming", "heart_rate", " bpm")
-        # The log stands above it, for people: no JSON. So does the line to paste below it.
+        # Above the table: the log, without JSON. Below it: the command to paste.
         assert "mosquitto_sub" in terminal.screen
         assert '{"' not in terminal.screen
         children = descendants(terminal.process.pid)
         terminal.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(BOUND_S):
             assert await terminal.process.wait() == 0
-        # The cursor that the table hid is there again.
+        # The cursor, hidden by the table, is visible again.
         await terminal.shows("\x1b[?25h")
     for child in children:
         await gone(child)
@@ -180,7 +180,7 @@ async def test_watch_prints_a_line_for_each_message(
     await publish(broker.port, "healthd/gw/status", "online", retain=True)
     await publish(broker.port, "elsewhere/status", "online", retain=True)
     async with Healthd("watch", "--broker", f"{broker.host}:{broker.port}") as healthd:
-        # It is retained: once it is shown, the subscription stands.
+        # This message is retained, so once it is shown, the subscription exists.
         await healthd.wrote("healthd/gw/status online")
         sample = '{"id":"a-1","heart_rate_bpm":72}'
         await publish(broker.port, "healthd/gw/device/strap/heart_rate", sample)
@@ -202,7 +202,7 @@ async def test_watch_without_a_broker_waits_for_it(broker: EmbeddedBroker) -> No
         assert await healthd.stopped() == 0
 
 
-async def test_watch_refuses_a_broker_that_is_none() -> None:
+async def test_watch_refuses_an_invalid_broker() -> None:
     async with Healthd("watch", "--broker", "not a broker") as healthd:
         assert await healthd.ended() == 78
     assert "--broker" in healthd.log[0]["error"]
@@ -223,7 +223,7 @@ async def test_decode_as_a_coprocess() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(line + b"\n")
-        # Answered before the next question: nothing waits in a buffer for more.
+        # Each line is answered before the next one is sent: nothing waits in a buffer.
         async with asyncio.timeout(BOUND_S):
             answer: dict[str, object] = json.loads(await process.stdout.readline())
         return answer
@@ -256,5 +256,5 @@ async def test_a_demo_of_chosen_profiles() -> None:
         ("treadmill", "Treadmill"),
         ("glucose", "Glucose Meter"),
     ):
-        told = [json.loads(one) for one in payloads(healthd.out, f"{device}/{peripheral}/info")]
-        assert any(one.get("name") == name for one in told)
+        infos = [json.loads(text) for text in payloads(healthd.out, f"{device}/{peripheral}/info")]
+        assert any(info.get("name") == name for info in infos)

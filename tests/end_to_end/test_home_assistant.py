@@ -1,4 +1,4 @@
-"""Discovery end to end: what the broker has for Home Assistant, over births, restarts and ends."""
+"""Discovery end to end: announcements at the broker, across births, restarts and changes."""
 
 import random
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ import pytest
 from healthd.mqtt import discovery
 from healthd.settings.model import Settings
 from healthd.simulator.catalogue import CATALOGUE
-from tests.end_to_end.entities import announced
-from tests.end_to_end.fetching import BOUND_S, add, address, device, gateway
+from tests.end_to_end.announced_entities import announced
+from tests.end_to_end.simulated_gateway import BOUND_S, add, address, device, gateway
 from tests.support.conformity import conform
 from tests.support.hass_rules import complaints_of_all
 from tests.support.hass_states import state
@@ -27,7 +27,7 @@ SCALE_ENTRY = {"id": "scale", "address": address(2), "every": "1h", "window": "4
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 0.5)
     monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.1)
     monkeypatch.setattr(discovery, "SETTLE_S", 0.1)
@@ -39,7 +39,7 @@ def with_discovery(settings: Mapping[str, Any], **mqtt: Any) -> dict[str, Any]:
 
 
 async def kept(port: int) -> dict[str, Received]:
-    """What the broker has for somebody who comes now."""
+    """Return the retained messages at the broker."""
     async with Subscriber(port, name="late-subscriber") as late:
         await publish(port, "the/end", "")
         await late.until(lambda all_: any(one.topic == "the/end" for one in all_))
@@ -51,12 +51,12 @@ def has(messages: list[Received], topic: str, *entities: str) -> bool:
 
 
 def is_available(payload: Mapping[str, Any], entity: str, memory: Mapping[str, Received]) -> bool:
-    """As Home Assistant has it: an entity's own list takes the place of the device's."""
+    """Return the availability as in Home Assistant: an entity's list replaces the device's."""
     config = payload["cmps"][entity]
     return all(memory[one["t"]].payload == b"online" for one in config.get("avty", payload["avty"]))
 
 
-async def test_from_the_first_sample_to_the_last_word(
+async def test_announcements_follow_samples_births_restarts_and_settings(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     port = Settings.model_validate(settings).mqtt.brokers[0].port
@@ -74,7 +74,7 @@ async def test_from_the_first_sample_to_the_last_word(
         assert payloads[STRAP]["dev"]["mf"] == "healthd"
         memory = await kept(port)
         assert announced(memory.values()) == payloads
-        # Nobody stands on the scale any more, and its last result is still true.
+        # The scale is disconnected, and its last result is still valid.
         assert is_available(payloads[SCALE], WEIGHT, memory)
         assert is_available(payloads[STRAP], RATE, memory)
         assert state(payloads[SCALE]["cmps"][WEIGHT], memory[f"{where}/weight"].payload) > 0
@@ -85,14 +85,14 @@ async def test_from_the_first_sample_to_the_last_word(
                 lambda all_, before=before: announced(all_[before:]).keys() == payloads.keys()
             )
             assert announced(subscriber.messages[before:]) == payloads, birth
-    # The strap was taken out of the settings while nothing ran; the scale is not there.
+    # The strap was removed from the settings while healthd was down; the scale is out of range.
     before = len(subscriber.messages)
     async with gateway(subscriber, with_discovery(settings), [SCALE_ENTRY]):
         await subscriber.until_payload(STRAP, b"", since=before)
         await subscriber.until(lambda all_: SCALE in announced(all_[before:]))
     memory = await kept(port)
     assert announced(memory.values()) == {one: payloads[one] for one in (GATEWAY, SCALE)}
-    # Switched off.
+    # Discovery is switched off.
     before = len(subscriber.messages)
     async with gateway(subscriber, settings, [SCALE_ENTRY]):
         for topic in (GATEWAY, SCALE):
@@ -119,13 +119,13 @@ async def test_a_device_with_another_name_keeps_its_entities(
                 ),
                 BOUND_S,
             )
-    told = [one.json() for one in subscriber.at(STRAP) if RATE in one.json()["cmps"]]
-    assert {one["dev"]["name"] for one in told} == {"Strap of Anna", "Strap of Bert"}
-    assert len({str(one["dev"]["ids"]) for one in told}) == 1
-    assert len({str(one["cmps"]) for one in told}) == 1
+    configs = [one.json() for one in subscriber.at(STRAP) if RATE in one.json()["cmps"]]
+    assert {config["dev"]["name"] for config in configs} == {"Strap of Anna", "Strap of Bert"}
+    assert len({str(config["dev"]["ids"]) for config in configs}) == 1
+    assert len({str(config["cmps"]) for config in configs}) == 1
 
 
-async def test_what_may_no_longer_be_asked_for_is_removed_and_then_left_out(
+async def test_a_request_that_is_no_longer_allowed_is_removed_from_the_announcement(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     allowed = with_discovery(settings, requests=["scan", "fetch"])

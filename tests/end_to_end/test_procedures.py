@@ -1,4 +1,4 @@
-"""What a scale, a cuff and a thermometer want before they give a result, and how they give it."""
+"""What a scale, a cuff and a thermometer need before they send a result, and how they send it."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,23 @@ from healthd.simulator.health.scale import CONSENT_FILE, user_scale, weight_scal
 from healthd.simulator.health.thermometer import health_thermometer
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.end_to_end.fetching import add, address, gateway, live, runs, until_runs
+from tests.end_to_end.simulated_gateway import add, address, gateway, live, runs, until_runs
 from tests.support.subscriber import Subscriber
 
-# Far from where tests are run, so that no other time is taken for its.
+# Far from where tests run, so that no other local time can be confused with it.
 ZONE = {"TZ": "Pacific/Auckland"}
 PERIOD_S = 0.1
 DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second is waited for that no test is about."""
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the waits that no test is about."""
     monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 1.0)
 
 
-def used_now_and_then(parts: Sequence[Part], packets: int) -> VirtualPeripheral:
-    """It shows itself when somebody has used it, and hangs up when it has given its results."""
+def episodic(parts: Sequence[Part], packets: int) -> VirtualPeripheral:
+    """Make a device that appears when it is used, and disconnects after its results."""
     own, *others = parts
     return VirtualPeripheral("Device", address(1), [resting(own, packets), *others])
 
@@ -58,11 +58,11 @@ def refusals(logs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     return [(one["profile"], one["reason"], one["error"]) for one in lines]
 
 
-async def test_a_scale_is_told_the_time_and_the_user_each_time_it_is_used(
+async def test_a_scale_gets_the_time_and_the_consent_code_each_time_it_is_used(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     clock = DeviceClock(BEFORE_IT_IS_SET)
-    scale = used_now_and_then(user_scale(random.Random(1), PERIOD_S, clock), packets=1)
+    scale = episodic(user_scale(random.Random(1), PERIOD_S, clock), packets=1)
     entries = [entry(user=1, consent_file=CONSENT_FILE)]
     with capture_logs() as logs:
         async with gateway(subscriber, settings, entries, ZONE) as air:
@@ -72,8 +72,8 @@ async def test_a_scale_is_told_the_time_and_the_user_each_time_it_is_used(
             await scale.unlinked.wait()
             await scale.appear()
             await until_runs(subscriber, one=2)
-    told = runs(subscriber.messages, "one")
-    assert [(run["outcome"], run["samples"]) for run in told] == [("new_data", 1)] * 2
+    events = runs(subscriber.messages, "one")
+    assert [(run["outcome"], run["samples"]) for run in events] == [("new_data", 1)] * 2
     weights = live(subscriber, "one", "weight")
     assert len(weights) == 2
     assert all(is_about(one["device_time"], here()) for one in weights)
@@ -82,12 +82,12 @@ async def test_a_scale_is_told_the_time_and_the_user_each_time_it_is_used(
     assert not [one.topic for one in subscriber.messages if b"consent" in one.payload]
 
 
-async def test_a_wrong_code_is_told_and_brings_nothing(
+async def test_a_wrong_consent_code_is_logged_and_yields_no_data(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     code = tmp_path / "consent"
     code.write_text("1234")
-    scale = used_now_and_then(user_scale(random.Random(1), PERIOD_S), packets=1)
+    scale = episodic(user_scale(random.Random(1), PERIOD_S), packets=1)
     with capture_logs() as logs:
         async with gateway(subscriber, settings, [entry(user=1, consent_file=code)]) as air:
             await add(air, scale)
@@ -101,10 +101,10 @@ async def test_a_wrong_code_is_told_and_brings_nothing(
     assert "1234" not in str(logs)
 
 
-async def test_a_scale_that_is_told_no_user_is_not_asked_for_one(
+async def test_without_a_user_in_the_settings_no_consent_is_sent(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
-    scale = used_now_and_then(user_scale(random.Random(1), PERIOD_S), packets=1)
+    scale = episodic(user_scale(random.Random(1), PERIOD_S), packets=1)
     with capture_logs() as logs:
         async with gateway(subscriber, settings, [entry()]) as air:
             await add(air, scale)
@@ -113,21 +113,21 @@ async def test_a_scale_that_is_told_no_user_is_not_asked_for_one(
     assert refusals(logs) == []
 
 
-@pytest.mark.parametrize("why", ["as the settings say", "as nobody knows the time"])
-async def test_a_clock_is_left_alone(
+@pytest.mark.parametrize("why", ["by the settings", "our clock is unsynced"])
+async def test_the_clock_of_a_device_is_left_alone(
     subscriber: Subscriber,
     settings: dict[str, Any],
     why: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    is_unsynced = why == "as nobody knows the time"
+    is_unsynced = why == "our clock is unsynced"
     if is_unsynced:
-        # timesyncd runs and has not synchronised yet.
+        # timesyncd is running and has not synchronised yet.
         (tmp_path / "timesync").mkdir()
         monkeypatch.setattr("healthd.gateway.daemon.Clock", partial(Clock, tmp_path / "timesync"))
     clock = DeviceClock(BEFORE_IT_IS_SET)
-    scale = used_now_and_then(weight_scale(random.Random(1), PERIOD_S, clock), packets=1)
+    scale = episodic(weight_scale(random.Random(1), PERIOD_S, clock), packets=1)
     async with gateway(subscriber, settings, [entry(set_clock=is_unsynced)]) as air:
         await add(air, scale)
         await until_runs(subscriber, one=1)
@@ -137,12 +137,12 @@ async def test_a_clock_is_left_alone(
     assert not clock.is_set.is_set()
 
 
-async def test_a_cuff_gives_what_it_stored_with_its_own_time(
+async def test_a_cuff_sends_stored_results_with_its_own_time(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     clock = DeviceClock(here() - DAY / 24)
-    # Three that it has stored, and the one that has just been taken.
-    cuff = used_now_and_then(blood_pressure(random.Random(1), PERIOD_S, clock), packets=4)
+    # Three stored results, and one that was just measured.
+    cuff = episodic(blood_pressure(random.Random(1), PERIOD_S, clock), packets=4)
     shown = clock.now()
     with capture_logs() as logs:
         async with gateway(subscriber, settings, [entry()], ZONE) as air:
@@ -154,19 +154,19 @@ async def test_a_cuff_gives_what_it_stored_with_its_own_time(
     assert [run["outcome"] for run in runs(subscriber.messages, "one")] == ["new_data"] * 2
     results = live(subscriber, "one", "blood_pressure")
     times = [one["device_time"] for one in results]
-    # By the clock as it was when they were taken, once each and in their order.
-    for days, told in zip((3, 2, 1), times, strict=False):
-        assert is_about(told, shown - days * DAY)
+    # By the clock as it was when they were measured, once each and in order.
+    for days, time in zip((3, 2, 1), times, strict=False):
+        assert is_about(time, shown - days * DAY)
     assert len(results) == 8
-    # And by the one that healthd has set, from then on.
+    # From then on by the clock that healthd has set.
     assert all(is_about(one, here()) for one in times[-4:])
     assert refusals(logs) == []
 
 
-async def test_a_thermometer_gives_its_result_and_keeps_a_clock_that_can_only_be_read(
+async def test_a_thermometer_with_a_read_only_clock_sends_its_result(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
-    thermometer = used_now_and_then(health_thermometer(random.Random(1), 0.5), packets=1)
+    thermometer = episodic(health_thermometer(random.Random(1), 0.5), packets=1)
     with capture_logs() as logs:
         async with gateway(subscriber, settings, [entry()], ZONE) as air:
             await add(air, thermometer)
@@ -175,7 +175,7 @@ async def test_a_thermometer_gives_its_result_and_keeps_a_clock_that_can_only_be
     assert run["outcome"] == "new_data"
     (result,) = live(subscriber, "one", "body_temperature")
     assert 36 < result["temperature_c"] < 38
-    # What this machine's clock shows is what the thermometer was made with.
-    assert is_about(result["device_time"], datetime.now())  # noqa: DTZ005 - devices know no zone
+    # The thermometer was made with the time of this machine.
+    assert is_about(result["device_time"], datetime.now())  # noqa: DTZ005 - device times have no zone
     assert live(subscriber, "one", "intermediate_temperature")
     assert refusals(logs) == []

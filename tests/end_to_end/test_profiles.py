@@ -1,4 +1,4 @@
-"""Every device of the catalogue -> daemon -> broker: what it sent is what subscribers get."""
+"""Every device of the catalogue -> daemon -> broker: subscribers get what the device sent."""
 
 import asyncio
 import random
@@ -17,18 +17,18 @@ from healthd.simulator.air import Air
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.simulator.catalogue import CATALOGUE
 from healthd.simulator.part import Sent
-from tests.end_to_end.entities import check_entities, is_announced
-from tests.end_to_end.health import HEALTH
-from tests.end_to_end.machines import MACHINES
-from tests.end_to_end.readings import Topic
-from tests.end_to_end.sensors import SENSORS
+from tests.end_to_end.announced_entities import check_entities, is_announced
+from tests.end_to_end.expected_health import HEALTH
+from tests.end_to_end.expected_machines import MACHINES
+from tests.end_to_end.expected_sensors import SENSORS
+from tests.end_to_end.packet_fields import Topic
 from tests.support.conformity import conform
 from tests.support.streams import streams
 from tests.support.subscriber import Received, Subscriber
 
 ADDRESS = "C0:5E:5E:00:00:01"
 DEVICE = "healthd/gateway/device/one"
-# Five times as often as in life: nothing to be derived is lost, and a test takes some seconds.
+# Five times as often as real devices: a test takes a few seconds, and derived values still work.
 PERIOD_S = 0.2
 BOUND_S = 30.0
 
@@ -37,7 +37,7 @@ PUBLISHED = {**SENSORS, **MACHINES, **HEALTH}
 _REGISTRY = registry.load()
 
 
-def test_something_is_expected_of_every_model() -> None:
+def test_every_model_has_expected_values() -> None:
     assert PUBLISHED.keys() == CATALOGUE.keys()
 
 
@@ -72,13 +72,13 @@ async def test_what_a_device_sends_is_published(
             finally:
                 before = len(subscriber.messages)
                 stop.set()
-        # It is the last message: all samples are here by then.
+        # This is the last message: all samples have arrived by then.
         await subscriber.until_payload("healthd/gateway/status", b"offline", since=before)
     names = conform(subscriber.messages)
     assert names >= {"status", "info", "health", "device_status", "device_info", "event_link"}
     assert names >= {topic.kind for topic in PUBLISHED[model]}
-    told = [message.json() for message in subscriber.messages if message.topic == f"{DEVICE}/info"]
-    assert any(CATALOGUE[model].profile in one.get("profiles", []) for one in told)
+    infos = [message.json() for message in subscriber.messages if message.topic == f"{DEVICE}/info"]
+    assert any(CATALOGUE[model].profile in info.get("profiles", []) for info in infos)
     check_entities(subscriber.messages)
     undecoded = [one.topic for one in subscriber.messages if "/undecoded/" in one.topic]
     assert undecoded == []
@@ -87,7 +87,7 @@ async def test_what_a_device_sends_is_published(
 
 
 def _samples(messages: list[Received], topic: Topic) -> list[Mapping[str, Any]]:
-    """The samples of the one run, in order."""
+    """Return the samples of the run, in order."""
     runs = streams(messages, f"{DEVICE}/{topic.kind}")
     return [stream.samples[seq] for stream in runs.values() for seq in sorted(stream.samples)]
 
@@ -95,7 +95,7 @@ def _samples(messages: list[Received], topic: Topic) -> list[Mapping[str, Any]]:
 def _is_enough(messages: list[Received], topic: Topic) -> bool:
     samples = _samples(messages, topic)
     derived = all(any(sample.get(key) for sample in samples) for key in topic.within)
-    # Without a hole: what was stored comes beside what is live, and may come later.
+    # Without a hole: stored samples arrive alongside live ones, and may arrive later.
     whole = [one["seq"] for one in samples] == list(range(1, len(samples) + 1))
     return derived and whole and len(samples) >= topic.samples
 
@@ -108,12 +108,12 @@ def _check(topic: Topic, samples: list[Mapping[str, Any]], sent: list[Sent]) -> 
     if (by := topic.number) is not None:
         samples = sorted(samples, key=lambda sample: sample[by])
         expected.sort(key=lambda values: values[by])
-    # What was under way when the daemon stopped may be missing at the end, and nowhere else.
+    # Samples in transit when the daemon stopped may be missing, only at the end.
     assert len(samples) <= len(expected)
     assert len(expected) - len(samples) <= 2
     for number, (sample, values) in enumerate(zip(samples, expected, strict=False)):
         for key, value in values.items():
-            # Only numbers are read in two ways here and there: they may differ in the last digit.
+            # Numbers are computed in two different ways, so they may differ in the last digit.
             wanted = value if isinstance(value, str) else pytest.approx(value, rel=1e-9)
             assert sample.get(key) == wanted, (topic.kind, number, key)
         assert not sample.get("truncated")

@@ -1,4 +1,4 @@
-"""Meters with a memory: every record is delivered, none twice, whatever breaks off in between."""
+"""Meters with a memory: every record is delivered once, whatever is interrupted in between."""
 
 import asyncio
 import random
@@ -12,7 +12,15 @@ from healthd.simulator.health import cgm, glucose
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import Battery, battery_part
-from tests.end_to_end.fetching import BOUND_S, add, address, gateway, live, runs, until_runs
+from tests.end_to_end.simulated_gateway import (
+    BOUND_S,
+    add,
+    address,
+    gateway,
+    live,
+    runs,
+    until_runs,
+)
 from tests.support.subscriber import Subscriber
 
 GAP = "healthd/gateway/event/gap"
@@ -20,8 +28,8 @@ STORED = 40
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second is waited for that no test is about."""
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the waits that no test is about."""
     monkeypatch.setattr("healthd.sessions.collect.SETTLED_S", 0.3)
     monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.2)
 
@@ -48,7 +56,7 @@ def history(subscriber: Subscriber, kind: str) -> list[dict[str, Any]]:
 
 
 def delivered(subscriber: Subscriber, kind: str, key: str = "sequence_number") -> list[int]:
-    """The numbers of the distinct samples of a stream, ascending."""
+    """Return the numbers of the distinct samples of a stream, ascending."""
     samples = [*history(subscriber, kind), *live(subscriber, "meter", kind)]
     return sorted(one[key] for one in {one["id"]: one for one in samples}.values())
 
@@ -82,17 +90,17 @@ async def test_only_new_records_are_fetched_and_the_newest_is_live(
     assert delivered(subscriber, "glucose") == numbers(memory)
     with_context = [number for number in numbers(memory) if number % 2 == 0]
     assert delivered(subscriber, "glucose_context") == with_context
-    # Oldest first, with the meter's own time, and without what was live.
-    told = history(subscriber, "glucose")
+    # Oldest first, with the meter's own time, and without the live sample.
+    stored = history(subscriber, "glucose")
     newest = {one["id"]: one["sequence_number"] for one in live(subscriber, "meter", "glucose")}
-    assert [one["sequence_number"] for one in told] == [
+    assert [one["sequence_number"] for one in stored] == [
         number for number in numbers(memory) if number not in newest.values()
     ]
-    assert [one["device_time"] for one in told] == sorted(one["device_time"] for one in told)
+    assert [one["device_time"] for one in stored] == sorted(one["device_time"] for one in stored)
     assert not subscriber.at(GAP)
 
 
-async def test_links_that_break_off_in_a_transfer_miss_and_double_nothing(
+async def test_links_lost_during_a_transfer_lose_and_repeat_no_record(
     subscriber: Subscriber, settings: dict[str, Any], memory: glucose.Memory
 ) -> None:
     sent = asyncio.Event()
@@ -120,14 +128,14 @@ async def test_links_that_break_off_in_a_transfer_miss_and_double_nothing(
     assert run["samples"] == STORED + STORED // 2
 
 
-async def test_a_stop_in_a_transfer_aborts_it_and_the_next_run_goes_on(
+async def test_a_stop_during_a_transfer_aborts_it_and_the_next_run_continues(
     subscriber: Subscriber, settings: dict[str, Any], memory: glucose.Memory
 ) -> None:
     meter = device(glucose.meter_part(memory))
     async with gateway(subscriber, settings, [entry(every="1h")]) as air:
         await add(air, meter)
         await subscriber.until(lambda _: len(history(subscriber, "glucose")) > 3, BOUND_S)
-    assert len(delivered(subscriber, "glucose")) < STORED, "it was over before the stop"
+    assert len(delivered(subscriber, "glucose")) < STORED, "the transfer was over before the stop"
     async with gateway(subscriber, settings, [entry(every="1h")]) as air:
         await add(air, device(glucose.meter_part(memory)))
         await until_runs(subscriber, meter=1)
@@ -135,7 +143,7 @@ async def test_a_stop_in_a_transfer_aborts_it_and_the_next_run_goes_on(
     assert delivered(subscriber, "glucose") == numbers(memory)
 
 
-async def test_what_a_monitor_read_while_nobody_was_linked_fills_the_gap(
+async def test_readings_stored_without_a_link_fill_the_gap(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     sensor = cgm.Sensor(random.Random(3))
@@ -163,7 +171,7 @@ async def test_what_a_monitor_read_while_nobody_was_linked_fills_the_gap(
     assert len(got) >= stored - 1 + 3 + 5
 
 
-async def test_stored_results_of_an_oximeter_come_once(
+async def test_stored_results_of_an_oximeter_are_delivered_once(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
     async with gateway(subscriber, settings, [entry(every="4s", window="3s")]) as air:

@@ -1,4 +1,4 @@
-"""Other settings for a daemon that runs: what stays the same is not touched, nothing is lost."""
+"""New settings for a running daemon: unchanged parts are left alone, nothing is lost."""
 
 import asyncio
 from datetime import datetime
@@ -10,17 +10,17 @@ import pytest
 from healthd.errors import Backoff
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.verbs import Fetch, RequestRefused
-from tests.end_to_end.fetching import info, runs, until_runs
-from tests.end_to_end.reloading import (
+from tests.end_to_end.reload_rig import (
     BOUND_S,
     GAP,
-    Ward,
+    ReloadRig,
     entry,
-    kept,
     of_healthd,
-    streaming,
+    retained,
     topic,
+    until_streaming,
 )
+from tests.end_to_end.simulated_gateway import info, runs, until_runs
 from tests.support.conformity import conform
 from tests.support.mosquitto import Mosquitto, needs_mosquitto, password_file
 from tests.support.streams import streams
@@ -31,22 +31,22 @@ ALL = ("one", "two", "three")
 STATUS = "healthd/gateway/status"
 
 
-async def test_one_of_three_changes_and_the_links_of_the_others_stay(
+async def test_one_of_three_changes_and_the_others_keep_their_links(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    ward = Ward(tmp_path, settings, *THREE)
-    async with ward.running():
-        await streaming(subscriber, *ALL)
-        before = {number: ward.link(number) for number in (1, 2, 3)}
-        told, logged = len(subscriber.messages), len(ward.log)
-        ward.write(
+    rig = ReloadRig(tmp_path, settings, *THREE)
+    async with rig.running():
+        await until_streaming(subscriber, *ALL)
+        before = {number: rig.link_identity(number) for number in (1, 2, 3)}
+        published, logged = len(subscriber.messages), len(rig.log)
+        rig.write(
             settings, entry("one", 1), entry("two", 2, heart_rate_zones=[60]), entry("three", 3)
         )
-        messages = await ward.reload()
+        messages = await rig.reload()
         assert {"RELOADING", "MONOTONIC_USEC"} <= messages[0].keys()
-        await streaming(subscriber, *ALL)
-        after = {number: ward.link(number) for number in (1, 2, 3)}
-        meanwhile, lines = subscriber.messages[told:], ward.log[logged:]
+        await until_streaming(subscriber, *ALL)
+        after = {number: rig.link_identity(number) for number in (1, 2, 3)}
+        meanwhile, lines = subscriber.messages[published:], rig.log[logged:]
     assert [after[number] == before[number] for number in (1, 2, 3)] == [True, False, True]
     assert after[2][0] == before[2][0] + 1
     assert conform(subscriber.messages) >= {"event_gap", "event_link"}
@@ -66,7 +66,7 @@ async def test_one_of_three_changes_and_the_links_of_the_others_stay(
     assert "heart_rate_zone" in subscriber.at(topic("two", "heart_rate"))[-1].json()
     assert {line["peripheral"] for line in lines if "peripheral" in line} == {"two"}
     assert (
-        ward.reloaded().items()
+        rig.reloaded().items()
         >= {
             "added": [],
             "changed": ["two"],
@@ -76,31 +76,31 @@ async def test_one_of_three_changes_and_the_links_of_the_others_stay(
     )
 
 
-async def test_one_comes_one_goes_and_a_vague_one_gives_up_what_is_not_its(
+async def test_one_is_added_one_removed_and_a_less_specific_entry_gives_up_a_device(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path, broker: EmbeddedBroker
 ) -> None:
     one, two, three = THREE
     any_strap = {"id": "any", "service": "heart_rate"}
-    ward = Ward(tmp_path, settings, one, two)
-    async with ward.running():
-        await streaming(subscriber, "one", "two")
-        before = ward.link(1)
-        ward.write(settings, one, two, any_strap)
-        await ward.reload()
-        # The first two are spoken for.
-        await ward.straps[3].linked.wait()
-        await streaming(subscriber, "any")
-        assert topic("two", "battery") in await kept(broker.port)
-        ward.write(settings, one, any_strap, three)
-        told = len(subscriber.messages)
-        await ward.reload()
-        assert ward.reloaded().items() >= {"added": ["three"], "removed": ["two"]}.items()
-        # Its own device for the one, and the device that is free now for the other.
-        await subscriber.until_payload(topic("any", "status"), b"offline", since=told)
-        await streaming(subscriber, "one", "any", "three")
-        assert ward.link(1) == before
-        assert ward.straps[2].linked.is_set()
-        found = await kept(broker.port)
+    rig = ReloadRig(tmp_path, settings, one, two)
+    async with rig.running():
+        await until_streaming(subscriber, "one", "two")
+        before = rig.link_identity(1)
+        rig.write(settings, one, two, any_strap)
+        await rig.reload()
+        # The first two devices belong to other entries.
+        await rig.straps[3].linked.wait()
+        await until_streaming(subscriber, "any")
+        assert topic("two", "battery") in await retained(broker.port)
+        rig.write(settings, one, any_strap, three)
+        published = len(subscriber.messages)
+        await rig.reload()
+        assert rig.reloaded().items() >= {"added": ["three"], "removed": ["two"]}.items()
+        # "three" gets its own device, and "any" the one that is free now.
+        await subscriber.until_payload(topic("any", "status"), b"offline", since=published)
+        await until_streaming(subscriber, "one", "any", "three")
+        assert rig.link_identity(1) == before
+        assert rig.straps[2].linked.is_set()
+        found = await retained(broker.port)
         (gateway,) = (one.json() for one in subscriber.at("healthd/gateway/info")[-1:])
     assert gateway["peripherals"] == ["one", "any", "three"]
     assert not [where for where in found if "/device/two/" in where]
@@ -114,85 +114,85 @@ async def test_one_comes_one_goes_and_a_vague_one_gives_up_what_is_not_its(
         stream.check()
 
 
-async def test_bad_settings_are_told_and_change_nothing(
+async def test_bad_settings_are_logged_and_change_nothing(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    ward = Ward(tmp_path, settings, *THREE)
-    async with ward.running():
-        await streaming(subscriber, *ALL)
-        before = [ward.link(number) for number in (1, 2, 3)]
-        ward.write(settings, entry("one", 1, every="often"))
-        ward.spoil('[log]\nlevel = "loud"')
-        await ward.reload()
-        told = {line["key"]: line for line in ward.log if line["event"] == "bad setting"}
-        assert told.keys() == {"log.level", "peripherals[0].every"}
-        assert told["log.level"]["found"] == "'loud'"
-        assert all({"file", "expected"} <= line.keys() for line in told.values())
-        ward.write(settings, entry("one", 1, passkey_file=str(tmp_path / "absent")))
-        await ward.reload()
-        (line,) = (line for line in ward.log if line["event"] == "bad settings")
+    rig = ReloadRig(tmp_path, settings, *THREE)
+    async with rig.running():
+        await until_streaming(subscriber, *ALL)
+        before = [rig.link_identity(number) for number in (1, 2, 3)]
+        rig.write(settings, entry("one", 1, every="often"))
+        rig.append('[log]\nlevel = "loud"')
+        await rig.reload()
+        problems = {line["key"]: line for line in rig.log if line["event"] == "bad setting"}
+        assert problems.keys() == {"log.level", "peripherals[0].every"}
+        assert problems["log.level"]["found"] == "'loud'"
+        assert all({"file", "expected"} <= line.keys() for line in problems.values())
+        rig.write(settings, entry("one", 1, passkey_file=str(tmp_path / "absent")))
+        await rig.reload()
+        (line,) = (line for line in rig.log if line["event"] == "bad settings")
         assert line["error"].startswith("peripherals.one.passkey_file: ")
-        assert [line["event"] for line in ward.log].count("not reloaded") == 2
-        # What cannot be taken over in place is named, and the rest of the file counts.
+        assert [line["event"] for line in rig.log].count("not reloaded") == 2
+        # Keys that need a restart are named, and the rest of the file is applied.
         other = {**settings, "bluetooth": {"slots": 4}, "outbox": {"directory": "/nowhere"}}
-        ward.write({**other, "gateway": {"id": "other"}}, *THREE)
-        await ward.reload()
-        kept_back = [line for line in ward.log if line["event"] == "needs a restart"]
-        await streaming(subscriber, *ALL)
-        assert [ward.link(number) for number in (1, 2, 3)] == before
-    assert {line["key"] for line in kept_back} == {
+        rig.write({**other, "gateway": {"id": "other"}}, *THREE)
+        await rig.reload()
+        postponed = [line for line in rig.log if line["event"] == "needs a restart"]
+        await until_streaming(subscriber, *ALL)
+        assert [rig.link_identity(number) for number in (1, 2, 3)] == before
+    assert {line["key"] for line in postponed} == {
         *("bluetooth.slots", "gateway.id", "outbox.directory", "outbox.max_size")
     }
-    assert {line["hint"] for line in kept_back} == {"sudo systemctl restart healthd"}
-    assert ward.reloaded()["unchanged"] == 3
+    assert {line["hint"] for line in postponed} == {"sudo systemctl restart healthd"}
+    assert rig.reloaded()["unchanged"] == 3
     assert not subscriber.at(GAP)
 
 
-async def test_what_is_asked_for_while_it_reloads_is_done_behind_that(
+async def test_a_request_during_a_reload_is_carried_out_after_it(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     one, two, three = THREE
-    ward = Ward(tmp_path, settings, *THREE)
-    async with ward.running():
-        await streaming(subscriber, *ALL)
-        ward.write(settings, one, entry("two", 2, silence="20s"), three)
-        ward.ask()
-        ward.ask()
-        # Two hangs up now; a second change meanwhile, and a third one at once behind it.
+    rig = ReloadRig(tmp_path, settings, *THREE)
+    async with rig.running():
+        await until_streaming(subscriber, *ALL)
+        rig.write(settings, one, entry("two", 2, silence="20s"), three)
+        rig.request_reload()
+        rig.request_reload()
+        # "two" disconnects now; a second change meanwhile, and a third one right after it.
         await subscriber.until_payload(topic("two", "status"), b"offline", at_most=BOUND_S)
-        ward.write(settings, one, two)
-        await ward.reload()
-        await ward.reload()
-        await streaming(subscriber, "one", "two")
-        assert not ward.straps[3].linked.is_set()
-        # And once more, just before it is stopped.
-        ward.write(settings, *THREE)
-        ward.ask()
-    assert not [line for line in ward.log if line["event"] == "crashed"]
+        rig.write(settings, one, two)
+        await rig.reload()
+        await rig.reload()
+        await until_streaming(subscriber, "one", "two")
+        assert not rig.straps[3].linked.is_set()
+        # One more reload, just before the stop.
+        rig.write(settings, *THREE)
+        rig.request_reload()
+    assert not [line for line in rig.log if line["event"] == "crashed"]
     assert subscriber.at(STATUS)[-1].payload == b"offline"
 
 
-async def test_one_that_was_taken_out_while_healthd_was_down_leaves_nothing_behind(
+async def test_a_peripheral_removed_while_healthd_was_down_leaves_no_retained_topics(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path, broker: EmbeddedBroker
 ) -> None:
-    ward = Ward(tmp_path, settings, *THREE)
-    async with ward.running():
-        await streaming(subscriber, *ALL)
+    rig = ReloadRig(tmp_path, settings, *THREE)
+    async with rig.running():
+        await until_streaming(subscriber, *ALL)
     ghosts = {topic("two", last) for last in ("status", "info", "battery")}
-    assert ghosts <= (await kept(broker.port)).keys()
-    ward.write(settings, THREE[0], THREE[2])
+    assert ghosts <= (await retained(broker.port)).keys()
+    rig.write(settings, THREE[0], THREE[2])
     since = len(subscriber.messages)
-    async with ward.running():
+    async with rig.running():
         for ghost in ghosts:
             await subscriber.until_payload(ghost, b"", since=since)
-        await streaming(subscriber, "one", "three")
-    found = await kept(broker.port)
+        await until_streaming(subscriber, "one", "three")
+    found = await retained(broker.port)
     assert not ghosts & found.keys()
     assert topic("one", "battery") in found
-    # Once is enough.
+    # The next start does not clear them again.
     since = len(subscriber.messages)
-    async with ward.running():
-        await streaming(subscriber, "one", "three")
+    async with rig.running():
+        await until_streaming(subscriber, "one", "three")
     assert not [one for one in subscriber.messages[since:] if one.topic in ghosts]
 
 
@@ -200,7 +200,7 @@ async def test_one_that_was_taken_out_while_healthd_was_down_leaves_nothing_behi
 async def test_another_password_and_another_broker_leave_the_links_alone(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a person mends is not to be waited for: by itself it would be tried again much later.
+    # The reload itself must trigger the next try, so no retry comes by itself in time.
     never = Backoff(first_s=1e6, ceiling_s=1e6)
     monkeypatch.setattr("healthd.mqtt.faults._REFUSED_RETRY", never)
     users, secret = password_file(tmp_path, {"healthd": "right"}), tmp_path / "secret"
@@ -213,29 +213,29 @@ async def test_another_password_and_another_broker_leave_the_links_alone(
     ):
         secret.write_text("wrong")
         mqtt = {"brokers": [first.address], "username": "healthd", "password_file": secret}
-        ward = Ward(tmp_path, {**settings, "mqtt": mqtt}, *THREE)
-        async with ward.running():
-            for strap in ward.straps.values():
+        rig = ReloadRig(tmp_path, {**settings, "mqtt": mqtt}, *THREE)
+        async with rig.running():
+            for strap in rig.straps.values():
                 await strap.subscribed.wait()
-            before = [ward.link(number) for number in (1, 2, 3)]
+            before = [rig.link_identity(number) for number in (1, 2, 3)]
             await first.logged("not authorised")
-            # The settings are the same: what stands in the file that they name is not.
+            # The settings are the same, but the content of the password file is not.
             secret.write_text("right")
-            await ward.reload()
-            await streaming(subscriber, *ALL)
-            ward.write({**settings, "mqtt": {"brokers": [second.address]}}, *THREE)
-            await ward.reload()
-            await streaming(other, *ALL)
+            await rig.reload()
+            await until_streaming(subscriber, *ALL)
+            rig.write({**settings, "mqtt": {"brokers": [second.address]}}, *THREE)
+            await rig.reload()
+            await until_streaming(other, *ALL)
             await subscriber.until_payload(STATUS, b"offline")
             await other.until_payload(STATUS, b"online")
-            assert [ward.link(number) for number in (1, 2, 3)] == before
-            # What is the same is not done again.
+            assert [rig.link_identity(number) for number in (1, 2, 3)] == before
+            # A reload without a change does not reconnect.
             since = len(other.messages)
-            await ward.reload()
-            await streaming(other, *ALL)
+            await rig.reload()
+            await until_streaming(other, *ALL)
             assert STATUS not in [one.topic for one in other.messages[since:]]
         await other.until_payload(STATUS, b"offline")
-    assert ward.reloaded()["unchanged"] == 3
+    assert rig.reloaded()["unchanged"] == 3
     everything = [*subscriber.messages, *other.messages]
     for peripheral in ALL:
         (stream,) = streams(everything, topic(peripheral, "heart_rate")).values()
@@ -243,7 +243,7 @@ async def test_another_password_and_another_broker_leave_the_links_alone(
     assert not [one for one in everything if one.topic == GAP]
 
 
-async def test_home_assistant_is_told_who_comes_and_goes(
+async def test_announcements_follow_added_and_removed_peripherals(
     subscriber: Subscriber,
     settings: dict[str, Any],
     tmp_path: Path,
@@ -252,30 +252,30 @@ async def test_home_assistant_is_told_who_comes_and_goes(
     monkeypatch.setattr("healthd.mqtt.discovery.SETTLE_S", 0.2)
 
     def announced(peripheral: str) -> list[bytes]:
-        told = subscriber.at(f"homeassistant/device/gateway_{peripheral}/config")
-        return [one.payload for one in told]
+        configs = subscriber.at(f"homeassistant/device/gateway_{peripheral}/config")
+        return [config.payload for config in configs]
 
     one, two, _ = THREE
-    ward = Ward(tmp_path, settings, one, two)
-    async with ward.running():
-        await streaming(subscriber, "one", "two")
-        before = ward.link(1)
+    rig = ReloadRig(tmp_path, settings, one, two)
+    async with rig.running():
+        await until_streaming(subscriber, "one", "two")
+        before = rig.link_identity(1)
         on = {**settings, "mqtt": {**settings["mqtt"], "discovery": "homeassistant"}}
-        ward.write(on, one, two)
-        await ward.reload()
+        rig.write(on, one, two)
+        await rig.reload()
         await subscriber.until(lambda _: announced("one") and announced("two"))
-        ward.write(on, one)
-        await ward.reload()
+        rig.write(on, one)
+        await rig.reload()
         await subscriber.until(lambda _: announced("two")[-1] == b"")
         assert announced("one")[-1] != b""
-        ward.write(settings, one)
-        await ward.reload()
+        rig.write(settings, one)
+        await rig.reload()
         await subscriber.until(lambda _: announced("one")[-1] == b"")
-        assert ward.link(1) == before
-    assert not [line for line in ward.log if line["event"] == "needs a restart"]
+        assert rig.link_identity(1) == before
+    assert not [line for line in rig.log if line["event"] == "needs a restart"]
 
 
-async def test_a_fetch_of_one_whose_settings_change_is_refused_and_its_timetable_stays(
+async def test_changed_settings_refuse_a_waiting_fetch_and_keep_the_schedule(
     subscriber: Subscriber,
     settings: dict[str, Any],
     tmp_path: Path,
@@ -283,22 +283,22 @@ async def test_a_fetch_of_one_whose_settings_change_is_refused_and_its_timetable
 ) -> None:
     monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.2)
     request = Fetch(peripheral="one")
-    ward = Ward(tmp_path, settings, entry("one", 1, every="1h", window="30s"))
-    async with ward.running():
-        await streaming(subscriber, "one")
-        asked = asyncio.ensure_future(ward.fetch(request))
-        await asyncio.sleep(0)  # it joins the run that is under way
-        ward.write(settings, entry("one", 1, every="1h", window="2s"))
-        await ward.reload()
+    rig = ReloadRig(tmp_path, settings, entry("one", 1, every="1h", window="30s"))
+    async with rig.running():
+        await until_streaming(subscriber, "one")
+        asked = asyncio.ensure_future(rig.fetch(request))
+        await asyncio.sleep(0)  # it joins the current run
+        rig.write(settings, entry("one", 1, every="1h", window="2s"))
+        await rig.reload()
         with pytest.raises(RequestRefused, match="other settings"):
             await asked
-        # What was broken off is due still.
+        # The aborted run is still due.
         await until_runs(subscriber, one=1)
-        ward.write(settings, entry("one", 1, every="1h", window="1s"))
-        await ward.reload()
-        told = await ward.fetch(request)
-        assert told["outcome"] == "new_data"
-        assert told["duration_s"] < 2
+        rig.write(settings, entry("one", 1, every="1h", window="1s"))
+        await rig.reload()
+        fetched = await rig.fetch(request)
+        assert fetched["outcome"] == "new_data"
+        assert fetched["duration_s"] < 2
         await until_runs(subscriber, one=2)
         next_due = info(subscriber.messages, "one")["fetch"]["next_due"]
     (first, _) = runs(subscriber.messages, "one")

@@ -1,4 +1,4 @@
-"""Requests over MQTT, end to end: a client that knows docs/mqtt.md alone, and the daemon."""
+"""Requests over MQTT, end to end: the daemon, and a client written from docs/mqtt.md alone."""
 
 import asyncio
 import random
@@ -14,16 +14,16 @@ from structlog.testing import capture_logs
 
 from healthd.mqtt.requests import LONGEST_REQUEST
 from healthd.simulator.catalogue import CATALOGUE
-from tests.end_to_end.asking import ANSWERS, Asker
-from tests.end_to_end.fetching import add, address, device, gateway
-from tests.end_to_end.ward import Ward
+from tests.end_to_end.requester import RESPONSE_TOPIC, Requester
+from tests.end_to_end.simulated_gateway import add, address, device, gateway
+from tests.end_to_end.strap_rig import StrapRig
 from tests.support.anything import PAYLOADS
 from tests.support.conformity import conform
 from tests.support.gate import Gate
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.subscriber import Subscriber
 
-# A scan of half a second is over long before, on any machine.
+# A scan of half a second ends long before this, on any machine.
 _DROPPED_S = 20.0
 
 pytestmark = needs_mosquitto
@@ -39,19 +39,19 @@ async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
         yield broker
 
 
-class MakeWard(Protocol):
-    """What the fixture ``ward_with`` is."""
+class MakeRig(Protocol):
+    """The type of the fixture ``rig_with``."""
 
-    def __call__(self, *requests: str, straps: int = ..., **more: Any) -> Ward: ...
+    def __call__(self, *requests: str, straps: int = ..., **more: Any) -> StrapRig: ...
 
 
 @pytest.fixture
-def ward_with(broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWard:
-    """Makes a ward whose gateway may be asked for these verbs."""
+def rig_with(broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRig:
+    """Make a rig whose gateway allows these verbs."""
     monkeypatch.setattr("healthd.simulator.peripheral.ADVERTISING_INTERVAL_MS", 20.0)
 
-    def make(*requests: str, straps: int = 1, **more: Any) -> Ward:
-        return Ward(
+    def make(*requests: str, straps: int = 1, **more: Any) -> StrapRig:
+        return StrapRig(
             *(tmp_path, broker.port, monkeypatch),
             straps=straps,
             period_s=0.05,
@@ -62,21 +62,21 @@ def ward_with(broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return make
 
 
-async def linked(ward: Ward) -> Asker:
-    """Somebody who asks, once all straps stream."""
-    await ward.appear()
-    await ward.streaming(*ward.straps.values())
-    return Asker(ward.subscriber)
+async def linked(rig: StrapRig) -> Requester:
+    """Wait until all straps stream; return a client that sends requests."""
+    await rig.appear()
+    await rig.until_streaming(*rig.straps.values())
+    return Requester(rig.subscriber)
 
 
-async def test_a_scan_tells_who_is_here_and_disturbs_nobody(ward_with: MakeWard) -> None:
-    async with ward_with("scan", straps=2) as ward:
-        asker = await linked(ward)
+async def test_a_scan_lists_devices_and_does_not_disturb_links(rig_with: MakeRig) -> None:
+    async with rig_with("scan", straps=2) as rig:
+        requester = await linked(rig)
         scale = CATALOGUE["weight_scale"].make(address(9), random.Random(1), name="My Scale!")
-        await add(ward.air, scale)
-        told = await asker.ask("scan", {"seconds": 1.0, "transaction": "tx-1"})
-        assert (told["status"], told["transaction"]) == ("ok", "tx-1")
-        found = {one["address"]: one for one in told["data"]["found"]}
+        await add(rig.air, scale)
+        response = await requester.request("scan", {"seconds": 1.0, "transaction": "tx-1"})
+        assert (response["status"], response["transaction"]) == ("ok", "tx-1")
+        found = {one["address"]: one for one in response["data"]["found"]}
         assert set(found) == {address(1), address(2), address(9)}
         mine, new = found[address(1)], found[address(9)]
         assert (mine["peripheral"], mine["rssi_dbm"], mine["block"]) == ("strap-1", None, None)
@@ -87,39 +87,39 @@ async def test_a_scan_tells_who_is_here_and_disturbs_nobody(ward_with: MakeWard)
         assert new["block"].startswith(
             f'[[peripherals]]\nid = "my-scale"\naddress = "{address(9)}"'
         )
-        await ward.caught_up()
-        assert [strap.link_ends for strap in ward.straps.values()] == [[], []]
-        await ward.stop()
-        ward.check()
-        (info, *_) = [one.json() for one in ward.subscriber.at("healthd/gateway/info")]
+        await rig.until_delivered()
+        assert [strap.link_ends for strap in rig.straps.values()] == [[], []]
+        await rig.stop()
+        rig.check()
+        (info, *_) = [one.json() for one in rig.subscriber.at("healthd/gateway/info")]
         assert info["requests"] == ["scan"]
 
 
-async def test_a_scan_goes_on_while_somebody_is_searched_and_linked(ward_with: MakeWard) -> None:
-    async with ward_with("scan", straps=2) as ward:
-        first, late = ward.straps.values()
+async def test_a_scan_continues_while_a_strap_is_searched_and_linked(rig_with: MakeRig) -> None:
+    async with rig_with("scan", straps=2) as rig:
+        first, late = rig.straps.values()
         await first.peripheral.appear()
-        await ward.streaming(first)
-        asker = Asker(ward.subscriber)
-        scan = asker.send("scan", {"seconds": 1.5})
+        await rig.until_streaming(first)
+        requester = Requester(rig.subscriber)
+        scan = requester.send("scan", {"seconds": 1.5})
         await late.peripheral.appear()
-        await ward.streaming(late)
-        found = (await asker.answered(scan))["data"]["found"]
+        await rig.until_streaming(late)
+        found = (await requester.response_to(scan))["data"]["found"]
         assert {one["peripheral"] for one in found} == {"strap-1", "strap-2"}
         assert first.link_ends == []
 
 
-async def test_reconnecting_ends_the_link_and_makes_a_new_one(ward_with: MakeWard) -> None:
-    async with ward_with("reconnect", straps=2) as ward:
-        asker = await linked(ward)
-        strap, other = ward.straps.values()
-        told = await asker.ask("reconnect", {"peripheral": "strap-1"})
-        assert told["status"] == "ok", told
-        assert told["data"]["peripheral"] == "strap-1"
-        assert told["data"]["duration_s"] > 0
+async def test_reconnect_ends_the_link_and_makes_a_new_one(rig_with: MakeRig) -> None:
+    async with rig_with("reconnect", straps=2) as rig:
+        requester = await linked(rig)
+        strap, other = rig.straps.values()
+        response = await requester.request("reconnect", {"peripheral": "strap-1"})
+        assert response["status"] == "ok", response
+        assert response["data"]["peripheral"] == "strap-1"
+        assert response["data"]["duration_s"] > 0
         assert (len(strap.link_ends), other.link_ends) == (1, [])
-        await ward.received_more(strap, 3)
-        gap = await ward.subscriber.until(
+        await rig.until_received(strap, 3)
+        gap = await rig.subscriber.until(
             lambda all_: next((m for m in all_ if m.topic == "healthd/gateway/event/gap"), None)
         )
         assert (gap.json()["peripheral"], gap.json()["reason"]) == (
@@ -128,32 +128,32 @@ async def test_reconnecting_ends_the_link_and_makes_a_new_one(ward_with: MakeWar
         )
         ups_and_downs = [
             (one.json()["change"], one.json().get("reason"))
-            for one in ward.subscriber.at("healthd/gateway/event/link")
+            for one in rig.subscriber.at("healthd/gateway/event/link")
             if one.json()["peripheral"] == "strap-1"
         ]
         assert ups_and_downs == [("up", None), ("down", "reconnect_requested"), ("up", None)]
-        await ward.stop()
-        ward.check()
+        await rig.stop()
+        rig.check()
 
 
-async def test_reconnecting_in_vain_says_why_and_healthd_goes_on(
-    ward_with: MakeWard, monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_reconnect_is_explained_and_healthd_keeps_trying(
+    rig_with: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with ward_with("reconnect") as ward:
-        asker = await linked(ward)
-        (strap,) = ward.straps.values()
-        with monkeypatch.context() as impatient:
-            impatient.setattr("healthd.gateway.handlers._RECONNECT_S", 0.001)
-            told = await asker.ask("reconnect", {"peripheral": "strap-1"})
-        assert "there is no new one after" in told["error"]
-        assert "healthd goes on trying" in told["error"]
-        await ward.recovers(strap)
+    async with rig_with("reconnect") as rig:
+        requester = await linked(rig)
+        (strap,) = rig.straps.values()
+        with monkeypatch.context() as short_wait:
+            short_wait.setattr("healthd.gateway.handlers._RECONNECT_S", 0.001)
+            response = await requester.request("reconnect", {"peripheral": "strap-1"})
+        assert "not connected again within" in response["error"]
+        assert "healthd keeps trying" in response["error"]
+        await rig.until_recovered(strap)
         assert len(strap.link_ends) == 1
-        since = len(ward.subscriber.messages)
+        since = len(rig.subscriber.messages)
         await strap.peripheral.vanish()
-        await ward.told(strap, since, b"offline", state="searching")
-        told = await asker.ask("reconnect", {"peripheral": "strap-1"})
-        assert "it is searching, expected streaming" in told["error"]
+        await rig.until_published(strap, since, b"offline", state="searching")
+        response = await requester.request("reconnect", {"peripheral": "strap-1"})
+        assert "it is searching, expected streaming" in response["error"]
 
 
 async def test_a_fetch_is_answered_with_its_outcome(
@@ -169,46 +169,46 @@ async def test_a_fetch_is_answered_with_its_outcome(
     async with Subscriber(broker.port) as subscriber:
         async with gateway(subscriber, settings, entries) as air:
             await add(air, device("blood_pressure", 2))
-            asker = Asker(subscriber)
-            await broker.logged("1 healthd/gateway/request/+")  # it listens
-            told = await asker.ask("fetch", {"peripheral": "cuff"})
-            assert told["status"] == "ok", told
-            assert told["data"]["outcome"] == "new_data"
+            requester = Requester(subscriber)
+            await broker.logged("1 healthd/gateway/request/+")  # the subscription exists
+            response = await requester.request("fetch", {"peripheral": "cuff"})
+            assert response["status"] == "ok", response
+            assert response["data"]["outcome"] == "new_data"
             events = [one.json() for one in subscriber.at("healthd/gateway/event/fetch")]
             runs = [one["fetch_run"] for one in events]
-            assert told["data"]["fetch_run"] in runs
-            told = await asker.ask("reconnect", {"peripheral": "cuff"})
-            assert "expected a continuous one" in told["error"]
+            assert response["data"]["fetch_run"] in runs
+            response = await requester.request("reconnect", {"peripheral": "cuff"})
+            assert "expected a continuous one" in response["error"]
         conform(subscriber.messages)
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-async def test_where_it_is_answered_and_what_comes_back(ward_with: MakeWard, version: str) -> None:
-    async with ward_with("scan", version=version) as ward:
-        asker = await linked(ward)
-        asked = asker.send("scan", {"seconds": 0.01, "transaction": 7})
-        where = ANSWERS if version == "5" else "healthd/gateway/response/scan"
-        answer = await ward.subscriber.until(lambda _: ward.subscriber.at(where))
+async def test_the_response_topic_and_what_is_returned(rig_with: MakeRig, version: str) -> None:
+    async with rig_with("scan", version=version) as rig:
+        requester = await linked(rig)
+        correlation = requester.send("scan", {"seconds": 0.01, "transaction": 7})
+        where = RESPONSE_TOPIC if version == "5" else "healthd/gateway/response/scan"
+        answer = await rig.subscriber.until(lambda _: rig.subscriber.at(where))
         assert answer[0].json()["transaction"] == 7
-        assert answer[0].correlation == (asked if version == "5" else None)
+        assert answer[0].correlation == (correlation if version == "5" else None)
         assert (answer[0].qos, answer[0].retained) == (1, False)
-        # Without a response topic it is the same for both.
-        ward.subscriber.send("healthd/gateway/request/dance", b'{"transaction": 1.5}')
-        answer = await ward.subscriber.until(
-            lambda _: ward.subscriber.at("healthd/gateway/response/dance")
+        # Without a response topic both versions behave the same.
+        rig.subscriber.send("healthd/gateway/request/dance", b'{"transaction": 1.5}')
+        answer = await rig.subscriber.until(
+            lambda _: rig.subscriber.at("healthd/gateway/response/dance")
         )
-        told = answer[0].json()
-        assert (told["status"], told["transaction"]) == ("error", 1.5)
-        assert 'found the verb "dance", expected one of scan, fetch, reconnect, ' in told["error"]
-        await ward.stop()
+        response = answer[0].json()
+        assert (response["status"], response["transaction"]) == ("error", 1.5)
+        assert 'found the verb "dance", expected one of scan, fetch, rec' in response["error"]
+        await rig.stop()
         if version == "5":
-            ward.check()
+            rig.check()
 
 
 WRONG: list[tuple[str, object, dict[str, Any], str]] = [
-    ("scan", b"seconds=5", {}, "found no JSON"),
-    ("scan", b"\xff\xfe", {}, "found no JSON"),
-    ("scan", [5], {}, "found [5], expected an object"),
+    ("scan", b"seconds=5", {}, "found invalid JSON"),
+    ("scan", b"\xff\xfe", {}, "found invalid JSON"),
+    ("scan", [5], {}, "found [5], expected a JSON object"),
     ("scan", {"second": 5}, {}, 'unknown key "second", expected one of transaction, seconds'),
     ("scan", {f"x{n}": n for n in range(300)}, {}, "; and 292 more"),
     ("scan", {"seconds": "5"}, {}, 'seconds: found "5", expected a number'),
@@ -223,7 +223,7 @@ WRONG: list[tuple[str, object, dict[str, Any], str]] = [
         "reconnect",
         {"peripheral": "scale"},
         {},
-        "expected one that the running healthd has: strap-1",
+        "expected one of the running healthd: strap-1",
     ),
     ("fetch", {"peripheral": "strap-1"}, {}, "one that [mqtt] requests allows in this"),
     ("dance", {}, {}, 'found the verb "dance", expected one of scan, fetch, reconnect'),
@@ -237,58 +237,60 @@ WRONG: list[tuple[str, object, dict[str, Any], str]] = [
 ]
 
 
-async def test_what_is_wrong_is_said_and_only_that(ward_with: MakeWard) -> None:
-    async with ward_with("scan", "reconnect") as ward:
-        asker = await linked(ward)
-        for verb, payload, how, said in WRONG:
-            told = await asker.ask(verb, payload, **how)
-            assert (told["status"], "data" in told) == ("error", False)
-            assert said in told["error"], (verb, payload, how)
-        assert set((await asker.answers(len(WRONG))).values()) == {1}
-        # Lest it is there for whoever comes later.
-        ward.subscriber.send("healthd/gateway/request/scan", retain=True)
-        assert (await asker.ask("scan", {"seconds": 0.01}))["status"] == "ok"
-        await ward.stop()
-        ward.check()
-    where = {one.topic for one in ward.subscriber.messages if "/response/" in one.topic}
+async def test_wrong_requests_get_one_error_each(rig_with: MakeRig) -> None:
+    async with rig_with("scan", "reconnect") as rig:
+        requester = await linked(rig)
+        for verb, payload, how, error in WRONG:
+            response = await requester.request(verb, payload, **how)
+            assert (response["status"], "data" in response) == ("error", False)
+            assert error in response["error"], (verb, payload, how)
+        assert set((await requester.response_counts(len(WRONG))).values()) == {1}
+        # Delete the retained request.
+        rig.subscriber.send("healthd/gateway/request/scan", retain=True)
+        assert (await requester.request("scan", {"seconds": 0.01}))["status"] == "ok"
+        await rig.stop()
+        rig.check()
+    where = {one.topic for one in rig.subscriber.messages if "/response/" in one.topic}
     own = {f"healthd/gateway/response/{verb}" for verb in ("scan", "unknown")}
-    assert where == {ANSWERS} | own
+    assert where == {RESPONSE_TOPIC} | own
 
 
 async def test_a_retained_request_that_waits_at_the_broker_is_not_carried_out(
-    ward_with: MakeWard, broker: Mosquitto
+    rig_with: MakeRig, broker: Mosquitto
 ) -> None:
     async with Subscriber(broker.port, "nothing", name="before") as before:
         before.send("healthd/gateway/request/reconnect", b'{"peripheral":"strap-1"}', retain=True)
         await broker.logged("request/reconnect")
-        async with ward_with("reconnect") as ward:
-            asker = await linked(ward)
-            (told,) = await ward.subscriber.until(
-                lambda _: ward.subscriber.at("healthd/gateway/response/reconnect")
+        async with rig_with("reconnect") as rig:
+            requester = await linked(rig)
+            (response,) = await rig.subscriber.until(
+                lambda _: rig.subscriber.at("healthd/gateway/response/reconnect")
             )
-            assert "found a retained request" in told.json()["error"]
-            (strap,) = ward.straps.values()
-            await ward.received_more(strap, 3)
+            assert "found a retained request" in response.json()["error"]
+            (strap,) = rig.straps.values()
+            await rig.until_received(strap, 3)
             assert strap.link_ends == []
-            assert (await asker.ask("reconnect", {"peripheral": "strap-1"}))["status"] == "ok"
+            assert (await requester.request("reconnect", {"peripheral": "strap-1"}))[
+                "status"
+            ] == "ok"
 
 
-async def test_with_requests_off_nothing_is_subscribed_to(
-    ward_with: MakeWard, broker: Mosquitto
+async def test_without_allowed_requests_there_is_no_subscription(
+    rig_with: MakeRig, broker: Mosquitto
 ) -> None:
-    async with ward_with() as ward:
-        asker = await linked(ward)
-        asker.send("scan", {"seconds": 0.01})
-        (strap,) = ward.straps.values()
-        await ward.received_more(strap, 5)
-        await ward.caught_up()
-        assert not [one for one in ward.subscriber.messages if "/response/" in one.topic]
+    async with rig_with() as rig:
+        requester = await linked(rig)
+        requester.send("scan", {"seconds": 0.01})
+        (strap,) = rig.straps.values()
+        await rig.until_received(strap, 5)
+        await rig.until_delivered()
+        assert not [one for one in rig.subscriber.messages if "/response/" in one.topic]
     subscriptions = [line for line in broker.log if "Received SUBSCRIBE" in line]
     assert [line.rpartition(" ")[2] for line in subscriptions] == ["independent-subscriber"]
 
 
 def malformed(number: int) -> list[bytes]:
-    """So many different payloads, none of which is a request of a peripheral that there is."""
+    """Return ``number`` different payloads, none of them a request to an existing peripheral."""
     found: dict[bytes, None] = {}
 
     @hypothesis_settings(max_examples=number * 6 // 5, database=None)
@@ -302,92 +304,94 @@ def malformed(number: int) -> list[bytes]:
     return list(found)
 
 
-async def test_a_thousand_malformed_requests_get_one_error_each_and_cost_no_sample(
-    ward_with: MakeWard, measured: Callable[[str], None]
+async def test_a_thousand_malformed_requests_get_one_error_each_and_lose_no_sample(
+    rig_with: MakeRig, measured: Callable[[str], None]
 ) -> None:
     payloads = await asyncio.to_thread(malformed, 1000)
-    async with ward_with(*VERBS, straps=3) as ward:
-        asker = await linked(ward)
-        before = sum(len(strap.received) for strap in ward.straps.values())
-        sent = {asker.send(VERBS[1 + n % 2], one): one for n, one in enumerate(payloads)}
-        answers = await asker.answers(len(sent))
+    async with rig_with(*VERBS, straps=3) as rig:
+        requester = await linked(rig)
+        before = sum(len(strap.received) for strap in rig.straps.values())
+        sent = {requester.send(VERBS[1 + n % 2], one): one for n, one in enumerate(payloads)}
+        answers = await requester.response_counts(len(sent))
         assert answers == dict.fromkeys(sent, 1)
-        responses = [one.json() for one in ward.subscriber.at(ANSWERS)]
+        responses = [one.json() for one in rig.subscriber.at(RESPONSE_TOPIC)]
         assert {one["status"] for one in responses} == {"error"}
-        during = sum(len(strap.received) for strap in ward.straps.values()) - before
-        for strap in ward.straps.values():
-            await ward.received_more(strap, 5)
-        assert (await asker.ask("scan", {"seconds": 0.01}))["status"] == "ok"
-        assert [strap.link_ends for strap in ward.straps.values()] == [[], [], []]
-        await ward.stop()
-        ward.check()
-        measured(f"{len(sent)} malformed requests; {during} samples meanwhile; {ward.summary()}")
+        during = sum(len(strap.received) for strap in rig.straps.values()) - before
+        for strap in rig.straps.values():
+            await rig.until_received(strap, 5)
+        assert (await requester.request("scan", {"seconds": 0.01}))["status"] == "ok"
+        assert [strap.link_ends for strap in rig.straps.values()] == [[], [], []]
+        await rig.stop()
+        rig.check()
+        measured(f"{len(sent)} malformed requests; {during} samples meanwhile; {rig.summary()}")
 
 
-async def test_a_flood_of_requests_is_answered_one_by_one_and_costs_no_sample(
-    ward_with: MakeWard, measured: Callable[[str], None]
+async def test_a_flood_of_requests_is_answered_and_loses_no_sample(
+    rig_with: MakeRig, measured: Callable[[str], None]
 ) -> None:
-    async with ward_with("scan", straps=3) as ward:
-        asker = await linked(ward)
+    async with rig_with("scan", straps=3) as rig:
+        requester = await linked(rig)
         loop = asyncio.get_running_loop()
-        began, before = loop.time(), sum(len(one.received) for one in ward.straps.values())
-        sent = [asker.send("scan", {"seconds": 0.2}) for _ in range(3000)]
-        assert await asker.answers(len(sent)) == dict.fromkeys(sent, 1)
+        began, before = loop.time(), sum(len(one.received) for one in rig.straps.values())
+        sent = [requester.send("scan", {"seconds": 0.2}) for _ in range(3000)]
+        assert await requester.response_counts(len(sent)) == dict.fromkeys(sent, 1)
         took_s = loop.time() - began
-        during = sum(len(one.received) for one in ward.straps.values()) - before
-        responses = [one.json() for one in ward.subscriber.at(ANSWERS)]
+        during = sum(len(one.received) for one in rig.straps.values()) - before
+        responses = [one.json() for one in rig.subscriber.at(RESPONSE_TOPIC)]
         said = Counter(one.get("error", one["status"]) for one in responses)
         assert said.keys() == {"ok", "too many requests at a time: 16 are in progress"}
         assert said["ok"] >= 16
-        # None was stored: live they went all the time, and the disk was left alone.
-        await ward.caught_up()
-        assert [ward.delivered(strap).history for strap in ward.straps.values()] == [[], [], []]
-        await ward.stop()
-        ward.check()
+        # All samples were delivered live: none was stored on disk.
+        await rig.until_delivered()
+        assert [rig.delivered(strap).history for strap in rig.straps.values()] == [[], [], []]
+        await rig.stop()
+        rig.check()
         measured(f"{len(sent)} requests in {took_s:.1f} s, {said['ok']} ok; {during} samples")
 
 
-async def test_a_connection_that_is_cut_costs_the_response_and_nothing_else(
-    ward_with: MakeWard, broker: Mosquitto
+async def test_a_lost_connection_loses_the_response_and_nothing_else(
+    rig_with: MakeRig, broker: Mosquitto
 ) -> None:
     async with Gate(broker.port) as gate:
         await gate.open()
-        async with ward_with("scan", "reconnect", daemon_port=gate.port) as ward:
-            asker = await linked(ward)
-            (strap,) = ward.straps.values()
-            lost = asker.send("scan", {"seconds": 0.5})
-            survives = asker.send("scan", {"seconds": 4.0})
+        async with rig_with("scan", "reconnect", daemon_port=gate.port) as rig:
+            requester = await linked(rig)
+            (strap,) = rig.straps.values()
+            lost = requester.send("scan", {"seconds": 0.5})
+            survives = requester.send("scan", {"seconds": 4.0})
             await broker.logged("Received PUBLISH from independent-subscriber")
-            assert (await asker.ask("scan", {"seconds": 0.01}))["status"] == "ok"
-            since = len(ward.subscriber.messages)
+            assert (await requester.request("scan", {"seconds": 0.01}))["status"] == "ok"
+            since = len(rig.subscriber.messages)
             with capture_logs() as lines:
                 await gate.cut()
-                await ward.subscriber.until_payload(
+                await rig.subscriber.until_payload(
                     "healthd/gateway/status", b"offline", since=since
                 )
                 async with asyncio.timeout(_DROPPED_S):
-                    # The first is over, and nobody can be told. A log line tells of it, no event.
+                    # The first scan is over, and its response cannot be sent: only a log line.
                     while not any(one["event"] == "response dropped" for one in lines):  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
             await gate.open()
-            await ward.subscriber.until_payload("healthd/gateway/status", b"online", since=since)
-            assert (await asker.answered(survives))["status"] == "ok"
-            answers = await asker.answers(2)
+            await rig.subscriber.until_payload("healthd/gateway/status", b"online", since=since)
+            assert (await requester.response_to(survives))["status"] == "ok"
+            answers = await requester.response_counts(2)
             assert answers[lost] == 0
-            assert (await asker.ask("reconnect", {"peripheral": "strap-1"}))["status"] == "ok"
-            await ward.received_more(strap, 3)
-            await ward.stop()
-            ward.check()
+            assert (await requester.request("reconnect", {"peripheral": "strap-1"}))[
+                "status"
+            ] == "ok"
+            await rig.until_received(strap, 3)
+            await rig.stop()
+            rig.check()
 
 
-async def test_who_waits_when_it_stops_is_told(ward_with: MakeWard) -> None:
-    async with ward_with("scan") as ward:
-        asker = await linked(ward)
-        waiting = asker.send("scan", {"seconds": 60})
-        # Answered behind it: so the first one is under way by now.
-        await asker.ask("scan", {"seconds": 0.01})
-        await ward.stop()
-        told = await asker.answered(waiting)
-        assert told == {"status": "error", "error": "healthd is stopping"}
-        assert ward.subscriber.messages[-1].topic == "healthd/gateway/status"
-        ward.check()
+async def test_a_waiting_client_gets_a_response_when_healthd_stops(rig_with: MakeRig) -> None:
+    async with rig_with("scan") as rig:
+        requester = await linked(rig)
+        waiting = requester.send("scan", {"seconds": 60})
+        # Answered after the first request arrived, so that one is in progress by now.
+        await requester.request("scan", {"seconds": 0.01})
+        await rig.stop()
+        response = await requester.response_to(waiting)
+        assert response == {"status": "error", "error": "healthd is stopping"}
+        assert rig.subscriber.messages[-1].topic == "healthd/gateway/status"
+        rig.check()

@@ -67,22 +67,23 @@ class Gateway:
         self._wakers: set[asyncio.Task[None]] = set()
         matches = [match_for(entry, known) for entry in entries]
         adapters, recovery = Adapters(adapter, followed=True), Recovery()
-        self.radio = Radio(Backends(), Slots(slots), adapters, recovery)
+        bonds = Bonds(self._on_bond)
+        self.radio = Radio(Backends(), Slots(slots), adapters, recovery, bonds)
         for match in matches:
             self.radio.add(match)
         self.recovery = recovery
-        bonds = Bonds(self._on_bond)
         for peripheral, wish in (wishes or {}).items():
             bonds.add(peripheral, wish)
         watch = Watch(
             self.radio,
             adapters,
             recovery,
+            bonds,
             self._on_adapter,
-            bonds=bonds,
             power_on=power_on,
             reset_file=reset_file,
         )
+        self.radio.attach(watch)
         sessions = {one.peripheral: Session(one, self.radio, known, self) for one in matches}
         self._services = {"bluez": watch.run, "radio": self.radio.run}
         self._services |= {peripheral: session.run for peripheral, session in sessions.items()}
@@ -132,7 +133,7 @@ class Gateway:
     def on_control(self, event: ControlEvent) -> None:
         """See ``sessions.session.Observer``."""
 
-    def taken(self, peripheral: str) -> int:
+    def sample_count(self, peripheral: str) -> int:
         """See ``sessions.periodic.FetchObserver``."""
         return self.values[peripheral]
 

@@ -1,4 +1,4 @@
-"""The ceiling of a wait, and what each branch of the error tree is."""
+"""The longest wait, and the branches of the error tree."""
 
 import pytest
 from hypothesis import given
@@ -25,14 +25,14 @@ def test_limit_never_falls_and_never_overflows(attempt: int) -> None:
     assert 0 < BACKOFF.limit(attempt) <= BACKOFF.limit(attempt + 1) <= 15.0
 
 
-def test_transient_keeps_reason_and_pace_beside_the_message() -> None:
+def test_transient_has_a_reason_a_backoff_and_a_message() -> None:
     error = Transient("link_lost", "the link ended", BACKOFF)
     assert (error.reason, error.backoff, str(error)) == ("link_lost", BACKOFF, "the link ended")
 
 
-def test_branches_are_apart() -> None:
+def test_no_branch_contains_another() -> None:
     for branch in (DecodeError, Fatal, Transient):
         assert issubclass(branch, HealthdError)
     assert not issubclass(Fatal, Transient)
     assert not issubclass(Transient, Fatal)
-    assert not issubclass(HealthdError, ValueError)  # pydantic must not swallow one
+    assert not issubclass(HealthdError, ValueError)  # pydantic must not catch it

@@ -1,4 +1,4 @@
-"""What the gateway's own events say, and that each key has its place."""
+"""The keys and topics of the gateway's own events."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ AROUND: dict[str, Any] = {
 }
 
 
-def test_a_gap_has_numbers_only_where_they_are_known() -> None:
+def test_a_gap_has_numbers_only_if_they_are_known() -> None:
     assert Gap.model_validate(AROUND).fields() == AROUND
     numbers = {"first_seq": 3, "last_seq": 9, "count": 6}
     assert Gap.model_validate(AROUND | numbers).fields() == AROUND | numbers
 
 
 @pytest.mark.parametrize("key", AROUND)
-def test_a_gap_says_whose_why_and_between_when(key: str) -> None:
+def test_a_gap_needs_all_other_keys(key: str) -> None:
     with pytest.raises(ValidationError, match=key):
         Gap.model_validate({name: value for name, value in AROUND.items() if name != key})
 
@@ -39,13 +39,13 @@ def test_numbers_count_from_one(key: str) -> None:
 @pytest.mark.parametrize(
     "change", ["corrupt", "deleted", "degraded", "recovered", "parked", "unparked"]
 )
-def test_what_befell_the_outbox(change: Any) -> None:
+def test_the_changes_of_the_outbox(change: Any) -> None:
     event = OutboxEvent(change=change, detail="why")
     assert event.fields() == {"change": change, "detail": "why"}
 
 
 @pytest.mark.parametrize("model", [OutboxEvent, ClockEvent, LinkEvent, AdapterEvent, ControlEvent])
-def test_a_change_that_nobody_documented_is_refused(model: type[Measurement]) -> None:
+def test_an_undocumented_change_is_refused(model: type[Measurement]) -> None:
     with pytest.raises(ValidationError, match="change"):
         model.model_validate({"change": "exploded"})
 
@@ -68,5 +68,5 @@ def test_a_step_of_the_clock_has_a_direction_and_a_unit() -> None:
 )
 def test_the_kind_is_the_last_level_of_the_topic(model: type[Measurement], kind: str) -> None:
     assert model.kind == kind
-    # A late subscriber must not take what once happened for news.
+    # A late subscriber must not take an old event for a new one.
     assert not model.retained

@@ -1,4 +1,4 @@
-"""What a log line looks like, and what it never holds."""
+"""The format of log lines, and what they never contain."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ ADDRESSES = ["A0:9E:1A:00:00:01", "a0:9e:1a:00:00:01", "A0_9E_1A_00_00_01", "A0-
 
 
 class Out(TextIOWrapper):
-    """A stream that remembers, and is a terminal if told so."""
+    """A stream that records what is written; it can claim to be a terminal."""
 
     def __init__(self, *, terminal: bool) -> None:
         self._memory = BytesIO()
@@ -59,7 +59,7 @@ def terminal() -> Out:
     return Out(terminal=True)
 
 
-def test_one_json_object_a_line_with_when_and_what_first(pipe: Out) -> None:
+def test_one_json_object_per_line_with_timestamp_level_and_event_first(pipe: Out) -> None:
     configure(stream=pipe)
     get_logger(peripheral="strap").info("state", state="searching")
     assert list(pipe.line) == ["timestamp", "level", "event", "peripheral", "state"]
@@ -80,11 +80,11 @@ def test_one_json_object_a_line_with_when_and_what_first(pipe: Out) -> None:
         ("error", ["error"]),
     ],
 )
-def test_level_is_the_least_that_is_written(pipe: Out, level: str, written: list[str]) -> None:
+def test_lines_below_the_level_are_not_written(pipe: Out, level: str, written: list[str]) -> None:
     configure(level, stream=pipe)
     log = get_logger()
-    for tell in (log.debug, log.info, log.warning, log.error):
-        tell("x")
+    for write in (log.debug, log.info, log.warning, log.error):
+        write("x")
     assert [line["level"] for line in pipe.lines] == written
 
 
@@ -95,7 +95,7 @@ def test_exception_is_one_line_with_its_traceback(pipe: Out) -> None:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_addresses_are_taken_out(pipe: Out, address: str) -> None:
+def test_addresses_are_redacted(pipe: Out, address: str) -> None:
     configure(stream=pipe)
     path = f"/org/bluez/hci0/dev_{address}/service0010"
     get_logger(peripheral=address).warning(f"lost {address}", path=path)
@@ -107,7 +107,7 @@ def test_addresses_are_taken_out(pipe: Out, address: str) -> None:
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("out", ["pipe", "terminal"])
-def test_addresses_are_taken_out_of_exceptions(
+def test_addresses_are_redacted_in_exceptions(
     request: pytest.FixtureRequest, out: str, address: str
 ) -> None:
     stream: Out = request.getfixturevalue(out)
@@ -122,7 +122,7 @@ def test_addresses_are_taken_out_of_exceptions(
     [[ADDRESSES[0]], {"address": ADDRESSES[0]}, ValueError(ADDRESSES[0])],
     ids=["list", "dict", "object"],
 )
-def test_addresses_are_taken_out_of_what_becomes_text(pipe: Out, value: object) -> None:
+def test_addresses_are_redacted_inside_other_values(pipe: Out, value: object) -> None:
     configure(stream=pipe)
     get_logger().warning("found", value=value)
     assert pipe.line["event"] == "found"
@@ -139,13 +139,15 @@ def test_debug_keeps_addresses(pipe: Out, address: str) -> None:
 @pytest.mark.parametrize(
     "value", [object(), b"\x01", 2**64, {1: 2}, "\udcff"], ids=lambda value: type(value).__name__
 )
-def test_a_value_that_json_cannot_hold_does_not_cost_the_line(pipe: Out, value: object) -> None:
+def test_a_value_that_json_cannot_represent_does_not_lose_the_line(
+    pipe: Out, value: object
+) -> None:
     configure(stream=pipe)
     get_logger().info("odd", value=value)
     assert pipe.line["event"] == "odd"
 
 
-def test_a_terminal_gets_a_line_for_people(terminal: Out) -> None:
+def test_a_terminal_gets_readable_lines(terminal: Out) -> None:
     configure(stream=terminal)
     get_logger(peripheral="strap").info("streaming", address=ADDRESSES[0])
     assert terminal.text.count("\n") == 1
@@ -155,17 +157,17 @@ def test_a_terminal_gets_a_line_for_people(terminal: Out) -> None:
     assert ADDRESSES[0] not in terminal.text
 
 
-def test_libraries_arrive_from_warning_up(pipe: Out) -> None:
+def test_libraries_are_logged_from_warning_up(pipe: Out) -> None:
     configure("debug", stream=pipe)
     library = logging.getLogger("bleak.backends")
-    library.info("narrates")
-    library.warning("says %s of %s", "this", "that")
+    library.info("detail")
+    library.warning("lost %s of %s", "this", "that")
     assert pipe.line["level"] == "warning"
-    assert pipe.line["event"] == "says this of that"
+    assert pipe.line["event"] == "lost this of that"
     assert pipe.line["library"] == "bleak.backends"
 
 
-def test_what_libraries_say_is_redacted_with_its_traceback(pipe: Out) -> None:
+def test_lines_of_libraries_are_redacted_with_their_traceback(pipe: Out) -> None:
     configure(stream=pipe)
     try:
         raise OSError(f"{ADDRESSES[2]} is gone")
@@ -176,7 +178,7 @@ def test_what_libraries_say_is_redacted_with_its_traceback(pipe: Out) -> None:
     assert "<address> is gone" in pipe.line["exception"]
 
 
-def test_configured_twice_writes_once_and_to_the_newest(pipe: Out) -> None:
+def test_after_a_second_configuration_lines_go_to_the_newest_stream_only(pipe: Out) -> None:
     older = Out(terminal=False)
     configure(stream=older)
     log = get_logger()

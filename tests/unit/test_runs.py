@@ -1,4 +1,4 @@
-"""Numbers and ids of samples, and wall times that are put right once the clock is known."""
+"""Numbers and ids of samples, and wall times that are corrected once the clock is synced."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +23,8 @@ class Beat(Measurement):
     number: int = 0
 
 
-class Hands:
-    """Both clocks, moved by the test."""
+class Clocks:
+    """The wall clock and the monotonic clock, set by the test."""
 
     def __init__(self) -> None:
         self.wall_ns, self.mono_ns = BOOT_NS, 100 * SECOND_NS
@@ -35,22 +35,22 @@ class Hands:
     def monotonic_ns(self) -> int:
         return self.mono_ns
 
-    def go_on(self, seconds: int) -> None:
+    def advance(self, seconds: int) -> None:
         self.wall_ns += seconds * SECOND_NS
         self.mono_ns += seconds * SECOND_NS
 
 
 @pytest.fixture
-def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
-    hands = Hands()
-    time = SimpleNamespace(time_ns=hands.time_ns, monotonic_ns=hands.monotonic_ns)
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    clocks = Clocks()
+    time = SimpleNamespace(time_ns=clocks.time_ns, monotonic_ns=clocks.monotonic_ns)
     monkeypatch.setattr("healthd.host.clock.time", time)
-    return hands
+    return clocks
 
 
 @pytest.fixture
 def timesync(tmp_path: Path) -> Path:
-    """timesyncd runs and has not reached a server yet."""
+    """The folder of a timesyncd that has not reached a server yet."""
     return tmp_path
 
 
@@ -58,10 +58,10 @@ def a_run(timesync: Path, boot: str = "boot") -> Run:
     return Run(Clock(timesync), {"BOOT_ID": boot})
 
 
-def synchronise(hands: Hands, timesync: Path) -> None:
-    """Ten seconds later the clock is set right."""
-    hands.go_on(10)
-    hands.wall_ns = TRUE_NS
+def synchronise(clocks: Clocks, timesync: Path) -> None:
+    """Let ten seconds pass, then set the clock to the true time."""
+    clocks.advance(10)
+    clocks.wall_ns = TRUE_NS
     (timesync / "synchronized").touch()
 
 
@@ -83,7 +83,7 @@ def test_each_stream_counts_from_one_without_holes(timesync: Path) -> None:
     assert seqs == [1, 2, 1, 3] * 2
 
 
-def test_an_id_is_of_the_run_and_the_number(timesync: Path) -> None:
+def test_an_id_is_made_of_the_run_and_the_number(timesync: Path) -> None:
     run, other = a_run(timesync), a_run(timesync)
     assert run.id != other.id
     sample = run.sample("strap", "beat", Beat())
@@ -92,33 +92,35 @@ def test_an_id_is_of_the_run_and_the_number(timesync: Path) -> None:
     assert other.sample("strap", "beat", Beat()).id == f"{other.id}-1"
 
 
-def test_a_sample_has_the_stamp_it_is_given_or_that_of_now(hands: Hands, timesync: Path) -> None:
+def test_a_sample_has_the_given_stamp_or_the_present_one(clocks: Clocks, timesync: Path) -> None:
     run = a_run(timesync)
     given = Stamp(1, 2, "synced")
     assert run.sample("strap", "beat", Beat(), given).stamp is given
     assert run.sample("strap", "beat", Beat()).stamp == Stamp(BOOT_NS, 100 * SECOND_NS, "unsynced")
 
 
-def test_an_event_is_the_gateways_own_sample(timesync: Path) -> None:
+def test_an_event_is_a_sample_of_the_gateway(timesync: Path) -> None:
     run = a_run(timesync)
     first, second = run.event(Beat()), run.event(Beat(number=7))
     assert (first.peripheral, first.stream, first.seq) == ("", "event/beat", 1)
     assert (second.seq, second.measurement) == (2, Beat(number=7))
 
 
-def test_the_boot_may_come_from_the_environment(timesync: Path) -> None:
+def test_the_boot_id_may_come_from_the_environment(timesync: Path) -> None:
     # As systemd writes it and as the kernel writes it.
     assert a_run(timesync, "0123-4567").boot == a_run(timesync, "01234567").boot == "01234567"
 
 
-# Repair
+# Correction of the wall time
 
 
-def test_an_unsynced_sample_says_so_until_the_clock_is_set(hands: Hands, timesync: Path) -> None:
+def test_an_unsynced_sample_is_corrected_once_the_clock_is_set(
+    clocks: Clocks, timesync: Path
+) -> None:
     run = a_run(timesync)
     sample = run.sample("strap", "beat", Beat(number=7))
     assert envelope(run.payload(sample)) == (utc_text(BOOT_NS), "unsynced")
-    synchronise(hands, timesync)
+    synchronise(clocks, timesync)
     payload = run.payload(sample)
     # Ten seconds before the clock was set.
     assert envelope(payload) == (utc_text(TRUE_NS - 10 * SECOND_NS), "synced")
@@ -126,53 +128,55 @@ def test_an_unsynced_sample_says_so_until_the_clock_is_set(hands: Hands, timesyn
     assert orjson.loads(payload)["id"] == sample.id
 
 
-def test_a_synced_sample_keeps_its_time_when_the_clock_steps(hands: Hands, timesync: Path) -> None:
-    synchronise(hands, timesync)
+def test_a_synced_sample_keeps_its_time_when_the_clock_steps(
+    clocks: Clocks, timesync: Path
+) -> None:
+    synchronise(clocks, timesync)
     run = a_run(timesync)
     sample = run.sample("strap", "beat", Beat())
-    hands.wall_ns += 3600 * SECOND_NS
+    clocks.wall_ns += 3600 * SECOND_NS
     assert envelope(run.payload(sample)) == (utc_text(TRUE_NS), "synced")
 
 
-def test_a_stored_payload_of_this_boot_is_repaired_by_a_later_run(
-    hands: Hands, timesync: Path
+def test_a_stored_payload_of_this_boot_is_corrected_by_a_later_run(
+    clocks: Clocks, timesync: Path
 ) -> None:
     run = a_run(timesync)
     sample = run.sample("strap", "beat", Beat(number=7))
     stored = run.payload(sample)
     later = a_run(timesync)
     assert later.stored_payload(stored, sample.stamp, run.boot) == stored
-    synchronise(hands, timesync)
+    synchronise(clocks, timesync)
     repaired = later.stored_payload(stored, sample.stamp, run.boot)
     before = orjson.loads(stored)
     assert orjson.loads(repaired) == before | {
         "time": utc_text(TRUE_NS - 10 * SECOND_NS),
         "clock": "synced",
     }
-    # And the envelope is still first, in its order.
+    # The envelope is still first, in its order.
     assert list(orjson.loads(repaired)) == list(before)
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"), [("other", "boot"), ("", "boot"), ("boot", ""), ("", "")]
 )
-def test_a_stored_payload_of_another_boot_stays_as_it_is(
-    hands: Hands, timesync: Path, theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch
+def test_a_stored_payload_of_another_boot_is_unchanged(
+    clocks: Clocks, timesync: Path, theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nor does this machine's kernel know one.
+    # So that the kernel of this machine has no boot id either.
     monkeypatch.setattr("healthd.host.clock._BOOT_ID", timesync / "absent")
     run = a_run(timesync, theirs)
     sample = run.sample("strap", "beat", Beat())
     stored = run.payload(sample)
-    synchronise(hands, timesync)
+    synchronise(clocks, timesync)
     assert a_run(timesync, ours).boot == ours
     assert a_run(timesync, ours).stored_payload(stored, sample.stamp, theirs) is stored
 
 
-def test_a_stored_payload_with_a_known_time_stays_as_it_is(hands: Hands, timesync: Path) -> None:
-    synchronise(hands, timesync)
+def test_a_stored_payload_with_a_synced_time_is_unchanged(clocks: Clocks, timesync: Path) -> None:
+    synchronise(clocks, timesync)
     run = a_run(timesync)
     sample = run.sample("strap", "beat", Beat())
     stored = run.payload(sample)
-    hands.wall_ns += 3600 * SECOND_NS
+    clocks.wall_ns += 3600 * SECOND_NS
     assert run.stored_payload(stored, sample.stamp, run.boot) is stored

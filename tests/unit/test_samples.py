@@ -1,4 +1,4 @@
-"""The sample's JSON, its clock text, and the guard of its envelope."""
+"""The JSON of a sample, its time, and its protected envelope."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
@@ -16,7 +16,7 @@ WALL_NS = 1_795_485_811_123_456_789
 
 
 class Weather(Measurement):
-    """A measurement of the tests' own."""
+    """A measurement that only these tests have."""
 
     kind: ClassVar[str] = "weather"
 
@@ -54,7 +54,7 @@ def test_truncated_and_trailing_bytes_are_absent_unless_set() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_no_number_becomes_null(value: float) -> None:
+def test_a_value_that_is_not_a_finite_number_becomes_null(value: float) -> None:
     fields = orjson.loads(payload(Weather(temperature_c=value, gusts_mps=[value, 1.0])))
     assert fields["temperature_c"] is None
     assert fields["gusts_mps"] == [None, 1.0]
@@ -63,8 +63,8 @@ def test_what_is_no_number_becomes_null(value: float) -> None:
 @pytest.mark.parametrize("key", sorted(ENVELOPE_KEYS))
 def test_measurement_with_an_envelope_key_fails_at_class_creation(key: str) -> None:
     field: dict[str, Any] = {key: (int, ...)}
-    with pytest.raises(TypeError, match=rf"^Thief: {key} belong"):
-        create_model("Thief", __base__=Measurement, **field)
+    with pytest.raises(TypeError, match=rf"^Conflict: {key} belong"):
+        create_model("Conflict", __base__=Measurement, **field)
 
 
 def test_envelope_keys_are_those_of_the_payload() -> None:
@@ -80,7 +80,7 @@ def test_measurement_is_frozen_and_closed() -> None:
         Weather.model_validate({"temperature_c": 1, "humidity": 2})
 
 
-def test_quantity_puts_only_certain_codes_into_the_schema() -> None:
+def test_quantity_puts_only_given_codes_into_the_schema() -> None:
     properties = Weather.model_json_schema()["properties"]
     temperature = properties["temperature_c"]
     assert (temperature["unit"], temperature["mdc"], temperature["loinc"]) == (
@@ -103,12 +103,12 @@ def test_quantity_puts_only_certain_codes_into_the_schema() -> None:
         (WALL_NS - 123_456_789, "2026-11-24T02:03:31.000000Z"),
     ],
 )
-def test_utc_text_has_always_six_decimals(wall_ns: int, text: str) -> None:
+def test_utc_text_always_has_six_decimals(wall_ns: int, text: str) -> None:
     assert utc_text(wall_ns) == text
 
 
 @given(wall_ns=st.integers(min_value=0, max_value=2**63 - 1))
-def test_utc_text_comes_back_to_the_microsecond(wall_ns: int) -> None:
+def test_utc_text_round_trips_to_the_microsecond(wall_ns: int) -> None:
     moment = datetime.fromisoformat(utc_text(wall_ns))
     assert moment.tzinfo == UTC
     back = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // (moment.resolution)

@@ -1,4 +1,4 @@
-"""When a periodic peripheral is due, over days and years of virtual time."""
+"""When a periodic peripheral is due, across days and years of virtual time."""
 
 import random
 from collections.abc import Callable
@@ -29,7 +29,7 @@ ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolka
 
 
 class World:
-    """Two clocks, a process that comes and goes, and what it has kept."""
+    """Two clocks, a process that starts and stops, and what it has stored."""
 
     def __init__(self, wall: datetime, make: Callable[[Last | None, str, Stamp], Schedule]) -> None:
         self.wall_ns = round(wall.timestamp()) * S
@@ -66,7 +66,7 @@ class World:
         return self.schedule.due(self.now())
 
     def run(self, takes_ns: int = 0) -> None:
-        """Wait for what is due, and deal with it."""
+        """Wait for the next point, and mark it done."""
         due = self.due()
         self.passes(max(0, due.mono_ns - self.mono_ns))
         due = self.due()
@@ -96,9 +96,9 @@ def local(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> da
     return datetime(year, month, day, hour, minute, tzinfo=BERLIN)
 
 
-def told(world: World) -> list[str]:
-    stamps = (datetime.fromtimestamp(one.wall_ns / S, BERLIN) for one in world.runs)
-    return [f"{one:%m-%d %H:%M%z}" for one in stamps]
+def run_times(world: World) -> list[str]:
+    times = (datetime.fromtimestamp(due.wall_ns / S, BERLIN) for due in world.runs)
+    return [f"{when:%m-%d %H:%M%z}" for when in times]
 
 
 class TestEvery:
@@ -111,12 +111,12 @@ class TestEvery:
         began, chance = world.mono_ns, random.Random(1)
         until = world.wall_ns + 200 * DAY
         while world.wall_ns < until:
-            world.passes(chance.randrange(0, 5 * S))  # nobody is woken in time
+            world.passes(chance.randrange(0, 5 * S))  # every wake-up is late
             world.run(chance.randrange(0, 120 * S))
         points = [one.mono_ns - began for one in world.runs]
         assert points == [number * 900 * S for number in range(200 * 96 + 1)]
 
-    def test_steps_of_the_wall_clock_change_nothing(self) -> None:
+    def test_steps_of_the_wall_clock_have_no_effect(self) -> None:
         world = every(900)
         began, chance = world.mono_ns, random.Random(2)
         for _ in range(2000):
@@ -126,7 +126,7 @@ class TestEvery:
         assert points == [number * 900 * S for number in range(2000)]
 
     @pytest.mark.parametrize("reboot", [False, True])
-    def test_one_missed_run_is_caught_up_and_the_grid_stays(self, reboot: bool) -> None:
+    def test_missed_runs_are_made_up_for_once_and_the_grid_stays(self, reboot: bool) -> None:
         world = every(900)
         world.run()
         first = world.runs[0].wall_ns
@@ -137,7 +137,7 @@ class TestEvery:
         assert [one.wall_ns - first for one in world.runs] == [0, 5 * 900 * S, 6 * 900 * S]
 
     @pytest.mark.parametrize("reboot", [False, True])
-    def test_a_restart_that_misses_nothing_changes_nothing(self, reboot: bool) -> None:
+    def test_a_restart_between_two_runs_has_no_effect(self, reboot: bool) -> None:
         world = every(900)
         world.run()
         first = world.runs[0].wall_ns
@@ -145,7 +145,7 @@ class TestEvery:
         world.run()
         assert world.began[1] - first == 900 * S
 
-    def test_what_was_not_dealt_with_before_a_restart_is_due_again(self) -> None:
+    def test_a_point_that_was_not_done_before_a_restart_is_due_again(self) -> None:
         world = every(900)
         world.run()
         world.passes(900 * S)
@@ -154,7 +154,9 @@ class TestEvery:
         assert world.due().mono_ns <= world.mono_ns
 
     @pytest.mark.parametrize("wrong_ns", [-3 * 365 * DAY, -3600 * S])
-    def test_a_boot_in_the_past_delays_it_by_a_period_at_most(self, wrong_ns: int) -> None:
+    def test_a_boot_with_a_clock_in_the_past_delays_by_a_period_at_most(
+        self, wrong_ns: int
+    ) -> None:
         world = every(900)
         world.run()
         world.wall_ns += wrong_ns
@@ -165,7 +167,7 @@ class TestEvery:
         st.floats(1, 1e6),
         st.lists(st.tuples(st.integers(0, 30 * DAY), st.booleans(), st.integers(-DAY, DAY))),
     )
-    def test_never_twice_for_one_point_and_never_later_than_a_period(
+    def test_no_point_is_due_twice_or_later_than_a_period(
         self, seconds: float, steps: list[tuple[int, bool, int]]
     ) -> None:
         world = every(seconds)
@@ -182,14 +184,14 @@ class TestEvery:
 
 
 class TestAtTimes:
-    def test_the_first_one_is_the_next_one(self) -> None:
+    def test_the_first_run_is_at_the_next_time(self) -> None:
         world = at(local(2027, 1, 10, 9), time(8), time(20))
         world.run_until(world.wall_ns + 2 * DAY)
-        assert [one[:11] for one in told(world)] == [
+        assert [text[:11] for text in run_times(world)] == [
             "01-10 20:00", "01-11 08:00", "01-11 20:00", "01-12 08:00",
         ]  # fmt: skip
 
-    def test_200_days_with_both_changes_of_the_clocks(self) -> None:
+    def test_250_days_with_both_clock_changes(self) -> None:
         start = local(2027, 3, 1)
         times = (time(2, 30), time(8), time(23, 59))
         world = at(start, *times)
@@ -202,55 +204,59 @@ class TestAtTimes:
         assert days <= seen.keys()
         assert seen.pop(date(2027, 3, 28)) == ["03:00", "08:00", "23:59"], "no 02:30 that day"
         assert seen[date(2027, 10, 31)] == ["02:30", "08:00", "23:59"], "twice 02:30 that day"
-        seen.pop(max(seen))  # not yet over
+        seen.pop(max(seen))  # this day is not over
         assert set(map(tuple, seen.values())) == {("02:30", "08:00", "23:59")}
 
-    def test_a_time_that_comes_twice_is_the_first_of_both(self) -> None:
+    def test_a_time_that_occurs_twice_is_due_the_first_time(self) -> None:
         world = at(local(2027, 10, 30, 12), time(2, 30))
         world.run_until(world.wall_ns + 2 * DAY)
-        assert told(world) == ["10-31 02:30+0200", "11-01 02:30+0100"]
+        assert run_times(world) == ["10-31 02:30+0200", "11-01 02:30+0100"]
 
     def test_two_times_that_do_not_exist_are_one_run(self) -> None:
         world = at(local(2027, 3, 28), time(2, 15), time(2, 45))
         world.run_until(world.wall_ns + DAY // 2)
-        assert told(world) == ["03-28 03:00+0200"]
+        assert run_times(world) == ["03-28 03:00+0200"]
 
     def test_a_day_that_does_not_exist(self) -> None:
-        apia = ZoneInfo("Pacific/Apia")  # it had no 30 December 2011
+        apia = ZoneInfo("Pacific/Apia")  # where 30 December 2011 did not exist
         world = at(datetime(2011, 12, 29, 12, tzinfo=apia), time(8), zone=apia)
         world.run_until(world.wall_ns + 3 * DAY)
         days = [datetime.fromtimestamp(one.wall_ns / S, apia) for one in world.runs]
         assert [f"{one:%d %H:%M}" for one in days][:3] == ["31 00:00", "31 08:00", "01 08:00"]
 
     @pytest.mark.parametrize("reboot", [False, True])
-    def test_one_missed_run_is_caught_up(self, reboot: bool) -> None:
+    def test_missed_runs_are_made_up_for_once(self, reboot: bool) -> None:
         world = at(local(2027, 1, 10, 7), time(8))
         world.run()
         world.down(5 * DAY + 3600 * S, reboot=reboot)
         world.run()
         world.run()
-        assert [one[:11] for one in told(world)] == ["01-10 08:00", "01-15 08:00", "01-16 08:00"]
+        assert [text[:11] for text in run_times(world)] == [
+            "01-10 08:00",
+            "01-15 08:00",
+            "01-16 08:00",
+        ]
         assert world.began[1] == round(local(2027, 1, 15, 9).timestamp()) * S
 
-    def test_a_time_that_was_stepped_over_is_caught_up(self) -> None:
+    def test_a_time_that_was_stepped_over_is_made_up_for(self) -> None:
         world = at(local(2027, 1, 10, 7, 59), time(8))
         world.wall_ns += 3600 * S
         assert world.due().mono_ns <= world.mono_ns
 
-    def test_a_time_that_comes_again_is_not_due_again(self) -> None:
+    def test_a_time_that_is_reached_twice_by_a_step_is_due_once(self) -> None:
         world = at(local(2027, 1, 10, 7, 59), time(8))
         world.run()
         world.wall_ns -= 3600 * S
         world.run()
-        assert [one[:11] for one in told(world)] == ["01-10 08:00", "01-11 08:00"]
+        assert [text[:11] for text in run_times(world)] == ["01-10 08:00", "01-11 08:00"]
 
-    def test_a_clock_that_was_years_ahead_stops_nothing(self) -> None:
+    def test_a_clock_that_was_years_ahead_does_not_block_the_schedule(self) -> None:
         world = at(local(2031, 1, 10, 7), time(8))
         world.run()
         world.wall_ns = round(local(2027, 5, 1, 7).timestamp()) * S
         world.down(0)
         world.run()
-        assert told(world)[1] == "05-01 08:00+0200"
+        assert run_times(world)[1] == "05-01 08:00+0200"
 
     @given(
         st.sampled_from(ZONES),
@@ -268,7 +274,7 @@ class TestAtTimes:
             world.run()
             world.wall_ns += step_ns
             world.down(0)
-            # A day between two times, an hour by the season, and a clock that was a day ahead.
+            # A day between two times, an hour of clock change, and a clock that was a day ahead.
             assert world.due().mono_ns - world.mono_ns <= 2 * DAY + 3600 * S
         forward = [one for one in steps if one >= 0]
         if len(forward) == len(steps):

@@ -1,4 +1,4 @@
-"""The control socket: who may use it, what it answers, and that nothing sent to it does harm."""
+"""The control socket: its permissions, its answers, and that no input harms the daemon."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ from healthd.verbs import Fetch, Handler, Reconnect, RequestRefused, Scan
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short path: a socket's has at most 107 bytes."""
+    """A folder with a short path: the path of a socket has at most 107 bytes."""
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
@@ -48,7 +48,7 @@ HANDLERS: dict[str, Handler] = {"fetch": echo, "reconnect": refuse, "scan": wait
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncGenerator[Path]:
-    """The socket of a gateway while it is answered."""
+    """Serve the socket of a gateway during the block."""
     listens = asyncio.Event()
     running = asyncio.create_task(ControlSocket(folder, "gw", HANDLERS).run(listens.set))
     async with asyncio.timeout(20):
@@ -62,7 +62,7 @@ async def served(folder: Path) -> AsyncGenerator[Path]:
 
 
 async def answers(file: Path, sent: bytes) -> list[dict[str, Any]]:
-    """All that is answered until the other end hangs up."""
+    """Return all answers until the daemon closes the connection."""
     reader, writer = await asyncio.open_unix_connection(file)
     writer.write(sent)
     writer.write_eof()
@@ -72,45 +72,51 @@ async def answers(file: Path, sent: bytes) -> list[dict[str, Any]]:
 
 
 def names(folder: Path) -> list[str]:
-    return [one.name for one in folder.iterdir()]
+    return [file.name for file in folder.iterdir()]
 
 
-async def said(file: Path, **request: str) -> dict[str, Any]:
+async def ask_daemon(file: Path, **request: str) -> dict[str, Any]:
     return await asyncio.to_thread(ask, file, request)
 
 
-async def test_a_request_is_answered_and_only_its_owner_may_ask(folder: Path) -> None:
+async def test_a_request_is_answered_and_only_the_owner_may_connect(folder: Path) -> None:
     async with served(folder) as file:
-        assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+        assert await ask_daemon(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert names(folder) == [file.name]
     assert not names(folder)
 
 
-async def test_what_cannot_be_done_is_told(folder: Path) -> None:
+async def test_a_refusal_reaches_the_client(folder: Path) -> None:
     async with served(folder) as file:
         with pytest.raises(RequestRefused, match="not today"):
-            await said(file, verb="reconnect", peripheral="hello")
-        with pytest.raises(RequestRefused, match="no such verb, there are: fetch, reconnect, scan"):
-            await said(file, verb="dance")
+            await ask_daemon(file, verb="reconnect", peripheral="hello")
+        with pytest.raises(
+            RequestRefused, match="unknown verb, expected one of fetch, reconnect, scan"
+        ):
+            await ask_daemon(file, verb="dance")
 
 
-async def test_what_is_no_request_of_its_verb_is_told(folder: Path) -> None:
+async def test_wrong_keys_are_refused(folder: Path) -> None:
     async with served(folder) as file:
         with pytest.raises(RequestRefused, match="peripheral: found nothing, expected a value"):
-            await said(file, verb="fetch")
+            await ask_daemon(file, verb="fetch")
         with pytest.raises(
             RequestRefused, match='unknown key "say", expected one of transaction, perip'
         ):
-            await said(file, verb="fetch", peripheral="strap", say="hello")
+            await ask_daemon(file, verb="fetch", peripheral="strap", say="hello")
 
 
-async def test_a_bug_in_one_request_is_told_and_logged_and_ends_nothing(folder: Path) -> None:
+async def test_a_crash_of_one_handler_is_answered_and_logged_and_ends_nothing_else(
+    folder: Path,
+) -> None:
     async with served(folder) as file:
         with capture_logs() as logs, pytest.raises(RequestRefused, match="bug"):
-            await said(file, verb="fetch", peripheral="")
+            await ask_daemon(file, verb="fetch", peripheral="")
         assert [line["event"] for line in logs] == ["crashed"]
-        assert await said(file, verb="fetch", peripheral="still here") == {"fetched": "still here"}
+        assert await ask_daemon(file, verb="fetch", peripheral="still here") == {
+            "fetched": "still here"
+        }
 
 
 async def test_a_killed_daemons_socket_is_replaced(folder: Path) -> None:
@@ -121,15 +127,15 @@ async def test_a_killed_daemons_socket_is_replaced(folder: Path) -> None:
     with pytest.raises(ConnectionRefusedError):
         ask(file, {"verb": "fetch"})
     async with served(folder):
-        assert await said(file, verb="fetch", peripheral="new") == {"fetched": "new"}
+        assert await ask_daemon(file, verb="fetch", peripheral="new") == {"fetched": "new"}
 
 
-async def test_who_waits_when_it_stops_is_told(folder: Path) -> None:
+async def test_a_waiting_client_gets_an_answer_when_healthd_stops(folder: Path) -> None:
     async with served(folder) as file:
         reader, writer = await asyncio.open_unix_connection(file)
         writer.write(b'{"verb": "scan"}\n')
-        # Answered behind it: so the first one is waiting by now.
-        assert await said(file, verb="fetch", peripheral="hello")
+        # Answered after the first request arrived, so that one is waiting by now.
+        assert await ask_daemon(file, verb="fetch", peripheral="hello")
     assert orjson.loads(await reader.read()) == {
         "status": "error",
         "error": "healthd is stopping",
@@ -139,16 +145,16 @@ async def test_who_waits_when_it_stops_is_told(folder: Path) -> None:
         ask(file, {"verb": "fetch"})
 
 
-async def test_who_leaves_early_harms_nobody(folder: Path) -> None:
+async def test_a_client_that_disconnects_early_does_no_harm(folder: Path) -> None:
     async with served(folder) as file:
         for sent in (b"", b'{"verb": "fetch", "peripheral": "hello"}\n', b'{"verb": "scan"}\n'):
             _, writer = await asyncio.open_unix_connection(file)
             writer.write(sent)
             writer.transport.abort()
-        assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+        assert await ask_daemon(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
 
 
-async def test_who_says_nothing_is_not_waited_for(
+async def test_a_client_that_sends_nothing_is_disconnected(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_REQUEST_S", 0.1)
@@ -158,7 +164,7 @@ async def test_who_says_nothing_is_not_waited_for(
         writer.close()
 
 
-async def test_there_are_not_too_many_at_a_time(
+async def test_the_number_of_requests_at_once_is_limited(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_MOST_AT_A_TIME", 1)
@@ -166,12 +172,12 @@ async def test_there_are_not_too_many_at_a_time(
         _, writer = await asyncio.open_unix_connection(file)
         writer.write(b'{"verb": "scan"}\n')
         with pytest.raises(RequestRefused, match="too many"):
-            await said(file, verb="fetch", peripheral="hello")
+            await ask_daemon(file, verb="fetch", peripheral="hello")
         writer.close()
 
 
 @pytest.mark.parametrize("how", ["no folder", "folder is gone", "path too long"])
-async def test_without_a_socket_the_daemon_goes_on(folder: Path, how: str) -> None:
+async def test_without_a_socket_the_daemon_continues(folder: Path, how: str) -> None:
     where = {"no folder": None, "folder is gone": folder / "gone"}
     with capture_logs() as logs:
         await ControlSocket(where.get(how, folder / ("x" * 120)), "gw", HANDLERS).run(lambda: None)
@@ -205,7 +211,9 @@ def test_any_line_gets_one_error_and_does_no_harm(lines: list[bytes]) -> None:
                     (answer,) = await answers(file, line + b"\n")
                     assert answer["status"] == "error"
                     assert isinstance(answer["error"], str)
-                assert await said(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+                assert await ask_daemon(file, verb="fetch", peripheral="hello") == {
+                    "fetched": "hello"
+                }
 
     asyncio.run(send())
 

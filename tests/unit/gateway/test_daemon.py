@@ -1,4 +1,4 @@
-"""What the whole does that none of its parts can."""
+"""What the whole daemon does that no part does alone."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from healthd.profiles import registry
 from healthd.settings.model import Settings
 
 
-def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
+def test_a_leak_of_files_stops_the_daemon_cleanly_so_that_it_is_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(descriptors, "LIMIT", 1)
@@ -31,11 +31,11 @@ def test_a_leak_of_files_stops_it_cleanly_and_has_it_started_anew(
         finally:
             stopped.append(stop.is_set())
 
-    # Not 78: that is the one code after which systemd leaves the service alone.
+    # Not 78: that is the only exit code after which systemd does not restart the service.
     assert until_signal(body) == EXIT_FAILED
     assert stopped == [True]
     written = capfd.readouterr()
     lines = (written.out + written.err).splitlines()
-    told = [index for index, line in enumerate(lines) if "leak" in line]
-    assert told
-    assert told[0] < next(i for i, line in enumerate(lines) if "stopping" in line)
+    leak_lines = [index for index, line in enumerate(lines) if "leak" in line]
+    assert leak_lines
+    assert leak_lines[0] < next(i for i, line in enumerate(lines) if "stopping" in line)

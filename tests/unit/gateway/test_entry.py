@@ -1,4 +1,4 @@
-"""What the parts of the daemon are given of an entry of the settings."""
+"""What the parts of the daemon get from an entry of the settings."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ RECORDS = Records()
 
 
 class Fixed(Clock):
-    """A clock that stands still."""
+    """A clock that does not move."""
 
     def __init__(self, stamp: Stamp) -> None:
         self.stamp = stamp
@@ -38,11 +38,11 @@ def ten_to_eight() -> datetime:
     return datetime(2026, 11, 24, 7, 50)  # noqa: DTZ001 - what a clock shows
 
 
-def test_what_profiles_are_told(tmp_path: Path) -> None:
+def test_the_options_of_the_profiles(tmp_path: Path) -> None:
     strap = PeripheralSettings(id="strap", name="Strap")
-    told = options_for(strap, RECORDS, ten_to_eight)
-    assert told == Options(local_time=ten_to_eight)
-    assert told.records is RECORDS
+    options = options_for(strap, RECORDS, ten_to_eight)
+    assert options == Options(local_time=ten_to_eight)
+    assert options.records is RECORDS
     code = tmp_path / "consent"
     code.write_text("0042\n")
     entry = PeripheralSettings.model_validate(
@@ -58,8 +58,8 @@ def test_what_profiles_are_told(tmp_path: Path) -> None:
             "consent_file": code,
         }
     )
-    told = options_for(entry, RECORDS, ten_to_eight)
-    assert told == Options(
+    options = options_for(entry, RECORDS, ten_to_eight)
+    assert options == Options(
         wheel_circumference_m=2.0,
         pmd=("ecg", "acceleration"),
         hrv_window_s=300.0,
@@ -67,36 +67,34 @@ def test_what_profiles_are_told(tmp_path: Path) -> None:
         records=RECORDS,
         consent=Consent(1, 42),
     )
-    assert told.local_time() is None
-    assert "consent" not in repr(told)
+    assert options.local_time() is None
+    assert "consent" not in repr(options)
 
 
 @pytest.mark.parametrize(("zone", "hour"), [("UTC", 6), ("Europe/Berlin", 7), ("Asia/Kolkata", 12)])
 def test_clocks_are_set_to_the_local_time(zone: str, hour: int) -> None:
     at = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
     clock = Fixed(Stamp(int(at.timestamp()) * 10**9, 0, "synced"))
-    told = local_time(clock, lambda: ZoneInfo(zone))
-    assert told is not None
-    assert (told.hour, told.tzinfo) == (hour, None)
+    found = local_time(clock, lambda: ZoneInfo(zone))
+    assert found is not None
+    assert (found.hour, found.tzinfo) == (hour, None)
 
 
 def test_the_zone_is_looked_up_whenever_a_clock_is_set() -> None:
-    """A gateway that was moved is told its new zone and not started anew."""
+    """A gateway that was moved gets its new zone without a restart."""
     at = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
     clock = Fixed(Stamp(int(at.timestamp()) * 10**9, 0, "synced"))
     zones = iter(["UTC", "Asia/Kolkata"])
-    told = [local_time(clock, lambda: ZoneInfo(next(zones))) for _ in range(2)]
-    assert [one and one.hour for one in told] == [6, 12]
+    times = [local_time(clock, lambda: ZoneInfo(next(zones))) for _ in range(2)]
+    assert [found and found.hour for found in times] == [6, 12]
 
 
-def test_nobodys_clock_is_set_by_one_that_is_wrong() -> None:
+def test_no_clock_is_set_while_our_own_is_unsynced() -> None:
     assert local_time(Fixed(Stamp(0, 0, "unsynced")), lambda: UTC) is None
 
 
 @pytest.mark.parametrize("text", [None, "hunter2"], ids=["absent", "no code"])
-def test_a_consent_code_that_cannot_be_used_is_found_at_the_start(
-    tmp_path: Path, text: str | None
-) -> None:
+def test_an_unusable_consent_code_is_found_at_the_start(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "consent"
     if text is not None:
         file.write_text(text)
@@ -106,18 +104,16 @@ def test_a_consent_code_that_cannot_be_used_is_found_at_the_start(
     assert "hunter2" not in str(refused.value)
 
 
-def test_what_is_wished_of_a_bond_is_what_the_settings_say(tmp_path: Path) -> None:
+def test_a_bond_is_requested_as_in_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "passkey"
     file.write_text("000042\n")
     assert wish_for(PeripheralSettings(id="scale")) == Wish(pair=False, passkey=None)
-    told = PeripheralSettings(id="scale", pair=True, passkey_file=file)
-    assert wish_for(told) == Wish(pair=True, passkey=42)
+    entry = PeripheralSettings(id="scale", pair=True, passkey_file=file)
+    assert wish_for(entry) == Wish(pair=True, passkey=42)
 
 
 @pytest.mark.parametrize("text", [None, "hunter2"], ids=["absent", "no passkey"])
-def test_a_passkey_that_cannot_be_used_is_found_at_the_start(
-    tmp_path: Path, text: str | None
-) -> None:
+def test_an_unusable_passkey_is_found_at_the_start(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "passkey"
     if text is not None:
         file.write_text(text)
@@ -134,17 +130,17 @@ def test_a_passkey_that_cannot_be_used_is_found_at_the_start(
         ({"service": "heart_rate"}, By.SERVICE, "180d"),
     ],
 )
-def test_what_the_settings_say(entry: dict[str, str], by: By, wanted: str) -> None:
+def test_a_match_is_by_address_name_or_service(entry: dict[str, str], by: By, wanted: str) -> None:
     settings = PeripheralSettings.model_validate({"id": "strap", **entry})
     assert match_for(settings, registry.load()) == Match("strap", by, wanted)
 
 
-def test_nothing_to_recognise_it_by() -> None:
+def test_an_entry_without_address_name_and_service() -> None:
     with pytest.raises(ValueError, match="strap"):
         match_for(PeripheralSettings(id="strap"), registry.load())
 
 
-def test_limits_are_those_of_the_settings() -> None:
+def test_limits_and_lease_are_those_of_the_settings() -> None:
     entry = {"id": "one", "name": "One"}
     assert rules_for(PeripheralSettings.model_validate(entry)) == Rules(
         Limits(grade_pct=Range(-15, 15)), lease_s=30

@@ -1,4 +1,4 @@
-"""Values in; samples and facts out."""
+"""The pipeline: values in, samples and facts out."""
 
 import itertools
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ HEART_RATE, BATTERY, MAKER, MODEL, PNP_ID, WEIGHT_FEATURES, BODY_FEATURES = (
 
 
 class Weight(Measurement):
-    """A characteristic of the tests' own."""
+    """The measurement of a characteristic that only these tests have."""
 
     kind: ClassVar[str] = "weight"
 
@@ -46,13 +46,13 @@ def decode_weight(data: bytes) -> Weight:
 
 
 WEIGHT = Characteristic("ff01", Weight, decode_weight, Use.STREAM)
-KEPT = Characteristic("ff02", Weight, decode_weight, Use.STATUS)
-ASKED = Characteristic("ff03", Weight, decode_weight, Use.CONTROL)
+STATUS = Characteristic("ff02", Weight, decode_weight, Use.STATUS)
+POINT = Characteristic("ff03", Weight, decode_weight, Use.CONTROL)
 FEATURE = Characteristic("ff04", Weight, decode_weight, Use.STATIC)
 
 
 class Heavier(Measurement):
-    """What a state makes of a weight."""
+    """What a profile's state makes from a weight."""
 
     kind: ClassVar[str] = "heavier"
 
@@ -61,17 +61,17 @@ class Heavier(Measurement):
 
 
 class Scale:
-    """Keeps what it took, and gives as many measurements as its newest one weighs."""
+    """Remembers its input; a weight of N kg yields N measurements, a second apart."""
 
     links: ClassVar[list["Scale"]] = []
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.taken: list[tuple[Measurement, int]] = []
+        self.received: list[tuple[Measurement, int]] = []
         self.links.append(self)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
-        self.taken.append((measurement, mono_ns))
+        self.received.append((measurement, mono_ns))
         assert isinstance(measurement, Weight)
         wheel_m, count = self.options.wheel_circumference_m, measurement.weight_kg
         for number in range(count):
@@ -86,25 +86,25 @@ class Holding(Scale):
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterator[Timed]:
         yield from self.end()
-        self.taken.append((measurement, mono_ns))
+        self.received.append((measurement, mono_ns))
 
     def end(self) -> Iterator[Timed]:
-        while self.taken:
-            yield Timed(*self.taken.pop())
+        while self.received:
+            yield Timed(*self.received.pop())
 
 
 PROFILES = Registry(
     [
         *registry.load().profiles.values(),
-        Profile("a_plain_one", "fff0", (WEIGHT, KEPT)),
-        Profile("b_scale", "fff1", (WEIGHT, KEPT, ASKED, FEATURE), state=Scale),
+        Profile("a_plain_one", "fff0", (WEIGHT, STATUS)),
+        Profile("b_scale", "fff1", (WEIGHT, STATUS, POINT, FEATURE), state=Scale),
         Profile("c_holding", "fff2", (WEIGHT,), state=Holding),
     ]
 )
 
 
 class Box:
-    """Takes what the outbox would take."""
+    """Receives samples in place of the outbox."""
 
     def __init__(self) -> None:
         self.previous_runs: list[PreviousRun] = []
@@ -147,8 +147,8 @@ def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
     devices = Devices(Topics("healthd", "home"), retain)
     options = {"strap": Options(wheel_circumference_m=2.5), "other": Options()}
     pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES)
-    for peripheral, said in options.items():
-        pipeline.add(peripheral, said, periodic=False)
+    for peripheral, of_peripheral in options.items():
+        pipeline.add(peripheral, of_peripheral, periodic=False)
     pipeline.start()
     for peripheral in ("strap", "other"):
         pipeline.on_state(peripheral, State.PREPARING, None)
@@ -159,7 +159,7 @@ def pipeline(box: Box, run: Run, retained: dict[str, bytes]) -> Pipeline:
 
 
 def link(pipeline: Pipeline, *profiles: str, peripheral: str = "strap", name: str = "x") -> None:
-    """A new link, to a device with these profiles."""
+    """Begin a new link, to a device with these profiles."""
     pipeline.on_state(peripheral, State.WAITING, "link_lost")
     pipeline.on_linked(peripheral, name, list(profiles))
     pipeline.on_state(peripheral, State.STREAMING, None)
@@ -180,7 +180,7 @@ def test_a_value_becomes_a_sample(pipeline: Pipeline, box: Box, run: Run) -> Non
     sample = box.sample
     assert (sample.peripheral, sample.stream, sample.run) == ("strap", "heart_rate", run.id)
     assert before.mono_ns <= sample.stamp.mono_ns <= after.mono_ns
-    assert sample.stamp.clock == "unsynced"  # as that clock says
+    assert sample.stamp.clock == "unsynced"  # like the clock of the run
     assert box.payload["heart_rate_bpm"] == 72
 
 
@@ -210,7 +210,7 @@ def test_numbers_go_on_over_a_new_link(pipeline: Pipeline, box: Box) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"\x00", b"\x01\x48"])
-def test_what_cannot_be_decoded_is_published_as_it_came(
+def test_an_undecodable_value_is_published_as_hex(
     pipeline: Pipeline, box: Box, value: bytes
 ) -> None:
     pipeline.on_value("strap", HEART_RATE, value)
@@ -221,7 +221,7 @@ def test_what_cannot_be_decoded_is_published_as_it_came(
     assert box.sample.schema == "undecoded/1"
 
 
-def test_static_facts_are_the_devices_and_no_sample(
+def test_static_facts_go_to_the_device_info_and_are_not_samples(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     pipeline.on_value("strap", MAKER, b"Polar")
@@ -238,10 +238,10 @@ def test_static_facts_are_the_devices_and_no_sample(
     )
 
 
-def test_what_a_device_can_do_stands_under_its_own_name(
+def test_features_are_published_under_the_name_of_their_kind(
     pipeline: Pipeline, retained: dict[str, bytes]
 ) -> None:
-    """Two scales in one device both have features; neither may hide the other's."""
+    """Two scales in one device both have features; neither may hide those of the other."""
     pipeline.on_value("strap", WEIGHT_FEATURES, bytes.fromhex("05000000"))
     pipeline.on_value("strap", BODY_FEATURES, bytes.fromhex("02000000"))
     known = info(retained)
@@ -250,7 +250,7 @@ def test_what_a_device_can_do_stands_under_its_own_name(
     assert "features" not in known
 
 
-def test_surplus_bytes_of_a_fact_are_not_the_devices(
+def test_trailing_bytes_of_a_fact_are_not_in_the_device_info(
     pipeline: Pipeline, retained: dict[str, bytes]
 ) -> None:
     pipeline.on_value("strap", PNP_ID, bytes.fromhex("01 6b00 0200 3412 ff"))
@@ -258,12 +258,12 @@ def test_surplus_bytes_of_a_fact_are_not_the_devices(
     assert info(retained).keys().isdisjoint({"truncated", "trailing_bytes"})
 
 
-def test_a_fact_that_cannot_be_decoded_is_still_data(pipeline: Pipeline, box: Box) -> None:
+def test_an_undecodable_fact_is_published_as_hex(pipeline: Pipeline, box: Box) -> None:
     pipeline.on_value("strap", PNP_ID, b"\x01")
     assert box.sample.stream == "undecoded/2a50"
 
 
-def test_a_status_is_a_sample_and_the_devices(
+def test_a_status_is_a_sample_and_in_the_device_info(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     pipeline.on_value("strap", BATTERY, b"\x5f")
@@ -289,7 +289,7 @@ def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline,
     box.events.clear()
     for state, reason in (
         (State.SEARCHING, None),
-        (State.WAITING, "not_found"),  # a try in vain is nobody's news
+        (State.WAITING, "not_found"),  # a failed try puts no event
         (State.STREAMING, None),
         (State.WAITING, "adapter_off"),
         (State.WAITING, "not_found"),
@@ -306,15 +306,15 @@ def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline,
     ]
 
 
-# What a profile remembers during a link
+# The state of a profile, which lives as long as a link
 
 
 def test_control_point_messages_are_not_published(pipeline: Pipeline, box: Box) -> None:
     link(pipeline, "b_scale")
-    pipeline.on_value("strap", ASKED, b"\x00")
-    pipeline.on_value("strap", ASKED, b"")  # not understood
+    pipeline.on_value("strap", POINT, b"\x00")
+    pipeline.on_value("strap", POINT, b"")  # not understood
     link(pipeline, "a_plain_one")
-    pipeline.on_value("strap", ASKED, b"\x01")
+    pipeline.on_value("strap", POINT, b"\x01")
     assert box.samples == []
 
 
@@ -325,26 +325,26 @@ def test_each_link_begins_a_new_memory(pipeline: Pipeline) -> None:
     pipeline.on_value("other", WEIGHT, b"\x02")
     link(pipeline, "b_scale")
     pipeline.on_value("strap", WEIGHT, b"\x03")
-    taken = [[one.fields()["weight_kg"] for one, _ in scale.taken] for scale in Scale.links]
-    assert taken == [[1], [2], [3]]
+    received = [[one.fields()["weight_kg"] for one, _ in scale.received] for scale in Scale.links]
+    assert received == [[1], [2], [3]]
     assert [one.options.wheel_circumference_m for one in Scale.links] == [2.5, 2.105, 2.5]
 
 
-def test_a_memory_that_holds_back_publishes_nothing(pipeline: Pipeline, box: Box) -> None:
+def test_a_state_that_holds_back_publishes_nothing(pipeline: Pipeline, box: Box) -> None:
     link(pipeline, "b_scale")
     pipeline.on_value("strap", WEIGHT, b"\x00")
-    assert len(Scale.links[0].taken) == 1
+    assert len(Scale.links[0].received) == 1
     assert box.samples == []
 
 
-def test_what_a_memory_makes_is_placed_on_both_clocks(
+def test_measurements_of_a_state_are_placed_on_both_clocks(
     pipeline: Pipeline, box: Box, run: Run
 ) -> None:
     link(pipeline, "b_scale")
     before = run.clock.now()
     pipeline.on_value("strap", WEIGHT, b"\x03")
     after = run.clock.now()
-    ((_, arrived_ns),) = Scale.links[0].taken
+    ((_, arrived_ns),) = Scale.links[0].received
     assert before.mono_ns <= arrived_ns <= after.mono_ns
     assert [(one.stream, one.seq) for one in box.samples] == [
         ("heavier", 1),
@@ -356,25 +356,25 @@ def test_what_a_memory_makes_is_placed_on_both_clocks(
     assert mono == [arrived_ns - 2 * SECOND_NS, arrived_ns - SECOND_NS, arrived_ns]
     assert [second - first for first, second in itertools.pairwise(wall)] == ([SECOND_NS] * 2)
     assert before.wall_ns <= wall[2] <= after.wall_ns
-    # The outbox's patience begins at arrival, however old the first of a burst is.
+    # The outbox counts from arrival, however old the first sample of a burst is.
     assert [one.arrived_ns for one in box.samples] == [arrived_ns] * 3
 
 
-def test_a_status_reaches_the_memory_and_what_is_known_of_the_device(
+def test_a_status_reaches_the_state_and_the_device_info(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     link(pipeline, "b_scale")
-    pipeline.on_value("strap", KEPT, b"\x01")
+    pipeline.on_value("strap", STATUS, b"\x01")
     assert box.sample.stream == "heavier"
     assert info(retained)["weight"] == {"weight_kg": 1}
 
 
-def test_a_fact_is_the_devices_alone(
+def test_a_fact_reaches_only_the_device_info(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     link(pipeline, "b_scale")
     pipeline.on_value("strap", FEATURE, b"\x01")
-    assert Scale.links[0].taken == []
+    assert Scale.links[0].received == []
     assert box.samples == []
     assert info(retained)["weight"] == {"weight_kg": 1}
 
@@ -383,9 +383,9 @@ def test_what_is_held_back_until_the_control_point_answers_has_its_gap_told(
     pipeline: Pipeline, box: Box
 ) -> None:
     link(pipeline, "b_scale")
-    pipeline.on_value("strap", ASKED, b"\x01")
+    pipeline.on_value("strap", POINT, b"\x01")
     link(pipeline, "b_scale")
-    pipeline.on_value("strap", ASKED, b"\x01")
+    pipeline.on_value("strap", POINT, b"\x01")
     assert [gap["stream"] for gap in gaps(box)] == ["heavier"]
 
 
@@ -394,7 +394,7 @@ def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline,
     pipeline.on_value("strap", WEIGHT, b"\x02")
     last = box.samples[-1]
     link(pipeline, "b_scale")
-    pipeline.on_value("strap", WEIGHT, b"\x00")  # held back: the stretch is not over yet
+    pipeline.on_value("strap", WEIGHT, b"\x00")  # held back: the gap is not over yet
     assert gaps(box) == []
     pipeline.on_value("strap", WEIGHT, b"\x01")
     pipeline.on_value("strap", WEIGHT, b"\x02")
@@ -406,13 +406,13 @@ def test_a_gap_ends_where_the_first_sample_after_it_was_made(pipeline: Pipeline,
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.DISABLED])
-def test_what_is_held_back_is_given_up_once_when_the_link_ends(
+def test_what_is_held_back_is_published_once_when_the_link_ends(
     pipeline: Pipeline, box: Box, state: State
 ) -> None:
     link(pipeline, "c_holding")
     pipeline.on_value("strap", WEIGHT, b"\x01")
     pipeline.on_value("strap", WEIGHT, b"\x02")
-    ((_, arrived_ns),) = Holding.links[-1].taken
+    ((_, arrived_ns),) = Holding.links[-1].received
     pipeline.on_state("strap", state, "link_lost")
     pipeline.on_state("strap", state, "link_lost")
     weights = [one.measurement.fields()["weight_kg"] for one in box.samples]
@@ -420,23 +420,22 @@ def test_what_is_held_back_is_given_up_once_when_the_link_ends(
     last = box.samples[-1]
     assert last.stamp.mono_ns == arrived_ns
     assert last.arrived_ns > arrived_ns
-    # It is from before the gap, not behind it.
+    # It was measured before the gap, not after it.
     assert gaps(box) == []
     link(pipeline, "c_holding")
     pipeline.on_value("strap", WEIGHT, b"\x03")
     pipeline.on_value("strap", WEIGHT, b"\x04")
-    told = [gap["first"] for gap in gaps(box)]
-    assert told == [utc_text(last.stamp.wall_ns)]
+    assert [gap["first"] for gap in gaps(box)] == [utc_text(last.stamp.wall_ns)]
 
 
 def test_a_run_of_a_periodic_peripheral_is_told(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     pipeline.on_state("strap", State.WAITING, "scheduled")
-    before = pipeline.taken("strap")
+    before = pipeline.sample_count("strap")
     pipeline.on_value("strap", HEART_RATE, b"\x00\x48")
     pipeline.on_value("strap", MAKER, b"Polar")
-    assert pipeline.taken("strap") - before == 1, "facts are no samples"
+    assert pipeline.sample_count("strap") - before == 1, "facts are not samples"
     due_ns = 1_795_485_811_000_000_000
     pipeline.on_fetched("strap", Fetched("0a0b0c0d", "new_data", None, 1.25, 1, due_ns))
     pipeline.on_due("strap", due_ns + 900 * SECOND_NS)
@@ -459,7 +458,7 @@ def test_a_run_of_a_periodic_peripheral_is_told(
     assert again["fetch"] == info["fetch"]
 
 
-def test_control_is_told_and_stands_in_the_info_of_the_link(
+def test_control_is_an_event_and_in_the_device_info_until_the_link_ends(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     def info() -> dict[str, Any]:

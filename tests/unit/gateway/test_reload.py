@@ -1,4 +1,4 @@
-"""What differs between settings, and what of it a daemon that runs can take over."""
+"""What differs between settings, and what a running daemon can apply without a restart."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from healthd.settings.model import PeripheralSettings, Settings
 from healthd.supervision.notify import Manager
 
 REGISTRY = registry.load()
-NOBODY = Manager({})
+NO_MANAGER = Manager({})
 
 
 class _Outbox:
-    """Nothing was taken before, and nothing is."""
+    """An outbox without records."""
 
     def __init__(self) -> None:
         self.records: dict[str, Any] = {}
@@ -44,7 +44,7 @@ Prepare = Callable[..., dict[str, Peripheral]]
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
-    """What the daemon makes of entries; each time anew, as at each reload."""
+    """Prepare entries as the daemon does at each reload."""
     run, nothing = Run(Clock(tmp_path), {}), cast(Any, object())
     pipeline = Pipeline(run, cast(Outbox, _Outbox()), nothing, REGISTRY)
     file, zone = ScheduleFile(tmp_path), lambda: local_zone("UTC")
@@ -68,7 +68,7 @@ def test_what_was_added_changed_and_removed(prepare: Prepare) -> None:
     )
 
 
-def test_the_same_in_another_order_and_with_its_defaults_written_out_is_no_change(
+def test_another_order_and_explicit_defaults_are_not_a_change(
     prepare: Prepare,
 ) -> None:
     before = prepare(strap=STRAP, scale=SCALE)
@@ -110,7 +110,7 @@ def test_every_key_counts(prepare: Prepare, other: dict[str, Any]) -> None:
     ("key", "digits", "others"),
     [("passkey_file", "000042", "000043"), ("consent_file", "0042", "0043")],
 )
-def test_what_stands_in_a_file_that_an_entry_names_counts(
+def test_the_content_of_a_file_that_an_entry_names_counts(
     prepare: Prepare, tmp_path: Path, key: str, digits: str, others: str
 ) -> None:
     file = tmp_path / "code"
@@ -123,7 +123,7 @@ def test_what_stands_in_a_file_that_an_entry_names_counts(
     assert difference(before, prepare(scale=entry)).changed == ["scale"]
 
 
-def test_records_that_were_taken_stay_known_of_one_that_changes(prepare: Prepare) -> None:
+def test_a_changed_peripheral_keeps_its_known_records(prepare: Prepare) -> None:
     before, after = prepare(scale=SCALE)["scale"], prepare(scale={"name": "Meter"})["scale"]
     assert after.options.records is before.options.records
 
@@ -132,7 +132,7 @@ def settings(**sections: Any) -> Settings:
     return Settings.model_validate({"gateway": {"id": "home"}, **sections})
 
 
-def test_what_cannot_change_in_place_keeps_its_value_and_is_named() -> None:
+def test_keys_that_need_a_restart_keep_their_value_and_are_named() -> None:
     running = settings(mqtt={"prefix": "a", "brokers": ["one"]}, outbox={"max_size": "4MB"})
     read = Settings.model_validate(
         {
@@ -143,28 +143,28 @@ def test_what_cannot_change_in_place_keeps_its_value_and_is_named() -> None:
             "peripherals": [{"id": "strap", "name": "Strap"}],
         }
     )
-    taken, keys = in_place(running, read)
+    applied, keys = in_place(running, read)
     assert keys == [
         *("bluetooth.adapter", "bluetooth.slots", "gateway.id"),
         *("mqtt.prefix", "outbox.max_size"),
     ]
-    assert (taken.gateway, taken.bluetooth, taken.outbox) == (
+    assert (applied.gateway, applied.bluetooth, applied.outbox) == (
         *(running.gateway, running.bluetooth, running.outbox),
     )
-    assert taken.mqtt == running.mqtt.model_copy(
+    assert applied.mqtt == running.mqtt.model_copy(
         update={"brokers": read.mqtt.brokers, "version": "3.1.1", "requests": ("scan",)}
     )
-    assert (taken.log, taken.peripherals) == (read.log, read.peripherals)
-    # What was kept back is named again the next time, and nothing once it is taken back.
-    assert in_place(taken, read) == (taken, keys)
-    assert in_place(taken, taken) == (taken, [])
+    assert (applied.log, applied.peripherals) == (read.log, read.peripherals)
+    # They are named again at the next reload, and no longer once they have their old value.
+    assert in_place(applied, read) == (applied, keys)
+    assert in_place(applied, applied) == (applied, [])
 
 
 PROBLEMS = [Problem("f", "log.level", "'loud'", "a level"), Problem("f", "x", "1", "text")]
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "events"),
     [
         (SettingsError(PROBLEMS), ["bad setting", "bad setting", "not reloaded"]),
         (Fatal("mqtt.password_file: gone"), ["bad settings", "not reloaded"]),
@@ -172,34 +172,35 @@ PROBLEMS = [Problem("f", "log.level", "'loud'", "a level"), Problem("f", "x", "1
     ],
     ids=["problems", "a file", "a bug"],
 )
-@pytest.mark.parametrize("of_take", [False, True], ids=["read", "take"])
-async def test_whatever_goes_wrong_is_told_and_the_next_reload_works(
-    error: Exception, told: list[str], of_take: bool
+@pytest.mark.parametrize("in_apply", [False, True], ids=["read", "apply"])
+async def test_an_error_is_logged_and_the_next_reload_works(
+    error: Exception, events: list[str], in_apply: bool
 ) -> None:
     errors = [error]
-    asked, done = asyncio.Event(), asyncio.Event()
+    requested, done = asyncio.Event(), asyncio.Event()
 
     def may_fail() -> None:
         if errors:
-            asked.set()
+            requested.set()
             raise errors.pop()
 
     def read() -> Settings:
-        if not of_take:
+        if not in_apply:
             may_fail()
         return settings()
 
-    async def take(_: Settings) -> Difference:
-        if of_take:
+    async def apply(_: Settings) -> Difference:
+        if in_apply:
             may_fail()
         done.set()
         return Difference([], [], [], [])
 
     with capture_logs() as log:
-        asked.set()
-        reloading = asyncio.create_task(Reload(settings(), take, NOBODY).run(Source(asked, read)))
+        requested.set()
+        reload = Reload(settings(), apply, NO_MANAGER)
+        reloading = asyncio.create_task(reload.run(Source(requested, read)))
         async with asyncio.timeout(10):
             await done.wait()
         reloading.cancel()
         await asyncio.wait([reloading])
-    assert [line["event"] for line in log] == [*told, "reloaded"]
+    assert [line["event"] for line in log] == [*events, "reloaded"]

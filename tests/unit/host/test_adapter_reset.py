@@ -1,6 +1,6 @@
-"""What the privileged program takes for a request, and what it does with everything else.
+"""Which requests the privileged program accepts, and how it rejects all others.
 
-The reset itself needs a kernel with Bluetooth: the system tests do it.
+The reset itself needs a kernel with Bluetooth: the system tests check it.
 """
 
 import json
@@ -18,11 +18,11 @@ import pytest
 from healthd.host import adapter_reset
 from healthd.host.adapter_reset import REQUEST, ResetRefused, take_request, unblock
 
-# Debian's `nobody`: in no group that matters.
-NOBODY = 65534
+# Debian's unprivileged user, in none of the groups used here.
+UNPRIVILEGED = 65534
 
 
-def left(folder: Path) -> list[str]:
+def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
@@ -30,12 +30,12 @@ def left(folder: Path) -> list[str]:
     ("content", "name"),
     [(b"hci0", "hci0"), (b"hci0\n", "hci0"), (b"hci17\n", "hci17"), (b"hci07\n", "hci7")],
 )
-def test_an_adapters_name_is_a_request_and_is_gone(
+def test_an_adapters_name_is_accepted_and_removed(
     tmp_path: Path, content: bytes, name: str
 ) -> None:
     (tmp_path / REQUEST).write_bytes(content)
     assert take_request(tmp_path) == name
-    assert left(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,19 @@ def test_an_adapters_name_is_a_request_and_is_gone(
         b"hci0\0",
         b"../hci0",
         b"hci0;reboot",
-        "hci\u0661".encode(),  # a digit, though none of ours
+        "hci\u0661".encode(),  # a digit, but not an ASCII one
         b"\xff\xfe",
         b"hci0" + b"0" * 1_000_000,
     ],
 )
-def test_anything_else_is_refused_unshown_and_gone(tmp_path: Path, content: bytes) -> None:
+def test_anything_else_is_refused_without_being_logged_and_removed(
+    tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / REQUEST).write_bytes(content)
     with pytest.raises(ResetRefused) as caught:
         take_request(tmp_path)
     assert str(caught.value) == "reset-adapter: expected hci and one or two digits"
-    assert left(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def link(request: Path) -> None:
@@ -86,15 +88,15 @@ def unix_socket(request: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [link, dangling_link, pipe, unix_socket])
-def test_what_is_no_file_is_refused_at_once_and_gone(
+def test_what_is_not_a_regular_file_is_refused_at_once_and_removed(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
-    # What a link that is followed would find is a request that is not refused.
+    # A link that was followed would lead to a valid request.
     (tmp_path / "target").write_bytes(b"hci0\n")
     make(tmp_path / REQUEST)
     with pytest.raises((ResetRefused, OSError)):
         take_request(tmp_path)
-    assert left(tmp_path) == ["target"]
+    assert names(tmp_path) == ["target"]
     assert (tmp_path / "target").read_bytes() == b"hci0\n"
 
 
@@ -110,7 +112,7 @@ def test_a_runtime_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(OSError, match="link"):
         take_request(tmp_path / "link")
-    assert left(tmp_path / "real") == [REQUEST]
+    assert names(tmp_path / "real") == [REQUEST]
 
 
 def test_no_request_is_an_error(tmp_path: Path) -> None:
@@ -130,10 +132,10 @@ def another_user(user: int, group: int) -> Generator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root may become another user")
-def test_the_groups_right_is_enough_and_needed(
+def test_the_rights_of_the_group_are_sufficient_and_necessary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the unit has it: not the owner of folder and file, in their group, no capability."""
+    """As in the unit: not the owner of folder and file, but in their group; no capability."""
     folder = tmp_path / "runtime"
     folder.mkdir()
     request = folder / REQUEST
@@ -143,22 +145,22 @@ def test_the_groups_right_is_enough_and_needed(
     os.chown(request, 1, 4242)
     request.chmod(0o640)
 
-    monkeypatch.chdir(folder)  # the way there is not for every user
-    with another_user(NOBODY, group=4242):
+    monkeypatch.chdir(folder)  # its parent folders are not open to every user
+    with another_user(UNPRIVILEGED, group=4242):
         assert take_request(Path()) == "hci0"
-    assert left(folder) == []
+    assert names(folder) == []
 
     request.write_bytes(b"hci0\n")
     os.chown(request, 1, 4242)
     request.chmod(0o600)
-    with another_user(NOBODY, group=4242), pytest.raises(PermissionError):
+    with another_user(UNPRIVILEGED, group=4242), pytest.raises(PermissionError):
         take_request(Path())
-    assert left(folder) == []
+    assert names(folder) == []
 
 
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
-    """As in /sys/class/bluetooth, with one switch."""
+    """An adapter as in /sys/class/bluetooth, with one rfkill switch."""
     adapter = tmp_path / "hci0"
     (adapter / "rfkill3").mkdir(parents=True)
     (adapter / "rfkill3" / "soft").write_text("0\n")
@@ -173,7 +175,7 @@ def rfkill(tmp_path: Path) -> Path:
     return file
 
 
-def test_what_is_not_blocked_is_left_alone(adapter: Path, rfkill: Path) -> None:
+def test_an_adapter_that_is_not_blocked_is_left_alone(adapter: Path, rfkill: Path) -> None:
     assert unblock(adapter, rfkill) is False
     assert rfkill.read_bytes() == b""
 
@@ -185,21 +187,21 @@ def test_a_soft_block_of_this_adapter_is_lifted(adapter: Path, rfkill: Path) -> 
     assert rfkill.read_bytes() == struct.pack("=I", 3) + bytes([2, 2, 0, 0])
 
 
-def test_a_switch_in_hardware_is_told(adapter: Path, rfkill: Path) -> None:
+def test_a_hardware_switch_is_reported(adapter: Path, rfkill: Path) -> None:
     (adapter / "rfkill3" / "hard").write_text("1\n")
-    with pytest.raises(ResetRefused, match="hci0 is blocked by a switch in hardware"):
+    with pytest.raises(ResetRefused, match="hci0 is blocked by a hardware switch"):
         unblock(adapter, rfkill)
 
 
-def test_an_adapter_that_is_not_there_is_told(tmp_path: Path, rfkill: Path) -> None:
+def test_a_missing_adapter_is_reported(tmp_path: Path, rfkill: Path) -> None:
     with pytest.raises(ResetRefused, match="no adapter hci5"):
         unblock(tmp_path / "hci5", rfkill)
 
 
 @pytest.mark.parametrize("content", ["hci99\n", "rm -rf\n"])
-def test_the_program_says_in_one_line_why_not(tmp_path: Path, content: str) -> None:
+def test_the_program_logs_one_line_that_says_why_not(tmp_path: Path, content: str) -> None:
     (tmp_path / REQUEST).write_text(content)
-    # As in the unit; here with the source tree in place of the installed package.
+    # As in the unit, but from the source tree instead of the installed package.
     done = subprocess.run(
         [sys.executable, "-B", "-m", adapter_reset.__name__, tmp_path],
         cwd=Path(adapter_reset.__file__).parents[2],
@@ -212,7 +214,7 @@ def test_the_program_says_in_one_line_why_not(tmp_path: Path, content: str) -> N
     (line,) = map(json.loads, done.stderr.splitlines())
     assert (line["level"], line["event"]) == ("error", "adapter not reset")
     assert "rm -rf" not in done.stderr
-    assert left(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_only_the_standard_library_is_loaded() -> None:

@@ -1,4 +1,4 @@
-"""Which commit a source tree holds, asked of a real git."""
+"""The commit of a source tree, according to a real git."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.host.build import Build, of_tree, recorded, told
+from healthd.host.build import Build, fields, of_tree, recorded
 
 pytestmark = pytest.mark.skipif(
     shutil.which("git") is None, reason="NOT TESTED: no git on this machine; apt-get install git"
@@ -26,12 +26,12 @@ class Tree:
     root: Path
 
     def git(self, *arguments: str) -> str:
-        who = {
+        identity = {
             f"GIT_{role}_{key}": "x"
             for role in ("AUTHOR", "COMMITTER")
             for key in ("NAME", "EMAIL")
         }
-        environ = {**ENVIRON, **who, "GIT_COMMITTER_DATE": WHEN, "HOME": str(self.root)}
+        environ = {**ENVIRON, **identity, "GIT_COMMITTER_DATE": WHEN, "HOME": str(self.root)}
         command = ["git", "-C", self.root, *arguments]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
         return done.stdout.strip()
@@ -70,7 +70,7 @@ def test_code_that_was_changed_since(tree: Tree, changed: str) -> None:
     assert build.name == f"{tree.commit[:7]}-modified"
 
 
-def test_what_no_package_holds_modifies_none(tree: Tree) -> None:
+def test_files_outside_the_package_do_not_count_as_modified(tree: Tree) -> None:
     (tree.root / "README.md").write_text("changed\n")
     (tree.root / "notes.txt").write_text("new\n")
     build = of_tree(tree.root, ENVIRON)
@@ -78,19 +78,19 @@ def test_what_no_package_holds_modifies_none(tree: Tree) -> None:
     assert not build.modified
 
 
-def test_the_date_is_that_of_who_wants_the_same_package_twice(tree: Tree) -> None:
+def test_the_date_follows_source_date_epoch(tree: Tree) -> None:
     build = of_tree(tree.root, ENVIRON | {"SOURCE_DATE_EPOCH": "86400"})
     assert build is not None
     assert build.date == "1970-01-02"
 
 
-def test_a_folder_of_another_repository_is_none_of_its_commits(tree: Tree) -> None:
+def test_a_tree_inside_another_repository_is_not_its_commit(tree: Tree) -> None:
     inner = tree.root / "vendor"
     (inner / "healthd").mkdir(parents=True)
     assert of_tree(inner, ENVIRON) is None
 
 
-def test_a_hook_of_another_repository_does_not_lead_astray(tree: Tree, tmp_path: Path) -> None:
+def test_variables_of_a_git_hook_are_ignored(tree: Tree, tmp_path: Path) -> None:
     environ = ENVIRON | {"GIT_DIR": str(tmp_path / "nowhere"), "GIT_WORK_TREE": "/"}
     build = of_tree(tree.root, environ)
     assert build is not None
@@ -98,7 +98,7 @@ def test_a_hook_of_another_repository_does_not_lead_astray(tree: Tree, tmp_path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can give a file away")
-def test_root_may_ask_about_another_users_tree(tree: Tree) -> None:
+def test_root_can_read_the_commit_of_another_users_tree(tree: Tree) -> None:
     for path in (tree.root, *tree.root.rglob("*")):
         os.chown(path, 65534, 65534)
     with pytest.raises(subprocess.CalledProcessError):  # git itself refuses
@@ -109,7 +109,7 @@ def test_root_may_ask_about_another_users_tree(tree: Tree) -> None:
     assert {path.owner() for path in tree.root.rglob("*")} == {tree.root.owner()}
 
 
-def test_without_git_and_without_a_commit_nothing_is_known(tree: Tree, tmp_path: Path) -> None:
+def test_without_git_or_without_a_commit_the_build_is_unknown(tree: Tree, tmp_path: Path) -> None:
     assert of_tree(tree.root, {"PATH": str(tmp_path)}) is None
     shutil.rmtree(tree.root / ".git")
     tree.git("init", "--quiet")
@@ -118,4 +118,4 @@ def test_without_git_and_without_a_commit_nothing_is_known(tree: Tree, tmp_path:
 
 def test_a_source_tree_itself_has_no_record() -> None:
     assert recorded() is None
-    assert told() == {}
+    assert fields() == {}

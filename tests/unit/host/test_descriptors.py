@@ -1,4 +1,4 @@
-"""Open files are counted, and a leak is named."""
+"""Open files are counted, and a leak is an error."""
 
 import os
 
@@ -16,7 +16,7 @@ def test_each_open_file_counts_once() -> None:
     assert descriptors.count() == before
 
 
-async def test_a_leak_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_leak_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "LIMIT", descriptors.count())
     with pytest.raises(descriptors.Leak, match="open files"):
         await descriptors.watch()

@@ -1,4 +1,4 @@
-"""A small document, over restarts, and with a disk that does not take it."""
+"""A small document, across restarts, and on a disk that fails."""
 
 import asyncio
 from pathlib import Path
@@ -8,15 +8,15 @@ import pytest
 from healthd.host.state_file import StateFile
 
 
-async def test_it_is_known_to_the_next_one(tmp_path: Path) -> None:
+async def test_the_next_start_reads_the_last_document(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "new" / "it.json", "it")
     assert file.read() is None
     await asyncio.gather(*(file.keep({"number": number}) for number in range(5)))
     assert StateFile(tmp_path / "new" / "it.json", "it").read() == {"number": 4}
-    assert [one.name for one in (tmp_path / "new").iterdir()] == ["it.json"]
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["it.json"]
 
 
-async def test_what_is_written_is_what_it_was_then(tmp_path: Path) -> None:
+async def test_the_content_at_the_time_of_the_call_is_written(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "it.json", "it")
     document = {"number": 1}
     writing = asyncio.ensure_future(file.keep(document))
@@ -27,16 +27,16 @@ async def test_what_is_written_is_what_it_was_then(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
-def test_one_that_cannot_be_read_counts_as_none(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_document_counts_as_absent(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "it.json").write_bytes(content)
     assert StateFile(tmp_path / "it.json", "it").read() is None
 
 
-async def test_a_disk_that_fails_is_told_once(
+async def test_a_failing_disk_is_logged_once(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     blocked = tmp_path / "blocked"
-    blocked.write_bytes(b"")  # no folder
+    blocked.write_bytes(b"")  # not a folder
     file = StateFile(blocked / "it.json", "it")
     for _ in range(3):
         await file.keep(1)

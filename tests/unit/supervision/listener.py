@@ -1,4 +1,4 @@
-"""What systemd is to the daemon: a datagram socket that is told."""
+"""Stands in for systemd: a datagram socket that receives notifications."""
 
 import select
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Far more than anything here takes; a failing test waits this long.
+# Far longer than any step here takes; a failing test waits this long.
 BOUND_S = 10.0
 
 Message = dict[str, str]
@@ -35,23 +35,23 @@ class Listener:
         self._socket.close()
 
     def next(self, within_s: float = BOUND_S) -> Message | None:
-        """The next message, or None if none came in time. Blocks its thread."""
+        """Return the next message, or None if none arrived in time. Blocks its thread."""
         if not select.select([self._socket], [], [], within_s)[0]:
             return None
         return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().splitlines())
 
-    def silence(self, at_least_s: float) -> bool:
-        """Whether nothing comes for this long, beyond what is on its way already."""
-        self.forget()
-        return self.next(at_least_s) is None
+    def is_silent(self, for_s: float) -> bool:
+        """Return whether no message arrives for this long, apart from those already sent."""
+        self.discard()
+        return self.next(for_s) is None
 
-    def forget(self) -> None:
-        """Read what has come so far."""
+    def discard(self) -> None:
+        """Discard the messages that have arrived so far."""
         while self.next(0) is not None:
             pass
 
     def until(self, key: str, value: str) -> list[Message]:
-        """Read until a message says so; all that were read."""
+        """Read until a message has this value; return all messages read."""
         deadline = time.monotonic() + BOUND_S
         read: list[Message] = []
         while not read or read[-1].get(key) != value:

@@ -1,4 +1,4 @@
-"""What reaches a real notification socket."""
+"""The messages that arrive at a real notification socket."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ def test_ready_comes_first_and_once(address: str) -> None:
     ]
 
 
-def test_ready_that_did_not_arrive_is_said_again(tmp_path: Path) -> None:
+def test_ready_is_sent_again_if_it_did_not_arrive(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     manager = Manager({"NOTIFY_SOCKET": address})
     with capture_logs() as log:
@@ -43,18 +43,18 @@ def test_ready_that_did_not_arrive_is_said_again(tmp_path: Path) -> None:
         assert systemd.next() == {"READY": "1", "STATUS": "outbox 0", "WATCHDOG": "1"}
 
 
-def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_manager_that_does_not_read_does_not_block(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with Listener(address), capture_logs() as log:
         manager = Manager({"NOTIFY_SOCKET": address})
-        # Until the socket takes no more; a call that blocked would end in the test's time-out.
+        # Until the socket is full; a call that blocked would run into the timeout of the test.
         while not log:
             manager.alive("outbox 0")
     assert log[0]["event"] == "sd_notify failed"
 
 
 @pytest.mark.parametrize("address", [None, "", "vsock:2:1234", "notify"])
-def test_nobody_is_told_outside_systemd(
+def test_nothing_is_sent_outside_systemd(
     address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> socket.socket:
@@ -92,7 +92,7 @@ def test_the_status_line_counts_states() -> None:
     assert status_line([], 0) == "outbox 0"
 
 
-def test_a_reload_begins_and_ends_but_not_before_it_is_ready(tmp_path: Path) -> None:
+def test_a_reload_is_reported_but_not_before_ready(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with Listener(address) as systemd:
         manager = Manager({"NOTIFY_SOCKET": address})

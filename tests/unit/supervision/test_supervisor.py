@@ -1,4 +1,4 @@
-"""Who is restarted, when, and what is told of it."""
+"""Which services are restarted, when, and what is logged."""
 
 import asyncio
 import random
@@ -32,8 +32,8 @@ def away(reason: str = "away") -> Transient:
     return Transient(reason, f"{reason}, as it happens", PACE)
 
 
-class Hours:
-    """Time as the supervisor sees it: a sleep takes none, and is remembered."""
+class FakeTime:
+    """Virtual time for the supervisor: a sleep returns at once, and is recorded."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -49,15 +49,15 @@ class Hours:
 
 
 class Longest(random.Random):
-    """Chance that always falls on the ceiling."""
+    """Randomness that always returns the ceiling."""
 
     def uniform(self, a: float, b: float) -> float:
-        assert a == 0  # full jitter: from nothing to the ceiling
+        assert a == 0  # full jitter: from zero to the ceiling
         return b
 
 
 class Script:
-    """A service that ends as it is told, one run after the other, and then returns."""
+    """A service whose runs end with the given errors, one per run, and that then returns."""
 
     def __init__(self, *ends: Exception | Callable[[Callable[[], None]], Exception]) -> None:
         self._ends: Iterator[Exception | Callable[[Callable[[], None]], Exception]] = iter(ends)
@@ -71,18 +71,18 @@ class Script:
 
 
 @pytest.fixture
-def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
-    hours = Hours()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    clock = FakeTime()
     module = "healthd.supervision.supervisor"
     monkeypatch.setattr(
-        f"{module}.asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": hours.sleep})
+        f"{module}.asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": clock.sleep})
     )
-    monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=hours.monotonic))
-    return hours
+    monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
 
 
 @pytest.fixture
-def told() -> LogCapture:
+def captured() -> LogCapture:
     return LogCapture()
 
 
@@ -90,10 +90,10 @@ Keep = Callable[[Service], Awaitable[None]]
 
 
 @pytest.fixture
-def log(told: LogCapture) -> FilteringBoundLogger:
+def log(captured: LogCapture) -> FilteringBoundLogger:
     every_level = structlog.make_filtering_bound_logger(0)
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        None, processors=[told], wrapper_class=every_level
+        None, processors=[captured], wrapper_class=every_level
     )
     return logger
 
@@ -103,66 +103,70 @@ def keep(log: FilteringBoundLogger) -> Keep:
     return lambda service: Supervisor(Longest()).keep(service, log)
 
 
-def lines(told: LogCapture) -> list[tuple[str, str, object]]:
-    return [(line["log_level"], line["event"], line.get("reason")) for line in told.entries]
+def lines(captured: LogCapture) -> list[tuple[str, str, object]]:
+    return [(line["log_level"], line["event"], line.get("reason")) for line in captured.entries]
 
 
-async def test_a_service_that_returns_is_done(keep: Keep, hours: Hours, told: LogCapture) -> None:
+async def test_a_service_that_returns_is_done(
+    keep: Keep, clock: FakeTime, captured: LogCapture
+) -> None:
     service = Script()
     await keep(service)
-    assert (service.runs, hours.slept, told.entries) == (1, [], [])
+    assert (service.runs, clock.slept, captured.entries) == (1, [], [])
 
 
-async def test_the_worlds_fault_is_retried_for_ever(keep: Keep, hours: Hours) -> None:
+async def test_a_transient_fault_is_retried_forever(keep: Keep, clock: FakeTime) -> None:
     service = Script(*(away() for _ in range(2000)))
     await keep(service)
     assert service.runs == 2001
-    assert hours.slept[:6] == CEILINGS
-    assert max(hours.slept) == PACE.ceiling_s
+    assert clock.slept[:6] == CEILINGS
+    assert max(clock.slept) == PACE.ceiling_s
 
 
-async def test_waits_are_spread_from_nothing_to_the_ceiling(
-    hours: Hours, log: FilteringBoundLogger
+async def test_waits_are_spread_from_zero_to_the_ceiling(
+    clock: FakeTime, log: FilteringBoundLogger
 ) -> None:
     await Supervisor(random.Random(7)).keep(Script(*(away() for _ in range(500))), log)
-    waits = hours.slept[3:]
+    waits = clock.slept[3:]
     assert 0 <= min(waits) < 1
     assert 7 < max(waits) <= 8
     assert 3.5 < sum(waits) / len(waits) < 4.5
 
 
-async def test_fatal_is_not_retried(keep: Keep, hours: Hours) -> None:
+async def test_fatal_is_not_retried(keep: Keep, clock: FakeTime) -> None:
     service = Script(Fatal("bad settings"))
     with pytest.raises(Fatal, match="bad settings"):
         await keep(service)
-    assert (service.runs, hours.slept) == (1, [])
+    assert (service.runs, clock.slept) == (1, [])
 
 
-async def test_a_bug_restarts_the_service_and_is_told_with_its_traceback(
-    keep: Keep, hours: Hours, told: LogCapture
+async def test_a_bug_restarts_the_service_and_is_logged_with_its_traceback(
+    keep: Keep, clock: FakeTime, captured: LogCapture
 ) -> None:
     bug = KeyError("x")
     service = Script(bug, bug)
     await keep(service)
     assert service.runs == 3
-    assert len(hours.slept) == 2
-    assert lines(told) == [("error", "crashed", None)] * 2
-    assert told.entries[0]["exc_info"] is bug
+    assert len(clock.slept) == 2
+    assert lines(captured) == [("error", "crashed", None)] * 2
+    assert captured.entries[0]["exc_info"] is bug
 
 
-async def test_ten_bugs_in_ten_minutes_are_a_crash_loop(keep: Keep, hours: Hours) -> None:
+async def test_ten_bugs_in_ten_minutes_are_a_crash_loop(keep: Keep, clock: FakeTime) -> None:
     bug = KeyError("x")
     service = Script(*(bug for _ in range(CRASH_LIMIT)))
     with pytest.raises(CrashLoop) as caught:
         await keep(service)
     assert caught.value.__cause__ is bug
     assert service.runs == CRASH_LIMIT == 10
-    assert sum(hours.slept) < 600  # reached although every wait was the longest
+    assert sum(clock.slept) < 600  # reached although every wait was the longest
 
 
-async def test_nine_bugs_and_then_one_much_later_are_none(keep: Keep, hours: Hours) -> None:
+async def test_nine_bugs_and_one_much_later_are_not_a_crash_loop(
+    keep: Keep, clock: FakeTime
+) -> None:
     def later(_: Callable[[], None]) -> Exception:
-        hours.now += 600
+        clock.now += 600
         return KeyError("x")
 
     nine = [KeyError("x")] * (CRASH_LIMIT - 1)
@@ -171,7 +175,7 @@ async def test_nine_bugs_and_then_one_much_later_are_none(keep: Keep, hours: Hou
     assert service.runs == 2 * CRASH_LIMIT - 1
 
 
-async def test_the_worlds_faults_are_no_crashes(keep: Keep, hours: Hours) -> None:
+async def test_transient_faults_are_not_crashes(keep: Keep, clock: FakeTime) -> None:
     bugs = [KeyError("x")] * (CRASH_LIMIT - 1)
     service = Script(*(end for bug in bugs for end in (away(), bug, away())))
     await keep(service)
@@ -181,40 +185,40 @@ async def test_the_worlds_faults_are_no_crashes(keep: Keep, hours: Hours) -> Non
 @pytest.mark.parametrize(
     ("healthy_s", "wait_s"), [(HEALTHY_AFTER_S - 0.1, 4.0), (HEALTHY_AFTER_S, 1.0)]
 )
-async def test_a_service_that_was_healthy_for_long_waits_little_again(
-    keep: Keep, hours: Hours, healthy_s: float, wait_s: float
+async def test_after_a_long_healthy_run_the_wait_is_short_again(
+    keep: Keep, clock: FakeTime, healthy_s: float, wait_s: float
 ) -> None:
     def lives(mark_healthy: Callable[[], None]) -> Exception:
         mark_healthy()
-        hours.now += healthy_s / 2
-        mark_healthy()  # a service may say so again and again
-        hours.now += healthy_s / 2
+        clock.now += healthy_s / 2
+        mark_healthy()  # a service may call it repeatedly
+        clock.now += healthy_s / 2
         return away()
 
     await keep(Script(away(), away(), lives))
-    assert hours.slept == [1.0, 2.0, wait_s]
+    assert clock.slept == [1.0, 2.0, wait_s]
 
 
-async def test_health_of_an_earlier_run_does_not_count(keep: Keep, hours: Hours) -> None:
+async def test_health_of_an_earlier_run_does_not_count(keep: Keep, clock: FakeTime) -> None:
     def lives(mark_healthy: Callable[[], None]) -> Exception:
         mark_healthy()
         return away()
 
-    def drags(_: Callable[[], None]) -> Exception:
-        hours.now += 60
+    def lasts(_: Callable[[], None]) -> Exception:
+        clock.now += 60
         return away()
 
-    await keep(Script(lives, drags, away()))
-    assert hours.slept == [1.0, 2.0, 4.0]
+    await keep(Script(lives, lasts, away()))
+    assert clock.slept == [1.0, 2.0, 4.0]
 
 
-async def test_one_line_a_transition(keep: Keep, hours: Hours, told: LogCapture) -> None:
+async def test_one_line_per_transition(keep: Keep, clock: FakeTime, captured: LogCapture) -> None:
     def recovers(mark_healthy: Callable[[], None]) -> Exception:
         mark_healthy()
         return away("a")
 
     await keep(Script(away("a"), away("a"), away("b"), away("b"), away("a"), recovers))
-    assert lines(told) == [
+    assert lines(captured) == [
         ("warning", "retrying", "a"),
         ("debug", "retrying", "a"),
         ("warning", "retrying", "b"),
@@ -222,29 +226,29 @@ async def test_one_line_a_transition(keep: Keep, hours: Hours, told: LogCapture)
         ("warning", "retrying", "a"),
         ("warning", "retrying", "a"),
     ]
-    assert told.entries[0]["error"] == "a, as it happens"
-    assert told.entries[0]["wait_s"] == 1.0
+    assert captured.entries[0]["error"] == "a, as it happens"
+    assert captured.entries[0]["wait_s"] == 1.0
 
 
-async def test_a_bug_is_a_transition_too(keep: Keep, hours: Hours, told: LogCapture) -> None:
+async def test_a_bug_is_a_transition_too(keep: Keep, clock: FakeTime, captured: LogCapture) -> None:
     await keep(Script(away(), KeyError("x"), away()))
-    assert [line[0] for line in lines(told)] == ["warning", "error", "warning"]
+    assert [line[0] for line in lines(captured)] == ["warning", "error", "warning"]
 
 
-async def test_a_task_groups_fault_is_the_fault_in_it(
-    keep: Keep, hours: Hours, told: LogCapture
+async def test_the_fault_inside_an_exception_group_counts(
+    keep: Keep, clock: FakeTime, captured: LogCapture
 ) -> None:
     async def service(_: Callable[[], None]) -> None:
-        if hours.slept:
+        if clock.slept:
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Script(away())(lambda: None))
 
     await keep(service)
-    assert lines(told) == [("warning", "retrying", "away")]
+    assert lines(captured) == [("warning", "retrying", "away")]
 
 
-async def test_a_fatal_error_in_a_group_comes_out_bare(keep: Keep, hours: Hours) -> None:
+async def test_a_fatal_error_in_a_group_is_raised_bare(keep: Keep, clock: FakeTime) -> None:
     fatal = Fatal("bad settings")
     with pytest.raises(Fatal) as caught:
         await keep(Script(ExceptionGroup("", [away(), fatal])))
@@ -264,12 +268,12 @@ AWAY, BUG, FATAL = away(), KeyError("x"), Fatal("bad settings")
         (ExceptionGroup("", [AWAY, ExceptionGroup("", [BUG, ExceptionGroup("", [FATAL])])]), FATAL),
     ],
 )
-def test_root_cause_is_the_gravest(error: Exception, cause: Exception) -> None:
+def test_root_cause_is_the_most_severe_error(error: Exception, cause: Exception) -> None:
     assert root_cause(error) is cause
 
 
 async def test_one_failing_service_leaves_the_others_alone(
-    log: FilteringBoundLogger, hours: Hours
+    log: FilteringBoundLogger, clock: FakeTime
 ) -> None:
     supervisor = Supervisor(Longest())
     failed, steady = asyncio.Event(), Script()
@@ -282,10 +286,10 @@ async def test_one_failing_service_leaves_the_others_alone(
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         kept = tasks.create_task(supervisor.keep(works, log))
         await supervisor.keep(Script(*(KeyError("x") for _ in range(5))), log)
-        waits = list(hours.slept)
+        waits = list(clock.slept)
         failed.set()
         await supervisor.keep(Script(away()), log)
-        assert hours.slept[len(waits) :] == [1.0]  # its own pace, not the other one's
+        assert clock.slept[len(waits) :] == [1.0]  # its own backoff, not that of the other service
         assert not kept.done()
         kept.cancel()
     assert steady.runs == 1
@@ -321,8 +325,8 @@ async def test_cancellation_passes_through_a_wait(log: FilteringBoundLogger) -> 
             await kept
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_bug_like_others(
-    keep: Keep, hours: Hours, told: LogCapture
+async def test_a_stray_cancellation_is_a_bug(
+    keep: Keep, clock: FakeTime, captured: LogCapture
 ) -> None:
     runs = 0
 
@@ -331,17 +335,17 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_bug_like_others(
         runs += 1
         if runs == 1:
             abandoned = asyncio.get_running_loop().create_future()
-            abandoned.cancel()  # as a library does with its own when its connection ends
+            abandoned.cancel()  # as a library does with its futures when its connection ends
             await abandoned
 
     await keep(service)
     assert runs == 2
-    assert lines(told) == [("error", "crashed", None)]
-    assert isinstance(told.entries[0]["exc_info"], StrayCancellation)
+    assert lines(captured) == [("error", "crashed", None)]
+    assert isinstance(captured.entries[0]["exc_info"], StrayCancellation)
 
 
-async def test_a_restart_that_does_not_come_is_late(
-    hours: Hours, log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+async def test_a_missing_restart_is_late(
+    clock: FakeTime, log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervisor, asleep, wake = Supervisor(Longest()), asyncio.Event(), asyncio.Event()
     running = asyncio.Event()
@@ -364,13 +368,13 @@ async def test_a_restart_that_does_not_come_is_late(
     kept = asyncio.create_task(supervisor.keep(service, log))
     async with asyncio.timeout(10):
         await asleep.wait()
-        hours.now += PACE.first_s + LATE_AFTER_S
+        clock.now += PACE.first_s + LATE_AFTER_S
         assert supervisor.late() == 0
-        hours.now += 0.1
+        clock.now += 0.1
         assert supervisor.late() == 1
         wake.set()
         await running.wait()
-        hours.now += 3600
+        clock.now += 3600
         assert supervisor.late() == 0  # a service that runs is never late
         kept.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -378,7 +382,7 @@ async def test_a_restart_that_does_not_come_is_late(
     assert supervisor.late() == 0
 
 
-async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
+async def test_one_service_of_a_group_is_ended_and_started_again_alone(
     log: FilteringBoundLogger,
 ) -> None:
     begun: list[str] = []
@@ -396,27 +400,26 @@ async def test_one_of_those_that_are_kept_is_ended_and_begun_anew_by_itself(
             await asyncio.sleep(0)
             cleaned_up.set()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = ServiceGroup(Supervisor(random.Random()), tasks)
-        kept.start("one", slow_to_end, log)
-        kept.start("other", other, log)
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("one", slow_to_end, log)
+        services.start("other", other, log)
         await asyncio.sleep(0)
-        kept.cancel("one")
+        services.cancel("one")
         await asyncio.sleep(0)
-        kept.cancel("one")  # does not disturb its end
-        await kept.ended("one")
+        services.cancel("one")  # does not interrupt its cleanup
+        await services.wait_ended("one")
         assert cleaned_up.is_set()
-        kept.start("one", slow_to_end, log)
+        services.start("one", slow_to_end, log)
         await asyncio.sleep(0)
         assert begun == ["one", "other", "one"]
-        kept.cancel("one", "other")
-        await kept.ended("one", "other")
+        services.cancel("one", "other")
+        await services.wait_ended("one", "other")
 
 
-async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
+async def test_a_service_that_failed_in_a_task_group_can_be_ended(
     log: FilteringBoundLogger,
 ) -> None:
-    """In Python 3.11 it counts as being cancelled from then on."""
+    """In Python 3.11 its task counts as being cancelled from then on."""
     failed, again = asyncio.Event(), asyncio.Event()
 
     async def fails_once(_: Callable[[], None]) -> None:
@@ -430,15 +433,14 @@ async def test_one_that_has_failed_in_a_task_group_is_ended_as_well(
         failed.set()
         raise Transient("away", "away", Backoff(0, 0))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = ServiceGroup(Supervisor(random.Random()), tasks)
-        kept.start("mqtt", fails_once, log)
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("mqtt", fails_once, log)
         await again.wait()
-        kept.cancel("mqtt")
-        await kept.ended("mqtt")
+        services.cancel("mqtt")
+        await services.wait_ended("mqtt")
 
 
-async def test_one_that_forgets_its_cancellation_is_cancelled_again(
+async def test_a_service_that_loses_its_cancellation_is_cancelled_again(
     log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.supervision.supervisor.CANCELLED_AGAIN_S", 0.05)
@@ -448,9 +450,8 @@ async def test_one_that_forgets_its_cancellation_is_cancelled_again(
             await asyncio.Event().wait()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        kept = ServiceGroup(Supervisor(random.Random()), tasks)
-        kept.start("mqtt", forgetful, log)
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("mqtt", forgetful, log)
         await asyncio.sleep(0)
-        kept.cancel("mqtt")
-        await kept.ended("mqtt")
+        services.cancel("mqtt")
+        await services.wait_ended("mqtt")

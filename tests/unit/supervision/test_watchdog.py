@@ -1,6 +1,6 @@
-"""What ends the watchdog's feeding, and what does not: the whole daemon, without radio and broker.
+"""What stops the signs of life, and what does not: the whole daemon, without radio and broker.
 
-The daemon runs in a thread of its own, so that its loop may be blocked; the test plays systemd.
+The daemon runs in a thread of its own, so that its loop can be blocked; the test acts as systemd.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from healthd.supervision.watchdog import Gate
 from tests.unit.outbox.bench import Bench
 from tests.unit.supervision.listener import BOUND_S, Listener
 
-# Between two signs of life the daemon leaves half of this.
+# The daemon sends a sign of life twice in this period.
 WATCHDOG_S = 0.2
 
-# Ten signs of life long.
+# The time of ten signs of life.
 SILENCE_S = 1.0
 
 REGISTRY = registry.load()
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Running:
-    """A daemon in a thread; ends with ``stop``."""
+    """A daemon in a thread; ``stop`` ends it."""
 
     def __init__(self, folder: Path, notify_socket: str) -> None:
         self._environ = {
@@ -67,7 +67,7 @@ class Running:
         await daemon.run(self._stop)
 
     def inside(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it in the daemon's loop; proves that the loop lives."""
+        """Run ``work`` in the daemon's loop, which proves that the loop is alive."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(BOUND_S)
 
     def stop(self) -> None:
@@ -103,9 +103,9 @@ def daemon(systemd: Listener, tmp_path: Path) -> Iterator[Running]:
         running.stop()
 
 
-def fed(systemd: Listener, times: int = 3) -> None:
-    """The daemon gives so many signs of life from now on."""
-    systemd.forget()
+def expect_alive(systemd: Listener, times: int = 3) -> None:
+    """Wait for this number of new signs of life."""
+    systemd.discard()
     for _ in range(times):
         message = systemd.next()
         assert message is not None
@@ -116,16 +116,16 @@ def test_ready_signs_of_life_and_stopping(daemon: Running, systemd: Listener) ->
     first = systemd.next()
     assert first is not None
     assert first["READY"] == "1"
-    # Neither radio nor broker is there, and nobody asks for them.
-    fed(systemd, 10)
+    # Neither radio nor broker is available, and neither is needed.
+    expect_alive(systemd, 10)
     status = systemd.until("STATUS", "1 searching, outbox 0")[-1]
     assert status.keys() == {"STATUS", "WATCHDOG"}
     daemon.stop()
     assert systemd.until("STOPPING", "1")[-1]["STATUS"] == "stopping"
 
 
-def test_a_blocked_loop_ends_the_feeding(daemon: Running, systemd: Listener) -> None:
-    fed(systemd)
+def test_a_blocked_loop_stops_the_signs_of_life(daemon: Running, systemd: Listener) -> None:
+    expect_alive(systemd)
     blocked, release = threading.Event(), threading.Event()
 
     def block() -> None:
@@ -134,15 +134,15 @@ def test_a_blocked_loop_ends_the_feeding(daemon: Running, systemd: Listener) -> 
 
     daemon.loop.call_soon_threadsafe(block)
     assert blocked.wait(BOUND_S)
-    assert systemd.silence(SILENCE_S)
+    assert systemd.is_silent(SILENCE_S)
     release.set()
-    fed(systemd)
+    expect_alive(systemd)
 
 
-def test_a_hung_outbox_thread_ends_the_feeding(
+def test_a_hung_outbox_thread_stops_the_signs_of_life(
     daemon: Running, systemd: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fed(systemd)
+    expect_alive(systemd)
     hung, release, healthy = threading.Event(), threading.Event(), Store.depth
 
     def hang(store: Store) -> Depth:
@@ -153,16 +153,16 @@ def test_a_hung_outbox_thread_ends_the_feeding(
 
     monkeypatch.setattr(Store, "depth", hang)
     assert hung.wait(BOUND_S)
-    assert systemd.silence(SILENCE_S)
+    assert systemd.is_silent(SILENCE_S)
     assert daemon.inside(asyncio.sleep(0, "alive")) == "alive"
     release.set()
-    fed(systemd)
+    expect_alive(systemd)
 
 
-def test_a_disk_that_fails_is_an_answer(
+def test_a_failing_disk_does_not_stop_the_signs_of_life(
     daemon: Running, systemd: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fed(systemd)
+    expect_alive(systemd)
     failures = 0
 
     def fail(_: Store) -> Depth:
@@ -172,13 +172,13 @@ def test_a_disk_that_fails_is_an_answer(
 
     monkeypatch.setattr(Store, "depth", fail)
     while not failures:
-        fed(systemd, 1)
+        expect_alive(systemd, 1)
     before = failures
-    fed(systemd, 5)
+    expect_alive(systemd, 5)
     assert failures > before
 
 
-def test_a_restart_that_does_not_come_ends_the_feeding(
+def test_a_missing_restart_stops_the_signs_of_life(
     systemd: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[Any]
 ) -> None:
     wake = asyncio.Event()
@@ -196,15 +196,15 @@ def test_a_restart_that_does_not_come_ends_the_feeding(
     try:
         while not any(line["event"] == "not restarted in time" for line in log):
             daemon.inside(asyncio.sleep(0))
-        assert systemd.silence(SILENCE_S)
+        assert systemd.is_silent(SILENCE_S)
         daemon.loop.call_soon_threadsafe(wake.set)
         monkeypatch.setattr(f"{module}.LATE_AFTER_S", 5)
-        fed(systemd)
+        expect_alive(systemd)
     finally:
         daemon.stop()
 
 
-async def test_asking_the_outbox_writes_nothing(tmp_path: Path) -> None:
+async def test_the_status_of_the_outbox_writes_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     async with bench.outbox() as outbox:
 
@@ -218,7 +218,7 @@ async def test_asking_the_outbox_writes_nothing(tmp_path: Path) -> None:
         assert files() == before
 
 
-async def test_nobody_to_tell_is_no_work() -> None:
+async def test_without_a_manager_the_gate_returns_at_once() -> None:
     async def describe() -> str:
         pytest.fail("the outbox was asked")
 

@@ -74,7 +74,7 @@ def test_the_document_contains_no_other_kinds() -> None:
 
 def test_docstrings_of_fields_become_descriptions() -> None:
     gap, health = answer("gap")["properties"], answer("health")
-    assert gap["first"]["description"] == "UTC. Nothing before it is missing."
+    assert gap["first"]["description"] == "UTC. Nothing before this time is missing."
     assert "description" not in gap["stream"]
     outbox = health["$defs"]["OutboxHealth"]["properties"]
     assert (outbox["payload_bytes"]["unit"], outbox["payload_bytes"]["description"]) == (

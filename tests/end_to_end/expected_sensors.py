@@ -1,9 +1,9 @@
-"""What must be published of straps and of sensors for sport."""
+"""What must be published for each strap and sports sensor."""
 
 import struct
 from collections.abc import Mapping
 
-from tests.end_to_end.readings import (
+from tests.end_to_end.packet_fields import (
     Topic,
     Values,
     reading,
@@ -128,4 +128,4 @@ SENSORS: Mapping[str, tuple[Topic, ...]] = {
         ),
     ),
 }
-"""By the name of the model in the catalogue."""
+"""By name of the model in the catalogue."""

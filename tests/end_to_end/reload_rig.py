@@ -1,4 +1,4 @@
-"""A daemon whose settings stand in a file that a test rewrites, and straps on a virtual radio."""
+"""A daemon whose settings file is rewritten by a test, and straps on a simulated radio."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -19,8 +19,8 @@ from healthd.settings.file import read
 from healthd.simulator.air import Air
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
-from tests.end_to_end.fetching import address, toml
-from tests.end_to_end.ward import NumberedHeart
+from tests.end_to_end.simulated_gateway import address, toml
+from tests.end_to_end.strap_rig import NumberedHeart
 from tests.support.subscriber import Received, Subscriber, publish
 from tests.unit.supervision.listener import Listener, Message
 
@@ -29,13 +29,13 @@ GAP = "healthd/gateway/event/gap"
 
 _REGISTRY = registry.load()
 _PERIOD_S = 0.05
-_BEHIND = "test/behind"
+_MARKER = "test/marker"
 
 Entry = dict[str, Any]
 
 
 def entry(peripheral: str, number: int, **more: Any) -> Entry:
-    """One that is found by its address."""
+    """Return an entry that is found by its address."""
     return {"id": peripheral, "address": address(number), **more}
 
 
@@ -43,12 +43,12 @@ def topic(peripheral: str, last: str) -> str:
     return f"healthd/gateway/device/{peripheral}/{last}"
 
 
-class Ward:
-    """The settings' file, the daemon that runs with it, and three straps.
+class ReloadRig:
+    """The settings file, the daemon that runs with it, and three straps.
 
     Attributes:
         straps: by number, from 1; their batteries are retained results.
-        log: what was logged since the daemon was started.
+        log: what was logged since the start of the daemon.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *entries: Entry) -> None:
@@ -57,23 +57,24 @@ class Ward:
         self.log: list[EventDict] = []
         self._folder = folder
         self._file = folder / "healthd.toml"
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self.write(settings, *entries)
 
     def write(self, settings: Mapping[str, Any], *entries: Entry) -> None:
         """Replace the settings."""
         self._file.write_text(toml(settings, entries))
 
-    def spoil(self, text: str) -> None:
-        """Put this behind the settings."""
+    def append(self, text: str) -> None:
+        """Append text to the settings."""
         with self._file.open("a") as file:
             file.write(f"\n{text}\n")
 
     @asynccontextmanager
     async def running(self, environ: Mapping[str, str] | None = None) -> AsyncGenerator[None]:
-        """The daemon with straps in range; it has stopped cleanly when the block is left."""
-        stop, around = asyncio.Event(), {"TZ": "UTC", **(environ or {})}
-        source = Source(self._asked, partial(read, self._file, around, _REGISTRY.profiles))
+        """Run the daemon with straps in range; it stops cleanly at the end of the block."""
+        stop, full_environ = asyncio.Event(), {"TZ": "UTC", **(environ or {})}
+        read_file = partial(read, self._file, full_environ, _REGISTRY.profiles)
+        source = Source(self._requested, read_file)
         notify = self._folder / "notify"
         notify.unlink(missing_ok=True)
         async with AsyncExitStack() as stack:
@@ -85,42 +86,42 @@ class Ward:
                 await air.add(strap)
                 await strap.appear()
             backends = Backends(air.scanner_backend, air.client_backend)
-            around["NOTIFY_SOCKET"] = str(notify)
-            daemon = Daemon(source.read(), _REGISTRY, around, backends)
-            self._links = daemon._radio._links  # pyright: ignore[reportPrivateUsage]
+            full_environ["NOTIFY_SOCKET"] = str(notify)
+            daemon = Daemon(source.read(), _REGISTRY, full_environ, backends)
+            self._links = daemon._radio.radio._links  # pyright: ignore[reportPrivateUsage]
             sessions = daemon._peripherals.sessions  # pyright: ignore[reportPrivateUsage]
             self.fetch = PeripheralRequests(sessions).fetch
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             tasks.create_task(daemon.run(stop, source))
             stack.callback(stop.set)
-            await self._told("READY", "1")
+            await self._until_notified("READY", "1")
             yield
 
-    def ask(self) -> None:
-        """Have the settings read again."""
-        self._asked.set()
+    def request_reload(self) -> None:
+        """Request a reload of the settings."""
+        self._requested.set()
 
     async def reload(self) -> list[Message]:
-        """The same, and wait until that is over; what systemd was told."""
-        self.ask()
-        return await self._told("READY", "1")
+        """Reload the settings; return the messages to systemd."""
+        self.request_reload()
+        return await self._until_notified("READY", "1")
 
     def reloaded(self) -> EventDict:
-        """What the last reload was summed up as."""
+        """Return the log line of the last reload."""
         return [line for line in self.log if line["event"] == "reloaded"][-1]
 
-    def link(self, number: int) -> tuple[int, int | None, int]:
-        """What tells a strap's link from every other: on the radio, and in the daemon."""
+    def link_identity(self, number: int) -> tuple[int, int | None, int]:
+        """Return what identifies a strap's link, on the radio and in the daemon."""
         strap = self.straps[number]
         (ours,) = (id(one) for one in self._links if one.found.address == strap.address)
         return strap.links, strap.link_handle, ours
 
-    async def _told(self, key: str, value: str) -> list[Message]:
+    async def _until_notified(self, key: str, value: str) -> list[Message]:
         return await asyncio.to_thread(self._systemd.until, key, value)
 
 
-async def streaming(subscriber: Subscriber, *peripherals: str, count: int = 3) -> None:
-    """Wait until each has sent so many more heart rates."""
+async def until_streaming(subscriber: Subscriber, *peripherals: str, count: int = 3) -> None:
+    """Wait until ``count`` more heart rates of each peripheral have arrived."""
     since = len(subscriber.messages)
 
     def enough(messages: list[Received]) -> bool:
@@ -131,16 +132,16 @@ async def streaming(subscriber: Subscriber, *peripherals: str, count: int = 3) -
 
 
 def of_healthd(subscriber: Subscriber) -> list[Received]:
-    """What was not published by a test."""
-    return [one for one in subscriber.messages if one.topic != _BEHIND]
+    """Return the messages that were not published by a test."""
+    return [one for one in subscriber.messages if one.topic != _MARKER]
 
 
-async def kept(port: int) -> dict[str, bytes]:
-    """What a subscriber that comes now gets from the broker's memory."""
+async def retained(port: int) -> dict[str, bytes]:
+    """Return the retained messages at the broker."""
     async with Subscriber(port, name="late") as late:
-        # Behind everything that it was given when it subscribed.
-        await publish(port, _BEHIND, "")
-        await late.until(lambda _: late.at(_BEHIND))
+        # This arrives after all retained messages.
+        await publish(port, _MARKER, "")
+        await late.until(lambda _: late.at(_MARKER))
         return {one.topic: one.payload for one in late.messages if one.retained}
 
 

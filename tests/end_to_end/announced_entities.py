@@ -1,4 +1,4 @@
-"""What Home Assistant has of a device: its entities, and their states behind what was published."""
+"""The entities that Home Assistant gets for a device, and their states."""
 
 import json
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ _DEVICE = "healthd/gateway/device/one/"
 
 
 def announced(messages: Iterable[Received]) -> dict[str, dict[str, Any]]:
-    """What stands at each topic of an announcement."""
+    """Return the newest announcement at each topic, without cleared ones."""
     newest = {one.topic: one for one in messages if one.topic.startswith(_PREFIX)}
     return {topic: one.json() for topic, one in newest.items() if one.payload}
 
 
 def is_announced(messages: list[Received]) -> bool:
-    """Whether every key that has been published live, and is to be shown, is announced."""
+    """Return whether every key that was published live and is to be shown is announced."""
     payload = announced(messages).get(f"{_PREFIX}gateway_one/config")
     return payload is not None and _expected(messages) <= payload["cmps"].keys()
 
@@ -39,7 +39,7 @@ def _expected(messages: Iterable[Received]) -> set[str]:
 
 
 def check_entities(messages: list[Received]) -> None:
-    """Home Assistant takes all that is announced, and every state is what was measured last."""
+    """Check that Home Assistant accepts all announcements and has the last measured states."""
     payloads = announced(messages)
     assert complaints_of_all(payloads) == []
     assert len(payloads) == 2
@@ -55,7 +55,7 @@ def check_entities(messages: list[Received]) -> None:
                 kind = config["stat_t"].removeprefix(_DEVICE)
                 if kind in _MODELS:
                     _is_what_was_measured(now, message, id_.removeprefix(f"{kind}_"))
-    # Nothing that this device does not have.
+    # No entity for anything that this device does not have.
     own = payloads[f"{_PREFIX}gateway_one/config"]["cmps"].keys()
     assert own == _expected(messages) | {"status", "link_state"}
 

@@ -1,8 +1,8 @@
-"""What must be published of fitness machines."""
+"""What must be published for each fitness machine."""
 
 from collections.abc import Mapping
 
-from tests.end_to_end.readings import (
+from tests.end_to_end.packet_fields import (
     KCAL,
     Topic,
     Values,
@@ -110,4 +110,4 @@ MACHINES: Mapping[str, tuple[Topic, ...]] = {
         ),
     ),
 }
-"""By the name of the model in the catalogue."""
+"""By name of the model in the catalogue."""

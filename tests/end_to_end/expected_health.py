@@ -1,8 +1,8 @@
-"""What must be published of devices for health."""
+"""What must be published for each health device."""
 
 from collections.abc import Mapping
 
-from tests.end_to_end.readings import (
+from tests.end_to_end.packet_fields import (
     Topic,
     Values,
     digits,
@@ -13,7 +13,7 @@ from tests.end_to_end.readings import (
     u24,
 )
 
-# Of a monitor, and of an oximeter: a stop in the middle leaves some of them for the next start.
+# Stored in a monitor and in an oximeter: a stop in the middle leaves some for the next start.
 STORED_READINGS, STORED_RESULTS = 12, 4
 _MG_PER_DL = 18.0156  # in a mmol/L of glucose
 
@@ -130,4 +130,4 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
     "generic_health_sensor": (Topic("live_health_observations", "2b8b", _as_hex),),
     "physical_activity_monitor": (Topic("general_activity_instantaneous", "2b3c", _as_hex),),
 }
-"""By the name of the model in the catalogue."""
+"""By name of the model in the catalogue."""

@@ -1,4 +1,4 @@
-"""Periodic peripherals end to end: the daemon on simulated devices, and what it tells of runs."""
+"""The daemon on simulated devices, and what it publishes about runs of periodic peripherals."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.subscriber import Received, Subscriber
 
 BOUND_S = 30.0
 FETCH = "healthd/gateway/event/fetch"
-# So seldom that a device gives one result, or what it has stored, on each of its links.
+# So rare that a device sends one result, or what it has stored, on each of its links.
 SELDOM_S = 8.0
 
 _REGISTRY = registry.load()
@@ -39,13 +39,13 @@ async def gateway(
     entries: Sequence[Mapping[str, Any]],
     environ: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Air]:
-    """The daemon with these peripherals; on leaving it is stopped and all has been delivered."""
+    """Run the daemon with these peripherals; after the block it has stopped and delivered all."""
     stop = asyncio.Event()
     async with Air() as air, asyncio.TaskGroup() as tasks:
         backends = Backends(air.scanner_backend, air.client_backend)
         whole = Settings.model_validate({**settings, "peripherals": entries})
-        around = {"TZ": "UTC", **(environ or {})}
-        tasks.create_task(Daemon(whole, _REGISTRY, around, backends).run(stop))
+        with_zone = {"TZ": "UTC", **(environ or {})}
+        tasks.create_task(Daemon(whole, _REGISTRY, with_zone, backends).run(stop))
         try:
             yield air
         finally:
@@ -55,19 +55,19 @@ async def gateway(
 
 
 async def add(air: Air, *devices: VirtualPeripheral) -> None:
-    for one in devices:
-        await air.add(one)
-        await one.appear()
+    for device in devices:
+        await air.add(device)
+        await device.appear()
 
 
 def runs(messages: Iterable[Received], peripheral: str) -> list[dict[str, Any]]:
-    told = [one.json() for one in messages if one.topic == FETCH]
-    return [one for one in told if one["peripheral"] == peripheral]
+    events = [message.json() for message in messages if message.topic == FETCH]
+    return [event for event in events if event["peripheral"] == peripheral]
 
 
 async def until_runs(subscriber: Subscriber, **numbers: int) -> None:
     await subscriber.until(
-        lambda all_: all(len(runs(all_, who)) >= number for who, number in numbers.items()),
+        lambda all_: all(len(runs(all_, name)) >= number for name, number in numbers.items()),
         BOUND_S,
     )
 
@@ -78,14 +78,14 @@ def live(subscriber: Subscriber, peripheral: str, kind: str) -> list[dict[str, A
 
 
 def info(messages: Iterable[Received], peripheral: str) -> dict[str, Any]:
-    """The newest that is known of a peripheral."""
+    """Return the newest info of a peripheral."""
     where = f"healthd/gateway/device/{peripheral}/info"
-    told = [one.json() for one in messages if one.topic == where]
-    return told[-1] if told else {}
+    found = [message.json() for message in messages if message.topic == where]
+    return found[-1] if found else {}
 
 
 def toml(settings: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> str:
-    """Settings as a file; JSON's strings, numbers and arrays are TOML's."""
+    """Return settings as a file; strings, numbers and arrays of JSON are valid TOML."""
     sections = [(f"[{name}]", keys) for name, keys in settings.items()]
     sections += [("[[peripherals]]", entry) for entry in entries]
     lines = [

@@ -1,4 +1,4 @@
-"""Numbered straps on a virtual radio, the daemon in this process, and what each of them knows."""
+"""Simulated straps, the daemon in this process, a subscriber, and a record of what each saw."""
 
 import asyncio
 import statistics
@@ -30,39 +30,39 @@ from tests.support.subscriber import Subscriber
 
 _REGISTRY = registry.load()
 _HEART_RATE = "2a37"
-# What is not from the strap's own packet.
+# Keys that do not come from the strap's own packet.
 _ADDED = ("id", "time", "clock", "seq", "rr_offsets_ms")
 BOUND_S = 20.0
 
 
 class NumberedHeart:
-    """Payloads that differ from each other, so that none is taken for another one."""
+    """Payloads that all differ, so that none can be confused with another."""
 
     def __init__(self) -> None:
         self._made = 0
 
     def payload(self, elapsed: float) -> bytes:
-        """See ``HeartSource``; the number travels as the energy that was expended."""
+        """See ``HeartSource``; the number is sent as the expended energy."""
         self._made += 1
         flags = 0b11110  # contact supported and detected, energy, RR
         rate, interval = 50 + self._made % 100, 500 + self._made % 500
         return struct.pack("<BBHH", flags, rate, self._made % 0x10000, interval)
 
     def reset_energy(self) -> None:
-        """See ``HeartSource``; the number goes on."""
+        """See ``HeartSource``; the number is not reset."""
 
 
 @dataclass
 class Strap:
-    """One strap, and its notifications of heart rate at both ends of its link.
+    """One strap, and its heart-rate notifications at both ends of the link.
 
     Attributes:
-        id: of the peripheral in the settings.
-        peripheral: what can be made to fail.
-        sent: handed to the link, in order.
-        received: what the daemon's pipeline was given, in order.
-        link_ends: how many had been sent when a link ended.
-        recoveries_s: from the end of a fault to the first sample that a subscriber got.
+        id: the id of the peripheral in the settings.
+        peripheral: the simulated device, which can be made to fail.
+        sent: payloads passed to the link, in order.
+        received: payloads that reached the daemon's pipeline, in order.
+        link_ends: for each ended link, how many payloads had been sent.
+        recoveries_s: seconds from the end of each fault to the first sample at a subscriber.
     """
 
     id: str
@@ -73,14 +73,14 @@ class Strap:
     recoveries_s: list[float] = field(default_factory=list[float])
 
     async def note_link_ends(self) -> None:
-        """Runs beside everything; a new link takes far longer than this takes to notice."""
+        """Note each end of a link, forever; a new link takes far longer than noticing its end."""
         while True:
             await self.peripheral.linked.wait()
             await self.peripheral.unlinked.wait()
             self.link_ends.append(len(self.sent))
 
     def lost_on_air(self) -> list[int]:
-        """Positions in ``sent`` of what the daemon never got; everything else came in order."""
+        """Return the positions in ``sent`` of lost payloads; check the order of all others."""
         lost: list[int] = []
         received = iter(self.received)
         expected = next(received, None)
@@ -89,18 +89,18 @@ class Strap:
                 expected = next(received, None)
             else:
                 lost.append(position)
-        assert expected is None, f"{self.id}: received what was not sent, or out of order"
+        assert expected is None, f"{self.id}: received a payload that was not sent, or out of order"
         return lost
 
 
-class Ward:
-    """Straps, daemon and subscriber; an async context manager around the whole run.
+class StrapRig:
+    """Straps, daemon and subscriber; an asynchronous context manager around the whole run.
 
     Attributes:
         straps: by id.
-        subscriber: the independent one, on the broker.
-        heard: set whenever the daemon has received something.
-        air: where all of it is, for what else is to be there.
+        subscriber: an independent subscriber at the broker.
+        heard: set whenever the daemon has received a value.
+        air: the simulated radio, to which a test can add devices.
     """
 
     def __init__(
@@ -119,15 +119,15 @@ class Ward:
         """Prepare.
 
         Args:
-            folder: for the outbox.
-            broker_port: where the subscriber connects.
-            patch: puts the tap into the daemon.
-            straps: how many; ``strap-1`` and so on.
+            folder: where the outbox is created.
+            broker_port: port that the subscriber connects to.
+            patch: replaces the daemon's pipeline by one that records values.
+            straps: number of straps; their ids are ``strap-1`` and so on.
             period_s: seconds between two notifications of a strap.
-            daemon_port: where the daemon connects, if not directly to the broker.
-            silence: ``silence`` of the settings by the strap's number.
-            requests: what the settings allow.
-            version: of MQTT, that the daemon speaks.
+            daemon_port: port that the daemon connects to, if not the broker's own.
+            silence: by number of the strap, its ``silence`` in the settings.
+            requests: verbs that the settings allow.
+            version: version of MQTT that the daemon uses.
         """
         self.straps: dict[str, Strap] = {}
         self.subscriber = Subscriber(broker_port)
@@ -190,30 +190,30 @@ class Ward:
         await self._stack.__aexit__(exc_type, exc, traceback)
 
     async def stop(self) -> None:
-        """Stop the daemon, and wait for its farewell."""
+        """Stop the daemon, and wait for its last message."""
         since = len(self.subscriber.messages)
         self._stop.set()
         await self.subscriber.until_payload("healthd/gateway/status", b"offline", since=since)
 
     def topic(self, strap: Strap, last: str) -> str:
-        """A topic of a strap."""
+        """Return a topic of a strap."""
         return f"healthd/gateway/device/{strap.id}/{last}"
 
     async def appear(self) -> None:
-        """Every strap comes into range."""
+        """Bring every strap into range."""
         for strap in self.straps.values():
             await strap.peripheral.appear()
 
-    async def streaming(self, *straps: Strap) -> None:
-        """Wait until subscribers have got two samples of each."""
+    async def until_streaming(self, *straps: Strap) -> None:
+        """Wait until two samples of each strap have arrived at the subscriber."""
         for strap in straps:
             live = self.topic(strap, "heart_rate")
             await self.subscriber.until(
                 lambda all_, live=live: sum(m.topic == live for m in all_) >= 2, BOUND_S
             )
 
-    async def told(self, strap: Strap, since: int, status: bytes, **info: Any) -> None:
-        """Wait until status and info say this, behind the first ``since`` messages."""
+    async def until_published(self, strap: Strap, since: int, status: bytes, **info: Any) -> None:
+        """Wait until this status and info are published, after the first ``since`` messages."""
         await self.subscriber.until_payload(
             self.topic(strap, "status"), status, since=since, at_most=BOUND_S
         )
@@ -225,11 +225,11 @@ class Ward:
             BOUND_S,
         )
 
-    async def recovers(self, strap: Strap) -> None:
-        """Wait for the next sample that is taken from now on, and note how long it takes."""
+    async def until_recovered(self, strap: Strap) -> None:
+        """Wait for the next new sample, and note how long it takes."""
         loop = asyncio.get_running_loop()
         started, received = loop.time(), len(strap.received)
-        await self.received_more(strap, 1)
+        await self.until_received(strap, 1)
         number = _number(strap.received[received])
         live = self.topic(strap, "heart_rate")
         arrived = await self.subscriber.until(
@@ -241,16 +241,16 @@ class Ward:
         )
         strap.recoveries_s.append(arrived.at - started)
 
-    async def received_more(self, strap: Strap, count: int) -> None:
-        """Wait until the daemon has got so many more values of the strap."""
+    async def until_received(self, strap: Strap, count: int) -> None:
+        """Wait until the daemon has received ``count`` more values of the strap."""
         wanted = len(strap.received) + count
         async with asyncio.timeout(BOUND_S):
             while len(strap.received) < wanted:
                 self.heard.clear()
                 await self.heard.wait()
 
-    async def caught_up(self) -> None:
-        """Wait until what the daemon has received by now has been delivered."""
+    async def until_delivered(self) -> None:
+        """Wait until everything that the daemon has received by now is delivered."""
         wanted = {strap.id: len(strap.received) for strap in self.straps.values()}
 
         def enough() -> bool:
@@ -262,17 +262,17 @@ class Ward:
         await self.subscriber.until(lambda _: enough(), BOUND_S)
 
     def delivered(self, strap: Strap) -> Stream:
-        """Its heart rates as the subscriber saw them."""
+        """Return the heart rates of a strap as the subscriber received them."""
         runs = streams(self.subscriber.messages, self.topic(strap, "heart_rate"))
         assert len(runs) == 1, (strap.id, list(runs))
         return next(iter(runs.values()))
 
     def check(self) -> None:
-        """What a strap sent is what the daemon got is what subscribers got; by the contract."""
-        if self._settings.mqtt.version == "5":  # without its properties there is less to judge
+        """Check that all that was sent was received and delivered, according to the contract."""
+        if self._settings.mqtt.version == "5":  # only MQTT 5 has the properties that it checks
             conform(self.subscriber.messages)
         for strap in self.straps.values():
-            # What was on the air in the instant that a link ended may be lost, nothing else.
+            # Only what was on the air when a link ended may be lost.
             assert set(strap.lost_on_air()) <= {end - 1 for end in strap.link_ends}, strap.id
             stream = self.delivered(strap)
             stream.check()
@@ -287,7 +287,7 @@ class Ward:
             assert len(set(ids)) == len(ids)
 
     def summary(self) -> str:
-        """Everything counted, in one line."""
+        """Return all counts in one line."""
         all_ = self.straps.values()
         delivered = [self.delivered(strap) for strap in all_]
         recoveries = sorted(one for strap in all_ for one in strap.recoveries_s)
@@ -310,17 +310,17 @@ class Ward:
             self.straps[identity].sent.append(sent.payload)
 
     def _tapped_pipeline(self) -> type[Pipeline]:
-        ward = self
+        rig = self
 
         class Tapped(Pipeline):
-            """The daemon's own, which also tells what it is given."""
+            """The daemon's pipeline, which also records heart rates."""
 
             def on_value(
                 self, peripheral: str, characteristic: Characteristic, value: bytes
             ) -> None:
                 if characteristic.uuid == _HEART_RATE:
-                    ward.straps[peripheral].received.append(value)
-                    ward.heard.set()
+                    rig.straps[peripheral].received.append(value)
+                    rig.heard.set()
                 super().on_value(peripheral, characteristic, value)
 
         return Tapped

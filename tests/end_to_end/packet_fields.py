@@ -1,4 +1,4 @@
-"""Numbers of packets, read by hand: what must be published owes nothing to the decoders."""
+"""Reads fields of packets without the decoders, so that expected values are independent of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Values = dict[str, Any]
 Range = tuple[float, float]
 
 KCAL = 1 / 4.184
-"""What kilocalories are divided by to be kilojoules."""
+"""Divisor that converts kilocalories to kilojoules."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class Topic:
 
     Attributes:
         kind: last level of its topic.
-        uuid: of the characteristic that it is made of.
-        read: what a sample has to hold, given the packets that it is made of; None if they make
-            no sample of this kind.
-        packets: how many that are.
-        within: what is derived, and what it must lie between.
-        samples: how many are waited for.
-        number: what tells their order, where live ones are sent between those that were stored.
+        uuid: the characteristic that it is made from.
+        read: returns what a sample must contain, given the packets that it is made from; None if
+            they make no sample of this kind.
+        packets: number of packets per sample.
+        within: keys of derived values, and the range of each.
+        samples: number of samples to wait for.
+        number: key that orders the samples, if live ones are sent between stored ones.
     """
 
     kind: str
@@ -60,7 +60,7 @@ def s32(packet: bytes, at: int) -> int:
 
 
 def digits(packet: bytes, at: int) -> int:
-    """The mantissa of an SFLOAT that is not negative."""
+    """Return the mantissa of an SFLOAT that is not negative."""
     return u16(packet, at) & 0x7FF
 
 
@@ -68,7 +68,7 @@ Number = Callable[[bytes, int], int]
 
 
 def reading(**fields: tuple[Number, int, float]) -> Callable[[bytes], Values]:
-    """Keys with the number behind them, where it stands, and what it is divided by."""
+    """Read each key's number: given its type, its position, and its divisor."""
 
     def read(packet: bytes) -> Values:
         return {key: number(packet, at) / by for key, (number, at, by) in fields.items()}
