@@ -379,7 +379,7 @@ def test_a_fact_reaches_only_the_device_info(
     assert info(retained)["weight"] == {"weight_kg": 1}
 
 
-def test_what_is_held_back_until_the_control_point_answers_has_its_gap_told(
+def test_a_gap_is_reported_for_data_held_back_until_the_control_point_answers(
     pipeline: Pipeline, box: Box
 ) -> None:
     link(pipeline, "b_scale")
@@ -428,7 +428,7 @@ def test_what_is_held_back_is_published_once_when_the_link_ends(
     assert [gap["first"] for gap in gaps(box)] == [utc_text(last.stamp.wall_ns)]
 
 
-def test_a_run_of_a_periodic_peripheral_is_told(
+def test_a_run_of_a_periodic_peripheral_is_published(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     pipeline.on_state("strap", State.WAITING, "scheduled")
