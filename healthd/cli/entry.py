@@ -36,7 +36,7 @@ def append(path: Path, lines: str, environ: Mapping[str, str], services: Collect
         def check(draft: Path) -> None:
             _validate(draft, path, environ, services)
             if target.read_bytes() != before:
-                raise NotAdded(f"{path}: somebody else has just changed it; try again")
+                raise NotAdded(f"{path}: another program has changed it meanwhile; try again")
 
         replace_shared_file(target, before + gap + lines.encode(), check)
     except OSError as error:
