@@ -13,7 +13,7 @@ from tests.support.subscriber import Subscriber
 
 pytestmark = pytest.mark.timeout(120)
 
-KILLS = 4
+KILLS = 3
 BOUND_S = 30.0
 TOPIC = "healthd/gateway/device/meter/glucose"
 

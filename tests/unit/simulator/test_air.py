@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 
 import pytest
 from bleak import BleakClient, BleakScanner
@@ -226,9 +225,7 @@ async def test_sixteen_peripherals_at_once(bench: Bench) -> None:
             await client.start_notify("2a37", on_value)
             await done.wait()
 
-        started = time.monotonic()
         await asyncio.gather(*(follow(number) for number in range(16)))
-        assert time.monotonic() - started < 15
     assert len(received) == 16
 
 

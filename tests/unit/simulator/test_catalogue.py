@@ -42,7 +42,11 @@ ON_REQUEST = {"glucose"}
 
 
 @pytest.mark.parametrize("model", [name for name in NAMES if name not in ON_REQUEST])
-async def test_recorded_notifications_arrive(bench: Bench, model: str) -> None:
+async def test_recorded_notifications_arrive(
+    bench: Bench, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Before its user has given consent, a user scale notifies only the time.
+    monkeypatch.setattr("healthd.simulator.health.clock._PERIOD_S", 0.05)
     async with asyncio.timeout(20):
         sent: list[Sent] = []
         arrived: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()

@@ -1,10 +1,32 @@
 """Feeds: queued payloads and their subscriptions."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from healthd.simulator.feed import Feed
+import pytest
+
+from healthd.simulator.feed import Feed, Ticker
+
+
+async def test_ticker_skips_overdue_ticks_and_returns_their_time() -> None:
+    period, loop = 0.02, asyncio.get_running_loop()
+    start = loop.time()
+    ticker = Ticker(period)
+    total = await ticker.tick()
+    _block(3.5 * period)
+    late = await ticker.tick()
+    assert late >= 2.99 * period
+    total += late
+    # Delays do not add up: every tick is at a multiple of the period.
+    assert total / period == pytest.approx(round(total / period))
+    assert total <= loop.time() - start + period / 2
+
+
+def _block(seconds: float) -> None:
+    """Block the event loop, as other work on a busy machine does."""
+    time.sleep(seconds)
 
 
 async def test_feed_without_a_subscription_discards_payloads() -> None:

@@ -47,10 +47,9 @@ async def test_measurements_keep_their_period(bench: Bench, inbox: Inbox) -> Non
         await client.start_notify("2a37", lambda _, value: inbox.put_nowait(bytes(value)))
         for _ in range(50):
             await inbox.get()
+    # Ticks that a busy machine misses are skipped, not sent later.
     periods = (sent[-1].at - sent[0].at) / 0.02
-    # Delays do not add up. Ticks that a busy machine misses are skipped, not sent later.
     assert len(sent) - 1 <= periods + 1
-    assert abs(periods - round(periods)) < 0.5
 
 
 async def test_reset_energy_reaches_the_heart(bench: Bench) -> None:

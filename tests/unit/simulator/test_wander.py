@@ -3,12 +3,14 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthd.simulator.wander import Revolutions, Wander
 
 
+# An example is 300 random steps, so a few of each length are enough.
+@settings(max_examples=30)
 @given(st.integers(), st.sampled_from([0.01, 1.0, 600.0]))
 def test_value_stays_near_its_mean(seed: int, step: float) -> None:
     wander = Wander(random.Random(seed), 100.0, 5.0)
