@@ -67,7 +67,7 @@ class Sensor:
             self._read()
 
     def readings(self, _elapsed: float) -> Iterable[bytes]:
-        """Generate the next reading, which is earlier in real time than the interval says."""
+        """Generate the next reading; the real interval is shorter than the reported one."""
         if self._is_running:
             yield self._read()
 

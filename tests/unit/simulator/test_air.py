@@ -54,14 +54,14 @@ async def test_added_peripheral_does_not_advertise_before_it_appears(bench: Benc
         await bench.air.add(late)
         await bench.puppet()
         async with BleakScanner(backend=bench.air.scanner_backend) as scanner:
-            heard: list[str | None] = []
+            received: list[str | None] = []
             async for device, _ in scanner.advertisement_data():
-                heard.append(device.name)
-                if heard.count("Puppet") == 3:
+                received.append(device.name)
+                if received.count("Puppet") == 3:
                     await late.appear()
                 if device.name == "Late":
                     break
-    assert "Late" not in heard[:3]
+    assert "Late" not in received[:3]
 
 
 async def test_connecting_to_a_vanished_peripheral_times_out_and_does_not_block_others(
@@ -107,10 +107,10 @@ async def test_adapter_works_after_a_cancelled_connect(
         client = await bench.client("Puppet")
         async with BleakScanner(backend=bench.air.scanner_backend) as scanner:
             attempt = asyncio.create_task(client.connect())
-            heard = scanner.advertisement_data()
+            events = scanner.advertisement_data()
             for _ in range(advertisements):
                 # The second one creates the link, and then the peripheral stops advertising.
-                await asyncio.wait([asyncio.ensure_future(anext(heard)), attempt], timeout=0.2)
+                await asyncio.wait([asyncio.ensure_future(anext(events)), attempt], timeout=0.2)
             for _ in range(turns):  # Cancel at a different step of connecting in each case.
                 await asyncio.sleep(0)
             attempt.cancel()
@@ -130,13 +130,13 @@ async def test_connect_cancelled_between_controller_and_host(bench: Bench) -> No
         puppet = await bench.puppet()
         client = await bench.client("Puppet")
         attempt = asyncio.create_task(client.connect())
-        heard = 0
+        advertisements = 0
 
         def cancel_at_the_second(_advertisement: Advertisement) -> None:
             # The controller has already answered this advertisement; the host is not notified yet.
-            nonlocal heard
-            heard += 1
-            if heard == 2:
+            nonlocal advertisements
+            advertisements += 1
+            if advertisements == 2:
                 attempt.cancel()
 
         bench.air.start_scan(cancel_at_the_second)

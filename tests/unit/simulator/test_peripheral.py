@@ -46,12 +46,12 @@ async def test_vanished_peripheral_does_not_advertise_until_it_appears(
         puppet = await bench.puppet()
         client = await subscribe(bench, puppet, inbox)
         await puppet.peripheral.vanish()
-        heard: list[Advertisement] = []
-        bench.air.start_scan(heard.append)
+        received: list[Advertisement] = []
+        bench.air.start_scan(received.append)
         other = await bench.puppet(name="Other", address="C0:00:00:00:00:0B")
         await bench.find("Other")
         await other.peripheral.vanish()
-        assert {item.address.to_string(False) for item in heard} == {"C0:00:00:00:00:0B"}
+        assert {item.address.to_string(False) for item in received} == {"C0:00:00:00:00:0B"}
         assert not client.is_connected
         await puppet.peripheral.appear()
         await subscribe(bench, puppet, inbox)
