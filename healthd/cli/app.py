@@ -82,12 +82,12 @@ def demo(
         raise typer.BadParameter("--profile cannot be combined with --config")
     try:
         from healthd.cli.demo import main
-        from healthd.simulator.catalogue import chosen
+        from healthd.simulator.catalogue import select_models
     except ModuleNotFoundError as error:
         typer.echo(f'healthd demo needs {error.name}: pip install "healthd[sim]"', err=True)
         raise typer.Exit(1) from error
     try:
-        models = chosen(profile or [])
+        models = select_models(profile or [])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--profile") from error
     raise typer.Exit(main(seconds, config, models))

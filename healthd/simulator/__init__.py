@@ -1,1 +1,1 @@
-"""Virtual peripherals, a bleak backend over them, and an embedded broker (the extra ``[sim]``)."""
+"""Virtual peripherals, a bleak backend for them, and an embedded broker (the extra ``[sim]``)."""

@@ -1,4 +1,4 @@
-"""The virtual radio: one adapter of ours, and the peripherals in its range."""
+"""The virtual radio: one adapter, and the peripherals in its range."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,29 +26,29 @@ from healthd.simulator.peripheral import VirtualPeripheral
 
 Listener = Callable[[Advertisement], None]
 
-# Any static random address does (the two highest bits are set); no peripheral may use it.
+# Any static random address works (the two highest bits are set); no peripheral may use it.
 CENTRAL_ADDRESS = Address("C0:FF:EE:00:00:00")
-# Ten advertising intervals: who advertises still is linked by then.
+# Ten advertising intervals: a peripheral that still advertises is linked by then.
 _ANSWER_TIMEOUT_S = 1.0
 
 
 class Air:
-    """A virtual radio with one adapter; give its backends to ``BleakScanner`` and ``BleakClient``.
+    """A virtual radio with one adapter; pass its backends to ``BleakScanner`` and ``BleakClient``.
 
-    Backends are classes that bleak instantiates, so what they share lives here, and each Air has
-    classes of its own. Use it as an async context manager: inside, the adapter is powered.
+    bleak instantiates the backend classes itself, so their shared state is kept here and each Air
+    has its own backend classes. Use it as an async context manager: inside, the adapter is powered.
 
     Attributes:
-        scanner_backend: for ``BleakScanner(..., backend=)``.
-        client_backend: for ``BleakClient(..., backend=)``.
-        peripherals: what was added, in range or not.
+        scanner_backend: Pass it to ``BleakScanner(..., backend=)``.
+        client_backend: Pass it to ``BleakClient(..., backend=)``.
+        peripherals: All added peripherals, in range or not.
     """
 
     scanner_backend: type[BaseBleakScanner]
     client_backend: type[BaseBleakClient]
 
     def __init__(self) -> None:
-        """Make an empty air; nothing runs before it is entered."""
+        """Create a radio without peripherals; nothing runs before it is entered."""
         self.scanner_backend = type("SimulatedScanner", (ScannerBackend,), {"air": self})
         self.client_backend = type("SimulatedClient", (ClientBackend,), {"air": self})
         self.peripherals: list[VirtualPeripheral] = []
@@ -69,9 +69,9 @@ class Air:
         )
         await central.power_on()
         central.on(central.EVENT_ADVERTISEMENT, self._on_advertisement)
-        # The host scans all the time, and the controller passes on what it hears while someone
-        # listens: scans begin and end inside tasks that may be cancelled, and a cancelled HCI
-        # command leaves its answer to the next one.
+        # The host scans all the time, and the controller forwards advertisements only while there
+        # are listeners. Scans start and end inside tasks that may be cancelled, and the response to
+        # a cancelled HCI command would be taken for the response to the next command.
         await central.start_scanning(active=False)
         controller.le_scan_enable = False
         self._off = asyncio.get_running_loop().create_future()
@@ -100,7 +100,7 @@ class Air:
         self._ether.remove_controller(controller)
 
     async def add(self, peripheral: VirtualPeripheral) -> None:
-        """Power a peripheral on. It does not advertise before ``appear()``."""
+        """Power on a peripheral. It does not advertise before ``appear()``."""
         await peripheral.power_on(self._ether)
         self.peripherals.append(peripheral)
 
@@ -108,30 +108,30 @@ class Air:
         """Call the listener with every advertisement from now on.
 
         Raises:
-            BleakBluetoothNotAvailableError: the adapter is off.
+            BleakBluetoothNotAvailableError: The adapter is off.
         """
         controller, _ = self._powered()
         self._listeners.add(listener)
         controller.le_scan_enable = True
 
     def stop_scan(self, listener: Listener) -> None:
-        """Stop calling the listener; nothing if it was not called."""
+        """Stop calling the listener; do nothing if it is not registered."""
         self._listeners.discard(listener)
         if self._adapter is not None:
             controller, _ = self._adapter
             controller.le_scan_enable = bool(self._listeners)
 
     async def connect(self, address: str) -> Link:
-        """Link to a peripheral as soon as it advertises; waits until it does.
+        """Wait until a peripheral advertises, then connect to it.
 
         Raises:
-            BleakBluetoothNotAvailableError: the adapter is, or was turned, off.
+            BleakBluetoothNotAvailableError: The adapter is off, or was turned off meanwhile.
         """
         peer = Address(address)
         while True:
-            # As in the kernel, only a peripheral that was just heard has a turn with the
-            # controller: one that is away must not keep the others waiting.
-            await self._hear(peer)
+            # As in the kernel, only a peripheral that has just advertised gets a turn with the
+            # controller: a peripheral out of range must not keep the others waiting.
+            await self._wait_for_advertisement(peer)
             async with self._initiating:
                 controller, central = self._powered()
                 try:
@@ -141,23 +141,24 @@ class Air:
                     continue
                 if self._has_answered(peer):
                     break
-                # The advertisement that was answered was the last one: a ghost, not a link.
+                # The controller answered the last advertisement before the peripheral went away,
+                # so this link exists on one side only.
                 controller.forget(peer, HCI_ErrorCode.CONNECTION_FAILED_TO_BE_ESTABLISHED_ERROR)
         link = Link(connection, lambda: _hang_up(controller, peer))
         self._links.add(link)
         link.ended.add_done_callback(lambda _: self._links.discard(link))
         return link
 
-    async def _hear(self, peer: Address) -> None:
-        heard = asyncio.get_running_loop().create_future()
+    async def _wait_for_advertisement(self, peer: Address) -> None:
+        advertised = asyncio.get_running_loop().create_future()
 
         def listen(advertisement: Advertisement) -> None:
-            if advertisement.address == peer and not heard.done():
-                heard.set_result(None)
+            if advertisement.address == peer and not advertised.done():
+                advertised.set_result(None)
 
         self.start_scan(listen)
         try:
-            await asyncio.wait({heard, self._off}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({advertised, self._off}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.stop_scan(listen)
         self._powered()
@@ -165,12 +166,14 @@ class Air:
     async def _initiate(
         self, controller: VirtualController, central: Device, peer: Address
     ) -> Connection:
-        attempt = asyncio.create_task(central.connect_le(peer, timeout=None))
+        attempt = asyncio.create_task(
+            central.connect_le(peer, timeout=None), name=f"simulator: connect to {peer}"
+        )
         try:
             return await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            # The attempt itself is never cancelled, it is made to fail: bumble would be left with
-            # a connection that no one expects. That takes a few turns of the loop.
+            # Never cancel the attempt itself, make it fail instead: otherwise bumble would keep a
+            # connection without an owner. Failing takes a few iterations of the event loop.
             controller.stop_connecting()
             while not attempt.done():
                 try:
@@ -189,7 +192,7 @@ class Air:
         return isinstance(other, VirtualController) and other.is_linked_to(CENTRAL_ADDRESS)
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
-        # The virtual controller repeats each advertisement as its own scan response.
+        # The virtual controller sends each advertisement again as its own scan response.
         if not advertisement.is_scan_response:
             for listener in tuple(self._listeners):
                 listener(advertisement)

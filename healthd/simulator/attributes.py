@@ -1,4 +1,4 @@
-"""Characteristics and services in the shapes that virtual peripherals need."""
+"""Build the characteristics and services that virtual peripherals need."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,18 +10,18 @@ _Properties = Characteristic.Properties
 _NO_ACCESS = Characteristic.Permissions(0)
 
 Number = int | str
-"""A SIG number of 16 bits, or a UUID of 36 characters."""
+"""A 16-bit number assigned by the Bluetooth SIG, or a UUID of 36 characters."""
 
 
 def readable(number: Number, value: bytes | Callable[[], bytes]) -> Characteristic[bytes]:
-    """One that is read: the same value always, or what the function says then."""
+    """Return a characteristic to read: a constant value, or the function's current result."""
     return _characteristic(number, _Properties.READ, Characteristic.READABLE, value)
 
 
 def notifying(
     number: Number, value: bytes | Callable[[], bytes] | None = None
 ) -> Characteristic[bytes]:
-    """One that notifies, and can be read where it is given a value."""
+    """Return a characteristic that notifies, and that can be read if a value is given."""
     if value is None:
         return _characteristic(number, _Properties.NOTIFY, _NO_ACCESS, b"")
     both = _Properties.READ | _Properties.NOTIFY
@@ -29,7 +29,7 @@ def notifying(
 
 
 def indicating(number: Number) -> Characteristic[bytes]:
-    """One that indicates."""
+    """Return a characteristic that indicates."""
     return _characteristic(number, _Properties.INDICATE, _NO_ACCESS, b"")
 
 
@@ -41,7 +41,15 @@ def writeable(
     notifies: bool = False,
     indicates: bool = False,
 ) -> Characteristic[bytes]:
-    """One that is written with a response; ``write`` refuses by raising an ``ATT_Error``."""
+    """Return a characteristic that is written with response.
+
+    Args:
+        number: The number or UUID of the characteristic.
+        write: Handles a written value; it refuses the value by raising an ``ATT_Error``.
+        read: Returns the current value; None if the characteristic cannot be read.
+        notifies: Whether it also notifies.
+        indicates: Whether it also indicates.
+    """
     properties, permissions = _Properties.WRITE, Characteristic.WRITEABLE
     if read is not None:
         properties |= _Properties.READ
@@ -62,7 +70,7 @@ def writeable(
 
 
 def service(number: Number, characteristics: Sequence[Characteristic[bytes]]) -> Service:
-    """A primary service."""
+    """Return a primary service."""
     return Service(_uuid(number), list(characteristics))
 
 
@@ -74,8 +82,8 @@ def _characteristic(
 ) -> Characteristic[bytes]:
     if isinstance(value, bytes):
         return Characteristic(_uuid(number), properties, permissions, value)
-    live = CharacteristicValue[bytes](read=lambda _connection: value())
-    return Characteristic(_uuid(number), properties, permissions, live)
+    dynamic = CharacteristicValue[bytes](read=lambda _connection: value())
+    return Characteristic(_uuid(number), properties, permissions, dynamic)
 
 
 def _uuid(number: Number) -> UUID:

@@ -1,4 +1,4 @@
-"""The backends that bleak runs on over the virtual radio."""
+"""The scanner and client backends that connect bleak to the virtual radio."""
 
 import asyncio
 import logging
@@ -25,14 +25,14 @@ from healthd.simulator.link import Link
 
 logger = logging.getLogger(__name__)
 
-# What bluetoothd asks for; the longest attribute value (512) and its header fit.
+# The same MTU as bluetoothd requests: the longest attribute value (512) fits with its header.
 PREFERRED_MTU = 517
-# Not a D-Bus object path: bleak-retry-connector turns to BlueZ only where it finds "path".
+# Without a D-Bus object path: bleak-retry-connector uses BlueZ only if the details have "path".
 DEVICE_DETAILS = {"source": "healthd.simulator"}
 
 
 class VirtualRadio(Protocol):
-    """What the backends use of an Air."""
+    """The methods of an Air that the backends use."""
 
     def start_scan(self, listener: Callable[[Advertisement], None]) -> None:
         """Call the listener with every advertisement from now on."""
@@ -43,12 +43,12 @@ class VirtualRadio(Protocol):
         ...
 
     async def connect(self, address: str) -> Link:
-        """Link to a peripheral as soon as it advertises."""
+        """Wait until a peripheral advertises, then connect to it."""
         ...
 
 
 class ScannerBackend(BaseBleakScanner):
-    """Scans the virtual radio of the Air that made this class."""
+    """A scanner on the virtual radio of the Air that created this class."""
 
     air: ClassVar[VirtualRadio]
 
@@ -59,7 +59,7 @@ class ScannerBackend(BaseBleakScanner):
         _scanning_mode: str,
         **_options: Any,
     ) -> None:
-        """Take bleak's arguments; there is one way to scan, and the options are BlueZ's."""
+        """Accept bleak's arguments; ignore the scanning mode and the options for BlueZ."""
         super().__init__(detection_callback, service_uuids)
 
     async def start(self) -> None:
@@ -100,7 +100,7 @@ class ScannerBackend(BaseBleakScanner):
 
 
 class ClientBackend(BaseBleakClient):
-    """A link over the virtual radio of the Air that made this class."""
+    """A client on the virtual radio of the Air that created this class."""
 
     air: ClassVar[VirtualRadio]
 
@@ -113,7 +113,7 @@ class ClientBackend(BaseBleakClient):
         services: set[str] | None = None,
         **_options: Any,
     ) -> None:
-        """Take bleak's arguments; the remaining options are those of other platforms."""
+        """Accept bleak's arguments; ignore the options for other platforms."""
         super().__init__(
             address_or_ble_device, disconnected_callback=disconnected_callback, timeout=timeout
         )
@@ -125,7 +125,7 @@ class ClientBackend(BaseBleakClient):
 
     @property
     def name(self) -> str:
-        """The advertised name, or the address where it was never seen."""
+        """The advertised name, or the address if the peripheral was never scanned."""
         return (self._device and self._device.name) or self.address
 
     @property
@@ -139,17 +139,18 @@ class ClientBackend(BaseBleakClient):
         return self._link is not None and self._link.is_up
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
-        """Link, exchange the MTU and discover the services, within the timeout.
+        """Connect, exchange the MTU and discover the services, within the timeout.
 
         Raises:
-            TimeoutError: the peripheral does not advertise, as with BlueZ.
-            BleakDeviceNotFoundError: the same, for a client made from a mere address.
-            BleakError: connected already, or the link was lost before its services were known.
+            TimeoutError: The peripheral does not advertise, as with BlueZ.
+            BleakDeviceNotFoundError: The same, for a client created from an address only.
+            BleakError: The client is already connected, or the link was lost before the services
+                were discovered.
         """
         if self.is_connected:
             raise BleakError("Client is already connected")
         if pair:
-            logger.debug("the simulator has no security: not pairing with %s", self.address)
+            logger.debug("not pairing with %s: the simulator has no security", self.address)
         try:
             async with asyncio.timeout(kwargs.get("timeout", self._timeout)):
                 link = await self.air.connect(self.address)
@@ -164,20 +165,20 @@ class ClientBackend(BaseBleakClient):
 
     async def _prepare(self, link: Link) -> None:
         try:
-            await link.ask(lambda gatt: gatt.request_mtu(PREFERRED_MTU))
-            self.services = await link.ask(lambda gatt: discover(gatt, self._wanted))
+            await link.request(lambda gatt: gatt.request_mtu(PREFERRED_MTU))
+            self.services = await link.request(lambda gatt: discover(gatt, self._wanted))
         except BaseException:
             link.hang_up()
             raise
 
     async def disconnect(self) -> None:
-        """End the link and wait until it has ended; nothing if there is none."""
+        """End the link and wait until it has ended; do nothing if there is no link."""
         if self._link is not None:
             self._link.hang_up()
             await asyncio.wait([self._link.ended])
 
     async def pair(self, *_args: Any, **_kwargs: Any) -> None:
-        """Do nothing: virtual peripherals ask for no security."""
+        """Do nothing: virtual peripherals do not require security."""
 
     async def unpair(self) -> None:
         """End the link, as on Linux; there is no bond to remove."""
@@ -198,7 +199,7 @@ class ClientBackend(BaseBleakClient):
     async def write_gatt_char(
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
     ) -> None:
-        """Write a characteristic, with a response or without."""
+        """Write a characteristic, with or without response."""
         await self._write(characteristic.handle, bytes(data), response)
 
     async def write_gatt_descriptor(
@@ -210,7 +211,7 @@ class ClientBackend(BaseBleakClient):
     async def start_notify(
         self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
     ) -> None:
-        """Subscribe to notifications, or to indications where there are no notifications."""
+        """Subscribe to notifications, or to indications if there are no notifications."""
         link = self._connected()
         if not {"notify", "indicate"} & set(characteristic.properties):
             raise BleakError(f"{characteristic} neither notifies nor indicates")
@@ -220,20 +221,20 @@ class ClientBackend(BaseBleakClient):
             if link.is_up:
                 callback(bytearray(value))
 
-        # One callback for each characteristic, as in bleak: the newest.
+        # As in bleak, a characteristic has one callback: the last one that was set.
         link.gatt.notification_subscribers.pop(proxy.handle, None)
         link.gatt.indication_subscribers.pop(proxy.handle, None)
-        await link.ask(lambda gatt: gatt.subscribe(proxy, deliver))
+        await link.request(lambda gatt: gatt.subscribe(proxy, deliver))
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
         """Unsubscribe."""
-        await self._connected().ask(lambda gatt: gatt.unsubscribe(characteristic.obj))
+        await self._connected().request(lambda gatt: gatt.unsubscribe(characteristic.obj))
 
     async def _read(self, handle: int) -> bytearray:
-        return bytearray(await self._connected().ask(lambda gatt: gatt.read_value(handle)))
+        return bytearray(await self._connected().request(lambda gatt: gatt.read_value(handle)))
 
     async def _write(self, handle: int, data: bytes, response: bool) -> None:
-        await self._connected().ask(lambda gatt: gatt.write_value(handle, data, response))
+        await self._connected().request(lambda gatt: gatt.write_value(handle, data, response))
 
     def _connected(self) -> Link:
         if self._link is None or not self._link.is_up:

@@ -1,4 +1,4 @@
-"""An MQTT broker for as long as it is needed: mosquitto where it is installed, else iotcore."""
+"""Run a temporary MQTT broker: mosquitto if it is installed, otherwise iotcore."""
 
 import asyncio
 import importlib.util
@@ -16,14 +16,14 @@ from typing import Literal, Self
 Kind = Literal["mosquitto", "iotcore"]
 
 HOST = "127.0.0.1"
-# Debian installs servers where the PATH of a user does not lead.
+# Debian installs servers in directories that are not in the PATH of a normal user.
 _SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-# The port is free when it is chosen, and may be taken when the broker opens it.
+# A port that was free when it was chosen may be in use when the broker opens it.
 _ATTEMPTS = 3
-# iotcore loads a Python and a wheel of its own, slowly on a small board.
+# iotcore starts its own Python and loads its own wheel, which is slow on a small board.
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 5.0
-# How often a starting broker is tried; mosquitto is there after one or two.
+# The interval between connection attempts to a starting broker; mosquitto needs one or two.
 _RETRY_S = 0.02
 
 _MOSQUITTO_CONFIG = """\
@@ -38,8 +38,8 @@ log_type warning
 {user}
 """
 
-# Without a configuration iotcore serves MQTT 3.1.1 only, and all of the network. A port of rumqttd
-# speaks one version: this one speaks 5, so a client of 3.1.1 needs mosquitto.
+# Without a configuration iotcore serves MQTT 3.1.1 only, and listens on all interfaces. A rumqttd
+# port supports one version: this one supports MQTT 5, so a client of 3.1.1 needs mosquitto.
 _IOTCORE_CONFIG = """\
 id = 0
 
@@ -61,8 +61,8 @@ max_payload_size = 1048576
 max_inflight_count = 100
 """
 
-# iotcore serves until it is killed. It must also end when this process cannot do that any more:
-# the pipe to its standard input closes whatever happens.
+# iotcore serves until it is killed. It must also end if this process dies before it can kill it:
+# the pipe to its standard input is then closed in any case.
 _IOTCORE_PROGRAM = """\
 import os, sys, threading
 from iotcore.__main__ import main
@@ -77,26 +77,26 @@ main(sys.argv[1:])
 
 
 class BrokerError(Exception):
-    """The broker is not installed, or did not start; the message says why."""
+    """The broker is not installed, or did not start; the message contains the reason."""
 
 
 class EmbeddedBroker:
-    """A broker on this host alone, without passwords, that keeps nothing; an async context manager.
+    """A broker for this host only, without passwords or persistence; an async context manager.
 
     Attributes:
-        host: where it listens.
-        port: a free port, chosen when it is entered.
-        kind: which broker it is.
+        host: The address on which it listens.
+        port: A free port, chosen when the context is entered.
+        kind: The broker program.
     """
 
     def __init__(self, kind: Kind | None = None) -> None:
         """Choose a broker.
 
         Args:
-            kind: the broker to use; by default the first that is installed.
+            kind: The broker to use; by default the first installed one.
 
         Raises:
-            BrokerError: it is not installed.
+            BrokerError: The broker is not installed.
         """
         self.host = HOST
         self.port = 0
@@ -109,10 +109,10 @@ class EmbeddedBroker:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Start it, and return when it accepts connections.
+        """Start the broker, and return when it accepts connections.
 
         Raises:
-            BrokerError: it did not start.
+            BrokerError: The broker did not start.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             async with AsyncExitStack() as stack:
@@ -134,14 +134,14 @@ class EmbeddedBroker:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it, and remove what it wrote."""
+        """Stop the broker, and remove its files."""
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack, directory: Path) -> None:
-        config = directory / "broker.toml"  # rumqttd goes by the suffix.
+        config = directory / "broker.toml"  # rumqttd chooses the format by the suffix.
         errors = directory / "stderr"
         if self.kind == "mosquitto":
-            # Started as root it would become another user, and could not read its directory.
+            # As root, mosquitto would switch to another user, which cannot read the directory.
             user = "user root" if os.geteuid() == 0 else ""
             config.write_text(_MOSQUITTO_CONFIG.format(host=HOST, port=self.port, user=user))
             command = [*_end_with_parent(), _mosquitto() or "mosquitto", "-c", str(config)]
@@ -160,11 +160,11 @@ class EmbeddedBroker:
                         break
         except TimeoutError:
             raise BrokerError(
-                f"{self.kind} does not listen after {_START_TIMEOUT_S:.0f} s"
+                f"{self.kind} does not accept connections after {_START_TIMEOUT_S:.0f} s"
             ) from None
         if process.returncode is not None:
-            reason = errors.read_text(errors="replace").strip() or "it said nothing"
-            raise BrokerError(f"{self.kind} ended with status {process.returncode}: {reason}")
+            reason = errors.read_text(errors="replace").strip() or "no error output"
+            raise BrokerError(f"{self.kind} exited with status {process.returncode}: {reason}")
 
 
 def _mosquitto() -> str | None:
@@ -172,7 +172,8 @@ def _mosquitto() -> str | None:
 
 
 def _end_with_parent() -> list[str]:
-    # Linux only, where util-linux is everywhere; elsewhere mosquitto outlives a killed parent.
+    # setpriv is part of util-linux, which every Linux has; elsewhere mosquitto outlives a parent
+    # that is killed.
     setpriv = shutil.which("setpriv", path=_SEARCH_PATH)
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 

@@ -1,4 +1,4 @@
-"""Every device that the simulator can be, by name."""
+"""All device models of the simulator, by name."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -31,21 +31,21 @@ from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
 
-# Those that measure now and then do so this often: a demo does not wait for hours.
-_NOW_AND_THEN_S = 4.0
+# Devices that measure occasionally measure this often, so that a demo need not wait for hours.
+_OCCASIONAL_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A device that the simulator can be.
+    """A device model that the simulator can create.
 
     Attributes:
-        name: how users call it: its profile's name, or its own where a profile has several.
-        profile: name of the profile that it is there to show.
-        label: what it advertises, if nobody wants another name.
-        parts: makes its services, given chance and a period.
-        period: seconds between two measurements, if nobody wants others.
-        settings: what an entry of the settings has to say, so that everything is read.
+        name: The name for users: that of its profile, or its own if a profile has several models.
+        profile: Name of the profile that the model demonstrates.
+        label: The default advertised name.
+        parts: Creates its services from a random generator and a period in seconds.
+        period: The default time between two measurements, in seconds.
+        settings: The settings an entry needs so that healthd reads everything from the device.
     """
 
     name: str
@@ -64,14 +64,14 @@ class Model:
         period: float | None = None,
         record: Callable[[Sent], None] | None = None,
     ) -> VirtualPeripheral:
-        """A device of this model.
+        """Create a device of this model.
 
         Args:
-            address: its Bluetooth address.
-            rng: where its values come from.
-            name: the advertised name.
-            period: seconds between two measurements.
-            record: called with every notification when it is handed to the link.
+            address: Its Bluetooth address.
+            rng: The random generator for its values.
+            name: The advertised name; by default the model's label.
+            period: Seconds between two measurements; by default the model's period.
+            record: Called with every notification when it is handed to the link.
         """
         parts = self.parts(random.Random(rng.random()), period or self.period)
         return VirtualPeripheral(name or self.label, address, parts, record=record)
@@ -105,17 +105,17 @@ _MODELS = (
         "health_thermometer",
         "Thermometer",
         health_thermometer,
-        _NOW_AND_THEN_S,
+        _OCCASIONAL_S,
     ),
-    Model("blood_pressure", "blood_pressure", "Cuff", blood_pressure, _NOW_AND_THEN_S),
-    Model("weight_scale", "weight_scale", "Scale", weight_scale, _NOW_AND_THEN_S),
-    Model("body_composition", "body_composition", "Body Scale", body_composition, _NOW_AND_THEN_S),
+    Model("blood_pressure", "blood_pressure", "Cuff", blood_pressure, _OCCASIONAL_S),
+    Model("weight_scale", "weight_scale", "Scale", weight_scale, _OCCASIONAL_S),
+    Model("body_composition", "body_composition", "Body Scale", body_composition, _OCCASIONAL_S),
     Model(
         "user_scale",
         "user_data",
         "User Scale",
         user_scale,
-        _NOW_AND_THEN_S,
+        _OCCASIONAL_S,
         {"user": 1, "consent_file": str(CONSENT_FILE)},
     ),
     Model("glucose", "glucose", "Glucose Meter", glucose),
@@ -124,7 +124,7 @@ _MODELS = (
         "continuous_glucose",
         "Glucose Monitor",
         continuous_glucose,
-        _NOW_AND_THEN_S,
+        _OCCASIONAL_S,
     ),
     Model("pulse_oximeter", "pulse_oximeter", "Oximeter", pulse_oximeter),
     Model("generic_health_sensor", "generic_health_sensor", "Observer", generic_health_sensor),
@@ -137,31 +137,31 @@ _MODELS = (
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
-"""The models by their names."""
+"""All models by name."""
 
 
-# A device that is found by a service has to advertise it.
+# A device that healthd finds by a service must advertise that service.
 _BY_SERVICE = {
     "polar_pmd": replace(CATALOGUE["polar_pmd"], label="H10", parts=polar_h10_of_raw_signals)
 }
 
 
-def with_service(profile: str) -> Model:
-    """The model that advertises the service of this profile; a strap, if there is none."""
+def model_for_service(profile: str) -> Model:
+    """Return the model that advertises the service of this profile, or else a chest strap."""
     return _BY_SERVICE.get(profile) or CATALOGUE.get(profile, CATALOGUE["heart_rate"])
 
 
-def chosen(names: Iterable[str]) -> list[Model]:
-    """The models of these names, in this order.
+def select_models(names: Iterable[str]) -> list[Model]:
+    """Return the models with these names, in this order and each one once.
 
     Args:
-        names: one or several to a string, separated by commas.
+        names: Each string has one name, or several separated by commas.
 
     Raises:
-        ValueError: there is no such model, or none was named; it tells which ones there are.
+        ValueError: A name is empty or unknown; the message lists the known names.
     """
     wanted = [name.strip() for listed in names for name in listed.split(",")]
     for name in wanted:
         if name not in CATALOGUE:
-            raise ValueError(f"{name!r} is none of {', '.join(CATALOGUE)}")
+            raise ValueError(f"{name!r} is not one of {', '.join(CATALOGUE)}")
     return [CATALOGUE[name] for name in dict.fromkeys(wanted)]

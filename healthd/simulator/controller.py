@@ -1,4 +1,4 @@
-"""The virtual Bluetooth controller: bumble's, with what a radio does and it leaves out."""
+"""The virtual Bluetooth controller: bumble's, extended by what a real radio does."""
 
 from bumble.controller import Controller
 from bumble.hci import (
@@ -13,20 +13,20 @@ from bumble.ll import TerminateInd
 
 
 class VirtualController(Controller):
-    """A controller whose pending connection can be cancelled, and whose links can be cut."""
+    """A controller that can cancel a pending connection and end its links."""
 
     def on_hci_le_create_connection_cancel_command(
         self, _command: HCI_SyncCommand[HCI_StatusReturnParameters]
     ) -> HCI_StatusReturnParameters:
-        """Cancel for real: bumble's answers *success* and goes on waiting for the peer."""
+        """Cancel the connection; bumble's method returns *success* but keeps waiting."""
         self.stop_connecting()
         return HCI_StatusReturnParameters(HCI_ErrorCode.SUCCESS)
 
     def stop_connecting(self) -> None:
-        """Give up the pending connection, if any, and tell the host that it failed."""
+        """Cancel the pending connection, if any, and report to the host that it failed."""
         if (pending := self.pending_le_connection) is None:
             return
-        # Left in place, it would make every later connection "command disallowed".
+        # If it stayed set, every later connection would fail with "command disallowed".
         self.pending_le_connection = None
         self.send_hci_packet(
             HCI_LE_Connection_Complete_Event(
@@ -43,21 +43,21 @@ class VirtualController(Controller):
         )
 
     def is_linked_to(self, peer: Address) -> bool:
-        """Whether this side holds a link with that peer."""
+        """Return whether this side has a link with that peer."""
         return peer in self.le_connections
 
     def hang_up(self, peer: Address, reason: int) -> None:
-        """End the link with a peer, both sides seeing the reason; nothing if there is none.
+        """End the link with a peer, if any; both sides see the reason.
 
-        At once and below HCI, because the host's *disconnect* waits for ever on a link that the
-        peer has ended meanwhile.
+        This happens immediately and below HCI, because the host's *disconnect* never returns if the
+        peer ends the link at the same time.
         """
         if connection := self.le_connections.get(peer):
             connection.send_ll_control_pdu(TerminateInd(reason))
             self.on_le_disconnected(connection, reason)
 
     def forget(self, peer: Address, reason: int) -> None:
-        """End this side of a link that the peer never had."""
+        """End this side of a link that does not exist on the peer's side."""
         if connection := self.le_connections.get(peer):
             self.on_le_disconnected(connection, reason)
 

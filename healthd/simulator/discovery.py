@@ -1,4 +1,4 @@
-"""GATT discovery: from bumble's view of a peripheral to bleak's."""
+"""GATT discovery: convert bumble's description of a peripheral to bleak's."""
 
 from collections.abc import Set as AbstractSet
 
@@ -17,7 +17,7 @@ _WRITE_COMMAND_HEADER = 3
 
 
 def canonical(uuid: UUID) -> str:
-    """The UUID as bleak writes it: 128 bits, lower case."""
+    """Return the UUID in bleak's notation: 128 bits, lower case."""
     return normalize_uuid_str(uuid.to_hex_str("-"))
 
 
@@ -25,8 +25,8 @@ async def discover(gatt: GattClient, wanted: AbstractSet[str] | None) -> BleakGA
     """Discover services, characteristics and descriptors.
 
     Args:
-        gatt: the GATT client of a link.
-        wanted: the UUIDs of the services to look into; all where it is None.
+        gatt: The GATT client of a link.
+        wanted: The UUIDs of the services to include; None for all services.
     """
     collection = BleakGATTServiceCollection()
     for found in await gatt.discover_services():

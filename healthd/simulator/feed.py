@@ -1,4 +1,4 @@
-"""What a characteristic sends: in a rhythm, or when something happens."""
+"""Sources of a characteristic's payloads: periodic, or triggered by an event."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -11,18 +11,18 @@ from bumble.gatt import Characteristic
 from healthd.simulator.attributes import Number, writeable
 from healthd.simulator.part import Part, Payloads
 
-# ATT: the indications that would carry the answer are not enabled.
+# ATT error: the indications that would carry the response are not enabled.
 CCCD_IMPROPERLY_CONFIGURED = 0xFD
 
 
-class Rhythm:
-    """Ticks that are due at multiples of a period since the start: errors do not add up."""
+class Ticker:
+    """Ticks at multiples of a period since the start, so that delays do not add up."""
 
     def __init__(self, period: float) -> None:
-        """Start now; call it inside the event loop.
+        """Start now; a running event loop is required.
 
         Args:
-            period: seconds between two ticks.
+            period: Seconds between two ticks.
         """
         self._period = period
         self._loop = asyncio.get_running_loop()
@@ -32,10 +32,10 @@ class Rhythm:
     async def tick(self) -> float:
         """Wait for the next tick.
 
-        Those that are overdue are left out, and the time that they stand for goes to the next.
+        Overdue ticks are skipped; their time counts towards the next tick.
 
         Returns:
-            The seconds since the tick before.
+            The seconds since the previous tick.
         """
         now = self._loop.time()
         due = max(self._done + 1, int((now - self._start) / self._period))
@@ -46,62 +46,69 @@ class Rhythm:
 
 
 def paced(make: Callable[[float], Iterable[bytes]], period: float) -> Payloads:
-    """Payloads in a rhythm.
+    """Return a source of periodic payloads.
 
     Args:
-        make: what is sent at a tick; it is given the seconds since the tick before.
-        period: seconds between two ticks.
+        make: Returns the payloads of a tick, given the seconds since the previous tick.
+        period: Seconds between two ticks.
     """
 
     async def payloads() -> AsyncGenerator[bytes, None]:
-        rhythm = Rhythm(period)
+        ticker = Ticker(period)
         while True:
-            for payload in make(await rhythm.tick()):
+            for payload in make(await ticker.tick()):
                 yield payload
 
     return payloads
 
 
 def resting(part: Part, packets: int) -> Part:
-    """The same, and it rests once its first characteristic has sent so many packets on a link."""
+    """Return a copy of a part that rests after ``packets`` packets on a link.
+
+    Args:
+        part: The part; the packets of its first characteristic are counted.
+        packets: How many packets are sent before the peripheral disconnects.
+    """
     (main, payloads), *others = part.payloads.items()
 
-    async def few() -> AsyncGenerator[bytes, None]:
+    async def limited() -> AsyncGenerator[bytes, None]:
         async with aclosing(payloads()) as generator:
             for _ in range(packets):
                 yield await anext(generator)
 
-    return replace(part, payloads={main: few, **dict(others)}, rests=True)
+    return replace(part, payloads={main: limited, **dict(others)}, rests=True)
 
 
 class Feed:
-    """Payloads that are put in by hand, and sent in order while a central is subscribed."""
+    """A queue of payloads, sent in order while a central is subscribed."""
 
     def __init__(self, on_end: Callable[[], None] | None = None) -> None:
-        """Make one that nobody is subscribed to.
+        """Create a feed without a subscription.
 
         Args:
-            on_end: called whenever a subscription has ended.
+            on_end: Called whenever a subscription has ended.
         """
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._on_end = on_end
         self.is_open = False
 
     def put(self, payload: bytes) -> None:
-        """Send it after what was put before; nothing while nobody is subscribed."""
+        """Queue a payload; discard it if no central is subscribed."""
         if self.is_open:
             self._queue.put_nowait(payload)
 
-    async def sent(self) -> None:
-        """Wait until everything that was put has been handed to the link."""
+    async def drain(self) -> None:
+        """Wait until all queued payloads have been handed to the link."""
         await self._queue.join()
 
-    def beside(self, others: Payloads) -> Payloads:
-        """Payloads of another source, in their own time, and what is put in between them."""
+    def merged_with(self, others: Payloads) -> Payloads:
+        """Return a source that sends the payloads of this feed and those of another source."""
 
         async def payloads() -> AsyncGenerator[bytes, None]:
             async with aclosing(others()) as generator:
-                pump = asyncio.create_task(self._pump(generator))
+                pump = asyncio.create_task(
+                    self._pump(generator), name="simulator: forward payloads to a feed"
+                )
                 try:
                     async with aclosing(self.payloads()) as merged:
                         async for payload in merged:
@@ -117,7 +124,7 @@ class Feed:
             self.put(payload)
 
     async def payloads(self) -> AsyncGenerator[bytes, None]:
-        """What ``Part.payloads`` takes."""
+        """Generate the queued payloads; a source for ``Part.payloads``."""
         self.is_open = True
         try:
             while True:
@@ -136,11 +143,11 @@ class Feed:
 
 
 class ControlPoint:
-    """A characteristic that is written, and answers with an indication.
+    """A characteristic that responds to a write with an indication.
 
     Attributes:
-        characteristic: goes into the service.
-        feed: its indications; goes into ``Part.payloads``.
+        characteristic: The characteristic, for the service.
+        feed: Its indications; ``feed.payloads`` goes into ``Part.payloads``.
     """
 
     characteristic: Characteristic[bytes]
@@ -153,13 +160,13 @@ class ControlPoint:
         read: Callable[[], bytes] | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        """Make one.
+        """Create the characteristic.
 
         Args:
-            number: of the characteristic.
-            answer: from what was written to what is indicated; None is silence.
-            read: its value, where it can be read.
-            on_end: called whenever a central is no longer subscribed.
+            number: The number or UUID of the characteristic.
+            answer: Returns the response to a written request; None to send no response.
+            read: Returns the current value; None if it cannot be read.
+            on_end: Called whenever a subscription has ended.
         """
         self.feed = Feed(on_end)
         self._answer = answer

@@ -1,4 +1,4 @@
-"""What we use of bumble's GATT client, with the types that it leaves out."""
+"""A typed protocol for the part of bumble's GATT client that the simulator uses."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ class GattClient(Protocol):
     async def discover_characteristics(
         self, uuids: Sequence[UUID], service: ServiceProxy
     ) -> list[CharacteristicProxy[bytes]]:
-        """Discover the characteristics of a service; all, if no UUIDs are given."""
+        """Discover the characteristics of a service; all of them if no UUIDs are given."""
         ...
 
     async def discover_descriptors(
@@ -41,17 +41,17 @@ class GattClient(Protocol):
     async def subscribe(
         self, characteristic: CharacteristicProxy[bytes], subscriber: Callable[[bytes], None]
     ) -> None:
-        """Write the CCCD: notify if the characteristic can, else indicate."""
+        """Enable notifications in the CCCD, or indications if there are no notifications."""
         ...
 
     async def unsubscribe(self, characteristic: CharacteristicProxy[bytes]) -> None:
-        """Forget all subscribers and clear the CCCD."""
+        """Remove all subscribers and clear the CCCD."""
         ...
 
     async def read_value(self, attribute: int) -> bytes:
-        """Read, in several requests where the value is long."""
+        """Read a value, in several requests if it is long."""
         ...
 
     async def write_value(self, attribute: int, value: bytes, with_response: bool) -> None:
-        """Write, in several requests where the value is long."""
+        """Write a value, in several requests if it is long."""
         ...

@@ -1,4 +1,4 @@
-"""Where the payloads of Heart Rate Measurement (0x2A37) come from: synthetic, or captured."""
+"""Sources of Heart Rate Measurement (0x2A37) payloads: synthetic or captured."""
 
 import math
 import random
@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Protocol
 
-# Flags of the payload, Heart Rate Service 1.0, section 3.1.1.1.
+# Flags of the payload: Heart Rate Service 1.0, section 3.1.1.1.
 _CONTACT_SUPPORTED_AND_DETECTED = 0b00110
 _ENERGY_PRESENT = 0b01000
 _RR_PRESENT = 0b10000
 # RR intervals are counted in 1/1024 s.
 _TICKS_PER_S = 1024
-# Eight fit beside rate and energy into the 20 bytes that every link carries.
+# Eight intervals, the rate and the energy fit into the 20 bytes that every link can carry.
 _MAX_RR_IN_PACKET = 8
-# A strap forgets beats that it could not send for long; a real one has a small memory too.
+# Older beats that could not be sent are dropped; a real strap has a small memory too.
 _MAX_RR_WAITING = 32
 # The service asks for energy "typically once every ten measurements".
 _PACKETS_PER_ENERGY = 10
 # The counter stays at its largest value until it is reset.
 _MAX_ENERGY_KJ = 0xFFFF
-# The rate wanders between these; with the sinus arrhythmia on top, at most three beats a second.
+# Limits of the rate. Including the sinus arrhythmia there are at most three beats per second.
 _SLOWEST_BPM, _FASTEST_BPM = 45.0, 150.0
-# A watch shows the mean of some seconds, not the last interval.
+# The reported rate is the mean of some seconds, not the last interval, as in a real strap.
 _BEATS_IN_SHOWN_RATE = 8
-# Breathing at rest, 15 a minute, changes the interval by a few per cent.
+# Breathing at rest, 15 times a minute, changes the interval by a few per cent.
 _BREATHS_PER_S, _ARRHYTHMIA = 0.25, 0.04
-# Metabolic power at rest, and more for each beat above 60: 150 bpm is then brisk exercise.
+# Metabolic power at rest, and the increase per bpm above 60: 150 bpm is then brisk exercise.
 _RESTING_KW, _KW_PER_BPM = 0.08, 0.0065
 
 
 class HeartSource(Protocol):
-    """Something that makes payloads of 0x2A37."""
+    """A source of payloads of 0x2A37."""
 
     def payload(self, elapsed: float) -> bytes:
-        """The next payload; `elapsed` seconds have passed since the one before."""
+        """Return the next payload, `elapsed` seconds after the previous one."""
         ...
 
     def reset_energy(self) -> None:
@@ -46,17 +46,18 @@ class HeartSource(Protocol):
 
 
 class SyntheticHeart:
-    """A heart that beats on its own, with a rate that wanders and follows the breath.
+    """A simulated heart whose rate varies randomly and with breathing.
 
-    Every beat's interval is sent once, in order, so their sum follows the time that passed.
+    The interval of every beat is sent once, in order, so the sum of the intervals follows the
+    elapsed time.
     """
 
     def __init__(self, rng: random.Random, *, mean_bpm: float = 72.0) -> None:
-        """Start with the first beat at zero.
+        """Start with the first beat at time zero.
 
         Args:
-            rng: where chance comes from; the same seed makes the same heart.
-            mean_bpm: the rate to which it returns.
+            rng: The random generator; the same seed creates the same heart.
+            mean_bpm: The mean heart rate.
         """
         self._rng = rng
         self._mean_bpm = mean_bpm
@@ -72,7 +73,7 @@ class SyntheticHeart:
 
     def payload(self, elapsed: float) -> bytes:
         """See `HeartSource`."""
-        self._live(elapsed)
+        self._advance(elapsed)
         self._packets += 1
         flags = _CONTACT_SUPPORTED_AND_DETECTED
         body = bytes([self._shown_bpm()])
@@ -91,7 +92,7 @@ class SyntheticHeart:
         """See `HeartSource`."""
         self._energy_kj = 0.0
 
-    def _live(self, elapsed: float) -> None:
+    def _advance(self, elapsed: float) -> None:
         self._now += elapsed * _TICKS_PER_S
         self._energy_kj += elapsed * (_RESTING_KW + _KW_PER_BPM * max(0.0, self._bpm - 60.0))
         while self._next_beat <= self._now:
@@ -100,7 +101,7 @@ class SyntheticHeart:
             self._schedule_beat()
 
     def _schedule_beat(self) -> None:
-        # A walk that is pulled back to the mean, as a resting heart's rate is.
+        # A random walk that returns to the mean, like the rate of a resting heart.
         self._bpm += 0.02 * (self._mean_bpm - self._bpm) + self._rng.gauss(0.0, 0.6)
         self._bpm = min(max(self._bpm, _SLOWEST_BPM), _FASTEST_BPM)
         phase = 2 * math.pi * _BREATHS_PER_S * self._next_beat / _TICKS_PER_S
@@ -116,7 +117,7 @@ class SyntheticHeart:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A payload that a real device sent."""
+    """A payload captured from a real device."""
 
     device: str
     payload: bytes
@@ -131,21 +132,21 @@ CAPTURES = tuple(
         ("Polar H10", "0040"),
         ("Polar H7", "105100031203"),
         ("Polar H7", "10513203"),
-        ("a strap whose last RR byte was cut", "103dcf03ef"),
+        ("a strap that cuts off the last RR byte", "103dcf03ef"),
     )
 )
 
 
 class ReplayedHeart:
-    """Sends captured payloads one after the other, for ever."""
+    """A source that repeats captured payloads in a loop."""
 
     def __init__(self, captures: Sequence[Capture] = CAPTURES) -> None:
         """Start with the first capture."""
         self._captures = cycle(captures)
 
     def payload(self, elapsed: float) -> bytes:
-        """See `HeartSource`; how much time has passed does not matter."""
+        """See `HeartSource`; the elapsed time is ignored."""
         return next(self._captures).payload
 
     def reset_energy(self) -> None:
-        """See `HeartSource`; what was captured stays as it is."""
+        """Do nothing: captured payloads do not change."""

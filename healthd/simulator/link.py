@@ -1,4 +1,4 @@
-"""One link, seen from the central: it ends once, and every request ends with it."""
+"""A link as the central sees it: it ends once, and all its requests end with it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -20,15 +20,15 @@ class Link:
 
     Attributes:
         gatt: bumble's GATT client on this link.
-        ended: done, with the HCI reason, once the link has ended.
+        ended: Done once the link has ended; its result is the HCI reason.
     """
 
     def __init__(self, connection: Connection, hang_up: Callable[[], None]) -> None:
-        """Watch a connection.
+        """Follow the state of a connection.
 
         Args:
-            connection: the connection, which may have ended a moment ago.
-            hang_up: ends the connection from this side.
+            connection: The connection, which may have ended just before this call.
+            hang_up: Ends the connection from this side.
         """
         self.gatt = cast(GattClient, connection.gatt_client)
         self.hang_up = hang_up
@@ -49,19 +49,19 @@ class Link:
         """The ATT MTU that both sides agreed on, in bytes."""
         return self._connection.att_mtu
 
-    async def ask(self, request: Callable[[GattClient], Coroutine[Any, Any, _T]]) -> _T:
-        """Carry out an ATT procedure, unless the link ends first.
+    async def request(self, procedure: Callable[[GattClient], Coroutine[Any, Any, _T]]) -> _T:
+        """Run an ATT procedure, unless the link ends first.
 
-        A cancelled caller stops waiting, but the procedure goes on to its end, as it does in
-        bluetoothd: an answer that comes late must not be taken for the answer to the next request.
+        If the caller is cancelled, the procedure still runs to its end, as in bluetoothd: a late
+        response must not be taken for the response to the next request.
 
         Raises:
-            BleakGATTProtocolError: the peripheral answered with an ATT error.
-            BleakError: the link is, or was, lost.
+            BleakGATTProtocolError: The peripheral responded with an ATT error.
+            BleakError: There is no link, or it was lost meanwhile.
         """
         if not self.is_up:
             raise BleakError("Not connected")
-        task = asyncio.create_task(request(self.gatt))
+        task = asyncio.create_task(procedure(self.gatt), name="simulator: ATT request")
         self._requests.add(task)
         task.add_done_callback(self._forget)
         await asyncio.wait({task, self.ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -79,9 +79,10 @@ class Link:
         self._cancel_requests()
 
     def _cancel_requests(self) -> None:
-        # Bumble cancels the request that waits for an answer; others queue behind it. Python
-        # 3.11's wait_for swallows a cancellation that meets an answer, and the next request would
-        # wait for half a minute: hence again, for the few turns of the loop that it takes.
+        # Bumble cancels only the request that waits for a response; the others are still queued.
+        # Python 3.11's wait_for swallows a cancellation that coincides with a response; the next
+        # request would then wait for half a minute. So cancel in every iteration of the event loop
+        # until all requests have ended, which takes a few iterations.
         for task in self._requests:
             task.cancel()
         if self._requests:
@@ -90,4 +91,4 @@ class Link:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._requests.discard(task)
         if not task.cancelled():
-            task.exception()  # Seen, also when nobody waits for it any more.
+            task.exception()  # Mark it as retrieved, in case the caller was cancelled.

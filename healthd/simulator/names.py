@@ -1,4 +1,4 @@
-"""What the models of ``catalogue`` are called; apart from it, so that help loads no radio."""
+"""The names of the models in ``catalogue``, kept apart so that ``--help`` loads no radio."""
 
 NAMES = (
     "heart_rate",

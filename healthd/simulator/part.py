@@ -1,4 +1,4 @@
-"""What a virtual peripheral is made of, and what it has sent."""
+"""A part of a virtual peripheral, and the record of a sent notification."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class Sent:
     """A notification as it was handed to the link.
 
     Attributes:
-        uuid: the characteristic's, 128 bits in lower case.
-        payload: the value as it went out.
-        at: when, in seconds of the monotonic clock.
+        uuid: UUID of the characteristic, 128 bits in lower case.
+        payload: The value as it was sent.
+        at: The time in seconds of the monotonic clock.
     """
 
     uuid: str
@@ -25,16 +25,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One service of a peripheral, and what it sends.
+    """A service of a peripheral, and the payloads it sends.
 
     Attributes:
-        service: the GATT service; it belongs to one peripheral.
-        payloads: for each characteristic that notifies, a generator that runs while a central is
-            subscribed to it, and is closed when that ends.
-        advertised: whether the service's UUID is in the advertisement, which has room for a name
-            of 20 bytes beside a UUID of 16 bits, and of 8 beside one of 128.
-        rests: whether the peripheral hangs up when any of the payloads has come to an end, and
-            does not advertise until it appears again.
+        service: The GATT service; it belongs to one peripheral.
+        payloads: For each characteristic that notifies, a function that returns a generator. The
+            generator runs while a central is subscribed, and is closed when the subscription ends.
+        advertised: Whether the advertisement contains the service's UUID. It has room for a name of
+            20 bytes and a 16-bit UUID, or for a name of 8 bytes and a 128-bit UUID.
+        rests: Whether the peripheral disconnects when one of the generators ends, and does not
+            advertise until it appears again.
     """
 
     service: Service

@@ -1,4 +1,4 @@
-"""A virtual peripheral: a GATT server that advertises, is linked to, and misbehaves when told."""
+"""A virtual peripheral: a GATT server that advertises, accepts a link, and fails on request."""
 
 import asyncio
 import time
@@ -23,23 +23,23 @@ from healthd.simulator.controller import VirtualController
 from healthd.simulator.discovery import canonical
 from healthd.simulator.part import Part, Payloads, Sent
 
-# Between the 20 ms that a strap uses when it was just put on and the second of its sleep: sixteen
-# of them connect within two seconds, and idle ones cost next to nothing.
+# A real strap advertises every 20 ms when it was just put on, and every second when it is idle.
+# With this value sixteen peripherals connect within two seconds, and idle ones cost almost no CPU.
 ADVERTISING_INTERVAL_MS = 100.0
-# A notification carries an opcode and a handle before its value.
+# A notification has an opcode and a handle before its value.
 _NOTIFICATION_HEADER = 3
-# UUIDs that the Bluetooth SIG gave out; all others have sixteen.
+# The length of UUIDs assigned by the Bluetooth SIG; all others have sixteen bytes.
 _SHORT_UUID_BYTES = 2
 
 
 class VirtualPeripheral:
-    """A peripheral made of parts; one central at a time, and it advertises while it has none.
+    """A peripheral made of parts. It has one link at a time, and advertises while it has none.
 
     Attributes:
-        linked: set while a central is linked.
-        unlinked: set while none is.
-        subscribed: set while the central is subscribed to any characteristic.
-        links: how many it has had.
+        linked: Set while a central is connected.
+        unlinked: Set while no central is connected.
+        subscribed: Set while the central is subscribed to any characteristic.
+        links: The number of links so far.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class VirtualPeripheral:
         """Describe a peripheral; ``Air.add`` powers it on.
 
         Args:
-            name: the advertised name; it has to fit into 31 bytes with the UUIDs.
-            address: its Bluetooth address, of its own in the whole Air.
-            parts: its services.
-            record: called with every notification when it is handed to the link.
+            name: The advertised name; it must fit into 31 bytes together with the UUIDs.
+            address: Its Bluetooth address, unique within the Air.
+            parts: Its services.
+            record: Called with every notification when it is handed to the link.
         """
         self.name = name
         self.address = address
@@ -96,7 +96,7 @@ class VirtualPeripheral:
         self._radio = (controller, device)
 
     async def power_off(self) -> None:
-        """Vanish, and stop everything."""
+        """Go out of range, stop all tasks and power off the Bluetooth stack."""
         if self._radio is None:
             return
         await self.vanish()
@@ -109,44 +109,46 @@ class VirtualPeripheral:
         controller.link.remove_controller(controller)
 
     async def appear(self) -> None:
-        """Come into range: advertise until a central links, and after every link."""
+        """Come into range: advertise whenever no central is connected."""
         self._in_range = True
         await self._update_advertising()
 
     async def vanish(self) -> None:
-        """Go out of range: a link is lost by timeout, and no advertising until ``appear()``."""
-        await self._leave(HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+        """Go out of range: lose the link by timeout, and do not advertise until ``appear()``."""
+        await self._stop_advertising_and_end_link(HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
 
     async def rest(self) -> None:
-        """Hang up, and do not advertise until ``appear()``: nobody uses it any more."""
-        await self._leave(HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR)
+        """Disconnect, and do not advertise until ``appear()``, like a device that goes to sleep."""
+        await self._stop_advertising_and_end_link(
+            HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR
+        )
 
     async def drop(self) -> None:
-        """End the link from this side, and advertise again."""
+        """End the link from the peripheral's side, and advertise again."""
         await self._end_link(HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR)
         await self._update_advertising()
 
     @property
     def link_handle(self) -> int | None:
-        """The controller's number of the link that there is."""
+        """The controller's handle of the current link; None if there is no link."""
         return None if self._connection is None else self._connection.handle
 
     def go_silent(self) -> None:
-        """Stay linked and answer requests, but send nothing until ``resume()``."""
+        """Stay connected and respond to requests, but send nothing until ``resume()``."""
         self._silent = True
 
     def resume(self) -> None:
-        """Send again."""
+        """Send notifications again after ``go_silent()``."""
         self._silent = False
 
     async def send(self, characteristic: Characteristic[bytes], payload: bytes) -> None:
-        """Hand a notification to the link; nothing unless linked, subscribed and not silent."""
+        """Hand a notification to the link; do nothing unless linked, subscribed and not silent."""
         controller, device = self._powered()
         connection = self._connection
         if self._silent or connection is None or characteristic not in self._senders:
             return
         if not controller.is_linked_to(connection.peer_address):
-            return  # The link has just ended, and the host does not know it yet.
+            return  # The link has just ended, but the host has not processed that yet.
         if self._record is not None:
             sent = payload[: connection.att_mtu - _NOTIFICATION_HEADER]
             self._record(Sent(canonical(characteristic.uuid), sent, time.monotonic()))
@@ -162,10 +164,10 @@ class VirtualPeripheral:
             async for payload in generator:
                 await self.send(characteristic, payload)
         if rests:
-            # Beside this: the end of the link ends what sends.
-            self._spawn(self.rest())
+            # In a task of its own, because the end of the link cancels this one.
+            self._spawn(self.rest(), "rest")
 
-    async def _leave(self, reason: int) -> None:
+    async def _stop_advertising_and_end_link(self, reason: int) -> None:
         self._in_range = False
         await self._update_advertising()
         await self._end_link(reason)
@@ -176,8 +178,8 @@ class VirtualPeripheral:
         await self.unlinked.wait()
 
     async def _update_advertising(self) -> None:
-        # Called after every change, and it looks at the state as it is then: bumble's own
-        # automatic restart would go on advertising after vanish().
+        # Called after every change of state. bumble's own automatic restart is not used because
+        # it would continue to advertise after vanish().
         _, device = self._powered()
         async with self._advertising:
             wanted = self._in_range and self._connection is None
@@ -200,7 +202,7 @@ class VirtualPeripheral:
         self.linked.clear()
         self.unlinked.set()
         if self._in_range:
-            self._spawn(self._update_advertising())
+            self._spawn(self._update_advertising(), "advertise")
 
     def _on_subscription(
         self,
@@ -214,7 +216,10 @@ class VirtualPeripheral:
         elif characteristic not in self._senders:
             for part in self._parts:
                 if payloads := part.payloads.get(characteristic):
-                    sender = self._spawn(self._send_all(characteristic, payloads, part.rests))
+                    sender = self._spawn(
+                        self._send_all(characteristic, payloads, part.rests),
+                        f"send {canonical(characteristic.uuid)}",
+                    )
                     self._senders[characteristic] = sender
                     self.subscribed.set()
 
@@ -224,15 +229,15 @@ class VirtualPeripheral:
         if not self._senders:
             self.subscribed.clear()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None], purpose: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"simulator: {self.name}: {purpose}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def _powered(self) -> tuple[VirtualController, Device]:
         if self._radio is None:
-            raise RuntimeError(f"{self.name} is not powered: add it to an Air first")
+            raise RuntimeError(f"{self.name} is not powered on: add it to an Air first")
         return self._radio
 
     def _advertising_data(self) -> bytes:

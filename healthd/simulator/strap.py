@@ -37,11 +37,11 @@ __all__ = [
 _LOCATION_CHEST = bytes([1])
 _RESET_ENERGY = bytes([1])
 _CONTROL_POINT_NOT_SUPPORTED = 0x80
-# Battery Level Status: the level follows; a battery is present, is being used up, and is good.
+# Battery Level Status: the level is present; a battery is present, discharging, charge level good.
 _BATTERY_STATUS = struct.pack("<BH", 1 << 1, 1 << 0 | 2 << 5 | 1 << 7)
-# A strap runs about 400 hours on its coin cell.
+# A strap runs for about 400 hours on a coin cell.
 _SECONDS_PER_PERCENT = 400 * 3600 / 100
-# Strings of Device Information, by characteristic.
+# Strings of Device Information by characteristic.
 DEVICE_INFORMATION = {
     0x2A29: "healthd",
     0x2A24: "Virtual Strap",
@@ -53,14 +53,14 @@ DEVICE_INFORMATION = {
 
 
 class Battery:
-    """A battery that falls by one per cent at a time, and never below one."""
+    """A battery that discharges in steps of one per cent, down to one per cent."""
 
     def __init__(self, level: int, seconds_per_percent: float = _SECONDS_PER_PERCENT) -> None:
-        """Start to fall now.
+        """Start discharging now.
 
         Args:
-            level: what it has now, in per cent.
-            seconds_per_percent: how long one per cent lasts.
+            level: The initial level in per cent.
+            seconds_per_percent: How long one per cent lasts.
         """
         self._initial = level
         self._seconds_per_percent = seconds_per_percent
@@ -68,12 +68,12 @@ class Battery:
 
     @property
     def level(self) -> int:
-        """What is left, in per cent."""
+        """The remaining charge in per cent."""
         used = (time.monotonic() - self._since) / self._seconds_per_percent
         return max(1, self._initial - int(used))
 
     async def changes(self) -> AsyncGenerator[bytes, None]:
-        """Every new level, when it is reached."""
+        """Generate each new level when it is reached."""
         known = self.level
         while known > 1:
             reached_at = self._since + (self._initial - known + 1) * self._seconds_per_percent
@@ -84,7 +84,7 @@ class Battery:
 
 
 def heart_rate_part(heart: HeartSource, period: float) -> Part:
-    """The Heart Rate service; one measurement every `period` seconds."""
+    """Return the Heart Rate service, with one measurement every `period` seconds."""
 
     def control(command: bytes) -> None:
         if command != _RESET_ENERGY:
@@ -101,20 +101,20 @@ def heart_rate_part(heart: HeartSource, period: float) -> Part:
 
 
 def battery_part(battery: Battery) -> Part:
-    """The Battery service."""
+    """Return the Battery service."""
     level = notifying(0x2A19, lambda: bytes([battery.level]))
     return Part(service(0x180F, [level]), {level: battery.changes})
 
 
 def battery_part_with_status(battery: Battery) -> Part:
-    """The Battery service of a newer device, which also tells what the level is worth."""
+    """Return the Battery service of a newer device, which also has the Battery Level Status."""
     level = notifying(0x2A19, lambda: bytes([battery.level]))
     status = notifying(0x2BED, lambda: _BATTERY_STATUS + bytes([battery.level]))
     return Part(service(0x180F, [level, status]), {level: battery.changes})
 
 
 def device_information_part(strings: Mapping[int, str] = DEVICE_INFORMATION) -> Part:
-    """The Device Information service, with one string for each characteristic given."""
+    """Return the Device Information service with the given strings by characteristic."""
     return Part(
         service(0x180A, [readable(number, text.encode()) for number, text in strings.items()])
     )
@@ -128,18 +128,18 @@ def chest_strap(
     period: float = 1.0,
     record: Callable[[Sent], None] | None = None,
 ) -> VirtualPeripheral:
-    """A chest strap.
+    """Create a chest strap.
 
     Args:
-        name: the advertised name.
-        address: its Bluetooth address.
-        heart: where its measurements come from.
-        period: seconds between two measurements.
-        record: called with every notification when it is handed to the link.
+        name: The advertised name.
+        address: Its Bluetooth address.
+        heart: The source of its measurements.
+        period: Seconds between two measurements.
+        record: Called with every notification when it is handed to the link.
     """
     return VirtualPeripheral(name, address, strap_parts(heart, period), record=record)
 
 
 def strap_parts(heart: HeartSource, period: float) -> tuple[Part, ...]:
-    """What a chest strap is made of; one measurement every ``period`` seconds."""
+    """Return the parts of a chest strap, with one measurement every ``period`` seconds."""
     return heart_rate_part(heart, period), battery_part(Battery(95)), device_information_part()

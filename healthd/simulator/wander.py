@@ -1,27 +1,27 @@
-"""Chance that looks like life: values that wander, and counters of things that turn."""
+"""Random values that vary around a mean, and counters of revolutions."""
 
 import math
 import random
 
-# How fast a value returns to its mean: seconds until about two thirds of a deviation are gone.
+# Time constant of the return to the mean: after this time about a third of a deviation is left.
 _MEMORY_S = 20.0
 
 
 class Wander:
-    """A value that wanders round a mean and never leaves its bounds.
+    """A random value that varies around a mean within fixed bounds.
 
     Attributes:
-        value: where it is now.
-        mean: where it is drawn to; may be moved.
+        value: The current value.
+        mean: The mean; may be changed.
     """
 
     def __init__(self, rng: random.Random, mean: float, spread: float) -> None:
         """Start near the mean.
 
         Args:
-            rng: where chance comes from.
-            mean: where it is drawn to.
-            spread: its standard deviation; it stays within three of them.
+            rng: The random generator.
+            mean: The mean.
+            spread: The standard deviation; the value stays within three standard deviations.
         """
         self._rng = rng
         self._spread = spread
@@ -30,7 +30,7 @@ class Wander:
         self.step(_MEMORY_S)
 
     def step(self, elapsed: float) -> float:
-        """The value after some seconds."""
+        """Advance by ``elapsed`` seconds and return the new value."""
         kept = math.exp(-elapsed / _MEMORY_S)
         noise = self._spread * math.sqrt(1.0 - kept * kept)
         value = self.mean + kept * (self.value - self.mean) + self._rng.gauss(0.0, noise)
@@ -40,18 +40,18 @@ class Wander:
 
 
 class Revolutions:
-    """Something that turns past a sensor, which notes the count and the time of the last pass.
+    """A wheel or crank with a sensor that counts its revolutions and the time of the last one.
 
     Attributes:
-        count: whole revolutions, without a limit; may be set.
-        event_s: when the last one was completed, in seconds of the sensor's clock.
+        count: Complete revolutions, without an upper limit; may be changed.
+        event_s: When the last revolution was completed, in seconds of the sensor's clock.
     """
 
     def __init__(self, count: int = 0) -> None:
         """Start at rest.
 
         Args:
-            count: revolutions so far.
+            count: The revolutions so far.
         """
         self.count = count
         self.event_s = 0.0
@@ -59,14 +59,14 @@ class Revolutions:
         self._phase = 0.0
 
     def turn(self, elapsed: float, per_second: float) -> None:
-        """Turn at this speed for some seconds."""
+        """Turn for ``elapsed`` seconds at a speed in revolutions per second."""
         self._now_s += elapsed
         self._phase += elapsed * per_second
-        if passes := int(self._phase):
-            self.count += passes
-            self._phase -= passes
+        if completed := int(self._phase):
+            self.count += completed
+            self._phase -= completed
             self.event_s = self._now_s - self._phase / per_second
 
     def event(self, ticks_per_s: int) -> int:
-        """The time of the last pass in ticks, as 16 bits."""
+        """Return the time of the last complete revolution in ticks, modulo 65536."""
         return int(self.event_s * ticks_per_s) % 0x10000

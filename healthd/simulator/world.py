@@ -1,35 +1,35 @@
-"""Peripherals for given settings: whatever they look for is there to be found."""
+"""Create the peripherals that the given settings look for."""
 
 import random
 from collections.abc import Callable, Iterable
 
 from healthd.settings.model import PeripheralSettings
-from healthd.simulator.catalogue import CATALOGUE, Model, with_service
+from healthd.simulator.catalogue import CATALOGUE, Model, model_for_service
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 
-# The advertisement holds 31 bytes: flags and service UUIDs leave this much for a name.
+# An advertisement has 31 bytes: this is left for a name after flags and service UUIDs.
 _MAX_NAME_BYTES = 20
 
 Record = Callable[[str, Sent], None]
-"""Called with the peripheral's id and what it sent."""
+"""A function that is called with the peripheral's id and a sent notification."""
 
 
 def peripherals_for(
     wanted: Iterable[PeripheralSettings], rng: random.Random, record: Record | None = None
 ) -> dict[str, VirtualPeripheral]:
-    """One for each entry: with the service, the address or a name that the entry looks for.
+    """Create a peripheral for each entry, with the service, address or name it looks for.
 
-    Only a service says what is wanted; whoever looks for an address or a name gets a chest strap,
-    which is a Polar H10 where raw signals are wanted of it.
+    An entry with a service gets the model for that service. An entry with only an address or a name
+    gets a chest strap: a Polar H10 if the entry has ``pmd``.
 
     Args:
-        wanted: entries of the settings.
-        rng: where their values come from.
-        record: told of everything that is sent.
+        wanted: Entries of the settings.
+        rng: The random generator for the values.
+        record: Called with every notification.
 
     Returns:
-        The peripherals by id; none of them advertises yet.
+        The peripherals by id; they do not advertise yet.
     """
     made: dict[str, VirtualPeripheral] = {}
     for number, entry in enumerate(wanted, start=1):
@@ -42,16 +42,16 @@ def peripherals_for(
 
 
 def address_of(number: int) -> str:
-    """The address of the peripheral with this number, below 65536."""
-    # Two highest bits set: a static random address, which no real device is given by chance.
+    """Return the address of the peripheral with this number, which must be below 65536."""
+    # A static random address (the two highest bits are set), so it is no real device's public one.
     return f"C0:5E:5E:00:{number // 256:02X}:{number % 256:02X}"
 
 
 def _model_for(entry: PeripheralSettings) -> Model:
-    # Heart rate is what an H10 advertises, too.
+    # An H10 advertises the heart rate service, too.
     if entry.pmd and entry.service in (None, "heart_rate"):
         return CATALOGUE["polar_pmd"]
-    return with_service(entry.service or "heart_rate")
+    return model_for_service(entry.service or "heart_rate")
 
 
 def _bind(record: Record | None, peripheral: str) -> Callable[[Sent], None] | None:
@@ -59,6 +59,6 @@ def _bind(record: Record | None, peripheral: str) -> Callable[[Sent], None] | No
 
 
 def _name_for(pattern: str) -> str:
-    """A name that the pattern matches: what it spells out, without its wildcards."""
+    """Return a name that matches the pattern: its literal characters without the wildcards."""
     name = pattern.replace("*", "").replace("?", "x").strip()
     return name.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore") or "Strap"

@@ -1,7 +1,7 @@
-"""Random faults in a row for as long as one likes: ``python -m tests.chaos --minutes 20 --seed 1``.
+"""Inject random faults for a given time: ``python -m tests.chaos --minutes 20 --seed 1``.
 
-One set-up lives through all of them. A line for each fault, and at the end what was accepted,
-delivered and lost. Exits with 1 when anything was lost beyond the promise.
+All faults of a run hit the same set-up. It prints a line for each fault, and at the end how many
+samples were accepted, delivered and lost. The exit status is 1 if more was lost than promised.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tests.chaos.disk import WHY_NOT
 from tests.chaos.plan import Plan
 from tests.chaos.rig import Rig
 
-# How often each is drawn: what takes long is drawn rarely.
+# The relative frequency of each fault: long faults are rare.
 _WEIGHTS = {
     faults.kill: 4,
     faults.kill_in_outage: 4,
@@ -38,22 +38,23 @@ _WEIGHTS = {
     faults.kill_broker: 3,
     faults.wrong_password: 1,
     faults.deny_topic: 1,
-    faults.twin: 1,
+    faults.client_id_takeover: 1,
     faults.drop_link: 2,
     faults.silence: 1,
     disk_faults.refused_writes: 2,
     disk_faults.delete_database: 1,
 }
-_WITH_A_DISK = {disk_faults.full_disk: 1, disk_faults.cut_power: 4}
+_LOOP_DISK_WEIGHTS = {disk_faults.full_disk: 1, disk_faults.cut_power: 4}
 
-# Now and then the next fault meets a backlog that is still being delivered.
-_SETTLES_FIRST = 0.6
-# What is not there by then is lost, or stuck; the long run goes on.
-_PATIENCE_S = 15.0
+# The probability that the backlog is delivered before the next fault. Otherwise the fault occurs
+# during the delivery.
+_SETTLE_PROBABILITY = 0.6
+# After this time a missing sample counts as lost, and the run continues.
+_SETTLE_S = 15.0
 
 
 class Run:
-    """One long run in one write mode."""
+    """A long run in one write mode."""
 
     def __init__(self, write: str, seed: int, persistent: bool, without: list[str]) -> None:
         self.write = write
@@ -61,85 +62,86 @@ class Run:
         self._plan = Plan(
             write=write, seed=seed, persistent=persistent, loop_disk=not WHY_NOT, max_size="8MB"
         )
-        every = _WEIGHTS | (_WITH_A_DISK if not WHY_NOT else {})
-        self._weights = {f: n for f, n in every.items() if f.__name__ not in without}
+        weights = _WEIGHTS | (_LOOP_DISK_WEIGHTS if not WHY_NOT else {})
+        self._weights = {f: n for f, n in weights.items() if f.__name__ not in without}
         self._recoveries: dict[str, list[float]] = defaultdict(list)
-        self._began: list[tuple[int, str]] = []
+        self._started: list[tuple[int, str]] = []
         self._unexpected: list[str] = []
 
-    async def last(self, minutes: float) -> bool:
-        """Go on for this long; whether the promise was kept."""
+    async def run(self, minutes: float) -> bool:
+        """Inject faults for this long; return whether the delivery promise was kept."""
         with tempfile.TemporaryDirectory(prefix="healthd-chaos-") as folder:
             async with Rig(Path(folder), self._plan) as rig:
                 await rig.gateway.start()
-                await rig.flowing()
+                await rig.wait_for_flow()
                 end = time.monotonic() + minutes * 60
                 while time.monotonic() < end:
-                    await self._next(rig)
-                return await self._sum_up(rig)
+                    await self._inject_next(rig)
+                return await self._summarise(rig)
 
-    async def _next(self, rig: Rig) -> None:
+    async def _inject_next(self, rig: Rig) -> None:
         fault = self._rng.choices(list(self._weights), list(self._weights.values()))[0]
-        name, began = fault.__name__, time.monotonic()
-        self._began.append((time.monotonic_ns(), name))
+        name, started = fault.__name__, time.monotonic()
+        self._started.append((time.monotonic_ns(), name))
         try:
             await fault(rig, self._rng)
-            lasted = time.monotonic() - began
-            recovery = await rig.flowing()
+            duration = time.monotonic() - started
+            recovery = await rig.wait_for_flow()
         except (AssertionError, OSError, TimeoutError) as error:
-            self._unexpected.append(f"{len(self._began)} {name}: {str(error)[:500]}")
-            self._say(f"{name} UNEXPECTED: {str(error)[:500]}")
-            await rig.mend()
+            self._unexpected.append(f"{len(self._started)} {name}: {str(error)[:500]}")
+            self._print(f"{name} UNEXPECTED: {str(error)[:500]}")
+            await rig.end_all_faults()
             return
         self._recoveries[name].append(recovery)
-        waits = len(rig.ledger.outstanding)
-        self._say(f"{name:16} {lasted:5.1f} s, flows after {recovery:5.2f} s, {waits} wait")
-        if self._rng.random() < _SETTLES_FIRST:
-            await rig.settle(_PATIENCE_S)
+        backlog = len(rig.ledger.outstanding)
+        timing = f"{duration:5.1f} s, flows after {recovery:5.2f} s"
+        self._print(f"{name:18} {timing}, backlog {backlog}")
+        if self._rng.random() < _SETTLE_PROBABILITY:
+            await rig.settle(_SETTLE_S)
 
-    async def _sum_up(self, rig: Rig) -> bool:
+    async def _summarise(self, rig: Rig) -> bool:
         verdict = await rig.verdict()
-        every = [seconds for all_ in self._recoveries.values() for seconds in all_]
-        self._say(f"{len(self._began)} faults, {verdict}")
-        self._say(f"max backlog {rig.ledger.max_backlog}, gaps {dict(rig.ledger.reasons())}")
-        self._say(f"recovery {_spread(every)}")
+        recoveries = [seconds for values in self._recoveries.values() for seconds in values]
+        self._print(f"{len(self._started)} faults, {verdict}")
+        self._print(f"max backlog {rig.ledger.max_backlog}, gaps {dict(rig.ledger.reasons())}")
+        self._print(f"recovery {_spread(recoveries)}")
         for name, seconds in sorted(self._recoveries.items()):
-            self._say(f"  {name:16} {len(seconds):3} times, {_spread(seconds)}")
+            self._print(f"  {name:18} {len(seconds):3} times, {_spread(seconds)}")
         for sample, why in verdict.lost[:20]:
-            number, name = self._before(sample.mono_ns)
-            self._say(f"  lost near fault {number} ({name}): {sample.key}: {why}")
+            number, name = self._last_fault_before(sample.mono_ns)
+            self._print(f"  lost near fault {number} ({name}): {sample.key}: {why}")
         for text in self._unexpected:
-            self._say(f"  unexpected: {text}")
+            self._print(f"  unexpected: {text}")
         return verdict.good and not self._unexpected
 
-    def _before(self, mono_ns: int) -> tuple[int, str]:
-        began = [(n, name) for n, (ns, name) in enumerate(self._began, 1) if ns <= mono_ns]
-        return began[-1] if began else (0, "start")
+    def _last_fault_before(self, mono_ns: int) -> tuple[int, str]:
+        started = [(n, name) for n, (ns, name) in enumerate(self._started, 1) if ns <= mono_ns]
+        return started[-1] if started else (0, "start")
 
-    def _say(self, text: str) -> None:
-        print(f"{self.write:7} {len(self._began):4} {text}", flush=True)  # noqa: T201
+    def _print(self, text: str) -> None:
+        print(f"{self.write:7} {len(self._started):4} {text}", flush=True)  # noqa: T201
 
 
 def _spread(seconds: list[float]) -> str:
     if not seconds:
         return "none"
-    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
-    return f"min {low:.2f} s, median {middle:.2f} s, max {high:.2f} s"
+    low, median, high = min(seconds), statistics.median(seconds), max(seconds)
+    return f"min {low:.2f} s, median {median:.2f} s, max {high:.2f} s"
 
 
-async def _to_the_end(arguments: argparse.Namespace) -> bool:
-    """SIGTERM ends it as an error does: what is mounted is unmounted, what runs is ended."""
-    task = asyncio.create_task(_last(arguments))
+async def _run_until_sigterm(arguments: argparse.Namespace) -> bool:
+    """Cancel the runs at SIGTERM, so that disks are unmounted and processes are ended."""
+    task = asyncio.create_task(_run_modes(arguments), name="chaos runs")
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task
 
 
-async def _last(arguments: argparse.Namespace) -> bool:
+async def _run_modes(arguments: argparse.Namespace) -> bool:
     modes = ("around", "through") if arguments.write == "both" else (arguments.write,)
     runs = [Run(mode, arguments.seed, arguments.persistent, arguments.without) for mode in modes]
     print(f"seed {arguments.seed}; {WHY_NOT or 'with disk faults'}", flush=True)  # noqa: T201
     async with asyncio.TaskGroup() as tasks:
-        results = [tasks.create_task(run.last(arguments.minutes)) for run in runs]
+        results = [tasks.create_task(run.run(arguments.minutes)) for run in runs]
     return all(task.result() for task in results)
 
 
@@ -149,9 +151,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--write", choices=("around", "through", "both"), default="both")
     parser.add_argument("--persistent", action="store_true", help="the broker keeps its queue")
-    parser.add_argument("--without", nargs="*", default=[], metavar="FAULT", help="left out")
+    parser.add_argument("--without", nargs="*", default=[], metavar="FAULT", help="faults to omit")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(0 if asyncio.run(_to_the_end(_arguments())) else 1)
+    sys.exit(0 if asyncio.run(_run_until_sigterm(_arguments())) else 1)

@@ -1,4 +1,4 @@
-"""mosquitto with users and rights that can be changed while it runs."""
+"""mosquitto with passwords and access rights that can be changed while it runs."""
 
 import signal
 from pathlib import Path
@@ -13,14 +13,14 @@ _OPTIONS = """\
 allow_anonymous false
 password_file {passwords}
 acl_file {rights}
-# Every packet is logged otherwise: hundreds of thousands of lines in a long run.
+# Otherwise every packet is logged: hundreds of thousands of lines in a long run.
 log_type none
 log_type error
 log_type warning
 log_type notice
 log_type information
 """
-# As shipped in config/mosquitto.conf: what it holds survives a kill, up to a second of it.
+# As in config/mosquitto.conf: a kill loses at most the last second of the queued messages.
 _PERSISTENT = """
 persistence true
 persistence_location {folder}/
@@ -30,14 +30,10 @@ autosave_on_changes true
 
 
 class Broker(Mosquitto):
-    """One broker whose gateway may lose and regain its password and its rights.
-
-    Attributes:
-        passwords: a file with the gateway's right password.
-    """
+    """A broker that can reject and accept again the gateway's password and topics."""
 
     def __init__(self, folder: Path, *, persistent: bool = False, options: str = "") -> None:
-        """Prepare; ``options`` are further lines of its configuration."""
+        """Write the configuration; ``options`` are additional lines."""
         self._folder = folder
         self._rights = folder / "rights"
         folder.mkdir(exist_ok=True)
@@ -45,25 +41,25 @@ class Broker(Mosquitto):
         self._deny()
         self._limit = ""
         passwords = folder / "passwords"
-        every = _OPTIONS.format(passwords=passwords, rights=self._rights) + options
-        super().__init__(folder, every + (_PERSISTENT.format(folder=folder) if persistent else ""))
+        config = _OPTIONS.format(passwords=passwords, rights=self._rights) + options
+        super().__init__(folder, config + (_PERSISTENT.format(folder=folder) if persistent else ""))
 
     @property
     def is_running(self) -> bool:
         return self._process is not None
 
     async def change_password(self, password: str) -> None:
-        """From now on the gateway is let in with this password only; who is in stays in."""
+        """Accept the gateway with this password only; existing connections stay open."""
         self._set_password(password)
         await self._reload()
 
     async def deny(self, *topics: str) -> None:
-        """From now on the gateway may not publish to these topics, and to all others."""
+        """Do not let the gateway publish to these topics; allow all others."""
         self._deny(*topics)
         await self._reload()
 
     async def limit(self, payload_bytes: int) -> None:
-        """From now on longer payloads are refused; 0: none."""
+        """Refuse longer payloads; 0 for no limit."""
         config = self._config.read_text().removesuffix(self._limit)
         self._limit = f"\nmessage_size_limit {payload_bytes}\n"
         self._config.write_text(config + self._limit)
@@ -84,5 +80,5 @@ class Broker(Mosquitto):
             f"user {GATEWAY_USER}\n{denied}topic write healthd/{GATEWAY}/#\n"
             f"user {LISTENER_USER}\ntopic read #\n"
         )
-        # mosquitto warns of rights that others may read.
+        # mosquitto warns if other users can read the file.
         self._rights.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Set-ups for faults, and one way to judge them."""
+"""Start set-ups, inject faults into them, and check that nothing was lost."""
 
 import asyncio
 import random
@@ -16,14 +16,14 @@ from tests.chaos.rig import Rig
 
 
 class Start(Protocol):
-    """What the fixture ``start`` is."""
+    """The type of the fixture ``start``."""
 
     async def __call__(self, plan: Plan) -> Rig: ...
 
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a set-up and waits until samples flow in it; it ends with the test."""
+    """Provide a function that starts a set-up and waits until samples flow in it."""
     numbers = count(1)
     async with AsyncExitStack() as stack:
 
@@ -32,35 +32,37 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             folder.mkdir()
             rig = await stack.enter_async_context(Rig(folder, plan))
             await rig.gateway.start()
-            await rig.flowing()
+            await rig.wait_for_flow()
             return rig
 
         yield enter
 
 
-async def at_once(start: Start, *cases: tuple[Plan, tuple[Fault, ...]], seed: int = 1) -> list[Rig]:
-    """Several set-ups side by side, each with its own faults: most of the time they wait."""
+async def inject_in_parallel(
+    start: Start, *cases: tuple[Plan, tuple[Fault, ...]], seed: int = 1
+) -> list[Rig]:
+    """Run several set-ups in parallel, each with its own faults: they wait most of the time."""
 
-    async def one(plan: Plan, faults: tuple[Fault, ...]) -> Rig:
+    async def run(plan: Plan, faults: tuple[Fault, ...]) -> Rig:
         rig = await start(plan)
-        await suffer(rig, *faults, seed=seed)
+        await inject(rig, *faults, seed=seed)
         return rig
 
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(one(plan, faults)) for plan, faults in cases]
+        running = [tasks.create_task(run(plan, faults)) for plan, faults in cases]
     return [task.result() for task in running]
 
 
-async def suffer(rig: Rig, *faults: Fault, seed: int = 1) -> None:
-    """One fault after the other; each time everything flows again, and at the end all is there."""
+async def inject(rig: Rig, *faults: Fault, seed: int = 1) -> None:
+    """Inject one fault after another, wait for flow after each, and check for losses at the end."""
     rng = random.Random(seed)
     for fault in faults:
         await fault(rig, rng)
-        await rig.flowing()
-    await assert_all_there(rig)
+        await rig.wait_for_flow()
+    await assert_nothing_lost(rig)
 
 
-async def assert_all_there(rig: Rig) -> None:
-    """Judge."""
+async def assert_nothing_lost(rig: Rig) -> None:
+    """Wait until all samples are settled, and check the verdict."""
     verdict = await rig.verdict(20)
     assert verdict.good, str(verdict)

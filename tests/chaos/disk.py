@@ -1,11 +1,10 @@
-"""A small ext4 on a loop device that can be filled, go read-only and lose its power.
+"""A small ext4 file system on a loop device that can be filled, go read-only and lose power.
 
-What a power cut is here: ext4's own shutdown (EXT4_IOC_SHUTDOWN without flushing the journal, what
-xfstests cuts the power with) stops the file system at once. Everything that was not yet handed to
-the block device, data and journal alike, is gone, as after pulling the plug; the next mount replays
-the journal. It proves that what healthd calls stored had been flushed by then. It does not prove
-anything about a card that loses what it has confirmed, or tears a sector: that needs dm-flakey,
-dm-log-writes or a real card.
+A power cut is simulated by ext4's own shutdown (EXT4_IOC_SHUTDOWN without flushing the journal, as
+in xfstests), which stops the file system immediately. All data and journal blocks that were not yet
+handed to the block device are lost, as after pulling the plug; the next mount replays the journal.
+This proves that healthd had flushed what it calls stored. It proves nothing about a card that loses
+confirmed writes, or writes a part of a sector: that needs dm-flakey, dm-log-writes or a real card.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ class LoopDisk:
     """A file system of a few megabytes; an async context manager, mounted while inside.
 
     Attributes:
-        mount_point: where.
+        mount_point: The directory where it is mounted.
     """
 
     def __init__(self, folder: Path, megabytes: int = 48) -> None:
@@ -77,29 +76,29 @@ class LoopDisk:
         self._image.unlink()
 
     async def mount(self) -> None:
-        """Mount it; ext4 recovers what it can."""
-        # A device of its own each time: another mount namespace may still hold the file system of
-        # the last one, without power, and mount(8) would find it and use it again.
+        """Mount it; ext4 replays its journal."""
+        # Use a new device each time: another mount namespace may still hold the file system of the
+        # last one, in its shutdown state, and mount(8) would find and reuse it.
         self._device = (await _run("losetup", "--find", "--show", str(self._image))).strip()
         options = ("-t", "ext4", "-o", "errors=remount-ro")
         await _run("mount", *options, self._device, str(self.mount_point))
 
     async def unmount(self) -> None:
-        """Unmount it; everything that used it must have ended."""
+        """Unmount it; all processes that used it must have ended."""
         await _run("umount", str(self.mount_point))
         await _run("losetup", "--detach", self._device)
 
     def cut_power(self) -> None:
-        """Nothing reaches the device any more, and nothing can be read that is not cached."""
+        """Stop all I/O: writes do not reach the device, and only cached data can be read."""
         folder = os.open(self.mount_point, os.O_RDONLY)
         try:
             fcntl.ioctl(folder, _IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
         finally:
             os.close(folder)
-        assert self._refuses(errno.EIO), "the file system still takes files"
+        assert self._refuses(errno.EIO), "files can still be created"
 
     def fill(self) -> Path:
-        """Take all the space; the file to remove for having it back."""
+        """Use up all the space; return the file to remove to free it again."""
         ballast = self.mount_point / "ballast"
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
             for size in (1_000_000, 4096, 1):
@@ -107,14 +106,14 @@ class LoopDisk:
                     while file.write(b"\0" * size):
                         pass
             os.fsync(file.fileno())
-        assert os.statvfs(self.mount_point).f_bavail == 0, "there is still space"
+        assert os.statvfs(self.mount_point).f_bavail == 0, "there is still free space"
         return ballast
 
     def fail(self) -> None:
-        """Meet an error, so that ext4 goes read-only for good (mounted with errors=remount-ro)."""
+        """Trigger an error, so that ext4 stays read-only (it is mounted with errors=remount-ro)."""
         name = Path(self._device).name
         Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("test")
-        assert self._refuses(errno.EROFS), "the file system still takes files"
+        assert self._refuses(errno.EROFS), "files can still be created"
 
     def _refuses(self, number: int) -> bool:
         try:

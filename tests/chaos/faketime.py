@@ -1,4 +1,4 @@
-"""A wall clock that is set from outside, for one process: libfaketime, the monotonic one let be."""
+"""libfaketime: control the wall clock of a process, but not its monotonic clock."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ needs_faketime = pytest.mark.skipif(
 
 
 class FakeTime:
-    """Changes what the process's wall clock shows.
+    """The fake wall clock of a process.
 
     Attributes:
-        environ: for the process.
+        environ: The environment variables for the process.
     """
 
     def __init__(self, folder: Path, offset: str = "+0") -> None:
@@ -26,7 +26,7 @@ class FakeTime:
         self.environ = {
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            # Otherwise a change is seen after ten seconds.
+            # Otherwise a change takes effect after ten seconds.
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
@@ -35,8 +35,8 @@ class FakeTime:
         self.set(offset)
 
     def set(self, offset: str) -> None:
-        """Step."""
+        """Step the clock to this offset."""
         draft = self._file.with_suffix(".new")
         draft.write_text(f"{offset}\n")
-        # Never seen half written.
+        # Atomic, so that the process never reads a partly written file.
         draft.replace(self._file)

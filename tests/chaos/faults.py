@@ -1,7 +1,7 @@
-"""What can go wrong: one function each. It brings the fault about, sees it, and ends it.
+"""Faults: each function injects a fault, checks its effect, and ends it.
 
-When a function returns the cause is gone and a gateway runs; whether everything flows again and
-nothing is lost, is for the caller to ask.
+When a function returns, the cause is gone and a gateway is running. The caller checks whether
+samples flow again and whether any were lost.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ import time
 from collections.abc import Awaitable, Callable
 
 from tests.chaos.broker import GATEWAY_PASSWORD
+from tests.chaos.duplicate_client import DuplicateClient
 from tests.chaos.ledger import GATEWAY
 from tests.chaos.plan import STRAPS
 from tests.chaos.rig import Rig
-from tests.chaos.twin import Twin
 
 Fault = Callable[[Rig, random.Random], Awaitable[None]]
 
-# As healthd has it; what lasts longer than this is a stall.
+# healthd's acknowledgement timeout: after this the broker counts as stalled.
 _ACK_TIMEOUT_S = 10.0
 
 
 async def wait(seconds: float) -> None:
-    """A fault lasts."""
+    """Keep the fault active for this long."""
     await asyncio.sleep(seconds)
 
 
@@ -31,14 +31,14 @@ async def wait(seconds: float) -> None:
 
 
 async def kill(rig: Rig, rng: random.Random) -> None:
-    """kill -9 in full flow."""
+    """Kill the daemon (kill -9) while samples flow."""
     await wait(rng.uniform(0, 1))
     await rig.kill_gateway()
     await rig.gateway.start()
 
 
 async def kill_in_outage(rig: Rig, rng: random.Random) -> None:
-    """kill -9 while the broker is away: some samples are on disk, the newest are not."""
+    """Kill the daemon while the broker is unreachable: the newest samples are not on disk yet."""
     await rig.proxy.refuse()
     await wait(rng.uniform(0.5, 5))
     await rig.kill_gateway()
@@ -47,7 +47,7 @@ async def kill_in_outage(rig: Rig, rng: random.Random) -> None:
 
 
 async def kill_twice(rig: Rig, rng: random.Random) -> None:
-    """kill -9, and again when the next one has just begun."""
+    """Kill the daemon, and kill the next one just after its start."""
     await rig.proxy.refuse()
     await wait(rng.uniform(0.5, 3))
     await rig.kill_gateway()
@@ -60,14 +60,14 @@ async def kill_twice(rig: Rig, rng: random.Random) -> None:
 
 
 async def stop(rig: Rig, rng: random.Random) -> None:
-    """SIGTERM in full flow."""
+    """Stop the daemon (SIGTERM) while samples flow."""
     await wait(rng.uniform(0, 1))
     await rig.gateway.stop()
     await rig.gateway.start()
 
 
 async def stop_in_outage(rig: Rig, rng: random.Random) -> None:
-    """SIGTERM while the broker is away."""
+    """Stop the daemon while the broker is unreachable."""
     await rig.proxy.refuse()
     await wait(rng.uniform(0.5, 4))
     await rig.gateway.stop()
@@ -76,11 +76,11 @@ async def stop_in_outage(rig: Rig, rng: random.Random) -> None:
 
 
 async def freeze_gateway(rig: Rig, rng: random.Random) -> None:
-    """SIGSTOP of the daemon: it wakes up late."""
+    """Freeze the daemon (SIGSTOP) for a while."""
     rig.gateway.signal(signal.SIGSTOP)
     known = len(rig.ledger.accepted)
     await wait(rng.uniform(1, 4))
-    assert len(rig.ledger.accepted) - known < 100, "it still takes samples"
+    assert len(rig.ledger.accepted) - known < 100, "it still accepts samples"
     rig.gateway.signal(signal.SIGCONT)
 
 
@@ -88,7 +88,7 @@ async def freeze_gateway(rig: Rig, rng: random.Random) -> None:
 
 
 async def cut(rig: Rig, rng: random.Random) -> None:
-    """The connection is reset."""
+    """Reset the connection."""
     await wait(rng.uniform(0, 1))
     known = len(rig.gateway.log)
     assert rig.proxy.cut() == 2, "one connection, two sides"
@@ -96,52 +96,52 @@ async def cut(rig: Rig, rng: random.Random) -> None:
 
 
 async def refuse(rig: Rig, rng: random.Random) -> None:
-    """Nobody listens at the broker's port."""
+    """Refuse connections at the broker's port."""
     known = len(rig.gateway.log)
     await rig.proxy.refuse()
     await wait(rng.uniform(1, 4))
-    assert rig.gateway.seen(known, "retrying", service="mqtt")
+    assert rig.gateway.find_line(known, "retrying", service="mqtt")
     await rig.proxy.listen()
 
 
 async def black_hole(rig: Rig, rng: random.Random) -> None:
-    """Everything stands, nothing passes, for longer than an acknowledgement may take."""
+    """Hold all data for longer than the acknowledgement timeout; connections stay open."""
     known = len(rig.gateway.log)
     rig.proxy.hold()
     passed = rig.proxy.passed
     await wait(_ACK_TIMEOUT_S + rng.uniform(0.5, 2))
     await rig.gateway.logged("retrying", since=known, reason="broker_stalled")
-    assert rig.proxy.passed == passed, "something passed"
+    assert rig.proxy.passed == passed, "data has passed"
     rig.proxy.release()
 
 
 async def hiccup(rig: Rig, rng: random.Random) -> None:
-    """Nothing passes for less than that: some samples go to disk, and then are acknowledged."""
+    """Hold all data for less than that: some samples go to disk, and are acknowledged later."""
     rig.proxy.hold()
     passed = rig.proxy.passed
     await wait(rng.uniform(2, 5))
-    assert rig.proxy.passed == passed, "something passed"
+    assert rig.proxy.passed == passed, "data has passed"
     rig.proxy.release()
 
 
 async def latency(rig: Rig, rng: random.Random) -> None:
-    """Half a second in each direction."""
+    """Delay all data by half a second in each direction."""
     rig.proxy.delay_s = 0.5
     since = time.monotonic_ns()
     await wait(rng.uniform(2, 4))
-    late = [one for one in rig.ledger.deliveries[-200:] if one.mono_ns > since + 10**9]
-    assert late, "nothing arrived at all"
-    fast = [o for o in late if o.mono_ns - rig.ledger.taken_at.get(o.key, 0) < 0.45e9]
+    delayed = [d for d in rig.ledger.deliveries[-200:] if d.mono_ns > since + 10**9]
+    assert delayed, "nothing has arrived"
+    fast = [d for d in delayed if d.mono_ns - rig.ledger.accepted_at.get(d.key, 0) < 0.45e9]
     assert not fast, fast
     rig.proxy.delay_s = 0.0
 
 
 async def one_byte(rig: Rig, rng: random.Random) -> None:
-    """Every byte comes alone."""
+    """Forward every byte on its own."""
     rig.proxy.one_byte = True
     passed = rig.proxy.passed
     await wait(rng.uniform(1, 3))
-    assert rig.proxy.passed > passed, "nothing passed"
+    assert rig.proxy.passed > passed, "nothing has passed"
     rig.proxy.one_byte = False
 
 
@@ -149,14 +149,15 @@ async def one_byte(rig: Rig, rng: random.Random) -> None:
 
 
 async def kill_broker(rig: Rig, rng: random.Random) -> None:
-    """kill -9 of the broker, and a new one."""
+    """Kill the broker and start a new one."""
     known = len(rig.gateway.log)
     await rig.broker.kill()
     rig.ledger.broker_killed()
     rig.listener.forget_subscription()
     await rig.gateway.logged("retrying", since=known, service="mqtt")
     await wait(rng.uniform(0, 2))
-    # The gateway may come back once there is a subscriber: what nobody subscribes to is gone.
+    # The gateway may reconnect only when there is a subscriber again: the broker discards messages
+    # without a subscriber.
     await rig.proxy.refuse()
     await rig.broker.start()
     await rig.listener.subscribed()
@@ -164,7 +165,7 @@ async def kill_broker(rig: Rig, rng: random.Random) -> None:
 
 
 async def freeze_broker(rig: Rig, rng: random.Random) -> None:
-    """SIGSTOP of the broker, for longer than an acknowledgement may take."""
+    """Freeze the broker (SIGSTOP) for longer than the acknowledgement timeout."""
     known = len(rig.gateway.log)
     rig.broker.freeze()
     deliveries = len(rig.ledger.deliveries)
@@ -175,7 +176,7 @@ async def freeze_broker(rig: Rig, rng: random.Random) -> None:
 
 
 async def wrong_password(rig: Rig, rng: random.Random) -> None:
-    """The broker does not know the password any more, and later does."""
+    """The broker rejects the gateway's password for a while."""
     known = len(rig.gateway.log)
     await rig.broker.change_password("changed")
     rig.proxy.cut()
@@ -185,24 +186,25 @@ async def wrong_password(rig: Rig, rng: random.Random) -> None:
 
 
 async def deny_topic(rig: Rig, rng: random.Random) -> None:
-    """The broker refuses one stream's topics; the others flow."""
+    """The broker refuses the topics of one stream; the other streams flow."""
     strap = rng.choice(STRAPS)
     topic = f"healthd/{GATEWAY}/device/{strap}/heart_rate"
     events = len(rig.ledger.events)
     await rig.broker.deny(topic, f"{topic}/history")
-    await rig.event("outbox", since=events, change="parked")
+    await rig.wait_for_event("outbox", since=events, change="parked")
     known = len(rig.ledger.deliveries)
     await wait(rng.uniform(0.5, 2))
-    flow = {one.key.peripheral for one in rig.ledger.deliveries[known:] if not one.history}
-    assert flow & set(STRAPS) == set(STRAPS) - {strap}, flow
+    new = rig.ledger.deliveries[known:]
+    live = {delivery.key.peripheral for delivery in new if not delivery.history}
+    assert live & set(STRAPS) == set(STRAPS) - {strap}, live
     await rig.broker.deny()
-    await rig.event("outbox", since=events, change="unparked", detail=topic)
+    await rig.wait_for_event("outbox", since=events, change="unparked", detail=topic)
 
 
-async def twin(rig: Rig, rng: random.Random) -> None:
-    """Another client takes the gateway's id, again and again."""
+async def client_id_takeover(rig: Rig, rng: random.Random) -> None:
+    """Another client repeatedly connects with the gateway's client id."""
     known = len(rig.gateway.log)
-    async with Twin(rig.broker.port, rig.proxy.client_id):
+    async with DuplicateClient(rig.broker.port, rig.proxy.client_id):
         await rig.gateway.logged("retrying", since=known, at_most=40, reason="taken_over")
 
 
@@ -210,18 +212,18 @@ async def twin(rig: Rig, rng: random.Random) -> None:
 
 
 async def drop_link(rig: Rig, rng: random.Random) -> None:
-    """A strap's link ends."""
+    """End the link of a strap."""
     strap = rng.choice(STRAPS)
     gaps = len(rig.ledger.gaps)
-    rig.gateway.tell(f"drop {strap}")
-    await rig.event("gap", since=gaps, reason="link_lost", peripheral=strap)
+    rig.gateway.send_command(f"drop {strap}")
+    await rig.wait_for_event("gap", since=gaps, reason="link_lost", peripheral=strap)
 
 
 async def silence(rig: Rig, rng: random.Random) -> None:
-    """A strap stays linked and says nothing for longer than it may."""
+    """A strap stays linked but sends nothing for longer than its ``silence`` setting."""
     strap = rng.choice(STRAPS)
     events = len(rig.ledger.events)
-    rig.gateway.tell(f"silence {strap}")
+    rig.gateway.send_command(f"silence {strap}")
     await wait(2.5)
-    rig.gateway.tell(f"resume {strap}")
-    await rig.event("gap", since=events, reason="stalled", peripheral=strap)
+    rig.gateway.send_command(f"resume {strap}")
+    await rig.wait_for_event("gap", since=events, reason="stalled", peripheral=strap)

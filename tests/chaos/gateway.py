@@ -1,11 +1,12 @@
-"""The process that is killed: the real daemon on simulated devices, with a tap at its outbox.
+"""The process that the tests kill: the real daemon on simulated devices, with a tapped outbox.
 
     python -m tests.chaos.gateway --config FILE --accepted FIFO
 
-Before the outbox sees a sample, one line about it is written to the FIFO with one ``write``, so
-what was accepted is known whatever happens to the process. It ends with its standard input, on
-which it is told what the straps do: ``drop``, ``silence``, ``resume``, ``vanish`` or ``appear``,
-and a strap's id. A periodic peripheral is a glucose meter with a full memory, the same each time.
+Before the outbox gets a sample, a line about it is written to the FIFO with one ``write``, so the
+harness knows all accepted samples even if the process is killed. The process reads commands from
+standard input, and stops at its end. A command is a verb (``drop``, ``silence``, ``resume``,
+``vanish`` or ``appear``) and a strap's id. A periodic peripheral is a glucose meter with a full
+memory, with the same records in every process.
 """
 
 import argparse
@@ -40,45 +41,45 @@ from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from healthd.supervision.supervisor import Supervisor
 
-# Two seconds of transfer: time to kill in.
+# A transfer takes two seconds, which is long enough to kill the process during it.
 RECORDS = 120
 
 
 class TappedOutbox(Outbox):
-    """The outbox, and a record of every sample that it is given."""
+    """An outbox that writes a line to a FIFO for each sample."""
 
     accepted: int
-    """File descriptor."""
+    """File descriptor of the FIFO."""
 
     def put(self, sample: Sample) -> None:
         line = (
             f"{time.monotonic_ns()} {sample.stamp.wall_ns} {sample.peripheral or '-'} "
             f"{sample.stream} {sample.run} {sample.seq}\n"
         )
-        # Shorter than PIPE_BUF: written whole or not at all.
+        # Shorter than PIPE_BUF, so the write is atomic.
         os.write(self.accepted, line.encode())
         super().put(sample)
 
 
-class Hurried(random.Random):
-    """Draws no wait longer than ``patience_s``: how patient healthd is, is tested elsewhere."""
+class ShortWaits(random.Random):
+    """A random generator that limits retry waits, so that a test need not wait for them."""
 
-    patience_s: float
+    max_wait_s: float
 
     def uniform(self, a: float, b: float) -> float:
-        return super().uniform(a, min(b, self.patience_s))
+        return super().uniform(a, min(b, self.max_wait_s))
 
 
 def main(arguments: argparse.Namespace) -> int:
     configure()
-    # bumble warns of every packet that was on its way when a link ended: here, on purpose.
+    # bumble warns about every packet in transit when a link ends; here links end on purpose.
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
     TappedOutbox.accepted = os.open(
         arguments.accepted, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
     )
-    setattr(daemon, "Outbox", TappedOutbox)  # noqa: B010 (pyright: a class is no variable)
-    Hurried.patience_s = arguments.patience
-    setattr(daemon, "Supervisor", lambda _jitter: Supervisor(Hurried(arguments.seed)))  # type: ignore  # noqa: B010
+    setattr(daemon, "Outbox", TappedOutbox)  # noqa: B010 (pyright refuses to assign to a class)
+    ShortWaits.max_wait_s = arguments.max_wait
+    setattr(daemon, "Supervisor", lambda _jitter: Supervisor(ShortWaits(arguments.seed)))  # type: ignore  # noqa: B010
     if arguments.timesync is not None:
         setattr(daemon, "Clock", partial(Clock, arguments.timesync))  # noqa: B010
     setattr(parking, "FIRST_S", arguments.park)  # noqa: B010
@@ -91,19 +92,21 @@ def main(arguments: argparse.Namespace) -> int:
 async def _run(
     settings: Settings, known: registry.Registry, arguments: argparse.Namespace, stop: asyncio.Event
 ) -> None:
-    straps = _straps(settings, random.Random(arguments.seed), 1 / arguments.rate)
-    straps |= {one.id: _meter(one.address or "") for one in settings.peripherals if one.periodic}
+    peripherals = _straps(settings, random.Random(arguments.seed), 1 / arguments.rate)
+    for entry in settings.peripherals:
+        if entry.periodic:
+            peripherals[entry.id] = _meter(entry.address or "")
     async with AsyncExitStack() as stack:
         air = await stack.enter_async_context(Air())
-        for strap in straps.values():
-            await air.add(strap)
-            await strap.appear()
-        orders = asyncio.create_task(_obey(straps, stop))
+        for peripheral in peripherals.values():
+            await air.add(peripheral)
+            await peripheral.appear()
+        commands = asyncio.create_task(_execute_commands(peripherals, stop), name="commands")
         try:
             backends = Backends(air.scanner_backend, air.client_backend)
             await daemon.Daemon(settings, known, os.environ, backends).run(stop)
         finally:
-            orders.cancel()
+            commands.cancel()
 
 
 def _straps(
@@ -122,8 +125,8 @@ def _straps(
 
 
 def meter_memory() -> Memory:
-    """What the meter has measured before any process was started."""
-    until = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - the device knows no time zone
+    """Return the meter's memory, the same in every process."""
+    until = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - the device has no time zone
     return Memory(random.Random(1), stored=RECORDS, until=until)
 
 
@@ -131,24 +134,26 @@ def _meter(address: str) -> VirtualPeripheral:
     return VirtualPeripheral("Meter", address, [meter_part(meter_memory())])
 
 
-async def _obey(straps: Mapping[str, VirtualPeripheral], stop: asyncio.Event) -> None:
+async def _execute_commands(
+    peripherals: Mapping[str, VirtualPeripheral], stop: asyncio.Event
+) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while order := (await reader.readline()).decode().split():
-        verb, strap = order[0], straps[order[1]]
+    while command := (await reader.readline()).decode().split():
+        verb, peripheral = command[0], peripherals[command[1]]
         if verb == "silence":
-            strap.go_silent()
+            peripheral.go_silent()
         elif verb == "resume":
-            strap.resume()
+            peripheral.resume()
         else:
-            acts: dict[str, Any] = {
-                "drop": strap.drop,
-                "vanish": strap.vanish,
-                "appear": strap.appear,
+            actions: dict[str, Any] = {
+                "drop": peripheral.drop,
+                "vanish": peripheral.vanish,
+                "appear": peripheral.appear,
             }
-            await acts[verb]()
-    # Nobody is there any more: no gateway outlives its test.
+            await actions[verb]()
+    # The harness has ended: no gateway outlives its test.
     stop.set()
 
 
@@ -156,11 +161,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.gateway")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--accepted", type=Path, required=True)
-    parser.add_argument("--rate", type=float, default=20.0, help="samples a second and strap")
+    parser.add_argument("--rate", type=float, default=20.0, help="samples per second and strap")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--patience", type=float, default=1.0, help="longest wait for a retry, s")
+    parser.add_argument("--max-wait", type=float, default=1.0, help="longest wait for a retry, s")
     parser.add_argument("--park", type=float, default=2.0, help="first wait of a parked topic, s")
-    parser.add_argument("--timesync", type=Path, help="in place of timesyncd's folder")
+    parser.add_argument("--timesync", type=Path, help="replaces the folder of systemd-timesyncd")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Keeps what was accepted, received and said, while it happens."""
+"""Record accepted samples, deliveries and events while they happen."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.evidence import Accepted, Crash, Delivery, Evidence, Gap, Key
-from tests.chaos.oracle import Judge
+from tests.chaos.observations import Accepted, Crash, Delivery, Gap, Key, Observations
+from tests.chaos.oracle import MissingSamples
 
 GATEWAY = "chaos"
 _PREFIX = f"healthd/{GATEWAY}/"
@@ -16,10 +16,13 @@ _ID = re.compile(rb'^\{"id":"([0-9a-f]{8})-([1-9][0-9]*)",')
 
 
 def key_of(topic: str, payload: bytes) -> tuple[Key, bool] | None:
-    """The sample in a message, and whether its topic is a history topic; None where none is.
+    """Return the key of the sample in a message, and whether its topic is a history topic.
+
+    Returns:
+        None if the topic is not a sample topic.
 
     Raises:
-        ValueError: the topic is one of samples, but what is in it is none.
+        ValueError: The topic is a sample topic, but the payload is not a sample.
     """
     if not topic.startswith(_PREFIX):
         return None
@@ -40,7 +43,7 @@ def key_of(topic: str, payload: bytes) -> tuple[Key, bool] | None:
 
 @dataclass
 class Event:
-    """What the gateway said of itself."""
+    """An event that the gateway published."""
 
     kind: str
     fields: Mapping[str, Any]
@@ -49,7 +52,7 @@ class Event:
 
 @dataclass
 class Ledger:
-    """Fed by the tap, the subscriber and the proxy; asked by tests and by the judge."""
+    """The record of a run, written by the outbox tap, the subscriber and the proxy."""
 
     accepted: list[Accepted] = field(default_factory=list[Accepted])
     deliveries: list[Delivery] = field(default_factory=list[Delivery])
@@ -59,30 +62,30 @@ class Ledger:
     unknown: list[str] = field(default_factory=list[str])
     statuses: dict[str, bytes] = field(default_factory=dict[str, bytes])
     outstanding: dict[Key, Accepted] = field(default_factory=dict[Key, Accepted])
-    taken_at: dict[Key, int] = field(default_factory=dict[Key, int])
+    accepted_at: dict[Key, int] = field(default_factory=dict[Key, int])
     destroyed: set[Key] = field(default_factory=set[Key])
     payloads: dict[Key, bytes] = field(default_factory=dict[Key, bytes])
     max_backlog: int = 0
     keep_payloads: bool = False
     _received: set[Key] = field(default_factory=set[Key])
     _acknowledged: set[Key] = field(default_factory=set[Key])
-    _forgotten: set[Key] = field(default_factory=set[Key])
-    _done_with: set[Key] = field(default_factory=set[Key])
+    _lost_by_broker: set[Key] = field(default_factory=set[Key])
+    _settled: set[Key] = field(default_factory=set[Key])
     _until_ns: int | None = None
 
     def accept(self, line: str) -> None:
-        """A line of the tap."""
+        """Record an accepted sample from a line of the outbox tap."""
         mono_ns, wall_ns, peripheral, stream, run, seq = line.split(" ")
         peripheral = "" if peripheral == "-" else peripheral
-        one = Accepted(Key(peripheral, stream, run, int(seq)), int(mono_ns), int(wall_ns))
-        self.accepted.append(one)
-        self.taken_at[one.key] = one.mono_ns
-        if one.key not in self._received:
-            self.outstanding[one.key] = one
+        sample = Accepted(Key(peripheral, stream, run, int(seq)), int(mono_ns), int(wall_ns))
+        self.accepted.append(sample)
+        self.accepted_at[sample.key] = sample.mono_ns
+        if sample.key not in self._received:
+            self.outstanding[sample.key] = sample
             self.max_backlog = max(self.max_backlog, len(self.outstanding))
 
     def receive(self, topic: str, payload: bytes, retained: bool, mono_ns: int) -> None:
-        """A message that the subscriber got."""
+        """Record a message that the subscriber received."""
         try:
             found = key_of(topic, payload)
         except ValueError as error:
@@ -90,7 +93,7 @@ class Ledger:
             return
         if found is None:
             self.statuses[topic.removeprefix(_PREFIX)] = payload
-        elif not retained:  # kept by the broker: no delivery, it comes with each subscription
+        elif not retained:  # a retained message comes with each subscription: not a delivery
             key, history = found
             self.deliveries.append(Delivery(key, history, mono_ns))
             self.outstanding.pop(key, None)
@@ -107,51 +110,51 @@ class Ledger:
             self.gaps.append(Gap.parse(fields))
 
     def acknowledge(self, key: Key) -> None:
-        """The broker's PUBACK for a sample went to the daemon."""
+        """Record a PUBACK for a sample that was forwarded to the daemon."""
         self._acknowledged.add(key)
 
     def broker_killed(self) -> None:
-        """What this broker had acknowledged and not delivered yet, it may have forgotten."""
-        self._forgotten |= self._acknowledged - self._received
+        """Excuse the samples that the killed broker had acknowledged but not delivered."""
+        self._lost_by_broker |= self._acknowledged - self._received
         self._acknowledged.clear()
 
     def crash(self, run: str, allowance_s: float, mono_ns: int) -> None:
-        """The daemon was killed."""
+        """Record that the daemon was killed."""
         self.crashes.append(Crash(run, mono_ns, int(allowance_s * 1e9)))
 
-    def evidence(self) -> Evidence:
-        """Everything, for the judge."""
-        return Evidence(
+    def observations(self) -> Observations:
+        """Return all observations for the oracle."""
+        return Observations(
             self.accepted,
             self.deliveries,
             self.gaps,
             self.crashes,
-            self._forgotten,
+            self._lost_by_broker,
             self.destroyed,
             self.unknown,
             self._until_ns,
         )
 
     def is_settled(self, until_ns: int) -> bool:
-        """Whether everything accepted before is received, or need not be."""
-        return next(self._open(until_ns), None) is None
+        """Return whether all samples accepted before that time are received or excused."""
+        return next(self._unexplained(until_ns), None) is None
 
     def give_up(self, until_ns: int) -> None:
-        """It was waited for long enough: from now on this is what is judged."""
-        self._done_with |= {one.key for one in self._open(until_ns)}
+        """Stop waiting for samples accepted before that time; they count as lost."""
+        self._settled |= {sample.key for sample in self._unexplained(until_ns)}
         self._until_ns = until_ns
 
-    def _open(self, until_ns: int) -> Iterator[Accepted]:
-        """What is neither received nor excused; the first one comes at once."""
-        judge = Judge(self.evidence())
-        for one in self.outstanding.values():
-            if one.mono_ns < until_ns and one.key not in self._done_with:
-                if judge.excuse(one)[0]:
-                    # Nothing takes an excuse back; it need not be looked for again.
-                    self._done_with.add(one.key)
+    def _unexplained(self, until_ns: int) -> Iterator[Accepted]:
+        """Generate the samples that are neither received nor excused."""
+        missing = MissingSamples(self.observations())
+        for sample in self.outstanding.values():
+            if sample.mono_ns < until_ns and sample.key not in self._settled:
+                if missing.excuse(sample)[0]:
+                    # An excuse is never withdrawn, so this sample need not be checked again.
+                    self._settled.add(sample.key)
                 else:
-                    yield one
+                    yield sample
 
     def reasons(self, since: int = 0) -> Counter[str]:
-        """How often each reason occurs among the gap events, from the given one on."""
+        """Count the gap events by reason, from the event with index ``since`` on."""
         return Counter(gap.reason for gap in self.gaps[since:])

@@ -1,4 +1,4 @@
-"""The independent subscriber: paho alone; what it acknowledges it has recorded."""
+"""An independent subscriber that uses paho only."""
 
 import asyncio
 import time
@@ -16,18 +16,19 @@ from tests.chaos.ledger import GATEWAY, Ledger
 from tests.support.mosquitto import HOST
 
 _KEPT_S = 3600
-_BOUND_S = 15.0
-# Whoever waits looks at all that has arrived, so not for every message.
+_SUBSCRIBE_S = 15.0
+# Waiting tests check their condition at most this often, not after every message.
 _GATHER_S = 0.02
 
 
 class Listener:
-    """Writes into the ledger what arrives; an async context manager, subscribed once entered.
+    """A subscriber that records messages in the ledger; an async context manager.
 
-    It is connected past the proxy, with a session that the broker keeps.
+    It is subscribed once the context is entered. It connects directly to the broker, not through
+    the proxy, with a session that the broker keeps.
 
     Attributes:
-        changed: set whenever something has arrived.
+        changed: Set whenever messages have arrived.
     """
 
     def __init__(self, port: int, ledger: Ledger) -> None:
@@ -66,15 +67,15 @@ class Listener:
         self._gather()
 
     def forget_subscription(self) -> None:
-        """The broker is going away: ``subscribed`` waits for the next subscription."""
+        """Make ``subscribed`` wait for the next subscription, because the broker was killed."""
         self._subscribed.clear()
 
     async def subscribed(self) -> None:
         """Wait until it is subscribed."""
-        async with asyncio.timeout(_BOUND_S):
+        async with asyncio.timeout(_SUBSCRIBE_S):
             await self._subscribed.wait()
 
-    # paho's thread calls these.
+    # Called in paho's thread.
 
     def _on_connect(
         self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any
@@ -95,7 +96,7 @@ class Listener:
             self._gathering = True
             self._loop.call_soon_threadsafe(self._loop.call_later, _GATHER_S, self._gather)
 
-    # The event loop calls this.
+    # Called in the event loop.
 
     def _gather(self) -> None:
         self._gathering = False

@@ -1,4 +1,4 @@
-"""What a set-up is like, and the settings that come of it."""
+"""The plan of a set-up, and its settings file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from tests.chaos.ledger import GATEWAY
 
 STRAPS = ("strap-1", "strap-2", "strap-3")
 
-# What the documents promise, and for what is asked of the clock outside the process (the kill is
-# stamped before it is sent; written through, a commit may wait for the disk and for the CPU).
+# The documented maximum loss in seconds. "through" has a margin, because the kill is time-stamped
+# before it is sent, and a commit may wait for the disk and the CPU.
 ALLOWANCE_S = {"around": 2.0, "through": 0.05 + 0.25}
 
 _CONFIG = """\
@@ -35,17 +35,18 @@ silence = "2s"
 
 @dataclass
 class Plan:
-    """What a set-up is like.
+    """The plan of a set-up.
 
     Attributes:
-        write: ``around`` or ``through``.
-        rate: samples a second and strap.
-        max_size: quota of the outbox.
-        persistent: the broker's persistence.
-        broker_options: further lines of its configuration.
-        loop_disk: the outbox lies on a file system of its own.
-        arguments: further ones of ``tests.chaos.gateway``.
-        environ: further variables of it.
+        write: Write mode of the outbox: ``around`` or ``through``.
+        rate: Samples per second and strap.
+        seed: Seed of the simulated straps.
+        max_size: Quota of the outbox.
+        persistent: Whether the broker has persistence.
+        broker_options: Additional lines of the broker's configuration.
+        loop_disk: Whether the outbox has its own file system.
+        arguments: Additional arguments of ``tests.chaos.gateway``.
+        environ: Additional environment variables of ``tests.chaos.gateway``.
     """
 
     write: str = "around"
@@ -59,7 +60,7 @@ class Plan:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def settings(self, port: int, password: Path, outbox: Path) -> str:
-        """healthd.toml for a broker at this port."""
+        """Return the contents of healthd.toml for a broker at this port."""
         straps = "".join(_STRAP.format(id=id_, number=n) for n, id_ in enumerate(STRAPS, start=1))
         main = _CONFIG.format(
             gateway=GATEWAY,

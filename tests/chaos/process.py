@@ -1,11 +1,11 @@
-"""The gateway's process as the harness holds it: started, told, stopped and killed."""
+"""The gateway's process: start it, send it commands, stop it and kill it."""
 
 import asyncio
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,16 @@ LogLine = dict[str, Any]
 
 
 class GatewayProcess:
-    """``python -m tests.chaos.gateway``, one process after the other.
+    """``python -m tests.chaos.gateway``, one process after another.
 
     Attributes:
-        log: the lines of standard error of all of them.
-        changed: set with every line.
-        started_at: how many lines there were before the current one was started.
+        log: The log lines of all processes.
+        changed: Set with every new line.
+        started_at: The number of log lines before the current process was started.
     """
 
     def __init__(self, arguments: list[str], environ: Mapping[str, str]) -> None:
-        """Prepare; ``environ`` is laid over a minimal environment."""
+        """Prepare the command; ``environ`` is added to a minimal environment."""
         self.log: list[LogLine] = []
         self.changed = asyncio.Event()
         self.arguments = arguments
@@ -44,8 +44,8 @@ class GatewayProcess:
 
     @property
     def run(self) -> str | None:
-        """The id of the current run, once it has begun."""
-        started = self.seen(self.started_at, "started")
+        """The id of the current run; None if the process has not logged it yet."""
+        started = self.find_line(self.started_at, "started")
         return started["run"] if started else None
 
     @property
@@ -53,10 +53,11 @@ class GatewayProcess:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start one; returns before it has done anything."""
-        assert not self.is_running, "it runs already"
+        """Start a process, and return without waiting for it to get ready."""
+        assert not self.is_running, "the gateway is already running"
         self.started_at = len(self.log)
-        # Standard input ends with this process, but not where it is stopped: hence the guard.
+        # The gateway stops at the end of its standard input, but a frozen one cannot notice that:
+        # ``guarded`` ensures that it ends with this process.
         wanted = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
         inherited = {key: value for key, value in os.environ.items() if key in wanted}
         self._process = await asyncio.create_subprocess_exec(
@@ -67,81 +68,76 @@ class GatewayProcess:
             env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **self.environ},
             cwd=Path(__file__).parents[2],
         )
-        self._reader = asyncio.create_task(self._read_log(self._process))
+        self._reader = asyncio.create_task(
+            self._read_log(self._process), name="read the gateway's log"
+        )
 
-    def tell(self, order: str) -> None:
-        """An order to a strap; see ``tests.chaos.gateway``."""
+    def send_command(self, command: str) -> None:
+        """Send a command for a strap; see ``tests.chaos.gateway``."""
         assert self._running.stdin is not None
-        self._running.stdin.write(f"{order}\n".encode())
+        self._running.stdin.write(f"{command}\n".encode())
 
     def signal(self, number: signal.Signals) -> None:
         self._running.send_signal(number)
 
     async def ended(self) -> int:
-        """Wait for its end; the exit code. Its whole log is read by then."""
+        """Wait until the process has ended and its log is read; return the exit code."""
         process = self._running
         async with asyncio.timeout(BOUND_S):
             code = await process.wait()
             assert self._reader is not None
             await self._reader
-        assert not _exists(process.pid), "it is still there"
+        assert not _exists(process.pid), "the process still exists"
         self._process = None
         return code
 
-    async def kill(self, *, by_us_alone: bool = True) -> None:
-        """End it at once, whatever it does."""
+    async def kill(self, *, may_have_ended: bool = False) -> None:
+        """Kill the process; fail if it had already ended, unless ``may_have_ended``."""
         with suppress(ProcessLookupError):
             self._running.kill()
         code = await self.ended()
-        assert code == -signal.SIGKILL or not by_us_alone, f"it had ended before, with {code}"
+        assert code == -signal.SIGKILL or may_have_ended, f"it had already ended with {code}"
 
     async def stop(self) -> None:
-        """Ask it to stop, and have it end cleanly."""
+        """Stop the process with SIGTERM, and check its exit code."""
         self.signal(signal.SIGTERM)
         code = await self.ended()
         assert code == 0, (code, self.log[-10:])
 
     def refuse_writes(self) -> None:
-        """Every write to a file fails from now on, as on a card that has gone read-only."""
+        """Make every write to a file fail, as on a card that has become read-only."""
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, hard))
 
     def allow_writes(self) -> None:
-        """Writes work again."""
+        """Let writes succeed again."""
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
-    def seen(self, since: int, event: str, **fields: object) -> LogLine | None:
-        """A line behind the first ``since`` with this event and these fields."""
+    def find_line(self, since: int, event: str, **fields: object) -> LogLine | None:
+        """Return the first log line from index ``since`` on with this event and these fields."""
 
-        def fits(line: LogLine) -> bool:
+        def matches(line: LogLine) -> bool:
             return line["event"] == event and fields.items() <= line.items()
 
-        return next(filter(fits, self.log[since:]), None)
+        return next(filter(matches, self.log[since:]), None)
 
     async def logged(
         self, event: str, *, since: int = 0, at_most: float = BOUND_S, **fields: object
     ) -> LogLine:
-        """Wait for such a line."""
-        await self._until(
-            lambda: self.seen(since, event, **fields) is not None, at_most, (event, fields, since)
-        )
-        found = self.seen(since, event, **fields)
-        assert found is not None
-        return found
-
-    async def _until(self, look: Callable[[], bool], at_most: float, what: object) -> None:
+        """Wait for a log line like that of ``find_line``."""
         try:
             async with asyncio.timeout(at_most):
-                while not look():
+                while (found := self.find_line(since, event, **fields)) is None:
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
-            raise AssertionError((what, self.log[-20:])) from None
+            raise AssertionError((event, fields, since, self.log[-20:])) from None
+        return found
 
     @property
     def _running(self) -> asyncio.subprocess.Process:
-        assert self._process is not None, "it does not run"
+        assert self._process is not None, "the gateway is not running"
         return self._process
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:

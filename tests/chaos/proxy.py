@@ -1,4 +1,4 @@
-"""The network between daemon and broker: cut, refused, silent, slow, or one byte at a time."""
+"""A TCP proxy between daemon and broker that can cut, refuse, hold, delay or split the data."""
 
 import asyncio
 import socket
@@ -8,30 +8,30 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.chaos.evidence import Key
 from tests.chaos.ledger import key_of
+from tests.chaos.observations import Key
 from tests.chaos.wire import CONNECT, PUBACK, PUBLISH, Packets, acknowledged, client_id, published
 from tests.support.mosquitto import HOST, free_port
 
 _CHUNK = 65536
-# More than a connection has on its way in a second of latency.
+# More chunks than a connection has in transit with a second of latency.
 _CHUNKS = 10_000
 
 _Arrived = asyncio.Queue[tuple[float, bytes]]
 
 
 class Proxy:
-    """Stands on a port of its own in front of a broker; an async context manager.
+    """A proxy in front of a broker; an async context manager.
 
-    It reads along: which samples pass, and which of them are acknowledged to the daemon.
+    It parses the MQTT packets to find the samples that the broker has acknowledged to the daemon.
 
     Attributes:
-        port: where it listens, while it does.
-        delay_s: each chunk is held for this long, in each direction.
-        one_byte: bytes go out one by one.
-        client_id: of the client that connected last.
-        passed: bytes that went through.
-        refused: PUBACKs with a failure code that went through.
+        port: The port on which it listens.
+        delay_s: The delay of each chunk in each direction.
+        one_byte: Whether bytes are sent one by one.
+        client_id: The id of the client that connected last.
+        passed: The number of bytes that have passed.
+        refused: The number of PUBACKs with a failure code that have passed.
     """
 
     def __init__(self, broker_port: int, on_acknowledged: Callable[[Key], None]) -> None:
@@ -76,37 +76,37 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
     async def refuse(self) -> None:
-        """Cut what is connected, and refuse everything else: nobody listens any more."""
-        assert self._server is not None, "it refuses already"
+        """Stop listening and cut all connections."""
+        assert self._server is not None, "it already refuses connections"
         self._server.close()
         self._server = None
         self.cut()
         with suppress(ConnectionRefusedError):
             _, writer = await asyncio.open_connection(HOST, self.port)
             writer.close()
-            raise AssertionError("the port still accepts")
+            raise AssertionError("the port still accepts connections")
 
     def cut(self) -> int:
-        """Reset every connection; how many there were (both sides count)."""
-        there = len(self._writers)
+        """Reset all connections; return their number, in which each side counts."""
+        count = len(self._writers)
         for writer in self._writers:
-            # With this a close is a reset, and what was not sent yet is thrown away.
+            # With this option a close is a reset, and data that is not sent yet is discarded.
             connection: socket.socket = writer.get_extra_info("socket")
-            with suppress(OSError):  # it is closed already
+            with suppress(OSError):  # already closed
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        return there
+        return count
 
     def hold(self) -> None:
-        """Become a black hole: connections stand and are made, and nothing passes."""
+        """Hold all data; connections stay open, and new ones are accepted."""
         self._open.clear()
 
     def release(self) -> None:
-        """Let everything pass, also what was held."""
+        """Forward data again, including the held data."""
         self._open.set()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
+        task = asyncio.create_task(self._serve(reader, writer), name="proxy: connection")
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
@@ -118,21 +118,25 @@ class Proxy:
             replies, broker = await asyncio.open_connection(HOST, self._broker_port)
             writers.append(broker)
             self._writers.add(broker)
-            see = _Sniffer(self)
+            parser = _PacketParser(self)
             carriers = [
-                # What is sent is known before it can be answered; an answer once it was passed on.
-                asyncio.create_task(self._carry(reader, broker, before=see.on_sent)),
-                asyncio.create_task(self._carry(replies, writer, after=see.on_reply)),
+                # Parse requests before they are forwarded, and replies after they were forwarded.
+                asyncio.create_task(
+                    self._carry(reader, broker, before=parser.on_sent), name="proxy: to the broker"
+                ),
+                asyncio.create_task(
+                    self._carry(replies, writer, after=parser.on_reply), name="proxy: to the client"
+                ),
             ]
             await asyncio.wait(carriers, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
-            pass  # no broker there: the client sees its connection end
+            pass  # the broker is not running: close the client's connection
         finally:
             for task in carriers:
                 task.cancel()
-            for one in writers:
-                self._writers.discard(one)
-                one.close()
+            for open_writer in writers:
+                self._writers.discard(open_writer)
+                open_writer.close()
 
     async def _carry(
         self,
@@ -142,7 +146,7 @@ class Proxy:
         after: Callable[[bytes], None] = lambda _chunk: None,
     ) -> None:
         arrived: _Arrived = asyncio.Queue(_CHUNKS)
-        receiving = asyncio.create_task(self._receive(reader, arrived))
+        receiving = asyncio.create_task(self._receive(reader, arrived), name="proxy: receive")
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -159,13 +163,13 @@ class Proxy:
                 self.passed += len(chunk)
                 after(chunk)
         except OSError:
-            pass  # one side is gone, so the other one is hung up on
+            pass  # one side is closed, so the other side is closed as well
         finally:
             receiving.cancel()
 
     async def _receive(self, reader: asyncio.StreamReader, arrived: _Arrived) -> None:
         loop = asyncio.get_running_loop()
-        chunk = b"nothing yet"
+        chunk = b"not empty"
         while chunk:
             try:
                 chunk = await reader.read(_CHUNK)
@@ -173,15 +177,15 @@ class Proxy:
                 chunk = b""
             await arrived.put((loop.time(), chunk))
 
-    def note(self, key: Key | None, taken: bool) -> None:
-        """A PUBACK went to the daemon."""
-        self.refused += not taken
-        if key is not None and taken:
+    def note_puback(self, key: Key | None, accepted: bool) -> None:
+        """Record that a PUBACK was forwarded to the daemon."""
+        self.refused += not accepted
+        if key is not None and accepted:
             self._on_acknowledged(key)
 
 
-class _Sniffer:
-    """Reads one connection along."""
+class _PacketParser:
+    """The parser of the MQTT packets of one connection."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -200,5 +204,5 @@ class _Sniffer:
     def on_reply(self, data: bytes) -> None:
         for packet in self._replies.feed(data):
             if packet.type == PUBACK:
-                mid, taken = acknowledged(packet)
-                self._proxy.note(self._unacknowledged.pop(mid, None), taken)
+                mid, accepted = acknowledged(packet)
+                self._proxy.note_puback(self._unacknowledged.pop(mid, None), accepted)

@@ -1,4 +1,4 @@
-"""One set-up for faults: broker, proxy, subscriber and gateway, and the ledger of it all."""
+"""The test rig: broker, proxy, subscriber and gateway, and a ledger of all observations."""
 
 import asyncio
 import os
@@ -14,10 +14,10 @@ from typing import Self
 
 from tests.chaos.broker import GATEWAY_PASSWORD, Broker
 from tests.chaos.disk import LoopDisk
-from tests.chaos.evidence import Key
 from tests.chaos.ledger import Event, Ledger
 from tests.chaos.listener import Listener
-from tests.chaos.oracle import Verdict, judge
+from tests.chaos.observations import Key
+from tests.chaos.oracle import Verdict, check
 from tests.chaos.plan import ALLOWANCE_S, STRAPS, Plan
 from tests.chaos.process import GatewayProcess
 from tests.chaos.proxy import Proxy
@@ -26,14 +26,14 @@ _FLOWS_S, _SETTLES_S, _EVENT_S = 45.0, 90.0, 20.0
 
 
 class Rig:
-    """An async context manager; inside everything runs except the gateway."""
+    """A set-up for fault tests; an async context manager. The test starts the gateway itself."""
 
     def __init__(self, folder: Path, plan: Plan | None = None) -> None:
         self.plan = plan or Plan()
         self.ledger = Ledger()
         self.folder = folder
-        # In memory, as systemd's RuntimeDirectory is; and what the tap writes must not count as
-        # something that the gateway has written to the disk.
+        # In memory, like systemd's RuntimeDirectory, so that disk faults do not affect the FIFO of
+        # the outbox tap.
         memory = Path("/dev/shm")
         self._memory = Path(
             mkdtemp(prefix="healthd-chaos-", dir=memory if memory.is_dir() else None)
@@ -64,7 +64,7 @@ class Rig:
 
     async def __aenter__(self) -> Self:
         os.mkfifo(self._fifo)
-        # For writing too: it must not end with each process that writes into it.
+        # Open it for writing too: otherwise it would report its end when a gateway process ends.
         self._stack.callback(rmtree, self._memory)
         accepted = os.open(self._fifo, os.O_RDWR | os.O_NONBLOCK)
         loop = asyncio.get_running_loop()
@@ -99,40 +99,40 @@ class Rig:
             self.ledger.accept(line.decode())
         self.listener.changed.set()
 
-    async def until(self, look: Callable[[], bool], at_most: float, what: str) -> None:
-        """Wait until this is true of what has arrived so far."""
+    async def until(self, condition: Callable[[], bool], at_most: float, what: str) -> None:
+        """Wait until a condition on the ledger is true."""
         try:
             async with asyncio.timeout(at_most):
-                while not look():
+                while not condition():
                     self.listener.changed.clear()
                     await self.listener.changed.wait()
         except TimeoutError:
             last = [line for line in self.gateway.log[-5:] if line["level"] != "info"]
-            running = "runs" if self.gateway.is_running else "does not run"
+            running = "is running" if self.gateway.is_running else "is not running"
             message = f"not within {at_most:.0f} s: {what}; the gateway {running}: {last}"
             raise AssertionError(message) from None
 
-    async def flowing(self, at_most: float = _FLOWS_S) -> float:
-        """Wait until a sample of each strap that is taken from now on arrives live; seconds."""
+    async def wait_for_flow(self, at_most: float = _FLOWS_S) -> float:
+        """Wait until each strap has a new live sample delivered; return the seconds it took."""
         since = time.monotonic_ns()
         known, candidates = len(self.ledger.deliveries), set[Key]()
 
-        def look() -> bool:
+        def all_straps_flow() -> bool:
             nonlocal known
             new, known = self.ledger.deliveries[known:], len(self.ledger.deliveries)
-            live = (one.key for one in new if not one.history)
+            live = (delivery.key for delivery in new if not delivery.history)
             candidates.update(key for key in live if key.stream == "heart_rate")
-            taken = self.ledger.taken_at
-            fresh = {key.peripheral for key in candidates if taken.get(key, 0) >= since}
-            return fresh == set(STRAPS)
+            accepted_at = self.ledger.accepted_at
+            flowing = {key.peripheral for key in candidates if accepted_at.get(key, 0) >= since}
+            return flowing == set(STRAPS)
 
-        await self.until(look, at_most, "live samples of every strap")
+        await self.until(all_straps_flow, at_most, "live samples of every strap")
         return (time.monotonic_ns() - since) / 1e9
 
     async def settle(self, at_most: float = _SETTLES_S) -> None:
-        """Wait until what was accepted by now has arrived, or need not.
+        """Wait until all samples accepted so far have arrived or are excused.
 
-        What does not arrive in time is lost, and is not waited for again.
+        Samples that do not arrive in time count as lost, and later calls do not wait for them.
         """
         until_ns = time.monotonic_ns()
         with suppress(AssertionError):
@@ -140,12 +140,12 @@ class Rig:
         self.ledger.give_up(until_ns)
 
     async def verdict(self, at_most: float = _SETTLES_S) -> Verdict:
-        """Wait until all is settled, and judge."""
+        """Wait until all samples are settled, and check the observations."""
         await self.settle(at_most)
-        return judge(self.ledger.evidence())
+        return check(self.ledger.observations())
 
-    async def mend(self) -> None:
-        """End every fault that is still there."""
+    async def end_all_faults(self) -> None:
+        """End all faults that are still active."""
         self.proxy.delay_s, self.proxy.one_byte = 0.0, False
         self.proxy.release()
         if self.broker.is_running:
@@ -164,10 +164,10 @@ class Rig:
         else:
             await self.gateway.start()
 
-    async def event(
-        self, kind: str, *, since: int = 0, at_most: float = 20, **fields: str
+    async def wait_for_event(
+        self, kind: str, *, since: int = 0, at_most: float = _EVENT_S, **fields: str
     ) -> Event:
-        """Wait for an event of the gateway behind the first ``since``, with these fields."""
+        """Wait for an event of the gateway, from index ``since`` on, with these fields."""
 
         def found() -> Event | None:
             return next(
@@ -185,19 +185,19 @@ class Rig:
         return event
 
     async def kill_gateway(self, *, without_disk: bool = False) -> None:
-        """``kill -9``, noted for the judge; ``without_disk`` when its disk went a moment before."""
-        # Stamped before: what is taken until it strikes is younger still.
+        """Kill the gateway and record the crash; ``without_disk`` cuts its disk's power first."""
+        # Take the time before the kill: samples accepted in between are younger.
         mono_ns = time.monotonic_ns()
         if without_disk and self.disk is not None:
             self.disk.cut_power()
-        # Without its disk it may have died by itself already: of a page that cannot be read.
-        await self.gateway.kill(by_us_alone=not without_disk)
-        # Killed before it logged its run it cannot have taken anything.
+        # Without its disk it may already have crashed because of a page that it cannot read.
+        await self.gateway.kill(may_have_ended=without_disk)
+        # Without a logged run id it cannot have accepted any sample.
         if run := self.gateway.run:
             self.ledger.crash(run, ALLOWANCE_S[self.plan.write], mono_ns)
 
     def reboot(self) -> None:
-        """The machine is another boot: memory-backed folders are empty, the boot has a new id."""
+        """Simulate a new boot: empty memory-backed folders and a new boot id."""
         for file in self.runtime.iterdir():
             file.unlink()
         self.boots += 1

@@ -1,4 +1,4 @@
-"""A wall clock that is wrong, that steps, and that is set right."""
+"""A wall clock that is wrong, that steps, and that is corrected."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import faults
-from tests.chaos.conftest import Start, assert_all_there
+from tests.chaos.conftest import Start, assert_nothing_lost
 from tests.chaos.faketime import FakeTime, needs_faketime
 from tests.chaos.plan import Plan
 from tests.chaos.rig import Rig
@@ -18,31 +18,31 @@ from tests.support.mosquitto import needs_mosquitto
 pytestmark = [needs_mosquitto, needs_faketime, pytest.mark.timeout(120)]
 
 _TEN_YEARS_S = 10 * 365 * 86400
-# The wall clock of this machine is itself set now and then, and a stamp is taken before the tap.
+# This machine's wall clock is adjusted too, and a sample is time-stamped before the outbox tap.
 _TOLERANCE_S = 0.25
 
 
-async def test_a_clock_that_steps_and_one_that_is_set_late(start: Start, tmp_path: Path) -> None:
+async def test_clock_that_steps_and_clock_that_is_synced_late(start: Start, tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as tasks:
         for offset in ("+10y", "-10y"):
             (folder := tmp_path / offset).mkdir()
-            tasks.create_task(_step_and_back(start, folder, offset))
+            tasks.create_task(_step_forth_and_back(start, folder, offset))
         for restarted in (False, True):
             (folder := tmp_path / f"restarted-{restarted}").mkdir()
-            tasks.create_task(_set_right(start, folder, restarted))
+            tasks.create_task(_sync_late(start, folder, restarted))
 
 
-async def _step_and_back(start: Start, folder: Path, offset: str) -> None:
-    """Ten years forward or back, and home again: nothing stalls, nothing is lost."""
+async def _step_forth_and_back(start: Start, folder: Path, offset: str) -> None:
+    """Step ten years and back again: nothing stalls, nothing is lost."""
     fake = FakeTime(folder)
     rig = await start(Plan(environ=fake.environ))
     fake.set(offset)
-    step = await rig.event("clock", change="step")
+    step = await rig.wait_for_event("clock", change="step")
     sign = 1 if offset[0] == "+" else -1
     assert step.fields["step_s"] == pytest.approx(sign * _TEN_YEARS_S, rel=0.01)
-    await rig.flowing(5)
-    assert _seen_year(rig) == datetime.now(UTC).year + sign * 10
-    # What waits for time to pass waits on the other clock: also to disk, and back.
+    await rig.wait_for_flow()
+    assert _last_year(rig) == datetime.now(UTC).year + sign * 10
+    # All waits use the monotonic clock, including those for writing to disk and for reconnecting.
     await rig.proxy.refuse()
     await faults.wait(3)
     known = len(rig.ledger.events)
@@ -50,22 +50,22 @@ async def _step_and_back(start: Start, folder: Path, offset: str) -> None:
     change = "step" if offset[0] == "+" else "synced"
     await rig.gateway.logged("clock", change=change)
     await rig.proxy.listen()
-    await rig.event("clock", since=known, change=change)
-    await rig.flowing(5)
-    assert _seen_year(rig) == datetime.now(UTC).year
-    await assert_all_there(rig)
+    await rig.wait_for_event("clock", since=known, change=change)
+    await rig.wait_for_flow()
+    assert _last_year(rig) == datetime.now(UTC).year
+    await assert_nothing_lost(rig)
 
 
-def _seen_year(rig: Rig) -> int:
+def _last_year(rig: Rig) -> int:
     return datetime.fromtimestamp(rig.ledger.accepted[-1].wall_ns / 1e9, UTC).year
 
 
-# What waits while the clock is wrong: three seconds of three straps, so the first are on disk.
-_WAITING = 180
+# The backlog while the clock is wrong: three seconds of three straps, so the oldest are on disk.
+_BACKLOG = 180
 
 
-async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
-    """A Pi without a battery-backed clock boots in the past; samples taken then are repaired."""
+async def _sync_late(start: Start, folder: Path, restarted: bool) -> None:
+    """Correct the times of samples taken before the clock of a Raspberry Pi was synchronised."""
     fake, timesync = FakeTime(folder, "-10y"), folder / "timesync"
     timesync.mkdir()
     plan = Plan(environ=fake.environ, arguments=["--timesync", str(timesync)])
@@ -73,7 +73,7 @@ async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
     rig.ledger.keep_payloads = True
     await rig.proxy.refuse()
     known = len(rig.ledger.accepted)
-    await rig.until(lambda: len(rig.ledger.accepted) > known + _WAITING, 20, "some samples")
+    await rig.until(lambda: len(rig.ledger.accepted) > known + _BACKLOG, 20, "a backlog")
     if restarted:
         await rig.gateway.stop()
     fake.set("+0")
@@ -83,16 +83,16 @@ async def _set_right(start: Start, folder: Path, restarted: bool) -> None:
     else:
         await rig.gateway.logged("clock", change="synced")
     await rig.proxy.listen()
-    await rig.flowing()
-    await assert_all_there(rig)
-    ahead_ns = time.time_ns() - time.monotonic_ns()
-    stored = [o for o in rig.ledger.accepted[known:] if o.wall_ns < time.time_ns() - 10**17]
-    assert len(stored) > _WAITING, "taken while the clock was wrong"
-    for one in stored:
-        if one.key.stream != "heart_rate":
+    await rig.wait_for_flow()
+    await assert_nothing_lost(rig)
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    stored = [s for s in rig.ledger.accepted[known:] if s.wall_ns < time.time_ns() - 10**17]
+    assert len(stored) > _BACKLOG, "too few samples were taken while the clock was wrong"
+    for sample in stored:
+        if sample.key.stream != "heart_rate":
             continue
-        fields = json.loads(rig.ledger.payloads[one.key])
-        true = (one.mono_ns + ahead_ns) / 1e9
+        fields = json.loads(rig.ledger.payloads[sample.key])
         assert fields["clock"] == "synced"
-        said = datetime.fromisoformat(fields["time"]).timestamp()
-        assert said == pytest.approx(true, abs=_TOLERANCE_S)
+        published = datetime.fromisoformat(fields["time"]).timestamp()
+        expected = (sample.mono_ns + offset_ns) / 1e9
+        assert published == pytest.approx(expected, abs=_TOLERANCE_S)

@@ -1,4 +1,4 @@
-"""What the disk can do to the outbox, and what nobody should do to its file."""
+"""Faults of the outbox's disk, and damage to the outbox's file."""
 
 import asyncio
 import os
@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from tests.chaos import disk_faults, faults
-from tests.chaos.conftest import Start, assert_all_there, at_once, suffer
-from tests.chaos.damage import garble
+from tests.chaos.conftest import Start, assert_nothing_lost, inject, inject_in_parallel
+from tests.chaos.damage import damage_database
 from tests.chaos.disk import needs_disk
 from tests.chaos.plan import Plan
 from tests.chaos.rig import Rig
@@ -18,34 +18,34 @@ from tests.support.mosquitto import needs_mosquitto
 pytestmark = [needs_mosquitto, pytest.mark.timeout(120)]
 
 _BACKLOG = 300
-# What the outbox leaves of a disk that is smaller than its quota: a step of its growth.
-_OTHERS_BYTES = 1 << 20
+# The space that the outbox leaves free on a disk smaller than its quota: one growth step.
+_FREE_BYTES = 1 << 20
 
 
 async def test_writes_fail_for_a_while(start: Start) -> None:
     twice = (disk_faults.refused_writes, disk_faults.refused_writes)
     plans = Plan(rate=50), Plan(write="through", rate=50)
-    for rig in await at_once(start, *((plan, twice) for plan in plans)):
+    for rig in await inject_in_parallel(start, *((plan, twice) for plan in plans)):
         assert _changes(rig) == ["degraded", "recovered"] * 2
 
 
-async def test_writes_fail_while_the_broker_is_there(start: Start) -> None:
-    """Written through: live samples go on, in order, also where a commit takes some with it."""
+async def test_writes_fail_while_the_broker_is_reachable(start: Start) -> None:
+    """In mode ``through``, live samples stay in order even if a commit fails."""
     rig = await start(Plan(write="through", rate=150))
     for _ in range(3):
         known = len(rig.gateway.log)
         rig.gateway.refuse_writes()
         await rig.gateway.logged("outbox", since=known, change="degraded")
-        await rig.flowing(3)
+        await rig.wait_for_flow()
         rig.gateway.allow_writes()
         await rig.gateway.logged("outbox", since=known, change="recovered")
-        await rig.flowing(3)
-    await assert_all_there(rig)
+        await rig.wait_for_flow()
+    await assert_nothing_lost(rig)
 
 
 @needs_disk
-async def test_the_file_system_goes_read_only(start: Start) -> None:
-    """As ext4 does when it meets an error; only unmounting ends it."""
+async def test_file_system_goes_read_only(start: Start) -> None:
+    """ext4 goes read-only after an error, until it is unmounted."""
     rig = await start(Plan(loop_disk=True))
     assert rig.disk is not None
     rig.disk.fail()
@@ -54,93 +54,94 @@ async def test_the_file_system_goes_read_only(start: Start) -> None:
     await rig.gateway.logged("outbox", since=known, change="degraded")
     await faults.wait(3)
     await rig.proxy.listen()
-    await rig.flowing()
-    await assert_all_there(rig)
-    assert _changes(rig) == ["degraded"], "said once, and not taken back while it lasts"
-    # A restart meanwhile must not be the end of it.
+    await rig.wait_for_flow()
+    await assert_nothing_lost(rig)
+    assert _changes(rig) == ["degraded"], "must be logged once, without a recovery"
+    # The daemon must also start on the read-only file system.
     await rig.gateway.stop()
     await rig.gateway.start()
-    await rig.flowing()
+    await rig.wait_for_flow()
 
 
 @needs_disk
 async def test_full_disk(start: Start) -> None:
     full = (disk_faults.full_disk,)
     plans = Plan(loop_disk=True), Plan(write="through", loop_disk=True)
-    for rig in await at_once(start, *((plan, full) for plan in plans)):
-        assert not _changes(rig), "its space was its own"
+    for rig in await inject_in_parallel(start, *((plan, full) for plan in plans)):
+        assert not _changes(rig), "the outbox had reserved its space"
 
 
 @needs_disk
-async def test_a_disk_smaller_than_the_quota(start: Start) -> None:
-    """What the disk has less is less quota: the store works, and others still find space."""
+async def test_disk_smaller_than_the_quota(start: Start) -> None:
+    """The quota is reduced to the size of the disk, and some space stays free."""
     rig = await start(Plan(loop_disk=True, max_size="200MB"))
     assert rig.disk is not None
     free, known = -1, os.statvfs(rig.disk.mount_point).f_bavail
     while free != known:
         await faults.wait(1)
         free, known = known, os.statvfs(rig.disk.mount_point).f_bavail
-    await suffer(rig, faults.stop_in_outage, faults.kill_in_outage)
-    left = os.statvfs(rig.disk.mount_point)
-    assert left.f_bavail * left.f_frsize > _OTHERS_BYTES, "others find no space"
+    await inject(rig, faults.stop_in_outage, faults.kill_in_outage)
+    space = os.statvfs(rig.disk.mount_point)
+    assert space.f_bavail * space.f_frsize > _FREE_BYTES, "too little free space"
 
 
 @needs_disk
 async def test_power_cut(start: Start) -> None:
     cuts = (disk_faults.cut_power,) * 3
     plans = Plan(loop_disk=True), Plan(write="through", loop_disk=True)
-    await at_once(start, *((plan, cuts) for plan in plans), seed=3)
+    await inject_in_parallel(start, *((plan, cuts) for plan in plans), seed=3)
 
 
-async def test_deleted_and_garbled(start: Start) -> None:
+async def test_deleted_and_damaged_database(start: Start) -> None:
     deleted = (disk_faults.delete_database,)
+    plans = Plan(), Plan(write="through")
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(at_once(start, (Plan(), deleted), (Plan(write="through"), deleted)))
-        tasks.create_task(_garbled_while_stopped(start))
-        tasks.create_task(_garbled_while_running(start))
+        tasks.create_task(inject_in_parallel(start, *((plan, deleted) for plan in plans)))
+        tasks.create_task(_damage_while_stopped(start))
+        tasks.create_task(_damage_while_running(start))
 
 
-async def _garbled_while_stopped(start: Start) -> None:
+async def _damage_while_stopped(start: Start) -> None:
     rig = await start(Plan())
     await rig.proxy.refuse()
     await rig.until(lambda: len(rig.ledger.outstanding) > _BACKLOG, 20, "a backlog")
     await rig.gateway.stop()
-    rig.ledger.destroyed = garble(rig.outbox / "outbox.sqlite3", random.Random(1))
+    rig.ledger.destroyed = damage_database(rig.outbox / "outbox.sqlite3", random.Random(1))
     await rig.gateway.start()
     await rig.proxy.listen()
-    await _assert_told_and_going_on(rig)
+    await _assert_damage_reported(rig)
 
 
-async def _garbled_while_running(start: Start) -> None:
+async def _damage_while_running(start: Start) -> None:
     rig = await start(Plan())
     await rig.proxy.refuse()
     await rig.until(lambda: len(rig.ledger.outstanding) > _BACKLOG, 20, "a backlog")
     rig.gateway.signal(signal.SIGSTOP)
-    rig.ledger.destroyed = garble(rig.outbox / "outbox.sqlite3", random.Random(2))
+    rig.ledger.destroyed = damage_database(rig.outbox / "outbox.sqlite3", random.Random(2))
     await rig.proxy.listen()
     rig.gateway.signal(signal.SIGCONT)
-    await rig.event("outbox", change="corrupt")
-    # What it still put into the damaged file until it found out is in there too; what was younger
-    # than a second then cannot be.
-    all_ = rig.ledger.accepted
-    found_out = next(one.mono_ns for one in all_ if one.key.stream == "event/outbox")
-    rig.ledger.destroyed |= {one.key for one in all_ if one.mono_ns < found_out - 10**9}
-    await _assert_told_and_going_on(rig)
+    await rig.wait_for_event("outbox", change="corrupt")
+    # Samples that it wrote to the damaged file before it found the damage are lost as well. Those
+    # younger than a second were not written yet.
+    accepted = rig.ledger.accepted
+    detected_ns = next(s.mono_ns for s in accepted if s.key.stream == "event/outbox")
+    rig.ledger.destroyed |= {s.key for s in accepted if s.mono_ns < detected_ns - 10**9}
+    await _assert_damage_reported(rig)
 
 
 def _changes(rig: Rig) -> list[str]:
-    """What the gateway said of its outbox, in order."""
+    """Return the changes of the outbox that the gateway logged, in order."""
     return [line["change"] for line in rig.gateway.log if line["event"] == "outbox"]
 
 
-async def _assert_told_and_going_on(rig: Rig) -> None:
-    event = await rig.event("outbox", change="corrupt")
-    aside = list(rig.outbox.glob("*.corrupt-*"))
-    assert len(aside) == 1
-    assert aside[0].name in str(event.fields["detail"])
-    await rig.flowing()
+async def _assert_damage_reported(rig: Rig) -> None:
+    """Check that the damage was reported, and that everything works again."""
+    event = await rig.wait_for_event("outbox", change="corrupt")
+    damaged_files = list(rig.outbox.glob("*.corrupt-*"))
+    assert len(damaged_files) == 1
+    assert damaged_files[0].name in str(event.fields["detail"])
+    await rig.wait_for_flow()
     verdict = await rig.verdict(20)
     assert verdict.good, str(verdict)
     assert verdict.destroyed > 0
-    # And from now on it works as ever.
-    await suffer(rig, faults.stop_in_outage)
+    await inject(rig, faults.stop_in_outage)

@@ -1,4 +1,4 @@
-"""kill -9 while a meter sends its records: each is delivered, and where twice, with one id."""
+"""Kill the gateway while a meter sends records: each is delivered, and always with the same id."""
 
 import random
 from collections import defaultdict
@@ -34,11 +34,11 @@ every = "1h"
 
 
 def ids(subscriber: Subscriber) -> dict[int, set[str]]:
-    """By the number of a record, the ids with which it was delivered."""
+    """Return the ids with which each record was delivered, by the record's number."""
     found: defaultdict[int, set[str]] = defaultdict(set)
-    for one in subscriber.messages:
-        if one.topic in (TOPIC, f"{TOPIC}/history"):
-            sample = one.json()
+    for message in subscriber.messages:
+        if message.topic in (TOPIC, f"{TOPIC}/history"):
+            sample = message.json()
             found[sample["sequence_number"]].add(sample["id"])
     return found
 
@@ -48,7 +48,7 @@ async def _until(subscriber: Subscriber, records: int) -> None:
 
 
 @pytest.mark.parametrize("write", ["around", "through"])
-async def test_killed_in_a_transfer(tmp_path: Path, write: str) -> None:
+async def test_kill_during_a_transfer(tmp_path: Path, write: str) -> None:
     rng, config = random.Random(write), tmp_path / "healthd.toml"
     runtime = {"RUNTIME_DIRECTORY": str(tmp_path), "BOOT_ID": "boot-1"}
     arguments = ["--config", str(config), "--accepted", str(tmp_path / "accepted")]
@@ -60,19 +60,19 @@ async def test_killed_in_a_transfer(tmp_path: Path, write: str) -> None:
         try:
             for kill in range(KILLS):
                 await gateway.start()
-                # Somewhere within its share of the records.
+                # At a random point of this process's share of the records.
                 share = RECORDS // (KILLS + 1)
                 reached = kill * share + rng.randrange(1, share)
                 await _until(subscriber, reached)
                 await gateway.kill()
-                assert len(ids(subscriber)) < RECORDS, "it was over before it was killed"
+                assert len(ids(subscriber)) < RECORDS, "the transfer ended before the kill"
             await gateway.start()
             await _until(subscriber, RECORDS)
             await gateway.logged("fetched", since=gateway.started_at, outcome="new_data")
             await gateway.stop()
         finally:
             if gateway.is_running:
-                await gateway.kill(by_us_alone=False)
+                await gateway.kill(may_have_ended=True)
         found = ids(subscriber)
     assert sorted(found) == [record.key for record in meter_memory().records]
-    assert {number: names for number, names in found.items() if len(names) > 1} == {}
+    assert {number: values for number, values in found.items() if len(values) > 1} == {}

@@ -12,30 +12,31 @@ from healthd.simulator.fitness.workout import Workout
 from healthd.simulator.part import Part
 from healthd.simulator.wander import Wander
 
-# Flags: cadence, distance, resistance, power, energy, heart rate, elapsed time; the speed is there
-# because bit 0 is clear.
+# Flags: cadence, distance, resistance, power, energy, heart rate, elapsed time; the speed is
+# present because bit 0 is clear.
 _FLAGS = 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11
 _FEATURES, _SETTINGS = (1, 2, 7, 9, 10, 12, 14), (2, 3, 13)
 _MAX_POWER_W = 1000
-# Resistance levels 0 to 100, told in tenths; it is at 20 unless somebody says otherwise.
-_MAX_RESISTANCE, _OWN_RESISTANCE = 1000, 200
-# A brake has reached its target after three of these.
+# Resistance levels 0 to 100 and the default level 20, in tenths.
+_MAX_RESISTANCE, _DEFAULT_RESISTANCE = 1000, 200
+# Time constant of the brake: it reaches its target after about three times this.
 _BRAKE_LAG_S = 0.7
-# Rider and bike; what is left of the power of one who does not follow a target.
+# Rider and bike.
 _MASS_KG, _GRAVITY = 83.0, 9.81
-_OWN_POWER_W, _W_PER_PERCENT = 170.0, 25.0
+# The rider's power without a target: on a flat road, and the increase per per cent of grade.
+_FREE_POWER_W, _W_PER_PERCENT = 170.0, 25.0
 _FASTEST_MPS = 25.0
 
 
 @dataclass(slots=True)
 class Road:
-    """What a simulation asks for.
+    """The road that a simulation request describes.
 
     Attributes:
-        wind_mps: against the rider.
-        grade_pct: uphill.
-        rolling: coefficient of rolling resistance.
-        drag_kg_per_m: frontal area, drag coefficient and density of the air in one number.
+        wind_mps: Headwind.
+        grade_pct: Grade, positive uphill.
+        rolling: Coefficient of rolling resistance.
+        drag_kg_per_m: Product of frontal area, drag coefficient and air density.
     """
 
     wind_mps: float = 0.0
@@ -44,7 +45,7 @@ class Road:
     drag_kg_per_m: float = 0.51
 
     def speed_mps(self, power_w: float) -> float:
-        """The speed at which this power is used up."""
+        """Return the speed at which the resistance consumes this power."""
         slow, fast = 0.0, _FASTEST_MPS
         for _ in range(30):
             middle = (slow + fast) / 2
@@ -56,25 +57,25 @@ class Road:
 
 
 class Bike:
-    """Rider, brake and flywheel.
+    """A smart trainer and its rider.
 
     Attributes:
-        workout: what has been done so far.
-        control: its control point.
-        target_w: what the brake keeps the power at, if anything.
-        road: what the rider feels otherwise.
+        workout: Counters of the workout.
+        control: The control point.
+        target_w: The power that the brake holds; None to simulate the road.
+        road: The simulated road.
     """
 
     def __init__(self, rng: random.Random) -> None:
         """Start as a free ride.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._cadence_rpm = Wander(rng, 86.0, 3.0)
         self._legs = Wander(rng, 0.0, 4.0)
-        self._power_w = _OWN_POWER_W
-        self.workout = Workout(rng, _OWN_POWER_W)
+        self._power_w = _FREE_POWER_W
+        self.workout = Workout(rng, _FREE_POWER_W)
         self.free()
         targets = {
             0x04: Target("h", 0x07, self._set_resistance),
@@ -84,13 +85,13 @@ class Bike:
         self.control = MachineControl(self.workout, targets, self.free)
 
     def free(self) -> None:
-        """Ride on a flat road, at the rider's own power."""
+        """Return to a flat road, the rider's own power and the default resistance."""
         self.road = Road()
         self.target_w: float | None = None
-        self._resistance = _OWN_RESISTANCE
+        self._resistance = _DEFAULT_RESISTANCE
 
     def packets(self, elapsed: float) -> Iterable[bytes]:
-        """The next record of Indoor Bike Data, in one packet."""
+        """Generate the next Indoor Bike Data record, in one packet."""
         self._ride(elapsed)
         turning = self.workout.running
         speed = self.road.speed_mps(self._power_w) if turning else 0.0
@@ -111,7 +112,7 @@ class Bike:
         self._cadence_rpm.step(elapsed)
         wanted = self.target_w
         if wanted is None:
-            wanted = _OWN_POWER_W + _W_PER_PERCENT * max(-5.0, self.road.grade_pct)
+            wanted = _FREE_POWER_W + _W_PER_PERCENT * max(-5.0, self.road.grade_pct)
             wanted += self._legs.step(elapsed)
         reached = 1.0 - math.exp(-elapsed / _BRAKE_LAG_S)
         self._power_w += reached * (wanted - self._power_w)
@@ -135,12 +136,12 @@ class Bike:
 
 
 def indoor_bike(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """An indoor bike; one record every ``period`` seconds."""
+    """Return the parts of an indoor bike, with one record every ``period`` seconds."""
     return (bike_part(Bike(rng), period),)
 
 
 def bike_part(bike: Bike, period: float) -> Part:
-    """The service of a bike; one record every ``period`` seconds."""
+    """Return the service of this bike, with one record every ``period`` seconds."""
     return machine_part(
         0x2AD2,
         bike.packets,

@@ -1,4 +1,4 @@
-"""The Fitness Machine Control Point (0x2AD9), and what it changes: status and training status."""
+"""The Fitness Machine Control Point (0x2AD9), with the statuses that it changes."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ from healthd.simulator.fitness.workout import Workout
 _REQUEST_CONTROL, _RESET, _START, _STOP, _RESPONSE = 0x00, 0x01, 0x07, 0x08, 0x80
 # Fitness Machine Status (0x2ADA).
 _STATUS_RESET, _STATUS_STOPPED, _STATUS_STARTED, _STATUS_CONTROL_LOST = 0x01, 0x02, 0x04, 0xFF
-# Training Status (0x2AD3): no string, then the status.
+# Training Status (0x2AD3): flags without a string, then the status.
 _IDLE, _MANUAL_MODE = bytes([0, 1]), bytes([0, 13])
 
 
 class Result(IntEnum):
-    """How a command ended."""
+    """The result of a command."""
 
     SUCCESS = 1
     NOT_SUPPORTED = 2
@@ -28,12 +28,13 @@ class Result(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A command that sets something.
+    """A command that sets a target.
 
     Attributes:
-        layout: of its parameter, as struct writes it, without the byte order.
-        status: opcode of the status that tells of the change, with the same parameter.
-        accept: sets it; it is given the raw numbers, and returns whether they are in range.
+        layout: Layout of its parameter as a struct format, without the byte order.
+        status: Opcode of the status that reports the change, with the same parameter.
+        accept: Sets the target to the raw numbers and returns True, or returns False if they are
+            out of range.
     """
 
     layout: str
@@ -42,28 +43,29 @@ class Target:
 
 
 class MachineControl:
-    """Control point, status and training status of one machine.
+    """Control point, status and training status of a machine.
 
     Attributes:
-        permitted: whether its client has control.
-        oddities: how it answers an opcode instead of carrying it out; None: not at all.
-        record: told of every command, also of one that is not answered.
-        control: the control point.
-        status: the characteristic 0x2ADA.
-        status_feed: what it sends.
-        training: the characteristic 0x2AD3.
-        training_feed: what it sends.
+        permitted: Whether the client has control.
+        oddities: Results to return, by opcode, instead of executing the command; None to send no
+            response.
+        record: Called with every command, even if there is no response.
+        control: The control point.
+        status: The characteristic 0x2ADA.
+        status_feed: Its notifications.
+        training: The characteristic 0x2AD3.
+        training_feed: Its notifications.
     """
 
     def __init__(
         self, workout: Workout, targets: Mapping[int, Target], reset: Callable[[], None]
     ) -> None:
-        """Make one.
+        """Create the control point of a machine.
 
         Args:
-            workout: is started, stopped and reset.
-            targets: the commands that set something, by opcode.
-            reset: sets everything that they set back to its default.
+            workout: The workout to start, stop and reset.
+            targets: The commands that set a target, by opcode.
+            reset: Sets all targets to their defaults.
         """
         self._workout = workout
         self._targets = targets
@@ -71,7 +73,7 @@ class MachineControl:
         self.permitted = False
         self.oddities: dict[int, int | None] = {}
         self.record: Callable[[bytes], None] = lambda _: None
-        self.control = ControlPoint(0x2AD9, self._answer, on_end=self._lose_control)
+        self.control = ControlPoint(0x2AD9, self._answer, on_end=self._release_control)
         self.status = notifying(0x2ADA)
         self.status_feed = Feed()
         self.training = notifying(0x2AD3, lambda: self._training)
@@ -81,8 +83,8 @@ class MachineControl:
     def _training(self) -> bytes:
         return _MANUAL_MODE if self._workout.running else _IDLE
 
-    def take_away(self) -> None:
-        """Somebody uses the machine's own keys: whoever has control loses it."""
+    def revoke_control(self) -> None:
+        """Take control from the client, as if a person had used the machine's own keys."""
         self.permitted = False
         self.status_feed.put(bytes([_STATUS_CONTROL_LOST]))
 
@@ -92,9 +94,9 @@ class MachineControl:
         if opcode in self.oddities:
             odd = self.oddities[opcode]
             return None if odd is None else bytes([_RESPONSE, opcode, odd])
-        return bytes([_RESPONSE, opcode, self._carry_out(opcode, request[1:])])
+        return bytes([_RESPONSE, opcode, self._execute(opcode, request[1:])])
 
-    def _carry_out(self, opcode: int, parameter: bytes) -> Result:
+    def _execute(self, opcode: int, parameter: bytes) -> Result:
         if opcode == _REQUEST_CONTROL:
             self.permitted = True
             return Result.SUCCESS
@@ -103,29 +105,29 @@ class MachineControl:
         if not self.permitted:
             return Result.NOT_PERMITTED
         if target := self._targets.get(opcode):
-            return self._set(target, parameter)
+            return self._set_target(target, parameter)
         if opcode == _RESET:
-            # It ends with everything at its default, and with nobody in control.
+            # A reset restores all defaults, and no client has control afterwards.
             self.permitted = False
             self._workout.reset()
             self._reset()
             self.status_feed.put(bytes([_STATUS_RESET]))
         elif opcode == _START:
-            self._run(True, bytes([_STATUS_STARTED]))
+            self._set_running(True, bytes([_STATUS_STARTED]))
         else:
             if parameter[:1] not in (b"\x01", b"\x02"):
                 return Result.INVALID_PARAMETER
-            self._run(False, bytes([_STATUS_STOPPED, parameter[0]]))
+            self._set_running(False, bytes([_STATUS_STOPPED, parameter[0]]))
         return Result.SUCCESS
 
-    def _run(self, running: bool, status: bytes) -> None:
+    def _set_running(self, running: bool, status: bytes) -> None:
         self._workout.running = running
         self.status_feed.put(status)
         self.training_feed.put(self._training)
 
-    def _set(self, target: Target, parameter: bytes) -> Result:
+    def _set_target(self, target: Target, parameter: bytes) -> Result:
         size = struct.calcsize("<" + target.layout)
-        # Clients in the field write a byte too many; machines do not mind.
+        # Some clients write an extra byte, and real machines accept it.
         if len(parameter) < size or not target.accept(
             *struct.unpack_from("<" + target.layout, parameter)
         ):
@@ -133,5 +135,5 @@ class MachineControl:
         self.status_feed.put(bytes([target.status]) + parameter[:size])
         return Result.SUCCESS
 
-    def _lose_control(self) -> None:
+    def _release_control(self) -> None:
         self.permitted = False

@@ -1,4 +1,4 @@
-"""What all fitness machines have in common: the service, its features, ranges and control."""
+"""The service that all fitness machines share: features, ranges, data and control."""
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,16 +23,16 @@ def machine_part(
     ranges: Mapping[int, bytes] | None = None,
     control: MachineControl | None = None,
 ) -> Part:
-    """The Fitness Machine service.
+    """Return the Fitness Machine service.
 
     Args:
-        data: number of the characteristic with the machine's records.
-        records: the packets of the next record; given the seconds since the record before.
-        period: seconds between two records.
-        features: bits of the first half of 0x2ACC, what the machine tells.
-        settings: bits of the second half of 0x2ACC, what it can be told.
-        ranges: values of 0x2AD4 and so on, by number.
-        control: its control point; None: it has none.
+        data: Number of the characteristic with the machine's records.
+        records: Returns the packets of the next record, given the seconds since the last record.
+        period: Seconds between two records.
+        features: Bits of the first half of 0x2ACC: the values that the machine reports.
+        settings: Bits of the second half of 0x2ACC: the targets that it accepts.
+        ranges: Values of the range characteristics (0x2AD4 to 0x2AD8), by number.
+        control: The control point; None if the machine has none.
     """
     measurement = notifying(data)
     payloads = {measurement: paced(records, period)}

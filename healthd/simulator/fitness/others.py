@@ -1,4 +1,4 @@
-"""Machines that only tell: cross trainer, rower, stair climber and step climber."""
+"""Machines without a control point: cross trainer, rower, stair climber and step climber."""
 
 import random
 import struct
@@ -11,7 +11,7 @@ from healthd.simulator.numbers import int24
 from healthd.simulator.part import Part
 from healthd.simulator.wander import Wander
 
-# Flags; bit 0 is clear in all of them: the field that it stands for is there.
+# Flags. Bit 0 is clear in all of them, which means that its field is present.
 _CROSS_TRAINER_FLAGS = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 13
 _ROWER_FLAGS = 1 << 2 | 1 << 3 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11
 _STAIR_FLAGS = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8
@@ -22,7 +22,7 @@ _WALKER_KG, _GRAVITY = 75.0, 9.81
 
 @dataclass
 class _Machine:
-    """Somebody who works at a power that wanders, and the mean of a rate."""
+    """A machine with a person who works at a varying power and rate."""
 
     rng: random.Random
     power_w: float
@@ -38,7 +38,7 @@ class _Machine:
         self.rate = Wander(self.rng, self.rate_per_min, self.rate_per_min * 0.03)
 
     def work(self, elapsed: float, mps_per_rate: float) -> float:
-        """Go on for some seconds; returns the speed."""
+        """Work for ``elapsed`` seconds; return the speed."""
         speed = self.rate.step(elapsed) * mps_per_rate
         self.count += self.rate.value * elapsed / 60.0
         self.workout.advance(elapsed, self.power.step(elapsed), speed)
@@ -51,14 +51,14 @@ class _Machine:
 
 
 def cross_trainer(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A cross trainer: Cross Trainer Data (0x2ACE), its flags have three bytes."""
+    """Return the parts of a cross trainer: Cross Trainer Data (0x2ACE), which has 3 flag bytes."""
     machine = _Machine(rng, power_w=120.0, rate_per_min=110.0)
 
     def packets(elapsed: float) -> Iterable[bytes]:
         speed = machine.work(elapsed, mps_per_rate=0.02)
         workout = machine.workout
         steps = struct.pack("<HH", round(machine.rate.value), machine.average_per_min)
-        # Two steps are a stride, and strides are told in tenths.
+        # Two steps are a stride, and the unit is a tenth of a stride.
         strides = struct.pack("<H", int(machine.count * 5) % 0x10000)
         effort = struct.pack("<hh", 60, round(workout.power_w))
         yield b"".join(
@@ -75,7 +75,7 @@ def cross_trainer(rng: random.Random, period: float) -> tuple[Part, ...]:
 
 
 def rower(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A rowing machine: Rower Data (0x2AD1)."""
+    """Return the parts of a rowing machine: Rower Data (0x2AD1)."""
     machine = _Machine(rng, power_w=160.0, rate_per_min=26.0)
 
     def packets(elapsed: float) -> Iterable[bytes]:
@@ -95,7 +95,7 @@ def rower(rng: random.Random, period: float) -> tuple[Part, ...]:
 
 
 def stair_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A stair climber: Stair Climber Data (0x2AD0)."""
+    """Return the parts of a stair climber: Stair Climber Data (0x2AD0)."""
     machine = _climber(rng)
 
     def packets(elapsed: float) -> Iterable[bytes]:
@@ -112,7 +112,7 @@ def stair_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
 
 
 def step_climber(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A step climber: Step Climber Data (0x2ACF)."""
+    """Return the parts of a step climber: Step Climber Data (0x2ACF)."""
     machine = _climber(rng)
 
     def packets(elapsed: float) -> Iterable[bytes]:
@@ -135,7 +135,7 @@ def _climber(rng: random.Random) -> _Machine:
 
 
 def _climb(machine: _Machine, elapsed: float) -> tuple[bytes, bytes, bytes, bytes]:
-    """Floors, steps, steps a minute and elevation gain in metres, after some seconds more."""
+    """Climb for ``elapsed`` seconds; return floors, steps, steps per minute and metres climbed."""
     machine.work(elapsed, mps_per_rate=0.0)
     steps = int(machine.count)
     numbers = (

@@ -1,4 +1,4 @@
-"""A treadmill that splits its records in two packets (0x2ACD)."""
+"""A treadmill that splits each record into two packets (0x2ACD)."""
 
 import math
 import random
@@ -11,38 +11,38 @@ from healthd.simulator.fitness.workout import Workout
 from healthd.simulator.part import Part
 from healthd.simulator.wander import Wander
 
-# Bit 0 means "more of this record follows", and no speed in this packet.
+# Bit 0 means "more of this record follows", and that this packet has no speed.
 _FIRST_FLAGS = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 7  # distance, inclination and ramp, energy
 _LAST_FLAGS = 1 << 1 | 1 << 8 | 1 << 10  # average speed, heart rate, elapsed time
 _FEATURES, _SETTINGS = (0, 2, 3, 9, 10, 12), (0, 1)
-# 0.01 km/h and 0.1 %: least, most, step.
+# Minimum, maximum and step in 0.01 km/h and 0.1 %.
 _SPEED_RANGE, _INCLINE_RANGE = (80, 2000, 10), (0, 150, 5)
-_OWN_INCLINE_PCT = 1.5
-# Power of running, as if it were pedalled: for each m/s, and for each per cent of incline.
+_DEFAULT_INCLINE_PCT = 1.5
+# The power of running as an equivalent cycling power: per m/s, and also per per cent of incline.
 _W_PER_MPS, _W_PER_MPS_PERCENT = 55.0, 4.0
-# A belt needs some seconds for a change of speed.
+# Time constant of the belt: a change of speed takes some seconds.
 _BELT_LAG_S = 1.5
 
 
 class Treadmill:
-    """A belt, and who runs on it.
+    """A treadmill and its runner.
 
     Attributes:
-        workout: what has been done so far; the belt runs while that does.
-        control: its control point.
-        target_mps: the speed that it is told, or set by hand.
-        incline_pct: the same of its inclination.
+        workout: Counters of the workout; the belt runs while the workout runs.
+        control: The control point.
+        target_mps: The target speed.
+        incline_pct: The target incline.
     """
 
     def __init__(self, rng: random.Random) -> None:
         """Start at an easy pace.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
-        self._own_mps = self._speed_mps = rng.uniform(2.6, 3.1)
+        self._default_mps = self._speed_mps = rng.uniform(2.6, 3.1)
         self._slip = Wander(rng, 0.0, 0.02)
-        self.workout = Workout(rng, self._own_mps * _W_PER_MPS)
+        self.workout = Workout(rng, self._default_mps * _W_PER_MPS)
         self.free()
         targets = {
             0x02: Target("H", 0x05, self._set_speed),
@@ -51,11 +51,11 @@ class Treadmill:
         self.control = MachineControl(self.workout, targets, self.free)
 
     def free(self) -> None:
-        """Back to the pace and the slope that the runner has chosen."""
-        self.target_mps, self.incline_pct = self._own_mps, _OWN_INCLINE_PCT
+        """Return to the speed and incline that the runner has chosen."""
+        self.target_mps, self.incline_pct = self._default_mps, _DEFAULT_INCLINE_PCT
 
     def packets(self, elapsed: float) -> Iterable[bytes]:
-        """The next record of Treadmill Data, in two packets; the last one closes it."""
+        """Generate the two packets of the next Treadmill Data record."""
         workout = self.workout
         wanted = self.target_mps if workout.running else 0.0
         self._speed_mps += (1.0 - math.exp(-elapsed / _BELT_LAG_S)) * (wanted - self._speed_mps)
@@ -85,12 +85,12 @@ class Treadmill:
 
 
 def treadmill(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A treadmill; one record, two packets, every ``period`` seconds."""
+    """Return the parts of a treadmill: one record in two packets every ``period`` seconds."""
     return (treadmill_part(Treadmill(rng), period),)
 
 
 def treadmill_part(machine: Treadmill, period: float) -> Part:
-    """The service of a treadmill; one record, two packets, every ``period`` seconds."""
+    """Return the service of this treadmill: one record in two packets every ``period`` seconds."""
     return machine_part(
         0x2ACD,
         machine.packets,

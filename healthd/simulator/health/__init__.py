@@ -1,1 +1,1 @@
-"""Devices for health: what is measured now and then, and what is kept to be fetched."""
+"""Health devices: occasional measurements, and stored records to fetch."""

@@ -24,14 +24,14 @@ _SET_INTERVAL, _GET_INTERVAL, _INTERVAL = 0x01, 0x02, 0x03
 _START, _STOP, _RESPONSE = 0x1A, 0x1B, 0x1C
 _SUCCESS, _NOT_SUPPORTED, _INVALID_OPERAND, _OUT_OF_RANGE = 1, 2, 3, 5
 _INVALID_CRC = 0x81
-# Two weeks, as sensors last now; a reading every five minutes.
+# Two weeks, the lifetime of current sensors, and a reading every five minutes.
 _RUN_TIME_H, _INTERVAL_MIN = 14 * 24, 5
-# Of how long ago the oldest reading is, in minutes.
+# How long ago the session started, in minutes; it has stored readings since then.
 _SESSION_AGE_MIN = 60
 
 
 def with_checksum(data: bytes) -> bytes:
-    """The data and its CRC-16: CCITT polynomial, bits reflected, start 0xFFFF, as two bytes."""
+    """Append the two bytes of the CRC-16 (CCITT polynomial, reflected bits, start 0xFFFF)."""
     crc = 0xFFFF
     for byte in data:
         crc ^= byte
@@ -41,22 +41,22 @@ def with_checksum(data: bytes) -> bytes:
 
 
 class Sensor:
-    """A sensor under the skin, in a session that began an hour ago.
+    """A sensor under the skin, in a session that started an hour ago.
 
     Attributes:
-        measurement: sends stored readings.
-        start_time: of the session: 0x2AAA.
-        records: the stored readings, oldest first.
+        measurement: Sends stored readings.
+        start_time: The start time of the session as the value of 0x2AAA.
+        records: The stored readings, oldest first.
     """
 
     def __init__(self, rng: random.Random) -> None:
-        """Read for an hour.
+        """Store the readings of the last hour.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._glucose = Wander(rng, rng.uniform(95.0, 115.0), 9.0)
-        self._before = self._glucose.value
+        self._previous = self._glucose.value
         self._interval_min = _INTERVAL_MIN
         self._offset_min = 0
         self.start_time = _start_time(datetime.now() - timedelta(minutes=_SESSION_AGE_MIN))  # noqa: DTZ005 - the device knows no time zone
@@ -67,30 +67,30 @@ class Sensor:
             self._read()
 
     def readings(self, _elapsed: float) -> Iterable[bytes]:
-        """The next reading; the time between two is shorter than the device says."""
+        """Generate the next reading; the real interval is shorter than the reported one."""
         if self._is_running:
             yield self._read()
 
     def read(self) -> None:
-        """Take one more reading, and store it."""
+        """Measure and store one more reading."""
         self._read()
 
     def _read(self) -> bytes:
         if self._offset_min > _RUN_TIME_H * 60:
-            # Worn out; the next one has its own session.
+            # The sensor is worn out; the next one starts its own session.
             self.start_time = _start_time(datetime.now())  # noqa: DTZ005 - as above
             self._offset_min = 0
             self.records.clear()
         value = self._glucose.step(self._interval_min)
-        trend = (value - self._before) / self._interval_min
-        self._before = value
+        trend = (value - self._previous) / self._interval_min
+        self._previous = value
         body = b"".join(
             (
                 bytes([_FLAGS]) + sfloat(round(value), 0) + struct.pack("<H", self._offset_min),
                 bytes([_CALIBRATION_RECOMMENDED]) + sfloat(round(trend, 1), -1) + sfloat(95.5, -1),
             )
         )
-        # The size counts itself and the checksum.
+        # The size includes its own byte and the checksum.
         record = with_checksum(bytes([len(body) + 3]) + body)
         self.records.append(Record(self._offset_min, ((self.measurement, record),)))
         self._offset_min += self._interval_min
@@ -98,28 +98,28 @@ class Sensor:
 
     @property
     def status(self) -> bytes:
-        """0x2AA9: when, and the three octets of the status."""
+        """The value of 0x2AA9: the time offset and the three octets of the status."""
         status = _CALIBRATION_RECOMMENDED << 8 | (0 if self._is_running else 1)
         return with_checksum(struct.pack("<H", self._offset_min) + int24(status))
 
     def set_start_time(self, value: bytes) -> None:
-        """Take what was written to 0x2AAA."""
+        """Store a value that was written to 0x2AAA."""
         if with_checksum(value[:-2]) != value:
             raise ATT_Error(_INVALID_CRC)
         self.start_time = value
 
     def answer(self, request: bytes) -> bytes:
-        """Carry out a request to the CGM Specific Ops Control Point (0x2AAC)."""
+        """Execute a request to the CGM Specific Ops Control Point (0x2AAC); return the response."""
         opcode = request[0] if request else 0
         if len(request) < 3 or with_checksum(request[:-2]) != request:
             result = _INVALID_OPERAND
         elif opcode == _GET_INTERVAL:
             return with_checksum(bytes([_INTERVAL, self._interval_min]))
         else:
-            result = self._carry_out(opcode, request[1:-2])
+            result = self._execute(opcode, request[1:-2])
         return with_checksum(bytes([_RESPONSE, opcode, result]))
 
-    def _carry_out(self, opcode: int, operand: bytes) -> int:
+    def _execute(self, opcode: int, operand: bytes) -> int:
         if opcode in (_START, _STOP):
             self._is_running = opcode == _START
             return _SUCCESS
@@ -134,17 +134,17 @@ class Sensor:
 
 
 def _start_time(moment: datetime) -> bytes:
-    """One hour east, no daylight saving time."""
+    """Encode a start time with the time zone UTC+1 and no daylight saving time."""
     return with_checksum(date_time(moment) + struct.pack("<bB", 4, 0))
 
 
 def continuous_glucose(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A monitor that reads every ``period`` seconds and tells stored readings on request."""
+    """Return the parts of a monitor that reads every ``period`` seconds and stores readings."""
     return (sensor_part(Sensor(rng), period),)
 
 
 def sensor_part(sensor: Sensor, period: float) -> Part:
-    """The service of this sensor, which reads every ``period`` seconds while it is linked."""
+    """Return the service of this sensor, which reads every ``period`` seconds while linked."""
     stored, live = sensor.measurement, paced(sensor.readings, period)
     access = RecordAccess(lambda: sensor.records, [stored])
     ops = ControlPoint(0x2AAC, sensor.answer)
@@ -165,7 +165,7 @@ def sensor_part(sensor: Sensor, period: float) -> Part:
             ],
         ),
         {
-            measurement: stored.beside(live),
+            measurement: stored.merged_with(live),
             access.characteristic: access.answers,
             ops.characteristic: ops.feed.payloads,
         },

@@ -13,40 +13,40 @@ from healthd.simulator.numbers import date_time
 from healthd.simulator.part import Part
 
 BEFORE_IT_IS_SET = datetime(2020, 1, 1)  # noqa: DTZ001 - the device knows no time zone
-"""What a clock shows that has just been given a battery."""
+"""The time that a clock shows after its battery was inserted."""
 
-# How often it tells the time to who wants to know.
+# The interval of the notifications of the time.
 _PERIOD_S = 1.0
 _WRITE_REQUEST_REJECTED = 0xFC
 _CURRENT_TIME_SIZE = 10
-# Berlin's winter: one hour east in quarters of an hour, and no daylight saving time.
+# UTC+1 in quarters of an hour, and no daylight saving time: winter in Berlin.
 _LOCAL_TIME = bytes([4, 0])
 # Source: cellular network; accurate to 1/8 s; set less than an hour ago.
 _REFERENCE_TIME = bytes([6, 1, 0, 0])
 
 
 class DeviceClock:
-    """Shows a time of no zone, and can be set.
+    """A clock without a time zone that can be set.
 
     Attributes:
-        is_set: set once it was set over the air.
+        is_set: Set once the clock was set over the link.
     """
 
     def __init__(self, shows: datetime | None = None) -> None:
-        """Start it.
+        """Start the clock.
 
         Args:
-            shows: what it shows now; None for the right time.
+            shows: The time that it shows now; None for the correct time.
         """
         self.is_set = asyncio.Event()
-        self._ahead = timedelta(0) if shows is None else shows - _right_time()
+        self._ahead = timedelta(0) if shows is None else shows - _correct_time()
 
     def now(self) -> datetime:
-        """What it shows."""
-        return _right_time() + self._ahead
+        """Return the time that the clock shows."""
+        return _correct_time() + self._ahead
 
     def part(self, *, can_be_set: bool = True) -> Part:
-        """The service; it tells the time every second."""
+        """Return the service, which notifies the time every second if the clock can be set."""
         if can_be_set:
             current = writeable(0x2A2B, self._set, read=self._value, notifies=True)
         else:
@@ -70,9 +70,9 @@ class DeviceClock:
             wanted = datetime(*struct.unpack_from("<H5B", value))  # noqa: DTZ001 - as above
         except ValueError as error:
             raise ATT_Error(_WRITE_REQUEST_REJECTED) from error
-        self._ahead = wanted - _right_time()
+        self._ahead = wanted - _correct_time()
         self.is_set.set()
 
 
-def _right_time() -> datetime:
+def _correct_time() -> datetime:
     return datetime.now()  # noqa: DTZ005 - as above

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
 from healthd.simulator.attributes import indicating, notifying, readable, service
-from healthd.simulator.feed import Rhythm
+from healthd.simulator.feed import Ticker
 from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.numbers import NOT_A_NUMBER, date_time, sfloat
 from healthd.simulator.part import Part
@@ -17,21 +17,21 @@ _FLAGS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4
 _FEATURES = 0b111
 _IRREGULAR_PULSE = 1 << 2
 _USER = 1
-# What was measured while nobody was linked.
+# The number of measurements that were stored before the first link.
 _STORED = 3
 _INTERMEDIATE_PER_RESULT = 8
 
 
 class Cuff:
-    """A person's arm in a cuff."""
+    """A blood pressure cuff and its measurements."""
 
     def __init__(self, rng: random.Random, period: float, clock: DeviceClock) -> None:
-        """Measure some times before anybody links.
+        """Store measurements from before the first link.
 
         Args:
-            rng: where chance comes from.
-            period: seconds between two measurements.
-            clock: its own.
+            rng: The random generator.
+            period: Seconds between two measurements.
+            clock: The device's clock.
         """
         self._rng = rng
         self._period = period
@@ -40,22 +40,22 @@ class Cuff:
         self._stored = [self._result(now - timedelta(days=day)) for day in range(_STORED, 0, -1)]
 
     async def results(self) -> AsyncGenerator[bytes, None]:
-        """Blood Pressure Measurement: the stored ones at once, then one after the other."""
+        """Generate Blood Pressure Measurements: first the stored ones, then one per period."""
         while self._stored:
             yield self._stored[0]
-            # Not before the central has confirmed it.
+            # Delete it only after the central has confirmed the indication.
             del self._stored[0]
-        rhythm = Rhythm(self._period)
+        ticker = Ticker(self._period)
         while True:
-            await rhythm.tick()
+            await ticker.tick()
             yield self._result(self._clock.now())
 
     async def pressures(self) -> AsyncGenerator[bytes, None]:
-        """Intermediate Cuff Pressure, while the cuff deflates; the other two are not known yet."""
-        rhythm = Rhythm(self._period / _INTERMEDIATE_PER_RESULT)
+        """Generate Intermediate Cuff Pressures while the cuff deflates; other fields are NaN."""
+        ticker = Ticker(self._period / _INTERMEDIATE_PER_RESULT)
         step = 0
         while True:
-            await rhythm.tick()
+            await ticker.tick()
             pressure = 180 - 15 * (step % _INTERMEDIATE_PER_RESULT)
             step += 1
             yield bytes([0]) + sfloat(pressure, 0) + 2 * NOT_A_NUMBER
@@ -78,7 +78,7 @@ class Cuff:
 def blood_pressure(
     rng: random.Random, period: float, clock: DeviceClock | None = None
 ) -> tuple[Part, ...]:
-    """A cuff with stored measurements; it measures every ``period`` seconds."""
+    """Return the parts of a cuff that has stored measurements and measures every ``period`` s."""
     clock = clock or DeviceClock()
     cuff = Cuff(rng, period, clock)
     result, pressure = indicating(0x2A35), notifying(0x2A36)

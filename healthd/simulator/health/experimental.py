@@ -1,4 +1,4 @@
-"""Devices of services whose layouts no readable source gives: what they send has no meaning."""
+"""Devices of services whose layouts are not publicly documented: they send random bytes."""
 
 import random
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ _SIZE = 14
 
 
 def generic_health_sensor(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A generic health sensor (0x1840); one observation every ``period`` seconds."""
+    """Return a generic health sensor (0x1840) with one observation every ``period`` seconds."""
     return (_opaque_part(rng, period, 0x1840, 0x2B8B, 0x2BF3),)
 
 
 def physical_activity_monitor(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A physical activity monitor (0x183E); one record every ``period`` seconds."""
+    """Return a physical activity monitor (0x183E) with one record every ``period`` seconds."""
     return (_opaque_part(rng, period, 0x183E, 0x2B3C, 0x2B3B),)
 
 

@@ -21,28 +21,28 @@ _LUNCH, _AFTER_MEAL, _SELF, _HEALTHY, _RAPID_INSULIN = 2, 2, 1, 5, 1
 _FEATURES = 1 << 0 | 1 << 2 | 1 << 5
 _STORED = 8
 _HOURS_BETWEEN = 6
-# The owner has been east of where the clock was set.
+# The time offset of all measurements: the owner has travelled east since the clock was set.
 _OFFSET_MIN = 60
 
 
 class Memory:
-    """What a meter has measured so far; every second result has a context.
+    """The stored results of a meter; every second result has a context.
 
     Attributes:
-        measurement: sends results.
-        context: sends their contexts.
-        records: oldest first.
+        measurement: Sends results.
+        context: Sends the contexts of results.
+        records: The stored records, oldest first.
     """
 
     def __init__(
         self, rng: random.Random, *, stored: int = _STORED, until: datetime | None = None
     ) -> None:
-        """Measure for two days.
+        """Store results, one every six hours.
 
         Args:
-            rng: where chance comes from.
-            stored: how many results.
-            until: when, by its clock; now where it is left out.
+            rng: The random generator.
+            stored: How many results are stored.
+            until: When the last six hours ended, by the device's clock; now if it is None.
         """
         self.measurement, self.context = Feed(), Feed()
         self._rng = rng
@@ -53,7 +53,7 @@ class Memory:
             self._store(until - timedelta(hours=past * _HOURS_BETWEEN))
 
     def measure(self) -> None:
-        """Take and store one more result."""
+        """Measure and store one more result."""
         self._store(datetime.now())  # noqa: DTZ005 - as above
 
     def _store(self, local: datetime) -> None:
@@ -95,12 +95,12 @@ class Memory:
 
 
 def glucose(rng: random.Random, _period: float) -> tuple[Part, ...]:
-    """A glucose meter; it tells its stored records on request, and nothing by itself."""
+    """Return the parts of a glucose meter, which sends its stored records on request only."""
     return (meter_part(Memory(rng)),)
 
 
 def meter_part(memory: Memory) -> Part:
-    """The service of a meter with this memory."""
+    """Return the service of a meter with this memory."""
     access = RecordAccess(lambda: memory.records, [memory.measurement])
     measurement, context = notifying(0x2A18), notifying(0x2A34)
     return Part(

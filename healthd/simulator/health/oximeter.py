@@ -12,32 +12,32 @@ from healthd.simulator.numbers import date_time, int24, sfloat
 from healthd.simulator.part import Part
 from healthd.simulator.wander import Wander
 
-# Continuous: the fast values, both states, and the pulse amplitude index.
+# Continuous measurement: fast values, both statuses, pulse amplitude index.
 _CONTINUOUS_FLAGS = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4
-# Spot check: time stamp, both states, pulse amplitude index.
+# Spot check: time stamp, both statuses, pulse amplitude index.
 _SPOT_FLAGS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3
 _ONGOING, _FULLY_QUALIFIED, _FROM_STORAGE = 1 << 5, 1 << 8, 1 << 9
 _LOW_PERFUSION = 1 << 5
-# 0x2A60: both states, storage, time stamp, fast values, amplitude; then which states there are.
+# 0x2A60: both statuses, storage, time stamp, fast values, amplitude; supported status bits follow.
 _FEATURES = sum(1 << bit for bit in (0, 1, 2, 3, 4, 6))
 _STORED = 4
-# A spot check takes as long as so many continuous values.
+# A spot check takes as long as this many continuous values.
 _CONTINUOUS_PER_SPOT = 5
 
 
 class Finger:
-    """A finger in a clip.
+    """A finger in the clip of an oximeter.
 
     Attributes:
-        spot: sends stored spot checks.
-        records: the stored spot checks, oldest first.
+        spot: Sends stored spot checks.
+        records: The stored spot checks, oldest first.
     """
 
     def __init__(self, rng: random.Random) -> None:
-        """Check some times before anybody links.
+        """Store spot checks from before the first link.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._saturation = Wander(rng, rng.uniform(96.0, 98.0), 0.4)
         self._pulse = Wander(rng, rng.uniform(58.0, 75.0), 2.0)
@@ -50,16 +50,16 @@ class Finger:
             self.records.append(Record(_STORED - past, ((self.spot, payload),)))
 
     def continuous(self, elapsed: float) -> Iterable[bytes]:
-        """The next continuous measurement (0x2A5F)."""
+        """Generate the next continuous measurement (0x2A5F)."""
         pair = self._pair(elapsed)
         state = struct.pack("<H", _ONGOING | _FULLY_QUALIFIED)
         device = int24(_LOW_PERFUSION if self._amplitude.value < 3.5 else 0)
         yield bytes([_CONTINUOUS_FLAGS]) + pair + pair + state + device + self._index
 
     def spot_checks(self, elapsed: float) -> Iterable[bytes]:
-        """The next spot check (0x2A5E)."""
-        for one in (self._saturation, self._pulse, self._amplitude):
-            one.step(elapsed)
+        """Generate the next spot check (0x2A5E)."""
+        for value in (self._saturation, self._pulse, self._amplitude):
+            value.step(elapsed)
         yield self._spot_check(datetime.now(), _FULLY_QUALIFIED)  # noqa: DTZ005 - as above
 
     def _spot_check(self, when: datetime, state: int) -> bytes:
@@ -78,7 +78,7 @@ class Finger:
 
 
 def pulse_oximeter(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """An oximeter; a value every ``period`` seconds, sometimes a spot check, stored on request."""
+    """Return the parts of an oximeter: a value per ``period`` seconds, spot checks, stored ones."""
     finger = Finger(rng)
     live = paced(finger.spot_checks, period * _CONTINUOUS_PER_SPOT)
     access = RecordAccess(lambda: finger.records, [finger.spot], filter_type=None)
@@ -88,7 +88,7 @@ def pulse_oximeter(rng: random.Random, period: float) -> tuple[Part, ...]:
     part = Part(
         service(0x1822, [spot, continuous, readable(0x2A60, feature), access.characteristic]),
         {
-            spot: finger.spot.beside(live),
+            spot: finger.spot.merged_with(live),
             continuous: paced(finger.continuous, period),
             access.characteristic: access.answers,
         },

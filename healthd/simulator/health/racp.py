@@ -1,4 +1,4 @@
-"""The Record Access Control Point (0x2A52): stored records are reported, counted, and kept."""
+"""The Record Access Control Point (0x2A52): report and count stored records."""
 
 import asyncio
 import struct
@@ -12,7 +12,7 @@ from healthd.simulator.attributes import writeable
 from healthd.simulator.feed import CCCD_IMPROPERLY_CONFIGURED, Feed
 
 _PROCEDURE_IN_PROGRESS = 0xFE
-# A record for each connection event of a usual link.
+# One record per connection event of a typical link.
 _RECORD_S = 0.015
 
 _REPORT, _DELETE, _ABORT, _COUNT, _COUNTED, _RESPONSE = range(1, 7)
@@ -20,7 +20,7 @@ _NULL, _ALL, _AT_MOST, _AT_LEAST, _WITHIN, _FIRST, _LAST = range(7)
 
 
 class Code(IntEnum):
-    """How a procedure ended."""
+    """The result of a procedure."""
 
     SUCCESS = 1
     NOT_SUPPORTED = 2
@@ -34,11 +34,11 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One stored record.
+    """A stored record.
 
     Attributes:
-        key: what records are chosen by: a sequence number, or a time offset.
-        payloads: what is notified of it, in order.
+        key: The number by which records are selected: a sequence number or a time offset.
+        payloads: Its payloads in order, each with the feed that sends it.
     """
 
     key: int
@@ -52,10 +52,10 @@ class _RefusedError(Exception):
 
 
 class RecordAccess:
-    """Gives access to stored records; deleting is refused.
+    """Access to stored records; requests to delete records are refused.
 
     Attributes:
-        characteristic: 0x2A52.
+        characteristic: The characteristic 0x2A52.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class RecordAccess:
         *,
         filter_type: int | None = 1,
     ) -> None:
-        """Make one.
+        """Create the control point.
 
         Args:
-            stored: the records, oldest first.
-            needed: what has to be subscribed to before records can be reported.
-            filter_type: what the key of the records is; None: they cannot be chosen by it.
+            stored: Returns the records, oldest first.
+            needed: The feeds that must have a subscription before records can be reported.
+            filter_type: The filter type of the records' keys; None if records cannot be filtered.
         """
         self._stored = stored
         self._needed = needed
@@ -80,7 +80,7 @@ class RecordAccess:
         self.characteristic = writeable(0x2A52, self._write, indicates=True)
 
     async def answers(self) -> AsyncGenerator[bytes, None]:
-        """What ``Part.payloads`` takes: the indications, each behind the records that it ends."""
+        """Generate the responses, each after the records it refers to; for ``Part.payloads``."""
         self._is_open, self._is_busy, self._is_aborted = True, False, False
         try:
             while True:
@@ -114,23 +114,23 @@ class RecordAccess:
         if opcode not in (_REPORT, _COUNT):
             return _response(opcode, Code.NOT_SUPPORTED)
         try:
-            chosen = self._choose(request[1:])
+            selected = self._select(request[1:])
         except _RefusedError as refused:
             return _response(opcode, refused.code)
         if opcode == _COUNT:
-            return struct.pack("<BBH", _COUNTED, _NULL, len(chosen))
-        if not chosen:
+            return struct.pack("<BBH", _COUNTED, _NULL, len(selected))
+        if not selected:
             return _response(opcode, Code.NO_RECORDS)
-        for record in chosen:
+        for record in selected:
             await asyncio.sleep(_RECORD_S)
             if self._is_aborted:
                 return _response(_ABORT, Code.SUCCESS)
             for feed, payload in record.payloads:
                 feed.put(payload)
-                await feed.sent()
+                await feed.drain()
         return _response(opcode, Code.SUCCESS)
 
-    def _choose(self, criteria: bytes) -> Sequence[Record]:
+    def _select(self, criteria: bytes) -> Sequence[Record]:
         stored = self._stored()
         operator, operand = (criteria[0], criteria[1:]) if criteria else (_NULL, b"")
         if operator == _NULL:

@@ -13,16 +13,17 @@ from healthd.simulator.wander import Wander
 
 _TIMESTAMP, _TYPE = 1 << 1, 1 << 2
 _BODY = 2
-# While it settles, it tells what it has so far this many times for each final value.
+# The number of intermediate values for each final value.
 _INTERMEDIATE_PER_FINAL = 4
-# How much colder than the body it is when a measurement begins.
+# How much colder than the body the sensor is when a measurement begins.
 _COLD_C = 1.5
 
 
 def health_thermometer(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A clinical thermometer; one result every ``period`` seconds, intermediate ones between.
+    """Return the parts of a clinical thermometer.
 
-    Its clock shows the right time and can only be read.
+    It sends a result every ``period`` seconds, with intermediate values in between. Its clock shows
+    the correct time and cannot be set.
     """
     clock = DeviceClock()
     body_c = Wander(rng, rng.uniform(36.4, 37.4), 0.1)

@@ -1,4 +1,4 @@
-"""What a scale knows of its users: the User Data service (GATT 0x181C)."""
+"""The registered users of a scale: the User Data service (GATT 0x181C)."""
 
 import asyncio
 import random
@@ -15,38 +15,38 @@ _UNKNOWN_USER = 0xFF
 
 
 class Users:
-    """Who may use a device: an index from 1 for each, and a code that only they know.
+    """The users of a device: each has an index, from 1, and a secret consent code.
 
     Attributes:
-        consented: set while the link is about one of them.
+        consented: Set after a user has given consent on the current link.
     """
 
     def __init__(self, codes: Iterable[int] = ()) -> None:
-        """Register some.
+        """Register users.
 
         Args:
-            codes: of each, in the order of their indexes.
+            codes: The consent codes in the order of the users' indexes.
         """
         self.consented = asyncio.Event()
         self._codes = list(codes)
         self._changes = 1
-        self._increment = notifying(0x2A99, self._counted)
+        self._increment = notifying(0x2A99, self._encoded_changes)
         self._increments = Feed()
         self._current = _UNKNOWN_USER
-        self._control = ControlPoint(0x2A9F, self._answer, on_end=self._forget)
+        self._control = ControlPoint(0x2A9F, self._answer, on_end=self._reset_consent)
 
     def _answer(self, request: bytes) -> bytes:
         opcode = request[0] if request else 0
-        result, parameter = self._carry_out(opcode, request[1:])
+        result, parameter = self._execute(opcode, request[1:])
         return bytes([_RESPONSE, opcode, result]) + parameter
 
-    def _carry_out(self, opcode: int, parameter: bytes) -> tuple[int, bytes]:
+    def _execute(self, opcode: int, parameter: bytes) -> tuple[int, bytes]:
         if opcode == _REGISTER:
             if len(parameter) != 2:
                 return _INVALID_PARAMETER, b""
             self._codes.append(int.from_bytes(parameter, "little"))
             self._changes += 1
-            self._increments.put(self._counted())
+            self._increments.put(self._encoded_changes())
             return _SUCCESS, bytes([len(self._codes)])
         if opcode == _CONSENT:
             if len(parameter) != 3:
@@ -61,15 +61,15 @@ class Users:
             return _SUCCESS, bytes([len(self._codes)])
         return _NOT_SUPPORTED, b""
 
-    def _counted(self) -> bytes:
+    def _encoded_changes(self) -> bytes:
         return struct.pack("<I", self._changes)
 
-    def _forget(self) -> None:
+    def _reset_consent(self) -> None:
         self._current = _UNKNOWN_USER
         self.consented.clear()
 
     def part(self, rng: random.Random) -> Part:
-        """The service: one person's data, and a control point to register and consent."""
+        """Return the service: one person's data, and a control point to register and consent."""
         year = rng.randrange(1960, 2000)
         birth = struct.pack("<HBB", year, rng.randint(1, 12), rng.randint(1, 28))
         increment, control = self._increment, self._control

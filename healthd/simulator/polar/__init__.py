@@ -1,1 +1,1 @@
-"""A Polar H10: a chest strap that also streams its raw signals."""
+"""A Polar H10: a chest strap that also streams raw signals."""

@@ -1,4 +1,4 @@
-"""The whole sensor: heart rate, raw signals, battery and device information."""
+"""The parts of a Polar H10: heart rate, raw signals, battery and device information."""
 
 import random
 from dataclasses import replace
@@ -19,11 +19,11 @@ _INFORMATION = {
 
 
 def polar_h10(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A Polar H10.
+    """Return the parts of a Polar H10.
 
     Args:
-        rng: where chance comes from.
-        period: seconds between two heart rates; the raw signals keep their rates.
+        rng: The random generator.
+        period: Seconds between two heart rates; it does not change the rates of the raw signals.
     """
     heart = SyntheticHeart(random.Random(rng.random()), mean_bpm=66.0)
     return (
@@ -35,6 +35,6 @@ def polar_h10(rng: random.Random, period: float) -> tuple[Part, ...]:
 
 
 def polar_h10_of_raw_signals(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """The same, but it advertises what a real one does not: the service of the raw signals."""
+    """Return the same parts; unlike a real H10, they advertise the service of the raw signals."""
     heart, pmd, *others = polar_h10(rng, period)
     return replace(heart, advertised=False), replace(pmd, advertised=True), *others

@@ -1,4 +1,4 @@
-"""Polar Measurement Data: a control point that starts streams, and one characteristic for all."""
+"""Polar Measurement Data: a control point to start streams, and a characteristic for all data."""
 
 import asyncio
 import random
@@ -18,12 +18,12 @@ _DATA = "FB005C82-02E7-F387-1CAD-8ACD2D8DF0C8"
 
 _FEATURES, _RESPONSE = 0x0F, 0xF0
 _GET_SETTINGS, _START, _STOP = 1, 2, 3
-# Types of measurement that exist, but not in this device: PPG, PPI, gyroscope, magnetometer...
+# Types up to this one exist, some of them not in this device: PPG, PPI, gyroscope, magnetometer.
 _HIGHEST_TYPE = 14
 
 
 class Status(IntEnum):
-    """How a request ended."""
+    """The result of a request."""
 
     SUCCESS = 0
     BAD_OPCODE = 1
@@ -37,7 +37,7 @@ class Status(IntEnum):
     BAD_RANGE = 9
 
 
-# Settings whose value is not on offer: rate, resolution, range.
+# The status for an unsupported value, by setting: rate, resolution, range.
 _REFUSALS = {0: Status.BAD_RATE, 1: Status.BAD_RESOLUTION, 2: Status.BAD_RANGE}
 
 
@@ -48,13 +48,13 @@ class _RefusedError(Exception):
 
 
 class Pmd:
-    """The service's state: which streams run. They end when the central unsubscribes."""
+    """The state of the service: the running streams, which end when the central unsubscribes."""
 
     def __init__(self, rng: random.Random) -> None:
-        """Make one without any stream.
+        """Create the service without running streams.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._clock = SensorClock(rng)
         self._sources = sources(rng)
@@ -63,7 +63,7 @@ class Pmd:
         self._control = ControlPoint(_CONTROL, self._answer, read=_features, on_end=self._stop_all)
 
     def part(self) -> Part:
-        """The service; its UUID has 128 bits, and the sensor does not advertise it."""
+        """Return the service; the sensor does not advertise its 128-bit UUID."""
         data = notifying(_DATA)
         return Part(
             service(SERVICE, [self._control.characteristic, data]),
@@ -71,12 +71,13 @@ class Pmd:
         )
 
     async def _frames(self) -> AsyncGenerator[bytes, None]:
-        # What was due while nobody listened is not made up for.
+        # Frames that were due before the subscription are skipped.
         for stream in self._running.values():
-            stream.begun_at, stream.frames = time.monotonic(), 0
+            stream.started_at, stream.frames = time.monotonic(), 0
         while True:
             self._changed.clear()
-            stream = min(self._running.values(), key=lambda one: one.due, default=None)
+            running = self._running.values()
+            stream = min(running, key=lambda stream: stream.due, default=None)
             wait_s = None if stream is None else max(0.0, stream.due - time.monotonic())
             try:
                 async with asyncio.timeout(wait_s):
@@ -97,13 +98,13 @@ class Pmd:
                 raise _RefusedError(Status.BAD_LENGTH)
             if opcode not in (_GET_SETTINGS, _START, _STOP):
                 raise _RefusedError(Status.BAD_OPCODE)
-            more = self._carry_out(opcode, number, request[2:])
+            parameters = self._execute(opcode, number, request[2:])
         except _RefusedError as refused:
             return head + bytes([refused.status])
-        # Behind the status: no further packet of this answer follows.
-        return head + bytes([Status.SUCCESS, 0]) + more
+        # The zero after the status means that no further packet of this response follows.
+        return head + bytes([Status.SUCCESS, 0]) + parameters
 
-    def _carry_out(self, opcode: int, number: int, settings: bytes) -> bytes:
+    def _execute(self, opcode: int, number: int, settings: bytes) -> bytes:
         if number > _HIGHEST_TYPE:
             raise _RefusedError(Status.BAD_TYPE)
         if (kind := KINDS.get(number)) is None:
@@ -116,7 +117,7 @@ class Pmd:
         if (opcode == _START) == (number in self._running):
             raise _RefusedError(Status.ALREADY_IN_STATE)
         if opcode == _START:
-            rate_hz = _chosen(kind, settings)[RATE]
+            rate_hz = _parse_settings(kind, settings)[RATE]
             self._running[number] = Stream(kind, rate_hz, self._clock, self._sources[number])
         else:
             del self._running[number]
@@ -129,9 +130,9 @@ def _features() -> bytes:
     return struct.pack("<BH", _FEATURES, supported)
 
 
-def _chosen(kind: Kind, settings: bytes) -> dict[int, int]:
-    """The settings of a request to start, each of them on offer and none missing."""
-    chosen: dict[int, int] = {}
+def _parse_settings(kind: Kind, settings: bytes) -> dict[int, int]:
+    """Return the settings of a start request; refuse unsupported values and missing settings."""
+    parsed: dict[int, int] = {}
     while settings:
         if len(settings) < 4:
             raise _RefusedError(Status.BAD_LENGTH)
@@ -140,8 +141,8 @@ def _chosen(kind: Kind, settings: bytes) -> dict[int, int]:
             raise _RefusedError(Status.BAD_PARAMETER)
         if value not in kind.options[key]:
             raise _RefusedError(_REFUSALS[key])
-        chosen[key] = value
+        parsed[key] = value
         settings = settings[4:]
-    if chosen.keys() != kind.options.keys():
+    if parsed.keys() != kind.options.keys():
         raise _RefusedError(Status.BAD_PARAMETER)
-    return chosen
+    return parsed

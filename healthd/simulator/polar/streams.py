@@ -1,4 +1,4 @@
-"""The streams of a Polar H10: frames of samples, with the time of the sensor's own clock."""
+"""The streams of a Polar H10: frames of samples with times from the sensor's clock."""
 
 import random
 import struct
@@ -11,44 +11,44 @@ from healthd.simulator.polar.signals import Chest, Electrocardiogram
 
 ECG, ACC = 0, 2
 
-# After a shut-down an H10 counts from 2019-01-01; its times are nanoseconds since 2000-01-01.
+# After a shutdown the clock of an H10 starts at 2019-01-01, in nanoseconds since 2000-01-01.
 _CLOCK_START_NS = 599_616_000 * 10**9
-# A watch crystal is some tens of millionths off.
-_MOST_DRIFT = 40e-6
+# The error of a watch crystal is some tens of parts per million.
+_MAX_DRIFT = 40e-6
 
 
 class SensorClock:
-    """A clock that knows nothing of ours, and goes a little wrong.
+    """A clock that is not synchronised with the host's clock, and drifts.
 
     Attributes:
-        drift: how much faster it goes than ours.
+        drift: The fraction by which it runs faster than the host's clock.
     """
 
     def __init__(self, rng: random.Random) -> None:
-        """Switch it on some hours ago.
+        """Start the clock as if it had been switched on up to three hours ago.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
-        self.drift = rng.uniform(-_MOST_DRIFT, _MOST_DRIFT)
+        self.drift = rng.uniform(-_MAX_DRIFT, _MAX_DRIFT)
         self._base_ns = _CLOCK_START_NS + rng.randrange(10**13)
         self._since_s = time.monotonic()
 
     def at(self, moment: float) -> int:
-        """What it shows, in nanoseconds, at a moment of our monotonic clock in seconds."""
+        """Return its time in nanoseconds at a time of the host's monotonic clock in seconds."""
         return self._base_ns + round((moment - self._since_s) * (1.0 + self.drift) * 1e9)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What can be streamed.
+    """A type of measurement that can be streamed.
 
     Attributes:
-        number: of the type of measurement.
-        frame: number of the frame's layout.
-        samples: in each frame.
-        options: what each setting may be, by the setting's number.
-        encode: one sample.
+        number: Number of the measurement type.
+        frame: Number of the frame's layout.
+        samples: The number of samples in each frame.
+        options: The supported values of each setting, by the setting's number.
+        encode: Encodes one sample.
     """
 
     number: int
@@ -74,32 +74,32 @@ KINDS = {
 
 @dataclass
 class Stream:
-    """One stream that was started.
+    """A running stream.
 
     Attributes:
-        kind: of what.
-        rate_hz: samples in a second, by the sensor's clock.
-        clock: the sensor's.
-        source: makes the next sample; given the seconds since the one before.
-        begun_at: moment of our monotonic clock; the first frame is full one frame later.
-        frames: how many were made.
+        kind: The measurement type.
+        rate_hz: Samples per second, by the sensor's clock.
+        clock: The sensor's clock.
+        source: Returns the next sample, given the seconds since the previous sample.
+        started_at: The start by the host's monotonic clock; the first frame is due one frame later.
+        frames: The number of frames so far.
     """
 
     kind: Kind
     rate_hz: int
     clock: SensorClock
     source: Callable[[float], tuple[int, ...]]
-    begun_at: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
     frames: int = 0
 
     @property
     def due(self) -> float:
-        """When the next frame is full, as a moment of our monotonic clock."""
+        """When the next frame is complete, by the host's monotonic clock."""
         sensor_s = (self.frames + 1) * self.kind.samples / self.rate_hz
-        return self.begun_at + sensor_s / (1.0 + self.clock.drift)
+        return self.started_at + sensor_s / (1.0 + self.clock.drift)
 
     def frame(self) -> bytes:
-        """The next frame; its time is that of its last sample."""
+        """Return the next frame; its time stamp is the time of its last sample."""
         head = struct.pack("<BQB", self.kind.number, self.clock.at(self.due), self.kind.frame)
         self.frames += 1
         step = 1.0 / self.rate_hz
@@ -108,5 +108,5 @@ class Stream:
 
 
 def sources(rng: random.Random) -> Mapping[int, Callable[[float], tuple[int, ...]]]:
-    """What makes the samples of each kind."""
+    """Return the functions that generate samples, by measurement type."""
     return {ECG: Electrocardiogram(rng).sample, ACC: Chest(rng).sample}

@@ -1,1 +1,1 @@
-"""Sensors for sport: on a bicycle, on a shoe, under the sky."""
+"""Sport sensors: for a bicycle, a shoe, and the location."""

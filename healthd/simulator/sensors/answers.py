@@ -1,4 +1,4 @@
-"""How the control points of sport sensors answer: opcode, request, result, parameter."""
+"""Responses of the control points of sport sensors: opcode, request, result, parameter."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -10,7 +10,7 @@ _CUMULATIVE_SIZE = 4
 
 
 class Result(IntEnum):
-    """How a command ended, in the speed, power and location services alike."""
+    """The result of a command, the same in the speed, power and location services."""
 
     SUCCESS = 1
     NOT_SUPPORTED = 2
@@ -19,22 +19,22 @@ class Result(IntEnum):
 
 
 def response(opcode: int, request: bytes, result: Result, parameter: bytes = b"") -> bytes:
-    """The indication that answers a request.
+    """Return the indication that responds to a request.
 
     Args:
-        opcode: of responses, 0x10 or 0x20.
-        request: as it was written.
-        result: how it ended.
-        parameter: what was asked for.
+        opcode: The opcode of responses, 0x10 or 0x20.
+        request: The request as it was written.
+        result: The result of the request.
+        parameter: The requested value, if any.
     """
     return bytes([opcode, request[0] if request else 0, result]) + parameter
 
 
 def speed_cadence_control_point(set_cumulative: Callable[[int], None]) -> ControlPoint:
-    """SC Control Point (0x2A55) of a sensor whose total alone can be set.
+    """Return the SC Control Point (0x2A55) of a sensor that supports setting the total only.
 
     Args:
-        set_cumulative: sets it; in the units of the measurement.
+        set_cumulative: Sets the total, in the unit of the measurement.
     """
 
     def answer(request: bytes) -> bytes:

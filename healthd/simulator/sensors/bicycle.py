@@ -1,31 +1,31 @@
-"""A bicycle under way: wheel, crank and power, as its sensors see them."""
+"""A moving bicycle: wheel, crank and power, as its sensors measure them."""
 
 import math
 import random
 
 from healthd.simulator.wander import Revolutions, Wander
 
-# 700x25C, the most common road tyre.
+# A 700x25C road tyre.
 CIRCUMFERENCE_M = 2.105
 
 
 class Bicycle:
-    """Somebody who rides on a road.
+    """A bicycle and its rider on a road.
 
     Attributes:
-        wheel: passes of the wheel's magnet.
-        crank: passes of the crank.
-        power_w: pushed now.
-        cadence_rpm: turned now.
-        torque_nm: the sum, over all revolutions of the crank, of the mean torque of each.
-        energy_kj: pushed so far.
+        wheel: Revolutions of the wheel.
+        crank: Revolutions of the crank.
+        power_w: Current power.
+        cadence_rpm: Current cadence.
+        torque_nm: Accumulated torque: the sum of the mean torques of all crank revolutions.
+        energy_kj: Accumulated energy.
     """
 
     def __init__(self, rng: random.Random) -> None:
-        """Start on the road, with sensors that have counted before.
+        """Start while riding, with sensors that have counted before.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._speed_mps = Wander(rng, rng.uniform(7.5, 9.0), 0.3)
         self._cadence = Wander(rng, rng.uniform(82.0, 92.0), 2.0)
@@ -37,27 +37,27 @@ class Bicycle:
 
     @property
     def power_w(self) -> float:
-        """Pushed now, in W."""
+        """Current power in W."""
         return self._power.value
 
     @property
     def cadence_rpm(self) -> float:
-        """Revolutions of the crank a minute."""
+        """Current cadence in crank revolutions per minute."""
         return self._cadence.value
 
     def ride(self, elapsed: float) -> None:
-        """Ride on for some seconds."""
-        speed, rpm, power = (
-            one.step(elapsed) for one in (self._speed_mps, self._cadence, self._power)
-        )
+        """Ride for ``elapsed`` seconds."""
+        speed = self._speed_mps.step(elapsed)
+        rpm = self._cadence.step(elapsed)
+        power = self._power.step(elapsed)
         self.wheel.turn(elapsed, speed / CIRCUMFERENCE_M)
         before = self.crank.count
         self.crank.turn(elapsed, rpm / 60.0)
-        # Mean torque over a revolution: energy through its angle.
+        # Mean torque over a revolution: energy divided by angle.
         self.torque_nm += (self.crank.count - before) * self.mean_torque_nm
         self.energy_kj += power * elapsed / 1000.0
 
     @property
     def mean_torque_nm(self) -> float:
-        """Of the revolution under way, in Nm."""
+        """Mean torque of the current revolution in Nm."""
         return self._power.value * 60.0 / (2.0 * math.pi * self._cadence.value)

@@ -16,9 +16,9 @@ _REAR_HUB = 13
 
 
 def cycling_speed_cadence(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A sensor for wheel and crank; it tells of both every ``period`` seconds.
+    """Return the parts of a wheel and crank sensor, with a measurement every ``period`` seconds.
 
-    As real ones do, it repeats the last event where the wheel has not come round since.
+    Like a real sensor, it repeats the last event if the wheel has not completed a turn since.
     """
     bicycle = Bicycle(rng)
 

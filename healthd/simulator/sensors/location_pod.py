@@ -12,29 +12,29 @@ from healthd.simulator.numbers import date_time, int24
 from healthd.simulator.part import Part
 from healthd.simulator.wander import Wander
 
-# Bits of 0x2A67: speed, distance, location, elevation, heading, rolling time, UTC; position ok
+# Flags of 0x2A67: speed, distance, location, elevation, heading, rolling time, UTC; position ok
 # (bits 7 and 8), speed and distance in three dimensions.
 _FLAGS = 0b0111_1111 | 1 << 7 | 1 << 9
-# Bits of 0x2A68: remaining distance, remaining height, arrival; position ok, to the destination.
+# Flags of 0x2A68: remaining distance, remaining height, arrival; position ok, to the destination.
 _NAVIGATION_FLAGS = 0b111 | 1 << 3 | 1 << 6
-# Bits of 0x2A69: all seven fields; position ok.
+# Flags of 0x2A69: all seven fields; position ok.
 _QUALITY_FLAGS = 0b0111_1111 | 1 << 7
 # Bits of 0x2A6A: the seven fields, remaining distance and height, arrival, position status.
 _FEATURES = 0b0111_1111 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 20
 _M_PER_DEGREE = 111_320.0
-# A round in the Bois de Boulogne.
+# In the Bois de Boulogne.
 _START_LATITUDE, _START_LONGITUDE = 48.8625, 2.2497
 _ELEVATION_M, _COURSE_M = 38.0, 5000.0
 
 
 class Walker:
-    """Somebody on the way with a receiver."""
+    """A moving person with a location receiver."""
 
     def __init__(self, rng: random.Random) -> None:
         """Start towards the north-east.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._speed_mps = Wander(rng, 2.9, 0.15)
         self._heading_deg = Wander(rng, 45.0, 8.0)
@@ -44,7 +44,7 @@ class Walker:
         self._elapsed_s = 0.0
 
     def positions(self, elapsed: float) -> Iterable[bytes]:
-        """The next Location and Speed (0x2A67)."""
+        """Generate the next Location and Speed (0x2A67)."""
         speed, heading = self._speed_mps.step(elapsed), self._heading_deg.step(elapsed)
         self._elapsed_s += elapsed
         self._distance_m += speed * elapsed
@@ -64,7 +64,7 @@ class Walker:
         )
 
     def directions(self, _elapsed: float) -> Iterable[bytes]:
-        """The next Navigation (0x2A68)."""
+        """Generate the next Navigation (0x2A68)."""
         remaining = max(0.0, _COURSE_M - self._distance_m)
         arrival = datetime.fromtimestamp(
             datetime.now(UTC).timestamp() + remaining / self._speed_mps.value, UTC
@@ -81,10 +81,11 @@ class Walker:
 
 
 def location_navigation(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A location pod; one position and one direction every ``period`` seconds."""
+    """Return the parts of a location pod; it sends both values every ``period`` seconds."""
     walker = Walker(rng)
     position, navigation = notifying(0x2A67), notifying(0x2A68)
-    # 9 of 12 beacons, first fix after 4.2 s, 3.5 m and 5 m of error, HDOP 1.2, VDOP 1.8 (in 0.2).
+    # 9 of 12 beacons, first fix after 4.2 s, errors of 3.5 m and 5 m, HDOP 1.2 and VDOP 1.8 (in
+    # units of 0.2).
     quality = struct.pack("<HBBHIIBB", _QUALITY_FLAGS, 9, 12, 42, 350, 500, 6, 9)
     part = Part(
         service(

@@ -17,15 +17,15 @@ from healthd.simulator.wander import Wander
 _FLAGS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 11
 # Bits of the feature: balance, torque, wheel, crank, energy, offset compensation, crank length.
 _FEATURES = sum(1 << bit for bit in (0, 1, 2, 3, 7, 9, 12))
-# Unlike all other counters' ticks, these of the wheel are 1/2048 s.
+# The wheel's ticks are 1/2048 s, unlike those of all other counters.
 _WHEEL_TICKS_PER_S, _CRANK_TICKS_PER_S = 2048, 1024
 _TORQUE_PER_NM = 32
-# Flags of the vector: crank data, first angle, torques; direction tangential.
+# Flags of the vector: crank data, first angle, torques; tangential direction.
 _VECTOR_FLAGS = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4
 _TORQUES_IN_VECTOR = 12
 _SPIDER = 15
 _SET_WHEEL, _SET_LENGTH, _GET_LENGTH, _COMPENSATE, _RESPONSE = 0x01, 0x04, 0x05, 0x0C, 0x20
-# 172.5 mm in half millimetres; and those that are made.
+# In half millimetres: 172.5 mm, and the range of lengths that exist.
 _CRANK_LENGTH, _CRANK_LENGTHS = 345, range(300, 381)
 
 
@@ -33,18 +33,18 @@ class PowerMeter:
     """A power meter on a bicycle."""
 
     def __init__(self, rng: random.Random) -> None:
-        """Start under way.
+        """Start while riding.
 
         Args:
-            rng: where chance comes from.
+            rng: The random generator.
         """
         self._bicycle = Bicycle(rng)
         self._left_pct = Wander(rng, 51.0, 0.7)
         self._crank_length = _CRANK_LENGTH
-        self._told = self._bicycle.crank.count
+        self._last_vector = self._bicycle.crank.count
 
     def measurements(self, elapsed: float) -> Iterable[bytes]:
-        """The next Cycling Power Measurement (0x2A63)."""
+        """Generate the next Cycling Power Measurement (0x2A63)."""
         bicycle = self._bicycle
         bicycle.ride(elapsed)
         yield struct.pack(
@@ -61,12 +61,13 @@ class PowerMeter:
         )
 
     def vectors(self, _elapsed: float) -> Iterable[bytes]:
-        """A Cycling Power Vector (0x2A64), if the crank has come round since the last one."""
+        """Generate a Cycling Power Vector (0x2A64) if the crank has turned since the last one."""
         crank = self._bicycle.crank
-        if crank.count == self._told:
+        if crank.count == self._last_vector:
             return
-        self._told = crank.count
-        # Two legs push in turn, and each lifts a little of the other: twice the crank's angle.
+        self._last_vector = crank.count
+        # The legs push in turn, so the torque varies with twice the crank's angle. It is negative
+        # where the pushing leg lifts the other one.
         angles = (2 * math.pi * step / _TORQUES_IN_VECTOR for step in range(_TORQUES_IN_VECTOR))
         mean = self._bicycle.mean_torque_nm
         torques = [
@@ -76,15 +77,15 @@ class PowerMeter:
         yield struct.pack(f"<BHHH{len(torques)}h", *head, *torques)
 
     def answer(self, request: bytes) -> bytes:
-        """Carry out a request to the Cycling Power Control Point (0x2A66)."""
-        result, parameter = self._carry_out(request[:1], request[1:])
+        """Execute a request to the Cycling Power Control Point (0x2A66); return the response."""
+        result, parameter = self._execute(request[:1], request[1:])
         return response(_RESPONSE, request, result, parameter)
 
-    def _carry_out(self, opcode: bytes, parameter: bytes) -> tuple[Result, bytes]:
+    def _execute(self, opcode: bytes, parameter: bytes) -> tuple[Result, bytes]:
         if opcode == bytes([_GET_LENGTH]):
             return Result.SUCCESS, struct.pack("<H", self._crank_length)
         if opcode == bytes([_COMPENSATE]):
-            # What the sensor sees without a load: some newton metres, in 1/32 Nm.
+            # The torque measured without a load, in 1/32 Nm.
             return Result.SUCCESS, struct.pack("<h", 41)
         if opcode == bytes([_SET_LENGTH]):
             length = int.from_bytes(parameter, "little")
@@ -101,7 +102,7 @@ class PowerMeter:
 
 
 def cycling_power(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A power meter; one measurement every ``period`` seconds, and a vector for a revolution."""
+    """Return a power meter: a measurement every ``period`` seconds, a vector per revolution."""
     meter = PowerMeter(rng)
     measurement, vector = notifying(0x2A63), notifying(0x2A64)
     control = ControlPoint(0x2A66, meter.answer)

@@ -16,7 +16,7 @@ _TOP_OF_SHOE = 1
 
 
 def running_speed_cadence(rng: random.Random, period: float) -> tuple[Part, ...]:
-    """A pod on a runner's shoe; one measurement every ``period`` seconds."""
+    """Return the parts of a running pod, with one measurement every ``period`` seconds."""
     speed_mps = Wander(rng, rng.uniform(2.8, 3.4), 0.1)
     steps_per_min = Wander(rng, rng.uniform(165.0, 178.0), 2.0)
     distance_m = 0.0

@@ -208,7 +208,7 @@ def test_a_machine_that_is_used_by_hand_is_forgotten(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
-        gym.machine.control.take_away()
+        gym.machine.control.revoke_control()
         await gym.told_of("lost")
         assert gym.told == [("lost", None, "permission_lost")]
         await asyncio.sleep(2 * LEASE_S)

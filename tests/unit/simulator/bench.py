@@ -1,4 +1,4 @@
-"""What the tests put into the air, and how they reach it."""
+"""Helpers that put peripherals on the virtual radio and connect to them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -20,7 +20,7 @@ Inbox = asyncio.Queue[bytes]
 
 
 def characteristic(client: BleakClient, uuid: str) -> BleakGATTCharacteristic:
-    """A characteristic that has to be there."""
+    """Return a characteristic that must exist."""
     found = client.services.get_characteristic(uuid)
     assert found is not None
     return found
@@ -32,14 +32,14 @@ Permissions = Characteristic.Permissions
 
 @dataclass
 class Puppet:
-    """A peripheral whose every notification and every slow answer is the test's decision."""
+    """A peripheral whose notifications and delayed responses are controlled by the test."""
 
     name: str = "Puppet"
     address: str = "C0:00:00:00:00:01"
     record: Callable[[Sent], None] | None = None
     queue: Inbox = field(default_factory=asyncio.Queue[bytes])
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    answer: asyncio.Event = field(default_factory=asyncio.Event)
+    read_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    may_respond: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.notifying: Characteristic[bytes] = Characteristic(
@@ -52,7 +52,7 @@ class Puppet:
             UUID.from_16_bits(0x2A38),
             Properties.READ,
             Permissions.READABLE,
-            CharacteristicValue[bytes](read=self._answer_slowly),
+            CharacteristicValue[bytes](read=self._respond_when_allowed),
         )
         service = Service(UUID.from_16_bits(0x180D), [self.notifying, self.indicating, slow])
         payloads: dict[Characteristic[bytes], Payloads] = {
@@ -70,36 +70,36 @@ class Puppet:
         while True:
             yield await self.queue.get()
 
-    async def _answer_slowly(self, _connection: Connection) -> bytes:
-        self.asked.set()
-        await self.answer.wait()
+    async def _respond_when_allowed(self, _connection: Connection) -> bytes:
+        self.read_requested.set()
+        await self.may_respond.wait()
         return b"late"
 
 
 @dataclass
 class Bench:
-    """An air, and the central's usual steps."""
+    """A virtual radio, and the usual steps of a central."""
 
     air: Air
 
     async def find(self, name: str) -> BLEDevice:
-        """The peripheral that advertises this name."""
+        """Find the peripheral that advertises this name."""
         device = await BleakScanner.find_device_by_name(name, backend=self.air.scanner_backend)
         assert device is not None
         return device
 
     async def client(self, name: str, **options: Any) -> BleakClient:
-        """A fresh client, not connected yet."""
+        """Return a new client that is not connected yet."""
         return BleakClient(await self.find(name), backend=self.air.client_backend, **options)
 
     async def connect(self, name: str, **options: Any) -> BleakClient:
-        """A fresh client, connected."""
+        """Return a new client that is connected."""
         client = await self.client(name, **options)
         await client.connect()
         return client
 
     async def puppet(self, **options: Any) -> Puppet:
-        """A puppet that advertises."""
+        """Add a puppet that advertises."""
         puppet = Puppet(**options)
         await self.air.add(puppet.peripheral)
         await puppet.peripheral.appear()

@@ -1,4 +1,4 @@
-"""An air for each test."""
+"""Fixtures: a virtual radio for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,8 @@ from tests.unit.simulator.bench import Bench, Inbox
 
 @pytest.fixture
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    """A powered air; afterwards nothing of it may still run."""
-    # The shortest interval that Bluetooth allows, because the tests mostly wait for advertisements.
+    """Provide a powered radio, and check afterwards that no task is left over."""
+    # The shortest interval that Bluetooth allows: the tests mostly wait for advertisements.
     monkeypatch.setattr("healthd.simulator.peripheral.ADVERTISING_INTERVAL_MS", 20.0)
     async with Air() as air:
         yield Bench(air)
@@ -21,5 +21,5 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def inbox() -> Inbox:
-    """Where notifications arrive."""
+    """Provide a queue for received notifications."""
     return Inbox()

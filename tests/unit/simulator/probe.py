@@ -1,6 +1,5 @@
-"""A client on one device of the catalogue."""
+"""A client that is connected to a device of the catalogue."""
 
-import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ ADDRESS = "C0:00:00:00:00:10"
 
 @dataclass
 class Probe:
-    """What a central does with a device.
+    """A device and a client that is connected to it.
 
     Attributes:
-        peripheral: the device.
-        client: linked to it.
+        peripheral: The device.
+        client: The client.
     """
 
     peripheral: VirtualPeripheral
@@ -30,7 +29,7 @@ class Probe:
     _inboxes: dict[str, Inbox] = field(default_factory=dict[str, Inbox])
 
     async def subscribe(self, uuid: str) -> Inbox:
-        """Where the characteristic's values arrive from now on."""
+        """Subscribe to a characteristic; return the queue of its values."""
         inbox = self._inboxes[uuid] = Inbox()
         await self.client.start_notify(
             normalize_uuid_str(uuid), lambda _, value: inbox.put_nowait(bytes(value))
@@ -38,21 +37,21 @@ class Probe:
         return inbox
 
     async def values(self, uuid: str, count: int) -> list[bytes]:
-        """The next so many values of a characteristic that is subscribed to for them."""
+        """Subscribe to a characteristic and return its next ``count`` values."""
         inbox = await self.subscribe(uuid)
         return [await inbox.get() for _ in range(count)]
 
     async def read(self, uuid: str) -> bytes:
-        """The characteristic's value."""
+        """Read a characteristic."""
         return bytes(await self.client.read_gatt_char(normalize_uuid_str(uuid)))
 
     async def write(self, uuid: str, request: str) -> None:
-        """Write these hex digits, and wait for the response of ATT."""
+        """Write bytes given as hex digits, and wait for the ATT response."""
         data = bytes.fromhex(request)
         await self.client.write_gatt_char(normalize_uuid_str(uuid), data, response=True)
 
-    async def ask(self, uuid: str, request: str) -> str:
-        """Write to a control point that is subscribed to; returns what it indicates, in hex."""
+    async def request(self, uuid: str, request: str) -> str:
+        """Write to a subscribed control point; return its indication as hex digits."""
         await self.write(uuid, request)
         return (await self._inboxes[uuid].get()).hex(" ")
 
@@ -65,7 +64,7 @@ async def probe(
     seed: int = 1,
     record: Callable[[Sent], None] | None = None,
 ) -> Probe:
-    """Put a device into the air and link to it."""
+    """Add a device to the virtual radio and connect to it."""
     peripheral = CATALOGUE[model].make(ADDRESS, random.Random(seed), period=period, record=record)
     await bench.air.add(peripheral)
     await peripheral.appear()
@@ -73,8 +72,7 @@ async def probe(
 
 
 async def until(inbox: Inbox, wanted: Callable[[bytes], bool]) -> bytes:
-    """The first value that is wanted."""
-    async with asyncio.timeout(10):
-        while not wanted(value := await inbox.get()):
-            pass
+    """Wait for the first wanted value; the test's own timeout ends the wait."""
+    while not wanted(value := await inbox.get()):
+        pass
     return value

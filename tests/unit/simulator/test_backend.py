@@ -1,4 +1,4 @@
-"""What bleak does over the simulated backend: GATT, notifications, and the end of a link."""
+"""bleak on the simulated backend: GATT, notifications, and the end of a link."""
 
 import asyncio
 import random
@@ -42,13 +42,15 @@ async def test_services_are_discovered(bench: Bench, strap: VirtualPeripheral) -
     assert client.name == "Strap"
 
 
-async def test_only_the_wanted_services(bench: Bench, strap: VirtualPeripheral) -> None:
+async def test_only_requested_services_are_discovered(
+    bench: Bench, strap: VirtualPeripheral
+) -> None:
     async with asyncio.timeout(10):
         client = await bench.connect("Strap", services=["180f"])
     assert [service.uuid for service in client.services] == [BASE.format("180f")]
 
 
-async def test_reads(bench: Bench, strap: VirtualPeripheral) -> None:
+async def test_read_characteristics_and_descriptors(bench: Bench, strap: VirtualPeripheral) -> None:
     async with asyncio.timeout(10):
         client = await bench.connect("Strap")
         assert await client.read_gatt_char("2a38") == b"\x01"
@@ -62,7 +64,7 @@ async def test_reads(bench: Bench, strap: VirtualPeripheral) -> None:
         assert await client.read_gatt_descriptor(cccd) == b"\x00\x00"
 
 
-async def test_att_errors_carry_their_code(bench: Bench, strap: VirtualPeripheral) -> None:
+async def test_att_errors_have_their_code(bench: Bench, strap: VirtualPeripheral) -> None:
     async with asyncio.timeout(10):
         client = await bench.connect("Strap")
         await client.write_gatt_char("2a39", b"\x01", response=True)
@@ -71,7 +73,7 @@ async def test_att_errors_carry_their_code(bench: Bench, strap: VirtualPeriphera
     assert caught.value.code == 0x80
 
 
-async def test_notifications_arrive_as_sent_and_in_order(bench: Bench, inbox: Inbox) -> None:
+async def test_notifications_arrive_unchanged_and_in_order(bench: Bench, inbox: Inbox) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
         puppet = await bench.puppet(record=sent.append)
@@ -97,17 +99,19 @@ async def test_indications_are_confirmed(bench: Bench, inbox: Inbox) -> None:
             assert await inbox.get() == payload
 
 
-async def test_the_newest_callback_counts(bench: Bench, inbox: Inbox) -> None:
+async def test_new_callback_replaces_the_old_one(bench: Bench, inbox: Inbox) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         client = await bench.connect("Puppet")
-        await client.start_notify("2a37", lambda _, value: pytest.fail("the older one"))
+        await client.start_notify("2a37", lambda _, value: pytest.fail("old callback was called"))
         await client.start_notify("2a37", lambda _, value: inbox.put_nowait(bytes(value)))
         puppet.queue.put_nowait(b"x")
         assert await inbox.get() == b"x"
 
 
-async def test_what_cannot_notify_is_refused(bench: Bench, strap: VirtualPeripheral) -> None:
+async def test_subscribing_to_a_characteristic_without_notifications_fails(
+    bench: Bench, strap: VirtualPeripheral
+) -> None:
     async with asyncio.timeout(10):
         client = await bench.connect("Strap")
         with pytest.raises(BleakError):
@@ -115,7 +119,7 @@ async def test_what_cannot_notify_is_refused(bench: Bench, strap: VirtualPeriphe
 
 
 @pytest.mark.parametrize("how", ["drop", "vanish", "disconnect"])
-async def test_a_link_ends_once(bench: Bench, how: str) -> None:
+async def test_end_of_link_is_reported_once(bench: Bench, how: str) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         ended: asyncio.Queue[BleakClient] = asyncio.Queue()
@@ -134,41 +138,41 @@ async def test_a_link_ends_once(bench: Bench, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["drop", "vanish"])
-async def test_link_loss_fails_every_pending_read(bench: Bench, how: str) -> None:
+async def test_link_loss_fails_all_pending_reads(bench: Bench, how: str) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         client = await bench.connect("Puppet")
         reads = [asyncio.create_task(client.read_gatt_char("2a38")) for _ in range(3)]
-        await puppet.asked.wait()
+        await puppet.read_requested.wait()
         await getattr(puppet.peripheral, how)()
         for read in reads:
             with pytest.raises(BleakError):
                 await read
-        puppet.answer.set()
+        puppet.may_respond.set()
 
 
-async def test_a_cancelled_read_is_cancelled_and_its_late_answer_harms_no_one(bench: Bench) -> None:
+async def test_late_response_to_a_cancelled_read_is_ignored(bench: Bench) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         client = await bench.connect("Puppet")
         read = asyncio.create_task(client.read_gatt_char("2a38"))
-        await puppet.asked.wait()
+        await puppet.read_requested.wait()
         read.cancel()
         with pytest.raises(asyncio.CancelledError):
             await read
-        name = asyncio.create_task(client.read_gatt_char("2a00"))
-        puppet.answer.set()
-        assert await name == b"Puppet"
+        next_read = asyncio.create_task(client.read_gatt_char("2a00"))
+        puppet.may_respond.set()
+        assert await next_read == b"Puppet"
 
 
-async def test_a_timeout_around_a_read_is_a_timeout(bench: Bench) -> None:
+async def test_timeout_of_a_read_raises_timeout_error(bench: Bench) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         client = await bench.connect("Puppet")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await client.read_gatt_char("2a38")
-        puppet.answer.set()
+        puppet.may_respond.set()
 
 
 async def test_no_notification_after_disconnect(bench: Bench, inbox: Inbox) -> None:
@@ -187,7 +191,7 @@ async def test_no_notification_after_disconnect(bench: Bench, inbox: Inbox) -> N
         assert inbox.qsize() == received
 
 
-async def test_connecting_twice_is_refused(bench: Bench) -> None:
+async def test_connecting_a_connected_client_fails(bench: Bench) -> None:
     async with asyncio.timeout(10):
         await bench.puppet()
         client = await bench.connect("Puppet")
@@ -195,7 +199,7 @@ async def test_connecting_twice_is_refused(bench: Bench) -> None:
             await client.connect()
 
 
-async def test_establish_connection_needs_no_dbus(
+async def test_establish_connection_does_not_use_dbus(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     callers: list[asyncio.StreamWriter] = []

@@ -1,4 +1,4 @@
-"""The embedded brokers: what healthd needs of MQTT 5, and that nothing of them remains."""
+"""The embedded brokers: the MQTT 5 features that healthd needs, and a complete shutdown."""
 
 import asyncio
 import signal
@@ -43,14 +43,17 @@ def mqtt_string(text: bytes) -> bytes:
 
 
 def connect_packet(topic: bytes, will: bytes) -> bytes:
-    """CONNECT of MQTT 5 with a retained will of QoS 1: what no client library lets us cut off."""
+    """Return an MQTT 5 CONNECT with a retained will of QoS 1.
+
+    No client library can drop its connection without a DISCONNECT, which is needed for the will.
+    """
     flags = 0b00101110  # will retain, will QoS 1, will, clean start
     body = mqtt_string(b"MQTT") + bytes([5, flags]) + struct.pack(">H", 60) + b"\x00"
     body += mqtt_string(b"gateway") + b"\x00" + mqtt_string(topic) + mqtt_string(will)
     return bytes([0x10, len(body)]) + body
 
 
-async def test_qos_1_retained_and_will(broker: EmbeddedBroker) -> None:
+async def test_qos_1_retained_messages_and_will(broker: EmbeddedBroker) -> None:
     async with asyncio.timeout(10):
         async with (
             aiomqtt.Client(broker.host, broker.port, protocol=V5) as watcher,
@@ -72,7 +75,7 @@ async def test_qos_1_retained_and_will(broker: EmbeddedBroker) -> None:
     assert (message.payload, message.retain, message.qos) == (b"offline", True, 1)
 
 
-async def test_it_listens_on_this_host_alone(broker: EmbeddedBroker) -> None:
+async def test_broker_listens_on_localhost_only(broker: EmbeddedBroker) -> None:
     assert broker.host == "127.0.0.1"
     assert broker.kind in KINDS
     with pytest.raises(OSError):
@@ -80,7 +83,7 @@ async def test_it_listens_on_this_host_alone(broker: EmbeddedBroker) -> None:
 
 
 @pytest.mark.parametrize("kind", INSTALLED)
-async def test_it_is_gone_afterwards(kind: Kind) -> None:
+async def test_broker_is_stopped_at_exit(kind: Kind) -> None:
     async with asyncio.timeout(10):
         async with EmbeddedBroker(kind) as embedded:
             pass
@@ -89,7 +92,7 @@ async def test_it_is_gone_afterwards(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", INSTALLED)
-async def test_a_taken_port_is_left_for_another(
+async def test_broker_uses_another_port_if_the_first_is_in_use(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with asyncio.timeout(20):
@@ -104,7 +107,9 @@ async def test_a_taken_port_is_left_for_another(
                 assert broker.port == ports[1]
 
 
-async def test_a_broker_that_dies_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_error_contains_the_broker_error_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(broker_module, "_MOSQUITTO_CONFIG", "nonsense {port}{host}{user}\n")
     monkeypatch.setattr(broker_module, "_IOTCORE_CONFIG", "nonsense {port}{host}\n")
     async with asyncio.timeout(10):
@@ -113,7 +118,7 @@ async def test_a_broker_that_dies_tells_why(monkeypatch: pytest.MonkeyPatch) -> 
                 pass
 
 
-def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "_mosquitto", lambda: None)
     with pytest.raises(BrokerError, match="mosquitto is not installed"):
         EmbeddedBroker("mosquitto")
@@ -133,7 +138,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", INSTALLED)
-async def test_it_does_not_outlive_a_killed_parent(kind: Kind) -> None:
+async def test_broker_ends_if_its_parent_is_killed(kind: Kind) -> None:
     async with asyncio.timeout(10):
         parent = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PARENT, kind, stdout=asyncio.subprocess.PIPE
@@ -143,7 +148,7 @@ async def test_it_does_not_outlive_a_killed_parent(kind: Kind) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         parent.send_signal(signal.SIGKILL)
         await parent.wait()
-        # The broker's end closes its connections.
+        # The broker closes its connections when it ends.
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()

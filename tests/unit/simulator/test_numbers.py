@@ -1,4 +1,4 @@
-"""Numbers as health devices send them: bytes worked out by hand."""
+"""Encoded numbers of health devices. The expected bytes were worked out by hand."""
 
 from datetime import datetime
 
@@ -23,7 +23,7 @@ def test_sfloat(value: float, exponent: int, expected: str) -> None:
 
 
 @pytest.mark.parametrize("value", [2046, -2046, 1e6])
-def test_sfloat_refuses_what_it_cannot_hold_or_would_mean_something_else(value: float) -> None:
+def test_sfloat_refuses_values_out_of_range_and_reserved_mantissas(value: float) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         sfloat(value, 0)
 
@@ -37,7 +37,7 @@ def test_float32(value: float, exponent: int, expected: str) -> None:
 
 
 def test_date_time() -> None:
-    moment = datetime(2026, 11, 24, 12, 5, 59)  # noqa: DTZ001 - devices know no time zone
+    moment = datetime(2026, 11, 24, 12, 5, 59)  # noqa: DTZ001 - devices have no time zone
     assert date_time(moment).hex() == "ea070b180c053b"
 
 
@@ -46,6 +46,6 @@ def test_int24(value: int, expected: str) -> None:
     assert int24(value).hex() == expected
 
 
-def test_the_checksum_is_that_of_the_catalogue_of_crcs() -> None:
+def test_checksum_matches_the_published_check_value() -> None:
     # CRC-16/MCRF4XX: the check value of "123456789" is 0x6F91.
     assert with_checksum(b"123456789") == b"123456789\x91\x6f"

@@ -1,4 +1,4 @@
-"""What a peripheral can do to a central: drop, vanish, fall silent, appear late."""
+"""Faults of a peripheral: drop the link, vanish, go silent, appear late."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ async def subscribe(bench: Bench, puppet: Puppet, inbox: Inbox) -> BleakClient:
     return client
 
 
-async def test_after_a_drop_it_advertises_and_a_fresh_client_streams(
+async def test_after_a_drop_a_new_client_can_connect_and_subscribe(
     bench: Bench, inbox: Inbox
 ) -> None:
     async with asyncio.timeout(10):
@@ -31,7 +31,7 @@ async def test_after_a_drop_it_advertises_and_a_fresh_client_streams(
             assert not puppet.peripheral.linked.is_set()
 
 
-async def test_after_the_central_left_it_advertises_again(bench: Bench) -> None:
+async def test_peripheral_advertises_again_after_a_disconnect(bench: Bench) -> None:
     async with asyncio.timeout(10):
         await bench.puppet()
         for _ in range(3):
@@ -39,17 +39,19 @@ async def test_after_the_central_left_it_advertises_again(bench: Bench) -> None:
             await client.disconnect()
 
 
-async def test_after_vanishing_it_is_away_until_it_appears(bench: Bench, inbox: Inbox) -> None:
+async def test_vanished_peripheral_does_not_advertise_until_it_appears(
+    bench: Bench, inbox: Inbox
+) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         client = await subscribe(bench, puppet, inbox)
         await puppet.peripheral.vanish()
-        heard: list[Advertisement] = []
-        bench.air.start_scan(heard.append)
-        fresh = await bench.puppet(name="Witness", address="C0:00:00:00:00:0B")
-        await bench.find("Witness")
-        await fresh.peripheral.vanish()
-        assert {item.address.to_string(False) for item in heard} == {"C0:00:00:00:00:0B"}
+        received: list[Advertisement] = []
+        bench.air.start_scan(received.append)
+        other = await bench.puppet(name="Other", address="C0:00:00:00:00:0B")
+        await bench.find("Other")
+        await other.peripheral.vanish()
+        assert {item.address.to_string(False) for item in received} == {"C0:00:00:00:00:0B"}
         assert not client.is_connected
         await puppet.peripheral.appear()
         await subscribe(bench, puppet, inbox)
@@ -57,22 +59,24 @@ async def test_after_vanishing_it_is_away_until_it_appears(bench: Bench, inbox: 
         assert await inbox.get() == b"back"
 
 
-async def test_silent_it_answers_but_sends_nothing(bench: Bench, inbox: Inbox) -> None:
+async def test_silent_peripheral_responds_but_sends_no_notifications(
+    bench: Bench, inbox: Inbox
+) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
         puppet = await bench.puppet(record=sent.append)
         client = await subscribe(bench, puppet, inbox)
         puppet.peripheral.go_silent()
-        await puppet.peripheral.send(puppet.notifying, b"swallowed")
+        await puppet.peripheral.send(puppet.notifying, b"discarded")
         assert await client.read_gatt_char("2a00") == b"Puppet"
         assert client.is_connected
         puppet.peripheral.resume()
-        await puppet.peripheral.send(puppet.notifying, b"heard")
-        assert await inbox.get() == b"heard"
-    assert [record.payload for record in sent] == [b"heard"]
+        await puppet.peripheral.send(puppet.notifying, b"sent")
+        assert await inbox.get() == b"sent"
+    assert [record.payload for record in sent] == [b"sent"]
 
 
-async def test_events_follow_the_link(bench: Bench, inbox: Inbox) -> None:
+async def test_events_follow_the_state_of_the_link(bench: Bench, inbox: Inbox) -> None:
     async with asyncio.timeout(10):
         puppet = await bench.puppet()
         peripheral = puppet.peripheral
@@ -88,7 +92,7 @@ async def test_events_follow_the_link(bench: Bench, inbox: Inbox) -> None:
         assert not peripheral.linked.is_set()
 
 
-async def test_nothing_is_recorded_that_no_one_subscribed_to(bench: Bench) -> None:
+async def test_notifications_without_a_subscription_are_not_recorded(bench: Bench) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
         puppet = await bench.puppet(record=sent.append)
@@ -99,7 +103,7 @@ async def test_nothing_is_recorded_that_no_one_subscribed_to(bench: Bench) -> No
     assert sent == []
 
 
-async def test_a_drop_loses_nothing_that_was_recorded(bench: Bench, inbox: Inbox) -> None:
+async def test_recorded_notifications_arrive_before_a_drop(bench: Bench, inbox: Inbox) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
         puppet = await bench.puppet(record=sent.append)
@@ -114,6 +118,6 @@ async def test_a_drop_loses_nothing_that_was_recorded(bench: Bench, inbox: Inbox
     assert received == [record.payload for record in sent]
 
 
-async def test_unpowered_it_says_so() -> None:
+async def test_unpowered_peripheral_raises_an_error() -> None:
     with pytest.raises(RuntimeError, match="add it to an Air"):
-        await VirtualPeripheral("Nobody", "C0:00:00:00:00:02", []).appear()
+        await VirtualPeripheral("Unpowered", "C0:00:00:00:00:02", []).appear()

@@ -1,4 +1,4 @@
-"""The strap's services over a link."""
+"""The services of a chest strap over a link."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ async def add(bench: Bench, peripheral: VirtualPeripheral) -> BleakClient:
     return await bench.connect(peripheral.name)
 
 
-async def test_captures_arrive_as_they_were_captured(bench: Bench, inbox: Inbox) -> None:
+async def test_captured_payloads_arrive_unchanged(bench: Bench, inbox: Inbox) -> None:
     async with asyncio.timeout(10):
         strap = chest_strap("Strap", "C0:00:00:00:00:02", ReplayedHeart(), period=0.01)
         client = await add(bench, strap)
@@ -33,7 +33,7 @@ async def test_captures_arrive_as_they_were_captured(bench: Bench, inbox: Inbox)
         assert [await inbox.get() for _ in CAPTURES] == [capture.payload for capture in CAPTURES]
 
 
-async def test_measurements_keep_their_rhythm(bench: Bench, inbox: Inbox) -> None:
+async def test_measurements_keep_their_period(bench: Bench, inbox: Inbox) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
         strap = chest_strap(
@@ -47,10 +47,9 @@ async def test_measurements_keep_their_rhythm(bench: Bench, inbox: Inbox) -> Non
         await client.start_notify("2a37", lambda _, value: inbox.put_nowait(bytes(value)))
         for _ in range(50):
             await inbox.get()
+    # Ticks that a busy machine misses are skipped, not sent later.
     periods = (sent[-1].at - sent[0].at) / 0.02
-    # Errors do not add up; ticks that a busy machine missed are left out, never made up for.
     assert len(sent) - 1 <= periods + 1
-    assert abs(periods - round(periods)) < 0.5
 
 
 async def test_reset_energy_reaches_the_heart(bench: Bench) -> None:
@@ -67,27 +66,27 @@ async def test_reset_energy_reaches_the_heart(bench: Bench) -> None:
     assert heart.resets == 1
 
 
-async def test_the_heart_rests_while_no_one_is_subscribed(bench: Bench, inbox: Inbox) -> None:
+async def test_no_payload_is_created_without_a_subscription(bench: Bench, inbox: Inbox) -> None:
     class Heart(ReplayedHeart):
-        beaten = 0
+        payloads = 0
 
         def payload(self, elapsed: float) -> bytes:
-            self.beaten += 1
+            self.payloads += 1
             return super().payload(elapsed)
 
     async with asyncio.timeout(10):
         heart = Heart()
         client = await add(bench, chest_strap("Strap", "C0:00:00:00:00:02", heart, period=0.01))
-        assert heart.beaten == 0
+        assert heart.payloads == 0
         await client.start_notify("2a37", lambda _, value: inbox.put_nowait(bytes(value)))
         await inbox.get()
         await client.stop_notify("2a37")
-        beaten = heart.beaten
+        payloads = heart.payloads
         await client.read_gatt_char("2a19")
-        assert heart.beaten == beaten
+        assert heart.payloads == payloads
 
 
-async def test_the_battery_falls_and_says_so(bench: Bench) -> None:
+async def test_battery_notifies_falling_levels(bench: Bench) -> None:
     async with asyncio.timeout(10):
         inbox: asyncio.Queue[int] = asyncio.Queue()
         battery = Battery(80, seconds_per_percent=0.1)
@@ -100,7 +99,7 @@ async def test_the_battery_falls_and_says_so(bench: Bench) -> None:
         assert (await client.read_gatt_char("2a19"))[0] <= levels[-1]
 
 
-async def test_an_empty_battery_has_nothing_more_to_say() -> None:
+async def test_battery_sends_no_level_below_one_per_cent() -> None:
     async with asyncio.timeout(10):
         battery = Battery(3, seconds_per_percent=0.01)
         started = time.monotonic()

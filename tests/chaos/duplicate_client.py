@@ -1,4 +1,4 @@
-"""A second gateway with the first one's id: a client that comes back whenever it is thrown out."""
+"""A client with the gateway's client id, which reconnects whenever the broker disconnects it."""
 
 import asyncio
 from types import TracebackType
@@ -11,8 +11,8 @@ from tests.chaos.broker import GATEWAY_PASSWORD, GATEWAY_USER
 from tests.support.mosquitto import HOST
 
 
-class Twin:
-    """An async context manager; while inside it fights for its id, once a second."""
+class DuplicateClient:
+    """An async context manager; inside, the client reconnects every second."""
 
     def __init__(self, port: int, client_id: str) -> None:
         self._port = port

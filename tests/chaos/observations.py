@@ -1,4 +1,4 @@
-"""What is known: samples, deliveries, gap events, crashes."""
+"""The observations of a run: samples, deliveries, gap events, crashes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 Stream = tuple[str, str, str]
-"""Peripheral, stream, run."""
+"""A stream of one run: peripheral, stream name, run id."""
 
-# A gap's times have microseconds, a stamp has nanoseconds.
+# The times of a gap have microseconds, the time stamps of samples have nanoseconds.
 _ROUNDING_NS = 1000
 
 
 class Key(NamedTuple):
-    """What identifies a sample: its id is unique in its stream only."""
+    """The identity of a sample, whose id is unique only within its stream."""
 
     peripheral: str
     stream: str
@@ -21,12 +21,12 @@ class Key(NamedTuple):
     seq: int
 
     @property
-    def of(self) -> Stream:
+    def stream_key(self) -> Stream:
         return self.peripheral, self.stream, self.run
 
 
 class Accepted(NamedTuple):
-    """A sample that ``Outbox.put`` was called with."""
+    """A sample that was passed to ``Outbox.put``."""
 
     key: Key
     mono_ns: int
@@ -34,7 +34,7 @@ class Accepted(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A message with a sample, as the subscriber received it."""
+    """A sample that the subscriber received."""
 
     key: Key
     history: bool
@@ -45,7 +45,7 @@ class Delivery(NamedTuple):
 class Gap:
     """A gap event."""
 
-    of: Stream
+    stream_key: Stream
     reason: str
     first_ns: int
     last_ns: int
@@ -66,8 +66,8 @@ class Gap:
         )
 
     def covers(self, sample: Accepted) -> bool:
-        """Whether the sample lies in what this event calls missing: by number where it has some."""
-        if self.of != sample.key.of:
+        """Return whether the gap contains the sample, by number if it has numbers, else by time."""
+        if self.stream_key != sample.key.stream_key:
             return False
         if self.first_seq is None:
             if sample.wall_ns < self.first_ns - _ROUNDING_NS:
@@ -80,7 +80,7 @@ class Gap:
 
 
 class Crash(NamedTuple):
-    """A run that was killed: nothing accepted more than ``allowance_ns`` before may be missing."""
+    """A killed run: only samples accepted less than ``allowance_ns`` before may be missing."""
 
     run: str
     mono_ns: int
@@ -88,19 +88,21 @@ class Crash(NamedTuple):
 
 
 @dataclass
-class Evidence:
-    """All that is known.
+class Observations:
+    """All observations of a run.
 
     Attributes:
-        accepted: in the order of acceptance.
-        deliveries: in the order of arrival, duplicates included.
-        gaps: every distinct gap event.
-        crashes: every kill -9 and power cut of the daemon.
-        acknowledged: PUBACK seen on its way to the daemon, from a broker that was killed later.
-        destroyed: what was in a database that the test itself garbled; only where healthd has
-            told that it found the damage.
-        unknown: messages at topics of samples that hold none.
-        until_ns: what was accepted later is still on its way, and cannot be missing.
+        accepted: Samples in the order of acceptance.
+        deliveries: Deliveries in the order of arrival, including duplicates.
+        gaps: All distinct gap events.
+        crashes: All kills and power cuts of the daemon.
+        acknowledged: Samples that a broker acknowledged and that it had not delivered when it was
+            killed.
+        destroyed: Samples in a database that the test itself damaged, if healthd has reported the
+            damage.
+        unknown: Messages at sample topics that are not samples.
+        until_ns: Samples accepted after this time may still be in transit, and do not count as
+            missing.
     """
 
     accepted: Sequence[Accepted] = ()
