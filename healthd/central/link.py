@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from bleak_retry_connector.bluez import stop_discovery
 
 from healthd.central.faults import LinkFault, LinkLost, faults_raised, faults_suppressed
 from healthd.central.insist import insist
+from healthd.central.link_end import LinkEnd
 from healthd.profiles.registry import canonical_uuid
 
 # bleak gives BlueZ 20 s and the connector may repeat aborted tries; other peripherals wait.
@@ -28,10 +29,6 @@ _GATT_TIMEOUT_S = 30.0
 
 # BlueZ takes about 2 s; after a crash of bluetoothd it never answers.
 _CLOSE_TIMEOUT_S = 5.0
-
-# An adapter that is switched off ends its links first and is off a moment later: only then is it
-# known why. As long as a link that is lost waits for its reason.
-_REASON_S = 0.1
 
 # Starting and stopping discovery are single D-Bus calls.
 _SCAN_TIMEOUT_S = 10.0
@@ -151,10 +148,7 @@ class Link:
         self.found = found
         self._client: BleakClient | None = None
         self._is_open = False
-        self._gone = asyncio.Event()
-        self._over = asyncio.Event()
-        self._explained = asyncio.Event()
-        self._fault: LinkFault = LinkLost()
+        self._end = LinkEnd(has_reason=found.path is not None)
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
 
@@ -165,12 +159,14 @@ class Link:
             LinkFault: it did not work this time.
         """
         with faults_raised():
-            opening = asyncio.ensure_future(insist(self._connect(backends), _CONNECT_TIMEOUT_S))
-            gone = asyncio.ensure_future(self._gone.wait())
+            opening = asyncio.create_task(
+                insist(self._connect(backends), _CONNECT_TIMEOUT_S), name="connect"
+            )
+            gone = asyncio.create_task(self._end.gone(), name="link gone")
             try:
                 await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not opening.done():
-                    raise self._fault
+                    raise self._end.fault
                 opening.result()
             finally:
                 gone.cancel()
@@ -248,15 +244,11 @@ class Link:
 
     def lose(self, fault: LinkFault) -> None:
         """End the link at once for those who use it: what it went over has gone."""
-        self._gone.set()
-        self.give_up(fault)
+        self._end.lose(fault)
 
     def give_up(self, fault: LinkFault) -> None:
         """Have those who use it take leave of the peripheral, and end it: nothing else ends it."""
-        if not self._explained.is_set():
-            self._fault = fault
-            self._explained.set()
-            self._over.set()
+        self._end.give_up(fault)
 
     async def lost(self) -> None:
         """Wait until the link ends.
@@ -264,12 +256,7 @@ class Link:
         Raises:
             LinkLost: when it does; the reason says why, as far as it is known.
         """
-        await self._over.wait()
-        if self.path is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REASON_S):
-                    await self._explained.wait()
-        raise self._fault
+        await self._end.lost()
 
     async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.
@@ -291,19 +278,18 @@ class Link:
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[BleakClient]:
         """Bound one GATT operation, and end it when the link goes."""
-        if self._client is None or self._gone.is_set():
-            raise self._fault
+        if self._client is None or self._end.is_gone:
+            raise self._end.fault
         with faults_raised():
             try:
                 async with asyncio.timeout(_GATT_TIMEOUT_S):
                     yield self._client
             except Exception:
-                if self._gone.is_set():
-                    raise self._fault from None
+                if self._end.is_gone:
+                    raise self._end.fault from None
                 raise
 
     def _on_disconnected(self, _client: Any) -> None:
         # While it connects, bleak itself tries again after some disconnections.
         if self._is_open:
-            self._gone.set()
-            self._over.set()
+            self._end.disconnected()

@@ -10,9 +10,10 @@ from healthd.central.airtime import Airtime
 from healthd.central.bonds import Bonds
 from healthd.central.claims import Claims
 from healthd.central.faults import AdapterGone, LinkFault, NotTried, Reassigned, Remedy
-from healthd.central.link import Advertisement, Backends, Link, scanning
+from healthd.central.link import Advertisement, Backends, Link
 from healthd.central.match import Match
 from healthd.central.recovery import Recovery
+from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
 from healthd.central.turns import Turns
 from healthd.log import get_logger
@@ -57,7 +58,6 @@ class Radio:
         self._slots = slots
         self._turns, self.airtime = Turns(slots), Airtime()
         self._adapters = adapters or Adapters()
-        self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
         self.cleaner: Cleaner | None = None
         self.bonds: Bonds | None = None
@@ -67,10 +67,15 @@ class Radio:
         self._hearers: list[Callable[[Advertisement], None]] = []
         self._connect_lock = asyncio.Lock()
         self._connecting = False
-        self._go = asyncio.Event()
-        self._halt = asyncio.Event()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._scanner = ScanLoop(
+            backends,
+            self._adapters,
+            self._recovery,
+            self.airtime,
+            self._should_scan,
+            self._on_advertisement,
+        )
+        self._adapters.attach(self._scanner.update, self._lose_links)
         self._log = get_logger(service="radio")
 
     def add(self, match: Match) -> None:
@@ -116,7 +121,7 @@ class Radio:
     @property
     def scans(self) -> bool:
         """Whether the scanner runs."""
-        return not self._quiet.is_set()
+        return self._scanner.is_scanning
 
     def owns(self, address: str, path: str | None = None) -> bool:
         """Whether one of the sessions has, or makes, a link to this device.
@@ -133,7 +138,7 @@ class Radio:
 
     def rescan(self) -> None:
         """Start the scanner anew, if it runs."""
-        self._halt.set()
+        self._scanner.restart()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Scan whenever it is wanted. Ends only by raising.
@@ -141,28 +146,7 @@ class Radio:
         Raises:
             LinkFault: the adapter cannot scan; searches go on when it is run again.
         """
-        while True:
-            await self._go.wait()
-            if not self._wanted():
-                continue  # it changed between the wake-up and now, and has stopped us again
-            self._halt.clear()
-            self._quiet.clear()
-            losses = self._adapters.losses
-            try:
-                adapter = self._adapters.current
-                async with scanning(self._backends, adapter, self._on_advertisement):
-                    mark_healthy()
-                    self._recovery.scanning(True)
-                    with self.airtime.scanning():
-                        await self._halt.wait()
-            except LinkFault:
-                if losses != self._adapters.losses:
-                    continue  # it went away under the scanner, which is no fault of the scanner
-                self._recovery.failed()
-                raise
-            finally:
-                self._recovery.scanning(False)
-                self._quiet.set()
+        await self._scanner.run(mark_healthy)
 
     @contextmanager
     def overheard(self, hear: Callable[[Advertisement], None]) -> Generator[None]:
@@ -171,12 +155,12 @@ class Radio:
         The scanner runs for it, and stops for connects as ever.
         """
         self._hearers.append(hear)
-        self._steer()
+        self._scanner.update()
         try:
             yield
         finally:
             self._hearers.remove(hear)
-            self._steer()
+            self._scanner.update()
 
     @asynccontextmanager
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
@@ -186,7 +170,7 @@ class Radio:
         """
         future: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
         self._searching[match] = future
-        self._steer()
+        self._scanner.update()
         try:
             yield await future
         finally:
@@ -194,7 +178,7 @@ class Radio:
             self._claims.release(match)
             self._slots.release(match.peripheral)
             self._turns.left(match.peripheral)
-            self._steer()
+            self._scanner.update()
 
     @asynccontextmanager
     async def link(self, found: Advertisement) -> AsyncGenerator[Link]:
@@ -233,9 +217,9 @@ class Radio:
                 raise Reassigned
             self._connecting = True
             self._links.add(link)
-            self._steer()
+            self._scanner.update()
             try:
-                await self._quiet.wait()
+                await self._scanner.stopped()
                 if self.bonds is not None:
                     await self.bonds.secure(match.peripheral, link.found.path)
                 await link.open(self._backends)
@@ -248,7 +232,7 @@ class Radio:
                 self.check_devices()  # somebody may have paired it meanwhile
             finally:
                 self._connecting = False
-                self._steer()
+                self._scanner.update()
 
     async def _close(self, link: Link) -> None:
         closed = await link.close()
@@ -273,22 +257,15 @@ class Radio:
         elif not waited:
             self._log.info("waits for a slot", peripheral=who, slots=self._slots.number)
         self._turns.schedule_turns()
-        self._steer()
+        self._scanner.update()
 
-    def _lose(self, adapter: str, fault: AdapterGone) -> None:
+    def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
         for link in self._links:
             if link.path is not None and link.path.split("/")[3] == adapter:
                 link.lose(fault)
 
-    def _wanted(self) -> bool:
+    def _should_scan(self) -> bool:
         """Whether the scanner should run: for somebody who would get a slot, and undisturbed."""
         idle = all(self._slots.need_not_be_heard(one.peripheral) for one in self._searching)
         listened_to = bool(self._hearers) or not idle
         return listened_to and not self._connecting and self._adapters.usable
-
-    def _steer(self) -> None:
-        if self._wanted():
-            self._go.set()
-        else:
-            self._go.clear()
-            self._halt.set()

@@ -16,7 +16,7 @@ QUIET_S = 10.0
 SETTLED_S = 3.0
 
 
-async def collected(
+async def wait_until_collected(
     opening: "asyncio.Task[None]",
     openings: Openings,
     lost: "asyncio.Future[None]",

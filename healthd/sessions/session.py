@@ -1,11 +1,10 @@
 """One peripheral's life, from searching to the fault that ends it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from healthd.central.faults import LinkFault, NotTried, Remedy
 from healthd.central.link import Advertisement, Link
@@ -17,10 +16,8 @@ from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
-from healthd.sessions.collect import collected
-from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
-from healthd.sessions.opening import Openings
+from healthd.sessions.link_use import LinkUse
 from healthd.sessions.remote import Remote
 from healthd.sessions.subscriptions import Subscriptions, Values
 from healthd.sessions.trainer import Rules
@@ -89,15 +86,21 @@ class Session:
         self.remote = Remote(match.peripheral, rules or Rules(), observer.on_control)
         self._match = match
         self._radio = radio
-        self._registry = registry
         self._observer = observer
         self._silence_s = silence_s
-        self._options = options or Options()
         self._log = get_logger(peripheral=match.peripheral)
         self._values = Subscriptions(
             match.peripheral, registry, observer, radio.explain, {STATUS: self.remote.on_status}
         )
-        self._openings: Openings | None = None
+        self._use = LinkUse(
+            match.peripheral,
+            registry,
+            observer,
+            radio.explain,
+            options or Options(),
+            self._values,
+            self.remote,
+        )
         self._link: Link | None = None
         self._streams = asyncio.Event()
         self._refreshed = False
@@ -109,8 +112,12 @@ class Session:
         Raises:
             LinkFault: the link ended, fell silent, or could not be made.
         """
+
+        async def stream(link: Link, profiles: list[Profile]) -> None:
+            await self._use.stream(link, profiles, self._silence_s)
+
         try:
-            await self._once(self._stream, mark_healthy)
+            await self._once(stream, mark_healthy)
         except asyncio.CancelledError:
             self._enter(State.DISABLED)
             raise
@@ -129,7 +136,7 @@ class Session:
             LinkFault: it could not be linked, or the link ended before it was done.
         """
         try:
-            await self._once(self._collect, lambda: None, on_found)
+            await self._once(self._use.collect, lambda: None, on_found)
         except LinkFault as fault:
             self._enter(State.WAITING, fault.reason)
             raise
@@ -158,12 +165,12 @@ class Session:
     @property
     def asks(self) -> bool:
         """Whether the device has not yet answered all that it is asked."""
-        return self._openings is not None and self._openings.asks
+        return self._use.asks
 
     @property
     def refusal(self) -> LinkFault | None:
         """Why the device would not be asked, on the link that there is or was last."""
-        return None if self._openings is None else self._openings.refusal
+        return self._use.refusal
 
     @property
     def waits_for_slot(self) -> bool:
@@ -236,51 +243,3 @@ class Session:
         self._refreshed = True
         if await self._radio.forget(found):
             raise ServicesForgotten(fault) from fault
-
-    async def _stream(self, link: Link, profiles: list[Profile]) -> None:
-        """Open the profiles beside the watch: values flow meanwhile, and may fall silent."""
-        values, explain = self._values, self._radio.explain
-        async with self._opening(link, profiles) as (openings, opening):
-            watch = asyncio.ensure_future(values.watch(link, self._silence_s))
-            served = asyncio.create_task(self.remote.serve(openings.points, values.facts, explain))
-            try:
-                # The watch ends only by raising, so this is also what it waits for.
-                tasks = (opening, watch, served)
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-                for task in tasks:
-                    if task.done():
-                        task.result()
-            finally:
-                await _ended(watch)
-                await _ended(served)
-
-    async def _collect(self, link: Link, profiles: list[Profile]) -> None:
-        """Take what the device has, until it is done."""
-        async with self._opening(link, profiles) as (openings, opening):
-            lost = asyncio.ensure_future(link.lost())
-            try:
-                await collected(opening, openings, lost, self._values)
-            finally:
-                await _ended(lost)
-
-    @asynccontextmanager
-    async def _opening(
-        self, link: Link, profiles: list[Profile]
-    ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
-        """Ask the profiles' devices what there is to be asked, while the block runs."""
-        tell = partial(self._observer.on_value, self._match.peripheral)
-        points = ControlPoints(link, self._registry, tell)
-        heard, explain = self._values.heard, self._radio.explain
-        openings = Openings(points, self._match.peripheral, self._options, heard, explain)
-        self._openings = openings
-        task = asyncio.create_task(openings.run(profiles))
-        try:
-            yield openings, task
-        finally:
-            await _ended(task)
-            await openings.close()
-
-
-async def _ended(task: "asyncio.Future[Any]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
