@@ -6,7 +6,7 @@ from pathlib import Path
 from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, Machine
 from healthd.errors import Fatal
-from healthd.gateway.entry import consent_for, wish_for
+from healthd.gateway.entry import bond_settings_for, consent_for
 from healthd.profiles.registry import Registry
 from healthd.settings.file import SettingsError, read
 from healthd.settings.model import Settings
@@ -56,7 +56,7 @@ def _secrets(machine: Machine, settings: Settings) -> Finding:
     named = [one for one in settings.peripherals if one.passkey_file or one.consent_file]
     for one in named:
         try:
-            wish_for(one)
+            bond_settings_for(one)
             consent_for(one)
         except Fatal as error:
             if isinstance(error.__cause__, PermissionError):

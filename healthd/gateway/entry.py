@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from healthd.central.bonds import Wish
+from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
 from healthd.host.clock import Clock
@@ -27,13 +27,13 @@ class Peripheral:
         entry: as it is read.
         match: which device it is.
         options: what is said of it to its profiles.
-        wish: what is said of its bond.
+        bond: what is said of its bond.
     """
 
     entry: PeripheralSettings
     match: Match
     options: Options
-    wish: Wish
+    bond: BondSettings
 
 
 def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
@@ -107,13 +107,13 @@ def consent_for(entry: PeripheralSettings) -> Consent | None:
     return None if entry.user is None or code is None else Consent(entry.user, code)
 
 
-def wish_for(entry: PeripheralSettings) -> Wish:
+def bond_settings_for(entry: PeripheralSettings) -> BondSettings:
     """What a peripheral's settings say of its bond.
 
     Raises:
         Fatal: the file of its passkey cannot be used.
     """
     try:
-        return Wish(entry.pair, passkey(entry))
+        return BondSettings(entry.pair, passkey(entry))
     except (OSError, ValueError) as error:
         raise Fatal(f"peripherals.{entry.id}.passkey_file: {error}") from error

@@ -130,7 +130,7 @@ class PeripheralSet:
         entry = peripheral.entry
         self._publisher.admit(entry.id)
         self._pipeline.add(entry.id, peripheral.options, periodic=entry.periodic)
-        self._bonds.add(entry.id, peripheral.wish)
+        self._bonds.add(entry.id, peripheral.bond)
         self.sessions[entry.id] = self._maker.make(peripheral)
         self._known[entry.id] = peripheral
 

@@ -131,7 +131,7 @@ class Pipeline:
         if event.change in _HELD:
             self._devices.on_facts(event.peripheral, {"controlled": _HELD[event.change]})
 
-    def taken(self, peripheral: str) -> int:
+    def sample_count(self, peripheral: str) -> int:
         """See ``central.periodic.FetchObserver``."""
         return self._taken[peripheral]
 

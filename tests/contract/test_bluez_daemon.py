@@ -170,7 +170,7 @@ async def test_stop_without_bluetoothd_is_clean(bus: Bus, tmp_path: Path) -> Non
     config.write_text(SETTINGS.format(broker="127.0.0.1:1", folder=tmp_path))
     environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
     async with Healthd("run", "--config", str(config), environ=environ) as healthd:
-        await healthd.logged("adapter", change="bluez_gone", detail="bluetoothd does not run")
+        await healthd.logged("adapter", change="bluez_gone", detail="bluetoothd is not running")
         async with asyncio.timeout(20):
             assert await healthd.stopped() == 0
     assert complaints(healthd.log) == []

@@ -11,7 +11,7 @@ from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 from structlog.testing import capture_logs
 
-from healthd.central.bonds import Wish
+from healthd.central.bonds import BondSettings
 from healthd.settings.model import PeripheralSettings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.gateway import Gateway, by_address
@@ -21,7 +21,7 @@ pytestmark = needs_dbus
 
 DEVICE = "dev_C0_00_00_00_00_01"
 IDENTITY = "C0:00:00:00:00:77"
-PLAIN, WITH_KEY = Wish(pair=True), Wish(pair=True, passkey=42)
+PLAIN, WITH_KEY = BondSettings(pair=True), BondSettings(pair=True, passkey=42)
 
 NOT_PAIRED = ("org.bluez.Error.NotPermitted", "Not paired")
 
@@ -51,7 +51,10 @@ async def test_nothing_is_paired_that_the_settings_do_not_want(bus: Bus) -> None
 
 
 async def test_paired_once_before_the_first_link(bus: Bus) -> None:
-    async with bluez(bus) as there, Gateway(by_address(), wishes={"strap": PLAIN}) as gateway:
+    async with (
+        bluez(bus) as there,
+        Gateway(by_address(), bond_settings={"strap": PLAIN}) as gateway,
+    ):
         await gateway.streams()
         await gateway.until(lambda: gateway.bonds == [("strap", False), ("strap", True)])
         await there.do("unlink", address="C0:00:00:00:00:01")
@@ -65,15 +68,18 @@ async def test_paired_once_before_the_first_link(bus: Bus) -> None:
 
 
 async def test_a_passkey_is_answered(bus: Bus) -> None:
-    wishes = {"strap": WITH_KEY}
-    async with bluez(bus, passkey=42) as there, Gateway(by_address(), wishes=wishes) as gateway:
+    bond_settings = {"strap": WITH_KEY}
+    async with (
+        bluez(bus, passkey=42) as there,
+        Gateway(by_address(), bond_settings=bond_settings) as gateway,
+    ):
         await gateway.streams()
         assert gateway.bonds[-1] == ("strap", True)
     assert there.count("capability KeyboardDisplay") == 1
 
 
 @pytest.mark.parametrize(
-    ("device", "wish"),
+    ("device", "wanted"),
     [
         ({"refuses": True}, PLAIN),
         ({"passkey": 43}, WITH_KEY),
@@ -82,10 +88,10 @@ async def test_a_passkey_is_answered(bus: Bus) -> None:
     ids=["refused", "a wrong passkey", "no passkey"],
 )
 async def test_a_pairing_that_fails_is_one_try_a_link(
-    bus: Bus, device: dict[str, Any], wish: Wish
+    bus: Bus, device: dict[str, Any], wanted: BondSettings
 ) -> None:
     async with bluez(bus, **device) as there:
-        async with Gateway(by_address(), wishes={"strap": wish}) as gateway:
+        async with Gateway(by_address(), bond_settings={"strap": wanted}) as gateway:
             await gateway.lost("pairing_failed")
             await there.called("CancelPairing")
             await there.called("Disconnect")
@@ -95,8 +101,8 @@ async def test_a_pairing_that_fails_is_one_try_a_link(
 
 
 async def test_paired_by_a_bluetoothd_that_came_anew(bus: Bus) -> None:
-    wishes = {"strap": PLAIN}
-    async with bluez(bus) as there, Gateway(by_address(), wishes=wishes) as gateway:
+    bond_settings = {"strap": PLAIN}
+    async with bluez(bus) as there, Gateway(by_address(), bond_settings=bond_settings) as gateway:
         await gateway.streams()
         await there.kill()
         await gateway.lost("bluez_gone")
@@ -106,9 +112,9 @@ async def test_paired_by_a_bluetoothd_that_came_anew(bus: Bus) -> None:
 
 
 async def test_a_bond_is_known_from_the_start(bus: Bus) -> None:
-    wishes = {"strap": PLAIN}
+    bond_settings = {"strap": PLAIN}
     async with bluez(bus, known=True, bonded=True) as there:
-        async with Gateway(by_address(), wishes=wishes) as gateway:
+        async with Gateway(by_address(), bond_settings=bond_settings) as gateway:
             await gateway.streams()
             assert gateway.bonds == [("strap", True)]
         assert there.count("Pair") == 0
@@ -159,9 +165,11 @@ async def test_a_run_that_is_refused_tells_why_and_what_mends_it(
 
 
 async def test_a_run_pairs_first_where_it_is_wished_for(bus: Bus, tmp_path: Path) -> None:
-    wishes = {"strap": PLAIN}
+    bond_settings = {"strap": PLAIN}
     async with bluez(bus) as there:
-        async with Gateway(fetched_now_and_then(), wishes=wishes, folder=tmp_path) as gateway:
+        async with Gateway(
+            fetched_now_and_then(), bond_settings=bond_settings, folder=tmp_path
+        ) as gateway:
             await gateway.until(lambda: gateway.fetched)
             (run,) = gateway.fetched
             assert (run.outcome, run.reason) == ("new_data", None)
@@ -170,9 +178,11 @@ async def test_a_run_pairs_first_where_it_is_wished_for(bus: Bus, tmp_path: Path
 
 
 async def test_a_run_whose_pairing_fails_says_so(bus: Bus, tmp_path: Path) -> None:
-    wishes = {"strap": PLAIN}
+    bond_settings = {"strap": PLAIN}
     async with bluez(bus, refuses=True) as there:
-        async with Gateway(fetched_now_and_then(), wishes=wishes, folder=tmp_path) as gateway:
+        async with Gateway(
+            fetched_now_and_then(), bond_settings=bond_settings, folder=tmp_path
+        ) as gateway:
             await gateway.until(lambda: gateway.fetched)
             (run,) = gateway.fetched
             assert (run.outcome, run.reason) == ("failed", "pairing_failed")
@@ -182,7 +192,7 @@ async def test_a_run_whose_pairing_fails_says_so(bus: Bus, tmp_path: Path) -> No
 async def test_a_private_address_becomes_the_identity_address(bus: Bus) -> None:
     by_name = PeripheralSettings(id="strap", name="Strap")
     async with bluez(bus, identity=IDENTITY) as there:
-        async with Gateway(by_name, wishes={"strap": PLAIN}) as gateway:
+        async with Gateway(by_name, bond_settings={"strap": PLAIN}) as gateway:
             await gateway.streams()
             await there.do("unlink", address=IDENTITY)
             await gateway.lost("link_lost")
@@ -201,10 +211,10 @@ async def test_a_bonded_device_is_known_by_its_identity_address(bus: Bus) -> Non
 
 
 async def test_nobody_but_bluez_is_told_a_passkey(bus: Bus) -> None:
-    wishes = {"strap": WITH_KEY}
+    bond_settings = {"strap": WITH_KEY}
     async with bluez(bus, passkey=42) as there:
         await there.do("hang", members=["Pair"])
-        async with Gateway(by_address(), wishes=wishes):
+        async with Gateway(by_address(), bond_settings=bond_settings):
             await there.called("Pair")
             thief = await MessageBus(bus_type=BusType.SYSTEM).connect()
             names = await thief.call(

@@ -151,7 +151,7 @@ class Watcher(News):
         self.control.append(event.fields())
         self.changed()
 
-    def taken(self, peripheral: str) -> int:
+    def sample_count(self, peripheral: str) -> int:
         streams = {one.uuid for one in _KNOWN.values() if one.use is Use.STREAM}
         return sum(who == peripheral and uuid in streams for who, uuid, _ in self.values)
 

@@ -32,8 +32,8 @@ def test_a_better_description_gets_the_device_of_a_vaguer_one(claims: Claims) ->
     assert claims.is_contested(VAGUE)
     claims.release(VAGUE)
     assert not claims.is_contested(VAGUE)
-    assert claims.entitled(device(1), [VAGUE]) is None
-    assert claims.entitled(device(1), [VAGUE, EXACT]) == EXACT
+    assert claims.claimant(device(1), [VAGUE]) is None
+    assert claims.claimant(device(1), [VAGUE, EXACT]) == EXACT
 
 
 @pytest.mark.parametrize("other", [VAGUE, Match("more", By.SERVICE, "180d")])
@@ -62,7 +62,7 @@ def test_its_own_device_is_nobody_elses(claims: Claims) -> None:
 
 def test_what_was_kept_for_one_that_is_gone_is_free(claims: Claims) -> None:
     claims.add(NAMED)
-    assert claims.entitled(device(2), [VAGUE]) is None
+    assert claims.claimant(device(2), [VAGUE]) is None
     claims.remove("polar")
-    assert claims.entitled(device(2), [VAGUE]) == VAGUE
+    assert claims.claimant(device(2), [VAGUE]) == VAGUE
     assert list(claims.matches) == [VAGUE]

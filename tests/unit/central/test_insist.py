@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from healthd.central.insist import insist
+from healthd.central.insist import run_within
 
 
 class Stubborn:
@@ -35,7 +35,7 @@ async def test_what_ends_in_time_is_given_back() -> None:
     async def work() -> int:
         return 7
 
-    assert await insist(work(), 10) == 7
+    assert await run_within(work(), 10) == 7
 
 
 async def test_what_fails_in_time_fails() -> None:
@@ -43,14 +43,14 @@ async def test_what_fails_in_time_fails() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await insist(work(), 10)
+        await run_within(work(), 10)
 
 
 @pytest.mark.parametrize("ignores", [0, 1, 2])
 async def test_it_is_cancelled_until_it_obeys(ignores: int) -> None:
     stubborn = Stubborn(ignores)
     with pytest.raises(TimeoutError):
-        await insist(stubborn.work(), 0.05)
+        await run_within(stubborn.work(), 0.05)
     assert stubborn.ended
     assert stubborn.cancelled == ignores + 1
 
@@ -59,7 +59,7 @@ async def test_what_never_obeys_is_given_up() -> None:
     stubborn = Stubborn(5)
     async with asyncio.timeout(10):
         with pytest.raises(TimeoutError):
-            await insist(stubborn.work(), 0.05)
+            await run_within(stubborn.work(), 0.05)
     assert not stubborn.ended
     (left,) = asyncio.all_tasks() - {asyncio.current_task()}
     while not stubborn.ended:
@@ -69,7 +69,7 @@ async def test_what_never_obeys_is_given_up() -> None:
 
 async def test_who_is_cancelled_cancels_its_work_as_stubbornly() -> None:
     stubborn = Stubborn(1)
-    waiting = asyncio.create_task(insist(stubborn.work(), 60))
+    waiting = asyncio.create_task(run_within(stubborn.work(), 60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()

@@ -32,45 +32,45 @@ def time() -> Time:
 
 def test_one_that_was_never_on_is_tried_soon_and_patiently(time: Time) -> None:
     power = Power(time)
-    power.seen(False)
+    power.update(False)
     assert time.tries(power, 10_000) == [3, 13, 43, 163, 763]
 
 
 def test_one_that_was_switched_off_is_left_alone_after_three_tries(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
-    power.seen(False)
+    power.update(True)
+    power.update(False)
     assert time.tries(power, 10_000) == [30, 150, 750]
 
 
 def test_one_that_is_on_is_not_switched_on(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
+    power.update(True)
     assert time.tries(power, 10_000) == []
 
 
 def test_who_switches_it_off_each_time_wins(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
+    power.update(True)
     switched_on = 0
     for _ in range(20):
-        power.seen(False)
+        power.update(False)
         for _ in range(700):
             time.now += 1
             if power.due():
                 switched_on += 1
                 break
-        power.seen(True)
+        power.update(True)
         time.now += 5
     assert switched_on == 3
 
 
 def test_once_it_was_on_for_long_there_are_tries_again(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
-    power.seen(False)
+    power.update(True)
+    power.update(False)
     assert time.tries(power, 1000) == [30, 150, 750]
-    power.seen(True)
+    power.update(True)
     time.now += 600
-    power.seen(False)
+    power.update(False)
     assert time.tries(power, 1000) == [30, 150, 750]

@@ -327,7 +327,7 @@ async def test_who_overhears_has_the_one_scanner_run_as_long_as_nobody_connects(
             changed.set()
 
         assert stage.traffic.scans == 0, "nobody searches"
-        with radio.overheard(hear):
+        with radio.listening(hear):
             while address(1) not in heard:
                 changed.clear()
                 await changed.wait()

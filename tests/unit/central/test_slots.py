@@ -22,52 +22,52 @@ def time() -> Time:
 
 def test_slots_are_given_until_none_is_left(time: Time) -> None:
     slots = Slots(2, time)
-    assert [slots.ask(one) for one in ("a", "b", "c")] == [True, True, False]
+    assert [slots.request(one) for one in ("a", "b", "c")] == [True, True, False]
 
 
 def test_who_was_heard_first_is_served_first(time: Time) -> None:
     slots = Slots(1, time)
-    assert slots.ask("streaming")
+    assert slots.request("streaming")
     for one in ("first", "second"):
-        assert not slots.ask(one)
+        assert not slots.request(one)
     slots.release("streaming")
-    assert not slots.ask("second")
-    assert not slots.ask("streaming"), "who had a slot goes to the end"
-    assert slots.ask("first")
+    assert not slots.request("second")
+    assert not slots.request("streaming"), "who had a slot goes to the end"
+    assert slots.request("first")
     slots.release("first")
-    assert slots.ask("second")
+    assert slots.request("second")
 
 
 def test_one_that_waits_need_not_be_heard_until_it_is_called(time: Time) -> None:
     slots = Slots(1, time)
-    slots.ask("streaming")
-    assert not slots.need_not_be_heard("waiting"), "it was never heard yet"
-    slots.ask("waiting")
-    assert slots.need_not_be_heard("waiting")
+    slots.request("streaming")
+    assert not slots.must_wait("waiting"), "it was never heard yet"
+    slots.request("waiting")
+    assert slots.must_wait("waiting")
     slots.release("streaming")
-    assert not slots.need_not_be_heard("waiting")
+    assert not slots.must_wait("waiting")
 
 
 def test_one_that_is_called_and_not_there_keeps_nobody_waiting(time: Time) -> None:
     slots = Slots(1, time)
     for one in ("streaming", "gone", "here"):
-        slots.ask(one)
+        slots.request(one)
     slots.release("streaming")
-    assert not slots.ask("here"), "the other one is called first"
+    assert not slots.request("here"), "the other one is called first"
     time.now += CALL_S
-    assert slots.ask("here")
-    assert not slots.ask("gone"), "it comes back to the end of the queue"
+    assert slots.request("here")
+    assert not slots.request("gone"), "it comes back to the end of the queue"
     slots.release("here")
-    assert slots.ask("gone")
+    assert slots.request("gone")
 
 
 def test_one_that_gives_up_loses_its_place(time: Time) -> None:
     slots = Slots(1, time)
     for one in ("streaming", "first", "second"):
-        slots.ask(one)
+        slots.request(one)
     slots.release("first")
     slots.release("streaming")
-    assert slots.ask("second")
+    assert slots.request("second")
 
 
 def test_everybody_has_a_turn(time: Time) -> None:
@@ -78,7 +78,7 @@ def test_everybody_has_a_turn(time: Time) -> None:
     linked: list[str] = []
     for _ in range(40):
         for one in peripherals:
-            if one not in linked and slots.ask(one):
+            if one not in linked and slots.request(one):
                 linked.append(one)
                 served.append(one)
         slots.release(linked.pop(0))
@@ -90,28 +90,28 @@ def test_everybody_has_a_turn(time: Time) -> None:
 def test_who_is_urgent_stands_before_those_who_are_not(time: Time) -> None:
     slots = Slots(1, time)
     for one, urgent in (("streaming", False), ("waiting", False), ("one", True), ("two", True)):
-        slots.ask(one, urgent=urgent)
-    assert slots.lacking() == 2
+        slots.request(one, urgent=urgent)
+    assert slots.urgent_waiting() == 2
     slots.release("streaming")
-    assert slots.lacking() == 1, "the first of them is called"
-    assert not slots.ask("waiting")
-    assert not slots.ask("two", urgent=True)
-    assert slots.ask("one", urgent=True)
-    assert slots.waits("two")
+    assert slots.urgent_waiting() == 1, "the first of them is called"
+    assert not slots.request("waiting")
+    assert not slots.request("two", urgent=True)
+    assert slots.request("one", urgent=True)
+    assert slots.is_queued("two")
     slots.release("one")
-    assert slots.ask("two", urgent=True)
-    assert slots.lacking() == 0
+    assert slots.request("two", urgent=True)
+    assert slots.urgent_waiting() == 0
     slots.release("two")
-    assert slots.ask("waiting")
+    assert slots.request("waiting")
 
 
 def test_one_that_was_called_in_vain_is_urgent_again(time: Time) -> None:
     slots = Slots(1, time)
     for one, urgent in (("streaming", False), ("waiting", False), ("urgent", True)):
-        slots.ask(one, urgent=urgent)
+        slots.request(one, urgent=urgent)
     slots.release("streaming")
-    assert not slots.need_not_be_heard("urgent")
+    assert not slots.must_wait("urgent")
     time.now += CALL_S
-    assert slots.ask("waiting"), "it was not there"
-    assert not slots.ask("urgent", urgent=True)
-    assert slots.lacking() == 1
+    assert slots.request("waiting"), "it was not there"
+    assert not slots.request("urgent", urgent=True)
+    assert slots.urgent_waiting() == 1

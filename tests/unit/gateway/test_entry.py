@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from healthd.central.bonds import Wish
+from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
-from healthd.gateway.entry import local_time, match_for, options_for, rules_for, wish_for
+from healthd.gateway.entry import bond_settings_for, local_time, match_for, options_for, rules_for
 from healthd.host.clock import Clock
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Consent, Options
@@ -109,9 +109,11 @@ def test_a_consent_code_that_cannot_be_used_is_found_at_the_start(
 def test_what_is_wished_of_a_bond_is_what_the_settings_say(tmp_path: Path) -> None:
     file = tmp_path / "passkey"
     file.write_text("000042\n")
-    assert wish_for(PeripheralSettings(id="scale")) == Wish(pair=False, passkey=None)
+    assert bond_settings_for(PeripheralSettings(id="scale")) == BondSettings(
+        pair=False, passkey=None
+    )
     told = PeripheralSettings(id="scale", pair=True, passkey_file=file)
-    assert wish_for(told) == Wish(pair=True, passkey=42)
+    assert bond_settings_for(told) == BondSettings(pair=True, passkey=42)
 
 
 @pytest.mark.parametrize("text", [None, "hunter2"], ids=["absent", "no passkey"])
@@ -122,7 +124,7 @@ def test_a_passkey_that_cannot_be_used_is_found_at_the_start(
     if text is not None:
         file.write_text(text)
     with pytest.raises(Fatal, match=r"peripherals\.scale\.passkey_file") as refused:
-        wish_for(PeripheralSettings(id="scale", passkey_file=file))
+        bond_settings_for(PeripheralSettings(id="scale", passkey_file=file))
     assert "hunter2" not in str(refused.value)
 
 

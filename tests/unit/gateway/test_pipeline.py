@@ -532,10 +532,10 @@ def test_a_run_of_a_periodic_peripheral_is_told(
     pipeline: Pipeline, box: Box, retained: dict[str, bytes]
 ) -> None:
     pipeline.on_state("strap", State.WAITING, "scheduled")
-    before = pipeline.taken("strap")
+    before = pipeline.sample_count("strap")
     pipeline.on_value("strap", HEART_RATE, b"\x00\x48")
     pipeline.on_value("strap", MAKER, b"Polar")
-    assert pipeline.taken("strap") - before == 1, "facts are no samples"
+    assert pipeline.sample_count("strap") - before == 1, "facts are no samples"
     due_ns = 1_795_485_811_000_000_000
     pipeline.on_fetched("strap", Fetched("0a0b0c0d", "new_data", None, 1.25, 1, due_ns))
     pipeline.on_due("strap", due_ns + 900 * SECOND_NS)

@@ -133,7 +133,7 @@ async def test_what_it_has_is_fetched_and_it_is_left_alone(stage: Stage, tmp_pat
         assert (run.outcome, run.reason, run.samples) == ("new_data", None, 3)
         assert 0.4 <= run.duration_s < 3.0
         assert device.unlinked.is_set()
-        assert radio.links == 0
+        assert radio.link_count == 0
         await stage.traffic.until(lambda: not stage.traffic.scanning)
         scans, heard = stage.traffic.scans, dict(stage.traffic.heard)
         await asyncio.sleep(0.3)  # it advertises again, and nobody listens
@@ -491,7 +491,7 @@ async def test_cancelled_in_any_state_it_leaves_nothing_behind(
             await running
         await device.unlinked.wait()
         await stage.traffic.until(lambda: not stage.traffic.scanning)
-        assert radio.links == 0
+        assert radio.link_count == 0
         assert not stage.watcher.fetched
         assert stage.watcher.states[-1][1] is State.DISABLED
 
@@ -543,7 +543,7 @@ async def test_all_slots_are_taken(stage: Stage, tmp_path: Path) -> None:
 async def test_nobody_starves_on_two_slots(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.central.turns.LEAST_S", 0.7)
+    monkeypatch.setattr("healthd.central.turns.MIN_LINK_S", 0.7)
     straps = [by_address(number, f"strap-{number}") for number in (1, 2, 3)]
     scales = [entry(number, f"scale-{number}") for number in (4, 5)]
     async with asyncio.timeout(50), stage.radio(*straps, *scales, slots=2) as radio:

@@ -73,7 +73,7 @@ def test_a_turn_that_does_not_come_is_refused(play: Play) -> None:
         one = gym.asking(power())
         await gym.written(1)
         began = now()
-        assert "took more than 10 s: try again" in await gym.refused(resistance())
+        assert "took more than 10 s; try again" in await gym.refused(resistance())
         assert now() - began == pytest.approx(10)
         await one
         await asyncio.sleep(1)
@@ -115,7 +115,7 @@ def test_a_stop_goes_before_what_waits_and_nothing_runs_again_behind_it(play: Pl
         stopping = [gym.asking(stop()), gym.asking(stop())]
         await asyncio.wait([one, *waiting, *stopping])
         assert [str(task.exception()) for task in waiting] == [
-            "machine: another request has it stopped"
+            "machine: cancelled by a request to stop"
         ] * 2
         assert [task.exception() for task in (one, *stopping)] == [None] * 3
         assert not [one for one in gym.commands if one[0] in (4, 7)]
@@ -183,7 +183,7 @@ async def test_the_energy_of_a_strap_is_counted_from_zero_again() -> None:
         assert stage.watcher.control == [
             {"peripheral": "machine", "change": "reset", "verb": "reset_energy_expended"}
         ]
-        with pytest.raises(RequestRefused, match="no control point of a fitness machine"):
+        with pytest.raises(RequestRefused, match="no fitness machine control point"):
             await session.remote.ask(power())
         assert stage.watcher.control[-1]["reason"] == "not_supported"
 
@@ -202,7 +202,7 @@ def strap(*, resets: bool) -> Part:
 
 @pytest.mark.parametrize(
     ("resets", "said", "reason"),
-    [(False, "it has no heart-rate control point", "not_supported"), (True, "0x80", "gatt_error")],
+    [(False, "no heart rate control point", "not_supported"), (True, "0x80", "gatt_error")],
 )
 async def test_a_strap_that_counts_no_energy_says_so(resets: bool, said: str, reason: str) -> None:
     async with asyncio.timeout(10), streaming([strap(resets=resets)]) as found:

@@ -125,7 +125,9 @@ def test_a_procedure_that_hangs_does_not_keep_the_lease_from_running_out(play: P
         await asyncio.sleep(LEASE_S - 3)
         gym.forget()
         gym.machine.control.oddities[POWER] = None
-        assert "its lease of 30 s ran out before it answered" in await gym.refused(power(200))
+        assert "the lease of 30 s expired before the machine answered" in await gym.refused(
+            power(200)
+        )
         await gym.told_of("released")
         assert now() - began == pytest.approx(LEASE_S)
         assert gym.told == [("refused", "set_target_power", "lease"), ("released", None, "lease")]
@@ -165,7 +167,7 @@ def test_a_machine_that_refuses_stays_held(play: Play, result: int, word: str) -
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[POWER] = result
         said = await gym.refused(power())
-        assert f"answered {word} to set_target_power, and says that it takes 0 to 1000" in said
+        assert f"answered {word} to set_target_power; it supports 0 to 1000" in said
         assert gym.told[1:] == [("refused", "set_target_power", word)]
         gym.machine.control.oddities.clear()
         await gym.ask(power())
@@ -194,7 +196,7 @@ def test_control_that_somebody_else_has_is_taken_anew(play: Play) -> None:
 def test_a_machine_that_gives_no_control_is_not_told_anything(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[CONTROL] = 4
-        assert "gives no control of itself: it answered operation_failed" in (
+        assert "does not grant control: it answered operation_failed" in (
             await gym.refused(power())
         )
         await asyncio.sleep(2 * LEASE_S)
@@ -245,7 +247,7 @@ def test_a_link_that_ends_ends_control(play: Play) -> None:
         with pytest.raises(LinkLost):
             await gym.running
         assert gym.told[2:] == [("lost", None, "link_lost")]
-        assert "not linked" in await gym.refused(power())
+        assert "not connected" in await gym.refused(power())
         gym.forget()
         again = asyncio.create_task(gym.session.run(lambda: None))
         await gym.watcher.more("2ad2", 1)
@@ -266,8 +268,8 @@ def test_a_link_that_ends_in_the_middle_is_the_end_of_what_was_asked(play: Play)
         await gym.written(1)
         await gym.peripheral.drop()
         await asyncio.wait([asking, waiting])
-        assert str(asking.exception()) == "machine: its link ended before it answered"
-        assert str(waiting.exception()) == "machine: its link has ended"
+        assert str(asking.exception()) == "machine: the link ended before the device answered"
+        assert str(waiting.exception()) == "machine: the link has ended"
         assert sorted(gym.told, key=str) == [
             ("lost", None, "link_lost"),
             ("refused", "set_target_power", "link_ended"),
@@ -318,7 +320,7 @@ def test_a_machine_is_released_also_out_of_a_procedure(play: Play) -> None:
             ("released", None, "hang_up"),
         ]
         await asyncio.wait([asking])
-        assert "its link ended before it answered" in str(asking.exception())
+        assert "the link ended before the device answered" in str(asking.exception())
 
     play(body)
 
@@ -343,7 +345,7 @@ def test_a_machine_that_does_not_take_control_back_loses_its_link(play: Play) ->
         await gym.ask(power())
         gym.forget()
         gym.machine.control.oddities[RESET] = 4
-        with pytest.raises(ControlFailed, match="does not give control back: 01: operation_failed"):
+        with pytest.raises(ControlFailed, match="does not release control: 01: operation_failed"):
             await gym.running
         assert gym.commands == [FLAT, b"\x01", b"\x01", b"\x01"]
         assert gym.told == [("release_failed", None, "lease")]
@@ -467,6 +469,6 @@ def test_a_treadmill_that_is_stopped_in_the_middle_of_a_start_stops(play: Play) 
         assert gym.commands == [b"\x00", b"\x07", b"\x08\x01", b"\x01"]
         assert not gym.machine.workout.running
         await asyncio.wait([asking])
-        assert "its link ended before it answered" in str(asking.exception())
+        assert "the link ended before the device answered" in str(asking.exception())
 
     play(body, Treadmill)
