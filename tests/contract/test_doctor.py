@@ -20,6 +20,8 @@ from healthd.mqtt.topics import Topics
 from healthd.settings.model import Broker, GatewaySettings, MqttSettings, Settings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.certificates import Authority, needs_openssl
+from tests.support.examined_machine import ExaminedMachine as Patient
+from tests.support.examined_machine import Report
 from tests.support.mosquitto import (
     Mosquitto,
     StartMosquitto,
@@ -27,7 +29,6 @@ from tests.support.mosquitto import (
     needs_mosquitto,
     password_file,
 )
-from tests.support.patient import Patient, Report
 from tests.support.subscriber import Subscriber
 from tests.unit.outbox.bench import SmallDisk
 

@@ -9,9 +9,9 @@ from typing import Any
 from tests.system.guest.oracle import Counts
 from tests.system.guest.radio import RadioLog
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
-Body = Callable[[Ward], Awaitable[None]]
+Body = Callable[[World], Awaitable[None]]
 
 # The longest has a bound of its own of 90 s for recovery, behind one of 60 s for the start.
 _CASE_S = 240.0
@@ -108,36 +108,36 @@ async def run_case(case: Case, log: RadioLog) -> Outcome:
 
 async def _attempt(case: Case) -> Outcome:
     outcome = Outcome(case.name)
-    ward = Ward()
+    world = World()
     try:
         async with asyncio.timeout(case.bound_s):
             if not case.at_boot:
-                await ward.reset()
-            await case.body(ward)
-            outcome.counts = counts = await ward.settled()
+                await world.reset()
+            await case.body(world)
+            outcome.counts = counts = await world.settled()
             findings = counts.wrong[:5]
             if counts.lost:
                 findings.append(f"{counts.lost} of {counts.sent} samples lost: {counts.losses[:5]}")
-            findings += await ward.journal_faults(allow_stack=case.crashes)
+            findings += await world.journal_faults(allow_stack=case.crashes)
             if findings:
                 raise Failed("; ".join(findings))
     except Failed as finding:
         outcome.verdict, outcome.why = "failed", str(finding)
     except Exception as error:  # the next case may still work, and the report names this one
         outcome.verdict, outcome.why = "broken", f"{type(error).__name__}: {error}"
-    outcome.recovery_s, outcome.notes = ward.recovery_s, ward.notes
+    outcome.recovery_s, outcome.notes = world.recovery_s, world.notes
     if outcome.verdict != "passed":
-        for who, journal in (("healthd", ward.journal), ("bluetoothd", ward.bluez_journal)):
+        for who, journal in (("healthd", world.journal), ("bluetoothd", world.bluez_journal)):
             lines = (await journal.lines())[-_JOURNAL_TAIL:]
             outcome.why += "\n".join(["", f"{who}'s journal ends:", *lines])
-    await _clean_up(ward, outcome)
+    await _clean_up(world, outcome)
     return outcome
 
 
-async def _clean_up(ward: Ward, outcome: Outcome) -> None:
+async def _clean_up(world: World, outcome: Outcome) -> None:
     try:
         async with asyncio.timeout(_CASE_S):
-            await ward.close()
+            await world.close()
     except Exception as error:  # a case that passed has not, where its world cannot be ended
         outcome.verdict = "broken"
         outcome.why += f"\nclean-up: {type(error).__name__}: {error}"

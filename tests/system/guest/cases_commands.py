@@ -7,7 +7,7 @@ from typing import Any
 from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
 _HEALTHD = "/usr/local/bin/healthd"
 _SETTINGS = Path("/etc/healthd/healthd.toml")
@@ -16,10 +16,10 @@ _COMMAND_S = 90.0
 
 
 @case()
-async def doctor(ward: Ward) -> None:
+async def doctor(world: World) -> None:
     """A healthy gateway: `healthd doctor` finds nothing wrong, as root and as the service."""
-    strap = await ward.strap()
-    await ward.start_streaming()
+    strap = await world.strap()
+    await world.start_streaming()
     for who, command, expected in _ASKERS:
         found = await _told(*command, _HEALTHD, "doctor", "--json")
         # A machine without a network has nobody to tell it the time: that is true, and said.
@@ -33,7 +33,7 @@ async def doctor(ward: Ward) -> None:
         checks = {one["check"] for one in found["findings"] if one["status"] == "ok"}
         if missing := {"bluez", "bluez_version", "adapter", *expected} - checks:
             raise Failed(f"as {who}, not ok: {missing} of {found['findings']}")
-    await ward.streaming(strap)
+    await world.streaming(strap)
 
 
 # Only root may read the password, and only the service's own user knows what the service may.
@@ -48,9 +48,9 @@ _ASKERS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
 
 
 @case()
-async def doctor_without_bluetoothd(ward: Ward) -> None:
+async def doctor_without_bluetoothd(world: World) -> None:
     """Without bluetoothd `healthd doctor` says so, with exit code 1 and how to fix it."""
-    ward.configure()
+    world.configure()
     await vm.run("systemctl", "stop", "bluetooth")
     found = await _told(_HEALTHD, "doctor", "--json")
     one = next(one for one in found["findings"] if one["check"] == "bluez")
@@ -59,11 +59,11 @@ async def doctor_without_bluetoothd(ward: Ward) -> None:
 
 
 @case()
-async def scan_and_add(ward: Ward) -> None:
+async def scan_and_add(world: World) -> None:
     """`healthd scan` tells what is linked from what is new, and `--add` puts that into the file."""
-    strap = await ward.strap()
-    await ward.start_streaming()
-    new = await ward.strap("new-strap")
+    strap = await world.strap()
+    await world.start_streaming()
+    new = await world.strap("new-strap")
     found = await _told(_HEALTHD, "scan", "--seconds", "6", "--add", new.id, "--json")
     told = {one["address"]: one for one in found["found"]}
     if told.get(strap.address, {}).get("peripheral") != strap.id:
@@ -72,7 +72,7 @@ async def scan_and_add(ward: Ward) -> None:
         raise Failed(f"the new strap is not told: {found}")
     if new.address not in _settings():
         raise Failed("it was not added to the settings")
-    await ward.streaming(strap)
+    await world.streaming(strap)
 
 
 def _settings() -> str:

@@ -12,7 +12,7 @@ from tests.system.guest.case import case
 from tests.system.guest.straps import NumberedHeart
 from tests.system.guest.subscriber import GATEWAY
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
 _POWER_W = 240
 _SETTINGS = '[mqtt]\nrequests = ["set_target_power", "scan"]'
@@ -24,7 +24,7 @@ _SCAN_S = 40.0
 
 
 @case()
-async def trainer_is_released(ward: Ward) -> None:
+async def trainer_is_released(world: World) -> None:
     """A trainer follows a request, within limits, and rides free when no more come."""
     bike = Bike(random.Random(1))
 
@@ -34,14 +34,14 @@ async def trainer_is_released(ward: Ward) -> None:
         parts = (heart_rate_part(heart, period), bike_part(bike, period))
         return VirtualPeripheral(name, address, parts, record=record)
 
-    one = await ward.strap("trainer", build=trainer)
-    ward.configure(more=_SETTINGS, own={"trainer": _LEASE})
-    await ward.start()
-    await ward.streaming(one)
-    refused = await _asked(ward, "set_target_power", peripheral="trainer", power_w=500)
+    one = await world.strap("trainer", build=trainer)
+    world.configure(more=_SETTINGS, own={"trainer": _LEASE})
+    await world.start()
+    await world.streaming(one)
+    refused = await _asked(world, "set_target_power", peripheral="trainer", power_w=500)
     if refused["status"] != "error" or "0 to 400" not in refused["error"] or bike.target_w:
         raise Failed(f"500 W are beyond the limit, found {refused} and {bike.target_w}")
-    told = await _asked(ward, "set_target_power", peripheral="trainer", power_w=_POWER_W)
+    told = await _asked(world, "set_target_power", peripheral="trainer", power_w=_POWER_W)
     if told["status"] != "ok" or bike.target_w != _POWER_W:
         raise Failed(f"expected a target of {_POWER_W} W, found {told} and {bike.target_w}")
     await until(
@@ -49,31 +49,31 @@ async def trainer_is_released(ward: Ward) -> None:
         "the trainer rides free",
         _RELEASED_S,
     )
-    await ward.streaming(one)
+    await world.streaming(one)
 
 
 @case()
-async def scan_on_request(ward: Ward) -> None:
+async def scan_on_request(world: World) -> None:
     """Asked for over MQTT, a scan hears who is there, beside links that stream on."""
-    one = await ward.strap("linked")
-    ward.configure([one], more=_SETTINGS)
-    await ward.start()
-    await ward.streaming(one)
-    new = await ward.strap("new")
-    told = await _asked(ward, "scan", seconds=6)
+    one = await world.strap("linked")
+    world.configure([one], more=_SETTINGS)
+    await world.start()
+    await world.streaming(one)
+    new = await world.strap("new")
+    told = await _asked(world, "scan", seconds=6)
     heard = [found["address"] for found in told.get("data", {}).get("found", [])]
     if new.address not in heard:
         raise Failed(f"expected {new.id} to be heard, found {told}")
-    if ends := ward.radio.end_times(one.address):
+    if ends := world.radio.end_times(one.address):
         raise Failed(f"the other one's link has ended {len(ends)} times")
-    await ward.streaming(one)
+    await world.streaming(one)
 
 
-async def _asked(ward: Ward, verb: str, **request: Any) -> dict[str, Any]:
+async def _asked(world: World, verb: str, **request: Any) -> dict[str, Any]:
     """The response to a request, by MQTT 3.1.1's way."""
     where = f"response/{verb}"
-    ward.broker.retained.pop(where, None)
+    world.broker.retained.pop(where, None)
     topic = f"healthd/{GATEWAY}/request/{verb}"
     await vm.run("mosquitto_pub", "-q", "1", "-t", topic, "-m", json.dumps(request))
-    await until(lambda: where in ward.broker.retained, f"a response to {verb}", _SCAN_S)
-    return json.loads(ward.broker.retained[where])
+    await until(lambda: where in world.broker.retained, f"a response to {verb}", _SCAN_S)
+    return json.loads(world.broker.retained[where])

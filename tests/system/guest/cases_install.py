@@ -7,31 +7,31 @@ from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.install import make
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import SERVICE, Ward
+from tests.system.guest.world import SERVICE, World
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _OUTBOX = Path("/var/lib/healthd")
 
 
 @case()
-async def install_again(ward: Ward) -> None:
+async def install_again(world: World) -> None:
     """The same version installed again: nothing changes, not even the process."""
-    strap = await ward.strap()
-    await ward.start_streaming()
+    strap = await world.strap()
+    await world.start_streaming()
     settings, before = _read_settings(), await vm.main_pid(SERVICE)
     await asyncio.to_thread(make, "install")
     if await vm.main_pid(SERVICE) != before:
         raise Failed("it was restarted")
     if _read_settings() != settings:
         raise Failed("the settings were changed")
-    await ward.streaming(strap)
+    await world.streaming(strap)
 
 
 @case()
-async def uninstall(ward: Ward) -> None:
+async def uninstall(world: World) -> None:
     """Removed, healthd leaves its settings and its outbox behind, and nothing else."""
-    await ward.strap()
-    await ward.start_streaming()
+    await world.strap()
+    await world.start_streaming()
     await asyncio.to_thread(make, "uninstall")
     state = await vm.unit(SERVICE, "ActiveState", "LoadState")
     if state != {"ActiveState": "inactive", "LoadState": "not-found"}:

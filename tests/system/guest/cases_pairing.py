@@ -17,7 +17,7 @@ from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.straps import NumberedHeart, Strap
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import SERVICE, Ward
+from tests.system.guest.world import SERVICE, World
 
 # healthd's command line starts anew each time, on an emulated processor.
 _PAIR_S = 90.0
@@ -56,107 +56,107 @@ def secretive_strap(
 
 
 @case()
-async def pairing(ward: Ward) -> None:
+async def pairing(world: World) -> None:
     """Paired once by its owner, a strap tells its secret again after each reconnect."""
-    strap, peripheral = await _secretive(ward)
-    ward.configure()
+    strap, peripheral = await _secretive(world)
+    world.configure()
     said = await vm.run("healthd", "pair", strap.id, timeout_s=_PAIR_S)
-    ward.notes.append(f"healthd pair: {said.splitlines()[-1]}")
+    world.notes.append(f"healthd pair: {said.splitlines()[-1]}")
     await _is_bonded(strap, peripheral)
-    await ward.start()
-    await ward.streaming(strap)
-    await _has_told_its_secret(ward, peripheral)
-    async with ward.fault():
+    await world.start()
+    await world.streaming(strap)
+    await _has_told_its_secret(world, peripheral)
+    async with world.fault():
         await peripheral.drop()
-    await ward.recovered(strap)
-    await _has_told_its_secret(ward, peripheral)
+    await world.recovered(strap)
+    await _has_told_its_secret(world, peripheral)
     await _is_bonded(strap, peripheral)
 
 
 @case()
-async def pairing_by_healthd(ward: Ward) -> None:
+async def pairing_by_healthd(world: World) -> None:
     """Told to, healthd pairs by itself; no other agent is there, and a reconnect uses the bond."""
-    strap, peripheral = await _secretive(ward)
-    await _start_paired(ward, strap)
-    async with ward.fault():
+    strap, peripheral = await _secretive(world)
+    await _start_paired(world, strap)
+    async with world.fault():
         await peripheral.drop()
-    await ward.recovered(strap)
-    await _has_told_its_secret(ward, peripheral)
+    await world.recovered(strap)
+    await _has_told_its_secret(world, peripheral)
     await _is_bonded(strap, peripheral)
-    if not ward.broker.state(strap.id).get("bonded"):
-        raise Failed(f"expected bonded: true, found {ward.broker.state(strap.id)}")
+    if not world.broker.state(strap.id).get("bonded"):
+        raise Failed(f"expected bonded: true, found {world.broker.state(strap.id)}")
 
 
 @case()
-async def bond_removed_here(ward: Ward) -> None:
+async def bond_removed_here(world: World) -> None:
     """A bond that is removed on this machine is made anew, where the settings ask for one."""
-    strap, peripheral = await _secretive(ward)
-    await _start_paired(ward, strap)
-    async with ward.fault():
+    strap, peripheral = await _secretive(world)
+    await _start_paired(world, strap)
+    async with world.fault():
         await vm.remove_device(strap.address)
         await until(lambda: bool(peripheral.unlinked.is_set()), "the link ends")
-    await ward.recovered(strap)
-    await _has_told_its_secret(ward, peripheral)
+    await world.recovered(strap)
+    await _has_told_its_secret(world, peripheral)
     await _is_bonded(strap, peripheral)
 
 
 @case()
-async def bond_removed_there(ward: Ward) -> None:
+async def bond_removed_there(world: World) -> None:
     """A strap that forgot its bond harms no other; with the bond removed here it is paired anew."""
-    strap, peripheral = await _secretive(ward)
-    other = await ward.strap("other")
-    await _start_paired(ward, strap)
-    await ward.streaming(other)
-    async with ward.fault(strap) as about:
+    strap, peripheral = await _secretive(world)
+    other = await world.strap("other")
+    await _start_paired(world, strap)
+    await world.streaming(other)
+    async with world.fault(strap) as about:
         await peripheral.forget_bonds()
         await peripheral.drop()
         # Whatever BlueZ makes of it: the other one streams, before, after and in between.
         for _ in range(5):
-            await ward.streaming(other)
-        reasons = {one["reason"] for one in await _events(ward) if one["event"] == "retrying"}
-        ward.notes.append(f"with a bond on one side only: {sorted(reasons)}")
+            await world.streaming(other)
+        reasons = {one["reason"] for one in await _events(world) if one["event"] == "retrying"}
+        world.notes.append(f"with a bond on one side only: {sorted(reasons)}")
         await until(vm.adapter_is_powered, "BlueZ has the adapter")
         await vm.remove_device(strap.address)
-        if crashes := await _crashes(ward):
+        if crashes := await _crashes(world):
             # It was left in peace for up to 15 minutes; whoever fixes the bond need not wait.
-            ward.notes.append(f"bluetoothd crashed {crashes} times; healthd restarted by hand")
+            world.notes.append(f"bluetoothd crashed {crashes} times; healthd restarted by hand")
             await vm.run("systemctl", "restart", SERVICE)
             about.append(other)
-    await ward.recovered(*about)
-    await _has_told_its_secret(ward, peripheral)
+    await world.recovered(*about)
+    await _has_told_its_secret(world, peripheral)
     await _is_bonded(strap, peripheral)
 
 
-async def _crashes(ward: Ward) -> int:
+async def _crashes(world: World) -> int:
     """How often bluetoothd has gone away: that of Debian 12 does so over a bond of one side."""
-    return sum(event.get("change") == "bluez_gone" for event in await _events(ward))
+    return sum(event.get("change") == "bluez_gone" for event in await _events(world))
 
 
-async def _events(ward: Ward) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in await ward.journal.lines()]
+async def _events(world: World) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in await world.journal.lines()]
 
 
-async def _secretive(ward: Ward) -> tuple[Strap, SecretiveStrap]:
-    strap = await ward.strap(build=secretive_strap)
+async def _secretive(world: World) -> tuple[Strap, SecretiveStrap]:
+    strap = await world.strap(build=secretive_strap)
     peripheral = strap.peripheral
     assert isinstance(peripheral, SecretiveStrap)
     return strap, peripheral
 
 
-async def _start_paired(ward: Ward, strap: Strap) -> None:
+async def _start_paired(world: World, strap: Strap) -> None:
     """Have healthd pair with the strap, as its first link."""
     assert isinstance(strap.peripheral, SecretiveStrap)
-    ward.configure(own={strap.id: "pair = true"})
-    await ward.start()
-    await ward.streaming(strap)
-    await _has_told_its_secret(ward, strap.peripheral)
+    world.configure(own={strap.id: "pair = true"})
+    await world.start()
+    await world.streaming(strap)
+    await _has_told_its_secret(world, strap.peripheral)
     await _is_bonded(strap, strap.peripheral)
 
 
-async def _has_told_its_secret(ward: Ward, peripheral: SecretiveStrap) -> None:
+async def _has_told_its_secret(world: World, peripheral: SecretiveStrap) -> None:
     # What healthd retains of a device is renewed with each link.
     await until(
-        lambda: peripheral.is_encrypted and "battery" in ward.broker.state(peripheral.name),
+        lambda: peripheral.is_encrypted and "battery" in world.broker.state(peripheral.name),
         "the battery level comes over an encrypted link",
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import SERVICE, Ward, drop_in
+from tests.system.guest.world import SERVICE, World, drop_in
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _HOOKS = Path("/run/healthd-hooks")
@@ -29,13 +29,13 @@ _BAD_SETTINGS_EXIT = "78"
 
 
 @case()
-async def bad_settings(ward: Ward) -> None:
+async def bad_settings(world: World) -> None:
     """Bad settings: exit code 78, no second try, and the journal says what is wrong where."""
-    ward.configure(more="[mqtt]\nbrokers = 5\n[log]\nlevle = 'info'")
-    await ward.start()
+    world.configure(more="[mqtt]\nbrokers = 5\n[log]\nlevle = 'info'")
+    await world.start()
 
     async def failed() -> bool:
-        return (await ward.service_state())["ActiveState"] == "failed"
+        return (await world.service_state())["ActiveState"] == "failed"
 
     await until(failed, "the service fails", 60)
     # Longer than RestartSec: a loop would have begun.
@@ -45,38 +45,38 @@ async def bad_settings(ward: Ward) -> None:
         pass
     else:
         raise Failed("systemd restarted it")
-    state = await ward.service_state()
+    state = await world.service_state()
     if state["ExecMainStatus"] != _BAD_SETTINGS_EXIT or state["NRestarts"] != "0":
         raise Failed(f"expected exit code 78 and no restart, found {state}")
-    text = "\n".join(await ward.journal.lines())
+    text = "\n".join(await world.journal.lines())
     for key in ("mqtt.brokers", "log.levle"):
         if key not in text:
             raise Failed(f"the journal does not name {key}: {text}")
 
 
 @case()
-async def reload(ward: Ward) -> None:
+async def reload(world: World) -> None:
     """`systemctl reload` with one more peripheral: it streams, and the first one keeps its link."""
-    first, second = await ward.strap("first"), await ward.strap("second")
-    ward.configure([first])
-    await ward.start()
-    await ward.streaming(first)
+    first, second = await world.strap("first"), await world.strap("second")
+    world.configure([first])
+    await world.start()
+    await world.streaming(first)
     process = await vm.main_pid(SERVICE)
-    ward.configure()
+    world.configure()
     await vm.run("systemctl", "reload", SERVICE)
-    await ward.streaming(first, second)
-    if ends := ward.radio.end_times(first.address):
+    await world.streaming(first, second)
+    if ends := world.radio.end_times(first.address):
         raise Failed(f"the first one's link has ended {len(ends)} times")
-    state = await ward.service_state()
+    state = await world.service_state()
     if (state["ActiveState"], state["MainPID"]) != ("active", str(process)):
         raise Failed(f"expected process {process} to go on, found {state}")
 
 
 @case()
-async def second_instance(ward: Ward) -> None:
+async def second_instance(world: World) -> None:
     """A second healthd on the same outbox is refused, and the first one goes on."""
-    strap = await ward.strap()
-    await ward.start_streaming()
+    strap = await world.strap()
+    await world.start_streaming()
     said = await vm.run(
         *("setpriv", "--reuid=healthd", "--regid=healthd", "--clear-groups"),
         *("env", "STATE_DIRECTORY=/var/lib/healthd", "RUNTIME_DIRECTORY=/run/healthd"),
@@ -86,8 +86,8 @@ async def second_instance(ward: Ward) -> None:
     code = said.strip().splitlines()[-1]
     if code in ("0", "-9", ""):
         raise Failed(f"it was not refused: {said}")
-    ward.notes.append(f"refused with exit code {code}")
-    await ward.streaming(strap)
+    world.notes.append(f"refused with exit code {code}")
+    await world.streaming(strap)
 
 
 # Ends it where it is not refused, and shows its exit code where it is.
@@ -105,25 +105,25 @@ print(code)
 
 
 @case(crashes=True)
-async def event_loop_blocked(ward: Ward) -> None:
+async def event_loop_blocked(world: World) -> None:
     """A blocked event loop: systemd's watchdog ends the process, a new one streams."""
-    if (await ward.service_state())["WatchdogUSec"] in ("0", "infinity"):
+    if (await world.service_state())["WatchdogUSec"] in ("0", "infinity"):
         raise Failed("the unit has no watchdog")
     _hook()
     await vm.run("systemctl", "daemon-reload")
-    strap = await ward.strap()
-    await ward.start_streaming()
+    strap = await world.strap()
+    await world.start_streaming()
     before = await vm.main_pid(SERVICE)
-    async with ward.fault():
+    async with world.fault():
         await vm.run("systemctl", "kill", "--kill-whom=main", "--signal=USR1", SERVICE)
 
         async def restarted() -> bool:
-            state = await ward.service_state()
+            state = await world.service_state()
             return state["MainPID"] not in ("0", str(before)) and state["NRestarts"] != "0"
 
         await until(restarted, "the watchdog restarts it", 60)
-    await ward.recovered(strap)
-    ward.notes.append("WatchdogSec=10 in place of the unit's own")
+    await world.recovered(strap)
+    world.notes.append("WatchdogSec=10 in place of the unit's own")
 
 
 def _hook() -> None:
@@ -134,13 +134,13 @@ def _hook() -> None:
 
 
 @case()
-async def security(ward: Ward) -> None:
+async def security(world: World) -> None:
     """`systemd-analyze security` finds an exposure of 1.5 at most."""
     said = await vm.run(
         "systemd-analyze", "security", SERVICE, "--threshold=15", "--no-pager", may_fail=True
     )
     verdict = next((line for line in said.splitlines() if "exposure level" in line), said[-300:])
-    ward.notes.append(verdict.strip().lstrip("→ "))
+    world.notes.append(verdict.strip().lstrip("→ "))
     level = float(verdict.split(":")[1].split()[0])
     if level > 1.5:
         raise Failed(verdict)

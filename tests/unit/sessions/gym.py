@@ -92,7 +92,7 @@ class Gym(News):
         return points
 
     @property
-    def told(self) -> list[tuple[str, str | None, str | None]]:
+    def reports(self) -> list[tuple[str, str | None, str | None]]:
         """What is told of control: change, verb and reason."""
         return [(one["change"], one.get("verb"), one.get("reason")) for one in self.watcher.control]
 
@@ -120,7 +120,7 @@ class Gym(News):
         """Wait for so many commands."""
         await self.until(lambda: len(self.commands) >= number)
 
-    async def told_of(self, change: str, times: int = 1) -> None:
+    async def wait_for(self, change: str, times: int = 1) -> None:
         await self.watcher.until(lambda: self.changes.count(change) >= times)
 
     def answer(self, opcode: int, result: int = 1) -> None:

@@ -26,7 +26,7 @@ HOUR_S = 3600.0
 Fault = Callable[[], LinkFault | None]
 
 
-class Patient(random.Random):
+class LongestPause(random.Random):
     """Draws the longest pause that it may."""
 
     def uniform(self, a: float, b: float) -> float:
@@ -79,7 +79,7 @@ class Scene:
                 return Rearmed(300.0, last, "boot", now)
             return Every(every_s, last, "boot", now)
 
-        plan = Plan(make, WINDOW_S, every_s is None, Patient())
+        plan = Plan(make, WINDOW_S, every_s is None, LongestPause())
         session, file = cast(Session, self.session), ScheduleFile(folder)
         self.periodic = Periodic("scale", session, plan, run, file, self.watcher)
 

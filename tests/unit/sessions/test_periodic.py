@@ -76,7 +76,7 @@ def hanging_up(after: int) -> Give:
     return give
 
 
-class Ward:
+class Fetcher:
     """Periodic peripherals of one radio."""
 
     def __init__(self, stage: Stage, radio: Radio, folder: Path) -> None:
@@ -117,18 +117,18 @@ class Ward:
         return Periodic(one.id, session, plan, self._run, self._file, watcher)
 
 
-Test = Callable[[Ward, Radio], Awaitable[None]]
+Test = Callable[[Fetcher, Radio], Awaitable[None]]
 
 
 async def staged(stage: Stage, folder: Path, *entries: PeripheralSettings, test: Test) -> None:
     async with asyncio.timeout(20), stage.radio(*entries) as radio:
-        await test(Ward(stage, radio, folder), radio)
+        await test(Fetcher(stage, radio, folder), radio)
 
 
 async def test_what_it_has_is_fetched_and_it_is_left_alone(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, radio: Radio) -> None:
+    async def test(fetcher: Fetcher, radio: Radio) -> None:
         device = await stage.add(scale(three))
-        running = ward.start(entry())
+        running = fetcher.start(entry())
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("new_data", None, 3)
         assert 0.4 <= run.duration_s < 3.0
@@ -152,9 +152,9 @@ async def test_what_it_has_is_fetched_and_it_is_left_alone(stage: Stage, tmp_pat
 
 
 async def test_one_that_hangs_up_when_it_has_told_all_is_done(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(hanging_up(after=2)))
-        running = ward.start(entry())
+        running = fetcher.start(entry())
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("new_data", None, 2)
         assert stage.traffic.clients == 1
@@ -166,9 +166,9 @@ async def test_one_that_hangs_up_when_it_has_told_all_is_done(stage: Stage, tmp_
 async def test_one_that_dies_before_it_has_told_anything_is_tried_again(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(hanging_up(after=0)))
-        running = ward.start(entry(), window_s=2.5)
+        running = fetcher.start(entry(), window_s=2.5)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("failed", "link_lost", 0)
         assert stage.traffic.clients > 1
@@ -186,9 +186,9 @@ async def test_one_that_works_at_the_second_try(stage: Stage, tmp_path: Path) ->
         tries.append(device)
         return fails(device) if len(tries) == 1 else three(device)
 
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(give))
-        running = ward.start(entry(), window_s=10)
+        running = fetcher.start(entry(), window_s=10)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.samples, len(tries)) == ("new_data", 3, 2)
         await cancel(running)
@@ -197,8 +197,8 @@ async def test_one_that_works_at_the_second_try(stage: Stage, tmp_path: Path) ->
 
 
 async def test_one_that_never_appears(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, radio: Radio) -> None:
-        running = ward.start(entry(), window_s=0.5)
+    async def test(fetcher: Fetcher, radio: Radio) -> None:
+        running = fetcher.start(entry(), window_s=0.5)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("timeout", "not_seen", 0)
         await stage.traffic.until(lambda: not stage.traffic.scanning)
@@ -209,9 +209,9 @@ async def test_one_that_never_appears(stage: Stage, tmp_path: Path) -> None:
 
 
 async def test_one_that_has_nothing(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         device = await stage.add(scale(nothing))
-        running = ward.start(entry())
+        running = fetcher.start(entry())
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason, run.samples) == ("no_data", None, 0)
         assert device.unlinked.is_set()
@@ -223,9 +223,9 @@ async def test_one_that_has_nothing(stage: Stage, tmp_path: Path) -> None:
 async def test_one_that_streams_is_listened_to_for_as_long_as_a_run_may_take(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.strap()
-        running = ward.start(entry(name="strap"), window_s=4.0)
+        running = fetcher.start(entry(name="strap"), window_s=4.0)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason) == ("new_data", None)
         assert run.samples >= 3
@@ -236,9 +236,9 @@ async def test_one_that_streams_is_listened_to_for_as_long_as_a_run_may_take(
 
 
 async def test_records_are_asked_for_and_then_it_is_done(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(CATALOGUE["glucose"].make(address(1), random.Random(1)))
-        running = ward.start(entry(name="meter"), window_s=10)
+        running = fetcher.start(entry(name="meter"), window_s=10)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason) == ("new_data", None)
         assert run.samples > 1
@@ -251,10 +251,10 @@ async def test_records_are_asked_for_and_then_it_is_done(stage: Stage, tmp_path:
 async def test_records_that_do_not_all_come(
     stage: Stage, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         device = await stage.add(CATALOGUE["glucose"].make(address(1), random.Random(1)))
         monkeypatch.setattr(device, "send", silent_after(device, how))
-        running = ward.start(entry(name="meter"), window_s=2)
+        running = fetcher.start(entry(name="meter"), window_s=2)
         (run,) = await stage.watcher.runs(1)
         expected = ("failed", "link_lost") if how == "breaks off" else ("timeout", "unfinished")
         assert (run.outcome, run.reason) == expected
@@ -291,11 +291,11 @@ async def test_a_control_point_that_wants_a_bond(
         for _ in range(comes):
             yield bytes(10)
 
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         result, control = notifying(0x2A18), writeable(0x2A52, refuse, indicates=True)
         part = Part(service(0x1808, [result, control]), {result: give}, advertised=True)
         await stage.add(VirtualPeripheral("Meter", address(1), [part]))
-        running = ward.start(entry(name="meter"), window_s=10)
+        running = fetcher.start(entry(name="meter"), window_s=10)
         (run,) = await stage.watcher.runs(1)
         assert refused
         expected = None if outcome == "new_data" else "not_paired"
@@ -307,9 +307,9 @@ async def test_a_control_point_that_wants_a_bond(
 
 
 async def test_it_is_due_again_at_multiples_of_its_period(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(three))
-        running = ward.start(entry(), every_s=1.5, window_s=1.0)
+        running = fetcher.start(entry(), every_s=1.5, window_s=1.0)
         runs = await stage.watcher.runs(3)
         assert [one.outcome for one in runs] == ["new_data"] * 3
         points = [one.due_ns for one in runs]
@@ -324,13 +324,13 @@ async def test_it_is_due_again_at_multiples_of_its_period(stage: Stage, tmp_path
 
 
 async def test_what_was_fetched_is_known_after_a_restart(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, radio: Radio) -> None:
+    async def test(fetcher: Fetcher, radio: Radio) -> None:
         await stage.add(scale(three))
         settled = asyncio.Event()
-        running = ward.start(entry(), mark_healthy=settled.set)
+        running = fetcher.start(entry(), mark_healthy=settled.set)
         await settled.wait()
         await cancel(running)
-        again = Ward(stage, radio, tmp_path).start(entry())
+        again = Fetcher(stage, radio, tmp_path).start(entry())
         await stage.watcher.until(lambda: len(stage.watcher.due) >= 3)
         due = [wall_ns for _, wall_ns in stage.watcher.due]
         assert due[-1] - due[0] == pytest.approx(60e9, abs=1e8)
@@ -343,8 +343,8 @@ async def test_what_was_fetched_is_known_after_a_restart(stage: Stage, tmp_path:
 async def test_whenever_it_shows_up_but_not_twice_for_one_event(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
-        running = ward.start(entry(), rearm_s=1.0, window_s=1.5)
+    async def test(fetcher: Fetcher, _: Radio) -> None:
+        running = fetcher.start(entry(), rearm_s=1.0, window_s=1.5)
         await asyncio.sleep(2.0)  # longer than a run may take
         assert not stage.watcher.fetched
         assert stage.traffic.scanning
@@ -364,9 +364,9 @@ async def test_whenever_it_shows_up_but_not_twice_for_one_event(
 
 
 async def test_what_could_not_be_fetched_is_not_waited_out(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         device = await stage.add(scale(hanging_up(after=0)))
-        running = ward.start(entry(), rearm_s=3600, window_s=2.0)
+        running = fetcher.start(entry(), rearm_s=3600, window_s=2.0)
         (run,) = await stage.watcher.runs(1)
         assert run.outcome == "failed"
         await device.linked.wait()
@@ -378,10 +378,10 @@ async def test_what_could_not_be_fetched_is_not_waited_out(stage: Stage, tmp_pat
 async def test_a_run_that_is_asked_for_is_made_now_and_moves_nothing(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(three))
         settled = asyncio.Event()
-        periodic = ward.make(entry())
+        periodic = fetcher.make(entry())
         running = asyncio.create_task(periodic.run(settled.set))
         await settled.wait()
         remembered = (tmp_path / "schedule.json").read_bytes()
@@ -403,9 +403,9 @@ async def test_a_run_that_is_asked_for_is_made_now_and_moves_nothing(
 async def test_who_asks_while_a_run_is_under_way_gets_that_one(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(three))
-        periodic = ward.make(entry())
+        periodic = fetcher.make(entry())
         running = asyncio.create_task(periodic.run(lambda: None))
         await stage.watcher.streaming()
         asked_ns = time.time_ns()
@@ -420,8 +420,8 @@ async def test_who_asks_while_a_run_is_under_way_gets_that_one(
 async def test_asked_for_one_that_waits_to_be_heard_is_looked_for_within_its_window(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
-        periodic = ward.make(entry(), rearm_s=3600, window_s=1.0)
+    async def test(fetcher: Fetcher, _: Radio) -> None:
+        periodic = fetcher.make(entry(), rearm_s=3600, window_s=1.0)
         running = asyncio.create_task(periodic.run(lambda: None))
         await stage.traffic.until(lambda: stage.traffic.scanning)
         asked_ns = time.time_ns()
@@ -441,10 +441,10 @@ async def test_a_run_that_is_asked_for_counts_as_one(stage: Stage, tmp_path: Pat
     def ended_ns() -> int:
         return orjson.loads((tmp_path / "schedule.json").read_bytes())["scale"]["mono_ns"]
 
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         await stage.add(scale(three))
         settled = asyncio.Event()
-        periodic = ward.make(entry(), rearm_s=3600)
+        periodic = fetcher.make(entry(), rearm_s=3600)
         running = asyncio.create_task(periodic.run(settled.set))
         await settled.wait()
         settled.clear()
@@ -459,9 +459,9 @@ async def test_a_run_that_is_asked_for_counts_as_one(stage: Stage, tmp_path: Pat
 
 
 async def test_who_asks_when_it_stops_is_told(stage: Stage, tmp_path: Path) -> None:
-    async def test(ward: Ward, _: Radio) -> None:
+    async def test(fetcher: Fetcher, _: Radio) -> None:
         device = await stage.add(scale(nothing))
-        periodic = ward.make(entry())
+        periodic = fetcher.make(entry())
         with pytest.raises(NotFetched, match="starts or stops"):
             await periodic.fetch()
         running = asyncio.create_task(periodic.run(lambda: None))
@@ -483,9 +483,9 @@ async def test_who_asks_when_it_stops_is_told(stage: Stage, tmp_path: Path) -> N
 async def test_cancelled_in_any_state_it_leaves_nothing_behind(
     stage: Stage, tmp_path: Path, state: State
 ) -> None:
-    async def test(ward: Ward, radio: Radio) -> None:
+    async def test(fetcher: Fetcher, radio: Radio) -> None:
         device = await stage.add(scale(nothing))
-        running = ward.start(entry())
+        running = fetcher.start(entry())
         stage.watcher.when[state] = running.cancel
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -532,7 +532,7 @@ async def test_all_slots_are_taken(stage: Stage, tmp_path: Path) -> None:
         streaming = asyncio.create_task(stage.session(radio, strap).run(lambda: None))
         await stage.watcher.streaming()
         await stage.add(scale(three))
-        running = Ward(stage, radio, tmp_path).start(entry(), window_s=1.0)
+        running = Fetcher(stage, radio, tmp_path).start(entry(), window_s=1.0)
         (run,) = await stage.watcher.runs(1)
         assert (run.outcome, run.reason) == ("timeout", "no_slot")
         await cancel(running)
@@ -547,7 +547,7 @@ async def test_nobody_starves_on_two_slots(
     straps = [by_address(number, f"strap-{number}") for number in (1, 2, 3)]
     scales = [entry(number, f"scale-{number}") for number in (4, 5)]
     async with asyncio.timeout(50), stage.radio(*straps, *scales, slots=2) as radio:
-        ward, ended = Ward(stage, radio, tmp_path), dict[str, list[str]]()
+        fetcher, ended = Fetcher(stage, radio, tmp_path), dict[str, list[str]]()
 
         async def keep(one: PeripheralSettings) -> None:
             session = stage.session(radio, one)
@@ -563,7 +563,7 @@ async def test_nobody_starves_on_two_slots(
         await stage.watcher.streaming(2)
         for number in (4, 5):
             await stage.add(scale(three, number, f"Scale {number}"))
-        running += [ward.start(one, every_s=6.0, window_s=5.0) for one in scales]
+        running += [fetcher.start(one, every_s=6.0, window_s=5.0) for one in scales]
         for one in scales:
             runs = await stage.watcher.runs(3, one.id)
             assert [run.outcome for run in runs] == ["new_data"] * len(runs)

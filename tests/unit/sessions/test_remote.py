@@ -78,7 +78,7 @@ def test_a_turn_that_does_not_come_is_refused(play: Play) -> None:
         await one
         await asyncio.sleep(1)
         assert gym.commands == [b"\x00", bytes.fromhex("052c01")]
-        assert gym.told == [
+        assert gym.reports == [
             ("granted", "set_target_power", None),
             ("refused", "set_target_resistance", "busy"),
             ("set", "set_target_power", None),
@@ -94,11 +94,11 @@ def test_who_has_left_is_not_served_but_what_has_begun_is_ended(play: Play) -> N
         await gym.written(2)
         await cancel(other)
         await cancel(one)
-        await gym.told_of("set")
+        await gym.wait_for("set")
         assert gym.bike.control.permitted
         gym.forget()
         # And it is held, and released in time.
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert gym.changes == ["released"]
         assert not [one for one in gym.commands if one[0] == 4]
 

@@ -78,9 +78,9 @@ def test_a_machine_whose_controller_has_died_rides_free(play: Play) -> None:
         await gym.watcher.until(lambda: ridden_w(gym) > 390)
         assert now() - asked < LEASE_S
         gym.forget()
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert now() - asked == pytest.approx(LEASE_S)
-        assert gym.told == [("released", None, "lease")]
+        assert gym.reports == [("released", None, "lease")]
         assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
         assert gym.commands == [FLAT, b"\x01"]
         await gym.watcher.until(lambda: gym.statuses[-2:] == [b"\x12" + FLAT[1:], b"\x01"])
@@ -110,9 +110,9 @@ def test_what_is_refused_does_not_hold_it(play: Play, watts: int) -> None:
         gym.forget()
         assert "expected 0 to 1000" in await gym.refused(power(watts))
         assert gym.commands == []
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert now() - began == pytest.approx(LEASE_S)
-        assert gym.told[0] == ("refused", "set_target_power", "out_of_range")
+        assert gym.reports[0] == ("refused", "set_target_power", "out_of_range")
         assert gym.watcher.control[0]["detail"].startswith(f"power_w is {watts}, expected 0 to")
 
     play(body)
@@ -128,9 +128,12 @@ def test_a_procedure_that_hangs_does_not_keep_the_lease_from_running_out(play: P
         assert "the lease of 30 s expired before the machine answered" in await gym.refused(
             power(200)
         )
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert now() - began == pytest.approx(LEASE_S)
-        assert gym.told == [("refused", "set_target_power", "lease"), ("released", None, "lease")]
+        assert gym.reports == [
+            ("refused", "set_target_power", "lease"),
+            ("released", None, "lease"),
+        ]
         assert gym.bike.target_w is None
         # Nothing is wrong with the machine: its link stays.
         assert not gym.running.done()
@@ -148,7 +151,10 @@ def test_a_machine_that_does_not_answer_is_let_go_and_linked_anew(play: Play) ->
         assert now() - began == pytest.approx(10)
         with pytest.raises(ControlFailed):
             await gym.running
-        assert gym.told == [("refused", "set_target_power", "silent"), ("released", None, "silent")]
+        assert gym.reports == [
+            ("refused", "set_target_power", "silent"),
+            ("released", None, "silent"),
+        ]
         assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
 
     play(body)
@@ -168,7 +174,7 @@ def test_a_machine_that_refuses_stays_held(play: Play, result: int, word: str) -
         gym.machine.control.oddities[POWER] = result
         said = await gym.refused(power())
         assert f"answered {word} to set_target_power; it supports 0 to 1000" in said
-        assert gym.told[1:] == [("refused", "set_target_power", word)]
+        assert gym.reports[1:] == [("refused", "set_target_power", word)]
         gym.machine.control.oddities.clear()
         await gym.ask(power())
         assert gym.commands.count(b"\x00") == 1
@@ -183,7 +189,7 @@ def test_control_that_somebody_else_has_is_taken_anew(play: Play) -> None:
         gym.machine.control.oddities[POWER] = 5
         assert "control_not_permitted" in await gym.refused(power())
         reason = "control_not_permitted"
-        assert gym.told == [("lost", None, reason), ("refused", "set_target_power", reason)]
+        assert gym.reports == [("lost", None, reason), ("refused", "set_target_power", reason)]
         gym.machine.control.oddities.clear()
         gym.forget()
         await gym.ask(power())
@@ -201,7 +207,7 @@ def test_a_machine_that_gives_no_control_is_not_told_anything(play: Play) -> Non
         )
         await asyncio.sleep(2 * LEASE_S)
         assert gym.commands == [b"\x00"]
-        assert gym.told == [("refused", "set_target_power", "operation_failed")]
+        assert gym.reports == [("refused", "set_target_power", "operation_failed")]
 
     play(body)
 
@@ -211,8 +217,8 @@ def test_a_machine_that_is_used_by_hand_is_forgotten(play: Play) -> None:
         await gym.ask(power())
         gym.forget()
         gym.machine.control.take_away()
-        await gym.told_of("lost")
-        assert gym.told == [("lost", None, "permission_lost")]
+        await gym.wait_for("lost")
+        assert gym.reports == [("lost", None, "permission_lost")]
         await asyncio.sleep(2 * LEASE_S)
         # It is not ours: it is left alone, until somebody asks again.
         assert gym.commands == []
@@ -233,7 +239,7 @@ def test_a_machine_that_calls_it_a_loss_when_it_is_given_back_is_released(play: 
 
         gym.machine.control.record = told
         await gym.ask(power())
-        await gym.told_of("released")
+        await gym.wait_for("released")
         await gym.watcher.until(lambda: b"\xff" in gym.statuses)
         assert gym.changes == ["granted", "set", "released"]
 
@@ -246,7 +252,7 @@ def test_a_link_that_ends_ends_control(play: Play) -> None:
         await gym.peripheral.drop()
         with pytest.raises(LinkLost):
             await gym.running
-        assert gym.told[2:] == [("lost", None, "link_lost")]
+        assert gym.reports[2:] == [("lost", None, "link_lost")]
         assert "not connected" in await gym.refused(power())
         gym.forget()
         again = asyncio.create_task(gym.session.run(lambda: None))
@@ -270,7 +276,7 @@ def test_a_link_that_ends_in_the_middle_is_the_end_of_what_was_asked(play: Play)
         await asyncio.wait([asking, waiting])
         assert str(asking.exception()) == "machine: the link ended before the device answered"
         assert str(waiting.exception()) == "machine: the link has ended"
-        assert sorted(gym.told, key=str) == [
+        assert sorted(gym.reports, key=str) == [
             ("lost", None, "link_lost"),
             ("refused", "set_target_power", "link_ended"),
             ("refused", "set_target_resistance", "link_ended"),
@@ -288,7 +294,7 @@ def test_a_machine_is_released_before_healthd_hangs_up(play: Play) -> None:
         await cancel(gym.running)
         assert gym.running.cancelled()
         assert gym.commands == [FLAT, b"\x01"]
-        assert gym.told == [("released", None, "hang_up")]
+        assert gym.reports == [("released", None, "hang_up")]
         assert gym.bike.target_w is None
 
     play(body)
@@ -301,7 +307,7 @@ def test_a_machine_is_released_before_its_link_gives_way(play: Play) -> None:
         gym.points.link.give_up(GaveWay())
         with pytest.raises(GaveWay):
             await gym.running
-        assert gym.told == [("released", None, "hang_up")]
+        assert gym.reports == [("released", None, "hang_up")]
         assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
 
     play(body)
@@ -314,7 +320,7 @@ def test_a_machine_is_released_also_out_of_a_procedure(play: Play) -> None:
         await gym.written(2)
         await cancel(gym.running)
         assert gym.commands[2:] == [FLAT, b"\x01"]
-        assert gym.told == [
+        assert gym.reports == [
             ("granted", "set_target_power", None),
             ("refused", "set_target_power", "link_ended"),
             ("released", None, "hang_up"),
@@ -333,7 +339,7 @@ def test_hanging_up_waits_for_no_machine_for_long(play: Play) -> None:
         began = now()
         await cancel(gym.running)
         assert now() - began < 4
-        assert gym.told == [("release_failed", None, "hang_up")]
+        assert gym.reports == [("release_failed", None, "hang_up")]
         # Its control ends with the link all the same.
         assert not gym.bike.control.permitted
 
@@ -348,7 +354,7 @@ def test_a_machine_that_does_not_take_control_back_loses_its_link(play: Play) ->
         with pytest.raises(ControlFailed, match="does not release control: 01: operation_failed"):
             await gym.running
         assert gym.commands == [FLAT, b"\x01", b"\x01", b"\x01"]
-        assert gym.told == [("release_failed", None, "lease")]
+        assert gym.reports == [("release_failed", None, "lease")]
         assert gym.watcher.control[0]["detail"] == "01: operation_failed"
         assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
 
@@ -362,7 +368,7 @@ def test_a_release_that_fails_once_is_tried_again(play: Play) -> None:
         gym.machine.control.oddities[RESET] = 4
         await gym.written(2)
         gym.machine.control.oddities.clear()
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert gym.commands == [FLAT, b"\x01", b"\x01"]
         assert not gym.bike.control.permitted
         assert not gym.running.done()
@@ -375,7 +381,7 @@ def test_a_bike_that_knows_no_road_is_free_by_the_reset(play: Play) -> None:
         await gym.ask(power())
         gym.forget()
         gym.machine.control.oddities[ROAD] = 2
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert gym.commands == [FLAT, b"\x01"]
         assert gym.watcher.control[0]["detail"] == f"{FLAT.hex()}: opcode_not_supported"
         assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
@@ -389,7 +395,7 @@ def test_who_asks_a_bike_to_stop_gives_control_back(play: Play) -> None:
         gym.forget()
         assert await gym.ask(stop()) == {}
         assert gym.commands == [b"\x08\x01", FLAT, b"\x01"]
-        assert gym.told == [("stopped", "stop", None), ("released", None, "stop")]
+        assert gym.reports == [("stopped", "stop", None), ("released", None, "stop")]
         assert not gym.bike.workout.running
         await asyncio.sleep(2 * LEASE_S)
         assert len(gym.commands) == 3
@@ -403,7 +409,7 @@ def test_a_bike_that_does_not_stop_is_given_back_all_the_same(play: Play) -> Non
         await gym.ask(power())
         gym.forget()
         assert "answered operation_failed to stop" in await gym.refused(stop())
-        assert gym.told == [("released", None, "stop"), ("refused", "stop", "operation_failed")]
+        assert gym.reports == [("released", None, "stop"), ("refused", "stop", "operation_failed")]
         assert (gym.bike.target_w, gym.bike.control.permitted) == (None, False)
 
     play(body)
@@ -419,7 +425,7 @@ def test_a_treadmill_starts_runs_and_stops(play: Play) -> None:
         assert gym.machine.workout.running
         await gym.ask(speed(3.5))
         assert gym.machine.target_mps == pytest.approx(3.5)
-        assert gym.told == [
+        assert gym.reports == [
             ("granted", "start", None),
             ("started", "start", None),
             ("set", "set_target_speed", None),
@@ -437,7 +443,7 @@ def test_a_treadmill_whose_controller_has_died_stops(play: Play) -> None:
         await gym.ask(speed())
         assert gym.machine.workout.running
         gym.forget()
-        await gym.told_of("released")
+        await gym.wait_for("released")
         assert gym.commands == [b"\x08\x01", b"\x01"]
         await gym.watcher.until(lambda: gym.statuses[-2:] == [b"\x02\x01", b"\x01"])
         assert (gym.machine.workout.running, gym.machine.control.permitted) == (False, False)
@@ -450,7 +456,7 @@ def test_a_treadmill_that_did_not_stop_is_not_called_released(play: Play) -> Non
         gym.machine.control.oddities[STOP] = 4
         await gym.ask(speed())
         gym.forget()
-        await gym.told_of("release_failed")
+        await gym.wait_for("release_failed")
         assert gym.commands == [b"\x08\x01", b"\x08\x01", b"\x08\x01", b"\x01"]
         assert gym.watcher.control[0]["detail"] == "0801: operation_failed"
         # It has control back, and so its link says nothing more about it.

@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 _VALUES = re.compile(r"heart_rate_bpm|rr_intervals|energy_expended|SIM-0001")
 
 
-class Ward:
+class World:
     """What a case works with; fresh for each.
 
     Attributes:

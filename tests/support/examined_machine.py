@@ -65,7 +65,7 @@ class Report:
         return found
 
 
-class Patient:
+class ExaminedMachine:
     """The machine.
 
     Attributes:
