@@ -169,25 +169,21 @@ class World:
             raise Failed(f"no samples within {timeout_s:.0f} s: {silent}") from None
 
     @asynccontextmanager
-    async def fault(
-        self, *straps: Strap, takes_samples: bool = True
-    ) -> AsyncGenerator[list[Strap]]:
-        """Something goes wrong while the block runs; its end is where recovery is timed from.
-
-        Gives the list of those that it is about, for a block that finds out that there are more.
+    async def fault(self, *straps: Strap, takes_samples: bool = True) -> AsyncGenerator[None]:
+        """Mark the block as a fault; recovery is timed from its end.
 
         Args:
-            straps: whose links it is about; all of the case where none is given.
-            takes_samples: whether what is sent before the link is back may be lost. Never so where
-                the link itself stands.
+            straps: the straps whose links it affects; all straps of the case if none is given.
+            takes_samples: whether samples that are sent before the link is back may be lost. They
+                may not if the link itself remains.
         """
         began_at = time.monotonic()
-        about = list(straps or self.straps.values())
-        yield about
+        affected = {strap.id for strap in straps or self.straps.values()}
+        yield
         self._fault_ended_at = time.monotonic()
         if takes_samples:
             # Until `recovered` says when the link was back.
-            self._windows.append(Window({strap.id for strap in about}, began_at))
+            self._windows.append(Window(affected, began_at))
 
     async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
         """Wait until each strap's samples arrive again; notes how long the slowest took."""
