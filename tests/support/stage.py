@@ -31,6 +31,9 @@ from healthd.simulator.backend import ClientBackend, ScannerBackend
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import SyntheticHeart, chest_strap
 
+# Tests wait for events, which take milliseconds; a busy machine may need a thousand times as long.
+BOUND_S = 40.0
+
 _KNOWN = registry_module.load().characteristics
 
 

@@ -1,4 +1,4 @@
-"""The machine as it comes up, and the plainest thing that healthd is for."""
+"""The freshly booted machine, and the basic function of healthd."""
 
 import re
 
@@ -19,9 +19,9 @@ async def start_at_boot(world: World) -> None:
     world.notes.append(f"Type={shown['Type']}, started {started_s:.1f} s after the kernel")
     if shown["NRestarts"] != "0":
         raise Failed(f"it was restarted {shown['NRestarts']} times")
-    # Active is what READY=1 makes of a unit of this type; of any other it says little.
+    # Only for units of this type does "active" mean that READY=1 was sent.
     if not shown["Type"].startswith("notify"):
-        raise Failed(f"Type={shown['Type']}: systemd is not told when it is ready")
+        raise Failed(f"Type={shown['Type']}: systemd is not notified when it is ready")
 
 
 @case()
@@ -35,7 +35,7 @@ async def streams(world: World) -> None:
 
 @case()
 async def log_lines(world: World) -> None:
-    """The journal has JSON lines, which say what changed, and neither addresses nor values."""
+    """The journal has JSON lines that report changes, without addresses and values."""
     strap = await world.strap()
     await world.start_streaming()
     async with world.fault():
@@ -43,6 +43,6 @@ async def log_lines(world: World) -> None:
     await world.recovered(strap)
     lines = await world.journal.lines()
     states = [line for line in lines if re.search(r'"state":"(searching|streaming)"', line)]
-    # What they must not hold is judged after every case.
+    # What the lines must not contain is checked after every case.
     if len(states) < 4:
         raise Failed(f"expected searching and streaming, twice each, found: {lines}")

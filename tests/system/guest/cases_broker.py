@@ -1,4 +1,4 @@
-"""The broker goes away and comes back; no sample may be lost by it."""
+"""The broker goes away and comes back; no sample may be lost."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ _OUTAGE_S = 60.0
 
 @case()
 async def broker_restart(world: World) -> None:
-    """A restart of mosquitto loses nothing."""
+    """A restart of mosquitto loses no samples."""
     strap = await world.strap()
     await world.start_streaming()
     before = await vm.main_pid(_MOSQUITTO)
@@ -26,7 +26,7 @@ async def broker_restart(world: World) -> None:
 
 @case()
 async def broker_outage(world: World) -> None:
-    """What is measured while there is no broker arrives afterwards, all of it."""
+    """Everything that is measured while there is no broker arrives afterwards."""
     strap = await world.strap()
     await world.start_streaming()
     async with world.fault(takes_samples=False):
@@ -35,7 +35,7 @@ async def broker_outage(world: World) -> None:
         await asyncio.sleep(_OUTAGE_S)
         if len(strap.sent) - sent < _OUTAGE_S / 2:
             raise Failed(f"the strap sent only {len(strap.sent) - sent} samples in the outage")
-        # One may have been on its way when it began.
+        # One sample may have been on its way when the outage began.
         if len(strap.arrived) - arrived > 1:
             raise Failed("the fault did not happen: samples arrived")
         await vm.run("systemctl", "start", _MOSQUITTO)
@@ -44,7 +44,7 @@ async def broker_outage(world: World) -> None:
 
 @case()
 async def stop_under_load(world: World) -> None:
-    """SIGTERM among samples: a clean stop that says so, and none is lost that came before it."""
+    """SIGTERM during samples is a clean stop that is announced and loses no earlier sample."""
     for number in range(1, 5):
         await world.strap(f"strap-{number}", period=0.2)
     await world.start_streaming()
@@ -53,11 +53,12 @@ async def stop_under_load(world: World) -> None:
         await vm.run("systemctl", "stop", SERVICE)
         state = await world.service_state()
         if (state["Result"], state["ExecMainStatus"]) != ("success", "0"):
-            raise Failed(f"no clean stop: {state}")
+            raise Failed(f"not a clean stop: {state}")
         if any(strap.peripheral.linked.is_set() for strap in straps):
-            raise Failed("a link outlived the service")
+            raise Failed("a link exists after the service has stopped")
         await until(
-            lambda: world.broker.retained.get("status") == b"offline", "it says that it is offline"
+            lambda: world.broker.retained.get("status") == b"offline",
+            "the status topic says offline",
         )
         await world.start()
     await world.recovered(*straps)

@@ -1,4 +1,4 @@
-"""What `make install` and `make uninstall` do to a machine that healthd runs on."""
+"""`make install` and `make uninstall` on a machine with a running healthd."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ _OUTBOX = Path("/var/lib/healthd")
 
 @case()
 async def install_again(world: World) -> None:
-    """The same version installed again: nothing changes, not even the process."""
+    """Installing the same version again changes nothing, not even the process."""
     strap = await world.strap()
     await world.start_streaming()
     settings, before = _read_settings(), await vm.main_pid(SERVICE)
@@ -29,7 +29,7 @@ async def install_again(world: World) -> None:
 
 @case()
 async def uninstall(world: World) -> None:
-    """Removed, healthd leaves its settings and its outbox behind, and nothing else."""
+    """After the removal only the settings and the outbox remain."""
     await world.strap()
     await world.start_streaming()
     await asyncio.to_thread(make, "uninstall")
@@ -41,7 +41,7 @@ async def uninstall(world: World) -> None:
         *("-not", "-path", "/usr/local/src/*"),
     )
     left = set(found.split()) - {str(_SETTINGS.parent), str(_SETTINGS), str(_OUTBOX)}
-    # systemd's own notes of when a unit was seen, and the outbox's own files.
+    # systemd's time stamps of units, and the files of the outbox.
     left = {path for path in left if not path.startswith(("/var/lib/systemd/", f"{_OUTBOX}/"))}
     if left:
         raise Failed(f"left behind: {sorted(left)}")

@@ -1,4 +1,4 @@
-"""What a single peripheral does to its link."""
+"""Faults of a single peripheral."""
 
 import time
 
@@ -13,7 +13,7 @@ _TIMED_OUT = HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR
 
 
 def saw_end(world: World, address: str, reason: int) -> None:
-    """The adapter saw a link end for this reason."""
+    """Check that the adapter saw a link end for this reason."""
     reasons = world.radio.end_reasons(address)
     if reason not in reasons:
         raise Failed(f"the fault did not happen: links ended with {reasons}, not with {reason}")
@@ -21,7 +21,7 @@ def saw_end(world: World, address: str, reason: int) -> None:
 
 @case()
 async def disconnects(world: World) -> None:
-    """A strap that hangs up is connected again."""
+    """A strap that disconnects is connected again."""
     strap = await world.strap()
     await world.start_streaming()
     async with world.fault():
@@ -32,7 +32,7 @@ async def disconnects(world: World) -> None:
 
 @case()
 async def vanishes(world: World) -> None:
-    """A strap out of range (its link times out) is connected as soon as it is back."""
+    """A strap that was out of range (its link timed out) is connected when it is back."""
     strap = await world.strap()
     await world.start_streaming()
     async with world.fault():
@@ -48,12 +48,12 @@ async def vanishes(world: World) -> None:
 
 @case()
 async def falls_silent(world: World) -> None:
-    """A strap that stays connected and sends nothing is connected anew after its deadline."""
+    """A strap that stays connected but sends nothing is reconnected after its deadline."""
     strap = await world.strap()
     await world.start_streaming(silence="5s")
     async with world.fault(takes_samples=False):
         strap.peripheral.go_silent()
-        # It stays silent on this link for ever, as a stalled strap does; a new link cures it.
+        # Like a stalled strap it stays silent on this link; a new link fixes that.
         await until(lambda: strap.peripheral.unlinked.is_set(), "healthd ends the link")
         strap.peripheral.resume()
     await world.recovered(strap)
@@ -68,7 +68,7 @@ async def appears_late(world: World) -> None:
     await until(
         lambda: world.broker.state("strap").get("state") == "searching", "healthd searches", 60
     )
-    # The first pauses between searches are over by then.
+    # By then the first, short pauses between searches are over.
     waited_from = time.monotonic()
     await until(lambda: time.monotonic() - waited_from > 60, "a minute passes", 70)
     async with world.fault():
@@ -78,7 +78,7 @@ async def appears_late(world: World) -> None:
 
 @case()
 async def absent_for_ever(world: World) -> None:
-    """A strap that never comes does no harm to the others, also when one of them drops."""
+    """A strap that never appears does not disturb the others, even if one of them disconnects."""
     absent = await world.strap("absent", in_range=False)
     here = [await world.strap(f"here-{number}") for number in (1, 2)]
     world.configure()
@@ -89,12 +89,12 @@ async def absent_for_ever(world: World) -> None:
     saw_end(world, here[0].address, _PEER_ENDED)
     await world.recovered(*here)
     if absent.sent or world.broker.state("absent").get("state") not in ("searching", "connecting"):
-        raise Failed(f"the absent one is in state {world.broker.state('absent')}")
+        raise Failed(f"the absent strap is in state {world.broker.state('absent')}")
 
 
 @case()
 async def same_name(world: World) -> None:
-    """Another device with the wanted one's name is left alone; the wanted one is found."""
+    """Of two devices with the same name only the one with the wanted address is connected."""
     other = await world.strap("other", name="Strap")
     wanted = await world.strap("wanted", name="Strap", in_range=False)
     world.configure([wanted])

@@ -1,4 +1,4 @@
-"""healthd as a unit of systemd: what it refuses, and what comes of a healthd that hangs."""
+"""healthd as a systemd service: what it refuses, and what happens if it hangs."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.system.guest.world import SERVICE, World, drop_in
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _HOOKS = Path("/run/healthd-hooks")
-# Python runs it at its start: on SIGUSR1 the event loop's thread is busy for good.
+# Python runs it at its start: at SIGUSR1 the thread of the event loop blocks.
 _HOOK = """
 import signal, time
 
@@ -22,7 +22,7 @@ signal.signal(signal.SIGUSR1, block)
 _HOOKED = f"""
 [Service]
 Environment=PYTHONPATH={_HOOKS}
-# Its own 60 s would make this the longest case of all.
+# The unit's own 60 s would make this the longest case.
 WatchdogSec=10
 """
 _BAD_SETTINGS_EXIT = "78"
@@ -30,7 +30,7 @@ _BAD_SETTINGS_EXIT = "78"
 
 @case()
 async def bad_settings(world: World) -> None:
-    """Bad settings: exit code 78, no second try, and the journal says what is wrong where."""
+    """Bad settings end in exit code 78, without a restart, and the journal names the keys."""
     world.configure(more="[mqtt]\nbrokers = 5\n[log]\nlevle = 'info'")
     await world.start()
 
@@ -38,7 +38,7 @@ async def bad_settings(world: World) -> None:
         return (await world.service_state())["ActiveState"] == "failed"
 
     await until(failed, "the service fails", 60)
-    # Longer than RestartSec: a loop would have begun.
+    # Longer than RestartSec, so that a restart would be seen.
     try:
         await until(lambda: vm.is_active(SERVICE), "it is restarted", 8)
     except Failed:
@@ -56,7 +56,7 @@ async def bad_settings(world: World) -> None:
 
 @case()
 async def reload(world: World) -> None:
-    """`systemctl reload` with one more peripheral: it streams, and the first one keeps its link."""
+    """After `systemctl reload` an added peripheral streams, and the other keeps its link."""
     first, second = await world.strap("first"), await world.strap("second")
     world.configure([first])
     await world.start()
@@ -66,32 +66,32 @@ async def reload(world: World) -> None:
     await vm.run("systemctl", "reload", SERVICE)
     await world.streaming(first, second)
     if ends := world.radio.end_times(first.address):
-        raise Failed(f"the first one's link has ended {len(ends)} times")
+        raise Failed(f"the link of the first strap has ended {len(ends)} times")
     state = await world.service_state()
     if (state["ActiveState"], state["MainPID"]) != ("active", str(process)):
-        raise Failed(f"expected process {process} to go on, found {state}")
+        raise Failed(f"expected process {process} to continue, found {state}")
 
 
 @case()
 async def second_instance(world: World) -> None:
-    """A second healthd on the same outbox is refused, and the first one goes on."""
+    """A second healthd on the same outbox is refused, and the first one continues."""
     strap = await world.strap()
     await world.start_streaming()
-    said = await vm.run(
+    output = await vm.run(
         *("setpriv", "--reuid=healthd", "--regid=healthd", "--clear-groups"),
         *("env", "STATE_DIRECTORY=/var/lib/healthd", "RUNTIME_DIRECTORY=/run/healthd"),
-        *("/opt/healthd/bin/python", "-c", _RUN_AND_TELL),
+        *("/opt/healthd/bin/python", "-c", _RUN_AND_PRINT),
         timeout_s=60,
     )
-    code = said.strip().splitlines()[-1]
+    code = output.strip().splitlines()[-1]
     if code in ("0", "-9", ""):
-        raise Failed(f"it was not refused: {said}")
+        raise Failed(f"it was not refused: {output}")
     world.notes.append(f"refused with exit code {code}")
     await world.streaming(strap)
 
 
-# Ends it where it is not refused, and shows its exit code where it is.
-_RUN_AND_TELL = """
+# Prints its exit code; kills it if it is not refused.
+_RUN_AND_PRINT = """
 import subprocess, sys
 command = ["/opt/healthd/bin/healthd", "run"]
 second = subprocess.Popen(command)
@@ -106,7 +106,7 @@ print(code)
 
 @case(crashes=True)
 async def event_loop_blocked(world: World) -> None:
-    """A blocked event loop: systemd's watchdog ends the process, a new one streams."""
+    """If the event loop is blocked, systemd's watchdog restarts the process, which then streams."""
     if (await world.service_state())["WatchdogUSec"] in ("0", "infinity"):
         raise Failed("the unit has no watchdog")
     _hook()
@@ -123,7 +123,7 @@ async def event_loop_blocked(world: World) -> None:
 
         await until(restarted, "the watchdog restarts it", 60)
     await world.recovered(strap)
-    world.notes.append("WatchdogSec=10 in place of the unit's own")
+    world.notes.append("WatchdogSec=10 instead of the unit's own value")
 
 
 def _hook() -> None:
@@ -136,10 +136,11 @@ def _hook() -> None:
 @case()
 async def security(world: World) -> None:
     """`systemd-analyze security` finds an exposure of 1.5 at most."""
-    said = await vm.run(
+    output = await vm.run(
         "systemd-analyze", "security", SERVICE, "--threshold=15", "--no-pager", may_fail=True
     )
-    verdict = next((line for line in said.splitlines() if "exposure level" in line), said[-300:])
+    lines = (line for line in output.splitlines() if "exposure level" in line)
+    verdict = next(lines, output[-300:])
     world.notes.append(verdict.strip().lstrip("→ "))
     level = float(verdict.split(":")[1].split()[0])
     if level > 1.5:

@@ -1,4 +1,4 @@
-"""Faults of every kind, at random, for as long as is asked for; and nothing may wear out."""
+"""Random faults of every kind for a given time; the process must not grow."""
 
 import asyncio
 import random
@@ -14,10 +14,10 @@ from tests.system.guest.vm import Failed, until
 from tests.system.guest.world import SERVICE, World
 
 _STRAPS = 4
-# Between two faults: long enough for every pause between tries to be reset.
+# Between two faults: long enough to reset every pause between tries.
 _CALM_S = (3.0, 10.0)
 _OUTAGE_S = (5.0, 20.0)
-# A process that has just started is still growing: caches fill with the first reconnects.
+# A new process still grows: caches fill with the first reconnects.
 _WARM_UP = 0.3
 _FDS_MORE = 4
 _RSS_MORE_KB = 6 << 10
@@ -27,7 +27,7 @@ Fault = Callable[[World, list[Strap], random.Random], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large the service's process is.
+    """The size of the service's process.
 
     Attributes:
         pid: which process.
@@ -47,17 +47,17 @@ def soak_case(seconds: float, seed: int) -> Case:
         await soak(world, seconds, seed)
 
     promise = "Whatever goes wrong, and however often, every strap streams again."
-    # Its last fault may begin when the time is over.
+    # The last fault may begin just before the time is over.
     return Case("soak", body, promise, bound_s=seconds + 300)
 
 
 async def soak(world: World, seconds: float, seed: int) -> None:
-    """Four straps, one fault after the other.
+    """Stream from four straps, and cause one fault after the other.
 
     Args:
         world: a fresh one.
         seconds: how long.
-        seed: the same one brings the same faults in the same order.
+        seed: the same seed gives the same faults in the same order.
 
     Raises:
         Failed: a strap did not come back, or the process grew.
@@ -71,11 +71,11 @@ async def soak(world: World, seconds: float, seed: int) -> None:
     done: dict[str, list[float]] = {}
     first = chance.sample(FAULTS, len(FAULTS))
     while (elapsed := time.monotonic() - began_at) < seconds:
-        # A new process tells nothing of how one wears out, so the later part has but one.
+        # The later part uses a single process, to see whether it grows.
         lasting = elapsed > seconds * _WARM_UP
-        lingering = [one for one in FAULTS if not (lasting and one is _kill_healthd)]
-        # Each of them once, then by chance.
-        fault = first.pop() if first else chance.choice(lingering)
+        allowed = [fault for fault in FAULTS if not (lasting and fault is _kill_healthd)]
+        # First each fault once, then at random.
+        fault = first.pop() if first else chance.choice(allowed)
         try:
             await fault(world, straps, chance)
             await world.recovered(*straps)
@@ -93,7 +93,7 @@ async def soak(world: World, seconds: float, seed: int) -> None:
 
 def _judge_sizes(world: World, sizes: list[Size]) -> None:
     if len(sizes) < 2:
-        world.notes.append("too short to tell whether the process grows")
+        world.notes.append("too short to show whether the process grows")
         return
     first, last = sizes[0], sizes[-1]
     world.notes.append(
@@ -101,7 +101,7 @@ def _judge_sizes(world: World, sizes: list[Size]) -> None:
         f" largest {max(size.rss_kb for size in sizes) >> 10} MiB"
     )
     if len({size.pid for size in sizes}) > 1:
-        raise Failed("the process was restarted, though nothing had killed it")
+        raise Failed("the process was restarted, although the test did not kill it")
     if last.fds > first.fds + _FDS_MORE or last.rss_kb > first.rss_kb + _RSS_MORE_KB:
         raise Failed(f"it grew from {first} to {last}")
 
@@ -168,7 +168,7 @@ async def _broker_outage(world: World, _straps: list[Strap], chance: random.Rand
 
 
 async def _kill_healthd(world: World, _straps: list[Strap], _chance: random.Random) -> None:
-    # What the broker had not acknowledged may be lost: it is the fault's.
+    # Samples that the broker had not acknowledged may be lost.
     async with world.fault():
         await vm.run("systemctl", "kill", "--signal=KILL", SERVICE)
 

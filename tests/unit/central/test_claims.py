@@ -60,6 +60,24 @@ def test_its_own_device_is_nobody_elses(claims: Claims) -> None:
     assert claims.add(Match("any", By.ADDRESS, "C0:00:00:00:00:01")) == []
 
 
+def test_a_claimed_device_is_held_until_it_is_released(claims: Claims) -> None:
+    assert claims.is_claimed(device(1).address)
+    assert not claims.is_claimed(device(2).address)
+    claims.add(NAMED)
+    claims.claim(NAMED, device(2))
+    assert [claims.holder(device(1)), claims.holder(device(2))] == [VAGUE, NAMED]
+    claims.release(VAGUE)
+    assert not claims.is_claimed(device(1).address)
+    assert claims.holder(device(2)) == NAMED
+
+
+def test_releasing_a_search_that_found_nothing_changes_nothing(claims: Claims) -> None:
+    claims.add(NAMED)
+    claims.release(NAMED)
+    assert not claims.is_claimed(device(2).address)
+    assert claims.holder(device(1)) == VAGUE
+
+
 def test_what_was_kept_for_one_that_is_gone_is_free(claims: Claims) -> None:
     claims.add(NAMED)
     assert claims.claimant(device(2), [VAGUE]) is None

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from healthd.central.insist import run_within
+from tests.support.stage import BOUND_S
 
 
 class Stubborn:
@@ -57,7 +58,7 @@ async def test_it_is_cancelled_until_it_obeys(ignores: int) -> None:
 
 async def test_what_never_obeys_is_given_up() -> None:
     stubborn = Stubborn(5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         with pytest.raises(TimeoutError):
             await run_within(stubborn.work(), 0.05)
     assert not stubborn.ended

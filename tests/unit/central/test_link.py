@@ -15,7 +15,7 @@ from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.simulator.air import Air
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, readable
+from tests.support.stage import BOUND_S, Stage, address, readable
 
 
 async def heard(stage: Stage) -> Advertisement:
@@ -61,7 +61,7 @@ async def locked(stage: Stage) -> Locked:
 
 
 async def test_an_advertisement_in_our_words(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap("Polar H10 1")
         found = await heard(stage)
     assert (found.address, found.name) == (address(1), "Polar H10 1")
@@ -71,7 +71,7 @@ async def test_an_advertisement_in_our_words(stage: Stage) -> None:
 
 
 async def test_what_the_peripheral_has(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         link = await opened(stage)
         assert strap.linked.is_set()
@@ -84,7 +84,7 @@ async def test_what_the_peripheral_has(stage: Stage) -> None:
 
 
 async def test_notified_values_arrive_as_bytes(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         link = await opened(stage)
         values: asyncio.Queue[object] = asyncio.Queue()
@@ -96,7 +96,7 @@ async def test_notified_values_arrive_as_bytes(stage: Stage) -> None:
 
 @pytest.mark.parametrize("how", ["drop", "vanish"])
 async def test_a_lost_link_ends_everything(stage: Stage, locked: Locked, how: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         link = await opened(stage)
         waiting = asyncio.create_task(link.lost())
         reading = asyncio.create_task(link.read("2a24"))
@@ -116,7 +116,7 @@ async def test_a_lost_link_ends_everything(stage: Stage, locked: Locked, how: st
 
 
 async def test_a_link_that_is_left_can_be_used_until_it_is_closed(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         link.give_up(GaveWay())
@@ -131,7 +131,7 @@ async def test_a_link_that_is_left_can_be_used_until_it_is_closed(stage: Stage) 
 
 
 async def test_a_closed_link_is_lost(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         await link.close()
@@ -144,7 +144,7 @@ async def test_a_closed_link_is_lost(stage: Stage) -> None:
 async def test_a_refused_read_is_a_fault_and_the_link_lives_on(
     stage: Stage, locked: Locked
 ) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         link = await opened(stage)
         with pytest.raises(LinkFault) as caught:
             await link.read("2a29")
@@ -156,7 +156,7 @@ async def test_a_refused_read_is_a_fault_and_the_link_lives_on(
 
 
 async def test_a_value_is_written_and_a_refused_one_is_a_fault(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         await link.write("2a39", b"\x01")
@@ -172,7 +172,7 @@ async def test_a_value_is_written_and_a_refused_one_is_a_fault(stage: Stage) -> 
 async def test_a_read_that_is_never_answered_is_bounded(
     stage: Stage, locked: Locked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         link = await opened(stage)
         monkeypatch.setattr("healthd.central.link._GATT_TIMEOUT_S", 0.1)
         with pytest.raises(LinkFault) as caught:
@@ -187,7 +187,7 @@ async def test_a_peripheral_that_went_away_is_not_found(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bleak_retry_connector.BLEAK_TIMEOUT", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         found = await heard(stage)
         await strap.vanish()
@@ -201,7 +201,7 @@ async def test_a_connect_that_never_ends_is_bounded(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.central.link._CONNECT_TIMEOUT_S", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         found = await heard(stage)
         await strap.vanish()
@@ -215,7 +215,7 @@ async def test_a_connect_that_never_ends_is_bounded(
     "error", [BleakError("Not connected"), EOFError(), BrokenPipeError()], ids=repr
 )
 async def test_close_takes_a_broken_stack(stage: Stage, error: Exception) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         link = await opened(stage)
         stage.traffic.disconnect_fault = error
@@ -227,7 +227,7 @@ async def test_close_takes_a_stack_that_does_not_answer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.central.link._CLOSE_TIMEOUT_S", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         stage.traffic.disconnect_hangs = True
@@ -235,7 +235,7 @@ async def test_close_takes_a_stack_that_does_not_answer(
 
 
 async def test_close_does_not_hide_a_bug(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         stage.traffic.disconnect_fault = KeyError("x")

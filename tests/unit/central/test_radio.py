@@ -13,6 +13,7 @@ from healthd.central.slots import Slots
 from healthd.gateway.entry import match_for
 from healthd.settings.model import PeripheralSettings
 from tests.support.stage import (
+    BOUND_S,
     Stage,
     address,
     by_address,
@@ -61,7 +62,7 @@ async def heard_again(stage: Stage, name: str, times: int = 5) -> None:
 
 async def test_scans_only_while_somebody_searches(stage: Stage) -> None:
     entry = by_address()
-    async with asyncio.timeout(10), stage.radio(entry) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
         await asyncio.sleep(0)
         assert stage.traffic.scans == 0
         search = Search(stage, radio, entry)
@@ -75,7 +76,7 @@ async def test_scans_only_while_somebody_searches(stage: Stage) -> None:
 
 async def test_one_scanner_for_many_searches(stage: Stage) -> None:
     entries = [by_address(number, f"p{number}") for number in range(1, 5)]
-    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
         searches = [Search(stage, radio, entry) for entry in entries]
         for number in range(1, 5):
             await stage.strap(f"Strap {number}", number)
@@ -87,7 +88,7 @@ async def test_one_scanner_for_many_searches(stage: Stage) -> None:
 
 async def test_a_cancelled_search_stops_the_scanner(stage: Stage) -> None:
     entry = by_address()
-    async with asyncio.timeout(10), stage.radio(entry) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
         search = Search(stage, radio, entry)
         await stage.traffic.until(lambda: stage.traffic.scanning)
         await cancel(search.task)
@@ -96,7 +97,7 @@ async def test_a_cancelled_search_stops_the_scanner(stage: Stage) -> None:
 
 async def test_a_search_that_is_heard_and_cancelled_at_once(stage: Stage) -> None:
     entry = by_address()
-    async with asyncio.timeout(10), stage.radio(entry) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
         strap = await stage.strap()
         first = Search(stage, radio, entry)
         await first.found()
@@ -119,7 +120,7 @@ async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage)
     radio = Radio(stage.backends, Slots(5))
     radio.add(match_for(entry, stage.registry))
     stage.traffic.scan_fault = BleakError("[org.bluez.Error.NotReady] Resource Not Ready")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         search = Search(stage, radio, entry)
         healthy: list[bool] = []
@@ -139,7 +140,7 @@ async def test_a_scanner_that_fails_is_told_and_the_search_goes_on(stage: Stage)
 
 async def test_the_scanner_pauses_while_a_link_is_made(stage: Stage) -> None:
     here, away = by_address(1, "here"), by_address(2, "away")
-    async with asyncio.timeout(10), stage.radio(here, away) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(here, away) as radio:
         await stage.strap()
         missing = Search(stage, radio, away)
         await stage.traffic.until(lambda: stage.traffic.scanning)
@@ -163,7 +164,7 @@ async def test_one_link_is_made_at_a_time(stage: Stage) -> None:
         async with radio.link(found):
             await linked.wait()
 
-    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
         linked = asyncio.Event()
         straps = [await stage.strap(f"Strap {number}", number) for number in range(1, 5)]
         searches = [Search(stage, radio, entry) for entry in entries]
@@ -180,19 +181,20 @@ async def test_one_link_is_made_at_a_time(stage: Stage) -> None:
             await search.leave()
 
 
-async def test_a_failed_connect_lets_the_others_on(
+async def test_other_connects_follow_a_failed_one(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bleak_retry_connector.BLEAK_TIMEOUT", 0.1)
     gone, here = by_address(1, "gone"), by_address(2, "here")
-    async with asyncio.timeout(10), stage.radio(gone, here) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(gone, here) as radio:
         strap = await stage.strap()
         search = Search(stage, radio, gone)
         found = await search.advertisement()
         await strap.vanish()
-        with pytest.raises(LinkFault):
+        # Only for the connect that cannot succeed: the other one may take longer.
+        with monkeypatch.context() as impatient, pytest.raises(LinkFault):
+            impatient.setattr("bleak_retry_connector.BLEAK_TIMEOUT", 0.1)
             async with radio.link(found):
-                pytest.fail("a link to nobody")
+                pytest.fail("linked to a device that is not there")
         other = Search(stage, radio, here)
         await stage.strap("Here", 2)
         async with radio.link(await other.advertisement()):
@@ -203,7 +205,7 @@ async def test_a_failed_connect_lets_the_others_on(
 
 async def test_the_link_is_closed_however_the_block_ends(stage: Stage) -> None:
     entry = by_address()
-    async with asyncio.timeout(10), stage.radio(entry) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
         strap = await stage.strap()
         search = Search(stage, radio, entry)
         with pytest.raises(KeyError, match="x"):
@@ -220,7 +222,7 @@ async def test_a_stack_that_cannot_disconnect_does_not_hide_why_the_block_ended(
 ) -> None:
     monkeypatch.setattr("healthd.central.link._CLOSE_TIMEOUT_S", 0.1)
     entry = by_address()
-    async with asyncio.timeout(10), stage.radio(entry) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
         await stage.strap()
         search = Search(stage, radio, entry)
         found = await search.advertisement()
@@ -242,7 +244,7 @@ async def test_a_stack_that_cannot_disconnect_does_not_hide_why_the_block_ended(
 
 async def test_one_name_for_two_peripherals_is_two_devices(stage: Stage) -> None:
     entries = [by_name("Polar*", "one"), by_name("Polar*", "two")]
-    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
         searches = [Search(stage, radio, entry) for entry in entries]
         await stage.strap("Polar 1", 1)
         first = await searches[0].found()
@@ -256,7 +258,7 @@ async def test_one_name_for_two_peripherals_is_two_devices(stage: Stage) -> None
 
 async def test_a_device_is_free_again_when_its_session_ends(stage: Stage) -> None:
     entries = [by_name("Polar*", "one"), by_name("Polar*", "two")]
-    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
         await stage.strap("Polar 1")
         first = Search(stage, radio, entries[0])
         await first.found()
@@ -273,7 +275,7 @@ async def test_a_service_does_not_take_what_a_more_specific_one_wants(
     stage: Stage, specific: PeripheralSettings
 ) -> None:
     vague = by_service()
-    async with asyncio.timeout(10), stage.radio(vague, specific) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(vague, specific) as radio:
         await stage.strap("Polar 1", 1)
         any_strap = Search(stage, radio, vague)
         await heard_again(stage, "Polar 1")
@@ -288,7 +290,7 @@ async def test_a_service_does_not_take_what_a_more_specific_one_wants(
 
 async def test_a_name_does_not_take_what_an_address_wants(stage: Stage) -> None:
     vague, specific = by_name("Polar*"), by_address(1)
-    async with asyncio.timeout(10), stage.radio(vague, specific) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(vague, specific) as radio:
         await stage.strap("Polar 1", 1)
         searches = [Search(stage, radio, vague), Search(stage, radio, specific)]
         assert await searches[1].found() == address(1)
@@ -302,7 +304,7 @@ async def test_once_the_specific_one_has_its_device_others_of_its_kind_are_free(
     stage: Stage,
 ) -> None:
     vague, specific = by_service(), by_name("Polar*")
-    async with asyncio.timeout(10), stage.radio(vague, specific) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(vague, specific) as radio:
         await stage.strap("Polar 1", 1)
         polar = Search(stage, radio, specific)
         await polar.found()
@@ -317,7 +319,7 @@ async def test_who_overhears_has_the_one_scanner_run_as_long_as_nobody_connects(
     stage: Stage,
 ) -> None:
     entry = by_address(2)
-    async with asyncio.timeout(10), stage.radio(entry) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
         await stage.strap("Here", 1)
         heard: set[str] = set()
         changed = asyncio.Event()
@@ -350,7 +352,7 @@ async def test_a_better_description_takes_the_device_from_a_link_and_from_one_th
     stage: Stage,
 ) -> None:
     vague, exact = by_service(), by_address(1)
-    async with asyncio.timeout(10), stage.radio(vague) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(vague) as radio:
         strap = await stage.strap()
         search = Search(stage, radio, vague)
         found = await search.advertisement()

@@ -17,7 +17,7 @@ from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.health.scale import user_scale, weight_scale
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, by_address
+from tests.support.stage import BOUND_S, Stage, address, by_address
 
 ENTRY = by_address(1, "scale")
 WEIGHT = bytes.fromhex("00 803e")  # 80 kg
@@ -38,7 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fetch(stage: Stage, device: VirtualPeripheral, options: Options = AT_NOON) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         await stage.add(device)
         session = stage.session(radio, ENTRY, options=options)
         await session.fetch(lambda: None)

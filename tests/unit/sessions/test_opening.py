@@ -35,7 +35,7 @@ from healthd.sessions.opening import Openings
 from healthd.sessions.session import State
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, by_address, cancel
+from tests.support.stage import BOUND_S, Stage, address, by_address, cancel
 
 ENTRY = by_address(1, "sensor")
 RECORD, CONTROL = 0xFFF1, 0xFFF2
@@ -146,7 +146,7 @@ async def streaming(
 ) -> AsyncGenerator["tuple[VirtualPeripheral, asyncio.Task[None]]"]:
     """A session that streams from the sensor."""
     stage.registry = known(asked)
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         parts = [sensor.part(has_control=has_control)]
         peripheral = await stage.add(VirtualPeripheral("Sensor", address(1), parts))
         session = stage.session(radio, ENTRY, options=Options(pmd=pmd))
@@ -240,13 +240,13 @@ async def test_patience_begins_anew_with_every_record(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to "send everything" comes behind everything."""
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.5)
+    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 2.0)
     sensor, asked = Sensor(answer=lambda _: None), Asked()
     async with streaming(stage, sensor, asked, "all"):
         loop = asyncio.get_running_loop()
         await sensor.asked.wait()
         began = loop.time()
-        while loop.time() - began < 0.8:
+        while loop.time() - began < 3.0:
             sensor.records.put_nowait(b"\x07")
             await stage.watcher.more("fff1", 1)
         assert not asked.closed.is_set()
@@ -428,7 +428,7 @@ async def test_what_was_said_before_is_no_answer() -> None:
     asked, told = Asked(), list[bytes]()
     profiles = known(asked)
     openings = openings_on(Wire(), profiles, Options(pmd=("one",)), told.append)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await openings.run([profiles.profiles["opens"]])
     assert asked.answers == [b"re:one"]
     assert told == [b"stray", b"one", b"re:one"]

@@ -25,7 +25,7 @@ from healthd.simulator.attributes import indicating, notifying, service, writeab
 from healthd.simulator.catalogue import CATALOGUE
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, by_address, cancel
+from tests.support.stage import BOUND_S, Stage, address, by_address, cancel
 
 WEIGHT = bytes.fromhex("00 803e")  # 80 kg
 UP = [State.SEARCHING, State.CONNECTING, State.PREPARING, State.STREAMING]
@@ -121,7 +121,7 @@ Test = Callable[[Fetcher, Radio], Awaitable[None]]
 
 
 async def staged(stage: Stage, folder: Path, *entries: PeripheralSettings, test: Test) -> None:
-    async with asyncio.timeout(20), stage.radio(*entries) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
         await test(Fetcher(stage, radio, folder), radio)
 
 
@@ -527,7 +527,7 @@ def test_every_end_has_its_outcome(end: End, samples: int, outcome: object) -> N
 
 async def test_all_slots_are_taken(stage: Stage, tmp_path: Path) -> None:
     strap = by_address(2, "strap")
-    async with asyncio.timeout(20), stage.radio(entry(), strap, slots=1) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(entry(), strap, slots=1) as radio:
         await stage.strap("Strap", 2)
         streaming = asyncio.create_task(stage.session(radio, strap).run(lambda: None))
         await stage.watcher.streaming()

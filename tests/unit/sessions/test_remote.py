@@ -12,7 +12,7 @@ from healthd.simulator.feed import paced
 from healthd.simulator.part import Part
 from healthd.simulator.strap import heart_rate_part
 from healthd.verbs import RequestRefused, ResetEnergyExpended, Start
-from tests.support.stage import cancel
+from tests.support.stage import BOUND_S, cancel
 from tests.unit.sessions.gym import (
     CONTROL,
     POWER,
@@ -170,7 +170,7 @@ class Counting:
 
 
 async def test_the_energy_of_a_strap_is_counted_from_zero_again() -> None:
-    async with asyncio.timeout(10), streaming([heart_rate_part(Counting(), 0.05)]) as found:
+    async with asyncio.timeout(BOUND_S), streaming([heart_rate_part(Counting(), 0.05)]) as found:
         stage, _, session, _ = found
 
         def counted() -> list[int]:
@@ -205,7 +205,7 @@ def strap(*, resets: bool) -> Part:
     [(False, "no heart rate control point", "not_supported"), (True, "0x80", "gatt_error")],
 )
 async def test_a_strap_that_counts_no_energy_says_so(resets: bool, said: str, reason: str) -> None:
-    async with asyncio.timeout(10), streaming([strap(resets=resets)]) as found:
+    async with asyncio.timeout(BOUND_S), streaming([strap(resets=resets)]) as found:
         stage, _, session, running = found
         with pytest.raises(RequestRefused, match=said):
             await session.remote.ask(ENERGY)

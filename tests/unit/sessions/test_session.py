@@ -26,7 +26,7 @@ from healthd.sessions.session import NotStreaming, State
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import ReplayedHeart, device_information_part, heart_rate_part
-from tests.support.stage import Stage, address, by_address, by_name, cancel, readable
+from tests.support.stage import BOUND_S, Stage, address, by_address, by_name, cancel, readable
 
 ENTRY = by_address(1, "strap")
 
@@ -56,7 +56,7 @@ def states(stage: Stage) -> list[State]:
 
 
 async def test_states_in_order_and_what_is_read(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         healthy_in: list[State] = []
         strap = await stage.strap("Polar H10 1")
         running = start(stage, radio, None, lambda: healthy_in.append(states(stage)[-1]))
@@ -81,7 +81,7 @@ async def test_what_decides_how_values_are_read_is_read_before_they_stream(
 ) -> None:
     row = Quirk("other", "2a37", decode_heart_rate, "here", model="Virtual*")
     monkeypatch.setattr(quirks, "QUIRKS", (row,))
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         await stage.strap()
         running = start(stage, radio)
         await stage.watcher.until(lambda: stage.watcher.count("2a37"))
@@ -94,7 +94,7 @@ async def test_what_decides_how_values_are_read_is_read_before_they_stream(
 
 @pytest.mark.parametrize("how", ["drop", "vanish"])
 async def test_a_lost_link_ends_the_session(stage: Stage, how: str) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         running = start(stage, radio)
         await stage.watcher.streaming()
@@ -108,7 +108,7 @@ async def test_a_lost_link_ends_the_session(stage: Stage, how: str) -> None:
 
 
 async def test_every_link_has_a_client_of_its_own(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         for times in (1, 2, 3):
             running = start(stage, radio)
@@ -132,7 +132,7 @@ class Counting(ReplayedHeart):
 
 
 async def test_values_of_every_link_arrive_once_and_in_order(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         heart = heart_rate_part(Counting(), 0.05)
         strap = await stage.add(VirtualPeripheral("Strap", address(1), [heart]))
         for times in (1, 2):
@@ -148,7 +148,7 @@ async def test_values_of_every_link_arrive_once_and_in_order(stage: Stage) -> No
 
 
 async def test_a_stream_that_falls_silent_ends_the_session(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         running = start(stage, radio, silence_s=0.3)
         await stage.watcher.streaming()
@@ -162,19 +162,19 @@ async def test_a_stream_that_falls_silent_ends_the_session(stage: Stage) -> None
 
 
 async def test_a_stream_that_flows_is_not_stalled(stage: Stage) -> None:
-    async with asyncio.timeout(20), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         await stage.strap()
-        running = start(stage, radio, silence_s=1.0)
+        running = start(stage, radio, silence_s=3.0)
         await stage.watcher.streaming()
         loop = asyncio.get_running_loop()
-        until = loop.time() + 1.2  # past the deadline that counts from the subscription
+        until = loop.time() + 3.5  # past the deadline that counts from the subscription
         await stage.watcher.until(lambda: loop.time() > until)
         assert not running.done()
         await cancel(running)
 
 
 async def test_a_peripheral_that_appears_late_is_waited_for(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         await stage.strap("Another", 2)
         running = start(stage, radio)
         await stage.traffic.until(lambda: stage.traffic.heard.get("Another", 0) > 3)
@@ -188,7 +188,7 @@ async def test_a_peripheral_that_appears_late_is_waited_for(stage: Stage) -> Non
 async def test_a_session_cancelled_in_any_state_leaves_nothing_behind(
     stage: Stage, state: State
 ) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         running = start(stage, radio)
         stage.watcher.when[state] = running.cancel
@@ -205,7 +205,7 @@ async def test_a_session_cancelled_in_any_state_leaves_nothing_behind(
 
 
 async def test_a_session_cancelled_while_the_link_is_made_leaves_none(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         running = start(stage, radio)
         await strap.linked.wait()
@@ -225,7 +225,7 @@ async def test_a_value_that_cannot_be_read_does_not_end_the_session(stage: Stage
 
     maker, model = readable(0x2A29, CharacteristicValue(read=refuse)), readable(0x2A24, b"Model")
     locked = Part(Service(UUID.from_16_bits(0x180A), [maker, model]))
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         heart = heart_rate_part(ReplayedHeart(), 0.05)
         await stage.add(VirtualPeripheral("Strap", address(1), [heart, locked]))
         with capture_logs() as log:
@@ -259,7 +259,7 @@ async def test_a_link_lost_while_preparing_ends_the_session(stage: Stage) -> Non
         b"",
     )
     service = Service(UUID.from_16_bits(0x180D), [measurement, location])
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.add(VirtualPeripheral("Strap", address(1), [Part(service)]))
         running = start(stage, radio)
         await asked.wait()
@@ -279,7 +279,7 @@ async def test_nothing_to_read(stage: Stage, has_heart_rate: bool) -> None:
     if has_heart_rate:
         measurement = readable(0x2A37, b"\x00\x48")
         parts.append(Part(Service(UUID.from_16_bits(0x180D), [measurement])))
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         peripheral = await stage.add(VirtualPeripheral("Strap", address(1), parts))
         running = start(stage, radio)
         await peripheral.linked.wait()
@@ -307,7 +307,7 @@ async def test_a_stream_that_was_there_before_is_missed_once_and_then_done_witho
         )
         return Part(Service(UUID.from_16_bits(0x180D), [measurement, level]))
 
-    async with asyncio.timeout(20), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         session = stage.session(radio, ENTRY)
         # As after a link to a strap that streamed one characteristic more.
         session._values._known = frozenset({"2a37", "2a63"})  # pyright: ignore[reportPrivateUsage]
@@ -336,7 +336,7 @@ async def test_a_peripheral_that_takes_the_radio_down_is_left_in_peace(stage: St
         assert isinstance(fault, LinkFault)
         return fault
 
-    async with asyncio.timeout(10), stage.radio(ENTRY, adapters=adapters) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY, adapters=adapters) as radio:
         strap = await stage.strap()
         session = stage.session(radio, ENTRY)
 
@@ -381,7 +381,7 @@ async def test_who_waits_for_its_turn_has_not_taken_the_radio_down(stage: Stage)
         adapters.lose_all("bluez_gone", "bluetoothd is gone")
 
     stage.watcher.when[CONNECTING] = crash
-    async with asyncio.timeout(10), stage.radio(ENTRY, adapters=adapters) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY, adapters=adapters) as radio:
         await stage.strap()
         session = stage.session(radio, ENTRY)
         for _ in range(3):
@@ -395,7 +395,7 @@ async def test_a_bug_is_named_so_and_closes_the_link(stage: Stage) -> None:
     def fail() -> None:
         raise KeyError("x")
 
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         stage.watcher.when[PREPARING] = fail
         running = start(stage, radio)
@@ -406,7 +406,7 @@ async def test_a_bug_is_named_so_and_closes_the_link(stage: Stage) -> None:
 
 
 async def test_a_stop_is_a_stop_also_when_the_stack_is_gone(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         await stage.strap()
         running = start(stage, radio)
         await stage.watcher.streaming()
@@ -418,7 +418,7 @@ async def test_a_stop_is_a_stop_also_when_the_stack_is_gone(stage: Stage) -> Non
 
 async def test_two_sessions_do_not_harm_each_other(stage: Stage) -> None:
     entries = [by_name("Polar*", "one"), by_name("Polar*", "two")]
-    async with asyncio.timeout(10), stage.radio(*entries) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
         straps = {address(n): await stage.strap(f"Polar {n}", n) for n in (1, 2)}
         running = [
             asyncio.create_task(stage.session(radio, entry).run(lambda: None)) for entry in entries
@@ -434,7 +434,7 @@ async def test_two_sessions_do_not_harm_each_other(stage: Stage) -> None:
 
 
 async def test_a_new_link_is_made_when_somebody_asks_for_one(stage: Stage) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         strap = await stage.strap()
         session = stage.session(radio, ENTRY)
         with pytest.raises(NotStreaming, match="it is disabled"):
