@@ -1,4 +1,4 @@
-"""A machine that is held by requests, and what becomes of it without them; over real GATT."""
+"""A machine that is held by requests, and released without them; over real GATT."""
 
 import asyncio
 import struct
@@ -36,12 +36,12 @@ GO = Start(peripheral="machine")
 
 
 def ridden_w(gym: Gym) -> int:
-    """The power of the newest record of the bike."""
+    """Return the power in the latest record of the bike."""
     record = next(value for _, uuid, value in reversed(gym.watcher.values) if uuid == "2ad2")
     return int(struct.unpack_from("<h", record, 11)[0])
 
 
-def test_the_first_request_takes_control_and_the_next_ones_do_not(play: Play) -> None:
+def test_only_the_first_request_asks_for_control(play: Play) -> None:
     async def body(gym: Gym) -> None:
         assert await gym.ask(power()) == {"power_w": 300, "lease_s": LEASE_S}
         assert (gym.bike.target_w, gym.bike.control.permitted) == (300, True)
@@ -54,7 +54,7 @@ def test_the_first_request_takes_control_and_the_next_ones_do_not(play: Play) ->
             bytes.fromhex("04f401"),
             bytes.fromhex("1100009001 2833"),
         ]
-        # What the machine itself says of it.
+        # The status notifications of the machine.
         assert gym.statuses == [
             bytes.fromhex("082c01"),
             bytes.fromhex("07f401"),
@@ -71,7 +71,7 @@ def test_the_first_request_takes_control_and_the_next_ones_do_not(play: Play) ->
     play(body)
 
 
-def test_a_machine_whose_controller_has_died_rides_free(play: Play) -> None:
+def test_a_bike_is_released_when_the_lease_expires(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power(400))
         asked = now()
@@ -89,7 +89,7 @@ def test_a_machine_whose_controller_has_died_rides_free(play: Play) -> None:
     play(body)
 
 
-def test_a_machine_is_held_as_long_as_it_is_asked_for_something(play: Play) -> None:
+def test_each_request_renews_the_lease(play: Play) -> None:
     async def body(gym: Gym) -> None:
         for watts in range(200, 240):
             await gym.ask(power(watts))
@@ -102,7 +102,7 @@ def test_a_machine_is_held_as_long_as_it_is_asked_for_something(play: Play) -> N
 
 
 @pytest.mark.parametrize("watts", [1001, -1], ids=["too much", "too little"])
-def test_what_is_refused_does_not_hold_it(play: Play, watts: int) -> None:
+def test_a_refused_request_does_not_renew_the_lease(play: Play, watts: int) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         began = now()
@@ -118,7 +118,7 @@ def test_what_is_refused_does_not_hold_it(play: Play, watts: int) -> None:
     play(body)
 
 
-def test_a_procedure_that_hangs_does_not_keep_the_lease_from_running_out(play: Play) -> None:
+def test_a_hanging_procedure_does_not_extend_the_lease(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         began = now()
@@ -135,13 +135,13 @@ def test_a_procedure_that_hangs_does_not_keep_the_lease_from_running_out(play: P
             ("released", None, "lease"),
         ]
         assert gym.bike.target_w is None
-        # Nothing is wrong with the machine: its link stays.
+        # Nothing is wrong with the machine, so its link stays.
         assert not gym.running.done()
 
     play(body)
 
 
-def test_a_machine_that_does_not_answer_is_let_go_and_linked_anew(play: Play) -> None:
+def test_a_machine_that_does_not_answer_is_released_and_disconnected(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -169,7 +169,7 @@ def test_a_machine_that_does_not_answer_is_let_go_and_linked_anew(play: Play) ->
         (9, "result_9"),
     ],
 )
-def test_a_machine_that_refuses_stays_held(play: Play, result: int, word: str) -> None:
+def test_a_machine_that_refuses_is_still_held(play: Play, result: int, word: str) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[POWER] = result
         said = await gym.refused(power())
@@ -182,7 +182,7 @@ def test_a_machine_that_refuses_stays_held(play: Play, result: int, word: str) -
     play(body)
 
 
-def test_control_that_somebody_else_has_is_taken_anew(play: Play) -> None:
+def test_lost_control_is_requested_again(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -199,7 +199,7 @@ def test_control_that_somebody_else_has_is_taken_anew(play: Play) -> None:
     play(body)
 
 
-def test_a_machine_that_gives_no_control_is_not_told_anything(play: Play) -> None:
+def test_a_machine_that_does_not_grant_control_gets_no_commands(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[CONTROL] = 4
         assert "does not grant control: it answered operation_failed" in (
@@ -212,7 +212,7 @@ def test_a_machine_that_gives_no_control_is_not_told_anything(play: Play) -> Non
     play(body)
 
 
-def test_a_machine_that_is_used_by_hand_is_forgotten(play: Play) -> None:
+def test_a_machine_that_is_used_by_hand_is_not_released(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -220,7 +220,7 @@ def test_a_machine_that_is_used_by_hand_is_forgotten(play: Play) -> None:
         await gym.wait_for("lost")
         assert gym.reports == [("lost", None, "permission_lost")]
         await asyncio.sleep(2 * LEASE_S)
-        # It is not ours: it is left alone, until somebody asks again.
+        # healthd does not control it any more, and writes nothing until the next request.
         assert gym.commands == []
         await gym.ask(power())
         assert gym.commands == [b"\x00", bytes.fromhex("052c01")]
@@ -228,16 +228,16 @@ def test_a_machine_that_is_used_by_hand_is_forgotten(play: Play) -> None:
     play(body)
 
 
-def test_a_machine_that_calls_it_a_loss_when_it_is_given_back_is_released(play: Play) -> None:
+def test_a_loss_that_is_reported_during_a_release_is_a_release(play: Play) -> None:
     async def body(gym: Gym) -> None:
         record = gym.machine.control.record
 
-        def told(request: bytes) -> None:
+        def record_and_report(request: bytes) -> None:
             record(request)
             if request == b"\x01":
                 gym.machine.control.status_feed.put(b"\xff")
 
-        gym.machine.control.record = told
+        gym.machine.control.record = record_and_report
         await gym.ask(power())
         await gym.wait_for("released")
         await gym.watcher.until(lambda: b"\xff" in gym.statuses)
@@ -265,7 +265,7 @@ def test_a_link_that_ends_ends_control(play: Play) -> None:
     play(body)
 
 
-def test_a_link_that_ends_in_the_middle_is_the_end_of_what_was_asked(play: Play) -> None:
+def test_requests_are_refused_when_the_link_ends(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -287,7 +287,7 @@ def test_a_link_that_ends_in_the_middle_is_the_end_of_what_was_asked(play: Play)
     play(body)
 
 
-def test_a_machine_is_released_before_healthd_hangs_up(play: Play) -> None:
+def test_a_machine_is_released_before_healthd_disconnects(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -300,7 +300,7 @@ def test_a_machine_is_released_before_healthd_hangs_up(play: Play) -> None:
     play(body)
 
 
-def test_a_machine_is_released_before_its_link_gives_way(play: Play) -> None:
+def test_a_machine_is_released_before_its_link_is_given_up(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -313,7 +313,7 @@ def test_a_machine_is_released_before_its_link_gives_way(play: Play) -> None:
     play(body)
 
 
-def test_a_machine_is_released_also_out_of_a_procedure(play: Play) -> None:
+def test_a_machine_is_released_during_a_procedure(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[POWER] = None
         asking = gym.asking(power())
@@ -331,7 +331,7 @@ def test_a_machine_is_released_also_out_of_a_procedure(play: Play) -> None:
     play(body)
 
 
-def test_hanging_up_waits_for_no_machine_for_long(play: Play) -> None:
+def test_disconnecting_does_not_wait_long_for_a_release(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -340,13 +340,13 @@ def test_hanging_up_waits_for_no_machine_for_long(play: Play) -> None:
         await cancel(gym.running)
         assert now() - began < 4
         assert gym.reports == [("release_failed", None, "hang_up")]
-        # Its control ends with the link all the same.
+        # Control ends with the link anyway.
         assert not gym.bike.control.permitted
 
     play(body)
 
 
-def test_a_machine_that_does_not_take_control_back_loses_its_link(play: Play) -> None:
+def test_a_machine_that_does_not_confirm_the_release_is_disconnected(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -376,7 +376,7 @@ def test_a_release_that_fails_once_is_tried_again(play: Play) -> None:
     play(body)
 
 
-def test_a_bike_that_knows_no_road_is_free_by_the_reset(play: Play) -> None:
+def test_a_bike_without_road_simulation_is_released_by_the_reset(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -389,7 +389,7 @@ def test_a_bike_that_knows_no_road_is_free_by_the_reset(play: Play) -> None:
     play(body)
 
 
-def test_who_asks_a_bike_to_stop_gives_control_back(play: Play) -> None:
+def test_a_stop_releases_a_bike(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(power())
         gym.forget()
@@ -403,7 +403,7 @@ def test_who_asks_a_bike_to_stop_gives_control_back(play: Play) -> None:
     play(body)
 
 
-def test_a_bike_that_does_not_stop_is_given_back_all_the_same(play: Play) -> None:
+def test_a_bike_that_does_not_stop_is_still_released(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[STOP] = 4
         await gym.ask(power())
@@ -431,14 +431,14 @@ def test_a_treadmill_starts_runs_and_stops(play: Play) -> None:
             ("set", "set_target_speed", None),
         ]
         assert await gym.ask(stop()) == {}
-        # It has stopped: it is not told to once more.
+        # It has stopped already, so the release does not stop it again.
         assert gym.commands == [b"\x00", b"\x07", bytes.fromhex("02ec04"), b"\x08\x01", b"\x01"]
         assert (gym.machine.workout.running, gym.machine.control.permitted) == (False, False)
 
     play(body, Treadmill)
 
 
-def test_a_treadmill_whose_controller_has_died_stops(play: Play) -> None:
+def test_a_treadmill_stops_when_the_lease_expires(play: Play) -> None:
     async def body(gym: Gym) -> None:
         await gym.ask(speed())
         assert gym.machine.workout.running
@@ -451,7 +451,7 @@ def test_a_treadmill_whose_controller_has_died_stops(play: Play) -> None:
     play(body, Treadmill)
 
 
-def test_a_treadmill_that_did_not_stop_is_not_called_released(play: Play) -> None:
+def test_a_treadmill_that_did_not_stop_is_reported(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[STOP] = 4
         await gym.ask(speed())
@@ -459,14 +459,14 @@ def test_a_treadmill_that_did_not_stop_is_not_called_released(play: Play) -> Non
         await gym.wait_for("release_failed")
         assert gym.commands == [b"\x08\x01", b"\x08\x01", b"\x08\x01", b"\x01"]
         assert gym.watcher.control[0]["detail"] == "0801: operation_failed"
-        # It has control back, and so its link says nothing more about it.
+        # It has confirmed the release, so its link stays.
         assert not gym.machine.control.permitted
         assert not gym.running.done()
 
     play(body, Treadmill)
 
 
-def test_a_treadmill_that_is_stopped_in_the_middle_of_a_start_stops(play: Play) -> None:
+def test_a_treadmill_stops_if_healthd_disconnects_during_a_start(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[START] = None
         asking = gym.asking(GO)
