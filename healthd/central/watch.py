@@ -247,4 +247,4 @@ class Watch:
             part.chmod(0o640)
             part.replace(self._reset_file)
         except OSError as error:
-            self._log.error("reset request failed", error=error.strerror)
+            self._log.error("reset not asked for", error=error.strerror)
