@@ -31,7 +31,7 @@ _MOVED_NS = 1_000_000_000
 
 _ID_BYTES = 4
 
-_ENDED = "healthd stopped or changed its settings before the run was over"
+_ENDED = "healthd stopped, or loaded other settings for this peripheral, before the run was over"
 
 
 @dataclass(frozen=True, slots=True)
