@@ -1,1 +1,1 @@
-"""The radio side: finding peripherals, linking them, living with their faults."""
+"""The radio side: finding peripherals, connecting to them, and handling faults."""

@@ -1,4 +1,4 @@
-"""Which adapters there are, and which one healthd works on."""
+"""The existing Bluetooth adapters, and the one that healthd uses."""
 
 from collections.abc import Callable
 
@@ -6,21 +6,22 @@ from healthd.central.faults import AdapterGone
 
 
 class Adapters:
-    """The adapters as BlueZ tells of them, and the one that is used.
+    """The adapters that BlueZ reports, and the one in use.
 
-    Without anybody who follows BlueZ (a simulated radio) there is always one, and it has no name.
+    If BlueZ is not followed (a simulated radio), there is always an adapter, and it has no name.
 
     Attributes:
-        current: the one that is used; None for none, or for one without a name.
-        losses: how often one went away; who sees it change lost what it was doing.
+        current: the adapter in use; None if there is none, or if it has no name.
+        losses: how often an adapter went away. If it changes during an operation, that operation
+            has lost its adapter.
     """
 
     def __init__(self, wanted: str | None = None, *, followed: bool = False) -> None:
         """Prepare.
 
         Args:
-            wanted: the only one to be used, such as ``hci0``; None for any.
-            followed: whether BlueZ is followed; until it has told, there is no adapter then.
+            wanted: the only adapter to use, such as ``hci0``; None for any.
+            followed: whether BlueZ is followed; there is then no adapter before its first report.
         """
         self._wanted = wanted
         self._followed = followed
@@ -34,22 +35,22 @@ class Adapters:
     def attach(
         self, on_change: Callable[[], None], on_loss: Callable[[str, AdapterGone], None]
     ) -> None:
-        """Tell somebody of every change, and of an adapter whose links have ended, with why."""
+        """Set what is called after each change, and when the links of an adapter have ended."""
         self._on_change = on_change
         self._on_loss = on_loss
 
     @property
     def usable(self) -> bool:
-        """Whether there is an adapter to search and link with."""
+        """Whether there is an adapter to search and connect with."""
         return not self._followed or self.current is not None
 
     @property
     def powered(self) -> dict[str, bool]:
-        """Every adapter that may be used, and whether it is on."""
+        """Every adapter that the settings allow, and whether it is on."""
         return {name: on for name, on in self._powered.items() if self._wanted in (None, name)}
 
     def update(self, name: str, powered: bool | None) -> None:
-        """An adapter is on (True), off (False) or gone (None)."""
+        """Note that an adapter is on (True), off (False) or gone (None)."""
         was_on = self._powered.get(name, False)
         if powered is None:
             self._powered.pop(name, None)
@@ -57,12 +58,15 @@ class Adapters:
             self._powered[name] = powered
         if was_on and not powered:
             self.losses += 1
-            reason = "adapter_gone" if powered is None else "adapter_off"
-            self._on_loss(name, AdapterGone(reason, f"{name} {reason.removeprefix('adapter_')}"))
+            if powered is None:
+                fault = AdapterGone("adapter_gone", f"adapter {name} is gone")
+            else:
+                fault = AdapterGone("adapter_off", f"adapter {name} is off")
+            self._on_loss(name, fault)
         self._choose()
 
     def lose_all(self, reason: str, message: str) -> None:
-        """BlueZ or D-Bus is gone, and every adapter with it."""
+        """Note that BlueZ or D-Bus is gone, and every adapter with it."""
         names, self._powered = list(self._powered), {}
         self.losses += 1
         for name in names:
@@ -70,14 +74,14 @@ class Adapters:
         self._choose()
 
     def avoid(self, name: str) -> str | None:
-        """Move away from a broken adapter; the one that is used from now on, None for no other."""
+        """Switch from a broken adapter to another; return that one, or None if there is none."""
         others = [other for other, on in self.powered.items() if on and other != name]
         if not others:
             return None
-        # Who was avoided before may have recovered: one broken adapter is avoided at a time.
+        # An adapter that was avoided earlier may have recovered, so only the latest is avoided.
         self._avoided = {name}
         self.losses += 1
-        self._on_loss(name, AdapterGone("adapter_broken", f"{name} stays broken"))
+        self._on_loss(name, AdapterGone("adapter_broken", f"adapter {name} does not recover"))
         self._choose()
         return self.current
 

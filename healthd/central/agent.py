@@ -1,8 +1,9 @@
-"""What BlueZ is answered when it asks during a pairing; whom it asks is ``central.bluez``'s.
+"""The answers to BlueZ's questions during a pairing; ``central.bluez`` registers the agent.
 
-BlueZ asks the agent of the D-Bus connection that called Pair, so one that is registered there for
-as long as that call takes hears of its own pairing alone. It need not be the machine's default
-agent, which answers for everybody: a desktop's keyboards and phones stay the desktop's.
+BlueZ asks the agent of the D-Bus connection that called Pair. An agent that is registered there
+for the duration of that call therefore answers only for its own pairing. It does not have to be
+the machine's default agent, which answers for all devices: a desktop keeps answering for its own
+keyboards and phones.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from typing import Any
 from healthd.log import get_logger
 
 AskPasskey = Callable[[], Awaitable[int | None]]
-"""Gives the six digits that the device shows, or that are printed on it; None for none."""
+"""Returns the six digits that the device shows or that are printed on it; None if unknown."""
 
 
 class Refusal(Exception):
@@ -19,7 +20,7 @@ class Refusal(Exception):
 
 
 class Agent:
-    """Answers for one device, and for one pairing."""
+    """The agent for one pairing with one device."""
 
     def __init__(
         self,
@@ -31,33 +32,33 @@ class Agent:
 
         Args:
             device: BlueZ's object of the only device that is answered for.
-            ask_passkey: knows the passkey; None where nobody does.
-            show: shows the owner what has to be typed into the device; None for the debug log.
+            ask_passkey: returns the passkey; None if there is none.
+            show: shows the user what to type into the device; None for the debug log.
         """
         self._device = device
         self._ask_passkey = ask_passkey
-        self._show = show or _tell_debuggers
+        self._show = show or _log_shown
 
     @property
     def capability(self) -> str:
-        """What can be done here, in BlueZ's words.
+        """The capability of this agent, as BlueZ spells it.
 
-        Without a passkey none must be promised: the device then settles for a pairing without.
+        Without a passkey it must not promise one: the device then agrees to a pairing without.
         """
         return "NoInputNoOutput" if self._ask_passkey is None else "KeyboardDisplay"
 
     async def answer(self, member: str, body: list[Any]) -> tuple[str, list[Any]]:
-        """The reply to a call of org.bluez.Agent1: its signature and its values.
+        """Return the reply to a call of org.bluez.Agent1: its signature and its values.
 
         Raises:
-            Refusal: it is not our device, or not ours to know.
+            Refusal: it is another device, or there is no answer.
         """
         if member in ("Release", "Cancel"):
             return "", []
         if not body or body[0] != self._device:
             raise Refusal("not a device of the settings")
         match member:
-            # No display here: to compare numbers is to agree, as with a device that shows none.
+            # There is no display to compare numbers on, so agree, as for a device without one.
             case "RequestAuthorization" | "AuthorizeService" | "RequestConfirmation":
                 return "", []
             case "DisplayPasskey":
@@ -75,5 +76,5 @@ class Agent:
         return passkey
 
 
-def _tell_debuggers(text: str) -> None:
+def _log_shown(text: str) -> None:
     get_logger(service="agent").debug("shown", text=text)

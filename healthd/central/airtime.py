@@ -1,4 +1,4 @@
-"""How long the radio was on: what periodic peripherals spare, in numbers."""
+"""How long the radio was on: the numbers that show what periodic peripherals save."""
 
 import time
 from collections import defaultdict
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 _SCAN = ""
-"""Stands beside the peripherals' ids; none of them is empty."""
+"""The key of the scanner among the peripherals' ids, which are never empty."""
 
 
 class Airtime:
-    """Adds up the seconds of scanning, and of every peripheral's links."""
+    """The seconds of scanning, and of each peripheral's links."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         """``now`` in seconds."""
@@ -21,13 +21,13 @@ class Airtime:
 
     @contextmanager
     def scanning(self) -> Generator[None]:
-        """The scanner runs while the block does."""
+        """Count the duration of the block as scanning."""
         with self.linked(_SCAN):
             yield
 
     @contextmanager
     def linked(self, peripheral: str) -> Generator[None]:
-        """The peripheral has a link while the block runs."""
+        """Count the duration of the block as a link of the peripheral."""
         self._since[peripheral] = self._now()
         try:
             yield
@@ -35,13 +35,13 @@ class Airtime:
             self._spent[peripheral] += self._now() - self._since.pop(peripheral)
 
     def forget(self, peripheral: str) -> None:
-        """Nobody asks for the time of a peripheral that has no link, and will have none."""
+        """Drop the time of a peripheral that was removed and has no link."""
         self._spent.pop(peripheral, None)
 
     def counters(self) -> dict[str, Any]:
-        """For ``health``: ``scan_s``, and ``linked_s`` by peripheral, since the start."""
+        """Return ``scan_s``, and ``linked_s`` by peripheral, since the start; for ``health``."""
         now, spent = self._now(), self._spent.copy()
-        for who, since in self._since.items():
-            spent[who] += now - since
-        rounded = {who: round(seconds, 1) for who, seconds in sorted(spent.items())}
+        for key, since in self._since.items():
+            spent[key] += now - since
+        rounded = {key: round(seconds, 1) for key, seconds in sorted(spent.items())}
         return {"scan_s": rounded.pop(_SCAN, 0.0), "linked_s": rounded}

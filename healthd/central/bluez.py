@@ -1,7 +1,7 @@
 """BlueZ over a D-Bus connection of our own; the only importer of dbus-fast.
 
-What bleak does not do: it does not follow who owns org.bluez, nor the adapters' power, and it
-bounds none of its calls. Every call here is bounded and fails with a fault of the table.
+It does what bleak does not: it follows the owner of org.bluez and the power of the adapters, and
+every call has a timeout and fails with a fault of the table in ``central.faults``.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from healthd.central.agent import Agent, Refusal
 from healthd.central.device import Device, device_of
 from healthd.central.faults import faults_raised, faults_suppressed, refused
 
-# bluetoothd answers in milliseconds; where it waits for the controller, in about 2 s.
+# bluetoothd answers in milliseconds, or in about 2 s if it waits for the controller.
 CALL_TIMEOUT_S = 10.0
 
-# A link is made (20 s), somebody types six digits (BlueZ gives an agent 60 s), keys are exchanged
-# (the Security Manager gives up after 30 s).
+# Connecting (20 s), typing six digits (BlueZ gives an agent 60 s), and exchanging keys (the
+# Security Manager gives up after 30 s).
 PAIR_TIMEOUT_S = 110.0
 
 _BLUEZ = "org.bluez"
@@ -37,28 +37,28 @@ _AGENT_PATH = "/org/healthd/agent"
 _SIGNALS = (
     f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{_BLUEZ}'",
     f"type='signal',sender='{_BLUEZ}',interface='{_OBJECTS}'",
-    # Adapters alone: devices change with every advertisement, and bleak follows those.
+    # Only adapters: devices change with every advertisement, and bleak follows those.
     f"type='signal',sender='{_BLUEZ}',interface='{_PROPERTIES}',arg0='{_ADAPTER}'",
 )
 
 
 class Listener(Protocol):
-    """Who is told of changes. Called in the event loop; must not block."""
+    """Receives changes in BlueZ. Called in the event loop; must not block."""
 
     def on_owner(self, *, present: bool) -> None:
-        """The daemon of BlueZ has come, or gone with everything that it knew."""
+        """Handle that bluetoothd has started, or has ended and forgotten everything."""
         ...
 
     def on_adapter(self, name: str, powered: bool | None) -> None:
-        """An adapter is on (True), off (False) or gone (None)."""
+        """Handle that an adapter is on (True), off (False) or gone (None)."""
         ...
 
 
 class BlueZ:
-    """One D-Bus connection's life; used as ``async with BlueZ.connected() as bluez``."""
+    """One D-Bus connection; used as ``async with BlueZ.connected() as bluez``."""
 
     def __init__(self, bus: MessageBus, listener: Listener | None) -> None:
-        """See ``connected``."""
+        """Use ``connected`` instead."""
         self._bus = bus
         self._listener = listener
         self._agent: Agent | None = None
@@ -68,7 +68,7 @@ class BlueZ:
     @classmethod
     @asynccontextmanager
     async def connected(cls, listener: Listener | None = None) -> AsyncGenerator["BlueZ"]:
-        """Connect to the system bus and tell ``listener``, if any, of all that changes from now on.
+        """Connect to the system bus; ``listener``, if any, receives all changes from now on.
 
         Raises:
             LinkFault: there is no bus, or it does not answer.
@@ -90,24 +90,24 @@ class BlueZ:
         """Wait until the connection to D-Bus ends.
 
         Raises:
-            LinkFault: when it does.
+            LinkFault: always, when the connection has ended.
         """
         with faults_raised():
             await self._bus.wait_for_disconnect()
         raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
 
     async def is_there(self) -> bool:
-        """Whether bluetoothd runs; asking must not start it where it can be started on demand."""
+        """Return whether bluetoothd runs, without starting it on demand."""
         path, member = "/org/freedesktop/DBus", "NameHasOwner"
         return (await self._call(_DBUS, path, _DBUS, member, "s", _BLUEZ))[0]
 
     async def state(self) -> tuple[dict[str, bool], list[Device]]:
-        """Every adapter and whether it is on, and every device."""
+        """Return whether each adapter is on, and every device."""
         adapters, devices = await self.objects()
-        return {name: one["Powered"] for name, one in adapters.items()}, devices
+        return {name: properties["Powered"] for name, properties in adapters.items()}, devices
 
     async def objects(self) -> tuple[dict[str, dict[str, Any]], list[Device]]:
-        """Every adapter with all that BlueZ says of it, and every device."""
+        """Return the properties of every adapter, and every device."""
         [objects] = await self._call(_BLUEZ, "/", _OBJECTS, "GetManagedObjects")
         adapters: dict[str, dict[str, Any]] = {}
         devices: list[Device] = []
@@ -124,16 +124,16 @@ class BlueZ:
         await self._call(_BLUEZ, f"/org/bluez/{adapter}", _PROPERTIES, "Set", "ssv", *body)
 
     async def disconnect(self, device: str) -> None:
-        """End a device's link, whoever made it."""
+        """End the link of a device, including one that another program made."""
         await self._call(_BLUEZ, device, _DEVICE, "Disconnect")
 
     async def remove(self, device: str) -> None:
-        """Forget a device, with its services, and its bond if it has one."""
+        """Make BlueZ forget a device, its services, and its bond if it has one."""
         adapter = device.rpartition("/")[0]
         await self._call(_BLUEZ, adapter, _ADAPTER, "RemoveDevice", "o", device)
 
     async def scan(self, adapter: str, on: bool) -> None:
-        """Start or end a discovery of our own; BlueZ keeps those of others apart."""
+        """Start or stop our own discovery; those of other programs are not affected."""
         member = "StartDiscovery" if on else "StopDiscovery"
         await self._call(_BLUEZ, f"/org/bluez/{adapter}", _ADAPTER, member)
 
@@ -145,20 +145,20 @@ class BlueZ:
         is_default: bool = False,
         timeout_s: float = PAIR_TIMEOUT_S,
     ) -> None:
-        """Pair with a device, linking it where it is not linked yet.
+        """Pair with a device; connect to it first if it is not connected.
 
-        The agent is known to BlueZ for as long as this takes: each pairing has its own capability,
-        and none is left to be renewed when bluetoothd starts anew.
+        The agent is registered only for the duration of the pairing: each pairing has its own
+        capability, and no agent has to be registered again after a restart of bluetoothd.
 
         Args:
             device: its object.
             agent: answers what BlueZ asks.
-            is_default: answer in place of the machine's own agent meanwhile. BlueZ promises a
-                device that is linked already what the default agent can do, not what ours can.
+            is_default: also answer as the machine's default agent meanwhile: BlueZ announces that
+                agent's capability, not this one's, to a device that is already connected.
             timeout_s: how long it may take.
 
         Raises:
-            LinkFault: it did not work.
+            LinkFault: the pairing failed.
         """
         path, member = "/org/freedesktop/DBus", "GetNameOwner"
         [self._owner] = await self._call(_DBUS, path, _DBUS, member, "s", _BLUEZ)
@@ -179,12 +179,12 @@ class BlueZ:
                 await self._call(_BLUEZ, "/org/bluez", _AGENTS, "UnregisterAgent", "o", _AGENT_PATH)
 
     async def trust(self, device: str) -> None:
-        """Let a device in without asking anybody, from now on."""
+        """Let a device connect without asking the user, from now on."""
         body = (_DEVICE, "Trusted", Variant("b", True))
         await self._call(_BLUEZ, device, _PROPERTIES, "Set", "ssv", *body)
 
     async def cancel_pairing(self, device: str) -> None:
-        """End a pairing that was given up, and the link that it was made over. Never raises."""
+        """Cancel a pairing and end the link that was made for it. Never raises."""
         with faults_suppressed():
             await self._call(_BLUEZ, device, _DEVICE, "CancelPairing")
         with faults_suppressed():
@@ -209,7 +209,7 @@ class BlueZ:
             body=list(body),
         )
         if not self._bus.connected:
-            # What is cleaned up after a connection is lost; dbus-fast would write to a closed file.
+            # Cleaning up after a lost connection: dbus-fast would write to a closed file.
             raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
         with faults_raised():
             try:
@@ -230,12 +230,14 @@ class BlueZ:
         return None
 
     def _on_call(self, message: Message) -> Message | bool | None:
-        """Have the agent asked by BlueZ, and by nobody else: a passkey is a secret."""
+        """Pass calls to the agent, but only those from BlueZ: a passkey is a secret."""
         if message.interface != _AGENT or message.path != _AGENT_PATH:
             return None
         if self._agent is None or message.sender != self._owner:
-            return Message.new_error(message, f"{_BLUEZ}.Error.Rejected", "nothing is paired here")
-        task = asyncio.ensure_future(self._answer(self._agent, message))
+            return Message.new_error(
+                message, f"{_BLUEZ}.Error.Rejected", "no pairing is in progress"
+            )
+        task = asyncio.create_task(self._answer(self._agent, message), name="pairing agent")
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
         return True

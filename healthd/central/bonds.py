@@ -1,4 +1,4 @@
-"""Bonds of the peripherals: which there are, those that the settings ask for, those that fail."""
+"""The bonds of the peripherals: which exist, which the settings ask for, and which fail."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from healthd.central.faults import BondLost, LinkFault, NotPaired, PairingFailed
 from healthd.central.match import Match
 from healthd.log import get_logger
 
-# Other peripherals wait meanwhile, as for a link that is made: for 20 s of connecting and for keys
-# that are exchanged without anybody who types.
+# The other peripherals wait meanwhile, as for any connect: 20 s to connect, and the exchange of
+# keys, without a person who types.
 _PAIR_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the settings say of a peripheral's bond.
+class BondSettings:
+    """What the settings say about a peripheral's bond.
 
     Attributes:
-        pair: whether it is paired with where there is no bond.
-        passkey: the six digits it is answered; None for none.
+        pair: whether to pair with it if there is no bond.
+        passkey: the six digits to answer with; None for none.
     """
 
     pair: bool = False
@@ -29,14 +29,14 @@ class Wish:
 
 
 class Bonds:
-    """Knows which peripheral BlueZ holds a bond with, and makes what is wished for."""
+    """Tracks which peripherals BlueZ has a bond with, and makes those that the settings ask for."""
 
     def __init__(
-        self, tell: Callable[[str, bool], None] = lambda _peripheral, _bonded: None
+        self, on_change: Callable[[str, bool], None] = lambda _peripheral, _bonded: None
     ) -> None:
-        """``tell`` is told whether a peripheral is bonded, at first and whenever it changes."""
-        self._wishes: dict[str, Wish] = {}
-        self._tell = tell
+        """``on_change`` receives whether a peripheral is bonded, once known and at each change."""
+        self._settings: dict[str, BondSettings] = {}
+        self._on_change = on_change
         self._known: dict[str, bool] = {}
         self._log = get_logger(service="bonds")
         self._bluez: BlueZ | None = None
@@ -45,43 +45,43 @@ class Bonds:
         """Pair over this connection from now on; None: there is none, and nothing is paired."""
         self._bluez = bluez
 
-    def add(self, peripheral: str, wish: Wish) -> None:
-        """What is wished for; those of whom nothing is known are never paired with."""
-        self._wishes[peripheral] = wish
+    def add(self, peripheral: str, settings: BondSettings) -> None:
+        """Set what the settings say; healthd never pairs with a peripheral that was not added."""
+        self._settings[peripheral] = settings
 
     def remove(self, peripheral: str) -> None:
-        """Nothing is wished for any more, and nothing known."""
-        self._wishes.pop(peripheral, None)
+        """Forget the peripheral's settings and state."""
+        self._settings.pop(peripheral, None)
         self._known.pop(peripheral, None)
 
     def check_bonds(self, devices: Collection[Device], matches: Iterable[Match]) -> None:
-        """Tell what has changed, now that BlueZ knows these devices."""
-        for one in matches:
-            self._note(
-                one.peripheral, any(device.bonded and one.fits(device) for device in devices)
-            )
+        """Report every change, given all devices that BlueZ knows now."""
+        for match in matches:
+            bonded = any(device.bonded and match.fits(device) for device in devices)
+            self._note(match.peripheral, bonded)
 
     async def secure(self, peripheral: str, path: str | None) -> None:
-        """Pair where it is wished for and there is no bond, before anybody else makes the link.
+        """Pair if the settings ask for it and there is no bond, before the link is made.
 
-        Later it would be another's pairing: a cuff asks for it as soon as it is linked, and BlueZ
-        answers that with the machine's default agent, which a gateway does not have. One try for
-        a link, and the pace of its faults between them: a device that refuses is not hammered.
+        Once linked, it would be too late: a cuff asks for pairing itself as soon as it is linked,
+        and BlueZ answers with the machine's default agent, which a gateway does not have. There is
+        one try per link, and between tries the pause of the fault, so a device that refuses is
+        not asked over and over.
 
         Raises:
-            PairingFailed: it did not work.
+            PairingFailed: the pairing failed.
         """
-        wish, bluez = self._wishes.get(peripheral, Wish()), self._bluez
-        if not wish.pair or bluez is None or path is None:
+        settings, bluez = self._settings.get(peripheral, BondSettings()), self._bluez
+        if not settings.pair or bluez is None or path is None:
             return
         if await self._is_bonded(bluez, path):
             return
         self._log.info("pairing", peripheral=peripheral)
 
         async def passkey() -> int | None:
-            return wish.passkey
+            return settings.passkey
 
-        agent = Agent(path, None if wish.passkey is None else passkey)
+        agent = Agent(path, None if settings.passkey is None else passkey)
         is_paired = False
         try:
             await bluez.pair(path, agent, timeout_s=_PAIR_TIMEOUT_S)
@@ -94,7 +94,7 @@ class Bonds:
         self._note(peripheral, True)
 
     async def explain(self, peripheral: str, path: str | None, fault: LinkFault) -> LinkFault:
-        """What a fault means, where that depends on whether there is a bond."""
+        """Return what a fault means, if that depends on whether there is a bond."""
         bluez = self._bluez
         if fault.remedy is not Remedy.BOND or bluez is None or path is None:
             return fault
@@ -114,4 +114,4 @@ class Bonds:
             return
         self._known[peripheral] = bonded
         self._log.info("bond", peripheral=peripheral, bonded=bonded)
-        self._tell(peripheral, bonded)
+        self._on_change(peripheral, bonded)

@@ -1,4 +1,4 @@
-"""What BlueZ knows of a device."""
+"""What BlueZ knows about a device."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,9 @@ class Device:
         address: Bluetooth address, upper case.
         name: its name, or None.
         services: canonical UUIDs of its services.
-        connected: whether it is linked, by whomever.
-        bonded: whether BlueZ holds keys for it, which forgetting it would cost.
-        heard: whether it is in the air while somebody scans.
+        connected: whether it has a link, made by healthd or by another program.
+        bonded: whether BlueZ has keys for it; they are lost if BlueZ forgets the device.
+        heard: whether it was heard by a running scan.
     """
 
     path: str
@@ -30,10 +30,10 @@ class Device:
 
 
 def device_of(path: str, properties: dict[str, Any]) -> Device:
-    """The device that an object of BlueZ with these properties stands for."""
+    """Return the device that a BlueZ object with these properties represents."""
     address = properties["Address"].upper()
     name = properties.get("Name") or properties.get("Alias")
-    # Without a name BlueZ makes an alias of the address.
+    # If there is no name, BlueZ makes an alias of the address.
     named = name if name != address.replace(":", "-") else None
     services = frozenset(canonical_uuid(uuid) for uuid in properties.get("UUIDs", ()))
     bonded = bool(properties.get("Bonded", False) or properties.get("Paired", False))

@@ -1,8 +1,8 @@
-"""What goes wrong on the radio: exception -> fault -> what to do about it. One table.
+"""One table of what goes wrong on the radio: exception -> fault -> what to do about it.
 
-The exceptions of bleak, bleak-retry-connector and D-Bus are told apart by class name and, where
-one class stands for many faults, by a piece of their message. Nothing else in healthd looks into
-a message. BlueZ's own words are those of its src/error.h, and of the kernel errors behind them.
+The exceptions of bleak, bleak-retry-connector and D-Bus are distinguished by class name and, if
+one class covers many faults, by a part of their message. Nothing else in healthd looks at a
+message. BlueZ's texts are from its src/error.h and from the kernel errors that it passes on.
 """
 
 from collections.abc import Generator
@@ -12,42 +12,42 @@ from enum import Enum
 
 from healthd.errors import Backoff, Transient
 
-# The peripheral or the air: likely to work at once, and cheap to try while it advertises.
+# The peripheral or the radio conditions: likely to work at once, and cheap to try.
 SOON = Backoff(first_s=0.5, ceiling_s=15.0)
 
-# BlueZ needs a moment to let go of what it holds (bleak-retry-connector waits 0.25 s to 4 s).
+# BlueZ needs a moment to release its resources (bleak-retry-connector waits 0.25 s to 4 s).
 _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
 
-# A slot is free when somebody else's link has gone, and controllers take seconds to notice.
+# A slot becomes free when another link ends, and controllers take seconds to notice.
 _SLOT = Backoff(first_s=4.0, ceiling_s=30.0)
 
-# Somebody has to act (plug the adapter in, start bluetoothd, pair): be there, do not hammer.
+# A person has to act (plug the adapter in, start bluetoothd, pair), so there is no hurry.
 PATIENT = Backoff(first_s=5.0, ceiling_s=60.0)
 
 
 class Remedy(Enum):
-    """What is done about a fault, beside trying again at its pace."""
+    """What to do about a fault, besides trying again after its pause."""
 
     RETRY = "retry"
-    """Nothing: the peripheral or the air."""
+    """Nothing: the cause is the peripheral or the radio conditions."""
     SUSPECT = "suspect"
-    """The adapter is counted against: when it happens again and again, it is recovered in steps."""
+    """Count it against the adapter, which is recovered in steps if it happens repeatedly."""
     REFRESH = "refresh"
-    """What BlueZ remembers of the peripheral's services may be stale: forgotten once."""
+    """Make BlueZ forget the peripheral's services once, because they may be out of date."""
     BOND = "bond"
-    """Whether BlueZ holds a bond says what it means: that is asked (hass-omron#160)."""
+    """Ask BlueZ whether there is a bond, because the meaning depends on it (hass-omron#160)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: the first one that fits decides.
+    """One row of the table; the first row that fits decides.
 
     Attributes:
-        exception: name of a class among the exception's own and its bases.
-        contains: piece of its message; empty fits any.
-        reason: the fault's name in logs and events.
-        backoff: pace of the next tries.
-        remedy: what is done beside trying again.
+        exception: name of the exception's class or of one of its bases.
+        contains: part of its message; empty fits any.
+        reason: name of the fault in logs and events.
+        backoff: pauses before the next tries.
+        remedy: what to do besides trying again.
     """
 
     exception: str
@@ -60,21 +60,21 @@ class Rule:
 _DBUS = "org.freedesktop.DBus.Error"
 
 RULES = (
-    # Also for a moment after bluetoothd or the adapter is back: bleak's picture is built anew.
+    # Happens also for a moment after bluetoothd or the adapter is back, while bleak catches up.
     Rule("BleakBluetoothNotAvailableError", "", "adapter_unavailable", _SETTLE),
     Rule("BleakOutOfConnectionSlotsError", "", "slots_exhausted", _SLOT),  # core#84331
     Rule("BleakError", "concurrent-connection-limit", "slots_exhausted", _SLOT),  # HCI 0x09, 0x0a
     Rule("BleakError", "connection-refused", "slots_exhausted", _SLOT),  # HCI 0x0d, no resources
-    Rule("BleakDeviceNotFoundError", "", "not_found", _SLOT),  # so it looks without a free slot
+    Rule("BleakDeviceNotFoundError", "", "not_found", _SLOT),  # also if no slot is free
     Rule("BleakNotFoundError", "", "not_found", _SLOT),  # bleak-retry-connector#67
     Rule("BleakCharacteristicNotFoundError", "", "characteristic_missing", _SETTLE, Remedy.REFRESH),
-    Rule("BleakError", "adapter-not-powered", "adapter_off", SOON),  # waits until it is on
-    # bluez#433: the peripheral's side
+    Rule("BleakError", "adapter-not-powered", "adapter_off", SOON),  # the search waits for it
+    # bluez#433: the peripheral has lost it
     Rule("BleakError", "key-missing", "bond_lost", PATIENT, Remedy.BOND),
     Rule("BleakError", "gatt-browsing", "services_unresolved", SOON, Remedy.REFRESH),  # bluez#1489
     Rule("BleakError", "connection-abort", "connect_aborted", SOON),  # bleak#1255, #1673
     Rule("BleakError", "connection-canceled", "connect_aborted", SOON),  # br-, le-
-    # ATT errors 0x05, 0x0c and 0x0f, for which BlueZ has one text
+    # ATT errors 0x05, 0x0c and 0x0f; BlueZ has one text for all of them
     Rule("BleakError", "Not paired", "not_paired", PATIENT, Remedy.BOND),
     Rule("BleakError", "Insufficient Authentication", "not_paired", PATIENT, Remedy.BOND),
     Rule("BleakError", "Insufficient Encryption", "not_paired", PATIENT, Remedy.BOND),
@@ -83,9 +83,9 @@ RULES = (
     Rule("BleakError", "connection-busy", "busy", _SETTLE, Remedy.SUSPECT),
     Rule("BleakError", "NotReady", "adapter_off", SOON),
     Rule("BleakError", "Error.Blocked", "adapter_blocked", PATIENT),  # rfkill
-    Rule("BleakError", f"{_DBUS}.UnknownObject", "not_found", _SETTLE),  # removed meanwhile
-    Rule("BleakError", f"{_DBUS}.UnknownMethod", "not_found", _SETTLE),  # so says BlueZ 5.66
-    Rule("BleakError", f"{_DBUS}.NoReply", "bluez_gone", SOON),  # died while it was asked
+    Rule("BleakError", f"{_DBUS}.UnknownObject", "not_found", _SETTLE),  # it was just removed
+    Rule("BleakError", f"{_DBUS}.UnknownMethod", "not_found", _SETTLE),  # the same in BlueZ 5.66
+    Rule("BleakError", f"{_DBUS}.NoReply", "bluez_gone", SOON),  # it ended during the call
     Rule("BleakError", f"{_DBUS}.ServiceUnknown", "bluez_gone", _SETTLE),
     Rule("BleakError", f"{_DBUS}.NameHasNoOwner", "bluez_gone", _SETTLE),
     Rule("BleakError", f"{_DBUS}.AccessDenied", "dbus_denied", PATIENT),
@@ -101,11 +101,11 @@ RULES = (
 
 
 class LinkFault(Transient):
-    """The radio side failed in a known way; ``reason`` names the fault.
+    """A known failure of the radio side; ``reason`` names it.
 
     Attributes:
-        remedy: what is done beside trying again.
-        att_error: what the peripheral answered; None where that is not what failed.
+        remedy: what to do besides trying again.
+        att_error: the error that the peripheral answered; None for any other failure.
     """
 
     att_error: int | None = None
@@ -113,23 +113,23 @@ class LinkFault(Transient):
     def __init__(
         self, reason: str, message: str, backoff: Backoff, remedy: Remedy = Remedy.RETRY
     ) -> None:
-        """Keep the remedy beside reason and pace."""
+        """Store the remedy in addition to reason and backoff."""
         super().__init__(reason, message, backoff)
         self.remedy = remedy
 
 
 class LinkLost(LinkFault):
-    """The link ended without our asking."""
+    """The link ended although healthd had not closed it."""
 
     def __init__(self, reason: str = "link_lost", message: str = "the link ended") -> None:
-        """A peripheral that went away usually advertises again at once."""
+        """Try again soon: a peripheral that disconnects usually advertises again at once."""
         super().__init__(reason, message, SOON)
 
 
 class AdapterGone(LinkLost):
-    """What the link went over has gone: the adapter, its power, BlueZ or D-Bus.
+    """The link ended because the adapter, its power, BlueZ or D-Bus is gone.
 
-    The pace is the link's own: the next search waits until there is an adapter, however long.
+    The pause is that of a lost link; the next search then waits until there is an adapter.
     """
 
 
@@ -137,59 +137,69 @@ class NotTried(AdapterGone):
     """The adapter went away while the link waited for its turn."""
 
     def __init__(self) -> None:
-        """No link of this one's has had a part in it."""
-        super().__init__("adapter_gone", "it went away before the link was made")
+        """Say that the connect was not even tried."""
+        super().__init__(
+            "adapter_gone", "the adapter went away before the peripheral's turn to connect"
+        )
 
 
 class GaveWay(LinkLost):
-    """The link was ended for a periodic peripheral that needs the slot."""
+    """The link was ended because a periodic peripheral needs the slot."""
 
     def __init__(self) -> None:
-        """It searches again at once, to stand in line."""
-        super().__init__("gave_way", "its slot was needed by a periodic peripheral")
+        """Search again soon, to get into the queue for a slot."""
+        super().__init__(
+            "gave_way", "healthd ended the link because a periodic peripheral needs the slot"
+        )
 
 
 class Reassigned(LinkLost):
-    """The link was ended because the settings have a better description of its device now."""
+    """The link was ended because another peripheral now describes its device better."""
 
     def __init__(self) -> None:
-        """It searches again at once, for another device."""
-        super().__init__("reassigned", "another peripheral of the settings describes its device")
+        """Search again soon, for another device."""
+        super().__init__(
+            "reassigned", "another peripheral of the settings describes this device better"
+        )
 
 
 class NotPaired(LinkFault):
-    """The peripheral answers only those who are paired with it, and BlueZ holds no bond."""
+    """The peripheral answers only paired clients, and BlueZ has no bond with it."""
 
     def __init__(self, peripheral: str, fault: LinkFault) -> None:
         """Say what was refused, and how to pair."""
-        message = f"{fault}; there is no bond: put it into pairing mode, healthd pair {peripheral}"
+        fix = f"put it into pairing mode and run healthd pair {peripheral}"
+        message = (
+            f"{fault}; the device requires pairing, and this machine is not paired with it: {fix}"
+        )
         super().__init__("not_paired", message, PATIENT)
 
 
 class BondLost(LinkFault):
-    """BlueZ holds a bond that the peripheral does not know, or does not take, any more."""
+    """BlueZ has a bond that the peripheral does not know or accept any more."""
 
     def __init__(self, peripheral: str, fault: LinkFault) -> None:
-        """Say what was refused, and how to pair anew.
+        """Say what was refused, and how to pair again.
 
-        Nothing forgets a bond by itself: whoever can pretend to be the peripheral could have the
-        next one. Its owner does.
+        healthd never removes a bond by itself: a device that impersonates the peripheral could
+        then get the next one. The owner has to remove it.
         """
-        mend = f"put it into pairing mode, healthd pair {peripheral} --again"
-        super().__init__("bond_lost", f"{fault}; the bond is no longer good: {mend}", PATIENT)
+        fix = f"put it into pairing mode and run healthd pair {peripheral} --again"
+        message = f"{fault}; the device does not accept the existing bond any more: {fix}"
+        super().__init__("bond_lost", message, PATIENT)
 
 
 class PairingFailed(LinkFault):
-    """The peripheral was to be paired as the settings say, and it did not work."""
+    """Pairing, which the settings ask for, failed."""
 
     def __init__(self, peripheral: str, fault: LinkFault) -> None:
         """Say how it failed, and what may help."""
-        mend = f"is it in pairing mode, and its passkey right? healthd pair {peripheral} tries it"
-        super().__init__("pairing_failed", f"{fault}; {mend}", PATIENT)
+        fix = f"put the device into pairing mode, check its passkey, run healthd pair {peripheral}"
+        super().__init__("pairing_failed", f"pairing failed: {fault}; {fix}", PATIENT)
 
 
 def classify(error: BaseException) -> LinkFault | None:
-    """The fault that ``error`` stands for; None where it is no fault of the radio but a bug."""
+    """Return the fault that ``error`` stands for; None if it is not a radio fault but a bug."""
     names = {cls.__name__ for cls in type(error).__mro__}
     fault = _look_up(names, str(error))
     if fault is not None and isinstance(code := getattr(error, "code", None), int):
@@ -198,7 +208,7 @@ def classify(error: BaseException) -> LinkFault | None:
 
 
 def refused(name: str, text: str) -> LinkFault:
-    """The fault that a D-Bus error of this name and text stands for."""
+    """Return the fault that a D-Bus error with this name and text stands for."""
     fault = _look_up({"BleakError"}, f"[{name}] {text}")
     assert fault is not None, "the table has a row for any BleakError"
     return fault
@@ -207,14 +217,14 @@ def refused(name: str, text: str) -> LinkFault:
 def _look_up(names: set[str], message: str) -> LinkFault | None:
     for rule in RULES:
         if rule.exception in names and rule.contains in message:
-            said = message or rule.exception
-            return LinkFault(rule.reason, said, rule.backoff, rule.remedy)
+            text = message or rule.exception
+            return LinkFault(rule.reason, text, rule.backoff, rule.remedy)
     return None
 
 
 @contextmanager
 def faults_raised() -> Generator[None]:
-    """Turn what bleak and D-Bus raise in the block into faults; leave bugs as they are."""
+    """Turn exceptions of bleak and D-Bus in the block into faults; let bugs pass unchanged."""
     try:
         yield
     except Exception as error:
@@ -225,7 +235,7 @@ def faults_raised() -> Generator[None]:
 
 @contextmanager
 def faults_suppressed() -> Generator[None]:
-    """Leave the block quietly by a fault of the radio; bugs go on."""
+    """End the block silently at a radio fault; let bugs pass."""
     try:
         yield
     except Exception as error:

@@ -1,24 +1,24 @@
-"""Cancelling what does not obey the first time."""
+"""Work in bounded time, even if it ignores its first cancellation."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 # When bleak's connect is cancelled it asks BlueZ to disconnect, and waits for the answer without a
-# bound. A second cancellation ends that too, this much later.
+# bound. A second cancellation, this much later, ends that as well.
 _AGAIN_S = 2.0
 _TIMES = 3
 
 _T = TypeVar("_T")
 
 
-async def insist(work: Coroutine[Any, Any, _T], timeout_s: float) -> _T:
-    """The work's result, in bounded time: it is cancelled again where once is not enough.
+async def run_within(work: Coroutine[Any, Any, _T], timeout_s: float) -> _T:
+    """Return the result of ``work``; cancel it at the timeout, several times if necessary.
 
     Raises:
-        TimeoutError: it took too long; it may even go on, where it cannot be cancelled at all.
+        TimeoutError: it took too long. It may still run, if it ignores every cancellation.
     """
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(work, name="bounded work")
     try:
         await asyncio.wait({task}, timeout=timeout_s)
         if task.done():
@@ -30,5 +30,5 @@ async def insist(work: Coroutine[Any, Any, _T], timeout_s: float) -> _T:
             task.cancel()
             await asyncio.wait({task}, timeout=_AGAIN_S)
         if task.done() and not task.cancelled():
-            task.exception()  # seen, so that asyncio does not complain about it
+            task.exception()  # retrieved, so that asyncio does not log it as never retrieved
     raise TimeoutError

@@ -1,8 +1,8 @@
-"""One scanner and one link, over bleak; the only importer of bleak in the daemon."""
+"""One scanner and one link over bleak; the only module of the daemon that imports bleak."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,21 +17,18 @@ from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
 from bleak_retry_connector.bluez import stop_discovery
 
 from healthd.central.faults import LinkFault, LinkLost, faults_raised, faults_suppressed
-from healthd.central.insist import insist
+from healthd.central.insist import run_within
+from healthd.central.link_end import LinkEnd
 from healthd.profiles.registry import canonical_uuid
 
-# bleak gives BlueZ 20 s and the connector may repeat aborted tries; other peripherals wait.
+# bleak gives BlueZ 20 s, and the connector may repeat aborted tries. Other peripherals wait.
 _CONNECT_TIMEOUT_S = 40.0
 
-# ATT gives every request 30 s; bleak's loops on InProgress have no bound of their own.
+# The ATT timeout of a request; bleak's own loops on InProgress are not bounded.
 _GATT_TIMEOUT_S = 30.0
 
-# BlueZ takes about 2 s; after a crash of bluetoothd it never answers.
+# BlueZ takes about 2 s; if bluetoothd has crashed, no answer ever comes.
 _CLOSE_TIMEOUT_S = 5.0
-
-# An adapter that is switched off ends its links first and is off a moment later: only then is it
-# known why. As long as a link that is lost waits for its reason.
-_REASON_S = 0.1
 
 # Starting and stopping discovery are single D-Bus calls.
 _SCAN_TIMEOUT_S = 10.0
@@ -39,7 +36,7 @@ _SCAN_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What stands in for the system's Bluetooth; None is the system's own (BlueZ).
+    """Replacements for the system's Bluetooth; None means the system's own (BlueZ).
 
     Attributes:
         scanner: a bleak scanner backend.
@@ -52,7 +49,7 @@ class Backends:
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """A peripheral that can be connected to right now.
+    """A peripheral that can be connected right now.
 
     Attributes:
         address: Bluetooth address, upper case.
@@ -70,14 +67,14 @@ class Advertisement:
 
     @property
     def path(self) -> str | None:
-        """BlueZ's object for it; None where another stack stands in for BlueZ."""
+        """Its object in BlueZ; None if another stack replaces BlueZ."""
         return self._details.get("path")
 
     @property
     def is_private(self) -> bool:
-        """Whether BlueZ knows its address as one that changes every few minutes."""
+        """Whether its address changes every few minutes, according to BlueZ."""
         kind = self._details.get("props", {}).get("AddressType")
-        # Of random addresses only those with both highest bits set are kept (Core 4.2, 10.8).
+        # Random addresses are static only if both highest bits are set (Core 4.2, 10.8).
         return kind == "random" and int(self.address[:2], 16) >> 6 != 3
 
     @property
@@ -87,11 +84,11 @@ class Advertisement:
 
 
 def discard_bluez() -> None:
-    """Make bleak drop what it knows of BlueZ, because bluetoothd is gone.
+    """Make bleak drop its knowledge of BlueZ, because bluetoothd is gone.
 
-    bleak 3.1 does not follow the owner of org.bluez: its clients stay connected, and a device that
-    it remembers as connected is not connected again after bluetoothd is back. It does follow its
-    own D-Bus connection, and without that it starts from nothing, so that is what it loses.
+    bleak 3.1 does not follow the owner of org.bluez: its clients stay connected, and it does not
+    reconnect a device that it remembers as connected once bluetoothd is back. It does follow its
+    own D-Bus connection and starts from scratch when that ends, so end that connection.
     """
     manager = get_global_bluez_manager_sync()
     bus = None if manager is None else manager._bus  # pyright: ignore[reportPrivateUsage]
@@ -100,7 +97,7 @@ def discard_bluez() -> None:
 
 
 async def force_scan_stop(adapter: str) -> None:
-    """End the discovery that BlueZ still runs for us, whatever bleak believes. Never raises."""
+    """End a discovery that BlueZ still runs for us, whatever state bleak is in. Never raises."""
     with faults_suppressed():
         async with asyncio.timeout(_SCAN_TIMEOUT_S):
             await stop_discovery(adapter)
@@ -113,9 +110,9 @@ async def scanning(
     """Scan while the block runs.
 
     Args:
-        backends: whose radio.
-        adapter: BlueZ's name of it, such as ``hci0``; None for bleak's choice.
-        on_advertisement: called with everything that is heard.
+        backends: which radio.
+        adapter: its name in BlueZ, such as ``hci0``; None for bleak's choice.
+        on_advertisement: called with every advertisement.
 
     Raises:
         LinkFault: the adapter cannot scan.
@@ -139,10 +136,10 @@ async def scanning(
 
 
 class Link:
-    """One connection's life, on a bleak client of its own.
+    """One connection, with its own bleak client.
 
-    A client that is used again, or a second one beside a live one, gets every notification
-    twice (bleak#2002), so ``connect`` makes a new one and the caller closes it before the next.
+    A reused client, or a second client next to a live one, gets every notification twice
+    (bleak#2002). So each link makes a new client, and the caller closes it before the next link.
     """
 
     def __init__(self, found: Advertisement) -> None:
@@ -151,10 +148,7 @@ class Link:
         self.found = found
         self._client: BleakClient | None = None
         self._is_open = False
-        self._gone = asyncio.Event()
-        self._over = asyncio.Event()
-        self._explained = asyncio.Event()
-        self._fault: LinkFault = LinkLost()
+        self._end = LinkEnd(has_reason=found.path is not None)
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
 
@@ -162,15 +156,17 @@ class Link:
         """Connect and discover services.
 
         Raises:
-            LinkFault: it did not work this time.
+            LinkFault: the connect failed.
         """
         with faults_raised():
-            opening = asyncio.ensure_future(insist(self._connect(backends), _CONNECT_TIMEOUT_S))
-            gone = asyncio.ensure_future(self._gone.wait())
+            opening = asyncio.create_task(
+                run_within(self._connect(backends), _CONNECT_TIMEOUT_S), name="connect"
+            )
+            gone = asyncio.create_task(self._end.gone(), name="link gone")
             try:
                 await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not opening.done():
-                    raise self._fault
+                    raise self._end.fault
                 opening.result()
             finally:
                 gone.cancel()
@@ -185,7 +181,7 @@ class Link:
             self.found.name or "unnamed",
             disconnected_callback=self._on_disconnected,
             max_attempts=1,
-            # What bleak remembers of the services may be older than the peripheral's firmware.
+            # bleak's cache may be older than the peripheral's firmware.
             use_services_cache=False,
             backend=backends.client,
         )
@@ -200,7 +196,7 @@ class Link:
 
     @property
     def characteristics(self) -> frozenset[str]:
-        """Canonical UUIDs of what the peripheral has."""
+        """Canonical UUIDs of the peripheral's characteristics."""
         return frozenset(self._characteristics)
 
     def can_notify(self, uuid: str) -> bool:
@@ -208,15 +204,15 @@ class Link:
         return bool({"notify", "indicate"} & set(self._characteristics[uuid].properties))
 
     def can_write(self, uuid: str) -> bool:
-        """Whether the peripheral has the characteristic, and says whether it took what is written.
+        """Whether the peripheral has the characteristic and acknowledges writes to it.
 
-        Many clocks are there to be read only.
+        Many clocks can only be read.
         """
         characteristic = self._characteristics.get(uuid)
         return characteristic is not None and "write" in characteristic.properties
 
     async def read(self, uuid: str) -> bytes:
-        """The characteristic's value.
+        """Read the characteristic's value.
 
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
@@ -225,7 +221,7 @@ class Link:
             return bytes(await client.read_gatt_char(self._characteristics[uuid]))
 
     async def write(self, uuid: str, value: bytes) -> None:
-        """Write the characteristic, and wait until the peripheral has taken the value.
+        """Write the characteristic, and wait until the peripheral has acknowledged the value.
 
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
@@ -234,7 +230,7 @@ class Link:
             await client.write_gatt_char(self._characteristics[uuid], value, response=True)
 
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
-        """Have ``on_value`` called, in the event loop, with every notified value.
+        """Subscribe; ``on_value`` is called in the event loop with every notified value.
 
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
@@ -247,63 +243,53 @@ class Link:
             await client.start_notify(self._characteristics[uuid], notified)
 
     def lose(self, fault: LinkFault) -> None:
-        """End the link at once for those who use it: what it went over has gone."""
-        self._gone.set()
-        self.give_up(fault)
+        """End the link at once for its users, because the adapter or BlueZ is gone."""
+        self._end.lose(fault)
 
     def give_up(self, fault: LinkFault) -> None:
-        """Have those who use it take leave of the peripheral, and end it: nothing else ends it."""
-        if not self._explained.is_set():
-            self._fault = fault
-            self._explained.set()
-            self._over.set()
+        """Ask the users of the link to finish with the peripheral and close it."""
+        self._end.give_up(fault)
 
     async def lost(self) -> None:
         """Wait until the link ends.
 
         Raises:
-            LinkLost: when it does; the reason says why, as far as it is known.
+            LinkFault: always, when it has ended; the reason says why, as far as it is known.
         """
-        await self._over.wait()
-        if self.path is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REASON_S):
-                    await self._explained.wait()
-        raise self._fault
+        await self._end.lost()
 
     async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.
 
-        Subscriptions are left as they are: some cuffs forget their bond when one is switched off
-        (hass-omron#136), and the peripheral drops them with the link anyway.
+        Does not unsubscribe first: some cuffs forget their bond at an unsubscription
+        (hass-omron#136), and the peripheral drops its subscriptions with the link anyway.
 
         Returns:
-            Whether the link is known to have ended; an abandoned one may live on in BlueZ.
+            Whether the link is known to have ended; if not, it may still exist in BlueZ.
         """
         if (client := self._client) is None:
             return True
         self._client = None
         with faults_suppressed():
-            await insist(client.disconnect(), _CLOSE_TIMEOUT_S)
+            await run_within(client.disconnect(), _CLOSE_TIMEOUT_S)
             return True
         return False
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[BleakClient]:
-        """Bound one GATT operation, and end it when the link goes."""
-        if self._client is None or self._gone.is_set():
-            raise self._fault
+        """Limit the time of one GATT operation, and end it when the link ends."""
+        if self._client is None or self._end.is_gone:
+            raise self._end.fault
         with faults_raised():
             try:
                 async with asyncio.timeout(_GATT_TIMEOUT_S):
                     yield self._client
             except Exception:
-                if self._gone.is_set():
-                    raise self._fault from None
+                if self._end.is_gone:
+                    raise self._end.fault from None
                 raise
 
     def _on_disconnected(self, _client: Any) -> None:
-        # While it connects, bleak itself tries again after some disconnections.
+        # While connecting, bleak tries again by itself after some disconnections.
         if self._is_open:
-            self._gone.set()
-            self._over.set()
+            self._end.disconnected()

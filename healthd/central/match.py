@@ -1,4 +1,4 @@
-"""Which advertisement belongs to which peripheral of the settings."""
+"""How an advertisement is matched to a peripheral of the settings."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class By(IntEnum):
-    """How a peripheral is recognised; the smaller, the more specific."""
+    """By what a peripheral is recognised; a smaller value is more specific."""
 
     ADDRESS = 0
     NAME = 1
@@ -15,7 +15,7 @@ class By(IntEnum):
 
 
 class Seen(Protocol):
-    """What can be recognised: an advertisement, or a device that BlueZ knows."""
+    """Something that can be matched: an advertisement, or a device that BlueZ knows."""
 
     @property
     def address(self) -> str:
@@ -24,7 +24,7 @@ class Seen(Protocol):
 
     @property
     def name(self) -> str | None:
-        """Its name, where it has one."""
+        """Its name; None if it has none."""
         ...
 
     @property
@@ -40,8 +40,8 @@ class Match:
     Attributes:
         peripheral: its id.
         by: what ``wanted`` is.
-        wanted: an address, a name pattern with ``*`` and ``?``, or a service's canonical UUID.
-        periodic: it is linked now and then, for a moment.
+        wanted: an address, a name pattern with ``*`` and ``?``, or the canonical UUID of a service.
+        periodic: whether it is linked only now and then, for a moment.
     """
 
     peripheral: str
@@ -55,7 +55,7 @@ class Match:
             case By.ADDRESS:
                 return found.address == self.wanted
             case By.NAME:
-                # Names hold brackets more often than anybody wants a set of characters.
+                # Brackets are part of many names, so they do not mean a set of characters here.
                 pattern = self.wanted.replace("[", "[[]")
                 return found.name is not None and fnmatchcase(found.name, pattern)
             case By.SERVICE:

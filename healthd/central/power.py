@@ -1,22 +1,22 @@
-"""When an adapter that is off is switched on, and when somebody else's decision is left alone."""
+"""When to switch on an adapter that is off, and when to respect that it was switched off."""
 
 import time
 from collections.abc import Callable
 
-# Never seen on since it appeared: nobody decided that, a boot did (raspberrypi/linux#6462). BlueZ's
-# own AutoEnable is given a moment first.
+# The adapter has been off since it appeared: not a person's decision but the result of a boot
+# (raspberrypi/linux#6462). BlueZ's own AutoEnable gets a moment first.
 _AFTER_APPEARING_S = (3.0, 10.0, 30.0, 120.0, 600.0)
 
-# Switched off while we used it: by a person, or by rfkill. An accident is mended; whoever switches
-# it off again and again means it, and has it off after the third time.
+# The adapter was switched off while healthd used it: by a person, or by rfkill. It may be an
+# accident, so it is switched on again; after the third time it stays off, because it is on purpose.
 _AFTER_USE_S = (30.0, 120.0, 600.0)
 
-# On for so long, an adapter has its tries back.
+# After this time on, the tries start from the first again.
 _STABLE_S = 600.0
 
 
 class Power:
-    """One adapter's power, and the tries that are left to switch it on."""
+    """The power state of one adapter, and the remaining tries to switch it on."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         """``now`` in seconds."""
@@ -25,8 +25,8 @@ class Power:
         self._on = self._was_on = False
         self._tries = 0
 
-    def seen(self, on: bool) -> None:
-        """The adapter is on, or off."""
+    def update(self, on: bool) -> None:
+        """Note that the adapter is on, or off."""
         if on == self._on:
             return
         if self._on and self._now() - self._since >= _STABLE_S:
@@ -36,7 +36,7 @@ class Power:
         self._on, self._since = on, self._now()
 
     def due(self) -> bool:
-        """Whether it is time to switch it on; a try that is due is taken to be made."""
+        """Return whether to switch it on now; a True counts as a try."""
         waits = _AFTER_USE_S if self._was_on else _AFTER_APPEARING_S
         if self._on or self._tries >= len(waits):
             return False

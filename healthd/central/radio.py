@@ -1,4 +1,4 @@
-"""The adapter, shared: one scanner for all peripherals, one connect at a time, so many links."""
+"""The shared adapter: one scanner for all peripherals, one connect at a time, limited links."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -10,23 +10,24 @@ from healthd.central.airtime import Airtime
 from healthd.central.bonds import Bonds
 from healthd.central.claims import Claims
 from healthd.central.faults import AdapterGone, LinkFault, NotTried, Reassigned, Remedy
-from healthd.central.link import Advertisement, Backends, Link, scanning
+from healthd.central.link import Advertisement, Backends, Link
 from healthd.central.match import Match
 from healthd.central.recovery import Recovery
+from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
 from healthd.central.turns import Turns
 from healthd.log import get_logger
 
 
 class Cleaner(Protocol):
-    """What mends BlueZ behind a link's back."""
+    """Repairs the state of BlueZ around a link."""
 
     async def forget(self, path: str) -> bool:
-        """Make BlueZ forget a device that is not bonded; whether it did."""
+        """Make BlueZ forget a device that is not bonded; return whether it did."""
         ...
 
     def check_devices(self) -> None:
-        """Something in BlueZ may have changed: a bond, or a link that nobody here has."""
+        """Check BlueZ for changed bonds and for links that healthd does not own."""
         ...
 
 
@@ -34,8 +35,8 @@ class Radio:
     """Finds peripherals for the sessions and makes their links.
 
     BlueZ and small controllers fail when scans and connects overlap (bleak#1689), so there is
-    one scanner, running only while somebody searches or overhears and nobody connects.
-    ``airtime`` adds up how long it scanned, and had links.
+    one scanner, which runs only while a search or a listener needs it and no connect is running.
+    ``airtime`` adds up the time of scanning and of links.
     """
 
     def __init__(
@@ -50,29 +51,33 @@ class Radio:
 
         Args:
             backends: stand in for the system's Bluetooth.
-            slots: how many links there may be.
-            adapters: which adapter to use; None where nobody follows BlueZ.
-            recovery: is told of how the adapter does.
-            bonds: pairs before a link is made, and explains faults; None for none.
+            slots: limits the number of links.
+            adapters: which adapter to use; None if BlueZ is not followed.
+            recovery: notified of successes and failures of the adapter.
+            bonds: pairs before a link is made, and explains faults; None: never.
         """
         self._backends = backends
         self._slots = slots
         self._turns, self.airtime = Turns(slots), Airtime()
         self._adapters = adapters or Adapters()
-        self._adapters.attach(self._steer, self._lose)
         self._recovery = recovery or Recovery()
         self._bonds = bonds or Bonds()
         self._cleaner: Cleaner | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims = Claims()
         self._links: set[Link] = set()
-        self._hearers: list[Callable[[Advertisement], None]] = []
+        self._listeners: list[Callable[[Advertisement], None]] = []
         self._connect_lock = asyncio.Lock()
         self._connecting = False
-        self._go = asyncio.Event()
-        self._halt = asyncio.Event()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._scanner = ScanLoop(
+            backends,
+            self._adapters,
+            self._recovery,
+            self.airtime,
+            self._should_scan,
+            self._on_advertisement,
+        )
+        self._adapters.attach(self._scanner.update, self._lose_links)
         self._log = get_logger(service="radio")
 
     def attach(self, cleaner: Cleaner) -> None:
@@ -80,9 +85,9 @@ class Radio:
         self._cleaner = cleaner
 
     def add(self, match: Match) -> None:
-        """A peripheral is looked for from now on, or is found otherwise than before.
+        """Add a peripheral, or change how it is recognised.
 
-        Where a vaguer one is linked to a device of its, that link ends.
+        If another peripheral with a vaguer description is linked to its device, that link ends.
         """
         given_up = self._claims.add(match)
         for link in self._links:
@@ -90,28 +95,28 @@ class Radio:
                 link.give_up(Reassigned())
 
     def remove(self, peripheral: str) -> None:
-        """A peripheral whose session has ended is not looked for any more."""
+        """Remove a peripheral whose session has ended."""
         self._claims.remove(peripheral)
         self.airtime.forget(peripheral)
 
     def check_devices(self) -> None:
-        """What BlueZ knows already may concern peripherals that were added."""
+        """Check the devices that BlueZ already knows, for example after peripherals were added."""
         if self._cleaner is not None:
             self._cleaner.check_devices()
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """All peripherals that are looked for."""
+        """All peripherals, as they are recognised."""
         return self._claims.matches
 
     @property
-    def links(self) -> int:
-        """How many links there are, or are being made."""
+    def link_count(self) -> int:
+        """How many links exist or are being made."""
         return len(self._links)
 
     @property
     def linked(self) -> list[Advertisement]:
-        """Who has a link, as it was heard; or gets one just now."""
+        """The advertisements of the devices that have a link or are being connected."""
         return [link.found for link in self._links]
 
     @property
@@ -120,91 +125,70 @@ class Radio:
         return self._adapters.losses
 
     @property
-    def scans(self) -> bool:
+    def is_scanning(self) -> bool:
         """Whether the scanner runs."""
-        return not self._quiet.is_set()
+        return self._scanner.is_scanning
 
-    def owns(self, address: str, path: str | None = None) -> bool:
-        """Whether one of the sessions has, or makes, a link to this device.
+    def has_device(self, address: str, path: str | None = None) -> bool:
+        """Whether a session has, or is making, a link to this device.
 
-        A bond may change the address while the link lasts; the object in BlueZ stays the same.
+        Bonding may change the address during a link; the object in BlueZ stays the same.
         """
-        return self._claims.has(address) or any(
+        return self._claims.is_claimed(address) or any(
             path is not None and link.path == path for link in self._links
         )
 
-    def waits(self, match: Match) -> bool:
-        """Whether the peripheral was heard, and waits for a slot."""
-        return self._slots.waits(match.peripheral)
+    def waits_for_slot(self, match: Match) -> bool:
+        """Whether the peripheral was heard and waits for a slot."""
+        return self._slots.is_queued(match.peripheral)
 
     def rescan(self) -> None:
-        """Start the scanner anew, if it runs."""
-        self._halt.set()
+        """Restart the scanner, if it runs."""
+        self._scanner.restart()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Scan whenever it is wanted. Ends only by raising.
 
         Raises:
-            LinkFault: the adapter cannot scan; searches go on when it is run again.
+            LinkFault: the adapter cannot scan; searches continue when it is run again.
         """
-        while True:
-            await self._go.wait()
-            if not self._wanted():
-                continue  # it changed between the wake-up and now, and has stopped us again
-            self._halt.clear()
-            self._quiet.clear()
-            losses = self._adapters.losses
-            try:
-                adapter = self._adapters.current
-                async with scanning(self._backends, adapter, self._on_advertisement):
-                    mark_healthy()
-                    self._recovery.scanning(True)
-                    with self.airtime.scanning():
-                        await self._halt.wait()
-            except LinkFault:
-                if losses != self._adapters.losses:
-                    continue  # it went away under the scanner, which is no fault of the scanner
-                self._recovery.failed()
-                raise
-            finally:
-                self._recovery.scanning(False)
-                self._quiet.set()
+        await self._scanner.run(mark_healthy)
 
     @contextmanager
-    def overheard(self, hear: Callable[[Advertisement], None]) -> Generator[None]:
-        """Have ``hear`` called with everything that is heard while the block runs.
+    def listening(self, listener: Callable[[Advertisement], None]) -> Generator[None]:
+        """Call ``listener`` with every advertisement while the block runs.
 
-        The scanner runs for it, and stops for connects as ever.
+        The scanner runs for it, and pauses for connects as usual.
         """
-        self._hearers.append(hear)
-        self._steer()
+        self._listeners.append(listener)
+        self._scanner.update()
         try:
             yield
         finally:
-            self._hearers.remove(hear)
-            self._steer()
+            self._listeners.remove(listener)
+            self._scanner.update()
 
     @asynccontextmanager
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
         """Wait until the peripheral advertises and a connection slot is free.
 
-        It stays claimed, and the slot taken, while the block runs.
+        The device stays claimed and the slot occupied while the block runs.
         """
         future: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
         self._searching[match] = future
-        self._steer()
+        self._scanner.update()
         try:
             yield await future
         finally:
             self._searching.pop(match, None)
             self._claims.release(match)
             self._slots.release(match.peripheral)
-            self._turns.left(match.peripheral)
-            self._steer()
+            self._turns.on_released(match.peripheral)
+            self._scanner.update()
 
     @asynccontextmanager
     async def link(self, found: Advertisement) -> AsyncGenerator[Link]:
-        """A link to the peripheral, closed when the block ends, however it ends.
+        """Connect to the peripheral; the link is closed when the block ends, however it ends.
 
         Raises:
             LinkFault: the connection could not be made.
@@ -213,19 +197,20 @@ class Radio:
         match = self._claims.holder(found)
         try:
             await self._open(link, match)
-            self._turns.linked(match, link)
+            self._turns.on_linked(match, link)
             with self.airtime.linked(match.peripheral):
                 yield link
         finally:
-            # A task of its own: a cancelled session must not leave its link behind.
-            await asyncio.shield(asyncio.create_task(self._close(link)))
+            # In a separate task, so that a cancelled session still closes its link.
+            closing = asyncio.create_task(self._close(link), name=f"close {match.peripheral}")
+            await asyncio.shield(closing)
 
     async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
-        """What a fault of a link to this device means, its bond considered."""
+        """Return what a fault of a link to this device means, taking its bond into account."""
         return await self._bonds.explain(self._claims.holder(found).peripheral, found.path, fault)
 
     async def forget(self, found: Advertisement) -> bool:
-        """Make BlueZ forget the device and its services; False where it has to remember them."""
+        """Make BlueZ forget the device and its services; return False if it has to keep them."""
         cleaner, path = self._cleaner, found.path
         return cleaner is not None and path is not None and await cleaner.forget(path)
 
@@ -237,9 +222,9 @@ class Radio:
                 raise Reassigned
             self._connecting = True
             self._links.add(link)
-            self._steer()
+            self._scanner.update()
             try:
-                await self._quiet.wait()
+                await self._scanner.stopped()
                 await self._bonds.secure(match.peripheral, link.found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
@@ -248,10 +233,10 @@ class Radio:
                 raise
             else:
                 self._recovery.worked()
-                self.check_devices()  # somebody may have paired it meanwhile
+                self.check_devices()  # the device may have been paired by another program meanwhile
             finally:
                 self._connecting = False
-                self._steer()
+                self._scanner.update()
 
     async def _close(self, link: Link) -> None:
         closed = await link.close()
@@ -261,37 +246,33 @@ class Radio:
 
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()
-        for hear in self._hearers:
-            hear(found)
-        if self.owns(found.address):
+        for listener in self._listeners:
+            listener(found)
+        if self.has_device(found.address):
             return
-        # A search that was just cancelled is still listed, and can no longer be answered.
+        # A search that was just cancelled is still listed, but its future is done.
         open_searches = (match for match, future in self._searching.items() if not future.done())
-        if (match := self._claims.entitled(found, open_searches)) is None:
+        if (match := self._claims.claimant(found, open_searches)) is None:
             return
-        waited = self._slots.need_not_be_heard(who := match.peripheral)
-        if self._slots.ask(who, urgent=match.periodic):
+        waited = self._slots.must_wait(peripheral := match.peripheral)
+        if self._slots.request(peripheral, urgent=match.periodic):
             self._claims.claim(match, found)
             self._searching.pop(match).set_result(found)
         elif not waited:
-            self._log.info("waits for a slot", peripheral=who, slots=self._slots.number)
+            self._log.info("waits for a slot", peripheral=peripheral, slots=self._slots.number)
         self._turns.schedule_turns()
-        self._steer()
+        self._scanner.update()
 
-    def _lose(self, adapter: str, fault: AdapterGone) -> None:
+    def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
         for link in self._links:
             if link.path is not None and link.path.split("/")[3] == adapter:
                 link.lose(fault)
 
-    def _wanted(self) -> bool:
-        """Whether the scanner should run: for somebody who would get a slot, and undisturbed."""
-        idle = all(self._slots.need_not_be_heard(one.peripheral) for one in self._searching)
-        listened_to = bool(self._hearers) or not idle
-        return listened_to and not self._connecting and self._adapters.usable
+    def _should_scan(self) -> bool:
+        """Whether scanning is useful and possible now.
 
-    def _steer(self) -> None:
-        if self._wanted():
-            self._go.set()
-        else:
-            self._go.clear()
-            self._halt.set()
+        A search needs the scanner unless its peripheral waits for a slot anyway.
+        """
+        idle = all(self._slots.must_wait(match.peripheral) for match in self._searching)
+        needed = bool(self._listeners) or not idle
+        return needed and not self._connecting and self._adapters.usable

@@ -1,27 +1,27 @@
-"""An adapter that fails again and again, or hears nothing any more: recovered step by step."""
+"""Step-by-step recovery of an adapter that keeps failing, or that stops hearing anything."""
 
 import time
 from collections.abc import Callable
 from enum import Enum
 
-# One failed scan or connect is everyday; five in a row, with nothing that worked between, are not.
+# A failed scan or connect is normal; five without a success in between are not.
 FAILURES = 5
 
-# BlueZ forgets a device that it has not heard for 180 s, and the rarest advertiser is heard every
-# 10 s: half of the one and nine times the other is silence (habluetooth waits 90 s as well).
+# Half of the 180 s after which BlueZ forgets an unheard device, and nine times the longest usual
+# advertising interval of 10 s (habluetooth waits 90 s as well).
 SILENCE_S = 90.0
 
-# Each step gets this long to show that it helped, before the next one is taken.
+# How long each step has to show an effect before the next one.
 _PACE_S = 60.0
 
-# After the last step: what a reset did not mend will hardly be mended by the next one, and a room
-# without any Bluetooth looks just the same. The pause doubles up to the longest.
+# The pause after the last step: if a reset did not help, the next one hardly will, and a place
+# without any Bluetooth device looks the same. The pause doubles up to the longest.
 _PAUSE_S = 900.0
 _LONGEST_PAUSE_S = 4 * 3600.0
 
 
 class Step(Enum):
-    """What is tried, from the gentle to the rough."""
+    """The steps, from the mildest to the most drastic."""
 
     RESCAN = "rescan"
     POWER_CYCLE = "power_cycle"
@@ -29,7 +29,7 @@ class Step(Enum):
 
 
 class Recovery:
-    """Counts what fails, times silence, and says which step is due. Decides, and does nothing."""
+    """Counts failures, times silence, and decides which step is due; the caller takes the step."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         """``now`` in seconds; the wall clock may jump."""
@@ -39,9 +39,9 @@ class Recovery:
         self.start_over()
 
     def start_over(self) -> None:
-        """Nothing is known of the adapter: it is another one, or has just come back.
+        """Forget what is known of the adapter: it is another one, or has just come back.
 
-        The pace stays: a reset makes an adapter come back, also one that is as broken as before.
+        The pause stays, because after a reset an adapter comes back even if it is still broken.
         """
         self._failures = 0
         self._next = 0
@@ -49,7 +49,7 @@ class Recovery:
         self._silent_since: float | None = None
 
     def heard(self) -> None:
-        """An advertisement was heard."""
+        """Note that an advertisement was heard."""
         self._has_heard = True
         if self._silent_since is not None:
             self._silent_since = self._now()
@@ -57,23 +57,23 @@ class Recovery:
             self._next = 0
 
     def worked(self) -> None:
-        """A link was made: nothing is wrong with the adapter."""
+        """Note that a link was made, so the adapter works."""
         self._failures = self._next = 0
         self._pause_s = _PAUSE_S
 
     def failed(self) -> None:
-        """A scan or a connect failed in a way that an adapter is suspected of."""
+        """Note that a scan or a connect failed, possibly because of the adapter."""
         self._failures += 1
 
     def scanning(self, on: bool) -> None:
-        """The scanner started or stopped; silence counts only while it runs."""
+        """Note that the scanner started or stopped; silence counts only while it runs."""
         self._silent_since = self._now() if on else None
 
     def due(self, *, linked: bool) -> Step | None:
-        """The step to be taken now, if any; it is taken to be taken.
+        """Return the step to take now, if any; the caller must take it.
 
         Args:
-            linked: links live on this adapter, so it works: only the scanner is started anew.
+            linked: whether the adapter has links, so that it works and only the scanner restarts.
         """
         now = self._now()
         since = self._silent_since

@@ -1,34 +1,34 @@
-"""Connection slots: how many links an adapter carries, and who is next when all are taken."""
+"""Connection slots: how many links an adapter supports, and which peripheral gets the next one."""
 
 import time
 from collections.abc import Callable
 
-# Longer than the longest usual interval between two advertisements, 10.24 s: who is not heard for
-# so long although it is its turn is not here, and must not keep a slot from those who are.
+# Longer than the longest usual advertising interval, 10.24 s. A peripheral that is not heard for
+# this time when it is called is not in range, and must not keep the slot from the others.
 CALL_S = 12.0
 
 
 class Slots:
-    """First come, first served, among those who are really there.
+    """A queue for connection slots: first come, first served, among peripherals in range.
 
-    A peripheral asks each time it is heard. Without a free slot it is noted in a queue and need
-    not be heard any longer. When a slot is free the first in the queue is called: its next
-    advertisement gets the slot. Nobody who only searches ever holds one.
+    A peripheral requests a slot each time it is heard. If none is free it joins the queue, and
+    does not have to be heard until it is called. When a slot becomes free, the first in the queue
+    is called: its next advertisement gets the slot. A search alone never occupies a slot.
 
-    Who is urgent, being awake for seconds and linked for a moment, stands before those who are
-    not, and the radio has somebody leave for it (``lacking``).
+    Urgent peripherals, which are awake for seconds and linked for a moment, go before all others,
+    and the radio ends other links for them (see ``urgent_waiting``).
     """
 
     def __init__(self, number: int, now: Callable[[], float] = time.monotonic) -> None:
-        """``number`` links at a time; ``now`` in seconds."""
+        """``number``: how many links at a time; ``now`` in seconds."""
         self.number = number
         self._now = now
         self._taken: set[str] = set()
         self._queue: dict[str, float | None] = {}
         self._urgent: set[str] = set()
 
-    def ask(self, peripheral: str, *, urgent: bool = False) -> bool:
-        """Whether the peripheral, heard just now, gets a slot; it has it until ``leave``."""
+    def request(self, peripheral: str, *, urgent: bool = False) -> bool:
+        """Request a slot for a peripheral heard just now; if True, it has it until ``release``."""
         called = self._called()
         if peripheral in called or len(called) < self.number - len(self._taken):
             self._queue.pop(peripheral, None)
@@ -37,32 +37,34 @@ class Slots:
         self._queue.setdefault(peripheral, None)
         if urgent:
             self._urgent.add(peripheral)
-            # Behind those who are urgent as well; sorting keeps the order of equals.
-            order = sorted(self._queue.items(), key=lambda one: one[0] not in self._urgent)
+            # After the other urgent ones: sorting is stable.
+            order = sorted(self._queue.items(), key=lambda item: item[0] not in self._urgent)
             self._queue = dict(order)
         return False
 
     def release(self, peripheral: str) -> None:
-        """It neither wants nor has a slot any more."""
+        """Free the peripheral's slot, or its place in the queue."""
         self._urgent.discard(peripheral)
         self._taken.discard(peripheral)
         self._queue.pop(peripheral, None)
 
-    def need_not_be_heard(self, peripheral: str) -> bool:
-        """Whether it stands in the queue and is not called yet."""
+    def must_wait(self, peripheral: str) -> bool:
+        """Whether the peripheral is in the queue and has not been called yet."""
         return peripheral in self._queue and peripheral not in self._called()
 
-    def waits(self, peripheral: str) -> bool:
-        """Whether it was heard and stands in the queue."""
+    def is_queued(self, peripheral: str) -> bool:
+        """Whether the peripheral was heard and is in the queue."""
         return peripheral in self._queue
 
-    def lacking(self) -> int:
-        """How many slots those in the queue lack who are urgent."""
+    def urgent_waiting(self) -> int:
+        """Return how many urgent peripherals are in the queue without a slot for them."""
         called = self._called()
-        return sum(one in self._urgent and one not in called for one in self._queue)
+        return sum(
+            peripheral in self._urgent and peripheral not in called for peripheral in self._queue
+        )
 
     def _called(self) -> list[str]:
-        """Those in the queue for whom there is a slot; who was called in vain is out of it."""
+        """Return those in the queue that have a slot waiting; drop those that did not answer."""
         now = self._now()
         for peripheral, since in list(self._queue.items()):
             if since is not None and now - since >= CALL_S:

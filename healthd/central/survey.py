@@ -1,4 +1,4 @@
-"""What is in range: who advertises for some seconds, and who is linked and so cannot."""
+"""Which devices are in range: those that advertise, and those that are linked and so do not."""
 
 import asyncio
 import re
@@ -16,23 +16,23 @@ from healthd.central.match import Match, Seen
 from healthd.profiles.characteristic import Profile, Use
 from healthd.profiles.registry import Registry
 
-# What everything has, and tells nothing of what it measures.
+# Profiles that most devices have and that do not show what a device measures.
 _COMMON = ("battery", "current_time", "device_information", "user_data")
 
 
 @dataclass(frozen=True, slots=True)
 class InRange:
-    """A device that is here.
+    """A device in range.
 
     Attributes:
         address: Bluetooth address, upper case.
         name: its name, or None.
-        rssi_dbm: the strongest signal; None for one that is linked and does not advertise.
-        profiles: names of the profiles whose services it advertises and healthd reads.
-        is_private: its address changes every few minutes.
-        is_episodic: it measures now and then, and is awake for seconds only.
-        peripheral: the peripheral of the settings that it is; None for none.
-        suggested_id: what it may be called in the settings, unlike all that are there.
+        rssi_dbm: the strongest signal; None if it is linked and does not advertise.
+        profiles: names of the profiles that it advertises and healthd reads.
+        is_private: whether its address changes every few minutes.
+        is_episodic: whether it measures now and then, and is awake only for seconds.
+        peripheral: the id of its peripheral in the settings; None if it is not there.
+        suggested_id: an id for it that the settings do not use yet.
     """
 
     address: str
@@ -48,45 +48,45 @@ class InRange:
     def is_readable(self) -> bool:
         """Whether it advertises something that healthd reads.
 
-        Not all devices advertise what they have: without this, only a link tells.
+        Not all devices advertise all their services; for the others only a link shows them.
         """
-        return any(one not in _COMMON for one in self.profiles)
+        return any(profile not in _COMMON for profile in self.profiles)
 
     @property
     def block(self) -> str:
-        """The lines to be pasted into the settings."""
-        lines = ["[[peripherals]]", f"id = {_text(self.suggested_id)}"]
+        """The lines to paste into the settings."""
+        lines = ["[[peripherals]]", f"id = {_toml_string(self.suggested_id)}"]
         if self.name is not None and self.is_private:
-            lines.append(f"name = {_text(self.name)}  # its address changes")
+            lines.append(f"name = {_toml_string(self.name)}  # its address changes")
         else:
-            named = "" if self.name is None else f"  # {_text(self.name)}"
+            named = "" if self.name is None else f"  # {_toml_string(self.name)}"
             comment = "  # it changes: pair with it" if self.is_private else named
-            lines.append(f"address = {_text(self.address)}{comment}")
+            lines.append(f"address = {_toml_string(self.address)}{comment}")
         if self.is_episodic:
             lines.append('on = "advertising"  # fetched whenever it shows up')
         return "\n".join(lines) + "\n"
 
     def fields(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """Return everything, ready for JSON."""
         block = None if self.peripheral else self.block
         return {**asdict(self), "is_readable": self.is_readable, "block": block}
 
 
 class Heard:
-    """Who was heard.
+    """The devices that were heard.
 
     Attributes:
-        by_address: each with all that any of its advertisements said.
+        by_address: each device with the combined content of its advertisements.
     """
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start empty."""
         self.by_address: dict[str, Advertisement] = {}
 
-    def hear(self, found: Advertisement) -> None:
-        """Somebody advertises."""
+    def add(self, found: Advertisement) -> None:
+        """Add an advertisement."""
         before = self.by_address.get(found.address)
-        self.by_address[found.address] = found if before is None else _together(before, found)
+        self.by_address[found.address] = found if before is None else _combined(before, found)
 
 
 async def survey(
@@ -97,12 +97,12 @@ async def survey(
     registry: Registry,
     matches: Sequence[Match],
 ) -> list[InRange]:
-    """Listen, and tell who was heard; the readable first, then the nearest.
+    """Scan, and return the devices in range; readable ones first, then the nearest.
 
     Args:
-        backends: whose radio.
-        adapter: BlueZ's name of it; None for any.
-        seconds: how long.
+        backends: which radio.
+        adapter: its name in BlueZ; None for any.
+        seconds: how long to scan.
         stop: ends it earlier.
         registry: what healthd reads.
         matches: the peripherals of the settings.
@@ -111,7 +111,7 @@ async def survey(
         LinkFault: the adapter cannot scan.
     """
     heard = Heard()
-    async with scanning(backends, adapter, heard.hear):
+    async with scanning(backends, adapter, heard.add):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()
@@ -120,12 +120,12 @@ async def survey(
         with faults_suppressed():
             async with BlueZ.connected() as bluez:
                 _, devices = await bluez.state()
-                linked = [one for one in devices if one.connected]
-    return told(heard, linked, registry, matches)
+                linked = [device for device in devices if device.connected]
+    return in_range(heard, linked, registry, matches)
 
 
-def _together(before: Advertisement, now: Advertisement) -> Advertisement:
-    """A scan response adds what the advertisement had no room for; the signal comes and goes."""
+def _combined(before: Advertisement, now: Advertisement) -> Advertisement:
+    """Combine two advertisements: a scan response adds what the first had no room for."""
     return Advertisement(
         now.address,
         now.name or before.name,
@@ -135,41 +135,45 @@ def _together(before: Advertisement, now: Advertisement) -> Advertisement:
     )
 
 
-def told(
+def in_range(
     heard: Heard, linked: Iterable[Seen], registry: Registry, matches: Sequence[Match]
 ) -> list[InRange]:
-    """What is known of them; the readable first, then the nearest.
+    """Describe the devices in range; readable ones first, then the nearest.
 
     Args:
-        heard: who was.
-        linked: who has a link, and so may not have been.
+        heard: the devices that advertise.
+        linked: the devices that have a link, which may not advertise.
         registry: what healthd reads.
         matches: the peripherals of the settings.
     """
-    taken = {one.peripheral for one in matches}
-    nearest = sorted(heard.by_address.values(), key=lambda one: (-one.rssi_dbm, one.address))
-    found = [_one(one, one.rssi_dbm, one.is_private, registry, matches, taken) for one in nearest]
-    others = (one for one in linked if one.address not in heard.by_address)
-    found += [_one(one, None, False, registry, matches, taken) for one in others]
-    return sorted(found, key=lambda one: (not one.is_readable, one.peripheral is None))
+    used_ids = {match.peripheral for match in matches}
+    nearest = sorted(heard.by_address.values(), key=lambda seen: (-seen.rssi_dbm, seen.address))
+    found = [
+        _describe(seen, seen.rssi_dbm, seen.is_private, registry, matches, used_ids)
+        for seen in nearest
+    ]
+    others = (device for device in linked if device.address not in heard.by_address)
+    found += [_describe(device, None, False, registry, matches, used_ids) for device in others]
+    return sorted(found, key=lambda device: (not device.is_readable, device.peripheral is None))
 
 
-def _one(
+def _describe(
     seen: Seen,
     rssi_dbm: int | None,
     is_private: bool,
     registry: Registry,
     matches: Sequence[Match],
-    taken: set[str],
+    used_ids: set[str],
 ) -> InRange:
     offered = [profile for uuid in seen.services if (profile := registry.service(uuid))]
-    profiles = sorted(offered, key=lambda one: (one.name in _COMMON, one.name))
-    # The most specific entry has it, as in the daemon.
-    entry = min((one for one in matches if one.fits(seen)), key=lambda one: one.by, default=None)
-    names = tuple(one.name for one in profiles)
-    suggested = _free_id(seen.name or next(iter(names), "peripheral"), taken)
+    profiles = sorted(offered, key=lambda profile: (profile.name in _COMMON, profile.name))
+    # The most specific entry gets the device, as in the daemon.
+    fitting = (match for match in matches if match.fits(seen))
+    entry = min(fitting, key=lambda match: match.by, default=None)
+    names = tuple(profile.name for profile in profiles)
+    suggested = _free_id(seen.name or next(iter(names), "peripheral"), used_ids)
     if entry is None:
-        taken.add(suggested)
+        used_ids.add(suggested)
     return InRange(
         address=seen.address,
         name=seen.name,
@@ -183,21 +187,25 @@ def _one(
 
 
 def _is_episodic(profile: Profile) -> bool:
-    """Whether what it streams first of all are results, of which the newest one is kept."""
-    streams = (one.model for one in profile.characteristics if one.use is Use.STREAM)
+    """Return whether its first stream has results, of which the latest one is retained."""
+    streams = (
+        characteristic.model
+        for characteristic in profile.characteristics
+        if characteristic.use is Use.STREAM
+    )
     first = next(streams, None)
     return first is not None and first.retained
 
 
-def _text(value: str) -> str:
-    """Text in quotes, as TOML wants it: JSON's escapes, and one that JSON leaves out."""
+def _toml_string(value: str) -> str:
+    """Return the text as a TOML string: JSON's escapes, and DEL, which JSON does not escape."""
     return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
 
 
-def _free_id(name: str, taken: set[str]) -> str:
-    """A name as an id of the settings; never made of an address, which is nobody's to know."""
+def _free_id(name: str, used_ids: set[str]) -> str:
+    """Make an unused id from a name; never from an address, which must stay out of topics."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-") or "peripheral"
     number, free = 2, slug
-    while free in taken:
+    while free in used_ids:
         number, free = number + 1, f"{slug}-{number}"
     return free

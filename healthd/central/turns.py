@@ -1,4 +1,4 @@
-"""Who gives up a connection slot for a periodic peripheral that is awake now."""
+"""Which link ends when a periodic peripheral is awake and needs a connection slot."""
 
 import asyncio
 import time
@@ -8,55 +8,54 @@ from healthd.central.link import Link
 from healthd.central.match import Match
 from healthd.central.slots import Slots
 
-# A continuous peripheral streams at least this long before it has to leave: reconnecting costs it
-# a second or two, and so at most a tenth of its data. A periodic one waits no longer than this,
-# a sixth of its window, and nothing is to be had of it for less than a link of somebody else's.
-LEAST_S = 20.0
+# A continuous peripheral streams at least this long before its link may be ended. Reconnecting
+# costs a second or two, and so at most a tenth of its data. A periodic peripheral waits no longer
+# than this, which is a sixth of its window.
+MIN_LINK_S = 20.0
 
 
 class Turns:
-    """Has the continuous peripheral that is linked longest leave for a periodic one.
+    """Ends the longest link of a continuous peripheral if a periodic one needs the slot.
 
-    A periodic peripheral is awake for seconds and linked for as long as it has something to give:
-    what it does not get then is lost for a day. A continuous one that leaves loses a stretch of
-    its stream, which a gap event names. So the periodic one has precedence, but only where it has
-    been heard, all slots are taken, and somebody has had ``LEAST_S``. It is the one that is linked
-    longest: who comes back is linked shortest, so all have the same share of leaving, and those
-    who wait in line get the slot that becomes free afterwards. No periodic one leaves for another:
-    each has a deadline.
+    A periodic peripheral is awake for seconds and linked only while it delivers; what it misses
+    then is lost for a day. A continuous one whose link ends loses a part of its stream, which a
+    gap event reports. So periodic peripherals go first, but only if one was heard, all slots are
+    taken, and a continuous link is at least ``MIN_LINK_S`` old. The oldest link ends: a peripheral
+    that reconnects is the newest, so all take turns, and those in the queue get the next free
+    slot. A periodic peripheral never ends the link of another one, because each has a deadline.
     """
 
     def __init__(self, slots: Slots) -> None:
-        """``slots`` knows who waits."""
+        """``slots`` knows which peripherals wait."""
         self._slots = slots
         self._linked: dict[str, tuple[float, Link]] = {}
         self._leaving: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def linked(self, match: Match, link: Link) -> None:
-        """A peripheral's link stands; from now on a continuous one may have to leave."""
+    def on_linked(self, match: Match, link: Link) -> None:
+        """Note a new link; that of a continuous peripheral may be ended from now on."""
         if not match.periodic:
             self._linked[match.peripheral] = time.monotonic(), link
             self.schedule_turns()
 
-    def left(self, peripheral: str) -> None:
-        """Its slot is free again."""
+    def on_released(self, peripheral: str) -> None:
+        """Note that the peripheral's slot is free again."""
         self._linked.pop(peripheral, None)
         self._leaving.discard(peripheral)
         self.schedule_turns()
 
     def schedule_turns(self) -> None:
-        """Have as many leave as there are slots lacking, now or as soon as they may be asked to."""
+        """End as many links as slots are missing, now or once they are old enough."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lacking = self._slots.lacking() - len(self._leaving)
-        staying = [one for one in self._linked if one not in self._leaving]
-        for peripheral in staying[: max(0, lacking)]:
+        missing = self._slots.urgent_waiting() - len(self._leaving)
+        staying = [peripheral for peripheral in self._linked if peripheral not in self._leaving]
+        for peripheral in staying[: max(0, missing)]:
             since, link = self._linked[peripheral]
-            left_s = since + LEAST_S - time.monotonic()
+            left_s = since + MIN_LINK_S - time.monotonic()
             if left_s > 0:
-                # The others were linked later still.
+                # The links after this one are newer still.
                 self._timer = asyncio.get_running_loop().call_later(left_s, self.schedule_turns)
                 return
             self._leaving.add(peripheral)

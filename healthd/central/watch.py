@@ -1,4 +1,4 @@
-"""Follows BlueZ: who loses what when it goes, and what is mended when it is back."""
+"""Follows BlueZ: ends links when it goes away, and repairs its state when it is back."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,24 +19,24 @@ from healthd.events import AdapterChange
 from healthd.host.atomic import replace_file
 from healthd.log import get_logger
 
-# How soon a change of the adapters is acted upon that no signal tells of: time that has passed.
+# How often to check for what no signal announces: that a waiting time is over.
 _TICK_S = 1.0
 
-# How often, while somebody is searched for, BlueZ is asked for links that nobody here has.
-_LOOK_EVERY_TICKS = 60
+# How often, during a search, to ask BlueZ for links that healthd does not own.
+_CHECK_EVERY_TICKS = 60
 
-# An adapter needs a moment between off and on; USB dongles take part of a second.
+# An adapter needs a moment between off and on; USB dongles take less than a second.
 _OFF_S = 1.0
 
-# After a power cycle the adapter must come on again, come what may.
+# The adapter must not stay off after a power cycle, so switching it on is tried several times.
 _ON_TRIES = 5
 
-Tell = Callable[[AdapterChange, str, str], None]
+Report = Callable[[AdapterChange, str, str], None]
 """Called with what happened to an adapter (see ``AdapterEvent``), its name, and details."""
 
 
 class Watch:
-    """Keeps what healthd believes of BlueZ true, and mends what it can."""
+    """Keeps healthd's view of BlueZ up to date, and repairs what it can."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Watch:
         adapters: Adapters,
         recovery: Recovery,
         bonds: Bonds,
-        tell: Tell,
+        report: Report,
         *,
         power_on: bool = True,
         reset_file: Path | None = None,
@@ -52,25 +52,25 @@ class Watch:
         """Prepare.
 
         Args:
-            radio: loses its links when what they go over is gone; knows whose links are ours.
-            adapters: kept true.
-            recovery: says which step is due.
-            bonds: kept true.
-            tell: is told of every change.
-            power_on: whether an adapter that is off may be switched on.
-            reset_file: where the privileged helper finds the name of an adapter to be reset.
+            radio: its links end when BlueZ or the adapter is gone; it knows which links are ours.
+            adapters: kept up to date.
+            recovery: decides which step is due.
+            bonds: kept up to date.
+            report: called with every change.
+            power_on: whether to switch on an adapter that is off.
+            reset_file: where the privileged helper reads the name of the adapter to reset.
         """
         self._radio = radio
         self._adapters = adapters
         self._recovery = recovery
         self._bonds = bonds
-        self._tell = tell
+        self._report = report
         self._power_on = power_on
         self._reset_file = reset_file
         self._bluez: BlueZ | None = None
         self._power: dict[str, Power] = {}
         self._heard_of: set[str] = set()
-        self._look = asyncio.Event()
+        self._check = asyncio.Event()
         self._present = False
         self._log = get_logger(service="bluez")
 
@@ -78,18 +78,18 @@ class Watch:
         """Follow BlueZ over one connection to D-Bus. Ends only by raising.
 
         Raises:
-            LinkFault: D-Bus is gone, or not there.
+            LinkFault: D-Bus is gone, or was never there.
         """
         async with BlueZ.connected(self) as bluez:
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(bluez.lost(), name="bluez lost")
+                    tasks.create_task(bluez.lost(), name="dbus connection")
                     self._present = await bluez.is_there()
                     if not self._present:
-                        self._tell("bluez_gone", "", "bluetoothd does not run")
+                        self._report("bluez_gone", "", "bluetoothd is not running")
                     self._bluez = bluez
                     self._bonds.use(bluez)
-                    self._look.set()
+                    self._check.set()
                     mark_healthy()
                     await self._follow(bluez)
             finally:
@@ -104,8 +104,8 @@ class Watch:
         discard_bluez()
         self._present = present
         if present:
-            self._tell("bluez_back", "", "bluetoothd is here")
-            self._look.set()
+            self._report("bluez_back", "", "bluetoothd is running")
+            self._check.set()
 
     def on_adapter(self, name: str, powered: bool | None) -> None:
         """See ``bluez.Listener``."""
@@ -115,11 +115,11 @@ class Watch:
             self._power.pop(name, None)
             self._recovery.start_over()
         else:
-            self._power.setdefault(name, Power()).seen(powered)
+            self._power.setdefault(name, Power()).update(powered)
         self._adapters.update(name, powered)
         if before != powered:
-            used = "used" if self._adapters.current == name else "not used"
-            self._tell("gone" if powered is None else "on" if powered else "off", name, used)
+            used = "in use" if self._adapters.current == name else "not in use"
+            self._report("gone" if powered is None else "on" if powered else "off", name, used)
 
     async def forget(self, path: str) -> bool:
         """See ``radio.Cleaner``."""
@@ -127,7 +127,7 @@ class Watch:
             return False
         try:
             _, devices = await bluez.state()
-            device = next((one for one in devices if one.path == path), None)
+            device = next((device for device in devices if device.path == path), None)
             if device is None or device.bonded:
                 return False
             await bluez.remove(path)
@@ -138,7 +138,7 @@ class Watch:
 
     def check_devices(self) -> None:
         """See ``radio.Cleaner``."""
-        self._look.set()
+        self._check.set()
 
     def _lose_all(self, reason: Literal["bluez_gone", "dbus_lost"], message: str) -> None:
         was_usable, self._present = self._adapters.usable, False
@@ -146,39 +146,39 @@ class Watch:
         self._adapters.lose_all(reason, message)
         self._recovery.start_over()
         if was_usable:
-            self._tell(reason, "", message)
+            self._report(reason, "", message)
 
     async def _follow(self, bluez: BlueZ) -> None:
         ticks = 0
         while True:
-            if ticks == _LOOK_EVERY_TICKS and self._radio.scans:
-                self._look.set()
-            ticks = ticks % _LOOK_EVERY_TICKS + 1
+            if ticks == _CHECK_EVERY_TICKS and self._radio.is_scanning:
+                self._check.set()
+            ticks = ticks % _CHECK_EVERY_TICKS + 1
             try:
-                if self._look.is_set():
-                    self._look.clear()
-                    await self._look_round(bluez)
+                if self._check.is_set():
+                    self._check.clear()
+                    await self._check_state(bluez)
                 await self._switch_on(bluez)
                 await self._recover(bluez)
             except LinkFault as fault:
                 self._log.warning("bluez", reason=fault.reason, error=str(fault))
                 await asyncio.sleep(_TICK_S)
-                self._look.set()
+                self._check.set()
             await self._pause()
 
     async def _pause(self) -> None:
-        """Until there is something to be looked at, or time has passed."""
+        """Wait until a check is requested, or until the next tick."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_TICK_S):
-                await self._look.wait()
+                await self._check.wait()
 
-    async def _look_round(self, bluez: BlueZ) -> None:
+    async def _check_state(self, bluez: BlueZ) -> None:
         if not self._present:
             return
         self._heard_of.clear()
         adapters, devices = await bluez.state()
         for name, powered in adapters.items():
-            # What a signal has told meanwhile is newer than the answer.
+            # A signal that arrived meanwhile is newer than the answer.
             if name not in self._heard_of:
                 self.on_adapter(name, powered)
         self._bonds.check_bonds(devices, self._radio.matches)
@@ -186,34 +186,36 @@ class Watch:
             await self._end_orphan(bluez, device)
 
     async def _end_orphan(self, bluez: BlueZ, device: Device) -> None:
-        """End a link that an earlier run left: its peripheral never advertises (bluez#89)."""
-        ours = [one.peripheral for one in self._radio.matches if one.fits(device)]
-        if device.connected and ours and not self._radio.owns(device.address, device.path):
-            self._tell("orphan", device.path.split("/")[3], f"a link to {ours[0]} that nobody has")
+        """End a link that an earlier run left: its peripheral does not advertise (bluez#89)."""
+        ours = [match.peripheral for match in self._radio.matches if match.fits(device)]
+        if device.connected and ours and not self._radio.has_device(device.address, device.path):
+            self._report(
+                "orphan", device.path.split("/")[3], f"a link to {ours[0]} from an earlier run"
+            )
             await bluez.disconnect(device.path)
 
     async def _switch_on(self, bluez: BlueZ) -> None:
         for name in self._adapters.powered:
             power = self._power.get(name)
             if self._power_on and power is not None and power.due():
-                self._tell("power_on", name, "it was off")
+                self._report("power_on", name, "it was off")
                 await bluez.set_powered(name, True)
 
     async def _recover(self, bluez: BlueZ) -> None:
         if (name := self._adapters.current) is None:
             return
-        match self._recovery.due(linked=self._radio.links > 0):
+        match self._recovery.due(linked=self._radio.link_count > 0):
             case Step.RESCAN:
-                self._tell("rescan", name, "it fails, or hears nothing")
-                if not self._radio.scans:
-                    # What fails is the start: BlueZ may believe that our scan still runs.
+                self._report("rescan", name, "scans fail or hear nothing")
+                if not self._radio.is_scanning:
+                    # The start fails: BlueZ may still have our last scan running.
                     await force_scan_stop(name)
                 self._radio.rescan()
             case Step.POWER_CYCLE:
                 if other := self._adapters.avoid(name):
                     self._recovery.start_over()
-                    self._tell("moved", name, f"it stays broken; {other} is used")
-                self._tell("power_cycle", name, "a new scan did not help")
+                    self._report("moved", name, f"it does not recover; {other} is in use now")
+                self._report("power_cycle", name, "restarting the scan did not help")
                 await self._cycle(bluez, name)
             case Step.RESET:
                 self._reset(name)
@@ -233,13 +235,15 @@ class Watch:
                 break
 
     def _reset(self, name: str) -> None:
-        """Ask the helper, which may do what this process may not."""
+        """Ask the privileged helper to reset the adapter; this process is not allowed to."""
         if self._reset_file is None:
-            self._tell("broken", name, "a power cycle did not help; no helper to reset it")
+            self._report(
+                "broken", name, "a power cycle did not help, and there is no helper to reset it"
+            )
             return
-        self._tell("reset", name, "a power cycle did not help")
+        self._report("reset", name, "a power cycle did not help")
         try:
-            # Read by its group: the helper is root without the right to pass over file modes.
+            # Readable by the group: the helper is root without the capability to bypass file modes.
             replace_file(self._reset_file, f"{name}\n".encode("ascii"), mode=0o640)
         except OSError as error:
             self._log.error("reset not asked for", error=error.strerror)

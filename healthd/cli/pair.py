@@ -15,7 +15,7 @@ from healthd.central.device import Device
 from healthd.central.faults import LinkFault
 from healthd.central.match import Match
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED, until_signal
-from healthd.gateway.entry import match_for, wish_for
+from healthd.gateway.entry import bond_settings_for, match_for
 from healthd.log import configure
 from healthd.profiles import registry
 from healthd.settings.file import read
@@ -83,7 +83,7 @@ async def _run(peripheral: str, config: Path | None, again: bool) -> int:
         ids = ", ".join(entries) or "none"
         typer.echo(f"no peripheral {peripheral!r} in the settings; peripherals: {ids}", err=True)
         return 2
-    passkey = wish_for(entry).passkey
+    passkey = bond_settings_for(entry).passkey
 
     async def from_settings() -> int | None:
         return passkey

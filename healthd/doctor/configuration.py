@@ -6,7 +6,7 @@ from pathlib import Path
 from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, Machine
 from healthd.errors import Fatal
-from healthd.gateway.entry import consent_for, wish_for
+from healthd.gateway.entry import bond_settings_for, consent_for
 from healthd.profiles.registry import Registry
 from healthd.settings.file import SettingsError, read
 from healthd.settings.model import Settings
@@ -56,7 +56,7 @@ def _secrets(machine: Machine, settings: Settings) -> Finding:
     entries = [entry for entry in settings.peripherals if entry.passkey_file or entry.consent_file]
     for entry in entries:
         try:
-            wish_for(entry)
+            bond_settings_for(entry)
             consent_for(entry)
         except Fatal as error:
             if isinstance(error.__cause__, PermissionError):

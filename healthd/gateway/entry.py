@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from healthd.central.bonds import Wish
+from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
 from healthd.host.clock import Clock
@@ -27,13 +27,13 @@ class Peripheral:
         entry: the entry as read from the settings.
         match: how its device is recognised.
         options: what its profiles need to know.
-        wish: whether to pair with it, and how.
+        bond: whether to pair with it, and how.
     """
 
     entry: PeripheralSettings
     match: Match
     options: Options
-    wish: Wish
+    bond: BondSettings
 
 
 def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
@@ -107,13 +107,13 @@ def consent_for(entry: PeripheralSettings) -> Consent | None:
     return None if entry.user is None or code is None else Consent(entry.user, code)
 
 
-def wish_for(entry: PeripheralSettings) -> Wish:
+def bond_settings_for(entry: PeripheralSettings) -> BondSettings:
     """Return whether to pair with a peripheral, and with which passkey.
 
     Raises:
         Fatal: the file of its passkey cannot be used.
     """
     try:
-        return Wish(entry.pair, passkey(entry))
+        return BondSettings(entry.pair, passkey(entry))
     except (OSError, ValueError) as error:
         raise Fatal(f"peripherals.{entry.id}.passkey_file: {error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from healthd.central.radio import Radio
-from healthd.central.survey import Heard, told
+from healthd.central.survey import Heard, in_range
 from healthd.gateway.pipeline import fetch_event
 from healthd.profiles.registry import Registry
 from healthd.sessions.periodic import NotFetched, Periodic
@@ -127,10 +127,10 @@ class ScanRequests:
             RequestRefused: the adapter does not scan.
         """
         heard = Heard()
-        with self._radio.overheard(heard.hear):
+        with self._radio.listening(heard.add):
             await asyncio.sleep(request.seconds)
-            scanned = self._radio.scans
+            scanned = self._radio.is_scanning
         if not scanned and not heard.by_address:
             raise RequestRefused("the adapter does not scan: see the log and healthd doctor")
-        found = told(heard, self._radio.linked, self._registry, self._radio.matches)
+        found = in_range(heard, self._radio.linked, self._registry, self._radio.matches)
         return {"found": [device.fields() for device in found]}

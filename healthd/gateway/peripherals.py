@@ -132,7 +132,7 @@ class PeripheralSet:
         entry = peripheral.entry
         self._publisher.track_retained(entry.id)
         self._pipeline.add(entry.id, peripheral.options, periodic=entry.periodic)
-        self._bonds.add(entry.id, peripheral.wish)
+        self._bonds.add(entry.id, peripheral.bond)
         self.sessions[entry.id] = self._factory.make(peripheral)
         self._peripherals[entry.id] = peripheral
 

@@ -8,11 +8,11 @@ from functools import partial
 from healthd.central.radio import Radio
 from healthd.gateway.entry import (
     Peripheral,
+    bond_settings_for,
     local_time,
     match_for,
     options_for,
     rules_for,
-    wish_for,
 )
 from healthd.gateway.pipeline import Pipeline
 from healthd.profiles.registry import Registry
@@ -62,7 +62,7 @@ class SessionFactory:
         """
         match = match_for(entry, self._registry)
         options = options_for(entry, self._pipeline.records(entry.id), self._local_time)
-        return Peripheral(entry, match, options, wish_for(entry))
+        return Peripheral(entry, match, options, bond_settings_for(entry))
 
     def make(self, peripheral: Peripheral) -> Session | Periodic:
         """Make the session of one peripheral."""

@@ -1,1 +1,1 @@
-"""One peripheral at a time: what a session does with a link."""
+"""The sessions: what healthd does with the link of one peripheral."""

@@ -1,4 +1,4 @@
-"""When a device has given what it had: the end of a periodic peripheral's run."""
+"""When a device has delivered everything: the end of a periodic peripheral's run."""
 
 import asyncio
 import time
@@ -7,30 +7,30 @@ from healthd.central.faults import AdapterGone, LinkLost
 from healthd.sessions.opening import Openings
 from healthd.sessions.subscriptions import Subscriptions
 
-# Devices send what they have stored back to back. The longest usual pause is that of a scale
-# which measures the body's impedance, some 5 s, between the weight and the rest.
+# Devices send stored values without pauses. The longest usual pause is about 5 s: a scale that
+# measures the body's impedance between the weight and the other values.
 QUIET_S = 10.0
 
-# Where a device was asked and has said that it is done, nothing is owed any more. What was asked
-# to stream (PMD) sends more often than this, and so goes on until the run's time is over.
+# A device that was asked and has said that it is done sends nothing more. One that was asked to
+# stream (PMD) sends more often than this, and so continues until the run's time is over.
 SETTLED_S = 3.0
 
 
-async def collected(
+async def wait_until_collected(
     opening: "asyncio.Task[None]",
     openings: Openings,
     lost: "asyncio.Future[None]",
     values: Subscriptions,
 ) -> None:
-    """Return when the device is done: asked all there is to ask, and quiet since; or it hung up.
+    """Return when the device is done: it was asked everything and is quiet, or it disconnected.
 
-    Without a value and without anything to ask there is no such moment: it may still measure.
+    If it has sent no value and there was nothing to ask, it may still be measuring, so wait on.
 
     Args:
-        opening: runs ``openings``.
-        openings: what is asked of it.
+        opening: the task that runs ``openings``.
+        openings: what the device is asked.
         lost: raises when the link ends.
-        values: what it sends.
+        values: what the device sends.
 
     Raises:
         LinkLost: the link ended before the device was done.
@@ -40,23 +40,23 @@ async def collected(
         if opening.done():
             opening.result()
         since = time.monotonic()
-        while not lost.done() and (left_s := _left_s(openings, since, values.spoke)) > 0:
+        while not lost.done() and (left_s := _left_s(openings, since, values.last_value_at)) > 0:
             await asyncio.wait({lost}, timeout=left_s)
         if lost.done():
             lost.result()
     except AdapterGone:
         raise
     except LinkLost:
-        # Scales and cuffs hang up by themselves; only one that owed an answer broke off. One that
-        # has said no would say it again, and some forget their bond each time.
-        has_answered = values.spoke is not None or openings.denied
+        # Scales and cuffs disconnect by themselves, which is a failure only if an answer was due. A
+        # device that refused would refuse again, and some forget their bond each time.
+        has_answered = values.last_value_at is not None or openings.denied
         if not has_answered or openings.broke_off or openings.unfinished:
             raise
 
 
-def _left_s(openings: Openings, since: float, spoke: float | None) -> float:
-    """How much longer the device has to be quiet; the whole time while it has said nothing."""
+def _left_s(openings: Openings, since: float, last_value_at: float | None) -> float:
+    """Return how much longer to wait for silence; the full time if no value has come yet."""
     now = time.monotonic()
     if openings.asked:
-        return max(since, spoke or since) + SETTLED_S - now
-    return (now if spoke is None else spoke) + QUIET_S - now
+        return max(since, last_value_at or since) + SETTLED_S - now
+    return (now if last_value_at is None else last_value_at) + QUIET_S - now

@@ -1,4 +1,4 @@
-"""Control points: one procedure at a time on each, whoever asks."""
+"""Control points: one procedure at a time on each."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -8,12 +8,12 @@ from healthd.central.link import Link
 from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.registry import Registry
 
-Tell = Callable[[Characteristic, bytes], None]
-"""Called with every message of a control point, written or indicated, in their order."""
+OnMessage = Callable[[Characteristic, bytes], None]
+"""Called with every message of a control point, written or indicated, in order."""
 
 
 class Busy(Exception):
-    """Somebody else has the control point's turn."""
+    """Another procedure is running on the control point."""
 
 
 class Silent(Exception):
@@ -21,56 +21,56 @@ class Silent(Exception):
 
 
 class ControlPoints:
-    """Those of one link.
+    """The control points of one link.
 
     Attributes:
-        link: to the device that has them.
+        link: the link to the device that has them.
     """
 
-    def __init__(self, link: Link, registry: Registry, tell: Tell) -> None:
+    def __init__(self, link: Link, registry: Registry, on_message: OnMessage) -> None:
         """Prepare; nothing is subscribed before it is needed.
 
         Args:
-            link: to the device.
+            link: the link to the device.
             registry: what healthd reads.
-            tell: is told what is written and what is answered.
+            on_message: receives what is written and what is answered.
         """
         self.link = link
         self._registry = registry
-        self._tell = tell
+        self._on_message = on_message
         self._points: dict[str, ControlPoint] = {}
 
     def of(self, uuid: str) -> "ControlPoint":
-        """The control point with this canonical UUID, which the device has to have."""
+        """Return the control point with this canonical UUID; the device must have it."""
         if uuid not in self._points:
             control = self._registry.characteristics[uuid]
-            self._points[uuid] = ControlPoint(self.link, control, self._tell)
+            self._points[uuid] = ControlPoint(self.link, control, self._on_message)
         return self._points[uuid]
 
 
 class ControlPoint:
-    """One of them."""
+    """One control point of a link."""
 
-    def __init__(self, link: Link, control: Characteristic, tell: Tell) -> None:
+    def __init__(self, link: Link, control: Characteristic, on_message: OnMessage) -> None:
         """Prepare; see ``ControlPoints``."""
         self._turn = asyncio.Lock()
         self._link = link
         self._control = control
-        self._tell = tell
+        self._on_message = on_message
         self._answers: asyncio.Queue[bytes] | None = None
 
     @asynccontextmanager
-    async def turn(self, patience_s: float | None = None) -> AsyncGenerator[None]:
-        """Nobody else asks while the block runs, from its first request to the last answer.
+    async def turn(self, timeout_s: float | None = None) -> AsyncGenerator[None]:
+        """Reserve the control point for the block, from its first request to the last answer.
 
         Args:
-            patience_s: how long to wait for it; None: for as long as it takes.
+            timeout_s: how long to wait for the turn; None: without a limit.
 
         Raises:
-            Busy: it did not come.
+            Busy: the turn did not come in time.
         """
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise Busy from error
@@ -80,7 +80,7 @@ class ControlPoint:
             self._turn.release()
 
     async def subscribe(self) -> None:
-        """Have what it answers heard: a request that comes before is refused (ATT error 0xFD).
+        """Subscribe to the answers; without that, requests are refused (ATT error 0xFD).
 
         Raises:
             LinkFault: the device refuses, does not answer, or is gone.
@@ -90,49 +90,49 @@ class ControlPoint:
         answers: asyncio.Queue[bytes] = asyncio.Queue()
 
         def indicated(value: bytes) -> None:
-            self._tell(self._control, value)
+            self._on_message(self._control, value)
             answers.put_nowait(value)
 
         await self._link.subscribe(self._control.uuid, indicated)
         self._answers = answers
 
     async def write(self, request: bytes) -> None:
-        """Ask; whatever was said before is the answer to nothing.
+        """Write a request, and drop earlier messages, which cannot be the answer to it.
 
         Raises:
             LinkFault: the device refuses, does not answer, or is gone.
         """
         while self._answers is not None and not self._answers.empty():
             self._answers.get_nowait()
-        # Told first: the answer may be here before the write has returned.
-        self._tell(self._control, request)
+        # Reported first: the answer may arrive before the write has returned.
+        self._on_message(self._control, request)
         await self._link.write(self._control.uuid, request)
 
     async def answer(self, fits: Callable[[bytes], bool] = lambda _: True) -> bytes:
-        """What it says to the request, once it is subscribed; for as long as it takes.
+        """Wait for the answer to the request, without a limit; ``subscribe`` must come first.
 
         Args:
-            fits: whether a message is the answer; one that is not is passed over.
+            fits: whether a message is the answer; other messages are skipped.
         """
-        assert self._answers is not None, "nobody hears what is not subscribed"
+        assert self._answers is not None, "subscribe() must be called before answer()"
         while not fits(value := await self._answers.get()):
             pass
         return value
 
-    async def ask(self, request: bytes, fits: Callable[[bytes], bool], patience_s: float) -> bytes:
-        """What it answers to a request; it is subscribed first, where it was not yet.
+    async def ask(self, request: bytes, fits: Callable[[bytes], bool], timeout_s: float) -> bytes:
+        """Write a request and return the answer; subscribe first if necessary.
 
         Args:
-            request: what is written.
-            fits: whether a message is the answer; one that is not is passed over.
-            patience_s: for all of it.
+            request: what to write.
+            fits: whether a message is the answer; other messages are skipped.
+            timeout_s: for everything together.
 
         Raises:
-            Silent: it did not answer in time.
+            Silent: the device did not answer in time.
             LinkFault: the device refuses, does not answer, or is gone.
         """
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 await self.subscribe()
                 await self.write(request)
                 return await self.answer(fits)

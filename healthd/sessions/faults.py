@@ -1,43 +1,47 @@
-"""Faults that a session itself finds; those of the radio are in ``central/faults.py``."""
+"""The faults that a session detects itself; those of the radio are in ``central/faults.py``."""
 
 from collections.abc import Set as AbstractSet
 
 from healthd.central.faults import PATIENT, SOON, LinkFault, LinkLost, Remedy
 from healthd.errors import Backoff
 
-# Nothing has failed.
+# Nothing has failed, so there is no pause.
 _AT_ONCE = Backoff(first_s=0.0, ceiling_s=0.0)
 
-# A minute at first for those it harms; the longest is what an owner waits who has mended it.
+# A minute at first, to protect the other peripherals; the longest is what an owner may have to wait
+# after fixing the cause.
 _REST_S = 60.0
 _LONGEST_REST_S = 900.0
 
 
 class ReconnectRequested(LinkLost):
-    """The link was ended because somebody asked for a new one."""
+    """The link was ended because a client requested a new one."""
 
     def __init__(self) -> None:
-        """Nothing is wrong with the peripheral: it is searched at once."""
-        super().__init__("reconnect_requested", "somebody asked for a new link")
+        """Search again at once: nothing is wrong with the peripheral."""
+        super().__init__("reconnect_requested", "a reconnect was requested")
         self.backoff = _AT_ONCE
 
 
 class TakesRadioDown(LinkFault):
-    """Whenever this link is made, the whole radio goes away: BlueZ, or the adapter.
+    """BlueZ or the adapter goes away each time this link is made.
 
-    BlueZ 5.66 (Debian 12) crashes over a peripheral that has forgotten its bond, each time anew.
-    At the usual pace its tries would cost every other peripheral its link every few seconds.
+    That ends the links of all other peripherals as well; with the usual pauses it would do so
+    every few seconds. Pairing again may help.
     """
 
-    def __init__(self, times: int, fault: LinkFault) -> None:
+    def __init__(self, peripheral: str, times: int, fault: LinkFault) -> None:
         """Say how often in a row it has happened (from 2), and how it ended this time."""
-        message = f"{fault}, {times} times in a row while this link was made; is its bond lost?"
+        message = (
+            f"{fault}: BlueZ or the adapter went away {times} times in a row while this link was"
+            f" made; if the device is paired, try healthd pair {peripheral} --again"
+        )
         pause_s = min(_REST_S * 2 ** min(times - 2, 10), _LONGEST_REST_S)
         super().__init__("takes_radio_down", message, Backoff(pause_s, pause_s))
 
 
 class NotificationStalled(LinkFault):
-    """The link stands, but a characteristic fell silent."""
+    """The link exists, but a characteristic stopped sending values."""
 
     def __init__(self, uuid: str, silent_s: float) -> None:
         """Name the characteristic and how long it has been silent."""
@@ -45,38 +49,40 @@ class NotificationStalled(LinkFault):
 
 
 class ControlFailed(LinkFault):
-    """A machine does not answer, or does not give control back: that ends with the link.
+    """A fitness machine does not answer, or does not release control; the link has to end.
 
-    A control point that has not answered is not to be asked again on the same link, say the
-    services: what comes late would be taken for the answer to something else.
+    The services say that a control point that has not answered must not be asked again on the
+    same link: a late answer would be mistaken for the answer to the next request.
     """
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, text: str) -> None:
         """Say what failed."""
-        super().__init__("control_failed", said, SOON)
+        super().__init__("control_failed", text, SOON)
 
 
 class NothingToRead(LinkFault):
     """The peripheral has no characteristic that healthd can stream."""
 
     def __init__(self) -> None:
-        """A stale GATT cache looks the same (bleak#882, bluez#191): it is forgotten once."""
-        message = "no characteristic that healthd reads"
+        """Refresh the services once: a stale GATT cache looks the same (bleak#882, bluez#191)."""
+        message = "the device has no characteristic that healthd reads"
         super().__init__("nothing_to_read", message, PATIENT, Remedy.REFRESH)
 
 
 class CharacteristicMissing(LinkFault):
-    """The peripheral had a characteristic on an earlier link that this one lacks."""
+    """A characteristic of an earlier link is missing on this one."""
 
     def __init__(self, uuids: AbstractSet[str]) -> None:
-        """Name what is missing; BlueZ says that it is ready too early at times (bluez#1489)."""
-        message = f"{', '.join(sorted(uuids))} was there before"
+        """Name what is missing; BlueZ sometimes reports services too early (bluez#1489)."""
+        message = f"missing, but present on an earlier link: {', '.join(sorted(uuids))}"
         super().__init__("characteristic_missing", message, SOON, Remedy.REFRESH)
 
 
 class ServicesForgotten(LinkFault):
-    """BlueZ was made to forget the peripheral's services; the next link discovers them anew."""
+    """BlueZ has forgotten the peripheral's services; the next link discovers them again."""
 
     def __init__(self, fault: LinkFault) -> None:
         """Name the fault that made it necessary."""
-        super().__init__("services_refreshed", f"{fault}: discovering services anew", SOON)
+        super().__init__(
+            "services_refreshed", f"{fault}; the next link discovers the services again", SOON
+        )

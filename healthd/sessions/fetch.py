@@ -1,4 +1,4 @@
-"""One run of a periodic peripheral: tries until one of them is done, or the time is over."""
+"""One run of a periodic peripheral: tries until one succeeds or the time is over."""
 
 import asyncio
 import itertools
@@ -11,24 +11,24 @@ from healthd.events import FetchOutcome
 from healthd.sessions.pace import Pace
 from healthd.sessions.session import Session, State
 
-# What a device says that answers only those who are paired with it. Its other refusals are its own
-# affair, and no news where it had nothing to send.
+# The refusals of a device that requires pairing. Other refusals are not a failure of the run if the
+# device had nothing to send.
 _UNPAIRED = ("not_paired", "bond_lost", "pairing_failed")
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run stood when it ended.
+    """The state of a run when it ended.
 
     Attributes:
-        done: the device has given what it had.
-        state: where the session was.
-        asks: the device was still asked for what it has.
-        waits_for_slot: it was there, and all slots were taken.
-        fault: what ended the last try that failed; or, where the last one was linked, for which
-            lack of a bond it would not be asked.
-        duration_s: how long it took.
-        unpaired: the fault is such a lack.
+        done: whether the device has delivered everything.
+        state: the state of the session.
+        asks: whether the device was still being asked for its data.
+        waits_for_slot: whether the device was heard and all slots were taken.
+        fault: what ended the last failed try; or, if the last try was linked, the refusal for lack
+            of a bond.
+        duration_s: how long the run took.
+        unpaired: whether ``fault`` is such a refusal.
     """
 
     done: bool
@@ -40,10 +40,10 @@ class End:
     unpaired: bool = False
 
     def judged(self, samples: int) -> tuple[FetchOutcome, str | None]:
-        """The outcome, and why where that is not all, of a run that brought so many samples."""
+        """Return the outcome of a run with this many samples, and the reason if it needs one."""
         if not self.done and self.state is State.STREAMING and self.asks:
             return "timeout", "unfinished"
-        # What streams without an end is listened to for as long as the run may take.
+        # An endless stream is received until the run's time is over, which is a success.
         linked = self.done or self.state is State.STREAMING
         if linked and samples:
             return "new_data", None
@@ -60,7 +60,7 @@ class Fetch:
     """The tries of one run.
 
     Attributes:
-        found: the peripheral was there, and had a slot.
+        found: whether the peripheral was found and had a slot.
     """
 
     def __init__(self, session: Session, window_s: float, pace: Pace, *, waits: bool) -> None:
@@ -69,8 +69,8 @@ class Fetch:
         Args:
             session: links the peripheral.
             window_s: how long the run may take.
-            pace: holds back the tries, also the first one for what runs before this one have met.
-            waits: the time counts from when the peripheral is found, not from now.
+            pace: delays the tries, including the first one after failed runs.
+            waits: whether the time starts when the peripheral is found, instead of now.
         """
         self._session = session
         self._window_s = window_s
@@ -84,7 +84,7 @@ class Fetch:
             self.begin()
 
     def begin(self) -> bool:
-        """Have the time count from now; False where it counts already."""
+        """Start the time of the run now; return False if it has already started."""
         if self._begun.is_set():
             return False
         self._began_at = time.monotonic()
@@ -92,14 +92,14 @@ class Fetch:
         return True
 
     async def run(self) -> End:
-        """Fetch; on return there is no link and no search any more."""
-        tries = asyncio.create_task(self._tries())
-        begun = asyncio.create_task(self._begun.wait())
+        """Fetch; on return there is neither a link nor a search."""
+        tries = asyncio.create_task(self._tries(), name="fetch tries")
+        begun = asyncio.create_task(self._begun.wait(), name="fetch begin")
         try:
             await asyncio.wait({tries, begun}, return_when=asyncio.FIRST_COMPLETED)
             began_at = self._began_at
             await asyncio.wait({tries}, timeout=began_at + self._window_s - time.monotonic())
-            # Seen before it is cancelled, which makes an end of what it was at.
+            # Taken before the tries are cancelled, because cancelling changes the state.
             end = self._end(time.monotonic() - began_at)
         finally:
             for task in (tries, begun):
@@ -110,14 +110,14 @@ class Fetch:
         return end
 
     def _end(self, duration_s: float) -> End:
-        seen, done = self._session, self._done
-        refusal = seen.refusal if done or seen.state is State.STREAMING else None
+        session, done = self._session, self._done
+        refusal = session.refusal if done or session.state is State.STREAMING else None
         unpaired = refusal is not None and refusal.reason in _UNPAIRED
         return End(
             done,
-            seen.state,
-            seen.asks,
-            seen.waits_for_slot,
+            session.state,
+            session.asks,
+            session.waits_for_slot,
             refusal if unpaired else self._fault,
             round(duration_s, 3),
             unpaired,
@@ -142,7 +142,7 @@ class Fetch:
         self.begin()
 
     async def _may_try(self) -> bool:
-        """Wait as long as the pace says; False where the run would be over by then."""
+        """Wait for the pause of the pace; return False if the run would be over by then."""
         while (wait_s := self._pace.try_in_s) > 0:
             if not self._begun.is_set():
                 with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""What profiles ask of a device once per link, over their control points."""
+"""The opening exchanges: what profiles ask a device once per link, over control points."""
 
 import asyncio
 import time
@@ -19,11 +19,11 @@ from healthd.profiles.characteristic import (
 from healthd.sessions.control_point import ControlPoint, ControlPoints
 from healthd.sessions.subscriptions import Explain
 
-# Before hanging up, for all that is written then: systemd gives the whole stop 20 s.
-_FAREWELL_S = 2.0
+# For everything that is written before disconnecting; systemd gives the whole stop 20 s.
+_CLOSE_S = 2.0
 
-# ATT gives a transaction 30 s, and the services give as much to a procedure of theirs. It begins
-# anew with every value of the profile: a glucose meter answers when it has sent all its records.
+# The timeout of an ATT transaction, and of the services' procedures. It starts again with every
+# value of the profile: a glucose meter answers only after it has sent all its records.
 _ANSWER_S = 30.0
 
 
@@ -32,16 +32,15 @@ class _Silent(Exception):
 
 
 class Openings:
-    """Holds the conversations of one link, one after the other.
+    """Runs the opening exchanges of one link, one after the other.
 
-    What goes wrong in one of them is logged and is the end of it alone: a device that refuses to
-    be asked may still stream what it streams.
+    A failure is logged and ends only that exchange: a device that refuses may still stream.
 
     Attributes:
-        asks: one of them is being held.
-        broke_off: the link ended while the device was asked for what it has.
-        denied: the device does not give the results of the user who was named.
-        refusal: the fault that was the end of the last one that ended by a fault.
+        asks: whether an exchange is running.
+        broke_off: whether the link ended while the device was asked for its data.
+        denied: whether the device refused the results of the user in the settings.
+        refusal: the fault of the last exchange that ended with a fault.
         points: the device's control points.
     """
 
@@ -58,9 +57,9 @@ class Openings:
         Args:
             points: the device's control points.
             peripheral: its id.
-            options: what the settings say of it.
-            heard: when each subscribed characteristic sent its last value, as it is now.
-            explain: says what a refusal means, the device's bond considered.
+            options: what the settings say about it.
+            heard: when each subscribed characteristic sent its last value; read at any time.
+            explain: returns what a refusal means, taking the device's bond into account.
         """
         self.asks = self.broke_off = self.denied = False
         self.refusal: LinkFault | None = None
@@ -75,24 +74,28 @@ class Openings:
 
     @property
     def asked(self) -> bool:
-        """Whether any profile asked it for what it has."""
+        """Whether any profile asked the device for its data."""
         return any(opening.turn is Turn.DATA for opening in self._opened)
 
     @property
     def unfinished(self) -> bool:
-        """Whether any profile is yet to ask it for what it has, or is at it."""
+        """Whether any profile has still to ask the device for its data, or is asking."""
         return any(opening.turn is Turn.DATA for _, opening in self._due)
 
     async def run(self, profiles: Iterable[Profile]) -> None:
-        """Open these profiles, as far as they have anything to ask; each in its turn."""
+        """Run the opening of each profile that has one, in the order of their turns."""
         can_write = self._link.can_write
-        openings = [(one, one.opening) for one in profiles if one.opening is not None]
-        writable = [(one, opening) for one, opening in openings if can_write(opening.control)]
+        openings = [
+            (profile, profile.opening) for profile in profiles if profile.opening is not None
+        ]
+        writable = [
+            (profile, opening) for profile, opening in openings if can_write(opening.control)
+        ]
         self._due = sorted(writable, key=lambda due: due[1].turn)
         while self._due:
             profile, opening = self._due[0]
             exchange = opening.exchange(self._options)
-            # Without a first request the device is left alone: not even subscribed.
+            # If there is no first request, do not even subscribe.
             if (request := next(exchange, None)) is not None:
                 self._opened.append(opening)
                 self.asks = True
@@ -101,11 +104,11 @@ class Openings:
             del self._due[0]
 
     async def close(self) -> None:
-        """Take leave of the device, as far as there is anything to say and it can be said."""
+        """Write the last requests of the profiles, if there are any and the link still works."""
         with suppress(LinkFault, TimeoutError):
-            async with asyncio.timeout(_FAREWELL_S):
-                if self.asks and (held := self._opened[-1]).abort:
-                    await self._link.write(held.control, held.abort)
+            async with asyncio.timeout(_CLOSE_S):
+                if self.asks and (running := self._opened[-1]).abort:
+                    await self._link.write(running.control, running.abort)
                 for opening in self._opened:
                     for request in opening.closing(self._options):
                         await self._link.write(opening.control, request)
@@ -124,26 +127,26 @@ class Openings:
             self._log.debug("opened", profile=profile.name)
         except LinkLost:
             self.broke_off |= opening.turn is Turn.DATA
-            # Why it ended is for those to find out who wait for its end.
+            # The session learns from the link itself why it ended.
             self._log.debug("link ended", profile=profile.name)
         except LinkFault as fault:
-            self.refusal = told = await self._explain(self._link.found, fault)
-            self._refuse(profile, told.reason, str(told))
+            self.refusal = explained = await self._explain(self._link.found, fault)
+            self._log_failure(profile, explained.reason, str(explained))
         except _Silent:
-            self._refuse(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
+            self._log_failure(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
             if opening.abort:
-                # It may still be at it, and would refuse whatever it is asked next.
+                # It may still be busy, and would refuse the next request.
                 with suppress(LinkFault):
                     await self._link.write(opening.control, opening.abort)
         except ExchangeRefused as refusal:
             self.denied |= opening.turn is Turn.USER
-            self._refuse(profile, "refused", str(refusal))
+            self._log_failure(profile, "refused", str(refusal))
         except DecodeError as error:
-            self._refuse(profile, "not_understood", str(error))
+            self._log_failure(profile, "not_understood", str(error))
         finally:
             exchange.close()
 
-    def _refuse(self, profile: Profile, reason: str, error: str) -> None:
+    def _log_failure(self, profile: Profile, reason: str, error: str) -> None:
         self._log.warning("profile setup failed", profile=profile.name, reason=reason, error=error)
 
     async def _ask(self, profile: Profile, point: ControlPoint, request: bytes) -> bytes:
@@ -158,7 +161,8 @@ class Openings:
         asked_at = time.monotonic()
 
         def left_s() -> float:
-            values = [self._heard.get(one.uuid, asked_at) for one in profile.characteristics]
+            uuids = [characteristic.uuid for characteristic in profile.characteristics]
+            values = [self._heard.get(uuid, asked_at) for uuid in uuids]
             return max(asked_at, *values) + _ANSWER_S - time.monotonic()
 
         while (wait_s := left_s()) > 0:

@@ -1,4 +1,4 @@
-"""What requests ask of one peripheral: one after the other, as long as it is linked."""
+"""Carries out requests to one peripheral, one after the other, while it is linked."""
 
 import asyncio
 from collections import deque
@@ -24,11 +24,11 @@ _ENERGY_CONTROL_POINT = "2a39"
 
 @dataclass(slots=True)
 class _Order:
-    """A request, and what becomes of it.
+    """A queued request and its result.
 
     Attributes:
-        begun: its turn has come, or it will have none.
-        outcome: the data of its response, or why there is none.
+        begun: set when its turn has come, or when it is refused.
+        outcome: the data of the response, or why it was refused.
     """
 
     request: OfPeripheral
@@ -39,15 +39,15 @@ class _Order:
 
     def settle(self, outcome: Mapping[str, Any] | Rejected) -> None:
         self.begun.set()
-        if not self.outcome.done():  # whoever asked may have left
+        if not self.outcome.done():  # the caller may have been cancelled
             self.outcome.set_result(outcome)
 
 
 class Remote:
     """Carries out the requests to one peripheral, link after link.
 
-    A machine is held from the first request on, and released when the lease runs out without
-    another one, when healthd hangs up, and when somebody asks it to stop.
+    A fitness machine is held from the first request on. It is released when the lease expires
+    without another request, before healthd disconnects, and after a request to stop.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Remote:
 
         Args:
             peripheral: its id.
-            rules: what the settings say of controlling it.
-            observer: is told of every outcome. Called in the event loop; must not block.
+            rules: what the settings say about controlling it.
+            observer: receives every result. Called in the event loop; must not block.
         """
         self._peripheral = peripheral
         self._rules = rules
@@ -69,12 +69,12 @@ class Remote:
         self._ordered = asyncio.Event()
 
     async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
-        """Have it carried out in its turn; what was set, and for how long it is held.
+        """Carry out a request in its turn; return what was set, and how long that is held.
 
-        Once begun it is carried out to its end, also when nobody waits for it any more.
+        Once begun, it is carried out to its end even if the caller is cancelled.
 
         Raises:
-            RequestRefused: it cannot be done, was not done, or its turn did not come.
+            RequestRefused: it is not possible, it failed, or its turn did not come in time.
         """
         order = _Order(request)
         self._enter(order)
@@ -82,7 +82,7 @@ class Remote:
             async with asyncio.timeout(TURN_S):
                 await order.begun.wait()
         except TimeoutError:
-            text = f"requests before this one took more than {TURN_S:.0f} s: try again"
+            text = f"earlier requests took more than {TURN_S:.0f} s; try again"
             self._refuse(order, Rejected("busy", text))
         finally:
             if not order.begun.is_set():
@@ -93,19 +93,19 @@ class Remote:
         return outcome
 
     def on_status(self, value: bytes) -> None:
-        """The machine said something of itself."""
+        """Handle a status notification of the machine."""
         if self._trainer is not None and loses_control(value):
-            self._trainer.taken_away()
+            self._trainer.on_control_lost()
 
     async def serve(
         self, points: ControlPoints, facts: Mapping[str, bytes], explain: Explain
     ) -> None:
-        """Carry out requests as long as the link lasts. Ends only by being cancelled.
+        """Carry out requests during a link. Ends only by being cancelled.
 
         Args:
             points: the control points of the link.
-            facts: what the device said of itself on this link, by UUID.
-            explain: says what a refusal means, the device's bond considered.
+            facts: the static values that were read on this link, by UUID.
+            explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
         if link.can_write(CONTROL_POINT):
@@ -122,25 +122,25 @@ class Remote:
             self._points = None
             while self._orders:
                 if not (order := self._orders.popleft()).outcome.done():
-                    self._refuse(order, Rejected("link_ended", "its link has ended"))
+                    self._refuse(order, Rejected("link_ended", "the link has ended"))
             if self._trainer is not None:
                 await self._trainer.release_before_hangup()
                 self._trainer = None
 
     def _enter(self, order: _Order) -> None:
         if self._points is None:
-            self._refuse(order, Rejected("not_linked", "it is not linked at the moment"))
+            self._refuse(order, Rejected("not_linked", "not connected at the moment"))
             return
         if isinstance(order.request, Stop):
-            # What was asked before it must not set the machine going again behind it.
+            # Requests from before the stop must not start the machine again after it.
             for other in self._orders:
                 if not (isinstance(other.request, Stop) or other.outcome.done()):
-                    self._refuse(other, Rejected("stopped", "another request has it stopped"))
+                    self._refuse(other, Rejected("stopped", "cancelled by a request to stop"))
         self._orders.append(order)
         self._ordered.set()
 
     async def _next(self) -> _Order | None:
-        """The next one that somebody waits for; None where the lease runs out before."""
+        """Return the next request that is still wanted; None if the lease expires first."""
         left_s = None if self._trainer is None else self._trainer.left_s
         if left_s is not None and left_s <= 0:
             return None
@@ -157,27 +157,27 @@ class Remote:
     async def _carry_out(self, order: _Order, points: ControlPoints, explain: Explain) -> None:
         order.begun.set()
         try:
-            order.settle(await self._obeyed(order.request, points))
+            order.settle(await self._execute(order.request, points))
         except Rejected as rejected:
             self._refuse(order, rejected)
         except LinkFault as fault:
-            told = await explain(points.link.found, fault)
-            self._refuse(order, Rejected(told.reason, str(told)))
+            explained = await explain(points.link.found, fault)
+            self._refuse(order, Rejected(explained.reason, str(explained)))
         except Silent:
             self._refuse(order, Rejected("silent", f"no answer within {ANSWER_S:.0f} s"))
             if self._trainer is not None:
                 await self._trainer.release("silent")
-            points.link.give_up(ControlFailed("its control point did not answer"))
+            points.link.give_up(ControlFailed("the control point did not answer"))
         except BaseException:
-            self._refuse(order, Rejected("link_ended", "its link ended before it answered"))
+            self._refuse(order, Rejected("link_ended", "the link ended before the device answered"))
             raise
 
-    async def _obeyed(self, request: OfPeripheral, points: ControlPoints) -> Mapping[str, Any]:
+    async def _execute(self, request: OfPeripheral, points: ControlPoints) -> Mapping[str, Any]:
         if isinstance(request, ResetEnergyExpended):
             return await self._reset_energy(request, points)
         if self._trainer is None:
-            raise Rejected("not_supported", "it has no control point of a fitness machine")
-        targets = await self._trainer.obey(request)
+            raise Rejected("not_supported", "the device has no fitness machine control point")
+        targets = await self._trainer.execute(request)
         held = {} if self._trainer.left_s is None else {"lease_s": self._rules.lease_s}
         return {**targets, **held}
 
@@ -185,21 +185,21 @@ class Remote:
         self, request: ResetEnergyExpended, points: ControlPoints
     ) -> Mapping[str, Any]:
         if not points.link.can_write(_ENERGY_CONTROL_POINT):
-            text = "it has no heart-rate control point: there is no counter to be reset"
+            text = "the device has no heart rate control point, so no counter to reset"
             raise Rejected("not_supported", text)
         point = points.of(_ENERGY_CONTROL_POINT)
         try:
             async with point.turn(TURN_S), asyncio.timeout(ANSWER_S):
                 await point.write(RESET_ENERGY_EXPENDED)
         except Busy as error:
-            raise Rejected("busy", f"its control point was in use for {TURN_S:.0f} s") from error
+            raise Rejected("busy", f"the control point was in use for {TURN_S:.0f} s") from error
         except TimeoutError as error:
             raise Silent from error
-        self._outcomes.tell("reset", request.verb)
+        self._outcomes.report("reset", request.verb)
         return {}
 
     def _refuse(self, order: _Order, rejected: Rejected) -> None:
-        self._outcomes.tell(
+        self._outcomes.report(
             "refused", order.request.verb, reason=rejected.reason, detail=str(rejected)
         )
         order.settle(rejected)

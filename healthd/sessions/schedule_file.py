@@ -1,8 +1,8 @@
-"""What was fetched last, kept over restarts and reboots: one small file beside the outbox.
+"""The last fetch of each periodic peripheral, kept over restarts and reboots in one small file.
 
-A file of its own rather than a table in the outbox: a damaged outbox is put aside and begun anew,
-and its one thread may be busy or without a disk, neither of which may have every scale of the
-house fetched again. It is written once a run.
+It is a separate file, not a table in the outbox: a damaged outbox is set aside and replaced, and
+its only thread may be busy or have no disk space. Neither may cause every scale to be fetched
+again. The file is written once per run.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ class ScheduleFile:
         self._last = _read(self._file.read())
 
     def last(self, peripheral: str) -> Last | None:
-        """What is remembered of the peripheral."""
+        """Return the last point of the peripheral's schedule; None if there is none."""
         return self._last.get(peripheral)
 
     async def remember(self, peripheral: str, last: Last) -> None:
-        """Keep it. While the disk fails it is kept in memory."""
+        """Store the last point; only in memory while the disk fails."""
         self._last[peripheral] = last
         await self._file.keep(self._last)
 

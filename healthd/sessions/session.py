@@ -1,11 +1,10 @@
-"""One peripheral's life, from searching to the fault that ends it."""
+"""The session of one peripheral, from searching to the fault that ends it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from healthd.central.faults import LinkFault, NotTried, Remedy
 from healthd.central.link import Advertisement, Link
@@ -17,10 +16,8 @@ from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
-from healthd.sessions.collect import collected
-from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
-from healthd.sessions.opening import Openings
+from healthd.sessions.link_use import LinkUse
 from healthd.sessions.remote import Remote
 from healthd.sessions.subscriptions import Subscriptions, Values
 from healthd.sessions.trainer import Rules
@@ -30,11 +27,11 @@ SCHEDULED = "scheduled"
 
 
 class NotStreaming(HealthdError):
-    """There is no link that could be made anew."""
+    """There is no link to reconnect."""
 
 
 class State(StrEnum):
-    """Where a session is."""
+    """The state of a session."""
 
     DISABLED = "disabled"
     SEARCHING = "searching"
@@ -45,14 +42,14 @@ class State(StrEnum):
 
 
 class Observer(Values, Protocol):
-    """What a session reports to. Called in the event loop; must not block."""
+    """Receives the events of a session. Called in the event loop; must not block."""
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
-        """The session entered ``state``; ``reason`` says why it waits."""
+        """Handle that the session entered ``state``; ``reason`` says why it waits."""
         ...
 
     def on_control(self, event: ControlEvent) -> None:
-        """Something became of a request, or who controls the peripheral has changed."""
+        """Handle the result of a request, or that control of the peripheral has changed."""
         ...
 
 
@@ -60,8 +57,8 @@ class Session:
     """Keeps one peripheral's characteristics flowing for as long as one link lasts.
 
     Attributes:
-        state: where it is.
-        remote: carries out what is requested of the peripheral.
+        state: its current state.
+        remote: carries out requests to the peripheral.
     """
 
     def __init__(
@@ -80,24 +77,30 @@ class Session:
             match: which peripheral.
             radio: finds and links it.
             registry: what healthd reads.
-            observer: is told of everything.
+            observer: receives all events.
             silence_s: replaces the silence deadline of every stream that has one.
             options: what the settings say to its profiles.
-            rules: what they say of controlling it.
+            rules: what the settings say about controlling it.
         """
         self.state = State.DISABLED
         self.remote = Remote(match.peripheral, rules or Rules(), observer.on_control)
         self._match = match
         self._radio = radio
-        self._registry = registry
         self._observer = observer
         self._silence_s = silence_s
-        self._options = options or Options()
         self._log = get_logger(peripheral=match.peripheral)
         self._values = Subscriptions(
             match.peripheral, registry, observer, radio.explain, {STATUS: self.remote.on_status}
         )
-        self._openings: Openings | None = None
+        self._use = LinkUse(
+            match.peripheral,
+            registry,
+            observer,
+            radio.explain,
+            options or Options(),
+            self._values,
+            self.remote,
+        )
         self._link: Link | None = None
         self._streams = asyncio.Event()
         self._refreshed = False
@@ -107,10 +110,14 @@ class Session:
         """Search, connect, prepare, stream. Ends only by raising.
 
         Raises:
-            LinkFault: the link ended, fell silent, or could not be made.
+            LinkFault: the link ended, a stream fell silent, or the connect failed.
         """
+
+        async def stream(link: Link, profiles: list[Profile]) -> None:
+            await self._use.stream(link, profiles, self._silence_s)
+
         try:
-            await self._once(self._stream, mark_healthy)
+            await self._once(stream, mark_healthy)
         except asyncio.CancelledError:
             self._enter(State.DISABLED)
             raise
@@ -120,25 +127,25 @@ class Session:
             raise
 
     async def fetch(self, on_found: Callable[[], None]) -> None:
-        """Search, connect, prepare, collect what the device has, and hang up.
+        """Search, connect, prepare, collect what the device has, and disconnect.
 
         Args:
-            on_found: called once the device is there and has a slot.
+            on_found: called once the device is found and has a slot.
 
         Raises:
-            LinkFault: it could not be linked, or the link ended before it was done.
+            LinkFault: the connect failed, or the link ended before the device was done.
         """
         try:
-            await self._once(self._collect, lambda: None, on_found)
+            await self._once(self._use.collect, lambda: None, on_found)
         except LinkFault as fault:
             self._enter(State.WAITING, fault.reason)
             raise
 
     async def reconnect(self) -> None:
-        """End the link, and return when the next one streams; with no bound of its own.
+        """End the link, and return when the next one streams; without a time limit.
 
         Raises:
-            NotStreaming: it has none at the moment.
+            NotStreaming: there is no link at the moment.
         """
         if (link := self._link) is None:
             state = "losing its link" if self.state is State.STREAMING else self.state
@@ -148,27 +155,27 @@ class Session:
         await self._streams.wait()
 
     def rest(self) -> None:
-        """Say that nothing is wanted of the peripheral before the next run."""
+        """Report that the peripheral waits for its next run."""
         self._enter(State.WAITING, SCHEDULED)
 
     def disable(self) -> None:
-        """Say that nothing will be wanted of it any more."""
+        """Report that the peripheral is disabled."""
         self._enter(State.DISABLED)
 
     @property
     def asks(self) -> bool:
-        """Whether the device has not yet answered all that it is asked."""
-        return self._openings is not None and self._openings.asks
+        """Whether the device has not yet answered everything that it is asked."""
+        return self._use.asks
 
     @property
     def refusal(self) -> LinkFault | None:
-        """Why the device would not be asked, on the link that there is or was last."""
-        return None if self._openings is None else self._openings.refusal
+        """Why the device refused to be asked, on the current link or the last one."""
+        return self._use.refusal
 
     @property
     def waits_for_slot(self) -> bool:
-        """Whether the peripheral is there and all slots are taken."""
-        return self._radio.waits(self._match)
+        """Whether the peripheral was heard and all slots are taken."""
+        return self._radio.waits_for_slot(self._match)
 
     async def _once(
         self,
@@ -213,13 +220,13 @@ class Session:
 
     def _enter(self, state: State, reason: str | None = None) -> None:
         self.state = state
-        # Why it waits is the supervisor's line; passing states matter to those who debug.
+        # The supervisor logs why it waits; passing states matter only for debugging.
         passing = state in (State.CONNECTING, State.PREPARING, State.WAITING)
         (self._log.debug if passing else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
 
     def _suspect(self, fault: LinkFault, losses: int) -> None:
-        """The radio went away while the link was made: once is chance, the next time is not."""
+        """Check whether the radio went away while the link was made, more than once in a row."""
         if isinstance(fault, NotTried):
             return
         if losses == self._radio.losses:
@@ -227,60 +234,13 @@ class Session:
             return
         self._took_radio_down += 1
         if self._took_radio_down > 1:
-            raise TakesRadioDown(self._took_radio_down, fault) from fault
+            peripheral = self._match.peripheral
+            raise TakesRadioDown(peripheral, self._took_radio_down, fault) from fault
 
     async def _refresh(self, found: Advertisement, fault: LinkFault) -> None:
-        """Have the services discovered anew, once; the second time the fault is the device's."""
+        """Make the next link discover the services again, but only once in a row."""
         if self._refreshed:
             return
         self._refreshed = True
         if await self._radio.forget(found):
             raise ServicesForgotten(fault) from fault
-
-    async def _stream(self, link: Link, profiles: list[Profile]) -> None:
-        """Open the profiles beside the watch: values flow meanwhile, and may fall silent."""
-        values, explain = self._values, self._radio.explain
-        async with self._opening(link, profiles) as (openings, opening):
-            watch = asyncio.ensure_future(values.watch(link, self._silence_s))
-            served = asyncio.create_task(self.remote.serve(openings.points, values.facts, explain))
-            try:
-                # The watch ends only by raising, so this is also what it waits for.
-                tasks = (opening, watch, served)
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-                for task in tasks:
-                    if task.done():
-                        task.result()
-            finally:
-                await _ended(watch)
-                await _ended(served)
-
-    async def _collect(self, link: Link, profiles: list[Profile]) -> None:
-        """Take what the device has, until it is done."""
-        async with self._opening(link, profiles) as (openings, opening):
-            lost = asyncio.ensure_future(link.lost())
-            try:
-                await collected(opening, openings, lost, self._values)
-            finally:
-                await _ended(lost)
-
-    @asynccontextmanager
-    async def _opening(
-        self, link: Link, profiles: list[Profile]
-    ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
-        """Ask the profiles' devices what there is to be asked, while the block runs."""
-        tell = partial(self._observer.on_value, self._match.peripheral)
-        points = ControlPoints(link, self._registry, tell)
-        heard, explain = self._values.heard, self._radio.explain
-        openings = Openings(points, self._match.peripheral, self._options, heard, explain)
-        self._openings = openings
-        task = asyncio.create_task(openings.run(profiles))
-        try:
-            yield openings, task
-        finally:
-            await _ended(task)
-            await openings.close()
-
-
-async def _ended(task: "asyncio.Future[Any]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What a session reads of one peripheral: subscribed, read once, and watched for silence."""
+"""What a session reads from one peripheral: subscribed, read once, and checked for silence."""
 
 import asyncio
 import time
@@ -18,25 +18,25 @@ Explain = Callable[[Advertisement, LinkFault], Awaitable[LinkFault]]
 
 
 class Values(Protocol):
-    """Who is told of links and values. Called in the event loop; must not block."""
+    """Receives links and values. Called in the event loop; must not block."""
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
-        """A new link stands, to a device of this name with these profiles."""
+        """Handle a new link to a device with this name and these profiles."""
         ...
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """A characteristic was notified or read; a control point answered, or is written to."""
+        """Handle a value that was notified or read, or a message to or from a control point."""
         ...
 
 
 class Subscriptions:
-    """Reads one peripheral, link after link.
+    """Reads one peripheral, on one link after the other.
 
     Attributes:
         heard: when each subscribed characteristic of this link sent its last value, by the
-            monotonic clock; at first, when it was subscribed.
-        spoke: when any stream of this link sent its last value; None before the first one.
-        facts: what the device said of itself on this link, by UUID.
+            monotonic clock; before the first value, when it was subscribed.
+        last_value_at: when any stream of this link sent its last value; None before the first one.
+        facts: the static values that were read on this link, by UUID.
     """
 
     def __init__(
@@ -52,70 +52,81 @@ class Subscriptions:
         Args:
             peripheral: its id.
             registry: what healthd reads.
-            observer: is told of everything.
-            explain: says what a refusal means, the device's bond considered.
-            listeners: by UUID, who is told beside the observer of what is notified.
+            observer: receives links and values.
+            explain: returns what a refusal means, taking the device's bond into account.
+            listeners: by UUID, what is called with notified values in addition to the observer.
         """
         self.heard: dict[str, float] = {}
         self.facts: dict[str, bytes] = {}
-        self.spoke: float | None = None
+        self.last_value_at: float | None = None
         self._peripheral = peripheral
         self._registry = registry
         self._observer = observer
         self._explain = explain
         self._listeners = listeners or {}
-        self._told_bond = False
+        self._bond_fault_logged = False
         self._known: frozenset[str] = frozenset()
         self._log = get_logger(peripheral=peripheral)
 
     async def prepare(self, link: Link, name: str | None, *, refreshed: bool) -> list[Profile]:
-        """Subscribe and read what there is; the profiles that it belongs to.
+        """Subscribe to and read what the device has; return its profiles.
 
         Args:
-            link: a new one.
-            name: what the device is advertised as.
-            refreshed: its services were just discovered anew, so what is missing is missing.
+            link: a new link.
+            name: the advertised name of the device.
+            refreshed: whether its services were just discovered again, so that a characteristic
+                that is missing now is really missing.
 
         Raises:
-            LinkFault: there is nothing to read, less than before, or the link ended.
+            LinkFault: there is nothing to read or less than before, or the link ended.
         """
         registry = self._registry
         self.heard.clear()
         self.facts.clear()
-        self.spoke = None
+        self.last_value_at = None
         services = [registry.service(uuid) for uuid in sorted(link.services)]
-        profiles = [one for one in services if one is not None]
-        self._observer.on_linked(self._peripheral, name, [one.name for one in profiles])
+        profiles = [profile for profile in services if profile is not None]
+        names = [profile.name for profile in profiles]
+        self._observer.on_linked(self._peripheral, name, names)
         wanted = [
-            one for uuid, one in registry.characteristics.items() if uuid in link.characteristics
+            characteristic
+            for uuid, characteristic in registry.characteristics.items()
+            if uuid in link.characteristics
         ]
-        streams = [one for one in wanted if one.use is Use.STREAM and link.can_notify(one.uuid)]
-        states = [one for one in wanted if one.use is Use.STATUS]
+        streams = [
+            characteristic
+            for characteristic in wanted
+            if characteristic.use is Use.STREAM and link.can_notify(characteristic.uuid)
+        ]
+        states = [characteristic for characteristic in wanted if characteristic.use is Use.STATUS]
         if not streams and not states:
             raise NothingToRead
-        uuids = frozenset(one.uuid for one in streams)
+        uuids = frozenset(characteristic.uuid for characteristic in streams)
         if (missing := self._known - uuids) and not refreshed:
             raise CharacteristicMissing(missing)
         self._known = uuids
         await self._begin(link, wanted, streams)
-        for one in states:
+        for state in states:
             # Read first: BlueZ reports a read of a subscribed characteristic as a notification.
-            await self._read(link, one)
-            if link.can_notify(one.uuid):
-                await self._subscribe(link, one)
+            await self._read(link, state)
+            if link.can_notify(state.uuid):
+                await self._subscribe(link, state)
         return profiles
 
     async def watch(self, link: Link, silence_s: float | None) -> NoReturn:
-        """Wait for the link to end, or for a stream to stay silent past its deadline.
+        """Wait until the link ends or a stream is silent past its deadline.
 
         Args:
-            link: the one that was prepared.
+            link: the link that was prepared.
             silence_s: replaces the deadline of every stream that has one.
+
+        Raises:
+            LinkFault: always; the end of the link, or ``NotificationStalled``.
         """
         deadlines = {
-            uuid: silence_s or one.silence_s
-            for uuid, one in self._registry.characteristics.items()
-            if uuid in self.heard and one.silence_s is not None
+            uuid: silence_s or characteristic.silence_s
+            for uuid, characteristic in self._registry.characteristics.items()
+            if uuid in self.heard and characteristic.silence_s is not None
         }
         while True:
             wait_s = self._silence_left(deadlines)
@@ -131,58 +142,59 @@ class Subscriptions:
         for uuid, silent_s in silences.items():
             if silent_s >= deadlines[uuid]:
                 raise NotificationStalled(uuid, silent_s)
-        return min((deadlines[one] - silences[one] for one in deadlines), default=None)
+        return min((deadlines[uuid] - silences[uuid] for uuid in deadlines), default=None)
 
     async def _begin(
         self, link: Link, wanted: list[Characteristic], streams: Iterable[Characteristic]
     ) -> None:
-        first = to_be_read_before({one.uuid for one in wanted})
-        facts = [one for one in wanted if one.use is Use.STATIC]
-        for one in facts:
-            if one.uuid in first:
-                await self._read(link, one)
-        for one in streams:
-            await self._subscribe(link, one)
-        for one in facts:
-            if one.uuid not in first:
-                await self._read(link, one)
+        first = to_be_read_before({characteristic.uuid for characteristic in wanted})
+        facts = [characteristic for characteristic in wanted if characteristic.use is Use.STATIC]
+        for fact in facts:
+            if fact.uuid in first:
+                await self._read(link, fact)
+        for stream in streams:
+            await self._subscribe(link, stream)
+        for fact in facts:
+            if fact.uuid not in first:
+                await self._read(link, fact)
 
-    async def _subscribe(self, link: Link, one: Characteristic) -> None:
-        self.heard[one.uuid] = time.monotonic()
-        told = partial(self._on_value, one)
-        if listener := self._listeners.get(one.uuid):
-            told = partial(_both, told, listener)
-        await link.subscribe(one.uuid, told)
+    async def _subscribe(self, link: Link, characteristic: Characteristic) -> None:
+        self.heard[characteristic.uuid] = time.monotonic()
+        on_value = partial(self._on_value, characteristic)
+        if listener := self._listeners.get(characteristic.uuid):
+            on_value = partial(_both, on_value, listener)
+        await link.subscribe(characteristic.uuid, on_value)
 
-    async def _read(self, link: Link, one: Characteristic) -> None:
+    async def _read(self, link: Link, characteristic: Characteristic) -> None:
+        uuid = characteristic.uuid
         try:
-            value = await link.read(one.uuid)
+            value = await link.read(uuid)
         except LinkLost:
             raise
         except LinkFault as fault:
             if fault.remedy is Remedy.BOND:
-                await self._tell_bond(link, fault)
-            # One value that cannot be read is no reason to give up those that stream.
-            self._log.debug(
-                "characteristic not readable", characteristic=one.uuid, reason=fault.reason
-            )
+                await self._log_bond_fault(link, fault)
+            # A value that cannot be read is no reason to give up the streams.
+            self._log.debug("characteristic not readable", characteristic=uuid, reason=fault.reason)
         else:
-            if one.use is Use.STATIC:
-                self.facts[one.uuid] = value
-            self._observer.on_value(self._peripheral, one, value)
+            if characteristic.use is Use.STATIC:
+                self.facts[uuid] = value
+            self._observer.on_value(self._peripheral, characteristic, value)
 
-    async def _tell_bond(self, link: Link, fault: LinkFault) -> None:
-        """Say once how to have what is read only by those who are paired."""
-        if not self._told_bond:
-            self._told_bond = True
-            told = await self._explain(link.found, fault)
-            self._log.warning("characteristic not readable", reason=told.reason, error=str(told))
+    async def _log_bond_fault(self, link: Link, fault: LinkFault) -> None:
+        """Log, only once, how to get the values that require pairing."""
+        if not self._bond_fault_logged:
+            self._bond_fault_logged = True
+            explained = await self._explain(link.found, fault)
+            self._log.warning(
+                "characteristic not readable", reason=explained.reason, error=str(explained)
+            )
 
-    def _on_value(self, one: Characteristic, value: bytes) -> None:
-        self.heard[one.uuid] = now = time.monotonic()
-        if one.use is Use.STREAM:
-            self.spoke = now
-        self._observer.on_value(self._peripheral, one, value)
+    def _on_value(self, characteristic: Characteristic, value: bytes) -> None:
+        self.heard[characteristic.uuid] = now = time.monotonic()
+        if characteristic.use is Use.STREAM:
+            self.last_value_at = now
+        self._observer.on_value(self._peripheral, characteristic, value)
 
 
 def _both(first: Callable[[bytes], None], second: Callable[[bytes], None], value: bytes) -> None:

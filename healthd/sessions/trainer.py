@@ -1,4 +1,4 @@
-"""Control of a fitness machine, on one link: taken by a request, renewed by more, given back."""
+"""Control of a fitness machine on one link: requested, renewed by further requests, released."""
 
 import asyncio
 import time
@@ -26,34 +26,34 @@ from healthd.sessions.outcomes import Outcomes
 from healthd.verbs import OfPeripheral, SetSimulation, Stop
 
 TURN_S = 10.0
-"""How long a request waits for those before it: as long as one may take that nobody answers."""
+"""How long a request waits for earlier ones: as long as one of them may stay unanswered."""
 
 # Machines answer within a second, and some count down from three before they start. The services
-# allow 30 s, but a machine is held no longer than its lease while it does not answer.
+# allow 30 s, but a machine that does not answer is held no longer than its lease.
 ANSWER_S = 10.0
 
-# To release a machine is urgent, and was tried thrice before its link is ended instead.
+# Releasing a machine is urgent; after three tries its link is ended instead.
 _STEP_S = 2.0
 _TRIES = 3
 
-# It may still be at what it was asked before (ATT error 0xFE).
+# The machine may still be busy with an earlier request (ATT error 0xFE).
 _PAUSE_S = 0.5
 
-# Before healthd hangs up: systemd gives the whole stop 20 s.
-_FAREWELL_S = 3.0
+# For the release before healthd disconnects; systemd gives the whole stop 20 s.
+_HANGUP_S = 3.0
 
-# Of `procedures.result`.
+# Results of `procedures.result`.
 _SUCCESS, _NOT_SUPPORTED = "success", "opcode_not_supported"
 _NOT_PERMITTED = "control_not_permitted"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say of controlling a peripheral.
+    """What the settings say about controlling a peripheral.
 
     Attributes:
-        limits: of what it can be told.
-        lease_s: how long it is held without another request.
+        limits: the allowed ranges of the targets.
+        lease_s: how long the machine is held without another request.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -61,67 +61,67 @@ class Rules:
 
 
 class Trainer:
-    """Whoever uses it does so from one task: procedures follow each other."""
+    """The control of one machine; used by a single task, so procedures do not overlap."""
 
     def __init__(
         self, points: ControlPoints, machine: Machine, rules: Rules, outcomes: Outcomes
     ) -> None:
-        """Prepare; nobody has control yet.
+        """Prepare; control is requested later.
 
         Args:
             points: the control points of the machine's link.
-            machine: what is known of it.
+            machine: what is known about the machine.
             rules: what the settings say.
-            outcomes: tells of everything.
+            outcomes: reports all results.
         """
         self._link = points.link
         self._point = points.of(CONTROL_POINT)
         self._machine = machine
         self._rules = rules
-        self._tell = outcomes.tell
-        # Control may be ours from when it is asked for, and is ours once that was answered.
+        self._report = outcomes.report
+        # `claimed`: control was requested and may be ours; `granted`: the machine has confirmed it.
         self._claimed = self._granted = self._releasing = False
         self._simulated = self._stopped = False
         self._until = 0.0
 
     @property
     def left_s(self) -> float | None:
-        """How much longer it is held without another request; None: it is not held."""
+        """How much longer the machine is held without another request; None if it is not held."""
         return self._until - time.monotonic() if self._granted else None
 
-    async def obey(self, request: OfPeripheral) -> Mapping[str, float]:
-        """Have the machine do it, and hold it for another lease; the targets that it was given.
+    async def execute(self, request: OfPeripheral) -> Mapping[str, float]:
+        """Carry out a request, and renew the lease; return the targets that were set.
 
         Raises:
-            Rejected: it is not allowed, or the machine did not do it.
-            Silent: it did not answer.
-            LinkFault: it could not be asked.
+            Rejected: it is not allowed, or the machine refused.
+            Silent: the machine did not answer.
+            LinkFault: the machine could not be asked.
         """
         made = command(request, self._machine, self._rules.limits)
         try:
             await self._procedure(made, request.verb)
         except (Rejected, LinkFault):
-            # Who asks it to stop wants to be rid of it, also where it does not.
+            # A request to stop gives up control even if the machine does not stop.
             if isinstance(request, Stop):
                 await self.release("stop")
             raise
         self._renew()
         self._simulated |= isinstance(request, SetSimulation)
         self._stopped = isinstance(request, Stop)
-        self._tell(made.change, request.verb, targets=made.targets)
+        self._report(made.change, request.verb, targets=made.targets)
         if self._stopped:
             await self.release("stop")
         return made.targets
 
-    def taken_away(self) -> None:
-        """The machine says that control is lost; as some do where it is given back."""
+    def on_control_lost(self) -> None:
+        """Handle the machine's message that control is lost; some send it after a release, too."""
         if not self._releasing:
-            self._lose("permission_lost")
+            self._lose_control("permission_lost")
 
     async def release(self, reason: str) -> None:
-        """Give the machine back: a bike rides free, a belt stands.
+        """Release the machine: a bike has no load, a treadmill stands still.
 
-        Where it does not take control back its link is ended, for no control outlives that.
+        If the machine does not confirm, its link is ended, because control ends with the link.
         """
         if not self._claimed:
             return
@@ -132,38 +132,38 @@ class Trainer:
                 for step in release(
                     self._machine, simulated=self._simulated, stopped=self._stopped
                 ):
-                    failed.append(await self._insist(step))
+                    failed.append(await self._try_step(step))
         except Busy:
-            failed.append("its control point is in use")
+            failed.append("the control point is in use")
         except LinkLost as fault:
-            self._lose(fault.reason)
+            self._lose_control(fault.reason)
         finally:
             self._releasing = False
         if self._claimed:
             self._released(reason, failed)
 
     async def release_before_hangup(self) -> None:
-        """Give it back before healthd hangs up, as far as there is time for it."""
+        """Release the machine before healthd disconnects, within the time for that."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL_S):
+            async with asyncio.timeout(_HANGUP_S):
                 await self.release("hang_up")
         if self._claimed:
-            self._released("hang_up", [f"no time within {_FAREWELL_S:.0f} s"])
+            self._released("hang_up", [f"not finished within {_HANGUP_S:.0f} s"])
 
-    def _lose(self, reason: str) -> None:
-        """Nothing is held any more: somebody else has control, or nobody."""
+    def _lose_control(self, reason: str) -> None:
+        """Note that control is lost: another client has it, or the machine is used by hand."""
         if self._granted:
-            self._tell("lost", reason=reason)
+            self._report("lost", reason=reason)
         self._claimed = self._granted = False
 
     def _released(self, reason: str, failed: list[str]) -> None:
         self._claimed = self._granted = False
-        detail = "; ".join(one for one in failed if one) or None
-        # A bike without a flat road is free all the same; a belt that did not stop may run.
+        detail = "; ".join(text for text in failed if text) or None
+        # A bike is free even if setting a flat road failed; a treadmill that did not stop may run.
         harmless = not failed[-1] and (detail is None or not self._machine.is_treadmill)
-        self._tell("released" if harmless else "release_failed", reason=reason, detail=detail)
+        self._report("released" if harmless else "release_failed", reason=reason, detail=detail)
         if failed[-1]:
-            self._link.give_up(ControlFailed(f"it does not give control back: {detail}"))
+            self._link.give_up(ControlFailed(f"the machine does not release control: {detail}"))
 
     async def _procedure(self, made: Command, verb: str) -> None:
         try:
@@ -171,15 +171,15 @@ class Trainer:
                 await self._request_control(verb)
                 word = await self._ask(made.request)
         except Busy as error:
-            text = f"its control point was in use for {TURN_S:.0f} s"
+            text = f"the control point was in use for {TURN_S:.0f} s"
             raise Rejected("busy", text) from error
         if word == _SUCCESS:
             return
         if word == _NOT_PERMITTED:
-            self._lose(word)
+            self._lose_control(word)
         ranges = [self._machine.ranges[key] for key in made.targets if key in self._machine.ranges]
-        said = f", and says that it takes {ranges[0]}" if ranges else ""
-        raise Rejected(word, f"the machine answered {word} to {verb}{said}")
+        allowed = f"; it supports {ranges[0]}" if ranges else ""
+        raise Rejected(word, f"the machine answered {word} to {verb}{allowed}")
 
     async def _request_control(self, verb: str) -> None:
         if self._granted:
@@ -192,46 +192,48 @@ class Trainer:
             raise
         if word != _SUCCESS:
             self._claimed = False
-            raise Rejected(word, f"the machine gives no control of itself: it answered {word}")
+            raise Rejected(word, f"the machine does not grant control: it answered {word}")
         self._granted, self._stopped = True, False
         self._renew()
-        self._tell("granted", verb)
+        self._report("granted", verb)
 
     def _renew(self) -> None:
         self._until = time.monotonic() + self._rules.lease_s
 
     async def _ask(self, request: bytes) -> str:
-        """How the machine answers, in a word; as long as it is held."""
+        """Ask the machine and return its result as a word; wait no longer than the lease."""
         left_s = self.left_s
         try:
-            return await self._say(request, ANSWER_S if left_s is None else min(ANSWER_S, left_s))
+            return await self._exchange(
+                request, ANSWER_S if left_s is None else min(ANSWER_S, left_s)
+            )
         except Silent as error:
             if left_s is None or left_s > ANSWER_S:
                 raise
-            text = f"its lease of {self._rules.lease_s:g} s ran out before it answered"
+            text = f"the lease of {self._rules.lease_s:g} s expired before the machine answered"
             raise Rejected("lease", text) from error
 
-    async def _say(self, request: bytes, patience_s: float) -> str:
-        return result(await self._point.ask(request, partial(answers, request), patience_s))
+    async def _exchange(self, request: bytes, timeout_s: float) -> str:
+        return result(await self._point.ask(request, partial(answers, request), timeout_s))
 
-    async def _insist(self, step: bytes) -> str:
-        """Take a step of the release; empty where it was taken, else why it was not."""
-        said = ""
-        for again in range(_TRIES if self._claimed else 0):
-            if again:
+    async def _try_step(self, step: bytes) -> str:
+        """Carry out one step of the release, with retries; return the error, empty for none."""
+        error = ""
+        for attempt in range(_TRIES if self._claimed else 0):
+            if attempt:
                 await asyncio.sleep(_PAUSE_S)
             try:
-                word = await self._say(step, _STEP_S)
+                word = await self._exchange(step, _STEP_S)
             except LinkLost:
                 raise
             except LinkFault as fault:
-                said = f"{step.hex()}: {fault}"
+                error = f"{step.hex()}: {fault}"
             except Silent:
-                said = f"{step.hex()}: no answer"
+                error = f"{step.hex()}: no answer"
             else:
-                said = "" if word == _SUCCESS else f"{step.hex()}: {word}"
+                error = "" if word == _SUCCESS else f"{step.hex()}: {word}"
                 if word == _NOT_PERMITTED:
-                    self._lose(word)
+                    self._lose_control(word)
                 if word in (_SUCCESS, _NOT_PERMITTED, _NOT_SUPPORTED):
                     break
-        return said
+        return error

@@ -1,4 +1,4 @@
-"""The real process, with bluetoothd and D-Bus dying under it, as others see it."""
+"""The real process while bluetoothd and D-Bus are killed, as seen by a subscriber."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ address = "C0:00:00:00:00:01"
 
 @pytest.fixture
 async def bus() -> AsyncIterator[Bus]:
-    """A system bus of the test's own."""
+    """Provide a private system bus."""
     with TemporaryDirectory(prefix="bus-") as folder:
         async with Bus(Path(folder)) as bus:
             yield bus
@@ -44,7 +44,7 @@ async def bus() -> AsyncIterator[Bus]:
 
 @dataclass
 class Surroundings:
-    """A strap on a bluetoothd, a broker, and how healthd is run with them."""
+    """A bluetoothd with a strap, a broker, and how healthd is run with them."""
 
     bluez: BlueZ
     subscriber: Subscriber
@@ -57,7 +57,7 @@ class Surroundings:
 
 @pytest.fixture
 async def around(bus: Bus, tmp_path: Path) -> AsyncIterator[Surroundings]:
-    """Everything but healthd itself."""
+    """Provide everything except healthd itself."""
     config = tmp_path / "healthd.toml"
     environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
     async with EmbeddedBroker() as broker, BlueZ(bus, strap(), adapters={"hci0": True}) as bluez:
@@ -72,18 +72,18 @@ async def more_samples(subscriber: Subscriber, number: int = 5) -> None:
     since = len(subscriber.at(SAMPLES))
 
     def enough(messages: list[Received]) -> bool:
-        return sum(one.topic == SAMPLES for one in messages) >= since + number
+        return sum(message.topic == SAMPLES for message in messages) >= since + number
 
     await subscriber.until(enough)
 
 
-def told(subscriber: Subscriber, topic: str) -> list[tuple[str, str | None]]:
-    """The events at a topic: what changed, and why or of which adapter."""
+def changes(subscriber: Subscriber, topic: str) -> list[tuple[str, str | None]]:
+    """Return the events of a topic: the change, and the reason or the adapter."""
     events = [message.json() for message in subscriber.at(topic)]
-    return [(one["change"], one.get("reason", one.get("adapter"))) for one in events]
+    return [(event["change"], event.get("reason", event.get("adapter"))) for event in events]
 
 
-async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
+async def test_bluetoothd_is_killed(around: Surroundings) -> None:
     bluez, subscriber = around.bluez, around.subscriber
     async with around.healthd() as healthd:
         await more_samples(subscriber)
@@ -97,12 +97,12 @@ async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
         await bluez.do("power", adapter="hci0", on=True)
         await more_samples(subscriber)
         assert await healthd.stopped() == 0
-        await subscriber.until(lambda _: len(told(subscriber, LINK)) == 6)
+        await subscriber.until(lambda _: len(changes(subscriber, LINK)) == 6)
     assert conform(subscriber.messages) >= {"event_adapter", "event_link", "event_gap"}
-    # What it is changes with the adapters that are there; one that is off is there.
-    adapters = [one.json()["adapters"] for one in subscriber.at(GATEWAY)]
+    # The info lists the existing adapters, including one that is off.
+    adapters = [message.json()["adapters"] for message in subscriber.at(GATEWAY)]
     assert adapters[-3:] == [["hci0"], [], ["hci0"]]
-    assert told(subscriber, LINK) == [
+    assert changes(subscriber, LINK) == [
         ("up", None),
         ("down", "bluez_gone"),
         ("up", None),
@@ -110,7 +110,7 @@ async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
         ("up", None),
         ("down", "stopped"),
     ]
-    assert told(subscriber, ADAPTER) == [
+    assert changes(subscriber, ADAPTER) == [
         ("on", "hci0"),
         ("bluez_gone", ""),
         ("bluez_back", ""),
@@ -121,13 +121,13 @@ async def test_bluetoothd_dies_under_it(around: Surroundings) -> None:
     assert complaints(healthd.log) == []
 
 
-async def test_killed_it_leaves_an_orphan_that_its_next_run_ends(around: Surroundings) -> None:
+async def test_the_next_run_ends_the_link_of_a_killed_one(around: Surroundings) -> None:
     bluez, subscriber = around.bluez, around.subscriber
     async with around.healthd() as healthd:
         await more_samples(subscriber)
         healthd.send_kill()
         await healthd.ended()
-    assert bluez.count("Disconnect") == 0, "BlueZ keeps the link of one that was killed"
+    assert bluez.count("Disconnect") == 0, "BlueZ keeps the link of a killed process"
     async with around.healthd() as again:
         await again.logged("adapter", change="orphan")
         await more_samples(subscriber)
@@ -135,7 +135,7 @@ async def test_killed_it_leaves_an_orphan_that_its_next_run_ends(around: Surroun
     assert complaints(again.log) == []
 
 
-async def test_dbus_dies_under_it(bus: Bus, around: Surroundings) -> None:
+async def test_dbus_is_killed(bus: Bus, around: Surroundings) -> None:
     bluez, subscriber = around.bluez, around.subscriber
     async with around.healthd() as healthd:
         await more_samples(subscriber)
@@ -149,7 +149,7 @@ async def test_dbus_dies_under_it(bus: Bus, around: Surroundings) -> None:
     assert complaints(healthd.log) == []
 
 
-async def test_links_come_and_go_without_a_leak(around: Surroundings) -> None:
+async def test_lost_links_do_not_leak_files(around: Surroundings) -> None:
     def open_files(healthd: Healthd) -> int:
         return sum(1 for _ in Path(f"/proc/{healthd.pid}/fd").iterdir())
 
@@ -157,7 +157,7 @@ async def test_links_come_and_go_without_a_leak(around: Surroundings) -> None:
     async with around.healthd() as healthd:
         await more_samples(subscriber)
         before = open_files(healthd)
-        # Links this short are sought ever more slowly: the sixth one could take 16 s to come back.
+        # After such short links the pauses grow: the sixth link could take 16 s.
         for _ in range(5):
             await bluez.do("unlink", address="C0:00:00:00:00:01")
             await more_samples(subscriber, 8)
@@ -170,7 +170,7 @@ async def test_stop_without_bluetoothd_is_clean(bus: Bus, tmp_path: Path) -> Non
     config.write_text(SETTINGS.format(broker="127.0.0.1:1", folder=tmp_path))
     environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
     async with Healthd("run", "--config", str(config), environ=environ) as healthd:
-        await healthd.logged("adapter", change="bluez_gone", detail="bluetoothd does not run")
+        await healthd.logged("adapter", change="bluez_gone", detail="bluetoothd is not running")
         async with asyncio.timeout(20):
             assert await healthd.stopped() == 0
     assert complaints(healthd.log) == []

@@ -20,6 +20,7 @@ from healthd.mqtt.topics import Topics
 from healthd.settings.model import Broker, GatewaySettings, MqttSettings, Settings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.certificates import Authority, needs_openssl
+from tests.support.examined_machine import ExaminedMachine, Report
 from tests.support.mosquitto import (
     Mosquitto,
     StartMosquitto,
@@ -27,7 +28,6 @@ from tests.support.mosquitto import (
     needs_mosquitto,
     password_file,
 )
-from tests.support.patient import Patient, Report
 from tests.support.subscriber import Subscriber
 from tests.unit.outbox.bench import SmallDisk
 
@@ -68,9 +68,9 @@ def start_broker(mosquitto: StartMosquitto, tmp_path: Path) -> StartBroker:
 
 
 @pytest.fixture
-async def patient(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path) -> Patient:
+async def machine(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path) -> ExaminedMachine:
     """Return a healthy gateway."""
-    return Patient(tmp_path, (await start_broker()).address)
+    return ExaminedMachine(tmp_path, (await start_broker()).address)
 
 
 def assert_wrong(report: Report, wrong: str, skipped: set[str], *, fix: str) -> None:
@@ -83,21 +83,21 @@ def assert_wrong(report: Report, wrong: str, skipped: set[str], *, fix: str) -> 
     assert all(finding["found"] for finding in report.findings)
 
 
-async def test_a_healthy_gateway(patient: Patient) -> None:
-    report = await patient.examined()
+async def test_a_healthy_gateway(machine: ExaminedMachine) -> None:
+    report = await machine.examined()
     assert (report.code, report.ok) == (0, True), report
     assert set(report.having("ok")) | {"unit"} == {finding["check"] for finding in report.findings}
     assert report.of("bluez_version")["found"] == "BlueZ 5.66"
-    assert report.of("broker_acl")["of"] == patient.settings["mqtt"]["brokers"][0]
+    assert report.of("broker_acl")["of"] == machine.settings["mqtt"]["brokers"][0]
     assert not any(finding["fix"] for finding in report.findings if finding["check"] != "unit")
 
 
-async def test_the_report_as_text(patient: Patient) -> None:
-    code, out = await patient.asked("text")
+async def test_the_report_as_text(machine: ExaminedMachine) -> None:
+    code, out = await machine.asked("text")
     assert code == 0
     assert re.search(r"^ok +powered +hci0 is on$", out, re.MULTILINE)
-    patient.write("sys/class/rfkill/rfkill0/soft", "1\n")
-    code, out = await patient.asked("text")
+    machine.write("sys/class/rfkill/rfkill0/soft", "1\n")
+    code, out = await machine.asked("text")
     assert code == 1
     assert re.search(r"^wrong +rfkill +hci0 is blocked", out, re.MULTILINE)
     assert "→ unblock it: sudo rfkill unblock bluetooth" in out
@@ -106,21 +106,21 @@ async def test_the_report_as_text(patient: Patient) -> None:
 # Bluetooth
 
 
-async def test_without_a_bus(patient: Patient, tmp_path: Path) -> None:
-    patient.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={tmp_path}/nowhere"
+async def test_without_a_bus(machine: ExaminedMachine, tmp_path: Path) -> None:
+    machine.environ["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={tmp_path}/nowhere"
     assert_wrong(
-        await patient.examined(), "dbus", NEED_BLUEZ | {"bluez"}, fix="systemctl start dbus"
+        await machine.examined(), "dbus", NEED_BLUEZ | {"bluez"}, fix="systemctl start dbus"
     )
 
 
-async def test_without_bluetoothd(bluez: BlueZ, patient: Patient) -> None:
+async def test_without_bluetoothd(bluez: BlueZ, machine: ExaminedMachine) -> None:
     await bluez.kill()
-    assert_wrong(await patient.examined(), "bluez", NEED_BLUEZ, fix="enable --now bluetooth")
+    assert_wrong(await machine.examined(), "bluez", NEED_BLUEZ, fix="enable --now bluetooth")
 
 
-async def test_a_bluetoothd_that_hangs(bluez: BlueZ, patient: Patient) -> None:
+async def test_a_bluetoothd_that_hangs(bluez: BlueZ, machine: ExaminedMachine) -> None:
     await bluez.do("hang", members=["GetManagedObjects"])
-    report = await patient.examined()
+    report = await machine.examined()
     assert_wrong(report, "bluez", NEED_BLUEZ, fix="systemctl restart bluetooth")
     assert "no answer" in report.of("bluez")["found"]
 
@@ -135,8 +135,8 @@ async def test_access_to_bluez_is_denied(
             bus = await stack.enter_async_context(Bus(Path(folder), rules))
             monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
             await stack.enter_async_context(BlueZ(bus, adapters={"hci0": True}))
-            patient = Patient(tmp_path, (await start_broker()).address)
-            report = await patient.examined()
+            machine = ExaminedMachine(tmp_path, (await start_broker()).address)
+            report = await machine.examined()
     assert_wrong(report, "dbus_rights", NEED_BLUEZ - {"dbus_rights"}, fix=r"healthd-dbus\.conf")
 
 
@@ -149,43 +149,45 @@ async def test_a_bluez_that_is_too_old(
     bus: Bus, start_broker: StartBroker, tmp_path: Path, modalias: str, tool: str
 ) -> None:
     async with BlueZ(bus, adapters={"hci0": True}, modalias=modalias):
-        patient = Patient(tmp_path, (await start_broker()).address)
-        patient.program("bluetoothctl", f"bluetoothctl: {tool}")
-        report = await patient.examined()
+        machine = ExaminedMachine(tmp_path, (await start_broker()).address)
+        machine.program("bluetoothctl", f"bluetoothctl: {tool}")
+        report = await machine.examined()
     assert_wrong(report, "bluez_version", set(), fix="5.55 or newer")
     assert report.of("bluez_version")["found"] == "BlueZ 5.50 is too old"
 
 
-async def test_without_an_adapter(bluez: BlueZ, patient: Patient) -> None:
-    patient.program("bluetoothctl", "bluetoothctl: 5.66")
+async def test_without_an_adapter(bluez: BlueZ, machine: ExaminedMachine) -> None:
+    machine.program("bluetoothctl", "bluetoothctl: 5.66")
     await bluez.do("unplug", adapter="hci0")
-    assert_wrong(await patient.examined(), "adapter", {"powered"}, fix="plug one in")
+    assert_wrong(await machine.examined(), "adapter", {"powered"}, fix="plug one in")
 
 
-async def test_the_adapter_of_the_settings_is_missing(patient: Patient) -> None:
-    patient.settings["bluetooth"]["adapter"] = "hci3"
-    assert_wrong(await patient.examined(), "adapter", {"powered"}, fix="hci0")
+async def test_the_adapter_of_the_settings_is_missing(machine: ExaminedMachine) -> None:
+    machine.settings["bluetooth"]["adapter"] = "hci3"
+    assert_wrong(await machine.examined(), "adapter", {"powered"}, fix="hci0")
 
 
-async def test_an_adapter_that_is_off(bluez: BlueZ, patient: Patient) -> None:
+async def test_an_adapter_that_is_off(bluez: BlueZ, machine: ExaminedMachine) -> None:
     await bluez.do("power", adapter="hci0", on=False)
-    assert_wrong(await patient.examined(), "powered", set(), fix="bluetoothctl power on")
+    assert_wrong(await machine.examined(), "powered", set(), fix="bluetoothctl power on")
 
 
 @pytest.mark.parametrize(("which", "fix"), [("soft", "rfkill unblock"), ("hard", "switch or key")])
-async def test_a_blocked_adapter(bluez: BlueZ, patient: Patient, which: str, fix: str) -> None:
+async def test_a_blocked_adapter(
+    bluez: BlueZ, machine: ExaminedMachine, which: str, fix: str
+) -> None:
     await bluez.do("power", adapter="hci0", on=False)
-    patient.write(f"sys/class/rfkill/rfkill0/{which}", "1\n")
-    assert_wrong(await patient.examined(), "rfkill", {"powered"}, fix=fix)
+    machine.write(f"sys/class/rfkill/rfkill0/{which}", "1\n")
+    assert_wrong(await machine.examined(), "rfkill", {"powered"}, fix=fix)
 
 
 # Settings
 
 
-async def test_every_bad_setting_is_reported(patient: Patient) -> None:
-    patient.settings["mqtt"]["verison"] = "5"
-    patient.settings["outbox"]["max_size"] = "much"
-    report = await patient.examined()
+async def test_every_bad_setting_is_reported(machine: ExaminedMachine) -> None:
+    machine.settings["mqtt"]["verison"] = "5"
+    machine.settings["outbox"]["max_size"] = "much"
+    report = await machine.examined()
     assert (report.code, report.having("wrong")) == (1, ["settings", "settings"])
     first, second = (finding for finding in report.findings if finding["status"] == "wrong")
     assert "mqtt.verison" in first["found"] + second["found"]
@@ -197,38 +199,38 @@ async def test_every_bad_setting_is_reported(patient: Patient) -> None:
     assert report.of("powered")["status"] == "ok", "Bluetooth needs no settings"
 
 
-async def test_a_missing_password_file(patient: Patient, tmp_path: Path) -> None:
+async def test_a_missing_password_file(machine: ExaminedMachine, tmp_path: Path) -> None:
     (tmp_path / "password").unlink()
     dependent = {"broker_dns", "broker_tcp", "broker_tls", *NEED_TLS}
-    assert_wrong(await patient.examined(), "broker_files", dependent, fix="name a file")
+    assert_wrong(await machine.examined(), "broker_files", dependent, fix="name a file")
 
 
 # Broker
 
 
-async def test_an_unknown_host_name(patient: Patient) -> None:
-    patient.settings["mqtt"]["brokers"] = ["broker.invalid"]
+async def test_an_unknown_host_name(machine: ExaminedMachine) -> None:
+    machine.settings["mqtt"]["brokers"] = ["broker.invalid"]
     dependent = {"broker_tcp", "broker_tls", *NEED_TLS}
-    assert_wrong(await patient.examined(), "broker_dns", dependent, fix="check the spelling")
+    assert_wrong(await machine.examined(), "broker_dns", dependent, fix="check the spelling")
 
 
-async def test_a_port_without_a_listener(patient: Patient) -> None:
-    patient.settings["mqtt"]["brokers"] = [f"127.0.0.1:{free_port()}"]
+async def test_a_port_without_a_listener(machine: ExaminedMachine) -> None:
+    machine.settings["mqtt"]["brokers"] = [f"127.0.0.1:{free_port()}"]
     assert_wrong(
-        await patient.examined(), "broker_tcp", {"broker_tls", *NEED_TLS}, fix="broker is running"
+        await machine.examined(), "broker_tcp", {"broker_tls", *NEED_TLS}, fix="broker is running"
     )
 
 
-async def test_a_wrong_password(patient: Patient, tmp_path: Path) -> None:
+async def test_a_wrong_password(machine: ExaminedMachine, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("wrong\n")
-    report = await patient.examined()
+    report = await machine.examined()
     assert_wrong(report, "broker_credentials", {"broker_acl"}, fix="password_file")
     assert "wrong" not in report.of("broker_credentials")["found"], "secrets are not shown"
 
 
 async def test_an_acl_that_denies(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path) -> None:
     broker = await start_broker(acl="user gateway\ntopic write elsewhere/#\n")
-    report = await Patient(tmp_path, broker.address).examined()
+    report = await ExaminedMachine(tmp_path, broker.address).examined()
     assert_wrong(report, "broker_acl", set(), fix="config/acl")
     assert "healthd/gateway/doctor" in report.of("broker_acl")["found"]
 
@@ -237,9 +239,9 @@ async def test_an_acl_that_denies_over_mqtt_3_1_1(
     bluez: BlueZ, start_broker: StartBroker, tmp_path: Path
 ) -> None:
     broker = await start_broker(acl="user gateway\ntopic write elsewhere/#\n")
-    patient = Patient(tmp_path, broker.address)
-    patient.settings["mqtt"]["version"] = "3.1.1"
-    report = await patient.examined()
+    machine = ExaminedMachine(tmp_path, broker.address)
+    machine.settings["mqtt"]["version"] = "3.1.1"
+    report = await machine.examined()
     assert (report.code, report.having("wrong")) == (0, [])
     assert report.of("broker_acl")["status"] == "skipped", "MQTT 3.1.1 does not report it"
 
@@ -252,11 +254,11 @@ async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, brok
     certificate, key = authority.issue("localhost", days=days)
     broker = await start_broker(more=f"certfile {certificate}\nkeyfile {key}")
     host = "127.0.0.1" if broken == "host" else "localhost"
-    patient = Patient(tmp_path, f"{host}:{broker.port}")
+    machine = ExaminedMachine(tmp_path, f"{host}:{broker.port}")
     if broken != "plain":
         trusted = other if broken == "authority" else authority
-        patient.settings["mqtt"] |= {"tls": True, "ca_file": str(trusted.certificate)}
-    report = await patient.examined()
+        machine.settings["mqtt"] |= {"tls": True, "ca_file": str(trusted.certificate)}
+    report = await machine.examined()
     match broken:
         case "":
             assert (report.code, report.having("wrong")) == (0, [])
@@ -275,16 +277,16 @@ async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, brok
             assert_wrong(report, "broker_tls", NEED_TLS, fix="ca_file")
 
 
-async def test_tls_with_a_plain_port(patient: Patient) -> None:
-    patient.settings["mqtt"]["tls"] = True
-    assert_wrong(await patient.examined(), "broker_tls", NEED_TLS, fix="8883")
+async def test_tls_with_a_plain_port(machine: ExaminedMachine) -> None:
+    machine.settings["mqtt"]["tls"] = True
+    assert_wrong(await machine.examined(), "broker_tls", NEED_TLS, fix="8883")
 
 
-async def test_one_of_two_brokers_is_unreachable(patient: Patient) -> None:
-    good = patient.settings["mqtt"]["brokers"][0]
+async def test_one_of_two_brokers_is_unreachable(machine: ExaminedMachine) -> None:
+    good = machine.settings["mqtt"]["brokers"][0]
     bad = f"127.0.0.1:{free_port()}"
-    patient.settings["mqtt"]["brokers"] = [bad, good]
-    report = await patient.examined()
+    machine.settings["mqtt"]["brokers"] = [bad, good]
+    report = await machine.examined()
     assert (report.code, report.having("wrong")) == (1, ["broker_tcp"])
     findings = [finding for finding in report.findings if finding["check"] == "broker_acl"]
     acl = {finding["of"]: finding["status"] for finding in findings}
@@ -294,19 +296,19 @@ async def test_one_of_two_brokers_is_unreachable(patient: Patient) -> None:
 # Clock, outbox, service
 
 
-async def test_an_unsynchronised_clock(patient: Patient) -> None:
-    (patient.root / "run/systemd/timesync/synchronized").unlink()
-    assert_wrong(await patient.examined(), "clock", set(), fix="timedatectl set-ntp true")
+async def test_an_unsynchronised_clock(machine: ExaminedMachine) -> None:
+    (machine.root / "run/systemd/timesync/synchronized").unlink()
+    assert_wrong(await machine.examined(), "clock", set(), fix="timedatectl set-ntp true")
 
 
 @pytest.mark.parametrize(("output", "status"), [("yes", "ok"), ("no", "warning")])
 async def test_a_clock_set_by_another_time_service(
-    patient: Patient, output: str, status: str
+    machine: ExaminedMachine, output: str, status: str
 ) -> None:
-    (patient.root / "run/systemd/timesync/synchronized").unlink()
-    (patient.root / "run/systemd/timesync").rmdir()
-    patient.program("timedatectl", output)
-    report = await patient.examined()
+    (machine.root / "run/systemd/timesync/synchronized").unlink()
+    (machine.root / "run/systemd/timesync").rmdir()
+    machine.program("timedatectl", output)
+    report = await machine.examined()
     assert (report.code, report.of("clock")["status"]) == (0, status)
 
 
@@ -316,78 +318,78 @@ async def test_a_clock_set_by_another_time_service(
     ids=["full", "read-only"],
 )
 async def test_a_disk_that_cannot_be_written(
-    patient: Patient, small_disk: SmallDisk, damage: Callable[[SmallDisk], None], fix: str
+    machine: ExaminedMachine, small_disk: SmallDisk, damage: Callable[[SmallDisk], None], fix: str
 ) -> None:
-    patient.settings["outbox"]["directory"] = str(small_disk.folder)
-    assert (await patient.examined()).code == 0
+    machine.settings["outbox"]["directory"] = str(small_disk.folder)
+    assert (await machine.examined()).code == 0
     damage(small_disk)
-    assert_wrong(await patient.examined(), "outbox", {"space"}, fix=fix)
+    assert_wrong(await machine.examined(), "outbox", {"space"}, fix=fix)
 
 
-async def test_a_disk_with_too_little_space(patient: Patient) -> None:
-    patient.settings["outbox"]["max_size"] = "900TB"
-    report = await patient.examined()
+async def test_a_disk_with_too_little_space(machine: ExaminedMachine) -> None:
+    machine.settings["outbox"]["max_size"] = "900TB"
+    report = await machine.examined()
     assert (report.code, report.having("warning")) == (0, ["space"])
 
 
-async def test_an_outbox_folder_below_a_file(patient: Patient, tmp_path: Path) -> None:
-    patient.settings["outbox"]["directory"] = str(tmp_path / "password/outbox")
-    assert_wrong(await patient.examined(), "outbox", {"space"}, fix="create it|usable folder")
+async def test_an_outbox_folder_below_a_file(machine: ExaminedMachine, tmp_path: Path) -> None:
+    machine.settings["outbox"]["directory"] = str(tmp_path / "password/outbox")
+    assert_wrong(await machine.examined(), "outbox", {"space"}, fix="create it|usable folder")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: needs root")
-async def test_root_checks_the_services_outbox(patient: Patient) -> None:
-    patient.service_uid = 65534
-    report = await patient.examined()
+async def test_root_checks_the_services_outbox(machine: ExaminedMachine) -> None:
+    machine.service_uid = 65534
+    report = await machine.examined()
     assert_wrong(report, "outbox", {"space", "dbus_rights"}, fix="chown")
-    os.chown(patient.outbox, 65534, -1)
-    report = await patient.examined()
+    os.chown(machine.outbox, 65534, -1)
+    report = await machine.examined()
     assert (report.code, report.having("wrong")) == (0, [])
     assert "sudo -u healthd" in report.of("dbus_rights")["fix"]
 
 
-async def test_a_kernel_that_does_not_limit_memory(patient: Patient) -> None:
-    patient.write("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
-    report = await patient.examined()
+async def test_a_kernel_that_does_not_limit_memory(machine: ExaminedMachine) -> None:
+    machine.write("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
+    report = await machine.examined()
     assert (report.code, report.having("warning")) == (0, ["memory_cgroup"])
     assert "cgroup_enable=memory" in report.of("memory_cgroup")["fix"]
 
 
-async def test_an_exposed_unit(patient: Patient) -> None:
+async def test_an_exposed_unit(machine: ExaminedMachine) -> None:
     rating = "Overall exposure level for healthd.service: {} MEDIUM"
-    patient.program("systemd-analyze", rating.format("1.0"))
-    assert (await patient.examined()).of("unit")["status"] == "ok"
-    patient.program("systemd-analyze", rating.format("6.1"))
-    report = await patient.examined()
+    machine.program("systemd-analyze", rating.format("1.0"))
+    assert (await machine.examined()).of("unit")["status"] == "ok"
+    machine.program("systemd-analyze", rating.format("6.1"))
+    report = await machine.examined()
     assert (report.code, report.having("warning")) == (0, ["unit"])
     assert "systemctl cat healthd" in report.of("unit")["fix"]
 
 
-async def test_wifi_and_bluetooth_share_an_antenna_on_a_pi(patient: Patient) -> None:
-    patient.write("sys/class/net/wlan0/wireless/status", "0\n")
-    patient.write("sys/class/net/wlan0/operstate", "up\n")
-    assert (await patient.examined()).of("coexistence")["status"] == "ok"
-    patient.write("proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0")
-    report = await patient.examined()
+async def test_wifi_and_bluetooth_share_an_antenna_on_a_pi(machine: ExaminedMachine) -> None:
+    machine.write("sys/class/net/wlan0/wireless/status", "0\n")
+    machine.write("sys/class/net/wlan0/operstate", "up\n")
+    assert (await machine.examined()).of("coexistence")["status"] == "ok"
+    machine.write("proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0")
+    report = await machine.examined()
     assert (report.code, report.having("warning")) == (0, ["coexistence"])
-    patient.write("sys/class/bluetooth/hci0/device/bInterfaceNumber", "00\n")
-    assert (await patient.examined()).of("coexistence")["status"] == "ok", "a dongle"
+    machine.write("sys/class/bluetooth/hci0/device/bInterfaceNumber", "00\n")
+    assert (await machine.examined()).of("coexistence")["status"] == "ok", "a dongle"
 
 
-async def test_more_peripherals_than_slots(patient: Patient) -> None:
-    patient.settings["bluetooth"]["slots"] = 1
-    assert (await patient.examined()).of("slots")["status"] == "ok"
-    patient.straps = 2
-    report = await patient.examined()
+async def test_more_peripherals_than_slots(machine: ExaminedMachine) -> None:
+    machine.settings["bluetooth"]["slots"] = 1
+    assert (await machine.examined()).of("slots")["status"] == "ok"
+    machine.straps = 2
+    report = await machine.examined()
     assert (report.code, report.having("warning")) == (0, ["slots"])
 
 
 # A running daemon
 
 
-async def test_a_running_daemon_is_not_disturbed(patient: Patient, tmp_path: Path) -> None:
+async def test_a_running_daemon_is_not_disturbed(machine: ExaminedMachine, tmp_path: Path) -> None:
     """Its connection and its outbox stay, and subscribers see only the doctor's message."""
-    host, _, port = patient.settings["mqtt"]["brokers"][0].partition(":")
+    host, _, port = machine.settings["mqtt"]["brokers"][0].partition(":")
     mqtt = MqttSettings(
         brokers=(Broker(host=host, port=int(port)),),
         username="gateway",
@@ -395,17 +397,17 @@ async def test_a_running_daemon_is_not_disturbed(patient: Patient, tmp_path: Pat
     )
     settings = Settings(gateway=GatewaySettings(id="gateway"), mqtt=mqtt)
     (endpoint,) = endpoints(settings, Topics("healthd", "gateway"), {})
-    lock = patient.outbox / "outbox.lock"
+    lock = machine.outbox / "outbox.lock"
     async with (
         Subscriber(int(port), username="reader", password="right") as subscriber,
         AckedClient(endpoint) as daemon,
     ):
         with lock.open("wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            assert (await patient.examined()).code == 0
+            assert (await machine.examined()).code == 0
         await daemon.send("healthd/gateway/after", b"")
         await subscriber.until_payload("healthd/gateway/after", b"")
         topics = [message.topic for message in subscriber.messages]
     assert topics == ["healthd/gateway/doctor", "healthd/gateway/after"]
-    assert [path.name for path in patient.outbox.iterdir()] == ["outbox.lock"]
+    assert [path.name for path in machine.outbox.iterdir()] == ["outbox.lock"]
     assert not any(message.retained for message in subscriber.messages)

@@ -1,4 +1,4 @@
-"""Bonds: made, looked at, lost, and made by hand, with a real dbus-daemon between."""
+"""Bonds: made by healthd, checked, lost, and made by `healthd pair`, over a real dbus-daemon."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 from structlog.testing import capture_logs
 
-from healthd.central.bonds import Wish
+from healthd.central.bonds import BondSettings
 from healthd.settings.model import PeripheralSettings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.gateway import Gateway, by_address
@@ -21,7 +21,7 @@ pytestmark = needs_dbus
 
 DEVICE = "dev_C0_00_00_00_00_01"
 IDENTITY = "C0:00:00:00:00:77"
-PLAIN, WITH_KEY = Wish(pair=True), Wish(pair=True, passkey=42)
+PLAIN, WITH_KEY = BondSettings(pair=True), BondSettings(pair=True, passkey=42)
 
 NOT_PAIRED = ("org.bluez.Error.NotPermitted", "Not paired")
 
@@ -34,24 +34,27 @@ address = "C0:00:00:00:00:01"
 
 @pytest.fixture(autouse=True)
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs begin when they are due."""
+    """Start runs exactly when they are due."""
     monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.0)
 
 
 def bluez(bus: Bus, **more: Any) -> BlueZ:
-    """A bluetoothd with a strap like this."""
+    """Make a bluetoothd with a strap; ``more`` is for ``strap``."""
     return BlueZ(bus, strap(**more), adapters={"hci0": True})
 
 
-async def test_nothing_is_paired_that_the_settings_do_not_want(bus: Bus) -> None:
+async def test_healthd_does_not_pair_unless_the_settings_ask_for_it(bus: Bus) -> None:
     async with bluez(bus) as there, Gateway(by_address()) as gateway:
         await gateway.streams()
         assert gateway.bonds == [("strap", False)]
     assert there.count("Pair") == there.count("RegisterAgent") == 0
 
 
-async def test_paired_once_before_the_first_link(bus: Bus) -> None:
-    async with bluez(bus) as there, Gateway(by_address(), wishes={"strap": PLAIN}) as gateway:
+async def test_healthd_pairs_once_before_the_first_link(bus: Bus) -> None:
+    async with (
+        bluez(bus) as there,
+        Gateway(by_address(), bond_settings={"strap": PLAIN}) as gateway,
+    ):
         await gateway.streams()
         await gateway.until(lambda: gateway.bonds == [("strap", False), ("strap", True)])
         await there.do("unlink", address="C0:00:00:00:00:01")
@@ -59,21 +62,24 @@ async def test_paired_once_before_the_first_link(bus: Bus) -> None:
         await gateway.streams()
     assert there.count("Pair", DEVICE) == 1
     assert there.count("capability NoInputNoOutput") == 1
-    assert there.count("RequestDefaultAgent") == 0, "other people's devices are not ours"
+    assert there.count("RequestDefaultAgent") == 0, "healthd answers only for its own devices"
     assert there.count("RegisterAgent") == there.count("UnregisterAgent") == 1
     assert there.count("StopNotify") == 0, "some cuffs forget their bond"
 
 
-async def test_a_passkey_is_answered(bus: Bus) -> None:
-    wishes = {"strap": WITH_KEY}
-    async with bluez(bus, passkey=42) as there, Gateway(by_address(), wishes=wishes) as gateway:
+async def test_the_passkey_of_the_settings_is_answered(bus: Bus) -> None:
+    bond_settings = {"strap": WITH_KEY}
+    async with (
+        bluez(bus, passkey=42) as there,
+        Gateway(by_address(), bond_settings=bond_settings) as gateway,
+    ):
         await gateway.streams()
         assert gateway.bonds[-1] == ("strap", True)
     assert there.count("capability KeyboardDisplay") == 1
 
 
 @pytest.mark.parametrize(
-    ("device", "wish"),
+    ("device", "wanted"),
     [
         ({"refuses": True}, PLAIN),
         ({"passkey": 43}, WITH_KEY),
@@ -81,34 +87,34 @@ async def test_a_passkey_is_answered(bus: Bus) -> None:
     ],
     ids=["refused", "a wrong passkey", "no passkey"],
 )
-async def test_a_pairing_that_fails_is_one_try_a_link(
-    bus: Bus, device: dict[str, Any], wish: Wish
+async def test_a_failing_pairing_is_tried_once_per_link(
+    bus: Bus, device: dict[str, Any], wanted: BondSettings
 ) -> None:
     async with bluez(bus, **device) as there:
-        async with Gateway(by_address(), wishes={"strap": wish}) as gateway:
+        async with Gateway(by_address(), bond_settings={"strap": wanted}) as gateway:
             await gateway.lost("pairing_failed")
             await there.called("CancelPairing")
             await there.called("Disconnect")
             assert there.count("Pair") == len(gateway.reasons())
-            assert there.count("Connect") == 0, "no link that is good for nothing"
+            assert there.count("Connect") == 0, "a link without pairing is useless"
         await there.called("UnregisterAgent", times=there.count("RegisterAgent"))
 
 
-async def test_paired_by_a_bluetoothd_that_came_anew(bus: Bus) -> None:
-    wishes = {"strap": PLAIN}
-    async with bluez(bus) as there, Gateway(by_address(), wishes=wishes) as gateway:
+async def test_healthd_pairs_again_if_bluetoothd_lost_the_bond(bus: Bus) -> None:
+    bond_settings = {"strap": PLAIN}
+    async with bluez(bus) as there, Gateway(by_address(), bond_settings=bond_settings) as gateway:
         await gateway.streams()
         await there.kill()
         await gateway.lost("bluez_gone")
-        await there.start()  # with no bond: the fake keeps nothing
+        await there.start()  # without the bond: the fake does not store it
         await gateway.streams()
         assert there.count("Pair") == 2
 
 
 async def test_a_bond_is_known_from_the_start(bus: Bus) -> None:
-    wishes = {"strap": PLAIN}
+    bond_settings = {"strap": PLAIN}
     async with bluez(bus, known=True, bonded=True) as there:
-        async with Gateway(by_address(), wishes=wishes) as gateway:
+        async with Gateway(by_address(), bond_settings=bond_settings) as gateway:
             await gateway.streams()
             assert gateway.bonds == [("strap", True)]
         assert there.count("Pair") == 0
@@ -117,7 +123,7 @@ async def test_a_bond_is_known_from_the_start(bus: Bus) -> None:
 @pytest.mark.parametrize(
     ("bonded", "reason"), [(False, "not_paired"), (True, "bond_lost")], ids=["no bond", "a bond"]
 )
-async def test_what_a_refusal_means_is_a_question_of_the_bond(
+async def test_the_meaning_of_a_refusal_depends_on_the_bond(
     bus: Bus, bonded: bool, reason: str
 ) -> None:
     async with bluez(bus, known=True, bonded=bonded) as there:
@@ -128,40 +134,42 @@ async def test_what_a_refusal_means_is_a_question_of_the_bond(
         assert there.count("Pair") == there.count("RemoveDevice") == 0, "its owner decides"
 
 
-def fetched_now_and_then() -> PeripheralSettings:
+def periodic_strap() -> PeripheralSettings:
     keys = {"id": "strap", "address": "C0:00:00:00:00:01", "every": "15min", "window": "4s"}
     return PeripheralSettings.model_validate(keys)
 
 
 @pytest.mark.parametrize(
-    ("bonded", "reason", "mend"),
+    ("bonded", "reason", "command"),
     [
         (False, "not_paired", "healthd pair strap"),
         (True, "bond_lost", "healthd pair strap --again"),
     ],
     ids=["no bond", "a bond"],
 )
-async def test_a_run_that_is_refused_tells_why_and_what_mends_it(
-    bus: Bus, tmp_path: Path, bonded: bool, reason: str, mend: str
+async def test_a_refused_run_logs_the_reason_and_the_command_that_fixes_it(
+    bus: Bus, tmp_path: Path, bonded: bool, reason: str, command: str
 ) -> None:
     async with bluez(bus, known=True, bonded=bonded) as there:
         await there.do("fail", members={"StartNotify": NOT_PAIRED})
         with capture_logs() as log:
-            async with Gateway(fetched_now_and_then(), folder=tmp_path) as gateway:
+            async with Gateway(periodic_strap(), folder=tmp_path) as gateway:
                 await gateway.until(lambda: gateway.fetched)
                 (run,) = gateway.fetched
         assert (run.outcome, run.reason, run.samples) == ("failed", reason, 0)
-        [line] = [one for one in log if one["event"] == "fetched"]
+        [line] = [line for line in log if line["event"] == "fetched"]
         assert line["reason"] == reason
-        assert mend in line["error"]
+        assert command in line["error"]
         assert ("--again" in line["error"]) is bonded
         assert there.count("Pair") == there.count("RemoveDevice") == 0, "its owner decides"
 
 
-async def test_a_run_pairs_first_where_it_is_wished_for(bus: Bus, tmp_path: Path) -> None:
-    wishes = {"strap": PLAIN}
+async def test_a_run_pairs_first_if_the_settings_ask_for_it(bus: Bus, tmp_path: Path) -> None:
+    bond_settings = {"strap": PLAIN}
     async with bluez(bus) as there:
-        async with Gateway(fetched_now_and_then(), wishes=wishes, folder=tmp_path) as gateway:
+        async with Gateway(
+            periodic_strap(), bond_settings=bond_settings, folder=tmp_path
+        ) as gateway:
             await gateway.until(lambda: gateway.fetched)
             (run,) = gateway.fetched
             assert (run.outcome, run.reason) == ("new_data", None)
@@ -169,20 +177,22 @@ async def test_a_run_pairs_first_where_it_is_wished_for(bus: Bus, tmp_path: Path
         assert there.count("Pair", DEVICE) == 1
 
 
-async def test_a_run_whose_pairing_fails_says_so(bus: Bus, tmp_path: Path) -> None:
-    wishes = {"strap": PLAIN}
+async def test_a_run_whose_pairing_fails_has_that_reason(bus: Bus, tmp_path: Path) -> None:
+    bond_settings = {"strap": PLAIN}
     async with bluez(bus, refuses=True) as there:
-        async with Gateway(fetched_now_and_then(), wishes=wishes, folder=tmp_path) as gateway:
+        async with Gateway(
+            periodic_strap(), bond_settings=bond_settings, folder=tmp_path
+        ) as gateway:
             await gateway.until(lambda: gateway.fetched)
             (run,) = gateway.fetched
             assert (run.outcome, run.reason) == ("failed", "pairing_failed")
-        assert there.count("Connect") == 0, "no link that is good for nothing"
+        assert there.count("Connect") == 0, "a link without pairing is useless"
 
 
 async def test_a_private_address_becomes_the_identity_address(bus: Bus) -> None:
     by_name = PeripheralSettings(id="strap", name="Strap")
     async with bluez(bus, identity=IDENTITY) as there:
-        async with Gateway(by_name, wishes={"strap": PLAIN}) as gateway:
+        async with Gateway(by_name, bond_settings={"strap": PLAIN}) as gateway:
             await gateway.streams()
             await there.do("unlink", address=IDENTITY)
             await gateway.lost("link_lost")
@@ -200,14 +210,14 @@ async def test_a_bonded_device_is_known_by_its_identity_address(bus: Bus) -> Non
         assert there.count("Connect", DEVICE) == 1
 
 
-async def test_nobody_but_bluez_is_told_a_passkey(bus: Bus) -> None:
-    wishes = {"strap": WITH_KEY}
+async def test_only_bluez_gets_the_passkey(bus: Bus) -> None:
+    bond_settings = {"strap": WITH_KEY}
     async with bluez(bus, passkey=42) as there:
         await there.do("hang", members=["Pair"])
-        async with Gateway(by_address(), wishes=wishes):
+        async with Gateway(by_address(), bond_settings=bond_settings):
             await there.called("Pair")
-            thief = await MessageBus(bus_type=BusType.SYSTEM).connect()
-            names = await thief.call(
+            intruder = await MessageBus(bus_type=BusType.SYSTEM).connect()
+            names = await intruder.call(
                 Message(
                     destination="org.freedesktop.DBus",
                     path="/org/freedesktop/DBus",
@@ -217,7 +227,7 @@ async def test_nobody_but_bluez_is_told_a_passkey(bus: Bus) -> None:
             )
             asked = 0
             for name in names.body[0]:
-                if not name.startswith(":") or name == thief.unique_name:
+                if not name.startswith(":") or name == intruder.unique_name:
                     continue
                 call = Message(
                     destination=name,
@@ -228,11 +238,11 @@ async def test_nobody_but_bluez_is_told_a_passkey(bus: Bus) -> None:
                     body=[f"/org/bluez/hci0/{DEVICE}"],
                 )
                 async with asyncio.timeout(10):
-                    reply = await thief.call(call)
+                    reply = await intruder.call(call)
                 assert reply.message_type is MessageType.ERROR
                 asked += reply.error_name == "org.bluez.Error.Rejected"
             assert asked == 1
-            thief.disconnect()
+            intruder.disconnect()
             await there.do("hang", members=[])
 
 
@@ -242,7 +252,7 @@ async def test_nobody_but_bluez_is_told_a_passkey(bus: Bus) -> None:
 async def paired(
     bus: Bus, folder: Path, *arguments: str, settings: str = SETTINGS, typed: str = ""
 ) -> tuple[int, str]:
-    """Exit code of ``healthd pair``, and all that it says."""
+    """Run ``healthd pair``; return its exit code and its output."""
     config = folder / "healthd.toml"
     config.write_text(settings)
     command = ("pair", *arguments, "--config", str(config))
@@ -256,13 +266,13 @@ async def paired(
     )
     try:
         async with asyncio.timeout(30):
-            said, _ = await process.communicate(typed.encode())
+            output, _ = await process.communicate(typed.encode())
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, output.decode()
 
 
 async def test_the_command_pairs_and_trusts(bus: Bus, tmp_path: Path) -> None:
@@ -271,7 +281,7 @@ async def test_the_command_pairs_and_trusts(bus: Bus, tmp_path: Path) -> None:
         assert (code, "strap is paired" in text) == (0, True), text
         assert there.count("Pair", DEVICE) == there.count("Set", DEVICE) == 1
         assert there.count("StartDiscovery") == there.count("StopDiscovery") == 1
-        assert there.count("Disconnect", DEVICE) == 1, "made for the pairing alone"
+        assert there.count("Disconnect", DEVICE) == 1, "the link was made only for the pairing"
         code, text = await paired(bus, tmp_path, "strap")
         assert (code, "--again" in text) == (0, True), text
         code, text = await paired(bus, tmp_path, "strap", "--again")
@@ -279,7 +289,7 @@ async def test_the_command_pairs_and_trusts(bus: Bus, tmp_path: Path) -> None:
         assert (there.count("Pair"), there.count("RemoveDevice")) == (2, 1)
 
 
-async def test_the_command_hangs_up_a_link_over_which_nothing_is_answered(
+async def test_the_command_ends_an_existing_link_if_pairing_over_it_fails(
     bus: Bus, tmp_path: Path
 ) -> None:
     async with bluez(bus, connected=True, stuck=True) as there:
@@ -294,7 +304,7 @@ async def test_the_command_asks_for_a_passkey(bus: Bus, tmp_path: Path) -> None:
         assert (code, "passkey, six digits" in text) == (0, True), text
 
 
-async def test_the_command_takes_the_passkey_of_the_settings(bus: Bus, tmp_path: Path) -> None:
+async def test_the_command_uses_the_passkey_of_the_settings(bus: Bus, tmp_path: Path) -> None:
     (tmp_path / "passkey").write_text("000042\n")
     settings = f'{SETTINGS}passkey_file = "{tmp_path}/passkey"\n'
     async with bluez(bus, passkey=42):
@@ -302,7 +312,7 @@ async def test_the_command_takes_the_passkey_of_the_settings(bus: Bus, tmp_path:
         assert (code, "six digits" in text) == (0, False), text
 
 
-async def test_the_command_says_what_to_do(bus: Bus, tmp_path: Path) -> None:
+async def test_the_command_prints_what_to_do(bus: Bus, tmp_path: Path) -> None:
     async with bluez(bus, refuses=True) as there:
         code, text = await paired(bus, tmp_path, "strap")
         assert code == 1
@@ -315,6 +325,6 @@ async def test_the_command_says_what_to_do(bus: Bus, tmp_path: Path) -> None:
         assert (code, "Traceback" in text) == (78, False), text
 
 
-async def test_the_command_without_bluetoothd_says_so(bus: Bus, tmp_path: Path) -> None:
+async def test_the_command_reports_that_bluetoothd_is_not_running(bus: Bus, tmp_path: Path) -> None:
     code, text = await paired(bus, tmp_path, "strap")
     assert (code, "systemctl start bluetooth" in text, "Traceback" in text) == (1, True, False)

@@ -1,4 +1,4 @@
-"""A private D-Bus and a bluetoothd of our own on it, for the real bleak and healthd."""
+"""A private D-Bus with a fake bluetoothd, for the real bleak and healthd."""
 
 import asyncio
 import json
@@ -44,20 +44,20 @@ class Bus(Restartable):
     """A dbus-daemon; an async context manager that starts it."""
 
     def __init__(self, folder: Path, rules: str = "") -> None:
-        """``folder`` for its socket: its path must be short; ``rules``: more of its policy."""
+        """``folder`` is for the socket (a short path); ``rules`` are added to the policy."""
         self._socket = folder / "bus"
         self._config = folder / "bus.conf"
         self._config.write_text(_CONFIG.format(socket=self._socket, rules=rules))
 
     @property
     def address(self) -> str:
-        """As DBUS_SYSTEM_BUS_ADDRESS has it."""
+        """Its address, for DBUS_SYSTEM_BUS_ADDRESS."""
         return f"unix:path={self._socket}"
 
     async def start(self) -> None:
-        """Start it, and return when it listens."""
+        """Start it, and wait until it listens."""
         assert DBUS_DAEMON is not None, "mark the test with needs_dbus"
-        assert self._process is None, "it runs already"
+        assert self._process is None, "it is already running"
         self._process = await asyncio.create_subprocess_exec(
             *guarded(DBUS_DAEMON, "--nofork", "--nopidfile", "--print-address"),
             f"--config-file={self._config}",
@@ -66,10 +66,10 @@ class Bus(Restartable):
         )
         assert self._process.stdout is not None
         async with asyncio.timeout(BOUND_S):
-            assert await self._process.stdout.readline(), "it ended at once"
+            assert await self._process.stdout.readline(), "dbus-daemon ended at once"
 
     async def kill(self) -> None:
-        """``kill -9``: every connection is cut."""
+        """Kill it with SIGKILL; every connection ends."""
         process, self._process = self._running, None
         process.kill()
         await process.wait()
@@ -77,11 +77,13 @@ class Bus(Restartable):
 
 
 def strap(address: str = "C0:00:00:00:00:01", name: str = "Strap", **more: Any) -> dict[str, Any]:
-    """A device: ``known``, ``connected``, ``bonded``, ``away``, ``empty``, ``then`` may be added.
+    """Describe a device for ``BlueZ``.
 
-    ``then`` is what changes of it once it has been forgotten. Of its pairing: ``passkey`` that it
-    shows, ``refuses``, ``identity`` that it tells, ``heard_as`` before it was bonded, ``stuck``
-    where none is answered over the link that there is.
+    ``more`` may set ``known``, ``connected``, ``bonded``, ``away`` (does not advertise), ``empty``
+    (no services), and ``then``: settings that apply after BlueZ was made to forget the device.
+    For pairing: ``passkey`` (that the device shows), ``refuses``, ``identity`` (the address that it
+    reveals), ``heard_as`` (its address before it was bonded), and ``stuck`` (pairing over an
+    existing link is never answered).
     """
     return {"address": address, "name": name, "adapter": "hci0", **more}
 
@@ -90,7 +92,7 @@ class BlueZ(Restartable):
     """The fake bluetoothd's process; an async context manager that starts it.
 
     Attributes:
-        calls: member and path of every method call that arrived, over all starts.
+        calls: member and path of every method call that arrived, including earlier starts.
     """
 
     def __init__(
@@ -104,11 +106,11 @@ class BlueZ(Restartable):
         """Prepare.
 
         Args:
-            bus: where it serves.
+            bus: the bus to serve on.
             devices: made by ``strap``.
             adapters: by name, whether they are on.
-            modalias: BlueZ's version; that of 5.66.
-            notify_every: so many of its rounds, of ``fake_bluez.PERIOD_S``.
+            modalias: contains the version of BlueZ; 5.66 by default.
+            notify_every: notify every this many rounds of ``fake_bluez.PERIOD_S``.
         """
         self.calls: list[tuple[str, str]] = []
         setting = {"adapters": adapters, "devices": devices, "modalias": modalias}
@@ -119,8 +121,8 @@ class BlueZ(Restartable):
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start it, and return when it owns its name."""
-        assert self._process is None, "it runs already"
+        """Start it, and wait until it owns its name."""
+        assert self._process is None, "it is already running"
         answers = self._answers
         self._process = await asyncio.create_subprocess_exec(
             *guarded(sys.executable, "-m", "tests.support.fake_bluez", self._setting),
@@ -129,11 +131,11 @@ class BlueZ(Restartable):
             env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self._bus.address},
             cwd=Path(__file__).parents[2],
         )
-        self._reader = asyncio.create_task(self._read(self._process))
+        self._reader = asyncio.create_task(self._read(self._process), name="fake BlueZ reader")
         await self._until(lambda: self._answers > answers)
 
     async def kill(self) -> None:
-        """``kill -9``."""
+        """Kill it with SIGKILL."""
         assert self._reader is not None
         process, self._process = self._running, None
         with suppress(ProcessLookupError):
@@ -142,7 +144,7 @@ class BlueZ(Restartable):
         await self._reader
 
     async def do(self, do: str, **how: Any) -> None:
-        """See ``FakeBlueZ.obey``; returns when it is done."""
+        """Send a command, and wait until it is done; see ``FakeBlueZ.execute``."""
         stdin, answers = self._running.stdin, self._answers
         assert stdin is not None
         stdin.write(json.dumps({"do": do, **how}).encode() + b"\n")
@@ -150,11 +152,11 @@ class BlueZ(Restartable):
         await self._until(lambda: self._answers > answers)
 
     def count(self, member: str, path: str = "") -> int:
-        """How often this was called, on objects whose path holds ``path``."""
-        return sum(one == member and path in at for one, at in self.calls)
+        """Return how often this was called, on objects whose path contains ``path``."""
+        return sum(name == member and path in at for name, at in self.calls)
 
     async def called(self, member: str, path: str = "", *, times: int = 1) -> None:
-        """Wait until this was called so often."""
+        """Wait until this was called this many times."""
         await self._until(lambda: self.count(member, path) >= times)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -164,10 +166,10 @@ class BlueZ(Restartable):
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
-            told = json.loads(line)
+            message = json.loads(line)
             async with self._changed:
-                if "call" in told:
-                    self.calls.append((told["call"], told["path"]))
+                if "call" in message:
+                    self.calls.append((message["call"], message["path"]))
                 else:
                     self._answers += 1
                 self._changed.notify_all()

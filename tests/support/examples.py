@@ -1,4 +1,4 @@
-"""The examples of docs/mqtt.md, and what runs them as they stand there."""
+"""The examples of docs/mqtt.md, and functions to run them as they are."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ REQUESTS, _, EXAMPLES = PAGE.partition("\n## Requests\n")[2].partition("\n## Exa
 
 BOUND_S = 20.0
 
-# Run as it stands on the page; only the broker of a test listens at a port of its own.
+# The example is run unchanged, except that the broker of the test listens on another port.
 _AT_PORT = """
 import functools, sys
 from paho.mqtt import subscribe
@@ -32,18 +32,18 @@ exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
 
 
 def example(language: str, section: str = EXAMPLES) -> str:
-    """The one block of the section in this language."""
+    """Return the only block of the section in this language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
 def python_consumer(port: int) -> Sequence[str]:
-    """The command that runs the example in Python."""
+    """Return the command that runs the Python example of a consumer."""
     return (sys.executable, "-c", _AT_PORT, str(port), example("python"))
 
 
 def python_asker(port: int) -> Sequence[str]:
-    """The command that runs the one that asks for something."""
+    """Return the command that runs the Python example of a request."""
     return (sys.executable, "-c", _ASK_AT_PORT, str(port), example("python", REQUESTS))
 
 
@@ -54,7 +54,7 @@ async def running(
     environ: Mapping[str, str] | None = None,
     at_most: float = BOUND_S,
 ) -> AsyncGenerator[asyncio.StreamReader]:
-    """What a command writes, line by line; it is ended with the block, in ``at_most`` seconds."""
+    """Run a command, and give its output; it is killed after the block or ``at_most`` seconds."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -75,5 +75,5 @@ async def running(
 
 
 async def lines(out: asyncio.StreamReader, count: int) -> list[str]:
-    """So many lines of it."""
+    """Read this many lines."""
     return [(await out.readline()).decode().rstrip() for _ in range(count)]

@@ -1,8 +1,8 @@
-"""A bluetoothd of our own, as a process that can be killed: what bleak and healthd need of BlueZ.
+"""A fake bluetoothd in its own process: the part of BlueZ that bleak and healthd use.
 
-Owns org.bluez on the bus of DBUS_SYSTEM_BUS_ADDRESS. Devices advertise while somebody scans, and
-notify while somebody listens. Standard input takes one JSON command a line; every method call that
-arrives is told on standard output, as JSON, and each command is answered there when it is done.
+It owns org.bluez on the bus of DBUS_SYSTEM_BUS_ADDRESS. Devices advertise while a client scans, and
+notify while a client is subscribed. It reads JSON commands from standard input, one per line. To
+standard output it writes JSON lines: one for each method call, and one for each finished command.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, cast
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-# Fast enough for tests, slow enough that nothing depends on single messages.
+# Fast enough for tests, slow enough that single messages do not matter.
 PERIOD_S = 0.05
 
 ADAPTER, DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
@@ -24,19 +24,19 @@ Objects = dict[str, dict[str, dict[str, Variant]]]
 
 
 def uuid(number: str) -> str:
-    """A Bluetooth UUID in BlueZ's spelling."""
+    """Return a Bluetooth UUID as BlueZ writes it."""
     return f"0000{number}-0000-1000-8000-00805f9b34fb"
 
 
 class Refused(Exception):
-    """What is answered instead of a reply: a D-Bus error's name and text."""
+    """An error reply: the name and the text of the D-Bus error."""
 
 
 class FakeBlueZ:
-    """All objects of one bluetoothd."""
+    """The objects and the state of one bluetoothd."""
 
     def __init__(self, bus: MessageBus, setting: dict[str, Any]) -> None:
-        """``setting``: ``adapters`` (name: on), ``devices``, its ``modalias``, ``notify_every``."""
+        """``setting`` has ``adapters`` (name: on), ``devices``, ``modalias``, ``notify_every``."""
         self.bus = bus
         self.objects: Objects = {}
         self.settings: dict[str, dict[str, Any]] = {}
@@ -54,7 +54,7 @@ class FakeBlueZ:
         for name, on in setting["adapters"].items():
             self.objects[f"/org/bluez/{name}"] = {ADAPTER: self.adapter(name, on)}
         for device in setting["devices"]:
-            # An object keeps the path that it got when the device was first heard.
+            # An object keeps the path from when the device was first heard.
             heard = device.get("heard_as", device["address"])
             path = f"/org/bluez/{device['adapter']}/dev_{heard.replace(':', '_')}"
             self.settings[path] = device
@@ -64,7 +64,7 @@ class FakeBlueZ:
                 self.objects[path][DEVICE]["Connected"] = Variant("b", True)
 
     def adapter(self, name: str, on: bool) -> dict[str, Variant]:
-        """An adapter's properties."""
+        """Return the properties of an adapter."""
         return {
             "Address": Variant("s", "00:00:00:00:00:00"),
             "Name": Variant("s", name),
@@ -75,7 +75,7 @@ class FakeBlueZ:
         }
 
     def device(self, path: str) -> dict[str, Variant]:
-        """A device's properties, while it is not connected."""
+        """Return the properties of a device that is not connected."""
         setting = self.settings[path]
         return {
             "Address": Variant("s", setting["address"]),
@@ -98,13 +98,13 @@ class FakeBlueZ:
         self.bus.send(signal)  # pyright: ignore[reportUnknownMemberType]
 
     def add(self, path: str, interface: str, properties: dict[str, Variant]) -> None:
-        """An object comes."""
+        """Add an object."""
         self.objects[path] = {interface: properties}
         self.emit("/", OBJECTS, "InterfacesAdded", "oa{sa{sv}}", path, self.objects[path])
 
     def remove(self, path: str) -> None:
-        """An object goes, and all below it before it."""
-        for child in [one for one in self.objects if one.startswith(f"{path}/")]:
+        """Remove an object, after all objects below it."""
+        for child in [child for child in self.objects if child.startswith(f"{path}/")]:
             self.remove(child)
         interfaces = list(self.objects.pop(path, {}))
         self.listened.pop(path, None)
@@ -112,7 +112,7 @@ class FakeBlueZ:
             self.emit("/", OBJECTS, "InterfacesRemoved", "oas", path, interfaces)
 
     def change(self, path: str, interface: str, **properties: Variant) -> None:
-        """Properties change."""
+        """Change properties."""
         self.objects[path][interface].update(properties)
         self.emit(
             path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface, dict(properties), []
@@ -121,16 +121,16 @@ class FakeBlueZ:
     # What happens
 
     def power(self, path: str, on: bool) -> None:
-        """Switch an adapter."""
+        """Switch an adapter on or off."""
         if not on:
             self.scanners.pop(path, None)
-            for device in [one for one in self.objects if one.startswith(f"{path}/dev_")]:
+            for device in [child for child in self.objects if child.startswith(f"{path}/dev_")]:
                 if device in self.objects and DEVICE in self.objects[device]:
                     self.unlink(device)
         self.change(path, ADAPTER, Powered=Variant("b", on))
 
     def resolve(self, path: str) -> None:
-        """The services of a link are discovered."""
+        """Add the services of a linked device."""
         if path not in self.objects or not self.objects[path][DEVICE]["Connected"].value:
             return
         if not self.settings[path].get("empty"):
@@ -157,16 +157,16 @@ class FakeBlueZ:
         self.change(path, DEVICE, ServicesResolved=Variant("b", True))
 
     def unlink(self, path: str) -> None:
-        """A link ends."""
+        """End a link."""
         if not self.objects[path][DEVICE]["Connected"].value:
             return
-        for child in [one for one in self.objects if one.startswith(f"{path}/")]:
+        for child in [child for child in self.objects if child.startswith(f"{path}/")]:
             self.remove(child)
         self.change(path, DEVICE, ServicesResolved=Variant("b", False))
         self.change(path, DEVICE, Connected=Variant("b", False))
 
     def tick(self) -> None:
-        """Whoever is free advertises, whoever is listened to notifies."""
+        """Let unlinked devices advertise, and subscribed characteristics notify."""
         self.beat = (self.beat + 1) % 256
         for path, setting in self.settings.items():
             adapter = path.rpartition("/")[0]
@@ -183,7 +183,7 @@ class FakeBlueZ:
     # Calls
 
     def on_message(self, message: Message) -> Message | bool | None:
-        """Answer a call, or leave it without an answer for ever."""
+        """Answer a call, or never, if that is set."""
         if message.message_type is MessageType.SIGNAL:
             if message.member == "NameOwnerChanged" and not message.body[2]:
                 self.forget_client(message.body[0])
@@ -191,7 +191,7 @@ class FakeBlueZ:
         if message.message_type is not MessageType.METHOD_CALL:
             return None
         member, path = message.member or "", message.path or ""
-        tell({"call": member, "path": path, "sender": message.sender})
+        write_line({"call": member, "path": path, "sender": message.sender})
         if member in self.hanging:
             return True
         try:
@@ -202,7 +202,7 @@ class FakeBlueZ:
             return Message.new_error(message, *refused.args)
 
     def answer(self, message: Message, path: str, member: str) -> Message | bool:
-        """The reply to a call; True where it comes later."""
+        """Return the reply to a call; True if it comes later."""
         done = Message.new_method_return(message)
         if member == "GetManagedObjects":
             return Message.new_method_return(message, "a{oa{sa{sv}}}", [self.objects])
@@ -239,7 +239,8 @@ class FakeBlueZ:
             case "Pair":
                 if self.objects[path][DEVICE]["Bonded"].value:
                     raise Refused("org.bluez.Error.AlreadyExists", "Already Exists")
-                self.pairings[path] = asyncio.ensure_future(self.pair(message, path))
+                pairing = self.pair(message, path)
+                self.pairings[path] = asyncio.create_task(pairing, name="pairing")
                 return True
             case "CancelPairing":
                 pass
@@ -258,7 +259,7 @@ class FakeBlueZ:
         return done
 
     def start_discovery(self, path: str, sender: str) -> None:
-        """Somebody scans; a second time is refused, as BlueZ refuses it."""
+        """Let a client scan; refuse a second scan of the same client, as BlueZ does."""
         if not self.objects[path][ADAPTER]["Powered"].value:
             raise Refused("org.bluez.Error.NotReady", "Resource Not Ready")
         if sender in self.scanners.setdefault(path, set()):
@@ -266,22 +267,22 @@ class FakeBlueZ:
         self.scanners[path].add(sender)
 
     def connect(self, path: str) -> None:
-        """A link is made, by any of the clients."""
+        """Link a device."""
         if self.objects[path][DEVICE]["Connected"].value:
             raise Refused("org.bluez.Error.AlreadyConnected", "Already Connected")
         self.change(path, DEVICE, Connected=Variant("b", True))
         asyncio.get_running_loop().call_later(PERIOD_S, self.resolve, path)
 
     async def pair(self, message: Message, path: str) -> None:
-        """As BlueZ does: link it, ask the caller's agent, keep the bond, resolve the address."""
+        """Pair as BlueZ does: link, ask the caller's agent, store the bond, resolve the address."""
         setting = self.settings[path]
         if not self.objects[path][DEVICE]["Connected"].value:
             self.connect(path)
         elif setting.get("stuck"):
-            return  # as 5.82, where a pairing of its own has failed over this link
-        if (said := await self.agreed(message.sender or "", path)) is not None:
+            return  # as in BlueZ 5.82 after a pairing by itself has failed over this link
+        if (error := await self.pairing_error(message.sender or "", path)) is not None:
             self.bus.send(  # pyright: ignore[reportUnknownMemberType]
-                Message.new_error(message, f"org.bluez.Error.{said}", said)
+                Message.new_error(message, f"org.bluez.Error.{error}", error)
             )
             return
         setting["bonded"] = True
@@ -291,15 +292,15 @@ class FakeBlueZ:
         self.change(path, DEVICE, Bonded=Variant("b", True), Paired=Variant("b", True))
         self.bus.send(Message.new_method_return(message))  # pyright: ignore[reportUnknownMemberType]
 
-    async def agreed(self, client: str, path: str) -> str | None:
-        """Have the device and the agent of a client agree; the error where they do not."""
+    async def pairing_error(self, client: str, path: str) -> str | None:
+        """Pair the device with a client's agent; return the error if that fails."""
         setting = self.settings[path]
         agent, capability = self.agents.get(client, ("", "NoInputNoOutput"))
-        tell({"call": f"capability {capability}", "path": path})
+        write_line({"call": f"capability {capability}", "path": path})
         if setting.get("refuses"):
             return "AuthenticationFailed"
         if (wanted := setting.get("passkey")) is None:
-            return None  # just works: a caller of Pair has agreed already
+            return None  # "just works": the caller of Pair has already agreed
         if capability == "NoInputNoOutput":
             return "AuthenticationFailed"
         call = Message(
@@ -316,15 +317,15 @@ class FakeBlueZ:
         return None if reply.body == [wanted] else "AuthenticationFailed"
 
     def forget_client(self, client: str) -> None:
-        """A client has left the bus: it neither scans nor listens any more."""
+        """Remove a client that has left the bus from scanners and subscribers."""
         self.agents.pop(client, None)
         for clients in (*self.scanners.values(), *self.listened.values()):
             clients.discard(client)
 
     # Commands
 
-    def obey(self, do: str, **how: Any) -> None:
-        """Do what a test wants."""
+    def execute(self, do: str, **how: Any) -> None:
+        """Carry out a command of a test."""
         adapter = f"/org/bluez/{how.get('adapter')}"
         match do:
             case "power":
@@ -343,10 +344,9 @@ class FakeBlueZ:
             case "silence":
                 self.silent = how["on"]
             case "unlink":
-                for path in [
-                    one for one, at in self.settings.items() if at["address"] == how["address"]
-                ]:
-                    self.unlink(path)
+                for path, setting in list(self.settings.items()):
+                    if setting["address"] == how["address"]:
+                        self.unlink(path)
             case "set":
                 for setting in self.settings.values():
                     if setting["address"] == how["address"]:
@@ -355,8 +355,8 @@ class FakeBlueZ:
                 raise ValueError(do)
 
 
-def tell(line: dict[str, Any]) -> None:
-    """One line for the test."""
+def write_line(line: dict[str, Any]) -> None:
+    """Write one line for the test."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
@@ -382,19 +382,19 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    tell({"ready": True})
-    commands = asyncio.create_task(obey(reader, bluez))
+    write_line({"ready": True})
+    commands = asyncio.create_task(execute_all(reader, bluez), name="commands")
     while not commands.done():
         bluez.tick()
         await asyncio.sleep(PERIOD_S)
     await commands
 
 
-async def obey(reader: asyncio.StreamReader, bluez: FakeBlueZ) -> None:
-    """One command a line."""
+async def execute_all(reader: asyncio.StreamReader, bluez: FakeBlueZ) -> None:
+    """Execute the commands, one per line."""
     async for line in reader:
-        bluez.obey(**cast("dict[str, Any]", json.loads(line)))
-        tell({"done": True})
+        bluez.execute(**cast("dict[str, Any]", json.loads(line)))
+        write_line({"done": True})
 
 
 if __name__ == "__main__":

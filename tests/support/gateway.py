@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from healthd.central.adapters import Adapters
-from healthd.central.bonds import Bonds, Wish
+from healthd.central.bonds import Bonds, BondSettings
 from healthd.central.link import Backends, discard_bluez
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery
@@ -53,7 +53,7 @@ class Gateway:
         adapter: str | None = None,
         power_on: bool = True,
         reset_file: Path | None = None,
-        wishes: Mapping[str, Wish] | None = None,
+        bond_settings: Mapping[str, BondSettings] | None = None,
         folder: Path | None = None,
     ) -> None:
         """Prepare; ``folder`` is for the schedule file of periodic peripherals."""
@@ -72,8 +72,8 @@ class Gateway:
         for match in matches:
             self.radio.add(match)
         self.recovery = recovery
-        for peripheral, wish in (wishes or {}).items():
-            bonds.add(peripheral, wish)
+        for peripheral, settings in (bond_settings or {}).items():
+            bonds.add(peripheral, settings)
         watch = Watch(
             self.radio,
             adapters,

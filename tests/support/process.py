@@ -1,4 +1,4 @@
-"""healthd as a process of its own, and what it logs."""
+"""healthd as a separate process, and its log."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ import orjson
 
 BOUND_S = 20.0
 
-# What every line of every run is checked for: at info no address and no health value.
+# Every log line is checked: at info it must not contain addresses or health values.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 _HEALTH = ("bpm", "rr_intervals", "energy_expended", "level_pct", "sensor_contact")
 
@@ -24,7 +24,7 @@ LogLine = dict[str, Any]
 class Healthd:
     """``python -m healthd …``; an async context manager that leaves no process behind.
 
-    Standard error has to be JSON lines without addresses and health values.
+    Standard error must be JSON lines without addresses and health values.
 
     Attributes:
         log: the lines of standard error.
@@ -32,7 +32,7 @@ class Healthd:
     """
 
     def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
-        """Prepare; ``environ`` is laid over a minimal environment."""
+        """Prepare; ``environ`` is added to a clean environment."""
         self.log: list[LogLine] = []
         self.out: list[str] = []
         self._arguments = arguments
@@ -49,7 +49,7 @@ class Healthd:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is running."""
         return self._process.returncode is None
 
     async def __aenter__(self) -> Self:
@@ -68,8 +68,8 @@ class Healthd:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = [
-            asyncio.create_task(self._read(self._process.stdout, self._on_out)),
-            asyncio.create_task(self._read(self._process.stderr, self._on_log)),
+            asyncio.create_task(self._read(self._process.stdout, self._on_out), name="stdout"),
+            asyncio.create_task(self._read(self._process.stderr, self._on_log), name="stderr"),
         ]
         return self
 
@@ -85,7 +85,7 @@ class Healthd:
         await self.ended()
 
     def send_kill(self) -> None:
-        """``kill -9``."""
+        """Kill it with SIGKILL."""
         self.send(signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
@@ -93,14 +93,14 @@ class Healthd:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Wait for its end; the exit code. Everything it wrote is read by then."""
+        """Wait until it has ended and its output is read; return the exit code."""
         async with asyncio.timeout(BOUND_S):
             code = await self._process.wait()
             await asyncio.gather(*self._readers)
         return code
 
     async def stopped(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to stop; the exit code."""
+        """Stop it, and return the exit code."""
         self.send(number)
         return await self.ended()
 
@@ -113,19 +113,23 @@ class Healthd:
         return await self._until(lambda: next(filter(fits, self.log), None), (event, fields))
 
     async def wrote(self, text: str) -> str:
-        """Wait for a line on standard output that holds ``text``."""
-        return await self._until(lambda: next((o for o in self.out if text in o), None), text)
+        """Wait for a line on standard output that contains ``text``."""
 
-    async def _until(self, look: Callable[[], Any], what: object) -> Any:
+        def find() -> str | None:
+            return next((line for line in self.out if text in line), None)
+
+        return await self._until(find, text)
+
+    async def _until(self, find: Callable[[], Any], what: object) -> Any:
         def over() -> bool:
-            return look() is not None or not self._open
+            return find() is not None or not self._open
 
         try:
             async with asyncio.timeout(BOUND_S), self._changed:
                 await self._changed.wait_for(over)
         except TimeoutError:
             pass
-        found = look()
+        found = find()
         assert found is not None, (what, self.log, self.out[-30:])
         return found
 
@@ -150,7 +154,7 @@ class Healthd:
 
 
 def complaints(log: list[LogLine]) -> list[LogLine]:
-    """Lines that no run at info may write."""
+    """Return the lines that healthd must not log at info."""
     return [
         line
         for line in log
@@ -162,7 +166,7 @@ def complaints(log: list[LogLine]) -> list[LogLine]:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what changes healthd or the terminal."""
+    """Return this process's environment without variables that affect healthd or the terminal."""
     unwanted = ("HEALTHD_", "XDG_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY")
     terminal = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_")
     return {

@@ -1,4 +1,4 @@
-"""mosquitto as config/ sets it up: the command really run, its files really used."""
+"""mosquitto as config/broker sets it up, with the real command and the real files."""
 
 import os
 import re
@@ -28,16 +28,16 @@ _LOG = "log_dest stderr\nlog_type all\nconnection_messages true\n"
 
 
 class Machine:
-    """The files of a machine with a healthd, for ``config/broker``.
+    """The files of a machine with healthd installed, for ``config/broker``.
 
     Attributes:
-        root: what stands before every path.
-        passwords: that were shown, by user.
-        environ: laid over the command's environment.
+        root: the prefix of every path.
+        passwords: the passwords that were shown, by user.
+        environ: added to the command's environment.
     """
 
     def __init__(self, root: Path) -> None:
-        """Make it, with healthd's settings as they are installed, unless it is there."""
+        """Make the files, with healthd's settings as installed, unless they exist."""
         self.root = root
         self.passwords: dict[str, str] = {}
         self.environ: dict[str, str] = {}
@@ -51,22 +51,23 @@ class Machine:
         self.pem = self.mosquitto / "certs/healthd.pem"
 
     def copy(self, root: Path) -> "Machine":
-        """One like it."""
+        """Return a copy of the machine."""
         shutil.copytree(self.root, root)
         copy = Machine(root)
         copy.passwords |= self.passwords
         return copy
 
     def broker(self, *arguments: str) -> str:
-        """Call ``config/broker``; what it says."""
-        code, said = self.tried(*arguments)
-        assert code == 0, said
-        found: dict[str, str] = dict(re.findall(r"password of (\S+), shown only once: (\S+)", said))
+        """Run ``config/broker`` successfully, and return its output."""
+        code, output = self.tried(*arguments)
+        assert code == 0, output
+        shown = re.findall(r"password of (\S+), shown only once: (\S+)", output)
+        found: dict[str, str] = dict(shown)
         self.passwords |= found
-        return said
+        return output
 
     def tried(self, *arguments: str) -> tuple[int, str]:
-        """Call ``config/broker``; its exit code, and what it says."""
+        """Run ``config/broker``; return its exit code and its output."""
         done = subprocess.run(
             [CONFIG / "broker", *arguments],
             env={**os.environ, "PATH": PATH, "DESTDIR": str(self.root), **self.environ},
@@ -78,7 +79,7 @@ class Machine:
         return done.returncode, done.stdout.replace(str(self.root), "")
 
     def files(self) -> Mapping[str, tuple[bytes, int, int]]:
-        """Content, mode and time of change of each file."""
+        """Return content, mode and modification time of each file."""
         return {
             str(path.relative_to(self.root)): (
                 path.read_bytes(),
@@ -96,13 +97,13 @@ class Machine:
 
 
 class Shipped(Mosquitto):
-    """The mosquitto of such a machine, on ports of its own.
+    """The mosquitto of such a machine, on its own ports.
 
     Attributes:
-        machine: whose.
-        port: of this machine's plain listener.
-        tls_port: of that with TLS.
-        certificate_port: of that for certificates, where it is switched on.
+        machine: the machine.
+        port: the port of the plain listener.
+        tls_port: the port of the listener with TLS.
+        certificate_port: the port of the listener for client certificates, if it is enabled.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -112,17 +113,17 @@ class Shipped(Mosquitto):
         self.tls_port, self.certificate_port = free_port(), free_port()
 
     def configure(self) -> None:
-        """Take what is installed, with paths and ports that a test may have."""
+        """Use the installed configuration, with the paths and ports of this test."""
         text = (self.machine.mosquitto / "conf.d/healthd.conf").read_text()
         for default, port in ((1883, self.port), (8883, self.tls_port)):
             assert f"\nlistener {default}" in text
             text = text.replace(f"\nlistener {default}", f"\nlistener {port}")
         text = text.replace("\nlistener 8884", f"\nlistener {self.certificate_port}")
         text = text.replace("/etc/mosquitto/", f"{self.machine.mosquitto}/")
-        # What Debian's own file says.
+        # As in Debian's own file.
         text += f"persistence_location {self.machine.root}/\n{_LOG}"
         if os.geteuid() == 0:
-            # As another user it could not read the test's folder.
+            # As another user mosquitto could not read the folder of the test.
             text += "user root\n"
         self._config.write_text(text)
 
@@ -132,13 +133,13 @@ class Shipped(Mosquitto):
         await super().start()
 
     async def broker(self, *arguments: str) -> str:
-        """Call ``config/broker``, and do what it has systemd do."""
-        said = self.machine.broker(*arguments)
+        """Run ``config/broker``, and reload mosquitto, which systemd does otherwise."""
+        output = self.machine.broker(*arguments)
         await self.reload()
-        return said
+        return output
 
     def endpoint(self, user: str | None, version: str = "5") -> Endpoint:
-        """For a client over TLS with the password that this user was given."""
+        """Return the endpoint of this user, over TLS with its password."""
         return Endpoint(
             host="localhost",
             port=self.tls_port,
@@ -150,13 +151,13 @@ class Shipped(Mosquitto):
         )
 
     def password(self, user: str) -> str:
-        """What this user was given."""
+        """Return the password of this user."""
         if user == OWN_ID:
             return self.machine.own_password.read_text().strip()
         return self.machine.passwords[user]
 
     def subscriber(self, user: str, topic_filter: str = "#") -> Subscriber:
-        """This user, over the plain listener."""
+        """Return a subscriber for this user, over the plain listener."""
         return Subscriber(
             self.port,
             topic_filter,

@@ -1,4 +1,4 @@
-"""An air with straps in it, and what a radio and its sessions do there."""
+"""A virtual radio environment for tests: peripherals, a radio, and sessions with observers."""
 
 import asyncio
 import random
@@ -31,11 +31,14 @@ from healthd.simulator.backend import ClientBackend, ScannerBackend
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import SyntheticHeart, chest_strap
 
+# Tests wait for events, which take milliseconds; a busy machine may need a thousand times as long.
+BOUND_S = 40.0
+
 _KNOWN = registry_module.load().characteristics
 
 
 class News:
-    """Something that changes, and that a test waits on."""
+    """A base for objects that change, so that a test can wait for a condition."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -50,7 +53,7 @@ class News:
 
 
 class Traffic(News):
-    """What the adapter is asked to do; faults are injected here, below bleak."""
+    """Counts what the adapter is asked to do; faults are injected here, below bleak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +65,7 @@ class Traffic(News):
         self.disconnect_hangs = False
         self.live_links_closed = 0
         self.heard: dict[str, int] = {}
-        self.say_again: Callable[[], None] = lambda: None
+        self.repeat_last: Callable[[], None] = lambda: None
 
     def note(self) -> None:
         self.most_scanning = max(self.most_scanning, self.scanning)
@@ -94,9 +97,9 @@ class _Scanner(ScannerBackend):
     ) -> None:
         heard, name = self.traffic.heard, str(device.name)
         heard[name] = heard.get(name, 0) + 1
-        say = super().call_detection_callbacks
-        self.traffic.say_again = lambda: say(device, advertisement_data)
-        say(device, advertisement_data)
+        report = super().call_detection_callbacks
+        self.traffic.repeat_last = lambda: report(device, advertisement_data)
+        report(device, advertisement_data)
         self.traffic.changed()
 
 
@@ -123,7 +126,7 @@ class _Client(ClientBackend):
 
 
 class Watcher(News):
-    """Observes sessions."""
+    """Records everything that sessions report."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,8 +155,8 @@ class Watcher(News):
         self.changed()
 
     def sample_count(self, peripheral: str) -> int:
-        streams = {one.uuid for one in _KNOWN.values() if one.use is Use.STREAM}
-        return sum(who == peripheral and uuid in streams for who, uuid, _ in self.values)
+        streams = {uuid for uuid, known in _KNOWN.items() if known.use is Use.STREAM}
+        return sum(sender == peripheral and uuid in streams for sender, uuid, _ in self.values)
 
     def on_fetched(self, peripheral: str, fetched: Fetched) -> None:
         self.fetched.append((peripheral, fetched))
@@ -163,29 +166,29 @@ class Watcher(News):
         self.due.append((peripheral, wall_ns))
 
     async def runs(self, number: int, peripheral: str | None = None) -> list[Fetched]:
-        """Wait for so many runs of a peripheral, or of any."""
+        """Wait for this many runs of a peripheral, or of any."""
 
-        def those() -> list[Fetched]:
-            return [one for who, one in self.fetched if peripheral in (None, who)]
+        def matching() -> list[Fetched]:
+            return [run for fetched, run in self.fetched if peripheral in (None, fetched)]
 
-        await self.until(lambda: len(those()) >= number)
-        return those()
+        await self.until(lambda: len(matching()) >= number)
+        return matching()
 
     def count(self, uuid: str) -> int:
         return sum(value[1] == uuid for value in self.values)
 
     async def more(self, uuid: str, number: int) -> None:
-        """Wait for so many more values."""
+        """Wait for this many more values."""
         enough = self.count(uuid) + number
         await self.until(lambda: self.count(uuid) >= enough)
 
     async def streaming(self, times: int = 1) -> None:
-        await self.until(lambda: [one[1] for one in self.states].count(State.STREAMING) >= times)
+        await self.until(lambda: [row[1] for row in self.states].count(State.STREAMING) >= times)
 
 
 @dataclass
 class Stage:
-    """One adapter, and the usual steps."""
+    """One adapter, and the usual steps of a test."""
 
     air: Air
     registry: Registry
@@ -203,7 +206,7 @@ class Stage:
         return peripheral
 
     async def strap(self, name: str = "Strap", number: int = 1) -> VirtualPeripheral:
-        """A chest strap that advertises and beats fast."""
+        """Add a chest strap that advertises and sends a value every 50 ms."""
         heart = SyntheticHeart(random.Random(number))
         return await self.add(chest_strap(name, address(number), heart, period=0.05))
 
@@ -211,11 +214,11 @@ class Stage:
     async def radio(
         self, *entries: PeripheralSettings, slots: int = 5, adapters: Adapters | None = None
     ) -> AsyncGenerator[Radio]:
-        """A radio that knows these peripherals, and scans when it is wanted."""
+        """Run a radio that knows these peripherals."""
         radio = Radio(self.backends, Slots(slots), adapters)
         for entry in entries:
             radio.add(match_for(entry, self.registry))
-        scanning = asyncio.create_task(radio.run(lambda: None))
+        scanning = asyncio.create_task(radio.run(lambda: None), name="radio")
         try:
             yield radio
         finally:
@@ -235,7 +238,7 @@ class Stage:
 
 
 def address(number: int) -> str:
-    """The address of a strap."""
+    """Return the address of the strap with this number."""
     return f"C0:00:00:00:00:{number:02X}"
 
 
@@ -252,12 +255,12 @@ def by_service(name: str = "by-service") -> PeripheralSettings:
 
 
 def readable(number: int, value: CharacteristicValue[bytes] | bytes) -> GattCharacteristic[bytes]:
-    """A characteristic that can be read, and no more."""
+    """Make a characteristic that can only be read."""
     read, permitted = GattCharacteristic.Properties.READ, GattCharacteristic.Permissions.READABLE
     return GattCharacteristic(UUID.from_16_bits(number), read, permitted, value)
 
 
 async def cancel(task: "asyncio.Task[Any]") -> None:
-    """Cancel a task and wait for its end."""
+    """Cancel a task, and wait until it has ended."""
     task.cancel()
     await asyncio.wait([task])

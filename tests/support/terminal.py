@@ -1,4 +1,4 @@
-"""A program on a terminal of its own, and what a person would see there."""
+"""A program on its own terminal, and what a user would see there."""
 
 import asyncio
 import fcntl
@@ -19,15 +19,15 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Terminal:
-    """A process on a terminal of its own.
+    """A process on its own terminal.
 
     Attributes:
         process: the process.
-        screen: everything that was written there.
+        screen: everything that was written to the terminal.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
-        """Read what is written to the terminal that ``master`` is the other side of."""
+        """Read what is written to the terminal; ``master`` is its other side."""
         self.process = process
         self.screen = ""
         self._master = master
@@ -36,7 +36,7 @@ class Terminal:
         asyncio.get_running_loop().add_reader(master, self._read)
 
     async def shows(self, *texts: str, since: int = 0) -> None:
-        """Wait until all of these were on the screen, behind its first ``since`` characters."""
+        """Wait until all of these are on the screen, after its first ``since`` characters."""
         with suppress(TimeoutError):
             async with asyncio.timeout(BOUND_S):
                 while not self._over and not self._has(texts, since):
@@ -45,11 +45,11 @@ class Terminal:
         assert self._has(texts, since), (texts, self.screen[since:][-3000:])
 
     def type(self, text: str) -> None:
-        """Press these keys."""
+        """Type this text."""
         os.write(self._master, text.encode())
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the terminal."""
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
 
@@ -72,7 +72,7 @@ class Terminal:
 async def running(
     *command: str, environ: Mapping[str, str] | None = None, columns: int = 120
 ) -> AsyncGenerator[Terminal]:
-    """A command on a terminal of so many columns and 40 lines; it is ended with the block."""
+    """Run a command on a terminal with 40 lines; it is killed at the end of the block."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
@@ -95,5 +95,5 @@ async def running(
 
 
 def on_a_terminal(*arguments: str, columns: int = 120) -> AbstractAsyncContextManager[Terminal]:
-    """``healthd`` with these arguments; see ``running``."""
+    """Run ``healthd`` with these arguments; see ``running``."""
     return running(sys.executable, "-m", "healthd", *arguments, columns=columns)

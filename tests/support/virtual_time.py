@@ -1,4 +1,4 @@
-"""An event loop whose time passes when nothing else is left to do: hours in milliseconds."""
+"""An event loop with virtual time, which advances when the loop is idle: hours in milliseconds."""
 
 import asyncio
 import selectors
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# A Unix time to begin at: that of the design.
+# The Unix time at the start.
 _EPOCH_NS = 1_795_480_000_000_000_000
 
 
@@ -20,7 +20,7 @@ class _Selector(selectors.SelectSelector):
         if events:
             return events
         if timeout is None:
-            raise AssertionError("nothing will ever happen any more")
+            raise AssertionError("deadlock: no event and no timer is left")
         self.now += timeout
         return []
 
@@ -34,14 +34,14 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.selector.now
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
-        """What a thread would do takes no time."""
+        """Run the function at once, in virtual time without a duration."""
         done = self.create_future()
         done.set_result(func(*args))
         return done
 
 
 def run(body: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run ``body`` in virtual time; all clocks of the process show it meanwhile."""
+    """Run ``body`` in virtual time, which all clocks of the process show meanwhile."""
     with monkeypatch.context() as patch, asyncio.Runner(loop_factory=_Loop) as runner:
         loop = runner.get_loop()
         patch.setattr(time, "monotonic", loop.time)

@@ -1,4 +1,4 @@
-"""Makes the guests' sessions out of the chosen tests, and prints what they measured."""
+"""Fixtures that run the selected cases in the guests, and the summary of what they measured."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from tests.system.session import Sessions
 
 _KEPT = Path(__file__).parents[2] / "build/system-test"
 _TOOLS = ("qemu-system-x86_64", "mmdebstrap", "busybox", "sqfstar", "mkfs.ext4", "cpio")
-# Debian keeps some of them where only root looks.
+# Debian has some of the tools in directories of root's PATH only.
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _SESSIONS = pytest.StashKey[Sessions]()
 
@@ -25,13 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=int(time.time()),
         metavar="N",
-        help="the order of faults in tests/system's soak; it prints the one that it used",
+        help="seed for the order of faults in the soak of tests/system (default: the time)",
     )
 
     parser.addoption(
         "--machines",
         type=int,
-        # An emulated one keeps a processor busy, and not much more.
+        # An emulated machine uses about one processor.
         default=min(len(GUESTS), os.cpu_count() or 1),
         metavar="N",
         help="how many virtual machines may run at a time (default: %(default)s)",
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # Not skipped: it is no part of the suite unless it is asked for, by --soak-seconds.
+    # Not skipped: the soak is part of the suite only with --soak-seconds.
     if config.getoption("--soak-seconds") is None:
         soaks = [item for item in items if getattr(item, "originalname", "") == "test_soak"]
         config.hook.pytest_deselected(items=soaks)
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
     if missing := [tool for tool in _TOOLS if shutil.which(tool, path=_PATH) is None]:
-        pytest.skip(f"no machine without {', '.join(missing)}: see .ci/system-test")
+        pytest.skip(f"virtual machines need {', '.join(missing)}: see .ci/system-test")
     plans: dict[str, list[str]] = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):

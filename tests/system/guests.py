@@ -1,11 +1,11 @@
-"""The distributions that healthd is tried on, and what they are made of."""
+"""The distributions that healthd is tested on, and what is installed on them."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-# No recommended packages come with these. linux-image-cloud-amd64 would be smaller, but it has no
-# Bluetooth. make and python3-venv are what `make install` needs on a machine of anybody's.
+# Without recommended packages. linux-image-cloud-amd64 would be smaller, but it has no Bluetooth.
+# make and python3-venv are what `make install` needs on any machine.
 PACKAGES = (
     "bluez",
     "dbus",
@@ -22,8 +22,8 @@ PACKAGES = (
     "udev",
 )
 
-# Nothing of this is needed by a machine that has a disk, a serial line and Bluetooth; without it
-# the image is packed in half the time. The crypto modules stay: pairing asks for several.
+# A machine with only a disk, a serial line and Bluetooth does not need these files; without them
+# the image is packed in half the time. The crypto modules stay, because pairing needs several.
 LEFT_OUT = (
     "/usr/share/doc/*",
     "/usr/share/info/*",
@@ -67,10 +67,10 @@ class Guest:
     """One distribution.
 
     Attributes:
-        name: what the tests call it.
-        suite: what Debian calls it.
-        python: version of its Python; decides which wheels fit.
-        glibc: newest manylinux level that it can load, for the same reason.
+        name: its name in the tests.
+        suite: its name in Debian.
+        python: version of its Python, which decides which wheels fit.
+        glibc: newest manylinux level that it supports, for the same reason.
     """
 
     name: str
@@ -80,8 +80,8 @@ class Guest:
 
     @property
     def recipe(self) -> str:
-        """Changes when the root file system would be another one."""
-        # What makes the files takes part as well as what they are made of.
+        """A hash that changes whenever the root file system would differ."""
+        # It covers the code that builds the image as well as its content.
         makers = [Path(__file__).with_name(name).read_text() for name in ("image.py", "initrd.py")]
         text = repr((self, PACKAGES, LEFT_OUT, makers))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Builds a guest's root file system, kernel and initial RAM disk; kept from one run to the next."""
+"""Builds and caches the root file system, kernel and initial RAM disk of a guest."""
 
 import os
 import shutil
@@ -14,15 +14,15 @@ from tests.system.guests import LEFT_OUT, PACKAGES, Guest
 from tests.system.initrd import pack_initrd
 from tests.system.report import say
 
-# Cold, two cores: 40 s to 100 s. A mirror that does not answer must not hold a build machine.
+# Without a cache, two cores: 40 s to 100 s. The limit is for a mirror that does not answer.
 _BUILD_TIMEOUT_S = 900.0
-# Images that were not used for so long are of an older recipe.
+# Images that were not used for this long are from an older recipe.
 _KEPT_S = 14 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a machine starts from; none of it is ever written to."""
+    """The files that a machine boots from; they are read-only."""
 
     root: Path
     kernel: Path
@@ -30,16 +30,16 @@ class Image:
 
 
 def cache() -> Path:
-    """Where images and wheels are kept."""
+    """Return the folder for images and wheels."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "healthd-system-test"
 
 
 def image_of(guest: Guest) -> Image:
-    """The guest's image, built where it is not in the cache.
+    """Return the image of the guest; build it if it is not in the cache.
 
     Raises:
-        subprocess.CalledProcessError: the distribution could not be fetched or packed.
+        subprocess.CalledProcessError: the distribution could not be downloaded or packed.
     """
     folder = cache() / f"{guest.name}-{guest.recipe}"
     image = Image(folder / "root.squashfs", folder / "vmlinuz", folder / "initrd")
@@ -48,14 +48,14 @@ def image_of(guest: Guest) -> Image:
         _forget_old_images(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent) as building:
             _build(guest, Path(building))
-            # Under its final name only once it is whole: a build may be interrupted.
+            # Under its final name only when it is complete: a build may be interrupted.
             shutil.copytree(building, folder)
     os.utime(folder)
     return image
 
 
 def _forget_old_images(folder: Path) -> None:
-    # They are large. Not at once: another working copy may have another recipe.
+    # They are large. Old ones stay for a while: another working copy may have another recipe.
     for old in folder.glob("debian*"):
         if time.time() - old.stat().st_mtime > _KEPT_S:
             shutil.rmtree(old)
@@ -81,7 +81,7 @@ def _build(guest: Guest, folder: Path) -> None:
         (folder / "vmlinuz").write_bytes(data.read())
         pack_initrd(root, folder / "initrd")
     with archive.open("rb") as packed:
-        # lz4: what matters is how fast the emulated processor unpacks it.
+        # lz4, because the emulated processor unpacks it fast.
         _run(
             "sqfstar",
             "-quiet",
@@ -95,7 +95,7 @@ def _build(guest: Guest, folder: Path) -> None:
 
 
 def _run(*command: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> None:
-    # INITRD=No: Debian's own initial RAM disk would take longer to make than all the rest.
+    # INITRD=No: building Debian's own initial RAM disk would take longer than everything else.
     environment = os.environ | {"INITRD": "No"}
     subprocess.run(
         command,

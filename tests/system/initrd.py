@@ -1,4 +1,4 @@
-"""The initial RAM disk: lays a fresh disk over the image, then hands over to systemd."""
+"""The initial RAM disk: mounts an empty disk over the image, then starts systemd."""
 
 import lzma
 import subprocess
@@ -6,12 +6,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-# To find the root file system and lay the scratch disk over it. A module may be built in.
+# For the root file system and the disk that is mounted over it. A module may be built in.
 _MODULES = ("virtio_pci", "virtio_blk", "squashfs", "ext4", "overlay")
 _BUSYBOX = Path("/bin/busybox")
 
 PROBE = "healthd.probe"
-"""On the kernel's command line: say that the machine runs, and switch it off."""
+"""On the kernel's command line: report that the machine runs, and switch it off."""
 PROBE_ANSWER = "the machine runs"
 
 _INIT = f"""#!/bin/sh
@@ -29,10 +29,10 @@ busybox mkdir -p /disk/changes /disk/work
 busybox mount -t overlay -o lowerdir=/image,upperdir=/disk/changes,workdir=/disk/work root /root
 busybox mkdir -p /root/payload
 busybox mount -t squashfs -o ro /dev/vdc /root/payload
-# The same at each boot: an empty one makes systemd think that it is the machine's first.
+# The same at each boot: with an empty one systemd assumes the first boot.
 busybox echo 6865616c746864206865616c74686421 >/root/etc/machine-id
 busybox echo gateway >/root/etc/hostname
-# Debian's installer writes it; without it nothing on Debian 12 knows where localhost is.
+# As by Debian's installer; without it localhost does not resolve on Debian 12.
 busybox printf '127.0.0.1\\tlocalhost gateway\\n::1\\tlocalhost\\n' >/root/etc/hosts
 units=/root/etc/systemd/system
 busybox mkdir -p $units/multi-user.target.wants
@@ -48,7 +48,7 @@ exec busybox switch_root /root /sbin/init
 
 
 def pack_initrd(root: tarfile.TarFile, target: Path) -> None:
-    """Make the RAM disk out of a root file system's modules.
+    """Make the RAM disk from the modules of a root file system.
 
     Args:
         root: the root file system.
@@ -76,7 +76,7 @@ def pack_initrd(root: tarfile.TarFile, target: Path) -> None:
 
 
 def _copy_modules(root: tarfile.TarFile, folder: Path) -> None:
-    """Put the modules and what they need into the folder, and their order into its file `order`."""
+    """Copy the modules and their dependencies, and write their order to the file `order`."""
     members = {member.name: member for member in root.getmembers()}
     listing = next(name for name in members if name.endswith("/modules.dep"))
     needs: dict[str, tuple[str, list[str]]] = {}
@@ -98,7 +98,7 @@ def _copy_modules(root: tarfile.TarFile, folder: Path) -> None:
 
     for module in _MODULES:
         add(module)
-    # crc32c is asked for by name when ext4 mounts, so it is not among the dependencies.
+    # ext4 loads crc32c by name when it mounts, so it is not listed as a dependency.
     for module in ("crc32c_generic", "crc32c-intel"):
         add(module)
     order.sort(key=lambda module: not module.startswith("crc32c"))

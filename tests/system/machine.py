@@ -1,4 +1,4 @@
-"""A guest under qemu: started, listened to on its two serial lines, and ended whatever happens."""
+"""A guest in qemu: starts it, reads its two serial lines, and always ends it."""
 
 import json
 import os
@@ -14,32 +14,32 @@ from tests.system.image import Image
 from tests.system.initrd import PROBE, PROBE_ANSWER
 from tests.system.report import say
 
-# loglevel=4: errors of the kernel belong to a report, its story does not. panic=-1: a kernel that
-# fails boots again at once, and the guest then says so itself.
+# loglevel=4: only errors of the kernel belong in a report. panic=-1: after a kernel panic the guest
+# reboots at once and reports that.
 _KERNEL_LINE = (
     "console=ttyS0 quiet panic=-1 loglevel=4 systemd.show_status=0 mitigations=off audit=0"
     " apparmor=0 selinux=0"
 )
-# The whole of Python, BlueZ and mosquitto need a third of it.
+# Python, BlueZ and mosquitto together need a third of it.
 _MEMORY_MB = 1024
-# Sparse: a virtual environment, a journal and an outbox take a fraction of it.
+# Sparse: a virtual environment, a journal and an outbox use a fraction of it.
 _DISK_BYTES = 2 << 30
 
-# Emulation. A guest that boots does so within 20 s, and a case has a bound of its own inside.
+# Emulated, a guest boots within 20 s.
 _EMULATED = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
 _HARDWARE = ("-accel", "kvm", "-cpu", "host")
-# Where it works, hardware answers within a second.
+# If hardware acceleration works, it answers within a second.
 _PROBE_S = 15.0
 _POLL_S = 0.2
 _TAIL_LINES = 60
 
 
 class Hung(Exception):
-    """The guest says nothing more; the message has the end of its console."""
+    """The guest has stopped reporting; the message has the end of its console."""
 
 
 class Machine:
-    """One guest's life; a context manager that has ended it on leaving."""
+    """One guest; a context manager that starts and ends it."""
 
     def __init__(self, image: Image, payload: Path, folder: Path) -> None:
         """Prepare.
@@ -47,7 +47,7 @@ class Machine:
         Args:
             image: what it boots.
             payload: a file system that it mounts read-only at /payload.
-            folder: for its disk and for what it says; `console` and `results` in it are kept.
+            folder: for its disk and its output; the files `console` and `results` are kept.
         """
         self._image = image
         self._payload = payload
@@ -68,7 +68,7 @@ class Machine:
                 *("-serial", f"file:{self.console}", "-serial", f"file:{self.results}"),
                 *("-append", _KERNEL_LINE),
                 *("-drive", f"file={self._image.root},if=virtio,format=raw,readonly=on"),
-                # Nothing of it has to outlive the machine.
+                # cache=unsafe: the disk is not needed after the machine has ended.
                 *("-drive", f"file={self._disk},if=virtio,format=raw,cache=unsafe"),
                 *("-drive", f"file={self._payload},if=virtio,format=raw,readonly=on"),
             ],
@@ -87,25 +87,25 @@ class Machine:
         self._disk.unlink(missing_ok=True)
 
     def switch_off(self) -> None:
-        """End it without a word; nothing where it has ended."""
+        """Kill it, if it still runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def messages(self, silence_s: float) -> Iterator[dict[str, Any]]:
-        """What the guest reports, as it comes, until it switches itself off.
+        """Yield the guest's messages as they arrive, until it switches itself off.
 
         Args:
-            silence_s: how long nothing may come.
+            silence_s: the longest allowed time without a message.
 
         Raises:
-            Hung: nothing came for so long.
+            Hung: no message arrived for that long.
         """
         assert self._process is not None, "the machine is not on"
         heard_at = time.monotonic()
         done = 0
         while True:
-            # Asked before reading: whatever it said before it ended is read after.
+            # Checked before reading, so that its last messages are still read.
             ended = self._process.poll() is not None
             lines = self.results.read_bytes().split(b"\n")[:-1] if self.results.exists() else []
             for line in lines[done:]:
@@ -115,20 +115,22 @@ class Machine:
             if ended:
                 return
             if time.monotonic() - heard_at > silence_s:
-                raise Hung(f"no word for {silence_s:.0f} s; the console ends:\n{self.tail()}")
+                raise Hung(
+                    f"no message for {silence_s:.0f} s; the console ends with:\n{self.tail()}"
+                )
             time.sleep(_POLL_S)
 
     def tail(self) -> str:
-        """The end of its console."""
+        """Return the end of its console."""
         text = self.console.read_text(errors="replace") if self.console.exists() else ""
         return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
 
 @cache
 def has_hardware_acceleration(image: Image) -> bool:
-    """Whether a machine really runs on the host's processor.
+    """Return whether a machine really runs on the host's processor.
 
-    Tried, because /dev/kvm proves nothing: on some hosts it makes a machine that never runs.
+    It is tried, because /dev/kvm is no proof: on some hosts such a machine never runs.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False

@@ -1,4 +1,4 @@
-"""What a run takes into the guest: the source tree, wheels, and which cases to run."""
+"""The payload for the guest: the source tree, the wheels, and which cases to run."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ _SOURCE = Path(__file__).parents[2]
 _UNIT = """
 [Unit]
 Description=System test of healthd
-# Like an administrator who logs in after the boot: healthd starts without our help, or does not.
+# After the boot, like an administrator who logs in: healthd has to start by itself.
 After=multi-user.target
 
 [Service]
@@ -22,18 +22,18 @@ Environment=PYTHONPATH=/payload/source:/payload/modules
 # The payload is read-only, and compiling bumble again after a reboot would take half a minute.
 Environment=PYTHONPYCACHEPREFIX=/var/cache/system-test
 ExecStart=/usr/bin/python3 -m tests.system.guest
-# By way of journald: whoever has the line open loses it when a login prompt comes up there.
+# Through journald: the login prompt on that line would close it for other processes.
 StandardOutput=journal+console
 StandardError=journal+console
 """
 
 
 def pack(guest: Guest, plan: Mapping[str, Any], folder: Path) -> Path:
-    """Make the payload's file system.
+    """Make the file system of the payload.
 
     Args:
-        guest: whom it is for.
-        plan: what the guest is to do; it finds it as ``plan.json``.
+        guest: the guest that it is for.
+        plan: what the guest has to do; stored as ``plan.json``.
         folder: where to make it.
     """
     tree = folder / "payload"
@@ -55,7 +55,7 @@ def pack(guest: Guest, plan: Mapping[str, Any], folder: Path) -> Path:
     (tree / "plan.json").write_text(json.dumps(plan))
     (tree / "system-test.service").write_text(_UNIT)
     packed = folder / "payload.squashfs"
-    # Not compressed: it is read once, by an emulated processor.
+    # Not compressed: an emulated processor reads it, and only once.
     plain = ("-noI", "-noD", "-noF", "-noX", "-no-xattrs", "-all-root")
     command = ["mksquashfs", str(tree), str(packed), "-quiet", "-no-progress", *plain]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

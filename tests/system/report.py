@@ -1,4 +1,4 @@
-"""What is printed: progress, and at the end what each case measured in each guest."""
+"""The output: progress, and at the end what each case measured in each guest."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,23 +8,28 @@ _HEADER = ("case", "guest", "verdict", "recovery", "sent", "lost", "in fault", "
 
 
 def say(text: str) -> None:
-    """Tell whoever waits; pytest shows it with ``-s``."""
+    """Print progress; pytest shows it with ``-s``."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 def table(outcomes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """One line for each case and guest, with its notes below."""
+    """Yield one line for each case and guest, with its notes below."""
     rows: list[tuple[tuple[str, ...], list[str]]] = [(_HEADER, [])]
     for guest, cases in outcomes.items():
-        for name, one in cases.items():
-            counts, recovery = one["counts"], one["recovery_s"]
+        for name, outcome in cases.items():
+            counts, recovery = outcome["counts"], outcome["recovery_s"]
             row = (
-                *(name, guest, one["verdict"], "-" if recovery is None else f"{recovery:.2f} s"),
+                *(
+                    name,
+                    guest,
+                    outcome["verdict"],
+                    "-" if recovery is None else f"{recovery:.2f} s",
+                ),
                 *(str(counts[key]) for key in ("sent", "lost", "in_fault", "repeated")),
-                f"{one['took_s']:.0f} s",
+                f"{outcome['took_s']:.0f} s",
             )
-            rows.append((row, one["notes"]))
+            rows.append((row, outcome["notes"]))
     widths = [max(len(row[column]) for row, _ in rows) for column in range(len(_HEADER))]
     for row, notes in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

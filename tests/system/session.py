@@ -1,4 +1,4 @@
-"""One machine for each guest, a few at a time: each runs its cases, and says what came of them."""
+"""Runs one machine for each guest, a few at a time, and collects the results of the cases."""
 
 import shutil
 import tempfile
@@ -15,15 +15,15 @@ from tests.system.machine import Machine
 from tests.system.payload import pack
 from tests.system.report import say
 
-# Emulated, `make install` takes two minutes; after that a guest says once a minute that it lives.
+# Emulated, `make install` takes two minutes; after that a guest reports at least every minute.
 _SILENCE_S = 420.0
 
 
 class Sessions:
-    """Asks the guests for what came of their cases.
+    """The results of the cases in all guests.
 
     Attributes:
-        outcomes: so far, by guest and case.
+        outcomes: the results so far, by guest and case.
         notes: how long the parts of each run took.
     """
 
@@ -34,12 +34,12 @@ class Sessions:
         kept: Path,
         at_once: int,
     ) -> None:
-        """Prepare; the machines start with the first question.
+        """Prepare; the machines start at the first call of ``outcome``.
 
         Args:
             plans: for each guest the names of the cases to run, in order.
-            soak: ``soak_s`` and ``seed``, for the case of this name.
-            kept: a folder for what the guests have said.
+            soak: ``soak_s`` and ``seed`` for the soak.
+            kept: a folder for the output of the guests.
             at_once: how many machines may run at a time.
         """
         self.outcomes: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in plans}
@@ -54,7 +54,7 @@ class Sessions:
         self._started = False
 
     def outcome(self, guest: str, case: str) -> dict[str, Any]:
-        """What came of a case; waits until the guest has run it."""
+        """Return the result of a case; wait until the guest has run it."""
         with self._changed:
             if not self._started:
                 self._started = True
@@ -67,7 +67,7 @@ class Sessions:
             return {"verdict": "not run", "why": self._ended[guest], "case": case}
 
     def close(self) -> None:
-        """Switch off what still runs, and start nothing more."""
+        """Switch off the running machines, and start no more."""
         self._workers.shutdown(wait=False, cancel_futures=True)
         for machine in self._machines:
             machine.switch_off()
@@ -77,7 +77,7 @@ class Sessions:
         clock = _Stopwatch()
         try:
             why = self._run_machine(name, clock)
-        except Exception as error:  # every case of this guest has this to say
+        except Exception as error:  # reported as the reason for each missing case of this guest
             why = f"{type(error).__name__}: {error}"
         with self._changed:
             self._ended[name] = why
@@ -85,7 +85,7 @@ class Sessions:
             self._changed.notify_all()
 
     def _run_machine(self, name: str, clock: "_Stopwatch") -> str:
-        """Run a guest to its end; why it ended."""
+        """Run a guest to its end; return why it ended."""
         guest = next(guest for guest in GUESTS if guest.name == name)
         image = image_of(guest)
         clock.lap("image")
@@ -98,14 +98,14 @@ class Sessions:
                 try:
                     why = ""
                     for message in machine.messages(_SILENCE_S):
-                        why = self._take(name, message, clock) or why
-                    return f"{why or 'the machine went off'}\n{machine.tail()}"
+                        why = self._handle(name, message, clock) or why
+                    return f"{why or 'the machine switched itself off'}\n{machine.tail()}"
                 finally:
                     clock.lap("cases")
                     self._keep(name, machine)
 
-    def _take(self, name: str, message: dict[str, Any], clock: "_Stopwatch") -> str:
-        """A message of the guest; why it is over, where it says so."""
+    def _handle(self, name: str, message: dict[str, Any], clock: "_Stopwatch") -> str:
+        """Handle a message of the guest; return why it is over if it says so."""
         event = message["event"]
         if event == "outcome":
             with self._changed:
@@ -127,7 +127,7 @@ class Sessions:
 
 
 class _Stopwatch:
-    """What took how long."""
+    """Measures how long each part takes."""
 
     def __init__(self) -> None:
         self._laps: list[str] = []

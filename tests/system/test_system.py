@@ -1,4 +1,4 @@
-"""healthd on whole machines: one test for each case in each guest."""
+"""healthd in virtual machines: one test for each case in each guest."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.system.session import Sessions
 _GUESTS = [guest.name for guest in GUESTS]
 
 
-# The first one of each guest waits for its image, its boot and the installation.
+# The first test of each guest waits for its image, its boot and the installation.
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("case", list(CASES))
 @pytest.mark.parametrize("guest", _GUESTS)
@@ -17,11 +17,13 @@ def test_case(guest: str, case: str, sessions: Sessions) -> None:
     expect_passed(sessions.outcome(guest, case), CASES[case].promise)
 
 
-@pytest.mark.timeout(0)  # as long as is asked for; a guest that hangs is noticed all the same
+@pytest.mark.timeout(0)  # as long as requested; a guest that hangs is detected separately
 @pytest.mark.parametrize("case", ["soak"])
 @pytest.mark.parametrize("guest", _GUESTS)
 def test_soak(guest: str, case: str, sessions: Sessions) -> None:
-    expect_passed(sessions.outcome(guest, case), "Every strap streams again, and nothing grows.")
+    expect_passed(
+        sessions.outcome(guest, case), "Every strap streams again, and the process does not grow."
+    )
 
 
 def expect_passed(outcome: dict[str, str], promise: str) -> None:

@@ -1,4 +1,4 @@
-"""The wheels that a guest installs from, at the versions of constraints.txt; it has no network."""
+"""The wheels that a guest without a network installs, at the versions of constraints.txt."""
 
 import hashlib
 import re
@@ -22,11 +22,11 @@ _DOWNLOAD_TIMEOUT_S = 600.0
 
 
 def wheels_of(guest: Guest) -> tuple[Path, Path]:
-    """Download what the guest needs, where it is not in the cache.
+    """Download what the guest needs, unless it is in the cache.
 
     Returns:
-        A folder of wheels, for ``PIP_FIND_LINKS``; and a folder of unpacked ones that has what the
-        tests themselves import (healthd's own are among it, healthd is not).
+        A folder of wheels, for ``PIP_FIND_LINKS``; and a folder with the unpacked dependencies that
+        the tests import (those of healthd, but not healthd itself).
 
     Raises:
         subprocess.CalledProcessError: no wheel fits, or no index answers.
@@ -48,7 +48,7 @@ def wheels_of(guest: Guest) -> tuple[Path, Path]:
             for wheel in (building / "wheels").iterdir():
                 with zipfile.ZipFile(wheel) as packed:
                     packed.extractall(building / "modules")
-            # With what it needs itself: the guest builds healthd's own wheel.
+            # The build dependencies: the guest builds the wheel of healthd.
             _pip("--dest", str(building / "wheels"), *build, guest=guest)
             building.rename(folder)
     return folder / "wheels", folder / "modules"
@@ -71,10 +71,10 @@ def _pip(*arguments: str, guest: Guest) -> None:
 
 
 def _pins(constraints: str, project: dict[str, Any], guest: Guest) -> Iterator[str]:
-    """What healthd and its simulator need in the guest, as ``name==version``.
+    """Yield what healthd and its simulator need in the guest, as ``name==version``.
 
-    pip cannot say it: it would weigh the markers for its own Python, not for the guest's. The
-    comments of constraints.txt name for each package those that asked for it.
+    pip cannot determine it, because it evaluates the markers for its own Python, not for the
+    guest's. The comments in constraints.txt name for each package the packages that require it.
     """
     extras = project["project"]["optional-dependencies"]
     asked = {_name(text) for text in (*project["project"]["dependencies"], *extras["sim"])}
@@ -96,7 +96,7 @@ def _pins(constraints: str, project: dict[str, Any], guest: Guest) -> Iterator[s
 
 
 def _read(lines: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
-    """Each pin, its marker, and the packages that asked for it."""
+    """Yield each pin, its marker, and the packages that require it."""
     pin, marker, askers = "", "", list[str]()
     for line in lines:
         if line.startswith(" "):

@@ -1,4 +1,4 @@
-"""An air for each test."""
+"""A virtual radio environment for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from tests.support.stage import Stage
 
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    """A powered air; a test that hangs fails, and afterwards nothing of it may still run."""
+    """Provide a virtual radio environment; after the test none of its tasks may still run."""
     # The shortest interval that Bluetooth allows: the tests mostly wait for advertisements.
     monkeypatch.setattr("healthd.simulator.peripheral.ADVERTISING_INTERVAL_MS", 20.0)
     async with Air() as air:

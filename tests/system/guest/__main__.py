@@ -1,4 +1,4 @@
-"""Run in the guest at each boot: installs healthd at the first, runs the cases at the second."""
+"""Runs in the guest at each boot: the first installs healthd, the second runs the cases."""
 
 import asyncio
 import json
@@ -11,19 +11,19 @@ from typing import Any
 _PLAN = Path("/payload/plan.json")
 _STAGE = Path("/var/lib/system-test-stage")
 _RESULTS = Path("/dev/ttyS1")
-# Several times in what the host allows for silence.
+# Several times within the silence that the host allows.
 _ALIVE_S = 60.0
 
 
 def report(message: dict[str, Any]) -> None:
-    """Tell the host, in one line."""
+    """Send a message to the host, in one line."""
     with _RESULTS.open("wb", buffering=0) as line:
         line.write(json.dumps(message).encode() + b"\n")
 
 
 def main() -> None:
     """Do what this boot is for."""
-    # A serial line translates line ends and echoes, unless told not to.
+    # By default a serial line translates line ends and echoes.
     subprocess.run(["stty", "-F", str(_RESULTS), "raw", "-echo"], check=True)
     then = "poweroff"
     stage = _STAGE.read_text() if _STAGE.exists() else "install"
@@ -32,7 +32,7 @@ def main() -> None:
             _install()
             then = "reboot"
         elif stage == "run":
-            # Before anything else: where the kernel falls over, the next boot is the third.
+            # First of all: if the kernel crashes, the next boot must not run the cases again.
             _STAGE.write_text("over")
             asyncio.run(_run(json.loads(_PLAN.read_text())))
         else:
@@ -60,7 +60,7 @@ async def _run(plan: dict[str, Any]) -> None:
     from tests.system.guest.soak import soak_case
 
     report({"event": "running"})
-    living = asyncio.create_task(_say_that_it_lives())
+    living = asyncio.create_task(_report_alive(), name="alive")
     cases = CASES | {"soak": soak_case(plan["soak_s"], plan["seed"])}
     log = RadioLog()
     for name in sorted(plan["cases"], key=lambda name: name == LAST):
@@ -70,8 +70,8 @@ async def _run(plan: dict[str, Any]) -> None:
     living.cancel()
 
 
-async def _say_that_it_lives() -> None:
-    # By the same event loop as the cases: when that hangs, the host hears no more.
+async def _report_alive() -> None:
+    # In the same event loop as the cases: if that hangs, these messages stop.
     while True:
         await asyncio.sleep(_ALIVE_S)
         report({"event": "alive"})

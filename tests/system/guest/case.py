@@ -1,4 +1,4 @@
-"""What a case is, and how one is run: from a clean start, judged, repeated if it proves nothing."""
+"""What a case is, and how it runs: from a clean state, checked, repeated if inconclusive."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ from typing import Any
 from tests.system.guest.oracle import Counts
 from tests.system.guest.radio import RadioLog
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
-Body = Callable[[Ward], Awaitable[None]]
+Body = Callable[[World], Awaitable[None]]
 
-# The longest has a bound of its own of 90 s for recovery, behind one of 60 s for the start.
+# The longest case waits up to 60 s for the start and then up to 90 s for recovery.
 _CASE_S = 240.0
-# One repetition for a radio that spoke: a second time is a fault of the tests, to be mended.
+# One repetition if the radio logged something; the second time it is a bug of the tests.
 _ATTEMPTS = 2
 _JOURNAL_TAIL = 15
 
@@ -26,11 +26,11 @@ class Case:
 
     Attributes:
         name: unique.
-        body: makes the fault, sees it happen, and waits for what has to come of it.
+        body: causes the fault, checks that it happened, and waits for the expected result.
         promise: what healthd promises, in a sentence.
         bound_s: how long it may take.
-        at_boot: whether it looks at the machine as it has just booted, and is not reset before.
-        crashes: whether a stack in the journal belongs to it.
+        at_boot: whether it examines the freshly booted machine, without a reset before it.
+        crashes: whether a stack trace in the journal is expected.
     """
 
     name: str
@@ -45,7 +45,7 @@ REGISTERED: list[Case] = []
 
 
 def case(*, at_boot: bool = False, crashes: bool = False) -> Callable[[Body], Body]:
-    """Register a function as a case: its name is the case's, its docstring the promise."""
+    """Register a function as a case, with its name, and its docstring as the promise."""
 
     def register(body: Body) -> Body:
         name = getattr(body, "__name__", "")
@@ -58,17 +58,17 @@ def case(*, at_boot: bool = False, crashes: bool = False) -> Callable[[Body], Bo
 
 @dataclass
 class Outcome:
-    """What came of a case; a line of the report.
+    """The result of a case; one line of the report.
 
     Attributes:
         case: its name.
         verdict: passed, failed (a finding) or broken (the test itself did not work).
-        why: what was found; empty where it passed.
+        why: what was found; empty if it passed.
         recovery_s: from the end of the fault to the next new sample at the subscriber.
-        counts: every sample, weighed.
+        counts: the accounting of every sample.
         notes: what a reader should know.
         took_s: reset, case and clean-up.
-        attempts: more than one where the radio made the first one worthless.
+        attempts: more than one if the radio logged something during the first.
     """
 
     case: str
@@ -81,12 +81,12 @@ class Outcome:
     attempts: int = 1
 
     def message(self) -> dict[str, Any]:
-        """As the host reads it."""
+        """Return the outcome as the host reads it."""
         return asdict(self)
 
 
 async def run_case(case: Case, log: RadioLog) -> Outcome:
-    """Run a case until an attempt proves something."""
+    """Run a case, and repeat it if an attempt is inconclusive."""
     began_at = time.monotonic()
     notes: list[str] = []
     attempt = 0
@@ -96,7 +96,7 @@ async def run_case(case: Case, log: RadioLog) -> Outcome:
         outcome = await _attempt(case)
         if not log.lines:
             break
-        notes.append(f"attempt {attempt} proves nothing, the radio said: {log.lines[:3]}")
+        notes.append(f"attempt {attempt} is inconclusive, the radio logged: {log.lines[:3]}")
         if attempt == _ATTEMPTS:
             outcome.verdict, outcome.why = "broken", "\n".join([*notes, outcome.why])
             break
@@ -108,36 +108,36 @@ async def run_case(case: Case, log: RadioLog) -> Outcome:
 
 async def _attempt(case: Case) -> Outcome:
     outcome = Outcome(case.name)
-    ward = Ward()
+    world = World()
     try:
         async with asyncio.timeout(case.bound_s):
             if not case.at_boot:
-                await ward.reset()
-            await case.body(ward)
-            outcome.counts = counts = await ward.settled()
+                await world.reset()
+            await case.body(world)
+            outcome.counts = counts = await world.settled()
             findings = counts.wrong[:5]
             if counts.lost:
                 findings.append(f"{counts.lost} of {counts.sent} samples lost: {counts.losses[:5]}")
-            findings += await ward.journal_faults(allow_stack=case.crashes)
+            findings += await world.journal_faults(allow_stack=case.crashes)
             if findings:
                 raise Failed("; ".join(findings))
     except Failed as finding:
         outcome.verdict, outcome.why = "failed", str(finding)
-    except Exception as error:  # the next case may still work, and the report names this one
+    except Exception as error:  # the next case may still work; the report names this one
         outcome.verdict, outcome.why = "broken", f"{type(error).__name__}: {error}"
-    outcome.recovery_s, outcome.notes = ward.recovery_s, ward.notes
+    outcome.recovery_s, outcome.notes = world.recovery_s, world.notes
     if outcome.verdict != "passed":
-        for who, journal in (("healthd", ward.journal), ("bluetoothd", ward.bluez_journal)):
+        for name, journal in (("healthd", world.journal), ("bluetoothd", world.bluez_journal)):
             lines = (await journal.lines())[-_JOURNAL_TAIL:]
-            outcome.why += "\n".join(["", f"{who}'s journal ends:", *lines])
-    await _clean_up(ward, outcome)
+            outcome.why += "\n".join(["", f"the journal of {name} ends with:", *lines])
+    await _clean_up(world, outcome)
     return outcome
 
 
-async def _clean_up(ward: Ward, outcome: Outcome) -> None:
+async def _clean_up(world: World, outcome: Outcome) -> None:
     try:
         async with asyncio.timeout(_CASE_S):
-            await ward.close()
-    except Exception as error:  # a case that passed has not, where its world cannot be ended
+            await world.close()
+    except Exception as error:  # a case has not passed if the clean-up fails
         outcome.verdict = "broken"
         outcome.why += f"\nclean-up: {type(error).__name__}: {error}"

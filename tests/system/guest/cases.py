@@ -18,7 +18,7 @@ from tests.system.guest import (
 )
 from tests.system.guest.case import REGISTERED, Case
 
-# The one that looks at the machine as it has booted is the first of the first.
+# The case that examines the freshly booted machine comes first.
 _ORDER: tuple[ModuleType, ...] = (
     cases_boot,
     cases_link,
@@ -35,11 +35,11 @@ _ORDER: tuple[ModuleType, ...] = (
 )
 
 CASES: dict[str, Case] = {
-    one.name: one
+    registered.name: registered
     for module in _ORDER
-    for one in REGISTERED
-    if one.body.__module__ == module.__name__
+    for registered in REGISTERED
+    if registered.body.__module__ == module.__name__
 }
 
-# Nothing can come after it, not even what is asked for beside the cases.
+# Nothing can run after it, not even the soak.
 LAST = "uninstall"

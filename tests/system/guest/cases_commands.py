@@ -1,4 +1,4 @@
-"""Commands of a person, on a machine whose daemon runs: they tell the truth and disturb nobody."""
+"""Commands of a user next to a running daemon: correct output, no disturbance of the links."""
 
 import json
 from pathlib import Path
@@ -7,37 +7,37 @@ from typing import Any
 from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
 _HEALTHD = "/usr/local/bin/healthd"
 _SETTINGS = Path("/etc/healthd/healthd.toml")
-# Emulated, Python and its libraries alone take ten seconds; then a scan, or ten checks.
+# Emulated, starting Python takes ten seconds; then comes a scan, or ten checks.
 _COMMAND_S = 90.0
 
 
 @case()
-async def doctor(ward: Ward) -> None:
+async def doctor(world: World) -> None:
     """A healthy gateway: `healthd doctor` finds nothing wrong, as root and as the service."""
-    strap = await ward.strap()
-    await ward.start_streaming()
-    for who, command, expected in _ASKERS:
-        found = await _told(*command, _HEALTHD, "doctor", "--json")
-        # A machine without a network has nobody to tell it the time: that is true, and said.
+    strap = await world.strap()
+    await world.start_streaming()
+    for user, command, expected in _USERS:
+        found = await _json(*command, _HEALTHD, "doctor", "--json")
+        # The machine has no network, so its clock is rightly reported as not synchronised.
         wrong = {
-            one["check"]: one["found"]
-            for one in found["findings"]
-            if one["status"] == "wrong" and one["check"] != "clock"
+            finding["check"]: finding["found"]
+            for finding in found["findings"]
+            if finding["status"] == "wrong" and finding["check"] != "clock"
         }
         if wrong:
-            raise Failed(f"as {who}: {wrong}")
-        checks = {one["check"] for one in found["findings"] if one["status"] == "ok"}
+            raise Failed(f"as {user}: {wrong}")
+        checks = {row["check"] for row in found["findings"] if row["status"] == "ok"}
         if missing := {"bluez", "bluez_version", "adapter", *expected} - checks:
-            raise Failed(f"as {who}, not ok: {missing} of {found['findings']}")
-    await ward.streaming(strap)
+            raise Failed(f"as {user}, not ok: {missing} of {found['findings']}")
+    await world.streaming(strap)
 
 
-# Only root may read the password, and only the service's own user knows what the service may.
-_ASKERS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
+# Only root may read the password; only the service's own user can check the service's rights.
+_USERS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
     ("root", (), {"broker_acl", "outbox"}),
     (
         "healthd",
@@ -48,41 +48,41 @@ _ASKERS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
 
 
 @case()
-async def doctor_without_bluetoothd(ward: Ward) -> None:
-    """Without bluetoothd `healthd doctor` says so, with exit code 1 and how to fix it."""
-    ward.configure()
+async def doctor_without_bluetoothd(world: World) -> None:
+    """Without bluetoothd `healthd doctor` reports that, with how to fix it and exit code 1."""
+    world.configure()
     await vm.run("systemctl", "stop", "bluetooth")
-    found = await _told(_HEALTHD, "doctor", "--json")
-    one = next(one for one in found["findings"] if one["check"] == "bluez")
-    if found["ok"] or one["status"] != "wrong" or "systemctl" not in one["fix"]:
-        raise Failed(f"found {one}")
+    found = await _json(_HEALTHD, "doctor", "--json")
+    bluez = next(row for row in found["findings"] if row["check"] == "bluez")
+    if found["ok"] or bluez["status"] != "wrong" or "systemctl" not in bluez["fix"]:
+        raise Failed(f"found {bluez}")
 
 
 @case()
-async def scan_and_add(ward: Ward) -> None:
-    """`healthd scan` tells what is linked from what is new, and `--add` puts that into the file."""
-    strap = await ward.strap()
-    await ward.start_streaming()
-    new = await ward.strap("new-strap")
-    found = await _told(_HEALTHD, "scan", "--seconds", "6", "--add", new.id, "--json")
-    told = {one["address"]: one for one in found["found"]}
-    if told.get(strap.address, {}).get("peripheral") != strap.id:
+async def scan_and_add(world: World) -> None:
+    """`healthd scan` distinguishes linked and new devices; `--add` adds one to the settings."""
+    strap = await world.strap()
+    await world.start_streaming()
+    new = await world.strap("new-strap")
+    found = await _json(_HEALTHD, "scan", "--seconds", "6", "--add", new.id, "--json")
+    devices = {device["address"]: device for device in found["found"]}
+    if devices.get(strap.address, {}).get("peripheral") != strap.id:
         raise Failed(f"the linked strap is not known: {found}")
-    if told.get(new.address, {}).get("profiles", [])[:1] != ["heart_rate"]:
-        raise Failed(f"the new strap is not told: {found}")
+    if devices.get(new.address, {}).get("profiles", [])[:1] != ["heart_rate"]:
+        raise Failed(f"the new strap is not found: {found}")
     if new.address not in _settings():
         raise Failed("it was not added to the settings")
-    await ward.streaming(strap)
+    await world.streaming(strap)
 
 
 def _settings() -> str:
     return _SETTINGS.read_text()
 
 
-async def _told(*command: str) -> dict[str, Any]:
-    """The JSON that a command prints, whatever its exit code; what it says beside is no JSON."""
-    said = await vm.run(*command, timeout_s=_COMMAND_S, may_fail=True)
-    line = next((one for one in said.splitlines() if one.startswith("{")), "")
+async def _json(*command: str) -> dict[str, Any]:
+    """Return the JSON that a command prints among other lines, whatever its exit code."""
+    output = await vm.run(*command, timeout_s=_COMMAND_S, may_fail=True)
+    line = next((line for line in output.splitlines() if line.startswith("{")), "")
     if not line:
-        raise Failed(f"{' '.join(command)} told nothing: {said[-500:]}")
+        raise Failed(f"{' '.join(command)} printed no JSON: {output[-500:]}")
     return json.loads(line)

@@ -1,4 +1,4 @@
-"""A machine that is controlled by requests, through the real BlueZ and the real broker."""
+"""A fitness machine controlled by requests, through the real BlueZ and the real broker."""
 
 import json
 import random
@@ -12,20 +12,20 @@ from tests.system.guest.case import case
 from tests.system.guest.straps import NumberedHeart
 from tests.system.guest.subscriber import GATEWAY
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
 _POWER_W = 240
 _SETTINGS = '[mqtt]\nrequests = ["set_target_power", "scan"]'
 _LEASE = '[peripherals.control]\npower_w = [0, 400]\nlease = "5s"'
-# Control is asked for, the target set, the lease run out, and three steps of a release.
+# Request control, set the target, wait for the end of the lease, three steps of a release.
 _RELEASED_S = 40.0
-# Ten seconds of listening, and an answer.
+# Ten seconds of scanning, and an answer.
 _SCAN_S = 40.0
 
 
 @case()
-async def trainer_is_released(ward: Ward) -> None:
-    """A trainer follows a request, within limits, and rides free when no more come."""
+async def trainer_is_released(world: World) -> None:
+    """A trainer follows requests within limits, and is released when no more come."""
     bike = Bike(random.Random(1))
 
     def trainer(
@@ -34,46 +34,46 @@ async def trainer_is_released(ward: Ward) -> None:
         parts = (heart_rate_part(heart, period), bike_part(bike, period))
         return VirtualPeripheral(name, address, parts, record=record)
 
-    one = await ward.strap("trainer", build=trainer)
-    ward.configure(more=_SETTINGS, own={"trainer": _LEASE})
-    await ward.start()
-    await ward.streaming(one)
-    refused = await _asked(ward, "set_target_power", peripheral="trainer", power_w=500)
+    strap = await world.strap("trainer", build=trainer)
+    world.configure(more=_SETTINGS, own={"trainer": _LEASE})
+    await world.start()
+    await world.streaming(strap)
+    refused = await _response(world, "set_target_power", peripheral="trainer", power_w=500)
     if refused["status"] != "error" or "0 to 400" not in refused["error"] or bike.target_w:
-        raise Failed(f"500 W are beyond the limit, found {refused} and {bike.target_w}")
-    told = await _asked(ward, "set_target_power", peripheral="trainer", power_w=_POWER_W)
-    if told["status"] != "ok" or bike.target_w != _POWER_W:
-        raise Failed(f"expected a target of {_POWER_W} W, found {told} and {bike.target_w}")
+        raise Failed(f"expected 500 W to be refused, found {refused} and {bike.target_w}")
+    response = await _response(world, "set_target_power", peripheral="trainer", power_w=_POWER_W)
+    if response["status"] != "ok" or bike.target_w != _POWER_W:
+        raise Failed(f"expected a target of {_POWER_W} W, found {response} and {bike.target_w}")
     await until(
         lambda: bike.target_w is None and not bike.control.permitted,
-        "the trainer rides free",
+        "the trainer is released",
         _RELEASED_S,
     )
-    await ward.streaming(one)
+    await world.streaming(strap)
 
 
 @case()
-async def scan_on_request(ward: Ward) -> None:
-    """Asked for over MQTT, a scan hears who is there, beside links that stream on."""
-    one = await ward.strap("linked")
-    ward.configure([one], more=_SETTINGS)
-    await ward.start()
-    await ward.streaming(one)
-    new = await ward.strap("new")
-    told = await _asked(ward, "scan", seconds=6)
-    heard = [found["address"] for found in told.get("data", {}).get("found", [])]
+async def scan_on_request(world: World) -> None:
+    """A scan over MQTT finds the devices in range while existing links continue to stream."""
+    linked = await world.strap("linked")
+    world.configure([linked], more=_SETTINGS)
+    await world.start()
+    await world.streaming(linked)
+    new = await world.strap("new")
+    response = await _response(world, "scan", seconds=6)
+    heard = [found["address"] for found in response.get("data", {}).get("found", [])]
     if new.address not in heard:
-        raise Failed(f"expected {new.id} to be heard, found {told}")
-    if ends := ward.radio.end_times(one.address):
-        raise Failed(f"the other one's link has ended {len(ends)} times")
-    await ward.streaming(one)
+        raise Failed(f"expected {new.id} to be heard, found {response}")
+    if ends := world.radio.end_times(linked.address):
+        raise Failed(f"the link of the other strap has ended {len(ends)} times")
+    await world.streaming(linked)
 
 
-async def _asked(ward: Ward, verb: str, **request: Any) -> dict[str, Any]:
-    """The response to a request, by MQTT 3.1.1's way."""
-    where = f"response/{verb}"
-    ward.broker.retained.pop(where, None)
+async def _response(world: World, verb: str, **request: Any) -> dict[str, Any]:
+    """Send a request, and return its response, as with MQTT 3.1.1."""
+    response_topic = f"response/{verb}"
+    world.broker.retained.pop(response_topic, None)
     topic = f"healthd/{GATEWAY}/request/{verb}"
     await vm.run("mosquitto_pub", "-q", "1", "-t", topic, "-m", json.dumps(request))
-    await until(lambda: where in ward.broker.retained, f"a response to {verb}", _SCAN_S)
-    return json.loads(ward.broker.retained[where])
+    await until(lambda: response_topic in world.broker.retained, f"a response to {verb}", _SCAN_S)
+    return json.loads(world.broker.retained[response_topic])

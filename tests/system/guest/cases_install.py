@@ -1,4 +1,4 @@
-"""What `make install` and `make uninstall` do to a machine that healthd runs on."""
+"""`make install` and `make uninstall` on a machine with a running healthd."""
 
 import asyncio
 from pathlib import Path
@@ -7,31 +7,31 @@ from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.install import make
 from tests.system.guest.vm import Failed
-from tests.system.guest.ward import SERVICE, Ward
+from tests.system.guest.world import SERVICE, World
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _OUTBOX = Path("/var/lib/healthd")
 
 
 @case()
-async def install_again(ward: Ward) -> None:
-    """The same version installed again: nothing changes, not even the process."""
-    strap = await ward.strap()
-    await ward.start_streaming()
+async def install_again(world: World) -> None:
+    """Installing the same version again changes nothing, not even the process."""
+    strap = await world.strap()
+    await world.start_streaming()
     settings, before = _read_settings(), await vm.main_pid(SERVICE)
     await asyncio.to_thread(make, "install")
     if await vm.main_pid(SERVICE) != before:
         raise Failed("it was restarted")
     if _read_settings() != settings:
         raise Failed("the settings were changed")
-    await ward.streaming(strap)
+    await world.streaming(strap)
 
 
 @case()
-async def uninstall(ward: Ward) -> None:
-    """Removed, healthd leaves its settings and its outbox behind, and nothing else."""
-    await ward.strap()
-    await ward.start_streaming()
+async def uninstall(world: World) -> None:
+    """After the removal only the settings and the outbox remain."""
+    await world.strap()
+    await world.start_streaming()
     await asyncio.to_thread(make, "uninstall")
     state = await vm.unit(SERVICE, "ActiveState", "LoadState")
     if state != {"ActiveState": "inactive", "LoadState": "not-found"}:
@@ -41,7 +41,7 @@ async def uninstall(ward: Ward) -> None:
         *("-not", "-path", "/usr/local/src/*"),
     )
     left = set(found.split()) - {str(_SETTINGS.parent), str(_SETTINGS), str(_OUTBOX)}
-    # systemd's own notes of when a unit was seen, and the outbox's own files.
+    # systemd's time stamps of units, and the files of the outbox.
     left = {path for path in left if not path.startswith(("/var/lib/systemd/", f"{_OUTBOX}/"))}
     if left:
         raise Failed(f"left behind: {sorted(left)}")

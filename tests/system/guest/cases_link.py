@@ -1,4 +1,4 @@
-"""What a single peripheral does to its link."""
+"""Faults of a single peripheral."""
 
 import time
 
@@ -6,104 +6,104 @@ from bumble.hci import HCI_ErrorCode
 
 from tests.system.guest.case import case
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import Ward
+from tests.system.guest.world import World
 
 _PEER_ENDED = HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR
 _TIMED_OUT = HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR
 
 
-def saw_end(ward: Ward, address: str, reason: int) -> None:
-    """The adapter saw a link end for this reason."""
-    reasons = ward.radio.end_reasons(address)
+def saw_end(world: World, address: str, reason: int) -> None:
+    """Check that the adapter saw a link end for this reason."""
+    reasons = world.radio.end_reasons(address)
     if reason not in reasons:
         raise Failed(f"the fault did not happen: links ended with {reasons}, not with {reason}")
 
 
 @case()
-async def disconnects(ward: Ward) -> None:
-    """A strap that hangs up is connected again."""
-    strap = await ward.strap()
-    await ward.start_streaming()
-    async with ward.fault():
+async def disconnects(world: World) -> None:
+    """A strap that disconnects is connected again."""
+    strap = await world.strap()
+    await world.start_streaming()
+    async with world.fault():
         await strap.peripheral.drop()
-    saw_end(ward, strap.address, _PEER_ENDED)
-    await ward.recovered(strap)
+    saw_end(world, strap.address, _PEER_ENDED)
+    await world.recovered(strap)
 
 
 @case()
-async def vanishes(ward: Ward) -> None:
-    """A strap out of range (its link times out) is connected as soon as it is back."""
-    strap = await ward.strap()
-    await ward.start_streaming()
-    async with ward.fault():
+async def vanishes(world: World) -> None:
+    """A strap that was out of range (its link timed out) is connected when it is back."""
+    strap = await world.strap()
+    await world.start_streaming()
+    async with world.fault():
         await strap.peripheral.vanish()
-        saw_end(ward, strap.address, _TIMED_OUT)
+        saw_end(world, strap.address, _TIMED_OUT)
         await until(
-            lambda: ward.broker.state("strap").get("state") in ("searching", "waiting"),
+            lambda: world.broker.state("strap").get("state") in ("searching", "waiting"),
             "healthd notices",
         )
         await strap.peripheral.appear()
-    await ward.recovered(strap)
+    await world.recovered(strap)
 
 
 @case()
-async def falls_silent(ward: Ward) -> None:
-    """A strap that stays connected and sends nothing is connected anew after its deadline."""
-    strap = await ward.strap()
-    await ward.start_streaming(silence="5s")
-    async with ward.fault(takes_samples=False):
+async def falls_silent(world: World) -> None:
+    """A strap that stays connected but sends nothing is reconnected after its deadline."""
+    strap = await world.strap()
+    await world.start_streaming(silence="5s")
+    async with world.fault(takes_samples=False):
         strap.peripheral.go_silent()
-        # It stays silent on this link for ever, as a stalled strap does; a new link cures it.
+        # Like a stalled strap it stays silent on this link; a new link fixes that.
         await until(lambda: strap.peripheral.unlinked.is_set(), "healthd ends the link")
         strap.peripheral.resume()
-    await ward.recovered(strap)
+    await world.recovered(strap)
 
 
 @case()
-async def appears_late(ward: Ward) -> None:
+async def appears_late(world: World) -> None:
     """A strap that is put on long after the start is found."""
-    strap = await ward.strap(in_range=False)
-    ward.configure()
-    await ward.start()
+    strap = await world.strap(in_range=False)
+    world.configure()
+    await world.start()
     await until(
-        lambda: ward.broker.state("strap").get("state") == "searching", "healthd searches", 60
+        lambda: world.broker.state("strap").get("state") == "searching", "healthd searches", 60
     )
-    # The first pauses between searches are over by then.
+    # By then the first, short pauses between searches are over.
     waited_from = time.monotonic()
     await until(lambda: time.monotonic() - waited_from > 60, "a minute passes", 70)
-    async with ward.fault():
+    async with world.fault():
         await strap.peripheral.appear()
-    await ward.recovered(strap)
+    await world.recovered(strap)
 
 
 @case()
-async def absent_for_ever(ward: Ward) -> None:
-    """A strap that never comes does no harm to the others, also when one of them drops."""
-    absent = await ward.strap("absent", in_range=False)
-    here = [await ward.strap(f"here-{number}") for number in (1, 2)]
-    ward.configure()
-    await ward.start()
-    await ward.streaming(*here)
-    async with ward.fault():
+async def absent_for_ever(world: World) -> None:
+    """A strap that never appears does not disturb the others, even if one of them disconnects."""
+    absent = await world.strap("absent", in_range=False)
+    here = [await world.strap(f"here-{number}") for number in (1, 2)]
+    world.configure()
+    await world.start()
+    await world.streaming(*here)
+    async with world.fault():
         await here[0].peripheral.drop()
-    saw_end(ward, here[0].address, _PEER_ENDED)
-    await ward.recovered(*here)
-    if absent.sent or ward.broker.state("absent").get("state") not in ("searching", "connecting"):
-        raise Failed(f"the absent one is in state {ward.broker.state('absent')}")
+    saw_end(world, here[0].address, _PEER_ENDED)
+    await world.recovered(*here)
+    if absent.sent or world.broker.state("absent").get("state") not in ("searching", "connecting"):
+        raise Failed(f"the absent strap is in state {world.broker.state('absent')}")
 
 
 @case()
-async def same_name(ward: Ward) -> None:
-    """Another device with the wanted one's name is left alone; the wanted one is found."""
-    other = await ward.strap("other", name="Strap")
-    wanted = await ward.strap("wanted", name="Strap", in_range=False)
-    ward.configure([wanted])
-    await ward.start()
+async def same_name(world: World) -> None:
+    """Of two devices with the same name only the one with the wanted address is connected."""
+    other = await world.strap("other", name="Strap")
+    wanted = await world.strap("wanted", name="Strap", in_range=False)
+    world.configure([wanted])
+    await world.start()
     await until(
-        lambda: ward.broker.state("wanted").get("state") == "searching", "healthd searches", 60
+        lambda: world.broker.state("wanted").get("state") == "searching", "healthd searches", 60
     )
-    async with ward.fault():
+    async with world.fault():
         await wanted.peripheral.appear()
-    await ward.recovered(wanted)
+    await world.recovered(wanted)
     if other.peripheral.linked.is_set() or other.sent:
         raise Failed("the other device was connected")

@@ -1,4 +1,4 @@
-"""More peripherals than is usual, and more than an adapter carries."""
+"""More peripherals than usual, and more than an adapter supports."""
 
 import asyncio
 import time
@@ -7,69 +7,71 @@ from pathlib import Path
 from tests.system.guest.case import case
 from tests.system.guest.straps import Strap
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import SERVICE, Ward
+from tests.system.guest.world import SERVICE, World
 
 _CGROUP = Path(f"/sys/fs/cgroup/system.slice/{SERVICE}")
 _MEMORY_MAX = 128 << 20
-# Emulated, each of twenty connects takes seconds, one after the other.
+# Emulated, each of the twenty connects takes seconds, and they run one after the other.
 _ALL_TWENTY_S = 180.0
-# One turn: found, connected, prepared, three samples.
+# One visit: found, connected, prepared, three samples.
 _TURN_S = 20.0
 
 
 @case()
-async def memory(ward: Ward) -> None:
-    """Eight straps stream with memory to spare below the unit's limit."""
+async def memory(world: World) -> None:
+    """Eight straps stream without reaching the memory limit of the unit."""
     for number in range(8):
-        await ward.strap(f"strap-{number}")
+        await world.strap(f"strap-{number}")
     began_at = time.monotonic()
-    await ward.start_streaming(more="[bluetooth]\nslots = 8")
-    ward.notes.append(f"8 straps stream after {time.monotonic() - began_at:.1f} s")
+    await world.start_streaming(more="[bluetooth]\nslots = 8")
+    world.notes.append(f"8 straps stream after {time.monotonic() - began_at:.1f} s")
     peak = int((_CGROUP / "memory.peak").read_text())
     limit = (_CGROUP / "memory.max").read_text().strip()
     events = dict(line.split() for line in (_CGROUP / "memory.events").read_text().splitlines())
-    ward.notes.append(f"peak {peak / 2**20:.1f} MiB, limit {limit}")
+    world.notes.append(f"peak {peak / 2**20:.1f} MiB, limit {limit}")
     if int(limit) != _MEMORY_MAX:
         raise Failed(f"expected a limit of {_MEMORY_MAX}, found {limit}")
     if events["max"] != "0" or events["oom_kill"] != "0":
-        raise Failed(f"it met its limit: {events}")
+        raise Failed(f"it reached its memory limit: {events}")
 
 
 @case()
-async def twenty_on_twenty(ward: Ward) -> None:
+async def twenty_on_twenty(world: World) -> None:
     """Twenty straps on twenty slots stream at once."""
-    straps = [await ward.strap(f"strap-{number}") for number in range(20)]
-    ward.configure(more="[bluetooth]\nslots = 20")
+    straps = [await world.strap(f"strap-{number}") for number in range(20)]
+    world.configure(more="[bluetooth]\nslots = 20")
     began_at = time.monotonic()
-    await ward.start()
-    await ward.streaming(*straps, timeout_s=_ALL_TWENTY_S)
-    ward.notes.append(f"20 straps stream after {time.monotonic() - began_at:.1f} s")
-    # And go on, all of them.
-    await ward.streaming(*straps)
+    await world.start()
+    await world.streaming(*straps, timeout_s=_ALL_TWENTY_S)
+    world.notes.append(f"20 straps stream after {time.monotonic() - began_at:.1f} s")
+    # And all of them continue.
+    await world.streaming(*straps)
 
 
 @case()
-async def eight_on_five(ward: Ward) -> None:
-    """On five slots four straps stream on, and four that come and go get turns at the fifth."""
-    steady = [await ward.strap(f"steady-{number}") for number in range(4)]
-    visitors = [await ward.strap(f"visitor-{number}", in_range=False) for number in range(4)]
-    ward.configure(more="[bluetooth]\nslots = 5")
-    await ward.start()
-    await ward.streaming(*steady)
+async def eight_on_five(world: World) -> None:
+    """With five slots four straps stream steadily, and four visitors take turns at the fifth."""
+    steady = [await world.strap(f"steady-{number}") for number in range(4)]
+    visitors = [await world.strap(f"visitor-{number}", in_range=False) for number in range(4)]
+    world.configure(more="[bluetooth]\nslots = 5")
+    await world.start()
+    await world.streaming(*steady)
     async with asyncio.TaskGroup() as visits:
         for visitor in visitors:
-            visits.create_task(_visit(visitor, _TURN_S * len(visitors)))
-    most = ward.radio.most_links
+            visits.create_task(_visit(visitor, _TURN_S * len(visitors)), name=visitor.id)
+    most = world.radio.most_links
     if most != 5:
-        raise Failed(f"expected five links at most, and as many; there were {most}")
-    if any(ward.radio.end_reasons(strap.address) for strap in steady):
-        raise Failed("a link was taken from a strap that streams")
+        raise Failed(f"expected at most five links at a time, reaching five; found {most}")
+    if any(world.radio.end_reasons(strap.address) for strap in steady):
+        raise Failed("the link of a steady strap has ended")
 
 
 async def _visit(visitor: Strap, timeout_s: float) -> None:
-    """Come into range, give three samples once it is this one's turn, and leave."""
+    """Come into range, send three samples when there is a slot, and leave."""
     await visitor.peripheral.appear()
-    await until(lambda: len(visitor.arrived) >= 3, f"{visitor.id} gets its turn", timeout_s)
+    await until(lambda: len(visitor.arrived) >= 3, f"{visitor.id} gets a slot", timeout_s)
     visitor.peripheral.go_silent()
-    await until(lambda: len(visitor.arrived) == len(visitor.sent), f"all of {visitor.id} arrives")
+    await until(
+        lambda: len(visitor.arrived) == len(visitor.sent), f"all samples of {visitor.id} arrive"
+    )
     await visitor.peripheral.vanish()

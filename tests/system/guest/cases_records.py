@@ -1,4 +1,4 @@
-"""A meter with a memory: what it stores is asked for, over links that break off."""
+"""A meter with stored records, which are fetched over links that break."""
 
 import random
 from collections import defaultdict
@@ -15,9 +15,9 @@ from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.straps import NumberedHeart
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import RECOVERY_S, SERVICE, START_S, Ward
+from tests.system.guest.world import RECOVERY_S, SERVICE, START_S, World
 
-# A transfer of some seconds, of which each break leaves something to do.
+# The transfer takes seconds, so that records are missing after each break.
 _RECORDS = 160
 _RECORD_ACCESS = UUID.from_16_bits(0x2A52)
 
@@ -30,20 +30,20 @@ def _memory() -> Memory:
 def glucose_meter(
     name: str, address: str, _heart: NumberedHeart, *, period: float, record: Any
 ) -> VirtualPeripheral:
-    """A meter with a full memory, which only those may read who are paired with it."""
+    """Make a meter with a full memory that can only be read over an encrypted link."""
     part = meter_part(_memory())
-    for one in part.payloads:
-        if one.uuid == _RECORD_ACCESS:
-            one.permissions |= Characteristic.WRITE_REQUIRES_ENCRYPTION
+    for characteristic in part.payloads:
+        if characteristic.uuid == _RECORD_ACCESS:
+            characteristic.permissions |= Characteristic.WRITE_REQUIRES_ENCRYPTION
     return VirtualPeripheral(name, address, [part], record=record)
 
 
 @case()
-async def records(ward: Ward) -> None:
-    """Links and healthd itself break off in a transfer: each record arrives, and has one id."""
-    meter = await ward.strap("meter", build=glucose_meter)
-    ward.configure(own={meter.id: 'every = "1h"\npair = true'})
-    await ward.start()
+async def records(world: World) -> None:
+    """If links break and healthd is killed in a transfer, each record arrives with one id."""
+    meter = await world.strap("meter", build=glucose_meter)
+    world.configure(own={meter.id: 'every = "1h"\npair = true'})
+    await world.start()
     breaks: tuple[Callable[[], Awaitable[object]], ...] = (
         meter.peripheral.drop,
         lambda: vm.run("systemctl", "kill", "--signal=KILL", SERVICE),
@@ -52,25 +52,25 @@ async def records(ward: Ward) -> None:
     timeout_s = START_S + RECOVERY_S
     for number, break_off in enumerate(breaks, start=1):
         wanted = number * _RECORDS // (len(breaks) + 1)
-        await until(lambda wanted=wanted: len(_ids(ward)) >= wanted, "records come", timeout_s)
-        if (come := len(_ids(ward))) == _RECORDS:
-            raise Failed("all records had come before the link broke off")
-        ward.notes.append(f"broken off at {come} of {_RECORDS}")
+        await until(lambda wanted=wanted: len(_ids(world)) >= wanted, "records arrive", timeout_s)
+        if (arrived := len(_ids(world))) == _RECORDS:
+            raise Failed("all records had arrived before the link was broken")
+        world.notes.append(f"broken at {arrived} of {_RECORDS}")
         await break_off()
-    await until(lambda: len(_ids(ward)) == _RECORDS, "all records come", timeout_s)
-    await until(lambda: ward.broker.fetches, "the run ends")
-    if (outcome := ward.broker.fetches[-1]["outcome"]) != "new_data":
+    await until(lambda: len(_ids(world)) == _RECORDS, "all records arrive", timeout_s)
+    await until(lambda: world.broker.fetches, "the run ends")
+    if (outcome := world.broker.fetches[-1]["outcome"]) != "new_data":
         raise Failed(f"expected new_data, found {outcome}")
-    ids = _ids(ward)
+    ids = _ids(world)
     if sorted(ids) != [record.key for record in _memory().records]:
-        raise Failed("other records came than there are")
+        raise Failed("other records arrived than the meter has")
     if doubled := {number: names for number, names in ids.items() if len(names) > 1}:
         raise Failed(f"records with several ids: {doubled}")
 
 
-def _ids(ward: Ward) -> dict[int, set[str]]:
-    """By the number of a record, the ids with which it came."""
+def _ids(world: World) -> dict[int, set[str]]:
+    """Return the ids that each record number arrived with."""
     found: defaultdict[int, set[str]] = defaultdict(set)
-    for one in ward.results["meter", "glucose"]:
-        found[one["sequence_number"]].add(one["id"])
+    for result in world.results["meter", "glucose"]:
+        found[result["sequence_number"]].add(result["id"])
     return found

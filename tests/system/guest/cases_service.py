@@ -1,4 +1,4 @@
-"""healthd as a unit of systemd: what it refuses, and what comes of a healthd that hangs."""
+"""healthd as a systemd service: what it refuses, and what happens if it hangs."""
 
 import shutil
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import SERVICE, Ward, drop_in
+from tests.system.guest.world import SERVICE, World, drop_in
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _HOOKS = Path("/run/healthd-hooks")
-# Python runs it at its start: on SIGUSR1 the event loop's thread is busy for good.
+# Python runs it at its start: at SIGUSR1 the thread of the event loop blocks.
 _HOOK = """
 import signal, time
 
@@ -22,76 +22,76 @@ signal.signal(signal.SIGUSR1, block)
 _HOOKED = f"""
 [Service]
 Environment=PYTHONPATH={_HOOKS}
-# Its own 60 s would make this the longest case of all.
+# The unit's own 60 s would make this the longest case.
 WatchdogSec=10
 """
 _BAD_SETTINGS_EXIT = "78"
 
 
 @case()
-async def bad_settings(ward: Ward) -> None:
-    """Bad settings: exit code 78, no second try, and the journal says what is wrong where."""
-    ward.configure(more="[mqtt]\nbrokers = 5\n[log]\nlevle = 'info'")
-    await ward.start()
+async def bad_settings(world: World) -> None:
+    """Bad settings end in exit code 78, without a restart, and the journal names the keys."""
+    world.configure(more="[mqtt]\nbrokers = 5\n[log]\nlevle = 'info'")
+    await world.start()
 
     async def failed() -> bool:
-        return (await ward.service_state())["ActiveState"] == "failed"
+        return (await world.service_state())["ActiveState"] == "failed"
 
     await until(failed, "the service fails", 60)
-    # Longer than RestartSec: a loop would have begun.
+    # Longer than RestartSec, so that a restart would be seen.
     try:
         await until(lambda: vm.is_active(SERVICE), "it is restarted", 8)
     except Failed:
         pass
     else:
         raise Failed("systemd restarted it")
-    state = await ward.service_state()
+    state = await world.service_state()
     if state["ExecMainStatus"] != _BAD_SETTINGS_EXIT or state["NRestarts"] != "0":
         raise Failed(f"expected exit code 78 and no restart, found {state}")
-    text = "\n".join(await ward.journal.lines())
+    text = "\n".join(await world.journal.lines())
     for key in ("mqtt.brokers", "log.levle"):
         if key not in text:
             raise Failed(f"the journal does not name {key}: {text}")
 
 
 @case()
-async def reload(ward: Ward) -> None:
-    """`systemctl reload` with one more peripheral: it streams, and the first one keeps its link."""
-    first, second = await ward.strap("first"), await ward.strap("second")
-    ward.configure([first])
-    await ward.start()
-    await ward.streaming(first)
+async def reload(world: World) -> None:
+    """After `systemctl reload` an added peripheral streams, and the other keeps its link."""
+    first, second = await world.strap("first"), await world.strap("second")
+    world.configure([first])
+    await world.start()
+    await world.streaming(first)
     process = await vm.main_pid(SERVICE)
-    ward.configure()
+    world.configure()
     await vm.run("systemctl", "reload", SERVICE)
-    await ward.streaming(first, second)
-    if ends := ward.radio.end_times(first.address):
-        raise Failed(f"the first one's link has ended {len(ends)} times")
-    state = await ward.service_state()
+    await world.streaming(first, second)
+    if ends := world.radio.end_times(first.address):
+        raise Failed(f"the link of the first strap has ended {len(ends)} times")
+    state = await world.service_state()
     if (state["ActiveState"], state["MainPID"]) != ("active", str(process)):
-        raise Failed(f"expected process {process} to go on, found {state}")
+        raise Failed(f"expected process {process} to continue, found {state}")
 
 
 @case()
-async def second_instance(ward: Ward) -> None:
-    """A second healthd on the same outbox is refused, and the first one goes on."""
-    strap = await ward.strap()
-    await ward.start_streaming()
-    said = await vm.run(
+async def second_instance(world: World) -> None:
+    """A second healthd on the same outbox is refused, and the first one continues."""
+    strap = await world.strap()
+    await world.start_streaming()
+    output = await vm.run(
         *("setpriv", "--reuid=healthd", "--regid=healthd", "--clear-groups"),
         *("env", "STATE_DIRECTORY=/var/lib/healthd", "RUNTIME_DIRECTORY=/run/healthd"),
-        *("/opt/healthd/bin/python", "-c", _RUN_AND_TELL),
+        *("/opt/healthd/bin/python", "-c", _RUN_AND_PRINT),
         timeout_s=60,
     )
-    code = said.strip().splitlines()[-1]
+    code = output.strip().splitlines()[-1]
     if code in ("0", "-9", ""):
-        raise Failed(f"it was not refused: {said}")
-    ward.notes.append(f"refused with exit code {code}")
-    await ward.streaming(strap)
+        raise Failed(f"it was not refused: {output}")
+    world.notes.append(f"refused with exit code {code}")
+    await world.streaming(strap)
 
 
-# Ends it where it is not refused, and shows its exit code where it is.
-_RUN_AND_TELL = """
+# Prints its exit code; kills it if it is not refused.
+_RUN_AND_PRINT = """
 import subprocess, sys
 command = ["/opt/healthd/bin/healthd", "run"]
 second = subprocess.Popen(command)
@@ -105,25 +105,25 @@ print(code)
 
 
 @case(crashes=True)
-async def event_loop_blocked(ward: Ward) -> None:
-    """A blocked event loop: systemd's watchdog ends the process, a new one streams."""
-    if (await ward.service_state())["WatchdogUSec"] in ("0", "infinity"):
+async def event_loop_blocked(world: World) -> None:
+    """If the event loop is blocked, systemd's watchdog restarts the process, which then streams."""
+    if (await world.service_state())["WatchdogUSec"] in ("0", "infinity"):
         raise Failed("the unit has no watchdog")
     _hook()
     await vm.run("systemctl", "daemon-reload")
-    strap = await ward.strap()
-    await ward.start_streaming()
+    strap = await world.strap()
+    await world.start_streaming()
     before = await vm.main_pid(SERVICE)
-    async with ward.fault():
+    async with world.fault():
         await vm.run("systemctl", "kill", "--kill-whom=main", "--signal=USR1", SERVICE)
 
         async def restarted() -> bool:
-            state = await ward.service_state()
+            state = await world.service_state()
             return state["MainPID"] not in ("0", str(before)) and state["NRestarts"] != "0"
 
         await until(restarted, "the watchdog restarts it", 60)
-    await ward.recovered(strap)
-    ward.notes.append("WatchdogSec=10 in place of the unit's own")
+    await world.recovered(strap)
+    world.notes.append("WatchdogSec=10 instead of the unit's own value")
 
 
 def _hook() -> None:
@@ -134,13 +134,14 @@ def _hook() -> None:
 
 
 @case()
-async def security(ward: Ward) -> None:
+async def security(world: World) -> None:
     """`systemd-analyze security` finds an exposure of 1.5 at most."""
-    said = await vm.run(
+    output = await vm.run(
         "systemd-analyze", "security", SERVICE, "--threshold=15", "--no-pager", may_fail=True
     )
-    verdict = next((line for line in said.splitlines() if "exposure level" in line), said[-300:])
-    ward.notes.append(verdict.strip().lstrip("→ "))
+    lines = (line for line in output.splitlines() if "exposure level" in line)
+    verdict = next(lines, output[-300:])
+    world.notes.append(verdict.strip().lstrip("→ "))
     level = float(verdict.split(":")[1].split()[0])
     if level > 1.5:
         raise Failed(verdict)

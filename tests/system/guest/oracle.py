@@ -1,18 +1,18 @@
-"""Compares every sample that each strap sent with every one that arrived."""
+"""Compares the samples that each strap sent with those that arrived."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from tests.system.guest.straps import Strap
 
-# What was in the air when a link was cut: from the strap's hand through an emulated controller,
-# kernel and bluetoothd to healthd. A quarter of the time between two samples.
+# How long a sample may be on its way when a link is cut: from the strap through an emulated
+# controller, kernel and bluetoothd to healthd. A quarter of the time between two samples.
 IN_THE_AIR_S = 0.25
 
 
 @dataclass
 class Window:
-    """While a fault goes on, samples of some straps may be lost."""
+    """The time of a fault, during which samples of some straps may be lost."""
 
     straps: set[str]
     begin: float
@@ -25,16 +25,16 @@ class Window:
 
 @dataclass
 class Counts:
-    """Every sample of a case, weighed.
+    """The accounting of every sample of a case.
 
     Attributes:
-        sent: handed to a link.
-        arrived: of those, seen by the subscriber.
-        lost: not seen, though no fault was going on that may take samples.
-        losses: each of them, with when it was sent.
-        in_fault: not seen, sent while the link was being cut.
-        repeated: second deliveries of the same sample, with the same id.
-        wrong: of any other kind; each would be a bug.
+        sent: samples that were handed to a link.
+        arrived: those of them that the subscriber received.
+        lost: those that did not arrive although no fault excuses it.
+        losses: each lost sample, with when it was sent.
+        in_fault: those that did not arrive and were sent during a fault.
+        repeated: repeated deliveries of the same sample with the same id.
+        wrong: all other findings; each would be a bug.
     """
 
     sent: int = 0
@@ -50,8 +50,8 @@ def weigh(straps: Iterable[Strap], windows: Collection[Window]) -> Counts:
     """Account for each sample.
 
     Args:
-        straps: what they sent, and what came of it.
-        windows: the faults of the case that may take samples.
+        straps: the straps, with what was sent and what arrived.
+        windows: the faults of the case that excuse lost samples.
     """
     counts = Counts()
     for strap in straps:
@@ -65,13 +65,13 @@ def weigh(straps: Iterable[Strap], windows: Collection[Window]) -> Counts:
                 counts.lost += 1
                 counts.losses.append(_loss(strap, number, windows))
         for number, arrivals in strap.arrived.items():
-            ids = {one.id for one in arrivals}
+            ids = {arrival.id for arrival in arrivals}
             counts.repeated += len(arrivals) - len(ids)
             if number not in strap.sent:
                 counts.wrong.append(f"{strap.id} never sent {number}")
             if len(ids) > 1:
                 counts.wrong.append(f"{strap.id}'s {number} became {len(ids)} samples")
-            if not all(one.intact for one in arrivals):
+            if not all(arrival.intact for arrival in arrivals):
                 counts.wrong.append(f"{strap.id}'s {number} was changed")
     return counts
 
@@ -83,6 +83,6 @@ def _loss(strap: Strap, number: int, windows: Collection[Window]) -> str:
         f"{sent_at - window.end:.2f} s after a fault" for window in own if window.end <= sent_at
     ]
     before = [
-        f"{window.begin - sent_at:.2f} s before one" for window in own if sent_at < window.begin
+        f"{window.begin - sent_at:.2f} s before a fault" for window in own if sent_at < window.begin
     ]
     return ", ".join([f"{strap.id}'s {number}", *after[-1:], *before[:1]])

@@ -1,8 +1,8 @@
 """The virtual radio: a Bluetooth adapter that the kernel sees, and the peripherals in its range.
 
-The far end is bumble's controller, as in healthd's simulator; here the near end is the kernel, by
-way of /dev/vhci. What bumble's controller leaves out, or does otherwise than a radio, is mended
-here: each of it looked like a fault of the daemon first.
+The far end is bumble's controller, as in healthd's simulator; the near end is the kernel, through
+/dev/vhci. This module corrects where bumble's controller is incomplete or differs from a radio;
+each of these differences first looked like a fault of the daemon.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from tests.system.guest.vhci import Vhci
 _PASSIVE = 0
 _ADVERTISEMENT = hci.HCI_LE_Advertising_Report_Event.EventType.ADV_IND
 _ANSWER = hci.HCI_LE_Advertising_Report_Event.EventType.SCAN_RSP
-# A strap across the room, of somebody who moves. BlueZ ignores changes below 8 dB.
+# A strap across the room, on a moving person. BlueZ ignores changes below 8 dB.
 _RSSI_DBM = range(-75, -45)
 
 
 class Ether(LocalLink):
-    """What controllers hear of each other."""
+    """The medium over which the controllers hear each other."""
 
     def is_advertising(self, address: hci.Address) -> bool:
-        """Whether somebody can be connected to at the address right now."""
+        """Return whether a device can be connected at the address right now."""
         return any(
             advertiser.enabled and advertiser.address == address
             for controller in self.controllers
@@ -49,8 +49,8 @@ class Ether(LocalLink):
     ) -> None:
         """Deliver to the other end of the link, from the address that the link was made with.
 
-        bumble names the sender by its random address of this moment. The kernel changes that for
-        each scan, and the peripheral would not know whose data it is.
+        bumble identifies the sender by its current random address. The kernel changes that for each
+        scan, and the peripheral would not recognise the sender.
         """
         link = sender_controller.le_connections.get(destination_address)
         receiver = self.find_le_controller(destination_address)
@@ -68,7 +68,7 @@ class Ether(LocalLink):
     def send_ll_control_pdu(
         self, sender_address: hci.Address, receiver_address: hci.Address, packet: ll.ControlPdu
     ) -> None:
-        """Deliver to the other end, where there still is one: both may hang up at once."""
+        """Deliver to the other end if it still exists: both may disconnect at once."""
         receiver = self.find_le_controller(receiver_address)
 
         def deliver() -> None:
@@ -80,7 +80,7 @@ class Ether(LocalLink):
     def send_advertising_pdu(
         self, sender_controller: Controller, packet: ll.AdvertisingPdu
     ) -> None:
-        """Deliver to all; a request to connect at once, or it reaches one who has left."""
+        """Deliver to all; a connect request at once, or the device may be gone by then."""
         if not isinstance(packet, ll.ConnectInd):
             super().send_advertising_pdu(sender_controller, packet)
             return
@@ -90,17 +90,17 @@ class Ether(LocalLink):
 
 
 class AdapterController(VirtualController):
-    """The controller of the adapter that the kernel drives.
+    """The controller of the adapter, driven by the kernel.
 
     It has no public address: bumble routes by the random one, and bluetoothd sets a static one.
 
     Attributes:
-        most_links: how many there were at once, at most.
+        most_links: the largest number of links at a time.
         ended: each link that ended, with the reason of HCI and the monotonic time, in order.
     """
 
-    # Without these two the kernel takes its older, simpler way to connect, which bumble's
-    # controller serves within a second; by the other one it took 20 s (bumble#841).
+    # Without these two features the kernel uses the older, simpler way to connect, which takes
+    # bumble's controller a second; the newer way took 20 s (bumble#841).
     le_features = VirtualController.le_features & ~(
         hci.LeFeatureMask.LL_PRIVACY | hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
     )
@@ -113,16 +113,16 @@ class AdapterController(VirtualController):
         self._ether = ether
 
     def create_le_connection(self, peer_address: hci.Address) -> None:
-        """Connect, but not to one whose last advertisement this was."""
+        """Connect, unless the device has stopped advertising."""
         if peer_address not in self.le_connections and self._ether.is_advertising(peer_address):
             super().create_le_connection(peer_address)
             self.most_links = max(self.most_links, len(self.le_connections))
 
     def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
-        """Report it as a radio does, each time a little louder or softer.
+        """Report it as a radio does, with a slightly different signal strength each time.
 
-        bumble's reports have one loudness for ever. BlueZ passes on what has changed, so a device
-        that is heard again during a scan that goes on would not be heard by BlueZ's clients.
+        bumble's reports always have the same signal strength. BlueZ passes on only changes, so
+        its clients would not be notified when a device is heard again during the same scan.
         """
         if self.le_scan_enable:
             kinds = [_ADVERTISEMENT] if self.le_scan_type == _PASSIVE else [_ADVERTISEMENT, _ANSWER]
@@ -140,18 +140,18 @@ class AdapterController(VirtualController):
             self.create_le_connection(pdu.advertiser_address)
 
     def on_le_disconnected(self, connection: Connection, reason: int) -> None:
-        """Note it."""
+        """Note when and why the link ended."""
         self.ended.append((connection.peer_address, reason, time.monotonic()))
         super().on_le_disconnected(connection, reason)
 
     def on_hci_reset_command(
         self, _command: hci.HCI_SyncCommand[hci.HCI_StatusReturnParameters]
     ) -> hci.HCI_StatusReturnParameters:
-        """Reset for real: bumble's answers *success* and keeps links, scan and connect going."""
+        """Really reset; bumble answers *success* but keeps links, scan and connect."""
         self.le_scan_enable = False
         self.pending_le_connection = None
         for peer in tuple(self.le_connections):
-            # Below HCI, and only for the peers: the host that resets expects no events.
+            # Only the peers are notified: a host that resets expects no events.
             connection = self.le_connections.pop(peer)
             connection.send_ll_control_pdu(
                 ll.TerminateInd(hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
@@ -160,25 +160,25 @@ class AdapterController(VirtualController):
 
 
 class RadioLog(logging.Handler):
-    """What goes wrong in the radio itself; a case during which it spoke proves nothing."""
+    """Log lines about problems of the radio itself, which make a case inconclusive."""
 
     def __init__(self) -> None:
-        """Listen to bumble, and to what the event loop cannot hand to anybody."""
+        """Collect the warnings of bumble, and unhandled errors of the event loop."""
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
         logging.getLogger("bumble").addHandler(self)
         logging.getLogger("asyncio").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Store the line."""
         self.lines.append(f"{record.name}: {record.getMessage()}")
 
 
 class Radio:
-    """One adapter, in or out, and peripherals around it."""
+    """One adapter, plugged in or not, and the peripherals around it."""
 
     def __init__(self) -> None:
-        """An empty room without an adapter."""
+        """Start without an adapter and without peripherals."""
         self.peripherals: list[VirtualPeripheral] = []
         self.controller: AdapterController | None = None
         self._ether = Ether()
@@ -191,7 +191,7 @@ class Radio:
         controller.host = self._vhci
 
     async def unplug(self) -> None:
-        """Pull the adapter out: the peripherals notice that nobody answers any more."""
+        """Pull the adapter out; the links of the peripherals time out."""
         if (controller := self.controller) is None or self._vhci is None:
             return
         self.controller = None
@@ -215,7 +215,7 @@ class Radio:
 
     @property
     def links(self) -> int:
-        """How many links there are."""
+        """How many links exist."""
         return len(self.controller.le_connections) if self.controller else 0
 
     @property
@@ -225,15 +225,15 @@ class Radio:
 
     @property
     def most_links(self) -> int:
-        """How many links there were at once, at most, since the adapter was plugged in."""
+        """The largest number of links at a time since the adapter was plugged in."""
         return self.controller.most_links if self.controller else 0
 
     def end_reasons(self, address: str) -> list[int]:
-        """The reason of each end of a link with the address since the adapter was plugged in."""
+        """Return why each link with the address ended since the adapter was plugged in."""
         return [reason for reason, _ in self._ends(address)]
 
     def end_times(self, address: str) -> list[float]:
-        """When each of those links ended, in seconds of the monotonic clock."""
+        """Return when each of those links ended, in seconds of the monotonic clock."""
         return [at for _, at in self._ends(address)]
 
     def _ends(self, address: str) -> list[tuple[int, float]]:

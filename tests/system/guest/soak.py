@@ -1,4 +1,4 @@
-"""Faults of every kind, at random, for as long as is asked for; and nothing may wear out."""
+"""Random faults of every kind for a given time; the process must not grow."""
 
 import asyncio
 import random
@@ -11,23 +11,23 @@ from tests.system.guest import vm
 from tests.system.guest.case import Case
 from tests.system.guest.straps import Strap
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.ward import SERVICE, Ward
+from tests.system.guest.world import SERVICE, World
 
 _STRAPS = 4
-# Between two faults: long enough for every pause between tries to be reset.
+# Between two faults: long enough to reset every pause between tries.
 _CALM_S = (3.0, 10.0)
 _OUTAGE_S = (5.0, 20.0)
-# A process that has just started is still growing: caches fill with the first reconnects.
+# A new process still grows: caches fill with the first reconnects.
 _WARM_UP = 0.3
 _FDS_MORE = 4
 _RSS_MORE_KB = 6 << 10
 
-Fault = Callable[[Ward, list[Strap], random.Random], Awaitable[None]]
+Fault = Callable[[World, list[Strap], random.Random], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large the service's process is.
+    """The size of the service's process.
 
     Attributes:
         pid: which process.
@@ -43,65 +43,65 @@ class Size:
 def soak_case(seconds: float, seed: int) -> Case:
     """The soak as a case; see `soak`."""
 
-    async def body(ward: Ward) -> None:
-        await soak(ward, seconds, seed)
+    async def body(world: World) -> None:
+        await soak(world, seconds, seed)
 
     promise = "Whatever goes wrong, and however often, every strap streams again."
-    # Its last fault may begin when the time is over.
+    # The last fault may begin just before the time is over.
     return Case("soak", body, promise, bound_s=seconds + 300)
 
 
-async def soak(ward: Ward, seconds: float, seed: int) -> None:
-    """Four straps, one fault after the other.
+async def soak(world: World, seconds: float, seed: int) -> None:
+    """Stream from four straps, and cause one fault after the other.
 
     Args:
-        ward: a fresh one.
+        world: a fresh one.
         seconds: how long.
-        seed: the same one brings the same faults in the same order.
+        seed: the same seed gives the same faults in the same order.
 
     Raises:
         Failed: a strap did not come back, or the process grew.
     """
-    ward.notes.append(f"seed {seed}")
+    world.notes.append(f"seed {seed}")
     chance = random.Random(seed)
-    straps = [await ward.strap(f"strap-{number}") for number in range(_STRAPS)]
-    await ward.start_streaming()
+    straps = [await world.strap(f"strap-{number}") for number in range(_STRAPS)]
+    await world.start_streaming()
     began_at = time.monotonic()
     sizes: list[Size] = []
     done: dict[str, list[float]] = {}
     first = chance.sample(FAULTS, len(FAULTS))
     while (elapsed := time.monotonic() - began_at) < seconds:
-        # A new process tells nothing of how one wears out, so the later part has but one.
+        # The later part uses a single process, to see whether it grows.
         lasting = elapsed > seconds * _WARM_UP
-        lingering = [one for one in FAULTS if not (lasting and one is _kill_healthd)]
-        # Each of them once, then by chance.
-        fault = first.pop() if first else chance.choice(lingering)
+        allowed = [fault for fault in FAULTS if not (lasting and fault is _kill_healthd)]
+        # First each fault once, then at random.
+        fault = first.pop() if first else chance.choice(allowed)
         try:
-            await fault(ward, straps, chance)
-            await ward.recovered(*straps)
+            await fault(world, straps, chance)
+            await world.recovered(*straps)
         except Failed as finding:
             raise Failed(f"{elapsed:.0f} s, fault {fault.__name__}: {finding}") from None
-        done.setdefault(fault.__name__.strip("_"), []).append(ward.recovery_s or 0.0)
+        done.setdefault(fault.__name__.strip("_"), []).append(world.recovery_s or 0.0)
         if lasting:
             sizes.append(await _size())
         await asyncio.sleep(chance.uniform(*_CALM_S))
     for name, recoveries in sorted(done.items()):
         slowest, mean = max(recoveries), sum(recoveries) / len(recoveries)
-        ward.notes.append(f"{name}: {len(recoveries)} times, mean {mean:.1f} s, {slowest:.1f} s")
-    _judge_sizes(ward, sizes)
+        world.notes.append(f"{name}: {len(recoveries)} times, mean {mean:.1f} s, {slowest:.1f} s")
+    _judge_sizes(world, sizes)
 
 
-def _judge_sizes(ward: Ward, sizes: list[Size]) -> None:
+def _judge_sizes(world: World, sizes: list[Size]) -> None:
     if len(sizes) < 2:
-        ward.notes.append("too short to tell whether the process grows")
+        world.notes.append("too short to show whether the process grows")
         return
     first, last = sizes[0], sizes[-1]
-    ward.notes.append(
+    world.notes.append(
         f"files {first.fds} → {last.fds}, memory {first.rss_kb >> 10} → {last.rss_kb >> 10} MiB,"
         f" largest {max(size.rss_kb for size in sizes) >> 10} MiB"
     )
     if len({size.pid for size in sizes}) > 1:
-        raise Failed("the process was restarted, though nothing had killed it")
+        raise Failed("the process was restarted, although the test did not kill it")
     if last.fds > first.fds + _FDS_MORE or last.rss_kb > first.rss_kb + _RSS_MORE_KB:
         raise Failed(f"it grew from {first} to {last}")
 
@@ -113,63 +113,63 @@ async def _size() -> Size:
     return Size(pid, len(list((folder / "fd").iterdir())), int(status["VmRSS"].split()[0]))
 
 
-async def _drop(ward: Ward, straps: list[Strap], chance: random.Random) -> None:
+async def _drop(world: World, straps: list[Strap], chance: random.Random) -> None:
     strap = chance.choice(straps)
-    async with ward.fault(strap):
+    async with world.fault(strap):
         await strap.peripheral.drop()
 
 
-async def _vanish(ward: Ward, straps: list[Strap], chance: random.Random) -> None:
+async def _vanish(world: World, straps: list[Strap], chance: random.Random) -> None:
     strap = chance.choice(straps)
-    async with ward.fault(strap):
+    async with world.fault(strap):
         await strap.peripheral.vanish()
         await asyncio.sleep(chance.uniform(*_OUTAGE_S))
         await strap.peripheral.appear()
 
 
-async def _restart_bluetoothd(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
-    async with ward.fault():
+async def _restart_bluetoothd(world: World, _straps: list[Strap], _chance: random.Random) -> None:
+    async with world.fault():
         await vm.run("systemctl", "restart", "bluetooth")
         await until(vm.adapter_is_powered, "BlueZ powers the adapter", 60)
 
 
-async def _kill_bluetoothd(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
-    async with ward.fault():
+async def _kill_bluetoothd(world: World, _straps: list[Strap], _chance: random.Random) -> None:
+    async with world.fault():
         await vm.run("systemctl", "kill", "--signal=KILL", "bluetooth")
         await vm.run("systemctl", "start", "bluetooth")
         await until(vm.adapter_is_powered, "BlueZ powers the adapter", 60)
 
 
-async def _adapter_off(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
-    async with ward.fault():
+async def _adapter_off(world: World, _straps: list[Strap], _chance: random.Random) -> None:
+    async with world.fault():
         await vm.set_powered(False)
         await asyncio.sleep(2)
         await vm.set_powered(True)
         await until(vm.adapter_is_powered, "the adapter is on")
 
 
-async def _adapter_gone(ward: Ward, _straps: list[Strap], chance: random.Random) -> None:
-    async with ward.fault():
-        await ward.radio.unplug()
+async def _adapter_gone(world: World, _straps: list[Strap], chance: random.Random) -> None:
+    async with world.fault():
+        await world.radio.unplug()
         await asyncio.sleep(chance.uniform(1, 5))
-        await ward.plug()
+        await world.plug()
 
 
-async def _restart_mosquitto(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
-    async with ward.fault(takes_samples=False):
+async def _restart_mosquitto(world: World, _straps: list[Strap], _chance: random.Random) -> None:
+    async with world.fault(takes_samples=False):
         await vm.run("systemctl", "restart", "mosquitto")
 
 
-async def _broker_outage(ward: Ward, _straps: list[Strap], chance: random.Random) -> None:
-    async with ward.fault(takes_samples=False):
+async def _broker_outage(world: World, _straps: list[Strap], chance: random.Random) -> None:
+    async with world.fault(takes_samples=False):
         await vm.run("systemctl", "stop", "mosquitto")
         await asyncio.sleep(chance.uniform(*_OUTAGE_S))
         await vm.run("systemctl", "start", "mosquitto")
 
 
-async def _kill_healthd(ward: Ward, _straps: list[Strap], _chance: random.Random) -> None:
-    # What the broker had not acknowledged may be lost: it is the fault's.
-    async with ward.fault():
+async def _kill_healthd(world: World, _straps: list[Strap], _chance: random.Random) -> None:
+    # Samples that the broker had not acknowledged may be lost.
+    async with world.fault():
         await vm.run("systemctl", "kill", "--signal=KILL", SERVICE)
 
 

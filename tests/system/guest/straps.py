@@ -1,4 +1,4 @@
-"""Chest straps whose every sample is known by its number."""
+"""Chest straps whose samples are numbered."""
 
 import struct
 from collections import defaultdict
@@ -14,30 +14,30 @@ _LAYOUT = "<BBHH"
 
 
 class NumberedHeart:
-    """Payloads of which each has a number of its own: it travels as the energy expended."""
+    """A heart whose payloads are numbered; the number is sent as the energy expended."""
 
     def __init__(self) -> None:
         """Start at one."""
         self._made = 0
 
     def payload(self, elapsed: float) -> bytes:
-        """See ``HeartSource``; how much time has passed does not matter."""
+        """See ``HeartSource``; the elapsed time does not matter."""
         self._made += 1
         return struct.pack(
             _LAYOUT, _FLAGS, rate_of(self._made), self._made, interval_of(self._made)
         )
 
     def reset_energy(self) -> None:
-        """See ``HeartSource``; the number goes on."""
+        """See ``HeartSource``; the numbers continue."""
 
 
 def rate_of(number: int) -> int:
-    """The heart rate of a numbered sample, in beats a minute."""
+    """Return the heart rate of a numbered sample, in beats per minute."""
     return 50 + number % 100
 
 
 def interval_of(number: int) -> int:
-    """The RR interval of a numbered sample, in 1/1024 s."""
+    """Return the RR interval of a numbered sample, in 1/1024 s."""
     return 500 + number % 500
 
 
@@ -46,9 +46,9 @@ class Arrival:
     """One message with one sample.
 
     Attributes:
-        at: when it came, in seconds of the monotonic clock.
-        id: the sample's stable id; a second delivery of the same sample carries the same one.
-        intact: whether it says what was sent.
+        at: when it arrived, in seconds of the monotonic clock.
+        id: the stable id of the sample, the same in each delivery.
+        intact: whether its values are those that were sent.
     """
 
     at: float
@@ -58,14 +58,14 @@ class Arrival:
 
 @dataclass
 class Strap:
-    """A strap, and what is known of its samples at both ends.
+    """A strap, and its samples at both ends.
 
     Attributes:
-        id: in healthd's settings.
+        id: its id in healthd's settings.
         address: its Bluetooth address.
-        peripheral: what can be made to fail.
+        peripheral: the device, which can be made to fail.
         sent: when each number was handed to the link.
-        arrived: what came of each number at the subscriber.
+        arrived: what the subscriber received of each number.
     """
 
     id: str
@@ -81,21 +81,21 @@ class Strap:
         return self._peripheral
 
     def built(self, peripheral: VirtualPeripheral) -> None:
-        """The device is there."""
+        """Set the device."""
         self._peripheral = peripheral
 
     def record(self, sent: Sent) -> None:
-        """The device handed a notification to the link."""
+        """Note that the device handed a notification to the link."""
         if sent.uuid == _HEART_RATE:
             self.sent[struct.unpack(_LAYOUT, sent.payload)[2]] = sent.at
 
     def first_after(self, moment: float) -> tuple[int, float] | None:
-        """The first sample sent after a moment that has arrived, and when it did."""
+        """Return the first arrived sample that was sent after a moment, and when it arrived."""
         for number, sent_at in self.sent.items():
-            if sent_at > moment and (came := self.arrived.get(number)):
-                return number, came[0].at
+            if sent_at > moment and (arrivals := self.arrived.get(number)):
+                return number, arrivals[0].at
         return None
 
     def streams_since(self, moment: float) -> bool:
-        """Whether a sample sent after the moment has arrived."""
+        """Return whether a sample that was sent after the moment has arrived."""
         return self.first_after(moment) is not None

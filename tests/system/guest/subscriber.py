@@ -1,4 +1,4 @@
-"""What arrives at the broker, seen by a client that shares nothing with healthd's."""
+"""A subscriber that shares no code with healthd's MQTT client."""
 
 import asyncio
 import json
@@ -17,11 +17,11 @@ _HOST, _PORT = "127.0.0.1", 1883
 
 
 class Subscriber:
-    """Hears everything of the gateway, also what was published while the broker was restarted.
+    """Receives all topics of the gateway, including messages from restarts of the broker.
 
     Attributes:
         retained: the last payload of each topic that is neither sample nor event.
-        fetches: each run of a periodic peripheral, as its event tells.
+        fetches: the event of each run of a periodic peripheral.
     """
 
     def __init__(self, on_sample: Callable[[str, str, dict[str, Any], float], None]) -> None:
@@ -31,7 +31,7 @@ class Subscriber:
         self._on_sample = on_sample
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        # Not a clean session: the broker keeps for it what comes while it is away.
+        # Not a clean session: the broker keeps messages while this client is disconnected.
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id="system-test", clean_session=False
         )
@@ -52,7 +52,7 @@ class Subscriber:
         await asyncio.to_thread(self._client.loop_stop)
 
     def state(self, peripheral: str) -> dict[str, Any]:
-        """What healthd retained of a peripheral; empty where it has not."""
+        """Return the retained info of a peripheral; empty if there is none."""
         text = self.retained.get(f"device/{peripheral}/info")
         return json.loads(text) if text else {}
 
@@ -66,12 +66,12 @@ class Subscriber:
         # Timed here, in paho's thread: the event loop may be busy with the radio.
         now = time.monotonic()
         topic, payload = message.topic, bytes(message.payload)
-        self._loop.call_soon_threadsafe(self._take, topic, payload, now)
+        self._loop.call_soon_threadsafe(self._sort, topic, payload, now)
 
-    def _take(self, topic: str, payload: bytes, at: float) -> None:
+    def _sort(self, topic: str, payload: bytes, at: float) -> None:
         levels = topic.removeprefix(f"healthd/{GATEWAY}/").split("/")
         if levels[0] == "device" and levels[2:] not in (["status"], ["info"]):
-            # The live topic or the one of history: a sample that waited has arrived as well.
+            # The live topic or the history topic: a sample that had to wait counts as arrived, too.
             self._on_sample(levels[1], levels[2], json.loads(payload), at)
         elif levels == ["event", "fetch"]:
             self.fetches.append(json.loads(payload))

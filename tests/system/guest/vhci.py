@@ -9,7 +9,7 @@ _DEVICE = "/dev/vhci"
 # The driver's own packets: the first one written asks for a controller, of type 0 (primary).
 _VENDOR = 0xFF
 _PRIMARY = 0x00
-# More than any packet of HCI holds.
+# Larger than any HCI packet.
 _READ_SIZE = 4096
 
 
@@ -32,13 +32,13 @@ class Vhci:
         if (fd := self._fd) is not None:
             self._fd = None
             asyncio.get_running_loop().remove_reader(fd)
-            # In a thread: the kernel lets go of all links before it returns.
+            # In a thread, because the kernel ends all links before it returns.
             await asyncio.to_thread(os.close, fd)
 
     def on_packet(self, packet: bytes) -> None:
-        """A packet for the kernel, as bumble's controller sends it."""
-        # Refused while the adapter is down: gone, like what is sent to a radio that is off.
-        # bumble's own transport would close itself for good.
+        """Pass a packet from bumble's controller to the kernel."""
+        # Refused while the adapter is down; the packet is dropped, as by a radio that is off.
+        # bumble's own transport would close itself permanently.
         if self._fd is not None:
             with suppress(OSError):
                 os.write(self._fd, packet)

@@ -7,24 +7,24 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, cast
 
-# Nothing that is called here takes longer on an emulated processor, unless it hangs: bluetoothctl
-# does where there is no bluetoothd.
+# No command here takes longer on an emulated processor unless it hangs, as bluetoothctl does
+# without bluetoothd.
 COMMAND_S = 30.0
-# Between two looks at what does not announce its changes.
-_LOOK_S = 0.1
-# The only adapter: the number is free again once it was pulled out.
+# Between two checks of a condition that is not announced.
+_POLL_S = 0.1
+# The only adapter; its number is free again once it is unplugged.
 _ADAPTER = "/org/bluez/hci0"
 
 
 class Failed(Exception):
-    """A case's finding: what was expected, and what was found."""
+    """The finding of a case: what was expected, and what was found."""
 
 
 async def run(*command: str, timeout_s: float = COMMAND_S, may_fail: bool = False) -> str:
-    """What a command prints.
+    """Run a command, and return what it prints.
 
     Raises:
-        Failed: it does not end, or ends with an error that `may_fail` does not allow.
+        Failed: it does not end in time, or fails although `may_fail` is not set.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -46,42 +46,42 @@ async def run(*command: str, timeout_s: float = COMMAND_S, may_fail: bool = Fals
 
 
 async def until(
-    look: Callable[[], Awaitable[object] | object], what: str, timeout_s: float = COMMAND_S
+    condition: Callable[[], Awaitable[object] | object], what: str, timeout_s: float = COMMAND_S
 ) -> None:
-    """Look again and again until there is something to see.
+    """Poll until the condition holds; ``what`` describes it.
 
     Raises:
-        Failed: there was nothing for so long.
+        Failed: it did not hold in time.
     """
     ends_at = time.monotonic() + timeout_s
     while True:
-        seen = look()
-        if await cast("Awaitable[object]", seen) if isawaitable(seen) else seen:
+        result = condition()
+        if await cast("Awaitable[object]", result) if isawaitable(result) else result:
             return
         if time.monotonic() > ends_at:
             raise Failed(f"not within {timeout_s:.0f} s: {what}")
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
 
 
 async def unit(name: str, *properties: str) -> dict[str, str]:
-    """Properties of a unit, as systemd shows them."""
+    """Return properties of a unit, as systemctl shows them."""
     shown = await run("systemctl", "show", name, f"--property={','.join(properties)}")
     return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
 async def main_pid(name: str) -> int:
-    """A service's main process; 0 where it does not run."""
+    """Return the main process of a service; 0 if it does not run."""
     return int((await unit(name, "MainPID"))["MainPID"])
 
 
 async def is_active(name: str) -> bool:
-    """Whether the unit is up."""
+    """Return whether the unit is active."""
     return (await unit(name, "ActiveState"))["ActiveState"] == "active"
 
 
 async def adapter_is_powered() -> bool | None:
-    """Whether BlueZ has the adapter powered; None where BlueZ, or the adapter, is not there."""
-    # --auto-start=no: a look must not bring back what a test has stopped.
+    """Return whether the adapter is on; None if BlueZ or the adapter is not there."""
+    # --auto-start=no: the question must not start a bluetoothd that a test has stopped.
     answer = await run(
         *("busctl", "--json=short", "--auto-start=no", "--timeout=5", "get-property", "org.bluez"),
         *(_ADAPTER, "org.bluez.Adapter1", "Powered"),
@@ -93,7 +93,7 @@ async def adapter_is_powered() -> bool | None:
 
 
 async def set_powered(powered: bool) -> None:
-    """Have BlueZ switch the adapter."""
+    """Make BlueZ switch the adapter on or off."""
     await run(
         *("busctl", "set-property", "org.bluez", _ADAPTER, "org.bluez.Adapter1"),
         *("Powered", "b", "true" if powered else "false"),
@@ -101,7 +101,7 @@ async def set_powered(powered: bool) -> None:
 
 
 async def device_property(address: str, name: str) -> Any:
-    """What BlueZ says of a device; None where it does not know it."""
+    """Return a property of a device in BlueZ; None if BlueZ does not know the device."""
     answer = await run(
         *("busctl", "--json=short", "--auto-start=no", "--timeout=5", "get-property", "org.bluez"),
         *(_device(address), "org.bluez.Device1", name),
@@ -111,7 +111,7 @@ async def device_property(address: str, name: str) -> Any:
 
 
 async def remove_device(address: str) -> None:
-    """Have BlueZ forget a device, and its bond."""
+    """Make BlueZ forget a device and its bond."""
     await run(
         *("busctl", "call", "org.bluez", _ADAPTER, "org.bluez.Adapter1"),
         *("RemoveDevice", "o", _device(address)),
@@ -123,7 +123,7 @@ def _device(address: str) -> str:
 
 
 class Journal:
-    """What one service writes to the journal from now on."""
+    """The journal of one service, from a certain time on."""
 
     def __init__(self, service: str) -> None:
         """Name the service."""
@@ -132,11 +132,11 @@ class Journal:
 
     def mark(self) -> None:
         """Forget what was written until now."""
-        # No cursor: Debian 12's journalctl then leaves out the first line that it should show.
+        # Without a cursor: with one Debian 12's journalctl omits the first line after it.
         self._since = time.time()
 
     async def lines(self) -> list[str]:
-        """What the service itself wrote; systemd's words about it are left out."""
+        """Return the lines that the service itself wrote, without those of systemd."""
         since, match = f"--since=@{self._since:.6f}", f"_SYSTEMD_UNIT={self._service}"
         text = await run("journalctl", "--quiet", "--output=cat", "--no-pager", since, match)
         return text.splitlines()

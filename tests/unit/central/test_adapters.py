@@ -1,11 +1,11 @@
-"""Which adapter is used, and who loses what when one goes."""
+"""Which adapter is used, and which links are lost when one goes away."""
 
 from healthd.central.adapters import Adapters
 from healthd.central.faults import AdapterGone
 
 
-def told(adapters: Adapters) -> list[tuple[str, str]]:
-    """A list that grows with every adapter that is lost: its name and the reason."""
+def recorded_losses(adapters: Adapters) -> list[tuple[str, str]]:
+    """Return a list to which each lost adapter is added, with its name and the reason."""
     losses: list[tuple[str, str]] = []
 
     def lost(name: str, fault: AdapterGone) -> None:
@@ -21,7 +21,7 @@ def test_a_simulated_radio_needs_no_adapter() -> None:
     assert adapters.current is None
 
 
-def test_the_first_that_is_on_is_used_and_kept() -> None:
+def test_the_first_adapter_that_is_on_stays_in_use() -> None:
     adapters = Adapters(followed=True)
     assert not adapters.usable
     adapters.update("hci0", False)
@@ -32,7 +32,7 @@ def test_the_first_that_is_on_is_used_and_kept() -> None:
     assert adapters.current == "hci1"
 
 
-def test_only_the_one_that_is_wanted() -> None:
+def test_only_the_adapter_of_the_settings_is_used() -> None:
     adapters = Adapters("hci1", followed=True)
     adapters.update("hci0", True)
     assert not adapters.usable
@@ -41,9 +41,9 @@ def test_only_the_one_that_is_wanted() -> None:
     assert adapters.avoid("hci1") is None
 
 
-def test_one_that_goes_takes_its_links_along_and_another_takes_over() -> None:
+def test_a_lost_adapter_loses_its_links_and_another_one_is_used() -> None:
     adapters = Adapters(followed=True)
-    losses = told(adapters)
+    losses = recorded_losses(adapters)
     for name in ("hci0", "hci1"):
         adapters.update(name, True)
     adapters.update("hci0", False)
@@ -56,9 +56,9 @@ def test_one_that_goes_takes_its_links_along_and_another_takes_over() -> None:
     assert adapters.current == "hci0"
 
 
-def test_all_are_lost_with_bluez() -> None:
+def test_all_adapters_are_lost_with_bluez() -> None:
     adapters = Adapters(followed=True)
-    losses = told(adapters)
+    losses = recorded_losses(adapters)
     for name in ("hci0", "hci1"):
         adapters.update(name, True)
     adapters.lose_all("bluez_gone", "gone")
@@ -66,9 +66,9 @@ def test_all_are_lost_with_bluez() -> None:
     assert not adapters.usable
 
 
-def test_a_broken_one_is_avoided_while_there_is_another() -> None:
+def test_a_broken_adapter_is_avoided_while_there_is_another() -> None:
     adapters = Adapters(followed=True)
-    losses = told(adapters)
+    losses = recorded_losses(adapters)
     for name in ("hci0", "hci1"):
         adapters.update(name, True)
     assert adapters.avoid("hci0") == "hci1"
@@ -79,7 +79,7 @@ def test_a_broken_one_is_avoided_while_there_is_another() -> None:
     assert adapters.current == "hci0"
 
 
-def test_every_loss_is_counted_for_those_who_were_at_work() -> None:
+def test_every_loss_is_counted() -> None:
     adapters = Adapters(followed=True)
     adapters.update("hci0", True)
     before = adapters.losses

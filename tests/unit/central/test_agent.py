@@ -1,4 +1,4 @@
-"""Who is answered what during a pairing."""
+"""The answers of the pairing agent."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ async def nothing_typed() -> int | None:
     return None
 
 
-def test_a_passkey_is_promised_only_where_there_is_one() -> None:
+def test_a_passkey_is_promised_only_if_there_is_one() -> None:
     assert Agent(OURS).capability == "NoInputNoOutput"
     assert Agent(OURS, passkey).capability == "KeyboardDisplay"
 
@@ -50,7 +50,7 @@ async def test_our_device_is_answered(member: str, body: list[Any], answer: Any)
         ("RequestPinCode", []),
     ],
 )
-async def test_another_device_is_not(member: str, more: list[Any]) -> None:
+async def test_another_device_is_refused(member: str, more: list[Any]) -> None:
     shown: list[str] = []
     with pytest.raises(Refusal, match="not a device"):
         await Agent(OURS, passkey, shown.append).answer(member, [OTHER, *more])
@@ -58,18 +58,18 @@ async def test_another_device_is_not(member: str, more: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("agent", [Agent(OURS), Agent(OURS, nothing_typed)])
-async def test_without_a_passkey_none_is_made_up(agent: Agent) -> None:
+async def test_without_a_passkey_the_answer_is_refused(agent: Agent) -> None:
     with pytest.raises(Refusal, match="no passkey"):
         await agent.answer("RequestPasskey", [OURS])
 
 
 @pytest.mark.parametrize("member", ["RequestPinCode", "DisplayPinCode", "Surprise"])
-async def test_what_is_not_for_low_energy_is_refused(member: str) -> None:
+async def test_questions_for_classic_bluetooth_are_refused(member: str) -> None:
     with pytest.raises(Refusal, match=member):
         await Agent(OURS, passkey).answer(member, [OURS])
 
 
-async def test_what_has_to_be_typed_into_the_device_is_shown_in_full() -> None:
+async def test_a_displayed_passkey_has_six_digits() -> None:
     shown: list[str] = []
     assert await Agent(OURS, show=shown.append).answer("DisplayPasskey", [OURS, 42, 0]) == ("", [])
     assert shown == ["000042"]

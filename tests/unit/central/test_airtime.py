@@ -1,11 +1,11 @@
-"""How long the radio was on."""
+"""The time of scanning and of links."""
 
 import pytest
 
 from healthd.central.airtime import Airtime
 
 
-def test_what_is_over_and_what_still_lasts_is_added_up() -> None:
+def test_finished_and_current_times_are_added_up() -> None:
     now = [100.0]
     airtime = Airtime(lambda: now[0])
     assert airtime.counters() == {"scan_s": 0.0, "linked_s": {}}
@@ -21,7 +21,7 @@ def test_what_is_over_and_what_still_lasts_is_added_up() -> None:
     assert airtime.counters() == {"scan_s": 2.5, "linked_s": {"scale": 3.5}}
 
 
-def test_one_that_is_gone_is_no_longer_counted() -> None:
+def test_a_removed_peripheral_is_not_counted() -> None:
     airtime = Airtime(lambda: 1.0)
     for peripheral in ("scale", "strap"):
         with airtime.linked(peripheral):

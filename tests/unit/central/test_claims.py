@@ -1,4 +1,4 @@
-"""Which device is whose when peripherals come, change and go."""
+"""Which peripheral has which device when peripherals are added, changed and removed."""
 
 import pytest
 from bleak.backends.device import BLEDevice
@@ -32,37 +32,55 @@ def test_a_better_description_gets_the_device_of_a_vaguer_one(claims: Claims) ->
     assert claims.is_contested(VAGUE)
     claims.release(VAGUE)
     assert not claims.is_contested(VAGUE)
-    assert claims.entitled(device(1), [VAGUE]) is None
-    assert claims.entitled(device(1), [VAGUE, EXACT]) == EXACT
+    assert claims.claimant(device(1), [VAGUE]) is None
+    assert claims.claimant(device(1), [VAGUE, EXACT]) == EXACT
 
 
 @pytest.mark.parametrize("other", [VAGUE, Match("more", By.SERVICE, "180d")])
-def test_nobody_gives_way_to_a_description_that_is_no_better(claims: Claims, other: Match) -> None:
+def test_a_description_that_is_not_better_gets_no_device(claims: Claims, other: Match) -> None:
     assert claims.add(other) == []
     assert not claims.is_contested(VAGUE)
 
 
-def test_one_that_is_found_as_before_has_no_second_choice(claims: Claims) -> None:
+def test_a_peripheral_that_is_recognised_as_before_gets_no_second_device(claims: Claims) -> None:
     claims.release(VAGUE)
     claims.add(NAMED)
     claims.claim(NAMED, device(2))
     claims.claim(VAGUE, device(1))
-    # Its own link is about to end, and the other one's device would fit it as well.
+    # Its own link is about to end, and the device of the other peripheral fits it, too.
     assert claims.add(Match("polar", By.NAME, "Polar*", periodic=True)) == []
 
 
-def test_one_that_is_described_otherwise_has_its_choice_anew(claims: Claims) -> None:
+def test_a_peripheral_with_a_changed_description_gets_a_new_device(claims: Claims) -> None:
     claims.add(Match("strap", By.ADDRESS, "C0:00:00:00:00:09"))
     assert claims.add(EXACT) == [device(1)]
 
 
-def test_its_own_device_is_nobody_elses(claims: Claims) -> None:
+def test_a_peripheral_does_not_contest_its_own_device(claims: Claims) -> None:
     assert claims.add(Match("any", By.ADDRESS, "C0:00:00:00:00:01")) == []
 
 
-def test_what_was_kept_for_one_that_is_gone_is_free(claims: Claims) -> None:
+def test_a_claimed_device_is_held_until_it_is_released(claims: Claims) -> None:
+    assert claims.is_claimed(device(1).address)
+    assert not claims.is_claimed(device(2).address)
     claims.add(NAMED)
-    assert claims.entitled(device(2), [VAGUE]) is None
+    claims.claim(NAMED, device(2))
+    assert [claims.holder(device(1)), claims.holder(device(2))] == [VAGUE, NAMED]
+    claims.release(VAGUE)
+    assert not claims.is_claimed(device(1).address)
+    assert claims.holder(device(2)) == NAMED
+
+
+def test_releasing_a_search_that_found_nothing_changes_nothing(claims: Claims) -> None:
+    claims.add(NAMED)
+    claims.release(NAMED)
+    assert not claims.is_claimed(device(2).address)
+    assert claims.holder(device(1)) == VAGUE
+
+
+def test_a_device_reserved_for_a_removed_peripheral_is_free(claims: Claims) -> None:
+    claims.add(NAMED)
+    assert claims.claimant(device(2), [VAGUE]) is None
     claims.remove("polar")
-    assert claims.entitled(device(2), [VAGUE]) == VAGUE
+    assert claims.claimant(device(2), [VAGUE]) == VAGUE
     assert list(claims.matches) == [VAGUE]

@@ -1,4 +1,4 @@
-"""Every row of the table, reached by an exception as its library raises it."""
+"""Every row of the table, with exceptions as the libraries raise them."""
 
 import pytest
 from bleak.exc import (
@@ -44,11 +44,11 @@ DBUS = "org.freedesktop.DBus.Error"
 
 
 def failed(text: str) -> BleakDBusError:
-    """What BlueZ answers to Connect when the kernel could not."""
+    """Return BlueZ's answer to Connect if the kernel could not connect."""
     return BleakDBusError("org.bluez.Error.Failed", [text])
 
 
-# Each row of RULES, in their order: what reaches it, and what it makes of it.
+# Each row of RULES in order: the exceptions that it decides, and the reason.
 FAULTS: list[tuple[int, BaseException, str]] = [
     (row, error, reason)
     for row, (reason, errors) in enumerate(
@@ -132,7 +132,7 @@ def test_fault(row: int, error: BaseException, reason: str) -> None:
 @pytest.mark.parametrize(
     "row", range(len(RULES)), ids=[f"{rule.exception}-{rule.contains}" for rule in RULES]
 )
-def test_every_row_decides_something(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
+def test_every_row_makes_a_difference(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
     reached = [(error, reason) for number, error, reason in FAULTS if number == row]
     assert reached
     monkeypatch.setattr(faults, "RULES", (*RULES[:row], *RULES[row + 1 :]))
@@ -156,12 +156,12 @@ def test_every_row_decides_something(monkeypatch: pytest.MonkeyPatch, row: int) 
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_bug_is_no_fault(error: BaseException) -> None:
+def test_a_bug_is_not_a_fault(error: BaseException) -> None:
     assert classify(error) is None
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason", "says"),
+    ("fault", "reason", "text"),
     [
         (LinkLost(), "link_lost", "ended"),
         (NotificationStalled("2a37", 12.34), "stalled", "2a37 silent for 12.3 s"),
@@ -171,51 +171,51 @@ def test_a_bug_is_no_fault(error: BaseException) -> None:
         (ServicesForgotten(NothingToRead()), "services_refreshed", "no characteristic"),
     ],
 )
-def test_our_own_faults_are_the_worlds(fault: LinkFault, reason: str, says: str) -> None:
+def test_our_own_faults_are_transient(fault: LinkFault, reason: str, text: str) -> None:
     assert isinstance(fault, Transient)
     assert fault.reason == reason
-    assert says in str(fault)
+    assert text in str(fault)
     assert 0 < fault.backoff.first_s <= fault.backoff.ceiling_s
 
 
-def test_what_bluez_answers_to_us_is_read_as_what_it_answers_to_bleak() -> None:
+def test_errors_of_our_own_calls_are_classified_like_those_of_bleak() -> None:
     fault = refused("org.bluez.Error.Blocked", "Blocked through rfkill")
     assert fault.reason == "adapter_blocked"
     assert refused("org.bluez.Error.Surprise", "").reason == "link_error"
 
 
-def test_without_a_free_slot_four_seconds_are_given_to_the_controller() -> None:
+def test_without_a_free_slot_the_controller_gets_four_seconds() -> None:
     fault = classify(failed("le-connection-concurrent-connection-limit"))
     assert fault is not None
     assert fault.backoff.first_s == 4.0
 
 
-def test_a_failed_authentication_is_no_reason_to_forget_a_bond() -> None:
+def test_a_failed_authentication_does_not_remove_a_bond() -> None:
     fault = classify(BleakDBusError("org.bluez.Error.AuthenticationFailed", []))
     assert fault is not None
-    assert fault.remedy is Remedy.BOND, "asked first: it may be that there is none"
+    assert fault.remedy is Remedy.BOND, "BlueZ is asked first: there may be no bond"
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason", "mend"),
+    ("fault", "reason", "command"),
     [
         (NotPaired, "not_paired", "healthd pair scale"),
         (BondLost, "bond_lost", "healthd pair scale --again"),
         (PairingFailed, "pairing_failed", "healthd pair scale"),
     ],
 )
-def test_a_fault_of_a_bond_names_the_command_that_mends_it(
-    fault: type[NotPaired | BondLost | PairingFailed], reason: str, mend: str
+def test_a_bond_fault_names_the_command_that_fixes_it(
+    fault: type[NotPaired | BondLost | PairingFailed], reason: str, command: str
 ) -> None:
-    told = fault("scale", refused("org.bluez.Error.NotPermitted", "Not paired"))
-    assert told.reason == reason
-    assert mend in str(told)
-    assert "Not paired" in str(told)
-    assert told.remedy is Remedy.RETRY, "nothing is forgotten or asked again"
-    assert told.backoff.first_s >= 5, "somebody has to act"
+    explained = fault("scale", refused("org.bluez.Error.NotPermitted", "Not paired"))
+    assert explained.reason == reason
+    assert command in str(explained)
+    assert "Not paired" in str(explained)
+    assert explained.remedy is Remedy.RETRY, "nothing is forgotten or asked again"
+    assert explained.backoff.first_s >= 5, "a person has to act"
 
 
-def test_what_the_peripheral_answered_is_told() -> None:
+def test_a_fault_has_the_att_error_of_the_peripheral() -> None:
     answered, not_sent = classify(BleakGATTProtocolError(0x80)), classify(TimeoutError())
     assert answered is not None
     assert not_sent is not None

@@ -1,14 +1,15 @@
-"""Work that does not end when it is told to."""
+"""Work that does not end at its first cancellation."""
 
 import asyncio
 
 import pytest
 
-from healthd.central.insist import insist
+from healthd.central.insist import run_within
+from tests.support.stage import BOUND_S
 
 
 class Stubborn:
-    """Obeys only so many cancellations later."""
+    """Work that ignores a number of cancellations."""
 
     def __init__(self, ignores: int) -> None:
         self.cancelled = 0
@@ -31,35 +32,35 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("healthd.central.insist._AGAIN_S", 0.05)
 
 
-async def test_what_ends_in_time_is_given_back() -> None:
+async def test_the_result_of_work_in_time_is_returned() -> None:
     async def work() -> int:
         return 7
 
-    assert await insist(work(), 10) == 7
+    assert await run_within(work(), 10) == 7
 
 
-async def test_what_fails_in_time_fails() -> None:
+async def test_the_exception_of_work_in_time_is_raised() -> None:
     async def work() -> int:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await insist(work(), 10)
+        await run_within(work(), 10)
 
 
 @pytest.mark.parametrize("ignores", [0, 1, 2])
-async def test_it_is_cancelled_until_it_obeys(ignores: int) -> None:
+async def test_work_is_cancelled_until_it_ends(ignores: int) -> None:
     stubborn = Stubborn(ignores)
     with pytest.raises(TimeoutError):
-        await insist(stubborn.work(), 0.05)
+        await run_within(stubborn.work(), 0.05)
     assert stubborn.ended
     assert stubborn.cancelled == ignores + 1
 
 
-async def test_what_never_obeys_is_given_up() -> None:
+async def test_work_that_ignores_all_cancellations_is_abandoned() -> None:
     stubborn = Stubborn(5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         with pytest.raises(TimeoutError):
-            await insist(stubborn.work(), 0.05)
+            await run_within(stubborn.work(), 0.05)
     assert not stubborn.ended
     (left,) = asyncio.all_tasks() - {asyncio.current_task()}
     while not stubborn.ended:
@@ -67,9 +68,9 @@ async def test_what_never_obeys_is_given_up() -> None:
         await asyncio.wait([left], timeout=0.05)
 
 
-async def test_who_is_cancelled_cancels_its_work_as_stubbornly() -> None:
+async def test_a_cancelled_caller_also_cancels_its_work_repeatedly() -> None:
     stubborn = Stubborn(1)
-    waiting = asyncio.create_task(insist(stubborn.work(), 60))
+    waiting = asyncio.create_task(run_within(stubborn.work(), 60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()

@@ -1,4 +1,4 @@
-"""One link over real GATT: what it reads, how it ends, and that it always closes."""
+"""One link over real GATT: reading, ending, and closing in every case."""
 
 import asyncio
 import re
@@ -15,11 +15,11 @@ from healthd.central.link import Advertisement, Backends, Link, scanning
 from healthd.simulator.air import Air
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, readable
+from tests.support.stage import BOUND_S, Stage, address, readable
 
 
 async def heard(stage: Stage) -> Advertisement:
-    """The first advertisement."""
+    """Return the first advertisement."""
     found: asyncio.Queue[Advertisement] = asyncio.Queue()
     async with scanning(stage.backends, None, found.put_nowait):
         return await found.get()
@@ -32,7 +32,7 @@ async def opened(stage: Stage) -> Link:
 
 
 class Locked:
-    """A peripheral with one value that it refuses, and one that it keeps to itself."""
+    """A peripheral with a value that it refuses, and one that it delays until ``answer`` is set."""
 
     def __init__(self) -> None:
         self.refused, self.asked, self.answer = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -60,8 +60,8 @@ async def locked(stage: Stage) -> Locked:
     return locked
 
 
-async def test_an_advertisement_in_our_words(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+async def test_an_advertisement_is_normalised(stage: Stage) -> None:
+    async with asyncio.timeout(BOUND_S):
         await stage.strap("Polar H10 1")
         found = await heard(stage)
     assert (found.address, found.name) == (address(1), "Polar H10 1")
@@ -70,8 +70,8 @@ async def test_an_advertisement_in_our_words(stage: Stage) -> None:
     assert stage.traffic.scanning == 0
 
 
-async def test_what_the_peripheral_has(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+async def test_services_and_characteristics_are_discovered(stage: Stage) -> None:
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         link = await opened(stage)
         assert strap.linked.is_set()
@@ -84,7 +84,7 @@ async def test_what_the_peripheral_has(stage: Stage) -> None:
 
 
 async def test_notified_values_arrive_as_bytes(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         link = await opened(stage)
         values: asyncio.Queue[object] = asyncio.Queue()
@@ -96,7 +96,7 @@ async def test_notified_values_arrive_as_bytes(stage: Stage) -> None:
 
 @pytest.mark.parametrize("how", ["drop", "vanish"])
 async def test_a_lost_link_ends_everything(stage: Stage, locked: Locked, how: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         link = await opened(stage)
         waiting = asyncio.create_task(link.lost())
         reading = asyncio.create_task(link.read("2a24"))
@@ -115,15 +115,15 @@ async def test_a_lost_link_ends_everything(stage: Stage, locked: Locked, how: st
         locked.answer.set()
 
 
-async def test_a_link_that_is_left_can_be_used_until_it_is_closed(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+async def test_a_link_that_is_given_up_can_be_used_until_it_is_closed(stage: Stage) -> None:
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         link.give_up(GaveWay())
         with pytest.raises(GaveWay):
             await link.lost()
         assert await link.read("2a29")
-        # What it goes over may go all the same; why it ended remains.
+        # The adapter may still go away; the first reason remains.
         link.lose(AdapterGone("adapter_off", "it is off"))
         with pytest.raises(GaveWay):
             await link.read("2a29")
@@ -131,7 +131,7 @@ async def test_a_link_that_is_left_can_be_used_until_it_is_closed(stage: Stage) 
 
 
 async def test_a_closed_link_is_lost(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         await link.close()
@@ -141,10 +141,8 @@ async def test_a_closed_link_is_lost(stage: Stage) -> None:
             await link.lost()
 
 
-async def test_a_refused_read_is_a_fault_and_the_link_lives_on(
-    stage: Stage, locked: Locked
-) -> None:
-    async with asyncio.timeout(10):
+async def test_a_refused_read_is_a_fault_and_the_link_remains(stage: Stage, locked: Locked) -> None:
+    async with asyncio.timeout(BOUND_S):
         link = await opened(stage)
         with pytest.raises(LinkFault) as caught:
             await link.read("2a29")
@@ -156,7 +154,7 @@ async def test_a_refused_read_is_a_fault_and_the_link_lives_on(
 
 
 async def test_a_value_is_written_and_a_refused_one_is_a_fault(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         await link.write("2a39", b"\x01")
@@ -172,7 +170,7 @@ async def test_a_value_is_written_and_a_refused_one_is_a_fault(stage: Stage) -> 
 async def test_a_read_that_is_never_answered_is_bounded(
     stage: Stage, locked: Locked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         link = await opened(stage)
         monkeypatch.setattr("healthd.central.link._GATT_TIMEOUT_S", 0.1)
         with pytest.raises(LinkFault) as caught:
@@ -187,7 +185,7 @@ async def test_a_peripheral_that_went_away_is_not_found(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bleak_retry_connector.BLEAK_TIMEOUT", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         found = await heard(stage)
         await strap.vanish()
@@ -201,7 +199,7 @@ async def test_a_connect_that_never_ends_is_bounded(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.central.link._CONNECT_TIMEOUT_S", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         found = await heard(stage)
         await strap.vanish()
@@ -214,8 +212,8 @@ async def test_a_connect_that_never_ends_is_bounded(
 @pytest.mark.parametrize(
     "error", [BleakError("Not connected"), EOFError(), BrokenPipeError()], ids=repr
 )
-async def test_close_takes_a_broken_stack(stage: Stage, error: Exception) -> None:
-    async with asyncio.timeout(10):
+async def test_close_handles_a_broken_stack(stage: Stage, error: Exception) -> None:
+    async with asyncio.timeout(BOUND_S):
         strap = await stage.strap()
         link = await opened(stage)
         stage.traffic.disconnect_fault = error
@@ -223,11 +221,11 @@ async def test_close_takes_a_broken_stack(stage: Stage, error: Exception) -> Non
         await strap.unlinked.wait()
 
 
-async def test_close_takes_a_stack_that_does_not_answer(
+async def test_close_handles_a_stack_that_does_not_answer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.central.link._CLOSE_TIMEOUT_S", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         stage.traffic.disconnect_hangs = True
@@ -235,7 +233,7 @@ async def test_close_takes_a_stack_that_does_not_answer(
 
 
 async def test_close_does_not_hide_a_bug(stage: Stage) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND_S):
         await stage.strap()
         link = await opened(stage)
         stage.traffic.disconnect_fault = KeyError("x")
@@ -247,11 +245,11 @@ async def test_an_adapter_that_is_off_cannot_scan() -> None:
     air = Air()  # never powered
     with pytest.raises(LinkFault) as caught:
         async with scanning(Backends(air.scanner_backend), None, lambda _: None):
-            pytest.fail("it scans")
+            pytest.fail("it scans without an adapter")
     assert caught.value.reason == "adapter_unavailable"
 
 
-async def test_a_bug_in_the_block_is_not_taken_for_a_fault(stage: Stage) -> None:
+async def test_a_bug_in_the_block_is_not_turned_into_a_fault(stage: Stage) -> None:
     with pytest.raises(KeyError, match=re.escape("'x'")):
         async with scanning(stage.backends, None, lambda _: None):
             raise KeyError("x")

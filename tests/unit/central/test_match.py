@@ -1,4 +1,4 @@
-"""Which advertisement fits which peripheral."""
+"""Which advertisements match which peripherals."""
 
 import pytest
 from bleak.backends.device import BLEDevice
@@ -14,7 +14,7 @@ def heard(name: str | None = "Polar H10 1", *services: str) -> Advertisement:
     return Advertisement(ADDRESS, name, frozenset(services), -60, device)
 
 
-def test_the_more_specific_comes_first() -> None:
+def test_more_specific_kinds_come_first() -> None:
     assert By.ADDRESS < By.NAME < By.SERVICE
 
 

@@ -1,4 +1,4 @@
-"""When an adapter that is off is switched on, and when it is left alone."""
+"""When an adapter that is off is switched on, and when it is not."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from healthd.central.power import Power
 
 
 class Time:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that is set by the test."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -15,7 +15,7 @@ class Time:
         return self.now
 
     def tries(self, power: Power, seconds: int) -> list[int]:
-        """In which of the next seconds it is switched on, in vain."""
+        """Return in which of the next seconds it is switched on, without success."""
         begin = self.now
         made: list[int] = []
         for second in range(1, seconds + 1):
@@ -30,47 +30,47 @@ def time() -> Time:
     return Time()
 
 
-def test_one_that_was_never_on_is_tried_soon_and_patiently(time: Time) -> None:
+def test_an_adapter_that_was_never_on_is_tried_soon_and_repeatedly(time: Time) -> None:
     power = Power(time)
-    power.seen(False)
+    power.update(False)
     assert time.tries(power, 10_000) == [3, 13, 43, 163, 763]
 
 
-def test_one_that_was_switched_off_is_left_alone_after_three_tries(time: Time) -> None:
+def test_an_adapter_that_was_switched_off_stays_off_after_three_tries(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
-    power.seen(False)
+    power.update(True)
+    power.update(False)
     assert time.tries(power, 10_000) == [30, 150, 750]
 
 
-def test_one_that_is_on_is_not_switched_on(time: Time) -> None:
+def test_an_adapter_that_is_on_is_not_switched_on(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
+    power.update(True)
     assert time.tries(power, 10_000) == []
 
 
-def test_who_switches_it_off_each_time_wins(time: Time) -> None:
+def test_an_adapter_that_is_switched_off_each_time_stays_off(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
+    power.update(True)
     switched_on = 0
     for _ in range(20):
-        power.seen(False)
+        power.update(False)
         for _ in range(700):
             time.now += 1
             if power.due():
                 switched_on += 1
                 break
-        power.seen(True)
+        power.update(True)
         time.now += 5
     assert switched_on == 3
 
 
-def test_once_it_was_on_for_long_there_are_tries_again(time: Time) -> None:
+def test_after_a_long_time_on_the_tries_start_again(time: Time) -> None:
     power = Power(time)
-    power.seen(True)
-    power.seen(False)
+    power.update(True)
+    power.update(False)
     assert time.tries(power, 1000) == [30, 150, 750]
-    power.seen(True)
+    power.update(True)
     time.now += 600
-    power.seen(False)
+    power.update(False)
     assert time.tries(power, 1000) == [30, 150, 750]

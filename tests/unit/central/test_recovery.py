@@ -1,4 +1,4 @@
-"""Which step is due, and at what pace."""
+"""Which recovery step is due, and when."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from healthd.central.recovery import FAILURES, SILENCE_S, Recovery, Step
 
 
 class Time:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that is set by the test."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -26,7 +26,7 @@ def recovery(time: Time) -> Recovery:
 
 
 def steps(recovery: Recovery, time: Time, seconds: int) -> list[tuple[int, Step]]:
-    """What is due in the next seconds, and when."""
+    """Return which steps are due in the next seconds, and when."""
     begin = time.now
     taken: list[tuple[int, Step]] = []
     for second in range(seconds):
@@ -41,18 +41,18 @@ def fail(recovery: Recovery, times: int = FAILURES) -> None:
         recovery.failed()
 
 
-def test_an_adapter_that_works_is_left_alone(recovery: Recovery, time: Time) -> None:
+def test_a_working_adapter_needs_no_step(recovery: Recovery, time: Time) -> None:
     assert steps(recovery, time, 1000) == []
 
 
-def test_some_failures_are_everyday(recovery: Recovery, time: Time) -> None:
+def test_some_failures_are_normal(recovery: Recovery, time: Time) -> None:
     for _ in range(10):
         fail(recovery, FAILURES - 1)
         recovery.worked()
     assert steps(recovery, time, 1000) == []
 
 
-def test_from_the_gentle_to_the_rough(recovery: Recovery, time: Time) -> None:
+def test_steps_become_more_drastic(recovery: Recovery, time: Time) -> None:
     fail(recovery)
     taken = steps(recovery, time, 4000)
     assert taken[:3] == [(0, Step.RESCAN), (60, Step.POWER_CYCLE), (120, Step.RESET)]
@@ -60,7 +60,7 @@ def test_from_the_gentle_to_the_rough(recovery: Recovery, time: Time) -> None:
     assert taken[6:] == [(2940, Step.RESCAN), (3000, Step.POWER_CYCLE), (3060, Step.RESET)]
 
 
-def test_a_reset_at_most_every_four_hours_in_the_end(recovery: Recovery, time: Time) -> None:
+def test_resets_become_rare_down_to_every_four_hours(recovery: Recovery, time: Time) -> None:
     fail(recovery)
     resets = [at for at, step in steps(recovery, time, 200_000) if step is Step.RESET]
     assert resets[-1] - resets[-2] == 4 * 3600 + 120
@@ -76,14 +76,14 @@ def test_an_adapter_that_comes_back_broken_is_not_reset_sooner(
     assert steps(recovery, time, 800) == []
 
 
-def test_it_ends_when_a_link_is_made(recovery: Recovery, time: Time) -> None:
+def test_recovery_ends_when_a_link_is_made(recovery: Recovery, time: Time) -> None:
     fail(recovery)
     assert steps(recovery, time, 1) == [(0, Step.RESCAN)]
     recovery.worked()
     assert steps(recovery, time, 1000) == []
 
 
-def test_a_scanner_that_fell_silent(recovery: Recovery, time: Time) -> None:
+def test_a_silent_scanner_is_recovered(recovery: Recovery, time: Time) -> None:
     recovery.scanning(True)
     recovery.heard()
     assert steps(recovery, time, 300) == [
@@ -93,26 +93,26 @@ def test_a_scanner_that_fell_silent(recovery: Recovery, time: Time) -> None:
     ]
 
 
-def test_a_scanner_that_hears_something_is_fine(recovery: Recovery, time: Time) -> None:
+def test_a_scanner_that_hears_something_needs_no_step(recovery: Recovery, time: Time) -> None:
     recovery.scanning(True)
     for _ in range(20):
         recovery.heard()
         assert steps(recovery, time, int(SILENCE_S)) == []
 
 
-def test_where_nothing_was_ever_heard_silence_means_nothing(recovery: Recovery, time: Time) -> None:
+def test_silence_does_not_count_before_anything_was_heard(recovery: Recovery, time: Time) -> None:
     recovery.scanning(True)
     assert steps(recovery, time, 10_000) == []
 
 
-def test_silence_counts_only_while_it_scans(recovery: Recovery, time: Time) -> None:
+def test_silence_counts_only_while_the_scanner_runs(recovery: Recovery, time: Time) -> None:
     recovery.scanning(True)
     recovery.heard()
     recovery.scanning(False)
     assert steps(recovery, time, 10_000) == []
 
 
-def test_links_that_live_are_not_cut(recovery: Recovery, time: Time) -> None:
+def test_existing_links_are_not_ended(recovery: Recovery, time: Time) -> None:
     fail(recovery)
     for _ in range(5):
         assert recovery.due(linked=True) is Step.RESCAN

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from healthd.central.bonds import Wish
+from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
-from healthd.gateway.entry import local_time, match_for, options_for, rules_for, wish_for
+from healthd.gateway.entry import bond_settings_for, local_time, match_for, options_for, rules_for
 from healthd.host.clock import Clock
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Consent, Options
@@ -107,9 +107,11 @@ def test_an_unusable_consent_code_is_found_at_the_start(tmp_path: Path, text: st
 def test_a_bond_is_requested_as_in_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "passkey"
     file.write_text("000042\n")
-    assert wish_for(PeripheralSettings(id="scale")) == Wish(pair=False, passkey=None)
+    assert bond_settings_for(PeripheralSettings(id="scale")) == BondSettings(
+        pair=False, passkey=None
+    )
     entry = PeripheralSettings(id="scale", pair=True, passkey_file=file)
-    assert wish_for(entry) == Wish(pair=True, passkey=42)
+    assert bond_settings_for(entry) == BondSettings(pair=True, passkey=42)
 
 
 @pytest.mark.parametrize("text", [None, "hunter2"], ids=["absent", "no passkey"])
@@ -118,7 +120,7 @@ def test_an_unusable_passkey_is_found_at_the_start(tmp_path: Path, text: str | N
     if text is not None:
         file.write_text(text)
     with pytest.raises(Fatal, match=r"peripherals\.scale\.passkey_file") as refused:
-        wish_for(PeripheralSettings(id="scale", passkey_file=file))
+        bond_settings_for(PeripheralSettings(id="scale", passkey_file=file))
     assert "hunter2" not in str(refused.value)
 
 

@@ -1,4 +1,4 @@
-"""A bike and a treadmill on a virtual radio, and those who ask them for something."""
+"""A bike and a treadmill on a virtual radio, and requests to them."""
 
 import asyncio
 import random
@@ -61,10 +61,10 @@ def stop() -> Stop:
 
 @dataclass
 class Gym(News):
-    """A machine that streams.
+    """A machine that streams, and its session.
 
     Attributes:
-        machine: what can be looked into.
+        machine: the simulated machine.
         commands: what was written to its control point, in order.
     """
 
@@ -86,30 +86,31 @@ class Gym(News):
 
     @property
     def points(self) -> ControlPoints:
-        """Those of its link."""
+        """The control points of its link."""
         points = self.session.remote._points  # pyright: ignore[reportPrivateUsage]
         assert points is not None
         return points
 
     @property
-    def told(self) -> list[tuple[str, str | None, str | None]]:
-        """What is told of control: change, verb and reason."""
-        return [(one["change"], one.get("verb"), one.get("reason")) for one in self.watcher.control]
+    def reports(self) -> list[tuple[str, str | None, str | None]]:
+        """The control events: change, verb and reason."""
+        events = self.watcher.control
+        return [(event["change"], event.get("verb"), event.get("reason")) for event in events]
 
     @property
     def changes(self) -> list[str]:
-        return [one["change"] for one in self.watcher.control]
+        return [event["change"] for event in self.watcher.control]
 
     @property
     def statuses(self) -> list[bytes]:
-        """What the machine itself has told of its targets and of control (0x2ADA)."""
+        """The status notifications of the machine about its targets and control (0x2ADA)."""
         return [value for _, uuid, value in self.watcher.values if uuid == "2ada"]
 
     async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
         return await self.session.remote.ask(request)
 
     def asking(self, request: OfPeripheral) -> "asyncio.Task[Mapping[str, Any]]":
-        return asyncio.create_task(self.ask(request))
+        return asyncio.create_task(self.ask(request), name=request.verb)
 
     async def refused(self, request: OfPeripheral) -> str:
         with pytest.raises(RequestRefused) as refused:
@@ -117,18 +118,18 @@ class Gym(News):
         return str(refused.value)
 
     async def written(self, number: int) -> None:
-        """Wait for so many commands."""
+        """Wait for this many commands."""
         await self.until(lambda: len(self.commands) >= number)
 
-    async def told_of(self, change: str, times: int = 1) -> None:
+    async def wait_for(self, change: str, times: int = 1) -> None:
         await self.watcher.until(lambda: self.changes.count(change) >= times)
 
     def answer(self, opcode: int, result: int = 1) -> None:
-        """Have the machine answer now what it has not answered."""
+        """Make the machine send an answer that it has not sent."""
         self.machine.control.control.feed.put(bytes([0x80, opcode, result]))
 
     def slow(self, seconds: float, *opcodes: int) -> None:
-        """Have it answer these that much later."""
+        """Delay the answers to these opcodes."""
 
         def record(request: bytes) -> None:
             self._record(request)
@@ -139,7 +140,7 @@ class Gym(News):
         self.machine.control.oddities.update(dict.fromkeys(opcodes))
 
     def forget(self) -> None:
-        """What was written and told so far is not looked at any more."""
+        """Clear the commands and control events so far."""
         self.commands.clear()
         self.watcher.control.clear()
 
@@ -153,14 +154,14 @@ Body = Callable[[Gym], Coroutine[Any, Any, None]]
 
 @dataclass
 class Play:
-    """Runs what happens in a gym, in virtual time."""
+    """Runs a test body with a gym, in virtual time."""
 
     patch: pytest.MonkeyPatch
 
     def __call__(self, body: Body, make: Callable[[random.Random], Machine] = Bike) -> None:
         async def whole() -> None:
-            async with gym(make(random.Random(1))) as one:
-                await body(one)
+            async with gym(make(random.Random(1))) as made:
+                await body(made)
 
         virtual_time.run(whole, self.patch)
 
@@ -172,7 +173,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
 
 @asynccontextmanager
 async def gym(machine: Machine) -> AsyncGenerator[Gym]:
-    """A machine, and a session that streams from it; on leaving, healthd hangs up."""
+    """Make a machine, and a session that streams from it and disconnects at the end."""
     part = bike_part(machine, 1.0) if isinstance(machine, Bike) else treadmill_part(machine, 1.0)
     async with streaming([part]) as (stage, peripheral, session, running):
         yield Gym(machine, peripheral, session, running, stage.watcher, [])
@@ -187,8 +188,8 @@ async def streaming(
         async with stage.radio(ENTRY) as radio:
             peripheral = await stage.add(VirtualPeripheral("Machine", address(1), parts))
             session = stage.session(radio, ENTRY, rules=RULES)
-            running = asyncio.create_task(session.run(lambda: None))
-            # Its first value comes when all is wired.
+            running = asyncio.create_task(session.run(lambda: None), name="session")
+            # When the first value arrives, everything is connected.
             await stage.watcher.until(lambda: stage.watcher.values and _streams(stage))
             yield stage, peripheral, session, running
             if not running.done():

@@ -1,4 +1,4 @@
-"""When a device that was told the time, or whose results are wanted, has given what it had."""
+"""When a device is done: after its clock was set, or after its results were requested."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.health.scale import user_scale, weight_scale
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, by_address
+from tests.support.stage import BOUND_S, Stage, address, by_address
 
 ENTRY = by_address(1, "scale")
 WEIGHT = bytes.fromhex("00 803e")  # 80 kg
@@ -32,20 +32,20 @@ AT_NOON = Options(local_time=noon)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No second is waited for that no test is about."""
+    """Shorten the waiting times that the tests are not about."""
     monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 0.4)
     monkeypatch.setattr("healthd.sessions.collect.SETTLED_S", 0.2)
 
 
 async def fetch(stage: Stage, device: VirtualPeripheral, options: Options = AT_NOON) -> None:
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         await stage.add(device)
         session = stage.session(radio, ENTRY, options=options)
         await session.fetch(lambda: None)
 
 
-async def test_one_whose_clock_was_set_may_still_measure(stage: Stage) -> None:
-    """It was not asked for anything, so it has answered nothing: its weighing takes its time."""
+async def test_a_device_whose_clock_was_set_may_still_measure(stage: Stage) -> None:
+    """It was not asked for data, so nothing is known to be finished: weighing takes time."""
     clock = DeviceClock()
     parts = weight_scale(random.Random(1), 1.0, clock)
     await fetch(stage, VirtualPeripheral("Scale", address(1), parts))
@@ -54,7 +54,7 @@ async def test_one_whose_clock_was_set_may_still_measure(stage: Stage) -> None:
 
 
 class Hasty:
-    """Gives so many results, and hangs up while its clock is set."""
+    """A scale that sends a number of results, and disconnects while its clock is set."""
 
     def __init__(self, results: int) -> None:
         self._results = results
@@ -85,17 +85,17 @@ class Hasty:
         await self.device.unlinked.wait()
 
 
-async def test_one_that_hangs_up_while_its_clock_is_set_has_given_what_it_had(stage: Stage) -> None:
+async def test_a_device_that_disconnects_while_its_clock_is_set_is_done(stage: Stage) -> None:
     await fetch(stage, Hasty(3).device)
     assert stage.watcher.count("2a9d") == 3
 
 
-async def test_one_that_hangs_up_before_it_gave_anything_was_not_done(stage: Stage) -> None:
+async def test_a_device_that_disconnects_before_any_result_is_not_done(stage: Stage) -> None:
     with pytest.raises(LinkLost):
         await fetch(stage, Hasty(0).device)
 
 
-async def test_one_that_hangs_up_because_it_does_not_know_the_user_is_not_asked_again(
+async def test_a_device_that_refused_the_user_and_disconnects_is_done(
     stage: Stage,
 ) -> None:
     scale = VirtualPeripheral("Scale", address(1), user_scale(random.Random(1), 1.0))

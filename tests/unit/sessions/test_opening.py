@@ -1,4 +1,4 @@
-"""What is asked of a device once per link, over real GATT."""
+"""The opening exchanges of a link, over real GATT."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -35,7 +35,7 @@ from healthd.sessions.opening import Openings
 from healthd.sessions.session import State
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.support.stage import Stage, address, by_address, cancel
+from tests.support.stage import BOUND_S, Stage, address, by_address, cancel
 
 ENTRY = by_address(1, "sensor")
 RECORD, CONTROL = 0xFFF1, 0xFFF2
@@ -44,7 +44,7 @@ Answer = Callable[[bytes], bytes | None]
 
 
 class Asked:
-    """Asks for what the settings name, one request each, keeps the answers, and says goodbye."""
+    """An opening with one request for each name in the settings, which records the answers."""
 
     def __init__(
         self, abort: bytes = b"", *, is_answered: bool = True, excused: int | None = None
@@ -71,13 +71,13 @@ class Asked:
 
 @dataclass
 class Sensor:
-    """Sends a record when it wants to, and answers as it is told.
+    """A sensor whose records and answers are set by the test.
 
     Attributes:
-        answer: to a request; None is silence.
+        answer: returns the answer to a request; None for no answer.
         refuse: the ATT error of every write, if any.
-        written: what arrived, once each.
-        subscribed: whether anybody listens to its control point.
+        written: the requests that arrived.
+        subscribed: whether its control point is subscribed.
     """
 
     answer: Answer = lambda request: b"re:" + request
@@ -121,7 +121,7 @@ class Sensor:
 
 
 def known(asked: Asked) -> Registry:
-    """A profile that opens; and another one with the same control point, which does not."""
+    """Make a registry with a profile that has an opening, in addition to the usual profiles."""
     control = Characteristic("fff2", Battery, decode_level, Use.CONTROL)
     record = Characteristic("fff1", Battery, decode_level, Use.STREAM)
     opens = Profile(
@@ -144,13 +144,13 @@ def known(asked: Asked) -> Registry:
 async def streaming(
     stage: Stage, sensor: Sensor, asked: Asked, *pmd: str, has_control: bool = True
 ) -> AsyncGenerator["tuple[VirtualPeripheral, asyncio.Task[None]]"]:
-    """A session that streams from the sensor."""
+    """Run a session that streams from the sensor."""
     stage.registry = known(asked)
-    async with asyncio.timeout(10), stage.radio(ENTRY) as radio:
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         parts = [sensor.part(has_control=has_control)]
         peripheral = await stage.add(VirtualPeripheral("Sensor", address(1), parts))
         session = stage.session(radio, ENTRY, options=Options(pmd=pmd))
-        running = asyncio.create_task(session.run(lambda: None))
+        running = asyncio.create_task(session.run(lambda: None), name="session")
         await stage.watcher.streaming()
         yield peripheral, running
         if not running.done():
@@ -162,8 +162,8 @@ def control_messages(stage: Stage) -> list[bytes]:
     return [value for _, uuid, value in stage.watcher.values if uuid == "fff2"]
 
 
-async def goes_on(stage: Stage, sensor: Sensor) -> None:
-    """Records still arrive."""
+async def still_streams(stage: Stage, sensor: Sensor) -> None:
+    """Check that records still arrive."""
     sensor.records.put_nowait(b"\x07")
     await stage.watcher.until(lambda: stage.watcher.count("fff1"))
 
@@ -174,35 +174,35 @@ async def test_each_answer_leads_to_the_next_request(stage: Stage) -> None:
         await asked.closed.wait()
         assert sensor.written == [b"one", b"two", b"three"]
         assert asked.answers == [b"re:one", b"re:two", b"re:three"]
-        # Observers see both sides, in the order in which they were said.
+        # Observers see both sides, in order.
         assert control_messages(stage) == [
             *(b"one", b"re:one", b"two", b"re:two", b"three", b"re:three")
         ]
-        await goes_on(stage, sensor)
+        await still_streams(stage, sensor)
 
 
-async def test_what_asks_nothing_leaves_the_device_alone(stage: Stage) -> None:
+async def test_without_requests_nothing_is_written_or_subscribed(stage: Stage) -> None:
     sensor, asked = Sensor(), Asked()
     async with streaming(stage, sensor, asked):
         await asked.closed.wait()
-        await goes_on(stage, sensor)
+        await still_streams(stage, sensor)
     assert not sensor.subscribed
     assert sensor.written == []
 
 
-async def test_a_device_without_the_control_point_just_streams(stage: Stage) -> None:
+async def test_a_device_without_the_control_point_still_streams(stage: Stage) -> None:
     sensor, asked = Sensor(), Asked()
     async with streaming(stage, sensor, asked, "one", has_control=False):
-        await goes_on(stage, sensor)
+        await still_streams(stage, sensor)
     assert not asked.closed.is_set()
 
 
-async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> None:
+async def test_a_refused_write_is_logged_and_streams_continue(stage: Stage) -> None:
     sensor, asked = Sensor(refuse=0x80), Asked()
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
-            await goes_on(stage, sensor)
+            await still_streams(stage, sensor)
             assert sensor.written == [b"one"]
     (line,) = [line for line in logs if line["event"] == "profile setup failed"]
     assert (line["log_level"], line["profile"], line["reason"]) == (
@@ -212,7 +212,7 @@ async def test_a_refused_write_is_logged_and_ends_nothing_else(stage: Stage) -> 
     )
 
 
-async def test_an_error_that_means_it_was_taken_is_none(stage: Stage) -> None:
+async def test_an_excused_error_is_ignored(stage: Stage) -> None:
     sensor, asked = Sensor(refuse=0x80), Asked(is_answered=False, excused=0x80)
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "one", "two"):
@@ -221,7 +221,7 @@ async def test_an_error_that_means_it_was_taken_is_none(stage: Stage) -> None:
     assert not [line for line in logs if line["event"] == "profile setup failed"]
 
 
-async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
+async def test_a_silent_control_point_is_logged_and_streams_continue(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.2)
@@ -229,24 +229,24 @@ async def test_a_silent_control_point_is_logged_and_ends_nothing_else(
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
-            await goes_on(stage, sensor)
+            await still_streams(stage, sensor)
             assert sensor.written == [b"one"]
     assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
         "silent"
     ]
 
 
-async def test_patience_begins_anew_with_every_record(
+async def test_the_timeout_starts_again_with_every_record(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer to "send everything" comes behind everything."""
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.5)
+    """The answer to "send everything" comes after everything."""
+    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 2.0)
     sensor, asked = Sensor(answer=lambda _: None), Asked()
     async with streaming(stage, sensor, asked, "all"):
         loop = asyncio.get_running_loop()
         await sensor.asked.wait()
         began = loop.time()
-        while loop.time() - began < 0.8:
+        while loop.time() - began < 3.0:
             sensor.records.put_nowait(b"\x07")
             await stage.watcher.more("fff1", 1)
         assert not asked.closed.is_set()
@@ -255,39 +255,39 @@ async def test_patience_begins_anew_with_every_record(
     assert asked.answers == [b"done"]
 
 
-async def test_an_answer_that_is_not_understood_ends_the_conversation(stage: Stage) -> None:
+async def test_an_answer_that_cannot_be_decoded_ends_the_exchange(stage: Stage) -> None:
     sensor, asked = Sensor(answer=lambda _: b"?"), Asked()
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
-            await goes_on(stage, sensor)
+            await still_streams(stage, sensor)
     assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
         "not_understood"
     ]
 
 
-async def test_an_answer_that_is_a_refusal_ends_the_conversation(stage: Stage) -> None:
+async def test_a_refusal_ends_the_exchange(stage: Stage) -> None:
     sensor, asked = Sensor(answer=lambda _: b"no"), Asked()
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "one", "two"):
             await asked.closed.wait()
-            await goes_on(stage, sensor)
+            await still_streams(stage, sensor)
     [line] = [line for line in logs if line["event"] == "profile setup failed"]
     assert (line["reason"], line["error"]) == ("refused", "not for you")
     assert b"two" not in sensor.written
 
 
-async def test_where_nothing_is_answered_nothing_is_waited_for(stage: Stage) -> None:
+async def test_an_opening_without_answers_does_not_wait(stage: Stage) -> None:
     sensor, asked = Sensor(answer=lambda _: None), Asked(is_answered=False)
     async with streaming(stage, sensor, asked, "one", "two"):
         await asked.closed.wait()
-        await goes_on(stage, sensor)
+        await still_streams(stage, sensor)
     assert sensor.written == [b"one", b"two", b"bye one", b"bye two"]
     assert asked.answers == [b"", b""]
     assert not sensor.subscribed
 
 
-async def test_what_is_under_way_is_aborted_before_leave_is_taken(stage: Stage) -> None:
+async def test_a_running_exchange_is_aborted_before_the_last_requests(stage: Stage) -> None:
     sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
     async with streaming(stage, sensor, asked, "one") as (peripheral, running):
         await sensor.asked.wait()
@@ -296,7 +296,7 @@ async def test_what_is_under_way_is_aborted_before_leave_is_taken(stage: Stage) 
     assert sensor.written == [b"one", b"stop", b"bye one"]
 
 
-async def test_what_was_answered_is_not_aborted(stage: Stage) -> None:
+async def test_a_finished_exchange_is_not_aborted(stage: Stage) -> None:
     sensor, asked = Sensor(), Asked(b"stop")
     async with streaming(stage, sensor, asked, "one") as (peripheral, running):
         await asked.closed.wait()
@@ -305,19 +305,19 @@ async def test_what_was_answered_is_not_aborted(stage: Stage) -> None:
     assert sensor.written == [b"one", b"bye one"]
 
 
-async def test_one_that_does_not_answer_is_told_to_stop(
+async def test_a_device_that_does_not_answer_is_asked_to_abort(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.2)
     sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
     async with streaming(stage, sensor, asked, "one"):
         await asked.closed.wait()
-        await goes_on(stage, sensor)
+        await still_streams(stage, sensor)
         assert sensor.written == [b"one", b"stop"]
 
 
 class Tape:
-    """A link to control points that answer nothing."""
+    """A link to control points that do not answer."""
 
     def __init__(self, *controls: str) -> None:
         self.controls = controls
@@ -330,8 +330,8 @@ class Tape:
         self.written.append((uuid, value))
 
 
-def saying(uuid: str, turn: Turn) -> Profile:
-    """A profile that opens with its control point's own name."""
+def profile_with_opening(uuid: str, turn: Turn) -> Profile:
+    """Make a profile whose opening writes the UUID of its control point."""
 
     def exchange(_: Options) -> Exchange:
         yield uuid.encode()
@@ -345,47 +345,49 @@ def openings_on(
     link: object,
     profiles: Registry,
     options: Options,
-    told: Callable[[bytes], None] = lambda _: None,
+    on_message: Callable[[bytes], None] = lambda _: None,
 ) -> Openings:
-    """Openings over a link that stands in for one."""
-    points = ControlPoints(cast(Link, link), profiles, lambda _, value: told(value))
+    """Make openings for a fake link."""
+    points = ControlPoints(cast(Link, link), profiles, lambda _, value: on_message(value))
     return Openings(points, "sensor", options, {}, bond_lost)
 
 
-async def say(tape: Tape, *profiles: Profile) -> Openings:
+async def run_openings(tape: Tape, *profiles: Profile) -> Openings:
     openings = openings_on(tape, Registry(profiles), Options())
     await openings.run(profiles)
     return openings
 
 
-async def test_clocks_are_set_before_users_are_named_before_data_is_asked_for() -> None:
+async def test_openings_run_in_the_order_clock_user_data() -> None:
     tape = Tape("fff1", "fff2", "fff3", "fff4")
-    data, user = saying("fff1", Turn.DATA), saying("fff2", Turn.USER)
-    clock, more = saying("fff4", Turn.CLOCK), saying("fff3", Turn.DATA)
-    openings = await say(tape, data, user, more, clock)
+    data, user = profile_with_opening("fff1", Turn.DATA), profile_with_opening("fff2", Turn.USER)
+    clock, more = profile_with_opening("fff4", Turn.CLOCK), profile_with_opening("fff3", Turn.DATA)
+    openings = await run_openings(tape, data, user, more, clock)
     assert [uuid for uuid, _ in tape.written] == ["fff4", "fff2", "fff1", "fff3"]
     assert openings.asked
     assert not openings.unfinished
 
 
 @pytest.mark.parametrize("turn", [Turn.CLOCK, Turn.USER])
-async def test_only_who_was_asked_for_data_has_answered(turn: Turn) -> None:
+async def test_only_a_request_for_data_counts_as_asked(turn: Turn) -> None:
     tape = Tape("fff1")
-    openings = await say(tape, saying("fff1", turn))
+    openings = await run_openings(tape, profile_with_opening("fff1", turn))
     assert tape.written == [("fff1", b"fff1")]
     assert not openings.asked
 
 
-async def test_what_cannot_be_written_is_left_alone_and_is_no_fault() -> None:
+async def test_a_control_point_that_cannot_be_written_is_skipped() -> None:
     tape = Tape()
     with capture_logs() as logs:
-        openings = await say(tape, saying("fff1", Turn.CLOCK), saying("fff2", Turn.DATA))
+        openings = await run_openings(
+            tape, profile_with_opening("fff1", Turn.CLOCK), profile_with_opening("fff2", Turn.DATA)
+        )
     assert (tape.written, logs) == ([], [])
     assert not openings.asked
 
 
 class Wire:
-    """A link to a control point that talks as soon as it is subscribed, and answers at once."""
+    """A link to a control point that sends a message when it is subscribed, and answers at once."""
 
     def can_write(self, uuid: str) -> bool:
         return uuid == "fff2"
@@ -401,7 +403,7 @@ class Wire:
 
 
 class Locked(Wire):
-    """A link to a control point that answers only those who are paired."""
+    """A link to a control point that requires pairing."""
 
     found = None
 
@@ -413,7 +415,7 @@ async def bond_lost(_: object, fault: LinkFault) -> LinkFault:
     return BondLost("sensor", fault)
 
 
-async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
+async def test_a_refusal_for_lack_of_a_bond_is_explained() -> None:
     profiles = known(Asked())
     openings = openings_on(Locked(), profiles, Options(pmd=("one",)))
     with capture_logs() as logs:
@@ -424,17 +426,17 @@ async def test_a_control_point_that_wants_a_bond_is_explained() -> None:
     assert isinstance(openings.refusal, BondLost)
 
 
-async def test_what_was_said_before_is_no_answer() -> None:
-    asked, told = Asked(), list[bytes]()
+async def test_an_earlier_message_is_not_the_answer() -> None:
+    asked, messages = Asked(), list[bytes]()
     profiles = known(asked)
-    openings = openings_on(Wire(), profiles, Options(pmd=("one",)), told.append)
-    async with asyncio.timeout(10):
+    openings = openings_on(Wire(), profiles, Options(pmd=("one",)), messages.append)
+    async with asyncio.timeout(BOUND_S):
         await openings.run([profiles.profiles["opens"]])
     assert asked.answers == [b"re:one"]
-    assert told == [b"stray", b"one", b"re:one"]
+    assert messages == [b"stray", b"one", b"re:one"]
 
 
-async def test_a_link_that_ends_meanwhile_ends_the_session(stage: Stage) -> None:
+async def test_a_link_that_ends_during_an_exchange_ends_the_session(stage: Stage) -> None:
     sensor, asked = Sensor(answer=lambda _: None), Asked()
     async with streaming(stage, sensor, asked, "one") as (peripheral, running):
         await sensor.asked.wait()
@@ -445,7 +447,7 @@ async def test_a_link_that_ends_meanwhile_ends_the_session(stage: Stage) -> None
     assert stage.watcher.states[-1] == ("sensor", State.WAITING, "link_lost")
 
 
-async def test_a_stop_meanwhile_closes_the_conversation(stage: Stage) -> None:
+async def test_a_stop_during_an_exchange_closes_it(stage: Stage) -> None:
     sensor, asked = Sensor(answer=lambda _: None), Asked()
     async with streaming(stage, sensor, asked, "one") as (_, running):
         await sensor.asked.wait()
@@ -454,8 +456,8 @@ async def test_a_stop_meanwhile_closes_the_conversation(stage: Stage) -> None:
         assert asked.closed.is_set()
 
 
-@pytest.mark.parametrize("answered", [True, False], ids=["in the end", "while it is asked"])
-async def test_a_stop_takes_leave_of_what_was_asked(stage: Stage, answered: bool) -> None:
+@pytest.mark.parametrize("answered", [True, False], ids=["after the answer", "before the answer"])
+async def test_a_stop_writes_the_last_requests(stage: Stage, answered: bool) -> None:
     sensor, asked = Sensor(answer=lambda request: request if answered else None), Asked()
     async with streaming(stage, sensor, asked, "one") as (peripheral, running):
         await (asked.closed if answered else sensor.asked).wait()
@@ -464,16 +466,16 @@ async def test_a_stop_takes_leave_of_what_was_asked(stage: Stage, answered: bool
     assert sensor.written == [b"one", b"bye one"]
 
 
-async def test_no_leave_is_taken_of_what_was_not_asked(stage: Stage) -> None:
+async def test_without_an_exchange_there_are_no_last_requests(stage: Stage) -> None:
     sensor, asked = Sensor(), Asked()
     async with streaming(stage, sensor, asked) as (peripheral, running):
-        await goes_on(stage, sensor)
+        await still_streams(stage, sensor)
         await cancel(running)
         await peripheral.unlinked.wait()
     assert sensor.written == []
 
 
-async def test_a_lost_link_leaves_nobody_to_take_leave_of(stage: Stage) -> None:
+async def test_a_lost_link_skips_the_last_requests(stage: Stage) -> None:
     sensor, asked = Sensor(), Asked()
     async with streaming(stage, sensor, asked, "one") as (peripheral, running):
         await asked.closed.wait()
@@ -483,7 +485,7 @@ async def test_a_lost_link_leaves_nobody_to_take_leave_of(stage: Stage) -> None:
     assert sensor.written == [b"one"]
 
 
-async def test_a_refused_leave_does_not_keep_the_session_from_ending(stage: Stage) -> None:
+async def test_a_refused_last_request_does_not_stop_the_session_from_ending(stage: Stage) -> None:
     sensor, asked = Sensor(), Asked()
     async with streaming(stage, sensor, asked, "one") as (peripheral, running):
         await asked.closed.wait()
@@ -494,7 +496,7 @@ async def test_a_refused_leave_does_not_keep_the_session_from_ending(stage: Stag
     assert sensor.written == [b"one", b"bye one"]
 
 
-async def test_a_bug_in_an_exchange_is_named_so(stage: Stage) -> None:
+async def test_a_bug_in_an_exchange_is_reported_as_a_bug(stage: Stage) -> None:
     def exchange(options: Options) -> Exchange:
         yield b"one"
         raise KeyError(options)

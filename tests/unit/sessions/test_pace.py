@@ -1,4 +1,4 @@
-"""How often a periodic peripheral is tried that fails, over hours of virtual time."""
+"""How often a failing periodic peripheral is tried, over hours of virtual time."""
 
 import asyncio
 import itertools
@@ -26,15 +26,15 @@ HOUR_S = 3600.0
 Fault = Callable[[], LinkFault | None]
 
 
-class Patient(random.Random):
-    """Draws the longest pause that it may."""
+class LongestPause(random.Random):
+    """Draws the longest possible pause."""
 
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
 class Scripted:
-    """A session whose peripheral is always there; each try takes a second and ends as told."""
+    """A fake session whose peripheral is always found; each try takes a second, and may fail."""
 
     asks = waits_for_slot = False
     refusal = None
@@ -62,12 +62,12 @@ class Scripted:
 
     @property
     def gaps(self) -> list[float]:
-        """From the end of each try to the next one."""
+        """The pauses from the end of each try to the next one."""
         return [later - earlier - 1.0 for earlier, later in itertools.pairwise(self.tries)]
 
 
 class Scene:
-    """One periodic peripheral, and what is told of it."""
+    """One periodic peripheral, and what it reports."""
 
     def __init__(self, folder: Path, fault: Fault, every_s: float | None) -> None:
         self.session, self.watcher = Scripted(fault), Watcher()
@@ -79,12 +79,12 @@ class Scene:
                 return Rearmed(300.0, last, "boot", now)
             return Every(every_s, last, "boot", now)
 
-        plan = Plan(make, WINDOW_S, every_s is None, Patient())
+        plan = Plan(make, WINDOW_S, every_s is None, LongestPause())
         session, file = cast(Session, self.session), ScheduleFile(folder)
         self.periodic = Periodic("scale", session, plan, run, file, self.watcher)
 
-    async def last(self, seconds: float) -> None:
-        """Run it for so long."""
+    async def run_for(self, seconds: float) -> None:
+        """Run it for this long."""
         running = asyncio.create_task(self.periodic.run(lambda: None))
         await asyncio.sleep(seconds)
         running.cancel()
@@ -97,71 +97,71 @@ class Scene:
 
 def taking_radio_down() -> Fault:
     times = itertools.count(2)
-    return lambda: TakesRadioDown(next(times), LinkLost())
+    return lambda: TakesRadioDown("scale", next(times), LinkLost())
 
 
 @pytest.mark.parametrize("every_s", [None, 180.0, 900.0], ids=["advertising", "3min", "15min"])
-def test_what_takes_the_radio_down_is_left_alone_however_many_runs_there_are(
+def test_pauses_after_taking_the_radio_down_apply_across_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float | None
 ) -> None:
     async def body() -> None:
         scene = Scene(tmp_path, taking_radio_down(), every_s)
-        await scene.last(3 * HOUR_S)
-        rests = [60.0, 120.0, 240.0, 480.0, *itertools.repeat(900.0, 8)]
+        await scene.run_for(3 * HOUR_S)
+        pauses = [60.0, 120.0, 240.0, 480.0, *itertools.repeat(900.0, 8)]
         gaps = scene.session.gaps
         assert len(gaps) >= 5
-        assert all(gap >= rest - 1e-6 for gap, rest in zip(gaps, rests, strict=False)), gaps
+        assert all(gap >= pause - 1e-6 for gap, pause in zip(gaps, pauses, strict=False)), gaps
         assert {(run.outcome, run.reason) for run in scene.runs} == {("failed", "takes_radio_down")}
 
     virtual_time.run(body, monkeypatch)
 
 
-def test_a_run_within_the_rest_is_over_at_once(
+def test_a_run_during_the_pause_is_over_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
         scene = Scene(tmp_path, taking_radio_down(), 180.0)
-        await scene.last(HOUR_S)
+        await scene.run_for(HOUR_S)
         untried = [run for run in scene.runs if run.duration_s == 0]
         assert len(untried) > 5
-        assert all("no try for another" in str(run.error) for run in untried)
+        assert all("next try in" in str(run.error) for run in untried)
 
     virtual_time.run(body, monkeypatch)
 
 
-def test_who_asks_within_the_rest_is_told_at_once(
+def test_a_request_during_the_pause_is_answered_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
         scene = Scene(tmp_path, taking_radio_down(), None)
         loop = asyncio.get_running_loop()
-        running = asyncio.create_task(scene.last(HOUR_S))
+        running = asyncio.create_task(scene.run_for(HOUR_S))
         await scene.watcher.runs(3)
-        await asyncio.sleep(20.0)  # the run that waits for the rest's end has begun
+        await asyncio.sleep(20.0)  # the run that waits for the end of the pause has begun
         tries, asked_at = len(scene.session.tries), loop.time()
         fetched = await scene.periodic.fetch()
         assert (fetched.outcome, fetched.reason) == ("failed", "takes_radio_down")
         assert loop.time() == asked_at
         assert len(scene.session.tries) == tries
         await running
-        assert len(scene.session.tries) > tries, "it is tried again by itself"
+        assert len(scene.session.tries) > tries, "it is tried again without a request"
 
     virtual_time.run(body, monkeypatch)
 
 
-def test_runs_that_fail_in_a_row_come_more_rarely(
+def test_failed_runs_in_a_row_have_growing_pauses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
         scene = Scene(tmp_path, LinkLost, None)
         ended: list[float] = []
         loop = asyncio.get_running_loop()
-        running = asyncio.create_task(scene.last(2 * HOUR_S))
+        running = asyncio.create_task(scene.run_for(2 * HOUR_S))
         while len(ended) < 12:
             await scene.watcher.runs(len(ended) + 1)
             ended.append(loop.time())
         await running
-        firsts = [next(one for one in scene.session.tries if one > end) for end in ended]
+        firsts = [next(at for at in scene.session.tries if at > end) for end in ended]
         pauses = [first - end for first, end in zip(firsts, ended, strict=True)]
         assert pauses[0] <= 15.0, "a scale is still awake"
         assert pauses == sorted(pauses)
@@ -170,13 +170,13 @@ def test_runs_that_fail_in_a_row_come_more_rarely(
     virtual_time.run(body, monkeypatch)
 
 
-def test_one_that_works_again_is_tried_as_soon_as_before(
+def test_after_a_success_the_pauses_start_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
         scene = Scene(tmp_path, LinkLost, None)
         loop = asyncio.get_running_loop()
-        running = asyncio.create_task(scene.last(2 * HOUR_S))
+        running = asyncio.create_task(scene.run_for(2 * HOUR_S))
         await scene.watcher.runs(5)
         scene.session.fault = lambda: None
         runs = await scene.watcher.runs(6)

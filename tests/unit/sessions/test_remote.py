@@ -1,4 +1,4 @@
-"""Requests of several who ask at a time, and those that cannot be carried out; over real GATT."""
+"""Requests from several clients at a time, and requests that fail; over real GATT."""
 
 import asyncio
 import struct
@@ -12,7 +12,7 @@ from healthd.simulator.feed import paced
 from healthd.simulator.part import Part
 from healthd.simulator.strap import heart_rate_part
 from healthd.verbs import RequestRefused, ResetEnergyExpended, Start
-from tests.support.stage import cancel
+from tests.support.stage import BOUND_S, cancel
 from tests.unit.sessions.gym import (
     CONTROL,
     POWER,
@@ -31,13 +31,13 @@ __all__ = ["play"]
 ENERGY = ResetEnergyExpended(peripheral="machine")
 
 
-def test_one_procedure_at_a_time_and_each_gets_its_own_answer(play: Play) -> None:
+def test_procedures_do_not_overlap_and_get_their_own_answers(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.machine.control.oddities[POWER] = None
         one, other = gym.asking(power()), gym.asking(resistance())
         await gym.written(2)
         await asyncio.sleep(5)
-        # The second one waits, also for an answer that is not the first one's.
+        # The second request waits; answers to other opcodes do not end the first one.
         gym.answer(4)
         gym.answer(CONTROL)
         await asyncio.sleep(1)
@@ -52,7 +52,7 @@ def test_one_procedure_at_a_time_and_each_gets_its_own_answer(play: Play) -> Non
     play(body)
 
 
-def test_what_one_is_refused_the_other_is_not(play: Play) -> None:
+def test_a_refused_request_does_not_affect_the_others(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.slow(2, POWER)
         tasks = [
@@ -67,18 +67,18 @@ def test_what_one_is_refused_the_other_is_not(play: Play) -> None:
     play(body)
 
 
-def test_a_turn_that_does_not_come_is_refused(play: Play) -> None:
+def test_a_request_whose_turn_does_not_come_is_refused(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.slow(6, CONTROL, POWER)
         one = gym.asking(power())
         await gym.written(1)
         began = now()
-        assert "took more than 10 s: try again" in await gym.refused(resistance())
+        assert "took more than 10 s; try again" in await gym.refused(resistance())
         assert now() - began == pytest.approx(10)
         await one
         await asyncio.sleep(1)
         assert gym.commands == [b"\x00", bytes.fromhex("052c01")]
-        assert gym.told == [
+        assert gym.reports == [
             ("granted", "set_target_power", None),
             ("refused", "set_target_resistance", "busy"),
             ("set", "set_target_power", None),
@@ -87,25 +87,25 @@ def test_a_turn_that_does_not_come_is_refused(play: Play) -> None:
     play(body)
 
 
-def test_who_has_left_is_not_served_but_what_has_begun_is_ended(play: Play) -> None:
+def test_a_cancelled_request_is_skipped_unless_it_has_begun(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.slow(2, POWER)
         one, other = gym.asking(power()), gym.asking(resistance())
         await gym.written(2)
         await cancel(other)
         await cancel(one)
-        await gym.told_of("set")
+        await gym.wait_for("set")
         assert gym.bike.control.permitted
         gym.forget()
-        # And it is held, and released in time.
-        await gym.told_of("released")
+        # The machine is held, and released in time.
+        await gym.wait_for("released")
         assert gym.changes == ["released"]
-        assert not [one for one in gym.commands if one[0] == 4]
+        assert not [command for command in gym.commands if command[0] == 4]
 
     play(body)
 
 
-def test_a_stop_goes_before_what_waits_and_nothing_runs_again_behind_it(play: Play) -> None:
+def test_a_stop_cancels_the_waiting_requests(play: Play) -> None:
     async def body(gym: Gym) -> None:
         gym.slow(2, POWER)
         one = gym.asking(power())
@@ -115,22 +115,22 @@ def test_a_stop_goes_before_what_waits_and_nothing_runs_again_behind_it(play: Pl
         stopping = [gym.asking(stop()), gym.asking(stop())]
         await asyncio.wait([one, *waiting, *stopping])
         assert [str(task.exception()) for task in waiting] == [
-            "machine: another request has it stopped"
+            "machine: cancelled by a request to stop"
         ] * 2
         assert [task.exception() for task in (one, *stopping)] == [None] * 3
-        assert not [one for one in gym.commands if one[0] in (4, 7)]
+        assert not [command for command in gym.commands if command[0] in (4, 7)]
         assert (gym.bike.workout.running, gym.bike.control.permitted) == (False, False)
 
     play(body)
 
 
-def test_a_control_point_that_somebody_else_uses_is_waited_for(play: Play) -> None:
+def test_a_request_waits_for_the_control_point(play: Play) -> None:
     async def body(gym: Gym) -> None:
         point = gym.points.of("2ad9")
         async with point.turn():
             with pytest.raises(Busy):
                 async with point.turn(1):
-                    raise AssertionError("two have its turn")
+                    raise AssertionError("two callers have the turn")
             assert "in use for 10 s" in await gym.refused(power())
             asking = gym.asking(power())
             await asyncio.sleep(5)
@@ -140,7 +140,7 @@ def test_a_control_point_that_somebody_else_uses_is_waited_for(play: Play) -> No
     play(body)
 
 
-def test_a_bug_is_the_end_of_the_session_and_told(
+def test_a_bug_ends_the_session_and_the_request(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -157,7 +157,7 @@ def test_a_bug_is_the_end_of_the_session_and_told(
 
 
 class Counting:
-    """A heart whose sensor counts a kilojoule with each packet."""
+    """A heart that counts one kilojoule with each packet."""
 
     energy_kj = 100
 
@@ -169,8 +169,8 @@ class Counting:
         self.energy_kj = 0
 
 
-async def test_the_energy_of_a_strap_is_counted_from_zero_again() -> None:
-    async with asyncio.timeout(10), streaming([heart_rate_part(Counting(), 0.05)]) as found:
+async def test_the_energy_counter_of_a_strap_is_reset() -> None:
+    async with asyncio.timeout(BOUND_S), streaming([heart_rate_part(Counting(), 0.05)]) as found:
         stage, _, session, _ = found
 
         def counted() -> list[int]:
@@ -183,13 +183,13 @@ async def test_the_energy_of_a_strap_is_counted_from_zero_again() -> None:
         assert stage.watcher.control == [
             {"peripheral": "machine", "change": "reset", "verb": "reset_energy_expended"}
         ]
-        with pytest.raises(RequestRefused, match="no control point of a fitness machine"):
+        with pytest.raises(RequestRefused, match="no fitness machine control point"):
             await session.remote.ask(power())
         assert stage.watcher.control[-1]["reason"] == "not_supported"
 
 
 def strap(*, resets: bool) -> Part:
-    """A strap that counts no energy: without a control point, or with one that says so."""
+    """Make a strap without an energy counter: without a control point, or with one that refuses."""
 
     def refuse(_: bytes) -> None:
         raise ATT_Error(0x80)
@@ -201,13 +201,15 @@ def strap(*, resets: bool) -> Part:
 
 
 @pytest.mark.parametrize(
-    ("resets", "said", "reason"),
-    [(False, "it has no heart-rate control point", "not_supported"), (True, "0x80", "gatt_error")],
+    ("resets", "text", "reason"),
+    [(False, "no heart rate control point", "not_supported"), (True, "0x80", "gatt_error")],
 )
-async def test_a_strap_that_counts_no_energy_says_so(resets: bool, said: str, reason: str) -> None:
-    async with asyncio.timeout(10), streaming([strap(resets=resets)]) as found:
+async def test_a_strap_without_an_energy_counter_refuses(
+    resets: bool, text: str, reason: str
+) -> None:
+    async with asyncio.timeout(BOUND_S), streaming([strap(resets=resets)]) as found:
         stage, _, session, running = found
-        with pytest.raises(RequestRefused, match=said):
+        with pytest.raises(RequestRefused, match=text):
             await session.remote.ask(ENERGY)
         (event,) = stage.watcher.control
         assert (event["change"], event["reason"]) == ("refused", reason)

@@ -1,4 +1,4 @@
-"""What was fetched last, over restarts, and with a disk that does not take it."""
+"""The last fetches, over restarts, and with a disk that fails."""
 
 import asyncio
 from pathlib import Path
@@ -11,29 +11,29 @@ from healthd.sessions.schedule_file import FILE_NAME, ScheduleFile
 LAST = Last(1_795_485_811_000_000_000, 5_000_000_000, "boot")
 
 
-async def test_it_is_known_to_the_next_one(tmp_path: Path) -> None:
+async def test_the_next_instance_reads_what_was_stored(tmp_path: Path) -> None:
     file = ScheduleFile(tmp_path / "new")
     assert file.last("scale") is None
     await asyncio.gather(*(file.remember(f"scale-{number}", LAST) for number in range(5)))
     again = ScheduleFile(tmp_path / "new")
     assert [again.last(f"scale-{number}") for number in range(5)] == [LAST] * 5
-    assert [one.name for one in (tmp_path / "new").iterdir()] == [FILE_NAME]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [FILE_NAME]
 
 
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"null", b'{"scale": 5}', b'{"scale": {"wall_ns": "x"}}', b"\xff"],
 )
-def test_one_that_cannot_be_read_counts_as_none(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_file_counts_as_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     assert ScheduleFile(tmp_path).last("scale") is None
 
 
-async def test_a_disk_that_fails_is_told_once_and_memory_goes_on(
+async def test_a_failing_disk_is_logged_once_and_memory_is_used(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     blocked = tmp_path / "blocked"
-    blocked.write_bytes(b"")  # no folder
+    blocked.write_bytes(b"")  # a file, not a folder
     file = ScheduleFile(blocked)
     for _ in range(3):
         await file.remember("scale", LAST)

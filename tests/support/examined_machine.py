@@ -1,4 +1,4 @@
-"""A gateway for the doctor: everything that it looks at is healthy until a test breaks it."""
+"""A machine for `healthd doctor` to examine: healthy until a test breaks a part of it."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ BOUND_S = 50.0
 
 _ROOT = Path(__file__).parents[2]
 
-# The doctor as the command runs it, but of a machine whose files are in a folder of the test's.
+# The doctor as the command runs it, but for a machine whose files are in a folder of the test.
 _DOCTOR = """
 import os, sys
 from pathlib import Path
@@ -43,11 +43,11 @@ _FILES = {
 
 @dataclass(frozen=True)
 class Report:
-    """What the doctor said.
+    """The report of the doctor.
 
     Attributes:
         code: its exit code.
-        ok: whether it says that nothing is wrong.
+        ok: whether it found nothing wrong.
         findings: one for each line.
     """
 
@@ -56,29 +56,29 @@ class Report:
     findings: list[dict[str, str]]
 
     def having(self, status: str) -> list[str]:
-        """The checks that ended like this, in order."""
-        return [one["check"] for one in self.findings if one["status"] == status]
+        """Return the checks with this status, in order."""
+        return [finding["check"] for finding in self.findings if finding["status"] == status]
 
     def of(self, check: str) -> dict[str, str]:
-        """The only finding of a check."""
-        (found,) = (one for one in self.findings if one["check"] == check)
+        """Return the only finding of a check."""
+        (found,) = (finding for finding in self.findings if finding["check"] == check)
         return found
 
 
-class Patient:
-    """The machine.
+class ExaminedMachine:
+    """A machine with a gateway.
 
     Attributes:
-        settings: sections of its settings; tests change them.
-        root: its files.
-        outbox: the outbox's folder.
+        settings: the sections of its settings; tests change them.
+        root: the folder with its files.
+        outbox: the folder of its outbox.
         service_uid: the user of its service, if there is one.
-        environ: laid over the doctor's environment.
+        environ: added to the doctor's environment.
         straps: how many peripherals it has.
     """
 
     def __init__(self, folder: Path, broker: str) -> None:
-        """Make one in ``folder`` that publishes to ``broker``."""
+        """Make a machine in ``folder`` that publishes to ``broker``."""
         self.root = folder / "root"
         self.outbox = folder / "state"
         self.outbox.mkdir()
@@ -105,27 +105,27 @@ class Patient:
         shutil.copy(_ROOT / "systemd/healthd.service", unit)
 
     def write(self, name: str, content: str) -> None:
-        """A file of the machine."""
+        """Write a file of the machine."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
 
-    def program(self, name: str, says: str) -> None:
-        """A program of the machine that says this."""
+    def program(self, name: str, output: str) -> None:
+        """Add a program to the machine that prints this."""
         folder = self.root / "bin"
         folder.mkdir(exist_ok=True)
-        (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (folder / name).write_text(f"#!/bin/sh\necho '{output}'\n")
         (folder / name).chmod(0o755)
         self.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
     async def examined(self) -> Report:
-        """Call the doctor."""
+        """Run the doctor, and return its report."""
         code, out = await self.asked("json")
-        told = orjson.loads(out)
-        return Report(code, told["ok"], told["findings"])
+        report = orjson.loads(out)
+        return Report(code, report["ok"], report["findings"])
 
     async def asked(self, form: str) -> tuple[int, str]:
-        """The doctor's exit code, and what it writes for a program (json) or for a person."""
+        """Run the doctor; return its exit code, and its output as JSON (``json``) or as text."""
         self._config.write_text(self._toml())
         service_uid = "" if self.service_uid is None else str(self.service_uid)
         process = await asyncio.create_subprocess_exec(
@@ -144,8 +144,8 @@ class Patient:
 
     def _toml(self) -> str:
         sections = [
-            "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in one.items())])
-            for name, one in self.settings.items()
+            "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items())])
+            for name, section in self.settings.items()
         ]
         straps = [
             f'[[peripherals]]\nid = "strap-{n}"\nname = "Strap {n}"' for n in range(self.straps)
@@ -154,5 +154,5 @@ class Patient:
 
 
 def _toml(value: object) -> str:
-    # A string, a number, a truth value and a list of them are the same in JSON.
+    # Strings, numbers, booleans and lists look the same in JSON.
     return orjson.dumps(value).decode()

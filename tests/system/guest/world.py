@@ -1,4 +1,4 @@
-"""One case's world: straps around an adapter, the service, a broker, and what is known."""
+"""What a case works with: straps around an adapter, the service, a broker, and the results."""
 
 import json
 import re
@@ -23,33 +23,33 @@ from tests.system.guest.vm import Failed, until
 SERVICE = "healthd.service"
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _DROP_INS = Path(f"/run/systemd/system/{SERVICE}.d")
-# Emulated, the daemon takes 10 s until it listens, and eight straps in a row twice as long.
+# Emulated, the daemon takes 10 s to start, and eight straps in a row twice as long.
 START_S = 60.0
-# What healthd needs to come back after the worst of the faults, with its longest pause (60 s).
+# How long recovery may take after the worst fault, including the longest pause (60 s).
 RECOVERY_S = 90.0
-# From the strap's link to the subscriber: PUBACK and commit have bounds of seconds.
+# From the strap's link to the subscriber; PUBACK and commit may take seconds.
 _SETTLE_S = 20.0
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
-# Names of quantities, and the simulated strap's serial number: no line at INFO has any.
+# Names of measured values, and the simulated strap's serial number: not allowed at INFO.
 _VALUES = re.compile(r"heart_rate_bpm|rr_intervals|energy_expended|SIM-0001")
 
 
-class Ward:
-    """What a case works with; fresh for each.
+class World:
+    """The environment of a case; each case gets a new one.
 
     Attributes:
         radio: the adapter and the peripherals.
-        broker: what arrives.
-        straps: those of this case, by id.
+        broker: the subscriber at the broker.
+        straps: the straps of this case, by id.
         journal: what healthd has written since the case began.
         bluez_journal: what bluetoothd has written.
         recovery_s: from the end of the fault to the next new sample at the subscriber.
-        notes: what a reader of the results should know.
-        results: what came that is no strap's heart rate, by peripheral and stream.
+        notes: remarks for the report.
+        results: received samples other than the straps' heart rate, by peripheral and stream.
     """
 
     def __init__(self) -> None:
-        """Nothing runs yet."""
+        """Prepare; nothing runs yet."""
         self.radio = Radio()
         self.broker = Subscriber(self._on_sample)
         self.straps: dict[str, Strap] = {}
@@ -62,7 +62,7 @@ class Ward:
         self._fault_ended_at = 0.0
 
     async def reset(self) -> None:
-        """Bring the machine to where every case begins: nothing known, adapter in, healthd down."""
+        """Reset the machine: no stored state, the adapter plugged in, healthd stopped."""
         await vm.run("systemctl", "stop", SERVICE, "bluetooth", "mosquitto")
         if _remove(_DROP_INS):
             await vm.run("systemctl", "daemon-reload")
@@ -83,7 +83,7 @@ class Ward:
 
     async def close(self) -> None:
         """Stop healthd, the straps and the subscriber."""
-        # Where it is not installed any more there is nothing to stop.
+        # After an uninstallation there is nothing to stop.
         if (await vm.unit(SERVICE, "LoadState"))["LoadState"] == "loaded":
             await vm.run("systemctl", "stop", SERVICE)
         await self.broker.stop()
@@ -101,11 +101,11 @@ class Ward:
         """Make a strap.
 
         Args:
-            id: in the settings; its address follows from how many there are.
-            name: what it advertises; its id where it is None.
+            id: its id in the settings; its address depends on the number of straps so far.
+            name: the name that it advertises; None for its id.
             in_range: whether it advertises at once.
             period: seconds between two samples.
-            build: the simulator's chest strap, or another of its kind.
+            build: makes the device; the simulator's chest strap by default.
         """
         strap = Strap(id, f"C4:00:00:00:00:{len(self.straps) + 1:02X}")
         record: Callable[[Sent], None] = strap.record
@@ -127,10 +127,10 @@ class Ward:
         """Write healthd's settings.
 
         Args:
-            straps: those that it is to look for; all of the case where it is None.
+            straps: the straps in the settings; None for all straps of the case.
             silence: how long a stream may be silent.
             more: further TOML, before the peripherals.
-            own: further TOML of a strap, by its id.
+            own: further TOML for a strap, by its id.
         """
         lines = [f'[gateway]\nid = "{GATEWAY}"', '[outbox]\nmax_size = "4MB"', more]
         for strap in self.straps.values() if straps is None else straps:
@@ -142,7 +142,7 @@ class Ward:
 
     async def start(self) -> None:
         """Start the service."""
-        # Not waited for: a unit of Type=notify would, and a case may ask for more than READY=1.
+        # Without waiting for READY=1: each case waits for what it needs.
         await vm.run("systemctl", "start", "--no-block", SERVICE)
 
     async def start_streaming(self, *, silence: str | None = None, more: str = "") -> None:
@@ -154,7 +154,7 @@ class Ward:
     async def streaming(
         self, *straps: Strap, since: float | None = None, timeout_s: float = START_S
     ) -> None:
-        """Wait until a sample of each strap has arrived that was sent since then (or now)."""
+        """Wait until a sample of each strap has arrived that was sent after ``since`` (or now)."""
         moment = time.monotonic() if since is None else since
         waiting = list(straps)
 
@@ -169,28 +169,24 @@ class Ward:
             raise Failed(f"no samples within {timeout_s:.0f} s: {silent}") from None
 
     @asynccontextmanager
-    async def fault(
-        self, *straps: Strap, takes_samples: bool = True
-    ) -> AsyncGenerator[list[Strap]]:
-        """Something goes wrong while the block runs; its end is where recovery is timed from.
-
-        Gives the list of those that it is about, for a block that finds out that there are more.
+    async def fault(self, *straps: Strap, takes_samples: bool = True) -> AsyncGenerator[None]:
+        """Mark the block as a fault; recovery is timed from its end.
 
         Args:
-            straps: whose links it is about; all of the case where none is given.
-            takes_samples: whether what is sent before the link is back may be lost. Never so where
-                the link itself stands.
+            straps: the straps whose links it affects; all straps of the case if none is given.
+            takes_samples: whether samples that are sent before the link is back may be lost. They
+                may not if the link itself remains.
         """
         began_at = time.monotonic()
-        about = list(straps or self.straps.values())
-        yield about
+        affected = {strap.id for strap in straps or self.straps.values()}
+        yield
         self._fault_ended_at = time.monotonic()
         if takes_samples:
-            # Until `recovered` says when the link was back.
-            self._windows.append(Window({strap.id for strap in about}, began_at))
+            # `recovered` sets the end, when the link is back.
+            self._windows.append(Window(affected, began_at))
 
     async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
-        """Wait until each strap's samples arrive again; notes how long the slowest took."""
+        """Wait until samples of each strap arrive again; note how long the slowest took."""
         ended_at = self._fault_ended_at
         await self.streaming(*straps, since=ended_at, timeout_s=timeout_s)
         firsts = [first for strap in straps if (first := strap.first_after(ended_at))]
@@ -198,33 +194,33 @@ class Ward:
         back_at = max(strap.sent[number] for strap, (number, _) in zip(straps, firsts, strict=True))
         for window in self._windows:
             window.end = min(window.end, back_at)
-        # Another one: samples that come twice do so from the second on.
+        # One more sample of each: duplicates appear only from the second one on.
         await self.streaming(*straps)
 
     def excuse_last_of_links(self) -> None:
-        """Where healthd has ended a link, the sample that was in the air then may be lost."""
+        """Excuse the samples that were on their way when healthd ended a link."""
         for strap in self.straps.values():
             for at in self.radio.end_times(strap.address):
                 self._windows.append(Window({strap.id}, at, at))
 
     async def service_state(self) -> dict[str, str]:
-        """What systemd says of the service."""
+        """Return what systemd reports about the service."""
         names = ("ActiveState", "MainPID", "NRestarts", "Result", "ExecMainStatus", "WatchdogUSec")
         return await vm.unit(SERVICE, *names)
 
     async def settled(self) -> Counts:
-        """End the straps' streams, wait for what is under way, and weigh every sample."""
+        """End the streams, wait for samples on their way, and account for every sample."""
         for strap in self.straps.values():
             strap.peripheral.go_silent()
-        with suppress(Failed):  # what is lost is in the counts
+        with suppress(Failed):  # the counts contain the lost samples
             await until(lambda: not self._weigh().lost, "every sample arrives", _SETTLE_S)
         return self._weigh()
 
     async def journal_faults(self, *, allow_stack: bool = False) -> list[str]:
-        """What healthd's journal has that it must not have.
+        """Return what healthd's journal must not contain, but does.
 
         Args:
-            allow_stack: lines of a crash below Python are no JSON.
+            allow_stack: allow lines that are not JSON, as after a crash below Python.
         """
         faults: list[str] = []
         for line in await self.journal.lines():
@@ -254,16 +250,16 @@ class Ward:
 
 
 def drop_in(name: str, text: str) -> None:
-    """Change the unit for this case; `systemctl daemon-reload` makes it count."""
+    """Change the unit for this case; call `systemctl daemon-reload` afterwards."""
     _DROP_INS.mkdir(parents=True, exist_ok=True)
     (_DROP_INS / f"{name}.conf").write_text(text)
 
 
 def _remove(folder: Path) -> bool:
-    """Whether there was one."""
-    there = folder.exists()
+    """Remove a folder; return whether it existed."""
+    existed = folder.exists()
     shutil.rmtree(folder, ignore_errors=True)
-    return there
+    return existed
 
 
 def _empty(folder: Path) -> None:

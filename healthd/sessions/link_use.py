@@ -1,0 +1,127 @@
+"""What a session does with a link that is ready: stream from it, or collect and hang up."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from healthd.central.faults import LinkFault
+from healthd.central.link import Link
+from healthd.profiles.characteristic import Options, Profile
+from healthd.profiles.registry import Registry
+from healthd.sessions.collect import wait_until_collected
+from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.opening import Openings
+from healthd.sessions.remote import Remote
+from healthd.sessions.subscriptions import Explain, Subscriptions, Values
+
+
+class LinkUse:
+    """Uses the links of one peripheral, one after the other."""
+
+    def __init__(
+        self,
+        peripheral: str,
+        registry: Registry,
+        observer: Values,
+        explain: Explain,
+        options: Options,
+        values: Subscriptions,
+        remote: Remote,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            peripheral: its id.
+            registry: what healthd reads.
+            observer: receives the messages of control points.
+            explain: returns what a refusal means, taking the peripheral's bond into account.
+            options: what the settings say to the peripheral's profiles.
+            values: the subscriptions, prepared on each link.
+            remote: carries out requests while the peripheral streams.
+        """
+        self._peripheral = peripheral
+        self._registry = registry
+        self._observer = observer
+        self._explain = explain
+        self._options = options
+        self._values = values
+        self._remote = remote
+        self._openings: Openings | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the peripheral has not yet answered everything that it is asked."""
+        return self._openings is not None and self._openings.asks
+
+    @property
+    def refusal(self) -> LinkFault | None:
+        """Why the peripheral refused to be asked, on the current link or the last one."""
+        return None if self._openings is None else self._openings.refusal
+
+    async def stream(self, link: Link, profiles: list[Profile], silence_s: float | None) -> None:
+        """Open the profiles while values already flow and requests are served.
+
+        Args:
+            link: a link whose values are prepared.
+            profiles: what the peripheral has.
+            silence_s: replaces the silence deadline of every stream that has one.
+
+        Raises:
+            LinkFault: the link ended or a stream fell silent.
+        """
+        values = self._values
+        async with self._opening(link, profiles) as (openings, opening):
+            watch = asyncio.create_task(
+                values.watch(link, silence_s), name=f"watch {self._peripheral}"
+            )
+            serve = asyncio.create_task(
+                self._remote.serve(openings.points, values.facts, self._explain),
+                name=f"requests {self._peripheral}",
+            )
+            try:
+                # The watch ends only by raising, so this waits for the end of the link, too.
+                tasks = (opening, watch, serve)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+                for task in tasks:
+                    if task.done():
+                        task.result()
+            finally:
+                await _end(watch)
+                await _end(serve)
+
+    async def collect(self, link: Link, profiles: list[Profile]) -> None:
+        """Collect what the peripheral has, until it is done.
+
+        Raises:
+            LinkLost: the link ended before the peripheral was done.
+        """
+        async with self._opening(link, profiles) as (openings, opening):
+            lost = asyncio.create_task(link.lost(), name=f"link end {self._peripheral}")
+            try:
+                await wait_until_collected(opening, openings, lost, self._values)
+            finally:
+                await _end(lost)
+
+    @asynccontextmanager
+    async def _opening(
+        self, link: Link, profiles: list[Profile]
+    ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
+        """Run the opening exchanges of the profiles while the block runs."""
+        on_message = partial(self._observer.on_value, self._peripheral)
+        points = ControlPoints(link, self._registry, on_message)
+        heard = self._values.heard
+        openings = Openings(points, self._peripheral, self._options, heard, self._explain)
+        self._openings = openings
+        task = asyncio.create_task(openings.run(profiles), name=f"opening {self._peripheral}")
+        try:
+            yield openings, task
+        finally:
+            await _end(task)
+            await openings.close()
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
