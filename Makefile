@@ -50,11 +50,12 @@ system-test: $(TESTABLE) ## test the service in virtual machines with a real Blu
 	@.ci/system-test
 	$(BIN)/pytest tests/system --capture=no $(ARGS)
 
-lint: $(TESTABLE) ## run ruff, pyright (strict) and import-linter
+lint: $(TESTABLE) ## ruff, pyright (strict), import-linter and plain English
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/plain_english.py
 
 format: $(TESTABLE) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix

@@ -182,8 +182,8 @@ class Requests:
             raise RequestRefused(f"found the verb {short_json(verb)}, expected one of {there}")
         if verb not in self.allowed:
             raise RequestRefused(
-                f"found the verb {short_json(verb)}, expected one that [mqtt] requests in the "
-                f"settings of this gateway allows: {', '.join(self.allowed)}"
+                f"found the verb {short_json(verb)}, expected one that [mqtt] requests allows "
+                f"in this gateway's settings: {', '.join(self.allowed)}"
             )
         most = _MOST_AT_A_TIME + (_MOST_STOPS if verb == Stop.verb else 0)
         if len(self._tasks) >= most:

@@ -225,7 +225,7 @@ WRONG: list[tuple[str, object, dict[str, Any], str]] = [
         {},
         "expected one of the running healthd: strap-1",
     ),
-    ("fetch", {"peripheral": "strap-1"}, {}, "one that [mqtt] requests allows in this"),
+    ("fetch", {"peripheral": "strap-1"}, {}, "one that [mqtt] requests allows in this gateway"),
     ("dance", {}, {}, 'found the verb "dance", expected one of scan, fetch, reconnect'),
     ("", {}, {}, 'found the verb ""'),
     ("a b", {}, {"response_topic": None}, 'found the verb "a b"'),

@@ -65,7 +65,7 @@ class Asked:
         finally:
             self.closed.set()
 
-    def farewell(self, options: Options) -> list[bytes]:
+    def closing(self, options: Options) -> list[bytes]:
         return [f"bye {kind}".encode() for kind in options.pmd]
 
 
@@ -131,7 +131,7 @@ def known(asked: Asked) -> Registry:
         opening=Opening(
             "fff2",
             asked.exchange,
-            asked.farewell,
+            asked.closing,
             asked.abort,
             answers=asked.is_answered,
             excused=asked.excused,

@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
-"""Refuse words that no everyday technical text uses, in all tracked text; .ci/words lists them.
+"""Refuse words that do not belong in everyday technical text; .ci/words lists them.
 
-plain-english [PATH ...]: look there only. Prints FILE:LINE: and the word; exits 1 if there is any.
+plain_english.py [PATH ...]: check all tracked files, or those below PATH. Prints FILE:LINE and the
+word for each hit, and exits with 1 if there are any.
 """
 
 import re
@@ -12,9 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_name("words")
 
-# Other people's words, which are quoted as they are.
+# Text that is quoted as it is.
 SKIPPED = {LIST, ROOT / "LICENSE"}
 SKIPPED_NAMES = {"package-lock.json"}
+INLINE_CODE = re.compile("`[^`]*`")
 
 
 def rules() -> list[tuple[re.Pattern[str], str]]:
@@ -42,11 +43,13 @@ def main() -> int:
         if file in SKIPPED or file.name in SKIPPED_NAMES or not file.is_file():
             continue
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            if file.suffix == ".md":
+                line = INLINE_CODE.sub("", line)
             for pattern, advice in refused:
                 for match in pattern.finditer(line):
                     hits += 1
                     place = f"{file.relative_to(ROOT)}:{number}"
-                    print(f"{place}: {match.group()!r}: write {advice}")
+                    sys.stdout.write(f"{place}: {match.group()!r}: write {advice}\n")
     return 1 if hits else 0
 
 
