@@ -21,6 +21,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from healthd.central.link import Backends
@@ -28,7 +29,7 @@ from healthd.cli.run import until_signal
 from healthd.gateway import daemon
 from healthd.host.clock import Clock
 from healthd.log import configure
-from healthd.mqtt import parking, publisher
+from healthd.mqtt import delivery, parking
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.samples import Sample
@@ -77,16 +78,22 @@ def main(arguments: argparse.Namespace) -> int:
     TappedOutbox.accepted = os.open(
         arguments.accepted, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
     )
-    setattr(daemon, "Outbox", TappedOutbox)  # noqa: B010 (pyright refuses to assign to a class)
+    _replace(daemon, "Outbox", TappedOutbox)
     ShortWaits.max_wait_s = arguments.max_wait
-    setattr(daemon, "Supervisor", lambda _jitter: Supervisor(ShortWaits(arguments.seed)))  # type: ignore  # noqa: B010
+    _replace(daemon, "Supervisor", lambda _jitter: Supervisor(ShortWaits(arguments.seed)))
     if arguments.timesync is not None:
-        setattr(daemon, "Clock", partial(Clock, arguments.timesync))  # noqa: B010
-    setattr(parking, "FIRST_S", arguments.park)  # noqa: B010
-    setattr(publisher, "FIRST_S", arguments.park)  # noqa: B010
+        _replace(daemon, "Clock", partial(Clock, arguments.timesync))
+    _replace(parking, "FIRST_S", arguments.park)
+    _replace(delivery, "FIRST_S", arguments.park)
     known = registry.load()
     settings = read(arguments.config, os.environ, known.profiles)
     return until_signal(lambda stop: _run(settings, known, arguments, stop))
+
+
+def _replace(module: ModuleType, name: str, value: object) -> None:
+    # A name that has moved to another module must not be replaced without effect.
+    assert hasattr(module, name), f"{module.__name__} has no {name}"
+    setattr(module, name, value)
 
 
 async def _run(
