@@ -80,7 +80,12 @@ def main(arguments: argparse.Namespace) -> int:
     )
     _replace(daemon, "Outbox", TappedOutbox)
     ShortWaits.max_wait_s = arguments.max_wait
-    _replace(daemon, "Supervisor", lambda _jitter: Supervisor(ShortWaits(arguments.seed)))
+    waits = ShortWaits(arguments.seed)
+
+    def supervisor(_jitter: random.Random) -> Supervisor:
+        return Supervisor(waits)
+
+    _replace(daemon, "Supervisor", supervisor)
     if arguments.timesync is not None:
         _replace(daemon, "Clock", partial(Clock, arguments.timesync))
     _replace(parking, "FIRST_S", arguments.park)
