@@ -1,6 +1,5 @@
 """The AsyncAPI document, as the parser of those who make AsyncAPI reads it."""
 
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.support.node import INSTALL_S, node, packages
 FOLDER = Path(__file__).parent / "asyncapi"
 
 REGISTRY = load()
-DOCUMENT = document(REGISTRY)
 
 Judge = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -39,7 +37,7 @@ def judge() -> Judge:
 
 
 def test_it_is_valid_and_says_of_each_channel_what_is_done_there(judge: Judge) -> None:
-    said = judge(DOCUMENT)
+    said = judge(document(REGISTRY))
     serious = [one for one in said["diagnostics"] if one["severity"] in _SERIOUS]
     assert serious == []
     assert said["valid"]
@@ -54,6 +52,6 @@ def test_it_is_valid_and_says_of_each_channel_what_is_done_there(judge: Judge) -
 
 
 def test_a_document_with_a_mistake_is_told_from_one_without(judge: Judge) -> None:
-    one = copy.deepcopy(DOCUMENT)
+    one = document(REGISTRY)
     one["operations"]["send_info"]["channel"]["$ref"] = "#/channels/nowhere"
     assert not judge(one)["valid"]
