@@ -7,6 +7,9 @@ ARGS ?=
 # starves, kills and times the daemon (tests/chaos) has the machine to itself.
 WORKERS ?= 4
 
+# pytest rewrites each test file; without a cache each of its processes does so in each run.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
@@ -30,20 +33,21 @@ install: ## as root: healthd as a service of this machine, or its newer version
 uninstall: ## as root: remove it; settings and outbox stay
 	@systemd/setup uninstall
 
-test: lint ## every check, then the tests; installs what it tests against where it may
-	@.ci/mosquitto
-	@.ci/faketime
-	@.ci/dbus
-	$(BIN)/pytest tests/unit tests/contract tests/end_to_end --numprocesses $(WORKERS) --dist loadfile
+test: export NOT_TESTED := $(VENV)/.not-tested
+test: lint ## every check, then the tests with coverage; installs what they need if it may
+	@.ci/tools
+	@rm -f $(NOT_TESTED)
+	MEASURE_COVERAGE=1 $(BIN)/pytest tests/unit tests/contract tests/end_to_end \
+	    --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
+	@.ci/tools closing $(NOT_TESTED)
 
 chaos: $(TESTABLE) ## random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
-	@.ci/mosquitto
+	@.ci/tools mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(TESTABLE) ## figures against budgets; 20 minutes; some: make bench ARGS="--only cpu drain"
-	@.ci/mosquitto
-	@.ci/dbus
+	@.ci/tools mosquitto dbus
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 system-test: $(TESTABLE) ## the service in virtual machines with the real BlueZ; 20 minutes
@@ -56,7 +60,7 @@ lint: $(TESTABLE) ## ruff, pyright (strict) and import-linter
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-format: $(TESTABLE) ## let ruff mend and format the code
+format: $(TESTABLE) ## let ruff fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -66,7 +70,7 @@ constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows
 	    --quiet --custom-compile-command 'make constraints' --output-file constraints.txt
 
 clean: ## remove .venv, caches and build results
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNNABLE): pyproject.toml constraints.txt
