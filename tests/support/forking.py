@@ -1,11 +1,9 @@
 """``python -c SCRIPT ARGUMENT...`` without the time that imports take: forked once they are done.
 
 Each run has its own process, environment, standard streams and exit code. As a program, this module
-takes the names of the modules to import, reads a JSON object per run and answers with its exit
-code.
+takes the script of the imports, reads a JSON object per run and answers with its exit code.
 """
 
-import importlib
 import os
 import signal
 import subprocess
@@ -22,15 +20,15 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Forking:
-    """A process that has imported the modules of a script, and forks for each of its runs.
+    """A process that has imported what a script needs, and forks for each of its runs.
 
     It is started by the first run.
     """
 
-    def __init__(self, script: str, *modules: str) -> None:
-        """Prepare; ``modules`` are imported before the fork."""
+    def __init__(self, script: str, imports: str) -> None:
+        """Prepare; ``imports`` is a script that runs once, before all forks."""
         self._script = script
-        self._modules = modules
+        self._imports = imports
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(
@@ -47,7 +45,7 @@ class Forking:
             The exit code, standard output and standard error.
         """
         if self._process is None:
-            command = (sys.executable, "-m", "tests.support.forking", *self._modules)
+            command = (sys.executable, "-m", "tests.support.forking", self._imports)
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=_ROOT)
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -75,8 +73,7 @@ class Forking:
 
 def main() -> None:
     """Serve runs until standard input ends."""
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
+    exec(sys.argv[1], {})
     for line in sys.stdin.buffer:
         run = orjson.loads(line)
         if (child := os.fork()) == 0:

@@ -25,7 +25,13 @@ machine = Machine(os.environ, Path(sys.argv[2]), service_uid=service_uid)
 sys.exit(main(Path(sys.argv[1]), sys.argv[4] == "json", machine))
 """
 
-DOCTOR = Forking(_DOCTOR, "healthd.cli.doctor", "healthd.doctor.machine")
+_IMPORTS = """
+import healthd.cli.doctor, healthd.doctor.machine
+from healthd.profiles import registry
+registry.load()
+"""
+
+DOCTOR = Forking(_DOCTOR, _IMPORTS)
 
 _FILES = {
     "sys/class/rfkill/rfkill0/type": "bluetooth\n",
