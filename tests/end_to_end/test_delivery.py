@@ -142,6 +142,7 @@ async def test_a_broker_that_is_away_costs_no_sample(
             assert sum(ward.delivered(strap).duplicates for strap in straps) >= 1
 
 
+@pytest.mark.untraced
 async def test_soak(
     broker: EmbeddedBroker,
     tmp_path: Path,

@@ -302,6 +302,7 @@ def malformed(number: int) -> list[bytes]:
     return list(found)
 
 
+@pytest.mark.untraced
 async def test_a_thousand_malformed_requests_get_one_error_each_and_cost_no_sample(
     ward_with: MakeWard, measured: Callable[[str], None]
 ) -> None:
@@ -324,6 +325,7 @@ async def test_a_thousand_malformed_requests_get_one_error_each_and_cost_no_samp
         measured(f"{len(sent)} malformed requests; {during} samples meanwhile; {ward.summary()}")
 
 
+@pytest.mark.untraced
 async def test_a_flood_of_requests_is_answered_one_by_one_and_costs_no_sample(
     ward_with: MakeWard, measured: Callable[[str], None]
 ) -> None:

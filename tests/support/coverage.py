@@ -5,8 +5,9 @@ fails if a package is below the floor. pyproject.toml has the packages and the f
 module before anything of healthd: lines that run at import count too.
 
 On Python 3.11 the tracer slows down every line by half, including those of pytest and Hypothesis.
-Therefore it is on only for the imports and during the tests of ``_DRIVING``. The figures are a
-lower bound: they leave out what other tests reach, and what runs in processes of its own.
+Therefore it is on only for the imports and during the tests of ``_DRIVING``, except those marked
+``untraced``: the same lines run thousands of times. The figures are a lower bound: they leave out
+what other tests reach, and what runs in processes of its own.
 """
 
 import importlib
@@ -68,7 +69,8 @@ class Measurement:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Trace a test if it drives the packages."""
-        wanted = any(item.path.is_relative_to(folder) for folder in _DRIVING)
+        drives = any(item.path.is_relative_to(folder) for folder in _DRIVING)
+        wanted = drives and item.get_closest_marker("untraced") is None
         if wanted and not self._running:
             self._coverage.start()
         elif self._running and not wanted:

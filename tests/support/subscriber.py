@@ -174,7 +174,7 @@ class Subscriber:
     async def _end(self) -> None:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
-        # Otherwise it is part of a cycle: garbage collection may find its open sockets first, and warn.
+        # Breaks a cycle: garbage collection might find the open sockets before their client.
         self._client.on_connect = self._client.on_subscribe = self._client.on_message = None
 
     # paho's thread calls these.

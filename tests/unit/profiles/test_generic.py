@@ -63,6 +63,7 @@ UNITS = {
 }
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)
 @given(packet=packets)
 def test_any_bytes_give_the_model_or_a_decode_error(
