@@ -31,7 +31,7 @@ _DRIVING = [
     _TESTS / "end_to_end",
     *(
         _TESTS / "unit" / package
-        for package in ("central", "gateway", "mqtt", "outbox", "profiles", "sessions")
+        for package in ("central", "mqtt", "outbox", "profiles", "sessions")
     ),
 ]
 
