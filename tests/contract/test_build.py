@@ -103,10 +103,8 @@ def test_a_wheel_knows_its_commit_and_is_the_same_each_time(
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "x"]):
         assert run(tree, "git", *arguments, **environ).returncode == 0
     commit = run(tree, "git", "rev-parse", "HEAD", **environ).stdout.strip()
-    first, second = (
-        wheel(tree, tmp_path / "first", backend),
-        wheel(tree, tmp_path / "second", backend),
-    )
+    first = wheel(tree, tmp_path / "first", backend)
+    second = wheel(tree, tmp_path / "second", backend)
     assert version(first, tmp_path / "site") == (
         f"healthd {__version__} (commit {commit[:7]}, 2026-03-01)"
     )

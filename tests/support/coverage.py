@@ -5,9 +5,9 @@ fails if a package is below the floor. pyproject.toml has the packages and the f
 module before anything of healthd: lines that run at import count too.
 
 On Python 3.11 the tracer slows down every line by half, including those of pytest and Hypothesis.
-Therefore it is on only for the imports and during the tests of ``_DRIVING``, except those marked
-``untraced``: the same lines run thousands of times. The figures are a lower bound: they leave out
-what other tests reach, and what runs in processes of its own.
+Therefore it is on only for the imports, the packages' own unit tests, tests/contract and
+tests/end_to_end; tests marked ``untraced``, which run the same lines thousands of times, are left
+out. The figures are a lower bound: other tests and processes of their own do not count.
 """
 
 import importlib
@@ -24,16 +24,6 @@ from coverage import Coverage
 
 _TESTS = Path(__file__).parents[1]
 _CONFIG = _TESTS.parent / "pyproject.toml"
-
-# Tests that call the packages in their own process.
-_DRIVING = [
-    _TESTS / "contract",
-    _TESTS / "end_to_end",
-    *(
-        _TESTS / "unit" / package
-        for package in ("central", "mqtt", "outbox", "profiles", "sessions")
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -54,6 +44,8 @@ class Measurement:
         config = tomllib.loads(_CONFIG.read_text(encoding="utf-8"))["tool"]["coverage"]
         self._packages: list[str] = config["run"]["source_pkgs"]
         self._floor: float = config["report"]["fail_under"]
+        own = (f"unit/{package.rpartition('.')[2]}" for package in self._packages)
+        self._driving = [_TESTS / folder for folder in ("contract", "end_to_end", *own)]
         self._is_worker = "PYTEST_XDIST_WORKER" in os.environ
         if not self._is_worker:
             # What a run that was killed has left.
@@ -69,7 +61,7 @@ class Measurement:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Trace a test if it drives the packages."""
-        drives = any(item.path.is_relative_to(folder) for folder in _DRIVING)
+        drives = any(item.path.is_relative_to(folder) for folder in self._driving)
         wanted = drives and item.get_closest_marker("untraced") is None
         if wanted and not self._running:
             self._coverage.start()
