@@ -6,7 +6,7 @@ mosquitto, dbus-daemon and disks are real; bluetoothd and the files of the syste
 import fcntl
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from tests.support.mosquitto import (
     needs_mosquitto,
     password_file,
 )
-from tests.support.patient import DOCTOR, Patient, Report
+from tests.support.patient import Patient, Report
 from tests.support.subscriber import Subscriber
 from tests.unit.outbox.bench import SmallDisk
 
@@ -38,13 +38,6 @@ USERS = {"gateway": "right", "reader": "right"}
 
 BEHIND_BLUEZ = {"dbus_rights", "bluez_version", "adapter", "powered", "slots"}
 BEHIND_TLS = {"broker_credentials", "broker_acl"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def end_of_the_doctor() -> Iterator[None]:
-    """End the process that the doctors are forked from."""
-    yield
-    DOCTOR.stop()
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from tests.support.forking import Forking
-from tests.support.process import clean_environment
+from tests.support.process import HEALTHD, clean_environment
+
+BOUND_S = 50.0
 
 _ROOT = Path(__file__).parents[2]
 
@@ -24,14 +25,6 @@ service_uid = int(sys.argv[3]) if sys.argv[3] else None
 machine = Machine(os.environ, Path(sys.argv[2]), service_uid=service_uid)
 sys.exit(main(Path(sys.argv[1]), sys.argv[4] == "json", machine))
 """
-
-_IMPORTS = """
-import healthd.cli.doctor, healthd.doctor.machine
-from healthd.profiles import registry
-registry.load()
-"""
-
-DOCTOR = Forking(_DOCTOR, _IMPORTS)
 
 _FILES = {
     "sys/class/rfkill/rfkill0/type": "bluetooth\n",
@@ -136,10 +129,13 @@ class Patient:
         service_uid = "" if self.service_uid is None else str(self.service_uid)
         environ = {**clean_environment(), "COLUMNS": "200", **self.environ}
         arguments = (str(self._config), str(self.root), service_uid, form)
-        # In a thread: the bluetoothd that the doctor asks is in this process.
-        code, out, err = await asyncio.to_thread(
-            DOCTOR.run, arguments, environ, self._config.parent
-        )
+        process = await HEALTHD.start(_DOCTOR, arguments, environ)
+        try:
+            async with asyncio.timeout(BOUND_S):
+                out, err = await asyncio.gather(process.stdout.read(), process.stderr.read())
+                code = await process.wait()
+        finally:
+            process.kill()
         assert err == b"", err.decode()
         return code, out.decode()
 
