@@ -7,6 +7,9 @@ ARGS ?=
 # because it starves and kills the daemon and measures times.
 WORKERS ?= 4
 
+# pytest rewrites each test file; without a cache each of its processes does so in each run.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
@@ -30,20 +33,21 @@ install: ## as root: install or upgrade healthd as a system service
 uninstall: ## as root: remove the service; settings and outbox stay
 	@systemd/setup uninstall
 
-test: lint ## run lint and all tests; installs mosquitto and other test tools if it can
-	@.ci/mosquitto
-	@.ci/faketime
-	@.ci/dbus
-	$(BIN)/pytest tests/unit tests/contract tests/end_to_end --numprocesses $(WORKERS) --dist loadfile
+test: export NOT_TESTED := $(VENV)/.not-tested
+test: lint ## run lint and all tests with coverage; installs mosquitto and other test tools if it can
+	@.ci/tools
+	@rm -f $(NOT_TESTED)
+	MEASURE_COVERAGE=1 $(BIN)/pytest tests/unit tests/contract tests/end_to_end \
+	    --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
+	@.ci/tools closing $(NOT_TESTED)
 
 chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
-	@.ci/mosquitto
+	@.ci/tools mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
-	@.ci/mosquitto
-	@.ci/dbus
+	@.ci/tools mosquitto dbus
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 system-test: $(TESTABLE) ## test the service in virtual machines with a real BlueZ (20 minutes)
@@ -74,7 +78,7 @@ picture: $(TESTABLE) ## draw docs/live-table.svg from the real demo
 	@$(BIN)/python .ci/picture.py
 
 clean: ## remove .venv, caches and build results
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNNABLE): pyproject.toml constraints.txt

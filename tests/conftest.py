@@ -1,5 +1,8 @@
 """Options of the whole test run, and a small disk that tests can fill."""
 
+# First: it measures what the other imports run.
+from tests.support.coverage import measurement  # isort: skip
+
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +18,24 @@ settings.register_profile("default", deadline=None)
 # pytest --hypothesis-profile=thorough: run it once after a change to a decoder.
 settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure coverage if ``make test`` asks for it."""
+    if measurement is not None:
+        config.pluginmanager.register(measurement)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write why tests were skipped into the file that ``make test`` names; it shows them last."""
+    if not (file := os.environ.get("NOT_TESTED")):
+        return
+    with Path(file).open("a", encoding="utf-8") as lines:
+        for report in terminalreporter.getreports("skipped"):
+            _, _, reason = report.longrepr
+            reason = reason.removeprefix("Skipped: ").removeprefix("NOT TESTED: ")
+            # What to install is said once, for all of them.
+            lines.write(reason.partition(";")[0] + "\n")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -61,12 +62,25 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def wheel(tree: Path, folder: Path) -> Path:
-    """Build a wheel of a tree with pip."""
-    options = ("--no-deps", "--disable-pip-version-check", "--wheel-dir", folder)
-    done = run(tree, sys.executable, "-m", "pip", "wheel", *options, ".")
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install what pyproject.toml builds with: pip would do so again for each wheel."""
+    folder = tmp_path_factory.mktemp("backend")
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    options = ("--disable-pip-version-check", "--target", folder)
+    requires = config["build-system"]["requires"]
+    done = run(folder, sys.executable, "-m", "pip", "install", *options, *requires)
     if "No matching distribution found for hatchling" in done.stdout + done.stderr:
         pytest.skip("NOT TESTED: no index of Python packages can be reached from here")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def wheel(tree: Path, folder: Path, backend: Path) -> Path:
+    """The wheel that pip makes of a tree."""
+    options = ("--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    command = (sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", folder, ".")
+    done = run(tree, *command, PYTHONPATH=str(backend))
     assert done.returncode == 0, done.stderr[-3000:]
     (made,) = folder.glob("*.whl")
     return made
@@ -82,12 +96,15 @@ def version(wheel: Path, folder: Path) -> str:
 
 
 @needs_git
-def test_a_wheel_knows_its_commit_and_is_reproducible(tree: Path, tmp_path: Path) -> None:
+def test_a_wheel_knows_its_commit_and_is_reproducible(
+    tree: Path, backend: Path, tmp_path: Path
+) -> None:
     environ = {**_WHO, "GIT_COMMITTER_DATE": "2026-03-01T12:00:00Z", "HOME": str(tmp_path)}
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "x"]):
         assert run(tree, "git", *arguments, **environ).returncode == 0
     commit = run(tree, "git", "rev-parse", "HEAD", **environ).stdout.strip()
-    first, second = wheel(tree, tmp_path / "first"), wheel(tree, tmp_path / "second")
+    first = wheel(tree, tmp_path / "first", backend)
+    second = wheel(tree, tmp_path / "second", backend)
     assert version(first, tmp_path / "site") == (
         f"healthd {__version__} (commit {commit[:7]}, 2026-03-01)"
     )
@@ -96,11 +113,13 @@ def test_a_wheel_knows_its_commit_and_is_reproducible(tree: Path, tmp_path: Path
     assert run(tree, "git", "status", "--porcelain", **environ).stdout == ""
 
 
-def test_without_git_the_commit_comes_from_the_source_archive(tree: Path, tmp_path: Path) -> None:
-    plain = wheel(tree, tmp_path / "plain")
+def test_without_git_the_commit_comes_from_the_source_archive(
+    tree: Path, backend: Path, tmp_path: Path
+) -> None:
+    plain = wheel(tree, tmp_path / "plain", backend)
     assert version(plain, tmp_path / "plain-site") == f"healthd {__version__}"
     (tree / "healthd" / "host" / "build.json").write_text(RECORDED.text())
-    archived = wheel(tree, tmp_path / "archived")
+    archived = wheel(tree, tmp_path / "archived", backend)
     assert version(archived, tmp_path / "archived-site") == (
         f"healthd {__version__} (commit 0123456, 2026-03-01, modified)"
     )

@@ -17,6 +17,8 @@ class Requester:
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
         self._numbers = count(1)
+        self._responses: list[Received] = []
+        self._read = 0
 
     def send(self, verb: str, payload: object = b"", **more: Any) -> bytes:
         """Publish a request; return its correlation data."""
@@ -46,4 +48,8 @@ class Requester:
 
     def responses(self) -> list[Received]:
         """Return all responses, on any topic."""
-        return [one for one in self._subscriber.messages if "/response/" in one.topic]
+        # Called after every message, of which there are thousands, so read each of them only once.
+        messages = self._subscriber.messages
+        self._responses += [one for one in messages[self._read :] if "/response/" in one.topic]
+        self._read = len(messages)
+        return self._responses

@@ -142,6 +142,7 @@ async def test_an_absent_broker_loses_no_sample(
             assert sum(rig.delivered(strap).duplicates for strap in straps) >= 1
 
 
+@pytest.mark.untraced
 async def test_soak(
     broker: EmbeddedBroker,
     tmp_path: Path,

@@ -304,6 +304,7 @@ def malformed(number: int) -> list[bytes]:
     return list(found)
 
 
+@pytest.mark.untraced
 async def test_a_thousand_malformed_requests_get_one_error_each_and_lose_no_sample(
     rig_with: MakeRig, measured: Callable[[str], None]
 ) -> None:
@@ -326,6 +327,7 @@ async def test_a_thousand_malformed_requests_get_one_error_each_and_lose_no_samp
         measured(f"{len(sent)} malformed requests; {during} samples meanwhile; {rig.summary()}")
 
 
+@pytest.mark.untraced
 async def test_a_flood_of_requests_is_answered_and_loses_no_sample(
     rig_with: MakeRig, measured: Callable[[str], None]
 ) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from tests.support.process import clean_environment
+from tests.support.process import HEALTHD, clean_environment
 
 BOUND_S = 50.0
 
@@ -128,19 +127,17 @@ class ExaminedMachine:
         """Run the doctor; return its exit code, and its output as JSON (``json``) or as text."""
         self._config.write_text(self._toml())
         service_uid = "" if self.service_uid is None else str(self.service_uid)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _DOCTOR, self._config, self.root, service_uid, form),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**clean_environment(), "COLUMNS": "200", **self.environ},
-            cwd=_ROOT,
-        )
-        async with asyncio.timeout(BOUND_S):
-            out, err = await process.communicate()
+        environ = {**clean_environment(), "COLUMNS": "200", **self.environ}
+        arguments = (str(self._config), str(self.root), service_uid, form)
+        process = await HEALTHD.start(_DOCTOR, arguments, environ)
+        try:
+            async with asyncio.timeout(BOUND_S):
+                out, err = await asyncio.gather(process.stdout.read(), process.stderr.read())
+                code = await process.wait()
+        finally:
+            process.kill()
         assert err == b"", err.decode()
-        assert process.returncode is not None
-        return process.returncode, out.decode()
+        return code, out.decode()
 
     def _toml(self) -> str:
         sections = [

@@ -4,19 +4,27 @@ import asyncio
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
+
+from tests.support.forking import ForkedProcess, Forking
 
 BOUND_S = 20.0
 
 # Every log line is checked: at info it must not contain addresses or health values.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 _HEALTH = ("bpm", "rr_intervals", "energy_expended", "level_pct", "sensor_contact")
+
+# ``python -m healthd``, once everything has been imported.
+_MODULE = "import runpy; runpy.run_module('healthd', run_name='__main__', alter_sys=True)"
+HEALTHD = Forking("""
+import healthd.cli.demo, healthd.cli.doctor, healthd.cli.scan, healthd.doctor.machine
+from healthd.profiles import registry
+registry.load()
+""")
 
 LogLine = dict[str, Any]
 
@@ -40,7 +48,7 @@ class Healthd:
         self._changed = asyncio.Condition()
         self._readers: list[asyncio.Task[None]] = []
         self._open = 2
-        self._process: asyncio.subprocess.Process
+        self._process: ForkedProcess
 
     @property
     def pid(self) -> int:
@@ -54,19 +62,7 @@ class Healthd:
 
     async def __aenter__(self) -> Self:
         """Start it."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "healthd",
-            *self._arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._environ,
-            cwd=Path(__file__).parents[2],
-        )
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
+        self._process = await HEALTHD.start(_MODULE, self._arguments, self._environ)
         self._readers = [
             asyncio.create_task(self._read(self._process.stdout, self._on_out), name="stdout"),
             asyncio.create_task(self._read(self._process.stderr, self._on_log), name="stderr"),

@@ -174,6 +174,8 @@ class Subscriber:
     async def _end(self) -> None:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+        # Breaks a cycle: garbage collection might find the open sockets before their client.
+        self._client.on_connect = self._client.on_subscribe = self._client.on_message = None
 
     # Called from paho's thread.
 

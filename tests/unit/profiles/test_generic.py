@@ -28,6 +28,7 @@ NAMELESS = {"{bits}", "{channels}", "{days}", "{hours}"}
 packets = st.binary(max_size=64) | st.binary(min_size=65, max_size=512)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)
 @given(packet=packets)
 def test_any_bytes_give_the_model_or_a_decode_error(

@@ -1,6 +1,7 @@
 """The MQTT contract: every channel, and the AsyncAPI document and page generated from them."""
 
 import re
+from functools import cache
 from pathlib import Path
 from subprocess import run
 from typing import Any
@@ -18,8 +19,13 @@ from tests.unit.cli.references import references
 
 REGISTRY = load()
 CHANNELS = {channel.name: channel for channel in channels(REGISTRY)}
-DOCUMENT = asyncapi.document(REGISTRY)
 PAGE = Path(__file__).parents[4] / "docs" / "mqtt.md"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the AsyncAPI document; made once, and only where these tests run."""
+    return asyncapi.document(REGISTRY)
 
 
 def test_every_topic_has_one_channel() -> None:
@@ -63,15 +69,15 @@ def test_address_retention_and_expiry_of_a_channel(
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
 def test_asyncapi_has_the_channels_parameters_message_and_schema(channel: Channel) -> None:
-    found = DOCUMENT["channels"][channel.name]
+    found = document()["channels"][channel.name]
     assert found["parameters"].keys() == set(re.findall(r"{(\w+)}", channel.address))
     (name,) = found["messages"]
-    message = DOCUMENT["components"]["messages"][name]
+    message = document()["components"]["messages"][name]
     if channel.model is None:
         assert message["contentType"] == "text/plain"
         return
     version = {"const": f"{name}/{channel.model.schema_version}"}
-    assert DOCUMENT["components"]["schemas"][name]["x-schema"] == version["const"]
+    assert document()["components"]["schemas"][name]["x-schema"] == version["const"]
     if channel.is_request:
         assert "headers" not in message, "other clients publish it, without user properties"
     else:
@@ -80,13 +86,13 @@ def test_asyncapi_has_the_channels_parameters_message_and_schema(channel: Channe
 
 @pytest.mark.parametrize("verb", REQUESTS)
 def test_a_request_is_received_and_answered(verb: str) -> None:
-    operation = DOCUMENT["operations"][f"receive_request_{verb}"]
+    operation = document()["operations"][f"receive_request_{verb}"]
     assert operation["action"] == "receive"
     assert operation["channel"] == {"$ref": f"#/channels/request_{verb}"}
     assert operation["reply"]["channel"] == {"$ref": "#/channels/response"}
     (message,) = operation["messages"]
     assert _resolve(message["$ref"]) == {"$ref": f"#/components/messages/request_{verb}"}
-    messages = DOCUMENT["components"]["messages"]
+    messages = document()["components"]["messages"]
     request, response = messages[f"request_{verb}"], messages["response"]
     assert request["bindings"]["mqtt"].keys() >= {"responseTopic", "correlationData"}
     assert request["correlationId"] == {"$ref": "#/components/correlationIds/request"}
@@ -94,27 +100,27 @@ def test_a_request_is_received_and_answered(verb: str) -> None:
 
 
 def test_live_and_history_carry_the_same_message_with_the_same_id() -> None:
-    live, history = (DOCUMENT["channels"][f"heart_rate{end}"] for end in ("", "_history"))
+    live, history = (document()["channels"][f"heart_rate{end}"] for end in ("", "_history"))
     assert live["messages"] == history["messages"]
     assert live["x-history"] == {"$ref": "#/channels/heart_rate_history"}
-    message = DOCUMENT["components"]["messages"]["heart_rate"]
+    message = document()["components"]["messages"]["heart_rate"]
     assert message["correlationId"] == {"$ref": "#/components/correlationIds/sample"}
-    where = DOCUMENT["components"]["correlationIds"]["sample"]["location"]
+    where = document()["components"]["correlationIds"]["sample"]["location"]
     assert where == "$message.payload#/id"
     assert "id" in message["payload"]["allOf"][1]["required"]
 
 
 def test_asyncapi_has_every_schema_with_units_and_codes() -> None:
-    schemas = DOCUMENT["components"]["schemas"]
+    schemas = document()["components"]["schemas"]
     assert schemas.keys() == {*everything(REGISTRY)["$defs"], "status"}
     rate = schemas["heart_rate"]["properties"]["heart_rate_bpm"]
     assert (rate["unit"], rate["mdc"], rate["loinc"]) == ("/min", 8454258, "8867-4")
-    assert set(references(DOCUMENT)) >= {"#/components/schemas/Timestamp"}
-    assert not [reference for reference in references(DOCUMENT) if _resolve(reference) is None]
+    assert set(references(document())) >= {"#/components/schemas/Timestamp"}
+    assert not [reference for reference in references(document()) if _resolve(reference) is None]
 
 
 def _resolve(reference: str) -> Any:
-    part: Any = DOCUMENT
+    part: Any = document()
     for key in reference.removeprefix("#/").split("/"):
         part = part.get(key, {})
     return part or None
@@ -146,7 +152,7 @@ def test_the_command_prints_each_format(machine: Machine, format: str) -> None:
     if format == "mqtt":
         assert text == mqtt_page.page()
     elif format == "asyncapi":
-        assert orjson.loads(text) == DOCUMENT
+        assert orjson.loads(text) == document()
     else:
         assert orjson.loads(text)["$schema"] == DIALECT
 

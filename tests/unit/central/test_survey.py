@@ -1,0 +1,87 @@
+"""What a survey of the radio finds, and the lines that it suggests for the settings."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from healthd.central.link import Backends
+from healthd.central.match import By, Match
+from healthd.central.survey import InRange, survey
+from healthd.profiles import registry
+from healthd.simulator.air import Air
+from healthd.simulator.catalogue import CATALOGUE
+
+REGISTRY = registry.load()
+STRAP, SCALE = "C0:00:00:00:00:01", "C0:00:00:00:00:02"
+
+# Several rounds of advertisements, which come every 20 ms here.
+SCAN_S = 0.5
+
+
+@pytest.fixture
+async def air(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Air]:
+    """A strap and a scale."""
+    monkeypatch.setattr("healthd.simulator.peripheral.ADVERTISING_INTERVAL_MS", 20.0)
+    async with Air() as air:
+        for address, model, name in ((STRAP, "heart_rate", "S"), (SCALE, "weight_scale", "W")):
+            device = CATALOGUE[model].make(address, random.Random(1), name=name)
+            await air.add(device)
+            await device.appear()
+        yield air
+
+
+async def surveyed(air: Air, seconds: float, stop: asyncio.Event, *matches: Match) -> list[InRange]:
+    backends = Backends(air.scanner_backend, air.client_backend)
+    async with asyncio.timeout(20):
+        return await survey(backends, None, seconds, stop, REGISTRY, matches)
+
+
+async def test_peripherals_of_the_settings_come_first(air: Air) -> None:
+    found = await surveyed(air, SCAN_S, asyncio.Event(), Match("scale", By.ADDRESS, SCALE))
+    assert [(one.address, one.peripheral) for one in found] == [(SCALE, "scale"), (STRAP, None)]
+    assert [one.profiles[0] for one in found] == ["weight_scale", "heart_rate"]
+    assert [one.is_episodic for one in found] == [True, False]
+    assert all(one.is_readable and one.rssi_dbm is not None for one in found)
+
+
+async def test_it_ends_when_it_is_stopped(air: Air) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    await surveyed(air, 1000.0, stop)
+
+
+def in_range(name: str | None, *, is_private: bool = False, is_episodic: bool = False) -> InRange:
+    return InRange(
+        address=STRAP,
+        name=name,
+        rssi_dbm=-60,
+        profiles=("heart_rate",),
+        is_private=is_private,
+        is_episodic=is_episodic,
+        peripheral=None,
+        suggested_id="strap",
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (in_range("My Strap"), f'address = "{STRAP}"  # "My Strap"'),
+        (in_range(None), f'address = "{STRAP}"'),
+        (in_range("My Strap", is_private=True), 'name = "My Strap"'),
+        (in_range(None, is_private=True), f'address = "{STRAP}"'),
+        (in_range(None, is_episodic=True), 'on = "advertising"'),
+    ],
+)
+def test_the_lines_for_the_settings(found: InRange, line: str) -> None:
+    assert found.block.startswith('[[peripherals]]\nid = "strap"\n')
+    assert any(one.startswith(line) for one in found.block.splitlines())
+
+
+def test_devices_of_the_settings_need_no_lines() -> None:
+    new = in_range("S")
+    assert new.fields()["block"] == new.block
+    assert replace(new, peripheral="strap").fields()["block"] is None
