@@ -41,6 +41,7 @@ def test_something_is_expected_of_every_model() -> None:
     assert PUBLISHED.keys() == CATALOGUE.keys()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", CATALOGUE)
 async def test_what_a_device_sends_is_published(
     model: str, broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
