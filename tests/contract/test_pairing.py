@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from healthd.central.bonds import BondSettings
 from healthd.settings.model import PeripheralSettings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.gateway import Gateway, by_address
-from tests.support.process import clean_environment
+from tests.support.process import call
 
 pytestmark = needs_dbus
 
@@ -256,23 +255,9 @@ async def paired(
     config = folder / "healthd.toml"
     config.write_text(settings)
     command = ("pair", *arguments, "--config", str(config))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "healthd", *command),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**clean_environment(), "DBUS_SYSTEM_BUS_ADDRESS": bus.address},
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        async with asyncio.timeout(30):
-            output, _ = await process.communicate(typed.encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    code, out, err = await call(*command, environ=environ, typed=typed)
+    return code, out + err
 
 
 async def test_the_command_pairs_and_trusts(bus: Bus, tmp_path: Path) -> None:

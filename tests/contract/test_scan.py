@@ -14,7 +14,7 @@ import pytest
 from healthd.profiles import registry
 from healthd.settings.file import read
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
-from tests.support.process import Healthd, clean_environment
+from tests.support.process import Healthd, call, clean_environment
 
 pytestmark = needs_dbus
 
@@ -49,18 +49,7 @@ class Gateway:
 
     async def scan(self, *arguments: str) -> tuple[int, str, str]:
         """Scan; return the exit code, standard output and standard error."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "healthd", *self.command(*arguments)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**clean_environment(), **self.environ},
-            cwd=ROOT,
-        )
-        async with asyncio.timeout(50):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+        return await call(*self.command(*arguments), environ=self.environ)
 
     async def found(self) -> dict[str, dict[str, Any]]:
         """Scan; return the found devices by address."""

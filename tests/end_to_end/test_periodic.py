@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +22,7 @@ from tests.end_to_end.simulated_gateway import (
     until_runs,
 )
 from tests.support.conformity import conform
+from tests.support.process import call
 from tests.support.subscriber import Received, Subscriber
 
 
@@ -130,13 +128,7 @@ async def test_the_fetch_command_runs_a_peripheral_now(
     file.write_text(toml(settings, entries))
 
     async def fetch(*arguments: str) -> tuple[int | None, str, str]:
-        command = [sys.executable, "-m", "healthd", "fetch", "--config", str(file), *arguments]
-        process = await asyncio.create_subprocess_exec(
-            *command, env={**os.environ, **runtime}, stdout=PIPE, stderr=PIPE
-        )
-        async with asyncio.timeout(BOUND_S):
-            out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+        return await call("fetch", "--config", str(file), *arguments, environ=runtime)
 
     async with gateway(subscriber, settings, entries, runtime) as air:
         await add(air, device("weight_scale", 1, 0.3))

@@ -46,6 +46,7 @@ def test_every_model_has_expected_values() -> None:
     assert PUBLISHED.keys() == CATALOGUE.keys()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", CATALOGUE)
 async def test_what_a_device_sends_is_published(
     model: str, broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,5 @@
 """A machine for `healthd doctor` to examine: healthy until a test breaks a part of it."""
 
-import asyncio
 import os
 import shutil
 from dataclasses import dataclass
@@ -130,12 +129,7 @@ class ExaminedMachine:
         environ = {**clean_environment(), "COLUMNS": "200", **self.environ}
         arguments = (str(self._config), str(self.root), service_uid, form)
         process = await HEALTHD.start(_DOCTOR, arguments, environ)
-        try:
-            async with asyncio.timeout(BOUND_S):
-                out, err = await asyncio.gather(process.stdout.read(), process.stderr.read())
-                code = await process.wait()
-        finally:
-            process.kill()
+        code, out, err = await process.communicate(BOUND_S)
         assert err == b"", err.decode()
         return code, out.decode()
 

@@ -69,6 +69,15 @@ class ForkedProcess:
         self.returncode = int(await status.read())
         return self.returncode
 
+    async def communicate(self, bound_s: float) -> tuple[int, bytes, bytes]:
+        """Wait for its end; return exit code, standard output and standard error."""
+        try:
+            async with asyncio.timeout(bound_s):
+                out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
+                return await self.wait(), out, err
+        finally:
+            self.kill()
+
 
 class Forking:
     """The process that forks; the first fork starts it, and the end of the tests ends it."""
@@ -79,17 +88,27 @@ class Forking:
         self._socket: socket.socket | None = None
 
     async def start(
-        self, script: str, arguments: Sequence[str], environ: Mapping[str, str]
+        self,
+        script: str,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        typed: bytes = b"",
     ) -> ForkedProcess:
         """Start ``python -c script arguments`` in the folder of the repository.
 
-        Its standard input is empty.
+        Args:
+            script: its source.
+            arguments: ``sys.argv[1:]``.
+            environ: all of its environment.
+            typed: its standard input; less than a pipe holds.
         """
         if self._socket is None:
             self._socket = self._serve()
         order = {"script": script, "arguments": arguments, "environ": dict(environ)}
         pipes = [os.pipe() for _ in range(3)]  # output, errors, and its pid and exit code
-        stdin = os.open(os.devnull, os.O_RDONLY)
+        stdin, keyboard = os.pipe()
+        os.write(keyboard, typed)
+        os.close(keyboard)
         theirs = [stdin, *(write for _, write in pipes)]
         socket.send_fds(self._socket, [orjson.dumps(order)], theirs)
         for descriptor in theirs:

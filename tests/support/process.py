@@ -14,6 +14,9 @@ from tests.support.forking import ForkedProcess, Forking
 
 BOUND_S = 20.0
 
+# For a command, on a busy machine.
+_CALL_S = 50.0
+
 # Every log line is checked: at info it must not contain addresses or health values.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 _HEALTH = ("bpm", "rr_intervals", "energy_expended", "level_pct", "sensor_contact")
@@ -147,6 +150,26 @@ class Healthd:
         except orjson.JSONDecodeError:
             entry = {"event": "NOT JSON", "line": line}
         self.log.append(entry)
+
+
+async def call(
+    *arguments: str, environ: Mapping[str, str], typed: str = ""
+) -> tuple[int, str, str]:
+    """Run a command of healthd to its end.
+
+    Args:
+        arguments: of the command line.
+        environ: laid over a minimal environment.
+        typed: its standard input.
+
+    Returns:
+        The exit code, standard output and standard error.
+    """
+    process = await HEALTHD.start(
+        _MODULE, arguments, {**clean_environment(), **environ}, typed.encode()
+    )
+    code, out, err = await process.communicate(_CALL_S)
+    return code, out.decode(), err.decode()
 
 
 def complaints(log: list[LogLine]) -> list[LogLine]:
