@@ -54,7 +54,7 @@ class Observer(Values, Protocol):
 
 
 class Session:
-    """Handles the links of one peripheral, one at a time: search, connect, prepare, use it.
+    """Handles a peripheral's links, one at a time: search, connect, prepare, stream or collect.
 
     Attributes:
         state: its current state.
