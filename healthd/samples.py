@@ -88,7 +88,7 @@ class Measurement(BaseModel):
 
 @dataclass(slots=True)  # not frozen, as every dated packet makes one: 0.2 us instead of 0.7
 class Timestamp:
-    """The time of a device's own clock, part by part; None for a part that it does not know."""
+    """The time of a device's own clock, part by part; ``null`` for a part that it does not know."""
 
     year: Annotated[int | None, quantity("a")]
     month: Annotated[int | None, quantity("1")]
@@ -102,7 +102,7 @@ class DeviceTimed(Measurement):
     """A measurement that may carry the time of the device's own clock."""
 
     device_time: str | None = None
-    """ISO 8601 without a zone, by the device's clock; None if a part is unknown."""
+    """ISO 8601 without a zone, by the device's clock; ``null`` if a part is unknown."""
     timestamp: Timestamp | None = None
 
 

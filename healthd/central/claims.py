@@ -34,7 +34,7 @@ class Claims:
         before = self._matches.get(match.peripheral)
         self._matches[match.peripheral] = match
         if before is not None and (before.by, before.wanted) == (match.by, match.wanted):
-            return []  # it is recognised as before, and had its choice then
+            return []  # same selection as before, so no other peripheral has to release a device
         vaguer = {
             other: device
             for other, device in self._devices.items()
@@ -48,7 +48,10 @@ class Claims:
         self._matches.pop(peripheral, None)
 
     def claimant(self, found: Advertisement, searching: Iterable[Match]) -> Match | None:
-        """Return which searching peripheral may have the device; None if none, or if reserved."""
+        """Return which searching peripheral may have the device.
+
+        None if no search matches, or if the device is reserved.
+        """
         fitting = [match for match in searching if match.fits(found)]
         match = min(fitting, key=lambda match: match.by, default=None)
         return None if match is None or self._is_reserved(found, match) else match

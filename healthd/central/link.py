@@ -110,7 +110,7 @@ async def scanning(
     """Scan while the block runs.
 
     Args:
-        backends: which radio.
+        backends: replacements for the system's Bluetooth.
         adapter: its name in BlueZ, such as ``hci0``; None for bleak's choice.
         on_advertisement: called with every advertisement.
 

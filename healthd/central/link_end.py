@@ -41,7 +41,7 @@ class LinkEnd:
         self.give_up(fault)
 
     def give_up(self, fault: LinkFault) -> None:
-        """Ask those who wait on ``lost`` to end the link; it can be used until they close it."""
+        """Request the end of the link: ``lost`` raises; the link works until its user closes it."""
         if not self._explained.is_set():
             self.fault = fault
             self._explained.set()

@@ -50,7 +50,7 @@ class Radio:
         """Prepare.
 
         Args:
-            backends: stand in for the system's Bluetooth.
+            backends: replacements for the system's Bluetooth.
             slots: limits the number of links.
             adapters: which adapter to use; None if BlueZ is not followed.
             recovery: notified of successes and failures of the adapter.

@@ -25,7 +25,7 @@ class ScanLoop:
         """Prepare.
 
         Args:
-            backends: stand in for the system's Bluetooth.
+            backends: replacements for the system's Bluetooth.
             adapters: which adapter to scan with.
             recovery: notified of how scanning goes.
             airtime: adds up how long the scanner runs.

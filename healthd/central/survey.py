@@ -60,7 +60,8 @@ class InRange:
             lines.append(f"name = {_toml_string(self.name)}  # its address changes")
         else:
             named = "" if self.name is None else f"  # {_toml_string(self.name)}"
-            comment = "  # it changes: pair with it" if self.is_private else named
+            private = "  # this address changes; pair the device to get a fixed one"
+            comment = private if self.is_private else named
             lines.append(f"address = {_toml_string(self.address)}{comment}")
         if self.is_episodic:
             lines.append('on = "advertising"  # fetched whenever it shows up')
@@ -100,7 +101,7 @@ async def survey(
     """Scan, and return the devices in range; readable ones first, then the nearest.
 
     Args:
-        backends: which radio.
+        backends: replacements for the system's Bluetooth.
         adapter: its name in BlueZ; None for any.
         seconds: how long to scan.
         stop: ends it earlier.

@@ -17,16 +17,17 @@ MIN_LINK_S = 20.0
 class Turns:
     """Ends the longest link of a continuous peripheral if a periodic one needs the slot.
 
-    A periodic peripheral is awake for seconds and linked only while it delivers; what it misses
-    then is lost for a day. A continuous one whose link ends loses a part of its stream, which a
-    gap event reports. So periodic peripherals go first, but only if one was heard, all slots are
-    taken, and a continuous link is at least ``MIN_LINK_S`` old. The oldest link ends: a peripheral
-    that reconnects is the newest, so all take turns, and those in the queue get the next free
-    slot. A periodic peripheral never ends the link of another one, because each has a deadline.
+    A periodic peripheral is awake for seconds and linked only while it delivers; a result that is
+    not fetched then may have to wait for a day. A continuous one whose link ends loses a part of
+    its stream, which a gap event reports. So periodic peripherals go first, but only if one was
+    heard, all slots are taken, and a continuous link is at least ``MIN_LINK_S`` old. The oldest
+    link ends: a peripheral that reconnects is the newest, so all take turns, and those in the
+    queue get the next free slot. A periodic peripheral never ends the link of another one, because
+    each has a deadline.
     """
 
     def __init__(self, slots: Slots) -> None:
-        """``slots`` knows which peripherals wait."""
+        """Start without links; ``slots`` holds the queue."""
         self._slots = slots
         self._linked: dict[str, tuple[float, Link]] = {}
         self._leaving: set[str] = set()

@@ -24,7 +24,8 @@ LONGEST_LINE = 4096
 # A client writes its request at once; a slow one would keep one of the few places.
 _REQUEST_S = 5.0
 
-# Commands run by a person or a timer; each takes one of a few hundred file descriptors.
+# Commands are started by people or timers, so few run at once. Each needs one of a few hundred
+# file descriptors.
 _MOST_AT_A_TIME = 16
 
 
@@ -50,9 +51,10 @@ class ControlSocket:
         self._log = get_logger(service="control")
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """Answer requests forever; log it and return if the socket cannot be opened."""
+        """Answer requests until cancelled. If the socket cannot be opened, log that and return."""
         if self._file is None:
-            self._log.info("no control socket", error="no runtime folder", hint="XDG_RUNTIME_DIR")
+            hint = "set XDG_RUNTIME_DIR"
+            self._log.info("no control socket", error="no runtime folder", hint=hint)
             return
         try:
             listening = _listen(self._file)

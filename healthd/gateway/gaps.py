@@ -1,4 +1,4 @@
-"""Reports gaps: for each stream, the stretch from the last sample before to the first one after."""
+"""Reports gaps: per stream, from the last sample before the gap to the first one after it."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,8 +15,8 @@ _Stream = tuple[str, str]
 class Gaps:
     """Watches continuous streams and emits a gap event for each stretch that is missing.
 
-    What a periodic peripheral does not send between its runs is not missing. What it did send may
-    be missing, as for every peripheral, when healthd is killed.
+    Silence between the runs of a periodic peripheral is no gap. But its samples, like those of
+    every peripheral, can be lost if healthd is killed.
     """
 
     def __init__(self, run: Run, put: Callable[[Sample], None]) -> None:
@@ -91,7 +91,7 @@ class Gaps:
     def _runs_since_last_sample(self, stream: _Stream) -> list[PreviousRun]:
         """Return the earlier runs, from the last one in which the stream has a certain sample.
 
-        For a stream without a certain sample: from the last run in which any stream has one.
+        If the stream has none, start at the last run in which any stream has one.
         """
         of_any = [place for place, run in enumerate(self._before) if run.ends]
         of_stream = [place for place in of_any if stream in self._before[place].ends]

@@ -78,9 +78,7 @@ class PeripheralRequests:
             async with asyncio.timeout(_RECONNECT_S):
                 await session.reconnect()
         except NotStreaming as error:
-            raise RequestRefused(
-                f"{error}, expected streaming: healthd connects as soon as it can"
-            ) from error
+            raise RequestRefused(f"{error}; healthd connects as soon as it can") from error
         except TimeoutError as error:
             waited = f"disconnected, but not connected again within {_RECONNECT_S:.0f} s"
             raise RequestRefused(f"{waited} ({session.state}): healthd keeps trying") from error

@@ -1,4 +1,4 @@
-"""Notification -> measurement -> sample -> outbox: the only way in for data."""
+"""Notification -> measurement -> sample -> outbox: all data takes this path."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from healthd.samples import Measurement, Sample, Stamp, utc_text
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
-# What can have gaps. A status is sent only when it changes, and an undecoded fact is not a stream.
-# A control point ends a transfer and releases what was held back, which belongs to a stream.
+# Uses whose samples are checked for gaps. Not STATUS (sent only on change) or STATIC (no stream).
+# CONTROL, because its response can release held-back samples of a stream.
 _USES_WITH_GAPS = (Use.STREAM, Use.CONTROL)
 
 # By change of a control event: whether healthd controls the machine afterwards.
@@ -114,7 +114,7 @@ class Pipeline:
                 self._publish(peripheral, timed, now, Use.STREAM)
 
     def _put_link_event(self, peripheral: str, state: State, reason: str | None) -> None:
-        """Put an event when streaming begins and when it ends, but none for the tries between."""
+        """Put an event when streaming begins and ends, but not for the attempts in between."""
         if state is State.STREAMING:
             self._streaming.add(peripheral)
             event = LinkEvent(peripheral=peripheral, change="up")

@@ -15,7 +15,7 @@ from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stored
 from healthd.runs import Run
 
-# Unacknowledged samples at a time: 20 keep a round trip of 1 ms at over 10,000 samples a second.
+# Live samples in flight. With a round trip of 1 ms, 20 allow more than 10,000 a second.
 _LIVE_WINDOW = 20
 
 # Half of that: a backlog drains fast, and a live sample never waits for more than ten old ones.

@@ -24,15 +24,15 @@ from healthd.settings.model import PeripheralSettings, Settings
 if TYPE_CHECKING:
     from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 
-# Within two seconds of its first sample a device has sent one of each stream, so that a single
-# announcement has all its entities.
+# Within two seconds of its first sample a device has sent one sample of each stream, so that a
+# single announcement has all its entities.
 SETTLE_S = 2.0
 
 # When Home Assistant starts, all gateways announce themselves again: the delay spreads them.
 JITTER_S = (0.5, 5.0)
 
 _GATEWAY = ""
-"""The gateway, where a peripheral has its id."""
+"""Stands for the gateway in place of a peripheral's id."""
 
 _FACTS = (
     "name",
@@ -72,7 +72,7 @@ class Discovery:
         Args:
             topics: of the gateway.
             broker: publishes the announcements.
-            inbox: receives the message that Home Assistant has started.
+            inbox: receives Home Assistant's birth message.
             folder: for the record of what has been announced.
             registry: the measurements with their models.
         """
@@ -116,7 +116,7 @@ class Discovery:
             self._learn(sample)
 
     def on_info(self, peripheral: str, info: Mapping[str, Any]) -> None:
-        """Announce facts of a device that are new; while it streams, all have been read."""
+        """Announce new facts of a device. Once its state is streaming, all have been read."""
         if peripheral not in self._entries or info["state"] != "streaming":
             return
         seen = self._seen(peripheral)

@@ -94,14 +94,14 @@ def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
 
 
 def _fingerprint(mqtt: MqttSettings) -> str:
-    """Return a text that changes with the files' content; the system's authorities don't count."""
+    """Return a hash of the files; the system's certificate authorities are not included."""
     files = (mqtt.ca_file, mqtt.cert_file, mqtt.key_file)
     contents = [b"" if file is None else sha256(file.read_bytes()).digest() for file in files]
     return sha256(b"".join(contents)).hexdigest()
 
 
 def _client_id(gateway: str) -> str:
-    """Return an id per gateway and machine: two clients with one id take over each other."""
+    """Return an id per gateway and machine: two clients with the same id disconnect each other."""
     machine = _MACHINE_ID.read_bytes() if _MACHINE_ID.exists() else b""
     # machine-id(5) asks not to expose the id itself on a network; a keyed hash of it is fine.
     return f"healthd-{gateway}-{sha256(b'healthd' + machine.strip()).hexdigest()[:8]}"

@@ -35,7 +35,7 @@ class Parking:
         return topic in self._interval_s
 
     def park(self, stream: Stream, topic: str, reason: str) -> None:
-        """Park a topic at which the broker refused a message, for longer after each attempt."""
+        """Park a topic after a refusal; each further one doubles the interval, up to a limit."""
         if self.is_parked(topic):
             return  # one of several messages that were in flight together
         known = self._interval_s.get(topic)

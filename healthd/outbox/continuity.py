@@ -14,8 +14,9 @@ from healthd.host.atomic import replace_file
 from healthd.outbox.schema import Stream
 from healthd.outbox.store import Store
 
-# If a gateway crashes at every start while a strap is absent, the first runs hold where the strap's
-# streams ended, and the last runs hold what was measured since. The runs between them add nothing.
+# Keep this many of the oldest runs and of the newest. If a gateway crashes at every start while a
+# strap is absent, the oldest hold where the strap's streams ended, and the newest hold what was
+# measured since. The runs in between add nothing.
 _RUNS_KEPT = 8
 
 
@@ -155,7 +156,10 @@ def _read_runs(db: sqlite3.Connection) -> list[PreviousRun]:
 
 
 def _unreported(runs: list[PreviousRun]) -> list[PreviousRun]:
-    """Return all runs from the first one on that has a stream which no later run has."""
+    """Return the first run with a stream that no later run has, and all runs after it.
+
+    If that is more than ``2 * _RUNS_KEPT``, leave out the runs in the middle.
+    """
     newest = {stream: place for place, previous in enumerate(runs) for stream in previous.ends}
     unreported = runs[min(newest.values(), default=0) :]
     if len(unreported) <= 2 * _RUNS_KEPT:

@@ -10,7 +10,7 @@ from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stream
 from healthd.samples import Sample
 
-# While the disk fails too, memory is the only place: a few megabytes of the newest samples.
+# If both broker and disk fail, samples are kept in memory only: the newest few megabytes.
 MEMORY_LIMIT = 8192
 
 
@@ -185,7 +185,7 @@ class LivePath:
         return [pending.row for pending in (*self._sent, *self._waiting) if pending.row is not None]
 
     def ends(self) -> Ends:
-        """Return up to which sample each peripheral's streams are certain, without a hole.
+        """Return each peripheral stream's last sample up to which all samples are certain.
 
         Left out are streams without a certain sample, and streams with an uncertain gap event about
         an earlier run: the next run may have to report that gap again.

@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS records (
 
 
 NOTE_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
-"""Takes peripheral, stream, the record, and whether all older records were taken as well."""
+"""Parameters: peripheral, stream, the record's fields, whether all older records were fetched."""
 
 
 class Entry(NamedTuple):
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
     Attributes:
         peripheral: id of the peripheral; empty for the gateway's own events.
-        stream: topic below the peripheral's, or below the gateway's.
+        stream: topic relative to the peripheral's topic; for events, to the gateway's.
         schema: name and version of the payload's keys.
         run: id of the daemon's run that took it.
         seq: its number within the stream and run.

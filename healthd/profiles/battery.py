@@ -38,7 +38,7 @@ class Battery(Measurement):
     retained: ClassVar[bool] = True
 
     level_pct: Annotated[int | None, quantity("%", mdc=67996)]
-    """None if the device sends more than 100."""
+    """``null`` if the device sends more than 100."""
 
 
 class BatteryLevelStatus(Measurement):
@@ -58,7 +58,7 @@ class BatteryLevelStatus(Measurement):
     identifier: Annotated[int | None, quantity("1")] = None
     """Which battery this is, on a device with several."""
     level_pct: Annotated[int | None, quantity("%", mdc=67996)] = None
-    """None if the device sends more than 100."""
+    """``null`` if the device sends more than 100."""
     service_required: Answer | None = None
     battery_fault: bool = False
 

@@ -60,14 +60,14 @@ class CuffMeasurement(DeviceTimed):
 
     pulse_rate_bpm: Annotated[float | None, quantity("/min", mdc=149546, loinc="8867-4")] = None
     user_id: Annotated[int | None, quantity("1")] = None
-    """None means an unknown user."""
+    """``null`` means an unknown user."""
     status: list[Status] | None = None
     pulse_rate_range: PulseRateRange | None = None
     """Compared with the limits configured on the device."""
 
 
 class BloodPressure(CuffMeasurement):
-    """A finished measurement; a pressure is None if the device has no value."""
+    """A finished measurement; a pressure is ``null`` if the device has no value."""
 
     kind: ClassVar[str] = "blood_pressure"
     retained: ClassVar[bool] = True

@@ -55,9 +55,9 @@ class BodyComposition(DeviceTimed):
     retained: ClassVar[bool] = True
 
     body_fat_pct: Annotated[float | None, quantity("%", mdc=188748, loinc="41982-0")] = None
-    """None if it could not be measured; unset by scales that leave it to their app."""
+    """``null`` if it could not be measured; unset by scales that leave it to their app."""
     user_id: Annotated[int | None, quantity("1")] = None
-    """None means an unknown user."""
+    """``null`` means an unknown user."""
     basal_metabolism_kj: Annotated[int | None, quantity("kJ")] = None
     muscle_pct: Annotated[float | None, quantity("%")] = None
     muscle_mass_kg: Annotated[float | None, quantity("kg")] = None
@@ -76,7 +76,7 @@ class BodyComposition(DeviceTimed):
 
 
 class BodyCompositionFeatures(Measurement):
-    """What the scale measures, and its resolution; None if it does not state a resolution."""
+    """What the scale measures, and its resolution; ``null`` if it does not state one."""
 
     kind: ClassVar[str] = "body_composition_features"
 

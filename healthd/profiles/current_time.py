@@ -59,14 +59,14 @@ class CurrentTime(DeviceTimed):
     kind: ClassVar[str] = "current_time"
 
     day_of_week: Annotated[int | None, quantity("1")]
-    """1 is Monday, 7 is Sunday; None means unknown. Some devices send more than 7: kept as sent."""
+    """1 is Monday, 7 is Sunday; ``null`` means unknown. Values above 7 are kept as sent."""
     fractions_s: Annotated[float, quantity("s")]
     """Fraction of a second to add to ``timestamp``."""
     adjust_reason: list[AdjustReason]
 
 
 class LocalTimeInformation(Measurement):
-    """The time zone of the device's clock; None means unknown."""
+    """The time zone of the device's clock; ``null`` means unknown."""
 
     kind: ClassVar[str] = "local_time_information"
 
@@ -77,7 +77,7 @@ class LocalTimeInformation(Measurement):
 
 
 class TimeZone(Measurement):
-    """Local standard time minus UTC; None means unknown."""
+    """Local standard time minus UTC; ``null`` means unknown."""
 
     kind: ClassVar[str] = "time_zone"
 
@@ -85,7 +85,7 @@ class TimeZone(Measurement):
 
 
 class DstOffset(Measurement):
-    """What daylight saving currently adds to local standard time; None means unknown."""
+    """What daylight saving currently adds to local standard time; ``null`` means unknown."""
 
     kind: ClassVar[str] = "dst_offset"
 
@@ -100,7 +100,7 @@ class ReferenceTimeInformation(Measurement):
     source: TimeSource | int
     """A number without a name here stays a number."""
     accuracy_s: Annotated[float | None, quantity("s")]
-    """None if it is unknown, or worse than 31.625 s."""
+    """``null`` if it is unknown, or worse than 31.625 s."""
     days_since_update: Annotated[int, quantity("{days}")]
     """255 means 255 or more."""
     hours_since_update: Annotated[int, quantity("{hours}")]

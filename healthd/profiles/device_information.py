@@ -16,7 +16,7 @@ _VENDOR_ID_SOURCES: dict[int, VendorIdSource] = {1: "bluetooth", 2: "usb"}
 class DeviceInformation(Measurement):
     """How the device identifies itself; each characteristic sets one field.
 
-    A text is None if the device sends only padding.
+    A text is ``null`` if the device sends only padding.
     """
 
     kind: ClassVar[str] = "device_information"
@@ -49,7 +49,7 @@ class PnpId(Measurement):
     identifies: ClassVar[bool] = True
 
     vendor_id_source: VendorIdSource | int
-    """A number without a name here stays a number."""
+    """A number that is not in the table is kept as a number."""
     vendor_id: Annotated[int, quantity("1")]
     product_id: Annotated[int, quantity("1")]
     product_version: Annotated[int, quantity("1")]

@@ -20,15 +20,15 @@ class Weight(DeviceTimed):
     retained: ClassVar[bool] = True
 
     weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")]
-    """None if it could not be measured."""
+    """``null`` if it could not be measured."""
     user_id: Annotated[int | None, quantity("1")] = None
-    """None means an unknown user."""
+    """``null`` means an unknown user."""
     bmi: Annotated[float | None, quantity("kg/m2", mdc=188752)] = None
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
 
 
 class WeightScaleFeatures(Measurement):
-    """What the scale measures, and its resolution; None if it does not state a resolution."""
+    """What the scale measures, and its resolution; ``null`` if it does not state one."""
 
     kind: ClassVar[str] = "weight_scale_features"
 
@@ -74,7 +74,10 @@ def decode_weight(data: bytes) -> Weight:
 
 
 def decode_tenths(data: bytes) -> Weight:
-    """Decode 2A9D with steps of 0.1 kg. Pounds, never seen from such a scale, stay standard."""
+    """Decode 2A9D with steps of 0.1 kg.
+
+    Values in pounds use the standard step; no such scale has been seen to send them.
+    """
     return Weight.of(_TENTHS.read(data))
 
 

@@ -52,12 +52,12 @@ class LinkUse:
 
     @property
     def asks(self) -> bool:
-        """Whether the peripheral has not yet answered everything that it is asked."""
+        """Whether an opening exchange with the peripheral is running."""
         return self._openings is not None and self._openings.asks
 
     @property
     def refusal(self) -> LinkFault | None:
-        """Why the peripheral refused to be asked, on the current link or the last one."""
+        """Why the peripheral refused an opening exchange, on the current link or the last one."""
         return None if self._openings is None else self._openings.refusal
 
     async def stream(self, link: Link, profiles: list[Profile], silence_s: float | None) -> None:

@@ -100,7 +100,7 @@ class Remote:
     async def serve(
         self, points: ControlPoints, facts: Mapping[str, bytes], explain: Explain
     ) -> None:
-        """Carry out requests during a link. Ends only by being cancelled.
+        """Carry out requests during a link. Runs until it is cancelled.
 
         Args:
             points: the control points of the link.

@@ -54,7 +54,7 @@ class Observer(Values, Protocol):
 
 
 class Session:
-    """Keeps one peripheral's characteristics flowing for as long as one link lasts.
+    """Handles a peripheral's links, one at a time: search, connect, prepare, stream or collect.
 
     Attributes:
         state: its current state.
@@ -149,7 +149,7 @@ class Session:
         """
         if (link := self._link) is None:
             state = "losing its link" if self.state is State.STREAMING else self.state
-            raise NotStreaming(f"it is {state}")
+            raise NotStreaming(f"the peripheral is not streaming (state: {state})")
         self._streams.clear()
         link.give_up(ReconnectRequested())
         await self._streams.wait()
@@ -164,12 +164,12 @@ class Session:
 
     @property
     def asks(self) -> bool:
-        """Whether the device has not yet answered everything that it is asked."""
+        """Whether an opening exchange with the device is running."""
         return self._use.asks
 
     @property
     def refusal(self) -> LinkFault | None:
-        """Why the device refused to be asked, on the current link or the last one."""
+        """Why the device refused an opening exchange, on the current link or the last one."""
         return self._use.refusal
 
     @property
@@ -238,7 +238,7 @@ class Session:
             raise TakesRadioDown(peripheral, self._took_radio_down, fault) from fault
 
     async def _refresh(self, found: Advertisement, fault: LinkFault) -> None:
-        """Make the next link discover the services again, but only once in a row."""
+        """Make the next link discover the services again, but not twice in a row."""
         if self._refreshed:
             return
         self._refreshed = True

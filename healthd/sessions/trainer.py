@@ -29,7 +29,7 @@ TURN_S = 10.0
 """How long a request waits for earlier ones: as long as one of them may stay unanswered."""
 
 # Machines answer within a second, and some count down from three before they start. The services
-# allow 30 s, but a machine that does not answer is held no longer than its lease.
+# allow 30 s; the lease can end the wait earlier.
 ANSWER_S = 10.0
 
 # Releasing a machine is urgent; after three tries its link is ended instead.
@@ -39,7 +39,7 @@ _TRIES = 3
 # The machine may still be busy with an earlier request (ATT error 0xFE).
 _PAUSE_S = 0.5
 
-# For the release before healthd disconnects; systemd gives the whole stop 20 s.
+# Time limit for the release before healthd disconnects; systemd gives the whole stop 20 s.
 _HANGUP_S = 3.0
 
 # Results of `procedures.result`.
@@ -143,7 +143,7 @@ class Trainer:
             self._released(reason, failed)
 
     async def release_before_hangup(self) -> None:
-        """Release the machine before healthd disconnects, within the time for that."""
+        """Release the machine before healthd disconnects; stop trying after ``_HANGUP_S``."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_HANGUP_S):
                 await self.release("hang_up")
@@ -159,7 +159,8 @@ class Trainer:
     def _released(self, reason: str, failed: list[str]) -> None:
         self._claimed = self._granted = False
         detail = "; ".join(text for text in failed if text) or None
-        # A bike is free even if setting a flat road failed; a treadmill that did not stop may run.
+        # A bike counts as released even if resetting the grade failed; a treadmill may still be
+        # moving.
         harmless = not failed[-1] and (detail is None or not self._machine.is_treadmill)
         self._report("released" if harmless else "release_failed", reason=reason, detail=detail)
         if failed[-1]:

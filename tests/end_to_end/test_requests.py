@@ -155,7 +155,7 @@ async def test_a_failed_reconnect_is_explained_and_healthd_keeps_trying(
         await strap.peripheral.vanish()
         await rig.until_published(strap, since, b"offline", state="searching")
         response = await requester.request("reconnect", {"peripheral": "strap-1"})
-        assert "it is searching, expected streaming" in response["error"]
+        assert "the peripheral is not streaming (state: searching)" in response["error"]
 
 
 async def test_a_fetch_is_answered_with_its_outcome(

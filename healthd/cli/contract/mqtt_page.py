@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from healthd.cli.contract.channels import (
+    TOPICS,
     Channel,
     for_home_assistant,
     of_devices,
@@ -54,8 +55,19 @@ def _topics(registry: Registry) -> Iterator[str]:
     streams = {channel.name: channel for channel in streams_of_devices(registry)}
     examples = (streams[name] for name in _EXAMPLES)
     responses = (channel for channel in of_requests() if not channel.is_request)
-    own = (*of_the_gateway(), *of_devices(), *responses)
-    rows = map(_row, (*own, *examples, *for_home_assistant()))
+    request = (
+        f"`{TOPICS.request('{verb}')}`",
+        "A [request](#requests) to healthd.",
+        "JSON",
+        "",
+        "",
+        "",
+    )
+    rows = (
+        *map(_row, (*of_the_gateway(), *of_devices())),
+        request,
+        *map(_row, (*responses, *examples, *for_home_assistant())),
+    )
     yield from table(("topic", "", "payload", "`schema`", "retained", "expires"), rows)
 
 

@@ -102,10 +102,10 @@ class CgmSessionStart(Measurement):
     retained: ClassVar[bool] = True
 
     start_time: str | None
-    """ISO 8601, local time; None if a part is unknown."""
+    """ISO 8601, local time; ``null`` if a part is unknown."""
     start: Timestamp
     time_zone_s: Annotated[int | None, quantity("s")] = None
-    """Local standard time minus UTC; None if it is unknown."""
+    """Local standard time minus UTC; ``null`` if it is unknown."""
     dst_offset_s: Annotated[int | None, quantity("s")] = None
     crc_ok: bool | None = None
 

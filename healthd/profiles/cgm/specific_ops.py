@@ -60,7 +60,7 @@ _NAMES: dict[int, str] = dict(enumerate(get_args(Operation), start=1))
 _OPCODES = {name: opcode for opcode, name in _NAMES.items()}
 _SET_INTERVAL, _SET_CALIBRATION, _GET_CALIBRATION, _RESPONSE = 0x01, 0x04, 0x05, 0x1C
 
-# A communication interval: as often as the sensor can.
+# The communication interval that means: as often as the sensor can.
 _FASTEST = 0xFF
 
 
@@ -73,7 +73,7 @@ class CgmSpecificOps(Measurement):
     name: Operation | None = None
     """Absent for an opcode without a name here."""
     communication_interval_s: Annotated[int | None, quantity("s")] = None
-    """0: the sensor sends no notifications by itself; None: as often as it can."""
+    """0: the sensor sends no notifications by itself; ``null``: as often as it can."""
     level_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
     level_mmol_per_l_per_min: Annotated[float | None, quantity("mmol/L/min")] = None
     glucose_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None

@@ -88,7 +88,7 @@ class CyclingPowerControlPoint(Measurement):
     span_length_m: Annotated[float | None, quantity("m")] = None
     offset_raw: Annotated[int | None, quantity("1")] = None
     """In N if the meter measures force, in 1/32 Nm if it measures torque (see its features);
-    None if the compensation failed."""
+    ``null`` if the compensation failed."""
     calibration_error: Literal["incorrect_calibration_position", "vendor_specific"] | int | None = (
         None
     )
@@ -101,7 +101,7 @@ class CyclingPowerControlPoint(Measurement):
     sampling_rate_hz: Annotated[int | None, quantity("Hz")] = None
     factory_calibration_date: Timestamp | None = None
     calibrated_at: str | None = None
-    """The same as ISO 8601 without a zone; None if a part is unknown."""
+    """The same as ISO 8601 without a zone; ``null`` if a part is unknown."""
 
 
 def _vendor_data(rest: bytes) -> tuple[str, int]:

@@ -43,7 +43,7 @@ class GlucoseContext(GlucoseResult):
     tester: Tester | int | None = None
     health: Health | int | None = None
     exercise_duration_s: Annotated[int | None, quantity("s")] = None
-    """None if it was longer than the meter can count."""
+    """``null`` if it was longer than the meter can count."""
     exercise_intensity_pct: Annotated[int | None, quantity("%")] = None
     medication: Medication | int | None = None
     medication_kg: Annotated[float | None, quantity("kg")] = None

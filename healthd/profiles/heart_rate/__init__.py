@@ -46,10 +46,10 @@ class HeartRate(Measurement):
     kind: ClassVar[str] = "heart_rate"
 
     heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")]
-    """None if the sensor sends 0, which means no signal."""
+    """``null`` if the sensor sends 0, which means no signal."""
     sensor_contact_supported: bool
     sensor_contact_detected: bool | None
-    """None if the sensor cannot detect contact."""
+    """``null`` if the sensor cannot detect contact."""
     energy_expended_kj: Annotated[int | None, quantity("kJ", mdc=8454263, loinc="41981-2")] = None
     """A counter since the last reset; stays at 65535 when it gets there."""
     rr_intervals_ms: Annotated[list[float] | None, quantity("ms", mdc=147240)] = None

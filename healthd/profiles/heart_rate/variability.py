@@ -37,9 +37,9 @@ class HeartRateVariability(Measurement):
     kind: ClassVar[str] = "heart_rate_variability"
 
     rmssd_ms: Annotated[float | None, quantity("ms")]
-    """Root of the mean square of successive differences; None without any."""
+    """Root of the mean square of successive differences; ``null`` without any."""
     sdnn_ms: Annotated[float | None, quantity("ms", loinc="80404-7")]
-    """Standard deviation of the intervals; None with fewer than two."""
+    """Standard deviation of the intervals; ``null`` with fewer than two."""
     beats: Annotated[int, quantity("{beats}")]
     """The number of normal intervals. If it is small for the window, the sensor was mostly off."""
     rejected_beats: Annotated[int, quantity("{beats}")]

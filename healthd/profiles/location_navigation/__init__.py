@@ -57,7 +57,7 @@ class LocationAndSpeed(Measurement):
     """A counter of seconds that wraps at 256."""
     utc: Timestamp | None = None
     device_time: str | None = None
-    """The same as ISO 8601 without a zone, in UTC; None if a part is unknown."""
+    """The same as ISO 8601 without a zone, in UTC; ``null`` if a part is unknown."""
     position_status: PositionStatus
     speed_distance_3d: bool
     """Whether speed and distance include vertical movement."""
@@ -78,7 +78,7 @@ class Navigation(Measurement):
     remaining_vertical_distance_m: Annotated[float | None, quantity("m")] = None
     estimated_time_of_arrival: Timestamp | None = None
     arrival_time: str | None = None
-    """The same as ISO 8601 without a zone; None if a part is unknown."""
+    """The same as ISO 8601 without a zone; ``null`` if a part is unknown."""
     position_status: PositionStatus
     heading_source: HeadingSource
     indicator: Literal["to_waypoint", "to_destination"]

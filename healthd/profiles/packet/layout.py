@@ -136,7 +136,8 @@ class Layout:
         self._tail = tail
         self._start = start
         self._flags_format = struct.Struct(f"<{start}x{flags.code if flags else ''}")
-        # Bits that announce nothing must not get plans of their own; facts may need any bit.
+        # Ignore bits that announce nothing, so that they create no extra plans. Facts may use any
+        # bit.
         self._counting = -1 if facts else 0
         for part in (*fields, *((tail,) if tail else ())):
             self._counting |= part.when.mask

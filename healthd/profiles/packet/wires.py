@@ -13,8 +13,6 @@ from typing import Any
 
 from healthd.samples import Timestamp
 
-# Beyond it, with exponent 0, the reserved codes begin.
-
 # The cached values of one bit field; a hostile device could send them all.
 _STATES = 32
 

@@ -80,9 +80,9 @@ class PpInterval(Frame):
     blocker: list[bool]
     """True if the sensor moved or was not worn: the interval is not reliable."""
     skin_contact: list[bool | None]
-    """None if the sensor cannot detect it."""
+    """``null`` if the sensor cannot detect it."""
     heart_rate_bpm: Annotated[list[int | None], quantity("/min")]
-    """None if the sensor has none yet."""
+    """``null`` if the sensor has none yet."""
 
 
 class SkinTemperature(Frame):

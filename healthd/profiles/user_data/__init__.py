@@ -37,7 +37,7 @@ _UNKNOWN_USER = 0xFF
 
 
 class Date(BaseModel):
-    """A date; a part is None if it is unknown."""
+    """A date; a part is ``null`` if it is unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +60,7 @@ class UserData(Measurement):
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
     weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")] = None
     user_index: Annotated[int | None, quantity("1")] = None
-    """None means an unknown user: no user has given consent on this link."""
+    """``null`` means an unknown user: no user has given consent on this link."""
     change_increment: Annotated[int | None, quantity("1")] = None
     """Increased by each client that changes the data, so that other clients notice."""
 

@@ -55,7 +55,7 @@ class UserControlPoint(Measurement):
     name: Request | Literal["response"] | None = None
     """Absent for an opcode without a name here."""
     user_index: Annotated[int | None, quantity("1")] = None
-    """The user of a request, or the registered or deleted one; None means all users, or unknown."""
+    """The user of a request, or the one registered or deleted; ``null``: all users, or unknown."""
     consent_code: Annotated[int | None, quantity("1")] = None
     request_opcode: Annotated[int | None, quantity("1")] = None
     result_code: Annotated[int | None, quantity("1")] = None
