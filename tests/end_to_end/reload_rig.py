@@ -121,12 +121,29 @@ class ReloadRig:
 
 
 async def until_streaming(subscriber: Subscriber, *peripherals: str, count: int = 3) -> None:
-    """Wait until ``count`` more heart rates of each peripheral have arrived."""
+    """Wait until ``count`` more heart rates of each peripheral have arrived, and it is online.
+
+    The first heart rates may arrive before its state and status.
+    """
     since = len(subscriber.messages)
 
+    def is_streaming(messages: list[Received], peripheral: str) -> bool:
+        rates = [one for one in messages[since:] if one.topic == topic(peripheral, "heart_rate")]
+        newest = {one.topic: one for one in messages}
+        status, info = (
+            newest.get(topic(peripheral, "status")),
+            newest.get(topic(peripheral, "info")),
+        )
+        return (
+            len(rates) >= count
+            and status is not None
+            and status.payload == b"online"
+            and info is not None
+            and info.json()["state"] == "streaming"
+        )
+
     def enough(messages: list[Received]) -> bool:
-        topics = [one.topic for one in messages[since:]]
-        return all(topics.count(topic(one, "heart_rate")) >= count for one in peripherals)
+        return all(is_streaming(messages, peripheral) for peripheral in peripherals)
 
     await subscriber.until(enough, BOUND_S)
 
