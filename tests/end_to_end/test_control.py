@@ -69,7 +69,7 @@ async def gateway(
             await subscriber.until(
                 lambda _: any(live(subscriber, "machine", one) for one in streams)
             )
-            # Samples may arrive before the session has asked everything: only then is it controlled.
+            # Samples may arrive before the machine can be controlled.
             await subscriber.until(lambda all_: info(all_, "machine").get("state") == "streaming")
             yield Client(stop, subscriber), machine
         finally:
