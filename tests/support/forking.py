@@ -44,7 +44,7 @@ class ForkedProcess:
     def __init__(
         self, pid: int, status: asyncio.StreamReader, *output: asyncio.StreamReader
     ) -> None:
-        """Watch the process; ``status`` will tell its exit code."""
+        """Watch the process; ``status`` will have its exit code."""
         self.pid = pid
         self.returncode: int | None = None
         self.stdout, self.stderr = output
