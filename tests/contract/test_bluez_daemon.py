@@ -28,6 +28,7 @@ id = "gateway"
 brokers = ["{broker}"]
 [outbox]
 directory = "{folder}/outbox"
+max_size = "16MB"
 [[peripherals]]
 id = "strap"
 address = "C0:00:00:00:00:01"

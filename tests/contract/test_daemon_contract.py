@@ -72,6 +72,7 @@ class Home:
             {mqtt}
             [outbox]
             directory = "{self.outbox}"
+            max_size = "16MB"
             {entries if peripherals else ""}
         """)
         return self.config

@@ -25,6 +25,7 @@ id = "gateway"
 brokers = ["{broker}"]
 [outbox]
 directory = "{folder}/outbox"
+max_size = "16MB"
 """
 ENTRY = """
 [[peripherals]]

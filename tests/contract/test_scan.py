@@ -28,6 +28,7 @@ id = "gateway"
 brokers = ["127.0.0.1:1"]
 [outbox]
 directory = "{folder}/outbox"
+max_size = "16MB"
 [[peripherals]]
 id = "mine"
 address = "C0:00:00:00:00:01"

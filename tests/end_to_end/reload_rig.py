@@ -130,10 +130,8 @@ async def until_streaming(subscriber: Subscriber, *peripherals: str, count: int 
     def is_streaming(messages: list[Received], peripheral: str) -> bool:
         rates = [one for one in messages[since:] if one.topic == topic(peripheral, "heart_rate")]
         newest = {one.topic: one for one in messages}
-        status, info = (
-            newest.get(topic(peripheral, "status")),
-            newest.get(topic(peripheral, "info")),
-        )
+        status = newest.get(topic(peripheral, "status"))
+        info = newest.get(topic(peripheral, "info"))
         return (
             len(rates) >= count
             and status is not None

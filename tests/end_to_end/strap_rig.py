@@ -153,7 +153,8 @@ class StrapRig:
                     "requests": requests,
                     "version": version,
                 },
-                "outbox": {"directory": folder / "outbox"},
+                # The outbox writes as much at its start as it may hold.
+                "outbox": {"directory": folder / "outbox", "max_size": "16MB"},
                 "peripherals": entries,
             }
         )
