@@ -28,18 +28,25 @@ def rules() -> list[tuple[re.Pattern[str], str]]:
     ]
 
 
+def tracked(paths: list[str]) -> list[Path] | None:
+    """Return the tracked files below ``paths``; None without git, as in an unpacked archive."""
+    command = ("git", "ls-files", "-z", "--", *paths)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return [ROOT / name for name in done.stdout.split("\0") if name]
+
+
 def main() -> int:
     """Print every hit; return the exit code."""
-    listed = subprocess.run(
-        ("git", "ls-files", "-z", "--", *sys.argv[1:]),
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
+    files = tracked(sys.argv[1:])
+    if files is None:
+        sys.stdout.write("Plain English was not checked: this is not a git checkout.\n")
+        return 0
     hits = 0
     refused = rules()
-    for file in (ROOT / name for name in listed.split("\0") if name):
+    for file in files:
         if file in SKIPPED or file.name in SKIPPED_NAMES or not file.is_file():
             continue
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
