@@ -23,16 +23,51 @@ _BAD_CREDENTIALS = {0x86, 0x87, 0x8C}
 _BAD_VERSION = {0x84}
 
 
+UNSPECIFIED, TOO_LARGE = 0x80, 0x95
+"""Reason codes of MQTT 5: no reason given; the packet is larger than the broker accepts."""
+
+
 class ConnectionLost(Transient):
     """The connection to the broker ended, or could not be made."""
 
 
 class PublishRefused(HealthdError):
-    """The broker answered a publish with a failure code; the connection stays up."""
+    """The broker answered a publish with a failure code; the connection stays up.
+
+    Attributes:
+        code: the reason code of MQTT 5.
+    """
+
+    def __init__(self, text: str, code: int = UNSPECIFIED) -> None:
+        """Say why in words, and with the reason code."""
+        super().__init__(text)
+        self.code = code
 
 
 class SubscribeRefused(HealthdError):
     """The broker refused or did not answer a subscribe or unsubscribe; the connection stays up."""
+
+
+def publish_refused(code: int, text: str, reason: str | None) -> PublishRefused:
+    """Return the fault of a PUBACK with a failure code.
+
+    Args:
+        code: the MQTT 5 reason code.
+        text: the same in words.
+        reason: the broker's own words (MQTT 5 section 3.4.2.2.2), or None.
+    """
+    return PublishRefused(f"{text}: {reason}" if reason else text, code)
+
+
+def too_large(size: int, largest: int) -> PublishRefused:
+    """Return the fault of a message that is not sent, because the broker would disconnect.
+
+    Args:
+        size: of its packet, in bytes.
+        largest: the largest packet that the broker accepts.
+    """
+    text = f"message too large: {size} bytes, this broker accepts at most {largest}"
+    return PublishRefused(text, TOO_LARGE)
 
 
 def taken_over(client_id: str) -> ConnectionLost:
