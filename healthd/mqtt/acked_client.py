@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from healthd.mqtt import faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused, SubscribeRefused
+from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
 from healthd.mqtt.limits import Limits, packet_size
 from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
@@ -219,6 +219,11 @@ class AckedClient(aiomqtt.Client):
         refused: Acknowledgement = self._loop.create_future()
         refused.set_exception(faults.too_large(size, largest))
         return refused
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unacknowledged at a time."""
+        return self._quota.size
 
     def oldest_unacked_s(self) -> float:
         """Return how many seconds the oldest publish has been waiting; 0 if there is none."""

@@ -27,6 +27,13 @@ UNSPECIFIED, TOO_LARGE = 0x80, 0x95
 """Reason codes of MQTT 5: no reason given; the packet is larger than the broker accepts."""
 
 
+# Not authorized, topic name invalid, packet too large, payload format invalid, retain not
+# supported. Any other code says that the broker cannot take a message for the moment: RabbitMQ
+# answers 0x83 if the queue of a single subscriber rejects it.
+ABOUT_THE_TOPIC = frozenset({0x87, 0x90, TOO_LARGE, 0x99, 0x9A})
+"""Reason codes of MQTT 5 that speak of this topic or message."""
+
+
 class ConnectionLost(Transient):
     """The connection to the broker ended, or could not be made."""
 

@@ -8,7 +8,6 @@ _LARGEST_PACKET = 268_435_460
 _HIGHEST_QOS = 2
 
 
-
 class Limits(NamedTuple):
     """The limits of one broker for one connection.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.payloads import Payload
+from healthd.mqtt.send_quota import RETAINED
 from healthd.mqtt.unacked import Acknowledgement
 
 
@@ -78,7 +79,12 @@ class RetainedMessages:
             kept = self._kept[topic]
             payload, schema, expiry_s = kept
             acknowledgement = client.send(
-                topic, payload, retain=True, schema=schema, expiry_s=expiry_s
+                topic,
+                payload,
+                retain=True,
+                schema=schema,
+                expiry_s=expiry_s,
+                priority=RETAINED,
             )
             acknowledgement.add_done_callback(partial(self._done, topic, kept))
         return acknowledgement
