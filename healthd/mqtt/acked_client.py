@@ -183,7 +183,10 @@ class AckedClient(aiomqtt.Client):
             size, largest = packet_size(topic, payload, properties), self.limits.largest_packet
             if size > largest:
                 return self._too_large(size, largest)
-        retain = retain and self.limits.retain
+        if retain and not self.limits.retain:
+            if not payload:
+                return self._accepted()  # it keeps nothing that could be removed
+            retain = False
         if self._quota.free:
             return self._write(topic, payload, retain, properties, self._loop.create_future())
         acknowledgement: Acknowledgement = self._loop.create_future()
@@ -214,6 +217,11 @@ class AckedClient(aiomqtt.Client):
         # The connection is gone: ``lost`` says so, and the end of the client cancels what waits.
         with suppress(ConnectionLost):
             self._quota.write_waiting(lambda waiting: self._write(*waiting))
+
+    def _accepted(self) -> Acknowledgement:
+        accepted: Acknowledgement = self._loop.create_future()
+        accepted.set_result(None)
+        return accepted
 
     def _too_large(self, size: int, largest: int) -> Acknowledgement:
         refused: Acknowledgement = self._loop.create_future()
@@ -355,6 +363,8 @@ class AckedClient(aiomqtt.Client):
         if reason_code.is_failure:
             reason = getattr(properties, "ReasonString", None)
             refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
+            if refused.code == faults.NO_RETAIN:
+                self.limits = self.limits._replace(retain=False)
         self._unacked.resolve(mid, refused)
         if self._quota.give_back():
             # Not here: paho holds a lock, which it takes again if writing fails.

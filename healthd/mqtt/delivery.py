@@ -3,9 +3,11 @@
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
+from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.faults import ABOUT_THE_TOPIC, TOO_LARGE, UNSPECIFIED, PublishRefused
 from healthd.mqtt.parking import FIRST_S, Parking, Stream
@@ -76,6 +78,7 @@ class Delivery:
         self._went_back: set[Stream] = set()
         # Topics of which the backlog leaves out messages that are too large.
         self._left_out: set[str] = set()
+        self._log = get_logger(service="mqtt")
 
     def retry_all(self) -> None:
         """Try every parked topic now."""
@@ -188,7 +191,7 @@ class Delivery:
             return
         stream = (pending.sample.peripheral, pending.sample.stream)
         if not self._park(stream, topic, size, error):
-            self._wake_after(self._pauses.begin(stream))
+            self._pause(stream, topic, error, self._pauses.begin)
         self._outbox.live.refuse(pending)
 
     def _history_done(
@@ -209,7 +212,7 @@ class Delivery:
             self._outbox.backlog.acknowledge(stored.row)
         elif not self._park(stream, topic, size, error):
             self._put_back(stored)
-            self._wake_after(self._pauses.extend(stream))
+            self._pause(stream, topic, error, self._pauses.extend)
         elif self._parking.is_parked(topic):
             self._put_back(stored)
         else:
@@ -235,6 +238,16 @@ class Delivery:
         self._left_out.add(topic)
         self._outbox.backlog.leave_out(stored.row)
 
-    def _wake_after(self, delay_s: float) -> None:
-        if delay_s:
+    def _pause(
+        self,
+        stream: Stream,
+        topic: str,
+        error: BaseException,
+        pause: Callable[[Stream], float],
+    ) -> None:
+        """Leave a stream's history alone for a while; live samples go on."""
+        if not self._pauses.is_doubtful(stream):
+            hint = "the outbox keeps what was refused and sends it again"
+            self._log.warning("refused for now", topic=topic, error=str(error), hint=hint)
+        if delay_s := pause(stream):
             asyncio.get_running_loop().call_later(delay_s, self._outbox.backlog.wake)
