@@ -297,9 +297,10 @@ class Connection:
         if len(self._in_flight) > (behaviour.receive_maximum or 65_535):
             raise _End(RECEIVE_MAXIMUM_EXCEEDED)
         if behaviour.acknowledges:
-            self._later(behaviour.puback_delay_s, lambda: self._acknowledge(publish))
+            self._later(behaviour.puback_delay_s, lambda: self.acknowledge(publish))
 
-    def _acknowledge(self, publish: Publish) -> None:
+    def acknowledge(self, publish: Publish) -> None:
+        """Answer a publish, as the behaviour says."""
         behaviour = self._broker.behaviour
         codes = [code for part, code in behaviour.puback.items() if part in publish.topic]
         code = codes[-1] if codes else 0
