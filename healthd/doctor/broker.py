@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
-from healthd.doctor.in_thread import run_in_thread
+from healthd.host.in_thread import run_in_thread
 from healthd.doctor.machine import AS_ROOT
 from healthd.errors import Fatal
 from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient

@@ -9,25 +9,22 @@ import asyncio
 import logging
 import math
 import socket
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import aiomqtt
-from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
-from healthd.mqtt import faults, packets
+from healthd.mqtt import connecting, faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
+from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused, SubscribeRefused
+from healthd.mqtt.faults import RETRY, ConnectionLost, Goodbye, PublishRefused, SubscribeRefused
+from healthd.mqtt.goodbyes import goodbye, last_disconnect
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
-
-# One broker of a list may be dead: after this long without a CONNACK the next one is tried.
-CONNECT_TIMEOUT_S = 3.0
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
@@ -39,8 +36,13 @@ QOS = 1
 # A failure was seen to arrive after 4 s, from a NATS cluster that had lost a node.
 _SUBACK_TIMEOUT_S = 10.0
 
-# MQTT 5 reason code: another client has taken the session over.
-_TAKEN_OVER = 0x8E
+# A CONNACK of MQTT 3.1.1 has two bytes, and its codes are of its own (section 3.2.2.3). A broker that
+# does not support MQTT 5 may answer like that to a client that does.
+_CONNACK_3_1_1 = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
+_UNSPECIFIED_ERROR = 0x80
+
+# What is left in a socket when it closes is at most a few small packets.
+_LEFT_BYTES = 65_536
 
 # paho logs every broken socket; healthd logs what happens to the connection.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
@@ -57,19 +59,27 @@ class AckedClient(aiomqtt.Client):
 
     Attributes:
         closed: set once the client has disconnected.
+        answered: whether the broker has answered a publish.
         dropped: how many received messages were lost because ``Arrivals`` was full.
     """
 
-    def __init__(self, endpoint: Endpoint, longest_payload: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        longest_payload: int | None = None,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
         """Prepare the client; entering it connects.
 
         Args:
             endpoint: the broker.
             longest_payload: received payloads are cut to this many bytes; None: never.
+            timeout_s: for the connection, from looking up the name to CONNACK.
         """
         packets.patch_paho()
         self._longest_payload = longest_payload
-        self._host = endpoint.host
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
         self._v5 = endpoint.version == "5"
         super().__init__(
             endpoint.host,
@@ -77,26 +87,31 @@ class AckedClient(aiomqtt.Client):
             identifier=endpoint.client_id,
             username=endpoint.username,
             password=endpoint.password,
-            tls_context=endpoint.tls,
             protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
             will=_will(endpoint),
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,  # of a clean disconnect
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             queue_type=cast(Any, Arrivals),
             properties=packets.connect_properties() if self._v5 else None,
-            # Nagle and the broker's delayed ACKs limit small acknowledged messages to 200 a second.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
         self._client.disable_logger()
         self._writer = SocketWriter(self._client, self._loop, self._on_write_error)
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)
         self._unacked = Unacked()
+        self._connection: Connection | None = None
+        self._fault: ConnectionLost | None = None
+        self._tls_problem: str | None = None
         self.closed = asyncio.Event()
+        self.answered = False
         self.dropped = 0
+
+    @property
+    def address(self) -> str:
+        """The broker's host and port."""
+        return self._endpoint.address
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -104,22 +119,45 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: no CONNACK in time, or one that refuses.
         """
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine runs in one
-        cancellations = task.cancelling()
-        with self._translated_errors("broker_unreachable"):
-            try:
-                await super().__aenter__()
-            except (aiomqtt.MqttError, OSError):
-                # aiomqtt leaves the socket half open if a broker accepts and then hangs.
-                self._client.disconnect()
-                raise
-        if task.cancelling() > cancellations:
-            # wait_for of Python 3.11 loses a cancellation that arrives together with its result.
-            cancelled = asyncio.CancelledError()
-            await self.__aexit__(type(cancelled), cancelled, None)
-            raise cancelled
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout_s
+        self._connection = await connecting.connect(self._endpoint, self._timeout_s)
+        try:
+            self._hand_over(self._connection)
+            async with asyncio.timeout_at(ends_at):
+                await self._connected
+        except TimeoutError as error:
+            self._break_off()
+            address = self._endpoint.address
+            step = "it accepts the connection, but does not answer"
+            raise faults.too_slow(address, step, self._timeout_s, more_time=True) from error
+        except BaseException:
+            self._break_off()
+            raise
+        self._client.on_log = None
         return self
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Make paho use the connection, and send CONNECT."""
+        client = cast(Any, self._client)
+        client._create_socket = lambda: connection.stream
+        self._handle_connack = client._handle_connack
+        self._handle_disconnect = client._handle_disconnect
+        client._handle_connack = self._on_connack_packet
+        client._handle_disconnect = self._on_disconnect_packet
+        # The only way to see which error of TLS ended a connection; until CONNACK, as paho formats a
+        # text for every packet.
+        client.on_log = self._on_log
+        try:
+            self._client_connect()
+        except OSError as error:
+            raise faults.unreachable(self._endpoint.address, connecting.words(error)) from error
+
+    def _break_off(self) -> None:
+        """Close a connection that is not made yet."""
+        cast(Any, self._client)._sock_close()
+        if self._connection is not None:
+            self._connection.close()
 
     async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
         """Disconnect; messages that are not acknowledged by now stay with their owner.
@@ -127,10 +165,9 @@ class AckedClient(aiomqtt.Client):
         With an exception, break the connection instead, so that the broker publishes the will.
         """
         self._unacked.cancel()
-        connection = self._client.socket()
-        if exc is not None and isinstance(connection, socket.socket):
+        if exc is not None and self._connection is not None:
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                self._connection.socket.shutdown(socket.SHUT_RDWR)
         # The connection may have died first; it is over either way.
         with suppress(aiomqtt.MqttError, OSError):
             await super().__aexit__(exc_type, exc, traceback)
@@ -171,7 +208,7 @@ class AckedClient(aiomqtt.Client):
         finally:
             self._writer.paused = False
         if info.rc != 0:
-            raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
+            self._raise_lost()
         self._writer.flush(self._client.socket())
         return self._unacked.add(info.mid, self._loop)
 
@@ -187,7 +224,7 @@ class AckedClient(aiomqtt.Client):
         """
         with self._translated_errors():
             await asyncio.shield(self._disconnected)
-        raise ConnectionLost("broker_lost", "the broker closed the connection", RETRY)
+        self._raise_lost()
 
     async def listen(self, *filters: str) -> AsyncGenerator[Message]:
         """Subscribe with QoS 1 and yield the messages that arrive.
@@ -246,27 +283,84 @@ class AckedClient(aiomqtt.Client):
                 self._client.ack(arrival.mid, arrival.qos)
 
     @contextmanager
-    def _translated_errors(self, reason: str = "broker_lost") -> Generator[None]:
-        """Turn errors of aiomqtt and of the socket into ``ConnectionLost``.
-
-        Args:
-            reason: of errors that do not have a more specific reason.
-        """
+    def _translated_errors(self) -> Generator[None]:
+        """Turn errors of aiomqtt and of the socket into ``ConnectionLost``."""
         try:
             yield
         except (aiomqtt.MqttError, OSError) as error:
-            raise self._fault(error, reason) from error
+            self._raise_lost(error)
 
-    def _fault(self, error: Exception, reason: str) -> ConnectionLost:
-        # aiomqtt replaces a failed verification with an error of its own; the original one is its
-        # context.
-        if isinstance(cause := error.__context__, ssl.SSLCertVerificationError):
-            return faults.untrusted(self._host, cause.verify_message)
-        if isinstance(error, MqttConnectError):
-            return faults.connection_refused(packets.number(error.rc), str(error))
-        if isinstance(error, aiomqtt.MqttCodeError) and packets.number(error.rc) == _TAKEN_OVER:
-            return faults.taken_over(self.identifier)
-        return ConnectionLost(reason, str(error), RETRY)
+    def _raise_lost(self, error: Exception | None = None) -> NoReturn:
+        """Raise why the connection ended: the reason that the broker gave, wherever it is noticed."""
+        raise self._fault or faults.closed(self._endpoint.address) from error
+
+    def _on_connack_packet(self) -> Any:
+        """Note why the broker refuses; paho then handles the packet, or closes the connection."""
+        packet = bytes(cast(Any, self._client)._in_packet["packet"])
+        said = goodbye(packet[1:])
+        # paho closes the connection on some of these refusals without a callback.
+        if len(packet) == 2 and 0 < packet[1] < packets.FIRST_FAILURE:
+            said = Goodbye(_CONNACK_3_1_1.get(packet[1], _UNSPECIFIED_ERROR))
+        if said is not None:
+            self._refuse(faults.refused(said, self.identifier, self._endpoint.version))
+        return self._handle_connack()
+
+    def _on_disconnect_packet(self) -> Any:
+        self._note(goodbye(bytes(cast(Any, self._client)._in_packet["packet"])))
+        return self._handle_disconnect()
+
+    def _note(self, said: Goodbye | None) -> None:
+        if said is not None and self._fault is None:
+            self._fault = faults.disconnected(said, self.identifier, self._endpoint.version)
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+        if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
+            cast(Any, self._client)._client_id = assigned.encode()
+        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, a stalled
+        # connection is still to be noticed, which paho would not do without a limit.
+        wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
+        cast(Any, self._client)._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
+
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        endpoint = self._endpoint
+        own_finding = "" if flags.is_disconnect_packet_from_server else str(reason_code)
+        if not self._connected.done():
+            self._refuse(
+                faults.not_mqtt(endpoint.address)
+                if own_finding == "Protocol error"
+                else faults.closed_unanswered(endpoint.address, endpoint.version, self._tls_problem)
+            )
+        elif self._fault is None and own_finding == "Protocol error":
+            self._fault = faults.broken()
+        elif self._fault is None and own_finding == "Keep alive timeout":
+            self._fault = faults.stalled(cast(Any, self._client)._keepalive)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _refuse(self, fault: ConnectionLost) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(fault)
+
+    def _on_log(self, client: Any, userdata: Any, level: Any, text: str) -> None:
+        if "[SSL: " in text:
+            reason = text.partition("[SSL: ")[2].partition("]")[0]
+            self._tls_problem = connecting.tls_words(reason)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        # When a write fails, the broker's DISCONNECT may still be there to be read.
+        if self._v5 and self._connected.done() and not client._in_packet["command"]:
+            with suppress(OSError, ValueError):
+                self._note(last_disconnect(sock.recv(_LEFT_BYTES)))
+        super()._on_socket_close(client, userdata, sock)
+
+    async def _misc_loop(self) -> None:
+        # A broker that wants a sign of life each second waits for half a second more.
+        while self._client.loop_misc() == 0:
+            await asyncio.sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         self._writer.request(sock)
@@ -290,6 +384,7 @@ class AckedClient(aiomqtt.Client):
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
+        self.answered = True
         refused = PublishRefused(str(reason_code)) if reason_code.is_failure else None
         self._unacked.resolve(mid, refused)
 
