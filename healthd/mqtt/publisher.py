@@ -65,6 +65,7 @@ class Publisher:
         self._client: AckedClient | None = None
         self._retained = RetainedMessages()
         self._delivery = Delivery(outbox, topics, run, self._retained, retained_topics)
+        self._short_lived = 0
         self._doubtful = False
         self._stopping = asyncio.Event()
 
@@ -113,7 +114,7 @@ class Publisher:
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Use these brokers from the next connection on, and try parked topics again there."""
-        self._brokers, self._doubtful = Brokers(endpoints), False
+        self._brokers, self._short_lived, self._doubtful = Brokers(endpoints), 0, False
         self._delivery.retry_all()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
@@ -137,8 +138,8 @@ class Publisher:
                 if not isinstance(fault, ConnectionLost):
                     raise
                 lived_s = time.monotonic() - since
-                unanswered = client.oldest_unacked_s() > 0 and not client.answered
-                self._doubtful = lived_s < SHORT_LIVED_S or unanswered
+                self._short_lived = self._short_lived + 1 if lived_s < SHORT_LIVED_S else 0
+                self._doubtful = self._short_lived > 1 or _carried_nothing(client)
                 raise self._brokers.lost(fault, client.identifier, lived_s) from group
             finally:
                 self._client = None
@@ -211,7 +212,7 @@ class Publisher:
         """
         while self._doubtful:
             await asyncio.sleep(SHORT_LIVED_S)
-            self._doubtful = client.oldest_unacked_s() > 0 and not client.answered
+            self._doubtful = _carried_nothing(client)
         mark_healthy()
         self._brokers.settled()
         self._log.info("connected", broker=client.address)
@@ -223,3 +224,8 @@ class Publisher:
             if left_s <= 0:
                 raise stalled(_ACK_TIMEOUT_S)
             await asyncio.sleep(left_s)
+
+
+def _carried_nothing(client: AckedClient) -> bool:
+    """Return whether the broker has answered none of the messages that were sent."""
+    return client.oldest_unacked_s() > 0 and not client.answered
