@@ -25,7 +25,9 @@ class Backoff:
 
         It goes on growing if the fault, and with it the backoff, has changed in between.
         """
-        return self.first_s if last_s is None else min(max(last_s * 2, self.first_s), self.ceiling_s)
+        return (
+            self.first_s if last_s is None else min(max(last_s * 2, self.first_s), self.ceiling_s)
+        )
 
     def limit(self, attempt: int) -> float:
         """Return the longest wait, in seconds, before retry number ``attempt`` (counted from 0)."""

@@ -11,7 +11,7 @@ import math
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import aiomqtt
 from paho.mqtt.client import MQTTMessage
@@ -20,9 +20,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from healthd.mqtt import connecting, faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
 from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
+from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, Goodbye, PublishRefused, SubscribeRefused
-from healthd.mqtt.goodbyes import goodbye, last_disconnect
+from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
+from healthd.mqtt.limits import Limits, packet_size
+from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
 
@@ -36,17 +38,12 @@ QOS = 1
 # A failure was seen to arrive after 4 s, from a NATS cluster that had lost a node.
 _SUBACK_TIMEOUT_S = 10.0
 
-# A CONNACK of MQTT 3.1.1 has two bytes, and its codes are of its own (section 3.2.2.3). A broker that
-# does not support MQTT 5 may answer like that to a client that does.
-_CONNACK_3_1_1 = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
-_UNSPECIFIED_ERROR = 0x80
-
-# What is left in a socket when it closes is at most a few small packets.
-_LEFT_BYTES = 65_536
-
 # paho logs every broken socket; healthd logs what happens to the connection.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
+
+# More than the parts of a PUBLISH take that are not its topic, payload and correlation data.
+_OVERHEAD_BYTES = 512
 
 _T = TypeVar("_T")
 
@@ -61,6 +58,7 @@ class AckedClient(aiomqtt.Client):
         closed: set once the client has disconnected.
         answered: whether the broker has answered a publish.
         dropped: how many received messages were lost because ``Arrivals`` was full.
+        limits: what the broker accepts.
     """
 
     def __init__(
@@ -93,6 +91,8 @@ class AckedClient(aiomqtt.Client):
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             queue_type=cast(Any, Arrivals),
+            # 0: no limit of paho's own. It would queue publishes without regard to their priority.
+            max_inflight_messages=0,
             properties=packets.connect_properties() if self._v5 else None,
         )
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
@@ -102,8 +102,9 @@ class AckedClient(aiomqtt.Client):
         self._client.manual_ack_set(True)
         self._unacked = Unacked()
         self._connection: Connection | None = None
-        self._fault: ConnectionLost | None = None
-        self._tls_problem: str | None = None
+        self._endings = Endings(self._client, endpoint)
+        self._quota = SendQuota()
+        self._use_limits(Limits())
         self.closed = asyncio.Event()
         self.answered = False
         self.dropped = 0
@@ -134,20 +135,14 @@ class AckedClient(aiomqtt.Client):
         except BaseException:
             self._break_off()
             raise
-        self._client.on_log = None
+        self._endings.connected()
         return self
 
     def _hand_over(self, connection: Connection) -> None:
         """Make paho use the connection, and send CONNECT."""
         client = cast(Any, self._client)
         client._create_socket = lambda: connection.stream
-        self._handle_connack = client._handle_connack
-        self._handle_disconnect = client._handle_disconnect
-        client._handle_connack = self._on_connack_packet
-        client._handle_disconnect = self._on_disconnect_packet
-        # The only way to see which error of TLS ended a connection; until CONNACK, as paho formats a
-        # text for every packet.
-        client.on_log = self._on_log
+        self._endings.watch(self._refuse)
         try:
             self._client_connect()
         except OSError as error:
@@ -164,6 +159,7 @@ class AckedClient(aiomqtt.Client):
 
         With an exception, break the connection instead, so that the broker publishes the will.
         """
+        self._quota.cancel()
         self._unacked.cancel()
         if exc is not None and self._connection is not None:
             with suppress(OSError):
@@ -182,8 +178,9 @@ class AckedClient(aiomqtt.Client):
         schema: str | None = None,
         expiry_s: int | None = None,
         correlation: bytes | None = None,
+        priority: int = LIVE,
     ) -> Acknowledgement:
-        """Publish with QoS 1.
+        """Publish with QoS 1, as soon as the broker accepts another message.
 
         Args:
             topic: where to publish.
@@ -193,24 +190,70 @@ class AckedClient(aiomqtt.Client):
                 text.
             expiry_s: seconds after which the broker discards the message (MQTT 5); None: never.
             correlation: the correlation data of the request that this answers (MQTT 5), or None.
+            priority: which waiting message is sent first; see ``send_quota``.
 
         Returns:
             A future that the broker's PUBACK resolves: to None, or to PublishRefused if its reason
-            code is a failure. It is cancelled when the client disconnects.
+            code is a failure, or if the message is larger than the broker accepts. It is cancelled
+            when the client disconnects. To cancel it withdraws a message that still waits.
 
         Raises:
             ConnectionLost: the connection is gone already.
         """
         properties = packets.publish_properties(schema, expiry_s, correlation) if self._v5 else None
+        if len(payload) + len(topic) > self._surely_fits or correlation is not None:
+            size, largest = packet_size(topic, payload, properties), self.limits.largest_packet
+            if size > largest:
+                return self._too_large(size, largest)
+        if retain and not self.limits.retain:
+            if not payload:
+                return self._accepted()  # it keeps nothing that could be removed
+            retain = False
+        if self._quota.free:
+            return self._write(topic, payload, retain, properties, self._loop.create_future())
+        acknowledgement: Acknowledgement = self._loop.create_future()
+        self._quota.add(priority, Waiting(topic, payload, retain, properties, acknowledgement))
+        return acknowledgement
+
+    def _write(
+        self,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        properties: Any,
+        acknowledgement: Acknowledgement,
+    ) -> Acknowledgement:
         self._writer.paused = True
         try:
             info = self._client.publish(topic, payload, QOS, retain, properties)
         finally:
             self._writer.paused = False
         if info.rc != 0:
-            self._raise_lost()
+            raise self._endings.lost()
+        self._quota.free -= 1
         self._writer.flush(self._client.socket())
-        return self._unacked.add(info.mid, self._loop)
+        self._unacked.add(info.mid, acknowledgement)
+        return acknowledgement
+
+    def _write_waiting(self) -> None:
+        # The connection is gone: ``lost`` says so, and the end of the client cancels what waits.
+        with suppress(ConnectionLost):
+            self._quota.write_waiting(lambda waiting: self._write(*waiting))
+
+    def _accepted(self) -> Acknowledgement:
+        accepted: Acknowledgement = self._loop.create_future()
+        accepted.set_result(None)
+        return accepted
+
+    def _too_large(self, size: int, largest: int) -> Acknowledgement:
+        refused: Acknowledgement = self._loop.create_future()
+        refused.set_exception(faults.too_large(size, largest))
+        return refused
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unacknowledged at a time."""
+        return self._quota.size
 
     def oldest_unacked_s(self) -> float:
         """Return how many seconds the oldest publish has been waiting; 0 if there is none."""
@@ -224,7 +267,7 @@ class AckedClient(aiomqtt.Client):
         """
         with self._translated_errors():
             await asyncio.shield(self._disconnected)
-        self._raise_lost()
+        raise self._endings.lost()
 
     async def listen(self, *filters: str) -> AsyncGenerator[Message]:
         """Subscribe with QoS 1 and yield the messages that arrive.
@@ -288,79 +331,47 @@ class AckedClient(aiomqtt.Client):
         try:
             yield
         except (aiomqtt.MqttError, OSError) as error:
-            self._raise_lost(error)
-
-    def _raise_lost(self, error: Exception | None = None) -> NoReturn:
-        """Raise why the connection ended: the reason that the broker gave, wherever it is noticed."""
-        raise self._fault or faults.closed(self._endpoint.address) from error
-
-    def _on_connack_packet(self) -> Any:
-        """Note why the broker refuses; paho then handles the packet, or closes the connection."""
-        packet = bytes(cast(Any, self._client)._in_packet["packet"])
-        said = goodbye(packet[1:])
-        # paho closes the connection on some of these refusals without a callback.
-        if len(packet) == 2 and 0 < packet[1] < packets.FIRST_FAILURE:
-            said = Goodbye(_CONNACK_3_1_1.get(packet[1], _UNSPECIFIED_ERROR))
-        if said is not None:
-            self._refuse(faults.refused(said, self.identifier, self._endpoint.version))
-        return self._handle_connack()
-
-    def _on_disconnect_packet(self) -> Any:
-        self._note(goodbye(bytes(cast(Any, self._client)._in_packet["packet"])))
-        return self._handle_disconnect()
-
-    def _note(self, said: Goodbye | None) -> None:
-        if said is not None and self._fault is None:
-            self._fault = faults.disconnected(said, self.identifier, self._endpoint.version)
-
-    def _on_connect(
-        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
-    ) -> None:
-        super()._on_connect(client, userdata, flags, reason_code, properties)
-        if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
-            cast(Any, self._client)._client_id = assigned.encode()
-        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, a stalled
-        # connection is still to be noticed, which paho would not do without a limit.
-        wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
-        cast(Any, self._client)._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
-
-    def _on_disconnect(
-        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
-    ) -> None:
-        endpoint = self._endpoint
-        own_finding = "" if flags.is_disconnect_packet_from_server else str(reason_code)
-        if not self._connected.done():
-            self._refuse(
-                faults.not_mqtt(endpoint.address)
-                if own_finding == "Protocol error"
-                else faults.closed_unanswered(endpoint.address, endpoint.version, self._tls_problem)
-            )
-        elif self._fault is None and own_finding == "Protocol error":
-            self._fault = faults.broken()
-        elif self._fault is None and own_finding == "Keep alive timeout":
-            self._fault = faults.stalled(cast(Any, self._client)._keepalive)
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+            raise self._endings.lost() from error
 
     def _refuse(self, fault: ConnectionLost) -> None:
         if not self._connected.done():
             self._connected.set_exception(fault)
 
-    def _on_log(self, client: Any, userdata: Any, level: Any, text: str) -> None:
-        if "[SSL: " in text:
-            reason = text.partition("[SSL: ")[2].partition("]")[0]
-            self._tls_problem = connecting.tls_words(reason)
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        found = "" if flags.is_disconnect_packet_from_server else str(reason_code)
+        if not self._connected.done():
+            self._refuse(self._endings.unanswered(found))
+        self._endings.note_finding(found)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
-        # When a write fails, the broker's DISCONNECT may still be there to be read.
-        if self._v5 and self._connected.done() and not client._in_packet["command"]:
-            with suppress(OSError, ValueError):
-                self._note(last_disconnect(sock.recv(_LEFT_BYTES)))
+        self._endings.note_left(sock)
         super()._on_socket_close(client, userdata, sock)
 
     async def _misc_loop(self) -> None:
         # A broker that wants a sign of life each second waits for half a second more.
         while self._client.loop_misc() == 0:
             await asyncio.sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        self._use_limits(Limits.of(properties))
+        paho = cast(Any, self._client)
+        if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
+            paho._client_id = assigned.encode()
+        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, a stalled
+        # connection is still to be noticed, which paho would not do without a limit.
+        wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
+        paho._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _use_limits(self, limits: Limits) -> None:
+        self.limits = limits
+        self._quota.limit(limits.receive_maximum)
+        self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         self._writer.request(sock)
@@ -385,8 +396,16 @@ class AckedClient(aiomqtt.Client):
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
         self.answered = True
-        refused = PublishRefused(str(reason_code)) if reason_code.is_failure else None
+        refused = None
+        if reason_code.is_failure:
+            reason = getattr(properties, "ReasonString", None)
+            refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
+            if refused.code == faults.NO_RETAIN:
+                self.limits = self.limits._replace(retain=False)
         self._unacked.resolve(mid, refused)
+        if self._quota.give_back():
+            # Not here: paho holds a lock, which it takes again if writing fails.
+            self._loop.call_soon(self._write_waiting)
 
 
 def _will(endpoint: Endpoint) -> aiomqtt.Will | None:

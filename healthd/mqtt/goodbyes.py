@@ -4,7 +4,7 @@ paho refuses packets with reason codes that the standard does not list for them,
 DISCONNECT that it has not read when a write fails.
 """
 
-from healthd.mqtt.faults import Goodbye
+from healthd.mqtt.reasons import Goodbye
 
 _FIRST_FAILURE = 0x80
 _DISCONNECT = 0xE0

@@ -215,7 +215,7 @@ class Publisher:
             self._doubtful = _carried_nothing(client)
         mark_healthy()
         self._brokers.settled()
-        self._log.info("connected", broker=client.address)
+        self._log.info("connected", broker=client.address, **client.limits.named())
 
     async def _watch_acknowledgements(self, client: AckedClient) -> None:
         while True:

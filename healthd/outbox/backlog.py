@@ -32,6 +32,8 @@ class Backlog:
         self._skipped: frozenset[Stream] = frozenset()
         # The lowest row that was released since the last read of the disk began.
         self._released = sys.maxsize
+        # The lowest row that was left out.
+        self._left_out = sys.maxsize
         self._parking: dict[str, str | None] = {}
         self._woken = asyncio.Event()
 
@@ -98,6 +100,16 @@ class Backlog:
         """Put a stored sample that was not delivered back in its place in the queue."""
         self._busy.discard(row)
         self._read_again_from(row)
+
+    def leave_out(self, row: int) -> None:
+        """Put a stored sample back, and hand out younger ones before it."""
+        self._busy.discard(row)
+        self._left_out = min(self._left_out, row)
+
+    def read_left_out(self) -> None:
+        """Hand out again what was left out."""
+        self._read_again_from(self._left_out)
+        self._left_out = sys.maxsize
 
     def release_all(self) -> None:
         """Put back every sample that is on its way: the connection is gone."""

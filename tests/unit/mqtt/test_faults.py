@@ -2,8 +2,9 @@
 
 import pytest
 
-from healthd.mqtt import faults
-from healthd.mqtt.faults import ConnectionLost, Goodbye
+from healthd.mqtt import faults, reasons
+from healthd.mqtt.faults import ConnectionLost
+from healthd.mqtt.reasons import Goodbye
 
 # MQTT 5 section 3.2.2.2 and 3.14.2.1: every failure code that a CONNACK or a DISCONNECT may have.
 CONNACK = [0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95]
@@ -17,11 +18,11 @@ WAIT_LONG |= {0x9D}
 
 
 def refused(code: int, version: str = "5") -> ConnectionLost:
-    return faults.refused(Goodbye(code), "gateway-7", version)
+    return reasons.refused(Goodbye(code), "gateway-7", version)
 
 
 def disconnected(code: int) -> ConnectionLost:
-    return faults.disconnected(Goodbye(code), "gateway-7", "5")
+    return reasons.disconnected(Goodbye(code), "gateway-7", "5")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_the_other_version_is_advised() -> None:
 
 def test_the_brokers_own_words_are_shown_on_one_line() -> None:
     said = Goodbye(0x9C, "moved\n\x1b[31mto " + "x" * 500, "two.example:8883")
-    text = str(faults.disconnected(said, "gateway-7", "5"))
+    text = str(reasons.disconnected(said, "gateway-7", "5"))
     assert "moved??[31mto" in text
     assert "two.example:8883" in text
     assert len(text) < 500
