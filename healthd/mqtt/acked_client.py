@@ -22,7 +22,7 @@ from healthd.mqtt.arrivals import Arrival, Arrivals, Message
 from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
 from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
+from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
 from healthd.mqtt.limits import Limits, packet_size
 from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
@@ -352,7 +352,7 @@ class AckedClient(aiomqtt.Client):
 
     async def _misc_loop(self) -> None:
         # A broker that wants a sign of life each second waits for half a second more.
-        while self._client.loop_misc() == 0:
+        while self._client.loop_misc() == 0:  # noqa: ASYNC110 (paho has no event for it)
             await asyncio.sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
 
     def _on_connect(
@@ -362,8 +362,8 @@ class AckedClient(aiomqtt.Client):
         paho = cast(Any, self._client)
         if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
             paho._client_id = assigned.encode()
-        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, a stalled
-        # connection is still to be noticed, which paho would not do without a limit.
+        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, paho
+        # would not notice a stalled connection.
         wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
         paho._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
         super()._on_connect(client, userdata, flags, reason_code, properties)

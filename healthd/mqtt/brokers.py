@@ -54,14 +54,14 @@ class Brokers:
     def __init__(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Start with the first one."""
         self._brokers = [_Broker(endpoint) for endpoint in endpoints]
-        self._current = 0
+        self._current: int = 0
         self._twin = _Twin()
         self._log = get_logger(service="mqtt")
 
     def due(self) -> Iterator[tuple[Endpoint, float]]:
         """Yield each broker to try now, with the seconds that it has for its answer.
 
-        Report what became of each one by ``failed`` or ``connected``.
+        Report the result of each one by ``failed`` or ``connected``.
         """
         now, first, count = time.monotonic(), self._current, len(self._brokers)
         in_order = [(first + step) % count for step in range(count)]

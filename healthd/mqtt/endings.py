@@ -10,8 +10,10 @@ from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.goodbyes import goodbye, last_disconnect
 from healthd.mqtt.reasons import Goodbye
 
-# A CONNACK of MQTT 3.1.1 has two bytes, and its codes are of its own (section 3.2.2.3). A broker that
-# does not support MQTT 5 may answer like that to a client that does.
+_CONNACK = 0x20
+
+# A CONNACK of MQTT 3.1.1 has two bytes, and codes of its own (section 3.2.2.3). A broker without
+# MQTT 5 may answer like that to a client that speaks it.
 _CONNACK_3_1_1 = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
 _UNSPECIFIED_ERROR = 0x80
 
@@ -64,7 +66,8 @@ class Endings:
     def unanswered(self, found: str) -> ConnectionLost:
         """Return why the connection ended before CONNACK; ``found`` is paho's own finding."""
         endpoint = self._endpoint
-        if found == "Protocol error":
+        begun = self._client._in_packet["command"]
+        if found == "Protocol error" or begun not in (0, _CONNACK):
             return faults.not_mqtt(endpoint.address)
         return faults.closed_unanswered(endpoint.address, endpoint.version, self._tls_problem)
 

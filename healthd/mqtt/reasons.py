@@ -1,4 +1,4 @@
-"""What a broker's reason codes mean: the word in logs, the wait, and what a person does about it."""
+"""What a broker's reason codes mean: the word in logs, the wait, and what a person can do."""
 
 from typing import NamedTuple
 
