@@ -27,6 +27,8 @@ class Endpoint:
         password: for the broker, or None.
         tls: how to verify the broker, or None for plain TCP.
         certificates: a fingerprint of the files of ``tls``, as contexts cannot be compared.
+        alpn: what TLS asks for; for brokers that serve more than MQTT on port 443.
+        path: of the WebSocket, or None for MQTT over TCP.
         will_topic: where the broker publishes a retained ``offline`` if the connection dies; None
             for a client without a status.
     """
@@ -40,6 +42,13 @@ class Endpoint:
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     certificates: str | None = field(default=None, repr=False)
     will_topic: str | None = None
+    alpn: tuple[str, ...] = ()
+    path: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a user writes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def endpoints(
