@@ -100,6 +100,8 @@ class Requests:
         self._room = asyncio.Event()
         self._room.set()
         self._refused_topic = ""
+        # The topics at which a broker may keep a request. A request without a payload is never kept.
+        self._maybe_kept: set[str] = set()
         self._log = get_logger(service="requests")
 
     def subscribe(self, inbox: Inbox) -> None:
@@ -117,6 +119,8 @@ class Requests:
 
     def on_message(self, message: Message) -> None:
         """Check a request and start its handler; answer a wrong request at once."""
+        if self._is_removal(message):
+            return
         verb = message.topic.rpartition("/")[2]
         unreadable = None
         try:
@@ -149,6 +153,18 @@ class Requests:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _is_removal(self, message: Message) -> bool:
+        """Return whether a message only makes the broker remove a request that it keeps."""
+        may_be_kept = message.retained or not message.as_published
+        if message.payload:
+            # Bounded: others may publish at any number of topics.
+            if may_be_kept and message.topic.rpartition("/")[2] in self._handlers:
+                self._maybe_kept.add(message.topic)
+            return False
+        is_removal = message.retained or message.topic in self._maybe_kept
+        self._maybe_kept.discard(message.topic)
+        return is_removal
 
     def _response_topic(self, verb: str, wanted: str | None) -> tuple[str, RequestRefused | None]:
         """Return the topic of the response, and what is wrong with the requested one."""

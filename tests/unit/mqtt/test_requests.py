@@ -117,6 +117,30 @@ async def test_an_empty_payload_has_no_keys(payload: bytes) -> None:
     assert bench.responses == [("healthd/gw/response/scan", response, None)]
 
 
+async def test_the_empty_message_that_removes_a_retained_request_gets_no_response() -> None:
+    bench = Bench()
+    bench.request("scan", {"seconds": 2}, retained=True)
+    bench.request("scan", b"", retained=True)
+    (refused,) = await bench.settled()
+    assert "retained" in refused["error"]
+    bench.request("scan", b"")
+    assert len(await bench.settled()) == 2
+
+
+async def test_over_mqtt_3_1_1_an_empty_message_after_a_request_removes_it() -> None:
+    """The broker does not pass the retain flag on to an existing subscription."""
+    bench = Bench()
+    bench.request("scan", b"", as_published=False)
+    bench.request("scan", {"seconds": 2}, as_published=False)
+    bench.request("scan", b"", as_published=False)
+    assert [each["data"]["seconds"] for each in await bench.settled()] == [10.0, 2.0]
+    bench.request("scan", b"", as_published=False)
+    bench.request("any", b"{}", as_published=False)
+    bench.request("any", b"", as_published=False)
+    statuses = [each["status"] for each in await bench.settled()]
+    assert sorted(statuses) == ["error", "error", "ok", "ok", "ok"]
+
+
 async def test_a_handler_may_refuse_a_request() -> None:
     bench = Bench()
     bench.request("reconnect", {"peripheral": "any", "transaction": 0})
