@@ -208,7 +208,7 @@ class AckedClient(aiomqtt.Client):
                 return self._too_large(size, largest)
         if retain and not self._retains:
             if not payload:
-                return self._accepted()  # it keeps nothing that could be removed
+                return self._not_removed()
             retain = False
         if self._quota.free:
             return self._write(topic, payload, retain, properties, self._loop.create_future())
@@ -241,10 +241,14 @@ class AckedClient(aiomqtt.Client):
         with suppress(ConnectionLost):
             self._quota.write_waiting(lambda waiting: self._write(*waiting))
 
-    def _accepted(self) -> Acknowledgement:
-        accepted: Acknowledgement = self._loop.create_future()
-        accepted.set_result(None)
-        return accepted
+    def _not_removed(self) -> Acknowledgement:
+        """Return the answer to a message that would remove a retained one."""
+        answer: Acknowledgement = self._loop.create_future()
+        if self._endpoint.retain:
+            answer.set_result(None)  # the broker keeps none
+        else:
+            answer.cancel()
+        return answer
 
     def _too_large(self, size: int, largest: int) -> Acknowledgement:
         refused: Acknowledgement = self._loop.create_future()

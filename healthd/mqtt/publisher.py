@@ -16,7 +16,7 @@ from healthd.mqtt.faults import ConnectionLost, stalled
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained_messages import RetainedMessages
-from healthd.mqtt.retained_topics import RetainedTopics
+from healthd.mqtt.retained_topics import GATEWAY, RetainedTopics
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
@@ -101,6 +101,21 @@ class Publisher:
         self._retained_topics.add(
             peripheral, topics.device_status(peripheral), topics.device_info(peripheral)
         )
+
+    def track_own_retained(self) -> None:
+        """Record the gateway's own retained topics, and clear those of an earlier id or prefix.
+
+        Call it after ``track_retained`` for each peripheral of the settings.
+        """
+        topics, retained = self._topics, self._retained_topics
+        retained.add(GATEWAY, *topics.retained)
+        old = retained.outside(topics)
+        for peripheral, topic in old:
+            self._retained.put(topic, b"", partial(retained.forget, peripheral, topic))
+        if old:
+            names = sorted(topic for _, topic in old)
+            reason = "the gateway has another id or prefix now"
+            self._log.info("retained topics cleared", topics=names, reason=reason)
 
     def clear_retained(self, peripheral: str) -> None:
         """Clear the retained topics of a peripheral that is no longer in the settings."""

@@ -100,7 +100,7 @@ class Requests:
         self._room = asyncio.Event()
         self._room.set()
         self._refused_topic = ""
-        # The topics at which a broker may keep a request. A request without a payload is never kept.
+        # The topics at which a broker may keep a request; it never keeps one without a payload.
         self._maybe_kept: set[str] = set()
         self._log = get_logger(service="requests")
 

@@ -277,8 +277,10 @@ async def test_without_retained_messages_everything_arrives_without_the_flag(
             gateway.outbox.put(gateway.run.sample("scale", "weight", Weight(grams=70_000)))
             await broker.until(lambda: any(one.topic == weight for one in broker.published))
             await broker.until(lambda: any(one.topic == TOPICS.status for one in broker.published))
-            async with asyncio.timeout(BOUND_S):
-                await cleared.wait()
+            if how != "retain = false":
+                # With that setting it may still be there.
+                async with asyncio.timeout(BOUND_S):
+                    await cleared.wait()
             assert gateway.faults == []
     sent = {one.topic: one.retain for one in broker.published}
     assert sent.pop(TOPICS.info) == (how == "a refused message")
