@@ -1,7 +1,7 @@
 """Received messages between the socket and their reader, in a queue of bounded size."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 # Brokers hold back messages that are not acknowledged, but not all: QoS 0 is never held back, and
@@ -32,7 +32,7 @@ class Message:
     retained: bool
     response_topic: str | None = None
     correlation: bytes | None = None
-    as_published: bool = True
+    as_published: bool = field(default=True, compare=False)
 
 
 class Arrival(NamedTuple):
