@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from healthd.log import get_logger
 from healthd.mqtt.arrivals import Message
+from healthd.mqtt.faults import TOO_LARGE, PublishRefused
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
@@ -229,18 +230,23 @@ class Requests:
         self._unacknowledged += 1
         if self._unacknowledged >= _WINDOW:
             self._room.clear()
-        acknowledgement.add_done_callback(lambda result: self._responded(reply.topic, result))
+        acknowledgement.add_done_callback(lambda result: self._responded(reply, payload, result))
 
-    def _responded(self, topic: str, result: Acknowledgement) -> None:
+    def _responded(self, reply: _Reply, payload: bytes, result: Acknowledgement) -> None:
         self._unacknowledged -= 1
         if self._unacknowledged < _WINDOW:
             self._room.set()
         if result.cancelled():
             self._log.info("response dropped", reason="connection lost")
-        elif (error := result.exception()) and topic != self._refused_topic:
-            # Logged once: the client will use the same topic again.
-            self._refused_topic = topic
-            self._log.warning("response refused by the broker", topic=topic, error=str(error))
+        elif error := result.exception():
+            if reply.topic != self._refused_topic:
+                # Logged once: the client will use the same topic again.
+                self._refused_topic = reply.topic
+                log = self._log.warning
+                log("response refused by the broker", topic=reply.topic, error=str(error))
+            is_too_large = isinstance(error, PublishRefused) and error.code == TOO_LARGE
+            if is_too_large and len(short := reply.error(str(error))) < len(payload):
+                self._respond(reply, short)
 
 
 def _fields(message: Message) -> dict[str, Any]:

@@ -129,6 +129,27 @@ async def test_a_live_sample_waits_neither_for_retained_messages_nor_for_a_backl
     assert any(topic.startswith("homeassistant/") for topic in waited), "nothing else was waiting"
 
 
+async def test_samples_that_grow_old_while_they_wait_are_sent_once_and_in_order(
+    tmp_path: Path,
+) -> None:
+    """The broker takes longer for one sample than a live sample may wait."""
+    behaviour = Behaviour(receive_maximum=1, puback_delay_s=1.4)
+    live, history = TOPICS.sample("strap", "beat"), TOPICS.history("strap", "beat")
+    async with Responder(behaviour) as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
+        for _ in range(6):
+            gateway.sample()
+            await asyncio.sleep(0.3)
+        await arrive(broker, gateway.put)
+        await gateway.on_disk(0)
+        await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
+    assert len(ids(broker.published, live, history)) == 6
+    assert ids(broker.published, live)[0] == gateway.put[0].id
+    for topic in (live, history):
+        found = ids(broker.published, topic)
+        assert found == sorted(found)
+    assert ids(broker.published, history), "none has grown old"
+
+
 async def test_retained_messages_arrive_beside_more_live_samples_than_the_broker_accepts(
     tmp_path: Path,
 ) -> None:
