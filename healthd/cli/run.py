@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from healthd.errors import Fatal
+from healthd.errors import Fatal, FileUnavailable
 from healthd.log import configure, get_logger
 
 DEFAULT_CONFIG = Path("/etc/healthd/healthd.toml")
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after ``run``.
 
     Returns:
-        The exit code: 0, 1 failed, 78 bad settings.
+        The exit code: 0, 1 failed or a file is missing that may come back, 78 bad settings.
     """
     parser = argparse.ArgumentParser(
         prog="healthd run", description="Run the daemon until SIGTERM or SIGINT."
@@ -80,10 +80,10 @@ def until_signal(body: Main) -> int:
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            from healthd.settings.file import log_problems
+            from healthd.settings.problems import log_problems
 
             log_problems(cause)
-            return EXIT_BAD_SETTINGS
+            return EXIT_FAILED if isinstance(cause, FileUnavailable) else EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED
     return 0

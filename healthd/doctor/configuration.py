@@ -8,8 +8,9 @@ from healthd.doctor.machine import AS_SERVICE, Machine
 from healthd.errors import Fatal
 from healthd.gateway.entry import bond_settings_for, consent_for
 from healthd.profiles.registry import Registry
-from healthd.settings.file import SettingsError, read
+from healthd.settings.file import read
 from healthd.settings.model import Settings
+from healthd.settings.problems import SettingsError
 
 
 def check_settings(

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from healthd.errors import Fatal
 from healthd.gateway.peripherals import Difference
 from healthd.log import configure, get_logger
-from healthd.settings.file import log_problems
 from healthd.settings.model import Settings, known_keys
+from healthd.settings.problems import log_problems
 from healthd.supervision.notify import Manager
 
 # The keys that can change without a restart. All others are built into the daemon's parts.

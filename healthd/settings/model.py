@@ -18,6 +18,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from healthd.settings.text import read_text
 from healthd.settings.values import (
     Adapter,
     Address,
@@ -201,13 +202,14 @@ def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
 
     Raises:
         OSError: the file is set but cannot be read.
+        ValueError: the file is not UTF-8.
     """
     path = mqtt.password_file
     if path is None and (credentials := environ.get("CREDENTIALS_DIRECTORY")):
         candidate = Path(credentials) / "mqtt-password"
         path = candidate if candidate.exists() else None
     # Editors end a file with a newline; it is not part of the secret.
-    secret = "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
+    secret = "" if path is None else read_text(path).rstrip("\r\n")
     # The credential is installed as an empty file; the administrator fills it in.
     return secret or None
 
@@ -235,7 +237,7 @@ def consent_code(peripheral: PeripheralSettings) -> int | None:
 
 
 def _code(file: Path, pattern: str, expected: str) -> int:
-    text = file.read_text(encoding="utf-8").strip()
+    text = read_text(file).strip()
     # Never show the content: it may be another secret.
     if not re.fullmatch(pattern, text):
         raise ValueError(f"found something else, expected {expected}")

@@ -53,7 +53,7 @@ def test_each_bad_setting_is_one_line_and_the_exit_code_is_78(machine: Machine) 
 
 
 def test_a_bad_environment_variable_is_logged(machine: Machine) -> None:
-    file = machine.write("")
+    file = machine.write("gateway.id = 'home'")
     command = machine.command("run", "--config", file)
     environ = machine.environ | {"HEALTHD_LOG__LEVEL": "loud"}
     process = run(command, env=environ, capture_output=True, timeout=30, check=False)
@@ -71,13 +71,47 @@ def test_a_missing_file_exits_with_78(machine: Machine, name: str) -> None:
     assert "absent" in line["file"]
 
 
-def test_a_missing_password_file_exits_with_78(machine: Machine) -> None:
-    file = machine.write(f"mqtt.password_file = '{machine.home}/absent'")
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("mqtt.password_file", "mqtt.password_file = '{}'"),
+        ("mqtt.ca_file", "mqtt = {{ tls = true, ca_file = '{}' }}"),
+        ("mqtt.cert_file", "mqtt = {{ tls = true, cert_file = '{}' }}"),
+        (
+            "peripherals.cuff.passkey_file",
+            "[[peripherals]]\nid = 'cuff'\nname = 'Cuff'\npasskey_file = '{}'",
+        ),
+        (
+            "peripherals.cuff.consent_file",
+            "[[peripherals]]\nid = 'cuff'\nname = 'Cuff'\nuser = 1\nconsent_file = '{}'",
+        ),
+    ],
+)
+def test_issue_16_after_a_missing_file_systemd_tries_again(
+    machine: Machine, key: str, settings: str
+) -> None:
+    """The file may be missing for a moment only; systemd restarts after any exit code but 78."""
+    absent = f"{machine.home}/absent"
+    process = ended(machine, "--config", machine.write(settings.format(absent)))
+    assert process.returncode == 1
+    (line,) = lines(process)
+    assert (line["level"], line["event"]) == ("critical", "file unavailable")
+    assert line["error"] == f"{key}: {absent}: No such file or directory"
+    assert "check the path" in line["hint"]
+    assert "tries again" in line["hint"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"# a comment\n"])
+def test_issue_16_a_settings_file_without_keys_exits_with_78(
+    machine: Machine, content: bytes
+) -> None:
+    file = machine.write("")
+    (machine.home / "healthd.toml").write_bytes(content)
     process = ended(machine, "--config", file)
     assert process.returncode == 78
     (line,) = lines(process)
-    assert line["level"] == "critical"
-    assert line["error"].startswith("mqtt.password_file: ")
+    assert (line["event"], line["file"]) == ("bad setting", file)
+    assert "restore it from a backup" in line["expected"]
 
 
 def test_an_impossible_outbox_folder_exits_with_78(machine: Machine) -> None:

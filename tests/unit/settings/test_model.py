@@ -163,6 +163,16 @@ class TestPassword:
         file.write_text(" hunter2 \r\n", encoding="utf-8")
         assert password(MqttSettings(password_file=file), {}) == " hunter2 "
 
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+    def test_issue_16_a_byte_order_mark_is_removed_and_spaces_are_kept(
+        self, tmp_path: Path, line_end: str
+    ) -> None:
+        file = tmp_path / "password"
+        file.write_bytes(f"\ufeff\thunter2  {line_end}".encode())
+        assert password(MqttSettings(password_file=file), {}) == "\thunter2  "
+        (tmp_path / "mqtt-password").write_bytes("\ufeffhunter2".encode())
+        assert password(MqttSettings(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "hunter2"
+
     def test_the_credential_is_read(self, tmp_path: Path) -> None:
         (tmp_path / "mqtt-password").write_text("hunter2\n", encoding="utf-8")
         assert password(MqttSettings(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "hunter2"
@@ -191,10 +201,12 @@ def test_the_settings_offer_every_stream_of_a_polar_sensor() -> None:
     assert get_args(PolarStream) == tuple(STREAMS)
 
 
-@pytest.mark.parametrize(("text", "number"), [("000042\n", 42), ("123456", 123456)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("000042\n", 42), ("123456", 123456), ("\ufeff000042\r\n", 42)]
+)
 def test_a_passkey_is_six_digits_in_a_file(tmp_path: Path, text: str, number: int) -> None:
     file = tmp_path / "passkey"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     assert passkey(PeripheralSettings(id="scale", passkey_file=file)) == number
     assert passkey(PeripheralSettings(id="scale")) is None
 
@@ -210,8 +222,9 @@ def test_an_invalid_passkey_is_refused_and_not_shown(tmp_path: Path, text: str) 
 
 def test_a_consent_code_is_four_digits_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "consent"
-    file.write_text("0042\n")
-    assert consent_code(PeripheralSettings(id="scale", user=1, consent_file=file)) == 42
+    for text in ("0042\n", "\ufeff0042\r\n"):
+        file.write_text(text, encoding="utf-8")
+        assert consent_code(PeripheralSettings(id="scale", user=1, consent_file=file)) == 42
     assert consent_code(PeripheralSettings(id="scale")) is None
 
 
