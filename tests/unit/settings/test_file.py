@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from healthd.settings.environment import ignored_variables
 from healthd.settings.file import read
 from healthd.settings.model import Broker, Settings, known_keys
-from healthd.settings.problems import Problem, SettingsError
+from healthd.settings.problems import NoSettings, Problem, SettingsError
 
 SERVICES = ("battery", "heart_rate")
 SECTIONS = [section for section in known_keys(()) if section != "peripherals"]
@@ -566,10 +566,7 @@ class TestEnvironment:
     @pytest.mark.parametrize(
         ("text", "value"),
         [
-            *(
-                (text, True)
-                for text in ("true", "True", "TRUE", "1", "yes", "on", '"true"', " on ")
-            ),
+            *((text, True) for text in ("true", "True", "1", "yes", "On", '"true"', " on ")),
             *((text, False) for text in ("false", "False", "0", "no", "OFF", "'no'")),
         ],
     )
@@ -598,12 +595,11 @@ class TestEnvironment:
     ) -> None:
         settings = read_text(NO_PERIPHERALS, {"HEALTHD_MQTT__BROKERS": text})
         assert list(map(str, settings.mqtt.brokers)) == brokers
-        assert read_text(
-            NO_PERIPHERALS, {"HEALTHD_MQTT__REQUESTS": "scan,fetch"}
-        ).mqtt.requests == (
-            "scan",
-            "fetch",
-        )
+
+    def test_issue_16_a_list_of_words(self, read_text: Read) -> None:
+        for text, requests in (("scan, fetch", ("scan", "fetch")), ("scan", ("scan",)), ("", ())):
+            environ = {"HEALTHD_MQTT__REQUESTS": text}
+            assert read_text("mqtt.requests = ['start']", environ).mqtt.requests == requests
 
     @pytest.mark.parametrize(
         ("variable", "text", "spelling"),
