@@ -4,6 +4,8 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, cast, get_args, get_origin
 
+from pydantic import BaseModel
+
 from healthd.settings.model import Settings, known_keys
 from healthd.settings.problems import UNKNOWN, Problem, one_of
 
@@ -65,12 +67,13 @@ def _is_override(name: str) -> bool:
 
 
 def _shape(section: str, key: str) -> Literal["list", "boolean", "text"]:
-    annotation = Settings.model_fields[section].annotation
-    assert annotation is not None, section
-    kind = annotation.model_fields[key].annotation
+    model = cast("type[BaseModel]", Settings.model_fields[section].annotation)
+    kind: Any = model.model_fields[key].annotation
     # An optional key is a union with None.
-    kinds = {get_origin(kind), kind, *map(get_origin, get_args(kind)), *get_args(kind)}
-    return "list" if tuple in kinds else "boolean" if bool in kinds else "text"
+    kinds: list[Any] = [kind, *get_args(kind)]
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return "list"
+    return "boolean" if bool in kinds else "text"
 
 
 def _value(text: str, shape: Literal["list", "boolean", "text"]) -> Any:

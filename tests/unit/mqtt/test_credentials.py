@@ -101,9 +101,7 @@ def test_issue_16_certificate_and_key_of_two_renewals_may_fit_later(authority: A
 @needs_openssl
 def test_a_certificate_without_a_key_is_refused(authority: Authority) -> None:
     certificate, key = authority.issue("gateway")
-    with pytest.raises(
-        Fatal, match=r"^mqtt\.cert_file: .*gateway\.crt: .*no private key.* set key_file"
-    ):
+    with pytest.raises(Fatal, match=r"^mqtt\.cert_file: .*gateway\.crt: .*no private key"):
         tls(cert_file=certificate)
     certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
     tls(cert_file=certificate)
