@@ -14,7 +14,8 @@ from healthd.profiles.fitness_machine.procedures import Limits
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.sessions.trainer import Rules
-from healthd.settings.model import PeripheralSettings, consent_code, passkey
+from healthd.settings.model import PeripheralSettings
+from healthd.settings.secret_files import consent_code, passkey
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from healthd.errors import Fatal, FileUnavailable
-from healthd.settings.model import MqttSettings, password
+from healthd.settings.model import MqttSettings
+from healthd.settings.secret_files import password
 
 # What a file of these keys contains in its PEM form.
 _CERTIFICATE, _KEY = "CERTIFICATE", "PRIVATE KEY"
