@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from subprocess import CompletedProcess, run
 from typing import Any
@@ -129,9 +129,12 @@ def test_a_usage_error_exits_with_2(machine: Machine, arguments: list[str]) -> N
 
 
 @asynccontextmanager
-async def running(machine: Machine, settings: str = SETTINGS) -> AsyncGenerator[Process]:
+async def running(
+    machine: Machine, settings: str = SETTINGS, environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[Process]:
     command = machine.command("run", "--config", machine.write(settings))
-    process = await asyncio.create_subprocess_exec(*command, env=machine.environ, stderr=PIPE)
+    environ = {**machine.environ, **(environ or {})}
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=PIPE)
     try:
         yield process
     finally:
@@ -175,6 +178,23 @@ async def test_it_keeps_trying_without_radio_and_broker_and_stops_cleanly(
     events = [line["event"] for line in seen]
     assert [event for event in events if event.startswith("stop")] == ["stopping", "stopped"]
     assert not any(line["level"] in ("error", "critical") for line in seen)
+
+
+async def test_issue_16_variables_of_kubernetes_are_named_and_ignored(machine: Machine) -> None:
+    injected = {
+        "HEALTHD_SERVICE_HOST": "10.0.0.7",
+        "HEALTHD_SERVICE_PORT": "1883",
+        "HEALTHD_PORT": "tcp://10.0.0.7:1883",
+        "HEALTHD_PORT_1883_TCP_ADDR": "10.0.0.7",
+    }
+    async with asyncio.timeout(40), running(machine, SETTINGS, injected) as process:
+        seen = await until(process, logged("started"))
+        process.terminate()
+        assert await process.wait() == 0
+    ignored = [line for line in seen if line["event"] == "variable ignored"]
+    assert sorted(line["variable"] for line in ignored) == sorted(injected)
+    assert all(line["level"] == "warning" for line in ignored)
+    assert "10.0.0.7" not in str(ignored)
 
 
 async def test_a_second_signal_does_no_harm(machine: Machine) -> None:

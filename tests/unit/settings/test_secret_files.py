@@ -71,7 +71,7 @@ def test_a_usual_password(secret: str) -> None:
         "\thunter2",
         "hunter2\u00a0",
         "hunter\u200b2",
-        "hunter2\nsecond",
+        "one\ntwo",
         "\0",
     ],
 )
