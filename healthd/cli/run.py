@@ -111,7 +111,7 @@ def until_signal(body: Main) -> int:
         if isinstance(cause, Fatal):
             from healthd.settings.problems import log_problems
 
-            log_problems(cause)
+            log_problems(cause, "the service tries again every few seconds")
             return EXIT_FAILED if isinstance(cause, FileUnavailable) else EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED

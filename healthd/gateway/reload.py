@@ -77,7 +77,7 @@ class Reload:
             try:
                 await self._reload(source)
             except Fatal as error:
-                log_problems(error)
+                log_problems(error, "reload again when it is there")
                 self._log.error("not reloaded", hint="healthd keeps its current settings")
             except Exception as error:
                 self._log.exception("crashed", exc_info=error)

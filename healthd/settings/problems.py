@@ -10,8 +10,8 @@ from healthd.log import get_logger
 UNKNOWN = "an unknown key"
 
 _UNAVAILABLE = (
-    "check the path in the settings; if another program is replacing the file, or it is on a disk "
-    "that is not mounted yet, there is nothing to do: the service tries again every few seconds"
+    "check the path in the settings; if it is right, another program is replacing the file, or its "
+    "disk is not mounted yet"
 )
 
 
@@ -50,11 +50,16 @@ class NoSettings(SettingsError):
     """The file exists, but there are no settings in it."""
 
 
-def log_problems(error: Fatal) -> None:
-    """Log an error in the settings, one line per problem."""
+def log_problems(error: Fatal, next_try: str) -> None:
+    """Log an error in the settings, one line per problem.
+
+    Args:
+        error: what was found.
+        next_try: when a file that is unavailable now is read again.
+    """
     log = get_logger()
     if isinstance(error, FileUnavailable):
-        log.critical("file unavailable", error=str(error), hint=_UNAVAILABLE)
+        log.critical("file unavailable", error=str(error), hint=f"{_UNAVAILABLE}; {next_try}")
         return
     if not isinstance(error, SettingsError):
         log.critical("bad settings", error=str(error))

@@ -162,6 +162,7 @@ async def test_issue_16_files_that_are_missing_during_a_reload_change_nothing(
             healthd.send(signal.SIGHUP)
             line = await healthd.logged("file unavailable")
             assert line["error"] == f"mqtt.password_file: {password}: No such file or directory"
+            assert line["hint"].endswith("reload again when it is there")
             await healthd.logged("not reloaded")
             await streaming(subscriber, ("one",))
             absent.rename(password)
