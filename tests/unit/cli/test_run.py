@@ -15,6 +15,8 @@ import pytest
 from healthd.cli.run import Main, until_signal
 from healthd.errors import Fatal
 from healthd.supervision.supervisor import CrashLoop
+from tests.support.certificates import Authority, encrypted, needs_openssl
+from tests.support.terminal import running as on_terminal
 from tests.unit.cli.machine import Machine
 
 # Nothing listens on port 1.
@@ -112,6 +114,23 @@ def test_issue_16_a_settings_file_without_keys_exits_with_78(
     (line,) = lines(process)
     assert (line["event"], line["file"]) == ("bad setting", file)
     assert "restore it from a backup" in line["expected"]
+
+
+@needs_openssl
+@pytest.mark.parametrize(("command", "code"), [("run", 78), ("doctor", 1)])
+async def test_issue_16_an_encrypted_key_is_named_without_a_prompt(
+    machine: Machine, command: str, code: int
+) -> None:
+    certificate, key = Authority(machine.home, "authority").issue("gateway")
+    secret = encrypted(key, "pkcs8")
+    mqtt = f"mqtt = {{ tls = true, cert_file = '{certificate}', key_file = '{secret}' }}"
+    arguments = machine.command(command, "--config", machine.write(mqtt))
+    # Without a terminal of the session, OpenSSL asks on standard input.
+    async with on_terminal("setsid", *arguments, environ=machine.environ) as terminal:
+        await terminal.shows(f"mqtt.key_file: {secret}: the key is encrypted", "openssl pkey -in")
+        async with asyncio.timeout(40):
+            assert await terminal.process.wait() == code
+    assert "phrase:" not in terminal.screen, "OpenSSL asked on the terminal"
 
 
 def test_an_impossible_outbox_folder_exits_with_78(machine: Machine) -> None:

@@ -1,22 +1,16 @@
 """Password, certificates and key: their content, and what is wrong with it."""
 
-import os
-import pty
-import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from healthd.errors import Fatal, FileUnavailable
 from healthd.mqtt.credentials import Tls, broker_password, read_tls
 from healthd.settings.model import MqttSettings
-from tests.support.certificates import Authority, needs_openssl
-
-PHRASE = "correct horse"
-CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+from tests.support.certificates import Authority, encrypted, needs_openssl
+from tests.support.terminal import running
 
 
 def settings(**mqtt: Any) -> MqttSettings:
@@ -107,35 +101,23 @@ def test_a_certificate_without_a_key_is_refused(authority: Authority) -> None:
     tls(cert_file=certificate)
 
 
-def encrypted(kind: str, key: Path) -> Path:
-    """Encrypt a key: as PKCS#8, which is today's form, or in the older one with DEK-Info."""
-    out = key.with_suffix(f".{kind}")
-    form = ("ec", "-in", key, "-aes256") if kind == "legacy" else ("pkcs8", "-topk8", "-in", key)
-    openssl = shutil.which("openssl")
-    assert openssl is not None
-    command = [openssl, *form, "-passout", f"pass:{PHRASE}", "-out", out]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
-    assert b"ENCRYPTED" in out.read_bytes()
-    return out
-
-
 @needs_openssl
-@pytest.mark.parametrize("kind", ["pkcs8", "legacy"])
+@pytest.mark.parametrize("form", ["pkcs8", "legacy"])
 @pytest.mark.parametrize("in_one_file", [False, True])
-def test_issue_16_an_encrypted_key_is_named_without_a_prompt(
-    authority: Authority, kind: str, in_one_file: bool
+async def test_issue_16_an_encrypted_key_is_named_without_a_prompt(
+    authority: Authority, form: Literal["pkcs8", "legacy"], in_one_file: bool
 ) -> None:
     certificate, key = authority.issue("gateway")
-    secret = encrypted(kind, key)
-    arguments = [str(certificate), str(secret)]
+    secret = encrypted(key, form)
+    files = [str(certificate), str(secret)]
     if in_one_file:
         certificate.write_bytes(certificate.read_bytes() + secret.read_bytes())
-        arguments = [str(certificate)]
-    output = on_terminal(_READ, *arguments)
-    assert "pass phrase:" not in output, "OpenSSL asked on the terminal"
+        files = [str(certificate)]
     name, file = ("cert_file", certificate) if in_one_file else ("key_file", secret)
-    assert f"Fatal: mqtt.{name}: {file}: the key is encrypted" in output
-    assert "openssl pkey -in" in output
+    # Without a terminal of the session, OpenSSL asks on standard input.
+    async with running("setsid", sys.executable, "-c", _READ, *files) as terminal:
+        await terminal.shows(f"Fatal: mqtt.{name}: {file}: the key is encrypted", "openssl pkey")
+    assert "phrase:" not in terminal.screen, "OpenSSL asked on the terminal"
 
 
 _READ = """
@@ -149,19 +131,3 @@ try:
 except Fatal as error:
     print(f"{type(error).__name__}: {error}")
 """
-
-
-def on_terminal(code: str, *arguments: str) -> str:
-    """Run Python code on a terminal of its own, where OpenSSL could ask; return what it shows."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execv(sys.executable, [sys.executable, "-c", code, *arguments])
-    shown = b""
-    while b"\n" not in shown and b"pass phrase:" not in shown:
-        try:
-            shown += os.read(terminal, 4096)
-        except OSError:  # the child has ended and closed the terminal
-            break
-    os.close(terminal)
-    os.waitpid(child, 0)
-    return shown.decode()
