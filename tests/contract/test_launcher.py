@@ -10,7 +10,8 @@ import pytest
 from healthd.cli.run import EXIT_BAD_SETTINGS
 from tests.support.process import clean_environment
 
-LAUNCHER = Path(__file__).parents[2] / "systemd/launcher"
+ROOT = Path(__file__).parents[2]
+SETUP = ROOT / "systemd/setup"
 
 # In place of healthd: prints how it was called.
 _STAND_IN = """
@@ -38,9 +39,10 @@ class Installation:
         self.python = root / "bin/python"
         (self.library,) = (root / "lib").iterdir()
         launcher = root / "bin/healthd"
-        text = LAUNCHER.read_text(encoding="utf-8")
-        launcher.write_text(text.replace("@PYTHON@", str(self.python)), encoding="utf-8")
-        launcher.chmod(0o755)
+        # As pip leaves it.
+        launcher.touch(0o755)
+        (line,) = (line for line in SETUP.read_text().splitlines() if "systemd/launcher" in line)
+        subprocess.run(["sh", "-euc", line], cwd=ROOT, env={"venv": str(root)}, check=True)
         self.command = folder / "healthd"
         self.command.symlink_to(launcher)
         self.write(_STAND_IN)
