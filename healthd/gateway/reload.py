@@ -23,6 +23,7 @@ _IN_PLACE: Mapping[str, frozenset[str]] = {
             "ca_file",
             "cert_file",
             "key_file",
+            "retain",
             "requests",
             "discovery",
         }

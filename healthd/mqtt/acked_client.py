@@ -185,7 +185,8 @@ class AckedClient(aiomqtt.Client):
         Args:
             topic: where to publish.
             payload: the message.
-            retain: whether the broker keeps it for later subscribers.
+            retain: whether the broker keeps it for later subscribers, if it and the settings allow
+                that. Else an empty message, which removes one, is not sent.
             schema: ``<measurement>/<version>``, sent as an MQTT 5 user property; None for plain
                 text.
             expiry_s: seconds after which the broker discards the message (MQTT 5); None: never.
@@ -205,7 +206,7 @@ class AckedClient(aiomqtt.Client):
             size, largest = packet_size(topic, payload, properties), self.limits.largest_packet
             if size > largest:
                 return self._too_large(size, largest)
-        if retain and not self.limits.retain:
+        if retain and not self._retains:
             if not payload:
                 return self._accepted()  # it keeps nothing that could be removed
             retain = False
@@ -358,7 +359,10 @@ class AckedClient(aiomqtt.Client):
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
     ) -> None:
-        self._use_limits(Limits.of(properties))
+        self._use_limits(limits := Limits.of(properties))
+        if limits.maximum_qos < QOS:
+            self._refuse(faults.qos_too_low(self.address))
+            return
         paho = cast(Any, self._client)
         if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
             paho._client_id = assigned.encode()
@@ -371,6 +375,7 @@ class AckedClient(aiomqtt.Client):
     def _use_limits(self, limits: Limits) -> None:
         self.limits = limits
         self._quota.limit(limits.receive_maximum)
+        self._retains = self._endpoint.retain and limits.retain
         self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
@@ -401,7 +406,7 @@ class AckedClient(aiomqtt.Client):
             reason = getattr(properties, "ReasonString", None)
             refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
             if refused.code == faults.NO_RETAIN:
-                self.limits = self.limits._replace(retain=False)
+                self._retains = False
         self._unacked.resolve(mid, refused)
         if self._quota.give_back():
             # Not here: paho holds a lock, which it takes again if writing fails.
@@ -412,7 +417,7 @@ def _will(endpoint: Endpoint) -> aiomqtt.Will | None:
     if endpoint.will_topic is None:
         return None
     properties = packets.will_properties() if endpoint.version == "5" else None
-    return aiomqtt.Will(endpoint.will_topic, b"offline", QOS, True, properties)
+    return aiomqtt.Will(endpoint.will_topic, b"offline", QOS, endpoint.retain, properties)
 
 
 async def _answered(exchange: Awaitable[_T]) -> _T:

@@ -209,7 +209,7 @@ class Delivery:
         if (error := result.exception()) is None:
             self._parking.accept(topic, size)
             self._pauses.end(stream)
-            self._outbox.backlog.acknowledge(stored.row)
+            self._outbox.acknowledge_stored(stored)
         elif not self._park(stream, topic, size, error):
             self._put_back(stored)
             self._pause(stream, topic, error, self._pauses.extend)

@@ -29,8 +29,9 @@ class Endpoint:
         certificates: a fingerprint of the files of ``tls``, as contexts cannot be compared.
         alpn: what TLS asks for; for brokers that serve more than MQTT on port 443.
         path: of the WebSocket, or None for MQTT over TCP.
-        will_topic: where the broker publishes a retained ``offline`` if the connection dies; None
-            for a client without a status.
+        will_topic: where the broker publishes ``offline`` if the connection dies; None for a client
+            without a status.
+        retain: whether to publish retained messages, and the will as one.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Endpoint:
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     certificates: str | None = field(default=None, repr=False)
     will_topic: str | None = None
+    retain: bool = True
     alpn: tuple[str, ...] = ()
     path: str | None = None
 
@@ -75,6 +77,7 @@ def endpoints(
             tls=tls.context if tls else None,
             certificates=tls.fingerprint if tls else None,
             will_topic=topics.status,
+            retain=mqtt.retain,
         )
         for broker in mqtt.brokers
     )

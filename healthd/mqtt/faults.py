@@ -165,6 +165,13 @@ def closed_unanswered(address: str, version: str, alert: str | None) -> Connecti
 _CERTIFICATE = "check cert_file and key_file: `healthd doctor` shows their dates"
 
 
+def qos_too_low(address: str) -> ConnectionLost:
+    """Return the fault of a broker that accepts no messages with QoS 1 (Maximum QoS 0)."""
+    problem = f"the broker {address} accepts messages with QoS 0 only"
+    advice = "healthd needs QoS 1 to know what was delivered: allow it at the broker"
+    return ConnectionLost("qos_refused", problem, REFUSED_RETRY, advice, leave=True)
+
+
 def not_mqtt(address: str) -> ConnectionLost:
     """Return the fault of a server that answers CONNECT with something else than MQTT."""
     problem = f"{address} does not answer as an MQTT broker"

@@ -100,6 +100,7 @@ class MqttSettings(_Section):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    retain: StrictBool = True
     requests: tuple[RequestVerb, ...] = ()
     discovery: TopicPrefix | None = None
 

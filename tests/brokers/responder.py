@@ -297,15 +297,18 @@ class Connection:
         if len(self._in_flight) > (behaviour.receive_maximum or 65_535):
             raise _End(RECEIVE_MAXIMUM_EXCEEDED)
         if behaviour.acknowledges:
-            self._later(behaviour.puback_delay_s, lambda: self._acknowledge(publish))
+            self._later(behaviour.puback_delay_s, lambda: self.acknowledge(publish))
 
-    def _acknowledge(self, publish: Publish) -> None:
+    def acknowledge(self, publish: Publish) -> None:
+        """Answer a publish, as the behaviour says."""
         behaviour = self._broker.behaviour
         codes = [code for part, code in behaviour.puback.items() if part in publish.topic]
         code = codes[-1] if codes else 0
         self._in_flight.discard(publish.mid)
         if code >= 0x80:
             self.refused.append((publish.topic, code))
+        else:
+            self._broker.accepted.append(publish)
         text = behaviour.reason_string if code else None
         self._write(packets.puback(self._version, publish.mid, code, text))
 
@@ -345,6 +348,7 @@ class Responder:
         connections: all of them, oldest first.
         connacks: the codes of all CONNACKs, as in MQTT 5.
         published: what all clients have published, in the order of arrival.
+        accepted: what it has acknowledged with a success, in the order of the acknowledgements.
     """
 
     def __init__(
@@ -356,6 +360,7 @@ class Responder:
         self.connections: list[Connection] = []
         self.connacks: list[int] = []
         self.published: list[Publish] = []
+        self.accepted: list[Publish] = []
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Condition()

@@ -243,6 +243,7 @@ BAD_VALUES = [
     ("mqtt.discovery = ''", "mqtt.discovery", "''", "topic levels"),
     ("mqtt.discovery = 'home/#'", "mqtt.discovery", "'home/#'", "topic levels"),
     ("mqtt.tls = 'maybe'", "mqtt.tls", "'maybe'", "true or false"),
+    ("mqtt.retain = 'no'", "mqtt.retain", "'no'", "true or false"),
     ("mqtt = { tls = true, ca_file = [] }", "mqtt.ca_file", "a list", "a path"),
     ("mqtt.ca_file = '/x'", "mqtt.ca_file", "'/x'", "tls = true as well"),
     ("mqtt = { tls = false, ca_file = '/x' }", "mqtt.ca_file", "'/x'", "tls = true as well"),
