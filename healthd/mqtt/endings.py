@@ -1,7 +1,6 @@
 """Finds out why a connection ends: what the broker said, and what paho does not pass on."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from healthd.mqtt import connecting, faults, reasons
@@ -80,9 +79,16 @@ class Endings:
 
     def note_left(self, sock: Any) -> None:
         """Read what the broker has said last; a write that failed closes the socket before that."""
-        if self._endpoint.version == "5" and not self._client._in_packet["command"]:
-            with suppress(OSError, ValueError):
-                self._note(last_disconnect(sock.recv(_LEFT_BYTES)))
+        if self._client._in_packet["command"]:
+            return
+        try:
+            left = sock.recv(_LEFT_BYTES)
+            if self._endpoint.version == "5":
+                self._note(last_disconnect(left))
+        except OSError as error:
+            self._note_alert(str(error))
+        except ValueError:
+            pass
 
     def lost(self) -> ConnectionLost:
         """Return why the connection ended."""
@@ -108,6 +114,9 @@ class Endings:
         return identifier.decode()
 
     def _on_log(self, client: Any, userdata: Any, level: Any, text: str) -> None:
+        self._note_alert(text)
+
+    def _note_alert(self, text: str) -> None:
         if "[SSL: " in text:
             reason = text.partition("[SSL: ")[2].partition("]")[0]
             self._tls_problem = connecting.tls_words(reason)
