@@ -14,9 +14,10 @@ from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, stalled
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
+from healthd.mqtt.old_topics import OldTopics
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.retained_messages import RetainedMessages
-from healthd.mqtt.retained_topics import GATEWAY, RetainedTopics
+from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
@@ -64,6 +65,7 @@ class Publisher:
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained = RetainedMessages()
+        self._old_topics = OldTopics(topics, inbox, retained_topics, self._retained.put)
         self._delivery = Delivery(outbox, topics, run, self._retained, retained_topics)
         self._short_lived = 0
         self._doubtful = False
@@ -107,15 +109,7 @@ class Publisher:
 
         Call it after ``track_retained`` for each peripheral of the settings.
         """
-        topics, retained = self._topics, self._retained_topics
-        retained.add(GATEWAY, *topics.retained)
-        old = retained.outside(topics)
-        for peripheral, topic in old:
-            self._retained.put(topic, b"", partial(retained.forget, peripheral, topic))
-        if old:
-            names = sorted(topic for _, topic in old)
-            reason = "the gateway has another id or prefix now"
-            self._log.info("retained topics cleared", topics=names, reason=reason)
+        self._old_topics.find()
 
     def clear_retained(self, peripheral: str) -> None:
         """Clear the retained topics of a peripheral that is no longer in the settings."""
@@ -173,6 +167,7 @@ class Publisher:
                 tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
                 tasks.create_task(self._delivery.run(client), name="mqtt delivery")
                 tasks.create_task(self._inbox.run(client), name="mqtt inbox")
+                tasks.create_task(self._old_topics.clear(), name="mqtt old topics")
         except* _CleanStop:
             # No exception leaves the client, so it disconnects properly, without the will.
             pass

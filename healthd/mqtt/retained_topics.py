@@ -74,19 +74,25 @@ class RetainedTopics:
 
         Without the peripherals that are not in the settings.
         """
-        outside = [
+        # healthd 0.1 has not recorded the gateway's own topics.
+        own = [topic for gateway in self.gateways_outside(topics) for topic in gateway.retained]
+        recorded = self._recorded_outside(topics)
+        return [
+            *((GATEWAY, topic) for topic in own if (GATEWAY, topic) not in recorded),
+            *(found for found in recorded if found[0] in self._configured),
+        ]
+
+    def gateways_outside(self, topics: Topics) -> list[Topics]:
+        """Return the other gateway ids and prefixes for which something is recorded."""
+        gateways = {gateway_of(*found): None for found in self._recorded_outside(topics)}
+        return [gateway for gateway in gateways if gateway is not None]
+
+    def _recorded_outside(self, topics: Topics) -> list[tuple[str, str]]:
+        return [
             (peripheral, topic)
             for peripheral, known in self._topics.items()
             for topic in known
             if not topics.is_own(topic)
-        ]
-        # healthd 0.1 has not recorded the gateway's own topics.
-        gateways = {gateway_of(peripheral, topic) for peripheral, topic in outside}
-        own = {topic for gateway in gateways if gateway for topic in gateway.retained}
-        recorded = set(self._topics.get(GATEWAY, ()))
-        return [
-            *((GATEWAY, topic) for topic in sorted(own - recorded)),
-            *(found for found in outside if found[0] in self._configured),
         ]
 
     async def save(self) -> None:

@@ -92,8 +92,13 @@ class Topics:
 
 
 def gateway_of(peripheral: str, topic: str) -> Topics | None:
-    """Return the gateway to which a topic of a peripheral belongs; None if it is not one."""
-    gateway, _, _ = topic.rpartition(f"/device/{peripheral}/")
+    """Return the gateway to which a retained topic belongs; None if it is not one.
+
+    Args:
+        peripheral: the peripheral; empty for a topic of the gateway's own.
+        topic: the topic.
+    """
+    gateway, _, _ = topic.rpartition(f"/device/{peripheral}/" if peripheral else "/")
     prefix, _, name = gateway.rpartition("/")
     return Topics(prefix, name) if prefix and name else None
 

@@ -1,7 +1,7 @@
 """What a gateway has retained under another id or prefix is cleared, or named."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
@@ -23,8 +23,15 @@ from tests.support.subscriber import Subscriber
 pytestmark = needs_mosquitto
 
 
-async def run_once(folder: Path, broker: Mosquitto, gateway: str, prefix: str, until: str) -> None:
-    """Run the broker side of a gateway until this message is retained, then stop it cleanly."""
+async def run_once(
+    folder: Path,
+    broker: Mosquitto,
+    gateway: str,
+    prefix: str,
+    until: str,
+    cleared: Callable[[], bool] = lambda: True,
+) -> None:
+    """Run the broker side of a gateway until it has retained this and cleared others."""
     settings = Settings.model_validate(
         {
             "gateway": {"id": gateway},
@@ -62,6 +69,9 @@ async def run_once(folder: Path, broker: Mosquitto, gateway: str, prefix: str, u
         ]
         async with Subscriber(broker.port, name=f"until-{gateway}") as subscriber:
             await subscriber.until(lambda _: subscriber.at(until))
+            async with asyncio.timeout(BOUND_S):
+                while not cleared():  # noqa: ASYNC110 (the log has no event to wait for)
+                    await asyncio.sleep(0.05)
         await side.go_offline()
         async with asyncio.timeout(BOUND_S):
             await publishing
@@ -92,7 +102,17 @@ async def test_another_id_or_prefix_leaves_nothing_behind(
         file = tmp_path / "retained.json"
         file.write_bytes(orjson.dumps({"strap": orjson.loads(file.read_bytes())["strap"]}))
     announcement = f"homeassistant/device/{gateway}_strap/config"
-    await run_once(tmp_path, broker, gateway, prefix, announcement)
+    with capture_logs() as log:
+        await run_once(
+            tmp_path,
+            broker,
+            gateway,
+            prefix,
+            announcement,
+            lambda: b"healthd/old" not in (tmp_path / "retained.json").read_bytes(),
+        )
+    (line,) = [one for one in log if one["event"] == "retained topics cleared"]
+    assert own | device <= set(line["topics"])
     after = await kept(broker)
     assert {one for one in after if one.startswith("healthd/old/")} == set()
     assert {f"{prefix}/{gateway}/status", f"{prefix}/{gateway}/device/strap/info"} < after
@@ -111,12 +131,40 @@ async def test_one_line_names_the_topics_that_may_not_be_cleared(
     acl.write_text("topic read #\ntopic readwrite healthd/new/#\ntopic readwrite last\n")
     await broker.reload()
     with capture_logs() as log:
-        await run_once(tmp_path, broker, "new", "healthd", "healthd/new/device/strap/info")
-        async with asyncio.timeout(BOUND_S):
-            while "retained topics not cleared" not in [one["event"] for one in log]:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await run_once(
+            tmp_path,
+            broker,
+            "new",
+            "healthd",
+            "healthd/new/device/strap/info",
+            lambda: "retained topics not cleared" in [one["event"] for one in log],
+        )
     (line,) = [one for one in log if one["event"] == "retained topics not cleared"]
     assert {"healthd/old/status", "healthd/old/device/strap/info"} <= set(line["topics"])
     assert "mosquitto_pub" in line["hint"]
     assert "healthd/old/status" in await kept(broker)
     assert b"healthd/old/device/strap/info" in (tmp_path / "retained.json").read_bytes()
+
+
+async def test_a_copy_of_a_gateway_does_not_clear_what_the_original_has_retained(
+    mosquitto: StartMosquitto, tmp_path: Path
+) -> None:
+    """A copied SD card has the record of the original, which is online."""
+    broker = await mosquitto()
+    await run_once(tmp_path, broker, "old", "healthd", "healthd/old/device/strap/info")
+    async with Subscriber(broker.port, name="original") as original:
+        original.send("healthd/old/status", b"online", retain=True)
+        await original.until_payload("healthd/old/status", b"online")
+    with capture_logs() as log:
+        await run_once(
+            tmp_path,
+            broker,
+            "new",
+            "healthd",
+            "healthd/new/device/strap/info",
+            lambda: "retained topics not cleared" in [one["event"] for one in log],
+        )
+    assert {"healthd/old/status", "healthd/old/info"} < await kept(broker)
+    (line,) = [one for one in log if one["event"] == "retained topics not cleared"]
+    assert "healthd/old/device/strap/info" in line["topics"]
+    assert b"healthd/old" not in (tmp_path / "retained.json").read_bytes()
