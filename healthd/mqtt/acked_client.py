@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
@@ -104,6 +105,7 @@ class AckedClient(aiomqtt.Client):
         self._connection: Connection | None = None
         self._endings = Endings(self._client, endpoint)
         self._quota = SendQuota()
+        self._largest_packet = sys.maxsize
         self._use_limits(Limits())
         self.closed = asyncio.Event()
         self.answered = False
@@ -255,6 +257,16 @@ class AckedClient(aiomqtt.Client):
         refused.set_exception(faults.too_large(size, largest))
         return refused
 
+    def limit_packets(self, size: int) -> None:
+        """Send no packets of more bytes than this, whatever the broker names; call it first."""
+        self._largest_packet = size
+
+    def largest_unacked(self) -> int:
+        """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
+        messages = cast(Any, self._client)._out_messages.values()
+        sizes = (packet_size(each.topic, each.payload, each.properties) for each in messages)
+        return max(sizes, default=0)
+
     @property
     def window(self) -> int:
         """How many messages may be unacknowledged at a time."""
@@ -377,7 +389,8 @@ class AckedClient(aiomqtt.Client):
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _use_limits(self, limits: Limits) -> None:
-        self.limits = limits
+        largest = min(limits.largest_packet, self._largest_packet)
+        self.limits = limits = limits._replace(largest_packet=largest)
         self._quota.limit(limits.receive_maximum)
         self._retains = self._endpoint.retain and limits.retain
         self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES

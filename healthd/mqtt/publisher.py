@@ -14,8 +14,10 @@ from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, stalled
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
+from healthd.mqtt.limits import LearnedSizes
 from healthd.mqtt.old_topics import OldTopics
 from healthd.mqtt.payloads import Payload
+from healthd.mqtt.reasons import PACKET_TOO_LARGE
 from healthd.mqtt.retained_messages import RetainedMessages
 from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
@@ -65,6 +67,7 @@ class Publisher:
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained = RetainedMessages()
+        self._learned = LearnedSizes()
         self._old_topics = OldTopics(topics, inbox, retained_topics, self._retained.put)
         self._delivery = Delivery(outbox, topics, run, self._retained, retained_topics)
         self._short_lived = 0
@@ -123,6 +126,7 @@ class Publisher:
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Use these brokers from the next connection on, and try parked topics again there."""
+        self._learned = LearnedSizes()
         self._brokers, self._short_lived, self._doubtful = Brokers(endpoints), 0, False
         self._delivery.retry_all()
 
@@ -147,6 +151,9 @@ class Publisher:
                 if not isinstance(fault, ConnectionLost):
                     raise
                 lived_s = time.monotonic() - since
+                if fault.reason == PACKET_TOO_LARGE:
+                    # Else it would end the next connection, too.
+                    self._learned.note_too_large(client.address, client.largest_unacked())
                 self._short_lived = self._short_lived + 1 if lived_s < SHORT_LIVED_S else 0
                 self._doubtful = self._short_lived > 1 or _carried_nothing(client)
                 raise self._brokers.lost(fault, client.identifier, lived_s) from group
@@ -204,6 +211,7 @@ class Publisher:
             since = time.monotonic()
             try:
                 client = AckedClient(endpoint, LONGEST_PAYLOAD, timeout_s)
+                client.limit_packets(self._learned.limit(endpoint.address))
                 await stack.enter_async_context(client)
             except ConnectionLost as error:
                 fault = error

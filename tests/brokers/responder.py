@@ -40,6 +40,7 @@ class Behaviour:
     Attributes:
         receive_maximum: unacknowledged publishes that it accepts (0x93 for more).
         maximum_packet_size: bytes of a packet that it accepts (0x95).
+        names_packet_size: False: it does not say so in its CONNACK.
         maximum_qos: 0 or 1 (0x9B); None: no limit.
         retain_available: False: no retained messages, nor a retained will (0x9A).
         server_keep_alive: overrides the client's keep alive, seconds (0x8D).
@@ -68,6 +69,7 @@ class Behaviour:
 
     receive_maximum: int | None = None
     maximum_packet_size: int | None = None
+    names_packet_size: bool = True
     maximum_qos: int | None = None
     retain_available: bool = True
     server_keep_alive: int | None = None
@@ -96,7 +98,9 @@ class Behaviour:
         """Return the properties of its CONNACK."""
         found: dict[int, packets.Value | None] = {
             packets.RECEIVE_MAXIMUM: self.receive_maximum,
-            packets.MAXIMUM_PACKET_SIZE: self.maximum_packet_size,
+            packets.MAXIMUM_PACKET_SIZE: (
+                self.maximum_packet_size if self.names_packet_size else None
+            ),
             packets.MAXIMUM_QOS: self.maximum_qos,
             packets.RETAIN_AVAILABLE: None if self.retain_available else 0,
             packets.SERVER_KEEP_ALIVE: self.server_keep_alive,

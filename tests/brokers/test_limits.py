@@ -230,6 +230,22 @@ async def test_what_is_larger_than_the_broker_accepts_counts_as_refused(tmp_path
     assert [one["topic"] for one in refused] == ["homeassistant/device/gw_strap/config"]
 
 
+async def test_a_limit_that_the_broker_only_enforces_is_learned(tmp_path: Path) -> None:
+    behaviour = Behaviour(maximum_packet_size=3000, names_packet_size=False)
+    async with Responder(behaviour) as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
+        gateway.publisher.retain("homeassistant/device/gw_strap/config", b"x" * 4000)
+        gateway.publisher.retain(TOPICS.status, b"online")
+        frames = [framed(gateway, size) for size in (60, 5000, 70)]
+        beats = gateway.sample(3)
+        await arrive(broker, [frames[0], frames[2], *beats])
+        await broker.until(lambda: any(one.topic == TOPICS.status for one in broker.published))
+        await gateway.on_disk(1)
+        # One connection for each of the two at most.
+        assert {fault.reason for fault in gateway.faults} == {"packet_too_large"}
+        assert 1 <= len(gateway.faults) <= 2
+    assert set(broker.disconnects) == {0x95}
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 async def test_the_size_of_a_message_is_counted_exactly(tmp_path: Path, offset: int) -> None:
     async with Responder() as broker, connected(tmp_path / "s", endpoint_of(broker)) as gateway:
