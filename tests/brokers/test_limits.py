@@ -150,7 +150,7 @@ async def test_samples_that_grow_old_while_they_wait_are_sent_once_and_in_order(
     assert ids(broker.published, history), "none has grown old"
 
 
-async def test_retained_messages_arrive_beside_more_live_samples_than_the_broker_accepts(
+async def test_retained_messages_arrive_alongside_more_live_samples_than_the_broker_accepts(
     tmp_path: Path,
 ) -> None:
     behaviour = Behaviour(receive_maximum=1, puback_delay_s=0.01)

@@ -75,7 +75,7 @@ async def test_a_code_that_speaks_of_the_topic_keeps_it_quiet_and_no_other(
 
 
 async def test_a_success_with_a_code_is_a_success(tmp_path: Path) -> None:
-    """0x10: accepted, but nobody has subscribed."""
+    """0x10: accepted, but there is no subscriber."""
     async with (
         Responder(Behaviour(puback={"beat": 0x10})) as broker,
         connected(tmp_path, endpoint_of(broker)) as gateway,
