@@ -1,8 +1,8 @@
 """The error tree: the class of an error decides what happens next.
 
 ``Transient`` has a cause outside healthd and is retried forever with backoff, ``Fatal`` ends the
-process with exit code 78, and anything outside this tree is a bug: the supervisor restarts the
-service that raised it, and only a crash loop ends the process.
+process with exit code 78 (1 if another start may work), and anything outside this tree is a bug:
+the supervisor restarts the service that raised it, and only a crash loop ends the process.
 """
 
 from dataclasses import dataclass
@@ -51,3 +51,11 @@ class Transient(HealthdError):
 
 class Fatal(HealthdError):
     """A fault that no retry can fix (bad settings): the process ends with exit code 78."""
+
+
+class FileUnavailable(Fatal):
+    """A file that the settings name cannot be used now, but perhaps soon: exit code 1.
+
+    A renewal tool is replacing it, or its disk is not mounted yet. Unlike after exit code 78,
+    systemd starts healthd again.
+    """

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from healthd.errors import Fatal
 from healthd.gateway.peripherals import Difference
 from healthd.log import configure, get_logger
-from healthd.settings.file import log_problems
 from healthd.settings.model import Settings, known_keys
+from healthd.settings.problems import log_problems
 from healthd.supervision.notify import Manager
 
 # The keys that can change without a restart. All others are built into the daemon's parts.
@@ -77,7 +77,7 @@ class Reload:
             try:
                 await self._reload(source)
             except Fatal as error:
-                log_problems(error)
+                log_problems(error, "reload again when it is there")
                 self._log.error("not reloaded", hint="healthd keeps its current settings")
             except Exception as error:
                 self._log.exception("crashed", exc_info=error)

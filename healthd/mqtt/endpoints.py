@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from healthd.errors import Fatal
+from healthd.mqtt.credentials import broker_password, read_tls
 from healthd.mqtt.topics import Topics
-from healthd.settings.model import MqttSettings, Settings, password
+from healthd.settings.model import Settings
 
 _MACHINE_ID = Path("/etc/machine-id")
 _PLAIN_PORT, _TLS_PORT = 1883, 8883
@@ -48,12 +48,12 @@ def endpoints(
     """Return the brokers of ``[mqtt]``, in the order in which they are tried.
 
     Raises:
-        Fatal: a password, certificate or key file cannot be used.
+        FileUnavailable: a password, certificate or key file cannot be read now.
+        Fatal: such a file has the wrong content.
     """
     mqtt = settings.mqtt
-    secret = _password(mqtt, environ)
-    context = _tls(mqtt) if mqtt.tls else None
-    certificates = _fingerprint(mqtt) if mqtt.tls else None
+    secret = broker_password(mqtt, environ)
+    tls = read_tls(mqtt) if mqtt.tls else None
     return tuple(
         Endpoint(
             host=broker.host,
@@ -63,41 +63,12 @@ def endpoints(
             # The name that config/acl expects. A broker cannot check a password without a name.
             username=mqtt.username or (settings.gateway.id if secret else None),
             password=secret,
-            tls=context,
-            certificates=certificates,
+            tls=tls.context if tls else None,
+            certificates=tls.fingerprint if tls else None,
             will_topic=topics.status,
         )
         for broker in mqtt.brokers
     )
-
-
-def _password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
-    try:
-        return password(mqtt, environ)
-    except (OSError, UnicodeDecodeError) as error:
-        source = "mqtt.password_file" if mqtt.password_file else "credential mqtt-password"
-        raise Fatal(f"{source}: {error}") from error
-
-
-def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
-    # The default context verifies certificate and host name; no setting switches that off.
-    try:
-        context = ssl.create_default_context(cafile=mqtt.ca_file)
-    except OSError as error:  # includes ssl.SSLError
-        raise Fatal(f"mqtt.ca_file: {mqtt.ca_file}: {error}") from error
-    if mqtt.cert_file is not None:
-        try:
-            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
-        except OSError as error:
-            raise Fatal(f"mqtt.cert_file, mqtt.key_file: {mqtt.cert_file}: {error}") from error
-    return context
-
-
-def _fingerprint(mqtt: MqttSettings) -> str:
-    """Return a hash of the files; the system's certificate authorities are not included."""
-    files = (mqtt.ca_file, mqtt.cert_file, mqtt.key_file)
-    contents = [b"" if file is None else sha256(file.read_bytes()).digest() for file in files]
-    return sha256(b"".join(contents)).hexdigest()
 
 
 def _client_id(gateway: str) -> str:

@@ -3,7 +3,6 @@
 import math
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -194,52 +193,6 @@ class Settings(_Section):
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     peripherals: tuple[PeripheralSettings, ...] = ()
-
-
-def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
-    """Return the broker's password: ``password_file``, else systemd's ``mqtt-password`` credential.
-
-    Raises:
-        OSError: the file is set but cannot be read.
-    """
-    path = mqtt.password_file
-    if path is None and (credentials := environ.get("CREDENTIALS_DIRECTORY")):
-        candidate = Path(credentials) / "mqtt-password"
-        path = candidate if candidate.exists() else None
-    # Editors end a file with a newline; it is not part of the secret.
-    secret = "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
-    # The credential is installed as an empty file; the administrator fills it in.
-    return secret or None
-
-
-def passkey(peripheral: PeripheralSettings) -> int | None:
-    """Return the six-digit passkey for pairing from ``passkey_file``; None without a file.
-
-    Raises:
-        OSError: the file is set but cannot be read.
-        ValueError: the file contains something else.
-    """
-    file = peripheral.passkey_file
-    return None if file is None else _code(file, "[0-9]{6}", "the six digits of a passkey")
-
-
-def consent_code(peripheral: PeripheralSettings) -> int | None:
-    """Return the four-digit consent code of the user from ``consent_file``; None without a file.
-
-    Raises:
-        OSError: the file is set but cannot be read.
-        ValueError: the file contains something else.
-    """
-    file = peripheral.consent_file
-    return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
-
-
-def _code(file: Path, pattern: str, expected: str) -> int:
-    text = file.read_text(encoding="utf-8").strip()
-    # Never show the content: it may be another secret.
-    if not re.fullmatch(pattern, text):
-        raise ValueError(f"found something else, expected {expected}")
-    return int(text)
 
 
 def _host_slug(name: str) -> str:

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 @needs_root
 def test_unreadable_settings(folder: Path) -> None:
     config = folder / "healthd.toml"
-    config.write_text("")
+    config.write_text("peripherals = []")
     config.chmod(0o600)
     machine, known = Machine({}, service_uid=1), registry.load()
     with other_user():

@@ -20,8 +20,8 @@ from healthd.profiles import registry
 from healthd.runs import Run
 from healthd.schedule import local_zone
 from healthd.sessions.schedule_file import ScheduleFile
-from healthd.settings.file import Problem, SettingsError
 from healthd.settings.model import PeripheralSettings, Settings
+from healthd.settings.problems import Problem, SettingsError
 from healthd.supervision.notify import Manager
 
 REGISTRY = registry.load()
