@@ -1,5 +1,6 @@
 """The outbox's database file: open it, check it, and set it aside if it cannot be used."""
 
+import re
 import sqlite3
 import sys
 import time
@@ -60,6 +61,14 @@ def set_file_aside(path: Path, label: str = "corrupt") -> Path:
         Path(f"{path}-wal").rename(f"{aside}-wal")
     remove_logs(path)
     return aside
+
+
+def files_set_aside(path: Path) -> list[Path]:
+    """Return the files that were set aside in favour of the one at ``path``, oldest first."""
+    labelled = re.compile(rf"{re.escape(path.stem)}\.[a-z][a-z0-9-]*-(\d{{19}})")
+    names = (labelled.fullmatch(file.name) for file in path.parent.iterdir())
+    found = sorted((name[1], name[0]) for name in names if name)
+    return [path.with_name(name) for _, name in found]
 
 
 def remove_logs(path: Path) -> None:
@@ -148,3 +157,8 @@ def is_corrupt(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     # The low byte is the primary code; the rest says where the damage was found.
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Return whether the quota is used up, or the disk is full."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -140,8 +140,8 @@ class Disk:
         try:
             if store.is_deleted():
                 store.recreate()
-                deleted = "file was deleted; recreated with all samples"
-                return work(store), ("deleted", deleted), True
+                was = f"replaced: see {aside.name}" if (aside := store.set_aside) else "deleted"
+                return work(store), ("deleted", f"file was {was}; recreated with all samples"), True
             before = store.writes
             return work(store), None, store.writes != before
         except sqlite3.DatabaseError as error:

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Collection
 
+import orjson
+
 from healthd.outbox.claim import drop_filler
 from healthd.outbox.database import transaction
 from healthd.outbox.schema import BLOCK_ROWS, Lost
@@ -21,10 +23,12 @@ def make_room(db: sqlite3.Connection, spare: Collection[int]) -> list[Lost] | No
     """
     if drop_filler(db):
         return []
+    values = {"spare": orjson.dumps(list(spare)).decode()}
     # Samples before events: the events report what is lost.
     for kind in ("NOT LIKE", "LIKE"):
         wanted = f"stream {kind} 'event/%'"
-        evictable = f"{wanted} AND row NOT IN ({', '.join(map(str, spare))})"
+        # As a parameter: the statement is kept in memory, and rows are not part of its text.
+        evictable = f"{wanted} AND row NOT IN (SELECT value FROM json_each(:spare))"
         if is_counted(db):
             # After months of outages the oldest rows are all events: start where samples are.
             first = f"SELECT min(block) * {BLOCK_ROWS} FROM tally WHERE {wanted}"
@@ -33,8 +37,8 @@ def make_room(db: sqlite3.Connection, spare: Collection[int]) -> list[Lost] | No
         columns = "peripheral, stream, run, min(seq), max(seq), min(wall_ns), max(wall_ns)"
         summary = f"SELECT {columns}, count(*) FROM pending WHERE row IN ({oldest})"
         with transaction(db):
-            lost = db.execute(f"{summary} GROUP BY 1, 2, 3").fetchall()
-            db.execute(f"DELETE FROM pending WHERE row IN ({oldest})")
+            lost = db.execute(f"{summary} GROUP BY 1, 2, 3", values).fetchall()
+            db.execute(f"DELETE FROM pending WHERE row IN ({oldest})", values)
         if lost:
             return [Lost(*values) for values in lost]
     return None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+import orjson
+
 from healthd.events import OutboxChange
 from healthd.outbox.claim import claim_step
 from healthd.outbox.database import (
@@ -14,6 +16,7 @@ from healthd.outbox.database import (
     copy_tables,
     is_checked_at_once,
     is_corrupt,
+    is_full,
     open_database,
     remove_logs,
     rescue_rows,
@@ -32,7 +35,7 @@ from healthd.outbox.schema import (
     Stored,
     Stream,
 )
-from healthd.outbox.tally import blocks_with_others, check_block, totals
+from healthd.outbox.tally import blocks_with_others, check_block, next_block, totals
 from healthd.outbox.version import OtherVersion, is_counted, mark_counted, upgrade
 
 # The largest transaction: it has to fit into the claimed part of the log, and into a small quota.
@@ -72,10 +75,10 @@ class Store:
         self._inode = self.path.stat().st_ino
         known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
         self.last_row = known[0] if known else 0
-        # The blocks of rows that were written by earlier runs and are not checked yet.
-        checked = is_checked_at_once(self._db) and is_counted(self._db)
-        self._unchecked = range(0 if checked else self.last_row // BLOCK_ROWS + 1)
         self._row_at_start = self.last_row
+        # The next block of rows to check, among those of earlier runs; None: all are checked.
+        done = is_checked_at_once(self._db) and is_counted(self._db)
+        self._unchecked: int | None = None if done else 0
 
     def _open_or_set_aside(self) -> sqlite3.Connection:
         try:
@@ -154,8 +157,8 @@ class Store:
     def _evict(
         self, db: sqlite3.Connection, error: sqlite3.OperationalError, spare: Collection[int]
     ) -> None:
-        """Make room if the file is full; raise any other error, and if there is nothing to evict."""
-        if error.sqlite_errorcode != sqlite3.SQLITE_FULL or (lost := make_room(db, spare)) is None:
+        """Make room in a full file; raise any other error, and this one if nothing can go."""
+        if not is_full(error) or (lost := make_room(db, spare)) is None:
             raise error
         self._lost += lost
 
@@ -194,7 +197,7 @@ class Store:
             delivered: rows to delete.
             parking: the broker's reason, by topic; None if it accepts the topic again.
         """
-        rows = [str(row) for row in delivered]
+        rows = list(delivered)
         noted = [
             (topic, time.time_ns(), reason)
             for topic, reason in parking.items()
@@ -202,8 +205,10 @@ class Store:
         ]
         for first in range(0, max(len(rows), 1), _BATCH_ROWS):
             with self.transaction() as db:
-                batch = ", ".join(rows[first : first + _BATCH_ROWS])
-                db.execute(f"DELETE FROM pending WHERE row IN ({batch})")
+                # As a parameter: sqlite3 keeps the last 128 different statements in memory.
+                batch = orjson.dumps(rows[first : first + _BATCH_ROWS]).decode()
+                delete = "DELETE FROM pending WHERE row IN (SELECT value FROM json_each(?))"
+                db.execute(delete, (batch,))
                 if not first:
                     topics = [(topic,) for topic in parking]
                     db.executemany("DELETE FROM parked WHERE topic = ?", topics)
@@ -224,7 +229,10 @@ class Store:
             self.note_run(*self._run)
 
     def depth(self) -> Depth:
-        """Return how much is stored; fast however much that is, and too low until all is counted."""
+        """Return how much is stored; it takes the same time however much that is.
+
+        It is too low until the rows of an older file are counted, see ``check_step``.
+        """
         oldest = self._db.execute("SELECT wall_ns FROM pending ORDER BY row LIMIT 1").fetchone()
         return Depth(*totals(self._db), oldest and oldest[0])
 
@@ -240,18 +248,26 @@ class Store:
         Raises:
             sqlite3.DatabaseError: the file is damaged.
         """
-        if not self._unchecked:
+        if self._unchecked is None:
             return False
-        with self.transaction() as db:
-            first = self._unchecked[0] * BLOCK_ROWS
-            row = db.execute("SELECT min(row) FROM pending WHERE row >= ?", (first,)).fetchone()[0]
-            block = self._unchecked.stop if row is None else row // BLOCK_ROWS
-            if block < self._unchecked.stop:
-                check_block(db, block)
-            elif not is_counted(db):
-                mark_counted(db)
-        self._unchecked = range(block + 1, self._unchecked.stop)
-        return bool(self._unchecked) or block < self._unchecked.stop
+        db = self._db
+        block = next_block(db, self._unchecked)
+        if block is not None and block > self._row_at_start // BLOCK_ROWS:
+            block = None
+        try:
+            with self.transaction():
+                if block is not None:
+                    check_block(db, block)
+                elif not is_counted(db):
+                    mark_counted(db)
+        except sqlite3.OperationalError as error:
+            # A full file has no room for the tally of an older one. Nothing is evicted for it: the
+            # next samples that are delivered or evicted make room.
+            if not is_full(error):
+                raise
+            return True
+        self._unchecked = None if block is None else block + 1
+        return block is not None
 
     def is_deleted(self) -> bool:
         """Return whether another program has removed or replaced the file at the path."""
@@ -266,10 +282,9 @@ class Store:
         Raises:
             sqlite3.Error, OSError: not possible now; the store goes on with the deleted file.
         """
-        if self.path.exists():
-            # Another program put it there.
-            self.set_aside = set_file_aside(self.path)
+        # The logs are those of the deleted file, even if another program has put a file there.
         remove_logs(self.path)
+        self.set_aside = set_file_aside(self.path, "replaced") if self.path.exists() else None
         try:
             made = self._open()
             with closed_on_error(made):
@@ -289,11 +304,11 @@ class Store:
         self.set_aside = set_file_aside(self.path)
         made = self._open()
         with closed_on_error(made):
-            if self._unchecked:
+            if self._unchecked is not None:
                 rescue_rows(self._db, made, self._row_at_start)
             # Samples that wait for an acknowledgement still refer to their old row numbers.
             set_last_row(made, self.last_row)
-        self._unchecked = range(0)
+        self._unchecked = None
         self._switch_to(made)
         if self._run is not None:
             self.note_run(*self._run)

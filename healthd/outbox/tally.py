@@ -12,17 +12,18 @@ from typing import NamedTuple
 from healthd.outbox.schema import BLOCK_ROWS, Stream, StreamStats
 from healthd.outbox.version import is_counted
 
+
 class _Sum(NamedTuple):
     """Samples of one stream; the time is None if it is not known."""
 
-    count: int = 0
+    samples: int = 0
     payload_bytes: int = 0
     oldest_ns: int | None = None
 
-    def plus(self, count: int, payload_bytes: int, oldest_ns: int | None) -> "_Sum":
+    def plus(self, samples: int, payload_bytes: int, oldest_ns: int | None) -> "_Sum":
         known = [time_ns for time_ns in (self.oldest_ns, oldest_ns) if time_ns is not None]
         return _Sum(
-            self.count + count, self.payload_bytes + payload_bytes, min(known, default=None)
+            self.samples + samples, self.payload_bytes + payload_bytes, min(known, default=None)
         )
 
 
@@ -42,11 +43,11 @@ def read_stats(db: sqlite3.Connection) -> list[StreamStats]:
     """Return what is stored of each stream; fast, except for a file without a complete tally."""
     db.execute("BEGIN")
     try:
-        sums = _summed_entries(db) if is_counted(db) else _summed_rows(db, 0, None)
+        sums = _sum_of_entries(db) if is_counted(db) else _sum_of_rows(db)
     finally:
         db.execute("COMMIT")
     return [
-        StreamStats(*stream, row.count, row.oldest_ns or 0, row.payload_bytes)
+        StreamStats(*stream, row.samples, row.oldest_ns or 0, row.payload_bytes)
         for stream, row in sums.items()
     ]
 
@@ -65,7 +66,14 @@ def blocks_with_others(
     query = f"SELECT DISTINCT block FROM tally WHERE block >= ?{wanted} ORDER BY block"
     values = [text for stream in skip for text in stream]
     for (block,) in db.execute(query, (after // BLOCK_ROWS, *values)):
-        yield block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1
+        yield _bounds(block)
+
+
+def next_block(db: sqlite3.Connection, block: int) -> int | None:
+    """Return the first block with rows from this one on; None if there is none."""
+    row = db.execute("SELECT min(row) FROM pending WHERE row >= ?", (block * BLOCK_ROWS,))
+    first: int | None = row.fetchone()[0]
+    return None if first is None else first // BLOCK_ROWS
 
 
 def check_block(db: sqlite3.Connection, block: int) -> None:
@@ -76,39 +84,45 @@ def check_block(db: sqlite3.Connection, block: int) -> None:
     Raises:
         sqlite3.DatabaseError: a row cannot be read: the file is damaged.
     """
-    right = _summed_rows(db, block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1)
-    columns = "peripheral, stream, count, payload_bytes, oldest_ns"
-    found = {
-        (peripheral, stream): _Sum(*values)
-        for peripheral, stream, *values in db.execute(
-            f"SELECT {columns} FROM tally WHERE block = ?", (block,)
-        )
-    }
-    # In the same order of keys or not, with or without the time: nothing is written if it is right.
-    if {stream: row[:2] for stream, row in found.items()} == {
-        stream: row[:2] for stream, row in right.items()
-    }:
+    first, last = _bounds(block)
+    for _ in db.execute("SELECT * FROM pending WHERE row BETWEEN ? AND ?", (first, last)):
+        pass
+    right = _summed_rows(db, block)
+    columns = "peripheral, stream, count, payload_bytes"
+    found = db.execute(f"SELECT {columns} FROM tally WHERE block = ?", (block,)).fetchall()
+    # Nothing is written if they are right. A time is right or not known.
+    if sorted(found) == sorted((*stream, *row[:2]) for stream, row in right.items()):
         return
     db.execute("DELETE FROM tally WHERE block = ?", (block,))
     rows = [(block, *stream, *row) for stream, row in right.items()]
     db.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
-def _summed_rows(db: sqlite3.Connection, first: int, last: int | None) -> dict[Stream, _Sum]:
-    """Add up rows as they are read; memory does not depend on their number."""
+def _bounds(block: int) -> tuple[int, int]:
+    """Return the first and last row number of a block."""
+    return block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1
+
+
+def _summed_rows(db: sqlite3.Connection, block: int) -> dict[Stream, _Sum]:
+    columns = "peripheral, stream, count(*), sum(length(payload)), min(wall_ns)"
+    query = f"SELECT {columns} FROM pending WHERE row BETWEEN ? AND ? GROUP BY 1, 2"
+    rows = db.execute(query, _bounds(block))
+    return {(peripheral, stream): _Sum(*values) for peripheral, stream, *values in rows}
+
+
+def _sum_of_rows(db: sqlite3.Connection) -> dict[Stream, _Sum]:
+    """Add up all rows, block by block, so that memory does not depend on their number."""
     sums: dict[Stream, _Sum] = {}
-    upper = "" if last is None else f" AND row <= {last}"
-    # All of the payload: its end may be on other pages, which are to be read as well.
-    columns = "peripheral, stream, wall_ns, payload"
-    for peripheral, stream, wall_ns, payload in db.execute(
-        f"SELECT {columns} FROM pending WHERE row >= {first}{upper}"
-    ):
-        before = sums.get((peripheral, stream), _Sum())
-        sums[peripheral, stream] = before.plus(1, len(payload), wall_ns)
+    block = next_block(db, 0)
+    while block is not None:
+        for stream, summed in _summed_rows(db, block).items():
+            sums[stream] = sums.get(stream, _Sum()).plus(*summed)
+        block = next_block(db, block + 1)
     return sums
 
 
-def _summed_entries(db: sqlite3.Connection) -> dict[Stream, _Sum]:
+def _sum_of_entries(db: sqlite3.Connection) -> dict[Stream, _Sum]:
+    """Add up the entries; rows are read only where an entry does not know its oldest time."""
     sums: dict[Stream, _Sum] = {}
     unknown: dict[int, set[Stream]] = {}
     for block, peripheral, stream, *values in db.execute("SELECT * FROM tally"):
@@ -117,7 +131,7 @@ def _summed_entries(db: sqlite3.Connection) -> dict[Stream, _Sum]:
         if values[-1] is None:
             unknown.setdefault(block, set()).add((peripheral, stream))
     for block, streams in unknown.items():
-        rows = _summed_rows(db, block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1)
+        rows = _summed_rows(db, block)
         for stream in streams:
             sums[stream] = sums[stream].plus(0, 0, rows[stream].oldest_ns)
     return sums
