@@ -90,7 +90,7 @@ class Outbox:
         with suppress(DiskFailing):
             self.previous_runs = await self._begin()
             self.records = await self._disk.call(read_records)
-        self.backlog.wake()
+        self.backlog.begin()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
