@@ -15,10 +15,10 @@ from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
 from healthd.host.folders import state_folder
-from healthd.outbox.database import files_set_aside
+from healthd.outbox.database import files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
-from healthd.outbox.version import OtherVersion, check_version
+from healthd.outbox.version import OtherVersion
 from healthd.profiles import registry
 from healthd.samples import utc_text
 from healthd.settings.file import read
@@ -61,10 +61,8 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
 
 
 def _report(path: Path) -> dict[str, Any]:
-    # Read-only by URI: a plain path would create a missing file.
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    db = open_read_only(path)
     try:
-        check_version(db)
         stats = read_stats(db)
         parked = db.execute("SELECT topic, since_ns, reason FROM parked ORDER BY topic").fetchall()
     finally:

@@ -12,10 +12,10 @@ from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning
 from healthd.doctor.in_thread import run_in_thread
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import state_folder
-from healthd.outbox.database import files_set_aside
+from healthd.outbox.database import files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
-from healthd.outbox.version import OtherVersion, check_version
+from healthd.outbox.version import OtherVersion
 from healthd.settings.model import Settings
 
 # More than a block of any usual file system: less may still fit on a full disk.
@@ -109,10 +109,8 @@ def _waiting(store: Path) -> Finding:
     if not store.exists():
         return ok("outbox", f"{store.parent} is writable")
     try:
-        # Read-only by URI: with a plain path SQLite could create files that belong to this user.
-        db = sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)
+        db = open_read_only(store)
         try:
-            check_version(db)
             count = sum(stream.count for stream in read_stats(db))
         finally:
             db.close()

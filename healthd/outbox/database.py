@@ -45,6 +45,30 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
     return db
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open the file for a look, even while a daemon uses it; it is neither created nor changed.
+
+    Raises:
+        sqlite3.DatabaseError: it cannot be opened or read.
+        OtherVersion: it was not written by this version of healthd.
+    """
+    # By URI: with a plain path SQLite would create a missing file.
+    uri = path.absolute().as_uri()
+    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None)
+    with closed_on_error(db):
+        try:
+            check_version(db)
+        except sqlite3.OperationalError:
+            if Path(f"{path}-wal").exists():
+                raise
+            # Only a user who may write to the folder can open the log. Without a log the file has
+            # everything, and nothing changes it: no daemon uses it.
+            db.close()
+            db = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+            check_version(db)
+    return db
+
+
 def is_checked_at_once(db: sqlite3.Connection) -> bool:
     """Return whether so little is stored that all of it is checked when the file is opened."""
     pages: int = db.execute("PRAGMA page_count").fetchone()[0]

@@ -2,14 +2,16 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from subprocess import PIPE, Popen
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -21,6 +23,9 @@ from healthd.samples import utc_text
 from tests.unit.outbox.bench import QUOTA, entry
 
 ROOT = Path(__file__).parents[3]
+
+# Owns no files.
+OTHER_UID = 65534
 
 # One hour before the tests are loaded.
 OLD_NS = time.time_ns() - 3600 * 1_000_000_000
@@ -175,6 +180,31 @@ def test_without_a_daemon_it_changes_neither_content_nor_owner(
     store = Store(path, QUOTA)
     assert len(store.oldest(10)) == 5
     store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: needs root to become another user")
+@pytest.mark.parametrize("running", [False, True])
+def test_a_user_who_may_only_read_sees_it(path: Path, *, running: bool) -> None:
+    fill(path)
+    # pytest's own folders are closed to other users.
+    with TemporaryDirectory() as folder:
+        path = Path(shutil.move(path.parent, folder)) / path.name
+        for place in (path.parents[1], path.parent):
+            place.chmod(0o755)
+        with held(path) if running else nullcontext():
+            for file in path.parent.iterdir():
+                file.chmod(0o644)
+            before = sorted(path.parent.iterdir())
+            # The modules are loaded first: this user may not be allowed to read them.
+            load = "import os; from pathlib import Path; from healthd.cli.outbox import main"
+            show = f"main(None, Path({str(path.parent)!r}), True)"
+            script = f"{load}; os.setuid({OTHER_UID}); {show}"
+            done = subprocess.run(
+                [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert orjson.loads(done.stdout)["samples"] == 5
+            assert sorted(path.parent.iterdir()) == before
 
 
 def test_an_empty_outbox(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
