@@ -139,8 +139,8 @@ class Disk:
         store = self._opened()
         try:
             if store.is_deleted():
-                store.recreate()
-                was = f"replaced: see {aside.name}" if (aside := store.set_aside) else "deleted"
+                aside = store.recreate()
+                was = "deleted" if aside is None else f"replaced by another ({aside.name})"
                 return work(store), ("deleted", f"file was {was}; recreated with all samples"), True
             before = store.writes
             return work(store), None, store.writes != before

@@ -14,7 +14,6 @@ from healthd.outbox.database import (
     PAGE_BYTES,
     closed_on_error,
     copy_tables,
-    is_checked_at_once,
     is_corrupt,
     is_full,
     open_database,
@@ -25,8 +24,9 @@ from healthd.outbox.database import (
     transaction,
 )
 from healthd.outbox.eviction import make_room
+from healthd.outbox.reading import read_oldest
+from healthd.outbox.row_check import RowCheck
 from healthd.outbox.schema import (
-    BLOCK_ROWS,
     ENTRY_COLUMNS,
     NOTE_RECORD,
     Depth,
@@ -35,8 +35,8 @@ from healthd.outbox.schema import (
     Stored,
     Stream,
 )
-from healthd.outbox.tally import blocks_with_others, check_block, next_block, totals
-from healthd.outbox.version import OtherVersion, is_counted, mark_counted, upgrade
+from healthd.outbox.tally import totals
+from healthd.outbox.version import OtherVersion, upgrade
 
 # The largest transaction: it has to fit into the claimed part of the log, and into a small quota.
 _BATCH_ROWS = 250
@@ -75,10 +75,7 @@ class Store:
         self._inode = self.path.stat().st_ino
         known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
         self.last_row = known[0] if known else 0
-        self._row_at_start = self.last_row
-        # The next block of rows to check, among those of earlier runs; None: all are checked.
-        done = is_checked_at_once(self._db) and is_counted(self._db)
-        self._unchecked: int | None = None if done else 0
+        self._check = RowCheck(self._db, self.last_row)
 
     def _open_or_set_aside(self) -> sqlite3.Connection:
         try:
@@ -169,26 +166,7 @@ class Store:
 
     def oldest(self, limit: int, skip: Collection[Stream] = (), after: int = 0) -> list[Stored]:
         """Return the oldest samples that follow row ``after``, without the streams in ``skip``."""
-        columns = ", ".join(Stored._fields)
-        wanted = " AND NOT (peripheral = ? AND stream = ?)" * len(skip)
-        query = (
-            f"SELECT {columns} FROM pending WHERE row > ? AND row <= ?{wanted} ORDER BY row LIMIT ?"
-        )
-        values = [text for stream in skip for text in stream]
-        everything = ((0, self.last_row),)
-        found: list[Stored] = []
-        # A stream that is skipped for days may have all rows but a few: they are not read.
-        for first, last in (
-            blocks_with_others(self._db, skip, after)
-            if skip and is_counted(self._db)
-            else everything
-        ):
-            between = (max(after, first - 1), last)
-            rows = self._db.execute(query, (*between, *values, limit - len(found)))
-            found += [Stored(*row) for row in rows]
-            if len(found) == limit:
-                break
-        return found
+        return read_oldest(self._db, limit, skip, (after, self.last_row))
 
     def record_outcomes(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
         """Delete delivered rows, and note which topics the broker refuses.
@@ -241,33 +219,12 @@ class Store:
         return claim_step(self._db, self.path, self._max_pages)
 
     def check_step(self) -> bool:
-        """Read some of the rows of earlier runs; return False once all of them are read.
-
-        This finds damage before the rows are to be delivered, and counts the rows of an older file.
+        """Check some of the rows of earlier runs; return False once all are checked.
 
         Raises:
             sqlite3.DatabaseError: the file is damaged.
         """
-        if self._unchecked is None:
-            return False
-        db = self._db
-        block = next_block(db, self._unchecked)
-        if block is not None and block > self._row_at_start // BLOCK_ROWS:
-            block = None
-        try:
-            with self.transaction():
-                if block is not None:
-                    check_block(db, block)
-                elif not is_counted(db):
-                    mark_counted(db)
-        except sqlite3.OperationalError as error:
-            # A full file has no room for the tally of an older one. Nothing is evicted for it: the
-            # next samples that are delivered or evicted make room.
-            if not is_full(error):
-                raise
-            return True
-        self._unchecked = None if block is None else block + 1
-        return block is not None
+        return self._check.step()
 
     def is_deleted(self) -> bool:
         """Return whether another program has removed or replaced the file at the path."""
@@ -276,45 +233,52 @@ class Store:
         except FileNotFoundError:
             return True
 
-    def recreate(self) -> None:
+    def recreate(self) -> Path | None:
         """Create the file again, with the content of the deleted file, which is still open.
+
+        Returns:
+            Where a file was moved that another program had put there; None if there was none.
 
         Raises:
             sqlite3.Error, OSError: not possible now; the store goes on with the deleted file.
         """
-        # The logs are those of the deleted file, even if another program has put a file there.
+        # The logs are those of the deleted file.
         remove_logs(self.path)
-        self.set_aside = set_file_aside(self.path, "replaced") if self.path.exists() else None
-        try:
-            made = self._open()
-            with closed_on_error(made):
-                copy_tables(self._db, made, self.last_row)
-        except (sqlite3.Error, OSError):
-            self.path.unlink(missing_ok=True)
-            remove_logs(self.path)
-            raise
-        self._switch_to(made)
+        replaced = set_file_aside(self.path, "replaced") if self.path.exists() else None
+        self._replace(lambda made: copy_tables(self._db, made, self.last_row))
+        return replaced
 
     def start_empty(self) -> None:
         """Set the damaged file aside and go on with an empty one.
 
-        If the check of the file was not complete yet, nothing can be assumed about what this run
-        has written to it: those samples are copied, as far as they can be read.
+        Samples that this run wrote to a file that was not checked yet are copied, as far as they
+        can be read.
         """
-        self.set_aside = set_file_aside(self.path)
-        made = self._open()
-        with closed_on_error(made):
-            if self._unchecked is not None:
-                rescue_rows(self._db, made, self._row_at_start)
+        if self.path.exists():
+            self.set_aside = set_file_aside(self.path)
+
+        def fill(made: sqlite3.Connection) -> None:
+            if not self._check.is_complete:
+                rescue_rows(self._db, made, self._check.row_at_start)
             # Samples that wait for an acknowledgement still refer to their old row numbers.
             set_last_row(made, self.last_row)
-        self._unchecked = None
-        self._switch_to(made)
+
+        self._replace(fill)
         if self._run is not None:
             self.note_run(*self._run)
 
-    def _switch_to(self, made: sqlite3.Connection) -> None:
+    def _replace(self, fill: Callable[[sqlite3.Connection], None]) -> None:
+        """Go on with a new file that ``fill`` has filled from the old one."""
+        try:
+            made = self._open()
+            with closed_on_error(made):
+                fill(made)
+        except (sqlite3.Error, OSError):
+            self.path.unlink(missing_ok=True)
+            remove_logs(self.path)
+            raise
         old, self._db = self._db, made
+        self._check = RowCheck(made, 0)
         self._inode = self.path.stat().st_ino
         with suppress(sqlite3.Error):
             old.close()
