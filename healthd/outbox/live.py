@@ -184,6 +184,13 @@ class LivePath:
         """Return the rows of samples that may still be delivered live."""
         return [pending.row for pending in (*self._sent, *self._waiting) if pending.row is not None]
 
+    def unsaved_samples(self) -> int:
+        """Return how many samples of peripherals are neither at the broker nor in the store."""
+        return sum(
+            pending.row is None and not pending.acked and bool(pending.sample.peripheral)
+            for pending in self._all()
+        )
+
     def ends(self) -> Ends:
         """Return each peripheral stream's last sample up to which all samples are certain.
 
