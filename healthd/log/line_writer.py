@@ -1,6 +1,6 @@
 """Writes log lines from a thread of its own: a log that is stuck never stops the daemon.
 
-Standard error can be a pipe that nobody reads, a file on a full disk, a terminal stopped with
+Standard error can be a pipe that no program reads, a file on a full disk, a terminal stopped with
 Ctrl-S, or closed. The caller never waits, and what could not be written is counted.
 
 A thread, because a non-blocking descriptor would not be enough: the flag belongs to everything that
@@ -39,11 +39,13 @@ class LineWriter:
         self._lines: deque[bytes] = deque()
         self._changed = Condition()
         self._waiting_bytes = 0
-        self._unreported = 0
         self._refusing = False
+        self._refused = 0
         self._closed = False
         self._thread: Thread | None = None
-        self._torn = b""  # of the thread alone
+        # Of the thread alone:
+        self._unreported = 0
+        self._torn = b""
 
     def write(self, line: bytes) -> None:
         """Queue a line, which ends with a newline; it is lost if too much waits already."""
@@ -53,7 +55,8 @@ class LineWriter:
             # reported: the report then stands where the lines are missing.
             self._refusing |= full
             if self._refusing or self.descriptor is None:
-                self._count_lost(1)
+                self.lost += 1
+                self._refused += 1
                 return
             self._lines.append(line)
             self._waiting_bytes += len(line)
@@ -80,23 +83,27 @@ class LineWriter:
         self._thread.start()
         atexit.register(self.flush)
 
-    def _count_lost(self, count: int) -> None:
-        self.lost += count
-        self._unreported += count
-
     def _run(self, descriptor: int) -> None:
         while lines := self._next_lines():
             self._report(descriptor)
             lost = self._write(descriptor, lines)
+            self._unreported += lost
             with self._changed:
-                self._count_lost(lost)
-                caught_up = self._refusing and not self._lines
+                self.lost += lost
+                if caught_up := self._refusing and not self._lines:
+                    self._take_refused()
             if caught_up:
                 self._report(descriptor)
             with self._changed:
-                self._refusing &= not caught_up
+                if caught_up:
+                    self._take_refused()
+                    self._refusing = False
                 self._waiting_bytes -= sum(map(len, lines))
                 self._changed.notify_all()
+
+    def _take_refused(self) -> None:
+        self._unreported += self._refused
+        self._refused = 0
 
     def _next_lines(self) -> Sequence[bytes]:
         """Wait for lines; return as many as one write may have, none after the end."""
@@ -112,11 +119,8 @@ class LineWriter:
             return lines
 
     def _report(self, descriptor: int) -> None:
-        with self._changed:
-            count = self._unreported
-        if count and not self._write(descriptor, [self.notice(count)]):
-            with self._changed:
-                self._unreported -= count
+        if self._unreported and not self._write(descriptor, [self.notice(self._unreported)]):
+            self._unreported = 0
 
     def _write(self, descriptor: int, lines: Sequence[bytes]) -> int:
         """Write lines after the end of one that was written in part; return how many were lost."""
