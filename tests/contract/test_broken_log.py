@@ -138,7 +138,7 @@ def _gone(reader: int, writer: int) -> Generator[int]:
 
 
 @pytest.mark.parametrize("make", [_full_pipe, _full_socket, _stopped_terminal])
-async def test_a_log_that_nobody_reads(
+async def test_a_log_that_is_not_read(
     make: Callable[[], tuple[int, int]], settings: Path, broker: EmbeddedBroker
 ) -> None:
     reader, writer = make()

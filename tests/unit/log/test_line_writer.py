@@ -16,7 +16,7 @@ import pytest
 from healthd.log.line_writer import LAST_LINES_S, MAX_WAITING_BYTES, LineWriter
 from tests.unit.outbox.bench import SmallDisk
 
-# A call that waits for a reader waits for ever; a machine that is busy has no such pause.
+# A call that waits for a reader never returns; a machine that is busy has no such pause.
 _AT_ONCE_S = 10.0
 
 
@@ -94,7 +94,7 @@ def test_lines_of_all_threads_are_whole_and_in_order(pipe: Pipe, writer: LineWri
     assert writer.lost == 0
 
 
-def test_a_pipe_that_nobody_reads_stops_no_caller(pipe: Pipe, writer: LineWriter) -> None:
+def test_a_pipe_that_is_not_read_stops_no_caller(pipe: Pipe, writer: LineWriter) -> None:
     pipe.fill()
     started = time.monotonic()
     for line in numbered(1000):
