@@ -10,6 +10,7 @@ import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.gate import Gate
 from tests.support.process import Healthd, complaints
 from tests.support.subscriber import Received, Subscriber
 
@@ -20,6 +21,9 @@ LINK = "healthd/gateway/event/link"
 
 SILENCE_S = 2.0
 STALL_S = SILENCE_S + 1.0
+
+# How long healthd waits for the broker's acknowledgement.
+ACKNOWLEDGED_WITHIN_S = 10.0
 
 SETTINGS = f"""
 gateway.id = "gateway"
@@ -86,7 +90,7 @@ async def around(bus: Bus, tmp_path: Path) -> AsyncIterator[Surroundings]:
 
 
 async def test_a_stall_ends_no_healthy_link(around: Surroundings) -> None:
-    for _ in range(3):
+    for _ in range(2):
         await around.stall()
         # What had waited in D-Bus for it, and what followed.
         await more_samples(around.subscriber, 80)
@@ -100,3 +104,27 @@ async def test_a_stream_that_fell_silent_in_a_stall_is_noticed(around: Surroundi
     await around.healthd.logged("retrying", reason="stalled")
     await around.bluez.do("mute", on=False)
     await more_samples(around.subscriber)
+
+
+async def test_a_stall_ends_no_healthy_connection_to_the_broker(tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    async with EmbeddedBroker() as broker, Gate(broker.port) as gate:
+        await gate.open()
+        config.write_text(SETTINGS.format(broker=gate.address, folder=tmp_path))
+        async with (
+            Subscriber(broker.port) as subscriber,
+            Healthd("demo", "--config", str(config)) as healthd,
+        ):
+            await more_samples(subscriber)
+            # A publish is on its way, and its acknowledgement arrives while healthd stands still.
+            gate.hold(answers_alone=True)
+            await more_samples(subscriber, 1)
+            healthd.send(signal.SIGSTOP)
+            await stopped(healthd.pid)
+            gate.release()
+            await asyncio.sleep(ACKNOWLEDGED_WITHIN_S + 1.0)
+            healthd.send(signal.SIGCONT)
+            await more_samples(subscriber)
+            assert await healthd.stopped() == 0
+    assert [line["event"] for line in healthd.log].count("connected") == 1
+    assert not any(line.get("service") == "mqtt" for line in healthd.log if "reason" in line)
