@@ -25,6 +25,7 @@ from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused, SubscribeRefused
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
+from healthd.supervision.deadline import timeout
 
 # One broker of a list may be dead: after this long without a CONNACK the next one is tried.
 CONNECT_TIMEOUT_S = 3.0
@@ -303,7 +304,7 @@ def _will(endpoint: Endpoint) -> aiomqtt.Will | None:
 
 async def _answered(exchange: Awaitable[_T]) -> _T:
     try:
-        async with asyncio.timeout(_SUBACK_TIMEOUT_S):
+        async with timeout(_SUBACK_TIMEOUT_S):
             return await exchange
     except TimeoutError as error:
         raise SubscribeRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error

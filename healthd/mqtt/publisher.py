@@ -20,6 +20,7 @@ from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
+from healthd.supervision.deadline import passed
 
 # A healthy broker answers in milliseconds; 7.5 s was seen from a cluster that was losing a node.
 _ACK_TIMEOUT_S = 10.0
@@ -209,4 +210,4 @@ class Publisher:
             if left_s <= 0:
                 message = f"no acknowledgement for {_ACK_TIMEOUT_S:.0f} s"
                 raise ConnectionLost("broker_stalled", message, RETRY)
-            await asyncio.sleep(left_s)
+            await passed(time.monotonic() + left_s)

@@ -314,6 +314,15 @@ async def test_a_clock_set_by_another_time_service(
     assert (report.code, report.of("clock")["status"]) == (0, status)
 
 
+async def test_an_unknown_time_zone(machine: ExaminedMachine) -> None:
+    machine.environ["TZ"] = '"Europe/Berlin"'
+    report = await machine.examined()
+    assert (report.code, report.having("warning")) == (0, ["time_zone"])
+    finding = report.of("time_zone")
+    assert machine.environ["TZ"] in finding["found"]
+    assert "without quotes" in finding["fix"]
+
+
 @pytest.mark.parametrize(
     ("damage", "fix"),
     [(SmallDisk.fill, "full"), (SmallDisk.make_read_only, "read-only")],
