@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
-from healthd.doctor.in_thread import run_in_thread
 from healthd.doctor.machine import AS_ROOT
 from healthd.errors import Fatal
+from healthd.host.in_thread import run_in_thread
 from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
 from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.faults import ConnectionLost, PublishRefused

@@ -17,12 +17,15 @@ _IN_PLACE: Mapping[str, frozenset[str]] = {
         {
             "brokers",
             "version",
+            "client_id",
             "username",
             "password_file",
             "tls",
             "ca_file",
             "cert_file",
             "key_file",
+            "alpn",
+            "retain",
             "requests",
             "discovery",
         }

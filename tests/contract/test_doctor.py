@@ -19,7 +19,8 @@ from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.topics import Topics
 from healthd.outbox.store import Store
-from healthd.settings.model import Broker, GatewaySettings, MqttSettings, Settings
+from healthd.settings.brokers import Broker
+from healthd.settings.model import GatewaySettings, MqttSettings, Settings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.examined_machine import ExaminedMachine, Report
