@@ -11,8 +11,8 @@ from tempfile import TemporaryFile
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import state_folder
-from healthd.outbox.database import files_set_aside, open_read_only
 from healthd.host.in_thread import run_in_thread
+from healthd.outbox.database import files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion

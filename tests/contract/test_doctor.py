@@ -280,6 +280,52 @@ async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, brok
             assert_wrong(report, "broker_tls", NEED_TLS, fix="ca_file")
 
 
+@needs_openssl
+@pytest.mark.parametrize(
+    ("days", "status", "found", "fix"),
+    [
+        (90, "ok", "valid until", ""),
+        (20, "warning", "expires in 19 days", "renew it"),
+        (-1, "wrong", "expired on", "renew it"),
+    ],
+)
+async def test_the_dates_of_the_client_certificate(
+    bluez: BlueZ,
+    start_broker: StartBroker,
+    tmp_path: Path,
+    days: int,
+    status: str,
+    found: str,
+    fix: str,
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.issue("localhost")
+    broker = await start_broker(
+        more=f"certfile {certificate}\nkeyfile {key}\ncafile {authority.certificate}\n"
+        "require_certificate true"
+    )
+    mine, its_key = authority.issue("gateway", days=days)
+    machine = ExaminedMachine(tmp_path, f"localhost:{broker.port}")
+    machine.settings["mqtt"] |= {
+        "tls": True,
+        "ca_file": str(authority.certificate),
+        "cert_file": str(mine),
+        "key_file": str(its_key),
+    }
+    report = await machine.examined()
+    files = report.of("broker_files")
+    assert files["status"] == status
+    assert found in files["found"]
+    assert fix in files["fix"]
+    # What the broker says about it, in place of an answer.
+    refused = report.of("broker_credentials")
+    assert (refused["status"] == "wrong") == (days < 0)
+    if days < 0:
+        assert "closed the connection before it answered" in refused["found"]
+        assert "certificate expired" in refused["found"]
+        assert "cert_file" in refused["fix"]
+
+
 async def test_tls_with_a_plain_port(machine: ExaminedMachine) -> None:
     machine.settings["mqtt"]["tls"] = True
     assert_wrong(await machine.examined(), "broker_tls", NEED_TLS, fix="8883")
