@@ -11,6 +11,7 @@ from healthd.errors import Backoff
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
+from healthd.mqtt.caution import Caution
 from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
 from healthd.mqtt.packets import topic_matches
 
@@ -41,6 +42,7 @@ class Inbox:
         """Start without listeners."""
         self._listeners: dict[str, list[_Listener]] = {}
         self._changed = asyncio.Event()
+        self._caution = Caution()
         self._dropped_logged = float("-inf")
         self._log = get_logger(service="inbox")
 
@@ -77,8 +79,10 @@ class Inbox:
     async def run(self, client: AckedClient) -> NoReturn:
         """Subscribe and pass on messages until this is cancelled, when the connection ends.
 
-        A refused subscription is tried again; the connection stays up.
+        A refused subscription is tried again; the connection stays up. How healthd subscribes
+        after connections that ended because of that: see ``Caution``.
         """
+        self._caution.begin()
         subscribing: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._pass_on(client), name="mqtt received messages")
@@ -90,23 +94,29 @@ class Inbox:
                     )
                 for topic_filter in subscribing.keys() - self._listeners.keys():
                     subscribing.pop(topic_filter).cancel()
+                    self._caution.answered(topic_filter)
                     with suppress(ConnectionLost, SubscribeRefused):
                         await client.unsubscribe_from(topic_filter)
                 await self._changed.wait()
         raise AssertionError("that loop never ends")
 
     async def _subscribe(self, client: AckedClient, topic_filter: str) -> None:
+        await asyncio.sleep(self._caution.wait_s)
         for attempt in count():
+            qos = self._caution.qos
+            self._caution.asked(topic_filter)
             try:
-                await client.subscribe_to(topic_filter, as_published=True)
+                await client.subscribe_to(topic_filter, as_published=True, qos=qos)
             except ConnectionLost:
                 return  # reported by ``AckedClient.lost``
             except SubscribeRefused as error:
+                self._caution.answered(topic_filter)
                 log = self._log.debug if attempt else self._log.warning
                 log("subscription refused", topic=topic_filter, error=str(error))
                 await asyncio.sleep(_RETRY.limit(attempt))
             else:
-                if attempt:
+                self._caution.answered(topic_filter)
+                if attempt or self._caution.wait_s:
                     self._log.info("subscribed", topic=topic_filter)
                 return
 
