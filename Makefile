@@ -37,7 +37,7 @@ test: export NOT_TESTED := $(VENV)/.not-tested
 test: lint ## run lint and all tests with coverage; installs mosquitto and other test tools if it can
 	@.ci/tools
 	@rm -f $(NOT_TESTED)
-	MEASURE_COVERAGE=1 $(BIN)/pytest tests/unit tests/contract tests/end_to_end \
+	MEASURE_COVERAGE=1 $(BIN)/pytest tests/unit tests/contract tests/brokers tests/end_to_end \
 	    --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
 	@.ci/tools closing $(NOT_TESTED)
