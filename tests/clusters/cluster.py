@@ -119,10 +119,6 @@ class Cluster:
         """Wait until all nodes that run are one cluster, and well."""
         raise NotImplementedError
 
-    def node_at(self, port: int) -> Node:
-        """Return the node with this MQTT port."""
-        return next(node for node in self.nodes if node.port == port)
-
 
 async def is_open(port: int) -> bool:
     """Return whether something accepts connections at a port."""

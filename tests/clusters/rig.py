@@ -12,7 +12,7 @@ from healthd.outbox.outbox import STORE_NAME
 from tests.chaos.process import GatewayProcess
 from tests.clusters.cluster import Cluster, Node
 from tests.clusters.gateway import DEVICES, settings
-from tests.clusters.polling import until
+from tests.clusters.polling import connections_of, until
 from tests.clusters.verdict import Key, Kill, Verdict, deliveries, judge, made
 from tests.support.mosquitto import HOST
 from tests.support.subscriber import Subscriber
@@ -105,10 +105,15 @@ class Rig:
 
         assert await until(all_stream, _STREAMS_S), self.gateway.log[-20:]
 
-    def connected_to(self) -> Node:
-        """Return the node that the gateway has connected to last."""
-        line = [one for one in self.gateway.log if one["event"] == "connected"][-1]
-        return self.cluster.node_at(int(str(line["broker"]).rpartition(":")[2]))
+    async def connected_to(self) -> Node:
+        """Return the node that the gateway is connected to; wait until it is."""
+        by_port = {node.port: node for node in self.cluster.nodes}
+
+        async def is_connected() -> bool:
+            return not by_port.keys().isdisjoint(connections_of(self.gateway.pid))
+
+        assert await until(is_connected, _STREAMS_S), self.gateway.log[-20:]
+        return next(by_port[port] for port in connections_of(self.gateway.pid) if port in by_port)
 
     async def kill(self, node: Node) -> None:
         """Kill a node."""

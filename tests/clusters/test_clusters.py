@@ -65,10 +65,10 @@ async def test_nodes_are_killed(
 
 
 async def _kill_and_restart(rig: Rig) -> float:
-    node = rig.connected_to()
+    node = await rig.connected_to()
     await rig.kill(node)
     await asyncio.sleep(_DEAD_S)
-    assert rig.connected_to() is not node
+    assert await rig.connected_to() is not node
     await rig.restart(node)
     waited = await rig.answered_s()
     await asyncio.sleep(_BACK_S)
@@ -77,7 +77,7 @@ async def _kill_and_restart(rig: Rig) -> float:
 
 async def _flap(rig: Rig) -> float:
     for _ in range(_FLAPS):
-        node = rig.connected_to()
+        node = await rig.connected_to()
         await rig.kill(node)
         await rig.restart(node)
         await asyncio.sleep(_FLAP_UP_S)
