@@ -22,7 +22,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from healthd.mqtt import faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused, SubscribeRefused
+from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
+from healthd.mqtt.limits import Limits, packet_size
+from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
 
@@ -46,6 +48,9 @@ _TAKEN_OVER = 0x8E
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
 
+# More than the parts of a PUBLISH take that are not its topic, payload and correlation data.
+_OVERHEAD_BYTES = 512
+
 _T = TypeVar("_T")
 
 
@@ -58,6 +63,7 @@ class AckedClient(aiomqtt.Client):
     Attributes:
         closed: set once the client has disconnected.
         dropped: how many received messages were lost because ``Arrivals`` was full.
+        limits: what the broker accepts.
     """
 
     def __init__(self, endpoint: Endpoint, longest_payload: int | None = None) -> None:
@@ -84,6 +90,8 @@ class AckedClient(aiomqtt.Client):
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             queue_type=cast(Any, Arrivals),
+            # 0: no limit of paho's own. It would queue publishes without regard to their priority.
+            max_inflight_messages=0,
             properties=packets.connect_properties() if self._v5 else None,
             # Nagle and the broker's delayed ACKs limit small acknowledged messages to 200 a second.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -95,6 +103,8 @@ class AckedClient(aiomqtt.Client):
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)
         self._unacked = Unacked()
+        self._quota = SendQuota()
+        self._use_limits(Limits())
         self.closed = asyncio.Event()
         self.dropped = 0
 
@@ -126,6 +136,7 @@ class AckedClient(aiomqtt.Client):
 
         With an exception, break the connection instead, so that the broker publishes the will.
         """
+        self._quota.cancel()
         self._unacked.cancel()
         connection = self._client.socket()
         if exc is not None and isinstance(connection, socket.socket):
@@ -145,8 +156,9 @@ class AckedClient(aiomqtt.Client):
         schema: str | None = None,
         expiry_s: int | None = None,
         correlation: bytes | None = None,
+        priority: int = LIVE,
     ) -> Acknowledgement:
-        """Publish with QoS 1.
+        """Publish with QoS 1, as soon as the broker accepts another message.
 
         Args:
             topic: where to publish.
@@ -156,15 +168,39 @@ class AckedClient(aiomqtt.Client):
                 text.
             expiry_s: seconds after which the broker discards the message (MQTT 5); None: never.
             correlation: the correlation data of the request that this answers (MQTT 5), or None.
+            priority: which waiting message is sent first; see ``send_quota``.
 
         Returns:
             A future that the broker's PUBACK resolves: to None, or to PublishRefused if its reason
-            code is a failure. It is cancelled when the client disconnects.
+            code is a failure, or if the message is larger than the broker accepts. It is cancelled
+            when the client disconnects. To cancel it withdraws a message that still waits.
 
         Raises:
             ConnectionLost: the connection is gone already.
         """
         properties = packets.publish_properties(schema, expiry_s, correlation) if self._v5 else None
+        if len(payload) + len(topic) > self._surely_fits or correlation is not None:
+            size, largest = packet_size(topic, payload, properties), self.limits.largest_packet
+            if size > largest:
+                return self._too_large(size, largest)
+        if retain and not self.limits.retain:
+            if not payload:
+                return self._accepted()  # it keeps nothing that could be removed
+            retain = False
+        if self._quota.free:
+            return self._write(topic, payload, retain, properties, self._loop.create_future())
+        acknowledgement: Acknowledgement = self._loop.create_future()
+        self._quota.add(priority, Waiting(topic, payload, retain, properties, acknowledgement))
+        return acknowledgement
+
+    def _write(
+        self,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        properties: Any,
+        acknowledgement: Acknowledgement,
+    ) -> Acknowledgement:
         self._writer.paused = True
         try:
             info = self._client.publish(topic, payload, QOS, retain, properties)
@@ -172,8 +208,30 @@ class AckedClient(aiomqtt.Client):
             self._writer.paused = False
         if info.rc != 0:
             raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
+        self._quota.free -= 1
         self._writer.flush(self._client.socket())
-        return self._unacked.add(info.mid, self._loop)
+        self._unacked.add(info.mid, acknowledgement)
+        return acknowledgement
+
+    def _write_waiting(self) -> None:
+        # The connection is gone: ``lost`` says so, and the end of the client cancels what waits.
+        with suppress(ConnectionLost):
+            self._quota.write_waiting(lambda waiting: self._write(*waiting))
+
+    def _accepted(self) -> Acknowledgement:
+        accepted: Acknowledgement = self._loop.create_future()
+        accepted.set_result(None)
+        return accepted
+
+    def _too_large(self, size: int, largest: int) -> Acknowledgement:
+        refused: Acknowledgement = self._loop.create_future()
+        refused.set_exception(faults.too_large(size, largest))
+        return refused
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unacknowledged at a time."""
+        return self._quota.size
 
     def oldest_unacked_s(self) -> float:
         """Return how many seconds the oldest publish has been waiting; 0 if there is none."""
@@ -272,6 +330,17 @@ class AckedClient(aiomqtt.Client):
             return faults.taken_over(self.identifier)
         return ConnectionLost(reason, str(error), RETRY)
 
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        self._use_limits(Limits.of(properties))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _use_limits(self, limits: Limits) -> None:
+        self.limits = limits
+        self._quota.limit(limits.receive_maximum)
+        self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
+
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         self._writer.request(sock)
 
@@ -294,8 +363,16 @@ class AckedClient(aiomqtt.Client):
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
-        refused = PublishRefused(str(reason_code)) if reason_code.is_failure else None
+        refused = None
+        if reason_code.is_failure:
+            reason = getattr(properties, "ReasonString", None)
+            refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
+            if refused.code == faults.NO_RETAIN:
+                self.limits = self.limits._replace(retain=False)
         self._unacked.resolve(mid, refused)
+        if self._quota.give_back():
+            # Not here: paho holds a lock, which it takes again if writing fails.
+            self._loop.call_soon(self._write_waiting)
 
 
 def _will(endpoint: Endpoint) -> aiomqtt.Will | None:

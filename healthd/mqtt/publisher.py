@@ -187,7 +187,8 @@ class Publisher:
                 if not tries_left:
                     raise
             else:
-                self._log.info("connected", broker=f"{endpoint.host}:{endpoint.port}")
+                address = f"{endpoint.host}:{endpoint.port}"
+                self._log.info("connected", broker=address, **client.limits.named())
                 return client
         raise ValueError("no broker to connect to")
 

@@ -19,7 +19,7 @@ from healthd.outbox.continuity import Ends, PreviousRun, RunFile, begin_run, end
 from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
-from healthd.outbox.schema import Depth, Lost, Stream
+from healthd.outbox.schema import Depth, Lost, Stored, Stream
 from healthd.outbox.taken import RecordUpdate, read_records, update_records
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
@@ -90,6 +90,10 @@ class Outbox:
         with suppress(DiskFailing):
             self.previous_runs = await self._begin()
             self.records = await self._disk.call(read_records)
+            counts = (await self._disk.call(lambda store: store.depth())).counts
+            self.live.note_stored_events(
+                {stream: count for stream, count in counts.items() if not stream[0]}
+            )
         self.backlog.wake()
         return self
 
@@ -227,8 +231,15 @@ class Outbox:
         dropped, self.live.dropped = self.live.dropped, []
         self._report(summarise(pending.sample for pending in dropped if pending.row is None))
 
+    def acknowledge_stored(self, stored: Stored) -> None:
+        """Note that the broker has a stored sample."""
+        self.backlog.acknowledge(stored.row)
+        if not stored.peripheral:
+            self.live.note_event_gone((stored.peripheral, stored.stream))
+
     def _delivered_live(self, row: int) -> None:
         self.backlog.acknowledge(row)
+        self.backlog.wake_if_held()
 
     def _refused_live(self) -> None:
         self._work.set()
@@ -240,7 +251,9 @@ class Outbox:
             refused = (lost.peripheral, lost.stream) in self._parked.values()
             reason = "refused" if refused else "evicted"
             self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
-            if lost.peripheral:
+            if not lost.peripheral:
+                self.live.note_event_gone(("", lost.stream), lost.count)
+            else:
                 self.put(self._run.event(lost.as_gap(reason)))
 
     def _notice(self, change: OutboxChange, detail: str) -> None:

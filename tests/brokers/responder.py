@@ -306,6 +306,8 @@ class Connection:
         self._in_flight.discard(publish.mid)
         if code >= 0x80:
             self.refused.append((publish.topic, code))
+        else:
+            self._broker.accepted.append(publish)
         text = behaviour.reason_string if code else None
         self._write(packets.puback(self._version, publish.mid, code, text))
 
@@ -345,6 +347,7 @@ class Responder:
         connections: all of them, oldest first.
         connacks: the codes of all CONNACKs, as in MQTT 5.
         published: what all clients have published, in the order of arrival.
+        accepted: what it has acknowledged with a success, in the order of the acknowledgements.
     """
 
     def __init__(
@@ -356,6 +359,7 @@ class Responder:
         self.connections: list[Connection] = []
         self.connacks: list[int] = []
         self.published: list[Publish] = []
+        self.accepted: list[Publish] = []
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Condition()
