@@ -61,7 +61,9 @@ class Behaviour:
         acknowledges: False: no PUBACKs.
         disconnect_on: reason codes of a DISCONNECT by a part of the topic of a publish; 0: it
             closes TCP without one.
-        suback: reason code for each subscription; None: it closes TCP instead.
+        suback: reason code for each subscription.
+        closes_from_qos: it closes TCP instead of a SUBACK if a subscription asks for this quality
+            of service or a higher one; None: never.
         suback_delay_s: how long a SUBACK takes.
         answers_ping: False: no PINGRESP.
     """
@@ -88,7 +90,8 @@ class Behaviour:
     puback_delay_s: float = 0.0
     acknowledges: bool = True
     disconnect_on: Mapping[str, int] = field(default_factory=dict[str, int])
-    suback: int | None = 1
+    suback: int = 1
+    closes_from_qos: int | None = None
     suback_delay_s: float = 0.0
     answers_ping: bool = True
 
@@ -132,6 +135,7 @@ class Connection:
         connect: its CONNECT; None before it has arrived.
         published: what the client has published, in this order.
         subscribed: the filters that it has subscribed to.
+        asked: the quality of service of each SUBSCRIBE, also of those without an answer.
         most_in_flight: the most unacknowledged publishes at a time.
         refused: codes of PUBACKs that refused a message, with its topic.
         disconnect: code of the DISCONNECT that the broker has sent; 0 if it just closed TCP, None
@@ -144,6 +148,7 @@ class Connection:
         self.connect: Connect | None = None
         self.published: list[Publish] = []
         self.subscribed: list[str] = []
+        self.asked: dict[str, int] = {}
         self.most_in_flight = 0
         self.refused: list[tuple[str, int]] = []
         self.disconnect: int | None = None
@@ -319,7 +324,10 @@ class Connection:
             codes = [0] * len(filters)
             self._write(packets.suback(self._version, mid, codes, kind=packets.UNSUBACK))
             return
-        if behaviour.suback is None:
+        self.asked.update(filters)
+        if max(filters.values()) >= (
+            3 if behaviour.closes_from_qos is None else behaviour.closes_from_qos
+        ):
             raise _End(0)
         code = behaviour.suback
         codes = [
