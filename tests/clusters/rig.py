@@ -178,11 +178,12 @@ class Rig:
         all_ = self.subscribers.values()
         return {key for one in all_ for key, _, _ in deliveries(one.messages)}
 
-    def _held(self) -> int:
-        """Return how many samples of devices the gateway has stored and not delivered."""
+    def _held(self) -> set[Key]:
+        """Return the samples of devices that the gateway has stored and not delivered."""
         with closing(sqlite3.connect(self._outbox / STORE_NAME)) as store:
-            query = "SELECT count(*) FROM pending WHERE peripheral != ''"
-            return int(store.execute(query).fetchone()[0])
+            query = "SELECT peripheral, stream, run, seq FROM pending WHERE peripheral != ''"
+            rows = store.execute(query).fetchall()
+        return {Key(peripheral, stream, f"{run}-{seq}") for peripheral, stream, run, seq in rows}
 
     async def _end(self) -> None:
         if self.gateway.is_running:

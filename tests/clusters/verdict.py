@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Verdict:
 
     Attributes:
         acknowledged: samples that the gateway no longer holds.
-        held: samples that it holds.
+        held: how many it still holds.
         lost: samples of these that no subscriber on a surviving node received.
         hole_s: the longest silence of each stream's live topic.
         duplicates: repeated messages at the subscriber that received most of them.
@@ -66,7 +66,7 @@ def made(lines: Iterable[str]) -> dict[Key, float]:
 
 def judge(
     samples: Mapping[Key, float],
-    held: int,
+    held: Set[Key],
     heard: Mapping[int, list[Received]],
     kills: list[Kill],
     until: float,
@@ -78,7 +78,7 @@ def judge(
 
     Args:
         samples: when each was made.
-        held: how many of these the gateway still has.
+        held: those that the gateway still has.
         heard: by port of the node, what its subscriber received.
         kills: the nodes that were killed, in this order.
         until: when the last sample was made; holes end there.
@@ -105,8 +105,9 @@ def judge(
         for stream, times in live.items()
         if stream in often
     }
-    lost = sorted(samples.keys() - received)
-    return Verdict(len(samples) - held, held, lost, holes, max(repeated.values()), len(late))
+    acknowledged = samples.keys() - held
+    lost = sorted(acknowledged - received)
+    return Verdict(len(acknowledged), len(held), lost, holes, max(repeated.values()), len(late))
 
 
 def deliveries(messages: Iterable[Received]) -> Iterator[tuple[Key, bool, float]]:
