@@ -64,7 +64,7 @@ class Gateway:
         faults: why connections ended or could not be made.
         put: every sample that was put into the outbox.
         connects: how many connections it has had.
-        inbox: subscribes; without a listener there is no subscription.
+        inbox: receives messages.
     """
 
     def __init__(self, folder: Path, *brokers: Broker | Endpoint, write: str = "around") -> None:
@@ -76,10 +76,8 @@ class Gateway:
         self.path = folder / "outbox.sqlite3"
         self.outbox = Outbox(self.run, settings, folder, RunFile(None, "gw"))
         endpoints = tuple(b if isinstance(b, Endpoint) else endpoint_of(b) for b in brokers)
-        self.inbox, retained_topics = Inbox(), RetainedTopics(folder)
-        self.publisher = Publisher(
-            endpoints, TOPICS, self.outbox, self.run, self.inbox, retained_topics
-        )
+        self.inbox, retained = Inbox(), RetainedTopics(folder)
+        self.publisher = Publisher(endpoints, TOPICS, self.outbox, self.run, self.inbox, retained)
         for peripheral in ("strap", "scale"):
             self.publisher.track_retained(peripheral)
         self._changed = asyncio.Condition()
