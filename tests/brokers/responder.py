@@ -61,9 +61,9 @@ class Behaviour:
         acknowledges: False: no PUBACKs.
         disconnect_on: reason codes of a DISCONNECT by a part of the topic of a publish; 0: it
             closes TCP without one.
-        suback: reason code for each subscription.
-        closes_from_qos: it closes TCP instead of a SUBACK if a subscription asks for this quality
-            of service or a higher one; None: never.
+        suback: reason code for each subscription; None: it closes TCP instead.
+        closes_from_qos: it closes TCP also if a subscription asks for this quality of service or a
+            higher one; None: it does not look at that.
         suback_delay_s: how long a SUBACK takes.
         answers_ping: False: no PINGRESP.
     """
@@ -90,7 +90,7 @@ class Behaviour:
     puback_delay_s: float = 0.0
     acknowledges: bool = True
     disconnect_on: Mapping[str, int] = field(default_factory=dict[str, int])
-    suback: int = 1
+    suback: int | None = 1
     closes_from_qos: int | None = None
     suback_delay_s: float = 0.0
     answers_ping: bool = True
@@ -325,9 +325,9 @@ class Connection:
             self._write(packets.suback(self._version, mid, codes, kind=packets.UNSUBACK))
             return
         self.asked.update(filters)
-        if max(filters.values()) >= (
-            3 if behaviour.closes_from_qos is None else behaviour.closes_from_qos
-        ):
+        from_qos = behaviour.closes_from_qos
+        closes = from_qos is not None and max(filters.values()) >= from_qos
+        if closes or behaviour.suback is None:
             raise _End(0)
         code = behaviour.suback
         codes = [
