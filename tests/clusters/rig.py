@@ -1,5 +1,6 @@
 """A cluster, a gateway that publishes to it, and a subscriber on each node."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from tests.chaos.process import GatewayProcess
 from tests.clusters.cluster import Cluster, Node
 from tests.clusters.gateway import DEVICES, settings
 from tests.clusters.polling import connections_of, until
-from tests.clusters.verdict import Key, Kill, Verdict, deliveries, judge, made
+from tests.clusters.verdict import PROBE, Key, Kill, Verdict, deliveries, judge, made
 from tests.support.mosquitto import HOST
 from tests.support.subscriber import Subscriber
 
@@ -28,6 +29,7 @@ _RETAINED = (
     f"healthd/{_GATEWAY}/device/weight_scale/weight",
 )
 _RETAINED_S = 10.0
+_PROBE_S = 0.5
 
 
 class Figures(NamedTuple):
@@ -38,6 +40,7 @@ class Figures(NamedTuple):
     acknowledged: str
     lost: str
     longest_hole: str
+    cluster_itself: str
     late: str
     duplicates: str
     request_answered: str
@@ -58,7 +61,11 @@ class Rig:
         self.cluster = cluster
         self.subscribers = {
             node.port: Subscriber(
-                node.port, f"healthd/{_GATEWAY}/#", name=f"subscriber-{number}", version=version
+                node.port,
+                f"healthd/{_GATEWAY}/#",
+                PROBE,
+                name=f"subscriber-{number}",
+                version=version,
             )
             for number, node in enumerate(cluster.nodes)
         }
@@ -82,6 +89,8 @@ class Rig:
         async with AsyncExitStack() as stack:
             for subscriber in self.subscribers.values():
                 await stack.enter_async_context(subscriber)
+            probing = asyncio.create_task(self._probe(), name="probes")
+            stack.callback(probing.cancel)
             await self.gateway.start()
             stack.push_async_callback(self._end)
             await self.streams()
@@ -173,6 +182,14 @@ class Rig:
         await until(all_arrived, _ARRIVES_S)  # the verdict names what is missing
         heard = {port: one.messages for port, one in self.subscribers.items()}
         return judge(samples, self._held(), heard, self._kills, stopped)
+
+    async def _probe(self) -> None:
+        """Publish from each node, forever: this shows how long the cluster itself is silent."""
+        while True:
+            await asyncio.sleep(_PROBE_S)
+            for subscriber in self.subscribers.values():
+                if subscriber.is_connected:
+                    subscriber.send(PROBE)
 
     def _received(self) -> set[Key]:
         all_ = self.subscribers.values()

@@ -52,6 +52,7 @@ async def test_nodes_are_killed(
             acknowledged=str(verdict.acknowledged),
             lost=str(len(verdict.lost)),
             longest_hole=f"{verdict.longest_hole_s:.1f} s",
+            cluster_itself=f"{verdict.cluster_s:.1f} s",
             late=str(verdict.late),
             duplicates=str(verdict.duplicates),
             request_answered=f"{max(waits):.1f} s",

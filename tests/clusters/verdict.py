@@ -13,6 +13,10 @@ from tests.support.subscriber import Received
 _OFTEN_S = 5.0
 
 
+PROBE = "probe"
+"""Where the subscribers publish, to show how long the cluster itself is silent."""
+
+
 class Key(NamedTuple):
     """A sample: peripheral, stream and id."""
 
@@ -37,6 +41,8 @@ class Verdict:
         held: how many it still holds.
         lost: samples of these that no subscriber on a surviving node received.
         hole_s: the longest silence of each stream's live topic.
+        cluster_s: the longest silence of the cluster itself: no message of a client that is
+            connected to a node that runs.
         duplicates: repeated messages at the subscriber that received most of them.
         late: samples that arrived as history.
     """
@@ -45,6 +51,7 @@ class Verdict:
     held: int
     lost: list[Key]
     hole_s: Mapping[tuple[str, str], float]
+    cluster_s: float
     duplicates: int
     late: int
 
@@ -87,8 +94,10 @@ def judge(
     received: set[Key] = set()
     late: set[Key] = set()
     repeated: Counter[int] = Counter()
+    probes: list[float] = []
     for port, messages in heard.items():
         seen: set[Key] = set()
+        probes += [one.at for one in messages if one.topic == PROBE and one.at < until]
         for key, is_live, at in deliveries(messages):
             repeated[port] += key in seen
             seen.add(key)
@@ -100,25 +109,35 @@ def judge(
             else:
                 late.add(key)
     often = _often(samples)
-    holes = {
-        stream: max(later - earlier for earlier, later in pairwise(sorted([*times, until])))
-        for stream, times in live.items()
-        if stream in often
-    }
+    holes = {stream: _longest([*times, until]) for stream, times in live.items() if stream in often}
     acknowledged = samples.keys() - held
     lost = sorted(acknowledged - received)
-    return Verdict(len(acknowledged), len(held), lost, holes, max(repeated.values()), len(late))
+    return Verdict(
+        len(acknowledged),
+        len(held),
+        lost,
+        holes,
+        _longest(probes),
+        max(repeated.values()),
+        len(late),
+    )
 
 
 def deliveries(messages: Iterable[Received]) -> Iterator[tuple[Key, bool, float]]:
     """Generate the samples among some messages: which one, whether it is live, and when."""
     for message in messages:
+        if message.topic == PROBE:
+            continue
         _, _, *rest = message.topic.split("/")
         # A retained message that the broker had kept says nothing about delivery.
         if rest[0] != "device" or rest[2] in ("status", "info") or message.retained:
             continue
         is_live = rest[-1] != "history"
         yield Key(rest[1], rest[2], json.loads(message.payload)["id"]), is_live, message.at
+
+
+def _longest(times: Iterable[float]) -> float:
+    return max(later - earlier for earlier, later in pairwise(sorted(times)))
 
 
 def _dies_next(kills: list[Kill], at: float) -> int | None:
@@ -129,8 +148,4 @@ def _often(samples: Mapping[Key, float]) -> set[tuple[str, str]]:
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     for key, at in samples.items():
         times[key.peripheral, key.stream].append(at)
-    return {
-        stream
-        for stream, all_ in times.items()
-        if len(all_) > 1 and max(b - a for a, b in pairwise(sorted(all_))) < _OFTEN_S
-    }
+    return {stream for stream, all_ in times.items() if len(all_) > 1 and _longest(all_) < _OFTEN_S}

@@ -114,6 +114,11 @@ class Subscriber:
             await self._acknowledged.wait()
         self._acknowledged.clear()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is connected now."""
+        return self._client.is_connected()
+
     def send(
         self,
         topic: str,
