@@ -1,7 +1,9 @@
 """A NATS cluster with JetStream, which keeps the messages of MQTT."""
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from tests.clusters.cluster import NODES, Cluster, Node
@@ -48,20 +50,34 @@ class Nats(Cluster):
             )
 
     async def settled(self) -> None:
-        """Wait until every node takes part in JetStream."""
+        """Wait until all nodes take part in JetStream and have all of every stream."""
 
-        async def all_take_part() -> bool:
-            answers = [asyncio.to_thread(_takes_part, one) for one in self._monitors]
-            return all(await asyncio.gather(*answers))
+        async def is_well() -> bool:
+            return await asyncio.to_thread(_are_well, self._monitors)
 
-        assert await until(all_take_part, _HEALTHY_S), [one.last_words() for one in self.nodes]
+        assert await until(is_well, _HEALTHY_S), [one.last_words() for one in self.nodes]
 
 
-def _takes_part(port: int) -> bool:
-    # Without this option 2.9 goes on complaining about consumers of clients that have gone.
-    query = "js-server-only=true"
+def _are_well(monitors: list[int]) -> bool:
+    streams, whole = set[str](), set[str]()
     try:
-        with urlopen(f"http://{HOST}:{port}/healthz?{query}", timeout=2) as answer:
-            return answer.status == 200
+        for number, port in enumerate(monitors):
+            # Without its option 2.9 goes on complaining about consumers of clients that have gone.
+            _get(port, "healthz?js-server-only=true")
+            found = _get(port, "jsz?accounts=true&streams=true")
+            for account in found.get("account_details", []):
+                for stream in account.get("stream_detail", []):
+                    cluster, name = stream["cluster"], str(stream["name"])
+                    streams.add(name)
+                    # Only its leader knows which of the other nodes have all of a stream.
+                    is_leader = cluster.get("leader") == f"n{number}"
+                    if is_leader and all(one["current"] for one in cluster["replicas"]):
+                        whole.add(name)
     except OSError:
         return False
+    return streams == whole
+
+
+def _get(port: int, path: str) -> dict[str, Any]:
+    with urlopen(f"http://{HOST}:{port}/{path}", timeout=2) as answer:
+        return json.load(answer)

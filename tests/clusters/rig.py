@@ -28,7 +28,7 @@ _RETAINED = (
     *(f"healthd/{_GATEWAY}/device/{device}/status" for device in DEVICES),
     f"healthd/{_GATEWAY}/device/weight_scale/weight",
 )
-_RETAINED_S = 10.0
+_RETAINED_S = 3.0
 _PROBE_S = 0.5
 
 
