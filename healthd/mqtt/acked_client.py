@@ -28,6 +28,7 @@ from healthd.mqtt.limits import Limits, packet_size
 from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
+from healthd.supervision.deadline import timeout
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
@@ -301,19 +302,23 @@ class AckedClient(aiomqtt.Client):
         async for message in self.received():
             yield message
 
-    async def subscribe_to(self, topic_filter: str, *, as_published: bool = False) -> None:
-        """Subscribe with QoS 1; ``received`` yields the messages.
+    async def subscribe_to(
+        self, topic_filter: str, *, as_published: bool = False, qos: int = QOS
+    ) -> None:
+        """Subscribe; ``received`` yields the messages.
 
         Args:
             topic_filter: the topics.
             as_published: leave a message's ``retained`` as its publisher set it (MQTT 5 only).
+            qos: the highest quality of service of the messages.
 
         Raises:
             SubscribeRefused: the broker refuses or does not answer; the connection stays up.
             ConnectionLost: the connection is gone already.
         """
-        options = packets.subscribe_options(QOS, as_published) if self._v5 else None
-        qos = 0 if self._v5 else QOS  # with MQTT 5 it is one of the options
+        options = packets.subscribe_options(qos, as_published) if self._v5 else None
+        if self._v5:
+            qos = 0  # with MQTT 5 it is one of the options
         with self._translated_errors():
             codes = await _answered(self.subscribe(topic_filter, qos, options, timeout=math.inf))
         for code in codes:
@@ -439,7 +444,7 @@ def _will(endpoint: Endpoint) -> aiomqtt.Will | None:
 
 async def _answered(exchange: Awaitable[_T]) -> _T:
     try:
-        async with asyncio.timeout(_SUBACK_TIMEOUT_S):
+        async with timeout(_SUBACK_TIMEOUT_S):
             return await exchange
     except TimeoutError as error:
         raise SubscribeRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error

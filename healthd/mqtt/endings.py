@@ -68,7 +68,12 @@ class Endings:
         begun = self._client._in_packet["command"]
         if found == "Protocol error" or begun not in (0, _CONNACK):
             return faults.not_mqtt(endpoint.address)
-        return faults.closed_unanswered(endpoint.address, endpoint.version, self._tls_problem)
+        return faults.closed_unanswered(
+            endpoint.address,
+            endpoint.version,
+            self._tls_problem,
+            encrypted=endpoint.tls is not None,
+        )
 
     def note_finding(self, found: str) -> None:
         """Note paho's own finding about a connection."""

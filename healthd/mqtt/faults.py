@@ -145,20 +145,27 @@ def perhaps_taken_over(client_id: str, count: int) -> ConnectionLost:
     return ConnectionLost("taken_over", problem, _PERHAPS_TWIN_RETRY, advice)
 
 
-def closed_unanswered(address: str, version: str, alert: str | None) -> ConnectionLost:
+def closed_unanswered(
+    address: str, version: str, alert: str | None, *, encrypted: bool
+) -> ConnectionLost:
     """Return the fault of a connection that ended after CONNECT and before CONNACK.
 
     Args:
         address: the broker, as in the settings.
         version: of MQTT.
         alert: what TLS said about it, or None.
+        encrypted: whether the connection uses TLS.
     """
     problem = f"the broker {address} closed the connection before it answered"
     if alert is not None:
-        return ConnectionLost("tls_refused", f"{problem}: {alert}", _UNTRUSTED_RETRY, _CERTIFICATE)
+        return ConnectionLost(
+            "tls_refused", f"{problem}: {alert}", _UNTRUSTED_RETRY, _CERTIFICATE, leave=True
+        )
     advice = SEE_BROKER_LOG
+    if not encrypted:
+        advice += "; for a TLS port set [mqtt] tls = true"
     if version == "5":
-        advice += ', and if it may not support MQTT 5 try [mqtt] version = "3.1.1"'
+        advice += '; if it may not support MQTT 5, try [mqtt] version = "3.1.1"'
     return ConnectionLost("broker_closed", problem, RETRY, advice, leave=True)
 
 

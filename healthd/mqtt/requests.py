@@ -108,7 +108,12 @@ class Requests:
     def subscribe(self, inbox: Inbox) -> None:
         """Subscribe to requests if any verb is allowed."""
         if self.allowed:
-            inbox.subscribe(self._topics.requests, self.on_message, self._room.wait)
+            inbox.subscribe(
+                self._topics.requests,
+                self.on_message,
+                self._room.wait,
+                one_by_one=self._topics_of_allowed,
+            )
 
     def allow(self, allowed: Collection[str], inbox: Inbox) -> None:
         """Accept only these verbs from now on; without any, unsubscribe."""
@@ -117,6 +122,11 @@ class Requests:
         starts, self.allowed = not self.allowed, allowed
         if starts:
             self.subscribe(inbox)
+        else:
+            inbox.renew()
+
+    def _topics_of_allowed(self) -> list[str]:
+        return [self._topics.request(verb) for verb in self.allowed]
 
     def on_message(self, message: Message) -> None:
         """Check a request and start its handler; answer a wrong request at once."""

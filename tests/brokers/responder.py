@@ -63,6 +63,8 @@ class Behaviour:
         disconnect_on: reason codes of a DISCONNECT by a part of the topic of a publish; 0: it
             closes TCP without one.
         suback: reason code for each subscription; None: it closes TCP instead.
+        closes_from_qos: it closes TCP also if a subscription asks for this quality of service or a
+            higher one; None: it does not look at that.
         suback_delay_s: how long a SUBACK takes.
         answers_ping: False: no PINGRESP.
     """
@@ -91,6 +93,7 @@ class Behaviour:
     acknowledges: bool = True
     disconnect_on: Mapping[str, int] = field(default_factory=dict[str, int])
     suback: int | None = 1
+    closes_from_qos: int | None = None
     suback_delay_s: float = 0.0
     answers_ping: bool = True
 
@@ -136,6 +139,7 @@ class Connection:
         connect: its CONNECT; None before it has arrived.
         published: what the client has published, in this order.
         subscribed: the filters that it has subscribed to.
+        asked: the quality of service of each SUBSCRIBE, also of those without an answer.
         most_in_flight: the most unacknowledged publishes at a time.
         refused: codes of PUBACKs that refused a message, with its topic.
         disconnect: code of the DISCONNECT that the broker has sent; 0 if it just closed TCP, None
@@ -148,6 +152,7 @@ class Connection:
         self.connect: Connect | None = None
         self.published: list[Publish] = []
         self.subscribed: list[str] = []
+        self.asked: dict[str, int] = {}
         self.most_in_flight = 0
         self.refused: list[tuple[str, int]] = []
         self.disconnect: int | None = None
@@ -324,7 +329,10 @@ class Connection:
             codes = [0] * len(filters)
             self._write(packets.suback(self._version, mid, codes, kind=packets.UNSUBACK))
             return
-        if behaviour.suback is None:
+        self.asked.update(filters)
+        from_qos = behaviour.closes_from_qos
+        closes = from_qos is not None and max(filters.values()) >= from_qos
+        if closes or behaviour.suback is None:
             raise _End(0)
         code = behaviour.suback
         codes = [
