@@ -5,7 +5,16 @@ import asyncio
 from healthd.events import AdapterEvent, OutboxEvent
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
-from tests.unit.outbox.bench import ALL, Bench, Service, next_history, next_live, seqs, soon
+from tests.unit.outbox.bench import (
+    ALL,
+    Bench,
+    Service,
+    failing_disk,
+    next_history,
+    next_live,
+    seqs,
+    soon,
+)
 
 KIND = ("", "event/outbox")
 
@@ -83,6 +92,23 @@ async def test_an_event_that_is_acknowledged_after_it_was_stored_holds_up_none(
         assert not outbox.live.has_stored_events()
         put(bench, outbox)
         assert seqs(await next_live(outbox, 1)) == [2]
+
+
+async def test_events_that_cannot_be_stored_are_sent_live(bench: Bench) -> None:
+    """One of them says that the disk fails."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await service.rounds()
+        with failing_disk():
+            put(bench, outbox)
+            (first,) = await next_live(outbox, 1)
+            outbox.live.refuse(first)
+            await service.failed()
+            changes: list[str] = []
+            for _ in range(2):
+                (event,) = await next_live(outbox, 1)
+                changes.append(event.sample.measurement.fields()["change"])
+                outbox.live.acknowledge(event)
+            assert changes == ["parked", "degraded"]
 
 
 async def test_the_next_run_delivers_the_stored_events_first(bench: Bench) -> None:
