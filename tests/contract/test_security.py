@@ -381,8 +381,18 @@ async def test_a_client_without_login_cannot_fill_the_memory(broker: Shipped) ->
 
 
 async def test_a_client_that_sends_a_too_large_message_is_disconnected(broker: Shipped) -> None:
-    async with AckedClient(broker.endpoint("kitchen")) as client:
+    # MQTT 3.1.1: a broker cannot name its limit, so the client does not know it.
+    endpoint = replace(broker.endpoint("kitchen"), version="3.1.1")
+    async with AckedClient(endpoint) as client:
         await client.send("healthd/kitchen/x", b"x" * 900_000)
         client.send("healthd/kitchen/x", b"x" * 1_000_000)
         with pytest.raises(ConnectionLost):
             await client.lost()
+
+
+async def test_healthd_knows_the_brokers_limit_for_messages(broker: Shipped) -> None:
+    async with AckedClient(broker.endpoint("kitchen")) as client:
+        await client.send("healthd/kitchen/x", b"x" * 900_000)
+        with pytest.raises(PublishRefused, match="too large"):
+            await client.send("healthd/kitchen/x", b"x" * 1_000_000)
+        await client.send("healthd/kitchen/x", b"x" * 900_000)
