@@ -20,6 +20,15 @@ class Backoff:
     first_s: float
     ceiling_s: float
 
+    def after(self, last_s: float | None) -> float:
+        """Return the longest wait, in seconds, after one of at most ``last_s`` (None: the first).
+
+        It goes on growing if the fault, and with it the backoff, has changed in between.
+        """
+        return (
+            self.first_s if last_s is None else min(max(last_s * 2, self.first_s), self.ceiling_s)
+        )
+
     def limit(self, attempt: int) -> float:
         """Return the longest wait, in seconds, before retry number ``attempt`` (counted from 0)."""
         # 2**30 seconds is past every ceiling; an unbounded exponent would overflow a float.

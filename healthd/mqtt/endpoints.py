@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from healthd.mqtt.credentials import broker_password, read_tls
+from healthd.mqtt.credentials import Tls, broker_password, read_tls
 from healthd.mqtt.topics import Topics
-from healthd.settings.model import Settings
+from healthd.settings.brokers import Broker
+from healthd.settings.model import MqttSettings, Settings
 
 _MACHINE_ID = Path("/etc/machine-id")
-_PLAIN_PORT, _TLS_PORT = 1883, 8883
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,11 @@ class Endpoint:
         password: for the broker, or None.
         tls: how to verify the broker, or None for plain TCP.
         certificates: a fingerprint of the files of ``tls``, as contexts cannot be compared.
-        will_topic: where the broker publishes a retained ``offline`` if the connection dies; None
-            for a client without a status.
+        alpn: what TLS asks for; for brokers that serve more than MQTT on port 443.
+        path: of the WebSocket, or None for MQTT over TCP.
+        will_topic: where the broker publishes ``offline`` if the connection dies; None for a client
+            without a status.
+        retain: whether to publish retained messages, and the will as one.
     """
 
     host: str
@@ -40,6 +43,14 @@ class Endpoint:
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     certificates: str | None = field(default=None, repr=False)
     will_topic: str | None = None
+    retain: bool = True
+    alpn: tuple[str, ...] = ()
+    path: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a user writes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def endpoints(
@@ -53,22 +64,38 @@ def endpoints(
     """
     mqtt = settings.mqtt
     secret = broker_password(mqtt, environ)
-    tls = read_tls(mqtt) if mqtt.tls else None
-    return tuple(
-        Endpoint(
-            host=broker.host,
-            port=broker.port or (_TLS_PORT if mqtt.tls else _PLAIN_PORT),
-            version=mqtt.version,
-            client_id=_client_id(settings.gateway.id),
-            # The name that config/acl expects. A broker cannot check a password without a name.
-            username=mqtt.username or (settings.gateway.id if secret else None),
-            password=secret,
-            tls=tls.context if tls else None,
-            certificates=tls.fingerprint if tls else None,
-            will_topic=topics.status,
+    found: list[Endpoint] = []
+    for broker in mqtt.brokers:
+        path = broker.websocket_path()
+        tls = _tls(mqtt, broker)
+        found.append(
+            Endpoint(
+                host=broker.host,
+                port=broker.port_used(mqtt.tls),
+                version=mqtt.version,
+                client_id=mqtt.client_id or _client_id(settings.gateway.id),
+                # The name that config/acl expects. A broker cannot check a password without a name.
+                username=mqtt.username or (settings.gateway.id if secret else None),
+                password=secret,
+                tls=tls.context if tls else None,
+                certificates=tls.fingerprint if tls else None,
+                will_topic=topics.status,
+                retain=mqtt.retain,
+                alpn=mqtt.alpn if tls and path is None else (),
+                path=path,
+            )
         )
-        for broker in mqtt.brokers
-    )
+    return tuple(found)
+
+
+def _tls(mqtt: MqttSettings, broker: Broker) -> Tls | None:
+    if not broker.uses_tls(mqtt.tls):
+        return None
+    tls = read_tls(mqtt)
+    # The protocol in TLS is HTTP for a WebSocket.
+    if mqtt.alpn and broker.websocket_path() is None:
+        tls.context.set_alpn_protocols(list(mqtt.alpn))
+    return tls
 
 
 def _client_id(gateway: str) -> str:

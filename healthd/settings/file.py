@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from healthd.settings.brokers import is_encrypted_url, is_plain_url
 from healthd.settings.environment import override, spelling
 from healthd.settings.model import Settings, known_keys
 from healthd.settings.problems import UNKNOWN, NoSettings, Problem, SettingsError, one_of
@@ -137,9 +138,13 @@ def _cross_checks(
         place = ("environment", variable) if variable else (source, f"mqtt.{key}")
         return Problem(*place, _shown(mqtt[key]), expected)
 
-    for key in ("ca_file", "cert_file", "key_file"):
-        if key in mqtt and mqtt.get("tls", False) is False:
-            yield problem(key, "tls = true as well: without TLS no certificate is used")
+    listed = mqtt.get("brokers")
+    brokers = cast("list[object]", listed) if isinstance(listed, list) else []
+    for key in ("ca_file", "cert_file", "key_file", "alpn"):
+        if key in mqtt and not mqtt.get("tls", False) and not any(map(is_encrypted_url, brokers)):
+            yield problem(key, "tls = true as well: without TLS it is not used")
+    if mqtt.get("tls", False) is True and any(map(is_plain_url, brokers)):
+        yield problem("brokers", "mqtts:// and wss:// as well as tls = true, or no scheme")
     if "key_file" in mqtt and "cert_file" not in mqtt:
         yield problem("key_file", "cert_file as well")
     yield from _peripheral_checks(source, raw, services)

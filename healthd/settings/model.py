@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -17,6 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from healthd.settings.brokers import Alpn, Broker, Brokers, ClientId
 from healthd.settings.values import (
     Adapter,
     Address,
@@ -48,40 +47,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Broker(_Section):
-    """Host and port of a broker; written ``host``, ``host:port`` or ``[IPv6]:port``."""
-
-    host: str
-    port: int | None = Field(default=None, ge=1, le=65535)
-
-    def __str__(self) -> str:
-        """Return the broker as a user writes it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port is None else f"{host}:{self.port}"
-
-
-def _broker(value: object) -> object:
-    if isinstance(value, Broker):
-        return value
-    text = value if isinstance(value, str) else ""
-    parts = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", text)
-    if parts is None or (parts[3] and not 1 <= int(parts[3]) <= 65535):
-        raise ValueError("host, host:port or [IPv6]:port, with a port from 1 to 65535")
-    return Broker(host=parts[1] or parts[2], port=int(parts[3]) if parts[3] else None)
-
-
-def _at_least_one(value: tuple[Broker, ...]) -> tuple[Broker, ...]:
-    # pydantic's own min_length also fails if the only entry is invalid: two errors for one mistake.
-    if not value:
-        raise ValueError("at least one broker")
-    return value
-
-
-Brokers = Annotated[
-    tuple[Annotated[Broker, BeforeValidator(_broker)], ...], AfterValidator(_at_least_one)
-]
-
-
 class GatewaySettings(_Section):
     """``[gateway]``: the id of this gateway."""
 
@@ -94,12 +59,15 @@ class MqttSettings(_Section):
     brokers: Brokers = (Broker(host="localhost"),)
     prefix: TopicPrefix = "healthd"
     version: Literal["5", "3.1.1"] = "5"
+    client_id: ClientId | None = None
     username: str | None = None
     password_file: Path | None = None
     tls: StrictBool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    alpn: Alpn = ()
+    retain: StrictBool = True
     requests: tuple[RequestVerb, ...] = ()
     discovery: TopicPrefix | None = None
 

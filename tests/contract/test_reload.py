@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from healthd.simulator.broker import EmbeddedBroker
+from tests.brokers.responder import Responder
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.conformity import conform
 from tests.support.process import Healthd, complaints
@@ -169,4 +170,29 @@ async def test_issue_16_files_that_are_missing_during_a_reload_change_nothing(
             healthd.send(signal.SIGHUP)
             await healthd.logged("reloaded", unchanged=1)
             assert await healthd.stopped() == 0
+    assert complaints(healthd.log) == []
+
+
+async def test_issue_16_a_new_client_id_is_used_after_a_reload(bus: Bus, tmp_path: Path) -> None:
+    config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with (
+        Responder() as broker,
+        BlueZ(bus, strap(ADDRESSES["one"]), adapters={"hci0": True}) as bluez,
+    ):
+
+        def client_ids() -> list[str]:
+            return [c.connect.client_id for c in broker.connections if c.connect is not None]
+
+        settings = SETTINGS.format(broker=broker.address, folder=tmp_path)
+        settings += ENTRY.format(id="one", address=ADDRESSES["one"], more="")
+        config.write_text(settings.replace("[mqtt]", '[mqtt]\nclient_id = "first"'))
+        async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+            await broker.until(lambda: any("heart_rate" in p.topic for p in broker.published))
+            config.write_text(settings.replace("[mqtt]", '[mqtt]\nclient_id = "second"'))
+            healthd.send(signal.SIGHUP)
+            await broker.until(lambda: client_ids()[-1:] == ["second"])
+            await healthd.logged("reloaded", unchanged=1)
+            assert await healthd.stopped() == 0
+        assert client_ids() == ["first", "second"]
+        assert bluez.count("Disconnect") == 1, "only when healthd stops"
     assert complaints(healthd.log) == []

@@ -13,7 +13,8 @@ from healthd.doctor.finding import Status
 from healthd.doctor.machine import Machine
 from healthd.doctor.storage import check_outbox
 from healthd.profiles import registry
-from healthd.settings.model import Broker, MqttSettings, OutboxSettings, Settings
+from healthd.settings.brokers import Broker
+from healthd.settings.model import MqttSettings, OutboxSettings, Settings
 
 OTHER_UID = 65534
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from healthd.settings.brokers import Broker
 from healthd.settings.environment import ignored_variables
 from healthd.settings.file import read
-from healthd.settings.model import Broker, Settings, known_keys
+from healthd.settings.model import Settings, known_keys
 from healthd.settings.problems import NoSettings, Problem, SettingsError
 
 SERVICES = ("battery", "heart_rate")
@@ -230,6 +231,17 @@ BAD_VALUES = [
     ("mqtt.brokers = ['x:65536']", "mqtt.brokers[0]", "'x:65536'", "a port from 1 to 65535"),
     ("mqtt.brokers = ['::1']", "mqtt.brokers[0]", "'::1'", "[IPv6]:port"),
     ("mqtt.brokers = ['a b']", "mqtt.brokers[0]", "'a b'", "host:port"),
+    ("mqtt.brokers = ['http://x']", "mqtt.brokers[0]", "'http://x'", "ws://"),
+    ("mqtt.brokers = ['x/mqtt']", "mqtt.brokers[0]", "'x/mqtt'", "a path"),
+    ("mqtt.brokers = ['mqtt://x/mqtt']", "mqtt.brokers[0]", "'mqtt://x/mqtt'", "a path"),
+    ("mqtt.brokers = ['wss://x:0/']", "mqtt.brokers[0]", "'wss://x:0/'", "a port from 1 to 65535"),
+    ("mqtt = {brokers = ['ws://x'], tls = true}", "mqtt.brokers", "a list", "wss://"),
+    ("mqtt.client_id = ''", "mqtt.client_id", "''", "1 to 256 bytes"),
+    ("mqtt.client_id = ' a'", "mqtt.client_id", "' a'", "surrounding spaces"),
+    ("mqtt.client_id = 7", "mqtt.client_id", "7", "a string"),
+    ("mqtt = {tls = true, alpn = 7}", "mqtt.alpn", "7", "mqtt"),
+    ("mqtt = {tls = true, alpn = ['']}", "mqtt.alpn", "a list", "mqtt"),
+    ("mqtt.alpn = 'mqtt'", "mqtt.alpn", "'mqtt'", "tls = true"),
     ("mqtt.prefix = 5", "mqtt.prefix", "5", "a string"),
     ("mqtt.prefix = '/x'", "mqtt.prefix", "'/x'", "topic levels"),
     ("mqtt.prefix = 'a/#'", "mqtt.prefix", "'a/#'", "topic levels"),
@@ -243,6 +255,7 @@ BAD_VALUES = [
     ("mqtt.discovery = ''", "mqtt.discovery", "''", "topic levels"),
     ("mqtt.discovery = 'home/#'", "mqtt.discovery", "'home/#'", "topic levels"),
     ("mqtt.tls = 'maybe'", "mqtt.tls", "'maybe'", "true or false"),
+    ("mqtt.retain = 'no'", "mqtt.retain", "'no'", "true or false"),
     ("mqtt = { tls = true, ca_file = [] }", "mqtt.ca_file", "a list", "a path"),
     ("mqtt.ca_file = '/x'", "mqtt.ca_file", "'/x'", "tls = true as well"),
     ("mqtt = { tls = false, ca_file = '/x' }", "mqtt.ca_file", "'/x'", "tls = true as well"),

@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from healthd.profiles.polar_pmd.kinds import STREAMS
+from healthd.settings.brokers import Broker
 from healthd.settings.model import (
-    Broker,
     GatewaySettings,
     MqttSettings,
     PeripheralSettings,
@@ -58,6 +58,10 @@ def test_the_gateways_id_defaults_to_the_host_name(
         ("192.0.2.7:1", Broker(host="192.0.2.7", port=1)),
         ("[::1]:65535", Broker(host="::1", port=65535)),
         ("[fe80::1]", Broker(host="fe80::1")),
+        ("mqtt://broker.lan", Broker(host="broker.lan", scheme="mqtt")),
+        ("mqtts://[::1]:8884", Broker(host="::1", port=8884, scheme="mqtts")),
+        ("ws://broker.lan:8080", Broker(host="broker.lan", port=8080, scheme="ws")),
+        ("wss://a.example/mqtt?x=1", Broker(host="a.example", scheme="wss", path="/mqtt?x=1")),
     ],
 )
 def test_a_broker_is_parsed_and_printed_in_the_same_form(written: str, broker: Broker) -> None:
