@@ -87,7 +87,7 @@ async def password_file(world: World) -> None:
 
 @case()
 async def file_that_comes_later(world: World) -> None:
-    """While a file of the settings is missing, systemd tries again until it is there."""
+    """While a file of the settings is missing, systemd tries again; it streams once it is there."""
     strap = await world.strap()
     world.configure(more=f"[mqtt]\npassword_file = '{_LATE}'")
     with _removed(_LATE):
