@@ -22,6 +22,7 @@ from healthd.host import build, descriptors
 from healthd.host.clock import Clock
 from healthd.host.folders import runtime_folder, state_folder
 from healthd.host.in_thread import run_in_thread
+from healthd.host.time_zone import LocalZone
 from healthd.log import get_logger
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.health import Health
@@ -31,7 +32,6 @@ from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.schedule import local_zone
 from healthd.sessions.schedule_file import ScheduleFile
 from healthd.settings.model import Settings
 from healthd.supervision.notify import Manager, status_line
@@ -84,7 +84,8 @@ class Daemon:
             run, outbox, broker.devices, registry, broker.discovery.on_sample
         )
 
-        zone = partial(local_zone, environ.get("TZ"))
+        zone = LocalZone(environ)
+        zone()  # an unknown one is logged at the start
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 
 from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
-from healthd.errors import Fatal, FileUnavailable
+from healthd.errors import Fatal
 from healthd.host.clock import Clock
 from healthd.profiles.characteristic import Consent, Options
 from healthd.profiles.fitness_machine.machine import Range
@@ -15,6 +15,7 @@ from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.sessions.trainer import Rules
 from healthd.settings.model import PeripheralSettings
+from healthd.settings.problems import unavailable
 from healthd.settings.secret_files import consent_code, passkey
 
 
@@ -122,5 +123,5 @@ def bond_settings_for(entry: PeripheralSettings) -> BondSettings:
 
 def _unusable(key: str, error: OSError | ValueError) -> Fatal:
     if isinstance(error, OSError):
-        return FileUnavailable(f"{key}: {error.filename}: {error.strerror}")
+        return unavailable(key, error.filename, error)
     return Fatal(f"{key}: {error}")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
@@ -27,6 +28,7 @@ from healthd.mqtt.limits import Limits, packet_size
 from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
+from healthd.supervision.deadline import timeout
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
@@ -104,6 +106,7 @@ class AckedClient(aiomqtt.Client):
         self._connection: Connection | None = None
         self._endings = Endings(self._client, endpoint)
         self._quota = SendQuota()
+        self._largest_packet = sys.maxsize
         self._use_limits(Limits())
         self.closed = asyncio.Event()
         self.answered = False
@@ -208,7 +211,7 @@ class AckedClient(aiomqtt.Client):
                 return self._too_large(size, largest)
         if retain and not self._retains:
             if not payload:
-                return self._accepted()  # it keeps nothing that could be removed
+                return self._not_removed()
             retain = False
         if self._quota.free:
             return self._write(topic, payload, retain, properties, self._loop.create_future())
@@ -241,15 +244,29 @@ class AckedClient(aiomqtt.Client):
         with suppress(ConnectionLost):
             self._quota.write_waiting(lambda waiting: self._write(*waiting))
 
-    def _accepted(self) -> Acknowledgement:
-        accepted: Acknowledgement = self._loop.create_future()
-        accepted.set_result(None)
-        return accepted
+    def _not_removed(self) -> Acknowledgement:
+        """Return the answer to a message that would remove a retained one."""
+        answer: Acknowledgement = self._loop.create_future()
+        if self._endpoint.retain:
+            answer.set_result(None)  # the broker keeps none
+        else:
+            answer.cancel()
+        return answer
 
     def _too_large(self, size: int, largest: int) -> Acknowledgement:
         refused: Acknowledgement = self._loop.create_future()
         refused.set_exception(faults.too_large(size, largest))
         return refused
+
+    def limit_packets(self, size: int) -> None:
+        """Send no packets of more bytes than this, whatever the broker names; call it first."""
+        self._largest_packet = size
+
+    def largest_unacked(self) -> int:
+        """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
+        messages = cast(Any, self._client)._out_messages.values()
+        sizes = (packet_size(each.topic, each.payload, each.properties) for each in messages)
+        return max(sizes, default=0)
 
     @property
     def window(self) -> int:
@@ -285,19 +302,23 @@ class AckedClient(aiomqtt.Client):
         async for message in self.received():
             yield message
 
-    async def subscribe_to(self, topic_filter: str, *, as_published: bool = False) -> None:
-        """Subscribe with QoS 1; ``received`` yields the messages.
+    async def subscribe_to(
+        self, topic_filter: str, *, as_published: bool = False, qos: int = QOS
+    ) -> None:
+        """Subscribe; ``received`` yields the messages.
 
         Args:
             topic_filter: the topics.
             as_published: leave a message's ``retained`` as its publisher set it (MQTT 5 only).
+            qos: the highest quality of service of the messages.
 
         Raises:
             SubscribeRefused: the broker refuses or does not answer; the connection stays up.
             ConnectionLost: the connection is gone already.
         """
-        options = packets.subscribe_options(QOS, as_published) if self._v5 else None
-        qos = 0 if self._v5 else QOS  # with MQTT 5 it is one of the options
+        options = packets.subscribe_options(qos, as_published) if self._v5 else None
+        if self._v5:
+            qos = 0  # with MQTT 5 it is one of the options
         with self._translated_errors():
             codes = await _answered(self.subscribe(topic_filter, qos, options, timeout=math.inf))
         for code in codes:
@@ -373,7 +394,8 @@ class AckedClient(aiomqtt.Client):
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _use_limits(self, limits: Limits) -> None:
-        self.limits = limits
+        largest = min(limits.largest_packet, self._largest_packet)
+        self.limits = limits = limits._replace(largest_packet=largest)
         self._quota.limit(limits.receive_maximum)
         self._retains = self._endpoint.retain and limits.retain
         self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
@@ -422,7 +444,7 @@ def _will(endpoint: Endpoint) -> aiomqtt.Will | None:
 
 async def _answered(exchange: Awaitable[_T]) -> _T:
     try:
-        async with asyncio.timeout(_SUBACK_TIMEOUT_S):
+        async with timeout(_SUBACK_TIMEOUT_S):
             return await exchange
     except TimeoutError as error:
         raise SubscribeRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error

@@ -1,5 +1,6 @@
 """Reads the files that the connection to a broker needs: password, certificates and key."""
 
+import codecs
 import re
 import ssl
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import NoReturn
 
 from healthd.errors import Fatal, FileUnavailable
 from healthd.settings.model import MqttSettings
+from healthd.settings.problems import unavailable
 from healthd.settings.secret_files import password
 
 # What a file of these keys contains in its PEM form.
@@ -45,7 +47,7 @@ def broker_password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | Non
     try:
         return password(mqtt, environ)
     except OSError as error:
-        raise FileUnavailable(f"{source}: {error.filename}: {error.strerror}") from error
+        raise unavailable(source, error.filename, error) from error
     except ValueError as error:
         raise Fatal(f"{source}: found {error}") from error
 
@@ -90,6 +92,9 @@ def _digest(key: str, file: Path | None, *, is_alone: bool = False) -> bytes:
         raise _fault(key, file, error) from error
     if not content.strip(b"\0 \t\r\n"):
         raise FileUnavailable(f"{place}: the file is empty")
+    if content.startswith(codecs.BOM_UTF8):
+        remove = f"sed -i '1s/^\\xEF\\xBB\\xBF//' {file}"
+        raise Fatal(f"{place}: OpenSSL accepts no byte order mark; remove it: {remove}")
     if not re.search(_pem(_CONTENTS[key]), content):
         raise Fatal(f"{place}: expected PEM, a text with a line -----BEGIN {_CONTENTS[key]}-----")
     if is_alone and not re.search(_pem(_KEY), content):
@@ -127,7 +132,6 @@ def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | No
 
 
 def _fault(key: str, file: Path | None, error: OSError) -> Fatal:
-    place = f"mqtt.{key}: {file}"
     if isinstance(error, ssl.SSLError):
-        return Fatal(f"{place}: the content cannot be used: {error}")
-    return FileUnavailable(f"{place}: {error.strerror}")
+        return Fatal(f"mqtt.{key}: {file}: the content cannot be used: {error}")
+    return unavailable(f"mqtt.{key}", file, error)

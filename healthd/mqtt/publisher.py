@@ -14,13 +14,17 @@ from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost, stalled
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
+from healthd.mqtt.limits import LearnedSizes
+from healthd.mqtt.old_topics import OldTopics
 from healthd.mqtt.payloads import Payload
+from healthd.mqtt.reasons import PACKET_TOO_LARGE
 from healthd.mqtt.retained_messages import RetainedMessages
 from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
+from healthd.supervision.deadline import passed
 from healthd.supervision.supervisor import root_cause
 
 # A healthy broker answers in milliseconds; 7.5 s was seen from a cluster that was losing a node.
@@ -64,6 +68,8 @@ class Publisher:
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained = RetainedMessages()
+        self._learned = LearnedSizes()
+        self._old_topics = OldTopics(topics, inbox, retained_topics, self._retained.put)
         self._delivery = Delivery(outbox, topics, run, self._retained, retained_topics)
         self._short_lived = 0
         self._doubtful = False
@@ -102,6 +108,13 @@ class Publisher:
             peripheral, topics.device_status(peripheral), topics.device_info(peripheral)
         )
 
+    def track_own_retained(self) -> None:
+        """Record the gateway's own retained topics, and clear those of an earlier id or prefix.
+
+        Call it after ``track_retained`` for each peripheral of the settings.
+        """
+        self._old_topics.find()
+
     def clear_retained(self, peripheral: str) -> None:
         """Clear the retained topics of a peripheral that is no longer in the settings."""
         if self._client is not None:
@@ -114,6 +127,7 @@ class Publisher:
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Use these brokers from the next connection on, and try parked topics again there."""
+        self._learned = LearnedSizes()
         self._brokers, self._short_lived, self._doubtful = Brokers(endpoints), 0, False
         self._delivery.retry_all()
 
@@ -138,6 +152,9 @@ class Publisher:
                 if not isinstance(fault, ConnectionLost):
                     raise
                 lived_s = time.monotonic() - since
+                if fault.reason == PACKET_TOO_LARGE:
+                    # Else it would end the next connection, too.
+                    self._learned.note_too_large(client.address, client.largest_unacked())
                 self._short_lived = self._short_lived + 1 if lived_s < SHORT_LIVED_S else 0
                 self._doubtful = self._short_lived > 1 or _carried_nothing(client)
                 raise self._brokers.lost(fault, client.identifier, lived_s) from group
@@ -158,6 +175,7 @@ class Publisher:
                 tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
                 tasks.create_task(self._delivery.run(client), name="mqtt delivery")
                 tasks.create_task(self._inbox.run(client), name="mqtt inbox")
+                tasks.create_task(self._old_topics.clear(), name="mqtt old topics")
         except* _CleanStop:
             # No exception leaves the client, so it disconnects properly, without the will.
             pass
@@ -194,6 +212,7 @@ class Publisher:
             since = time.monotonic()
             try:
                 client = AckedClient(endpoint, LONGEST_PAYLOAD, timeout_s)
+                client.limit_packets(self._learned.limit(endpoint.address))
                 await stack.enter_async_context(client)
             except ConnectionLost as error:
                 fault = error
@@ -223,7 +242,7 @@ class Publisher:
             left_s = _ACK_TIMEOUT_S - client.oldest_unacked_s()
             if left_s <= 0:
                 raise stalled(_ACK_TIMEOUT_S)
-            await asyncio.sleep(left_s)
+            await passed(time.monotonic() + left_s)
 
 
 def _carried_nothing(client: AckedClient) -> bool:

@@ -12,6 +12,9 @@ from healthd.mqtt.faults import (
     ConnectionLost,
 )
 
+PACKET_TOO_LARGE = "packet_too_large"
+"""The reason of a connection that ended because of a packet's size."""
+
 
 class Goodbye(NamedTuple):
     """What a broker says in a CONNACK that refuses, or in a DISCONNECT.
@@ -103,7 +106,7 @@ _MEANINGS = {
     0x93: _Meaning("receive maximum exceeded", "protocol_error", SEE_BROKER_LOG, REFUSED_RETRY),
     0x94: _Meaning("topic alias invalid", "protocol_error", SEE_BROKER_LOG, REFUSED_RETRY),
     0x95: _Meaning(
-        "packet too large", "packet_too_large", "raise the broker's packet limit", REFUSED_RETRY
+        "packet too large", PACKET_TOO_LARGE, "raise the broker's packet limit", REFUSED_RETRY
     ),
     0x96: _Meaning("message rate too high", "rate_exceeded", _SLOWER, DROPPED_RETRY),
     0x97: _Meaning("quota exceeded", "quota_exceeded", _SLOWER, REFUSED_RETRY),

@@ -74,6 +74,21 @@ def log_problems(error: Fatal, next_try: str) -> None:
         )
 
 
+def unavailable(key: str, file: object, error: OSError) -> FileUnavailable:
+    """Return the error for a file that cannot be read.
+
+    Args:
+        key: the key of the settings that names the file.
+        file: its path.
+        error: why it cannot be read.
+    """
+    reason = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        fix = f"sudo chown root:healthd {file}; sudo chmod 640 {file}"
+        reason = f"{reason}; healthd must be allowed to read it: {fix}"
+    return FileUnavailable(f"{key}: {file}: {reason}")
+
+
 def one_of(name: str, known: list[str]) -> str:
     """Return the names that are accepted instead of ``name``, and the one that looks like it."""
     close = difflib.get_close_matches(name, known, n=1)

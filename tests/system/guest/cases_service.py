@@ -12,6 +12,7 @@ from tests.system.guest.world import SERVICE, World, drop_in
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _PASSWORD = Path("/etc/healthd/mqtt-password")
+_LATE = Path("/etc/healthd/late-password")
 _HOOKS = Path("/run/healthd-hooks")
 # Python runs it at its start: at SIGUSR1 the thread of the event loop blocks.
 _HOOK = """
@@ -84,6 +85,25 @@ async def password_file(world: World) -> None:
         await world.streaming(strap)
 
 
+@case()
+async def file_that_comes_later(world: World) -> None:
+    """While a file of the settings is missing, systemd tries again; it streams once it is there."""
+    strap = await world.strap()
+    world.configure(more=f"[mqtt]\npassword_file = '{_LATE}'")
+    with _removed(_LATE):
+        await world.start()
+
+        async def restarted() -> bool:
+            return int((await world.service_state())["NRestarts"]) >= 2
+
+        await until(restarted, "systemd restarts it twice", 60)
+        lines = [line for line in await world.journal.lines() if "file unavailable" in line]
+        if not lines or str(_LATE) not in lines[0]:
+            raise Failed(f"the journal does not name the file: {lines}")
+        _write(_LATE, "hunter2\n")
+        await world.streaming(strap)
+
+
 @case(crashes=True)
 async def upgraded_python(world: World) -> None:
     """After an upgrade of Python the journal says to install again, and the service stays down."""
@@ -99,6 +119,16 @@ async def upgraded_python(world: World) -> None:
 
 def _write(file: Path, text: str) -> None:
     file.write_text(text)
+
+
+@contextmanager
+def _removed(file: Path) -> Generator[None]:
+    """Remove a file, now and at the end of the block."""
+    file.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -264,6 +264,19 @@ async def test_settings_without_peripherals_are_logged_and_accepted(machine: Mac
     assert seen[1]["event"] == "no peripherals in the settings"
 
 
+async def test_an_unknown_time_zone_is_logged_once(machine: Machine) -> None:
+    command = machine.command("run", "--config", machine.write(SETTINGS))
+    environ = machine.environ | {"TZ": '"Europe/Berlin"'}
+    async with asyncio.timeout(40):
+        process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=PIPE)
+        seen = await until(process, lambda seen: retries(seen, "mqtt") > 0)
+        process.terminate()
+        seen += await until(process, logged("stopped"))
+        assert await process.wait() == 0
+    (line,) = [line for line in seen if environ["TZ"] in str(line.get("error"))]
+    assert (line["level"], line["event"]) == ("warning", "time zone unknown")
+
+
 def failing(error: Exception) -> Main:
     async def body(stop: asyncio.Event) -> None:
         assert not stop.is_set()

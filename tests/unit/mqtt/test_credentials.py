@@ -1,5 +1,7 @@
 """Password, certificates and key: their content, and what is wrong with it."""
 
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -49,8 +51,9 @@ def test_a_password_that_is_not_text_is_refused_and_not_shown(tmp_path: Path) ->
         (b"0\x82\x01\x0a", Fatal, "expected PEM, a text with a line -----BEGIN CERTIFICATE-----"),
         (b"no certificate", Fatal, "expected PEM"),
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", Fatal, ""),
+        (b"\xef\xbb\xbf-----BEGIN CERTIFICATE-----", Fatal, "byte order mark; remove it: sed -i"),
     ],
-    ids=["missing", "empty", "NUL bytes", "cut off", "DER", "text", "not base64"],
+    ids=["missing", "empty", "NUL bytes", "cut off", "DER", "text", "not base64", "BOM"],
 )
 @needs_openssl
 def test_issue_16_a_file_that_may_be_whole_later_is_not_a_bad_setting(
@@ -80,6 +83,17 @@ def test_issue_16_a_file_that_may_be_whole_later_is_not_a_bad_setting(
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path, "authority")
+
+
+@needs_openssl
+def test_the_advice_for_a_byte_order_mark_works(authority: Authority) -> None:
+    file = authority.certificate
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    with pytest.raises(Fatal) as caught:
+        tls(ca_file=file)
+    advice = str(caught.value).split("remove it: ")[1]
+    subprocess.run(shlex.split(advice), check=True, timeout=30)
+    tls(ca_file=file)
 
 
 @needs_openssl
@@ -121,6 +135,8 @@ async def test_issue_16_an_encrypted_key_is_named_without_a_prompt(
 
 
 _READ = """
+import shlex
+import subprocess
 import sys
 from healthd.errors import Fatal
 from healthd.mqtt.credentials import read_tls
