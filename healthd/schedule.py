@@ -10,9 +10,7 @@ schedule passed, the latest of them is due at once and the others are skipped.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from pathlib import Path
 from typing import NamedTuple, Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from healthd.samples import Stamp
 
@@ -179,22 +177,6 @@ def schedule_for(
     if isinstance(every, tuple):
         return AtTimes(every, zone, last, now)
     return Every(every, last, boot, now)
-
-
-def local_zone(name: str | None, file: Path = Path("/etc/localtime")) -> tzinfo:
-    """Return the time zone of this machine; UTC if it has none.
-
-    Args:
-        name: the value of ``TZ``; None if it is not set.
-        file: a link to the zone's rules, or a copy of them.
-    """
-    try:
-        if name:
-            return ZoneInfo(name.removeprefix(":"))
-        with file.open("rb") as rules:
-            return ZoneInfo.from_file(rules)
-    except (OSError, ValueError, ZoneInfoNotFoundError):
-        return UTC
 
 
 def _ago_ns(last: Last, boot: str, now: Stamp) -> int:

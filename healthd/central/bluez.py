@@ -16,6 +16,7 @@ from dbus_fast.unpack import unpack_variants
 from healthd.central.agent import Agent, Refusal
 from healthd.central.device import Device, device_of
 from healthd.central.faults import faults_raised, faults_suppressed, refused
+from healthd.supervision.deadline import timeout
 
 # bluetoothd answers in milliseconds, or in about 2 s if it waits for the controller.
 CALL_TIMEOUT_S = 10.0
@@ -77,7 +78,7 @@ class BlueZ:
         bluez = cls(bus, listener)
         try:
             with faults_raised():
-                async with asyncio.timeout(CALL_TIMEOUT_S):
+                async with timeout(CALL_TIMEOUT_S):
                     await bus.connect()
             bus.add_message_handler(bluez._on_message)
             for rule in _SIGNALS if listener else ():
@@ -213,7 +214,7 @@ class BlueZ:
             raise refused(f"{_DBUS}.Error.Disconnected", "the connection was closed")
         with faults_raised():
             try:
-                async with asyncio.timeout(timeout_s):
+                async with timeout(timeout_s):
                     reply = await self._bus.call(message)
             except TimeoutError as error:
                 raise TimeoutError(f"no answer to {member} in {timeout_s:.0f} s") from error

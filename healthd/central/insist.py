@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
+
+from healthd.supervision.deadline import timeout
 
 # When bleak's connect is cancelled it asks BlueZ to disconnect, and waits for the answer without a
 # bound. A second cancellation, this much later, ends that as well.
@@ -20,7 +23,9 @@ async def run_within(work: Coroutine[Any, Any, _T], timeout_s: float) -> _T:
     """
     task = asyncio.create_task(work, name="bounded work")
     try:
-        await asyncio.wait({task}, timeout=timeout_s)
+        with suppress(TimeoutError):
+            async with timeout(timeout_s):
+                await asyncio.wait({task})
         if task.done():
             return task.result()
     finally:

@@ -20,6 +20,7 @@ from healthd.central.faults import LinkFault, LinkLost, faults_raised, faults_su
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
 from healthd.profiles.registry import canonical_uuid
+from healthd.supervision.deadline import timeout
 
 # bleak gives BlueZ 20 s, and the connector may repeat aborted tries. Other peripherals wait.
 _CONNECT_TIMEOUT_S = 40.0
@@ -99,7 +100,7 @@ def discard_bluez() -> None:
 async def force_scan_stop(adapter: str) -> None:
     """End a discovery that BlueZ still runs for us, whatever state bleak is in. Never raises."""
     with faults_suppressed():
-        async with asyncio.timeout(_SCAN_TIMEOUT_S):
+        async with timeout(_SCAN_TIMEOUT_S):
             await stop_discovery(adapter)
 
 
@@ -126,12 +127,12 @@ async def scanning(
     bluez: BlueZScannerArgs = {} if adapter is None else {"adapter": adapter}
     scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
     with faults_raised():
-        async with asyncio.timeout(_SCAN_TIMEOUT_S):
+        async with timeout(_SCAN_TIMEOUT_S):
             await scanner.start()
         try:
             yield
         finally:
-            async with asyncio.timeout(_SCAN_TIMEOUT_S):
+            async with timeout(_SCAN_TIMEOUT_S):
                 await scanner.stop()
 
 
@@ -282,7 +283,7 @@ class Link:
             raise self._end.fault
         with faults_raised():
             try:
-                async with asyncio.timeout(_GATT_TIMEOUT_S):
+                async with timeout(_GATT_TIMEOUT_S):
                     yield self._client
             except Exception:
                 if self._end.is_gone:

@@ -18,6 +18,7 @@ from healthd.central.recovery import Recovery, Step
 from healthd.events import AdapterChange
 from healthd.host.atomic import replace_file
 from healthd.log import get_logger
+from healthd.supervision.deadline import timeout
 
 # How often to check for what no signal announces: that a waiting time is over.
 _TICK_S = 1.0
@@ -167,9 +168,13 @@ class Watch:
             await self._pause()
 
     async def _pause(self) -> None:
-        """Wait until a check is requested, or until the next tick."""
+        """Wait until a check is requested, or until the next tick.
+
+        After a stall of the process, what the scanner had heard is taken first: otherwise the
+        adapter would seem to have heard nothing.
+        """
         with suppress(TimeoutError):
-            async with asyncio.timeout(_TICK_S):
+            async with timeout(_TICK_S):
                 await self._check.wait()
 
     async def _check_state(self, bluez: BlueZ) -> None:

@@ -1,5 +1,6 @@
 """The commands; each one has its own module and loads only what it needs."""
 
+import os
 import sys
 from types import ModuleType
 from typing import cast
@@ -7,6 +8,7 @@ from typing import cast
 
 def main() -> None:
     """Run ``healthd`` from the command line."""
+    _occupy_standard_streams()
     # The daemon runs for months on a small machine: never load what only prints help and tables.
     if sys.argv[1:2] == ["run"]:
         # structlog imports rich (5 MB) if it is installed; None makes the import fail.
@@ -17,3 +19,16 @@ def main() -> None:
     from healthd.cli.app import app
 
     app()
+
+
+def _occupy_standard_streams() -> None:
+    """Open /dev/null in place of standard streams that are closed (such as by ``2>&-``).
+
+    Otherwise the next file or socket gets the number of standard error, and a library that reports
+    there writes into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    # Python has None in place of a closed stream. The log counts its lines; commands just write.
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

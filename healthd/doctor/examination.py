@@ -6,7 +6,7 @@ from pathlib import Path
 from healthd.doctor.adapter import check_adapter
 from healthd.doctor.bluetooth import check_bluetooth
 from healthd.doctor.broker import check_brokers
-from healthd.doctor.clock import check_clock
+from healthd.doctor.clock import check_clock, check_time_zone
 from healthd.doctor.configuration import check_settings
 from healthd.doctor.finding import Finding
 from healthd.doctor.machine import Machine
@@ -35,6 +35,9 @@ async def examine(
         bluetooth = tasks.create_task(check_bluetooth(machine), name="doctor-bluetooth")
         brokers = tasks.create_task(check_brokers(settings, environ), name="doctor-broker")
         clock = tasks.create_task(check_clock(machine), name="doctor-clock")
+        time_zone = tasks.create_task(
+            check_time_zone(machine, environ, installed=installed), name="doctor-time-zone"
+        )
         unit = tasks.create_task(check_unit(machine), name="doctor-unit")
         outbox = tasks.create_task(check_outbox(machine, settings, environ), name="doctor-outbox")
     bluetooth_findings, radio = bluetooth.result()
@@ -44,6 +47,7 @@ async def examine(
         *settings_findings,
         *brokers.result(),
         clock.result(),
+        time_zone.result(),
         *outbox.result(),
         check_memory(machine),
         unit.result(),

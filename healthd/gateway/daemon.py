@@ -16,11 +16,13 @@ from healthd.gateway.handlers import PeripheralRequests, ScanRequests
 from healthd.gateway.peripherals import Difference, PeripheralSet
 from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.radio_side import RadioSide
-from healthd.gateway.reload import Reload, Source
+from healthd.gateway.reload import FILES_TIMEOUT_S, Reload, Source
 from healthd.gateway.sessions import SessionFactory
 from healthd.host import build, descriptors
 from healthd.host.clock import Clock
 from healthd.host.folders import runtime_folder, state_folder
+from healthd.host.in_thread import run_in_thread
+from healthd.host.time_zone import LocalZone
 from healthd.log import get_logger
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.health import Health
@@ -30,7 +32,6 @@ from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.schedule import local_zone
 from healthd.sessions.schedule_file import ScheduleFile
 from healthd.settings.model import Settings
 from healthd.supervision.notify import Manager, status_line
@@ -83,7 +84,8 @@ class Daemon:
             run, outbox, broker.devices, registry, broker.discovery.on_sample
         )
 
-        zone = partial(local_zone, environ.get("TZ"))
+        zone = LocalZone(environ)
+        zone()  # an unknown one is logged at the start
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher
@@ -178,8 +180,8 @@ class Daemon:
     async def _apply(self, settings: Settings) -> Difference:
         """Run with these settings from now on; see ``reload.Apply``."""
         wanted = self._peripherals.prepare(settings.peripherals)
-        topics = self._broker.topics
-        brokers = await asyncio.to_thread(endpoints, settings, topics, self._environ)
+        read = partial(endpoints, settings, self._broker.topics, self._environ)
+        brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._broker.discovery.apply(settings)

@@ -9,27 +9,26 @@ import asyncio
 import logging
 import math
 import socket
-import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
 
 import aiomqtt
-from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
-from healthd.mqtt import faults, packets
+from healthd.mqtt import connecting, faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
+from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
+from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
 from healthd.mqtt.limits import Limits, packet_size
 from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Unacked
-
-# One broker of a list may be dead: after this long without a CONNACK the next one is tried.
-CONNECT_TIMEOUT_S = 3.0
+from healthd.supervision.deadline import timeout
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
@@ -40,9 +39,6 @@ QOS = 1
 
 # A failure was seen to arrive after 4 s, from a NATS cluster that had lost a node.
 _SUBACK_TIMEOUT_S = 10.0
-
-# MQTT 5 reason code: another client has taken the session over.
-_TAKEN_OVER = 0x8E
 
 # paho logs every broken socket; healthd logs what happens to the connection.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
@@ -62,20 +58,28 @@ class AckedClient(aiomqtt.Client):
 
     Attributes:
         closed: set once the client has disconnected.
+        answered: whether the broker has answered a publish.
         dropped: how many received messages were lost because ``Arrivals`` was full.
         limits: what the broker accepts.
     """
 
-    def __init__(self, endpoint: Endpoint, longest_payload: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        longest_payload: int | None = None,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
         """Prepare the client; entering it connects.
 
         Args:
             endpoint: the broker.
             longest_payload: received payloads are cut to this many bytes; None: never.
+            timeout_s: for the connection, from looking up the name to CONNACK.
         """
         packets.patch_paho()
         self._longest_payload = longest_payload
-        self._host = endpoint.host
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
         self._v5 = endpoint.version == "5"
         super().__init__(
             endpoint.host,
@@ -83,30 +87,35 @@ class AckedClient(aiomqtt.Client):
             identifier=endpoint.client_id,
             username=endpoint.username,
             password=endpoint.password,
-            tls_context=endpoint.tls,
             protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
             will=_will(endpoint),
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,  # of a clean disconnect
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             queue_type=cast(Any, Arrivals),
             # 0: no limit of paho's own. It would queue publishes without regard to their priority.
             max_inflight_messages=0,
             properties=packets.connect_properties() if self._v5 else None,
-            # Nagle and the broker's delayed ACKs limit small acknowledged messages to 200 a second.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
         self._client.disable_logger()
         self._writer = SocketWriter(self._client, self._loop, self._on_write_error)
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)
         self._unacked = Unacked()
+        self._connection: Connection | None = None
+        self._endings = Endings(self._client, endpoint)
         self._quota = SendQuota()
+        self._largest_packet = sys.maxsize
         self._use_limits(Limits())
         self.closed = asyncio.Event()
+        self.answered = False
         self.dropped = 0
+
+    @property
+    def address(self) -> str:
+        """The broker's host and port."""
+        return self._endpoint.address
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -114,22 +123,39 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: no CONNACK in time, or one that refuses.
         """
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine runs in one
-        cancellations = task.cancelling()
-        with self._translated_errors("broker_unreachable"):
-            try:
-                await super().__aenter__()
-            except (aiomqtt.MqttError, OSError):
-                # aiomqtt leaves the socket half open if a broker accepts and then hangs.
-                self._client.disconnect()
-                raise
-        if task.cancelling() > cancellations:
-            # wait_for of Python 3.11 loses a cancellation that arrives together with its result.
-            cancelled = asyncio.CancelledError()
-            await self.__aexit__(type(cancelled), cancelled, None)
-            raise cancelled
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout_s
+        self._connection = await connecting.connect(self._endpoint, self._timeout_s)
+        try:
+            self._hand_over(self._connection)
+            async with asyncio.timeout_at(ends_at):
+                await self._connected
+        except TimeoutError as error:
+            self._break_off()
+            address = self._endpoint.address
+            step = "it accepts the connection, but does not answer"
+            raise faults.too_slow(address, step, self._timeout_s, more_time=True) from error
+        except BaseException:
+            self._break_off()
+            raise
+        self._endings.connected()
         return self
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Make paho use the connection, and send CONNECT."""
+        client = cast(Any, self._client)
+        client._create_socket = lambda: connection.stream
+        self._endings.watch(self._refuse)
+        try:
+            self._client_connect()
+        except OSError as error:
+            raise faults.unreachable(self._endpoint.address, connecting.words(error)) from error
+
+    def _break_off(self) -> None:
+        """Close a connection that is not made yet."""
+        cast(Any, self._client)._sock_close()
+        if self._connection is not None:
+            self._connection.close()
 
     async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
         """Disconnect; messages that are not acknowledged by now stay with their owner.
@@ -138,10 +164,9 @@ class AckedClient(aiomqtt.Client):
         """
         self._quota.cancel()
         self._unacked.cancel()
-        connection = self._client.socket()
-        if exc is not None and isinstance(connection, socket.socket):
+        if exc is not None and self._connection is not None:
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                self._connection.socket.shutdown(socket.SHUT_RDWR)
         # The connection may have died first; it is over either way.
         with suppress(aiomqtt.MqttError, OSError):
             await super().__aexit__(exc_type, exc, traceback)
@@ -163,7 +188,8 @@ class AckedClient(aiomqtt.Client):
         Args:
             topic: where to publish.
             payload: the message.
-            retain: whether the broker keeps it for later subscribers.
+            retain: whether the broker keeps it for later subscribers, if it and the settings allow
+                that. Else an empty message, which removes one, is not sent.
             schema: ``<measurement>/<version>``, sent as an MQTT 5 user property; None for plain
                 text.
             expiry_s: seconds after which the broker discards the message (MQTT 5); None: never.
@@ -183,9 +209,9 @@ class AckedClient(aiomqtt.Client):
             size, largest = packet_size(topic, payload, properties), self.limits.largest_packet
             if size > largest:
                 return self._too_large(size, largest)
-        if retain and not self.limits.retain:
+        if retain and not self._retains:
             if not payload:
-                return self._accepted()  # it keeps nothing that could be removed
+                return self._not_removed()
             retain = False
         if self._quota.free:
             return self._write(topic, payload, retain, properties, self._loop.create_future())
@@ -207,7 +233,7 @@ class AckedClient(aiomqtt.Client):
         finally:
             self._writer.paused = False
         if info.rc != 0:
-            raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
+            raise self._endings.lost()
         self._quota.free -= 1
         self._writer.flush(self._client.socket())
         self._unacked.add(info.mid, acknowledgement)
@@ -218,15 +244,29 @@ class AckedClient(aiomqtt.Client):
         with suppress(ConnectionLost):
             self._quota.write_waiting(lambda waiting: self._write(*waiting))
 
-    def _accepted(self) -> Acknowledgement:
-        accepted: Acknowledgement = self._loop.create_future()
-        accepted.set_result(None)
-        return accepted
+    def _not_removed(self) -> Acknowledgement:
+        """Return the answer to a message that would remove a retained one."""
+        answer: Acknowledgement = self._loop.create_future()
+        if self._endpoint.retain:
+            answer.set_result(None)  # the broker keeps none
+        else:
+            answer.cancel()
+        return answer
 
     def _too_large(self, size: int, largest: int) -> Acknowledgement:
         refused: Acknowledgement = self._loop.create_future()
         refused.set_exception(faults.too_large(size, largest))
         return refused
+
+    def limit_packets(self, size: int) -> None:
+        """Send no packets of more bytes than this, whatever the broker names; call it first."""
+        self._largest_packet = size
+
+    def largest_unacked(self) -> int:
+        """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
+        messages = cast(Any, self._client)._out_messages.values()
+        sizes = (packet_size(each.topic, each.payload, each.properties) for each in messages)
+        return max(sizes, default=0)
 
     @property
     def window(self) -> int:
@@ -245,7 +285,7 @@ class AckedClient(aiomqtt.Client):
         """
         with self._translated_errors():
             await asyncio.shield(self._disconnected)
-        raise ConnectionLost("broker_lost", "the broker closed the connection", RETRY)
+        raise self._endings.lost()
 
     async def listen(self, *filters: str) -> AsyncGenerator[Message]:
         """Subscribe with QoS 1 and yield the messages that arrive.
@@ -308,37 +348,56 @@ class AckedClient(aiomqtt.Client):
                 self._client.ack(arrival.mid, arrival.qos)
 
     @contextmanager
-    def _translated_errors(self, reason: str = "broker_lost") -> Generator[None]:
-        """Turn errors of aiomqtt and of the socket into ``ConnectionLost``.
-
-        Args:
-            reason: of errors that do not have a more specific reason.
-        """
+    def _translated_errors(self) -> Generator[None]:
+        """Turn errors of aiomqtt and of the socket into ``ConnectionLost``."""
         try:
             yield
         except (aiomqtt.MqttError, OSError) as error:
-            raise self._fault(error, reason) from error
+            raise self._endings.lost() from error
 
-    def _fault(self, error: Exception, reason: str) -> ConnectionLost:
-        # aiomqtt replaces a failed verification with an error of its own; the original one is its
-        # context.
-        if isinstance(cause := error.__context__, ssl.SSLCertVerificationError):
-            return faults.untrusted(self._host, cause.verify_message)
-        if isinstance(error, MqttConnectError):
-            return faults.connection_refused(packets.number(error.rc), str(error))
-        if isinstance(error, aiomqtt.MqttCodeError) and packets.number(error.rc) == _TAKEN_OVER:
-            return faults.taken_over(self.identifier)
-        return ConnectionLost(reason, str(error), RETRY)
+    def _refuse(self, fault: ConnectionLost) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(fault)
+
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        found = "" if flags.is_disconnect_packet_from_server else str(reason_code)
+        if not self._connected.done():
+            self._refuse(self._endings.unanswered(found))
+        self._endings.note_finding(found)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        self._endings.note_left(sock)
+        super()._on_socket_close(client, userdata, sock)
+
+    async def _misc_loop(self) -> None:
+        # A broker that wants a sign of life each second waits for half a second more.
+        while self._client.loop_misc() == 0:  # noqa: ASYNC110 (paho has no event for it)
+            await asyncio.sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
     ) -> None:
-        self._use_limits(Limits.of(properties))
+        self._use_limits(limits := Limits.of(properties))
+        if limits.maximum_qos < QOS:
+            self._refuse(faults.qos_too_low(self.address))
+            return
+        paho = cast(Any, self._client)
+        if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
+            paho._client_id = assigned.encode()
+        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, paho
+        # would not notice a stalled connection.
+        wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
+        paho._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _use_limits(self, limits: Limits) -> None:
-        self.limits = limits
+        largest = min(limits.largest_packet, self._largest_packet)
+        self.limits = limits = limits._replace(largest_packet=largest)
         self._quota.limit(limits.receive_maximum)
+        self._retains = self._endpoint.retain and limits.retain
         self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
@@ -363,12 +422,13 @@ class AckedClient(aiomqtt.Client):
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
+        self.answered = True
         refused = None
         if reason_code.is_failure:
             reason = getattr(properties, "ReasonString", None)
             refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
             if refused.code == faults.NO_RETAIN:
-                self.limits = self.limits._replace(retain=False)
+                self._retains = False
         self._unacked.resolve(mid, refused)
         if self._quota.give_back():
             # Not here: paho holds a lock, which it takes again if writing fails.
@@ -379,12 +439,12 @@ def _will(endpoint: Endpoint) -> aiomqtt.Will | None:
     if endpoint.will_topic is None:
         return None
     properties = packets.will_properties() if endpoint.version == "5" else None
-    return aiomqtt.Will(endpoint.will_topic, b"offline", QOS, True, properties)
+    return aiomqtt.Will(endpoint.will_topic, b"offline", QOS, endpoint.retain, properties)
 
 
 async def _answered(exchange: Awaitable[_T]) -> _T:
     try:
-        async with asyncio.timeout(_SUBACK_TIMEOUT_S):
+        async with timeout(_SUBACK_TIMEOUT_S):
             return await exchange
     except TimeoutError as error:
         raise SubscribeRefused(f"no answer within {_SUBACK_TIMEOUT_S:.0f} s") from error

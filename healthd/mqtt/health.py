@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd.host import descriptors
+from healthd.log import lines_lost
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import HEALTH_PERIOD_S, GatewayHealth
 from healthd.outbox.outbox import Outbox
@@ -54,6 +55,7 @@ class Health:
             "uptime_s": round(time.monotonic() - self._started),
             "resident_bytes": _resident_bytes(),
             "open_files": descriptors.count(),
+            "log_lines_lost": lines_lost(),
             "links": Counter(self._devices.states()),
             "radio": self._radio(),
             "outbox": await self._outbox.stats(),

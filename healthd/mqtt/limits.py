@@ -1,11 +1,38 @@
 """What a broker accepts, as it says when a client connects (MQTT 5 section 3.2.2.3)."""
 
+import time
 from typing import Any, NamedTuple, Self
 
 # The standard's values for a broker that names none; MQTT 3.1.1 has no way to name one.
 _MOST_UNACKNOWLEDGED = 65_535
 _LARGEST_PACKET = 268_435_460
 _HIGHEST_QOS = 2
+
+
+# A person has to raise a limit of the broker, and should not have to wait much longer than this.
+_REMEMBERED_S = 900.0
+
+# Every broker accepts packets of this many bytes. If it complains about smaller ones, its reason is
+# another one, and to hold back samples would not help.
+_SMALL = 1024
+
+
+class LearnedSizes:
+    """The packet sizes for which brokers have ended a connection without having named a limit."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._learned: dict[str, tuple[int, float]] = {}
+
+    def note_too_large(self, address: str, size: int) -> None:
+        """Note that the broker ended a connection because of a packet of this size."""
+        if size > _SMALL:
+            self._learned[address] = (size - 1, time.monotonic() + _REMEMBERED_S)
+
+    def limit(self, address: str) -> int:
+        """Return the size of the largest packet that should be sent to the broker now."""
+        size, until = self._learned.get(address, (_LARGEST_PACKET, 0.0))
+        return size if until > time.monotonic() else _LARGEST_PACKET
 
 
 class Limits(NamedTuple):

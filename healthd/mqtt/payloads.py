@@ -117,6 +117,8 @@ class GatewayHealth(Payload):
     uptime_s: Annotated[int, Field(ge=0), quantity("s")]
     resident_bytes: Annotated[int, Field(ge=0), quantity("By")]
     open_files: Count
+    log_lines_lost: Count
+    """Log lines that could not be written: a full disk, or nothing reads standard error."""
     links: dict[SessionState, Count]
     """Number of peripherals by the state of their session."""
     radio: Radio

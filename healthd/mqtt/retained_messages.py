@@ -20,6 +20,10 @@ _RETRY = Backoff(first_s=1.0, ceiling_s=60.0)
 _TOPIC_RETRY = Backoff(first_s=30.0, ceiling_s=900.0)
 
 
+# Refusals that belong together arrive within this time: one line of the log names all topics.
+_TOGETHER_S = 1.0
+
+
 class _Refused(NamedTuple):
     """How often a message was refused since one was accepted, and why the last time."""
 
@@ -43,6 +47,7 @@ class RetainedMessages:
         self._on_accepted: dict[str, Callable[[], None]] = {}
         self._sending: dict[str, Acknowledgement] = {}
         self._refused: dict[str, _Refused] = {}
+        self._uncleared: list[str] = []
         self._changed = asyncio.Event()
         self._log = get_logger(service="mqtt")
 
@@ -139,8 +144,19 @@ class RetainedMessages:
         """Send the message again later; until then the log says that the broker misses it."""
         times, reason = self._refused.get(topic, _Refused(0, ""))
         self._refused[topic] = _Refused(times + 1, str(error))
+        loop = asyncio.get_running_loop()
         if reason != str(error):
-            self._log.error("retained topic refused", topic=topic, error=str(error))
+            if self._kept[topic].payload:
+                self._log.error("retained topic refused", topic=topic, error=str(error))
+            else:
+                if not self._uncleared:
+                    loop.call_later(_TOGETHER_S, self._log_uncleared, str(error))
+                self._uncleared.append(topic)
         is_final = isinstance(error, PublishRefused) and error.code in ABOUT_THE_TOPIC
         backoff = _TOPIC_RETRY if is_final else _RETRY
-        asyncio.get_running_loop().call_later(backoff.limit(times), self.renew, topic)
+        loop.call_later(backoff.limit(times), self.renew, topic)
+
+    def _log_uncleared(self, error: str) -> None:
+        topics, self._uncleared = sorted(self._uncleared), []
+        hint = "as a user who may write there, for each topic: mosquitto_pub -r -n -t TOPIC"
+        self._log.error("retained topics not cleared", topics=topics, error=error, hint=hint)

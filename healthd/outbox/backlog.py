@@ -10,6 +10,10 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.schema import Stored, Stream
 from healthd.outbox.store import Store
 
+# After a start, links and live samples come first: a full outbox drains with all of a core for a
+# minute or more. By then the first links are made, or are waiting for their peripherals.
+START_PAUSE_S = 1.0
+
 
 class Backlog:
     """Hands out stored samples, oldest first, and deletes them once they are delivered."""
@@ -38,6 +42,12 @@ class Backlog:
         self._holds = False
         self._parking: dict[str, str | None] = {}
         self._woken = asyncio.Event()
+        self._begin_s = 0.0
+
+    def begin(self) -> None:
+        """Note that the store is open: the first batch follows after ``START_PAUSE_S``."""
+        self._begin_s = asyncio.get_running_loop().time() + START_PAUSE_S
+        self.wake()
 
     async def next_batch(self, limit: int, skip: Callable[[], Collection[Stream]]) -> list[Stored]:
         """Return the oldest samples that are not on their way yet; wait until there are some.
@@ -49,6 +59,7 @@ class Backlog:
             limit: how many samples to return at most.
             skip: returns the streams to leave out; called before each read of the disk.
         """
+        await asyncio.sleep(self._begin_s - asyncio.get_running_loop().time())
         while True:
             self._woken.clear()
             self._holds = False

@@ -229,6 +229,13 @@ class LivePath:
         live = (*self._sent, *self._waiting, *self._events)
         return [pending.row for pending in live if pending.row is not None]
 
+    def unsaved_samples(self) -> int:
+        """Return how many samples of peripherals are neither at the broker nor in the store."""
+        return sum(
+            pending.row is None and not pending.acked and bool(pending.sample.peripheral)
+            for pending in self._all()
+        )
+
     def ends(self) -> Ends:
         """Return each peripheral stream's last sample up to which all samples are certain.
 

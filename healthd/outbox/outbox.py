@@ -94,7 +94,7 @@ class Outbox:
             self.live.note_stored_events(
                 {stream: count for stream, count in counts.items() if not stream[0]}
             )
-        self.backlog.wake()
+        self.backlog.begin()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -109,7 +109,9 @@ class Outbox:
             ends = self.live.ends()
             await self._disk.call(lambda store: end_run(store, self._run.id, ends))
         except DiskFailing as error:
-            self._log.error("samples lost with the disk", count=len(self.live), error=str(error))
+            # If nothing else is lost, only the note of a clean stop is missing.
+            if lost := self.live.unsaved_samples():
+                self._log.error("samples lost with the disk", count=lost, error=str(error))
         await self._disk.close()
 
     def put(self, sample: Sample) -> None:
@@ -166,7 +168,7 @@ class Outbox:
         Raises:
             DiskFailing: the disk cannot be written; memory keeps the newest samples meanwhile.
         """
-        claiming = True
+        claiming = checking = True
         while True:
             if not claiming:
                 with suppress(TimeoutError):
@@ -178,12 +180,19 @@ class Outbox:
             # In its own task: a stop must not separate a commit from the bookkeeping that follows.
             self._flushing = asyncio.create_task(self._flush(), name="outbox flush")
             await asyncio.shield(self._flushing)
-            claiming = claiming and await self._disk.call(lambda store: store.claim_space())
+            if claiming:
+                claiming = await self._disk.call(lambda store: store.claim_space())
+            elif checking:
+                # One step in each round, so that it takes nothing from the samples that flow.
+                checking = await self._disk.call(lambda store: store.check_step())
             mark_healthy()
 
     async def _begin(self) -> list[PreviousRun]:
         run, from_file = self._run.id, self._run_in_file
-        previous = await self._disk.call(lambda s: begin_run(s, run, self._began_ns, from_file))
+        previous, lost = await self._disk.call(
+            lambda s: (begin_run(s, run, self._began_ns, from_file), s.pop_lost())
+        )
+        self._report(lost)
         self._begun = True
         return previous
 
@@ -257,7 +266,7 @@ class Outbox:
                 self.put(self._run.event(lost.as_gap(reason)))
 
     def _notice(self, change: OutboxChange, detail: str) -> None:
-        if change == "corrupt":
+        if change in ("corrupt", "other_version"):
             self.live.forget_rows()
             self._certain.clear()
         self._log.warning("outbox", change=change, detail=detail)

@@ -6,6 +6,7 @@ import time
 from healthd.central.faults import AdapterGone, LinkLost
 from healthd.sessions.opening import Openings
 from healthd.sessions.subscriptions import Subscriptions
+from healthd.supervision.deadline import timeout_at
 
 # Devices send stored values without pauses. The longest usual pause is about 5 s: a scale that
 # measures the body's impedance between the weight and the other values.
@@ -40,8 +41,13 @@ async def wait_until_collected(
         if opening.done():
             opening.result()
         since = time.monotonic()
-        while not lost.done() and (left_s := _left_s(openings, since, values.last_value_at)) > 0:
-            await asyncio.wait({lost}, timeout=left_s)
+        while not lost.done():
+            try:
+                async with timeout_at(_quiet_at(openings, since, values.last_value_at)):
+                    await asyncio.wait({lost})
+            except TimeoutError:
+                if _quiet_at(openings, since, values.last_value_at) <= time.monotonic():
+                    break
         if lost.done():
             lost.result()
     except AdapterGone:
@@ -54,9 +60,8 @@ async def wait_until_collected(
             raise
 
 
-def _left_s(openings: Openings, since: float, last_value_at: float | None) -> float:
-    """Return how much longer to wait for silence; the full time if no value has come yet."""
-    now = time.monotonic()
+def _quiet_at(openings: Openings, since: float, last_value_at: float | None) -> float:
+    """Return when the device counts as quiet, always in the future if no value has come yet."""
     if openings.asked:
-        return max(since, last_value_at or since) + SETTLED_S - now
-    return (now if last_value_at is None else last_value_at) + QUIET_S - now
+        return max(since, last_value_at or since) + SETTLED_S
+    return (time.monotonic() if last_value_at is None else last_value_at) + QUIET_S

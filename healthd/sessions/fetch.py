@@ -10,6 +10,7 @@ from healthd.central.faults import LinkFault
 from healthd.events import FetchOutcome
 from healthd.sessions.pace import Pace
 from healthd.sessions.session import Session, State
+from healthd.supervision.deadline import timeout_at
 
 # The refusals of a device that requires pairing. Other refusals are not a failure of the run if the
 # device had nothing to send.
@@ -98,7 +99,9 @@ class Fetch:
         try:
             await asyncio.wait({tries, begun}, return_when=asyncio.FIRST_COMPLETED)
             began_at = self._began_at
-            await asyncio.wait({tries}, timeout=began_at + self._window_s - time.monotonic())
+            with suppress(TimeoutError):
+                async with timeout_at(began_at + self._window_s):
+                    await asyncio.wait({tries})
             # Taken before the tries are cancelled, because cancelling changes the state.
             end = self._end(time.monotonic() - began_at)
         finally:

@@ -18,6 +18,7 @@ from healthd.profiles.characteristic import (
 )
 from healthd.sessions.control_point import ControlPoint, ControlPoints
 from healthd.sessions.subscriptions import Explain
+from healthd.supervision.deadline import timeout_at
 
 # For everything that is written before disconnecting; systemd gives the whole stop 20 s.
 _CLOSE_S = 2.0
@@ -160,13 +161,15 @@ class Openings:
             return b""
         asked_at = time.monotonic()
 
-        def left_s() -> float:
+        def end() -> float:
             uuids = [characteristic.uuid for characteristic in profile.characteristics]
             values = [self._heard.get(uuid, asked_at) for uuid in uuids]
-            return max(asked_at, *values) + _ANSWER_S - time.monotonic()
+            return max(asked_at, *values) + _ANSWER_S
 
-        while (wait_s := left_s()) > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
+        while True:
+            try:
+                async with timeout_at(end()):
                     return await point.answer()
-        raise _Silent
+            except TimeoutError:
+                if end() <= time.monotonic():
+                    raise _Silent from None

@@ -17,6 +17,7 @@ from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.subscriptions import Explain
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
+from healthd.supervision.deadline import timeout
 from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
@@ -189,7 +190,7 @@ class Remote:
             raise Rejected("not_supported", text)
         point = points.of(_ENERGY_CONTROL_POINT)
         try:
-            async with point.turn(TURN_S), asyncio.timeout(ANSWER_S):
+            async with point.turn(TURN_S), timeout(ANSWER_S):
                 await point.write(RESET_ENERGY_EXPENDED)
         except Busy as error:
             raise Rejected("busy", f"the control point was in use for {TURN_S:.0f} s") from error

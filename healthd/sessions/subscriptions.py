@@ -1,6 +1,5 @@
 """What a session reads from one peripheral: subscribed, read once, and checked for silence."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.quirks import to_be_read_before
 from healthd.profiles.registry import Registry
 from healthd.sessions.faults import CharacteristicMissing, NothingToRead, NotificationStalled
+from healthd.supervision.deadline import timeout_at
 
 Explain = Callable[[Advertisement, LinkFault], Awaitable[LinkFault]]
 
@@ -129,20 +129,19 @@ class Subscriptions:
             if uuid in self.heard and characteristic.silence_s is not None
         }
         while True:
-            wait_s = self._silence_left(deadlines)
+            ends = {uuid: self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()}
             try:
-                async with asyncio.timeout(wait_s):
+                async with timeout_at(min(ends.values(), default=None)):
                     await link.lost()
             except TimeoutError:
-                continue
+                self._check_silence(deadlines)
 
-    def _silence_left(self, deadlines: Mapping[str, float]) -> float | None:
+    def _check_silence(self, deadlines: Mapping[str, float]) -> None:
         now = time.monotonic()
-        silences = {uuid: now - self.heard[uuid] for uuid in deadlines}
-        for uuid, silent_s in silences.items():
-            if silent_s >= deadlines[uuid]:
+        for uuid, silence_s in deadlines.items():
+            silent_s = now - self.heard[uuid]
+            if silent_s >= silence_s:
                 raise NotificationStalled(uuid, silent_s)
-        return min((deadlines[uuid] - silences[uuid] for uuid in deadlines), default=None)
 
     async def _begin(
         self, link: Link, wanted: list[Characteristic], streams: Iterable[Characteristic]

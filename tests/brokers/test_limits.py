@@ -129,6 +129,27 @@ async def test_a_live_sample_waits_neither_for_retained_messages_nor_for_a_backl
     assert any(topic.startswith("homeassistant/") for topic in waited), "nothing else was waiting"
 
 
+async def test_samples_that_grow_old_while_they_wait_are_sent_once_and_in_order(
+    tmp_path: Path,
+) -> None:
+    """The broker takes longer for one sample than a live sample may wait."""
+    behaviour = Behaviour(receive_maximum=1, puback_delay_s=1.4)
+    live, history = TOPICS.sample("strap", "beat"), TOPICS.history("strap", "beat")
+    async with Responder(behaviour) as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
+        for _ in range(6):
+            gateway.sample()
+            await asyncio.sleep(0.3)
+        await arrive(broker, gateway.put)
+        await gateway.on_disk(0)
+        await asyncio.wait_for(gateway.outbox.live.settled(), BOUND_S)
+    assert len(ids(broker.published, live, history)) == 6
+    assert ids(broker.published, live)[0] == gateway.put[0].id
+    for topic in (live, history):
+        found = ids(broker.published, topic)
+        assert found == sorted(found)
+    assert ids(broker.published, history), "none has grown old"
+
+
 async def test_retained_messages_arrive_beside_more_live_samples_than_the_broker_accepts(
     tmp_path: Path,
 ) -> None:
@@ -209,6 +230,22 @@ async def test_what_is_larger_than_the_broker_accepts_counts_as_refused(tmp_path
     assert [one["topic"] for one in refused] == ["homeassistant/device/gw_strap/config"]
 
 
+async def test_a_limit_that_the_broker_only_enforces_is_learned(tmp_path: Path) -> None:
+    behaviour = Behaviour(maximum_packet_size=3000, names_packet_size=False)
+    async with Responder(behaviour) as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
+        gateway.publisher.retain("homeassistant/device/gw_strap/config", b"x" * 4000)
+        gateway.publisher.retain(TOPICS.status, b"online")
+        frames = [framed(gateway, size) for size in (60, 5000, 70)]
+        beats = gateway.sample(3)
+        await arrive(broker, [frames[0], frames[2], *beats])
+        await broker.until(lambda: any(one.topic == TOPICS.status for one in broker.published))
+        await gateway.on_disk(1)
+        # One connection for each of the two at most.
+        assert {fault.reason for fault in gateway.faults} == {"packet_too_large"}
+        assert 1 <= len(gateway.faults) <= 2
+    assert set(broker.disconnects) == {0x95}
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 async def test_the_size_of_a_message_is_counted_exactly(tmp_path: Path, offset: int) -> None:
     async with Responder() as broker, connected(tmp_path / "s", endpoint_of(broker)) as gateway:
@@ -232,3 +269,90 @@ async def test_the_size_of_a_message_is_counted_exactly(tmp_path: Path, offset: 
             assert (answer.exception() is None) == (offset == 0), (length, size)
             assert len(broker.published) - known == 1 - offset
     assert 0x95 not in broker.disconnects
+
+
+@pytest.mark.parametrize("will_topic", [TOPICS.status, None])
+async def test_a_broker_without_qos_1_is_left_alone_and_the_next_one_is_used(
+    tmp_path: Path, will_topic: str | None
+) -> None:
+    """The broker refuses the will; without one it would end the connection at the first sample."""
+    async with Responder(Behaviour(maximum_qos=0)) as low, Responder() as other:
+        unusable = endpoint_of(low, will_topic=will_topic)
+        async with Gateway(tmp_path / "1", unusable) as gateway:
+            gateway.connect()
+            fault = await gateway.failed("qos_refused")
+            assert "QoS" in str(fault) and "broker" in str(fault)
+            assert fault.backoff.first_s >= 10
+        async with connected(tmp_path / "2", unusable, endpoint_of(other)) as gateway:
+            await arrive(other, gateway.sample(3))
+    assert low.published == []
+    assert low.connacks[0] == (0 if will_topic is None else 0x9B)
+
+
+@pytest.mark.parametrize("how", ["the broker says so", "retain = false", "a refused message"])
+async def test_without_retained_messages_everything_arrives_without_the_flag(
+    tmp_path: Path, how: str
+) -> None:
+    """The will is sent before the broker can say that it keeps nothing."""
+    behaviour = Behaviour(retain_available=how == "a refused message")
+    if how == "a refused message":
+        behaviour.puback = {TOPICS.info: 0x9A}
+    weight = TOPICS.sample("scale", "weight")
+    async with Responder(behaviour) as broker:
+        endpoint = endpoint_of(
+            broker,
+            retain=how != "retain = false",
+            will_topic=None if how == "the broker says so" else TOPICS.status,
+        )
+        async with connected(tmp_path / "s", endpoint) as gateway:
+            gateway.publisher.retain(TOPICS.info, b"{}")
+            if how == "a refused message":
+                await broker.until(lambda: broker.connections[0].refused)
+            cleared = asyncio.Event()
+            gateway.publisher.retain(TOPICS.device_info("gone"), b"", cleared.set)
+            gateway.publisher.retain(TOPICS.status, b"online")
+            gateway.outbox.put(gateway.run.sample("scale", "weight", Weight(grams=70_000)))
+            await broker.until(lambda: any(one.topic == weight for one in broker.published))
+            await broker.until(lambda: any(one.topic == TOPICS.status for one in broker.published))
+            if how != "retain = false":
+                # With that setting it may still be there.
+                async with asyncio.timeout(BOUND_S):
+                    await cleared.wait()
+            assert gateway.faults == []
+    sent = {one.topic: one.retain for one in broker.published}
+    assert sent.pop(TOPICS.info) == (how == "a refused message")
+    assert sent == {TOPICS.status: False, weight: False}
+    connect = broker.connections[0].connect
+    assert connect is not None
+    assert connect.will_retain == (how == "a refused message")
+    assert broker.disconnects == []
+
+
+async def test_a_refused_retained_will_says_what_to_set(tmp_path: Path) -> None:
+    async with (
+        Responder(Behaviour(retain_available=False)) as broker,
+        Gateway(tmp_path, endpoint_of(broker)) as gateway,
+    ):
+        gateway.connect()
+        fault = await gateway.failed("retain_refused")
+    assert broker.connacks[0] == 0x9A
+    assert "retain = false" in str(fault)
+
+
+async def test_the_limits_of_a_broker_are_in_the_line_that_says_it_is_connected(
+    tmp_path: Path,
+) -> None:
+    behaviour = Behaviour(
+        receive_maximum=10, maximum_packet_size=65_536, maximum_qos=1, wildcard_available=False
+    )
+    with capture_logs() as log:
+        async with Responder(behaviour) as broker, connected(tmp_path, endpoint_of(broker)):
+            pass
+    (line,) = [line for line in log if line["event"] == "connected"]
+    found = {key: line[key] for key in line.keys() - {"event", "log_level", "service", "broker"}}
+    assert found == {
+        "receive_maximum": 10,
+        "largest_packet": 65_536,
+        "maximum_qos": 1,
+        "wildcards": False,
+    }

@@ -48,7 +48,7 @@ class FakeBlueZ:
         self.objects["/org/bluez"] = {"org.bluez.AgentManager1": {}}
         self.modalias: str = setting["modalias"]
         self.notify_every: int = setting["notify_every"]
-        self.silent = False
+        self.silent = self.muted = False
         self.pairings: dict[str, asyncio.Task[None]] = {}
         self.beat = 0
         for name, on in setting["adapters"].items():
@@ -177,7 +177,7 @@ class FakeBlueZ:
             elif not self.objects[path][DEVICE]["Connected"].value:
                 self.change(path, DEVICE, RSSI=Variant("n", -50 - self.beat % 2))
         for path, listeners in self.listened.items():
-            if listeners and self.beat % self.notify_every == 0:
+            if listeners and not self.muted and self.beat % self.notify_every == 0:
                 self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat])))
 
     # Calls
@@ -343,6 +343,8 @@ class FakeBlueZ:
                 }
             case "silence":
                 self.silent = how["on"]
+            case "mute":
+                self.muted = how["on"]
             case "unlink":
                 for path, setting in list(self.settings.items()):
                     if setting["address"] == how["address"]:

@@ -45,8 +45,7 @@ class Gate:
 
     async def open(self) -> None:
         """Accept and forward connections."""
-        self._to_broker.set()
-        self._from_broker.set()
+        self.release()
         self._server = await asyncio.start_server(self._serve, HOST, self.port)
 
     def hold(self, *, answers_alone: bool = False) -> None:
@@ -54,6 +53,11 @@ class Gate:
         self._from_broker.clear()
         if not answers_alone:
             self._to_broker.clear()
+
+    def release(self) -> None:
+        """Forward what was held back, and everything after it."""
+        self._to_broker.set()
+        self._from_broker.set()
 
     async def cut(self) -> None:
         """Break every connection at once, and refuse new ones."""

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,7 +17,6 @@ from healthd.schedule import (
     Last,
     Rearmed,
     Schedule,
-    local_zone,
     schedule_for,
 )
 
@@ -303,13 +301,3 @@ class TestRearmed:
 def test_schedule_for(cadence: float | tuple[time, ...], kind: type) -> None:
     now = Stamp(0, 0, "synced")
     assert isinstance(schedule_for(cadence, None, "", now, lambda: UTC), kind)
-
-
-def test_the_zone_of_the_machine(tmp_path: Path) -> None:
-    summer = datetime(2027, 7, 1, 12)  # noqa: DTZ001 - a local time
-    assert local_zone("Asia/Kolkata").utcoffset(summer) == timedelta(hours=5, minutes=30)
-    assert local_zone(None, tmp_path / "absent") is UTC
-    assert local_zone("No/Such") is UTC
-    link = tmp_path / "localtime"
-    link.symlink_to("/usr/share/zoneinfo/Europe/Berlin")
-    assert local_zone(None, link).utcoffset(summer) == timedelta(hours=2)

@@ -154,3 +154,9 @@ def test_demo_without_the_simulator_says_what_to_install(machine: Machine) -> No
     assert process.returncode == 1
     assert 'pip install "healthd[sim]"' in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def test_standard_output_may_be_closed(machine: Machine) -> None:
+    command = ["/bin/sh", "-c", '"$@" >&-', "sh", *machine.command("decode", "2a37", "0048")]
+    process = run(command, env=machine.environ, capture_output=True, timeout=30, check=False)
+    assert (process.returncode, process.stderr) == (0, b"")

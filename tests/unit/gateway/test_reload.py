@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +19,9 @@ from healthd.host.clock import Clock
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.runs import Run
-from healthd.schedule import local_zone
 from healthd.sessions.schedule_file import ScheduleFile
-from healthd.settings.file import Problem, SettingsError
 from healthd.settings.model import PeripheralSettings, Settings
+from healthd.settings.problems import Problem, SettingsError
 from healthd.supervision.notify import Manager
 
 REGISTRY = registry.load()
@@ -47,7 +47,7 @@ def prepare(tmp_path: Path) -> Prepare:
     """Prepare entries as the daemon does at each reload."""
     run, nothing = Run(Clock(tmp_path), {}), cast(Any, object())
     pipeline = Pipeline(run, cast(Outbox, _Outbox()), nothing, REGISTRY)
-    file, zone = ScheduleFile(tmp_path), lambda: local_zone("UTC")
+    file, zone = ScheduleFile(tmp_path), lambda: UTC
     sessions = SessionFactory(cast(Radio, nothing), REGISTRY, pipeline, run, file, zone)
 
     def prepared(**entries: dict[str, Any]) -> dict[str, Peripheral]:

@@ -86,8 +86,16 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 async def test_every_counter_has_its_key(gateway: Gateway) -> None:
     before = datetime.now(UTC)
     counters = await gateway.started()
-    known = {"time", "uptime_s", "resident_bytes", "open_files", "links", "radio", "outbox"}
-    assert counters.keys() == known
+    assert counters.keys() == {
+        "time",
+        "uptime_s",
+        "resident_bytes",
+        "open_files",
+        "log_lines_lost",
+        "links",
+        "radio",
+        "outbox",
+    }
     assert counters["radio"] == gateway.radio
     assert counters["outbox"] == await gateway.outbox.stats()
     assert before <= datetime.fromisoformat(counters["time"]) <= datetime.now(UTC)
@@ -95,6 +103,7 @@ async def test_every_counter_has_its_key(gateway: Gateway) -> None:
     # A running interpreter has more than one megabyte, and this one less than a gigabyte.
     assert 1e6 < counters["resident_bytes"] < 1e9
     assert counters["open_files"] == open_files()
+    assert counters["log_lines_lost"] == 0
     assert counters["links"] == {}
     assert gateway.healthy.is_set()
 

@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from io import TextIOWrapper, UnsupportedOperation
 from typing import Any, TextIO, cast
 
 import orjson
@@ -18,6 +19,8 @@ from structlog.typing import (
     WrappedLogger,
 )
 
+from healthd.log.line_writer import LineWriter
+
 # Addresses are health data by association. BlueZ writes them with underscores in object paths.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 
@@ -28,14 +31,22 @@ def get_logger(**context: Any) -> FilteringBoundLogger:
     return logger
 
 
+def lines_lost() -> int:
+    """Return how many log lines of this process could not be written."""
+    writer = _current_writer()
+    return 0 if writer is None else writer.lost
+
+
 def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
     """Send every log line of this process to ``stream`` (default: standard error).
+
+    Writing to a file, a pipe, a socket or a terminal never blocks and never raises.
 
     Args:
         level: the lowest level that is written: debug, info, warning or error.
         stream: a terminal gets coloured lines, anything else one JSON object per line.
     """
-    stream = cast(TextIO, sys.stderr) if stream is None else stream
+    stream = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     clean = _redacted if number > logging.DEBUG else _unchanged
     processors: list[Processor] = [
@@ -43,24 +54,92 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _when_and_what_first,
     ]
-    factory: Any
-    if stream.isatty():
+    if stream is not None and stream.isatty():
         processors += [_each_value(clean)]
         processors += [
             structlog.dev.ConsoleRenderer(pad_event_to=12, exception_formatter=_tracebacks(clean))
         ]
-        factory = structlog.PrintLoggerFactory(stream)
     else:
         processors += [structlog.processors.format_exc_info, _each_value(clean)]
         processors += [structlog.processors.JSONRenderer(serializer=_dumps)]
-        factory = structlog.BytesLoggerFactory(stream.buffer)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=factory,
+        logger_factory=_logger_factory(stream, processors),
         cache_logger_on_first_use=False,
     )
     _adopt_library_logs()
+
+
+class _WriterFactory:
+    """Makes the loggers that pass rendered lines to a writer."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        self.writer = writer
+
+    def __call__(self, *_: object) -> "_WriterLogger":
+        return _WriterLogger(self.writer)
+
+
+class _WriterLogger:
+    """What structlog calls with each rendered line."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def msg(self, line: str | bytes) -> None:
+        self._writer.write(_as_bytes(line))
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+def _as_bytes(line: str | bytes) -> bytes:
+    return (line if isinstance(line, bytes) else line.encode("utf-8", "backslashreplace")) + b"\n"
+
+
+def _current_writer() -> LineWriter | None:
+    factory = structlog.get_config()["logger_factory"]
+    return factory.writer if isinstance(factory, _WriterFactory) else None
+
+
+def _logger_factory(stream: TextIO | None, processors: Iterable[Processor]) -> Any:
+    """Return what writes lines to the stream; the writer of an earlier call continues."""
+
+    def notice(count: int) -> bytes:
+        line: Any = {"event": "log lines lost", "count": count}
+        for process in processors:
+            line = process(None, "warning", line)
+        return _as_bytes(line)
+
+    before, descriptor = _current_writer(), _descriptor(stream)
+    if stream is None or descriptor is not None:
+        if before is None or before.descriptor != descriptor:
+            _close(before)
+            return _WriterFactory(LineWriter(descriptor, notice))
+        before.notice = notice
+        return _WriterFactory(before)
+    _close(before)
+    # Memory, or rich's stand-in for a terminal below which it draws a table.
+    if stream.isatty():
+        return structlog.PrintLoggerFactory(stream)
+    return structlog.BytesLoggerFactory(stream.buffer)
+
+
+def _close(writer: LineWriter | None) -> None:
+    if writer is not None:
+        writer.close()
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    # rich's stand-in has the number of the terminal too, but writes have to pass through rich.
+    if not isinstance(stream, TextIOWrapper):
+        return None
+    try:
+        return stream.fileno()
+    except UnsupportedOperation:
+        return None
 
 
 def _redacted(value: Any) -> Any:
