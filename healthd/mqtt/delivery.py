@@ -15,7 +15,7 @@ from healthd.mqtt.pauses import Pauses
 from healthd.mqtt.retained_messages import RetainedMessages
 from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.send_quota import HISTORY
-from healthd.mqtt.topics import Topics
+from healthd.mqtt.topics import Place, Topics, place_of
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
@@ -78,11 +78,33 @@ class Delivery:
         self._went_back: set[Stream] = set()
         # Topics of which the backlog leaves out messages that are too large.
         self._left_out: set[str] = set()
+        # The topic of the message at which the last connection ended.
+        self._suspect = ""
         self._log = get_logger(service="mqtt")
 
     def retry_all(self) -> None:
         """Try every parked topic now."""
         self._parking.retry_all()
+
+    def suspect(self, topic: str, reason: str) -> None:
+        """Park a topic of samples at which connections end.
+
+        Some brokers, such as AWS IoT Core, disconnect a client instead of refusing a message. The
+        first time may be chance, as the broker's reason names no topic.
+        """
+        place = place_of(topic, self._topics.prefix)
+        if place is None or not self._is_of_samples(topic, place):
+            return
+        if topic == self._suspect or self._parking.is_doubtful(topic):
+            self._parking.park((place.peripheral, place.stream), topic, reason)
+        self._suspect = topic
+
+    def _is_of_samples(self, topic: str, place: Place) -> bool:
+        stream = (place.peripheral, place.stream)
+        retained = (self._topics.device_status(stream[0]), self._topics.device_info(stream[0]))
+        has_samples = bool(stream[0]) or stream[1].startswith("event/")
+        of_stream = (self._topics.sample(*stream), self._topics.history(*stream))
+        return has_samples and topic in of_stream and topic not in retained
 
     async def run(self, client: AckedClient) -> None:
         """Send samples until this is cancelled.

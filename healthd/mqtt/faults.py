@@ -57,7 +57,10 @@ class ConnectionLost(Transient):
         advice: what a person does about it; empty if there is nothing to do.
         leave: whether another broker of the list, if there is one, should be tried next.
         timed_out: whether the broker might only have needed more time.
+        code: the MQTT 5 reason code of the broker's DISCONNECT; None without one.
     """
+
+    code: int | None = None
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class ConnectionLost(Transient):
 
     def with_backoff(self, backoff: Backoff) -> Self:
         """Return the same fault with another wait."""
-        return type(self)(
+        fault = type(self)(
             self.reason,
             self.problem,
             backoff,
@@ -86,6 +89,8 @@ class ConnectionLost(Transient):
             leave=self.leave,
             timed_out=self.timed_out,
         )
+        fault.code = self.code
+        return fault
 
 
 class PublishRefused(HealthdError):
