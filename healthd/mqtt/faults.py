@@ -98,12 +98,14 @@ class PublishRefused(HealthdError):
 
     Attributes:
         code: the reason code of MQTT 5.
+        hint: what a person does about it; None if it passes by itself, or is not known.
     """
 
     def __init__(self, text: str, code: int = UNSPECIFIED) -> None:
         """Say why in words, and with the reason code."""
         super().__init__(text)
         self.code = code
+        self.hint = _WHAT_TO_DO.get(code)
 
 
 class SubscribeRefused(HealthdError):
@@ -118,9 +120,13 @@ def publish_refused(code: int, text: str, reason: str | None) -> PublishRefused:
         text: the same in words.
         reason: the broker's own words (MQTT 5 section 3.4.2.2.2), or None.
     """
-    what = f"{text} ({reason})" if reason else text
-    to_do = _WHAT_TO_DO.get(code)
-    return PublishRefused(f"{what}: {to_do}" if to_do else what, code)
+    return PublishRefused(f"{text} ({reason})" if reason else text, code)
+
+
+def hint(error: BaseException) -> dict[str, str]:
+    """Return the field ``hint`` for a line of the log about a refused message; empty if unknown."""
+    found = error.hint if isinstance(error, PublishRefused) else None
+    return {} if found is None else {"hint": found}
 
 
 def too_large(size: int, largest: int) -> PublishRefused:
@@ -130,8 +136,8 @@ def too_large(size: int, largest: int) -> PublishRefused:
         size: of its packet, in bytes.
         largest: the largest packet that the broker accepts.
     """
-    what = f"message too large: {size} bytes, this broker accepts at most {largest}"
-    return PublishRefused(f"{what}: {_WHAT_TO_DO[TOO_LARGE]}", TOO_LARGE)
+    text = f"message too large: {size} bytes, this broker accepts at most {largest}"
+    return PublishRefused(text, TOO_LARGE)
 
 
 def closed(address: str) -> ConnectionLost:
