@@ -79,8 +79,10 @@ class Backlog:
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
                 events, rows, read_to = await self._disk.call(read)
-            # Rows may have become live while the disk was read.
-            live.update(self._live_rows())
+            # Rows may have become live while the disk was read, and others may have been delivered.
+            live_now = set(self._live_rows())
+            delivered = live - live_now
+            live |= live_now
             if urgent := self._fresh(events, live)[:limit]:
                 self._busy.update(stored.row for stored in urgent)
                 return urgent
@@ -92,6 +94,8 @@ class Backlog:
             if fresh:
                 self._busy.update(stored.row for stored in fresh[:limit])
                 return fresh[:limit]
+            if self._holds and delivered:
+                continue  # what waited for them can be handed out now
             if len(rows) < asked or self._after <= before:
                 await self._woken.wait()
 
