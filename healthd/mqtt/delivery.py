@@ -76,6 +76,8 @@ class Delivery:
         # Streams of which a stored sample went back since the disk was last read. Younger ones
         # from the same read must not overtake it.
         self._went_back: set[Stream] = set()
+        # Streams that the disk was last read without, because one of their samples is in flight.
+        self._alone: set[Stream] = set()
         # Topics of which the backlog leaves out messages that are too large.
         self._left_out: set[str] = set()
         # The topic of the message at which the last connection ended.
@@ -190,8 +192,8 @@ class Delivery:
     def _held_history(self, flight: _Flight) -> list[Stream]:
         self._went_back.clear()
         parked = self._parking.parked(lambda stream: self._topics.history(*stream))
-        alone = [stream for stream in flight.of_history if self._goes_alone(stream)]
-        return [*parked, *self._pauses.paused(), *alone]
+        self._alone = {stream for stream in flight.of_history if self._goes_alone(stream)}
+        return [*parked, *self._pauses.paused(), *self._alone]
 
     async def _retry_parked(self) -> NoReturn:
         while True:
@@ -221,7 +223,6 @@ class Delivery:
     ) -> None:
         flight.history.release()
         stream = (stored.peripheral, stored.stream)
-        was_alone = self._goes_alone(stream, size)
         flight.of_history[stream] -= 1
         if not flight.of_history[stream]:
             del flight.of_history[stream]
@@ -239,7 +240,7 @@ class Delivery:
             self._put_back(stored)
         else:
             self._leave_out(stored, topic)
-        if was_alone:
+        if stream in self._alone or stream in self._went_back:
             self._outbox.backlog.wake()
 
     def _park(self, stream: Stream, topic: str, size: int, error: BaseException) -> bool:
