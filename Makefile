@@ -16,11 +16,11 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test lint format docs picture constraints clean
+.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-	do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: $(TESTABLE) ## create .venv with everything needed for development
 
@@ -53,6 +53,10 @@ bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARG
 system-test: $(TESTABLE) ## test the service in virtual machines with a real BlueZ (20 minutes)
 	@.ci/system-test
 	$(BIN)/pytest tests/system --capture=no $(ARGS)
+
+cluster-test: $(TESTABLE) ## kill nodes of real RabbitMQ and NATS clusters (10 minutes)
+	@.ci/cluster-test
+	$(BIN)/pytest tests/clusters $(ARGS)
 
 lint: $(TESTABLE) ## ruff, pyright (strict), import-linter and plain English
 	$(BIN)/ruff check

@@ -14,7 +14,17 @@ from pathlib import Path
 import orjson
 
 import healthd
-from benchmarks import decoding, delivery, endurance, logline, outage, report, service
+from benchmarks import (
+    backlog,
+    decoding,
+    delivery,
+    endurance,
+    logline,
+    outage,
+    report,
+    service,
+    storm,
+)
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
 from tests.support.mosquitto import MOSQUITTO
 
@@ -29,6 +39,8 @@ MEASURES: dict[str, Measure] = {
     "rest": service.rest,
     "disk": outage.disk,
     "drain": outage.drain,
+    "backlog": backlog.backlog,
+    "storm": storm.storm,
     "recovery": service.recovery,
     "decode": decoding.decode,
     "log": logline.log,

@@ -12,6 +12,13 @@ def resident_mb(pid: int) -> float:
     return pages * _PAGE_BYTES / 1e6
 
 
+def peak_mb(pid: int) -> float:
+    """Return the highest resident memory so far, in megabytes of 10^6 bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    peak = next(line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024 / 1e6
+
+
 def cpu_s(pid: int) -> float:
     """Return the CPU time of all its living threads, with nanosecond resolution."""
     tasks = Path(f"/proc/{pid}/task").iterdir()

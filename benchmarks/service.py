@@ -48,7 +48,7 @@ brokers = ["127.0.0.1:{port}"]
 slots = 64
 [outbox]
 directory = "{folder}/outbox"
-max_size = "4MB"
+max_size = {max_size}
 """
 _STRAP = """
 [[peripherals]]
@@ -91,8 +91,16 @@ class Setup:
 
 
 @asynccontextmanager
-async def prepared(straps: int, *, every: int = 1) -> AsyncGenerator[Setup]:
-    """Run everything except healthd; each strap notifies in every ``every``-th round."""
+async def prepared(
+    straps: int, *, every: int = 1, max_size: int = 4_000_000
+) -> AsyncGenerator[Setup]:
+    """Run everything except healthd.
+
+    Args:
+        straps: their number.
+        every: each strap notifies in every ``every``-th round.
+        max_size: quota of the outbox, in bytes.
+    """
     if DBUS_DAEMON is None:
         raise NotMeasured("no dbus-daemon on this machine: apt-get install dbus")
     async with AsyncExitStack() as stack:
@@ -107,7 +115,7 @@ async def prepared(straps: int, *, every: int = 1) -> AsyncGenerator[Setup]:
         subscriber = await stack.enter_async_context(Subscriber(stage.broker.port))
         config = folder / "healthd.toml"
         entries = [_STRAP.format(number=n, address=one) for n, one in enumerate(addresses)]
-        text = _SETTINGS.format(port=stage.broker.port, folder=folder)
+        text = _SETTINGS.format(port=stage.broker.port, folder=folder, max_size=max_size)
         config.write_text(text + "".join(entries))
         environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
         yield Setup(bluez, subscriber, straps, config, environ)

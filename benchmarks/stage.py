@@ -102,8 +102,9 @@ class Stage:
         folder: a scratch folder, on a disk.
     """
 
-    def __init__(self) -> None:
-        """Prepare."""
+    def __init__(self, *, tap: bool = True) -> None:
+        """Prepare; ``tap``: with the subscriber, which ends if the broker restarts."""
+        self._has_tap = tap
         self._stack = AsyncExitStack()
         self._cpus = sorted(os.sched_getaffinity(0))
         self.broker: Mosquitto
@@ -119,7 +120,10 @@ class Stage:
             stack.callback(os.sched_setaffinity, 0, self._cpus)
         try:
             self.broker = await stack.enter_async_context(Mosquitto(self.folder, _BROKER))
-            self.tap = await stack.enter_async_context(Measured("tap", "--port", self.broker.port))
+            if self._has_tap:
+                self.tap = await stack.enter_async_context(
+                    Measured("tap", "--port", self.broker.port)
+                )
         except BaseException:
             await stack.aclose()
             raise
@@ -146,6 +150,10 @@ class Stage:
     async def floor(self, peripherals: int, *options: str) -> Measured:
         """Start bare paho, which publishes to the topics of this number of straps."""
         return await self._start("floor", peripherals, *options)
+
+    async def plain(self, peripherals: int) -> Measured:
+        """Start plain aiomqtt, which publishes for this number of straps."""
+        return await self._start("plain", peripherals)
 
     async def _start(
         self,

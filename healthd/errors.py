@@ -1,8 +1,8 @@
 """The error tree: the class of an error decides what happens next.
 
 ``Transient`` has a cause outside healthd and is retried forever with backoff, ``Fatal`` ends the
-process with exit code 78, and anything outside this tree is a bug: the supervisor restarts the
-service that raised it, and only a crash loop ends the process.
+process with exit code 78 (1 if another start may work), and anything outside this tree is a bug:
+the supervisor restarts the service that raised it, and only a crash loop ends the process.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,15 @@ class Backoff:
 
     first_s: float
     ceiling_s: float
+
+    def after(self, last_s: float | None) -> float:
+        """Return the longest wait, in seconds, after one of at most ``last_s`` (None: the first).
+
+        It goes on growing if the fault, and with it the backoff, has changed in between.
+        """
+        return (
+            self.first_s if last_s is None else min(max(last_s * 2, self.first_s), self.ceiling_s)
+        )
 
     def limit(self, attempt: int) -> float:
         """Return the longest wait, in seconds, before retry number ``attempt`` (counted from 0)."""
@@ -51,3 +60,11 @@ class Transient(HealthdError):
 
 class Fatal(HealthdError):
     """A fault that no retry can fix (bad settings): the process ends with exit code 78."""
+
+
+class FileUnavailable(Fatal):
+    """A file that the settings name cannot be used now, but perhaps soon: exit code 1.
+
+    A renewal tool is replacing it, or its disk is not mounted yet. Unlike after exit code 78,
+    systemd starts healthd again.
+    """

@@ -34,7 +34,9 @@ class Gap(Measurement):
     """Samples of the stretch that the device had stored; they are in the stream's history."""
 
 
-OutboxChange = Literal["corrupt", "deleted", "degraded", "recovered", "parked", "unparked"]
+OutboxChange = Literal[
+    "corrupt", "other_version", "deleted", "degraded", "recovered", "parked", "unparked"
+]
 
 
 class OutboxEvent(Measurement):

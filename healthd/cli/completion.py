@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import typer
 
+from healthd.settings.text import read_text
 from healthd.simulator.names import NAMES
 
 
@@ -52,8 +53,7 @@ def _entries(context: typer.Context) -> list[dict[str, Any]]:
     # The path is as typed: the shell has not expanded ~ yet.
     config = Path(context.params.get("config") or DEFAULT_CONFIG)
     try:
-        with config.expanduser().open("rb") as file:
-            entries: Any = tomllib.load(file).get("peripherals")
+        entries: Any = tomllib.loads(read_text(config.expanduser())).get("peripherals")
     except (OSError, ValueError, RuntimeError):  # RuntimeError: the home folder is unknown
         return []
     if not isinstance(entries, list):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from healthd.errors import HealthdError
 from healthd.host.atomic import replace_shared_file
-from healthd.settings.file import Problem, SettingsError, read
+from healthd.settings.file import read
+from healthd.settings.problems import Problem, SettingsError
 
 
 class NotAdded(HealthdError):

@@ -12,7 +12,8 @@ from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
 from healthd.gateway.control_socket import ask, socket_file
 from healthd.host.folders import socket_folders
 from healthd.profiles import registry
-from healthd.settings.file import SettingsError, read
+from healthd.settings.file import read
+from healthd.settings.problems import SettingsError
 from healthd.verbs import RequestRefused
 
 _EXIT_USAGE = 2

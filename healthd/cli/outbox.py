@@ -15,8 +15,10 @@ from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
 from healthd.host.folders import state_folder
+from healthd.outbox.database import files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
+from healthd.outbox.version import OtherVersion
 from healthd.profiles import registry
 from healthd.samples import utc_text
 from healthd.settings.file import read
@@ -34,7 +36,7 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
         as_json: print one JSON object instead of a table.
 
     Returns:
-        The exit code: 0, 1 there is no outbox or it cannot be read.
+        The exit code: 0, 1 there is no outbox, it cannot be read, or is of another version.
 
     Raises:
         Fatal: bad settings.
@@ -44,6 +46,10 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
     path = state_folder(directory, os.environ) / STORE_NAME
     try:
         report = _report(path)
+    except OtherVersion as other:
+        found = f"{path}: {other}; healthd sets it aside at its next start"
+        print(found, file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
     except (sqlite3.Error, OSError) as error:
         print(f"{path}: {error}, expected an outbox of healthd", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
@@ -55,8 +61,7 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
 
 
 def _report(path: Path) -> dict[str, Any]:
-    # Read-only by URI: a plain path would create a missing file.
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    db = open_read_only(path)
     try:
         stats = read_stats(db)
         parked = db.execute("SELECT topic, since_ns, reason FROM parked ORDER BY topic").fetchall()
@@ -74,6 +79,7 @@ def _report(path: Path) -> dict[str, Any]:
             {"topic": topic, "since": utc_text(since_ns), "reason": reason}
             for topic, since_ns, reason in parked
         ],
+        "set_aside": [file.name for file in files_set_aside(path)],
     }
 
 
@@ -89,6 +95,8 @@ def _show(report: dict[str, Any]) -> None:
         console.print(table)
     for topic in report["parked"]:
         console.print(Text(f"refused by the broker: {topic['topic']} ({topic['reason']})"))
+    for name in report["set_aside"]:
+        console.print(Text(f"set aside, not delivered: {name}"))
 
 
 def _cell(value: object) -> Text:

@@ -4,13 +4,16 @@ import argparse
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from healthd.errors import Fatal
+from healthd.errors import Fatal, FileUnavailable
 from healthd.log import configure, get_logger
+
+if TYPE_CHECKING:
+    from healthd.settings.model import MqttSettings
 
 DEFAULT_CONFIG = Path("/etc/healthd/healthd.toml")
 
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: the command line after ``run``.
 
     Returns:
-        The exit code: 0, 1 failed, 78 bad settings.
+        The exit code: 0, 1 failed or a file is missing that may come back, 78 bad settings.
     """
     parser = argparse.ArgumentParser(
         prog="healthd run", description="Run the daemon until SIGTERM or SIGINT."
@@ -64,10 +67,36 @@ async def _run(config: Path, stop: asyncio.Event) -> None:
         source = Source(hung_up, partial(read, config, os.environ, known.profiles))
         settings = source.read()
         configure(settings.log.level)
-        await Daemon(settings, known, os.environ).run(stop, source)
+        daemon = Daemon(settings, known, os.environ)
+        _log_notices(settings.mqtt, os.environ)
+        await daemon.run(stop, source)
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _log_notices(mqtt: "MqttSettings", environ: Mapping[str, str]) -> None:
+    """Log what is accepted, but may not be what the user wants."""
+    from healthd.settings.environment import ignored_variables
+    from healthd.settings.secret_files import PASSWORD_FILE, credential, password
+
+    log = get_logger()
+    for variable in ignored_variables(environ):
+        log.warning(
+            "variable ignored",
+            variable=variable,
+            hint="settings are HEALTHD_<SECTION>__<KEY>, with two underscores; Kubernetes and "
+            "Docker set others for a service named healthd, which do no harm",
+        )
+    has_place = mqtt.password_file is not None or credential(environ) is not None
+    if has_place and password(mqtt, environ) is None:
+        # With a user name it is probably a mistake, without one the broker may accept everyone.
+        (log.info if mqtt.username is None else log.warning)(
+            "no password",
+            error=f"{mqtt.password_file or PASSWORD_FILE} is empty or missing",
+            hint="healthd logs in to the broker without a password; if the broker wants one, "
+            "write it into this file and restart healthd",
+        )
 
 
 def until_signal(body: Main) -> int:
@@ -80,10 +109,10 @@ def until_signal(body: Main) -> int:
 
         cause = root_cause(error)
         if isinstance(cause, Fatal):
-            from healthd.settings.file import log_problems
+            from healthd.settings.problems import log_problems
 
-            log_problems(cause)
-            return EXIT_BAD_SETTINGS
+            log_problems(cause, "the service tries again every few seconds")
+            return EXIT_FAILED if isinstance(cause, FileUnavailable) else EXIT_BAD_SETTINGS
         get_logger().critical("failed", error=str(cause), exc_info=cause)
         return EXIT_FAILED
     return 0

@@ -25,8 +25,9 @@ from healthd.host.folders import socket_folders
 from healthd.log import configure
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
-from healthd.settings.file import SettingsError, read
+from healthd.settings.file import read
 from healthd.settings.model import Settings
+from healthd.settings.problems import NoSettings, SettingsError
 
 _HINT = "for details: healthd doctor"
 _HINTS = {
@@ -103,11 +104,12 @@ async def scan(
 
 
 def _settings(file: Path, known: Registry, *, required: bool) -> Settings:
-    """Read the settings; if the file cannot be read and is not required, return the defaults."""
+    """Read the settings; if there are none and they are not required, return the defaults."""
     try:
         return read(file, os.environ, known.profiles)
     except SettingsError as error:
-        if required or not isinstance(error.__cause__, OSError):
+        are_there = not isinstance(error, NoSettings) and not isinstance(error.__cause__, OSError)
+        if required or are_there:
             raise
         _echo(f"scanning without settings: {error}")
         return Settings()

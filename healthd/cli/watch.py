@@ -34,7 +34,7 @@ def main(
         as_json: print one JSON object per message.
 
     Returns:
-        The exit code: 0, 78 bad settings.
+        The exit code: 0, 1 a file is missing, 78 bad settings.
     """
     configure("warning")
 

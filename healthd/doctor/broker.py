@@ -8,26 +8,36 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from healthd.doctor.certificate import validity
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
-from healthd.doctor.in_thread import run_in_thread
 from healthd.doctor.machine import AS_ROOT
 from healthd.errors import Fatal
-from healthd.mqtt.acked_client import CONNECT_TIMEOUT_S, AckedClient
+from healthd.host.in_thread import run_in_thread
+from healthd.mqtt import connecting
+from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.connecting import Connection
 from healthd.mqtt.endpoints import Endpoint, endpoints
-from healthd.mqtt.faults import ConnectionLost, PublishRefused
+from healthd.mqtt.faults import SEE_BROKER_LOG, ConnectionLost, PublishRefused
 from healthd.mqtt.topics import Topics
 from healthd.settings.model import Settings
 
 # A resolver tries its servers for 5 s each, twice; later answers are not worth waiting for.
 _DNS_TIMEOUT_S = 10.0
 
+# As long as the daemon waits for a broker that was too slow once.
+_CONNECT_TIMEOUT_S = 10.0
+
 # As long as the daemon waits for a PUBACK before it considers the connection dead.
 _ACK_TIMEOUT_S = 10.0
 
 # A month is enough time to renew a certificate. Once it has expired, samples stay on disk.
 _EXPIRES_SOON_DAYS = 30
+
+# Brokers that know each client by its identifier refuse others, with a code or without one.
+_DEPENDS_ON_ID = ("client_id_refused", "credentials_refused", "broker_closed")
 
 _STEPS = ("broker_dns", "broker_tcp", "broker_tls", "broker_credentials", "broker_acl")
 
@@ -41,16 +51,6 @@ _TLS_FIXES = {
     9: "check this machine's clock: timedatectl",
     10: f"renew it, or correct the clock if that is wrong; {_RENEW}",
 }
-
-_FIXES = {
-    "credentials_refused": (
-        "check that the broker knows the user [mqtt] username with the password in password_file "
-        "(or /etc/healthd/mqtt-password)"
-    ),
-    "version_refused": 'set [mqtt] version = "3.1.1"',
-    "broker_unreachable": "check that this is a MQTT port; for a TLS port set [mqtt] tls = true",
-}
-_SEE_BROKER_LOG = "see the log of the broker"
 
 
 async def check_brokers(settings: Settings | None, environ: Mapping[str, str]) -> list[Finding]:
@@ -75,13 +75,39 @@ async def check_brokers(settings: Settings | None, environ: Mapping[str, str]) -
             )
         return [files, *depend(_STEPS, "broker_files")]
     reports = await asyncio.gather(*(_check(broker, topics.doctor) for broker in brokers))
-    files = ok("broker_files", "password and certificates are readable")
-    return [files, *(finding for report in reports for finding in report)]
+    return [_files(settings.mqtt.cert_file), *(finding for report in reports for finding in report)]
+
+
+def _files(own_certificate: Path | None) -> Finding:
+    """Check the certificate of this gateway; that it can be used has been checked before."""
+    if own_certificate is None:
+        return ok("broker_files", "password and certificates are readable")
+    try:
+        begins, ends = validity(own_certificate)
+    except (OSError, ValueError) as error:
+        return warning(
+            "broker_files",
+            f"cert_file: {own_certificate}: cannot read its dates: {error}",
+            f"look at them with: openssl x509 -noout -dates -in {own_certificate}",
+        )
+    now, name = datetime.now(UTC), f"cert_file: {own_certificate}: the certificate"
+    if now < begins:
+        found = f"{name} is not valid before {begins:%Y-%m-%d %H:%M} UTC"
+        return wrong("broker_files", found, "check this machine's clock: timedatectl")
+    if now > ends:
+        found = f"{name} expired on {ends:%Y-%m-%d %H:%M} UTC: the broker refuses it"
+        fix = "renew it, or correct the clock if that is wrong: timedatectl"
+        return wrong("broker_files", found, fix)
+    if ends - now < timedelta(days=_EXPIRES_SOON_DAYS):
+        found = f"{name} expires in {(ends - now).days} days"
+        return warning("broker_files", found, "renew it; then the broker would refuse it")
+    found = f"password and certificates are readable; cert_file is valid until {ends:%Y-%m-%d}"
+    return ok("broker_files", found)
 
 
 async def _check(endpoint: Endpoint, topic: str) -> list[Finding]:
     """Run all steps for one broker; skip the steps after one that failed."""
-    of = f"{endpoint.host}:{endpoint.port}"
+    of = endpoint.address
     found: list[Finding] = []
     for step in (_dns, _tcp, _tls):
         found.append(await step(endpoint, of))
@@ -115,11 +141,10 @@ async def _resolved(endpoint: Endpoint) -> list[str]:
 
 async def _tcp(endpoint: Endpoint, of: str) -> Finding:
     try:
-        await _connect(endpoint, None)
-    except (OSError, TimeoutError) as error:
-        reason = str(error) or f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
-        fix = "check that the broker is running and reachable from here (listener, firewall)"
-        return wrong("broker_tcp", f"cannot connect: {reason}", fix, of=of)
+        (await _connect(replace(endpoint, tls=None, path=None))).close()
+    except ConnectionLost as fault:
+        fix = f"{fault.advice} (listener, firewall)"
+        return wrong("broker_tcp", fault.problem, fix, of=of)
     return ok("broker_tcp", "accepts connections", of=of)
 
 
@@ -131,14 +156,14 @@ async def _tls(endpoint: Endpoint, of: str) -> Finding:
         found = "not used: password and samples cross the network unencrypted"
         return warning("broker_tls", found, fix, of=of)
     try:
-        certificate = await _connect(endpoint, endpoint.tls)
-    except ssl.SSLCertVerificationError as error:
-        fix = _TLS_FIXES.get(error.verify_code, _TLS_FIX)
-        return wrong("broker_tls", f"not trusted: {error.verify_message}", fix, of=of)
-    except (OSError, TimeoutError) as error:
-        reason = str(error) or f"no answer in {CONNECT_TIMEOUT_S:.0f} s"
-        fix = "check that this is a TLS port (usually 8883) and whether it wants a cert_file"
-        return wrong("broker_tls", f"TLS failed: {reason}", fix, of=of)
+        connection = await _connect(replace(endpoint, path=None))
+    except ConnectionLost as fault:
+        if isinstance(error := fault.__cause__, ssl.SSLCertVerificationError):
+            fix = _TLS_FIXES.get(error.verify_code, _TLS_FIX)
+            return wrong("broker_tls", f"not trusted: {error.verify_message}", fix, of=of)
+        return wrong("broker_tls", fault.problem, fault.advice, of=of)
+    certificate = connection.certificate()
+    connection.close()
     days = (ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) / 86400
     if days < _EXPIRES_SOON_DAYS:
         fix = f"renew it; {_RENEW}"
@@ -146,34 +171,35 @@ async def _tls(endpoint: Endpoint, of: str) -> Finding:
     return ok("broker_tls", f"the certificate is trusted and valid for {days:.0f} days", of=of)
 
 
+async def _connect(endpoint: Endpoint) -> Connection:
+    return await connecting.connect(endpoint, _CONNECT_TIMEOUT_S)
+
+
 async def _is_local(endpoint: Endpoint) -> bool:
     addresses = await _resolved(endpoint)
     return all(ipaddress.ip_address(text.partition("%")[0]).is_loopback for text in addresses)
-
-
-async def _connect(endpoint: Endpoint, tls: ssl.SSLContext | None) -> dict[str, Any]:
-    """Connect and disconnect; return the broker's certificate, empty without TLS."""
-    name = None if tls is None else endpoint.host
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        _, writer = await asyncio.open_connection(
-            endpoint.host, endpoint.port, ssl=tls, server_hostname=name
-        )
-    certificate: dict[str, Any] = writer.get_extra_info("peercert", {})
-    writer.transport.abort()
-    return certificate
 
 
 async def _mqtt(endpoint: Endpoint, of: str, topic: str) -> list[Finding]:
     # A client id of its own: with the daemon's, the broker would close the daemon's connection.
     identity = f"{endpoint.client_id}-doctor-{secrets.token_hex(4)}"
     try:
-        async with AckedClient(replace(endpoint, client_id=identity, will_topic=None)) as client:
+        mine = replace(endpoint, client_id=identity, will_topic=None)
+        async with AckedClient(mine, timeout_s=_CONNECT_TIMEOUT_S) as client:
+            if endpoint.retain and not client.limits.retain:
+                found = "the broker keeps no retained messages, and refuses the gateway's will"
+                return [wrong("broker_credentials", found, "set [mqtt] retain = false", of=of)]
             user = endpoint.username or "a client without a user name"
             accepted = ok("broker_credentials", f"the broker accepts {user}", of=of)
             return [accepted, await _publish(client, endpoint, of, topic)]
-    except ConnectionLost as error:
-        fix = _FIXES.get(error.reason, _SEE_BROKER_LOG)
-        return [wrong("broker_credentials", f"cannot log in: {error}", fix, of=of)]
+    except ConnectionLost as fault:
+        fix = fault.advice
+        if fault.reason in _DEPENDS_ON_ID:
+            fix += (
+                f". This check uses an identifier of its own, {identity}: if the broker knows "
+                f"{endpoint.client_id} only, see the log of healthd instead"
+            )
+        return [wrong("broker_credentials", f"cannot log in: {fault.problem}", fix, of=of)]
 
 
 async def _publish(client: AckedClient, endpoint: Endpoint, of: str, topic: str) -> Finding:
@@ -184,13 +210,16 @@ async def _publish(client: AckedClient, endpoint: Endpoint, of: str, topic: str)
         # wait() instead of await: losing the connection cancels the future, but not this task.
         done, _ = await asyncio.wait({acknowledgement}, timeout=_ACK_TIMEOUT_S)
         if not done or acknowledgement.cancelled():
-            return wrong("broker_acl", f"no answer to a publish to {topic}", _SEE_BROKER_LOG, of=of)
+            return wrong("broker_acl", f"no answer to a publish to {topic}", SEE_BROKER_LOG, of=of)
         acknowledgement.result()
     except PublishRefused as error:
         return wrong("broker_acl", f"may not publish to {topic}: {error}", fix, of=of)
     except ConnectionLost as error:
         return wrong(
-            "broker_acl", f"the broker disconnected after a publish to {topic}: {error}", fix, of=of
+            "broker_acl",
+            f"the broker disconnected after a publish to {topic}: {error.problem}",
+            error.advice or fix,
+            of=of,
         )
     if endpoint.version != "5":
         found = f"MQTT 3.1.1 cannot report whether {topic} is refused"

@@ -9,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
-from healthd.doctor.in_thread import run_in_thread
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import state_folder
+from healthd.host.in_thread import run_in_thread
+from healthd.outbox.database import files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
+from healthd.outbox.version import OtherVersion
 from healthd.settings.model import Settings
 
 # More than a block of any usual file system: less may still fit on a full disk.
@@ -21,6 +23,16 @@ _PROBE_BYTES = 65536
 
 # A slow SD card takes seconds for an fsync, and longer to count a large outbox.
 _TIMEOUT_S = 30.0
+
+_OTHER_VERSION = (
+    "install the version of healthd that wrote it to deliver its samples; this version renames the"
+    " file at its next start and creates a new one"
+)
+
+_SET_ASIDE = (
+    "healthd does not deliver these files: recover their samples as described in docs/delivery.md,"
+    " or delete them"
+)
 
 _FIXES = {
     errno.EROFS: "the disk became read-only, as failing SD cards do; see `dmesg`, and replace it",
@@ -97,16 +109,20 @@ def _waiting(store: Path) -> Finding:
     if not store.exists():
         return ok("outbox", f"{store.parent} is writable")
     try:
-        # Read-only by URI: with a plain path SQLite could create files that belong to this user.
-        db = sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)
+        db = open_read_only(store)
         try:
             count = sum(stream.count for stream in read_stats(db))
         finally:
             db.close()
+    except OtherVersion as other:
+        return warning("outbox", f"{store}: {other}", _OTHER_VERSION)
     except sqlite3.Error as error:
         fix = "nothing to do: at its next start healthd sets it aside and creates a new one"
         return warning("outbox", f"{store}: {error}", fix)
-    return ok("outbox", f"{store}: {count} samples waiting")
+    found = f"{store}: {count} samples waiting"
+    if aside := ", ".join(file.name for file in files_set_aside(store)):
+        return warning("outbox", f"{found}; set aside: {aside}", _SET_ASIDE)
+    return ok("outbox", found)
 
 
 def _space(folder: Path, max_size: int) -> Finding:

@@ -84,11 +84,12 @@ class BrokerSide:
         }
 
     async def clear_removed(self) -> None:
-        """Clear the topics of peripherals that were removed while healthd was not running.
+        """Clear what was retained by earlier runs and belongs to nothing in the settings now.
 
         Call it before anything is retained: it also saves the list of topics, and a retained
         topic that is not on the list would never be cleared.
         """
+        self.publisher.track_own_retained()
         for peripheral in self.retained.removed_peripherals():
             self.publisher.clear_retained(peripheral)
         await self.retained.save()

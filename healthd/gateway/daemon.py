@@ -16,11 +16,12 @@ from healthd.gateway.handlers import PeripheralRequests, ScanRequests
 from healthd.gateway.peripherals import Difference, PeripheralSet
 from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.radio_side import RadioSide
-from healthd.gateway.reload import Reload, Source
+from healthd.gateway.reload import FILES_TIMEOUT_S, Reload, Source
 from healthd.gateway.sessions import SessionFactory
 from healthd.host import build, descriptors
 from healthd.host.clock import Clock
 from healthd.host.folders import runtime_folder, state_folder
+from healthd.host.in_thread import run_in_thread
 from healthd.host.time_zone import LocalZone
 from healthd.log import get_logger
 from healthd.mqtt.endpoints import endpoints
@@ -179,8 +180,8 @@ class Daemon:
     async def _apply(self, settings: Settings) -> Difference:
         """Run with these settings from now on; see ``reload.Apply``."""
         wanted = self._peripherals.prepare(settings.peripherals)
-        topics = self._broker.topics
-        brokers = await asyncio.to_thread(endpoints, settings, topics, self._environ)
+        read = partial(endpoints, settings, self._broker.topics, self._environ)
+        brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._broker.discovery.apply(settings)

@@ -14,7 +14,9 @@ from healthd.profiles.fitness_machine.procedures import Limits
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.sessions.trainer import Rules
-from healthd.settings.model import PeripheralSettings, consent_code, passkey
+from healthd.settings.model import PeripheralSettings
+from healthd.settings.problems import unavailable
+from healthd.settings.secret_files import consent_code, passkey
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,12 @@ def consent_for(entry: PeripheralSettings) -> Consent | None:
     """Return the user of a scale whose results are wanted; None if the settings name none.
 
     Raises:
-        Fatal: the file of the consent code cannot be used.
+        Fatal: the file of the consent code cannot be used; FileUnavailable: perhaps later.
     """
     try:
         code = consent_code(entry)
     except (OSError, ValueError) as error:
-        raise Fatal(f"peripherals.{entry.id}.consent_file: {error}") from error
+        raise _unusable(f"peripherals.{entry.id}.consent_file", error) from error
     return None if entry.user is None or code is None else Consent(entry.user, code)
 
 
@@ -111,9 +113,15 @@ def bond_settings_for(entry: PeripheralSettings) -> BondSettings:
     """Return whether to pair with a peripheral, and with which passkey.
 
     Raises:
-        Fatal: the file of its passkey cannot be used.
+        Fatal: the file of its passkey cannot be used; FileUnavailable: perhaps later.
     """
     try:
         return BondSettings(entry.pair, passkey(entry))
     except (OSError, ValueError) as error:
-        raise Fatal(f"peripherals.{entry.id}.passkey_file: {error}") from error
+        raise _unusable(f"peripherals.{entry.id}.passkey_file", error) from error
+
+
+def _unusable(key: str, error: OSError | ValueError) -> Fatal:
+    if isinstance(error, OSError):
+        return unavailable(key, error.filename, error)
+    return Fatal(f"{key}: {error}")

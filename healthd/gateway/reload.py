@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from healthd.errors import Fatal
 from healthd.gateway.peripherals import Difference
+from healthd.host.in_thread import run_in_thread
 from healthd.log import configure, get_logger
-from healthd.settings.file import log_problems
 from healthd.settings.model import Settings, known_keys
+from healthd.settings.problems import log_problems
 from healthd.supervision.notify import Manager
 
 # The keys that can change without a restart. All others are built into the daemon's parts.
@@ -17,18 +18,26 @@ _IN_PLACE: Mapping[str, frozenset[str]] = {
         {
             "brokers",
             "version",
+            "client_id",
             "username",
             "password_file",
             "tls",
             "ca_file",
             "cert_file",
             "key_file",
+            "alpn",
+            "retain",
             "requests",
             "discovery",
         }
     ),
     "log": frozenset({"level"}),
 }
+
+FILES_TIMEOUT_S = 10.0
+"""How long reading the files of the settings may take: a disk or a network may hang."""
+
+_KEPT = "healthd keeps its current settings"
 
 _RESTART = "sudo systemctl restart healthd"
 
@@ -76,16 +85,19 @@ class Reload:
             self._manager.reloading()
             try:
                 await self._reload(source)
+            except TimeoutError:
+                error = f"a file could not be read within {FILES_TIMEOUT_S:.0f} s"
+                self._log.error("not reloaded", error=error, hint=_KEPT)
             except Fatal as error:
-                log_problems(error)
-                self._log.error("not reloaded", hint="healthd keeps its current settings")
+                log_problems(error, "reload again when it is there")
+                self._log.error("not reloaded", hint=_KEPT)
             except Exception as error:
                 self._log.exception("crashed", exc_info=error)
             self._manager.reloaded()
 
     async def _reload(self, source: Source) -> None:
         # In a thread: a busy event loop would stamp samples late.
-        read = await asyncio.to_thread(source.read)
+        read = await run_in_thread(source.read, FILES_TIMEOUT_S)
         settings, postponed = in_place(self._running, read)
         change = await self._apply(settings)
         if settings.log != self._running.log:

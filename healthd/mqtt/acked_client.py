@@ -9,39 +9,32 @@ import asyncio
 import logging
 import math
 import socket
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
 
 import aiomqtt
-from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
-from healthd.mqtt import faults, packets
+from healthd.mqtt import connecting, faults, packets
 from healthd.mqtt.arrivals import Arrival, Arrivals, Message
+from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
+from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, PublishRefused, SubscribeRefused
+from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
+from healthd.mqtt.limits import Limits
+from healthd.mqtt.outgoing import QOS, Outgoing
+from healthd.mqtt.send_quota import LIVE
 from healthd.mqtt.socket_writer import SocketWriter
-from healthd.mqtt.unacked import Acknowledgement, Unacked
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.supervision.deadline import timeout
-
-# One broker of a list may be dead: after this long without a CONNACK the next one is tried.
-CONNECT_TIMEOUT_S = 3.0
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
 
-# At least once. Exactly once (QoS 2) costs two more round trips, and a sample's id lets consumers
-# remove duplicates just as well.
-QOS = 1
-
 # A failure was seen to arrive after 4 s, from a NATS cluster that had lost a node.
 _SUBACK_TIMEOUT_S = 10.0
-
-# MQTT 5 reason code: another client has taken the session over.
-_TAKEN_OVER = 0x8E
 
 # paho logs every broken socket; healthd logs what happens to the connection.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
@@ -58,19 +51,27 @@ class AckedClient(aiomqtt.Client):
 
     Attributes:
         closed: set once the client has disconnected.
+        answered: whether the broker has answered a publish.
         dropped: how many received messages were lost because ``Arrivals`` was full.
     """
 
-    def __init__(self, endpoint: Endpoint, longest_payload: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        longest_payload: int | None = None,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
         """Prepare the client; entering it connects.
 
         Args:
             endpoint: the broker.
             longest_payload: received payloads are cut to this many bytes; None: never.
+            timeout_s: for the connection, from looking up the name to CONNACK.
         """
         packets.patch_paho()
         self._longest_payload = longest_payload
-        self._host = endpoint.host
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
         self._v5 = endpoint.version == "5"
         super().__init__(
             endpoint.host,
@@ -78,26 +79,34 @@ class AckedClient(aiomqtt.Client):
             identifier=endpoint.client_id,
             username=endpoint.username,
             password=endpoint.password,
-            tls_context=endpoint.tls,
             protocol=aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311,
             will=_will(endpoint),
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,  # of a clean disconnect
             keepalive=KEEPALIVE_S,
             logger=_LIBRARY_LOG,
             queue_type=cast(Any, Arrivals),
+            # 0: no limit of paho's own. It would queue publishes without regard to their priority.
+            max_inflight_messages=0,
             properties=packets.connect_properties() if self._v5 else None,
-            # Nagle and the broker's delayed ACKs limit small acknowledged messages to 200 a second.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
         self._client.disable_logger()
         self._writer = SocketWriter(self._client, self._loop, self._on_write_error)
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)
-        self._unacked = Unacked()
+        self._connection: Connection | None = None
+        self._endings = Endings(self._client, endpoint)
+        self._outgoing = Outgoing(
+            self._client, self._writer, self._endings.lost, retain=endpoint.retain
+        )
         self.closed = asyncio.Event()
+        self.answered = False
         self.dropped = 0
+
+    @property
+    def address(self) -> str:
+        """The broker's host and port."""
+        return self._endpoint.address
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -105,33 +114,49 @@ class AckedClient(aiomqtt.Client):
         Raises:
             ConnectionLost: no CONNACK in time, or one that refuses.
         """
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine runs in one
-        cancellations = task.cancelling()
-        with self._translated_errors("broker_unreachable"):
-            try:
-                await super().__aenter__()
-            except (aiomqtt.MqttError, OSError):
-                # aiomqtt leaves the socket half open if a broker accepts and then hangs.
-                self._client.disconnect()
-                raise
-        if task.cancelling() > cancellations:
-            # wait_for of Python 3.11 loses a cancellation that arrives together with its result.
-            cancelled = asyncio.CancelledError()
-            await self.__aexit__(type(cancelled), cancelled, None)
-            raise cancelled
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout_s
+        self._connection = await connecting.connect(self._endpoint, self._timeout_s)
+        try:
+            self._hand_over(self._connection)
+            async with asyncio.timeout_at(ends_at):
+                await self._connected
+        except TimeoutError as error:
+            self._break_off()
+            address = self._endpoint.address
+            step = "it accepts the connection, but does not answer"
+            raise faults.too_slow(address, step, self._timeout_s, more_time=True) from error
+        except BaseException:
+            self._break_off()
+            raise
+        self._endings.connected()
         return self
+
+    def _hand_over(self, connection: Connection) -> None:
+        """Make paho use the connection, and send CONNECT."""
+        client = cast(Any, self._client)
+        client._create_socket = lambda: connection.stream
+        self._endings.watch(self._refuse)
+        try:
+            self._client_connect()
+        except OSError as error:
+            raise faults.unreachable(self._endpoint.address, connecting.words(error)) from error
+
+    def _break_off(self) -> None:
+        """Close a connection that is not made yet."""
+        cast(Any, self._client)._sock_close()
+        if self._connection is not None:
+            self._connection.close()
 
     async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
         """Disconnect; messages that are not acknowledged by now stay with their owner.
 
         With an exception, break the connection instead, so that the broker publishes the will.
         """
-        self._unacked.cancel()
-        connection = self._client.socket()
-        if exc is not None and isinstance(connection, socket.socket):
+        self._outgoing.cancel()
+        if exc is not None and self._connection is not None:
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                self._connection.socket.shutdown(socket.SHUT_RDWR)
         # The connection may have died first; it is over either way.
         with suppress(aiomqtt.MqttError, OSError):
             await super().__aexit__(exc_type, exc, traceback)
@@ -146,39 +171,53 @@ class AckedClient(aiomqtt.Client):
         schema: str | None = None,
         expiry_s: int | None = None,
         correlation: bytes | None = None,
+        priority: int = LIVE,
     ) -> Acknowledgement:
-        """Publish with QoS 1.
+        """Publish with QoS 1, as soon as the broker accepts another message.
 
         Args:
             topic: where to publish.
             payload: the message.
-            retain: whether the broker keeps it for later subscribers.
+            retain: whether the broker keeps it for later subscribers, if it and the settings allow
+                that. Else an empty message, which removes one, is not sent.
             schema: ``<measurement>/<version>``, sent as an MQTT 5 user property; None for plain
                 text.
             expiry_s: seconds after which the broker discards the message (MQTT 5); None: never.
             correlation: the correlation data of the request that this answers (MQTT 5), or None.
+            priority: which waiting message is sent first; see ``send_quota``.
 
         Returns:
             A future that the broker's PUBACK resolves: to None, or to PublishRefused if its reason
-            code is a failure. It is cancelled when the client disconnects.
+            code is a failure, or if the message is larger than the broker accepts. It is cancelled
+            when the client disconnects. To cancel it withdraws a message that still waits.
 
         Raises:
             ConnectionLost: the connection is gone already.
         """
         properties = packets.publish_properties(schema, expiry_s, correlation) if self._v5 else None
-        self._writer.paused = True
-        try:
-            info = self._client.publish(topic, payload, QOS, retain, properties)
-        finally:
-            self._writer.paused = False
-        if info.rc != 0:
-            raise ConnectionLost("broker_lost", "the connection is closed", RETRY)
-        self._writer.flush(self._client.socket())
-        return self._unacked.add(info.mid, self._loop)
+        return self._outgoing.send(topic, payload, retain, properties, priority)
+
+    def limit_packets(self, size: int) -> None:
+        """Send no packets of more bytes than this, whatever the broker names; call it first."""
+        self._outgoing.limit_packets(size)
+
+    def largest_unacked(self) -> int:
+        """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
+        return self._outgoing.largest_unacked()
+
+    @property
+    def limits(self) -> Limits:
+        """What the broker accepts."""
+        return self._outgoing.limits
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unacknowledged at a time."""
+        return self._outgoing.window
 
     def oldest_unacked_s(self) -> float:
         """Return how many seconds the oldest publish has been waiting; 0 if there is none."""
-        return self._unacked.oldest_s()
+        return self._outgoing.oldest_unacked_s()
 
     async def lost(self) -> None:
         """Wait until the connection ends.
@@ -188,7 +227,7 @@ class AckedClient(aiomqtt.Client):
         """
         with self._translated_errors():
             await asyncio.shield(self._disconnected)
-        raise ConnectionLost("broker_lost", "the broker closed the connection", RETRY)
+        raise self._endings.lost()
 
     async def listen(self, *filters: str) -> AsyncGenerator[Message]:
         """Subscribe with QoS 1 and yield the messages that arrive.
@@ -205,19 +244,23 @@ class AckedClient(aiomqtt.Client):
         async for message in self.received():
             yield message
 
-    async def subscribe_to(self, topic_filter: str, *, as_published: bool = False) -> None:
-        """Subscribe with QoS 1; ``received`` yields the messages.
+    async def subscribe_to(
+        self, topic_filter: str, *, as_published: bool = False, qos: int = QOS
+    ) -> None:
+        """Subscribe; ``received`` yields the messages.
 
         Args:
             topic_filter: the topics.
             as_published: leave a message's ``retained`` as its publisher set it (MQTT 5 only).
+            qos: the highest quality of service of the messages.
 
         Raises:
             SubscribeRefused: the broker refuses or does not answer; the connection stays up.
             ConnectionLost: the connection is gone already.
         """
-        options = packets.subscribe_options(QOS, as_published) if self._v5 else None
-        qos = 0 if self._v5 else QOS  # with MQTT 5 it is one of the options
+        options = packets.subscribe_options(qos, as_published) if self._v5 else None
+        if self._v5:
+            qos = 0  # with MQTT 5 it is one of the options
         with self._translated_errors():
             codes = await _answered(self.subscribe(topic_filter, qos, options, timeout=math.inf))
         for code in codes:
@@ -247,27 +290,50 @@ class AckedClient(aiomqtt.Client):
                 self._client.ack(arrival.mid, arrival.qos)
 
     @contextmanager
-    def _translated_errors(self, reason: str = "broker_lost") -> Generator[None]:
-        """Turn errors of aiomqtt and of the socket into ``ConnectionLost``.
-
-        Args:
-            reason: of errors that do not have a more specific reason.
-        """
+    def _translated_errors(self) -> Generator[None]:
+        """Turn errors of aiomqtt and of the socket into ``ConnectionLost``."""
         try:
             yield
         except (aiomqtt.MqttError, OSError) as error:
-            raise self._fault(error, reason) from error
+            raise self._endings.lost() from error
 
-    def _fault(self, error: Exception, reason: str) -> ConnectionLost:
-        # aiomqtt replaces a failed verification with an error of its own; the original one is its
-        # context.
-        if isinstance(cause := error.__context__, ssl.SSLCertVerificationError):
-            return faults.untrusted(self._host, cause.verify_message)
-        if isinstance(error, MqttConnectError):
-            return faults.connection_refused(packets.number(error.rc), str(error))
-        if isinstance(error, aiomqtt.MqttCodeError) and packets.number(error.rc) == _TAKEN_OVER:
-            return faults.taken_over(self.identifier)
-        return ConnectionLost(reason, str(error), RETRY)
+    def _refuse(self, fault: ConnectionLost) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(fault)
+
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        found = "" if flags.is_disconnect_packet_from_server else str(reason_code)
+        if not self._connected.done():
+            self._refuse(self._endings.unanswered(found))
+        self._endings.note_finding(found)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        self._endings.note_left(sock)
+        super()._on_socket_close(client, userdata, sock)
+
+    async def _misc_loop(self) -> None:
+        # A broker that wants a sign of life each second waits for half a second more.
+        while self._client.loop_misc() == 0:  # noqa: ASYNC110 (paho has no event for it)
+            await asyncio.sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
+
+    def _on_connect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        self._outgoing.use(limits := Limits.of(properties))
+        if limits.maximum_qos < QOS:
+            self._refuse(faults.qos_too_low(self.address))
+            return
+        paho = cast(Any, self._client)
+        if (assigned := getattr(properties, "AssignedClientIdentifier", None)) is not None:
+            paho._client_id = assigned.encode()
+        # The client must not be silent for longer (MQTT 5 section 3.2.2.3.14). If it may be, paho
+        # would not notice a stalled connection.
+        wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
+        paho._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         self._writer.request(sock)
@@ -291,15 +357,19 @@ class AckedClient(aiomqtt.Client):
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
-        refused = PublishRefused(str(reason_code)) if reason_code.is_failure else None
-        self._unacked.resolve(mid, refused)
+        self.answered = True
+        refused = None
+        if reason_code.is_failure:
+            reason = getattr(properties, "ReasonString", None)
+            refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
+        self._outgoing.acknowledged(mid, refused)
 
 
 def _will(endpoint: Endpoint) -> aiomqtt.Will | None:
     if endpoint.will_topic is None:
         return None
     properties = packets.will_properties() if endpoint.version == "5" else None
-    return aiomqtt.Will(endpoint.will_topic, b"offline", QOS, True, properties)
+    return aiomqtt.Will(endpoint.will_topic, b"offline", QOS, endpoint.retain, properties)
 
 
 async def _answered(exchange: Awaitable[_T]) -> _T:

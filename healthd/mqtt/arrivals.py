@@ -1,7 +1,7 @@
 """Received messages between the socket and their reader, in a queue of bounded size."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 # Brokers hold back messages that are not acknowledged, but not all: QoS 0 is never held back, and
@@ -23,6 +23,8 @@ class Message:
             published with the retain flag.
         response_topic: where its publisher wants the answer (MQTT 5), or None.
         correlation: data by which its publisher recognizes the answer (MQTT 5), or None.
+        as_published: whether ``retained`` can be as its publisher set it: MQTT 3.1.1 passes the
+            flag on only to a new subscription.
     """
 
     topic: str
@@ -30,6 +32,7 @@ class Message:
     retained: bool
     response_topic: str | None = None
     correlation: bytes | None = None
+    as_published: bool = field(default=True, compare=False)
 
 
 class Arrival(NamedTuple):
@@ -49,6 +52,7 @@ class Arrival(NamedTuple):
             received.retain,
             getattr(properties, "ResponseTopic", None),
             getattr(properties, "CorrelationData", None),
+            properties is not None,
         )
         return cls(message, received.mid, received.qos)
 

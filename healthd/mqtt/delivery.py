@@ -1,13 +1,20 @@
 """Sends the outbox's samples over one connection: live ones at once, stored ones alongside."""
 
 import asyncio
+import sys
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
+from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.faults import ABOUT_THE_TOPIC, TOO_LARGE, UNSPECIFIED, PublishRefused
 from healthd.mqtt.parking import FIRST_S, Parking, Stream
+from healthd.mqtt.pauses import Pauses
 from healthd.mqtt.retained_messages import RetainedMessages
 from healthd.mqtt.retained_topics import RetainedTopics
+from healthd.mqtt.send_quota import HISTORY
 from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
@@ -23,6 +30,20 @@ _HISTORY_WINDOW = 10
 
 # Rows per read of the store: a fraction of a second of draining, well below a megabyte.
 _HISTORY_BATCH = 250
+
+# Larger than any payload.
+_ANY_SIZE = sys.maxsize
+
+
+class _Flight:
+    """The samples of one connection that are not acknowledged yet."""
+
+    def __init__(self, client: AckedClient) -> None:
+        # As many as the broker accepts. Samples that wait in the client instead of the outbox
+        # would still be sent live once they are old.
+        self.live = asyncio.Semaphore(min(_LIVE_WINDOW, client.window))
+        self.history = asyncio.Semaphore(min(_HISTORY_WINDOW, max(1, client.window // 2)))
+        self.of_history = Counter[Stream]()
 
 
 class Delivery:
@@ -51,9 +72,13 @@ class Delivery:
         self._retained = retained
         self._retained_topics = retained_topics
         self._parking = Parking(outbox.note_parked)
-        # Streams of which the broker has refused a message lately: they have one stored sample in
-        # flight at a time. If it is refused as well, no younger sample has overtaken it.
-        self._one_at_a_time: set[Stream] = set()
+        self._pauses = Pauses()
+        # Streams of which a stored sample went back since the disk was last read. Younger ones
+        # from the same read must not overtake it.
+        self._went_back: set[Stream] = set()
+        # Topics of which the backlog leaves out messages that are too large.
+        self._left_out: set[str] = set()
+        self._log = get_logger(service="mqtt")
 
     def retry_all(self) -> None:
         """Try every parked topic now."""
@@ -65,85 +90,164 @@ class Delivery:
         Raises:
             ConnectionLost: the connection is gone; in an exception group.
         """
+        flight = _Flight(client)
+        self._pauses.end_all()
+        self._parking.retry_large()
+        self._left_out.clear()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publish_live(client), name="mqtt live samples")
-            tasks.create_task(self._publish_history(client), name="mqtt history samples")
+            tasks.create_task(self._publish_live(client, flight), name="mqtt live samples")
+            tasks.create_task(self._publish_history(client, flight), name="mqtt history samples")
             tasks.create_task(self._retry_parked(), name="mqtt parked topics")
 
-    async def _publish_live(self, client: AckedClient) -> NoReturn:
-        window = asyncio.Semaphore(_LIVE_WINDOW)
+    async def _publish_live(self, client: AckedClient, flight: _Flight) -> NoReturn:
         while True:
-            await window.acquire()
+            await flight.live.acquire()
             pending = await self._outbox.live.next_pending()
             sample = pending.sample
             topic = self._topics.sample(sample.peripheral, sample.stream)
-            if self._parking.is_parked(topic):
-                window.release()
+            payload, retain = self._run.payload(sample), sample.measurement.retained
+            if self._parking.is_parked(topic, len(payload)):
+                flight.live.release()
                 self._outbox.live.refuse(pending)
                 continue
-            payload, retain = self._run.payload(sample), sample.measurement.retained
             if retain := retain and self._retained_topics.note_retained(sample.peripheral, topic):
                 self._retained.note_sent(topic, payload, sample.schema)
             acknowledgement = client.send(topic, payload, retain=retain, schema=sample.schema)
-            acknowledgement.add_done_callback(partial(self._live_done, window, topic, pending))
+            done = partial(self._live_done, flight, topic, pending, len(payload))
+            acknowledgement.add_done_callback(done)
 
-    async def _publish_history(self, client: AckedClient) -> NoReturn:
-        window = asyncio.Semaphore(_HISTORY_WINDOW)
-        backlog = self._outbox.backlog
+    async def _publish_history(self, client: AckedClient, flight: _Flight) -> NoReturn:
+        skip = partial(self._held_history, flight)
         while True:
-            for stored in await backlog.next_batch(_HISTORY_BATCH, self._held_history):
-                await window.acquire()
-                stream = (stored.peripheral, stored.stream)
-                topic = self._topics.history(*stream)
-                if self._parking.is_parked(topic) or stream in self._one_at_a_time:
-                    window.release()
-                    backlog.release(stored.row)
-                    continue
+            for stored in await self._outbox.backlog.next_batch(_HISTORY_BATCH, skip):
+                await flight.history.acquire()
+                topic = self._topics.history(stored.peripheral, stored.stream)
                 payload = self._run.stored_payload(stored.payload, stored.stamp, stored.boot)
-                acknowledgement = client.send(topic, payload, schema=stored.schema)
-                done = partial(self._history_done, window, topic, stored)
+                if not self._may_send(stored, topic, len(payload), flight):
+                    flight.history.release()
+                    continue
+                acknowledgement = client.send(
+                    topic, payload, schema=stored.schema, priority=HISTORY
+                )
+                flight.of_history[stored.peripheral, stored.stream] += 1
+                done = partial(self._history_done, flight, topic, stored, len(payload))
                 acknowledgement.add_done_callback(done)
-                live = self._topics.sample(*stream)
-                if self._parking.is_doubtful(live) or self._parking.is_doubtful(topic):
-                    self._one_at_a_time.add(stream)
 
-    def _held_history(self) -> list[Stream]:
+    def _may_send(self, stored: Stored, topic: str, size: int, flight: _Flight) -> bool:
+        """Return whether to send a stored sample now; put it back if not."""
+        stream = (stored.peripheral, stored.stream)
+        if stream not in self._went_back:
+            if self._parking.is_parked(topic, size) and not self._parking.is_parked(topic):
+                self._leave_out(stored, topic)
+                return False
+            if not self._is_held(stream, topic, size, flight):
+                return True
+        self._put_back(stored)
+        return False
+
+    def _is_held(self, stream: Stream, topic: str, size: int, flight: _Flight) -> bool:
+        if self._pauses.is_paused(stream) or self._parking.is_parked(topic, size):
+            return True
+        return flight.of_history[stream] > 0 and self._goes_alone(stream, size)
+
+    def _goes_alone(self, stream: Stream, size: int = 0) -> bool:
+        """Return whether only one stored sample of a stream may be in flight at a time.
+
+        If that one is refused, no younger sample has overtaken it.
+        """
+        if not stream[0]:
+            return True  # an event: consumers keep the last one
+        if not self._pauses and not self._parking:
+            return False
+        return (
+            self._pauses.is_doubtful(stream)
+            or self._parking.is_doubtful(self._topics.history(*stream), size)
+            or self._parking.is_doubtful(self._topics.sample(*stream), size)
+        )
+
+    def _held_history(self, flight: _Flight) -> list[Stream]:
+        self._went_back.clear()
         parked = self._parking.parked(lambda stream: self._topics.history(*stream))
-        return [*parked, *self._one_at_a_time]
+        alone = [stream for stream in flight.of_history if self._goes_alone(stream)]
+        return [*parked, *self._pauses.paused(), *alone]
 
     async def _retry_parked(self) -> NoReturn:
         while True:
             await asyncio.sleep(FIRST_S)
+            if any(not self._parking.is_parked(topic, _ANY_SIZE) for topic in self._left_out):
+                self._left_out.clear()
+                self._outbox.backlog.read_left_out()
             self._outbox.backlog.wake()
 
     def _live_done(
-        self, window: asyncio.Semaphore, topic: str, pending: Pending, result: Acknowledgement
+        self, flight: _Flight, topic: str, pending: Pending, size: int, result: Acknowledgement
     ) -> None:
-        window.release()
-        if self._was_accepted(topic, result, (pending.sample.peripheral, pending.sample.stream)):
+        flight.live.release()
+        if result.cancelled():
+            return
+        if (error := result.exception()) is None:
+            self._parking.accept(topic, size)
             self._outbox.live.acknowledge(pending)
-        elif not result.cancelled():
-            self._outbox.live.refuse(pending)
+            return
+        stream = (pending.sample.peripheral, pending.sample.stream)
+        if not self._park(stream, topic, size, error):
+            self._pause(stream, topic, error, self._pauses.begin)
+        self._outbox.live.refuse(pending)
 
     def _history_done(
-        self, window: asyncio.Semaphore, topic: str, stored: Stored, result: Acknowledgement
+        self, flight: _Flight, topic: str, stored: Stored, size: int, result: Acknowledgement
     ) -> None:
-        window.release()
+        flight.history.release()
         stream = (stored.peripheral, stored.stream)
-        if self._was_accepted(topic, result, stream):
-            self._outbox.backlog.acknowledge(stored.row)
-        else:
+        was_alone = self._goes_alone(stream, size)
+        flight.of_history[stream] -= 1
+        if not flight.of_history[stream]:
+            del flight.of_history[stream]
+        if result.cancelled():
             self._outbox.backlog.release(stored.row)
-        if stream in self._one_at_a_time:
-            self._one_at_a_time.remove(stream)
+            return
+        if (error := result.exception()) is None:
+            self._parking.accept(topic, size)
+            self._pauses.end(stream)
+            self._outbox.acknowledge_stored(stored)
+        elif not self._park(stream, topic, size, error):
+            self._put_back(stored)
+            self._pause(stream, topic, error, self._pauses.extend)
+        elif self._parking.is_parked(topic):
+            self._put_back(stored)
+        else:
+            self._leave_out(stored, topic)
+        if was_alone:
             self._outbox.backlog.wake()
 
-    def _was_accepted(self, topic: str, result: Acknowledgement, stream: Stream) -> bool:
-        """Return whether the broker accepted the message; park its topic if it refused."""
-        if result.cancelled():
+    def _park(self, stream: Stream, topic: str, size: int, error: BaseException) -> bool:
+        """Park the topic if the refusal is about it; return whether it is."""
+        code = error.code if isinstance(error, PublishRefused) else UNSPECIFIED
+        if code not in ABOUT_THE_TOPIC:
             return False
-        if error := result.exception():
-            self._parking.park(stream, topic, str(error))
-            return False
-        self._parking.accept(topic)
+        self._parking.park(stream, topic, str(error), size if code == TOO_LARGE else 0)
         return True
+
+    def _put_back(self, stored: Stored) -> None:
+        """Put a stored sample back in its place; younger ones wait for it."""
+        self._went_back.add((stored.peripheral, stored.stream))
+        self._outbox.backlog.release(stored.row)
+
+    def _leave_out(self, stored: Stored, topic: str) -> None:
+        """Put a stored sample back that is too large; younger ones go first."""
+        self._left_out.add(topic)
+        self._outbox.backlog.leave_out(stored.row)
+
+    def _pause(
+        self,
+        stream: Stream,
+        topic: str,
+        error: BaseException,
+        pause: Callable[[Stream], float],
+    ) -> None:
+        """Leave a stream's history alone for a while; live samples go on."""
+        if not self._pauses.is_doubtful(stream):
+            hint = "the outbox keeps what was refused and sends it again"
+            self._log.warning("refused for now", topic=topic, error=str(error), hint=hint)
+        if delay_s := pause(stream):
+            asyncio.get_running_loop().call_later(delay_s, self._outbox.backlog.wake)

@@ -96,6 +96,13 @@ class Discovery:
         """Announce the peripherals of these settings, and remove all others."""
         self._subscribe(settings.mqtt.discovery)
         self._requests = settings.mqtt.requests
+        if self._prefix and not settings.mqtt.retain:
+            self._log.warning(
+                "announcements are not retained",
+                reason="[mqtt] retain = false",
+                hint="Home Assistant needs them after each start: set retain = true, or [mqtt] "
+                "discovery only with a broker that keeps retained messages",
+            )
         announced = settings.peripherals if self._prefix else ()
         self._entries = {entry.id: entry for entry in announced}
         before, self._known = self._announced.peripherals, {}

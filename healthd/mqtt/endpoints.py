@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from healthd.errors import Fatal
+from healthd.mqtt.credentials import Tls, broker_password, read_tls
 from healthd.mqtt.topics import Topics
-from healthd.settings.model import MqttSettings, Settings, password
+from healthd.settings.brokers import Broker
+from healthd.settings.model import MqttSettings, Settings
 
 _MACHINE_ID = Path("/etc/machine-id")
-_PLAIN_PORT, _TLS_PORT = 1883, 8883
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,11 @@ class Endpoint:
         password: for the broker, or None.
         tls: how to verify the broker, or None for plain TCP.
         certificates: a fingerprint of the files of ``tls``, as contexts cannot be compared.
-        will_topic: where the broker publishes a retained ``offline`` if the connection dies; None
-            for a client without a status.
+        alpn: what TLS asks for; for brokers that serve more than MQTT on port 443.
+        path: of the WebSocket, or None for MQTT over TCP.
+        will_topic: where the broker publishes ``offline`` if the connection dies; None for a client
+            without a status.
+        retain: whether to publish retained messages, and the will as one.
     """
 
     host: str
@@ -40,6 +43,14 @@ class Endpoint:
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     certificates: str | None = field(default=None, repr=False)
     will_topic: str | None = None
+    retain: bool = True
+    alpn: tuple[str, ...] = ()
+    path: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a user writes them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def endpoints(
@@ -48,56 +59,43 @@ def endpoints(
     """Return the brokers of ``[mqtt]``, in the order in which they are tried.
 
     Raises:
-        Fatal: a password, certificate or key file cannot be used.
+        FileUnavailable: a password, certificate or key file cannot be read now.
+        Fatal: such a file has the wrong content.
     """
     mqtt = settings.mqtt
-    secret = _password(mqtt, environ)
-    context = _tls(mqtt) if mqtt.tls else None
-    certificates = _fingerprint(mqtt) if mqtt.tls else None
-    return tuple(
-        Endpoint(
-            host=broker.host,
-            port=broker.port or (_TLS_PORT if mqtt.tls else _PLAIN_PORT),
-            version=mqtt.version,
-            client_id=_client_id(settings.gateway.id),
-            # The name that config/acl expects. A broker cannot check a password without a name.
-            username=mqtt.username or (settings.gateway.id if secret else None),
-            password=secret,
-            tls=context,
-            certificates=certificates,
-            will_topic=topics.status,
+    secret = broker_password(mqtt, environ)
+    found: list[Endpoint] = []
+    for broker in mqtt.brokers:
+        path = broker.websocket_path()
+        tls = _tls(mqtt, broker)
+        found.append(
+            Endpoint(
+                host=broker.host,
+                port=broker.port_used(mqtt.tls),
+                version=mqtt.version,
+                client_id=mqtt.client_id or _client_id(settings.gateway.id),
+                # The name that config/acl expects. A broker cannot check a password without a name.
+                username=mqtt.username or (settings.gateway.id if secret else None),
+                password=secret,
+                tls=tls.context if tls else None,
+                certificates=tls.fingerprint if tls else None,
+                will_topic=topics.status,
+                retain=mqtt.retain,
+                alpn=mqtt.alpn if tls and path is None else (),
+                path=path,
+            )
         )
-        for broker in mqtt.brokers
-    )
+    return tuple(found)
 
 
-def _password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
-    try:
-        return password(mqtt, environ)
-    except (OSError, UnicodeDecodeError) as error:
-        source = "mqtt.password_file" if mqtt.password_file else "credential mqtt-password"
-        raise Fatal(f"{source}: {error}") from error
-
-
-def _tls(mqtt: MqttSettings) -> ssl.SSLContext:
-    # The default context verifies certificate and host name; no setting switches that off.
-    try:
-        context = ssl.create_default_context(cafile=mqtt.ca_file)
-    except OSError as error:  # includes ssl.SSLError
-        raise Fatal(f"mqtt.ca_file: {mqtt.ca_file}: {error}") from error
-    if mqtt.cert_file is not None:
-        try:
-            context.load_cert_chain(mqtt.cert_file, mqtt.key_file)
-        except OSError as error:
-            raise Fatal(f"mqtt.cert_file, mqtt.key_file: {mqtt.cert_file}: {error}") from error
-    return context
-
-
-def _fingerprint(mqtt: MqttSettings) -> str:
-    """Return a hash of the files; the system's certificate authorities are not included."""
-    files = (mqtt.ca_file, mqtt.cert_file, mqtt.key_file)
-    contents = [b"" if file is None else sha256(file.read_bytes()).digest() for file in files]
-    return sha256(b"".join(contents)).hexdigest()
+def _tls(mqtt: MqttSettings, broker: Broker) -> Tls | None:
+    if not broker.uses_tls(mqtt.tls):
+        return None
+    tls = read_tls(mqtt)
+    # The protocol in TLS is HTTP for a WebSocket.
+    if mqtt.alpn and broker.websocket_path() is None:
+        tls.context.set_alpn_protocols(list(mqtt.alpn))
+    return tls
 
 
 def _client_id(gateway: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import NamedTuple, NoReturn
@@ -11,6 +11,7 @@ from healthd.errors import Backoff
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
+from healthd.mqtt.caution import Caution
 from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
 from healthd.mqtt.packets import topic_matches
 
@@ -29,9 +30,14 @@ async def _at_once() -> None:
     """There is room for the next message."""
 
 
+def _no_topics() -> Iterable[str]:
+    return ()
+
+
 class _Listener(NamedTuple):
     on_message: Callable[[Message], None]
     room: Callable[[], Awaitable[object]]
+    one_by_one: Callable[[], Iterable[str]]
 
 
 class Inbox:
@@ -41,6 +47,7 @@ class Inbox:
         """Start without listeners."""
         self._listeners: dict[str, list[_Listener]] = {}
         self._changed = asyncio.Event()
+        self._caution = Caution()
         self._dropped_logged = float("-inf")
         self._log = get_logger(service="inbox")
 
@@ -49,6 +56,7 @@ class Inbox:
         topic_filter: str,
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[object]] = _at_once,
+        one_by_one: Callable[[], Iterable[str]] = _no_topics,
     ) -> None:
         """Call ``on_message`` for each message at these topics from now on.
 
@@ -59,8 +67,10 @@ class Inbox:
                 it.
             room: awaited after each message, for listeners that publish an answer: until it
                 returns, all further messages wait at the broker.
+            one_by_one: the topics to subscribe to in place of a filter with wildcards, if the
+                broker does not support them (MQTT 5). Call ``renew`` after they have changed.
         """
-        listener = _Listener(on_message, room)
+        listener = _Listener(on_message, room, one_by_one)
         self._listeners.setdefault(topic_filter, []).append(listener)
         self._changed.set()
 
@@ -74,39 +84,62 @@ class Inbox:
             del self._listeners[topic_filter]
         self._changed.set()
 
+    def renew(self) -> None:
+        """Ask again which topics to subscribe to one by one."""
+        self._changed.set()
+
     async def run(self, client: AckedClient) -> NoReturn:
         """Subscribe and pass on messages until this is cancelled, when the connection ends.
 
-        A refused subscription is tried again; the connection stays up.
+        A refused subscription is tried again; the connection stays up. How healthd subscribes
+        after connections that ended because of that: see ``Caution``.
         """
+        self._caution.begin()
         subscribing: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._pass_on(client), name="mqtt received messages")
             while True:
                 self._changed.clear()
-                for topic_filter in self._listeners.keys() - subscribing.keys():
+                wanted = self._wanted(client)
+                for topic_filter in wanted - subscribing.keys():
                     subscribing[topic_filter] = tasks.create_task(
                         self._subscribe(client, topic_filter), name=f"mqtt subscribe {topic_filter}"
                     )
-                for topic_filter in subscribing.keys() - self._listeners.keys():
+                for topic_filter in subscribing.keys() - wanted:
                     subscribing.pop(topic_filter).cancel()
+                    self._caution.answered(topic_filter)
                     with suppress(ConnectionLost, SubscribeRefused):
                         await client.unsubscribe_from(topic_filter)
                 await self._changed.wait()
         raise AssertionError("that loop never ends")
 
+    def _wanted(self, client: AckedClient) -> set[str]:
+        """Return what to subscribe to at this broker."""
+        wanted: set[str] = set()
+        for topic_filter, listeners in self._listeners.items():
+            topics: set[str] = set()
+            if not client.limits.wildcards and not {"+", "#"}.isdisjoint(topic_filter):
+                topics.update(*(listener.one_by_one() for listener in listeners))
+            wanted |= topics or {topic_filter}
+        return wanted
+
     async def _subscribe(self, client: AckedClient, topic_filter: str) -> None:
+        await asyncio.sleep(self._caution.wait_s)
         for attempt in count():
+            qos = self._caution.qos
+            self._caution.asked(topic_filter)
             try:
-                await client.subscribe_to(topic_filter, as_published=True)
+                await client.subscribe_to(topic_filter, as_published=True, qos=qos)
             except ConnectionLost:
                 return  # reported by ``AckedClient.lost``
             except SubscribeRefused as error:
+                self._caution.answered(topic_filter)
                 log = self._log.debug if attempt else self._log.warning
                 log("subscription refused", topic=topic_filter, error=str(error))
                 await asyncio.sleep(_RETRY.limit(attempt))
             else:
-                if attempt:
+                self._caution.answered(topic_filter)
+                if attempt or self._caution.wait_s:
                     self._log.info("subscribed", topic=topic_filter)
                 return
 

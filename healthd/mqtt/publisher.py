@@ -9,11 +9,15 @@ from typing import NoReturn
 
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.brokers import SHORT_LIVED_S, Brokers
 from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import RETRY, ConnectionLost, taken_over
+from healthd.mqtt.faults import ConnectionLost, stalled
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
+from healthd.mqtt.limits import LearnedSizes
+from healthd.mqtt.old_topics import OldTopics
 from healthd.mqtt.payloads import Payload
+from healthd.mqtt.reasons import PACKET_TOO_LARGE
 from healthd.mqtt.retained_messages import RetainedMessages
 from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.topics import Topics
@@ -21,14 +25,10 @@ from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
 from healthd.supervision.deadline import passed
+from healthd.supervision.supervisor import root_cause
 
 # A healthy broker answers in milliseconds; 7.5 s was seen from a cluster that was losing a node.
 _ACK_TIMEOUT_S = 10.0
-
-# Brokers before MQTT 5, and mosquitto before 2.1, give no reason when another client takes over the
-# session. If a broker accepts and closes the connection three times in a row, each time within
-# seconds, there most likely is another client.
-_SHORT_LIVED_S, _TWIN_SUSPECTED = 5.0, 3
 
 # Clean stop: systemd allows 20 s, and closing links has used some of it. The disk keeps the rest.
 DRAIN_S = 5.0
@@ -60,17 +60,19 @@ class Publisher:
             inbox: subscribes on each connection.
             retained_topics: records what is retained for peripherals.
         """
-        self._endpoints = endpoints
+        self._brokers = Brokers(endpoints)
         self._retained_topics = retained_topics
-        self._current = 0
         self._topics = topics
         self._outbox = outbox
         self._inbox = inbox
         self._log = get_logger(service="mqtt")
         self._client: AckedClient | None = None
         self._retained = RetainedMessages()
+        self._learned = LearnedSizes()
+        self._old_topics = OldTopics(topics, inbox, retained_topics, self._retained.put)
         self._delivery = Delivery(outbox, topics, run, self._retained, retained_topics)
         self._short_lived = 0
+        self._doubtful = False
         self._stopping = asyncio.Event()
 
     def retain(
@@ -106,6 +108,13 @@ class Publisher:
             peripheral, topics.device_status(peripheral), topics.device_info(peripheral)
         )
 
+    def track_own_retained(self) -> None:
+        """Record the gateway's own retained topics, and clear those of an earlier id or prefix.
+
+        Call it after ``track_retained`` for each peripheral of the settings.
+        """
+        self._old_topics.find()
+
     def clear_retained(self, peripheral: str) -> None:
         """Clear the retained topics of a peripheral that is no longer in the settings."""
         if self._client is not None:
@@ -118,7 +127,8 @@ class Publisher:
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Use these brokers from the next connection on, and try parked topics again there."""
-        self._endpoints, self._current = endpoints, 0
+        self._learned = LearnedSizes()
+        self._brokers, self._short_lived, self._doubtful = Brokers(endpoints), 0, False
         self._delivery.retry_all()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
@@ -133,24 +143,42 @@ class Publisher:
         async with AsyncExitStack() as stack:
             client = await self._connect(stack)
             self._client = client
-            mark_healthy()
+            since = time.monotonic()
             self._retained.forget_sent()
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._watch_connection(client), name="mqtt connection")
-                    tasks.create_task(self._until_stopping(), name="mqtt clean stop")
-                    tasks.create_task(
-                        self._watch_acknowledgements(client), name="mqtt acknowledgements"
-                    )
-                    tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
-                    tasks.create_task(self._delivery.run(client), name="mqtt delivery")
-                    tasks.create_task(self._inbox.run(client), name="mqtt inbox")
-            except* _CleanStop:
-                # No exception leaves the client, so it disconnects properly, without the will.
-                pass
+                await self._use(client, mark_healthy)
+            except ExceptionGroup as group:
+                fault = root_cause(group)
+                if not isinstance(fault, ConnectionLost):
+                    raise
+                lived_s = time.monotonic() - since
+                if fault.reason == PACKET_TOO_LARGE:
+                    # Else it would end the next connection, too.
+                    self._learned.note_too_large(client.address, client.largest_unacked())
+                self._short_lived = self._short_lived + 1 if lived_s < SHORT_LIVED_S else 0
+                self._doubtful = self._short_lived > 1 or _carried_nothing(client)
+                raise self._brokers.lost(fault, client.identifier, lived_s) from group
             finally:
                 self._client = None
                 self._outbox.requeue_unacknowledged()
+
+    async def _use(self, client: AckedClient, mark_healthy: Callable[[], None]) -> None:
+        """Publish over this connection until it ends."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(client.lost(), name="mqtt connection")
+                tasks.create_task(self._until_stopping(), name="mqtt clean stop")
+                tasks.create_task(self._settle(client, mark_healthy), name="mqtt health")
+                tasks.create_task(
+                    self._watch_acknowledgements(client), name="mqtt acknowledgements"
+                )
+                tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
+                tasks.create_task(self._delivery.run(client), name="mqtt delivery")
+                tasks.create_task(self._inbox.run(client), name="mqtt inbox")
+                tasks.create_task(self._old_topics.clear(), name="mqtt old topics")
+        except* _CleanStop:
+            # No exception leaves the client, so it disconnects properly, without the will.
+            pass
 
     async def drain_and_disconnect(self, topic: str, last_payload: bytes) -> None:
         """Deliver the samples in memory, retain ``last_payload`` at ``topic``, and disconnect.
@@ -179,35 +207,44 @@ class Publisher:
 
     async def _connect(self, stack: AsyncExitStack) -> AckedClient:
         """Connect to the first broker that answers; start with the one that answered last time."""
-        for tries_left in reversed(range(len(self._endpoints))):
-            endpoint = self._endpoints[self._current]
+        fault: ConnectionLost | None = None
+        for endpoint, timeout_s in self._brokers.due():
+            since = time.monotonic()
             try:
-                client = await stack.enter_async_context(AckedClient(endpoint, LONGEST_PAYLOAD))
-            except ConnectionLost:
-                self._current = (self._current + 1) % len(self._endpoints)
-                if not tries_left:
-                    raise
+                client = AckedClient(endpoint, LONGEST_PAYLOAD, timeout_s)
+                client.limit_packets(self._learned.limit(endpoint.address))
+                await stack.enter_async_context(client)
+            except ConnectionLost as error:
+                fault = error
+                self._brokers.failed(fault)
             else:
-                self._log.info("connected", broker=f"{endpoint.host}:{endpoint.port}")
+                self._brokers.connected(time.monotonic() - since)
                 return client
-        raise ValueError("no broker to connect to")
+        if fault is None:
+            raise ValueError("no broker to connect to")
+        raise self._brokers.reported(fault)
 
-    async def _watch_connection(self, client: AckedClient) -> None:
-        since = time.monotonic()
-        try:
-            await client.lost()
-        except ConnectionLost as error:
-            short = error.reason == "broker_lost" and time.monotonic() - since < _SHORT_LIVED_S
-            self._short_lived = self._short_lived + 1 if short else 0
-            if self._short_lived >= _TWIN_SUSPECTED:
-                raise taken_over(client.identifier) from error
-            raise
+    async def _settle(self, client: AckedClient, mark_healthy: Callable[[], None]) -> None:
+        """Note that the connection works; after one that did not, only once this one proves it.
+
+        A broker that ends every connection would otherwise be logged each time.
+        """
+        while self._doubtful:
+            await asyncio.sleep(SHORT_LIVED_S)
+            self._doubtful = _carried_nothing(client)
+        mark_healthy()
+        self._brokers.settled()
+        self._log.info("connected", broker=client.address, **client.limits.named())
 
     async def _watch_acknowledgements(self, client: AckedClient) -> None:
         while True:
             # The time left for the oldest publish; the others have more.
             left_s = _ACK_TIMEOUT_S - client.oldest_unacked_s()
             if left_s <= 0:
-                message = f"no acknowledgement for {_ACK_TIMEOUT_S:.0f} s"
-                raise ConnectionLost("broker_stalled", message, RETRY)
+                raise stalled(_ACK_TIMEOUT_S)
             await passed(time.monotonic() + left_s)
+
+
+def _carried_nothing(client: AckedClient) -> bool:
+    """Return whether the broker has answered none of the messages that were sent."""
+    return client.oldest_unacked_s() > 0 and not client.answered

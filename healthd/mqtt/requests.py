@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from healthd.log import get_logger
 from healthd.mqtt.arrivals import Message
+from healthd.mqtt.faults import TOO_LARGE, PublishRefused
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
@@ -100,12 +101,19 @@ class Requests:
         self._room = asyncio.Event()
         self._room.set()
         self._refused_topic = ""
+        # The topics at which a broker may keep a request; it never keeps one without a payload.
+        self._maybe_kept: set[str] = set()
         self._log = get_logger(service="requests")
 
     def subscribe(self, inbox: Inbox) -> None:
         """Subscribe to requests if any verb is allowed."""
         if self.allowed:
-            inbox.subscribe(self._topics.requests, self.on_message, self._room.wait)
+            inbox.subscribe(
+                self._topics.requests,
+                self.on_message,
+                self._room.wait,
+                one_by_one=self._topics_of_allowed,
+            )
 
     def allow(self, allowed: Collection[str], inbox: Inbox) -> None:
         """Accept only these verbs from now on; without any, unsubscribe."""
@@ -114,9 +122,16 @@ class Requests:
         starts, self.allowed = not self.allowed, allowed
         if starts:
             self.subscribe(inbox)
+        else:
+            inbox.renew()
+
+    def _topics_of_allowed(self) -> list[str]:
+        return [self._topics.request(verb) for verb in self.allowed]
 
     def on_message(self, message: Message) -> None:
         """Check a request and start its handler; answer a wrong request at once."""
+        if self._is_removal(message):
+            return
         verb = message.topic.rpartition("/")[2]
         unreadable = None
         try:
@@ -149,6 +164,18 @@ class Requests:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _is_removal(self, message: Message) -> bool:
+        """Return whether a message only makes the broker remove a request that it keeps."""
+        may_be_kept = message.retained or not message.as_published
+        if message.payload:
+            # Bounded: others may publish at any number of topics.
+            if may_be_kept and message.topic.rpartition("/")[2] in self._handlers:
+                self._maybe_kept.add(message.topic)
+            return False
+        is_removal = message.retained or message.topic in self._maybe_kept
+        self._maybe_kept.discard(message.topic)
+        return is_removal
 
     def _response_topic(self, verb: str, wanted: str | None) -> tuple[str, RequestRefused | None]:
         """Return the topic of the response, and what is wrong with the requested one."""
@@ -213,18 +240,23 @@ class Requests:
         self._unacknowledged += 1
         if self._unacknowledged >= _WINDOW:
             self._room.clear()
-        acknowledgement.add_done_callback(lambda result: self._responded(reply.topic, result))
+        acknowledgement.add_done_callback(lambda result: self._responded(reply, payload, result))
 
-    def _responded(self, topic: str, result: Acknowledgement) -> None:
+    def _responded(self, reply: _Reply, payload: bytes, result: Acknowledgement) -> None:
         self._unacknowledged -= 1
         if self._unacknowledged < _WINDOW:
             self._room.set()
         if result.cancelled():
             self._log.info("response dropped", reason="connection lost")
-        elif (error := result.exception()) and topic != self._refused_topic:
-            # Logged once: the client will use the same topic again.
-            self._refused_topic = topic
-            self._log.warning("response refused by the broker", topic=topic, error=str(error))
+        elif error := result.exception():
+            if reply.topic != self._refused_topic:
+                # Logged once: the client will use the same topic again.
+                self._refused_topic = reply.topic
+                log = self._log.warning
+                log("response refused by the broker", topic=reply.topic, error=str(error))
+            is_too_large = isinstance(error, PublishRefused) and error.code == TOO_LARGE
+            if is_too_large and len(short := reply.error(str(error))) < len(payload):
+                self._respond(reply, short)
 
 
 def _fields(message: Message) -> dict[str, Any]:

@@ -5,10 +5,30 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, NoReturn
 
+from healthd.errors import Backoff
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
+from healthd.mqtt.faults import ABOUT_THE_TOPIC, PublishRefused
 from healthd.mqtt.payloads import Payload
+from healthd.mqtt.send_quota import RETAINED
 from healthd.mqtt.unacked import Acknowledgement
+
+# A cluster that has just lost a node refuses for seconds.
+_RETRY = Backoff(first_s=1.0, ceiling_s=60.0)
+
+# A person has to grant missing rights, and should not have to wait much longer than the ceiling.
+_TOPIC_RETRY = Backoff(first_s=30.0, ceiling_s=900.0)
+
+
+# Refusals that belong together arrive within this time: one line of the log names all topics.
+_TOGETHER_S = 1.0
+
+
+class _Refused(NamedTuple):
+    """How often a message was refused since one was accepted, and why the last time."""
+
+    times: int
+    reason: str
 
 
 class _Kept(NamedTuple):
@@ -25,6 +45,9 @@ class RetainedMessages:
         self._kept: dict[str, _Kept] = {}
         self._unsent: dict[str, None] = {}
         self._on_accepted: dict[str, Callable[[], None]] = {}
+        self._sending: dict[str, Acknowledgement] = {}
+        self._refused: dict[str, _Refused] = {}
+        self._uncleared: list[str] = []
         self._changed = asyncio.Event()
         self._log = get_logger(service="mqtt")
 
@@ -61,6 +84,10 @@ class RetainedMessages:
         """Keep a sample that is being sent already, to send it again on every connect."""
         self._kept[topic] = _Kept(payload, schema, None)
         self._on_accepted.pop(topic, None)
+        self._unsent.pop(topic, None)
+        # An older one may still wait for its turn, and would replace the sample.
+        if older := self._sending.pop(topic, None):
+            older.cancel()
 
     def forget_sent(self) -> None:
         """Mark every message as not sent: the connection is new."""
@@ -78,8 +105,14 @@ class RetainedMessages:
             kept = self._kept[topic]
             payload, schema, expiry_s = kept
             acknowledgement = client.send(
-                topic, payload, retain=True, schema=schema, expiry_s=expiry_s
+                topic,
+                payload,
+                retain=True,
+                schema=schema,
+                expiry_s=expiry_s,
+                priority=RETAINED,
             )
+            self._sending[topic] = acknowledgement
             acknowledgement.add_done_callback(partial(self._done, topic, kept))
         return acknowledgement
 
@@ -91,13 +124,14 @@ class RetainedMessages:
             await self._changed.wait()
 
     def _done(self, topic: str, sent: _Kept, result: Acknowledgement) -> None:
+        if self._sending.get(topic) is result:
+            del self._sending[topic]
         if result.cancelled():
             return
         if error := result.exception():
-            # Every connect sends the message again, so it stays here; the log says that it is
-            # missing at the broker.
-            self._log.error("retained topic refused", topic=topic, error=str(error))
+            self._retry(topic, error)
             return
+        self._refused.pop(topic, None)
         if self._kept.get(topic) is not sent:
             return
         if not sent.payload:
@@ -105,3 +139,24 @@ class RetainedMessages:
             self._unsent.pop(topic, None)
         if on_accepted := self._on_accepted.pop(topic, None):
             on_accepted()
+
+    def _retry(self, topic: str, error: BaseException) -> None:
+        """Send the message again later; until then the log says that the broker misses it."""
+        times, reason = self._refused.get(topic, _Refused(0, ""))
+        self._refused[topic] = _Refused(times + 1, str(error))
+        loop = asyncio.get_running_loop()
+        if reason != str(error):
+            if self._kept[topic].payload:
+                self._log.error("retained topic refused", topic=topic, error=str(error))
+            else:
+                if not self._uncleared:
+                    loop.call_later(_TOGETHER_S, self._log_uncleared, str(error))
+                self._uncleared.append(topic)
+        is_final = isinstance(error, PublishRefused) and error.code in ABOUT_THE_TOPIC
+        backoff = _TOPIC_RETRY if is_final else _RETRY
+        loop.call_later(backoff.limit(times), self.renew, topic)
+
+    def _log_uncleared(self, error: str) -> None:
+        topics, self._uncleared = sorted(self._uncleared), []
+        hint = "as a user who may write there, for each topic: mosquitto_pub -r -n -t TOPIC"
+        self._log.error("retained topics not cleared", topics=topics, error=error, hint=hint)

@@ -1,7 +1,8 @@
 """The topics at which the broker retains something for each peripheral, kept across restarts.
 
 The broker keeps a retained message forever, even if its peripheral was removed from the settings
-while healthd was down, and a gateway that only publishes cannot ask the broker what it keeps. So
+while healthd was down, or if the gateway got another id or prefix, and a gateway that only
+publishes cannot ask the broker what it keeps. So
 each topic is recorded before something is retained there, and forgotten once the broker has
 acknowledged that it is empty.
 """
@@ -12,12 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from healthd.host.state_file import StateFile
+from healthd.mqtt.topics import Topics, gateway_of
 
 FILE_NAME = "retained.json"
 
+GATEWAY = ""
+"""Stands for the gateway itself in place of a peripheral's id."""
+
 
 class RetainedTopics:
-    """The topics that may hold a retained message, by peripheral."""
+    """The topics that may hold a retained message, by peripheral; ``GATEWAY`` has its own."""
 
     def __init__(self, folder: Path) -> None:
         """Read the file in ``folder``, if there is one."""
@@ -63,6 +68,32 @@ class RetainedTopics:
     def removed_peripherals(self) -> Collection[str]:
         """Return the peripherals with recorded topics that are not in the settings."""
         return self._topics.keys() - self._configured
+
+    def outside(self, topics: Topics) -> list[tuple[str, str]]:
+        """Return what is recorded for another gateway id or prefix: peripherals and their topics.
+
+        Without the peripherals that are not in the settings.
+        """
+        # healthd 0.1 has not recorded the gateway's own topics.
+        own = [topic for gateway in self.gateways_outside(topics) for topic in gateway.retained]
+        recorded = self._recorded_outside(topics)
+        return [
+            *((GATEWAY, topic) for topic in own if (GATEWAY, topic) not in recorded),
+            *(found for found in recorded if found[0] in self._configured),
+        ]
+
+    def gateways_outside(self, topics: Topics) -> list[Topics]:
+        """Return the other gateway ids and prefixes for which something is recorded."""
+        gateways = {gateway_of(*found): None for found in self._recorded_outside(topics)}
+        return [gateway for gateway in gateways if gateway is not None]
+
+    def _recorded_outside(self, topics: Topics) -> list[tuple[str, str]]:
+        return [
+            (peripheral, topic)
+            for peripheral, known in self._topics.items()
+            for topic in known
+            if not topics.is_own(topic)
+        ]
 
     async def save(self) -> None:
         """Write the file if anything has changed."""

@@ -36,6 +36,15 @@ class Topics:
         return f"{self.prefix}/{self.gateway}/doctor"
 
     @property
+    def retained(self) -> tuple[str, ...]:
+        """The gateway's own topics at which something is retained."""
+        return self.status, self.info, self.health
+
+    def is_own(self, topic: str) -> bool:
+        """Return whether it is one of this gateway's topics."""
+        return topic.startswith(f"{self.prefix}/{self.gateway}/")
+
+    @property
     def requests(self) -> str:
         """The filter of all requests to this gateway."""
         return self.request("+")
@@ -80,6 +89,18 @@ class Topics:
         """
         live = self.sample(peripheral, stream)
         return f"{live}/history" if peripheral else live
+
+
+def gateway_of(peripheral: str, topic: str) -> Topics | None:
+    """Return the gateway to which a retained topic belongs; None if it is not one.
+
+    Args:
+        peripheral: the peripheral; empty for a topic of the gateway's own.
+        topic: the topic.
+    """
+    gateway, _, _ = topic.rpartition(f"/device/{peripheral}/" if peripheral else "/")
+    prefix, _, name = gateway.rpartition("/")
+    return Topics(prefix, name) if prefix and name else None
 
 
 def birth(discovery: str) -> str:

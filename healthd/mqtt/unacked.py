@@ -14,11 +14,9 @@ class Unacked:
         """Start with none."""
         self._by_id: dict[int, tuple[Acknowledgement, float]] = {}
 
-    def add(self, mid: int, loop: asyncio.AbstractEventLoop) -> Acknowledgement:
-        """Return the future acknowledgement of the message with this packet identifier."""
-        acknowledgement: Acknowledgement = loop.create_future()
+    def add(self, mid: int, acknowledgement: Acknowledgement) -> None:
+        """Note that a message with this packet identifier was written now."""
         self._by_id[mid] = (acknowledgement, time.monotonic())
-        return acknowledgement
 
     def resolve(self, mid: int, error: Exception | None) -> None:
         """Resolve an acknowledgement, to an error if the broker refused the message."""

@@ -10,17 +10,28 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.schema import Stored, Stream
 from healthd.outbox.store import Store
 
+# After a start, links and live samples come first: a full outbox drains with all of a core for a
+# minute or more. By then the first links are made, or are waiting for their peripherals.
+START_PAUSE_S = 1.0
+
 
 class Backlog:
     """Hands out stored samples, oldest first, and deletes them once they are delivered."""
 
-    def __init__(self, disk: Disk, live_rows: Callable[[], Iterable[int]]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        live_rows: Callable[[], Iterable[int]],
+        has_events: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Prepare.
 
         Args:
             disk: where the samples are stored.
             live_rows: returns the rows of samples that may still be delivered live.
+            has_events: returns whether events of the gateway are stored.
         """
+        self._has_events = has_events
         self._disk = disk
         self._live_rows = live_rows
         # Handed out and not released, or delivered and not deleted yet.
@@ -32,8 +43,18 @@ class Backlog:
         self._skipped: frozenset[Stream] = frozenset()
         # The lowest row that was released since the last read of the disk began.
         self._released = sys.maxsize
+        # The lowest row that was left out.
+        self._left_out = sys.maxsize
+        # Whether rows wait because an older live sample of their stream is not answered yet.
+        self._holds = False
         self._parking: dict[str, str | None] = {}
         self._woken = asyncio.Event()
+        self._begin_s = 0.0
+
+    def begin(self) -> None:
+        """Note that the store is open: the first batch follows after ``START_PAUSE_S``."""
+        self._begin_s = asyncio.get_running_loop().time() + START_PAUSE_S
+        self.wake()
 
     async def next_batch(self, limit: int, skip: Callable[[], Collection[Stream]]) -> list[Stored]:
         """Return the oldest samples that are not on their way yet; wait until there are some.
@@ -45,22 +66,25 @@ class Backlog:
             limit: how many samples to return at most.
             skip: returns the streams to leave out; called before each read of the disk.
         """
+        await asyncio.sleep(self._begin_s - asyncio.get_running_loop().time())
         while True:
             self._woken.clear()
+            self._holds = False
             live = set(self._live_rows())
             asked = limit + len(live)
             if (skipped := frozenset(skip())) != self._skipped:
                 self._skipped, self._after = skipped, 0
             self._released = sys.maxsize
-            rows, read_to = list[Stored](), self._after
+            events, rows, read_to = list[Stored](), list[Stored](), self._after
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
-                rows, read_to = await self._disk.call(read)
+                events, rows, read_to = await self._disk.call(read)
             # Rows may have become live while the disk was read.
             live.update(self._live_rows())
-            fresh = [
-                stored for stored in rows if stored.row not in self._busy and stored.row not in live
-            ]
+            if urgent := self._fresh(events, live)[:limit]:
+                self._busy.update(stored.row for stored in urgent)
+                return urgent
+            fresh = self._fresh(rows, live)
             seen = fresh[:limit][-1].row if fresh else read_to
             # A live row may still become history, so the next read must not start after it.
             first = min((*live, self._released), default=sys.maxsize)
@@ -71,15 +95,40 @@ class Backlog:
             if len(rows) < asked or self._after <= before:
                 await self._woken.wait()
 
+    def _fresh(self, rows: Iterable[Stored], live: Collection[int]) -> list[Stored]:
+        """Return the rows that may be handed out now."""
+        fresh: list[Stored] = []
+        # A live sample may still be refused, and must then not follow younger ones.
+        held: set[Stream] = set()
+        for stored in rows:
+            stream = (stored.peripheral, stored.stream)
+            if stored.row in live:
+                held.add(stream)
+            elif stream in held:
+                self._holds = True
+            elif stored.row not in self._busy:
+                fresh.append(stored)
+        return fresh
+
     def _read(
         self, limit: int, skip: frozenset[Stream], after: int, store: Store
-    ) -> tuple[list[Stored], int]:
-        """Return the oldest rows that follow ``after``, and the row up to which none is missing."""
+    ) -> tuple[list[Stored], list[Stored], int]:
+        """Read the next rows.
+
+        Returns:
+            The oldest events, the oldest rows that follow ``after``, and the row up to which none
+            of the latter is missing.
+        """
+        events: list[Stored] = []
+        if self._has_events():
+            # They do not wait for hours of samples: newer events have to wait for them.
+            samples = {stream for stream in store.depth().counts if stream[0]}
+            events = store.oldest(limit, skip | samples)
         rows = store.oldest(limit, skip, after)
         # Set on the store's thread, so that its next job does not evict these rows.
-        self._read_last = frozenset(stored.row for stored in rows)
+        self._read_last = frozenset(stored.row for stored in (*events, *rows))
         # A stream that is skipped for days has very many rows: read past them only once.
-        return rows, rows[-1].row if len(rows) == limit else store.last_row
+        return events, rows, rows[-1].row if len(rows) == limit else store.last_row
 
     def rows_in_flight(self) -> frozenset[int]:
         """Return the rows that are on their way or delivered.
@@ -99,6 +148,16 @@ class Backlog:
         self._busy.discard(row)
         self._read_again_from(row)
 
+    def leave_out(self, row: int) -> None:
+        """Put a stored sample back, and hand out younger ones before it."""
+        self._busy.discard(row)
+        self._left_out = min(self._left_out, row)
+
+    def read_left_out(self) -> None:
+        """Hand out again what was left out."""
+        self._read_again_from(self._left_out)
+        self._left_out = sys.maxsize
+
     def release_all(self) -> None:
         """Put back every sample that is on its way: the connection is gone."""
         self._busy = set(self._delivered)
@@ -109,6 +168,11 @@ class Backlog:
     def wake(self) -> None:
         """Make a waiting ``next_batch`` read again: rows are new, or streams no longer skipped."""
         self._woken.set()
+
+    def wake_if_held(self) -> None:
+        """Make a waiting ``next_batch`` read again if it waits for a live sample."""
+        if self._holds:
+            self.wake()
 
     def _read_again_from(self, row: int) -> None:
         """Include this row in the next read, even if a read that starts after it is running."""

@@ -116,8 +116,8 @@ class Disk:
             Fatal: the disk has failed until now, and is back, but may not be used; see ``open``.
         """
         try:
-            if self._store is None and (aside := (await self._on_thread(self._opened)).set_aside):
-                self._notice("corrupt", f"set aside as {aside.name}, started empty")
+            if self._store is None and (notice := (await self._on_thread(self._opened)).notice):
+                self._notice(*notice)
             result, repair, wrote = await self._on_thread(lambda: self._attempt(work))
         except (sqlite3.Error, OSError) as error:
             if not self.degraded:
@@ -137,10 +137,11 @@ class Disk:
     ) -> tuple[T, tuple[OutboxChange, str] | None, bool]:
         """Return the result of ``work``, how the file was repaired for it, and whether it wrote."""
         store = self._opened()
-        if store.is_deleted():
-            store.recreate()
-            return work(store), ("deleted", "file was deleted; recreated with all samples"), True
         try:
+            if store.is_deleted():
+                aside = store.recreate()
+                was = "deleted" if aside is None else f"replaced by another ({aside.name})"
+                return work(store), ("deleted", f"file was {was}; recreated with all samples"), True
             before = store.writes
             return work(store), None, store.writes != before
         except sqlite3.DatabaseError as error:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from healthd.events import Gap
 from healthd.outbox.continuity import End, Ends
+from healthd.outbox.event_order import EventOrder
 from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stream
 from healthd.samples import Sample
@@ -39,13 +40,15 @@ class LivePath:
         # Written through: not to be sent before they are committed.
         self._held: list[Pending] = []
         self._refused: list[Pending] = []
+        self._events = EventOrder()
         self._last: dict[Stream, Sample] = {}
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
 
     def __len__(self) -> int:
         """Return how many samples are in memory."""
-        return len(self._waiting) + len(self._sent) + len(self._held) + len(self._refused)
+        sent = len(self._waiting) + len(self._sent)
+        return sent + len(self._held) + len(self._refused) + len(self._events)
 
     def put(self, sample: Sample, *, hold: bool) -> int:
         """Add the newest sample, and return how many are waiting now.
@@ -57,17 +60,52 @@ class LivePath:
         pending = Pending(sample)
         self._last[sample.peripheral, sample.stream] = sample
         # A sample follows the held ones of its stream, so that the order is kept when holding ends.
-        if hold or any(_stream_of(held) == _stream_of(pending) for held in self._held):
+        if hold or any(held.sample_stream == pending.sample_stream for held in self._held):
             self._held.append(pending)
             return len(self._held)
-        self._waiting.append(pending)
-        self._arrived.set()
+        self._let_wait(pending)
         if len(self._waiting) > MEMORY_LIMIT:
             # Never drop an event: it may be the one that reports a loss.
             oldest = next(waiting for waiting in self._waiting if waiting.sample.peripheral)
             self._waiting.remove(oldest)
             self.dropped.append(oldest)
         return len(self._waiting)
+
+    def _let_wait(self, pending: Pending) -> None:
+        """Let a sample wait for its turn to be sent, unless an event has to keep its order."""
+        if not pending.sample.peripheral:
+            if self._events.goes_to_disk(pending.sample_stream):
+                self._events.note_on_disk(pending.sample_stream)
+                self._send_to_disk(pending)
+                return
+            if not self._events.may_be_sent(pending):
+                return
+        self._waiting.append(pending)
+        self._arrived.set()
+
+    def _send_to_disk(self, pending: Pending) -> None:
+        pending.urgent = True
+        if pending.row is None:
+            self._refused.append(pending)
+        self._on_refused()
+
+    def _divert(self, stream: Stream) -> None:
+        """Send the events that follow one to the disk, because it goes there."""
+        for pending in self._events.divert(stream):
+            self._send_to_disk(pending)
+
+    def note_stored_events(self, counts: Mapping[Stream, int]) -> None:
+        """Note how many events earlier runs have left on the disk."""
+        for stream, count in counts.items():
+            self._events.note_on_disk(stream, count)
+
+    def has_stored_events(self) -> bool:
+        """Return whether events are on the disk; may be called from another thread."""
+        return self._events.any_on_disk()
+
+    def note_event_gone(self, stream: Stream, count: int = 1) -> None:
+        """Note that stored events were delivered, or are lost."""
+        self._events.note_gone(stream, count)
 
     @property
     def has_held(self) -> bool:
@@ -92,16 +130,20 @@ class LivePath:
         self._sent.pop(pending, None)
         if pending.row is not None:
             self._on_delivered_row(pending.row)
+        if not pending.sample.peripheral and (
+            following := self._events.delivered(pending.sample_stream)
+        ):
+            self._waiting.append(following)
+            self._arrived.set()
         self._check_settled()
 
     def refuse(self, pending: Pending) -> None:
         """Move a sample that the broker refuses to the disk, off the live path."""
         self._sent.pop(pending, None)
-        pending.urgent = True
-        if pending.row is None:
-            self._refused.append(pending)
+        self._send_to_disk(pending)
+        if not pending.sample.peripheral:
+            self._divert(pending.sample_stream)
         self._check_settled()
-        self._on_refused()
 
     def requeue_sent(self) -> None:
         """Put what was sent and not acknowledged back into the queue, in order."""
@@ -116,7 +158,7 @@ class LivePath:
 
     def mark_waiting_urgent(self) -> None:
         """Treat all waiting samples as old."""
-        for pending in self._waiting:
+        for pending in (*self._waiting, *self._events):
             pending.urgent = True
 
     def to_commit(self, limit_ns: int) -> list[Pending]:
@@ -127,7 +169,7 @@ class LivePath:
         """
         unsaved = [
             pending
-            for pending in (*self._refused, *self._sent, *self._waiting)
+            for pending in (*self._refused, *self._sent, *self._waiting, *self._events)
             if pending.row is None and not pending.acked
         ]
         unsaved.sort(key=lambda pending: pending.sample.arrived_ns)
@@ -136,7 +178,7 @@ class LivePath:
         blocked: set[Stream] = set()
         due: list[Pending] = []
         for pending in unsaved:
-            stream = _stream_of(pending)
+            stream = pending.sample_stream
             if pending.is_older_than(limit_ns) and stream not in blocked:
                 due.append(pending)
             else:
@@ -166,11 +208,16 @@ class LivePath:
         ready = [held for held in self._held if disk_fails or held.row is not None]
         self._held = self._held[len(ready) :]
         before = len(self._waiting) + len(ready)
-        self._waiting = deque(
-            pending
-            for pending in (*self._waiting, *ready)
-            if not pending.acked and (pending.row is None or not pending.is_older_than(limit_ns))
-        )
+        for pending in ready:
+            self._let_wait(pending)
+        waiting, self._waiting = self._waiting, deque[Pending]()
+        for pending in waiting:
+            if pending.acked:
+                continue
+            if pending.row is None or not pending.is_older_than(limit_ns):
+                self._waiting.append(pending)
+            elif not pending.sample.peripheral:
+                self._divert(pending.sample_stream)
         self._arrived.set()
         self._check_settled()
         return len(self._waiting) < before
@@ -179,10 +226,19 @@ class LivePath:
         """Have everything in memory committed again: the store has lost all its rows."""
         for pending in self._all():
             pending.row = None
+        self._events.forget_disk(self._refused)
 
     def rows(self) -> list[int]:
         """Return the rows of samples that may still be delivered live."""
-        return [pending.row for pending in (*self._sent, *self._waiting) if pending.row is not None]
+        live = (*self._sent, *self._waiting, *self._events)
+        return [pending.row for pending in live if pending.row is not None]
+
+    def unsaved_samples(self) -> int:
+        """Return how many samples of peripherals are neither at the broker nor in the store."""
+        return sum(
+            pending.row is None and not pending.acked and bool(pending.sample.peripheral)
+            for pending in self._all()
+        )
 
     def ends(self) -> Ends:
         """Return each peripheral stream's last sample up to which all samples are certain.
@@ -199,7 +255,7 @@ class LivePath:
             if pending.row is not None or pending.acked:
                 continue
             sample, gap = pending.sample, pending.sample.measurement
-            stream = _stream_of(pending)
+            stream = pending.sample_stream
             if stream in ends and sample.seq <= ends[stream].seq:
                 ends[stream] = End(sample.seq - 1, sample.stamp.wall_ns)
             if isinstance(gap, Gap) and gap.run != sample.run:
@@ -207,14 +263,10 @@ class LivePath:
         return {stream: end for stream, end in ends.items() if end.seq}
 
     def _all(self) -> tuple[Pending, ...]:
-        return (*self._waiting, *self._held, *self._sent, *self._refused)
+        return (*self._waiting, *self._held, *self._sent, *self._refused, *self._events)
 
     def _check_settled(self) -> None:
         if len(self):
             self._settled.clear()
         else:
             self._settled.set()
-
-
-def _stream_of(pending: Pending) -> Stream:
-    return pending.sample.peripheral, pending.sample.stream

@@ -19,7 +19,7 @@ from healthd.outbox.continuity import Ends, PreviousRun, RunFile, begin_run, end
 from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
-from healthd.outbox.schema import Depth, Lost, Stream
+from healthd.outbox.schema import Depth, Lost, Stored, Stream
 from healthd.outbox.taken import RecordUpdate, read_records, update_records
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
@@ -63,7 +63,7 @@ class Outbox:
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
         self.live = LivePath(self._delivered_live, self._refused_live)
-        self.backlog = Backlog(self._disk, self.live.rows)
+        self.backlog = Backlog(self._disk, self.live.rows, self.live.has_stored_events)
         self._run = run
         self._write_through = settings.write == "through"
         self._run_file = run_file
@@ -90,7 +90,11 @@ class Outbox:
         with suppress(DiskFailing):
             self.previous_runs = await self._begin()
             self.records = await self._disk.call(read_records)
-        self.backlog.wake()
+            counts = (await self._disk.call(lambda store: store.depth())).counts
+            self.live.note_stored_events(
+                {stream: count for stream, count in counts.items() if not stream[0]}
+            )
+        self.backlog.begin()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -105,7 +109,9 @@ class Outbox:
             ends = self.live.ends()
             await self._disk.call(lambda store: end_run(store, self._run.id, ends))
         except DiskFailing as error:
-            self._log.error("samples lost with the disk", count=len(self.live), error=str(error))
+            # If nothing else is lost, only the note of a clean stop is missing.
+            if lost := self.live.unsaved_samples():
+                self._log.error("samples lost with the disk", count=lost, error=str(error))
         await self._disk.close()
 
     def put(self, sample: Sample) -> None:
@@ -162,7 +168,7 @@ class Outbox:
         Raises:
             DiskFailing: the disk cannot be written; memory keeps the newest samples meanwhile.
         """
-        claiming = True
+        claiming = checking = True
         while True:
             if not claiming:
                 with suppress(TimeoutError):
@@ -174,12 +180,19 @@ class Outbox:
             # In its own task: a stop must not separate a commit from the bookkeeping that follows.
             self._flushing = asyncio.create_task(self._flush(), name="outbox flush")
             await asyncio.shield(self._flushing)
-            claiming = claiming and await self._disk.call(lambda store: store.claim_space())
+            if claiming:
+                claiming = await self._disk.call(lambda store: store.claim_space())
+            elif checking:
+                # One step in each round, so that it takes nothing from the samples that flow.
+                checking = await self._disk.call(lambda store: store.check_step())
             mark_healthy()
 
     async def _begin(self) -> list[PreviousRun]:
         run, from_file = self._run.id, self._run_in_file
-        previous = await self._disk.call(lambda s: begin_run(s, run, self._began_ns, from_file))
+        previous, lost = await self._disk.call(
+            lambda s: (begin_run(s, run, self._began_ns, from_file), s.pop_lost())
+        )
+        self._report(lost)
         self._begun = True
         return previous
 
@@ -227,8 +240,15 @@ class Outbox:
         dropped, self.live.dropped = self.live.dropped, []
         self._report(summarise(pending.sample for pending in dropped if pending.row is None))
 
+    def acknowledge_stored(self, stored: Stored) -> None:
+        """Note that the broker has a stored sample."""
+        self.backlog.acknowledge(stored.row)
+        if not stored.peripheral:
+            self.live.note_event_gone((stored.peripheral, stored.stream))
+
     def _delivered_live(self, row: int) -> None:
         self.backlog.acknowledge(row)
+        self.backlog.wake_if_held()
 
     def _refused_live(self) -> None:
         self._work.set()
@@ -240,11 +260,13 @@ class Outbox:
             refused = (lost.peripheral, lost.stream) in self._parked.values()
             reason = "refused" if refused else "evicted"
             self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
-            if lost.peripheral:
+            if not lost.peripheral:
+                self.live.note_event_gone(("", lost.stream), lost.count)
+            else:
                 self.put(self._run.event(lost.as_gap(reason)))
 
     def _notice(self, change: OutboxChange, detail: str) -> None:
-        if change == "corrupt":
+        if change in ("corrupt", "other_version"):
             self.live.forget_rows()
             self._certain.clear()
         self._log.warning("outbox", change=change, detail=detail)

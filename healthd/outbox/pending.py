@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from healthd.outbox.schema import Entry, Lost
+from healthd.outbox.schema import Entry, Lost, Stream
 from healthd.samples import Sample
 
 
@@ -24,6 +24,11 @@ class Pending:
         self.row: int | None = None
         self.acked = False
         self.urgent = sample.stored
+
+    @property
+    def sample_stream(self) -> Stream:
+        """Peripheral and stream of the sample."""
+        return self.sample.peripheral, self.sample.stream
 
     def is_older_than(self, mono_ns: int) -> bool:
         """Return whether it arrived at ``mono_ns`` or before, or is to be treated as if it had."""

@@ -26,7 +26,16 @@ PRAGMAS = (
     "cache_size=-256",
 )
 
-TABLES = """
+VERSION = 2
+"""The file's ``user_version``. It is 0 in files of healthd before there were versions."""
+
+COUNTING = 1
+"""The version of such a file while its rows are counted; everything else is already as in 2."""
+
+BLOCK_ROWS = 2048
+"""Rows in a block of ``tally``: few blocks to add up, and few rows to read in each of them."""
+
+TABLES = f"""
 CREATE TABLE IF NOT EXISTS pending (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     peripheral TEXT NOT NULL, stream TEXT NOT NULL, schema TEXT NOT NULL,
@@ -50,6 +59,31 @@ CREATE TABLE IF NOT EXISTS records (
     series TEXT NOT NULL, number INTEGER NOT NULL, made TEXT NOT NULL, whole INTEGER NOT NULL,
     PRIMARY KEY (peripheral, stream, series, number, made)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS tally (
+    block INTEGER NOT NULL, peripheral TEXT NOT NULL, stream TEXT NOT NULL,
+    count INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, oldest_ns INTEGER,
+    PRIMARY KEY (block, peripheral, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS pending_added AFTER INSERT ON pending BEGIN
+    INSERT INTO tally VALUES (
+        new.row / {BLOCK_ROWS}, new.peripheral, new.stream, 1, length(new.payload), new.wall_ns
+    ) ON CONFLICT DO UPDATE SET
+        count = count + 1,
+        payload_bytes = payload_bytes + excluded.payload_bytes,
+        oldest_ns = min(oldest_ns, excluded.oldest_ns);
+END;
+CREATE TRIGGER IF NOT EXISTS pending_removed AFTER DELETE ON pending BEGIN
+    UPDATE tally SET
+        count = count - 1, payload_bytes = payload_bytes - length(old.payload), oldest_ns = NULL
+    WHERE block = old.row / {BLOCK_ROWS} AND peripheral = old.peripheral AND stream = old.stream;
+    DELETE FROM tally
+    WHERE block = old.row / {BLOCK_ROWS} AND peripheral = old.peripheral AND stream = old.stream
+        AND count <= 0;
+END;
+"""
+"""``tally`` has an entry for each stream in each block; triggers keep it right in any transaction.
+
+``oldest_ns`` is NULL once a row of the entry is gone: then only the rest of its rows has that time.
 """
 
 

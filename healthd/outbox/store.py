@@ -2,26 +2,41 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from healthd.outbox.claim import claim_step, drop_filler
+import orjson
+
+from healthd.events import OutboxChange
+from healthd.outbox.claim import claim_step
 from healthd.outbox.database import (
     PAGE_BYTES,
     closed_on_error,
     copy_tables,
     is_corrupt,
+    is_full,
     open_database,
     remove_logs,
+    rescue_rows,
     set_file_aside,
     set_last_row,
+    transaction,
 )
-from healthd.outbox.schema import ENTRY_COLUMNS, NOTE_RECORD, Depth, Entry, Lost, Stored, Stream
-from healthd.outbox.tally import RETURNING_SIZES, Tally
-
-# Evicting a few hundred rows at once keeps a full store writable for a while.
-_EVICT_ROWS = 256
+from healthd.outbox.eviction import make_room
+from healthd.outbox.reading import read_oldest
+from healthd.outbox.row_check import RowCheck
+from healthd.outbox.schema import (
+    ENTRY_COLUMNS,
+    NOTE_RECORD,
+    Depth,
+    Entry,
+    Lost,
+    Stored,
+    Stream,
+)
+from healthd.outbox.tally import totals
+from healthd.outbox.version import OtherVersion, upgrade
 
 # The largest transaction: it has to fit into the claimed part of the log, and into a small quota.
 _BATCH_ROWS = 250
@@ -33,11 +48,12 @@ class Store:
     Attributes:
         path: the database file.
         set_aside: where an unusable file was moved; None if there was none.
+        notice: what was wrong with it, and what was done; None if there was none.
         last_row: the highest row number that was ever used.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        """Open or create the file; a file that is not an intact database is set aside.
+        """Open or create the file; one that is damaged or of another version is set aside.
 
         Args:
             path: the database file; its folder is created if necessary.
@@ -49,38 +65,46 @@ class Store:
         """
         self.path = path
         self.set_aside: Path | None = None
+        self.notice: tuple[OutboxChange, str] | None = None
         self._max_pages = max_bytes // PAGE_BYTES
         self._lost: list[Lost] = []
         self.last_row = 0
         self._run: tuple[str, int] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = self._open_or_set_aside()
+        self._inode = self.path.stat().st_ino
+        known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
+        self.last_row = known[0] if known else 0
+        self._check = RowCheck(self._db, self.last_row)
+
+    def _open_or_set_aside(self) -> sqlite3.Connection:
         try:
-            self._db = self._open()
+            return self._open()
+        except OtherVersion as other:
+            self.set_aside = set_file_aside(self.path, other.label)
+            kept = f"its samples are kept in {self.set_aside.name}, new ones go to a new file"
+            self.notice = ("other_version", f"{self.path.name}: {other}; {kept}")
         except sqlite3.DatabaseError as error:
             if not is_corrupt(error):
                 raise
-            self.set_aside = set_file_aside(path)
-            self._db = self._open()
-        self._inode = self.path.stat().st_ino
-        self._tally = Tally(self._db)
-        known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
-        self.last_row = known[0] if known else 0
+            self.set_aside = set_file_aside(self.path)
+            self.notice = ("corrupt", f"set aside as {self.set_aside.name}, started empty")
+        return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        return open_database(self.path, self._max_pages)
+        db = open_database(self.path, self._max_pages)
+        with closed_on_error(db):
+            while True:
+                try:
+                    upgrade(db)
+                except sqlite3.OperationalError as error:
+                    self._evict(db, error, ())
+                else:
+                    return db
 
-    @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Commit everything that the block does, or nothing if it raises."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            # On a full disk SQLite has already rolled back, and a second rollback fails.
-            with suppress(sqlite3.OperationalError):
-                self._db.execute("ROLLBACK")
-            raise
+        return transaction(self._db)
 
     @property
     def writes(self) -> int:
@@ -103,8 +127,7 @@ class Store:
             try:
                 rows += self._insert(batch)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_FULL or not self._make_room(spare()):
-                    raise
+                self._evict(self._db, error, spare())
             else:
                 del remaining[:_BATCH_ROWS]
         return rows
@@ -126,28 +149,15 @@ class Store:
             ]
             db.executemany(NOTE_RECORD, noted)
         self.last_row = rows[-1]
-        self._tally.add((entry.peripheral, entry.stream, len(entry.payload)) for entry in batch)
         return rows
 
-    def _make_room(self, spare: Collection[int]) -> bool:
-        """Delete what is least valuable; return False if nothing can be deleted."""
-        if drop_filler(self._db):
-            return True
-        # Samples before events: the events report what is lost.
-        for kind in ("NOT LIKE", "LIKE"):
-            evictable = f"stream {kind} 'event/%' AND row NOT IN ({', '.join(map(str, spare))})"
-            oldest = f"SELECT row FROM pending WHERE {evictable} ORDER BY row LIMIT ?"
-            columns = "peripheral, stream, run, min(seq), max(seq), min(wall_ns), max(wall_ns)"
-            summary = f"SELECT {columns}, count(*) FROM pending WHERE row IN ({oldest})"
-            with self.transaction() as db:
-                lost = db.execute(f"{summary} GROUP BY 1, 2, 3", (_EVICT_ROWS,)).fetchall()
-                delete = f"DELETE FROM pending WHERE row IN ({oldest}) {RETURNING_SIZES}"
-                gone = db.execute(delete, (_EVICT_ROWS,)).fetchall()
-            self._tally.remove(gone)
-            if lost:
-                self._lost += [Lost(*values) for values in lost]
-                return True
-        return False
+    def _evict(
+        self, db: sqlite3.Connection, error: sqlite3.OperationalError, spare: Collection[int]
+    ) -> None:
+        """Make room in a full file; raise any other error, and this one if nothing can go."""
+        if not is_full(error) or (lost := make_room(db, spare)) is None:
+            raise error
+        self._lost += lost
 
     def pop_lost(self) -> list[Lost]:
         """Return what was evicted since the last call."""
@@ -156,12 +166,7 @@ class Store:
 
     def oldest(self, limit: int, skip: Collection[Stream] = (), after: int = 0) -> list[Stored]:
         """Return the oldest samples that follow row ``after``, without the streams in ``skip``."""
-        columns = ", ".join(Stored._fields)
-        wanted = "".join(" AND NOT (peripheral = ? AND stream = ?)" for _ in skip)
-        query = f"SELECT {columns} FROM pending WHERE row > ?{wanted} ORDER BY row LIMIT ?"
-        values = [text for stream in skip for text in stream]
-        found = self._db.execute(query, (after, *values, limit))
-        return [Stored(*values) for values in found]
+        return read_oldest(self._db, limit, skip, (after, self.last_row))
 
     def record_outcomes(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
         """Delete delivered rows, and note which topics the broker refuses.
@@ -170,7 +175,7 @@ class Store:
             delivered: rows to delete.
             parking: the broker's reason, by topic; None if it accepts the topic again.
         """
-        rows = [str(row) for row in delivered]
+        rows = list(delivered)
         noted = [
             (topic, time.time_ns(), reason)
             for topic, reason in parking.items()
@@ -178,14 +183,14 @@ class Store:
         ]
         for first in range(0, max(len(rows), 1), _BATCH_ROWS):
             with self.transaction() as db:
-                batch = ", ".join(rows[first : first + _BATCH_ROWS])
-                delete = f"DELETE FROM pending WHERE row IN ({batch}) {RETURNING_SIZES}"
-                gone = db.execute(delete).fetchall()
+                # As a parameter: sqlite3 keeps the last 128 different statements in memory.
+                batch = orjson.dumps(rows[first : first + _BATCH_ROWS]).decode()
+                delete = "DELETE FROM pending WHERE row IN (SELECT value FROM json_each(?))"
+                db.execute(delete, (batch,))
                 if not first:
                     topics = [(topic,) for topic in parking]
                     db.executemany("DELETE FROM parked WHERE topic = ?", topics)
                     db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
-            self._tally.remove(gone)
 
     def note_run(self, run: str, started_ns: int) -> None:
         """Note the current run in this file, and in every file that may have to replace it."""
@@ -202,13 +207,24 @@ class Store:
             self.note_run(*self._run)
 
     def depth(self) -> Depth:
-        """Return how much is stored; takes the same short time however much that is."""
+        """Return how much is stored; it takes the same time however much that is.
+
+        It is too low until the rows of an older file are counted, see ``check_step``.
+        """
         oldest = self._db.execute("SELECT wall_ns FROM pending ORDER BY row LIMIT 1").fetchone()
-        return Depth(dict(self._tally.counts), self._tally.payload_bytes, oldest and oldest[0])
+        return Depth(*totals(self._db), oldest and oldest[0])
 
     def claim_space(self) -> bool:
         """Claim the next piece of the quota; return False once there is nothing to claim."""
         return claim_step(self._db, self.path, self._max_pages)
+
+    def check_step(self) -> bool:
+        """Check some of the rows of earlier runs; return False once all are checked.
+
+        Raises:
+            sqlite3.DatabaseError: the file is damaged.
+        """
+        return self._check.step()
 
     def is_deleted(self) -> bool:
         """Return whether another program has removed or replaced the file at the path."""
@@ -217,39 +233,52 @@ class Store:
         except FileNotFoundError:
             return True
 
-    def recreate(self) -> None:
+    def recreate(self) -> Path | None:
         """Create the file again, with the content of the deleted file, which is still open.
+
+        Returns:
+            Where a file was moved that another program had put there; None if there was none.
 
         Raises:
             sqlite3.Error, OSError: not possible now; the store goes on with the deleted file.
         """
-        if self.path.exists():
-            # Another program put it there.
-            self.set_aside = set_file_aside(self.path)
+        # The logs are those of the deleted file.
         remove_logs(self.path)
+        replaced = set_file_aside(self.path, "replaced") if self.path.exists() else None
+        self._replace(lambda made: copy_tables(self._db, made, self.last_row))
+        return replaced
+
+    def start_empty(self) -> None:
+        """Set the damaged file aside and go on with an empty one.
+
+        Samples that this run wrote to a file that was not checked yet are copied, as far as they
+        can be read.
+        """
+        if self.path.exists():
+            self.set_aside = set_file_aside(self.path)
+
+        def fill(made: sqlite3.Connection) -> None:
+            if not self._check.is_complete:
+                rescue_rows(self._db, made, self._check.row_at_start)
+            # Samples that wait for an acknowledgement still refer to their old row numbers.
+            set_last_row(made, self.last_row)
+
+        self._replace(fill)
+        if self._run is not None:
+            self.note_run(*self._run)
+
+    def _replace(self, fill: Callable[[sqlite3.Connection], None]) -> None:
+        """Go on with a new file that ``fill`` has filled from the old one."""
         try:
             made = self._open()
             with closed_on_error(made):
-                copy_tables(self._db, made, self.last_row)
+                fill(made)
         except (sqlite3.Error, OSError):
             self.path.unlink(missing_ok=True)
             remove_logs(self.path)
             raise
-        self._switch_to(made)
-
-    def start_empty(self) -> None:
-        """Set the damaged file aside and go on with an empty one."""
-        self.set_aside = set_file_aside(self.path)
-        made = self._open()
-        # Samples that wait for an acknowledgement still refer to their old row numbers.
-        set_last_row(made, self.last_row)
-        self._switch_to(made)
-        if self._run is not None:
-            self.note_run(*self._run)
-
-    def _switch_to(self, made: sqlite3.Connection) -> None:
         old, self._db = self._db, made
-        self._tally = Tally(made)
+        self._check = RowCheck(made, 0)
         self._inode = self.path.stat().st_ino
         with suppress(sqlite3.Error):
             old.close()

@@ -1,52 +1,137 @@
-"""How many samples are on disk: counted once, then updated with every change."""
+"""How many samples wait in each stream: kept in a table, because counting reads the whole file.
+
+The rows of ``pending`` are divided into blocks of ``BLOCK_ROWS`` row numbers, and table ``tally``
+has an entry for each stream in each block. Triggers keep it, so it changes in the same transaction
+as the rows and no crash can make it wrong. A few hundred blocks describe the default quota.
+"""
 
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
-from healthd.outbox.schema import StreamStats
-
-Size = tuple[str, str, int]
-"""Peripheral, stream, and the payload's bytes of one sample."""
-
-RETURNING_SIZES = "RETURNING peripheral, stream, length(payload)"
-"""The end of a DELETE that returns the sizes of the rows it removes."""
+from healthd.outbox.schema import BLOCK_ROWS, Stream, StreamStats
+from healthd.outbox.version import is_counted
 
 
-class Tally:
-    """The number of stored samples by stream, and the bytes of all their payloads.
+class _Sum(NamedTuple):
+    """Samples of one stream; the time is None if it is not known."""
 
-    Counting reads the whole file. After an outage of days that takes seconds on an SD card; the
-    outbox's thread commits nothing meanwhile, and these numbers are needed twice a minute.
+    samples: int = 0
+    payload_bytes: int = 0
+    oldest_ns: int | None = None
 
-    Attributes:
-        counts: samples by peripheral and stream.
-        payload_bytes: bytes of all payloads.
-    """
+    def plus(self, samples: int, payload_bytes: int, oldest_ns: int | None) -> "_Sum":
+        known = [time_ns for time_ns in (self.oldest_ns, oldest_ns) if time_ns is not None]
+        return _Sum(
+            self.samples + samples, self.payload_bytes + payload_bytes, min(known, default=None)
+        )
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        """Count the stored samples."""
-        stats = read_stats(db)
-        self.counts = Counter({(row.peripheral, row.stream): row.count for row in stats})
-        self.payload_bytes = sum(row.payload_bytes for row in stats)
 
-    def add(self, sizes: Iterable[Size]) -> None:
-        """Add samples that were committed."""
-        for peripheral, stream, size in sizes:
-            self.counts[peripheral, stream] += 1
-            self.payload_bytes += size
-
-    def remove(self, sizes: Iterable[Size]) -> None:
-        """Subtract samples that were deleted."""
-        for peripheral, stream, size in sizes:
-            self.counts[peripheral, stream] -= 1
-            self.payload_bytes -= size
-            if not self.counts[peripheral, stream]:
-                del self.counts[peripheral, stream]
+def totals(db: sqlite3.Connection) -> tuple[dict[Stream, int], int]:
+    """Return the number of stored samples by stream, and the bytes of all payloads."""
+    counts: dict[Stream, int] = {}
+    size = 0
+    for peripheral, stream, count, payload_bytes in db.execute(
+        "SELECT peripheral, stream, count, payload_bytes FROM tally"
+    ):
+        counts[peripheral, stream] = counts.get((peripheral, stream), 0) + count
+        size += payload_bytes
+    return counts, size
 
 
 def read_stats(db: sqlite3.Connection) -> list[StreamStats]:
-    """Return what is stored of each stream; this reads the whole store."""
-    columns = "peripheral, stream, count(*), min(wall_ns), sum(length(payload))"
-    query = f"SELECT {columns} FROM pending GROUP BY peripheral, stream"
-    return [StreamStats(*values) for values in db.execute(query)]
+    """Return what is stored of each stream; fast, except for a file without a complete tally."""
+    db.execute("BEGIN")
+    try:
+        sums = _sum_of_entries(db) if is_counted(db) else _sum_of_rows(db)
+    finally:
+        db.execute("COMMIT")
+    return [
+        StreamStats(*stream, row.samples, row.oldest_ns or 0, row.payload_bytes)
+        for stream, row in sums.items()
+    ]
+
+
+def blocks_with_others(
+    db: sqlite3.Connection, skip: Collection[Stream], after: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the first and last row number of each block with samples of other streams than these.
+
+    Args:
+        db: a file with a complete tally.
+        skip: the streams to leave out.
+        after: row number; blocks that end before it are left out.
+    """
+    wanted = " AND NOT (peripheral = ? AND stream = ?)" * len(skip)
+    query = f"SELECT DISTINCT block FROM tally WHERE block >= ?{wanted} ORDER BY block"
+    values = [text for stream in skip for text in stream]
+    for (block,) in db.execute(query, (after // BLOCK_ROWS, *values)):
+        yield _bounds(block)
+
+
+def next_block(db: sqlite3.Connection, block: int) -> int | None:
+    """Return the first block with rows from this one on; None if there is none."""
+    row = db.execute("SELECT min(row) FROM pending WHERE row >= ?", (block * BLOCK_ROWS,))
+    first: int | None = row.fetchone()[0]
+    return None if first is None else first // BLOCK_ROWS
+
+
+def check_block(db: sqlite3.Connection, block: int) -> None:
+    """Read every row of a block, and correct its entries if they are not right.
+
+    Call it inside a transaction.
+
+    Raises:
+        sqlite3.DatabaseError: a row cannot be read: the file is damaged.
+    """
+    first, last = _bounds(block)
+    for _ in db.execute("SELECT * FROM pending WHERE row BETWEEN ? AND ?", (first, last)):
+        pass
+    right = _summed_rows(db, block)
+    columns = "peripheral, stream, count, payload_bytes"
+    found = db.execute(f"SELECT {columns} FROM tally WHERE block = ?", (block,)).fetchall()
+    # Nothing is written if they are right. A time is right or not known.
+    if sorted(found) == sorted((*stream, *row[:2]) for stream, row in right.items()):
+        return
+    db.execute("DELETE FROM tally WHERE block = ?", (block,))
+    rows = [(block, *stream, *row) for stream, row in right.items()]
+    db.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def _bounds(block: int) -> tuple[int, int]:
+    """Return the first and last row number of a block."""
+    return block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1
+
+
+def _summed_rows(db: sqlite3.Connection, block: int) -> dict[Stream, _Sum]:
+    columns = "peripheral, stream, count(*), sum(length(payload)), min(wall_ns)"
+    query = f"SELECT {columns} FROM pending WHERE row BETWEEN ? AND ? GROUP BY 1, 2"
+    rows = db.execute(query, _bounds(block))
+    return {(peripheral, stream): _Sum(*values) for peripheral, stream, *values in rows}
+
+
+def _sum_of_rows(db: sqlite3.Connection) -> dict[Stream, _Sum]:
+    """Add up all rows, block by block, so that memory does not depend on their number."""
+    sums: dict[Stream, _Sum] = {}
+    block = next_block(db, 0)
+    while block is not None:
+        for stream, summed in _summed_rows(db, block).items():
+            sums[stream] = sums.get(stream, _Sum()).plus(*summed)
+        block = next_block(db, block + 1)
+    return sums
+
+
+def _sum_of_entries(db: sqlite3.Connection) -> dict[Stream, _Sum]:
+    """Add up the entries; rows are read only where an entry does not know its oldest time."""
+    sums: dict[Stream, _Sum] = {}
+    unknown: dict[int, set[Stream]] = {}
+    for block, peripheral, stream, *values in db.execute("SELECT * FROM tally"):
+        before = sums.get((peripheral, stream), _Sum())
+        sums[peripheral, stream] = before.plus(*values)
+        if values[-1] is None:
+            unknown.setdefault(block, set()).add((peripheral, stream))
+    for block, streams in unknown.items():
+        rows = _summed_rows(db, block)
+        for stream in streams:
+            sums[stream] = sums[stream].plus(0, 0, rows[stream].oldest_ns)
+    return sums

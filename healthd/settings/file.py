@@ -1,25 +1,21 @@
 """Read healthd.toml and ``HEALTHD_…`` variables, and report all errors at once."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
 
-from healthd.errors import Fatal
-from healthd.log import get_logger
+from healthd.settings.brokers import is_encrypted_url, is_plain_url
+from healthd.settings.environment import override, spelling
 from healthd.settings.model import Settings, known_keys
+from healthd.settings.problems import UNKNOWN, NoSettings, Problem, SettingsError, one_of
+from healthd.settings.text import read_text
 from healthd.settings.values import is_no_shorter
 
-ENVIRONMENT_PREFIX = "HEALTHD_"
 _MATCHERS = ("address", "name", "service")
-
-# The value of an unknown key is never shown: the key may be misspelt and the value a password.
-_UNKNOWN = "an unknown key"
 
 # TOML terms instead of pydantic's Python terms, by the start of pydantic's error type.
 _EXPECTED = (
@@ -32,60 +28,13 @@ _EXPECTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One error in the settings.
-
-    Attributes:
-        source: the file, or ``environment``.
-        key: where, such as ``peripherals[0].address``; empty for the whole file.
-        found: the value as written.
-        expected: what would be accepted.
-    """
-
-    source: str
-    key: str
-    found: str
-    expected: str
-
-    def __str__(self) -> str:
-        """Return the problem in one line."""
-        place = f"{self.source}: {self.key}" if self.key else self.source
-        return f"{place}: found {self.found}, expected {self.expected}"
-
-
-class SettingsError(Fatal):
-    """The settings are invalid; ``problems`` lists every error in them."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        """Use the problems as the message, one per line."""
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
-
-
-def log_problems(error: Fatal) -> None:
-    """Log an error in the settings, one line per problem."""
-    log = get_logger()
-    if not isinstance(error, SettingsError):
-        log.critical("bad settings", error=str(error))
-        return
-    for problem in error.problems:
-        log.critical(
-            "bad setting",
-            file=problem.source,
-            key=problem.key,
-            found=problem.found,
-            expected=problem.expected,
-        )
-
-
 def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> Settings:
     """Read the file, apply the overrides from the environment, and check the result.
 
     Args:
         path: the TOML file.
-        environ: ``HEALTHD_MQTT__BROKERS='["broker:1883"]'`` overrides ``[mqtt] brokers``; two
-            underscores separate section and key, values are TOML or plain text.
+        environ: ``HEALTHD_MQTT__BROKERS=broker:1883`` overrides ``[mqtt] brokers``; two
+            underscores separate section and key, values are plain text or TOML.
         services: the accepted values of ``service = …``.
 
     Raises:
@@ -93,7 +42,7 @@ def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> S
     """
     raw = _parse(path)
     variables: dict[str, str] = {}
-    problems = list(_override(raw, environ, variables))
+    problems = list(override(raw, environ, variables))
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(raw)
@@ -107,52 +56,49 @@ def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> S
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+        if not text.strip("\0 \t\r\n"):
+            raise _no_settings(path, "a file of NUL bytes" if "\0" in text else "an empty file")
+        raw = tomllib.loads(text)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError([Problem(str(path), "", reason, "a readable TOML file")]) from error
     except (ValueError, RecursionError) as error:
         # Not UTF-8, not TOML, or TOML nested too deeply or with too long numbers.
         raise SettingsError([Problem(str(path), "", str(error), "valid TOML")]) from error
+    if not _has_key(raw):
+        raise _no_settings(path, "no key, only comments or empty sections")
+    return raw
 
 
-def _override(
-    raw: dict[str, Any], environ: Mapping[str, str], variables: dict[str, str]
-) -> Iterator[Problem]:
-    """Put the environment's values into ``raw``, and record in ``variables`` which key they set."""
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        *sections, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        if len(sections) != 1 or sections[0] not in known_keys(()) or sections == ["peripherals"]:
-            expected = "HEALTHD_<SECTION>__<KEY> with a section of the file other than peripherals"
-            yield Problem("environment", variable, _UNKNOWN, expected)
-        elif key not in (known := known_keys((sections[0],))):
-            yield Problem("environment", variable, _UNKNOWN, _one_of(key, known))
-        elif isinstance(section := raw.setdefault(sections[0], {}), dict):
-            cast("dict[str, Any]", section)[key] = _toml_value(text)
-            variables[f"{sections[0]}.{key}"] = variable
+def _no_settings(path: Path, found: str) -> NoSettings:
+    """Return the error for a file without settings, which would otherwise remove everything.
+
+    After a power cut a file that was just written may be empty or full of NUL bytes. Taken for
+    settings without peripherals, it would clear the retained results of all of them.
+    """
+    expected = (
+        "at least one key, such as id in [gateway]; a power cut can empty a file that was just "
+        "written: restore it from a backup, or write the settings again"
+    )
+    return NoSettings([Problem(str(path), "", found, expected)])
 
 
-def _toml_value(text: str) -> Any:
-    # Numbers and dates stay text: pydantic accepts text where a number is expected.
-    if text not in ("true", "false") and not text.startswith(("[", "{", '"', "'")):
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _has_key(value: object) -> bool:
+    if not isinstance(value, dict):
+        return True
+    return any(_has_key(item) for item in cast("dict[str, object]", value).values())
 
 
 def _explain(source: str, variables: Mapping[str, str], details: dict[str, Any]) -> Problem:
     location: tuple[Any, ...] = details["loc"]
-    key = _key(location)
+    key, example = _key(location), ""
     if variable := variables.get(_key(location[:2])):
-        source, key = "environment", variable
+        source, key, example = "environment", variable, spelling(variable)
     kind = details["type"]
     if kind == "extra_forbidden":
-        expected = _one_of(str(location[-1]), known_keys(location[:-1]))
-        return Problem(source, key, _UNKNOWN, expected)
+        expected = one_of(str(location[-1]), known_keys(location[:-1]))
+        return Problem(source, key, UNKNOWN, expected)
     if kind == "missing":
         return Problem(source, key, "nothing", "a value: this key is required")
     if kind == "value_error":
@@ -160,7 +106,7 @@ def _explain(source: str, variables: Mapping[str, str], details: dict[str, Any])
     else:
         message = details["msg"].removeprefix("Input should be ")
         expected = next((text for name, text in _EXPECTED if kind.startswith(name)), message)
-    return Problem(source, key, _shown(details["input"]), expected)
+    return Problem(source, key, _shown(details["input"]), expected + example)
 
 
 def _shown(value: object) -> str:
@@ -171,12 +117,6 @@ def _shown(value: object) -> str:
         return "a list"
     # A broker written as a URL may contain user and password.
     return re.sub(r"[^/'\"]*@", "…@", repr(value))
-
-
-def _one_of(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f' (did you mean "{close[0]}"?)' if close else ""
-    return f"one of {', '.join(known)}{hint}"
 
 
 def _key(location: tuple[Any, ...]) -> str:
@@ -198,9 +138,13 @@ def _cross_checks(
         place = ("environment", variable) if variable else (source, f"mqtt.{key}")
         return Problem(*place, _shown(mqtt[key]), expected)
 
-    for key in ("ca_file", "cert_file", "key_file"):
-        if key in mqtt and mqtt.get("tls", False) is False:
-            yield problem(key, "tls = true as well: without TLS no certificate is used")
+    listed = mqtt.get("brokers")
+    brokers = cast("list[object]", listed) if isinstance(listed, list) else []
+    for key in ("ca_file", "cert_file", "key_file", "alpn"):
+        if key in mqtt and not mqtt.get("tls", False) and not any(map(is_encrypted_url, brokers)):
+            yield problem(key, "tls = true as well: without TLS it is not used")
+    if mqtt.get("tls", False) is True and any(map(is_plain_url, brokers)):
+        yield problem("brokers", "mqtts:// and wss:// as well as tls = true, or no scheme")
     if "key_file" in mqtt and "cert_file" not in mqtt:
         yield problem("key_file", "cert_file as well")
     yield from _peripheral_checks(source, raw, services)
@@ -248,7 +192,7 @@ def _peripheral_checks(
             yield Problem(source, place, found, "exactly one of address, name and service")
         service = entry.get("service")
         if isinstance(service, str) and service not in services:
-            expected = _one_of(service, sorted(services))
+            expected = one_of(service, sorted(services))
             yield Problem(source, f"{place}.service", _shown(service), expected)
         yield from _combination_checks(source, place, entry)
     for key in ("id", "address"):

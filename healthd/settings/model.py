@@ -3,14 +3,11 @@
 import math
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -18,6 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from healthd.settings.brokers import Alpn, Broker, Brokers, ClientId
 from healthd.settings.values import (
     Adapter,
     Address,
@@ -49,40 +47,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Broker(_Section):
-    """Host and port of a broker; written ``host``, ``host:port`` or ``[IPv6]:port``."""
-
-    host: str
-    port: int | None = Field(default=None, ge=1, le=65535)
-
-    def __str__(self) -> str:
-        """Return the broker as a user writes it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port is None else f"{host}:{self.port}"
-
-
-def _broker(value: object) -> object:
-    if isinstance(value, Broker):
-        return value
-    text = value if isinstance(value, str) else ""
-    parts = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", text)
-    if parts is None or (parts[3] and not 1 <= int(parts[3]) <= 65535):
-        raise ValueError("host, host:port or [IPv6]:port, with a port from 1 to 65535")
-    return Broker(host=parts[1] or parts[2], port=int(parts[3]) if parts[3] else None)
-
-
-def _at_least_one(value: tuple[Broker, ...]) -> tuple[Broker, ...]:
-    # pydantic's own min_length also fails if the only entry is invalid: two errors for one mistake.
-    if not value:
-        raise ValueError("at least one broker")
-    return value
-
-
-Brokers = Annotated[
-    tuple[Annotated[Broker, BeforeValidator(_broker)], ...], AfterValidator(_at_least_one)
-]
-
-
 class GatewaySettings(_Section):
     """``[gateway]``: the id of this gateway."""
 
@@ -95,12 +59,15 @@ class MqttSettings(_Section):
     brokers: Brokers = (Broker(host="localhost"),)
     prefix: TopicPrefix = "healthd"
     version: Literal["5", "3.1.1"] = "5"
+    client_id: ClientId | None = None
     username: str | None = None
     password_file: Path | None = None
     tls: StrictBool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    alpn: Alpn = ()
+    retain: StrictBool = True
     requests: tuple[RequestVerb, ...] = ()
     discovery: TopicPrefix | None = None
 
@@ -194,52 +161,6 @@ class Settings(_Section):
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     peripherals: tuple[PeripheralSettings, ...] = ()
-
-
-def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
-    """Return the broker's password: ``password_file``, else systemd's ``mqtt-password`` credential.
-
-    Raises:
-        OSError: the file is set but cannot be read.
-    """
-    path = mqtt.password_file
-    if path is None and (credentials := environ.get("CREDENTIALS_DIRECTORY")):
-        candidate = Path(credentials) / "mqtt-password"
-        path = candidate if candidate.exists() else None
-    # Editors end a file with a newline; it is not part of the secret.
-    secret = "" if path is None else path.read_text(encoding="utf-8").rstrip("\r\n")
-    # The credential is installed as an empty file; the administrator fills it in.
-    return secret or None
-
-
-def passkey(peripheral: PeripheralSettings) -> int | None:
-    """Return the six-digit passkey for pairing from ``passkey_file``; None without a file.
-
-    Raises:
-        OSError: the file is set but cannot be read.
-        ValueError: the file contains something else.
-    """
-    file = peripheral.passkey_file
-    return None if file is None else _code(file, "[0-9]{6}", "the six digits of a passkey")
-
-
-def consent_code(peripheral: PeripheralSettings) -> int | None:
-    """Return the four-digit consent code of the user from ``consent_file``; None without a file.
-
-    Raises:
-        OSError: the file is set but cannot be read.
-        ValueError: the file contains something else.
-    """
-    file = peripheral.consent_file
-    return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
-
-
-def _code(file: Path, pattern: str, expected: str) -> int:
-    text = file.read_text(encoding="utf-8").strip()
-    # Never show the content: it may be another secret.
-    if not re.fullmatch(pattern, text):
-        raise ValueError(f"found something else, expected {expected}")
-    return int(text)
 
 
 def _host_slug(name: str) -> str:

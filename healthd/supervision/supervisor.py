@@ -105,7 +105,7 @@ class Supervisor:
 
     def _next_wait(self, cause: Exception, record: "_Record") -> float:
         backoff = cause.backoff if isinstance(cause, Transient) else _BUG_BACKOFF
-        return round(self._jitter.uniform(0, backoff.limit(record.next_attempt())), 3)
+        return round(self._jitter.uniform(0, record.next_limit(backoff)), 3)
 
 
 class ServiceGroup:
@@ -183,7 +183,7 @@ class _Record:
     def __init__(self) -> None:
         self.logged = ""
         self.due = math.inf
-        self._attempt = 0
+        self._limit_s: float | None = None
         self._healthy_since: float | None = None
         self._crashes: deque[float] = deque(maxlen=CRASH_LIMIT)
 
@@ -192,12 +192,12 @@ class _Record:
         if self._healthy_since is None:
             self._healthy_since = time.monotonic()
 
-    def next_attempt(self) -> int:
+    def next_limit(self, backoff: Backoff) -> float:
         since, self._healthy_since = self._healthy_since, None
         if since is not None and time.monotonic() - since >= HEALTHY_AFTER_S:
-            self._attempt = 0
-        self._attempt += 1
-        return self._attempt - 1
+            self._limit_s = None
+        self._limit_s = backoff.after(self._limit_s)
+        return self._limit_s
 
     def crash_loops(self) -> bool:
         self._crashes.append(time.monotonic())

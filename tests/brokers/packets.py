@@ -201,16 +201,19 @@ def parse_publish(packet: Packet, version: int) -> Publish:
     )
 
 
-def parse_subscribe(packet: Packet, version: int) -> tuple[int, list[str], Properties]:
-    """Return packet id, filters and properties of a SUBSCRIBE or UNSUBSCRIBE."""
+def parse_subscribe(packet: Packet, version: int) -> tuple[int, dict[str, int], Properties]:
+    """Return packet id, filters and properties of a SUBSCRIBE or UNSUBSCRIBE.
+
+    Each filter has its quality of service, which is 0 in an UNSUBSCRIBE.
+    """
     reader = _Reader(packet.body)
     mid = reader.number(2)
     properties = reader.properties() if version == 5 else {}
-    filters: list[str] = []
+    filters: dict[str, int] = {}
     while not reader.empty:
-        filters.append(reader.text())
-        if packet.type == SUBSCRIBE:
-            reader.number(1)
+        topic_filter = reader.text()
+        options = reader.number(1) if packet.type == SUBSCRIBE else 0
+        filters[topic_filter] = options & 0b11
     return mid, filters, properties
 
 

@@ -40,6 +40,7 @@ class Behaviour:
     Attributes:
         receive_maximum: unacknowledged publishes that it accepts (0x93 for more).
         maximum_packet_size: bytes of a packet that it accepts (0x95).
+        names_packet_size: False: it does not say so in its CONNACK.
         maximum_qos: 0 or 1 (0x9B); None: no limit.
         retain_available: False: no retained messages, nor a retained will (0x9A).
         server_keep_alive: overrides the client's keep alive, seconds (0x8D).
@@ -62,12 +63,15 @@ class Behaviour:
         disconnect_on: reason codes of a DISCONNECT by a part of the topic of a publish; 0: it
             closes TCP without one.
         suback: reason code for each subscription; None: it closes TCP instead.
+        closes_from_qos: it closes TCP also if a subscription asks for this quality of service or a
+            higher one; None: it does not look at that.
         suback_delay_s: how long a SUBACK takes.
         answers_ping: False: no PINGRESP.
     """
 
     receive_maximum: int | None = None
     maximum_packet_size: int | None = None
+    names_packet_size: bool = True
     maximum_qos: int | None = None
     retain_available: bool = True
     server_keep_alive: int | None = None
@@ -89,6 +93,7 @@ class Behaviour:
     acknowledges: bool = True
     disconnect_on: Mapping[str, int] = field(default_factory=dict[str, int])
     suback: int | None = 1
+    closes_from_qos: int | None = None
     suback_delay_s: float = 0.0
     answers_ping: bool = True
 
@@ -96,7 +101,9 @@ class Behaviour:
         """Return the properties of its CONNACK."""
         found: dict[int, packets.Value | None] = {
             packets.RECEIVE_MAXIMUM: self.receive_maximum,
-            packets.MAXIMUM_PACKET_SIZE: self.maximum_packet_size,
+            packets.MAXIMUM_PACKET_SIZE: (
+                self.maximum_packet_size if self.names_packet_size else None
+            ),
             packets.MAXIMUM_QOS: self.maximum_qos,
             packets.RETAIN_AVAILABLE: None if self.retain_available else 0,
             packets.SERVER_KEEP_ALIVE: self.server_keep_alive,
@@ -132,6 +139,7 @@ class Connection:
         connect: its CONNECT; None before it has arrived.
         published: what the client has published, in this order.
         subscribed: the filters that it has subscribed to.
+        asked: the quality of service of each SUBSCRIBE, also of those without an answer.
         most_in_flight: the most unacknowledged publishes at a time.
         refused: codes of PUBACKs that refused a message, with its topic.
         disconnect: code of the DISCONNECT that the broker has sent; 0 if it just closed TCP, None
@@ -144,6 +152,7 @@ class Connection:
         self.connect: Connect | None = None
         self.published: list[Publish] = []
         self.subscribed: list[str] = []
+        self.asked: dict[str, int] = {}
         self.most_in_flight = 0
         self.refused: list[tuple[str, int]] = []
         self.disconnect: int | None = None
@@ -297,15 +306,18 @@ class Connection:
         if len(self._in_flight) > (behaviour.receive_maximum or 65_535):
             raise _End(RECEIVE_MAXIMUM_EXCEEDED)
         if behaviour.acknowledges:
-            self._later(behaviour.puback_delay_s, lambda: self._acknowledge(publish))
+            self._later(behaviour.puback_delay_s, lambda: self.acknowledge(publish))
 
-    def _acknowledge(self, publish: Publish) -> None:
+    def acknowledge(self, publish: Publish) -> None:
+        """Answer a publish, as the behaviour says."""
         behaviour = self._broker.behaviour
         codes = [code for part, code in behaviour.puback.items() if part in publish.topic]
         code = codes[-1] if codes else 0
         self._in_flight.discard(publish.mid)
         if code >= 0x80:
             self.refused.append((publish.topic, code))
+        else:
+            self._broker.accepted.append(publish)
         text = behaviour.reason_string if code else None
         self._write(packets.puback(self._version, publish.mid, code, text))
 
@@ -317,7 +329,10 @@ class Connection:
             codes = [0] * len(filters)
             self._write(packets.suback(self._version, mid, codes, kind=packets.UNSUBACK))
             return
-        if behaviour.suback is None:
+        self.asked.update(filters)
+        from_qos = behaviour.closes_from_qos
+        closes = from_qos is not None and max(filters.values()) >= from_qos
+        if closes or behaviour.suback is None:
             raise _End(0)
         code = behaviour.suback
         codes = [
@@ -345,6 +360,7 @@ class Responder:
         connections: all of them, oldest first.
         connacks: the codes of all CONNACKs, as in MQTT 5.
         published: what all clients have published, in the order of arrival.
+        accepted: what it has acknowledged with a success, in the order of the acknowledgements.
     """
 
     def __init__(
@@ -356,6 +372,7 @@ class Responder:
         self.connections: list[Connection] = []
         self.connacks: list[int] = []
         self.published: list[Publish] = []
+        self.accepted: list[Publish] = []
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Condition()

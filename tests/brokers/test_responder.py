@@ -81,7 +81,7 @@ async def test_a_refused_connect_is_answered_and_closed(
         assert await reader.read() == bytes.fromhex(connack)
 
 
-async def test_limits_are_told_in_connack_and_wildcards_refused_in_suback() -> None:
+async def test_connack_names_limits_and_wildcards_refused_in_suback() -> None:
     behaviour = Behaviour(receive_maximum=10, wildcard_available=False)
     async with Responder(behaviour) as broker, client(broker) as (reader, writer):
         writer.write(CONNECT + SUBSCRIBE)

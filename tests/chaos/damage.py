@@ -20,7 +20,7 @@ def damage_database(database: Path, rng: random.Random) -> set[Key]:
     try:
         # A change by another connection invalidates the page caches of all others. The checkpoint
         # empties the write-ahead log, which would otherwise restore the damaged pages.
-        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA application_id = 1")
         busy, *_ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         assert not busy, "the gateway was frozen in the middle of a transaction"
         rows = db.execute("SELECT peripheral, stream, run, seq FROM pending").fetchall()

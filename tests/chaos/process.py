@@ -20,7 +20,7 @@ LogLine = dict[str, Any]
 
 
 class GatewayProcess:
-    """``python -m tests.chaos.gateway``, one process after another.
+    """``python -m tests.chaos.gateway``, or another module, one process after another.
 
     Attributes:
         log: The log lines of all processes.
@@ -28,8 +28,14 @@ class GatewayProcess:
         started_at: The number of log lines before the current process was started.
     """
 
-    def __init__(self, arguments: list[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        environ: Mapping[str, str],
+        module: str = "tests.chaos.gateway",
+    ) -> None:
         """Prepare the command; ``environ`` is added to a minimal environment."""
+        self._module = module
         self.log: list[LogLine] = []
         self.changed = asyncio.Event()
         self.arguments = arguments
@@ -61,7 +67,7 @@ class GatewayProcess:
         wanted = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
         inherited = {key: value for key, value in os.environ.items() if key in wanted}
         self._process = await asyncio.create_subprocess_exec(
-            *guarded(sys.executable, "-m", "tests.chaos.gateway", *self.arguments),
+            *guarded(sys.executable, "-m", self._module, *self.arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

@@ -23,7 +23,14 @@ max_size = "1MB"
 
 @needs_mosquitto
 @pytest.mark.parametrize(
-    ("secret", "status"), [("right\n", b"online"), ("wrong\n", None), ("", None)]
+    ("secret", "status"),
+    [
+        ("right\n", b"online"),
+        ("\ufeffright\r\n", b"online"),
+        ("wrong\n", None),
+        ("", None),
+        ("\n", None),  # the unit's default if the file was removed
+    ],
 )
 async def test_the_password_is_read_from_a_credential(
     mosquitto: StartMosquitto, tmp_path: Path, secret: str, status: bytes | None
@@ -34,7 +41,7 @@ async def test_the_password_is_read_from_a_credential(
     for variable in ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY"):
         (tmp_path / variable).mkdir()
         folders[variable] = str(tmp_path / variable)
-    (tmp_path / "CREDENTIALS_DIRECTORY/mqtt-password").write_text(secret)
+    (tmp_path / "CREDENTIALS_DIRECTORY/mqtt-password").write_bytes(secret.encode())
     config = tmp_path / "healthd.toml"
     config.write_text(SETTINGS.format(broker=broker.address))
     with Listener(tmp_path / "notify") as systemd:
@@ -52,6 +59,11 @@ async def test_the_password_is_read_from_a_credential(
                 assert await asyncio.to_thread(systemd.until, "WATCHDOG", "1")
             else:
                 await subscriber.until_payload("healthd/gateway/status", status)
+            if not secret.strip():
+                line = await healthd.logged("no password", level="warning")
+                assert line["error"] == "/etc/healthd/mqtt-password is empty or missing"
             assert await healthd.stopped() == 0
+            said = [line for line in healthd.log if line["event"] == "no password"]
+            assert len(said) == (0 if secret.strip() else 1)
             assert await asyncio.to_thread(systemd.until, "STOPPING", "1")
     assert (tmp_path / "STATE_DIRECTORY/outbox.sqlite3").exists()

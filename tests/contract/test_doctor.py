@@ -6,8 +6,9 @@ mosquitto, dbus-daemon and disks are real; bluetoothd and the system's files are
 import fcntl
 import os
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -17,7 +18,9 @@ import pytest
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import endpoints
 from healthd.mqtt.topics import Topics
-from healthd.settings.model import Broker, GatewaySettings, MqttSettings, Settings
+from healthd.outbox.store import Store
+from healthd.settings.brokers import Broker
+from healthd.settings.model import GatewaySettings, MqttSettings, Settings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.examined_machine import ExaminedMachine, Report
@@ -29,7 +32,7 @@ from tests.support.mosquitto import (
     password_file,
 )
 from tests.support.subscriber import Subscriber
-from tests.unit.outbox.bench import SmallDisk
+from tests.unit.outbox.bench import QUOTA, SmallDisk
 
 pytestmark = [needs_dbus, needs_mosquitto]
 
@@ -277,6 +280,52 @@ async def test_tls(bluez: BlueZ, start_broker: StartBroker, tmp_path: Path, brok
             assert_wrong(report, "broker_tls", NEED_TLS, fix="ca_file")
 
 
+@needs_openssl
+@pytest.mark.parametrize(
+    ("days", "status", "found", "fix"),
+    [
+        (90, "ok", "valid until", ""),
+        (20, "warning", "expires in 19 days", "renew it"),
+        (-1, "wrong", "expired on", "renew it"),
+    ],
+)
+async def test_the_dates_of_the_client_certificate(
+    bluez: BlueZ,
+    start_broker: StartBroker,
+    tmp_path: Path,
+    days: int,
+    status: str,
+    found: str,
+    fix: str,
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    certificate, key = authority.issue("localhost")
+    broker = await start_broker(
+        more=f"certfile {certificate}\nkeyfile {key}\ncafile {authority.certificate}\n"
+        "require_certificate true"
+    )
+    mine, its_key = authority.issue("gateway", days=days)
+    machine = ExaminedMachine(tmp_path, f"localhost:{broker.port}")
+    machine.settings["mqtt"] |= {
+        "tls": True,
+        "ca_file": str(authority.certificate),
+        "cert_file": str(mine),
+        "key_file": str(its_key),
+    }
+    report = await machine.examined()
+    files = report.of("broker_files")
+    assert files["status"] == status
+    assert found in files["found"]
+    assert fix in files["fix"]
+    # What the broker says about it, in place of an answer.
+    refused = report.of("broker_credentials")
+    assert (refused["status"] == "wrong") == (days < 0)
+    if days < 0:
+        assert "closed the connection before it answered" in refused["found"]
+        assert "certificate expired" in refused["found"]
+        assert "cert_file" in refused["fix"]
+
+
 async def test_tls_with_a_plain_port(machine: ExaminedMachine) -> None:
     machine.settings["mqtt"]["tls"] = True
     assert_wrong(await machine.examined(), "broker_tls", NEED_TLS, fix="8883")
@@ -344,6 +393,23 @@ async def test_a_disk_with_too_little_space(machine: ExaminedMachine) -> None:
 async def test_an_outbox_folder_below_a_file(machine: ExaminedMachine, tmp_path: Path) -> None:
     machine.settings["outbox"]["directory"] = str(tmp_path / "password/outbox")
     assert_wrong(await machine.examined(), "outbox", {"space"}, fix="create it|usable folder")
+
+
+async def test_an_outbox_of_another_version(machine: ExaminedMachine) -> None:
+    path = machine.outbox / "outbox.sqlite3"
+    Store(path, QUOTA).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 7")
+    report = await machine.examined()
+    assert (report.code, report.having("warning")) == (0, ["outbox"])
+    assert "version 7" in report.of("outbox")["found"]
+    assert "install the version of healthd" in report.of("outbox")["fix"]
+    # Once healthd has started, its own file is all right, and the other one is still named.
+    Store(path, QUOTA).close()
+    report = await machine.examined()
+    assert (report.code, report.having("warning")) == (0, ["outbox"])
+    assert "0 samples waiting; set aside: outbox.version-7-" in report.of("outbox")["found"]
+    assert "docs/delivery.md" in report.of("outbox")["fix"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: needs root")

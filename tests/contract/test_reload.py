@@ -4,7 +4,10 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from healthd.simulator.broker import EmbeddedBroker
+from tests.brokers.responder import Responder
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
 from tests.support.conformity import conform
 from tests.support.process import Healthd, complaints
@@ -105,3 +108,91 @@ async def test_sighup_reloads_the_settings(bus: Bus, tmp_path: Path) -> None:
         stream.check()
     gaps = [one.json() for one in subscriber.at("healthd/gateway/event/gap")]
     assert [(one["peripheral"], one["reason"]) for one in gaps] == [("two", "stopped")]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 512, b"# [[peripherals]]\n", b"[mqtt]\n"])
+async def test_issue_16_a_settings_file_without_keys_is_not_reloaded(
+    bus: Bus, tmp_path: Path, content: bytes
+) -> None:
+    """Taken for settings, it would remove the peripheral with everything retained."""
+    config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with (
+        EmbeddedBroker() as broker,
+        BlueZ(bus, strap(ADDRESSES["one"]), adapters={"hci0": True}) as bluez,
+        Subscriber(broker.port) as subscriber,
+    ):
+        settings = SETTINGS.format(broker=f"{broker.host}:{broker.port}", folder=tmp_path)
+        settings += ENTRY.format(id="one", address=ADDRESSES["one"], more="")
+        config.write_text(settings)
+        async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+            await streaming(subscriber, ("one",))
+            config.write_bytes(content)
+            healthd.send(signal.SIGHUP)
+            line = await healthd.logged("bad setting", file=str(config))
+            assert "restore it from a backup" in line["expected"]
+            await healthd.logged("not reloaded")
+            await streaming(subscriber, ("one",))
+            config.write_text(settings)
+            healthd.send(signal.SIGHUP)
+            await healthd.logged("reloaded", unchanged=1, removed=[])
+            assert await healthd.stopped() == 0
+        assert bluez.count("Disconnect") == 1, "only when healthd stops"
+    topics = {topic("one", "status"), topic("one", "info"), topic("one", "battery")}
+    cleared = [one for one in subscriber.messages if one.topic in topics and not one.payload]
+    assert cleared == []
+
+
+async def test_issue_16_files_that_are_missing_during_a_reload_change_nothing(
+    bus: Bus, tmp_path: Path
+) -> None:
+    config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    password, absent = tmp_path / "password", tmp_path / "absent"
+    password.write_text("right\n")
+    async with (
+        EmbeddedBroker() as broker,
+        BlueZ(bus, strap(ADDRESSES["one"]), adapters={"hci0": True}),
+        Subscriber(broker.port) as subscriber,
+    ):
+        settings = SETTINGS.format(broker=f"{broker.host}:{broker.port}", folder=tmp_path)
+        files = f'password_file = "{password}"\n'
+        settings = settings.replace("[outbox]", f"{files}[outbox]")
+        config.write_text(settings + ENTRY.format(id="one", address=ADDRESSES["one"], more=""))
+        async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+            await streaming(subscriber, ("one",))
+            password.rename(absent)
+            healthd.send(signal.SIGHUP)
+            line = await healthd.logged("file unavailable")
+            assert line["error"] == f"mqtt.password_file: {password}: No such file or directory"
+            assert line["hint"].endswith("reload again when it is there")
+            await healthd.logged("not reloaded")
+            await streaming(subscriber, ("one",))
+            absent.rename(password)
+            healthd.send(signal.SIGHUP)
+            await healthd.logged("reloaded", unchanged=1)
+            assert await healthd.stopped() == 0
+    assert complaints(healthd.log) == []
+
+
+async def test_issue_16_a_new_client_id_is_used_after_a_reload(bus: Bus, tmp_path: Path) -> None:
+    config, environ = tmp_path / "healthd.toml", {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+    async with (
+        Responder() as broker,
+        BlueZ(bus, strap(ADDRESSES["one"]), adapters={"hci0": True}) as bluez,
+    ):
+
+        def client_ids() -> list[str]:
+            return [c.connect.client_id for c in broker.connections if c.connect is not None]
+
+        settings = SETTINGS.format(broker=broker.address, folder=tmp_path)
+        settings += ENTRY.format(id="one", address=ADDRESSES["one"], more="")
+        config.write_text(settings.replace("[mqtt]", '[mqtt]\nclient_id = "first"'))
+        async with Healthd("run", "--config", str(config), environ=environ) as healthd:
+            await broker.until(lambda: any("heart_rate" in p.topic for p in broker.published))
+            config.write_text(settings.replace("[mqtt]", '[mqtt]\nclient_id = "second"'))
+            healthd.send(signal.SIGHUP)
+            await broker.until(lambda: client_ids()[-1:] == ["second"])
+            await healthd.logged("reloaded", unchanged=1)
+            assert await healthd.stopped() == 0
+        assert client_ids() == ["first", "second"]
+        assert bluez.count("Disconnect") == 1, "only when healthd stops"
+    assert complaints(healthd.log) == []

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -53,6 +54,15 @@ class Authority:
             *("-extfile", extensions),
         )
         return certificate, key
+
+
+def encrypted(key: Path, form: Literal["pkcs8", "legacy"]) -> Path:
+    """Encrypt a private key with a pass phrase, in today's form or the older one with DEK-Info."""
+    out = key.with_suffix(f".{form}")
+    command = ("ec", "-aes256") if form == "legacy" else ("pkcs8", "-topk8")
+    _openssl(*command, "-in", key, "-out", out, "-passout", "pass:correct horse")
+    assert "ENCRYPTED" in out.read_text(encoding="ascii")
+    return out
 
 
 def _openssl(*arguments: str | Path) -> None:

@@ -54,7 +54,7 @@ class Received:
 
 
 class Subscriber:
-    """Records what arrives at a topic filter; an async context manager, subscribed once entered.
+    """Records what arrives at topic filters; an async context manager, subscribed once entered.
 
     It reconnects by itself, and misses what is published while it is disconnected.
 
@@ -66,7 +66,7 @@ class Subscriber:
         self,
         port: int,
         topic_filter: str = "#",
-        *,
+        *more_filters: str,
         username: str | None = None,
         password: str | None = None,
         name: str = "independent-subscriber",
@@ -75,7 +75,7 @@ class Subscriber:
         """Prepare; ``name`` is its MQTT client id."""
         self.messages: list[Received] = []
         self._port = port
-        self._filter = topic_filter
+        self._filters = [(one, 1) for one in (topic_filter, *more_filters)]
         self._arrived = asyncio.Condition()
         self._acknowledged = asyncio.Event()
         self._v5 = version == "5"
@@ -113,6 +113,11 @@ class Subscriber:
         async with asyncio.timeout(BOUND_S):
             await self._acknowledged.wait()
         self._acknowledged.clear()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is connected now."""
+        return self._client.is_connected()
 
     def send(
         self,
@@ -183,7 +188,7 @@ class Subscriber:
         self, client: Client, userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
         if not reason.is_failure:
-            client.subscribe(self._filter, qos=1)
+            client.subscribe(self._filters)
 
     def _on_subscribe(
         self, client: Client, userdata: Any, mid: int, reasons: list[Any], properties: Any

@@ -12,6 +12,9 @@ from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import Endpoint
 from healthd.supervision.supervisor import Supervisor
 
+# There is no other broker to try: a slow one gets more time than it has in the daemon's list.
+_TIMEOUT_S = 10.0
+
 
 async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asyncio.Event) -> None:
     """Show messages until ``stop`` is set or the reader of the output is gone.
@@ -28,7 +31,7 @@ async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asynci
     async def listen(mark_healthy: Callable[[], None]) -> None:
         try:
             async with (
-                AckedClient(endpoint) as client,
+                AckedClient(endpoint, timeout_s=_TIMEOUT_S) as client,
                 aclosing(client.listen(topic_filter)) as messages,
             ):
                 mark_healthy()

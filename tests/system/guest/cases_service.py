@@ -1,6 +1,8 @@
 """healthd as a systemd service: what it refuses, and what happens if it hangs."""
 
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.system.guest import vm
@@ -9,6 +11,8 @@ from tests.system.guest.vm import Failed, until
 from tests.system.guest.world import SERVICE, World, drop_in
 
 _SETTINGS = Path("/etc/healthd/healthd.toml")
+_PASSWORD = Path("/etc/healthd/mqtt-password")
+_LATE = Path("/etc/healthd/late-password")
 _HOOKS = Path("/run/healthd-hooks")
 # Python runs it at its start: at SIGUSR1 the thread of the event loop blocks.
 _HOOK = """
@@ -32,6 +36,129 @@ _BAD_SETTINGS_EXIT = "78"
 async def bad_settings(world: World) -> None:
     """Bad settings end in exit code 78, without a restart, and the journal names the keys."""
     world.configure(more="[mqtt]\nbrokers = 5\n[log]\nlevle = 'info'")
+    await _start_is_given_up(world)
+    text = "\n".join(await world.journal.lines())
+    for key in ("mqtt.brokers", "log.levle"):
+        if key not in text:
+            raise Failed(f"the journal does not name {key}: {text}")
+
+
+@case()
+async def empty_settings(world: World) -> None:
+    """Settings that a power cut emptied end in exit code 78, and nothing retained is cleared."""
+    strap = await world.strap()
+    await world.start_streaming()
+    await vm.run("systemctl", "stop", SERVICE)
+    world.excuse_last_of_links()
+    state = world.broker.state(strap.id)
+    _write(_SETTINGS, "")
+    await _start_is_given_up(world)
+    if not state or world.broker.state(strap.id) != state:
+        raise Failed(f"retained was {state}, is {world.broker.state(strap.id)}")
+    if "restore it from a backup" not in "\n".join(await world.journal.lines()):
+        raise Failed("the journal does not say what to do")
+
+
+@case()
+async def removed_password_file(world: World) -> None:
+    """Without /etc/healthd/mqtt-password the service starts, and logs once that it has none."""
+    with _password(None):
+        strap = await world.strap()
+        await world.start_streaming()
+        state = await world.service_state()
+        if state["NRestarts"] != "0":
+            raise Failed(f"expected no restart, found {state}")
+        lines = [line for line in await world.journal.lines() if '"no password"' in line]
+        if len(lines) != 1 or str(_PASSWORD) not in lines[0]:
+            raise Failed(f"expected one line about the missing password, found {lines}")
+        await world.streaming(strap)
+
+
+@case()
+async def password_file(world: World) -> None:
+    """The password in /etc/healthd/mqtt-password is used, not the unit's default for it."""
+    with _password("hunter2\n"):
+        strap = await world.strap()
+        await world.start_streaming()
+        if lines := [line for line in await world.journal.lines() if '"no password"' in line]:
+            raise Failed(f"the password was not read: {lines}")
+        await world.streaming(strap)
+
+
+@case()
+async def file_that_comes_later(world: World) -> None:
+    """While a file of the settings is missing, systemd tries again; it streams once it is there."""
+    strap = await world.strap()
+    world.configure(more=f"[mqtt]\npassword_file = '{_LATE}'")
+    with _removed(_LATE):
+        await world.start()
+
+        async def restarted() -> bool:
+            return int((await world.service_state())["NRestarts"]) >= 2
+
+        await until(restarted, "systemd restarts it twice", 60)
+        lines = [line for line in await world.journal.lines() if "file unavailable" in line]
+        if not lines or str(_LATE) not in lines[0]:
+            raise Failed(f"the journal does not name the file: {lines}")
+        _write(_LATE, "hunter2\n")
+        await world.streaming(strap)
+
+
+@case(crashes=True)
+async def upgraded_python(world: World) -> None:
+    """After an upgrade of Python the journal says to install again, and the service stays down."""
+    world.configure()
+    with _packages_of_another_python():
+        await _start_is_given_up(world)
+        lines = await world.journal.lines()
+        if not any("sudo make install" in line for line in lines):
+            raise Failed(f"the journal does not say what to do: {lines}")
+        if any("Traceback" in line for line in lines):
+            raise Failed(f"the journal has a stack trace: {lines}")
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+@contextmanager
+def _removed(file: Path) -> Generator[None]:
+    """Remove a file, now and at the end of the block."""
+    file.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _password(content: str | None) -> Generator[None]:
+    """Write the file with the broker's password, or remove it; then restore the empty one."""
+    if content is None:
+        _PASSWORD.unlink()
+    else:
+        _PASSWORD.write_text(content)
+    try:
+        yield
+    finally:
+        _PASSWORD.write_text("")
+        _PASSWORD.chmod(0o600)
+
+
+@contextmanager
+def _packages_of_another_python() -> Generator[None]:
+    """Rename the folder of healthd's packages, which has the version of its Python in its name."""
+    (library,) = Path("/opt/healthd/lib").glob("python3*")
+    elsewhere = library.with_name("python3.1")
+    library.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(library)
+
+
+async def _start_is_given_up(world: World) -> None:
+    """Start the service; check that it fails with exit code 78 and is not restarted."""
     await world.start()
 
     async def failed() -> bool:
@@ -48,10 +175,6 @@ async def bad_settings(world: World) -> None:
     state = await world.service_state()
     if state["ExecMainStatus"] != _BAD_SETTINGS_EXIT or state["NRestarts"] != "0":
         raise Failed(f"expected exit code 78 and no restart, found {state}")
-    text = "\n".join(await world.journal.lines())
-    for key in ("mqtt.brokers", "log.levle"):
-        if key not in text:
-            raise Failed(f"the journal does not name {key}: {text}")
 
 
 @case()

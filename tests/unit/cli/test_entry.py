@@ -13,7 +13,8 @@ from healthd.central.survey import InRange
 from healthd.cli import entry as entry_module
 from healthd.cli.entry import NotAdded, append
 from healthd.profiles import registry
-from healthd.settings.file import SettingsError, read
+from healthd.settings.file import read
+from healthd.settings.problems import SettingsError
 
 SERVICES = registry.load().profiles
 

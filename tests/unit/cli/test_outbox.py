@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from subprocess import PIPE, Popen
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -20,6 +23,9 @@ from healthd.samples import utc_text
 from tests.unit.outbox.bench import QUOTA, entry
 
 ROOT = Path(__file__).parents[3]
+
+# Owns no files.
+OTHER_UID = 65534
 
 # One hour before the tests are loaded.
 OLD_NS = time.time_ns() - 3600 * 1_000_000_000
@@ -176,6 +182,31 @@ def test_without_a_daemon_it_changes_neither_content_nor_owner(
     store.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: needs root to become another user")
+@pytest.mark.parametrize("running", [False, True])
+def test_a_user_who_may_only_read_sees_it(path: Path, *, running: bool) -> None:
+    fill(path)
+    # pytest's own folders are closed to other users.
+    with TemporaryDirectory() as folder:
+        path = Path(shutil.move(path.parent, folder)) / path.name
+        for place in (path.parents[1], path.parent):
+            place.chmod(0o755)
+        with held(path) if running else nullcontext():
+            for file in path.parent.iterdir():
+                file.chmod(0o644)
+            before = sorted(path.parent.iterdir())
+            # The modules are loaded first: this user may not be allowed to read them.
+            load = "import os; from pathlib import Path; from healthd.cli.outbox import main"
+            show = f"main(None, Path({str(path.parent)!r}), True)"
+            script = f"{load}; os.setuid({OTHER_UID}); {show}"
+            done = subprocess.run(
+                [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert orjson.loads(done.stdout)["samples"] == 5
+            assert sorted(path.parent.iterdir()) == before
+
+
 def test_an_empty_outbox(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Store(path, QUOTA).close()
     report = ask_json(path, capsys)
@@ -187,6 +218,7 @@ def test_an_empty_outbox(path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "age_s": None,
         "streams": [],
         "parked": [],
+        "set_aside": [],
     }
     assert ask(path, capsys) == [f"{path}: 0 samples waiting"]
 
@@ -208,6 +240,67 @@ def test_without_an_outbox_it_fails(
     # The command neither creates nor repairs a file.
     assert path.exists() == (content is not None)
     assert content is None or path.read_bytes() == content
+
+
+def change(path: Path, statement: str) -> None:
+    """Change the file as another version of healthd does."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("PRAGMA user_version = 7", "version 7"),
+        ("ALTER TABLE pending ADD COLUMN checksum INTEGER", "unknown columns in table pending"),
+    ],
+)
+def test_an_outbox_of_another_version_is_named(
+    path: Path, capsys: pytest.CaptureFixture[str], statement: str, found: str
+) -> None:
+    fill(path)
+    change(path, statement)
+    before = path.read_bytes()
+    assert main(None, path.parent, False) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith(f"{path}: {found}, expected an outbox of version")
+    assert path.read_bytes() == before
+
+
+def test_files_that_were_set_aside_are_listed(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for statement in ("PRAGMA user_version = 7", "DROP TABLE runs"):
+        fill(path)
+        change(path, statement)
+    Store(path, QUOTA).close()
+    newer, other = ask_json(path, capsys)["set_aside"]
+    assert newer.startswith("outbox.version-7-")
+    assert other.startswith("outbox.unknown-")
+    assert ask(path, capsys)[1:] == [
+        f"set aside, not delivered: {newer}",
+        f"set aside, not delivered: {other}",
+    ]
+
+
+def test_an_outbox_of_an_older_version_is_shown(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before healthd has started for the first time after an upgrade."""
+    fill(path)
+    for trigger in ("pending_added", "pending_removed"):
+        change(path, f"DROP TRIGGER {trigger}")
+    change(path, "DROP TABLE tally")
+    change(path, "PRAGMA user_version = 0")
+    report = ask_json(path, capsys)
+    assert (report["samples"], report["payload_bytes"]) == (5, 23)
+    assert {(row["stream"], row["count"]) for row in report["streams"]} == {
+        ("beat", 3),
+        ("weight", 1),
+        ("event/gap", 1),
+    }
 
 
 @pytest.mark.parametrize("name", ["[bold]", "with [/x] in it", "ä b?c#d%20"])

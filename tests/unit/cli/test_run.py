@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from subprocess import CompletedProcess, run
 from typing import Any
@@ -15,6 +15,8 @@ import pytest
 from healthd.cli.run import Main, until_signal
 from healthd.errors import Fatal
 from healthd.supervision.supervisor import CrashLoop
+from tests.support.certificates import Authority, encrypted, needs_openssl
+from tests.support.terminal import running as on_terminal
 from tests.unit.cli.machine import Machine
 
 # Nothing listens on port 1.
@@ -53,7 +55,7 @@ def test_each_bad_setting_is_one_line_and_the_exit_code_is_78(machine: Machine) 
 
 
 def test_a_bad_environment_variable_is_logged(machine: Machine) -> None:
-    file = machine.write("")
+    file = machine.write("gateway.id = 'home'")
     command = machine.command("run", "--config", file)
     environ = machine.environ | {"HEALTHD_LOG__LEVEL": "loud"}
     process = run(command, env=environ, capture_output=True, timeout=30, check=False)
@@ -71,13 +73,64 @@ def test_a_missing_file_exits_with_78(machine: Machine, name: str) -> None:
     assert "absent" in line["file"]
 
 
-def test_a_missing_password_file_exits_with_78(machine: Machine) -> None:
-    file = machine.write(f"mqtt.password_file = '{machine.home}/absent'")
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("mqtt.password_file", "mqtt.password_file = '{}'"),
+        ("mqtt.ca_file", "mqtt = {{ tls = true, ca_file = '{}' }}"),
+        ("mqtt.cert_file", "mqtt = {{ tls = true, cert_file = '{}' }}"),
+        (
+            "peripherals.cuff.passkey_file",
+            "[[peripherals]]\nid = 'cuff'\nname = 'Cuff'\npasskey_file = '{}'",
+        ),
+        (
+            "peripherals.cuff.consent_file",
+            "[[peripherals]]\nid = 'cuff'\nname = 'Cuff'\nuser = 1\nconsent_file = '{}'",
+        ),
+    ],
+)
+def test_issue_16_after_a_missing_file_systemd_tries_again(
+    machine: Machine, key: str, settings: str
+) -> None:
+    """The file may be missing for a moment only; systemd restarts after any exit code but 78."""
+    absent = f"{machine.home}/absent"
+    process = ended(machine, "--config", machine.write(settings.format(absent)))
+    assert process.returncode == 1
+    (line,) = lines(process)
+    assert (line["level"], line["event"]) == ("critical", "file unavailable")
+    assert line["error"] == f"{key}: {absent}: No such file or directory"
+    assert "check the path" in line["hint"]
+    assert "tries again" in line["hint"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"# a comment\n"])
+def test_issue_16_a_settings_file_without_keys_exits_with_78(
+    machine: Machine, content: bytes
+) -> None:
+    file = machine.write("")
+    (machine.home / "healthd.toml").write_bytes(content)
     process = ended(machine, "--config", file)
     assert process.returncode == 78
     (line,) = lines(process)
-    assert line["level"] == "critical"
-    assert line["error"].startswith("mqtt.password_file: ")
+    assert (line["event"], line["file"]) == ("bad setting", file)
+    assert "restore it from a backup" in line["expected"]
+
+
+@needs_openssl
+@pytest.mark.parametrize(("command", "code"), [("run", 78), ("doctor", 1)])
+async def test_issue_16_an_encrypted_key_is_named_without_a_prompt(
+    machine: Machine, command: str, code: int
+) -> None:
+    certificate, key = Authority(machine.home, "authority").issue("gateway")
+    secret = encrypted(key, "pkcs8")
+    mqtt = f"mqtt = {{ tls = true, cert_file = '{certificate}', key_file = '{secret}' }}"
+    arguments = machine.command(command, "--config", machine.write(mqtt))
+    # Without a terminal of the session, OpenSSL asks on standard input.
+    async with on_terminal("setsid", *arguments, environ=machine.environ) as terminal:
+        await terminal.shows(f"mqtt.key_file: {secret}: the key is encrypted", "openssl pkey -in")
+        async with asyncio.timeout(40):
+            assert await terminal.process.wait() == code
+    assert "phrase:" not in terminal.screen, "OpenSSL asked on the terminal"
 
 
 def test_an_impossible_outbox_folder_exits_with_78(machine: Machine) -> None:
@@ -95,9 +148,12 @@ def test_a_usage_error_exits_with_2(machine: Machine, arguments: list[str]) -> N
 
 
 @asynccontextmanager
-async def running(machine: Machine, settings: str = SETTINGS) -> AsyncGenerator[Process]:
+async def running(
+    machine: Machine, settings: str = SETTINGS, environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[Process]:
     command = machine.command("run", "--config", machine.write(settings))
-    process = await asyncio.create_subprocess_exec(*command, env=machine.environ, stderr=PIPE)
+    environ = {**machine.environ, **(environ or {})}
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=PIPE)
     try:
         yield process
     finally:
@@ -141,6 +197,23 @@ async def test_it_keeps_trying_without_radio_and_broker_and_stops_cleanly(
     events = [line["event"] for line in seen]
     assert [event for event in events if event.startswith("stop")] == ["stopping", "stopped"]
     assert not any(line["level"] in ("error", "critical") for line in seen)
+
+
+async def test_issue_16_variables_of_kubernetes_are_named_and_ignored(machine: Machine) -> None:
+    injected = {
+        "HEALTHD_SERVICE_HOST": "10.0.0.7",
+        "HEALTHD_SERVICE_PORT": "1883",
+        "HEALTHD_PORT": "tcp://10.0.0.7:1883",
+        "HEALTHD_PORT_1883_TCP_ADDR": "10.0.0.7",
+    }
+    async with asyncio.timeout(40), running(machine, SETTINGS, injected) as process:
+        seen = await until(process, logged("started"))
+        process.terminate()
+        assert await process.wait() == 0
+    ignored = [line for line in seen if line["event"] == "variable ignored"]
+    assert sorted(line["variable"] for line in ignored) == sorted(injected)
+    assert all(line["level"] == "warning" for line in ignored)
+    assert "10.0.0.7" not in str(ignored)
 
 
 async def test_a_second_signal_does_no_harm(machine: Machine) -> None:

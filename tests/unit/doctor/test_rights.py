@@ -13,7 +13,8 @@ from healthd.doctor.finding import Status
 from healthd.doctor.machine import Machine
 from healthd.doctor.storage import check_outbox
 from healthd.profiles import registry
-from healthd.settings.model import Broker, MqttSettings, OutboxSettings, Settings
+from healthd.settings.brokers import Broker
+from healthd.settings.model import MqttSettings, OutboxSettings, Settings
 
 OTHER_UID = 65534
 
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 @needs_root
 def test_unreadable_settings(folder: Path) -> None:
     config = folder / "healthd.toml"
-    config.write_text("")
+    config.write_text("peripherals = []")
     config.chmod(0o600)
     machine, known = Machine({}, service_uid=1), registry.load()
     with other_user():

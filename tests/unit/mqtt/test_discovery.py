@@ -1,7 +1,7 @@
 """When announcements are published to Home Assistant, and when they are removed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ class HomeAssistant(Inbox):
         topic_filter: str,
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[object]] | None = None,
+        one_by_one: Callable[[], Iterable[str]] | None = None,
     ) -> None:
         self.listeners[topic_filter] = on_message
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from healthd.errors import Fatal
 from healthd.mqtt.endpoints import Endpoint, endpoints
 from healthd.mqtt.topics import Topics
 from healthd.settings.model import Settings
@@ -92,33 +91,6 @@ class TestClientId:
         assert made()[0].client_id == made()[0].client_id
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_password_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "password"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(Fatal, match=r"^mqtt\.password_file: "):
-        made(password_file=str(file))
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_ca_file_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "ca.crt"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(Fatal, match=r"^mqtt\.ca_file: .*ca\.crt"):
-        made(tls=True, ca_file=str(file))
-
-
-@pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_a_client_certificate_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "client.crt"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(Fatal, match=r"^mqtt\.cert_file, mqtt\.key_file: .*client\.crt"):
-        made(tls=True, cert_file=str(file))
-
-
 def test_tls_verifies_certificate_and_host() -> None:
     (endpoint,) = made(tls=True)
     assert endpoint.tls is not None
@@ -167,13 +139,6 @@ async def test_handshake(
         else:
             with pytest.raises(ssl.SSLCertVerificationError):
                 await connecting
-
-
-def test_a_client_certificate_needs_its_key(broker_certificate: tuple[Path, Path]) -> None:
-    certificate, key = broker_certificate
-    made(tls=True, cert_file=str(certificate), key_file=str(key))
-    with pytest.raises(Fatal, match=r"^mqtt\.cert_file"):
-        made(tls=True, cert_file=str(certificate), key_file=str(certificate))
 
 
 def test_the_same_settings_with_the_same_files_are_the_same_endpoints(

@@ -156,3 +156,34 @@ def test_retry_all_ends_all_parking(parking: Parking, watch: Watch, changes: Cha
     parking.accept("a")
     assert changes[-1] == (STRAP, "a", None)
     assert not parking.is_doubtful("a")
+
+
+def test_a_message_that_is_too_large_parks_only_messages_of_its_size(
+    parking: Parking, watch: Watch, changes: Changes
+) -> None:
+    parking.park(STRAP, "live", "too large", 5000)
+    assert parking.is_parked("live", 5000) and parking.is_parked("live", 9000)
+    assert not parking.is_parked("live", 4999) and not parking.is_parked("live")
+    assert parking.parked(lambda _: "live") == []
+    parking.accept("live", 4999)
+    assert parking.is_doubtful("live", 5000) and not parking.is_doubtful("live", 4999)
+    # Another one in flight shows that the limit is lower.
+    parking.park(STRAP, "live", "too large", 4000)
+    assert parking.is_parked("live", 4000) and not parking.is_parked("live", 3999)
+    watch.now_s += FIRST_S + 1
+    assert not parking.is_parked("live", 9000)
+    parking.accept("live", 9000)
+    assert changes == [(STRAP, "live", "too large"), (STRAP, "live", None)]
+
+
+def test_a_new_connection_tries_large_messages_again_and_nothing_else(
+    parking: Parking, watch: Watch
+) -> None:
+    parking.park(STRAP, "large", "too large", 5000)
+    parking.park(SCALE, "denied", "not authorized")
+    parking.retry_large()
+    assert not parking.is_parked("large", 5000)
+    assert parking.is_parked("denied")
+    # Refused again after its time, for another reason: then all of them.
+    parking.park(STRAP, "large", "not authorized")
+    assert parking.is_parked("large", 1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from healthd.mqtt.arrivals import Message
-from healthd.mqtt.faults import PublishRefused
+from healthd.mqtt.faults import TOO_LARGE, PublishRefused
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
@@ -117,6 +117,42 @@ async def test_an_empty_payload_has_no_keys(payload: bytes) -> None:
     assert bench.responses == [("healthd/gw/response/scan", response, None)]
 
 
+async def test_a_response_that_is_too_large_for_the_broker_is_replaced_by_an_error() -> None:
+    bench = Bench()
+    bench.request("scan", {"transaction": "x" * 200})
+    await bench.settled()
+    bench.acknowledgements[0].set_exception(PublishRefused("large", TOO_LARGE))
+    _, error = await bench.settled()
+    assert error == {"status": "error", "error": "large", "transaction": "x" * 200}
+    # Not even the error fits.
+    bench.acknowledgements[1].set_exception(PublishRefused("still large", TOO_LARGE))
+    assert len(await bench.settled()) == 2
+
+
+async def test_the_empty_message_that_removes_a_retained_request_gets_no_response() -> None:
+    bench = Bench()
+    bench.request("scan", {"seconds": 2}, retained=True)
+    bench.request("scan", b"", retained=True)
+    (refused,) = await bench.settled()
+    assert "retained" in refused["error"]
+    bench.request("scan", b"")
+    assert len(await bench.settled()) == 2
+
+
+async def test_over_mqtt_3_1_1_an_empty_message_after_a_request_removes_it() -> None:
+    """The broker does not pass the retain flag on to an existing subscription."""
+    bench = Bench()
+    bench.request("scan", b"", as_published=False)
+    bench.request("scan", {"seconds": 2}, as_published=False)
+    bench.request("scan", b"", as_published=False)
+    assert [each["data"]["seconds"] for each in await bench.settled()] == [10.0, 2.0]
+    bench.request("scan", b"", as_published=False)
+    bench.request("any", b"{}", as_published=False)
+    bench.request("any", b"", as_published=False)
+    statuses = [each["status"] for each in await bench.settled()]
+    assert sorted(statuses) == ["error", "error", "ok", "ok", "ok"]
+
+
 async def test_a_handler_may_refuse_a_request() -> None:
     bench = Bench()
     bench.request("reconnect", {"peripheral": "any", "transaction": 0})
@@ -219,7 +255,11 @@ def test_any_request_gets_one_response_at_an_allowed_topic(
         bench.request(
             verb, payload, response_topic=response_topic, correlation=b"7", retained=retained
         )
-        (response,) = await bench.settled()
+        responses = await bench.settled()
+        if retained and not payload:
+            assert responses == []  # it removes a retained request
+            return
+        (response,) = responses
         ((topic, _, correlation),) = bench.responses
         assert correlation == b"7"
         assert response["status"] == ("error" if "error" in response else "ok")

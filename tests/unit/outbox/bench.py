@@ -207,10 +207,17 @@ async def next_history(outbox: Outbox, *, limit: int = ALL) -> list[Stored]:
 
 
 async def waiting_samples(outbox: Outbox) -> list[Sample]:
-    """Take and return all samples that wait on the live path."""
+    """Take and return all samples that wait on the live path; acknowledge the events."""
     found: list[Sample] = []
-    while (await outbox.stats())["in_memory"] > len(found):
-        found.append((await soon(outbox.live.next_pending())).sample)
+    taken = 0
+    while (await outbox.stats())["in_memory"] > taken:
+        pending = await soon(outbox.live.next_pending())
+        found.append(pending.sample)
+        if pending.sample.peripheral:
+            taken += 1
+        else:
+            # The next event of its kind is sent once this one is acknowledged.
+            outbox.live.acknowledge(pending)
     return found
 
 

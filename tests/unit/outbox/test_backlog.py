@@ -16,6 +16,7 @@ from tests.unit.outbox.bench import (
     Service,
     failing_disk,
     next_history,
+    next_live,
     select,
     soon,
 )
@@ -54,6 +55,30 @@ async def test_rows_of_skipped_streams_are_read_only_once(
         outbox.backlog.wake()
         assert len(await soon(reading)) == 52
         assert starts[-1] == 0
+
+
+async def test_the_backlog_follows_a_start_after_a_pause(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Draining uses a whole core, which links and live samples need first."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await store_beats(outbox, service, bench, 1)
+    bench.next_run()
+    monkeypatch.setattr("healthd.outbox.backlog.START_PAUSE_S", 0.5)
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        loop = asyncio.get_running_loop()
+        opened_s = loop.time()
+        reading = asyncio.create_task(next_history(outbox))
+        outbox.put(bench.sample())
+        # A live sample does not wait.
+        (pending,) = await next_live(outbox, 1)
+        assert pending.sample.stream == "beat"
+        assert not reading.done()
+        assert [stored.stream for stored in await reading] == ["beat"]
+        assert loop.time() - opened_s > 0.4
+        # Later batches follow at once.
+        await store_beats(outbox, service, bench, 1)
+        assert await next_history(outbox)
 
 
 async def test_a_row_released_during_a_read_is_read_again(

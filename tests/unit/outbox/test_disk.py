@@ -144,7 +144,7 @@ async def test_a_damaged_file_is_replaced_and_the_work_done_on_the_new_one(
     assert len(await append(disk, 1000)) == 1
     assert changes(notices) == ["corrupt"]
     assert not disk.degraded
-    (aside,) = path.parent.glob("*.corrupt-*")
+    (aside,) = path.parent.glob("*.corrupt-*[0-9]")
     assert aside.name in notices[0][1]
     assert aside.read_bytes().startswith(b"no database here")
     assert await stored(disk) == [1000]
@@ -164,7 +164,7 @@ async def test_a_file_that_is_damaged_at_the_start_is_reported(
 ) -> None:
     disk = Disk(path, QUOTA, notices)
     await disk.open()
-    (aside,) = path.parent.glob("*.corrupt-*")
+    (aside,) = path.parent.glob("*.corrupt-*[0-9]")
     assert changes(notices) == ["corrupt"]
     assert aside.name in notices[0][1]
     assert await stored(disk) == []

@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.settings.file import Problem, SettingsError, read
-from healthd.settings.model import Broker, Settings, known_keys
+from healthd.settings.brokers import Broker
+from healthd.settings.environment import ignored_variables
+from healthd.settings.file import read
+from healthd.settings.model import Settings, known_keys
+from healthd.settings.problems import NoSettings, Problem, SettingsError
 
 SERVICES = ("battery", "heart_rate")
 SECTIONS = [section for section in known_keys(()) if section != "peripherals"]
 KEYS = {section: known_keys((section,)) for section in SECTIONS}
+NO_PERIPHERALS = "peripherals = []\n"
 STRAP = '[[peripherals]]\nid = "strap"\nname = "Polar*"\n'
 
 Read = Callable[..., Settings]
@@ -118,9 +122,50 @@ def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
         assert getattr(settings, section).model_fields_set == set(known_keys((section,)))
 
 
-@pytest.mark.parametrize("text", ["", "# nothing yet\n", "peripherals = []\n"])
-def test_settings_without_peripherals_are_valid(read_text: Read, text: str) -> None:
-    assert read_text(text) == Settings()
+def test_settings_without_peripherals_are_valid(read_text: Read) -> None:
+    assert read_text(NO_PERIPHERALS) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "an empty file"),
+        (b"\n \t\r\n", "an empty file"),
+        (b"\xef\xbb\xbf", "an empty file"),
+        (b"\0" * 4096, "a file of NUL bytes"),
+        (b"# nothing yet\n", "no key"),
+        (b"[gateway]\n[mqtt]\n# brokers = ['x']\n", "no key"),
+        (b"mqtt = { }", "no key"),
+    ],
+)
+@pytest.mark.parametrize("environ", [{}, {"HEALTHD_GATEWAY__ID": "kitchen"}])
+def test_issue_16_a_file_without_keys_is_no_settings(
+    file: Path, content: bytes, found: str, environ: dict[str, str]
+) -> None:
+    """A power cut leaves such files; without peripherals, healthd would clear their results."""
+    file.write_bytes(content)
+    with pytest.raises(NoSettings) as caught:
+        read(file, environ, SERVICES)
+    (problem,) = caught.value.problems
+    assert (problem.source, problem.key) == (str(file), "")
+    assert found in problem.found
+    assert "at least one key" in problem.expected
+    assert "power cut" in problem.expected
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_issue_16_a_byte_order_mark_is_accepted(file: Path, line_end: str) -> None:
+    text = '\ufeffgateway.id = "kitchen"\nlog.level = "debug"\n'.replace("\n", line_end)
+    file.write_bytes(text.encode())
+    settings = read(file, {}, SERVICES)
+    assert (settings.gateway.id, settings.log.level) == ("kitchen", "debug")
+
+
+def test_issue_16_a_file_in_utf_16_is_refused_with_advice(file: Path) -> None:
+    # What "Unicode" means in the save dialog of Windows' editor, up to Windows 10.
+    file.write_text('gateway.id = "kitchen"', encoding="utf-16")
+    with pytest.raises(SettingsError, match="not UTF-8 in line 1; save it as UTF-8"):
+        read(file, {}, SERVICES)
 
 
 CONTROL = f"{STRAP}[peripherals.control]\n"
@@ -186,6 +231,17 @@ BAD_VALUES = [
     ("mqtt.brokers = ['x:65536']", "mqtt.brokers[0]", "'x:65536'", "a port from 1 to 65535"),
     ("mqtt.brokers = ['::1']", "mqtt.brokers[0]", "'::1'", "[IPv6]:port"),
     ("mqtt.brokers = ['a b']", "mqtt.brokers[0]", "'a b'", "host:port"),
+    ("mqtt.brokers = ['http://x']", "mqtt.brokers[0]", "'http://x'", "ws://"),
+    ("mqtt.brokers = ['x/mqtt']", "mqtt.brokers[0]", "'x/mqtt'", "a path"),
+    ("mqtt.brokers = ['mqtt://x/mqtt']", "mqtt.brokers[0]", "'mqtt://x/mqtt'", "a path"),
+    ("mqtt.brokers = ['wss://x:0/']", "mqtt.brokers[0]", "'wss://x:0/'", "a port from 1 to 65535"),
+    ("mqtt = {brokers = ['ws://x'], tls = true}", "mqtt.brokers", "a list", "wss://"),
+    ("mqtt.client_id = ''", "mqtt.client_id", "''", "1 to 256 bytes"),
+    ("mqtt.client_id = ' a'", "mqtt.client_id", "' a'", "surrounding spaces"),
+    ("mqtt.client_id = 7", "mqtt.client_id", "7", "a string"),
+    ("mqtt = {tls = true, alpn = 7}", "mqtt.alpn", "7", "mqtt"),
+    ("mqtt = {tls = true, alpn = ['']}", "mqtt.alpn", "a list", "mqtt"),
+    ("mqtt.alpn = 'mqtt'", "mqtt.alpn", "'mqtt'", "tls = true"),
     ("mqtt.prefix = 5", "mqtt.prefix", "5", "a string"),
     ("mqtt.prefix = '/x'", "mqtt.prefix", "'/x'", "topic levels"),
     ("mqtt.prefix = 'a/#'", "mqtt.prefix", "'a/#'", "topic levels"),
@@ -199,6 +255,7 @@ BAD_VALUES = [
     ("mqtt.discovery = ''", "mqtt.discovery", "''", "topic levels"),
     ("mqtt.discovery = 'home/#'", "mqtt.discovery", "'home/#'", "topic levels"),
     ("mqtt.tls = 'maybe'", "mqtt.tls", "'maybe'", "true or false"),
+    ("mqtt.retain = 'no'", "mqtt.retain", "'no'", "true or false"),
     ("mqtt = { tls = true, ca_file = [] }", "mqtt.ca_file", "a list", "a path"),
     ("mqtt.ca_file = '/x'", "mqtt.ca_file", "'/x'", "tls = true as well"),
     ("mqtt = { tls = false, ca_file = '/x' }", "mqtt.ca_file", "'/x'", "tls = true as well"),
@@ -370,7 +427,7 @@ def test_all_errors_are_reported_at_once(problems: Problems, file: Path) -> None
         [[peripherals]]
         silence = 3
         """,
-        {"HEALTHD_GATEWAY__ID": "a b", "HEALTHD_NONSENSE": "1"},
+        {"HEALTHD_GATEWAY__ID": "a b", "HEALTHD_NONSENSE__ID": "1"},
     )
     assert {(problem.source, problem.key) for problem in found} == {
         (str(file), "log.level"),
@@ -383,7 +440,7 @@ def test_all_errors_are_reported_at_once(problems: Problems, file: Path) -> None
         (str(file), "peripherals[1].silence"),
         (str(file), "peripherals[1]"),
         ("environment", "HEALTHD_GATEWAY__ID"),
-        ("environment", "HEALTHD_NONSENSE"),
+        ("environment", "HEALTHD_NONSENSE__ID"),
     }
     assert len(found) == 11
 
@@ -406,9 +463,9 @@ def test_secrets_are_never_echoed(problems: Problems, text: str) -> None:
     assert not any("hunter2" in str(problem) for problem in problems(text))
 
 
-@pytest.mark.parametrize("variable", ["HEALTHD_MQTT__PASSWORD", "HEALTHD_PASSWORD"])
+@pytest.mark.parametrize("variable", ["HEALTHD_MQTT__PASSWORD", "HEALTHD_SECRETS__PASSWORD"])
 def test_secrets_of_the_environment_are_never_echoed(problems: Problems, variable: str) -> None:
-    (problem,) = problems("", {variable: "hunter2"})
+    (problem,) = problems(NO_PERIPHERALS, {variable: "hunter2"})
     assert problem.key == variable
     assert "hunter2" not in str(problem)
 
@@ -475,21 +532,20 @@ class TestEnvironment:
         self, read_text: Read, variable: str, text: str
     ) -> None:
         section, key = variable.removeprefix("HEALTHD_").lower().split("__")
-        assert getattr(getattr(read_text("", {variable: text}), section), key) == text
+        assert getattr(getattr(read_text(NO_PERIPHERALS, {variable: text}), section), key) == text
 
     @pytest.mark.parametrize(
         ("variable", "expected"),
         [
             ("HEALTHD_MQTT__BORKERS", 'did you mean "brokers"?'),
             ("HEALTHD_MQQT__BROKERS", "HEALTHD_<SECTION>__<KEY>"),
-            ("HEALTHD_MQTT", "HEALTHD_<SECTION>__<KEY>"),
             ("HEALTHD_MQTT__TLS__X", "HEALTHD_<SECTION>__<KEY>"),
             ("HEALTHD_PERIPHERALS__ID", "other than peripherals"),
-            ("HEALTHD_", "HEALTHD_<SECTION>__<KEY>"),
+            ("HEALTHD__TLS", "HEALTHD_<SECTION>__<KEY>"),
         ],
     )
     def test_unknown_variable(self, problems: Problems, variable: str, expected: str) -> None:
-        (problem,) = problems("", {variable: "x"})
+        (problem,) = problems(NO_PERIPHERALS, {variable: "x"})
         assert (problem.source, problem.key, problem.found) == (
             "environment",
             variable,
@@ -512,6 +568,95 @@ class TestEnvironment:
     ) -> None:
         (problem,) = problems('log.level = "info"\ngateway.id = "good"\n', {variable: text})
         assert (problem.source, problem.key, problem.found) == ("environment", variable, found)
+
+    @pytest.mark.parametrize(
+        ("variable", "key"),
+        [
+            ("HEALTHD_MQTT__TLS", "mqtt.tls"),
+            ("HEALTHD_BLUETOOTH__POWER_ON", "bluetooth.power_on"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            *((text, True) for text in ("true", "True", "1", "yes", "On", '"true"', " on ")),
+            *((text, False) for text in ("false", "False", "0", "no", "OFF", "'no'")),
+        ],
+    )
+    def test_issue_16_a_boolean_in_the_usual_spellings(
+        self, read_text: Read, variable: str, key: str, text: str, value: bool
+    ) -> None:
+        section, name = key.split(".")
+        opposite = f"{key} = {str(not value).lower()}"
+        assert getattr(getattr(read_text(opposite, {variable: text}), section), name) is value
+
+    @pytest.mark.parametrize(
+        ("text", "brokers"),
+        [
+            ("one", ["one"]),
+            ("one,two:1884", ["one", "two:1884"]),
+            (" one , two:1884,", ["one", "two:1884"]),
+            ('["one", "two:1884"]', ["one", "two:1884"]),
+            ("['one', 'two:1884']", ["one", "two:1884"]),
+            ('"one,two:1884"', ["one", "two:1884"]),
+            ("[::1]:1884,one", ["[::1]:1884", "one"]),
+            ("[::1]", ["[::1]"]),
+        ],
+    )
+    def test_issue_16_a_list_in_the_usual_spellings(
+        self, read_text: Read, text: str, brokers: list[str]
+    ) -> None:
+        settings = read_text(NO_PERIPHERALS, {"HEALTHD_MQTT__BROKERS": text})
+        assert list(map(str, settings.mqtt.brokers)) == brokers
+
+    def test_issue_16_a_list_of_words(self, read_text: Read) -> None:
+        for text, requests in (("scan, fetch", ("scan", "fetch")), ("scan", ("scan",)), ("", ())):
+            environ = {"HEALTHD_MQTT__REQUESTS": text}
+            assert read_text("mqtt.requests = ['start']", environ).mqtt.requests == requests
+
+    @pytest.mark.parametrize(
+        ("variable", "text", "spelling"),
+        [
+            ("HEALTHD_MQTT__TLS", "maybe", "HEALTHD_MQTT__TLS=true"),
+            ("HEALTHD_MQTT__TLS", "", "HEALTHD_MQTT__TLS=true"),
+            ("HEALTHD_MQTT__BROKERS", "[one, two]", "HEALTHD_MQTT__BROKERS=one,two"),
+            ("HEALTHD_MQTT__BROKERS", "", "HEALTHD_MQTT__BROKERS=one,two"),
+            ("HEALTHD_MQTT__BROKERS", "one two", "HEALTHD_MQTT__BROKERS=one,two"),
+            ("HEALTHD_MQTT__REQUESTS", "scan fetch", "HEALTHD_MQTT__REQUESTS=one,two"),
+        ],
+    )
+    def test_issue_16_an_error_in_a_list_or_boolean_shows_a_correct_spelling(
+        self, problems: Problems, variable: str, text: str, spelling: str
+    ) -> None:
+        for problem in problems(NO_PERIPHERALS, {variable: text}):
+            assert (problem.source, problem.key) == ("environment", variable)
+            assert problem.expected.endswith(spelling)
+
+    @pytest.mark.parametrize(
+        "variable",
+        [
+            # Kubernetes' service links of services named healthd and healthd-mqtt.
+            "HEALTHD_PORT",
+            "HEALTHD_SERVICE_HOST",
+            "HEALTHD_SERVICE_PORT",
+            "HEALTHD_SERVICE_PORT_MQTT",
+            "HEALTHD_PORT_1883_TCP",
+            "HEALTHD_PORT_1883_TCP_ADDR",
+            "HEALTHD_PORT_1883_TCP_PROTO",
+            "HEALTHD_MQTT_SERVICE_HOST",
+            # Docker's links, and mistakes.
+            "HEALTHD_NAME",
+            "HEALTHD_ENV_PATH",
+            "HEALTHD_MQTT",
+            "HEALTHD_",
+        ],
+    )
+    def test_issue_16_a_variable_that_a_platform_injects_is_ignored(
+        self, read_text: Read, variable: str
+    ) -> None:
+        environ = {variable: "tcp://10.0.0.7:1883", "HEALTHD_GATEWAY__ID": "x", "PATH": "/bin"}
+        assert read_text(NO_PERIPHERALS, environ).gateway.id == "x"
+        assert ignored_variables(environ) == [variable]
 
     def test_an_error_of_the_file_is_still_blamed_on_the_file(
         self, problems: Problems, file: Path

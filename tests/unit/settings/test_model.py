@@ -1,24 +1,20 @@
-"""The settings models: parsed values, defaults, and where secrets come from."""
+"""The settings models: parsed values and defaults."""
 
 from datetime import time
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from healthd.profiles.polar_pmd.kinds import STREAMS
+from healthd.settings.brokers import Broker
 from healthd.settings.model import (
-    Broker,
     GatewaySettings,
     MqttSettings,
     PeripheralSettings,
     PolarStream,
     Settings,
-    consent_code,
     known_keys,
-    passkey,
-    password,
 )
 
 
@@ -62,6 +58,10 @@ def test_the_gateways_id_defaults_to_the_host_name(
         ("192.0.2.7:1", Broker(host="192.0.2.7", port=1)),
         ("[::1]:65535", Broker(host="::1", port=65535)),
         ("[fe80::1]", Broker(host="fe80::1")),
+        ("mqtt://broker.lan", Broker(host="broker.lan", scheme="mqtt")),
+        ("mqtts://[::1]:8884", Broker(host="::1", port=8884, scheme="mqtts")),
+        ("ws://broker.lan:8080", Broker(host="broker.lan", port=8080, scheme="ws")),
+        ("wss://a.example/mqtt?x=1", Broker(host="a.example", scheme="wss", path="/mqtt?x=1")),
     ],
 )
 def test_a_broker_is_parsed_and_printed_in_the_same_form(written: str, broker: Broker) -> None:
@@ -152,73 +152,5 @@ def test_known_keys_of_each_section(location: tuple[Any, ...], some: set[str]) -
     assert keys == sorted(keys)
 
 
-class TestPassword:
-    """The password comes from a file or from a systemd credential."""
-
-    def test_without_file_and_credential_there_is_none(self) -> None:
-        assert password(MqttSettings(), {}) is None
-
-    def test_the_files_newline_is_removed(self, tmp_path: Path) -> None:
-        file = tmp_path / "password"
-        file.write_text(" hunter2 \r\n", encoding="utf-8")
-        assert password(MqttSettings(password_file=file), {}) == " hunter2 "
-
-    def test_the_credential_is_read(self, tmp_path: Path) -> None:
-        (tmp_path / "mqtt-password").write_text("hunter2\n", encoding="utf-8")
-        assert password(MqttSettings(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "hunter2"
-
-    def test_the_file_takes_precedence_over_the_credential(self, tmp_path: Path) -> None:
-        (tmp_path / "mqtt-password").write_text("from systemd", encoding="utf-8")
-        file = tmp_path / "password"
-        file.write_text("from the file", encoding="utf-8")
-        environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-        assert password(MqttSettings(password_file=file), environ) == "from the file"
-
-    @pytest.mark.parametrize("content", [None, "", "\n"])
-    def test_an_empty_or_missing_credential_is_no_password(
-        self, tmp_path: Path, content: str | None
-    ) -> None:
-        if content is not None:
-            (tmp_path / "mqtt-password").write_text(content, encoding="utf-8")
-        assert password(MqttSettings(), {"CREDENTIALS_DIRECTORY": str(tmp_path)}) is None
-
-    def test_a_missing_password_file_is_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError):
-            password(MqttSettings(password_file=tmp_path / "absent"), {})
-
-
 def test_the_settings_offer_every_stream_of_a_polar_sensor() -> None:
     assert get_args(PolarStream) == tuple(STREAMS)
-
-
-@pytest.mark.parametrize(("text", "number"), [("000042\n", 42), ("123456", 123456)])
-def test_a_passkey_is_six_digits_in_a_file(tmp_path: Path, text: str, number: int) -> None:
-    file = tmp_path / "passkey"
-    file.write_text(text)
-    assert passkey(PeripheralSettings(id="scale", passkey_file=file)) == number
-    assert passkey(PeripheralSettings(id="scale")) is None
-
-
-@pytest.mark.parametrize("text", ["", "12345", "1234567", "hunter2", "12 3456", "\u0661" * 6])
-def test_an_invalid_passkey_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "passkey"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="six digits") as refused:
-        passkey(PeripheralSettings(id="scale", passkey_file=file))
-    assert not text or text not in str(refused.value)
-
-
-def test_a_consent_code_is_four_digits_in_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "consent"
-    file.write_text("0042\n")
-    assert consent_code(PeripheralSettings(id="scale", user=1, consent_file=file)) == 42
-    assert consent_code(PeripheralSettings(id="scale")) is None
-
-
-@pytest.mark.parametrize("text", ["", "42", "000042", "hunter2", "\u0661" * 4])
-def test_an_invalid_consent_code_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "consent"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="four digits") as refused:
-        consent_code(PeripheralSettings(id="scale", user=1, consent_file=file))
-    assert not text or text not in str(refused.value)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from healthd.doctor.in_thread import run_in_thread
+from healthd.host.in_thread import run_in_thread
 
 
 async def test_results_are_returned_and_errors_raised() -> None:

@@ -1,0 +1,73 @@
+"""The files with secrets that the settings name: the broker's password, passkeys, consent codes."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from healthd.settings.model import MqttSettings, PeripheralSettings
+from healthd.settings.text import read_text
+
+PASSWORD_FILE = Path("/etc/healthd/mqtt-password")
+"""Where the unit takes the credential ``mqtt-password`` from."""
+
+
+def credential(environ: Mapping[str, str]) -> Path | None:
+    """Return where systemd puts the credential ``mqtt-password``; None outside systemd."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / "mqtt-password" if folder else None
+
+
+def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
+    """Return the broker's password: ``password_file``, else systemd's ``mqtt-password`` credential.
+
+    Raises:
+        OSError: the file is set but cannot be read.
+        ValueError: the file is not UTF-8.
+    """
+    path = mqtt.password_file
+    if path is None and (candidate := credential(environ)) and candidate.exists():
+        path = candidate
+    # Editors end a file with a newline; it is not part of the secret.
+    secret = "" if path is None else read_text(path).rstrip("\r\n")
+    # The credential is installed as an empty file; the administrator fills it in. If the file was
+    # removed, the unit's default for it is an empty line.
+    return secret or None
+
+
+def passkey(peripheral: PeripheralSettings) -> int | None:
+    """Return the six-digit passkey for pairing from ``passkey_file``; None without a file.
+
+    Raises:
+        OSError: the file is set but cannot be read.
+        ValueError: the file contains something else.
+    """
+    file = peripheral.passkey_file
+    return None if file is None else _code(file, "[0-9]{6}", "the six digits of a passkey")
+
+
+def consent_code(peripheral: PeripheralSettings) -> int | None:
+    """Return the four-digit consent code of the user from ``consent_file``; None without a file.
+
+    Raises:
+        OSError: the file is set but cannot be read.
+        ValueError: the file contains something else.
+    """
+    file = peripheral.consent_file
+    return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
+
+
+def _code(file: Path, pattern: str, expected: str) -> int:
+    text = read_text(file).strip()
+    # Never show the content: it may be another secret.
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"found something else, expected {expected}")
+    return int(text)
+
+
+def has_unusual_characters(secret: str) -> bool:
+    """Return whether a password has characters that cannot be seen.
+
+    These are spaces at its ends, tabs, line breaks, and what is copied along from web pages, such
+    as a no-break space. They may be part of it, but are usually a mistake.
+    """
+    return secret != secret.strip() or not secret.isprintable()

@@ -1,0 +1,224 @@
+"""A large backlog: memory, damage found while samples flow, and rows that are passed over."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from healthd.outbox.schema import BLOCK_ROWS, Lost, Stored, StreamStats
+from healthd.outbox.store import Store
+from healthd.outbox.tally import read_stats
+from tests.unit.outbox.bench import (
+    ALL,
+    OVERDUE_S,
+    Bench,
+    Service,
+    checkpoint,
+    entry,
+    next_history,
+    reported_changes,
+    seqs_in,
+)
+
+ROOT = Path(__file__).parents[3]
+
+# About 30 MB.
+LARGE = 100_000
+QUOTA = 100_000_000
+
+# As many bytes as SQLite needs for its cache, and what the allocator does not give back.
+ALLOWED_KB = 2000
+
+# A store is opened, asked, checked and emptied: each time the highest memory so far is printed.
+PHASES = """
+import sqlite3, sys
+from contextlib import closing
+from pathlib import Path
+from healthd.outbox.store import Store
+from healthd.outbox.tally import read_stats
+
+def peak_kb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+
+store = Store(Path(sys.argv[1]), 100_000_000)
+store.depth()
+peak_kb()
+with closing(sqlite3.connect(sys.argv[1])) as db:
+    read_stats(db)
+peak_kb()
+while getattr(store, "check_step", bool)():
+    pass
+peak_kb()
+after = 0
+while rows := store.oldest(250, (), after):
+    store.record_outcomes([stored.row for stored in rows], {})
+    after = rows[-1].row
+peak_kb()
+"""
+
+
+def fill(path: Path, count: int, stream: str = "beat") -> None:
+    """Append many samples in one transaction: the next numbers of the stream ``strap/<stream>``."""
+    Store(path, QUOTA).close()
+    with closing(sqlite3.connect(path)) as db:
+        columns = "peripheral, stream, schema, run, seq, wall_ns, mono_ns, clock, boot, payload"
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        values = "'strap', ?, 'beat/1', 'run', i, i, i, 'synced', 'boot', zeroblob(200)"
+        db.execute(
+            f"INSERT INTO pending ({columns}) {numbers} SELECT {values} FROM n", (count, stream)
+        )
+        db.commit()
+    checkpoint(path)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a large store, to be copied."""
+    path = tmp_path_factory.mktemp("large") / "outbox.sqlite3"
+    fill(path, LARGE)
+    return path
+
+
+def peaks_kb(path: Path) -> list[int]:
+    """Return the peak memory of a process after each phase."""
+    command = [sys.executable, "-c", PHASES, path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [int(line) for line in done.stdout.split()]
+
+
+def test_memory_does_not_depend_on_what_waits(large: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small" / "outbox.sqlite3"
+    fill(small, 300)
+    full = Path(shutil.copy(large, tmp_path / "outbox.sqlite3"))
+    # Opened, asked, checked, emptied.
+    grown = [more - less for less, more in zip(peaks_kb(small), peaks_kb(full), strict=True)]
+    assert max(grown) < ALLOWED_KB, grown
+
+
+# Damage
+
+
+def garble_rows(path: Path, *, share: float) -> None:
+    """Overwrite a page of samples at this share of the file."""
+    with path.open("r+b") as file:
+        file.seek(int(path.stat().st_size * share) // 4096 * 4096)
+        file.write(b"\xa5" * 4096)
+
+
+async def test_damage_among_many_rows_is_found_while_samples_flow(
+    bench: Bench, large: Path
+) -> None:
+    bench.folder.mkdir()
+    shutil.copy(large, bench.path)
+    garble_rows(bench.path, share=0.9)
+    async with bench.outbox(max_size=QUOTA) as outbox, Service(outbox) as service:
+        # It is not found at the start, and the samples of this run go to the damaged file first.
+        assert not await reported_changes(outbox)
+        outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+        assert (await outbox.stats())["on_disk"] == LARGE + 1
+        while len(list(bench.folder.glob("*.corrupt-*[0-9]"))) == 0:
+            await service.rounds()
+        await service.rounds()
+        assert await reported_changes(outbox) == ["corrupt"]
+        # They are copied from it.
+        assert [stored.seq for stored in await next_history(outbox)] == [1]
+        assert (await outbox.stats())["state"] == "ok"
+
+
+def test_samples_of_this_run_are_copied_from_both_sides_of_the_damage(
+    large: Path, path: Path
+) -> None:
+    path.parent.mkdir()
+    shutil.copy(large, path)
+    with closing(Store(path, QUOTA)) as store:
+        rows = store.append(entry(seq, run="now") for seq in range(1, 1001))
+        with store.transaction() as db:
+            db.execute("PRAGMA cache_size=0")
+        checkpoint(path)
+        # The rows of this run are at the end of the file.
+        garble_rows(path, share=0.999)
+        store.start_empty()
+        kept = seqs_in(store)
+        assert kept[0] == 1
+        assert kept[-1] == 1000
+        # A page has a dozen of them.
+        assert 970 < len(kept) < 1000
+        assert [stored.row for stored in store.oldest(ALL)] == [rows[seq - 1] for seq in kept]
+        assert store.append([entry(1)]) == [rows[-1] + 1]
+        assert sum(store.depth().counts.values()) == len(kept) + 1
+
+
+# Rows that are passed over
+
+
+def thousands_of_steps(store: Store, work: Callable[[], object]) -> int:
+    """Return how many thousands of its instructions SQLite needs for this work."""
+    count = 0
+
+    def on_step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with store.transaction() as db:
+        db.set_progress_handler(on_step, 1000)
+    work()
+    with store.transaction() as db:
+        db.set_progress_handler(None, 0)
+    return count
+
+
+def test_a_large_skipped_stream_is_not_read(large: Path, path: Path) -> None:
+    path.parent.mkdir()
+    shutil.copy(large, path)
+    with closing(Store(path, QUOTA)) as store:
+        store.append([entry(1, stream="other")])
+        skipped = [("strap", "beat")]
+        found = list[Stored]()
+        cost = thousands_of_steps(store, lambda: found.extend(store.oldest(10, skipped)))
+        assert [stored.stream for stored in found] == ["other"]
+        # Less than one instruction for each sample that is skipped.
+        assert cost < LARGE / 1000
+
+
+def test_an_eviction_does_not_read_past_many_events(path: Path) -> None:
+    """After a long outage with a full outbox, its oldest rows report what was lost."""
+    fill(path, LARGE, "event/gap")
+    quota = path.stat().st_size + 300 * 4096
+    with closing(Store(path, quota)) as store:
+        lost, seq = list[Lost](), 0
+
+        def append_until_full() -> None:
+            nonlocal seq
+            while not lost:
+                seq += 100
+                store.append(entry(each) for each in range(seq - 99, seq + 1))
+                lost.extend(store.pop_lost())
+
+        append_until_full()
+        assert {each.stream for each in lost} == {"beat"}
+        lost.clear()
+        cost = thousands_of_steps(store, append_until_full)
+        assert {each.stream for each in lost} == {"beat"}
+        assert cost < LARGE / 1000
+
+
+def test_stats_do_not_read_the_rows(large: Path, path: Path) -> None:
+    path.parent.mkdir()
+    shutil.copy(large, path)
+    with closing(Store(path, QUOTA)) as store:
+        # In the first and in a later block the oldest sample is gone.
+        store.record_outcomes([1, 5 * BLOCK_ROWS], {})
+        stats = list[StreamStats]()
+        with store.transaction() as db:
+            pass
+        cost = thousands_of_steps(store, lambda: stats.extend(read_stats(db)))
+        assert [(row.count, row.oldest_ns) for row in stats] == [(LARGE - 2, 2)]
+        assert cost < LARGE / 1000
