@@ -69,7 +69,8 @@ class Backlog:
         await asyncio.sleep(self._begin_s - asyncio.get_running_loop().time())
         while True:
             self._woken.clear()
-            self._holds = False
+            # Rows may wait for a live sample that is answered while the disk is read.
+            self._holds = True
             live = set(self._live_rows())
             asked = limit + len(live)
             if (skipped := frozenset(skip())) != self._skipped:
@@ -79,6 +80,7 @@ class Backlog:
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
                 events, rows, read_to = await self._disk.call(read)
+            self._holds = False
             # Rows may have become live while the disk was read.
             live.update(self._live_rows())
             if urgent := self._fresh(events, live)[:limit]:
