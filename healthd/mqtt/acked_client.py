@@ -205,6 +205,10 @@ class AckedClient(aiomqtt.Client):
         """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
         return self._outgoing.largest_unacked()
 
+    def first_unacked(self) -> str | None:
+        """Return the topic of the oldest publish that is not acknowledged; None for none."""
+        return self._outgoing.first_unacked()
+
     @property
     def limits(self) -> Limits:
         """What the broker accepts."""

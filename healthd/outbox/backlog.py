@@ -69,8 +69,7 @@ class Backlog:
         await asyncio.sleep(self._begin_s - asyncio.get_running_loop().time())
         while True:
             self._woken.clear()
-            # Rows may wait for a live sample that is answered while the disk is read.
-            self._holds = True
+            self._holds = False
             live = set(self._live_rows())
             asked = limit + len(live)
             if (skipped := frozenset(skip())) != self._skipped:
@@ -80,9 +79,10 @@ class Backlog:
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
                 events, rows, read_to = await self._disk.call(read)
-            self._holds = False
-            # Rows may have become live while the disk was read.
-            live.update(self._live_rows())
+            # Rows may have become live while the disk was read, and others may have been delivered.
+            live_now = set(self._live_rows())
+            delivered = live - live_now
+            live |= live_now
             if urgent := self._fresh(events, live)[:limit]:
                 self._busy.update(stored.row for stored in urgent)
                 return urgent
@@ -94,6 +94,8 @@ class Backlog:
             if fresh:
                 self._busy.update(stored.row for stored in fresh[:limit])
                 return fresh[:limit]
+            if self._holds and delivered:
+                continue  # what waited for them can be handed out now
             if len(rows) < asked or self._after <= before:
                 await self._woken.wait()
 
