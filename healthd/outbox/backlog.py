@@ -72,8 +72,9 @@ class Backlog:
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
                 rows, read_to = await self._disk.call(read)
-            # Rows may have become live while the disk was read.
-            live.update(self._live_rows())
+            # Rows may have become live while the disk was read, and others are no longer live.
+            settled = live.difference(now := set(self._live_rows()))
+            live |= now
             fresh = self._fresh(rows, live)
             seen = fresh[:limit][-1].row if fresh else read_to
             # A live row may still become history, so the next read must not start after it.
@@ -82,6 +83,9 @@ class Backlog:
             if fresh:
                 self._busy.update(stored.row for stored in fresh[:limit])
                 return fresh[:limit]
+            if self._holds and settled:
+                # What held the rows may be gone already: nothing would wake this task.
+                continue
             if len(rows) < asked or self._after <= before:
                 await self._woken.wait()
 
