@@ -73,8 +73,9 @@ class Backlog:
                 read = partial(self._read, asked, skipped, self._after)
                 rows, read_to = await self._disk.call(read)
             # Rows may have become live while the disk was read, and others are no longer live.
-            settled = live.difference(now := set(self._live_rows()))
-            live |= now
+            still = set(self._live_rows())
+            settled = live - still
+            live |= still
             fresh = self._fresh(rows, live)
             seen = fresh[:limit][-1].row if fresh else read_to
             # A live row may still become history, so the next read must not start after it.
