@@ -19,7 +19,10 @@ listen: "{host}:{client}"
 http: "{host}:{monitor}"
 jetstream {{ store_dir: "{folder}/n{number}", max_mem: 64MB, max_file: 1GB }}
 cluster {{ name: healthd, listen: "{host}:{route}", routes: [{routes}] }}
-mqtt {{ listen: "{host}:{mqtt}", stream_replicas: 3, consumer_replicas: 3 }}
+mqtt {{
+    listen: "{host}:{mqtt}", stream_replicas: 3, consumer_replicas: 3
+    ack_wait: "5s", max_ack_pending: 1000
+}}
 """
 
 

@@ -72,7 +72,7 @@ class Rig:
         self._kills: list[Kill] = []
         self._version = version
         self._accepted, self._outbox = folder / "accepted", folder / "outbox"
-        # For whoever looks into a failure; pytest keeps the folders of its last runs.
+        # Shows the reason of a failure; pytest keeps the folders of its last runs.
         self._log = folder / "gateway.log"
         config = folder / "healthd.toml"
         brokers = [f"{HOST}:{node.port}" for node in cluster.nodes]
@@ -143,7 +143,7 @@ class Rig:
             if any(one.at > started for sub in all_ for one in sub.at(_RESPONSE)):
                 return True
             for subscriber in all_:
-                subscriber.send(_REQUEST, '{"peripheral": "nobody"}')
+                subscriber.send(_REQUEST, '{"peripheral": "unknown"}')
             return False
 
         assert await until(is_answered, _STREAMS_S), self.gateway.log[-20:]

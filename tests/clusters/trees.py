@@ -41,7 +41,7 @@ def why_unusable(suite: str) -> str | None:
 def inside(suite: str, shared: Path, *command: str) -> list[str]:
     """Return a command that runs another one inside a tree, with all its children.
 
-    Whoever kills it kills them all at once, as a power cut would.
+    A signal KILL ends them all at once, as a power cut would.
 
     Args:
         suite: the Debian release.

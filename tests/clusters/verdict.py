@@ -34,7 +34,7 @@ class Kill(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of the samples.
+    """What was acknowledged, received and missed.
 
     Attributes:
         acknowledged: samples that the gateway no longer holds.
