@@ -24,7 +24,7 @@ from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
-from healthd.supervision.deadline import passed
+from healthd.supervision.deadline import sleep
 from healthd.supervision.supervisor import root_cause
 
 # A healthy broker answers in milliseconds; 7.5 s was seen from a cluster that was losing a node.
@@ -242,7 +242,7 @@ class Publisher:
             left_s = _ACK_TIMEOUT_S - client.oldest_unacked_s()
             if left_s <= 0:
                 raise stalled(_ACK_TIMEOUT_S)
-            await passed(time.monotonic() + left_s)
+            await sleep(left_s)
 
 
 def _carried_nothing(client: AckedClient) -> bool:
