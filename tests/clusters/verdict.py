@@ -39,7 +39,8 @@ class Verdict:
     Attributes:
         acknowledged: samples that the gateway no longer holds.
         held: how many it still holds.
-        lost: samples of these that no subscriber on a surviving node received.
+        lost: samples of these that neither a subscriber on a surviving node received, nor one
+            whose session the cluster keeps.
         hole_s: the longest silence of each stream's live topic.
         cluster_s: the longest silence of the cluster itself: no message of a client that is
             connected to a node that runs.
@@ -75,6 +76,7 @@ def judge(
     samples: Mapping[Key, float],
     held: Set[Key],
     heard: Mapping[int, list[Received]],
+    recorded: list[Received],
     kills: list[Kill],
     until: float,
 ) -> Verdict:
@@ -87,11 +89,12 @@ def judge(
         samples: when each was made.
         held: those that the gateway still has.
         heard: by port of the node, what its subscriber received.
+        recorded: what the subscriber received whose session is kept.
         kills: the nodes that were killed, in this order.
         until: when the last sample was made; holes end there.
     """
     live: dict[tuple[str, str], list[float]] = defaultdict(list)
-    received: set[Key] = set()
+    received = {key for key, _, _ in deliveries(recorded)}
     late: set[Key] = set()
     repeated: Counter[int] = Counter()
     probes: list[float] = []
