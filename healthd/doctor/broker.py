@@ -186,6 +186,9 @@ async def _mqtt(endpoint: Endpoint, of: str, topic: str) -> list[Finding]:
     try:
         mine = replace(endpoint, client_id=identity, will_topic=None)
         async with AckedClient(mine, timeout_s=_CONNECT_TIMEOUT_S) as client:
+            if endpoint.retain and not client.limits.retain:
+                found = "the broker keeps no retained messages, and refuses the gateway's will"
+                return [wrong("broker_credentials", found, "set [mqtt] retain = false", of=of)]
             user = endpoint.username or "a client without a user name"
             accepted = ok("broker_credentials", f"the broker accepts {user}", of=of)
             return [accepted, await _publish(client, endpoint, of, topic)]

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 import socket
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
@@ -24,18 +23,15 @@ from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
 from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
-from healthd.mqtt.limits import Limits, packet_size
-from healthd.mqtt.send_quota import LIVE, SendQuota, Waiting
+from healthd.mqtt.limits import Limits
+from healthd.mqtt.outgoing import QOS, Outgoing
+from healthd.mqtt.send_quota import LIVE
 from healthd.mqtt.socket_writer import SocketWriter
-from healthd.mqtt.unacked import Acknowledgement, Unacked
+from healthd.mqtt.unacked import Acknowledgement
 from healthd.supervision.deadline import timeout
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
-
-# At least once. Exactly once (QoS 2) costs two more round trips, and a sample's id lets consumers
-# remove duplicates just as well.
-QOS = 1
 
 # A failure was seen to arrive after 4 s, from a NATS cluster that had lost a node.
 _SUBACK_TIMEOUT_S = 10.0
@@ -43,9 +39,6 @@ _SUBACK_TIMEOUT_S = 10.0
 # paho logs every broken socket; healthd logs what happens to the connection.
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
-
-# More than the parts of a PUBLISH take that are not its topic, payload and correlation data.
-_OVERHEAD_BYTES = 512
 
 _T = TypeVar("_T")
 
@@ -60,7 +53,6 @@ class AckedClient(aiomqtt.Client):
         closed: set once the client has disconnected.
         answered: whether the broker has answered a publish.
         dropped: how many received messages were lost because ``Arrivals`` was full.
-        limits: what the broker accepts.
     """
 
     def __init__(
@@ -102,12 +94,11 @@ class AckedClient(aiomqtt.Client):
         self._writer = SocketWriter(self._client, self._loop, self._on_write_error)
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)
-        self._unacked = Unacked()
         self._connection: Connection | None = None
         self._endings = Endings(self._client, endpoint)
-        self._quota = SendQuota()
-        self._largest_packet = sys.maxsize
-        self._use_limits(Limits())
+        self._outgoing = Outgoing(
+            self._client, self._writer, self._endings.lost, retain=endpoint.retain
+        )
         self.closed = asyncio.Event()
         self.answered = False
         self.dropped = 0
@@ -162,8 +153,7 @@ class AckedClient(aiomqtt.Client):
 
         With an exception, break the connection instead, so that the broker publishes the will.
         """
-        self._quota.cancel()
-        self._unacked.cancel()
+        self._outgoing.cancel()
         if exc is not None and self._connection is not None:
             with suppress(OSError):
                 self._connection.socket.shutdown(socket.SHUT_RDWR)
@@ -205,77 +195,29 @@ class AckedClient(aiomqtt.Client):
             ConnectionLost: the connection is gone already.
         """
         properties = packets.publish_properties(schema, expiry_s, correlation) if self._v5 else None
-        if len(payload) + len(topic) > self._surely_fits or correlation is not None:
-            size, largest = packet_size(topic, payload, properties), self.limits.largest_packet
-            if size > largest:
-                return self._too_large(size, largest)
-        if retain and not self._retains:
-            if not payload:
-                return self._not_removed()
-            retain = False
-        if self._quota.free:
-            return self._write(topic, payload, retain, properties, self._loop.create_future())
-        acknowledgement: Acknowledgement = self._loop.create_future()
-        self._quota.add(priority, Waiting(topic, payload, retain, properties, acknowledgement))
-        return acknowledgement
-
-    def _write(
-        self,
-        topic: str,
-        payload: bytes,
-        retain: bool,
-        properties: Any,
-        acknowledgement: Acknowledgement,
-    ) -> Acknowledgement:
-        self._writer.paused = True
-        try:
-            info = self._client.publish(topic, payload, QOS, retain, properties)
-        finally:
-            self._writer.paused = False
-        if info.rc != 0:
-            raise self._endings.lost()
-        self._quota.free -= 1
-        self._writer.flush(self._client.socket())
-        self._unacked.add(info.mid, acknowledgement)
-        return acknowledgement
-
-    def _write_waiting(self) -> None:
-        # The connection is gone: ``lost`` says so, and the end of the client cancels what waits.
-        with suppress(ConnectionLost):
-            self._quota.write_waiting(lambda waiting: self._write(*waiting))
-
-    def _not_removed(self) -> Acknowledgement:
-        """Return the answer to a message that would remove a retained one."""
-        answer: Acknowledgement = self._loop.create_future()
-        if self._endpoint.retain:
-            answer.set_result(None)  # the broker keeps none
-        else:
-            answer.cancel()
-        return answer
-
-    def _too_large(self, size: int, largest: int) -> Acknowledgement:
-        refused: Acknowledgement = self._loop.create_future()
-        refused.set_exception(faults.too_large(size, largest))
-        return refused
+        return self._outgoing.send(topic, payload, retain, properties, priority)
 
     def limit_packets(self, size: int) -> None:
         """Send no packets of more bytes than this, whatever the broker names; call it first."""
-        self._largest_packet = size
+        self._outgoing.limit_packets(size)
 
     def largest_unacked(self) -> int:
         """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
-        messages = cast(Any, self._client)._out_messages.values()
-        sizes = (packet_size(each.topic, each.payload, each.properties) for each in messages)
-        return max(sizes, default=0)
+        return self._outgoing.largest_unacked()
+
+    @property
+    def limits(self) -> Limits:
+        """What the broker accepts."""
+        return self._outgoing.limits
 
     @property
     def window(self) -> int:
         """How many messages may be unacknowledged at a time."""
-        return self._quota.size
+        return self._outgoing.window
 
     def oldest_unacked_s(self) -> float:
         """Return how many seconds the oldest publish has been waiting; 0 if there is none."""
-        return self._unacked.oldest_s()
+        return self._outgoing.oldest_unacked_s()
 
     async def lost(self) -> None:
         """Wait until the connection ends.
@@ -380,7 +322,7 @@ class AckedClient(aiomqtt.Client):
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
     ) -> None:
-        self._use_limits(limits := Limits.of(properties))
+        self._outgoing.use(limits := Limits.of(properties))
         if limits.maximum_qos < QOS:
             self._refuse(faults.qos_too_low(self.address))
             return
@@ -392,13 +334,6 @@ class AckedClient(aiomqtt.Client):
         wanted: int = getattr(properties, "ServerKeepAlive", KEEPALIVE_S)
         paho._keepalive = min(wanted or KEEPALIVE_S, KEEPALIVE_S)
         super()._on_connect(client, userdata, flags, reason_code, properties)
-
-    def _use_limits(self, limits: Limits) -> None:
-        largest = min(limits.largest_packet, self._largest_packet)
-        self.limits = limits = limits._replace(largest_packet=largest)
-        self._quota.limit(limits.receive_maximum)
-        self._retains = self._endpoint.retain and limits.retain
-        self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         self._writer.request(sock)
@@ -427,12 +362,7 @@ class AckedClient(aiomqtt.Client):
         if reason_code.is_failure:
             reason = getattr(properties, "ReasonString", None)
             refused = faults.publish_refused(reason_code.value, str(reason_code), reason)
-            if refused.code == faults.NO_RETAIN:
-                self._retains = False
-        self._unacked.resolve(mid, refused)
-        if self._quota.give_back():
-            # Not here: paho holds a lock, which it takes again if writing fails.
-            self._loop.call_soon(self._write_waiting)
+        self._outgoing.acknowledged(mid, refused)
 
 
 def _will(endpoint: Endpoint) -> aiomqtt.Will | None:

@@ -32,6 +32,7 @@ class _Broker:
         wait_s: the longest wait before the next try, growing with each one.
         not_before: not tried before this time, as long as there are others.
         timeouts: how many tries in a row it was too slow for.
+        failed_lately: whether it has failed since the last report.
     """
 
     endpoint: Endpoint
@@ -39,6 +40,7 @@ class _Broker:
     wait_s: float | None = None
     not_before: float = 0.0
     timeouts: int = 0
+    failed_lately: bool = False
 
     @property
     def backoff(self) -> Backoff:
@@ -46,6 +48,7 @@ class _Broker:
 
     def fail(self, fault: ConnectionLost) -> None:
         self.fault, self.wait_s = fault, fault.backoff.after(self.wait_s)
+        self.failed_lately = True
 
 
 class Brokers:
@@ -127,11 +130,14 @@ class Brokers:
         A broker that a person has to help, or that wants to be left alone, must not keep healthd
         from one that only is not there yet: it is left out for a while instead.
         """
+        if not fault.leave:
+            return fault  # another client with the same id, say: true of every broker
         now = time.monotonic()
         soonest = min((broker.backoff for broker in self._brokers), key=lambda one: one.ceiling_s)
         for broker in self._brokers:
-            if broker.wait_s is not None and broker.backoff.ceiling_s > soonest.ceiling_s:
-                broker.not_before = max(broker.not_before, now + broker.wait_s)
+            if broker.failed_lately and broker.backoff.ceiling_s > soonest.ceiling_s:
+                broker.not_before = now + (broker.wait_s or 0.0)
+            broker.failed_lately = False
         if soonest == fault.backoff:
             return fault
         return fault.with_backoff(soonest)

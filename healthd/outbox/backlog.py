@@ -18,13 +18,20 @@ START_PAUSE_S = 1.0
 class Backlog:
     """Hands out stored samples, oldest first, and deletes them once they are delivered."""
 
-    def __init__(self, disk: Disk, live_rows: Callable[[], Iterable[int]]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        live_rows: Callable[[], Iterable[int]],
+        has_events: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Prepare.
 
         Args:
             disk: where the samples are stored.
             live_rows: returns the rows of samples that may still be delivered live.
+            has_events: returns whether events of the gateway are stored.
         """
+        self._has_events = has_events
         self._disk = disk
         self._live_rows = live_rows
         # Handed out and not released, or delivered and not deleted yet.
@@ -68,12 +75,15 @@ class Backlog:
             if (skipped := frozenset(skip())) != self._skipped:
                 self._skipped, self._after = skipped, 0
             self._released = sys.maxsize
-            rows, read_to = list[Stored](), self._after
+            events, rows, read_to = list[Stored](), list[Stored](), self._after
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
-                rows, read_to = await self._disk.call(read)
+                events, rows, read_to = await self._disk.call(read)
             # Rows may have become live while the disk was read.
             live.update(self._live_rows())
+            if urgent := self._fresh(events, live)[:limit]:
+                self._busy.update(stored.row for stored in urgent)
+                return urgent
             fresh = self._fresh(rows, live)
             seen = fresh[:limit][-1].row if fresh else read_to
             # A live row may still become history, so the next read must not start after it.
@@ -102,13 +112,23 @@ class Backlog:
 
     def _read(
         self, limit: int, skip: frozenset[Stream], after: int, store: Store
-    ) -> tuple[list[Stored], int]:
-        """Return the oldest rows that follow ``after``, and the row up to which none is missing."""
+    ) -> tuple[list[Stored], list[Stored], int]:
+        """Read the next rows.
+
+        Returns:
+            The oldest events, the oldest rows that follow ``after``, and the row up to which none
+            of the latter is missing.
+        """
+        events: list[Stored] = []
+        if self._has_events():
+            # They do not wait for hours of samples: newer events have to wait for them.
+            samples = {stream for stream in store.depth().counts if stream[0]}
+            events = store.oldest(limit, skip | samples)
         rows = store.oldest(limit, skip, after)
         # Set on the store's thread, so that its next job does not evict these rows.
-        self._read_last = frozenset(stored.row for stored in rows)
+        self._read_last = frozenset(stored.row for stored in (*events, *rows))
         # A stream that is skipped for days has very many rows: read past them only once.
-        return rows, rows[-1].row if len(rows) == limit else store.last_row
+        return events, rows, rows[-1].row if len(rows) == limit else store.last_row
 
     def rows_in_flight(self) -> frozenset[int]:
         """Return the rows that are on their way or delivered.

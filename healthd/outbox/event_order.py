@@ -39,7 +39,11 @@ class EventOrder:
 
     def goes_to_disk(self, stream: Stream) -> bool:
         """Return whether events of this kind are on the disk, so that the next one goes there."""
-        return self._on_disk[stream] > 0
+        return stream in self._on_disk
+
+    def any_on_disk(self) -> bool:
+        """Return whether any events are on the disk."""
+        return bool(self._on_disk)
 
     def note_on_disk(self, stream: Stream, count: int = 1) -> None:
         """Note that events of this kind are on the disk, or about to be written."""

@@ -99,6 +99,10 @@ class LivePath:
         for stream, count in counts.items():
             self._events.note_on_disk(stream, count)
 
+    def has_stored_events(self) -> bool:
+        """Return whether events are on the disk; may be called from another thread."""
+        return self._events.any_on_disk()
+
     def note_event_gone(self, stream: Stream, count: int = 1) -> None:
         """Note that stored events were delivered, or are lost."""
         self._events.note_gone(stream, count)

@@ -63,7 +63,7 @@ class Outbox:
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
         self.live = LivePath(self._delivered_live, self._refused_live)
-        self.backlog = Backlog(self._disk, self.live.rows)
+        self.backlog = Backlog(self._disk, self.live.rows, self.live.has_stored_events)
         self._run = run
         self._write_through = settings.write == "through"
         self._run_file = run_file

@@ -9,8 +9,11 @@ from typing import ClassVar
 import pytest
 from structlog.testing import capture_logs
 
+from healthd.doctor.broker import check_brokers
+from healthd.doctor.finding import Status
 from healthd.mqtt.topics import place_of
 from healthd.samples import Measurement, Sample
+from healthd.settings.model import Settings
 from tests.brokers.packets import Publish
 from tests.brokers.responder import Behaviour, Responder
 from tests.support.publishing import BOUND_S, TOPICS, Gateway, Weight, connected, endpoint_of
@@ -150,7 +153,7 @@ async def test_samples_that_grow_old_while_they_wait_are_sent_once_and_in_order(
     assert ids(broker.published, history), "none has grown old"
 
 
-async def test_retained_messages_arrive_beside_more_live_samples_than_the_broker_accepts(
+async def test_retained_messages_arrive_alongside_more_live_samples_than_the_broker_accepts(
     tmp_path: Path,
 ) -> None:
     behaviour = Behaviour(receive_maximum=1, puback_delay_s=0.01)
@@ -337,6 +340,27 @@ async def test_a_refused_retained_will_says_what_to_set(tmp_path: Path) -> None:
         fault = await gateway.failed("retain_refused")
     assert broker.connacks[0] == 0x9A
     assert "retain = false" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "found", "fix"),
+    [
+        (Behaviour(retain_available=False), "keeps no retained messages", "retain = false"),
+        (Behaviour(maximum_qos=0), "QoS 0 only", "allow it at the broker"),
+    ],
+)
+async def test_doctor_names_a_limit_that_healthd_cannot_live_with(
+    behaviour: Behaviour, found: str, fix: str
+) -> None:
+    async with Responder(behaviour) as broker:
+        settings = Settings.model_validate(
+            {"gateway": {"id": "gw"}, "mqtt": {"brokers": [broker.address]}}
+        )
+        findings = await check_brokers(settings, {})
+    (bad,) = [one for one in findings if one.status is Status.WRONG]
+    assert bad.check == "broker_credentials"
+    assert found in bad.found and fix in bad.fix
+    assert broker.connacks == [0]
 
 
 async def test_the_limits_of_a_broker_are_in_the_line_that_says_it_is_connected(

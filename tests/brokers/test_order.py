@@ -70,6 +70,23 @@ async def test_events_that_were_stored_in_an_outage_arrive_before_newer_ones(
     assert seqs(broker.accepted, EVENTS) == list(range(1, 16))
 
 
+async def test_events_do_not_wait_for_a_long_backlog(tmp_path: Path) -> None:
+    behaviour = Behaviour(receive_maximum=2, puback_delay_s=0.005)
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        gateway.sample(1000, age_s=OVERDUE_S)
+        await gateway.on_disk(1000)
+        note(gateway, 5)
+        await gateway.on_disk(1005)
+        gateway.connect()
+        await gateway.connected()
+        note(gateway, 5)
+        await broker.until(lambda: len(seqs(broker.accepted, EVENTS)) == 10)
+        waited = len(seqs(broker.accepted, HISTORY))
+    assert seqs(broker.accepted, EVENTS) == list(range(1, 11))
+    # Each of the events may wait for a commit.
+    assert 0 < waited < 900
+
+
 async def test_an_earlier_runs_events_arrive_before_those_of_this_run(tmp_path: Path) -> None:
     async with Responder() as broker:
         async with Gateway(tmp_path, endpoint_of(broker)) as first:

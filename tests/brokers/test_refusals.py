@@ -75,7 +75,7 @@ async def test_a_code_that_speaks_of_the_topic_keeps_it_quiet_and_no_other(
 
 
 async def test_a_success_with_a_code_is_a_success(tmp_path: Path) -> None:
-    """0x10: accepted, but nobody has subscribed."""
+    """0x10: accepted, but there is no subscriber."""
     async with (
         Responder(Behaviour(puback={"beat": 0x10})) as broker,
         connected(tmp_path, endpoint_of(broker)) as gateway,
@@ -136,3 +136,22 @@ async def test_history_keeps_its_order_whatever_is_refused(
             await broker.until(lambda known=known: len(broker.accepted) > known + 30)
         await gateway.on_disk(0)
     assert seqs(broker.accepted, HISTORY) == list(range(1, 901))
+
+
+@pytest.mark.parametrize("code", [0x83, 0x97])
+async def test_a_retained_message_that_is_refused_for_now_is_sent_again(
+    tmp_path: Path, code: int
+) -> None:
+    behaviour = Behaviour(puback={TOPICS.status: code})
+    with capture_logs() as log:
+        async with (
+            Responder(behaviour) as broker,
+            connected(tmp_path, endpoint_of(broker)) as gateway,
+        ):
+            gateway.publisher.retain(TOPICS.status, b"online")
+            await broker.until(lambda: len(broker.connections[0].refused) >= 2)
+            behaviour.puback = {}
+            await broker.until(lambda: [one.topic for one in broker.accepted] == [TOPICS.status])
+            assert gateway.faults == []
+    assert broker.accepted[0].retain
+    assert len([one for one in log if one["event"] == "retained topic refused"]) == 1

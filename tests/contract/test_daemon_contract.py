@@ -397,10 +397,11 @@ async def test_all_bad_settings_are_logged_at_once(command: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-async def test_a_missing_password_file_is_a_bad_setting(command: str, home: Home) -> None:
+async def test_a_missing_password_file_is_tried_again(command: str, home: Home) -> None:
     home.write("localhost", mqtt='password_file = "/nowhere/secret"', peripherals=False)
     async with Healthd(command, "--config", str(home.config)) as healthd:
-        assert await healthd.ended() == 78
+        # systemd starts healthd again: the file may only be missing for a moment.
+        assert await healthd.ended() == 1
     assert any("/nowhere/secret" in str(line) for line in healthd.log)
     assert complaints(healthd.log) == []
 

@@ -46,7 +46,7 @@ async def test_the_client_id_of_the_settings_is_used() -> None:
 
 @needs_openssl
 class TestAlpn:
-    """Brokers that serve MQTT and HTTPS on port 443 tell them apart by ALPN."""
+    """Brokers that serve MQTT and HTTPS on port 443 distinguish them by ALPN."""
 
     @pytest.fixture
     def server(self, tmp_path: Path) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from healthd.errors import Backoff
+from healthd.mqtt import reasons
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.verbs import Fetch, RequestRefused
 from tests.end_to_end.reload_rig import (
@@ -130,7 +131,7 @@ async def test_bad_settings_are_logged_and_change_nothing(
         assert all({"file", "expected"} <= line.keys() for line in problems.values())
         rig.write(settings, entry("one", 1, passkey_file=str(tmp_path / "absent")))
         await rig.reload()
-        (line,) = (line for line in rig.log if line["event"] == "bad settings")
+        (line,) = (line for line in rig.log if line["event"] == "file unavailable")
         assert line["error"].startswith("peripherals.one.passkey_file: ")
         assert [line["event"] for line in rig.log].count("not reloaded") == 2
         # Keys that need a restart are named, and the rest of the file is applied.
@@ -202,7 +203,9 @@ async def test_another_password_and_another_broker_leave_the_links_alone(
 ) -> None:
     # The reload itself must trigger the next try, so no retry comes by itself in time.
     never = Backoff(first_s=1e6, ceiling_s=1e6)
-    monkeypatch.setattr("healthd.mqtt.faults._REFUSED_RETRY", never)
+    meanings = vars(reasons)["_MEANINGS"]
+    for code in (0x86, 0x87):
+        monkeypatch.setitem(meanings, code, meanings[code]._replace(refused=never))
     users, secret = password_file(tmp_path, {"healthd": "right"}), tmp_path / "secret"
     options = f"allow_anonymous false\npassword_file {users}"
     async with (

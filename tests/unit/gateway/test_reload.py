@@ -137,7 +137,13 @@ def test_keys_that_need_a_restart_keep_their_value_and_are_named() -> None:
     read = Settings.model_validate(
         {
             "gateway": {"id": "away"},
-            "mqtt": {"prefix": "b", "brokers": ["two"], "requests": ["scan"], "version": "3.1.1"},
+            "mqtt": {
+                "prefix": "b",
+                "brokers": ["two"],
+                "requests": ["scan"],
+                "version": "3.1.1",
+                "retain": False,
+            },
             "bluetooth": {"adapter": "hci1", "slots": 7},
             "log": {"level": "debug"},
             "peripherals": [{"id": "strap", "name": "Strap"}],
@@ -152,7 +158,12 @@ def test_keys_that_need_a_restart_keep_their_value_and_are_named() -> None:
         *(running.gateway, running.bluetooth, running.outbox),
     )
     assert applied.mqtt == running.mqtt.model_copy(
-        update={"brokers": read.mqtt.brokers, "version": "3.1.1", "requests": ("scan",)}
+        update={
+            "brokers": read.mqtt.brokers,
+            "version": "3.1.1",
+            "requests": ("scan",),
+            "retain": False,
+        }
     )
     assert (applied.log, applied.peripherals) == (read.log, read.peripherals)
     # They are named again at the next reload, and no longer once they have their old value.

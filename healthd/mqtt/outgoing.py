@@ -1,0 +1,156 @@
+"""The publishes of one connection: written within the limits of the broker, and acknowledged."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from healthd.mqtt import faults
+from healthd.mqtt.faults import ConnectionLost, PublishRefused
+from healthd.mqtt.limits import Limits, packet_size
+from healthd.mqtt.send_quota import SendQuota, Waiting
+from healthd.mqtt.socket_writer import SocketWriter
+from healthd.mqtt.unacked import Acknowledgement, Unacked
+
+QOS = 1
+"""At least once. Exactly once (QoS 2) costs two more round trips, and a sample's id lets consumers
+remove duplicates just as well."""
+
+# More than the parts of a PUBLISH take that are not its topic, payload and correlation data.
+_OVERHEAD_BYTES = 512
+
+
+class Outgoing:
+    """Writes publishes with paho's client.
+
+    Attributes:
+        limits: what the broker accepts.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        writer: SocketWriter,
+        lost: Callable[[], ConnectionLost],
+        *,
+        retain: bool,
+    ) -> None:
+        """Wire it, without limits of the broker.
+
+        Args:
+            client: paho's client.
+            writer: writes its data to the socket.
+            lost: returns why the connection is gone.
+            retain: whether messages may be retained at all.
+        """
+        self._client = client
+        self._writer = writer
+        self._lost = lost
+        self._may_retain = retain
+        self._loop = asyncio.get_running_loop()
+        self._unacked = Unacked()
+        self._quota = SendQuota()
+        self._largest_packet = sys.maxsize
+        self.use(Limits())
+
+    def use(self, limits: Limits) -> None:
+        """Keep to these limits of the broker from now on; call it before anything is sent."""
+        largest = min(limits.largest_packet, self._largest_packet)
+        self.limits = limits = limits._replace(largest_packet=largest)
+        self._quota.limit(limits.receive_maximum)
+        self._retains = self._may_retain and limits.retain
+        self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
+
+    def limit_packets(self, size: int) -> None:
+        """Write no packets of more bytes than this, whatever the broker names."""
+        self._largest_packet = size
+
+    @property
+    def window(self) -> int:
+        """How many messages may be unacknowledged at a time."""
+        return self._quota.size
+
+    def send(
+        self, topic: str, payload: bytes, retain: bool, properties: Any, priority: int
+    ) -> Acknowledgement:
+        """Write a publish, or let it wait for its turn; see ``AckedClient.send``."""
+        # Few messages are near the limit of a broker; only their size is counted exactly. The
+        # properties of a response have data of any size from its request.
+        if len(payload) + len(topic) > self._surely_fits or hasattr(properties, "CorrelationData"):
+            size = packet_size(topic, payload, properties)
+            if size > self.limits.largest_packet:
+                return self._too_large(size)
+        if retain and not self._retains:
+            if not payload:
+                return self._not_removed()
+            retain = False
+        acknowledgement: Acknowledgement = self._loop.create_future()
+        if self._quota.free:
+            self._write(topic, payload, retain, properties, acknowledgement)
+        else:
+            waiting = Waiting(topic, payload, retain, properties, acknowledgement)
+            self._quota.add(priority, waiting)
+        return acknowledgement
+
+    def _write(
+        self,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        properties: Any,
+        acknowledgement: Acknowledgement,
+    ) -> None:
+        self._writer.paused = True
+        try:
+            info = self._client.publish(topic, payload, QOS, retain, properties)
+        finally:
+            self._writer.paused = False
+        if info.rc != 0:
+            raise self._lost()
+        self._quota.free -= 1
+        self._writer.flush(self._client.socket())
+        self._unacked.add(info.mid, acknowledgement)
+
+    def _write_waiting(self) -> None:
+        # The connection is gone: ``AckedClient.lost`` says so, and its end cancels what waits.
+        with suppress(ConnectionLost):
+            self._quota.write_waiting(lambda waiting: self._write(*waiting))
+
+    def _not_removed(self) -> Acknowledgement:
+        """Return the answer to a message that would remove a retained one."""
+        answer: Acknowledgement = self._loop.create_future()
+        if self._may_retain:
+            answer.set_result(None)  # the broker keeps none
+        else:
+            answer.cancel()
+        return answer
+
+    def _too_large(self, size: int) -> Acknowledgement:
+        refused: Acknowledgement = self._loop.create_future()
+        refused.set_exception(faults.too_large(size, self.limits.largest_packet))
+        return refused
+
+    def acknowledged(self, mid: int, refused: PublishRefused | None) -> None:
+        """Note the broker's answer to a publish: None, or why it refuses."""
+        if refused is not None and refused.code == faults.NO_RETAIN:
+            self._retains = False
+        self._unacked.resolve(mid, refused)
+        if self._quota.give_back():
+            # Not here: paho holds a lock, which it takes again if writing fails.
+            self._loop.call_soon(self._write_waiting)
+
+    def cancel(self) -> None:
+        """Cancel everything that is not acknowledged: the connection is gone."""
+        self._quota.cancel()
+        self._unacked.cancel()
+
+    def oldest_unacked_s(self) -> float:
+        """Return how many seconds the oldest publish has been waiting; 0 if there is none."""
+        return self._unacked.oldest_s()
+
+    def largest_unacked(self) -> int:
+        """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
+        messages = self._client._out_messages.values()
+        sizes = (packet_size(each.topic, each.payload, each.properties) for each in messages)
+        return max(sizes, default=0)
