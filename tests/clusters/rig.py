@@ -72,6 +72,7 @@ class Rig:
         self._recorder = Subscriber(
             cluster.nodes[-1].port,
             f"healthd/{_GATEWAY}/device/#",
+            PROBE,
             name="recorder",
             version=version,
             kept=True,

@@ -94,18 +94,19 @@ def judge(
         until: when the last sample was made; holes end there.
     """
     live: dict[tuple[str, str], list[float]] = defaultdict(list)
-    received = {key for key, _, _ in deliveries(recorded)}
+    received: set[Key] = set()
     late: set[Key] = set()
     repeated: Counter[int] = Counter()
     probes: list[float] = []
-    for port, messages in heard.items():
+    for port, messages in (*heard.items(), (None, recorded)):
         seen: set[Key] = set()
         probes += [one.at for one in messages if one.topic == PROBE and one.at < until]
         for key, is_live, at in deliveries(messages):
-            repeated[port] += key in seen
-            seen.add(key)
-            if _dies_next(kills, at) == port:
-                continue
+            if port is not None:
+                repeated[port] += key in seen
+                seen.add(key)
+                if _dies_next(kills, at) == port:
+                    continue
             received.add(key)
             if is_live:
                 live[key.peripheral, key.stream].append(at)
