@@ -99,6 +99,8 @@ class Subscriber:
             self._session = {"clean_start": False, "properties": properties}
         self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(1, 1)
+        # By default paho sends nothing more after 20 messages without an acknowledgement.
+        self._client.max_inflight_messages_set(10_000)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
