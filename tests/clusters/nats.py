@@ -70,12 +70,12 @@ def _are_well(monitors: list[int]) -> bool:
             found = _get(port, "jsz?accounts=true&streams=true")
             for account in found.get("account_details", []):
                 for stream in account.get("stream_detail", []):
-                    cluster, name = stream["cluster"], str(stream["name"])
-                    streams.add(name)
+                    streams.add(str(stream["name"]))
                     # Only its leader knows which of the other nodes have all of a stream.
-                    is_leader = cluster.get("leader") == f"n{number}"
-                    if is_leader and all(one["current"] for one in cluster["replicas"]):
-                        whole.add(name)
+                    cluster = stream.get("cluster", {})
+                    current = [one for one in cluster.get("replicas", []) if one["current"]]
+                    if cluster.get("leader") == f"n{number}" and len(current) == NODES - 1:
+                        whole.add(str(stream["name"]))
     except OSError:
         return False
     return streams == whole

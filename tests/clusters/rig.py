@@ -1,4 +1,4 @@
-"""A cluster, a gateway that publishes to it, and a subscriber on each node."""
+"""A cluster, a gateway that publishes to it, a subscriber on each node, and a recorder."""
 
 import asyncio
 import json
@@ -69,6 +69,14 @@ class Rig:
             )
             for number, node in enumerate(cluster.nodes)
         }
+        self._recorder = Subscriber(
+            cluster.nodes[-1].port,
+            f"healthd/{_GATEWAY}/device/#",
+            PROBE,
+            name="recorder",
+            version=version,
+            kept=True,
+        )
         self._kills: list[Kill] = []
         self._version = version
         self._accepted, self._outbox = folder / "accepted", folder / "outbox"
@@ -87,7 +95,7 @@ class Rig:
     async def __aenter__(self) -> Self:
         """Start all."""
         async with AsyncExitStack() as stack:
-            for subscriber in self.subscribers.values():
+            for subscriber in (*self.subscribers.values(), self._recorder):
                 await stack.enter_async_context(subscriber)
             probing = asyncio.create_task(self._probe(), name="probes")
             stack.callback(probing.cancel)
@@ -181,7 +189,8 @@ class Rig:
 
         await until(all_arrived, _ARRIVES_S)  # the verdict names what is missing
         heard = {port: one.messages for port, one in self.subscribers.items()}
-        return judge(samples, self._held(), heard, self._kills, stopped)
+        recorded = self._recorder.messages
+        return judge(samples, self._held(), heard, recorded, self._kills, stopped)
 
     async def _probe(self) -> None:
         """Publish from each node, forever: this shows how long the cluster itself is silent."""
@@ -192,7 +201,7 @@ class Rig:
                     subscriber.send(PROBE)
 
     def _received(self) -> set[Key]:
-        all_ = self.subscribers.values()
+        all_ = (*self.subscribers.values(), self._recorder)
         return {key for one in all_ for key, _, _ in deliveries(one.messages)}
 
     def _held(self) -> set[Key]:

@@ -24,9 +24,11 @@ def verdict(
     at_b: list[Received],
     held: set[Key] | None = None,
     kills: list[Kill] | None = None,
+    recorded: list[Received] | None = None,
 ) -> Verdict:
     probes = [probe(0.0), probe(2.0), probe(9.0), probe(30.0)]
-    return judge(SAMPLES, held or set(), {A: at_a, B: [*at_b, *probes]}, kills or [], 20.0)
+    heard = {A: at_a, B: [*at_b, *probes]}
+    return judge(SAMPLES, held or set(), heard, recorded or [], kills or [], 20.0)
 
 
 def all_at(start: float, keys: list[Key] = KEYS) -> list[Received]:
@@ -46,6 +48,8 @@ def test_a_sample_that_no_subscriber_received_is_lost_unless_the_gateway_has_it(
     assert verdict(arrived, arrived).lost == KEYS[3:]
     found = verdict(arrived, arrived, held={KEYS[3]})
     assert (found.lost, found.acknowledged, found.held) == ([KEYS[4]], 4, 1)
+    recorded = [message(KEYS[4], 30.0)]
+    assert verdict(arrived, arrived, recorded=recorded).lost == [KEYS[3]]
 
 
 def test_what_only_the_dying_node_has_delivered_is_lost() -> None:

@@ -39,7 +39,8 @@ class Verdict:
     Attributes:
         acknowledged: samples that the gateway no longer holds.
         held: how many it still holds.
-        lost: samples of these that no subscriber on a surviving node received.
+        lost: samples of these that neither a subscriber on a surviving node received, nor one
+            whose session the cluster keeps.
         hole_s: the longest silence of each stream's live topic.
         cluster_s: the longest silence of the cluster itself: no message of a client that is
             connected to a node that runs.
@@ -75,6 +76,7 @@ def judge(
     samples: Mapping[Key, float],
     held: Set[Key],
     heard: Mapping[int, list[Received]],
+    recorded: list[Received],
     kills: list[Kill],
     until: float,
 ) -> Verdict:
@@ -87,6 +89,7 @@ def judge(
         samples: when each was made.
         held: those that the gateway still has.
         heard: by port of the node, what its subscriber received.
+        recorded: what the subscriber received whose session is kept.
         kills: the nodes that were killed, in this order.
         until: when the last sample was made; holes end there.
     """
@@ -95,14 +98,15 @@ def judge(
     late: set[Key] = set()
     repeated: Counter[int] = Counter()
     probes: list[float] = []
-    for port, messages in heard.items():
+    for port, messages in (*heard.items(), (None, recorded)):
         seen: set[Key] = set()
         probes += [one.at for one in messages if one.topic == PROBE and one.at < until]
         for key, is_live, at in deliveries(messages):
-            repeated[port] += key in seen
-            seen.add(key)
-            if _dies_next(kills, at) == port:
-                continue
+            if port is not None:
+                repeated[port] += key in seen
+                seen.add(key)
+                if _dies_next(kills, at) == port:
+                    continue
             received.add(key)
             if is_live:
                 live[key.peripheral, key.stream].append(at)

@@ -17,6 +17,8 @@ from paho.mqtt.properties import Properties
 HOST = "127.0.0.1"
 BOUND_S = 15.0
 
+_KEPT_S = 3600
+
 _T = TypeVar("_T")
 
 
@@ -71,8 +73,12 @@ class Subscriber:
         password: str | None = None,
         name: str = "independent-subscriber",
         version: str = "5",
+        kept: bool = False,
     ) -> None:
-        """Prepare; ``name`` is its MQTT client id."""
+        """Prepare; ``name`` is its MQTT client id.
+
+        With ``kept`` the broker keeps its session: it gets what was published while it was away.
+        """
         self.messages: list[Received] = []
         self._port = port
         self._filters = [(one, 1) for one in (topic_filter, *more_filters)]
@@ -80,9 +86,21 @@ class Subscriber:
         self._acknowledged = asyncio.Event()
         self._v5 = version == "5"
         protocol = MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol)
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=name,
+            protocol=protocol,
+            clean_session=None if self._v5 else not kept,
+        )
+        self._session: dict[str, Any] = {}
+        if kept and self._v5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = _KEPT_S
+            self._session = {"clean_start": False, "properties": properties}
         self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(1, 1)
+        # By default paho sends nothing more after 20 messages without an acknowledgement.
+        self._client.max_inflight_messages_set(10_000)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -90,7 +108,7 @@ class Subscriber:
     async def __aenter__(self) -> Self:
         """Connect and subscribe."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._client.connect, HOST, self._port)
+        await asyncio.to_thread(self._client.connect, HOST, self._port, **self._session)
         self._client.loop_start()
         try:
             await self.subscribed()
