@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
-from healthd.mqtt.faults import ABOUT_THE_TOPIC, TOO_LARGE, UNSPECIFIED, PublishRefused
+from healthd.mqtt.faults import ABOUT_THE_TOPIC, TOO_LARGE, PublishRefused
 from healthd.mqtt.parking import FIRST_S, Parking, Stream
 from healthd.mqtt.pauses import Pauses
 from healthd.mqtt.retained_messages import RetainedMessages
@@ -245,10 +245,14 @@ class Delivery:
 
     def _park(self, stream: Stream, topic: str, size: int, error: BaseException) -> bool:
         """Park the topic if the refusal is about it; return whether it is."""
-        code = error.code if isinstance(error, PublishRefused) else UNSPECIFIED
-        if code not in ABOUT_THE_TOPIC:
+        if not isinstance(error, PublishRefused) or error.code not in ABOUT_THE_TOPIC:
             return False
-        self._parking.park(stream, topic, str(error), size if code == TOO_LARGE else 0)
+        # Live samples that are small enough go on. Stored ones wait behind a large one, so that
+        # their order is kept, unless the limit is known or seems to stay.
+        waits = topic == self._topics.history(*stream) and bool(stream[0])
+        waits = waits and error.was_sent and not self._parking.is_refused_for_long(topic)
+        by_size = error.code == TOO_LARGE and not waits
+        self._parking.park(stream, topic, str(error), size if by_size else 0)
         return True
 
     def _put_back(self, stored: Stored) -> None:

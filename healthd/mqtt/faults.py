@@ -99,12 +99,14 @@ class PublishRefused(HealthdError):
     Attributes:
         code: the reason code of MQTT 5.
         hint: what a person does about it; None if it passes by itself, or is not known.
+        was_sent: False: it was not even sent, because the broker has named its limit.
     """
 
-    def __init__(self, text: str, code: int = UNSPECIFIED) -> None:
+    def __init__(self, text: str, code: int = UNSPECIFIED, *, was_sent: bool = True) -> None:
         """Say why in words, and with the reason code."""
         super().__init__(text)
         self.code = code
+        self.was_sent = was_sent
         self.hint = _WHAT_TO_DO.get(code)
 
 
@@ -137,7 +139,7 @@ def too_large(size: int, largest: int) -> PublishRefused:
         largest: the largest packet that the broker accepts.
     """
     text = f"message too large: {size} bytes, this broker accepts at most {largest}"
-    return PublishRefused(text, TOO_LARGE)
+    return PublishRefused(text, TOO_LARGE, was_sent=False)
 
 
 def closed(address: str) -> ConnectionLost:

@@ -83,6 +83,11 @@ class Parking:
             known.interval_s = min(known.interval_s * 2, _CEILING_S)
             known.until, known.from_size = now + known.interval_s, from_size
 
+    def is_refused_for_long(self, topic: str) -> bool:
+        """Return whether the topic was parked twice already, and is still doubtful."""
+        known = self._topics.get(topic)
+        return known is not None and known.interval_s > FIRST_S
+
     def accept(self, topic: str, size: int = 0) -> None:
         """Note that the broker accepted a payload of this size at the topic."""
         known = self._topics.get(topic)

@@ -177,3 +177,23 @@ async def test_a_topic_at_which_every_connection_ends_is_parked_and_all_others_f
         assert not broker.connections[-1].over
     assert broker.disconnects[:4] == [code] * 4
     assert len(broker.disconnects) <= 6
+
+
+async def test_history_waits_for_a_large_sample_at_first_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0x95 of a PUBACK may pass, so the order is kept; live samples flow meanwhile."""
+    monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 0.5)
+    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 0.5)
+    behaviour = Behaviour(puback={HISTORY: 0x95})
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        gateway.sample(12, age_s=OVERDUE_S)
+        await gateway.on_disk(12)
+        gateway.connect()
+        await broker.until(lambda: len(broker.connections) > 0)
+        await broker.until(lambda: (HISTORY, 0x95) in broker.connections[0].refused)
+        gateway.sample(3)
+        await broker.until(lambda: seqs(broker.accepted, LIVE) == [13, 14, 15])
+        behaviour.puback = {}
+        await broker.until(lambda: len(seqs(broker.accepted, HISTORY)) == 12)
+    assert seqs(broker.accepted, HISTORY) == list(range(1, 13))

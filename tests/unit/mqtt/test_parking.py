@@ -187,3 +187,16 @@ def test_a_new_connection_tries_large_messages_again_and_nothing_else(
     # Refused again after its time, for another reason: then all of them.
     parking.park(STRAP, "large", "not authorized")
     assert parking.is_parked("large", 1)
+
+
+def test_a_topic_that_is_refused_again_after_its_time_is_refused_for_long(
+    parking: Parking, watch: Watch
+) -> None:
+    parking.park(STRAP, "live", "too large")
+    assert not parking.is_refused_for_long("live")
+    watch.now_s += FIRST_S + 1
+    parking.park(STRAP, "live", "too large")
+    assert parking.is_refused_for_long("live")
+    watch.now_s += CEILING_S
+    parking.accept("live")
+    assert not parking.is_refused_for_long("live")
