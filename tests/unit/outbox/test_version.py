@@ -12,10 +12,12 @@ from healthd.outbox.store import Store
 from healthd.outbox.tally import read_stats
 from tests.unit.outbox.bench import (
     ALL,
+    EVICTED_AT_ONCE,
     OVERDUE_S,
     QUOTA,
     Bench,
     Service,
+    checkpoint,
     entry,
     filled,
     next_history,
@@ -163,6 +165,20 @@ def test_a_full_file_without_a_version_is_upgraded_without_a_loss(path: Path) ->
         assert version(path) == VERSION
         assert sum(store.depth().counts.values()) == 15_000
         assert store.pop_lost() == []
+
+
+def test_an_upgrade_for_which_a_full_file_has_no_page_evicts_and_reports_it(
+    unversioned: Path,
+) -> None:
+    execute(unversioned, "VACUUM")
+    checkpoint(unversioned)
+    with closing(Store(unversioned, unversioned.stat().st_size)) as store:
+        assert store.notice is None
+        (lost,) = store.pop_lost()
+        assert (lost.first_seq, lost.count) == (1, EVICTED_AT_ONCE)
+        assert seqs_in(store) == list(range(EVICTED_AT_ONCE + 1, OLD_SAMPLES + 1))
+        check_all(store)
+        assert store.depth().counts == {("strap", "beat"): OLD_SAMPLES - EVICTED_AT_ONCE}
 
 
 # Other files
