@@ -72,12 +72,13 @@ async def _run() -> None:
     plain = Plain(parsed.port, parsed.peripherals)
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    keeping = asyncio.create_task(plain.keep_connected())
-    await plain.connected.wait()
-    write_answer({"ready": True})
-    async for line in reader:
-        write_answer(await plain.obey(orjson.loads(line)))
-    keeping.cancel()
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(plain.keep_connected())
+        await plain.connected.wait()
+        write_answer({"ready": True})
+        async for line in reader:
+            write_answer(await plain.obey(orjson.loads(line)))
+        keeping.cancel()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from healthd.mqtt.outgoing import QOS, Outgoing
 from healthd.mqtt.send_quota import LIVE
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement
-from healthd.supervision.deadline import timeout
+from healthd.supervision.deadline import sleep, timeout
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
@@ -205,6 +205,10 @@ class AckedClient(aiomqtt.Client):
         """Return how many bytes the largest packet has that is not acknowledged; 0 for none."""
         return self._outgoing.largest_unacked()
 
+    def first_unacked(self) -> str | None:
+        """Return the topic of the oldest publish that is not acknowledged; None for none."""
+        return self._outgoing.first_unacked()
+
     @property
     def limits(self) -> Limits:
         """What the broker accepts."""
@@ -316,8 +320,8 @@ class AckedClient(aiomqtt.Client):
 
     async def _misc_loop(self) -> None:
         # A broker that wants a sign of life each second waits for half a second more.
-        while self._client.loop_misc() == 0:  # noqa: ASYNC110 (paho has no event for it)
-            await asyncio.sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
+        while self._client.loop_misc() == 0:
+            await sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None

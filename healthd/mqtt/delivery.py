@@ -15,7 +15,7 @@ from healthd.mqtt.pauses import Pauses
 from healthd.mqtt.retained_messages import RetainedMessages
 from healthd.mqtt.retained_topics import RetainedTopics
 from healthd.mqtt.send_quota import HISTORY
-from healthd.mqtt.topics import Topics
+from healthd.mqtt.topics import Place, Topics, place_of
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
@@ -76,13 +76,37 @@ class Delivery:
         # Streams of which a stored sample went back since the disk was last read. Younger ones
         # from the same read must not overtake it.
         self._went_back: set[Stream] = set()
+        # Streams that the disk was last read without, because one of their samples is in flight.
+        self._alone: set[Stream] = set()
         # Topics of which the backlog leaves out messages that are too large.
         self._left_out: set[str] = set()
+        # The topic of the message at which the last connection ended.
+        self._suspect = ""
         self._log = get_logger(service="mqtt")
 
     def retry_all(self) -> None:
         """Try every parked topic now."""
         self._parking.retry_all()
+
+    def suspect(self, topic: str, reason: str) -> None:
+        """Park a topic of samples at which connections end.
+
+        Some brokers, such as AWS IoT Core, disconnect a client instead of refusing a message. The
+        first time may be chance, as the broker's reason names no topic.
+        """
+        place = place_of(topic, self._topics.prefix)
+        if place is None or not self._is_of_samples(topic, place):
+            return
+        if topic == self._suspect or self._parking.is_doubtful(topic):
+            self._parking.park((place.peripheral, place.stream), topic, reason)
+        self._suspect = topic
+
+    def _is_of_samples(self, topic: str, place: Place) -> bool:
+        stream = (place.peripheral, place.stream)
+        retained = (self._topics.device_status(stream[0]), self._topics.device_info(stream[0]))
+        has_samples = bool(stream[0]) or stream[1].startswith("event/")
+        of_stream = (self._topics.sample(*stream), self._topics.history(*stream))
+        return has_samples and topic in of_stream and topic not in retained
 
     async def run(self, client: AckedClient) -> None:
         """Send samples until this is cancelled.
@@ -168,8 +192,8 @@ class Delivery:
     def _held_history(self, flight: _Flight) -> list[Stream]:
         self._went_back.clear()
         parked = self._parking.parked(lambda stream: self._topics.history(*stream))
-        alone = [stream for stream in flight.of_history if self._goes_alone(stream)]
-        return [*parked, *self._pauses.paused(), *alone]
+        self._alone = {stream for stream in flight.of_history if self._goes_alone(stream)}
+        return [*parked, *self._pauses.paused(), *self._alone]
 
     async def _retry_parked(self) -> NoReturn:
         while True:
@@ -199,7 +223,6 @@ class Delivery:
     ) -> None:
         flight.history.release()
         stream = (stored.peripheral, stored.stream)
-        was_alone = self._goes_alone(stream, size)
         flight.of_history[stream] -= 1
         if not flight.of_history[stream]:
             del flight.of_history[stream]
@@ -217,7 +240,7 @@ class Delivery:
             self._put_back(stored)
         else:
             self._leave_out(stored, topic)
-        if was_alone:
+        if stream in self._alone or stream in self._went_back:
             self._outbox.backlog.wake()
 
     def _park(self, stream: Stream, topic: str, size: int, error: BaseException) -> bool:

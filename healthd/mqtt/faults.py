@@ -57,7 +57,10 @@ class ConnectionLost(Transient):
         advice: what a person does about it; empty if there is nothing to do.
         leave: whether another broker of the list, if there is one, should be tried next.
         timed_out: whether the broker might only have needed more time.
+        code: the MQTT 5 reason code of the broker's DISCONNECT; None without one.
     """
+
+    code: int | None = None
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class ConnectionLost(Transient):
 
     def with_backoff(self, backoff: Backoff) -> Self:
         """Return the same fault with another wait."""
-        return type(self)(
+        fault = type(self)(
             self.reason,
             self.problem,
             backoff,
@@ -86,6 +89,8 @@ class ConnectionLost(Transient):
             leave=self.leave,
             timed_out=self.timed_out,
         )
+        fault.code = self.code
+        return fault
 
 
 class PublishRefused(HealthdError):
@@ -93,12 +98,14 @@ class PublishRefused(HealthdError):
 
     Attributes:
         code: the reason code of MQTT 5.
+        hint: what a person does about it; None if it passes by itself, or is not known.
     """
 
     def __init__(self, text: str, code: int = UNSPECIFIED) -> None:
         """Say why in words, and with the reason code."""
         super().__init__(text)
         self.code = code
+        self.hint = _WHAT_TO_DO.get(code)
 
 
 class SubscribeRefused(HealthdError):
@@ -113,9 +120,13 @@ def publish_refused(code: int, text: str, reason: str | None) -> PublishRefused:
         text: the same in words.
         reason: the broker's own words (MQTT 5 section 3.4.2.2.2), or None.
     """
-    what = f"{text} ({reason})" if reason else text
-    to_do = _WHAT_TO_DO.get(code)
-    return PublishRefused(f"{what}: {to_do}" if to_do else what, code)
+    return PublishRefused(f"{text} ({reason})" if reason else text, code)
+
+
+def hint(error: BaseException) -> dict[str, str]:
+    """Return the field ``hint`` for a line of the log about a refused message; empty if unknown."""
+    found = error.hint if isinstance(error, PublishRefused) else None
+    return {} if found is None else {"hint": found}
 
 
 def too_large(size: int, largest: int) -> PublishRefused:
@@ -125,8 +136,8 @@ def too_large(size: int, largest: int) -> PublishRefused:
         size: of its packet, in bytes.
         largest: the largest packet that the broker accepts.
     """
-    what = f"message too large: {size} bytes, this broker accepts at most {largest}"
-    return PublishRefused(f"{what}: {_WHAT_TO_DO[TOO_LARGE]}", TOO_LARGE)
+    text = f"message too large: {size} bytes, this broker accepts at most {largest}"
+    return PublishRefused(text, TOO_LARGE)
 
 
 def closed(address: str) -> ConnectionLost:

@@ -154,3 +154,8 @@ class Outgoing:
         messages = self._client._out_messages.values()
         sizes = (packet_size(each.topic, each.payload, each.properties) for each in messages)
         return max(sizes, default=0)
+
+    def first_unacked(self) -> str | None:
+        """Return the topic of the oldest publish that is not acknowledged; None for none."""
+        oldest = next(iter(self._client._out_messages.values()), None)
+        return None if oldest is None else oldest.topic

@@ -12,7 +12,7 @@ from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.brokers import SHORT_LIVED_S, Brokers
 from healthd.mqtt.delivery import Delivery
 from healthd.mqtt.endpoints import Endpoint
-from healthd.mqtt.faults import ConnectionLost, stalled
+from healthd.mqtt.faults import ABOUT_THE_TOPIC, ConnectionLost, stalled
 from healthd.mqtt.inbox import LONGEST_PAYLOAD, Inbox
 from healthd.mqtt.limits import LearnedSizes
 from healthd.mqtt.old_topics import OldTopics
@@ -24,7 +24,7 @@ from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
-from healthd.supervision.deadline import passed
+from healthd.supervision.deadline import sleep
 from healthd.supervision.supervisor import root_cause
 
 # A healthy broker answers in milliseconds; 7.5 s was seen from a cluster that was losing a node.
@@ -152,15 +152,20 @@ class Publisher:
                 if not isinstance(fault, ConnectionLost):
                     raise
                 lived_s = time.monotonic() - since
-                if fault.reason == PACKET_TOO_LARGE:
-                    # Else it would end the next connection, too.
-                    self._learned.note_too_large(client.address, client.largest_unacked())
+                self._learn(fault, client)
                 self._short_lived = self._short_lived + 1 if lived_s < SHORT_LIVED_S else 0
                 self._doubtful = self._short_lived > 1 or _carried_nothing(client)
                 raise self._brokers.lost(fault, client.identifier, lived_s) from group
             finally:
                 self._client = None
                 self._outbox.requeue_unacknowledged()
+
+    def _learn(self, fault: ConnectionLost, client: AckedClient) -> None:
+        """Note which message has ended a connection: it would end the next one, too."""
+        if fault.reason == PACKET_TOO_LARGE:
+            self._learned.note_too_large(client.address, client.largest_unacked())
+        elif fault.code in ABOUT_THE_TOPIC and (topic := client.first_unacked()):
+            self._delivery.suspect(topic, fault.problem)
 
     async def _use(self, client: AckedClient, mark_healthy: Callable[[], None]) -> None:
         """Publish over this connection until it ends."""
@@ -242,7 +247,7 @@ class Publisher:
             left_s = _ACK_TIMEOUT_S - client.oldest_unacked_s()
             if left_s <= 0:
                 raise stalled(_ACK_TIMEOUT_S)
-            await passed(time.monotonic() + left_s)
+            await sleep(left_s)
 
 
 def _carried_nothing(client: AckedClient) -> bool:

@@ -152,7 +152,9 @@ def disconnected(said: Goodbye, client_id: str, version: str) -> ConnectionLost:
     meaning = _MEANINGS.get(said.code, _OTHER)
     problem = f"the broker ended the connection: {said}"
     advice = _advice(meaning, client_id, version)
-    return ConnectionLost(meaning.reason, problem, meaning.dropped, advice, leave=meaning.leave)
+    fault = ConnectionLost(meaning.reason, problem, meaning.dropped, advice, leave=meaning.leave)
+    fault.code = said.code
+    return fault
 
 
 def _advice(meaning: _Meaning, client_id: str, version: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from healthd.log import get_logger
 from healthd.mqtt.arrivals import Message
-from healthd.mqtt.faults import TOO_LARGE, PublishRefused
+from healthd.mqtt.faults import TOO_LARGE, PublishRefused, hint
 from healthd.mqtt.inbox import Inbox
 from healthd.mqtt.payloads import Response
 from healthd.mqtt.topics import Topics
@@ -253,7 +253,8 @@ class Requests:
                 # Logged once: the client will use the same topic again.
                 self._refused_topic = reply.topic
                 log = self._log.warning
-                log("response refused by the broker", topic=reply.topic, error=str(error))
+                where = reply.topic
+                log("response refused by the broker", topic=where, error=str(error), **hint(error))
             is_too_large = isinstance(error, PublishRefused) and error.code == TOO_LARGE
             if is_too_large and len(short := reply.error(str(error))) < len(payload):
                 self._respond(reply, short)

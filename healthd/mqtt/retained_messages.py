@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn
 from healthd.errors import Backoff
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
-from healthd.mqtt.faults import ABOUT_THE_TOPIC, PublishRefused
+from healthd.mqtt.faults import ABOUT_THE_TOPIC, PublishRefused, hint
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.send_quota import RETAINED
 from healthd.mqtt.unacked import Acknowledgement
@@ -147,7 +147,8 @@ class RetainedMessages:
         loop = asyncio.get_running_loop()
         if reason != str(error):
             if self._kept[topic].payload:
-                self._log.error("retained topic refused", topic=topic, error=str(error))
+                more = hint(error)
+                self._log.error("retained topic refused", topic=topic, error=str(error), **more)
             else:
                 if not self._uncleared:
                     loop.call_later(_TOGETHER_S, self._log_uncleared, str(error))
@@ -158,5 +159,5 @@ class RetainedMessages:
 
     def _log_uncleared(self, error: str) -> None:
         topics, self._uncleared = sorted(self._uncleared), []
-        hint = "as a user who may write there, for each topic: mosquitto_pub -r -n -t TOPIC"
-        self._log.error("retained topics not cleared", topics=topics, error=error, hint=hint)
+        command = "as a user who may write there, for each topic: mosquitto_pub -r -n -t TOPIC"
+        self._log.error("retained topics not cleared", topics=topics, error=error, hint=command)

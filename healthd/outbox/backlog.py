@@ -79,8 +79,10 @@ class Backlog:
             with suppress(DiskFailing):
                 read = partial(self._read, asked, skipped, self._after)
                 events, rows, read_to = await self._disk.call(read)
-            # Rows may have become live while the disk was read.
-            live.update(self._live_rows())
+            # Rows may have become live while the disk was read, and others are no longer live.
+            still = set(self._live_rows())
+            settled = live - still
+            live |= still
             if urgent := self._fresh(events, live)[:limit]:
                 self._busy.update(stored.row for stored in urgent)
                 return urgent
@@ -92,6 +94,9 @@ class Backlog:
             if fresh:
                 self._busy.update(stored.row for stored in fresh[:limit])
                 return fresh[:limit]
+            if self._holds and settled:
+                # What held the rows may be gone already: nothing would wake this task.
+                continue
             if len(rows) < asked or self._after <= before:
                 await self._woken.wait()
 
@@ -122,8 +127,7 @@ class Backlog:
         events: list[Stored] = []
         if self._has_events():
             # They do not wait for hours of samples: newer events have to wait for them.
-            samples = {stream for stream in store.depth().counts if stream[0]}
-            events = store.oldest(limit, skip | samples)
+            events = store.oldest_events(limit, skip)
         rows = store.oldest(limit, skip, after)
         # Set on the store's thread, so that its next job does not evict these rows.
         self._read_last = frozenset(stored.row for stored in (*events, *rows))

@@ -210,6 +210,8 @@ class LivePath:
         before = len(self._waiting) + len(ready)
         for pending in ready:
             self._let_wait(pending)
+        if disk_fails:
+            self._take_events_back()
         waiting, self._waiting = self._waiting, deque[Pending]()
         for pending in waiting:
             if pending.acked:
@@ -221,6 +223,17 @@ class LivePath:
         self._arrived.set()
         self._check_settled()
         return len(self._waiting) < before
+
+    def _take_events_back(self) -> None:
+        """Send events live that cannot be stored: one of them may say that the disk fails."""
+        refused, self._refused = self._refused, []
+        for pending in refused:
+            if pending.sample.peripheral or pending.acked:
+                self._refused.append(pending)
+                continue
+            self._events.note_gone(pending.sample_stream)
+            if self._events.may_be_sent(pending):
+                self._waiting.append(pending)
 
     def forget_rows(self) -> None:
         """Have everything in memory committed again: the store has lost all its rows."""

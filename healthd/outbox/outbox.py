@@ -143,7 +143,8 @@ class Outbox:
             self._notice("unparked", topic)
         else:
             self._parked[topic] = stream
-            self._notice("parked", f"{topic}: {reason}")
+            hint = "the broker has to allow it: `sudo healthd doctor` checks its access rules"
+            self._notice("parked", f"{topic}: {reason}", hint=hint)
 
     async def stats(self) -> dict[str, Any]:
         """Return the counters for ``health``: what is in memory and on disk, and since when."""
@@ -265,9 +266,9 @@ class Outbox:
             else:
                 self.put(self._run.event(lost.as_gap(reason)))
 
-    def _notice(self, change: OutboxChange, detail: str) -> None:
+    def _notice(self, change: OutboxChange, detail: str, **more: str) -> None:
         if change in ("corrupt", "other_version"):
             self.live.forget_rows()
             self._certain.clear()
-        self._log.warning("outbox", change=change, detail=detail)
+        self._log.warning("outbox", change=change, detail=detail, **more)
         self.put(self._run.event(OutboxEvent(change=change, detail=detail)))

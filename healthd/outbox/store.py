@@ -36,7 +36,7 @@ from healthd.outbox.schema import (
     Stream,
 )
 from healthd.outbox.tally import totals
-from healthd.outbox.version import OtherVersion, upgrade
+from healthd.outbox.version import OtherVersion, is_counted, upgrade
 
 # The largest transaction: it has to fit into the claimed part of the log, and into a small quota.
 _BATCH_ROWS = 250
@@ -167,6 +167,15 @@ class Store:
     def oldest(self, limit: int, skip: Collection[Stream] = (), after: int = 0) -> list[Stored]:
         """Return the oldest samples that follow row ``after``, without the streams in ``skip``."""
         return read_oldest(self._db, limit, skip, (after, self.last_row))
+
+    def oldest_events(self, limit: int, skip: Collection[Stream]) -> list[Stored]:
+        """Return the oldest events of the gateway, without the streams in ``skip``.
+
+        None is returned from an older file until its rows are counted: all would have to be read.
+        """
+        if not is_counted(self._db):
+            return []
+        return read_oldest(self._db, limit, skip, (0, self.last_row), events=True)
 
     def record_outcomes(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
         """Delete delivered rows, and note which topics the broker refuses.

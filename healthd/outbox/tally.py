@@ -6,7 +6,7 @@ as the rows and no crash can make it wrong. A few hundred blocks describe the de
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from healthd.outbox.schema import BLOCK_ROWS, Stream, StreamStats
@@ -52,19 +52,18 @@ def read_stats(db: sqlite3.Connection) -> list[StreamStats]:
     ]
 
 
-def blocks_with_others(
-    db: sqlite3.Connection, skip: Collection[Stream], after: int
+def blocks_with(
+    db: sqlite3.Connection, wanted: str, values: Sequence[str], after: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield the first and last row number of each block with samples of other streams than these.
+    """Yield the first and last row number of each block with samples of certain streams.
 
     Args:
         db: a file with a complete tally.
-        skip: the streams to leave out.
+        wanted: SQL that follows a condition, about ``peripheral`` and ``stream``.
+        values: its parameters.
         after: row number; blocks that end before it are left out.
     """
-    wanted = " AND NOT (peripheral = ? AND stream = ?)" * len(skip)
     query = f"SELECT DISTINCT block FROM tally WHERE block >= ?{wanted} ORDER BY block"
-    values = [text for stream in skip for text in stream]
     for (block,) in db.execute(query, (after // BLOCK_ROWS, *values)):
         yield _bounds(block)
 

@@ -47,10 +47,10 @@ async def timeout_at(when: float | None, settle_s: float = SETTLE_S) -> AsyncGen
             deadline.cancel()
 
 
-async def passed(when: float) -> None:
-    """Wait until a time of the event loop has passed; see the module."""
+async def sleep(seconds: float) -> None:
+    """Wait, like ``asyncio.sleep``; see the module."""
     with suppress(TimeoutError):
-        async with timeout_at(when):
+        async with timeout(seconds):
             await asyncio.get_running_loop().create_future()
 
 

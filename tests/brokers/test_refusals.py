@@ -155,3 +155,25 @@ async def test_a_retained_message_that_is_refused_for_now_is_sent_again(
             assert gateway.faults == []
     assert broker.accepted[0].retain
     assert len([one for one in log if one["event"] == "retained topic refused"]) == 1
+
+
+@pytest.mark.parametrize("code", [0x87, 0x90, 0x99])
+async def test_a_topic_at_which_every_connection_ends_is_parked_and_all_others_flow(
+    tmp_path: Path, code: int
+) -> None:
+    """AWS IoT Core ends the connection of a client that may not publish at a topic."""
+    behaviour = Behaviour(disconnect_on={"strap/beat": code})
+    other = TOPICS.sample("strap", "other")
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        gateway.publisher.retain(TOPICS.status, b"online")
+        gateway.sample(3)
+        gateway.sample(2, age_s=OVERDUE_S, stream="other")
+        gateway.connect()
+        # Twice for the live topic, and twice for that of the history.
+        await broker.until(lambda: len(broker.disconnects) >= 4)
+        gateway.sample(20, stream="other")
+        await broker.until(lambda: set(range(3, 23)) <= set(seqs(broker.accepted, other)))
+        await broker.until(lambda: any(one.topic == TOPICS.status for one in broker.accepted))
+        assert not broker.connections[-1].over
+    assert broker.disconnects[:4] == [code] * 4
+    assert len(broker.disconnects) <= 6

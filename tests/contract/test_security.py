@@ -388,3 +388,11 @@ async def test_a_client_that_sends_a_too_large_message_is_disconnected(broker: S
         client.send("healthd/kitchen/x", b"x" * 1_000_000)
         with pytest.raises(ConnectionLost):
             await client.lost()
+
+
+async def test_healthd_knows_the_brokers_limit_for_messages(broker: Shipped) -> None:
+    async with AckedClient(broker.endpoint("kitchen")) as client:
+        await client.send("healthd/kitchen/x", b"x" * 900_000)
+        with pytest.raises(PublishRefused, match="too large"):
+            await client.send("healthd/kitchen/x", b"x" * 1_000_000)
+        await client.send("healthd/kitchen/x", b"x" * 900_000)

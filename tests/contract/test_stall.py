@@ -17,6 +17,7 @@ from tests.support.subscriber import Received, Subscriber
 pytestmark = needs_dbus
 
 SAMPLES = "healthd/gateway/device/strap/heart_rate"
+HEALTH = "healthd/gateway/health"
 LINK = "healthd/gateway/event/link"
 
 SILENCE_S = 2.0
@@ -24,6 +25,9 @@ STALL_S = SILENCE_S + 1.0
 
 # How long healthd waits for the broker's acknowledgement.
 ACKNOWLEDGED_WITHIN_S = 10.0
+
+# How long the connection may be quiet before healthd sends a ping, and waits for its answer.
+KEEPALIVE_S = 10.0
 
 SETTINGS = f"""
 gateway.id = "gateway"
@@ -128,3 +132,28 @@ async def test_a_stall_ends_no_healthy_connection_to_the_broker(tmp_path: Path) 
             assert await healthd.stopped() == 0
     assert [line["event"] for line in healthd.log].count("connected") == 1
     assert not any(line.get("service") == "mqtt" for line in healthd.log if "reason" in line)
+
+
+async def test_a_stall_while_a_ping_is_answered_ends_no_connection(tmp_path: Path) -> None:
+    config = tmp_path / "healthd.toml"
+    async with EmbeddedBroker() as broker, Gate(broker.port) as gate:
+        await gate.open()
+        # Without a radio: there is nothing to send but pings.
+        config.write_text(SETTINGS.format(broker=gate.address, folder=tmp_path))
+        environ = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={tmp_path}/no-bus"}
+        async with (
+            Subscriber(broker.port) as subscriber,
+            Healthd("run", "--config", str(config), environ=environ) as healthd,
+        ):
+            await subscriber.until(lambda _: subscriber.at(HEALTH))
+            await asyncio.sleep(1.0)  # everything is acknowledged
+            gate.hold(answers_alone=True)
+            await asyncio.sleep(KEEPALIVE_S + 2.0)
+            healthd.send(signal.SIGSTOP)
+            await stopped(healthd.pid)
+            gate.release()
+            await asyncio.sleep(KEEPALIVE_S + 1.0)
+            healthd.send(signal.SIGCONT)
+            await asyncio.sleep(3.0)
+            assert await healthd.stopped() == 0
+    assert [line["event"] for line in healthd.log].count("connected") == 1

@@ -6,7 +6,7 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from subprocess import CompletedProcess, run
+from subprocess import PIPE, CompletedProcess, run
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -160,3 +160,15 @@ def test_standard_output_may_be_closed(machine: Machine) -> None:
     command = ["/bin/sh", "-c", '"$@" >&-', "sh", *machine.command("decode", "2a37", "0048")]
     process = run(command, env=machine.environ, capture_output=True, timeout=30, check=False)
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["decode", "2a37", "0048"], ["--help"]])
+def test_the_reader_of_standard_output_may_be_gone(machine: Machine, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"x")
+    command = machine.command(*arguments)
+    process = run(command, env=machine.environ, stdout=writer, stderr=PIPE, timeout=30, check=False)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (1, b"")

@@ -1,6 +1,7 @@
 """The backlog: order, what is on its way, skipped streams, and parked topics."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -55,6 +56,34 @@ async def test_rows_of_skipped_streams_are_read_only_once(
         outbox.backlog.wake()
         assert len(await soon(reading)) == 52
         assert starts[-1] == 0
+
+
+async def test_rows_wait_no_longer_for_a_live_sample_that_is_acknowledged_during_the_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, acknowledged = threading.Event(), threading.Event()
+    oldest = Store.oldest
+
+    def slowly(store: Store, limit: int, skip: Any, after: int) -> list[Stored]:
+        rows = oldest(store, limit, skip, after)
+        reading.set()
+        assert acknowledged.wait(BOUND_S)
+        return rows
+
+    async with bench.outbox(write="through") as outbox, Service(outbox) as service:
+        outbox.put(bench.sample())
+        await service.rounds()
+        (live,) = await next_live(outbox, 1)
+        outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+        # The second one is history, and must not overtake the first one.
+        assert (live.row, bench.stored_seqs()) == (1, [1, 2])
+        monkeypatch.setattr(Store, "oldest", slowly)
+        batch = asyncio.create_task(next_history(outbox))
+        assert await asyncio.to_thread(reading.wait, BOUND_S)
+        outbox.live.acknowledge(live)
+        acknowledged.set()
+        assert [stored.seq for stored in await batch] == [2]
 
 
 async def test_the_backlog_follows_a_start_after_a_pause(

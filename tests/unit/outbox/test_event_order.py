@@ -1,11 +1,26 @@
 """Events of one kind: one is on its way at a time, and none overtakes one on the disk."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from healthd.events import AdapterEvent, OutboxEvent
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
-from tests.unit.outbox.bench import ALL, Bench, Service, next_history, next_live, seqs, soon
+from healthd.outbox.schema import Stored
+from healthd.outbox.store import Store
+from tests.unit.outbox.bench import (
+    ALL,
+    BOUND_S,
+    Bench,
+    Service,
+    failing_disk,
+    next_history,
+    next_live,
+    seqs,
+    soon,
+)
 
 KIND = ("", "event/outbox")
 
@@ -85,6 +100,23 @@ async def test_an_event_that_is_acknowledged_after_it_was_stored_holds_up_none(
         assert seqs(await next_live(outbox, 1)) == [2]
 
 
+async def test_events_that_cannot_be_stored_are_sent_live(bench: Bench) -> None:
+    """One of them says that the disk fails."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await service.rounds()
+        with failing_disk():
+            put(bench, outbox)
+            (first,) = await next_live(outbox, 1)
+            outbox.live.refuse(first)
+            await service.failed()
+            changes: list[str] = []
+            for _ in range(2):
+                (event,) = await next_live(outbox, 1)
+                changes.append(event.sample.measurement.fields()["change"])
+                outbox.live.acknowledge(event)
+            assert changes == ["parked", "degraded"]
+
+
 async def test_the_next_run_delivers_the_stored_events_first(bench: Bench) -> None:
     async with bench.outbox() as outbox:
         put(bench, outbox, 2)
@@ -120,6 +152,34 @@ async def test_younger_history_waits_for_a_live_sample_that_is_not_answered(benc
         await service.rounds()
         assert not history.done()
         outbox.live.acknowledge(first)
+        assert [stored.seq for stored in await soon(history)] == [2, 3]
+
+
+async def test_an_answer_while_the_disk_is_read_lets_younger_history_go(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, answered = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    oldest = Store.oldest
+
+    def slowly(store: Store, *arguments: Any) -> list[Stored]:
+        rows = oldest(store, *arguments)
+        loop.call_soon_threadsafe(began.set)
+        asyncio.run_coroutine_threadsafe(answered.wait(), loop).result(BOUND_S)
+        return rows
+
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for _ in range(3):
+            outbox.put(bench.sample())
+        (first,) = await next_live(outbox, 1)
+        first.urgent = True
+        outbox.live.mark_waiting_urgent()
+        await service.rounds()
+        monkeypatch.setattr(Store, "oldest", slowly)
+        history = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
+        await soon(began.wait())
+        outbox.live.acknowledge(first)
+        answered.set()
         assert [stored.seq for stored in await soon(history)] == [2, 3]
 
 

@@ -188,6 +188,24 @@ def test_a_large_skipped_stream_is_not_read(large: Path, path: Path) -> None:
         assert cost < LARGE / 1000
 
 
+def test_events_among_many_samples_are_found_without_reading_those(large: Path, path: Path) -> None:
+    path.parent.mkdir()
+    shutil.copy(large, path)
+    with closing(Store(path, QUOTA)) as store:
+        for seq in (1, 2):
+            store.append([entry(seq, peripheral="", stream="event/gap")])
+        store.append([entry(1, peripheral="", stream="event/outbox"), entry(LARGE + 1)])
+        found = list[Stored]()
+        skipped = [("", "event/outbox")]
+        cost = thousands_of_steps(store, lambda: found.extend(store.oldest_events(10, skipped)))
+        assert [(stored.stream, stored.seq) for stored in found] == [
+            ("event/gap", n) for n in (1, 2)
+        ]
+        assert cost < LARGE / 1000
+        assert [stored.seq for stored in store.oldest_events(1, ())] == [1]
+        assert len(store.oldest_events(10, ())) == 3
+
+
 def test_an_eviction_does_not_read_past_many_events(path: Path) -> None:
     """After a long outage with a full outbox, its oldest rows report what was lost."""
     fill(path, LARGE, "event/gap")
