@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,9 @@ _HISTORY_WINDOW = 10
 
 # Rows per read of the store: a fraction of a second of draining, well below a megabyte.
 _HISTORY_BATCH = 250
+
+# A subscriber with a full queue makes the broker refuse for hours: one line in the log says so.
+_SAME_TROUBLE_S = 300.0
 
 # Larger than any payload.
 _ANY_SIZE = sys.maxsize
@@ -82,6 +86,8 @@ class Delivery:
         self._left_out: set[str] = set()
         # The topic of the message at which the last connection ended.
         self._suspect = ""
+        # When the broker last could not take a sample of a stream.
+        self._refused_at: dict[Stream, float] = {}
         self._log = get_logger(service="mqtt")
 
     def retry_all(self) -> None:
@@ -273,7 +279,9 @@ class Delivery:
         pause: Callable[[Stream], float],
     ) -> None:
         """Leave a stream's history alone for a while; live samples go on."""
-        if not self._pauses.is_doubtful(stream):
+        before, now = self._refused_at.get(stream, float("-inf")), time.monotonic()
+        self._refused_at[stream] = now
+        if now - before > _SAME_TROUBLE_S:
             hint = "the outbox keeps what was refused and sends it again"
             self._log.warning("refused for now", topic=topic, error=str(error), hint=hint)
         if delay_s := pause(stream):

@@ -65,6 +65,8 @@ class Endings:
     def unanswered(self, found: str) -> ConnectionLost:
         """Return why the connection ended before CONNACK; ``found`` is paho's own finding."""
         endpoint = self._endpoint
+        if self.fault is not None:
+            return self.fault  # a DISCONNECT in place of a CONNACK
         begun = self._client._in_packet["command"]
         if found == "Protocol error" or begun not in (0, _CONNACK):
             return faults.not_mqtt(endpoint.address)

@@ -270,6 +270,16 @@ async def test_a_server_that_does_not_speak_mqtt() -> None:
     assert "does not answer as an MQTT broker" in str(fault)
 
 
+async def test_a_disconnect_instead_of_an_answer_has_the_reason() -> None:
+    """The standard wants a CONNACK there, but a broker that cannot read a CONNECT may do it."""
+    said = {packets.REASON_STRING: "our words", packets.SERVER_REFERENCE: "b.example"}
+    async with scripted(packets.disconnect(0x95, said)) as port:
+        fault = await refusal(Endpoint(HOST, port, "5", "under-test"))
+    assert fault.reason == "packet_too_large"
+    for text in ("0x95", "our words", "b.example"):
+        assert text in str(fault)
+
+
 async def test_a_packet_that_is_not_mqtt_is_no_second_gateway() -> None:
     async with (
         scripted(packets.connack(5, 0, {}), b"\xf1\x00") as port,

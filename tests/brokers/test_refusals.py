@@ -109,6 +109,24 @@ async def test_stored_samples_that_are_refused_again_and_again_pause_longer_and_
     assert len([one for one in log if one["event"] == "refused for now"]) == 1
 
 
+async def test_live_samples_that_are_refused_again_and_again_are_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full queue of a subscriber to live topics: history is accepted in between."""
+    monkeypatch.setattr("healthd.mqtt.pauses.FIRST_S", 0.1)
+    behaviour = Behaviour(puback={LIVE: 0x83, HISTORY: 0})
+    with capture_logs() as log:
+        async with (
+            Responder(behaviour) as broker,
+            connected(tmp_path, endpoint_of(broker)) as gateway,
+        ):
+            for count in range(1, 5):
+                gateway.sample()
+                await broker.until(lambda count=count: len(seqs(broker.accepted, HISTORY)) == count)
+    assert broker.connections[0].refused == [(LIVE, 0x83)] * 4
+    assert len([one for one in log if one["event"] == "refused for now"]) == 1
+
+
 @pytest.mark.parametrize("code", [0x83, 0x87])
 async def test_history_keeps_its_order_whatever_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
