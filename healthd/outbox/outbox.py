@@ -201,6 +201,8 @@ class Outbox:
         now_ns = time.monotonic_ns()
         # Under pressure age does not matter: everything that waits goes to disk.
         pressed = len(self.live) >= _PRESSURE
+        # The samples of these records were put before; more may come during the commit.
+        updates = tuple(self._record_updates)
         limit_ns = now_ns if pressed else now_ns - int(SPILL_AFTER_S * 1e9)
         try:
             if not self._begun:
@@ -211,8 +213,7 @@ class Outbox:
             raise
         if self.live.release_committed(limit_ns, disk_fails=False):
             self.backlog.wake()
-        if updates := tuple(self._record_updates):
-            # After the commit: the samples of these records were put before the updates.
+        if updates:
             await self._disk.call(lambda store: update_records(store, updates))
             del self._record_updates[: len(updates)]
         await self.backlog.flush()

@@ -28,7 +28,7 @@ from healthd.outbox.reading import read_oldest
 from healthd.outbox.row_check import RowCheck
 from healthd.outbox.schema import (
     ENTRY_COLUMNS,
-    NOTE_RECORD,
+    NOTE_NEW_RECORD,
     Depth,
     Entry,
     Lost,
@@ -143,11 +143,11 @@ class Store:
                 assert cursor.lastrowid is not None  # always set after an INSERT
                 rows.append(cursor.lastrowid)
             noted = [
-                (entry.peripheral, entry.stream, *entry.record, False)
+                (entry.peripheral, entry.stream, *entry.record)
                 for entry in batch
                 if entry.record is not None
             ]
-            db.executemany(NOTE_RECORD, noted)
+            db.executemany(NOTE_NEW_RECORD, noted)
         self.last_row = rows[-1]
         return rows
 

@@ -71,6 +71,19 @@ async def test_record_updates_are_applied_after_the_records_put_before_them(benc
         assert noted_records(bench) == [(2, 1)]
 
 
+async def test_a_complete_transfer_stays_complete_if_its_last_sample_is_committed_later(
+    bench: Bench,
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.update_records("meter", [], {("beat", Record("", 1, "noon")): True})
+        await service.rounds()
+        assert noted_records(bench) == [(1, 1)]
+        outbox.put(sample_of_record(bench, 1, stored=True))
+        await service.rounds()
+        assert bench.stored_seqs() == [1]
+        assert noted_records(bench) == [(1, 1)]
+
+
 async def test_a_record_is_sent_while_the_disk_fails_and_noted_once_it_is_back(
     bench: Bench,
 ) -> None:
