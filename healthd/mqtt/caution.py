@@ -15,10 +15,10 @@ _USUAL_QOS, _CAUTIOUS_QOS = 1, 0
 # lost a node is well again within minutes, and a person who needs requests waits for them.
 _HELD_BACK = Backoff(first_s=10.0, ceiling_s=300.0)
 
-# Unspecified error, malformed packet, protocol error, implementation specific error, not authorized,
-# topic filter invalid, no shared subscriptions, no subscription identifiers, no wildcards. Any other
-# code (packet too large, quota exceeded, server shutting down) speaks of something else, and not to
-# subscribe would not help.
+# Unspecified error, malformed packet, protocol error, implementation specific error, not
+# authorized, topic filter invalid, no shared subscriptions, no subscription identifiers, no
+# wildcards. Any other code (packet too large, quota exceeded, server shutting down) speaks of
+# something else, and not to subscribe would not help.
 _PERHAPS_ABOUT_IT = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x8F, 0x9E, 0xA1, 0xA2})
 
 # After this long a new connection subscribes as usual again.
