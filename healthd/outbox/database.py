@@ -39,7 +39,7 @@ class NotAFile(OSError):
 
 
 def check_is_file(path: Path) -> None:
-    """Check that there is a regular file at ``path``: SQLite waits for ever at a named pipe.
+    """Check that a regular file is at ``path``: SQLite waits forever at a named pipe.
 
     Raises:
         NotAFile: it is something else.

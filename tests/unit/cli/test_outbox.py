@@ -247,7 +247,7 @@ def test_something_else_than_a_file_is_named(path: Path, make: str, kind: str) -
     path.parent.mkdir()
     getattr(os, make)(path)
     command = [sys.executable, "-m", "healthd", "outbox", "--directory", str(path.parent)]
-    # In a process of its own: SQLite waits for ever for a writer of the pipe.
+    # In a process of its own: SQLite waits forever for a writer of the pipe.
     found = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
