@@ -91,8 +91,8 @@ NOTE_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
 """Parameters: peripheral, stream, the record's fields, whether all older records were fetched."""
 
 NOTE_NEW_RECORD = "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, FALSE)"
-"""The same for the record of a sample. A transfer may be noted as complete before its last sample is
-committed, and must stay complete."""
+"""The same for the record of a sample. A transfer may be noted as complete before its last sample
+is committed, and must stay complete."""
 
 
 class Entry(NamedTuple):
