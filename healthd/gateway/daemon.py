@@ -158,6 +158,7 @@ class Daemon:
             # Even if a service gave up: clients must not believe that this gateway is online.
             await self._broker.go_offline()
             self._services.cancel(*services)
+            await self._services.wait_ended(*services)
 
     async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
         """Keep every peripheral's session running until ``stop``; on return all links are closed.

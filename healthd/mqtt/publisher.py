@@ -31,7 +31,8 @@ from healthd.supervision.supervisor import root_cause
 _ACK_TIMEOUT_S = 10.0
 
 # Clean stop: systemd allows 20 s, and closing links has used some of it. The disk keeps the rest.
-DRAIN_S = 5.0
+# Together they are shorter than the wait for an acknowledgement, after which healthd reconnects.
+DRAIN_S, _GOODBYE_S = 5.0, 3.0
 
 
 class _CleanStop(Exception):
@@ -189,7 +190,7 @@ class Publisher:
     async def drain_and_disconnect(self, topic: str, last_payload: bytes) -> None:
         """Deliver the samples in memory, retain ``last_payload`` at ``topic``, and disconnect.
 
-        Each step takes ``DRAIN_S`` at most. Without a connection it returns at once: the broker
+        It takes 8 s at most. Without a connection it returns at once: the broker
         has published the will, and the outbox keeps the samples.
         """
         if (client := self._client) is None:
@@ -198,7 +199,7 @@ class Publisher:
             async with asyncio.timeout(DRAIN_S):
                 await self._outbox.live.settled()
         with suppress(ConnectionLost, TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(_GOODBYE_S):
                 # After everything that the sessions published when they stopped.
                 self._retained.send(client)
                 self._retained.put(topic, last_payload)

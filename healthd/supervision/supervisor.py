@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
@@ -138,8 +139,19 @@ class ServiceGroup:
 
     def start(self, name: str, service: Service, log: FilteringBoundLogger) -> None:
         """Start a service and keep it running; see ``Supervisor.keep``."""
-        kept = self._supervisor.keep(service, log)
+        kept = self._supervisor.keep(partial(self._run, service), log)
         self._tasks[name] = self._task_group.create_task(kept, name=name)
+
+    async def _run(self, service: Service, mark_healthy: Callable[[], None]) -> None:
+        """Run a service, and let it fail only if it was not cancelled meanwhile."""
+        try:
+            await service(mark_healthy)
+        except Exception as error:
+            # Python 3.11 loses a cancellation that arrives while a task group is failing. The
+            # service would be started again, and a stop would wait for it forever.
+            if asyncio.current_task() in self._ending:
+                raise asyncio.CancelledError from error
+            raise
 
     def cancel(self, *names: str) -> None:
         """Cancel these services, without waiting for their end."""

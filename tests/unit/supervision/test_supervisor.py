@@ -440,6 +440,40 @@ async def test_a_service_that_failed_in_a_task_group_can_be_ended(
         await services.wait_ended("mqtt")
 
 
+async def test_a_service_that_is_ended_while_it_fails_is_not_started_again(
+    log: FilteringBoundLogger,
+) -> None:
+    """Python 3.11 loses a cancellation that arrives while a task group is failing."""
+    starts: list[str] = []
+    failing, cleaned_up = asyncio.Event(), asyncio.Event()
+
+    async def service(_: Callable[[], None]) -> None:
+        starts.append("mqtt")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cleans_up_slowly())
+            await asyncio.sleep(0)
+            tasks.create_task(fail())
+
+    async def cleans_up_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            failing.set()
+            await cleaned_up.wait()
+
+    async def fail() -> None:
+        raise Transient("stalled", "stalled", Backoff(0, 0))
+
+    async with asyncio.timeout(10), ServiceGroup(Supervisor(random.Random())) as services:
+        services.start("mqtt", service, log)
+        await failing.wait()
+        services.cancel("mqtt")
+        await asyncio.sleep(0)
+        cleaned_up.set()
+        await services.wait_ended("mqtt")
+    assert starts == ["mqtt"]
+
+
 async def test_a_service_that_loses_its_cancellation_is_cancelled_again(
     log: FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
