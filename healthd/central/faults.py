@@ -48,6 +48,7 @@ class Rule:
         reason: name of the fault in logs and events.
         backoff: pauses before the next tries.
         remedy: what to do besides trying again.
+        says: what the message is; ``{}`` is the exception's own.
     """
 
     exception: str
@@ -55,9 +56,14 @@ class Rule:
     reason: str
     backoff: Backoff
     remedy: Remedy = Remedy.RETRY
+    says: str = "{}"
 
 
 _DBUS = "org.freedesktop.DBus.Error"
+
+# The errors of a socket do not say whose socket it is.
+_NO_DBUS = "cannot connect to D-Bus ({}): is it running on this machine?"
+_DBUS_ENDED = "the connection to D-Bus ended ({})"
 
 RULES = (
     # Happens also for a moment after bluetoothd or the adapter is back, while bleak catches up.
@@ -93,9 +99,11 @@ RULES = (
     Rule("BleakError", "Error.Authentication", "pairing_failed", PATIENT, Remedy.BOND),
     Rule("BleakError", "", "link_error", SOON),
     Rule("TimeoutError", "", "timeout", _SETTLE, Remedy.SUSPECT),  # bleak's loops have no bound
-    Rule("EOFError", "", "dbus_lost", SOON),  # bleak#2012
-    Rule("ConnectionError", "", "dbus_lost", _SETTLE),  # bleak#409, #1921; also BrokenPipeError
-    Rule("FileNotFoundError", "", "dbus_lost", PATIENT),  # no D-Bus socket on this machine
+    Rule("EOFError", "", "dbus_lost", SOON, says=_DBUS_ENDED),  # bleak#2012
+    Rule("ConnectionRefusedError", "", "dbus_lost", _SETTLE, says=_NO_DBUS),
+    # bleak#409, #1921; also BrokenPipeError
+    Rule("ConnectionError", "", "dbus_lost", _SETTLE, says=_DBUS_ENDED),
+    Rule("FileNotFoundError", "", "dbus_lost", PATIENT, says=_NO_DBUS),  # there is no socket
     Rule("AuthError", "", "dbus_denied", PATIENT),  # the bus does not know this user
 )
 
@@ -217,7 +225,7 @@ def refused(name: str, text: str) -> LinkFault:
 def _look_up(names: set[str], message: str) -> LinkFault | None:
     for rule in RULES:
         if rule.exception in names and rule.contains in message:
-            text = message or rule.exception
+            text = rule.says.replace("{}", message or rule.exception)
             return LinkFault(rule.reason, text, rule.backoff, rule.remedy)
     return None
 

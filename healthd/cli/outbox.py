@@ -15,7 +15,7 @@ from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
 from healthd.host.folders import state_folder
-from healthd.outbox.database import files_set_aside, open_read_only
+from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
@@ -49,6 +49,12 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
     except OtherVersion as other:
         found = f"{path}: {other}; healthd sets it aside at its next start"
         print(found, file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    except NotAFile as error:
+        print(f"{error}; move it away, healthd then creates a new one", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    except FileNotFoundError:
+        print(f"{path}: no such file, expected an outbox of healthd", file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
     except (sqlite3.Error, OSError) as error:
         print(f"{path}: {error}, expected an outbox of healthd", file=sys.stderr)  # noqa: T201

@@ -10,9 +10,9 @@ from tempfile import TemporaryFile
 
 from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
-from healthd.host.folders import state_folder
+from healthd.host.folders import broken_link, state_folder
 from healthd.host.in_thread import run_in_thread
-from healthd.outbox.database import files_set_aside, open_read_only
+from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
 from healthd.outbox.outbox import STORE_NAME
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
@@ -72,6 +72,8 @@ def _check(machine: Machine, folder: Path, max_size: int) -> list[Finding]:
 
 def _folder(machine: Machine, folder: Path) -> Finding:
     try:
+        if (link := broken_link(folder)) is not None:
+            return _broken(link)
         if not folder.exists():
             return _absent(folder)
         owner = folder.stat().st_uid
@@ -96,6 +98,11 @@ def _denied(folder: Path, found: str) -> Finding:
     return wrong("outbox", found, fix)
 
 
+def _broken(link: Path) -> Finding:
+    found = f"{link} is a link to {link.readlink()}, which does not exist"
+    return wrong("outbox", found, "mount the disk that has it, or correct the link")
+
+
 def _absent(folder: Path) -> Finding:
     """Check whether the daemon can create the missing folder at its start."""
     parent = next(path for path in folder.parents if path.exists())
@@ -107,6 +114,8 @@ def _absent(folder: Path) -> Finding:
 
 def _waiting(store: Path) -> Finding:
     if not store.exists():
+        if not store.resolve().parent.is_dir():
+            return _broken(store)
         return ok("outbox", f"{store.parent} is writable")
     try:
         db = open_read_only(store)
@@ -116,6 +125,9 @@ def _waiting(store: Path) -> Finding:
             db.close()
     except OtherVersion as other:
         return warning("outbox", f"{store}: {other}", _OTHER_VERSION)
+    except NotAFile as error:
+        fix = "move it away; healthd then creates a new file at its next start"
+        return wrong("outbox", str(error), fix)
     except sqlite3.Error as error:
         fix = "nothing to do: at its next start healthd sets it aside and creates a new one"
         return warning("outbox", f"{store}: {error}", fix)

@@ -17,6 +17,13 @@ def state_folder(configured: Path | None, environ: Mapping[str, str]) -> Path:
     return (Path(state_home) if state_home else Path.home() / ".local/state") / "healthd"
 
 
+def broken_link(path: Path) -> Path | None:
+    """Return the link on the way to ``path`` whose target does not exist; None if there is none."""
+    return next(
+        (link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None
+    )
+
+
 def runtime_folder(environ: Mapping[str, str]) -> Path | None:
     """Return a folder in memory: systemd's RuntimeDirectory or the user's own; None if none."""
     if under_systemd := environ.get("RUNTIME_DIRECTORY"):

@@ -197,7 +197,7 @@ class AckedClient(aiomqtt.Client):
         properties = packets.publish_properties(schema, expiry_s, correlation) if self._v5 else None
         return self._outgoing.send(topic, payload, retain, properties, priority)
 
-    def limit_packets(self, size: int) -> None:
+    def limit_packets(self, size: int | None) -> None:
         """Send no packets of more bytes than this, whatever the broker names; call it first."""
         self._outgoing.limit_packets(size)
 
@@ -211,7 +211,7 @@ class AckedClient(aiomqtt.Client):
 
     @property
     def limits(self) -> Limits:
-        """What the broker accepts."""
+        """What the broker accepts, as it says."""
         return self._outgoing.limits
 
     @property

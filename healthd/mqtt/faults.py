@@ -131,15 +131,19 @@ def hint(error: BaseException) -> dict[str, str]:
     return {} if found is None else {"hint": found}
 
 
-def too_large(size: int, largest: int) -> PublishRefused:
+def too_large(size: int, largest: int, *, is_named: bool) -> PublishRefused:
     """Return the fault of a message that is not sent, because the broker would disconnect.
 
     Args:
         size: of its packet, in bytes.
-        largest: the largest packet that the broker accepts.
+        largest: the largest packet that may be sent to the broker.
+        is_named: whether the broker has named that limit; else it has ended a connection because
+            of a packet that was one byte larger.
     """
-    text = f"message too large: {size} bytes, this broker accepts at most {largest}"
-    return PublishRefused(text, TOO_LARGE, was_sent=False)
+    limit = f"this broker accepts at most {largest}"
+    if not is_named:
+        limit = f"this broker names no such limit, but ended a connection because of {largest + 1}"
+    return PublishRefused(f"message too large: {size} bytes, {limit}", TOO_LARGE, was_sent=False)
 
 
 def closed(address: str) -> ConnectionLost:

@@ -88,6 +88,10 @@ class Inbox:
         """Ask again which topics to subscribe to one by one."""
         self._changed.set()
 
+    def ended(self, fault: ConnectionLost) -> None:
+        """Note why the connection ended: perhaps because of a subscription."""
+        self._caution.ended(fault)
+
     async def run(self, client: AckedClient) -> NoReturn:
         """Subscribe and pass on messages until this is cancelled, when the connection ends.
 

@@ -12,9 +12,9 @@ _HIGHEST_QOS = 2
 # A person has to raise a limit of the broker, and should not have to wait much longer than this.
 _REMEMBERED_S = 900.0
 
-# Every broker accepts packets of this many bytes. If it complains about smaller ones, its reason is
-# another one, and to hold back samples would not help.
-_SMALL = 1024
+# Hardly a sample is smaller, with its topic. If a broker complains about packets of this size, its
+# reason is another one, and to hold back samples would not help.
+_SMALL = 100
 
 
 class LearnedSizes:
@@ -29,10 +29,13 @@ class LearnedSizes:
         if size > _SMALL:
             self._learned[address] = (size - 1, time.monotonic() + _REMEMBERED_S)
 
-    def limit(self, address: str) -> int:
-        """Return the size of the largest packet that should be sent to the broker now."""
-        size, until = self._learned.get(address, (_LARGEST_PACKET, 0.0))
-        return size if until > time.monotonic() else _LARGEST_PACKET
+    def limit(self, address: str) -> int | None:
+        """Return the size of the largest packet that should be sent to the broker now.
+
+        None: whatever the broker names.
+        """
+        size, until = self._learned.get(address, (0, 0.0))
+        return size if until > time.monotonic() else None
 
 
 class Limits(NamedTuple):

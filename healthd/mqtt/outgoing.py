@@ -1,7 +1,6 @@
 """The publishes of one connection: written within the limits of the broker, and acknowledged."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -25,7 +24,7 @@ class Outgoing:
     """Writes publishes with paho's client.
 
     Attributes:
-        limits: what the broker accepts.
+        limits: what the broker accepts, as it says.
     """
 
     def __init__(
@@ -51,20 +50,22 @@ class Outgoing:
         self._loop = asyncio.get_running_loop()
         self._unacked = Unacked()
         self._quota = SendQuota()
-        self._largest_packet = sys.maxsize
+        self._learned_size: int | None = None
         self.use(Limits())
 
     def use(self, limits: Limits) -> None:
         """Keep to these limits of the broker from now on; call it before anything is sent."""
-        largest = min(limits.largest_packet, self._largest_packet)
-        self.limits = limits = limits._replace(largest_packet=largest)
+        self.limits = limits
         self._quota.limit(limits.receive_maximum)
         self._retains = self._may_retain and limits.retain
-        self._surely_fits = limits.largest_packet - _OVERHEAD_BYTES
+        self._largest_packet = limits.largest_packet
+        if self._learned_size is not None:
+            self._largest_packet = min(self._largest_packet, self._learned_size)
+        self._surely_fits = self._largest_packet - _OVERHEAD_BYTES
 
-    def limit_packets(self, size: int) -> None:
-        """Write no packets of more bytes than this, whatever the broker names."""
-        self._largest_packet = size
+    def limit_packets(self, size: int | None) -> None:
+        """Write no packets of more bytes than this; None: only as the broker names it."""
+        self._learned_size = size
 
     @property
     def window(self) -> int:
@@ -79,7 +80,7 @@ class Outgoing:
         # properties of a response have data of any size from its request.
         if len(payload) + len(topic) > self._surely_fits or hasattr(properties, "CorrelationData"):
             size = packet_size(topic, payload, properties)
-            if size > self.limits.largest_packet:
+            if size > self._largest_packet:
                 return self._too_large(size)
         if retain and not self._retains:
             if not payload:
@@ -128,7 +129,8 @@ class Outgoing:
 
     def _too_large(self, size: int) -> Acknowledgement:
         refused: Acknowledgement = self._loop.create_future()
-        refused.set_exception(faults.too_large(size, self.limits.largest_packet))
+        is_named = self._largest_packet == self.limits.largest_packet
+        refused.set_exception(faults.too_large(size, self._largest_packet, is_named=is_named))
         return refused
 
     def acknowledged(self, mid: int, refused: PublishRefused | None) -> None:

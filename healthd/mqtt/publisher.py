@@ -154,6 +154,7 @@ class Publisher:
                     raise
                 lived_s = time.monotonic() - since
                 self._learn(fault, client)
+                self._inbox.ended(fault)
                 self._short_lived = self._short_lived + 1 if lived_s < SHORT_LIVED_S else 0
                 self._doubtful = self._short_lived > 1 or _carried_nothing(client)
                 raise self._brokers.lost(fault, client.identifier, lived_s) from group

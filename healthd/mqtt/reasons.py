@@ -143,7 +143,7 @@ def refused(said: Goodbye, client_id: str, version: str) -> ConnectionLost:
     """
     meaning = _MEANINGS.get(said.code, _OTHER)
     problem = f"the broker refused the connection: {said}"
-    advice = _advice(meaning, client_id, version)
+    advice = _advice(meaning, said.server_reference, client_id, version)
     return ConnectionLost(meaning.reason, problem, meaning.refused, advice, leave=True)
 
 
@@ -151,15 +151,18 @@ def disconnected(said: Goodbye, client_id: str, version: str) -> ConnectionLost:
     """Return the fault of a DISCONNECT with a failure code; arguments as in ``refused``."""
     meaning = _MEANINGS.get(said.code, _OTHER)
     problem = f"the broker ended the connection: {said}"
-    advice = _advice(meaning, client_id, version)
+    advice = _advice(meaning, said.server_reference, client_id, version)
     fault = ConnectionLost(meaning.reason, problem, meaning.dropped, advice, leave=meaning.leave)
     fault.code = said.code
     return fault
 
 
-def _advice(meaning: _Meaning, client_id: str, version: str) -> str:
+def _advice(meaning: _Meaning, server: str | None, client_id: str, version: str) -> str:
     other = "3.1.1" if version == "5" else "5"
-    return meaning.advice.format(client_id=client_id, other_version=other)
+    advice = meaning.advice.format(client_id=client_id, other_version=other)
+    if server and meaning.advice != _OTHER_SERVER:
+        advice += f"; to use {_printable(server)} instead, put it into [mqtt] brokers"
+    return advice
 
 
 def _printable(text: str) -> str:

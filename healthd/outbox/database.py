@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -22,6 +23,32 @@ _CHECKED_AT_ONCE = 512
 
 # One transaction of a copy: a larger one would make the log as large as the file.
 _COPIED_ROWS = 1000
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NotAFile(OSError):
+    """There is something else than a file where the database should be."""
+
+
+def check_is_file(path: Path) -> None:
+    """Check that a regular file is at ``path``: SQLite waits forever at a named pipe.
+
+    Raises:
+        NotAFile: it is something else.
+        OSError: there is nothing, or it is not accessible.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise NotAFile(f"{path} is {kind}, expected a file")
 
 
 def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
@@ -49,9 +76,12 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     """Open the file for a look, even while a daemon uses it; it is neither created nor changed.
 
     Raises:
+        NotAFile: there is something else at ``path``.
+        OSError: there is nothing, or it is not accessible.
         sqlite3.DatabaseError: it cannot be opened or read.
         OtherVersion: it was not written by this version of healthd.
     """
+    check_is_file(path)
     # By URI: with a plain path SQLite would create a missing file.
     uri = path.absolute().as_uri()
     db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None)

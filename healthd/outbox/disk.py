@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from healthd.errors import Backoff, Fatal, Transient
 from healthd.events import OutboxChange
-from healthd.outbox.database import is_corrupt
+from healthd.host.folders import broken_link
+from healthd.outbox.database import check_is_file, is_corrupt
 from healthd.outbox.store import Store
 
 # A failing SD card is tried again soon enough to save most of what memory still holds.
@@ -74,10 +75,13 @@ class Disk:
 
     def _open(self) -> Store:
         try:
+            if (link := broken_link(self._path.parent)) is not None:
+                raise OSError(f"{link} is a link to {link.readlink()}, which does not exist")
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._lock_file is None:
                 self._lock_file = self._lock()
             if self._path.exists():
+                check_is_file(self._path)
                 # The error of open() is clearer than SQLite's.
                 self._path.open("r+b").close()
         except OSError as error:
@@ -120,10 +124,11 @@ class Disk:
                 self._notice(*notice)
             result, repair, wrote = await self._on_thread(lambda: self._attempt(work))
         except (sqlite3.Error, OSError) as error:
+            problem = self._problem(error)
             if not self.degraded:
                 self.degraded = True
-                self._notice("degraded", str(error))
-            raise DiskFailing("disk_failing", str(error), _RETRY) from error
+                self._notice("degraded", problem)
+            raise DiskFailing("disk_failing", problem, _RETRY) from error
         if repair is not None:
             self._notice(*repair)
         # A disk that can be read is not necessarily one that can be written.
@@ -131,6 +136,12 @@ class Disk:
             self.degraded = False
             self._notice("recovered", "the disk can be written again")
         return result
+
+    def _problem(self, error: Exception) -> str:
+        """Return what is wrong; SQLite's messages do not name the file."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN:
+            return f"{self._path}: {error}: is its disk mounted, and does its folder exist?"
+        return f"{self._path}: {error}"
 
     def _attempt(
         self, work: Callable[[Store], T]

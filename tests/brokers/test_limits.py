@@ -250,6 +250,29 @@ async def test_a_limit_that_the_broker_only_enforces_is_learned(tmp_path: Path) 
     assert set(broker.disconnects) == {0x95}
 
 
+async def test_a_very_small_limit_that_the_broker_only_enforces_is_learned(tmp_path: Path) -> None:
+    behaviour = Behaviour(maximum_packet_size=300, names_packet_size=False)
+    with capture_logs() as log:
+        async with (
+            Responder(behaviour) as broker,
+            connected(tmp_path, endpoint_of(broker)) as gateway,
+        ):
+            gateway.publisher.retain("homeassistant/device/gw_strap/config", b"x" * 600)
+            gateway.publisher.retain(TOPICS.status, b"online")
+            large = [framed(gateway, size) for size in (400, 900)]
+            small = gateway.sample(3)
+            await arrive(broker, small)
+            await broker.until(lambda: any(one.topic == TOPICS.status for one in broker.published))
+            await gateway.on_disk(len(large))
+            # One connection at most for the message, and two for each sample: live and as history.
+            assert 1 <= len(gateway.faults) <= 5
+    assert set(broker.disconnects) == {0x95}
+    # The broker has not named the limit.
+    assert all("largest_packet" not in line for line in log if line["event"] == "connected")
+    parked = [one["detail"] for one in log if one.get("change") == "parked"]
+    assert parked and all("names no such limit" in detail for detail in parked)
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 async def test_the_size_of_a_message_is_counted_exactly(tmp_path: Path, offset: int) -> None:
     async with Responder() as broker, connected(tmp_path / "s", endpoint_of(broker)) as gateway:

@@ -71,6 +71,45 @@ async def test_a_subscription_that_ends_the_connection_is_made_with_qos_0(
     assert warning["topic"] == FILTER
 
 
+@pytest.mark.parametrize("code", [0x8B, 0x95, 0x97])
+async def test_a_connection_that_ended_for_another_reason_does_not_change_the_subscription(
+    tmp_path: Path, code: int
+) -> None:
+    behaviour = Behaviour(suback_delay_s=BOUND_S, disconnect=code, disconnect_after_s=0.2)
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        with capture_logs() as logs:
+            listening(gateway)
+            gateway.connect()
+            await broker.until(lambda: len(broker.disconnects) == 2)
+            behaviour.disconnect, behaviour.suback_delay_s = None, 0.0
+            await broker.until(lambda: len(broker.connections) == 3)
+            await broker.until(lambda: broker.connections[2].subscribed)
+    assert set(broker.disconnects) == {code}
+    assert [one.asked for one in broker.connections] == [{FILTER: 1}] * 3
+    assert [line for line in logs if line["service"] == "inbox"] == []
+
+
+async def test_a_broker_that_does_not_authorize_the_subscription_gets_the_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the connection instead of refusing the SUBSCRIBE."""
+    monkeypatch.setattr("healthd.mqtt.caution._HELD_BACK", Backoff(BOUND_S, BOUND_S))
+    behaviour = Behaviour(suback_delay_s=BOUND_S, disconnect=0x87, disconnect_after_s=0.2)
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        with capture_logs() as logs:
+            listening(gateway)
+            gateway.connect()
+            await broker.until(lambda: len(broker.disconnects) == 2)
+            behaviour.disconnect = None
+            await broker.until(lambda: len(broker.connections) == 3)
+            gateway.sample()
+            await broker.until(lambda: live_samples(broker.connections[2]))
+            assert not broker.connections[2].asked
+    first, second = [line for line in logs if line["service"] == "inbox"]
+    assert "not authorized" in first["hint"] and "cluster" not in first["hint"]
+    assert second["event"] == "subscriptions held back"
+
+
 async def test_a_broker_that_accepts_no_subscription_gets_the_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,11 +102,12 @@ FAULTS: list[tuple[int, BaseException, str]] = [
             ("link_error", [failed("Software caused"), BleakError("Not connected")]),
             ("timeout", [TimeoutError()]),
             ("dbus_lost", [EOFError()]),
+            ("dbus_lost", [ConnectionRefusedError(111, "Connection refused")]),
             (
                 "dbus_lost",
                 [
                     BrokenPipeError(32, "Broken pipe"),
-                    ConnectionRefusedError(111, "Connection refused"),
+                    ConnectionResetError(104, "Connection reset by peer"),
                 ],
             ),
             ("dbus_lost", [FileNotFoundError(2, "No such file or directory")]),
@@ -126,22 +127,47 @@ def test_fault(row: int, error: BaseException, reason: str) -> None:
     assert fault.reason == reason == RULES[row].reason
     assert fault.backoff == RULES[row].backoff
     assert fault.remedy is RULES[row].remedy
-    assert str(fault) == (str(error) or type(error).__name__)
+    assert (str(error) or type(error).__name__) in str(fault)
+    assert str(fault) == str(error) or isinstance(error, OSError | EOFError | TimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory"),
+            "cannot connect to D-Bus ([Errno 2] No such file or directory): "
+            "is it running on this machine?",
+        ),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "cannot connect to D-Bus ([Errno 111] Connection refused): "
+            "is it running on this machine?",
+        ),
+        (
+            BrokenPipeError(32, "Broken pipe"),
+            "the connection to D-Bus ended ([Errno 32] Broken pipe)",
+        ),
+        (EOFError(), "the connection to D-Bus ended (EOFError)"),
+    ],
+)
+def test_errors_of_the_socket_name_dbus(error: Exception, message: str) -> None:
+    assert str(classify(error)) == message
 
 
 @pytest.mark.parametrize(
     "row", range(len(RULES)), ids=[f"{rule.exception}-{rule.contains}" for rule in RULES]
 )
 def test_every_row_makes_a_difference(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
-    reached = [(error, reason) for number, error, reason in FAULTS if number == row]
+    reached = [(error, str(classify(error))) for number, error, _ in FAULTS if number == row]
     assert reached
     monkeypatch.setattr(faults, "RULES", (*RULES[:row], *RULES[row + 1 :]))
-    for error, _ in reached:
+    for error, message in reached:
         without = classify(error)
         if without is not None:
             rule = RULES[row]
-            decided = (without.reason, without.backoff, without.remedy)
-            assert decided != (rule.reason, rule.backoff, rule.remedy)
+            decided = (without.reason, without.backoff, without.remedy, str(without))
+            assert decided != (rule.reason, rule.backoff, rule.remedy, message)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,20 @@ def test_without_an_outbox_it_fails(
     assert content is None or path.read_bytes() == content
 
 
+@pytest.mark.parametrize(("make", "kind"), [("mkdir", "a folder"), ("mkfifo", "a named pipe")])
+def test_something_else_than_a_file_is_named(path: Path, make: str, kind: str) -> None:
+    path.parent.mkdir()
+    getattr(os, make)(path)
+    command = [sys.executable, "-m", "healthd", "outbox", "--directory", str(path.parent)]
+    # In a process of its own: SQLite waits forever for a writer of the pipe.
+    found = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode == 1
+    (line,) = found.stderr.splitlines()
+    assert line.startswith(f"{path} is {kind}, expected a file; ")
+
+
 def change(path: Path, statement: str) -> None:
     """Change the file as another version of healthd does."""
     with closing(sqlite3.connect(path)) as db:

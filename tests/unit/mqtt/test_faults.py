@@ -1,5 +1,7 @@
 """What the broker's reasons mean: the word, the wait, the advice."""
 
+from collections.abc import Callable
+
 import pytest
 
 from healthd.mqtt import faults, reasons
@@ -46,6 +48,18 @@ def disconnected(code: int) -> ConnectionLost:
 )
 def test_reason_words(code: int, reason: str) -> None:
     assert refused(code).reason == disconnected(code).reason == reason
+
+
+@pytest.mark.parametrize("end", [reasons.refused, reasons.disconnected])
+@pytest.mark.parametrize("code", [0x80, 0x88, 0x89, 0x8B, 0x97, 0x9C, 0x9D, 0xC0])
+def test_the_advice_speaks_of_the_server_that_the_broker_names(
+    end: Callable[[Goodbye, str, str], ConnectionLost], code: int
+) -> None:
+    said = Goodbye(code, "our {words}", "b{0}.example:1884\n")
+    fault = end(said, "gateway-7", "5")
+    assert "b{0}.example:1884?" in str(fault)
+    assert fault.advice.endswith("into [mqtt] brokers")
+    assert "brokers" not in end(Goodbye(code), "gateway-7", "5").advice or code in (0x9C, 0x9D)
 
 
 @pytest.mark.parametrize("code", CONNACK)

@@ -5,7 +5,7 @@ import gc
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,6 +69,10 @@ async def stored(disk: Disk) -> list[int]:
 
 def remove(path: Path) -> None:
     path.unlink()
+
+
+def link(path: Path, target: Path) -> None:
+    path.symlink_to(target)
 
 
 def disable_cache(store: Store) -> None:
@@ -194,6 +198,23 @@ async def test_a_deleted_folder_is_degraded_until_it_is_back(
     await append(disk, 3)
     assert await stored(disk) == [1, 3]
     assert changes(notices) == ["degraded", "deleted", "recovered"]
+    assert notices[0][1].startswith(f"{path}: ")
+
+
+async def test_a_file_that_cannot_be_created_is_named(path: Path, notices: Notices) -> None:
+    path.parent.mkdir(exist_ok=True)
+    link(path, path.parent / "not-mounted" / path.name)
+    disk = Disk(path, QUOTA, notices)
+    await disk.open()
+    with pytest.raises(DiskFailing, match="mounted") as caught:
+        await append(disk, 1)
+    assert str(caught.value).startswith(f"{path}: unable to open")
+    ((change, detail),) = notices
+    assert (change, detail) == ("degraded", str(caught.value))
+    (path.parent / "not-mounted").mkdir()
+    await append(disk, 2)
+    assert changes(notices) == ["degraded", "recovered"]
+    await disk.close()
 
 
 async def test_a_file_replaced_by_other_data_does_not_stop_the_disk_for_good(
@@ -290,6 +311,31 @@ async def test_a_folder_that_cannot_be_created_is_fatal(tmp_path: Path, notices:
     disk = Disk(tmp_path / "file" / "outbox.sqlite3", QUOTA, notices)
     with pytest.raises(Fatal, match="expected a folder that healthd can write to"):
         await disk.open()
+
+
+@pytest.mark.parametrize("below", [".", "healthd"])
+async def test_a_folder_that_is_a_link_to_nothing_is_named(
+    tmp_path: Path, notices: Notices, below: str
+) -> None:
+    state = tmp_path / "state"
+    link(state, tmp_path / "not-mounted")
+    disk = Disk(state / below / "outbox.sqlite3", QUOTA, notices)
+    with pytest.raises(Fatal) as caught:
+        await disk.open()
+    found = f"{state} is a link to {tmp_path / 'not-mounted'}, which does not exist"
+    assert found in str(caught.value)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "a folder"), (os.mkfifo, "a named pipe")])
+async def test_something_else_than_a_file_is_named(
+    path: Path, notices: Notices, make: Callable[[Path], None], kind: str
+) -> None:
+    path.parent.mkdir(exist_ok=True)
+    make(path)
+    disk = Disk(path, QUOTA, notices)
+    with pytest.raises(Fatal) as caught:
+        await disk.open()
+    assert f"{path} is {kind}, expected a file" in str(caught.value)
 
 
 @pytest.mark.parametrize("existed", [False, True])
