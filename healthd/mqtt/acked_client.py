@@ -51,7 +51,7 @@ class AckedClient(aiomqtt.Client):
 
     Attributes:
         closed: set once the client has disconnected.
-        answered: whether the broker has answered a publish.
+        answered: set once the broker has answered a publish.
         dropped: how many received messages were lost because ``Arrivals`` was full.
     """
 
@@ -100,7 +100,7 @@ class AckedClient(aiomqtt.Client):
             self._client, self._writer, self._endings.lost, retain=endpoint.retain
         )
         self.closed = asyncio.Event()
-        self.answered = False
+        self.answered = asyncio.Event()
         self.dropped = 0
 
     @property
@@ -361,7 +361,7 @@ class AckedClient(aiomqtt.Client):
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
     ) -> None:
-        self.answered = True
+        self.answered.set()
         refused = None
         if reason_code.is_failure:
             reason = getattr(properties, "ReasonString", None)

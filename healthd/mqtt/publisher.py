@@ -181,7 +181,7 @@ class Publisher:
                 )
                 tasks.create_task(self._retained.keep_sent(client), name="mqtt retained topics")
                 tasks.create_task(self._delivery.run(client), name="mqtt delivery")
-                tasks.create_task(self._inbox.run(client), name="mqtt inbox")
+                tasks.create_task(self._receive(client), name="mqtt inbox")
                 tasks.create_task(self._old_topics.clear(), name="mqtt old topics")
         except* _CleanStop:
             # No exception leaves the client, so it disconnects properly, without the will.
@@ -207,6 +207,16 @@ class Publisher:
                     await asyncio.wait([acknowledgement])
                 self._stopping.set()
                 await client.closed.wait()
+
+    async def _receive(self, client: AckedClient) -> NoReturn:
+        """Subscribe once the broker has answered the first of the retained messages.
+
+        NATS handles what a client sends one after the other. In a cluster that has just lost a node
+        SUBSCRIBE takes seconds, and the samples that follow would wait for it.
+        """
+        if client.oldest_unacked_s() > 0:
+            await client.answered.wait()
+        await self._inbox.run(client)
 
     async def _until_stopping(self) -> NoReturn:
         await self._stopping.wait()
@@ -254,4 +264,4 @@ class Publisher:
 
 def _carried_nothing(client: AckedClient) -> bool:
     """Return whether the broker has answered none of the messages that were sent."""
-    return client.oldest_unacked_s() > 0 and not client.answered
+    return client.oldest_unacked_s() > 0 and not client.answered.is_set()

@@ -168,6 +168,23 @@ async def test_samples_flow_while_a_refusal_of_a_subscription_takes_seconds(
     ]
 
 
+async def test_a_subscription_waits_for_the_first_acknowledgement(tmp_path: Path) -> None:
+    """NATS answers in order, and a SUBSCRIBE takes seconds while a cluster elects a leader."""
+    behaviour = Behaviour(acknowledges=False)
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        listening(gateway)
+        gateway.publisher.retain(TOPICS.status, b"online")
+        gateway.connect()
+        await broker.until(lambda: broker.published)
+        # Sent after the SUBSCRIBE that an eager client would have sent with the first message.
+        gateway.publisher.retain(TOPICS.status, b"changed")
+        await broker.until(lambda: len(broker.published) > 1)
+        (connection,) = broker.connections
+        assert not connection.asked
+        connection.acknowledge(broker.published[0])
+        await broker.until(lambda: connection.subscribed == [FILTER])
+
+
 async def test_without_wildcards_each_allowed_request_is_subscribed_to(tmp_path: Path) -> None:
     behaviour = Behaviour(wildcard_available=False)
     async with (
