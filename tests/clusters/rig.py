@@ -9,6 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from paho.mqtt.client import MQTTMessageInfo
+from paho.mqtt.enums import MQTTErrorCode
+
 from healthd.outbox.outbox import STORE_NAME
 from tests.chaos.process import GatewayProcess
 from tests.clusters.cluster import Cluster, Node
@@ -39,6 +42,7 @@ class Figures(NamedTuple):
     mqtt: str
     acknowledged: str
     lost: str
+    lost_by_the_cluster_itself: str
     longest_hole: str
     cluster_itself: str
     late: str
@@ -78,6 +82,7 @@ class Rig:
             kept=True,
         )
         self._kills: list[Kill] = []
+        self._probes: list[MQTTMessageInfo] = []
         self._version = version
         self._accepted, self._outbox = folder / "accepted", folder / "outbox"
         # Shows the reason of a failure; pytest keeps the folders of its last runs.
@@ -180,25 +185,46 @@ class Rig:
 
     async def finish(self) -> Verdict:
         """Stop the gateway, wait for what is still on its way, and judge."""
+
+        async def all_delivered() -> bool:
+            return not self._held()
+
+        await until(all_delivered, _ARRIVES_S)  # else the verdict says how many are held
         stopped = time.monotonic()
+        probes = {
+            b"%d" % number
+            for number, sent in enumerate(self._probes)
+            if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and sent.is_published()
+        }
         await self.gateway.stop()
         samples = made(self._accepted.read_text().splitlines())
 
         async def all_arrived() -> bool:
-            return samples.keys() <= self._received()
+            return samples.keys() <= self._received() and probes <= self._received_probes()
 
         await until(all_arrived, _ARRIVES_S)  # the verdict names what is missing
         heard = {port: one.messages for port, one in self.subscribers.items()}
         recorded = self._recorder.messages
-        return judge(samples, self._held(), heard, recorded, self._kills, stopped)
+        lost_probes = len(probes - self._received_probes())
+        return judge(samples, self._held(), heard, recorded, self._kills, stopped, lost_probes)
 
     async def _probe(self) -> None:
-        """Publish from each node, forever: this shows how long the cluster itself is silent."""
+        """Publish from each node, forever.
+
+        This shows how long the cluster itself is silent, and what it loses of what it has
+        acknowledged.
+        """
         while True:
             await asyncio.sleep(_PROBE_S)
             for subscriber in self.subscribers.values():
                 if subscriber.is_connected:
-                    subscriber.send(PROBE)
+                    self._probes.append(subscriber.send(PROBE, b"%d" % len(self._probes)))
+
+    def _received_probes(self) -> set[bytes]:
+        all_ = (*self.subscribers.values(), self._recorder)
+        return {
+            message.payload for one in all_ for message in one.messages if message.topic == PROBE
+        }
 
     def _received(self) -> set[Key]:
         all_ = (*self.subscribers.values(), self._recorder)

@@ -28,7 +28,7 @@ def verdict(
 ) -> Verdict:
     probes = [probe(0.0), probe(2.0), probe(9.0), probe(30.0)]
     heard = {A: at_a, B: [*at_b, *probes]}
-    return judge(SAMPLES, held or set(), heard, recorded or [], kills or [], 20.0)
+    return judge(SAMPLES, held or set(), heard, recorded or [], kills or [], 20.0, 0)
 
 
 def all_at(start: float, keys: list[Key] = KEYS) -> list[Received]:

@@ -42,6 +42,8 @@ class Verdict:
         lost: samples of these that neither a subscriber on a surviving node received, nor one
             whose session the cluster keeps.
         hole_s: the longest silence of each stream's live topic.
+        cluster_lost: messages of clients of the cluster itself that it has acknowledged and that no
+            subscriber received.
         cluster_s: the longest silence of the cluster itself: no message of a client that is
             connected to a node that runs.
         duplicates: repeated messages at the subscriber that received most of them.
@@ -51,6 +53,7 @@ class Verdict:
     acknowledged: int
     held: int
     lost: list[Key]
+    cluster_lost: int
     hole_s: Mapping[tuple[str, str], float]
     cluster_s: float
     duplicates: int
@@ -79,6 +82,7 @@ def judge(
     recorded: list[Received],
     kills: list[Kill],
     until: float,
+    cluster_lost: int,
 ) -> Verdict:
     """Compare.
 
@@ -92,6 +96,7 @@ def judge(
         recorded: what the subscriber received whose session is kept.
         kills: the nodes that were killed, in this order.
         until: when the last sample was made; holes end there.
+        cluster_lost: as in ``Verdict``.
     """
     live: dict[tuple[str, str], list[float]] = defaultdict(list)
     received: set[Key] = set()
@@ -120,6 +125,7 @@ def judge(
         len(acknowledged),
         len(held),
         lost,
+        cluster_lost,
         holes,
         _longest(probes),
         max(repeated.values()),

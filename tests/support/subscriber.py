@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from paho.mqtt import publish as paho_publish
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -146,14 +146,14 @@ class Subscriber:
         qos: int = 1,
         response_topic: str | None = None,
         correlation: bytes | None = None,
-    ) -> None:
-        """Publish without waiting for the broker."""
+    ) -> MQTTMessageInfo:
+        """Publish without waiting for the broker; the result knows whether it has acknowledged."""
         properties = Properties(PacketTypes.PUBLISH)
         if response_topic is not None:
             properties.ResponseTopic = response_topic
         if correlation is not None:
             properties.CorrelationData = correlation
-        self._client.publish(topic, payload, qos, retain, properties if self._v5 else None)
+        return self._client.publish(topic, payload, qos, retain, properties if self._v5 else None)
 
     async def until(
         self, find: Callable[[list[Received]], _T | None], at_most: float = BOUND_S
