@@ -1,10 +1,13 @@
 """Connections that cannot be made: what is wrong, how long it takes, and what stays open."""
 
 import asyncio
+import re
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha1
 
 import pytest
 
@@ -113,3 +116,34 @@ async def test_a_name_that_cannot_be_one() -> None:
     found = await fault(endpoint(1883, "x" * 70 + ".example"))
     assert found.reason == "broker_unreachable"
     assert "not a host name" in str(found)
+
+
+async def test_a_ping_over_a_websocket_gets_a_masked_answer() -> None:
+    """RFC 6455 section 5.1: a server closes the connection at a frame that is not masked."""
+    pong: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        key = re.search(rb"(?i)Sec-WebSocket-Key: (\S+)", request)
+        assert key is not None
+        accepted = b64encode(sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Accept: " + accepted + b"\r\n\r\n"
+        )
+        # A PING of two bytes.
+        writer.write(bytes.fromhex("89 02 6869"))
+        pong.set_result(await reader.readexactly(8))
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST)
+    async with asyncio.timeout(BOUND_S), server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await connect(Endpoint(HOST, port, "5", "id", path="/mqtt"), BOUND_S)
+        with suppress(BlockingIOError):  # no data for MQTT has arrived
+            await asyncio.to_thread(connection.stream.recv, 1024)
+        frame = await pong
+        connection.close()
+    mask = frame[2:6]
+    assert frame[:2] == bytes((0x8A, 0x80 | 2))
+    assert bytes(byte ^ mask[index] for index, byte in enumerate(frame[6:])) == b"hi"
