@@ -36,7 +36,7 @@ async def test_events_arrive_in_order_after_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 1.0)
-    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 1.0)
+    monkeypatch.setattr("healthd.mqtt.history.FIRST_S", 1.0)
     behaviour = Behaviour(puback={EVENTS: code})
     async with Responder(behaviour) as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
         note(gateway, 3)

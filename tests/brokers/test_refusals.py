@@ -132,7 +132,7 @@ async def test_history_keeps_its_order_whatever_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 0.1)
-    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 0.1)
+    monkeypatch.setattr("healthd.mqtt.history.FIRST_S", 0.1)
     monkeypatch.setattr("healthd.mqtt.pauses.FIRST_S", 0.1, raising=False)
     behaviour = Behaviour(puback_delay_s=0.02)
     async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
@@ -202,7 +202,7 @@ async def test_history_waits_for_a_large_sample_at_first_and_not_for_ever(
 ) -> None:
     """0x95 of a PUBACK may pass, so the order is kept; live samples flow meanwhile."""
     monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 0.5)
-    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 0.5)
+    monkeypatch.setattr("healthd.mqtt.history.FIRST_S", 0.5)
     behaviour = Behaviour(puback={HISTORY: 0x95})
     async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
         gateway.sample(12, age_s=OVERDUE_S)

@@ -29,7 +29,7 @@ from healthd.cli.run import until_signal
 from healthd.gateway import daemon
 from healthd.host.clock import Clock
 from healthd.log import configure
-from healthd.mqtt import delivery, parking
+from healthd.mqtt import history, parking
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.samples import Sample
@@ -89,7 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.timesync is not None:
         _replace(daemon, "Clock", partial(Clock, arguments.timesync))
     _replace(parking, "FIRST_S", arguments.park)
-    _replace(delivery, "FIRST_S", arguments.park)
+    _replace(history, "FIRST_S", arguments.park)
     known = registry.load()
     settings = read(arguments.config, os.environ, known.profiles)
     return until_signal(lambda stop: _run(settings, known, arguments, stop))

@@ -42,7 +42,7 @@ HISTORY = TOPICS.history("strap", "beat")
 OTHER = TOPICS.sample("strap", "other")
 OUTBOX_EVENTS = TOPICS.sample("", "event/outbox")
 
-# The most unacknowledged samples at a time, as in delivery.py.
+# The most unacknowledged samples at a time, as in delivery.py and history.py.
 LIVE_WINDOW, HISTORY_WINDOW = 20, 10
 
 # Samples get stamps as if they had waited too long for the live topic.
@@ -445,7 +445,7 @@ ALL_RIGHTS = "topic readwrite #\n"
 def short_parking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try refused topics again after fractions of a second."""
     monkeypatch.setattr("healthd.mqtt.parking.FIRST_S", 0.2)
-    monkeypatch.setattr("healthd.mqtt.delivery.FIRST_S", 0.2)
+    monkeypatch.setattr("healthd.mqtt.history.FIRST_S", 0.2)
 
 
 @pytest.mark.usefixtures("short_parking")
