@@ -1,5 +1,6 @@
 """Faults of the outbox's disk, of its file, and of the power; see ``faults``."""
 
+import os
 import random
 
 from tests.chaos.faults import wait
@@ -39,6 +40,10 @@ async def full_disk(rig: Rig, rng: random.Random) -> None:
     await rig.proxy.listen()
     await rig.wait_for_flow()
     ballast.unlink()
+    # A power cut may follow: without this the file could be back after it, and the disk full.
+    folder = os.open(ballast.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 async def cut_power(rig: Rig, rng: random.Random) -> None:
