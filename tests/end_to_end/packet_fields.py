@@ -69,7 +69,14 @@ def digits(packet: bytes, at: int) -> int:
 
 
 # The decimals that the resolution of these steps needs, by the divisor that makes the step.
-_DECIMALS: Mapping[float, int] = {360: 3, 1024: 4, 2048: 4, 256: 3, MG_PER_DL: 2}
+_DECIMALS: Mapping[float, int] = {
+    360: 3,
+    1024: 4,
+    2048: 4,
+    256: 3,
+    32: 2,
+    MG_PER_DL: 2,
+}
 
 
 def divided(number: int, by: float) -> float:
