@@ -50,7 +50,7 @@ async def main():
     meter.notify(None, bytearray(struct.pack("<Hh", 0, SENT_W)))
     # More data, and the power: bits 0 and 6.
     bike = parse_indoor_bike_data(struct.pack("<Hh", 0x41, SENT_W))
-    return found[0].instantaneous_power, bike["instant_power"][0]
+    return found[0].instantaneous_power, bike.instant_power
 
 
 print(f"pycycling {version('pycycling')}")
