@@ -1,4 +1,4 @@
-"""Converted values have the decimals of the device's resolution: enough to tell values apart."""
+"""Converted values have the decimals of the device's resolution: enough to distinguish them."""
 
 from collections.abc import Iterator
 from decimal import Decimal
