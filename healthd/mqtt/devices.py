@@ -81,13 +81,22 @@ class Devices:
         self._bonded.pop(peripheral, None)
         self._online.pop(peripheral, None)
 
+    def report(self) -> None:
+        """Report again what is known of each peripheral, for a listener that has just started."""
+        for peripheral in self._info:
+            self._on_info(peripheral, self._with_bond(peripheral))
+
     def states(self) -> list[str]:
         """Return the state of every session."""
         return [info["state"] for info in self._info.values()]
 
     def _publish(self, peripheral: str) -> None:
-        info = self._info[peripheral]
-        if (bonded := self._bonded.get(peripheral)) is not None:
-            info = info | {"bonded": bonded}
+        info = self._with_bond(peripheral)
         self._retain(self._topics.device_info(peripheral), DeviceInfo.of(info))
         self._on_info(peripheral, info)
+
+    def _with_bond(self, peripheral: str) -> dict[str, Any]:
+        info = self._info[peripheral]
+        if (bonded := self._bonded.get(peripheral)) is not None:
+            return info | {"bonded": bonded}
+        return info
