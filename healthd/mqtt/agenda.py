@@ -53,7 +53,7 @@ class Agenda:
         self._devices = {one: when for one, when in self._devices.items() if one in devices}
 
     async def next(self) -> Due:
-        """Wait until something is due, and return all of it, in the order in which it was planned."""
+        """Wait until something is due, and return all of it, in the order of the plans."""
         while True:
             if any(due := Due(_pop_due(self._devices), _pop_due(self._repeats))):
                 return due

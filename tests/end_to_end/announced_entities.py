@@ -79,6 +79,8 @@ def _is_what_was_measured(now: Any, config: dict[str, Any], message: Received, k
         assert now == (sample["latitude_deg"], sample["longitude_deg"])
     elif isinstance(value := sample.get(key), str):
         assert now == value.replace("_", " "), (message.topic, key)
+    elif isinstance(value, int) and config.get("dev_cla") == "enum":
+        assert now == "reserved", (message.topic, key)
     elif isinstance(value, float | int) and (unit := config.get("unit_of_meas")) in _FACTORS:
         step = 10 ** -(config["sug_dsp_prc"] + 1)
         assert now == pytest.approx(value * _FACTORS[unit], abs=step), (message.topic, key)

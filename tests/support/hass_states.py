@@ -51,8 +51,8 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
 
 def _place(config: Mapping[str, Any], payload: Any, before: Any) -> Any:
     """Return the place of a tracker, which its attributes have."""
-    attributes = json.loads(_template(config["json_attr_tpl"]).render(value_json=payload))
-    assert isinstance(attributes, dict)
+    rendered = _template(config["json_attr_tpl"]).render(value_json=payload)
+    attributes: dict[str, Any] = json.loads(rendered)
     if not attributes.keys() & {"latitude", "longitude"}:
         return before
     place: Place = attributes["latitude"], attributes["longitude"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from healthd import __version__
+
 Config = dict[str, Any]
 
 QOS = 1
@@ -86,4 +87,3 @@ def _slug(text: str) -> str:
     """Return the text as part of an entity id: lower case, digits and underscores."""
     words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in text)
     return "_".join(words.lower().split())
-

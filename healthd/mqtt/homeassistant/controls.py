@@ -189,7 +189,8 @@ def _bounds(
 ) -> Config | None:
     """Return minimum, maximum and step: the machine's range within the settings' limits.
 
-    In the unit that is shown. None if neither is known, if nothing lies within both, or for a belt without limits.
+    In the unit that is shown. None if neither is known, if nothing lies within both, or for a belt
+    without limits.
     """
     lowest, highest, step = (
         supported.get(f"{which}_{target.unit}") for which in ("min", "max", "increment")

@@ -1,4 +1,4 @@
-"""How Home Assistant shows a measurement's field, decided by the field's key, type and unit alone."""
+"""How Home Assistant shows a measurement's field, decided by its key, type and unit alone."""
 
 from collections.abc import Iterable, Iterator
 from types import UnionType
@@ -12,6 +12,9 @@ SENSOR, BINARY_SENSOR = "sensor", "binary_sensor"
 
 PAYLOAD = "value_json"
 """The message in a template."""
+
+# What specifications call a code without a meaning.
+_RESERVED = "reserved"
 
 
 class Shown(NamedTuple):
@@ -104,11 +107,18 @@ def words_config(value: str, words: Iterable[str], *, closed: bool = True) -> di
     Args:
         value: the word in a template.
         words: its options.
-        closed: whether there are no others.
+        closed: whether there are no others: a code without a word is a number, and shown as
+            ``reserved``.
     """
-    text = f"{{{{ {value} | default(none) | string | replace('_', ' ') }}}}"
     options = [word.replace("_", " ") for word in words]
-    return {"val_tpl": text} | ({"dev_cla": "enum", "ops": options} if closed else {})
+    if closed:
+        text = f"{{{{ {value} | default(none) | string | replace('_', ' ') }}}}"
+    else:
+        options = list(dict.fromkeys([*options, _RESERVED]))
+        others = f"'{_RESERVED}' if v is number else v | default(none)"
+        text = f"{{{{ v | replace('_', ' ') if v is string else {others} }}}}"
+        text = f"{{% set v = {value} %}}{text}"
+    return {"val_tpl": text, "dev_cla": "enum", "ops": options}
 
 
 def _boolean(key: str, value: str) -> dict[str, Any]:

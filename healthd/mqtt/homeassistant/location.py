@@ -9,7 +9,8 @@ _LATITUDE, _LONGITUDE = "latitude_deg", "longitude_deg"
 # A message without a position must not have these attributes: Home Assistant would log each one.
 _ATTRIBUTES = (
     "{% set lat, lon = value_json.latitude_deg, value_json.longitude_deg %}"
-    "{{ {'latitude': lat, 'longitude': lon} | tojson if lat is number and lon is number else '{}' }}"
+    "{% set known = lat is number and lon is number %}"
+    "{{ {'latitude': lat, 'longitude': lon} | tojson if known else '{}' }}"
 )
 
 

@@ -131,7 +131,7 @@ class Names:
             if rival == kind:
                 break
             if self._may_send(device, rival, kind):
-                return f"{name} ({_STREAMS.get(kind) or kind.replace('_', ' ')})"
+                return f"{name} ({_stream(kind, name)})"
         return name
 
     def _may_send(self, device: Device, rival: str, kind: str) -> bool:
@@ -151,6 +151,13 @@ class Names:
             if len(known := self._profiles.get(kind, frozenset[str]())) == 1
             for profile in known
         }
+
+
+def _stream(kind: str, name: str) -> str:
+    """Return the words for a stream, without those that the name has already."""
+    words = (_STREAMS.get(kind) or kind.replace("_", " ")).split()
+    said = name.lower().split()
+    return " ".join(word for word in words if word not in said) or " ".join(words)
 
 
 def _rank(kind: str) -> tuple[bool, int, str]:

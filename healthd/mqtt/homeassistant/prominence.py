@@ -1,4 +1,4 @@
-"""Which entities people see at first: the others are diagnostic, or disabled until someone wants them.
+"""Which entities people see at first: the others are diagnostic, or disabled until enabled by hand.
 
 Home Assistant keeps diagnostic entities off its automatic dashboards. A disabled one has no state
 and no history. What a user changes in Home Assistant is kept.

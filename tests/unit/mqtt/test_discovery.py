@@ -23,6 +23,7 @@ from healthd.profiles.registry import load
 from healthd.profiles.weight_scale import Weight
 from healthd.samples import Measurement, Sample, Stamp
 from healthd.settings.model import Settings
+from tests.support.hass_discovery import BusyHomeAssistant
 from tests.support.hass_rules import complaints
 
 BOUND_S = 5.0
@@ -40,10 +41,12 @@ class Broker:
         reachable: whether it accepts messages at once.
         kept: the retained payload of each topic; None: cleared.
         published: topic and payload of every message.
+        subscriber: gets every message.
     """
 
     def __init__(self) -> None:
         self.reachable = True
+        self.subscriber: BusyHomeAssistant | None = None
         self.kept: dict[str, dict[str, Any] | None] = {}
         self.published: list[tuple[str, dict[str, Any] | None]] = []
         self._waiting: dict[str, Callable[[], None] | None] = {}
@@ -58,6 +61,8 @@ class Broker:
         assert found is None or complaints(topic, found) == []
         self.kept[topic] = found
         self.published.append((topic, found))
+        if self.subscriber is not None:
+            self.subscriber.receive(topic, found)
         self._waiting[topic] = on_accepted
         if self.reachable:
             self.accept()
@@ -489,6 +494,52 @@ async def test_an_entity_of_another_platform_replaces_the_old_one(
 
 
 # Home Assistant drops entities of a message that comes while it sets up an earlier one
+
+
+@pytest.fixture
+def busy(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> BusyHomeAssistant:
+    """Return a Home Assistant that is slower than two announcements follow each other."""
+    monkeypatch.setattr(module, "REPEAT_S", 0.6)
+    broker.subscriber = BusyHomeAssistant(setup_s=0.2)
+    return broker.subscriber
+
+
+def is_up_to_date(home: BusyHomeAssistant, broker: Broker, topic: str) -> bool:
+    """Return whether Home Assistant has everything that is announced at this topic."""
+    wanted = broker.entities(topic)
+    return home.entities.get(topic, {}).keys() == wanted.keys()
+
+
+async def test_no_entity_is_lost_while_home_assistant_is_busy(
+    tmp_path: Path, broker: Broker, busy: BusyHomeAssistant
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await settled(broker, GATEWAY, STRAP)
+        discovery.on_sample(beat(energy_expended_kj=5))
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0, "bmi": 22.0})))
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        assert busy.dropped
+        async with asyncio.timeout(BOUND_S):
+            while not is_up_to_date(busy, broker, STRAP):  # noqa: ASYNC110 (it has no event)
+                await asyncio.sleep(0.05)
+    assert RATE in busy.entities[STRAP]
+
+
+async def test_no_removal_is_lost_while_home_assistant_is_busy(
+    tmp_path: Path, broker: Broker, busy: BusyHomeAssistant
+) -> None:
+    everything = settings("strap", "scale", requests=("scan", "reconnect"))
+    async with running(tmp_path, broker, everything) as discovery:
+        await settled(broker, GATEWAY, STRAP, SCALE)
+        discovery.apply(settings("strap"))
+        await settled(broker, GATEWAY, STRAP)
+        async with asyncio.timeout(BOUND_S):
+            while not all(  # noqa: ASYNC110 (it has no event)
+                is_up_to_date(busy, broker, topic) for topic in (GATEWAY, STRAP, SCALE)
+            ):
+                await asyncio.sleep(0.05)
+    assert busy.entities[SCALE] == {}
+    assert busy.entities[STRAP].keys() == {"status", "link_state"}
 
 
 async def test_the_first_announcement_waits_until_the_peripheral_streams(

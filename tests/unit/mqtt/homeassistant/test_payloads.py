@@ -165,10 +165,15 @@ def test_an_entity(kind: str, key: str, expected: dict[str, Any]) -> None:
     assert found["stat_t"] == f"healthd/living-room/device/bike/{kind}"
 
 
-def test_a_word_that_may_be_a_number_has_no_fixed_options() -> None:
+def test_a_code_without_a_word_is_an_option_too() -> None:
+    """Home Assistant logs a state that is not an option."""
     found = cmps("body_temperature")["body_temperature_temperature_type"]
-    assert "ops" not in found
-    assert "dev_cla" not in found
+    assert found["dev_cla"] == "enum"
+    assert found["ops"][-1] == "reserved"
+    assert state(found, b'{"temperature_type": "body"}') == "body"
+    assert state(found, b'{"temperature_type": 200}') == "reserved"
+    assert state(found, b'{"temperature_type": null}') is None
+    assert state(found, b"{}") is None
 
 
 def test_only_keys_that_were_seen_have_entities() -> None:
@@ -206,7 +211,7 @@ def test_the_plain_name_belongs_to_one_kind_of_a_profile_whichever_sends_first()
     both = of_peripheral(all_keys("body_temperature", "intermediate_temperature"))["cmps"]
     alone = of_peripheral(all_keys("body_temperature"))["cmps"]
     assert both == alone | intermediate
-    name = "Temperature (intermediate temperature)"
+    name = "Temperature (intermediate)"
     assert both["intermediate_temperature_temperature_c"]["name"] == name
     assert alone["body_temperature_temperature_c"]["name"] == "Temperature"
     assert alone["body_temperature_temperature_c"]["def_ent_id"] == "sensor.bike_temperature"
@@ -262,12 +267,13 @@ def test_a_machine_alone_has_plain_names_and_a_strap_on_it_takes_only_the_heart_
     assert alone["treadmill_speed_mps"]["uniq_id"] == strap["treadmill_speed_mps"]["uniq_id"]
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_no_name_repeats_itself(kind: str) -> None:
-    """As in "Glucose (glucose)"."""
-    for one in cmps(kind).values():
-        name, _, stream = one["name"].partition(" (")
-        assert stream.removesuffix(")").lower() != name.lower()
+@pytest.mark.parametrize("profiles", TOGETHER, ids="-".join)
+def test_no_name_says_a_word_twice(profiles: tuple[str, ...]) -> None:
+    """As "Glucose (glucose)" did."""
+    known = all_keys(*kinds_of(profiles))
+    for one in of_peripheral(known, facts={"profiles": profiles})["cmps"].values():
+        words = re.findall(r"\w+", one["name"].lower())
+        assert len(set(words)) == len(words), one["name"]
 
 
 # What people see at first

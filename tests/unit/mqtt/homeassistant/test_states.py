@@ -1,7 +1,7 @@
 """The states that Home Assistant shows for real packets, including null and absent keys."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -67,12 +67,12 @@ def _expected(config: Mapping[str, Any], key: str, value: object) -> object:
         return None if is_word else BEFORE
     if is_word and value is not None:
         # Some keys may have a number instead of a word.
-        return str(value).replace("_", " ")
+        return value.replace("_", " ") if isinstance(value, str) else "reserved"
     for (end, unit), factor in FACTORS.items():
-        if isinstance(value, float | int) and config.get("unit_of_meas") == unit:
-            if key == end or key.endswith(f"_{end}"):
-                digits = 10 ** -(config["sug_dsp_prc"] + 1)
-                return pytest.approx(value * factor, abs=digits / 2 + 1e-9)
+        if f"_{key}".endswith(f"_{end}") and config.get("unit_of_meas") == unit:
+            step = 10 ** -(config["sug_dsp_prc"] + 1)
+            number = cast("float | None", value)
+            return None if number is None else pytest.approx(number * factor, abs=step)
     return value
 
 
