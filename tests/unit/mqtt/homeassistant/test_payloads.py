@@ -150,7 +150,6 @@ def test_no_key_hides_an_attribute_in_a_template() -> None:
             {"dev_cla": "enum", "ops": ["unknown", "good", "low", "critical"]},
         ),
         ("pulse_oximeter", "spo2_pct", {"name": "SpO2", "unit_of_meas": "%"}),
-        ("fitness_machine_status", "power_w", {"name": "Reported target power", "en": False}),
         ("glucose_context", "medication_kg", {"unit_of_meas": "mg", "dev_cla": "weight"}),
         ("glucose_context", "medication_l", {"unit_of_meas": "mL"}),
         ("glucose_context", "carbohydrate_kg", {"unit_of_meas": "g", "dev_cla": "weight"}),
@@ -186,7 +185,11 @@ def test_only_keys_that_were_seen_have_entities() -> None:
 
 def test_a_state_that_is_sent_once_is_read_from_the_devices_info() -> None:
     """Its own topic is not retained, and Home Assistant knows the entity only after the message."""
-    found = cmps("training_status", "position_quality")
+    found = cmps("training_status", "position_quality", "fitness_machine_status")
+    target = found["fitness_machine_status_power_w"]
+    assert (target["name"], target["en"]) == ("Reported target power", False)
+    info = orjson.dumps({"fitness_machine_status": {"name": "reset", "opcode": 1}})
+    assert state(found["fitness_machine_status_name"], info) == "reset"
     where = "healthd/living-room/device/bike/info"
     training, hdop = found["training_status_status"], found["position_quality_hdop"]
     assert training["name"] == "Training status"
