@@ -324,6 +324,18 @@ async def test_facts_of_a_device_are_announced_once_all_are_read(
     assert kept["dev"]["name"] == "Strap 2"
 
 
+async def test_profiles_that_a_link_does_not_find_are_not_forgotten(
+    tmp_path: Path, broker: Broker
+) -> None:
+    """Otherwise the names would change with each link on which BlueZ misses a service."""
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        for profiles in (["heart_rate", "fitness_machine"], ["battery"], ["heart_rate"]):
+            discovery.on_info("strap", {"state": "streaming", "profiles": profiles})
+        await settled(broker, GATEWAY, STRAP)
+    facts = saved(tmp_path)["peripherals"]["strap"]["facts"]
+    assert facts == {"profiles": ["battery", "fitness_machine", "heart_rate"]}
+
+
 # Restarts
 
 
