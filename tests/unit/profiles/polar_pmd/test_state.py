@@ -12,6 +12,7 @@ from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.profiles.polar_pmd.requests import start, stop
 from healthd.profiles.polar_pmd.state import PmdState
 from healthd.profiles.polar_pmd.streams import Frame
+from tests.support.digits import too_many_digits
 
 SECOND = 1_000_000_000
 H10_EPOCH = 599_616_000 * SECOND
@@ -318,6 +319,7 @@ def test_any_frames_can_be_published(kind: str, factor: float, packets: list[byt
         (timed,) = link.state.take(frame, ARRIVAL + number * SECOND)
         fields = timed.measurement.fields()
         assert orjson.loads(orjson.dumps(fields)) == fields
+        assert not too_many_digits(fields)
 
 
 @pytest.mark.parametrize("model", Frame.__subclasses__(), ids=lambda model: model.kind)
