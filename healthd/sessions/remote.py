@@ -9,9 +9,10 @@ from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.events import ControlEvent
-from healthd.profiles.fitness_machine.machine import machine_of
+from healthd.profiles.fitness_machine.machine import Learned, machine_of
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, Rejected, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
+from healthd.profiles.quirks import identity_of
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
@@ -66,6 +67,7 @@ class Remote:
         self._outcomes = Outcomes(peripheral, observer)
         self._points: ControlPoints | None = None
         self._trainer: Trainer | None = None
+        self._learned = Learned()
         self._orders: deque[_Order] = deque()
         self._ordered = asyncio.Event()
 
@@ -110,8 +112,10 @@ class Remote:
         """
         link = points.link
         if link.can_write(CONTROL_POINT):
-            machine = machine_of(link.characteristics, facts)
-            self._trainer = Trainer(points, machine, self._rules, self._outcomes)
+            device = identity_of(link.found.name, facts)
+            machine = machine_of(link.characteristics, facts, device, self._rules.speed_factor)
+            learned, outcomes = self._learned, self._outcomes
+            self._trainer = Trainer(points, machine, learned, self._rules, outcomes)
         self._points = points
         try:
             while True:

@@ -8,6 +8,8 @@ ranges (2AD4 to 2AD8) and the results that they answer.
 
 import struct
 
+from healthd.profiles.fitness_machine.levels import HIGHEST_PCT, share_of
+
 REQUEST_CONTROL = b"\x00"
 RESET = b"\x01"
 START_OR_RESUME = b"\x07"
@@ -28,6 +30,12 @@ def set_target_speed(*, speed_mps: float) -> bytes:
 def set_target_inclination(*, inclination_pct: float) -> bytes:
     """Set the inclination, in steps of 0.1 %."""
     return struct.pack("<Bh", 0x03, _whole("inclination_pct", inclination_pct, 10, _S16))
+
+
+def set_target_inclination_in_levels(*, inclination_pct: float) -> bytes:
+    """Set the inclination of a treadmill that takes it as a share of 15 levels (`levels`)."""
+    _whole("inclination_pct", inclination_pct, 1, (0, HIGHEST_PCT))
+    return struct.pack("<Bh", 0x03, share_of(inclination_pct))
 
 
 def set_target_resistance(*, resistance_level: float, narrow: bool = False) -> bytes:

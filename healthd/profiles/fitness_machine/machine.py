@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from healthd.errors import DecodeError
+from healthd.profiles.fitness_machine.commands import set_target_speed
 from healthd.profiles.fitness_machine.features import (
     decode_feature,
     decode_inclination_range,
@@ -13,6 +15,8 @@ from healthd.profiles.fitness_machine.features import (
     decode_resistance_range,
     decode_speed_range,
 )
+from healthd.profiles.fitness_machine.speed_factor import with_speed_factor
+from healthd.profiles.quirks import Identity, Write, decoders_for, writers_for
 from healthd.samples import Measurement
 
 FEATURE, BIKE_DATA, TREADMILL_DATA = "2acc", "2ad2", "2acd"
@@ -79,12 +83,14 @@ class Machine:
         targets: targets that it claims to accept; None if it does not report them.
         ranges: the ranges that it accepts, by the key of a request; only those that it reports.
         narrow: whether it takes a resistance in one byte.
+        writers: by the key of a request, what makes its bytes if not `commands`.
     """
 
     characteristics: AbstractSet[str] = frozenset()
     targets: AbstractSet[str] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     narrow: bool = False
+    writers: Mapping[str, Write] = field(default_factory=dict[str, Write])
 
     @property
     def is_treadmill(self) -> bool:
@@ -111,23 +117,49 @@ class Machine:
         return denied and witness not in self.characteristics
 
 
-def machine_of(characteristics: AbstractSet[str], facts: Mapping[str, bytes]) -> Machine:
+@dataclass(slots=True)
+class Learned:
+    """What a machine's answers have shown; kept from link to link.
+
+    Attributes:
+        narrow: whether it takes a resistance in one byte; None until it has accepted one.
+    """
+
+    narrow: bool | None = None
+
+    def applied_to(self, machine: Machine) -> Machine:
+        """Return the machine as it has shown to be, whatever it says about itself."""
+        return machine if self.narrow is None else replace(machine, narrow=self.narrow)
+
+
+def machine_of(
+    characteristics: AbstractSet[str],
+    facts: Mapping[str, bytes],
+    device: Identity | None = None,
+    speed_factor: float = 1.0,
+) -> Machine:
     """Return what these characteristics and their values say about the machine.
 
     Args:
         characteristics: canonical UUIDs.
         facts: values by UUID, of the characteristics that could be read.
+        device: how the machine identifies itself, because some deviate from the service.
+        speed_factor: by what its speeds are multiplied.
     """
+    device = device or Identity()
+    decoders = decoders_for(device)
     feature = _fields(decode_feature, facts.get(FEATURE))
     targets: list[str] | None = feature.get("target_settings")
     ranges: dict[str, Range] = {}
     for key, source in _RANGES.items():
-        found = _fields(source.decode, facts.get(source.uuid))
+        decode = decoders.get(source.uuid, source.decode)
+        found = _fields(decode, facts.get(source.uuid), speed_factor)
         low, high = found.get(f"min_{source.suffix}"), found.get(f"max_{source.suffix}")
         # The maker has not filled in a range that allows nothing.
         if low is not None and high is not None and low < high:
             increment = found.get(f"increment_{source.suffix}", 0)
-            scale, grain = source.scale, 1 / source.per_unit
+            factor = speed_factor if key == "speed_mps" else 1
+            scale, grain = source.scale, factor / source.per_unit
             ranges[key] = Range(low / scale, high / scale, grain, increment / scale)
     width = _fields(decode_resistance_range, facts.get(RESISTANCES)).get("width")
     return Machine(
@@ -135,13 +167,27 @@ def machine_of(characteristics: AbstractSet[str], facts: Mapping[str, bytes]) ->
         None if targets is None else frozenset(targets),
         ranges,
         width == "u8",
+        _writers(device, speed_factor),
     )
 
 
-def _fields(decode: Callable[[bytes], Measurement], value: bytes | None) -> dict[str, Any]:
+def _writers(device: Identity, speed_factor: float) -> dict[str, Write]:
+    writers = writers_for(device)
+    if speed_factor != 1:
+        writers["speed_mps"] = partial(_set_own_speed, factor=speed_factor)
+    return writers
+
+
+def _set_own_speed(*, speed_mps: float, factor: float) -> bytes:
+    return set_target_speed(speed_mps=speed_mps / factor)
+
+
+def _fields(
+    decode: Callable[[bytes], Measurement], value: bytes | None, speed_factor: float = 1.0
+) -> dict[str, Any]:
     if value is None:
         return {}
     try:
-        return decode(value).fields()
+        return with_speed_factor(decode(value), speed_factor).fields()
     except DecodeError:
         return {}

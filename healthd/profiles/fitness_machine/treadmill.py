@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar
 
+from healthd.profiles.fitness_machine.levels import inclination_of
 from healthd.profiles.fitness_machine.records import (
     NO_S16,
     PACE,
@@ -48,6 +49,7 @@ class Treadmill(Record):
     average_pace_s_per_500m: _Pace = None
     force_on_belt_n: Annotated[int | None, quantity("N")] = None
     power_w: Power = None
+    step_count: Annotated[int | None, quantity("{steps}")] = None
 
 
 def _pace_of_tenths(raw: int) -> float | None:
@@ -55,13 +57,16 @@ def _pace_of_tenths(raw: int) -> float | None:
     return _PACE_OF_TENTHS / raw if raw else None
 
 
-def _layout(pace: Wire, meaning: Meaning) -> Layout:
+_TENTHS = scaled(10, none=NO_S16)
+
+
+def _layout(pace: Wire, meaning: Meaning, inclination: Meaning = _TENTHS) -> Layout:
     return Layout(
         Field("speed_mps", U16, no_bit(0), SPEED, required=True),
         Field("average_speed_mps", U16, bit(1), SPEED),
         Field("total_distance_m", U24, bit(2)),
-        Field("inclination_pct", S16, bit(3), scaled(10, none=NO_S16)),
-        Field("ramp_angle_deg", S16, bit(3), scaled(10, none=NO_S16)),
+        Field("inclination_pct", S16, bit(3), inclination),
+        Field("ramp_angle_deg", S16, bit(3), _TENTHS),
         Field("positive_elevation_gain_m", U16, bit(4), scaled(10)),
         Field("negative_elevation_gain_m", U16, bit(4), scaled(10)),
         Field("pace_s_per_500m", pace, bit(5), meaning),
@@ -69,18 +74,26 @@ def _layout(pace: Wire, meaning: Meaning) -> Layout:
         *ending(7),
         Field("force_on_belt_n", S16, bit(12), number(NO_S16)),
         Field("power_w", S16, bit(12), number(NO_S16)),
+        # Not in the service's first edition; walking pads send it.
+        Field("step_count", U24, bit(13)),
         flags=U16,
         facts=(WHOLE_RECORD,),
     )
 
 
 _WIDE, _NARROW = _layout(U16, PACE), _layout(U8, _pace_of_tenths)
+_LEVELS = _layout(U16, PACE, inclination_of), _layout(U8, _pace_of_tenths, inclination_of)
 
 
 def decode_treadmill(data: bytes) -> Treadmill:
-    """Decode 2ACD: flags u16 · speed u16 0.01 km/h if bit 0 is 0 · fields of bits 1 to 12.
+    """Decode 2ACD: flags u16 · speed u16 0.01 km/h if bit 0 is 0 · fields of bits 1 to 13.
 
     Paces are u16 in s per 500 m, or, as in older specifications, u8 in 0.1 km/min if that fits the
     packet's length exactly.
     """
     return Treadmill.of(read(data, fitting(data, _WIDE, _NARROW)))
+
+
+def decode_levels(data: bytes) -> Treadmill:
+    """Decode 2ACD with the inclination as a share of 15 levels (`levels`)."""
+    return Treadmill.of(read(data, fitting(data, *_LEVELS)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.polar_pmd.frames import Pmd
 from healthd.profiles.polar_pmd.raw import decimal
 from healthd.profiles.polar_pmd.streams import (
@@ -70,7 +71,7 @@ def _pp_interval(frame: Pmd, _: float, shared: dict[str, Any]) -> Frame:
         error_ms=[beat.error_ms for beat in beats],
         blocker=[beat.blocker for beat in beats],
         skin_contact=[beat.skin_contact if beat.skin_contact_supported else None for beat in beats],
-        heart_rate_bpm=[beat.heart_rate_bpm or None for beat in beats],
+        heart_rate_bpm=[known_rate(beat.heart_rate_bpm) for beat in beats],
         **shared,
     )
 
