@@ -33,5 +33,7 @@ def with_speed_factor(measurement: _Corrected, factor: float) -> _Corrected:
     if factor == 1:
         return measurement
     sent = {key: getattr(measurement, key, None) for key in _SPEEDS}
-    speeds = {key: round(speed * factor, _DIGITS) for key, speed in sent.items() if speed is not None}
+    speeds = {
+        key: round(speed * factor, _DIGITS) for key, speed in sent.items() if speed is not None
+    }
     return measurement.model_copy(update=speeds) if speeds else measurement

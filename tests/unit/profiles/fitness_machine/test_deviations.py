@@ -45,7 +45,7 @@ def test_rowers_that_send_whole_strokes(name: str, rate: float) -> None:
     assert average["average_stroke_rate_spm"] == average["stroke_rate_spm"] == rate
 
 
-@pytest.mark.parametrize(("level", "share"), enumerate(SHARES))
+@pytest.mark.parametrize(("level", "share"), [*enumerate(SHARES)])
 def test_each_level_of_a_t01_treadmill(level: int, share: int) -> None:
     packet = bytes.fromhex("0800 0000") + share.to_bytes(2, "little") + bytes(2)
     assert decoded("2acd", packet.hex(), T01.name)["inclination_pct"] == level
@@ -99,7 +99,7 @@ def inclination(pct: float) -> SetTargetInclination:
     return SetTargetInclination(peripheral="treadmill", inclination_pct=pct)
 
 
-@pytest.mark.parametrize(("level", "share"), enumerate(SHARES))
+@pytest.mark.parametrize(("level", "share"), [*enumerate(SHARES)])
 def test_a_target_inclination_of_a_t01_treadmill(level: int, share: int) -> None:
     limits = Limits(inclination_pct=Range(0, 20))
     made = command(inclination(level), machine_of({"2acd"}, {}, T01), limits)
