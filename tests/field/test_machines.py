@@ -239,6 +239,32 @@ async def test_t8_a_meter_whose_answer_does_not_fit_its_records(
     assert (run["outcome"], run["samples"]) == ("new_data", 1)
 
 
+async def test_t8_a_meter_that_cannot_select_its_records(field: Field) -> None:
+    # GlycemicGPT PR #847: "operator not supported" to all records from a number on.
+    records = Feed()
+
+    def answer(request: bytes) -> bytes | None:
+        if request[:2] == b"\x01\x03":
+            return bytes([6, 0, 1, 4])
+        records.put(record(9))
+        asyncio.get_running_loop().call_later(0.2, point.feed.put, bytes([6, 0, 1, 1]))
+        return None
+
+    point = ControlPoint(0x2A52, answer)
+    streams = {notifying(0x2A18): records.payloads, point.characteristic: point.feed.payloads}
+    meter = device("Meter", part(0x1808, streams, readable(0x2A51, b"\0\0")))
+    entry = {"id": "one", "name": "Meter", "every": "1h", "window": "20s"}
+    async with field.gateway(entry, meter, mqtt={"requests": ["fetch"]}):
+        await field.until(lambda: len(field.events("fetch")) == 1)
+        field.request("fetch", json.dumps({"peripheral": "one"}))
+        await field.until(lambda: len(field.events("fetch")) == 2)
+    # The record was asked for twice, and published once.
+    assert [sample["sequence_number"] for sample in field.values("one", "glucose")] == [9]
+    assert field.values("one", "glucose/history") == []
+    runs = [(run["outcome"], run["samples"]) for run in field.events("fetch")]
+    assert runs == [("new_data", 1), ("no_data", 0)]
+
+
 async def test_t10_a_bike_that_takes_a_resistance_in_one_byte(field: Field) -> None:
     # cagnulein/qdomyos-zwift PR #5075: WLT-BK. Its range has two bytes for a resistance.
     def result(request: bytes) -> int:
@@ -266,7 +292,9 @@ async def test_t10_a_bike_that_takes_a_resistance_in_one_byte(field: Field) -> N
     ):
         await field.until_info("one", lambda info: info.get("state") == "streaming")
         field.request("start", json.dumps({"peripheral": "one"}))
-        await field.until(lambda: field.values("one", "indoor_bike")[-1].get("power_w") == 120)
+        await field.until(
+            lambda: any(one.get("power_w") == 120 for one in field.values("one", "indoor_bike"))
+        )
         for level in (9.3, 10):
             target = {"peripheral": "one", "resistance_level": level}
             field.request("set_target_resistance", json.dumps(target))
