@@ -198,4 +198,4 @@ class Profile:
     state: Callable[[Options], LinkState] | None = None
     opening: Opening | None = None
     derived: tuple[type[Measurement], ...] = ()
-    correct: Callable[[Measurement, Options], Measurement] | None = None
+    correct: Callable[[Options, Measurement], Measurement] | None = None

@@ -20,13 +20,13 @@ from healthd.profiles.fitness_machine import (
     status,
     treadmill,
 )
+from healthd.profiles.fitness_machine.commands import Write
 from healthd.profiles.packet.cursor import Cursor
 from healthd.samples import Measurement
 
 _MAKER, _MODEL = "2a29", "2a24"
 
 Decode = Callable[[bytes], Measurement]
-Write = Callable[..., bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Reader:
         self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
         for profile in (registry.profiles[each] for each in profiles):
             if profile.correct is not None:
-                correct = partial(profile.correct, options=options)
+                correct = partial(profile.correct, options)
                 self._corrections.update(
                     (characteristic.uuid, correct) for characteristic in profile.characteristics
                 )

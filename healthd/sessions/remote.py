@@ -12,7 +12,7 @@ from healthd.events import ControlEvent
 from healthd.profiles.fitness_machine.machine import Learned, machine_of
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, Rejected, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
-from healthd.profiles.quirks import identity_of
+from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
@@ -112,10 +112,7 @@ class Remote:
         """
         link = points.link
         if link.can_write(CONTROL_POINT):
-            device = identity_of(link.found.name, facts)
-            machine = machine_of(link.characteristics, facts, device, self._rules.speed_factor)
-            learned, outcomes = self._learned, self._outcomes
-            self._trainer = Trainer(points, machine, learned, self._rules, outcomes)
+            self._trainer = self._trainer_of(points, facts)
         self._points = points
         try:
             while True:
@@ -131,6 +128,17 @@ class Remote:
             if self._trainer is not None:
                 await self._trainer.release_before_hangup()
                 self._trainer = None
+
+    def _trainer_of(self, points: ControlPoints, facts: Mapping[str, bytes]) -> Trainer:
+        device = identity_of(points.link.found.name, facts)
+        machine = machine_of(
+            points.link.characteristics,
+            facts,
+            decoders_for(device),
+            writers_for(device),
+            self._rules.speed_factor,
+        )
+        return Trainer(points, machine, self._learned, self._rules, self._outcomes)
 
     def _enter(self, order: _Order) -> None:
         if self._points is None:

@@ -180,7 +180,7 @@ async def test_t6_a_treadmill_without_features_and_control_point(field: Field) -
 
 
 async def test_t7_a_watch_that_drops_its_link_again_and_again(field: Field) -> None:
-    # VRCOSC-BluetoothHeartrate #3: an Amazfit Bip drops the link after half a minute, for ever.
+    # VRCOSC-BluetoothHeartrate #3: an Amazfit Bip drops the link after half a minute, forever.
     sent: list[int] = []
 
     def rates(_elapsed: float) -> Iterable[bytes]:

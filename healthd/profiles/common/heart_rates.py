@@ -7,5 +7,5 @@ NO_RATE_U8 = 0xFF
 
 
 def known_rate(raw: int) -> int | None:
-    """Return a rate of one byte, in /min; None for 0 and 255, which mean that there is none."""
+    """Return a rate of one byte, in /min; None for 0 and 255, which mean "no heart rate"."""
     return None if raw in (0, NO_RATE_U8) else raw

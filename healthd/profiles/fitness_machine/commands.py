@@ -7,8 +7,12 @@ ranges (2AD4 to 2AD8) and the results that they answer.
 """
 
 import struct
+from collections.abc import Callable
 
 from healthd.profiles.fitness_machine.levels import HIGHEST_PCT, share_of
+
+Write = Callable[..., bytes]
+"""One of the functions below, or its replacement for a certain machine."""
 
 REQUEST_CONTROL = b"\x00"
 RESET = b"\x01"

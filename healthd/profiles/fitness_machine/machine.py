@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from healthd.errors import DecodeError
-from healthd.profiles.fitness_machine.commands import set_target_speed
+from healthd.profiles.fitness_machine.commands import Write, set_target_speed
 from healthd.profiles.fitness_machine.features import (
     decode_feature,
     decode_inclination_range,
@@ -16,7 +16,6 @@ from healthd.profiles.fitness_machine.features import (
     decode_speed_range,
 )
 from healthd.profiles.fitness_machine.speed_factor import with_speed_factor
-from healthd.profiles.quirks import Identity, Write, decoders_for, writers_for
 from healthd.samples import Measurement
 
 FEATURE, BIKE_DATA, TREADMILL_DATA = "2acc", "2ad2", "2acd"
@@ -135,7 +134,8 @@ class Learned:
 def machine_of(
     characteristics: AbstractSet[str],
     facts: Mapping[str, bytes],
-    device: Identity | None = None,
+    decoders: Mapping[str, Callable[[bytes], Measurement]] | None = None,
+    writers: Mapping[str, Write] | None = None,
     speed_factor: float = 1.0,
 ) -> Machine:
     """Return what these characteristics and their values say about the machine.
@@ -143,11 +143,11 @@ def machine_of(
     Args:
         characteristics: canonical UUIDs.
         facts: values by UUID, of the characteristics that could be read.
-        device: how the machine identifies itself, because some deviate from the service.
+        decoders: by UUID, what this machine's values are decoded with if not as usual.
+        writers: see `Machine`.
         speed_factor: by what its speeds are multiplied.
     """
-    device = device or Identity()
-    decoders = decoders_for(device)
+    decoders = decoders or {}
     feature = _fields(decode_feature, facts.get(FEATURE))
     targets: list[str] | None = feature.get("target_settings")
     ranges: dict[str, Range] = {}
@@ -167,15 +167,14 @@ def machine_of(
         None if targets is None else frozenset(targets),
         ranges,
         width == "u8",
-        _writers(device, speed_factor),
+        _with_speed_factor(writers or {}, speed_factor),
     )
 
 
-def _writers(device: Identity, speed_factor: float) -> dict[str, Write]:
-    writers = writers_for(device)
-    if speed_factor != 1:
-        writers["speed_mps"] = partial(_set_own_speed, factor=speed_factor)
-    return writers
+def _with_speed_factor(writers: Mapping[str, Write], factor: float) -> Mapping[str, Write]:
+    if factor == 1:
+        return writers
+    return {**writers, "speed_mps": partial(_set_own_speed, factor=factor)}
 
 
 def _set_own_speed(*, speed_mps: float, factor: float) -> bytes:

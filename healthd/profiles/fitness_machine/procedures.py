@@ -187,15 +187,13 @@ def _simulation(request: SetSimulation, machine: Machine, limits: Limits) -> Com
 
 
 def _resistance(level: float, *, narrow: bool) -> Command:
-    targets = {"resistance_level": level}
-    made, other = (
-        partial(commands.set_target_resistance, narrow=width) for width in (narrow, not narrow)
-    )
+    write = commands.set_target_resistance
+    made = _written(partial(write, narrow=narrow), {"resistance_level": level})
     try:
-        in_other_width = other(**targets)
+        other = write(resistance_level=level, narrow=not narrow)
     except ValueError:
-        in_other_width = b""
-    return replace(_written(made, targets), narrow=narrow, other=in_other_width)
+        other = b""
+    return replace(made, narrow=narrow, other=other)
 
 
 def _written(write: Callable[..., bytes], targets: Mapping[str, float]) -> Command:

@@ -5,8 +5,8 @@ from typing import TypeVar
 from healthd.profiles.characteristic import Options
 from healthd.samples import Measurement
 
-# What machines are reported to send in their own unit. Distances are in metres even then, and no
-# report says what becomes of paces, so both stay as sent.
+# What machines are reported to send in their own unit. No report is about distances or paces, so
+# both stay as sent.
 _SPEEDS = (
     "speed_mps",
     "average_speed_mps",
@@ -23,7 +23,7 @@ _DIGITS = 4
 _Corrected = TypeVar("_Corrected", bound=Measurement)
 
 
-def correct_speeds(measurement: Measurement, options: Options) -> Measurement:
+def correct_speeds(options: Options, measurement: Measurement) -> Measurement:
     """Return the measurement with its speeds multiplied by the factor in the settings."""
     return with_speed_factor(measurement, options.speed_factor)
 

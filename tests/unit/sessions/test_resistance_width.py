@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from healthd.central.faults import LinkLost
 from tests.support.stage import cancel
 from tests.unit.sessions.gym import LEASE_S, Gym, Play, play, resistance
 
@@ -33,7 +36,8 @@ def test_the_width_is_remembered_on_the_next_link(play: Play) -> None:
         gym.accept_resistance_of(NARROW)
         await gym.ask(resistance(9.3))
         await gym.peripheral.drop()
-        await asyncio.wait([gym.running])
+        with pytest.raises(LinkLost):
+            await gym.running
         gym.forget()
         again = asyncio.create_task(gym.session.run(lambda: None))
         await gym.watcher.more("2ad2", 1)

@@ -3,9 +3,9 @@
 import pytest
 
 from healthd.profiles.fitness_machine.levels import inclination_of, share_of
-from healthd.profiles.fitness_machine.machine import Range, machine_of
+from healthd.profiles.fitness_machine.machine import Machine, Range, machine_of
 from healthd.profiles.fitness_machine.procedures import Limits, Rejected, command
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.quirks import Identity, decoders_for, writers_for
 from healthd.profiles.registry import load
 from healthd.verbs import SetTargetInclination
 
@@ -91,8 +91,12 @@ def test_the_range_of_a_t01_treadmill(
         "max_pct": high,
         "increment_pct": increment,
     }
-    machine = machine_of({"2acd", "2ad5"}, {"2ad5": bytes.fromhex(range_)}, T01)
+    machine = t01({"2ad5": bytes.fromhex(range_)})
     assert machine.ranges["inclination_pct"] == Range(low, high, 0.1, increment)
+
+
+def t01(facts: dict[str, bytes]) -> Machine:
+    return machine_of({"2acd", "2ad5"}, facts, decoders_for(T01), writers_for(T01))
 
 
 def inclination(pct: float) -> SetTargetInclination:
@@ -102,7 +106,7 @@ def inclination(pct: float) -> SetTargetInclination:
 @pytest.mark.parametrize(("level", "share"), [*enumerate(SHARES)])
 def test_a_target_inclination_of_a_t01_treadmill(level: int, share: int) -> None:
     limits = Limits(inclination_pct=Range(0, 20))
-    made = command(inclination(level), machine_of({"2acd"}, {}, T01), limits)
+    made = command(inclination(level), t01({}), limits)
     assert made.request == b"\x03" + share.to_bytes(2, "little")
     assert made.targets == {"inclination_pct": level}
 
@@ -111,5 +115,5 @@ def test_a_target_inclination_of_a_t01_treadmill(level: int, share: int) -> None
 def test_a_t01_treadmill_has_fifteen_levels(pct: float) -> None:
     limits = Limits(inclination_pct=Range(-5, 20))
     with pytest.raises(Rejected, match="inclination_pct: expected 0 to 15, found") as refused:
-        command(inclination(pct), machine_of({"2acd"}, {}, T01), limits)
+        command(inclination(pct), t01({}), limits)
     assert refused.value.reason == "out_of_range"
