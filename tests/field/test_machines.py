@@ -14,6 +14,7 @@ import pytest
 from healthd.simulator.attributes import Number, notifying, readable
 from healthd.simulator.feed import ControlPoint, Feed, paced
 from healthd.simulator.part import Part
+from tests.end_to_end.simulated_gateway import add
 from tests.field.rig import (
     SUCCESS,
     Field,
@@ -303,6 +304,45 @@ async def test_t10_a_bike_that_takes_a_resistance_in_one_byte(field: Field) -> N
     assert "refused" not in changes(field)
 
 
+async def test_t10_a_second_bike_is_not_taken_for_the_first_one(field: Field) -> None:
+    def only(size: int) -> Machine:
+        return Machine(
+            lambda request: (
+                INVALID_PARAMETER if request[:1] == b"\x04" and len(request) != size else SUCCESS
+            )
+        )
+
+    machines = [only(2), only(3)]
+    bikes = [
+        device(
+            "Bike",
+            part(
+                FITNESS_MACHINE,
+                {notifying(0x2AD2): at_once("0000c409"), **machine.streams},
+                readable(0x2AD6, bytes.fromhex("0a00f0000a00")),
+            ),
+            number=number,
+        )
+        for number, machine in enumerate(machines, start=1)
+    ]
+    verb = "set_target_resistance"
+    target = json.dumps({"peripheral": "one", "resistance_level": 9.3})
+    async with field.gateway(
+        {"id": "one", "name": "Bike"}, bikes[0], mqtt={"requests": [verb]}
+    ) as air:
+        for number, bike in enumerate(bikes, start=1):
+            if bike is not bikes[0]:
+                await bikes[0].power_off()
+                await add(air, bike)
+            await field.until(lambda number=number: links(field) == number)
+            field.request(verb, target)
+            await field.until(lambda number=number: changes(field).count("set") == number)
+    assert [machine.writes[:3] for machine in machines] == [
+        ["00", "045d00", "045d"],
+        ["00", "045d00", "01"],
+    ]
+
+
 # GoldenCheetah #4774, an SRM PM9: three counts with one event time, a reset, and a ride.
 SRM = (
     "2f00000064640d50016b6b",
@@ -351,3 +391,7 @@ async def test_t12_a_sensor_whose_crank_counts_without_moving_its_clock(field: F
 
 def changes(field: Field) -> list[str]:
     return [event["change"] for event in field.events("control")]
+
+
+def links(field: Field) -> int:
+    return [event["change"] for event in field.events("link")].count("up")
