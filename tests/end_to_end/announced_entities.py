@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from healthd.cli.contract.channels import published
+from healthd.cli.contract.schema import published
 from healthd.mqtt.homeassistant.fields import shown
 from healthd.profiles.registry import load
 from tests.support.hass_rules import complaints_of_all

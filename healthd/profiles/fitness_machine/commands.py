@@ -38,7 +38,7 @@ def set_target_inclination(*, inclination_pct: float) -> bytes:
 
 def set_target_inclination_in_levels(*, inclination_pct: float) -> bytes:
     """Set the inclination of a treadmill that takes it as a share of 15 levels (`levels`)."""
-    _whole("inclination_pct", inclination_pct, 1, (0, HIGHEST_PCT))
+    _whole("inclination_pct", inclination_pct, 10, (0, 10 * HIGHEST_PCT))
     return struct.pack("<Bh", 0x03, share_of(inclination_pct))
 
 
@@ -82,8 +82,9 @@ def set_simulation(
 
 
 def _whole(name: str, value: float, per_unit: float, limits: tuple[int, int]) -> int:
-    lowest, highest = (limit / per_unit for limit in limits)
-    # NaN fails this comparison too.
-    if not lowest <= value <= highest:
+    # Within half a step of a limit, it is written as that limit: decoded limits are rounded. NaN
+    # fails this comparison too.
+    if not limits[0] - 0.5 < value * per_unit < limits[1] + 0.5:
+        lowest, highest = (limit / per_unit for limit in limits)
         raise ValueError(f"{name}: expected {lowest:.10g} to {highest:.10g}, found {value:.10g}")
     return round(value * per_unit)

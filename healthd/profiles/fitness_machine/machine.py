@@ -15,7 +15,6 @@ from healthd.profiles.fitness_machine.features import (
     decode_resistance_range,
     decode_speed_range,
 )
-from healthd.profiles.fitness_machine.speed_factor import with_speed_factor
 from healthd.samples import Measurement
 
 FEATURE, BIKE_DATA, TREADMILL_DATA = "2acc", "2ad2", "2acd"
@@ -153,14 +152,18 @@ def machine_of(
     ranges: dict[str, Range] = {}
     for key, source in _RANGES.items():
         decode = decoders.get(source.uuid, source.decode)
-        found = _fields(decode, facts.get(source.uuid), speed_factor)
+        found = _fields(decode, facts.get(source.uuid))
         low, high = found.get(f"min_{source.suffix}"), found.get(f"max_{source.suffix}")
         # The maker has not filled in a range that allows nothing.
         if low is not None and high is not None and low < high:
             increment = found.get(f"increment_{source.suffix}", 0)
+            # Decoded limits are rounded; the steps that they were made of are exact.
+            steps = (round(limit / source.scale * source.per_unit) for limit in (low, high))
             factor = speed_factor if key == "speed_mps" else 1
-            scale, grain = source.scale, factor / source.per_unit
-            ranges[key] = Range(low / scale, high / scale, grain, increment / scale)
+            low, high = (step * factor / source.per_unit for step in steps)
+            increment = round(increment / source.scale * source.per_unit) * factor
+            grain = factor / source.per_unit
+            ranges[key] = Range(low, high, grain, increment / source.per_unit)
     width = _fields(decode_resistance_range, facts.get(RESISTANCES)).get("width")
     return Machine(
         frozenset(characteristics),
@@ -181,12 +184,10 @@ def _set_own_speed(*, speed_mps: float, factor: float) -> bytes:
     return set_target_speed(speed_mps=speed_mps / factor)
 
 
-def _fields(
-    decode: Callable[[bytes], Measurement], value: bytes | None, speed_factor: float = 1.0
-) -> dict[str, Any]:
+def _fields(decode: Callable[[bytes], Measurement], value: bytes | None) -> dict[str, Any]:
     if value is None:
         return {}
     try:
-        return with_speed_factor(decode(value), speed_factor).fields()
+        return decode(value).fields()
     except DecodeError:
         return {}

@@ -1,8 +1,9 @@
 """Corrects the speeds of machines that send miles per hour where the service has km/h."""
 
-from typing import TypeVar
+from fractions import Fraction
 
 from healthd.profiles.characteristic import Options
+from healthd.profiles.packet.resolution import decimals
 from healthd.samples import Measurement
 
 # What machines are reported to send in their own unit. No report is about distances or paces, so
@@ -17,23 +18,18 @@ _SPEEDS = (
     "spin_down_high_mps",
 )
 
-# A step of 0.01 km/h is 0.0028 m/s.
-_DIGITS = 4
-
-_Corrected = TypeVar("_Corrected", bound=Measurement)
+# 0.01 km/h in m/s.
+_STEP = Fraction(1, 360)
 
 
 def correct_speeds(options: Options, measurement: Measurement) -> Measurement:
     """Return the measurement with its speeds multiplied by the factor in the settings."""
-    return with_speed_factor(measurement, options.speed_factor)
-
-
-def with_speed_factor(measurement: _Corrected, factor: float) -> _Corrected:
-    """Return the measurement with its speeds multiplied by the factor."""
+    factor = options.speed_factor
     if factor == 1:
         return measurement
+    digits = decimals(_STEP * Fraction(factor))
     sent = {key: getattr(measurement, key, None) for key in _SPEEDS}
     speeds = {
-        key: round(speed * factor, _DIGITS) for key, speed in sent.items() if speed is not None
+        key: round(speed * factor, digits) for key, speed in sent.items() if speed is not None
     }
     return measurement.model_copy(update=speeds) if speeds else measurement
