@@ -188,7 +188,7 @@ def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
     for characteristic in registry.characteristics.values():
         model = characteristic.model
         kind, schema = model.kind, model_schema(model)
-        if characteristic.use not in (Use.STATIC, Use.STATUS):
+        if not characteristic.in_info:
             continue
         parts |= schema.pop("$defs", {})
         if model.identifies:

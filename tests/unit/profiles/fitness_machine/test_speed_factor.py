@@ -19,7 +19,7 @@ MPH = 0.44704
 
 def read(uuid: str, packet: str, factor: float = MILE) -> dict[str, object]:
     reader = Reader(REGISTRY, Options(speed_factor=factor), "Treadmill", ["fitness_machine"])
-    (timed,) = reader.take(REGISTRY.characteristics[uuid], bytes.fromhex(packet), 0)
+    *_, timed = reader.take(REGISTRY.characteristics[uuid], bytes.fromhex(packet), 0)
     return timed.measurement.fields()
 
 
