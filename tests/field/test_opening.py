@@ -348,7 +348,7 @@ async def test_b10_a_machine_that_waits_for_a_start_is_started(field: Field) -> 
         await rower.device.drop()
         await field.until(lambda: len(rower.machine.writes) == 4)
         await field.until_values("rower", "rower", len(field.received("rower", "rower")) + 3)
-    # Once on each link, and nothing at the end of a link: nobody took a lease.
+    # Once on each link, and nothing at the end of a link: no request took a lease.
     assert rower.machine.writes == ["00", "07", "00", "07"]
     assert values[0]["stroke_rate_spm"] == 24
     changes = [(event["change"], event.get("reason")) for event in field.events("control")]
