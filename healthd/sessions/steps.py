@@ -53,9 +53,13 @@ class Steps:
         self._leaves_out_all = memory.leaves_out_all()
         self._log = get_logger(peripheral=peripheral)
 
-    def leaves_out(self, step: Step) -> bool:
-        """Return whether to leave out an optional step, because it cost an earlier link."""
-        if left_out := self._leaves_out_all or self._memory.leaves_out(step):
+    def leaves_out(self, step: Step, *, is_stream: bool = False) -> bool:
+        """Return whether to leave out an optional step, because it cost an earlier link.
+
+        Streams are not left out on mere suspicion, because then data would be missing.
+        """
+        suspected = self._leaves_out_all and not is_stream
+        if left_out := suspected or self._memory.leaves_out(step):
             self.left_out.add(step.uuid)
         return left_out
 
@@ -122,8 +126,13 @@ class Steps:
                 "left out", characteristic=step.uuid, reason=fault.reason, error=error
             )
 
-    def end(self, fault: LinkFault) -> None:
-        """Judge the steps that the device has answered, now that the link has ended."""
+    def end(self, fault: LinkFault, last_value_at: float | None) -> None:
+        """Judge the steps that the device has answered, now that the link has ended.
+
+        Args:
+            fault: why it ended.
+            last_value_at: when the last value came: the device survived what it answered before.
+        """
         now, lost, short = time.monotonic(), fault.reason == _LOST, False
         for step, at, _ in self._finished:
             if now - at > _AFTERMATH_S:
@@ -131,7 +140,7 @@ class Steps:
         if lost and self._finished:
             last, at, tolerated = self._finished[-1]
             short = not tolerated and now - at < _SHORT_S
-            if now - at <= _AFTERMATH_S:
+            if now - at <= _AFTERMATH_S and (last_value_at or 0.0) < at:
                 self.blame(last, fault, tolerated)
         if self._memory.on_end(short=short):
             self._log.warning(

@@ -169,7 +169,7 @@ class Subscriptions:
     def end(self, fault: LinkFault) -> None:
         """Handle the end of a link, or of the attempt to make one."""
         if self._steps is not None:
-            self._steps.end(fault)
+            self._steps.end(fault, self.last_value_at)
             self._steps = None
 
     def _check(self, link: Link, refreshed: bool) -> None:
@@ -193,7 +193,7 @@ class Subscriptions:
         self, link: Link, steps: Steps, step: Step, characteristic: Characteristic
     ) -> None:
         """Carry out a step, unless it cost an earlier link; skip what the device refuses."""
-        if steps.leaves_out(step):
+        if steps.leaves_out(step, is_stream=characteristic.use is Use.STREAM):
             if (known := self._memory.facts.get(step.uuid)) is not None:
                 self._take(characteristic, known)
             return

@@ -11,7 +11,7 @@ import pytest
 from bleak.backends.service import BleakGATTServiceCollection
 from bumble.att import Attribute, AttributeValue
 from bumble.core import UUID
-from bumble.gatt import Characteristic, Descriptor
+from bumble.gatt import Characteristic, CharacteristicValue, Descriptor
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -76,6 +76,16 @@ class Touchy:
         rights = Attribute.READABLE | Attribute.WRITEABLE
         switch = AttributeValue(read=lambda _: b"\0\0", write=write)
         found.descriptors = [Descriptor(CCCD, rights, switch)]
+        return found
+
+    def write(self, number: int) -> Characteristic[bytes]:
+        """Return a characteristic with this reaction to a write."""
+
+        async def write(_connection: object, _value: bytes) -> None:
+            await self.react()
+
+        found = raw(number, P.WRITE)
+        found.value = CharacteristicValue[bytes](write=write)
         return found
 
     def with_heart_rate(self, *parts: Part) -> VirtualPeripheral:
@@ -192,6 +202,17 @@ async def test_b7_a_rower_that_does_not_survive_an_optional_step(
     assert touchy.touched == 1
     assert touchy.strap.links <= 2
     assert values[-1]["stroke_rate_spm"] == 24
+
+
+async def test_b7_a_strap_that_hangs_up_when_its_clock_is_set(field: Field) -> None:
+    touchy = Touchy("hangs up")
+    strap = touchy.with_heart_rate(Part(service(0x1805, [touchy.write(0x2A2B)])))
+    with capture_logs() as log:
+        async with field.gateway(STRAP, strap):
+            await field.until(lambda: "2a2b" in left_out(log))
+            links, before = strap.links, len(field.received("strap", "heart_rate"))
+            await field.until_values("strap", "heart_rate", before + 15)
+    assert (touchy.touched, links, strap.links) == (1, 1, 2)
 
 
 async def test_b7_a_measurement_that_ends_each_link_gives_way_to_another_one(field: Field) -> None:
