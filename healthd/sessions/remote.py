@@ -16,8 +16,8 @@ from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.starter import start
-from healthd.sessions.subscriptions import Explain
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
+from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout
 from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Start, Stop
 
