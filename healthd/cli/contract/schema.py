@@ -26,6 +26,7 @@ from healthd.mqtt.payloads import (
     Payload,
     Response,
 )
+from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ClockState, Measurement
