@@ -61,7 +61,12 @@ def rules_for(entry: PeripheralSettings) -> Rules:
         key: None if value is None else Range(*value)
         for key, value in entry.control.model_dump(exclude={"lease"}).items()
     }
-    return Rules(Limits(**limits), entry.control.lease, speed_factor=entry.speed_factor)
+    return Rules(
+        Limits(**limits),
+        entry.control.lease,
+        speed_factor=entry.speed_factor,
+        start=entry.start,
+    )
 
 
 def options_for(
