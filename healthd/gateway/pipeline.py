@@ -1,13 +1,14 @@
 """Notification -> measurement -> sample -> outbox: all data takes this path."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from healthd.errors import DecodeError
 from healthd.events import ControlEvent, FetchEvent, LinkEvent
 from healthd.gateway.gaps import Gaps
+from healthd.gateway.settling import Settling
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
@@ -27,6 +28,9 @@ _USES_WITH_GAPS = (Use.STREAM, Use.CONTROL)
 # By change of a control event: whether healthd controls the machine afterwards.
 _CONTROLLED = {"granted": True, "released": False, "release_failed": False, "lost": False}
 
+Finish = Callable[[str, Timed], Measurement]
+"""Completes a finished result of a peripheral, once, before it becomes a sample."""
+
 # Reason given when a peripheral was stopped on purpose.
 _STOPPED = "stopped"
 
@@ -41,6 +45,7 @@ class Pipeline:
         devices: Devices,
         registry: Registry,
         on_live: Callable[[Sample], None] | None = None,
+        finish: Finish = lambda _peripheral, timed: timed.measurement,
     ) -> None:
         """Start without peripherals.
 
@@ -50,6 +55,7 @@ class Pipeline:
             devices: publishes what is known about each device.
             registry: what healthd can read.
             on_live: called with every sample that belongs to a live topic.
+            finish: completes the results of scales, cuffs, thermometers and oximeters.
         """
         self._run = run
         self._outbox = outbox
@@ -59,6 +65,8 @@ class Pipeline:
         self._records: dict[str, Records] = {}
         self._gaps = Gaps(run, outbox.put)
         self._on_live = on_live
+        self._finish = finish
+        self._settling = Settling(self._settle, lambda: run.clock.now().mono_ns)
         self._sample_counts: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
         self._streaming: set[str] = set()
@@ -109,9 +117,19 @@ class Pipeline:
     def _release(self, peripheral: str) -> None:
         """Publish what was held back on a link that has ended: it was measured before the gap."""
         if reader := self._readers.get(peripheral):
-            now = self._run.clock.now()
-            for timed in reader.end():
-                self._publish(peripheral, timed, now, Use.STREAM)
+            self._publish_held(peripheral, reader.end())
+            self._settling.schedule(peripheral, None)
+
+    def _settle(self, peripheral: str) -> None:
+        """Publish what was held back for long enough."""
+        if reader := self._readers.get(peripheral):
+            self._publish_held(peripheral, reader.settle(self._run.clock.now().mono_ns))
+            self._settling.schedule(peripheral, reader.due_ns)
+
+    def _publish_held(self, peripheral: str, held: Iterable[Timed]) -> None:
+        now = self._run.clock.now()
+        for timed in held:
+            self._publish(peripheral, timed, now, Use.STREAM)
 
     def _put_link_event(self, peripheral: str, state: State, reason: str | None) -> None:
         """Put an event when streaming begins and ends, but not for the attempts in between."""
@@ -148,6 +166,8 @@ class Pipeline:
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``sessions.session.Observer``."""
         options = self._options[peripheral]
+        # What a value after the end of the last link has left.
+        self._release(peripheral)
         self._readers[peripheral] = Reader(self._registry, options, name, profiles)
         self._devices.on_linked(peripheral, name, profiles)
 
@@ -167,6 +187,7 @@ class Pipeline:
                 self._devices.on_facts(peripheral, facts)
             else:
                 self._publish(peripheral, timed, stamp, characteristic.use)
+        self._settling.schedule(peripheral, reader.due_ns)
 
     def _on_undecoded(
         self,
@@ -184,7 +205,7 @@ class Pipeline:
             self._put(characteristic.use, self._run.sample(peripheral, stream, unknown, stamp))
 
     def _publish(self, peripheral: str, timed: Timed, arrival: Stamp, use: Use) -> None:
-        made = timed.measurement
+        made = self._finish(peripheral, timed) if timed.finished else timed.measurement
         delay_ns = arrival.mono_ns - timed.mono_ns
         stamp = arrival.earlier(delay_ns) if delay_ns else arrival
         sample = self._run.sample(

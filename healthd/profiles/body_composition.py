@@ -5,6 +5,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.common import scales
+from healthd.profiles.common.weighing import (
+    Weighing,
+    are_one,
+    phase_of,
+    wait_for_impedance_s,
+    xiaomi_flags,
+)
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
@@ -13,11 +20,15 @@ from healthd.profiles.packet.wires import (
     U32,
     moment,
     nothing,
-    number,
     scaled,
     words,
 )
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.profiles.results.episodes import Episodes
+from healthd.profiles.results.kind import Phase, ResultKind
+from healthd.samples import Measurement, quantity
+
+# More is not the impedance of a body.
+_MOST_OHM = 3000
 
 Feature = Literal[
     "timestamp",
@@ -48,7 +59,7 @@ _FEATURES: dict[int, Feature] = {
 }
 
 
-class BodyComposition(DeviceTimed):
+class BodyComposition(Weighing):
     """One measurement of a body composition analyser, from one packet or two."""
 
     kind: ClassVar[str] = "body_composition"
@@ -56,8 +67,6 @@ class BodyComposition(DeviceTimed):
 
     body_fat_pct: Annotated[float | None, quantity("%", mdc=188748, loinc="41982-0")] = None
     """``null`` if it could not be measured; unset by scales that leave it to their app."""
-    user_id: Annotated[int | None, quantity("1")] = None
-    """``null`` means an unknown user."""
     basal_metabolism_kj: Annotated[int | None, quantity("kJ")] = None
     muscle_pct: Annotated[float | None, quantity("%")] = None
     muscle_mass_kg: Annotated[float | None, quantity("kg")] = None
@@ -69,10 +78,14 @@ class BodyComposition(DeviceTimed):
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
     multiple_packet: bool = False
     """Whether the device announced that the measurement takes two packets."""
-    stabilized: bool = False
-    """Xiaomi only: the weight no longer changes."""
-    load_removed: bool = False
-    """Xiaomi only: the user has stepped off the scale."""
+
+
+class IntermediateBodyComposition(BodyComposition):
+    """What a scale shows while it measures, or instead of a result."""
+
+    kind: ClassVar[str] = "intermediate_body_composition"
+    retained: ClassVar[bool] = False
+    intermediate: ClassVar[bool] = True
 
 
 class BodyCompositionFeatures(Measurement):
@@ -107,19 +120,21 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
     )
 
 
+def _impedance(ohm: int) -> int | None:
+    # Xiaomi's app does not use more (ble_monitor miscale.py).
+    return ohm if 0 < ohm <= _MOST_OHM else None
+
+
 # Xiaomi sends the flags and the date-time where the standard has the flags and the body fat. Its
 # weight in catty counts hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
 _XIAOMI = Layout(
     Field("", DATE_TIME, meaning=moment, required=True),
     Field("", U16, no_bit(9), nothing, required=True),
-    Field("impedance_ohm", U16, bit(9), number(0), required=True),
+    Field("impedance_ohm", U16, bit(9), _impedance, required=True),
     Field("weight_kg", U16, no_bit(0), scaled(200, none=scales.FAILED), required=True),
     Field("weight_kg", U16, bit(0), scales.pounds(100), required=True),
     flags=U16,
-    facts=(
-        Fact("stabilized", lambda flags: bool(flags & 1 << 13)),
-        Fact("load_removed", lambda flags: bool(flags & 1 << 15)),
-    ),
+    facts=xiaomi_flags(stabilized=13, load_removed=15),
 )
 
 _list_features = words(_FEATURES)
@@ -199,6 +214,11 @@ class PacketJoiner:
         """Start with nothing held back."""
         self._first: Timed | None = None
 
+    @property
+    def held(self) -> Iterable[Timed]:
+        """The packet that is held back."""
+        return () if self._first is None else (self._first,)
+
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
         """Return the measurements to publish; two joined packets have the time of the first."""
         if not isinstance(measurement, BodyComposition):
@@ -244,8 +264,76 @@ def _is_left_out(key: str, before: dict[str, Any], after: dict[str, Any]) -> boo
     return key == "body_fat_pct" and (before[key] is None or after[key] is None)
 
 
-def _joiner(_: Options) -> PacketJoiner:
-    return PacketJoiner()
+def _phase(packet: BodyComposition) -> Phase:
+    return phase_of(packet, tuple(getattr(packet, key) for key in _MEASURED))
+
+
+def _intermediate(packet: BodyComposition) -> IntermediateBodyComposition:
+    return IntermediateBodyComposition.of(packet.fields())
+
+
+def _wait_s(result: BodyComposition) -> float:
+    return wait_for_impedance_s(result, result.impedance_ohm)
+
+
+# Without these, a scale has measured nothing. The basal metabolism only depends on the user.
+_MEASURED = (
+    "body_fat_pct",
+    "muscle_pct",
+    "muscle_mass_kg",
+    "fat_free_mass_kg",
+    "soft_lean_mass_kg",
+    "body_water_mass_kg",
+    "impedance_ohm",
+    "weight_kg",
+)
+_KIND = ResultKind(
+    model=BodyComposition,
+    intermediate=_intermediate,
+    phase=_phase,
+    # Not the impedance: a scale may send the same weighing without it first.
+    values=("weight_kg", "body_fat_pct"),
+    updates=are_one,
+    wait_s=_wait_s,
+)
+
+
+class BodyCompositionState:
+    """Joins packets, and makes results of them, during one link."""
+
+    def __init__(self, options: Options) -> None:
+        """Start with nothing held back."""
+        self._joiner = PacketJoiner()
+        self._episodes = Episodes(_KIND, options)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When to call ``settle``."""
+        return self._episodes.due_ns
+
+    @property
+    def held(self) -> Iterable[Timed]:
+        """What is held back."""
+        return [*self._joiner.held, *self._episodes.held]
+
+    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
+        """Return what to publish after a packet."""
+        return self._made_of(self._joiner.take(measurement, mono_ns))
+
+    def settle(self, mono_ns: int) -> Iterable[Timed]:
+        """Return the result that has been held back for long enough."""
+        return self._episodes.settle(mono_ns)
+
+    def end(self) -> Iterable[Timed]:
+        """Return what is held back: nothing follows on this link."""
+        return [*self._made_of(self._joiner.end()), *self._episodes.end()]
+
+    def _made_of(self, joined: Iterable[Timed]) -> list[Timed]:
+        return [
+            timed
+            for packet in joined
+            for timed in self._episodes.take(packet.measurement, packet.mono_ns)
+        ]
 
 
 PROFILE = Profile(
@@ -255,5 +343,6 @@ PROFILE = Profile(
         Characteristic("2a9c", BodyComposition, decode_body_composition, Use.STREAM),
         Characteristic("2a9b", BodyCompositionFeatures, decode_feature, Use.STATIC),
     ),
-    state=_joiner,
+    state=BodyCompositionState,
+    derived=(IntermediateBodyComposition,),
 )

@@ -97,6 +97,13 @@ QUIRKS: tuple[Quirk, ...] = (
         source="cagnulein/qdomyos-zwift#1099",
         name="*runpod*",
     ),
+    Quirk(
+        title="Xiaomi Mi Scale: its own flags in Weight Measurement",
+        uuid="2a9d",
+        decode=weight_scale.decode_xiaomi,
+        source="openScale PR #1294",
+        name="mi[ _]scale*",
+    ),
     *(
         Quirk(
             title="Xiaomi Mi Scale 2: its own layout in Body Composition Measurement",
