@@ -188,6 +188,8 @@ class Opening:
         answers: whether the device answers requests with indications.
         turn: when the opening runs.
         excused: the ATT error by which the device reports that it accepted only part of the data.
+        unless: UUID of a characteristic; if the device lets it be written, the opening is not
+            needed. Empty: it always is.
     """
 
     control: str
@@ -197,6 +199,7 @@ class Opening:
     answers: bool = True
     turn: Turn = Turn.DATA
     excused: int | None = None
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ class Profile:
         characteristics: the characteristics that healthd reads.
         state: makes the memory of a link; None: every measurement is published as it is.
         opening: the requests that are sent first; None for no requests.
+        anywhere: the same for any device that has the control point, in whatever service.
         derived: models that the state publishes in addition to those of the characteristics.
     """
 
@@ -217,4 +221,5 @@ class Profile:
     characteristics: tuple[Characteristic, ...]
     state: Callable[[Options], LinkState] | None = None
     opening: Opening | None = None
+    anywhere: Opening | None = None
     derived: tuple[type[Measurement], ...] = ()

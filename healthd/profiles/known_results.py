@@ -9,6 +9,9 @@ from datetime import datetime
 
 from healthd.samples import Record
 
+BEFORE_ALL = datetime.min  # noqa: DTZ901 - device times have no zone
+"""The date of a result without one, where results are put in order."""
+
 LIMIT = 1024
 """How many results are remembered. Cuffs store up to 200, scales up to 300 (ten users with 30)."""
 
@@ -52,7 +55,7 @@ class KnownResults:
             return False
         self._dates[record] = date_of(record)
         if len(self._dates) > LIMIT:
-            newest = max(self._dates, key=lambda known: self._dates[known] or datetime.min)
+            newest = max(self._dates, key=lambda known: self._dates[known] or BEFORE_ALL)
             gone = next(known for known in self._dates if known != newest)
             del self._dates[gone]
             self._forget([gone])

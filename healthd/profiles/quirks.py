@@ -4,12 +4,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from healthd.profiles import (
-    blood_pressure,
-    body_composition,
-    running_speed_cadence,
-    weight_scale,
-)
+from healthd.profiles import blood_pressure, running_speed_cadence, weight_scale
+from healthd.profiles.body_composition import measurement as body_composition
 from healthd.profiles.fitness_machine import cross_trainer, indoor_bike
 from healthd.samples import Measurement
 

@@ -98,10 +98,13 @@ class Reader:
         return self._derive(characteristic, measurement, mono_ns)
 
     @property
+    def settles(self) -> bool:
+        """Whether it ever holds anything back for a time."""
+        return bool(self._settling)
+
+    @property
     def due_ns(self) -> int | None:
         """When to call ``settle``, by the monotonic clock; None if nothing waits for a time."""
-        if not self._settling:
-            return None
         times = (state.due_ns for state in self._settling)
         return min((due_ns for due_ns in times if due_ns is not None), default=None)
 

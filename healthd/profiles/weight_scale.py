@@ -106,8 +106,8 @@ def decode_twentieths(data: bytes) -> Weight:
 def decode_xiaomi(data: bytes) -> Weight:
     """Decode 2A9D of Xiaomi's first scale: flags u8, weight u16, date-time.
 
-    Flags: 0 pounds, 1 date-time, 4 jin, 5 stabilized, 6 an object, 7 load removed. Weight: 0.005 kg,
-    0.01 lb or 0.01 jin.
+    Flags: 0 pounds, 1 date-time, 4 jin, 5 stabilized, 6 an object, 7 load removed. Weight:
+    0.005 kg, 0.01 lb or 0.01 jin.
     """
     return Weight.of(_XIAOMI.read(data))
 

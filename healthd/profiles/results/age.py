@@ -6,6 +6,8 @@ from enum import IntEnum, auto
 # Scales and cuffs with Bluetooth LE did not exist before: a clock that shows less was never set.
 _FIRST = datetime(2012, 1, 1)  # noqa: DTZ001 - the device knows no time zone
 
+_LAST = datetime.max  # noqa: DTZ901 - as above
+
 # A device may be in any time zone, and summer time.
 _AHEAD = timedelta(hours=27)
 
@@ -46,7 +48,7 @@ def age_of(date: datetime | None, newest: datetime | None, now: datetime | None)
 
 def latest(now: datetime | None) -> datetime:
     """Return the latest date that can be right."""
-    return datetime.max if now is None else now + _AHEAD
+    return _LAST if now is None else now + _AHEAD
 
 
 def is_fresh(date: datetime | None, now: datetime | None) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from healthd.profiles.characteristic import Options, Timed
-from healthd.profiles.known_results import parsed
+from healthd.profiles.known_results import BEFORE_ALL, KnownResults, date_of, parsed
 from healthd.profiles.results.age import Age, age_of, is_fresh, is_from_reset_clock, latest
 from healthd.profiles.results.kind import QUIET_S, Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement
@@ -44,7 +44,7 @@ class _Held(NamedTuple):
     @property
     def rank(self) -> tuple[Age, datetime]:
         """The order of results that arrive together; with equal ranks, the later one is newer."""
-        return self.age, self.date or datetime.min
+        return self.age, self.date or BEFORE_ALL
 
 
 class Episodes:
@@ -170,7 +170,7 @@ class Episodes:
         date = parsed(result.device_time)
         age = age_of(date, self._known.newest(latest(now)), now)
         wait_s = self._kind.wait_s(result)
-        if record is not None and not is_fresh(date, now):
+        if record is not None and not (age is Age.NEWEST and is_fresh(date, now)):
             # Perhaps from the device's memory: a newer one may follow.
             wait_s = max(wait_s, MEMORY_QUIET_S)
         timed = Timed(result, mono_ns, record, finished=True)
@@ -191,6 +191,18 @@ class Episodes:
     def _publish(self, held: _Held, *, stored: bool) -> Timed:
         self._last = held.made
         return held.timed._replace(stored=stored)
+
+
+def restore(timed: Timed, known: KnownResults) -> Timed:
+    """Return a held result of an earlier run as it is to be published now.
+
+    Args:
+        timed: the result.
+        known: the results of its stream that became samples.
+    """
+    date = None if timed.record is None else date_of(timed.record)
+    age = age_of(date, known.newest(latest(None)), None)
+    return timed._replace(stored=age is Age.OLDER)
 
 
 def _is_stored(held: _Held, newer: _Held) -> bool:

@@ -1,17 +1,9 @@
-"""Body Composition service (0x181B). Layouts: GATT Specification Supplement."""
+"""The measurements of the Body Composition service, and how they are decoded."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.common import scales
-from healthd.profiles.common.weighing import (
-    Weighing,
-    are_one,
-    phase_of,
-    wait_for_impedance_s,
-    xiaomi_flags,
-)
+from healthd.profiles.common.weighing import Weighing, xiaomi_flags
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
@@ -23,8 +15,6 @@ from healthd.profiles.packet.wires import (
     scaled,
     words,
 )
-from healthd.profiles.results.episodes import Episodes
-from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import Measurement, quantity
 
 # More is not the impedance of a body.
@@ -153,7 +143,6 @@ _TENTHS = _layout(per_kg=10)
 _TWENTIETHS = _layout(per_kg=20, per_lb=10)
 _FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
 _IN_EVERY_PACKET = {"body_fat_pct", "multiple_packet", "truncated"}
-_REPEATED = {"timestamp", "device_time", "user_id", "body_fat_pct", "multiple_packet"}
 
 
 def _read(layout: Layout, data: bytes) -> dict[str, Any]:
@@ -199,150 +188,3 @@ def decode_xiaomi(data: bytes) -> BodyComposition:
 def decode_feature(data: bytes) -> BodyCompositionFeatures:
     """Decode 2A9B: u32 of features (11 bits), mass (4 bits) and height resolution (3 bits)."""
     return BodyCompositionFeatures.of(_FEATURE.read(data))
-
-
-class PacketJoiner:
-    """Joins measurements that take two packets, during one link.
-
-    The first packet is held back until the next one arrives. The next packet is its second half if
-    it announces two packets too, and if the fields that both have are the ones that a second
-    packet repeats (time, user, body fat), with equal values. Otherwise the first packet is
-    published alone, so that nothing is lost.
-    """
-
-    def __init__(self) -> None:
-        """Start with nothing held back."""
-        self._first: Timed | None = None
-
-    @property
-    def held(self) -> Iterable[Timed]:
-        """The packet that is held back."""
-        return () if self._first is None else (self._first,)
-
-    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """Return the measurements to publish; two joined packets have the time of the first."""
-        if not isinstance(measurement, BodyComposition):
-            return [Timed(measurement, mono_ns)]
-        arrived = Timed(measurement, mono_ns)
-        first, self._first = self._first, None
-        if not measurement.multiple_packet:
-            return [arrived] if first is None else [first, arrived]
-        if first is None:
-            self._first = arrived
-            return []
-        if joined := _joined(first.measurement, measurement):
-            return [Timed(joined, first.mono_ns)]
-        self._first = arrived
-        return [first]
-
-    def end(self) -> Iterable[Timed]:
-        """Return the packet that is still held back: its second half will not arrive."""
-        first, self._first = self._first, None
-        return [] if first is None else [first]
-
-
-def _joined(first: Measurement, second: Measurement) -> Measurement | None:
-    before, after = _values(first), _values(second)
-    for key in before.keys() & after.keys():
-        repeated = before[key] == after[key] or _is_left_out(key, before, after)
-        if key not in _REPEATED or not repeated:
-            return None
-    gained = {key: value for key, value in after.items() if before.get(key) is None}
-    if first.truncated or second.truncated:
-        gained["truncated"] = True
-    if surplus := first.trailing_bytes + second.trailing_bytes:
-        gained["trailing_bytes"] = surplus
-    return first.model_copy(update=gained)
-
-
-def _values(measurement: Measurement) -> dict[str, Any]:
-    of_the_packet = Measurement.model_fields.keys()
-    return {key: getattr(measurement, key) for key in measurement.model_fields_set - of_the_packet}
-
-
-def _is_left_out(key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
-    return key == "body_fat_pct" and (before[key] is None or after[key] is None)
-
-
-def _phase(packet: BodyComposition) -> Phase:
-    return phase_of(packet, tuple(getattr(packet, key) for key in _MEASURED))
-
-
-def _intermediate(packet: BodyComposition) -> IntermediateBodyComposition:
-    return IntermediateBodyComposition.of(packet.fields())
-
-
-def _wait_s(result: BodyComposition) -> float:
-    return wait_for_impedance_s(result, result.impedance_ohm)
-
-
-# Without these, a scale has measured nothing. The basal metabolism only depends on the user.
-_MEASURED = (
-    "body_fat_pct",
-    "muscle_pct",
-    "muscle_mass_kg",
-    "fat_free_mass_kg",
-    "soft_lean_mass_kg",
-    "body_water_mass_kg",
-    "impedance_ohm",
-    "weight_kg",
-)
-_KIND = ResultKind(
-    model=BodyComposition,
-    intermediate=_intermediate,
-    phase=_phase,
-    # Not the impedance: a scale may send the same weighing without it first.
-    values=("weight_kg", "body_fat_pct"),
-    updates=are_one,
-    wait_s=_wait_s,
-)
-
-
-class BodyCompositionState:
-    """Joins packets, and makes results of them, during one link."""
-
-    def __init__(self, options: Options) -> None:
-        """Start with nothing held back."""
-        self._joiner = PacketJoiner()
-        self._episodes = Episodes(_KIND, options)
-
-    @property
-    def due_ns(self) -> int | None:
-        """When to call ``settle``."""
-        return self._episodes.due_ns
-
-    @property
-    def held(self) -> Iterable[Timed]:
-        """What is held back."""
-        return [*self._joiner.held, *self._episodes.held]
-
-    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """Return what to publish after a packet."""
-        return self._made_of(self._joiner.take(measurement, mono_ns))
-
-    def settle(self, mono_ns: int) -> Iterable[Timed]:
-        """Return the result that has been held back for long enough."""
-        return self._episodes.settle(mono_ns)
-
-    def end(self) -> Iterable[Timed]:
-        """Return what is held back: nothing follows on this link."""
-        return [*self._made_of(self._joiner.end()), *self._episodes.end()]
-
-    def _made_of(self, joined: Iterable[Timed]) -> list[Timed]:
-        return [
-            timed
-            for packet in joined
-            for timed in self._episodes.take(packet.measurement, packet.mono_ns)
-        ]
-
-
-PROFILE = Profile(
-    name="body_composition",
-    service="181b",
-    characteristics=(
-        Characteristic("2a9c", BodyComposition, decode_body_composition, Use.STREAM),
-        Characteristic("2a9b", BodyCompositionFeatures, decode_feature, Use.STATIC),
-    ),
-    state=BodyCompositionState,
-    derived=(IntermediateBodyComposition,),
-)
