@@ -183,7 +183,7 @@ def decode_feature(data: bytes) -> BloodPressureFeatures:
 
 
 def _phase(packet: BloodPressure) -> Phase:
-    """Tell a result from the pressure in the cuff, and from an error.
+    """Distinguish a result from the pressure in the cuff, and from an error.
 
     Cuffs send zero or no value for what they have not measured.
     """

@@ -189,7 +189,7 @@ def _intermediate(packet: PulseOximeterSpotCheck) -> IntermediateSpotCheck:
     return IntermediateSpotCheck.of(packet.fields())
 
 
-# The values also tell results with the same time apart: an unset clock repeats times.
+# The values distinguish results with the same time: an unset clock repeats times.
 _KIND = ResultKind(
     model=PulseOximeterSpotCheck,
     intermediate=_intermediate,
