@@ -90,5 +90,5 @@ $(RUNNABLE): pyproject.toml constraints.txt
 	@touch $@
 
 $(TESTABLE): pyproject.toml constraints.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,dev]'
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,hass,dev]'
 	@touch $(RUNNABLE) $@

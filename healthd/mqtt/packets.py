@@ -95,9 +95,15 @@ def will_properties() -> Properties:
     return _properties(PacketTypes.WILLMESSAGE, None, None)
 
 
-def connect_properties() -> Properties:
-    """Return the properties of CONNECT, which limit how much the broker sends ahead."""
+def connect_properties(session_s: int) -> Properties:
+    """Return the properties of CONNECT, which limit how much the broker sends ahead.
+
+    Args:
+        session_s: see ``Endpoint``.
+    """
     properties = Properties(PacketTypes.CONNECT)
+    if session_s:
+        properties.SessionExpiryInterval = session_s
     properties.ReceiveMaximum = _RECEIVE_MAXIMUM
     properties.MaximumPacketSize = _LARGEST_PACKET
     return properties
