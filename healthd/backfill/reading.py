@@ -131,9 +131,7 @@ def _parsed(place: Place, text: bytes) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", payload)
 
 
-def _values(
-    place: Place, kind: Kind, payload: Mapping[str, Any]
-) -> Iterator[tuple[Series, float]]:
+def _values(place: Place, kind: Kind, payload: Mapping[str, Any]) -> Iterator[tuple[Series, float]]:
     person = payload.get("person")
     for key in kind.quantities:
         value = payload.get(key)

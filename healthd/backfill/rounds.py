@@ -81,7 +81,9 @@ class Rounds:
                 await self._find_entities(hass)
             except CommandRefused as error:
                 raise Transient("hass_not_ready", str(error), RETRY) from error
-            await self._import_all(hass, self._fit(self._store.targets(until)), until)
+            hours = await self._import_all(hass, self._fit(self._store.targets(until)), until)
+        if hours:
+            self._log.info("imported", hours=hours)
         return not self._unfit
 
     def _fit(self, targets: Collection[Target]) -> list[Target]:
@@ -113,24 +115,28 @@ class Rounds:
 
     async def _import_all(
         self, hass: HomeAssistant, targets: Collection[Target], until: int
-    ) -> None:
+    ) -> int:
+        """Import into all targets; return how many hours were imported."""
         if not targets:
-            return
+            return 0
         rows: list[dict[str, Any]] = await hass.command(
             "recorder/get_statistics_metadata", statistic_ids=[target.name for target in targets]
         )
         stored = {row["statistic_id"]: row for row in rows}
+        hours = 0
         for target in targets:
             try:
-                await self._import(hass, target, stored.get(target.name), until)
+                hours += await self._import(hass, target, stored.get(target.name), until)
             except (Unfit, CommandRefused) as error:
                 self._refuse(target.name, str(error))
             else:
                 self._unfit.pop(target.name, None)
+        return hours
 
     async def _import(
         self, hass: HomeAssistant, target: Target, stored: Mapping[str, Any] | None, until: int
-    ) -> None:
+    ) -> int:
+        """Import the hours of a target; return how many were imported."""
         series = target.series
         kind = self._kinds.get(series.stream)
         if kind is None or series.key not in kind.quantities:
@@ -146,8 +152,6 @@ class Rounds:
             self._store.settle(target, hours, made.stored | made.send)
             imported += len(made.send)
             left += len(made.left)
-        if imported:
-            self._log.info("imported", statistic_id=target.name, hours=imported)
         if left:
             self._log.warning(
                 "hours left",
@@ -156,6 +160,7 @@ class Rounds:
                 error="Home Assistant has values of these hours that are not from here",
                 hint="to replace them, set [hass] replace = true",
             )
+        return imported
 
     async def _send(
         self, hass: HomeAssistant, target: Target, into: Destination, hours: Mapping[int, Values]

@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from healthd.backfill.hass import HomeAssistant
 from healthd.backfill.reading import Reader
@@ -29,7 +31,7 @@ _SESSION_S = 30 * 86400
 _ROUND_EVERY_S = 60.0
 
 # The broker sends what it has kept without pauses.
-_IDLE_S = 5.0
+_IDLE_S = 3.0
 
 
 class Backfill:
@@ -68,11 +70,12 @@ class Backfill:
     async def run(self, stop: asyncio.Event) -> None:
         """Receive and import until ``stop`` is set."""
         log = get_logger(service="hass-backfill")
+        live, history = self._receiver("live", "+/+"), self._receiver("history", "+/+/history")
         try:
             async with ServiceGroup(Supervisor(random.Random())) as services:
-                services.start("live", self._receiver("live", "+/+").run, log)
-                services.start("history", self._receiver("history", "+/+/history").run, log)
-                services.start("rounds", self._keep_importing, log)
+                services.start("live", live.run, log)
+                services.start("history", history.run, log)
+                services.start("rounds", partial(self._keep_importing, history.received), log)
                 await stop.wait()
                 services.cancel("live", "history", "rounds")
         finally:
@@ -118,12 +121,21 @@ class Backfill:
             durable=name == "history",
         )
 
-    async def _keep_importing(self, mark_healthy: Callable[[], None]) -> None:
+    async def _keep_importing(self, late: asyncio.Event, mark_healthy: Callable[[], None]) -> None:
+        """Import every minute, and soon after late samples.
+
+        Args:
+            late: set by late samples.
+            mark_healthy: see ``Service``.
+        """
         while True:
-            self._left_out.log()
             await self._rounds.run()
             mark_healthy()
-            await asyncio.sleep(_ROUND_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ROUND_EVERY_S):
+                    await late.wait()
+                    await _idle(late)
+            self._left_out.log()
 
 
 async def _idle(received: asyncio.Event) -> None:

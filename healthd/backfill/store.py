@@ -112,7 +112,9 @@ class Store:
             f"DELETE FROM seen WHERE {of_stream} AND first = ? RETURNING last", (*stream, seq + 1)
         ).fetchone()
         end = after[0] if after else seq
-        self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", (*stream, first, end))
+        self._db.execute(
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", (*stream, first, end)
+        )
         return True
 
     def _id(self, series: Series) -> int:
@@ -151,7 +153,9 @@ class Store:
             )
             for entity, series in entities.items():
                 self._activate(entity, self._id(series))
-            self._db.execute("DELETE FROM due WHERE target IN (SELECT id FROM targets WHERE NOT active)")
+            self._db.execute(
+                "DELETE FROM due WHERE target IN (SELECT id FROM targets WHERE NOT active)"
+            )
 
     def _activate(self, entity: str, series: int) -> None:
         unchanged = "SELECT 1 FROM targets WHERE name = ? AND series = ? AND active"

@@ -302,6 +302,8 @@ def hass_backfill(
     try:
         from healthd.cli.backfill import main
     except ModuleNotFoundError as error:
-        typer.echo(f'healthd hass-backfill needs {error.name}: pip install "healthd[hass]"', err=True)
+        typer.echo(
+            f'healthd hass-backfill needs {error.name}: pip install "healthd[hass]"', err=True
+        )
         raise typer.Exit(1) from error
     raise typer.Exit(main(config, once))

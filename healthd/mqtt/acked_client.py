@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
 
 import aiomqtt
-from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
 from healthd.mqtt import connecting, faults, packets
@@ -91,7 +91,7 @@ class AckedClient(aiomqtt.Client):
             max_inflight_messages=0,
             properties=packets.connect_properties(endpoint.session_s) if self._v5 else None,
             # Each version has its own word for it, and paho refuses the other one.
-            clean_start=not endpoint.session_s,
+            clean_start=not endpoint.session_s if self._v5 else MQTT_CLEAN_START_FIRST_ONLY,
             clean_session=None if self._v5 else not endpoint.session_s,
         )
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.

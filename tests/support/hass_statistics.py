@@ -150,7 +150,9 @@ class HassStatistics:
             case "recorder/info":
                 return {"thread_running": self.recording, "migration_in_progress": False}
             case "recorder/get_statistics_metadata":
-                return [self._described(one) for one in message["statistic_ids"] if one in self.rows]
+                return [
+                    self._described(one) for one in message["statistic_ids"] if one in self.rows
+                ]
             case "recorder/statistics_during_period":
                 return self._during(message)
             case "recorder/import_statistics":
@@ -168,9 +170,10 @@ class HassStatistics:
             datetime.fromisoformat(message[key]).timestamp() for key in ("start_time", "end_time")
         )
         (statistic_id,) = message["statistic_ids"]
-        known = self.metadata.get(statistic_id, {})
-        # Only in the unit in which they are kept do values arrive as they are.
-        assert message["units"] in ({}, {known.get("unit_class"): known.get("unit_of_measurement")})
+        if known := self.metadata.get(statistic_id):
+            # Only in the unit in which they are kept do values arrive as they are.
+            unit_class, unit = known["unit_class"], known["unit_of_measurement"]
+            assert message["units"] == ({} if unit_class is None else {unit_class: unit})
         found = [
             {"start": hour * 1000, "end": (hour + 3600) * 1000, **row}
             for hour, row in sorted(self.rows.get(statistic_id, {}).items())
