@@ -174,7 +174,7 @@ class Rounds:
         # The answer comes before the job has run.
         try:
             async with asyncio.timeout(_STORED_WITHIN_S):
-                while not _has_all(await _read(hass, target, into, hours), hours):
+                while not _has_all(await _read(hass, target, into, hours), hours):  # noqa: ASYNC110
                     await asyncio.sleep(_READ_EVERY_S)
         except TimeoutError as error:
             raise NotStored(target.name) from error

@@ -1,9 +1,8 @@
 """``healthd hass-backfill`` with a real broker, and a server with the rules of Home Assistant."""
 
-import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.hass_statistics import TOKEN, HassStatistics, Row
 from tests.support.mosquitto import Mosquitto, StartMosquitto, needs_mosquitto
-from tests.support.process import BOUND_S, Healthd, complaints
+from tests.support.process import Healthd, complaints
 from tests.support.subscriber import publish
 
 pytestmark = needs_mosquitto
@@ -86,11 +85,6 @@ class Rig:
     async def publish(self, topic: str, payload: str) -> None:
         await publish(self.broker.port, topic, payload)
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(BOUND_S):
-            while not holds():
-                await asyncio.sleep(0.05)
-
 
 @pytest.fixture
 async def rig(tmp_path: Path, mosquitto: StartMosquitto, hass: HassStatistics) -> Rig:
@@ -110,7 +104,7 @@ async def test_an_hour_has_its_live_and_its_late_samples(rig: Rig, version: str)
         await connected(healthd)
         await rig.publish(RATE, sample(1, 60))
         await rig.publish(f"{RATE}/history", sample(2, 90))
-        await rig.until(lambda: rig.hass.rows == {OWN: {HOUR: row(75, 60, 90)}})
+        await rig.hass.has({OWN: {HOUR: row(75, 60, 90)}})
         assert await healthd.stopped() == 0
     assert complaints(healthd.log) == []
     # Both are delivered again, and one more is late: it was published while nothing was running.
@@ -119,7 +113,7 @@ async def test_an_hour_has_its_live_and_its_late_samples(rig: Rig, version: str)
     await rig.publish(f"{RATE}/history", sample(3, 120))
     await rig.publish(RATE, sample(4, 130))
     async with rig.command() as healthd:
-        await rig.until(lambda: rig.hass.rows == {OWN: {HOUR: row(100, 60, 130)}})
+        await rig.hass.has({OWN: {HOUR: row(100, 60, 130)}})
         assert await healthd.stopped() == 0
     assert complaints(healthd.log) == []
     assert (rig.hass.warnings, rig.hass.harmed) == ([], [])
@@ -140,7 +134,7 @@ async def test_kill_9_and_repeats_count_nothing_twice_and_lose_nothing(rig: Rig)
             healthd.send_kill()
             await healthd.ended()
     async with rig.command() as healthd:
-        await rig.until(lambda: rig.hass.rows == {OWN: {HOUR: row(30.5, 1, 60)}})
+        await rig.hass.has({OWN: {HOUR: row(30.5, 1, 60)}})
         assert await healthd.stopped() == 0
 
 

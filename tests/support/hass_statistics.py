@@ -17,6 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 HOST = "127.0.0.1"
+BOUND_S = 30.0
 TOKEN = "token-of-an-administrator"
 
 # Home Assistant compiles an hour within the five minutes and some seconds after its end.
@@ -65,6 +66,7 @@ class HassStatistics:
         self.recording = True
         self.job_s = 0.05
         self._jobs: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Condition()
         self._server: Server | None = None
 
     @property
@@ -105,6 +107,15 @@ class HassStatistics:
             "unit_of_measurement": unit,
         }
         self.rows[entity] = dict(rows)
+
+    async def has(self, rows: Mapping[str, Mapping[int, Row]]) -> None:
+        """Wait until it has these statistics and no others."""
+        try:
+            async with asyncio.timeout(BOUND_S), self._changed:
+                await self._changed.wait_for(lambda: self.rows == rows)
+        except TimeoutError:
+            pass
+        assert self.rows == rows
 
     async def _client(self, connection: ServerConnection) -> None:
         try:
@@ -217,8 +228,10 @@ class HassStatistics:
         known = {key: metadata[key] for key in _REQUIRED - {"statistic_id"}}
         known |= {"mean_type": metadata["mean_type"], "unit_class": metadata["unit_class"]}
         self.metadata[metadata["statistic_id"]] = known
-        # The whole row: what is not sent becomes null.
-        self.rows.setdefault(metadata["statistic_id"], {}).update(hours)
+        async with self._changed:
+            # The whole row: what is not sent becomes null.
+            self.rows.setdefault(metadata["statistic_id"], {}).update(hours)
+            self._changed.notify_all()
 
 
 def _parsed(row: dict[str, Any]) -> datetime:

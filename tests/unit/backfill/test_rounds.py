@@ -1,6 +1,7 @@
 """Imports, over a real WebSocket, into a server with the rules of Home Assistant's recorder."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,7 +123,8 @@ async def test_a_kill_between_import_and_reading_back(hass: HassStatistics, stor
     add(store, 1, 60)
     hass.job_s = 3600.0  # the job waits
     with pytest.raises(TimeoutError):
-        await cut_off(rounds(store, hass).run)
+        async with asyncio.timeout(1):
+            await rounds(store, hass).run()
     hass.job_s = 0.05
     # The job ran after that, and before the next start another sample arrived.
     hass.record(OWN, "bpm", {HOUR: row(60, 60, 60)})
@@ -130,13 +132,6 @@ async def test_a_kill_between_import_and_reading_back(hass: HassStatistics, stor
     add(store, 2, 90)
     assert await rounds(store, hass).run()
     assert hass.rows[OWN] == {HOUR: row(75, 60, 90)}
-
-
-async def cut_off(run: Callable[[], object]) -> None:
-    import asyncio
-
-    async with asyncio.timeout(1):
-        await run()  # pyright: ignore[reportGeneralTypeIssues]
 
 
 class TestEntities:
