@@ -16,6 +16,9 @@ _SCHEMA = f"""
 -- Ranges of the numbers of the samples that are in the sums.
 CREATE TABLE seen (peripheral TEXT, stream TEXT, run TEXT, first INTEGER, last INTEGER,
     PRIMARY KEY (peripheral, stream, run, first)) WITHOUT ROWID;
+-- Ranges of numbers between them that are missing, and since when.
+CREATE TABLE holes (peripheral TEXT, stream TEXT, run TEXT, first INTEGER, last INTEGER,
+    noticed REAL, logged INTEGER, PRIMARY KEY (peripheral, stream, run, first, last)) WITHOUT ROWID;
 CREATE TABLE series (id INTEGER PRIMARY KEY, peripheral TEXT, stream TEXT, key TEXT, person TEXT,
     UNIQUE (peripheral, stream, key, person));
 CREATE TABLE hours (series INTEGER, start INTEGER, count INTEGER, total REAL, least REAL, most REAL,

@@ -26,13 +26,13 @@ class Aggregate(NamedTuple):
     """The values of a series in one hour.
 
     Attributes:
-        count: how many there are.
+        samples: how many there are.
         total: their sum.
         least: the smallest one.
         most: the largest one.
     """
 
-    count: int
+    samples: int
     total: float
     least: float
     most: float
@@ -40,7 +40,7 @@ class Aggregate(NamedTuple):
     def values(self) -> Values:
         """Return what is imported."""
         # The sum of equal values, divided by their number, may miss them by a last digit.
-        mean = min(max(self.total / self.count, self.least), self.most)
+        mean = min(max(self.total / self.samples, self.least), self.most)
         return Values(mean, self.least, self.most)
 
 

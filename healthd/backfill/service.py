@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +31,10 @@ _SESSION_S = 30 * 86400
 # An hour is imported five minutes after its end at the earliest: a minute more does not matter.
 _ROUND_EVERY_S = 60.0
 
+# What is still missing after this time does not arrive any more. A gateway delivers what it has
+# stored in minutes, once it reaches the broker; until then it sends nothing that is newer.
+_MISSING_S = 3600.0
+
 # The broker sends what it has kept without pauses.
 _IDLE_S = 3.0
 
@@ -45,6 +50,7 @@ class Backfill:
         """
         self._settings = settings
         self._environ = environ
+        self._log = get_logger(service="hass-backfill")
         if settings.hass.url is None:
             raise Fatal("hass.url: missing; expected the address of Home Assistant")
         self._url = settings.hass.url
@@ -69,7 +75,7 @@ class Backfill:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive and import until ``stop`` is set."""
-        log = get_logger(service="hass-backfill")
+        log = self._log
         live, history = self._receiver("live", "+/+"), self._receiver("history", "+/+/history")
         try:
             async with ServiceGroup(Supervisor(random.Random())) as services:
@@ -94,6 +100,7 @@ class Backfill:
                 await _idle(receiver.received)
                 receiving.cancel()
             self._left_out.log()
+            self._log_missing()
             return await self._rounds.run()
         finally:
             self._store.close()
@@ -136,6 +143,18 @@ class Backfill:
                     await late.wait()
                     await _idle(late)
             self._left_out.log()
+            self._log_missing()
+
+    def _log_missing(self) -> None:
+        for (peripheral, stream), count in self._store.missing(time.time(), _MISSING_S).items():
+            self._log.warning(
+                "samples missing",
+                peripheral=peripheral,
+                stream=stream,
+                count=count,
+                hint="they are not in the statistics: the broker's queue for this client may have "
+                "been full, or healthd has lost them and reports a gap",
+            )
 
 
 async def _idle(received: asyncio.Event) -> None:

@@ -22,6 +22,14 @@ ON CONFLICT DO UPDATE SET count = count + 1, total = total + :value,
 """
 _MARK = "INSERT OR IGNORE INTO due SELECT id, ? FROM targets WHERE series = ? AND active"
 
+# Numbers between two samples of a run that did not arrive.
+_HOLES = """
+SELECT peripheral, stream, run, last + 1 AS first, next - 1 AS last FROM (
+    SELECT *, lead(first) OVER (PARTITION BY peripheral, stream, run ORDER BY first) AS next
+    FROM seen
+) WHERE next IS NOT NULL
+"""
+
 # One list for Home Assistant: 90 kB.
 _MOST_HOURS = 720
 
@@ -237,8 +245,32 @@ class Store:
                 "DELETE FROM due WHERE target = ? AND start = ? AND ? ="
                 " (SELECT count FROM hours JOIN targets USING (series)"
                 " WHERE targets.id = target AND hours.start = due.start)",
-                [(target.id, start, known.count) for start, known in hours.items()],
+                [(target.id, start, known.samples) for start, known in hours.items()],
             )
+
+    def missing(self, now: float, after_s: float) -> dict[tuple[str, str], int]:
+        """Return how many samples have been missing for this long, by peripheral and stream.
+
+        Each of them is returned once. Late samples arrive after newer ones, so a sample that is
+        missing now may still arrive.
+
+        Args:
+            now: seconds since 1970.
+            after_s: how long they have been missing.
+        """
+        which = "(peripheral, stream, run, first, last)"
+        overdue = "NOT logged AND noticed <= ?"
+        with self._database.transaction(durable=False):
+            # One that has become smaller is another one.
+            self._db.execute(f"DELETE FROM holes WHERE {which} NOT IN ({_HOLES})")
+            self._db.execute(f"INSERT OR IGNORE INTO holes SELECT *, ?, 0 FROM ({_HOLES})", (now,))
+            rows = self._db.execute(
+                "SELECT peripheral, stream, sum(last - first + 1) FROM holes"
+                f" WHERE {overdue} GROUP BY peripheral, stream",
+                (now - after_s,),
+            ).fetchall()
+            self._db.execute(f"UPDATE holes SET logged = 1 WHERE {overdue}", (now - after_s,))
+        return {(peripheral, stream): count for peripheral, stream, count in rows}
 
     def note_session(self, name: str) -> bool:
         """Note that a broker was asked to keep this session; return whether that was known."""

@@ -40,6 +40,9 @@ _SUBACK_TIMEOUT_S = 10.0
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
 
+# For a batch. Its reader may write it to a disk, which takes about as long.
+_BATCH_S = 0.02
+
 _T = TypeVar("_T")
 
 
@@ -297,6 +300,8 @@ class AckedClient(aiomqtt.Client):
         with self._translated_errors():
             async for first in cast("AsyncIterator[Arrival]", self.messages):
                 arrivals = [first]
+                # Messages that are on their way make the batch larger.
+                await asyncio.sleep(_BATCH_S)
                 while not queue.empty():
                     arrivals.append(queue.get_nowait())
                 yield [arrival.message for arrival in arrivals]

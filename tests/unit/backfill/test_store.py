@@ -167,6 +167,25 @@ def test_nothing_of_a_transaction_remains_if_it_fails(tmp_path: Path) -> None:
     assert due(store) == {OWN: {HOUR: Aggregate(1, 70, 70, 70)}}
 
 
+def test_samples_that_stay_missing_are_counted_once(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    add(store, reading(7, 70), reading(8, 70), reading(11, 70), reading(1, 70, run="b"))
+    # What was before the first one of a run is not known; 9 and 10 may be late.
+    assert store.missing(1000, 3600) == {}
+    add(store, reading(20, 70))
+    assert store.missing(2000, 3600) == {}
+    add(store, reading(15, 70))
+    assert store.missing(4599, 3600) == {}
+    assert store.missing(4600, 3600) == {("strap", "heart_rate"): 2}
+    store.close()
+    store = opened(tmp_path)
+    assert store.missing(5000, 3600) == {}
+    add(store, *(reading(seq, 70) for seq in (9, 10, 12, 13, 14)))
+    # 16 to 19 were noticed at 4599, when 15 arrived.
+    assert store.missing(8199, 3600) == {("strap", "heart_rate"): 4}
+    assert store.missing(99999, 3600) == {}
+
+
 def test_sessions_are_remembered(tmp_path: Path) -> None:
     store = opened(tmp_path)
     assert not store.note_session("broker live")
