@@ -12,7 +12,7 @@ from tests.support.mosquitto import MOSQUITTO
 _FIGURES = pytest.StashKey[list[Figures]]()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def usable() -> None:
     """Skip the tests if Home Assistant or mosquitto is missing."""
     why = why_unusable() or (

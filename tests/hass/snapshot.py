@@ -119,6 +119,9 @@ def announced(by_topic: Mapping[str, list[bytes]]) -> dict[str, tuple[str, Json]
 
 
 def _published(config: Json, by_topic: Mapping[str, list[bytes]]) -> list[Any]:
+    if config["p"] == "device_tracker":
+        # Its state is the zone that contains the position.
+        return [json.loads(one) for one in by_topic.get(config["json_attr_t"], ()) if one]
     states: list[Any] = []
     for payload in by_topic.get(config.get("stat_t", ""), ()):
         if payload:

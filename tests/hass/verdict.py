@@ -114,7 +114,9 @@ def wrong_values(snapshot: Snapshot) -> list[str]:
     return [
         f"{one.id} is {one.value}, published {one.published[-_NEWEST:]}"
         for one in snapshot.entities.values()
-        if one.value not in (None, *_UNKNOWN) and one.published and not _is_published(one)
+        if one.value not in (None, *_UNKNOWN)
+        and one.config["p"] not in ("button", "device_tracker")
+        and not _is_published(one)
     ]
 
 
