@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from tests.support.polling import until
 from tests.clusters.trees import tree
 from tests.support.mosquitto import HOST, free_port
+from tests.support.polling import until
 from tests.support.restartable import PATH, Restartable
 from tests.support.trees import inside
 

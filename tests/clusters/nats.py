@@ -7,9 +7,9 @@ from typing import Any
 from urllib.request import urlopen
 
 from tests.clusters.cluster import NODES, Cluster, Node
-from tests.support.polling import until
 from tests.clusters.trees import OLD
 from tests.support.mosquitto import HOST, free_port
+from tests.support.polling import until
 from tests.support.trees import SHARED
 
 _HEALTHY_S = 60.0

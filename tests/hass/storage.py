@@ -120,6 +120,11 @@ def _http(now: str, port: int) -> dict[str, Any]:
     stable = {
         "server_host": [HOST],
         "server_port": port,
+        "cors_allowed_origins": [],
+        "login_attempts_threshold": -1,
+        "ip_ban_enabled": False,
+        "ssl_profile": "intermediate_v6",
+        "use_x_frame_options": True,
         "created_at": now,
         "error": None,
         "error_message": None,

@@ -123,7 +123,9 @@ async def test_a_persons_names_stay_over_restarts(rig: Rig) -> None:
 
 async def test_entities_that_a_person_enables_have_values(rig: Rig) -> None:
     before = await rig.settled()
-    disabled = [one.row["entity_id"] for one in before.entities.values() if one.row and not one.is_enabled]
+    disabled = [
+        one.row["entity_id"] for one in before.entities.values() if one.row and not one.is_enabled
+    ]
     await rig.hass.api.ask(
         *(
             {"type": "config/entity_registry/update", "entity_id": one, "disabled_by": None}

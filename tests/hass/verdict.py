@@ -61,7 +61,7 @@ def _has_no_value(entity: Entity) -> bool:
 
 
 def wrong_ids(snapshot: Snapshot) -> list[str]:
-    """Return the entities with another id than the announced one, such as with ``_2`` at its end."""
+    """Return the entities with another id than the announced one, such as ``…_2``."""
     return [
         f"{one.row['entity_id']} instead of {one.config['def_ent_id']}"
         for one in snapshot.entities.values()
@@ -72,7 +72,9 @@ def wrong_ids(snapshot: Snapshot) -> list[str]:
 def wrong_names(snapshot: Snapshot) -> list[str]:
     """Return names that two entities of a device share, and those that say a word twice."""
     times = Counter((one.device, one.name) for one in snapshot.entities.values())
-    twice = [f"{device} has {count} times {name}" for (device, name), count in times.items() if count > 1]
+    twice = [
+        f"{device} has {count} times {name}" for (device, name), count in times.items() if count > 1
+    ]
     doubled = [
         f"{one.device} has {one.name}"
         for one in snapshot.entities.values()
