@@ -16,7 +16,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test lint format docs picture constraints clean
+.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test hass-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -57,6 +57,11 @@ system-test: $(TESTABLE) ## test the service in virtual machines with a real Blu
 cluster-test: $(TESTABLE) ## kill nodes of real RabbitMQ and NATS clusters (10 minutes)
 	@.ci/cluster-test
 	$(BIN)/pytest tests/clusters $(ARGS)
+
+hass-test: $(TESTABLE) ## show 22 simulated devices in a real Home Assistant (15 minutes)
+	@.ci/tools mosquitto
+	@.ci/hass-test
+	$(BIN)/pytest tests/hass $(ARGS)
 
 lint: $(TESTABLE) ## ruff, pyright (strict), import-linter and plain English
 	$(BIN)/ruff check
