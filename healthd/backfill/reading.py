@@ -13,7 +13,7 @@ from healthd.mqtt.arrivals import Message
 from healthd.mqtt.topics import Place, place_of
 
 # By how much the clocks of a device and of its gateway may differ: devices count whole minutes, and
-# a clock that nobody sets loses a few of them in a year.
+# a clock that is never set loses a few of them in a year.
 _CLOCK_ERROR_S = 15 * 60
 
 # A device's clock that was never set often starts in 2000, 2010 or 2012. No memory is that old.

@@ -1,7 +1,7 @@
 """What has been received and imported, in an SQLite file: it outlives kills and power cuts.
 
 The samples themselves are not kept, only sums per hour, and the numbers of the samples in them:
-these are consecutive, so a few ranges tell a repeated sample from a new one. Sums are kept
+these are consecutive, so a few ranges distinguish a repeated sample from a new one. Sums are kept
 forever, because a meter may be read after a year.
 """
 

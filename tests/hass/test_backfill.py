@@ -220,7 +220,7 @@ async def test_statistics_of_entities_only_on_request(rig: Rig) -> None:
     await rig.publish(f"{RATE}/history", 3, EARLIER + 1, heart_rate_bpm=100)
     await rig.run_once(asked)
     assert rig.rows(ENTITY) == [(EARLIER, 90, 80, 100), *recorded]
-    # Told to replace, it has the mean of what it knows, and the extremes of both.
+    # With ``replace`` it has the mean of what it knows, and the extremes of both.
     await rig.publish(f"{RATE}/history", 4, HOUR + 1, heart_rate_bpm=100)
     await rig.run_once(f"{asked}\nreplace = true")
     assert rig.rows(ENTITY) == [(EARLIER, 90, 80, 100), (HOUR, 90, 60, 100)]
@@ -231,9 +231,7 @@ async def test_an_entity_that_a_person_shows_in_pounds(rig: Rig) -> None:
     unit = {"unit_of_meas": "kg", "dev_cla": "weight"}
     await rig.announce("scale/weight/weight_kg", unit, 72.5)
     options = {"options_domain": "sensor", "options": {"unit_of_measurement": "lb"}}
-    await rig.hass.api.ask(
-        {"type": "config/entity_registry/update", "entity_id": SCALE, **options}
-    )
+    await rig.hass.api.ask({"type": "config/entity_registry/update", "entity_id": SCALE, **options})
 
     async def is_in_pounds() -> bool:
         await publish(rig.broker.port, f"healthd/home/device/{WEIGHT}", '{"weight_kg": 72.5}')

@@ -97,7 +97,7 @@ def test_a_clock_that_is_some_minutes_ahead_does_not_reach_into_the_future() -> 
 @pytest.mark.parametrize("wrong", ["2026-11-24T23:00:00", "2010-01-01T00:00:00"])
 def test_a_device_clock_that_is_wrong(wrong: str) -> None:
     dated = CUFF | {"device_time": wrong}
-    # Late: it may be from the memory, and then nobody knows when it was measured.
+    # Late: it may be from the memory, and then its time is unknown.
     assert reason(dated) == "device clock wrong"
     # Live: just now.
     assert utc(read(dated, "cuff/blood_pressure")) == "2026-11-24 20:00:00"

@@ -187,14 +187,14 @@ class TestEntities:
         assert hass.metadata["healthd:gw_scale_weight_kg"]["unit_of_measurement"] == "kg"
 
     @pytest.mark.parametrize(
-        "entity", ["sensor.nobody", "sensor.other", "sensor.strange_unit", "sensor.unrecorded"]
+        "entity", ["sensor.absent", "sensor.other", "sensor.strange_unit", "sensor.unrecorded"]
     )
     async def test_an_entity_that_does_not_fit_harms_nothing(
         self, hass: HassStatistics, store: Store, entity: str
     ) -> None:
         hass.registry += [
             {"entity_id": "sensor.other", "unique_id": "outside", "platform": "mqtt"},
-            {"entity_id": "sensor.nobody", "unique_id": "healthd_gw_x", "platform": "demo"},
+            {"entity_id": "sensor.absent", "unique_id": "healthd_gw_x", "platform": "demo"},
         ]
         announced(hass, "sensor.strange_unit")
         announced(hass, "sensor.unrecorded")
