@@ -54,6 +54,9 @@ class Measurement(BaseModel):
     """Incremented when a published key changes its meaning or is removed."""
     retained: ClassVar[bool] = False
     """True for episodic results (battery, weight); an old heart rate must not look current."""
+    is_event: ClassVar[bool] = False
+    """True for what happens once and holds until the next one: the newest is in the device's info.
+    """
     identifies: ClassVar[bool] = False
     """True if it identifies the device: its fields are published next to the device's name."""
 

@@ -186,6 +186,7 @@ class Daemon:
         change = await self._peripherals.change(wanted)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._broker.discovery.apply(settings)
+        self._broker.devices.report()
         self._publish_info()
         if brokers != self._broker.brokers:
             await self._broker.go_offline()

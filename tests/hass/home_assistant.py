@@ -105,7 +105,7 @@ class HomeAssistant(Restartable):
 
     @property
     def complaints(self) -> list[str]:
-        """The warnings and errors that it has logged, over all starts, but for those of this installation."""
+        """The warnings and errors that it has logged, over all starts, without its own."""
         return [line for line in self.log if _COMPLAINT.match(line) and not _OWN.search(line)]
 
 
