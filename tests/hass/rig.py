@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import signal
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -26,9 +27,6 @@ _SETTLES_S = 120.0
 # Devices measure at least every four seconds, and a new key is announced two seconds later.
 _UNCHANGED_S = 12.0
 
-# The stream that takes the longest to come: its first window is 30 s.
-_LAST_STREAM = "heart_rate_variability"
-
 # For a change that Home Assistant makes at once, on a busy machine.
 SOON_S = 30.0
 
@@ -44,17 +42,20 @@ class Rig:
         settings: entries of the settings, by model.
     """
 
-    def __init__(self, folder: Path, seed: int = 1, first: First = "hass") -> None:
+    def __init__(
+        self, folder: Path, seed: int, first: First = "hass", **more: Mapping[str, Any]
+    ) -> None:
         """Prepare.
 
         Args:
             folder: for the files of all programs.
             seed: decides the devices' values, and the order in which they appear.
             first: which program starts first.
+            more: keys of the settings, by model.
         """
         self.broker = Mosquitto(folder)
         self.hass = HomeAssistant(folder / "hass", self.broker.port)
-        self.settings = entries()
+        self.settings = entries(**more)
         self._first: First = first
         self._file = folder / "healthd.toml"
         self.configure(self.settings.values())
@@ -129,16 +130,20 @@ class Rig:
 
     def _is_complete(self) -> bool:
         """Return whether all devices stream, and nothing new has been announced for a while."""
-        announced = [one for one in self.subscriber.messages if one.topic.startswith("homeass")]
-        unchanged_s = asyncio.get_running_loop().time() - announced[-1].at if announced else 0.0
-        return (
-            unchanged_s > _UNCHANGED_S
-            and any(_LAST_STREAM.encode() in one.payload for one in announced)
-            and all(
-                "every" in entry or self._state(entry["id"]) == "streaming"
-                for entry in self.settings.values()
-            )
+        loop = asyncio.get_running_loop()
+        return loop.time() - self._changed_at() > _UNCHANGED_S and all(
+            "every" in entry or self._state(entry["id"]) == "streaming"
+            for entry in self.settings.values()
         )
+
+    def _changed_at(self) -> float:
+        """Return when the last announcement came that differs from the one before it."""
+        newest: dict[str, bytes] = {}
+        changed_at = math.inf
+        for one in self.subscriber.messages:
+            if one.topic.startswith("homeassistant/") and newest.get(one.topic) != one.payload:
+                newest[one.topic], changed_at = one.payload, one.at
+        return changed_at
 
     def _state(self, peripheral: str) -> str | None:
         info = self.newest(f"device/{peripheral}/info")

@@ -14,7 +14,7 @@ GATEWAY = "home"
 
 # What a device's entry needs so that everything of it appears in Home Assistant.
 _MORE: Mapping[str, Mapping[str, Any]] = {
-    "heart_rate": {"hrv": "30s", "heart_rate_zones": [95, 114, 133, 152, 171]},
+    "heart_rate": {"heart_rate_zones": [95, 114, 133, 152, 171]},
     "treadmill": {"control.speed_mps": [0, 3], "control.inclination_pct": [0, 6]},
     # A cuff is linked for a few seconds at a time.
     "blood_pressure": {"every": "20s"},
@@ -31,16 +31,17 @@ def peripheral(model: str) -> str:
     return model.replace("_", "-")
 
 
-def entries(models: Iterable[str] = CATALOGUE) -> dict[str, dict[str, Any]]:
-    """Return the entries of ``[[peripherals]]``, by model."""
+def entries(**more: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries of ``[[peripherals]]`` by model; some may have more keys."""
     return {
-        model: {
-            "id": peripheral(model),
-            "address": address(model),
-            **CATALOGUE[model].settings,
-            **_MORE.get(model, {}),
+        name: {
+            "id": peripheral(name),
+            "address": address(name),
+            **model.settings,
+            **_MORE.get(name, {}),
+            **more.get(name, {}),
         }
-        for model in models
+        for name, model in CATALOGUE.items()
     }
 
 

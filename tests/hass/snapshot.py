@@ -119,11 +119,10 @@ def announced(by_topic: Mapping[str, list[bytes]]) -> dict[str, tuple[str, Json]
 
 
 def _published(config: Json, by_topic: Mapping[str, list[bytes]]) -> list[Any]:
-    if config["p"] == "device_tracker":
-        # Its state is the zone that contains the position.
-        return [json.loads(one) for one in by_topic.get(config["json_attr_t"], ()) if one]
+    # A device tracker has no state of its own: that is the zone that contains its position.
+    topic = config.get("stat_t") or config.get("json_attr_t", "")
     states: list[Any] = []
-    for payload in by_topic.get(config.get("stat_t", ""), ()):
+    for payload in by_topic.get(topic, ()):
         if payload:
             states.append(state(config, payload, states[-1] if states else UNKNOWN))
     return states

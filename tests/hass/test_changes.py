@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")
 # A strap measures all the time, a scale when a person stands on it.
 HEART_RATE = f"healthd_{GATEWAY}_heart-rate_heart_rate_heart_rate_bpm"
 WEIGHT = f"healthd_{GATEWAY}_weight-scale_weight_weight_kg"
+VARIABILITY = f"healthd_{GATEWAY}_heart-rate_heart_rate_variability_rmssd_ms"
 STATUS = f"healthd_{GATEWAY}_status"
 
 # A link is lost after 2 s without an answer; then healthd looks for the device again.
@@ -28,7 +29,10 @@ _GONE = "unavailable"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rig(usable: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Rig]:
-    async with Rig(tmp_path_factory.mktemp("changes"), seed=7) as running:
+    # The variability comes late: after its first window of 30 s.
+    late = {"hrv": "30s"}
+    async with Rig(tmp_path_factory.mktemp("changes"), seed=7, heart_rate=late) as running:
+        await shows(running, lambda now: VARIABILITY in now.ids, 90.0)
         await running.settled()
         yield running
         assert running.hass.complaints == []

@@ -117,7 +117,7 @@ def wrong_values(snapshot: Snapshot) -> list[str]:
         f"{one.id} is {one.value}, published {one.published[-_NEWEST:]}"
         for one in snapshot.entities.values()
         if one.value not in (None, *_UNKNOWN)
-        and one.config["p"] not in ("button", "device_tracker")
+        and one.config["p"] != "button"
         and not _is_published(one)
     ]
 
@@ -126,6 +126,8 @@ def _is_published(entity: Entity) -> bool:
     if entity.attributes.get("unit_of_measurement") != entity.config.get("unit_of_meas"):
         return True  # converted to the unit that the person prefers
     newest = entity.published[-_NEWEST:]
+    if entity.config["p"] == "device_tracker":
+        return (entity.attributes["latitude"], entity.attributes["longitude"]) in newest
     if entity.config["p"] == "binary_sensor":
         return (entity.value == "on") in newest
     if any(isinstance(one, float) for one in newest):
