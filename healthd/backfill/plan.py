@@ -150,4 +150,4 @@ def destination(
         "mean_type": _ARITHMETIC,
         "has_sum": False,
     }
-    return Destination(metadata, found)
+    return Destination(metadata, found.after(quantity.factor))

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from healthd.mqtt.homeassistant.components import device_id
 from healthd.mqtt.homeassistant.fields import shown
-from healthd.mqtt.homeassistant.looks import title
+from healthd.mqtt.homeassistant.looks import display_for
+from healthd.mqtt.homeassistant.names import plain_name, title
 from healthd.profiles.registry import Registry
 from healthd.samples import DeviceTimed, Measurement
 
@@ -39,11 +40,13 @@ class Quantity(NamedTuple):
         unit: in Home Assistant's words.
         unit_class: Home Assistant's class of units; None: it does not convert the unit.
         name: for people.
+        factor: what a value is multiplied by for this unit.
     """
 
     unit: str
     unit_class: str | None
     name: str
+    factor: float = 1.0
 
 
 class Kind(NamedTuple):
@@ -89,14 +92,16 @@ def _quantities(model: type[Measurement]) -> Iterator[tuple[str, Quantity]]:
     # Intermediate values lead to a result; the mean of an hour of them means nothing.
     if model.kind.startswith("intermediate_"):
         return
-    for key in model.model_fields:
-        field = shown(model, key)
-        config: dict[str, Any] = {} if field is None else field.config
-        unit = config.get("unit_of_meas")
+    for key, field in model.model_fields.items():
+        entity = shown(model, key)
         # Not of counters, ids and directions.
-        if field is None or unit is None or config.get("stat_cla") != "measurement":
+        if entity is None or entity.config.get("stat_cla") != "measurement":
             continue
-        yield key, Quantity(unit, _unit_class(config.get("dev_cla")), field.name)
+        extra = cast("dict[str, Any]", field.json_schema_extra or {})
+        look = display_for(str(extra.get("unit")), key)
+        if look is not None and look.unit is not None:
+            unit_class = _unit_class(look.device_class)
+            yield key, Quantity(look.unit, unit_class, plain_name(model.kind, key), look.factor)
 
 
 def _unit_class(device_class: str | None) -> str | None:
@@ -111,8 +116,7 @@ def statistic_id(gateway: str, series: Series) -> str:
     Home Assistant accepts lower-case letters, digits and single underscores.
     """
     parts = [gateway, series.peripheral, series.person]
-    # Most keys begin with the name of their stream: heart_rate_bpm, weight_kg.
-    if not f"{series.key}_".startswith(f"{series.stream}_"):
+    if not _names_stream(series):
         parts.append(series.stream)
     parts.append(series.key)
     words = (re.sub("[^a-z0-9]+", "_", part.lower()).strip("_") for part in parts if part)
@@ -123,11 +127,17 @@ def name(series: Series, quantity: Quantity) -> str:
     """Return the name of our own statistics, such as ``Chest strap: heart rate``."""
     owner = title(series.peripheral.replace("-", "_"))
     person = f" ({series.person})" if series.person else ""
-    what = f"{quantity.name[0].lower()}{quantity.name[1:]}"
-    return f"{owner}{person}: {what}"
+    # Several streams of a device may have the same quantity.
+    stream = "" if _names_stream(series) else f" ({series.stream.replace('_', ' ')})"
+    return f"{owner}{person}: {quantity.name[0].lower()}{quantity.name[1:]}{stream}"
+
+
+def _names_stream(series: Series) -> bool:
+    """Return whether the key begins with the name of its stream: heart_rate_bpm, weight_kg."""
+    return f"{series.key}_".startswith(f"{series.stream}_")
 
 
 def unique_id(gateway: str, series: Series) -> str:
     """Return by which id Home Assistant knows the entity that healthd announces for a series."""
-    entity = f"{device_id(gateway, series.peripheral)}_{series.stream}_{series.key}"
-    return f"{entity}_{series.person}" if series.person else entity
+    person = f"person_{series.person}_" if series.person else ""
+    return f"{device_id(gateway, series.peripheral)}_{person}{series.stream}_{series.key}"

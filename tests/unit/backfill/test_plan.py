@@ -93,6 +93,19 @@ class TestDestination:
         assert row["max"] == pytest.approx(200)
         assert made.values(row) == pytest.approx((72.5, 45.359237, 90.718474))
 
+    def test_a_value_that_is_shown_in_another_unit_than_it_is_published_in(self) -> None:
+        speed = Quantity("km/h", "speed", "Speed", 3.6)
+        series = Series("bike", "indoor_bike", "speed_mps")
+        made = destination("healthd:gw_bike_speed", series, speed, None)
+        (row,) = made.rows({HOUR: Values(10, 5, 10)})
+        assert row == pytest.approx(row | {"mean": 36, "min": 18, "max": 36})
+        assert made.values(row) == pytest.approx((10, 5, 10))
+        # An older version of healthd announced it in m/s, and the statistics are kept in that.
+        old = STORED | {"statistics_unit_of_measurement": "m/s", "unit_class": "speed"}
+        made = destination("sensor.bike_speed", series, speed, old)
+        (row,) = made.rows({HOUR: Values(10, 5, 10)})
+        assert row == pytest.approx(row | {"mean": 10, "min": 5, "max": 10})
+
     def test_a_unit_without_a_class_is_read_as_it_is(self) -> None:
         made = destination(OWN, SERIES, WEIGHT, STORED | {"unit_class": None})
         assert made.metadata["unit_class"] is None
@@ -122,6 +135,7 @@ class TestDestination:
         (63.5029318, "kg", "st", 10.0),
         (10.0, "m/s", "km/h", 36.0),
         (44.704, "m/s", "mph", 100.0),
+        (100.0, "km/h", "mph", 62.137119),
         (1609.344, "m", "mi", 1.0),
         (36.6, "°C", "°F", 97.88),
         (-40.0, "°C", "°F", -40.0),

@@ -15,20 +15,26 @@ VALID_ID = re.compile(r"^(?!.+__)(?!_)[\da-z_]+(?<!_):(?!_)[\da-z_]+(?<!_)$")
 
 # Units and their classes: util/unit_conversion.py of Home Assistant 2026.11.0.
 @pytest.mark.parametrize(
-    ("kind", "key", "unit", "unit_class"),
+    ("kind", "key", "unit", "unit_class", "factor"),
     [
-        ("heart_rate", "heart_rate_bpm", "bpm", None),
-        ("weight", "weight_kg", "kg", "mass"),
-        ("body_temperature", "temperature_c", "°C", "temperature"),
-        ("blood_pressure", "systolic_mmhg", "mmHg", None),
-        ("glucose", "glucose_mmol_per_l", "mmol/L", "blood_glucose_concentration"),
-        ("cycling_power", "power_w", "W", "power"),
-        ("pulse_oximeter", "spo2_pct", "%", None),
+        ("heart_rate", "heart_rate_bpm", "bpm", None, 1),
+        ("weight", "weight_kg", "kg", "mass", 1),
+        ("body_temperature", "temperature_c", "°C", "temperature", 1),
+        ("blood_pressure", "systolic_mmhg", "mmHg", None, 1),
+        ("glucose", "glucose_mmol_per_l", "mmol/L", "blood_glucose_concentration", 1),
+        ("cycling_power", "power_w", "W", "power", 1),
+        ("pulse_oximeter", "spo2_pct", "%", None, 1),
+        # As the entities: 1 m/s is 3.6 km/h, and carbohydrates are grams.
+        ("indoor_bike", "speed_mps", "km/h", "speed", 3.6),
+        ("glucose_context", "carbohydrate_kg", "g", "mass", 1000),
     ],
 )
-def test_quantities_and_their_units(kind: str, key: str, unit: str, unit_class: str | None) -> None:
+def test_quantities_and_their_units(
+    kind: str, key: str, unit: str, unit_class: str | None, factor: float
+) -> None:
     quantity = KINDS[kind].quantities[key]
     assert (quantity.unit, quantity.unit_class) == (unit, unit_class)
+    assert quantity.factor == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,10 @@ def test_names_are_for_people() -> None:
     assert name(series, KINDS["heart_rate"].quantities["heart_rate_bpm"]) == (
         "Chest strap: heart rate"
     )
+    belt = Series("belt", "treadmill", "heart_rate_bpm")
+    assert name(belt, KINDS["treadmill"].quantities["heart_rate_bpm"]) == (
+        "Belt: heart rate (treadmill)"
+    )
     anna = Series("scale", "weight", "weight_kg", "anna")
     assert name(anna, KINDS["weight"].quantities["weight_kg"]) == "Scale (anna): weight"
 
@@ -116,3 +126,5 @@ def test_names_are_for_people() -> None:
 def test_the_unique_id_of_an_entity() -> None:
     series = Series("chest-strap", "heart_rate", "heart_rate_bpm")
     assert unique_id("gw", series) == "healthd_gw_chest-strap_heart_rate_heart_rate_bpm"
+    anna = Series("scale", "weight", "weight_kg", "anna")
+    assert unique_id("gw", anna) == "healthd_gw_scale_person_anna_weight_weight_kg"
