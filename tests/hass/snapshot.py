@@ -77,14 +77,15 @@ class Snapshot(NamedTuple):
 
 async def look(api: Api, messages: Iterable[Received]) -> Snapshot:
     """Ask Home Assistant for everything, and compare it with what was published before."""
-    by_topic: dict[str, list[bytes]] = defaultdict(list)
-    for one in messages:
-        by_topic[one.topic].append(one.payload)
     rows, devices, states = await api.ask(
         {"type": "config/entity_registry/list"},
         {"type": "config/device_registry/list"},
         {"type": "get_states"},
     )
+    # Only now: all that Home Assistant shows is among the messages.
+    by_topic: dict[str, list[bytes]] = defaultdict(list)
+    for one in messages:
+        by_topic[one.topic].append(one.payload)
     by_id = {row["unique_id"]: row for row in rows if row["platform"] == "mqtt"}
     of_entity = {one["entity_id"]: one for one in states}
     entities: dict[str, Entity] = {}

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.hass import verdict
 from tests.hass.rig import SOON_S, Rig
-from tests.hass.settings import GATEWAY, entries
+from tests.hass.settings import GATEWAY
 from tests.hass.snapshot import Entity, Snapshot
 from tests.support.polling import until
 
@@ -175,10 +175,8 @@ async def test_a_device_that_is_removed_from_the_settings_disappears(rig: Rig) -
 
 async def test_a_device_with_another_id_is_another_device(rig: Rig) -> None:
     before = await rig.settled()
-    renamed = entries()
-    renamed["weight_scale"]["id"] = "bathroom"
-    rig.settings = renamed
-    rig.configure(renamed.values())
+    rig.settings["weight_scale"]["id"] = "bathroom"
+    rig.configure(rig.settings.values())
     rig.reload()
     old, new = f"healthd_{GATEWAY}_weight-scale", f"healthd_{GATEWAY}_bathroom"
     await shows(rig, lambda now: old not in now.devices and new in now.devices)

@@ -31,8 +31,8 @@ MAIN = [
     ("treadmill", "Inclination", "%", None),
     ("cross_trainer", "Speed", "km/h", "speed"),
     ("rower", "Stroke rate", "spm", None),
-    ("stair_climber", "Floors", None, None),
-    ("step_climber", "Floors", None, None),
+    ("stair_climber", "Floors", "floors", None),
+    ("step_climber", "Floors", "floors", None),
     ("health_thermometer", "Temperature", "°C", "temperature"),
     ("blood_pressure", "Systolic pressure", "mmHg", None),
     ("blood_pressure", "Diastolic pressure", "mmHg", None),
@@ -45,9 +45,7 @@ MAIN = [
 ]
 
 # Counters without a meaning of their own, and what another entity says as well.
-RAW = re.compile(
-    r"cumulative_\w+|\w+_raw|window_s|beats|rejected\w*|\w*_reference|\w+_per_(hour|min).*"
-)
+RAW = re.compile(r"cumulative_|_raw\b|window_s|rejected|_reference\b|energy_per_min|average_")
 
 
 def entities(start: Start) -> Iterator[Entity]:
