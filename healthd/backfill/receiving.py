@@ -54,6 +54,7 @@ class Receiver:
     """One subscription with a session of its own.
 
     Attributes:
+        subscribed: set once the broker has accepted the subscription.
         received: set whenever messages have arrived.
     """
 
@@ -77,6 +78,7 @@ class Receiver:
             left_out: counts those that are not taken.
             durable: whether a sample must survive a power cut once it is acknowledged.
         """
+        self.subscribed = asyncio.Event()
         self.received = asyncio.Event()
         self._endpoint = endpoint
         self._filter = topic_filter
@@ -101,6 +103,7 @@ class Receiver:
                     "refused", f"subscription to {self._filter} refused: {error}", RETRY
                 ) from error
             mark_healthy()
+            self.subscribed.set()
             self._log.info("connected", broker=client.address)
             async for batch in client.batches():
                 self._store.add(self._readings(batch), durable=self._durable)

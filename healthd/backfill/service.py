@@ -97,6 +97,7 @@ class Backfill:
             receiver = self._receiver("history", "+/+/history")
             async with asyncio.TaskGroup() as tasks:
                 receiving = tasks.create_task(receiver.run(), name="history")
+                await receiver.subscribed.wait()
                 await _idle(receiver.received)
                 receiving.cancel()
             self._left_out.log()

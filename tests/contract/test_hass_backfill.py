@@ -165,6 +165,13 @@ async def test_once_fails_if_home_assistant_refuses_the_token(rig: Rig) -> None:
     assert rig.hass.rows == {OWN: {HOUR: row(60, 60, 60)}}
 
 
+async def test_once_fails_without_a_broker(rig: Rig) -> None:
+    await rig.broker.kill()
+    code, healthd = await rig.once()
+    failed = await healthd.logged("failed")
+    assert (code, failed["reason"]) == (1, "broker_unreachable")
+
+
 @pytest.mark.parametrize("problem", ["", "missing"])
 async def test_an_unusable_token_file_is_named(rig: Rig, problem: str) -> None:
     if problem:

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from healthd.backfill.hours import Values
+from healthd.backfill.plan import destination
+from healthd.backfill.series import Series, kinds, statistic_id
+from healthd.profiles import registry
 from tests.hass.home_assistant import HomeAssistant
 from tests.support.mosquitto import HOST, Mosquitto
 from tests.support.polling import until
@@ -246,6 +250,17 @@ async def test_an_entity_that_a_person_shows_in_pounds(rig: Rig) -> None:
     assert values == pytest.approx([100, 100, 100])
     assert (await rig.metadata(SCALE))["statistics_unit_of_measurement"] == "lb"
     assert rig.rows("healthd:home_scale_weight_kg") == [(HOUR, 45.359237, 45.359237, 45.359237)]
+    assert rig.hass.complaints == []
+
+
+async def test_it_accepts_every_quantity_of_every_stream(rig: Rig) -> None:
+    for kind, known in kinds(registry.load()).items():
+        for key, quantity in known.quantities.items():
+            series = Series("device", kind, key)
+            into = destination(statistic_id("home", series), series, quantity, None)
+            message = {"metadata": dict(into.metadata), "stats": into.rows({HOUR: Values(1, 1, 1)})}
+            # Refused if the unit is not one of its class, or the id is not valid.
+            await rig.hass.api.ask({"type": "recorder/import_statistics", **message})
     assert rig.hass.complaints == []
 
 

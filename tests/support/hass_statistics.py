@@ -27,8 +27,18 @@ _OWN_ID = re.compile(r"(?!.+__)(?!_)[\da-z_]+(?<!_):(?!_)[\da-z_]+(?<!_)")
 _ENTITY_ID = re.compile(r"[a-z_]+\.[\da-z_]+")
 _REQUIRED = {"has_sum", "name", "source", "statistic_id", "unit_of_measurement"}
 
-# What each class of units has, of those that the tests use.
-_CLASSES = {"mass": {"kg", "lb"}, "temperature": {"°C", "°F"}, "speed": {"m/s", "km/h"}}
+# Some units of each class (util/unit_conversion.py).
+_CLASSES = {
+    "blood_glucose_concentration": {"mmol/L", "mg/dL"},
+    "distance": {"m", "km", "mi"},
+    "duration": {"s", "ms", "min", "h"},
+    "energy": {"kJ", "kcal", "kWh"},
+    "mass": {"kg", "g", "mg", "lb"},
+    "power": {"W", "kW"},
+    "pressure": {"hPa", "mmHg"},
+    "speed": {"m/s", "km/h", "mph"},
+    "temperature": {"°C", "°F"},
+}
 
 Row = dict[str, float | None]
 
