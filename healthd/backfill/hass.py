@@ -5,7 +5,6 @@ https://developers.home-assistant.io/docs/api/websocket
 
 import asyncio
 import itertools
-import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
@@ -13,7 +12,7 @@ from typing import Any, Self, cast
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from healthd.errors import Backoff, HealthdError, Transient
 
@@ -54,7 +53,7 @@ class HomeAssistant:
         try:
             # No limit: the answers are as long as the questions ask for.
             self._connection = await connect(endpoint, max_size=None, open_timeout=_TIMEOUT_S)
-        except (OSError, InvalidHandshake, ssl.CertificateError) as error:
+        except (OSError, WebSocketException) as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
         try:
             await self._log_in()

@@ -133,7 +133,8 @@ def destination(
         unit: str | None = quantity.unit
         unit_class, shown = quantity.unit_class, name(series, quantity)
     else:
-        if stored["has_sum"] or stored["mean_type"] != _ARITHMETIC:
+        # Older versions of Home Assistant do not name the kind of mean.
+        if stored["has_sum"] or stored.get("mean_type") != _ARITHMETIC:
             raise Unfit("its statistics are not means of a measurement")
         # An import replaces the description: another unit would reinterpret all earlier hours.
         unit = stored["statistics_unit_of_measurement"]
