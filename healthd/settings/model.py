@@ -31,6 +31,7 @@ from healthd.settings.values import (
     ResistanceLimits,
     Seconds,
     Slug,
+    SpeedFactor,
     SpeedLimits,
     TopicPrefix,
     User,
@@ -139,6 +140,7 @@ class PeripheralSettings(_Section):
     rearm: Seconds = 300.0
     # 700x25C, the most common road tyre.
     wheel_circumference: Wheel = 2.105
+    speed_factor: SpeedFactor = 1.0
     pmd: tuple[PolarStream, ...] = ()
     hrv: Window | None = None
     heart_rate_zones: Zones = ()
