@@ -476,6 +476,23 @@ async def test_nothing_is_left_out_before_the_broker_has_accepted_its_removal(
 
 
 @pytest.mark.usefixtures("repeats_soon")
+async def test_a_peripheral_leaves_while_the_broker_has_not_accepted_the_removal_of_an_entity(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", requests=("reconnect",))):
+        await settled(broker, GATEWAY, STRAP)
+    count = len(broker.at(STRAP))
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: len(broker.at(STRAP)) > count)
+        broker.reachable = False
+        await broker.until(lambda: len(broker.at(STRAP)) > count + 1)
+        discovery.apply(settings())
+        broker.reachable = True
+        broker.accept()
+        await settled(broker, GATEWAY)
+
+
+@pytest.mark.usefixtures("repeats_soon")
 async def test_an_id_that_now_stands_for_another_device_starts_over(
     tmp_path: Path, broker: Broker
 ) -> None:

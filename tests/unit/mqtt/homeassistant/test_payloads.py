@@ -33,7 +33,7 @@ GATEWAY_ALONE = [{"t": "healthd/living-room/status"}]
 # Never an entity: lists and frames, texts, and nested objects.
 NO_ENTITY = re.compile(
     r"heart_rate\.rr_.*|(ecg|ppg|acceleration|gyroscope|magnetometer|pressure|temperature"
-    r"|skin_temperature|pp_interval|pmd)\..*|.*\.(device_time|timestamp|value_hex|experimental)"
+    r"|skin_temperature|pp_interval|pmd)\..*|.*\.((device|base)_time|value_hex|experimental)"
 )
 
 
@@ -89,11 +89,8 @@ def test_only_numbers_words_and_booleans_are_entities() -> None:
         "zone_times_s",
         "records",
         # dates, and free text
-        "start",
         "start_time",
-        "utc",
         "arrival_time",
-        "estimated_time_of_arrival",
         "string",
     }
 
@@ -292,6 +289,7 @@ def test_no_name_says_a_word_twice(profiles: tuple[str, ...]) -> None:
         ("heart_rate_variability", "rejected_beats"),
         ("cycling_power", "pedal_power_balance_reference"),
         ("indoor_bike", "energy_per_minute_kj_per_h"),
+        ("indoor_bike", "energy_per_hour_kj_per_h"),
         ("indoor_bike", "resistance_raw"),
         ("battery_level_status", "level_pct"),
         ("fitness_machine_status", "resistance_raw"),
@@ -306,7 +304,8 @@ def test_what_few_people_need_is_disabled_at_first(kind: str, key: str) -> None:
     [
         ("heart_rate", "heart_rate_bpm"),
         ("heart_rate_variability", "rmssd_ms"),
-        ("indoor_bike", "energy_per_hour_kj_per_h"),
+        ("indoor_bike", "total_energy_kj"),
+        ("cgm", "trend_mmol_per_l_per_min"),
         ("weight", "weight_kg"),
         ("battery", "level_pct"),
         ("fitness_machine_status", "name"),
