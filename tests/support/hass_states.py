@@ -30,11 +30,12 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
         AssertionError: Home Assistant would log an error for this message.
     """
     text = payload.decode()
+    # An empty message, which clears a retained topic, is no JSON. The template is rendered without.
+    values = {"value": text} | ({"value_json": json.loads(text)} if text else {})
     if config["p"] == "device_tracker":
-        return _place(config, json.loads(text), before)
+        return _place(config, values, before)
     if "val_tpl" in config:
-        value = json.loads(text)
-        text = _template(config["val_tpl"]).render(value=text, value_json=value).strip()
+        text = _template(config["val_tpl"]).render(values).strip()
     if text == "None":
         return UNKNOWN
     if config["p"] == "binary_sensor":
@@ -49,9 +50,9 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
     return text
 
 
-def _place(config: Mapping[str, Any], payload: Any, before: Any) -> Any:
+def _place(config: Mapping[str, Any], values: Mapping[str, Any], before: Any) -> Any:
     """Return the place of a tracker, which its attributes have."""
-    rendered = _template(config["json_attr_tpl"]).render(value_json=payload)
+    rendered = _template(config["json_attr_tpl"]).render(values)
     attributes: dict[str, Any] = json.loads(rendered)
     if not attributes.keys() & {"latitude", "longitude"}:
         return before
