@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.common import scales
 from healthd.profiles.packet.cursor import Truncated
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
     DATE_TIME,
     U16,
     U32,
-    moment,
     nothing,
     number,
     scaled,
@@ -91,7 +91,7 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
 
     return Layout(
         Field("body_fat_pct", U16, meaning=scaled(10, none=scales.FAILED), required=True),
-        Field("", DATE_TIME, bit(1), moment),
+        Field("device_time", DATE_TIME, bit(1), date_text),
         scales.user(bit(2)),
         Field("basal_metabolism_kj", U16, bit(3)),
         Field("muscle_pct", U16, bit(4), scaled(10)),
@@ -110,7 +110,7 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
 # Xiaomi sends the flags and the date-time where the standard has the flags and the body fat. Its
 # weight in catty counts hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
 _XIAOMI = Layout(
-    Field("", DATE_TIME, meaning=moment, required=True),
+    Field("device_time", DATE_TIME, meaning=date_text, required=True),
     Field("", U16, no_bit(9), nothing, required=True),
     Field("impedance_ohm", U16, bit(9), number(0), required=True),
     Field("weight_kg", U16, no_bit(0), scaled(200, none=scales.FAILED), required=True),
@@ -138,7 +138,7 @@ _TENTHS = _layout(per_kg=10)
 _TWENTIETHS = _layout(per_kg=20, per_lb=10)
 _FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
 _IN_EVERY_PACKET = {"body_fat_pct", "multiple_packet", "truncated"}
-_REPEATED = {"timestamp", "device_time", "user_id", "body_fat_pct", "multiple_packet"}
+_REPEATED = {"device_time", "user_id", "body_fat_pct", "multiple_packet"}
 
 
 def _read(layout: Layout, data: bytes) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from healthd.profiles.characteristic import (
 )
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort
 from healthd.profiles.common.stored import Transfer, fetch_all
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
-from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, moment, words
-from healthd.samples import DeviceTimed, Measurement, Record, quantity
+from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, words
+from healthd.samples import DeviceTimed, Measurement, Record, quantity, whole_time
 
 MeasurementStatus = Literal[
     "ongoing",
@@ -132,7 +133,7 @@ _CONTINUOUS = Layout(
 _SPOT_CHECK = Layout(
     Field("spo2_pct", SFLOAT, required=True),
     Field("pulse_rate_bpm", SFLOAT, required=True),
-    Field("", DATE_TIME, bit(0), moment),
+    Field("device_time", DATE_TIME, bit(0), date_text),
     Field("measurement_status", U16, bit(1), _MEASUREMENT_STATUS),
     Field("device_status", U24, bit(2), _DEVICE_STATUS),
     Field("pulse_amplitude_index_pct", SFLOAT, bit(3)),
@@ -189,7 +190,7 @@ class PulseOximeterState:
 
 def _record(result: PulseOximeterSpotCheck) -> Record | None:
     """Identify a result by its time and its values: an unset clock repeats times."""
-    if result.device_time is None:
+    if whole_time(result.device_time) is None:
         return None
     return Record("", 0, f"{result.device_time} {result.spo2_pct} {result.pulse_rate_bpm}")
 

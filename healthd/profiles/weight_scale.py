@@ -4,8 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.common import scales
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit
-from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, moment, scaled, words
+from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, scaled, words
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 Feature = Literal["timestamp", "multiple_users", "bmi"]
@@ -40,7 +41,7 @@ class WeightScaleFeatures(Measurement):
 def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
     return Layout(
         *scales.mass("weight_kg", per_kg=per_kg, per_lb=per_lb, required=True),
-        Field("", DATE_TIME, bit(1), moment),
+        Field("device_time", DATE_TIME, bit(1), date_text),
         scales.user(bit(2)),
         Field("bmi", U16, bit(3), scaled(10)),
         *scales.height(bit(3)),
