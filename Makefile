@@ -61,7 +61,7 @@ cluster-test: $(TESTABLE) ## kill nodes of real RabbitMQ and NATS clusters (10 m
 hass-test: $(TESTABLE) ## show 22 simulated devices in a real Home Assistant (15 minutes)
 	@.ci/tools mosquitto
 	@.ci/hass-test
-	$(BIN)/pytest tests/hass $(ARGS)
+	$(BIN)/pytest tests/hass -vv --tb=short $(ARGS)
 
 lint: $(TESTABLE) ## ruff, pyright (strict), import-linter and plain English
 	$(BIN)/ruff check

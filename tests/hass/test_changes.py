@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")
 HEART_RATE = f"healthd_{GATEWAY}_heart-rate_heart_rate_heart_rate_bpm"
 WEIGHT = f"healthd_{GATEWAY}_weight-scale_weight_weight_kg"
 VARIABILITY = f"healthd_{GATEWAY}_heart-rate_heart_rate_variability_rmssd_ms"
+TARGET = f"healthd_{GATEWAY}_fitness-machine_fitness_machine_status_power_w"
 STATUS = f"healthd_{GATEWAY}_status"
 
 # A link is lost after 2 s without an answer; then healthd looks for the device again.
@@ -35,7 +36,8 @@ async def rig(usable: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncGe
         await shows(running, lambda now: VARIABILITY in now.ids, 90.0)
         await running.settled()
         yield running
-        assert running.hass.complaints == []
+        # Home Assistant warns when it loses the broker, which a test has killed.
+        assert [one for one in running.hass.complaints if "MQTT server" not in one] == []
 
 
 async def shows(rig: Rig, is_shown: Callable[[Snapshot], bool], at_most: float = SOON_S) -> None:
@@ -155,6 +157,8 @@ async def test_a_button_and_a_number_send_requests(rig: Rig) -> None:
             lambda _, verb=verb: rig.subscriber.at(f"healthd/{GATEWAY}/response/{verb}"), SOON_S
         )
         assert response[-1].json()["status"] == "ok", response
+    # The machine reports the new target, which adds entities.
+    await shows(rig, lambda now: TARGET in now.ids)
 
 
 async def test_a_device_that_is_removed_from_the_settings_disappears(rig: Rig) -> None:
