@@ -3,6 +3,7 @@
 from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
     DATE_TIME,
@@ -66,7 +67,7 @@ class CuffMeasurement(DeviceTimed):
     """Compared with the limits configured on the device."""
 
 
-class BloodPressure(CuffMeasurement):
+class BloodPressure(CuffMeasurement, PersonalResult):
     """A finished measurement; a pressure is ``null`` if the device has no value."""
 
     kind: ClassVar[str] = "blood_pressure"

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.common import scales
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
@@ -17,7 +18,7 @@ from healthd.profiles.packet.wires import (
     scaled,
     words,
 )
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.samples import Measurement, quantity
 
 Feature = Literal[
     "timestamp",
@@ -48,7 +49,7 @@ _FEATURES: dict[int, Feature] = {
 }
 
 
-class BodyComposition(DeviceTimed):
+class BodyComposition(PersonalResult):
     """One measurement of a body composition analyser, from one packet or two."""
 
     kind: ClassVar[str] = "body_composition"

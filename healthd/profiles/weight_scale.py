@@ -4,16 +4,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.common import scales
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.packet.layout import Field, Layout, bit
 from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, moment, scaled, words
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.samples import Measurement, quantity
 
 Feature = Literal["timestamp", "multiple_users", "bmi"]
 
 _FEATURES: dict[int, Feature] = {0: "timestamp", 1: "multiple_users", 2: "bmi"}
 
 
-class Weight(DeviceTimed):
+class Weight(PersonalResult):
     """One weighing."""
 
     kind: ClassVar[str] = "weight"

@@ -1,0 +1,221 @@
+"""Adds to each result whose it is, and keeps what is known about people across restarts."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from pydantic import TypeAdapter
+
+from healthd.host.clock import Clock
+from healthd.host.state_file import StateFile
+from healthd.log import get_logger
+from healthd.people.attribution import People
+from healthd.people.estimate import Estimate
+from healthd.people.person import Person, Verdict, Weighing
+from healthd.profiles.characteristic import Timed
+from healthd.profiles.common.personal import PersonalResult
+from healthd.samples import Measurement, Stamp
+from healthd.settings.people import PersonSettings
+
+FILE_NAME = "people.json"
+
+# Two results of one weighing, its weight and its body composition, arrive within seconds and have
+# the same weight; one of the two may be rounded to 0.1 kg.
+_ONE_WEIGHING_S, _SAME_KG = 30.0, 0.11
+
+# The results in a device's memory: those of one kind may all arrive before those of the other kind.
+_REMEMBERED = 512
+
+# A stored result of an earlier date, or of the future, comes from a clock that was not set.
+_OLDEST_S, _AHEAD_S = 2 * 366 * 86400.0, 86400.0
+
+
+class _Judged(NamedTuple):
+    """A result, as far as it shows whose it is, and the answer."""
+
+    kind: str
+    device_time: str | None
+    arrived_s: float
+    weight_kg: float | None
+    verdict: Verdict
+
+
+class Attribution:
+    """Attributes the results of all peripherals to the people of the settings."""
+
+    def __init__(self, folder: Path, clock: Clock, zone: Callable[[], tzinfo]) -> None:
+        """Read the file in ``folder``, if there is one.
+
+        Args:
+            folder: the state folder.
+            clock: stamps the beginning of a new estimate.
+            zone: returns the local time zone, in which devices date their results.
+        """
+        self._file = StateFile(folder / FILE_NAME, "people")
+        self._clock = clock
+        self._zone = zone
+        self._people = People()
+        self._people.estimates = _read(self._file.read())
+        self._judged: dict[str, deque[_Judged]] = {}
+        self._changed = asyncio.Event()
+        self._log = get_logger(service="people")
+
+    def use(self, people: Iterable[PersonSettings]) -> None:
+        """Attribute results to these people from now on."""
+        now = self._clock.now()
+        now_s = now.wall_ns / 1e9 if now.clock == "synced" else None
+        self._people.use(map(_person, people), self._people.estimates, now_s)
+        self._changed.set()
+
+    def attribute(self, peripheral: str, made: Sequence[Timed], stamp: Stamp) -> list[Timed]:
+        """Return what a device sent; each finished result says whose it is.
+
+        Args:
+            peripheral: the device.
+            made: what it sent. Results of one weighing are judged by all that they contain.
+            stamp: when it arrived.
+        """
+        attributed = list(made)
+        if self._people and any(timed.finished for timed in made):
+            # The oldest first: each result that is certain helps with the next one.
+            for index in sorted(range(len(made)), key=lambda index: _date(made[index])):
+                verdict = self._verdict(peripheral, made[index], made, stamp)
+                if verdict is not None:
+                    attributed[index] = _with(made[index], verdict)
+        return attributed
+
+    def _verdict(
+        self, peripheral: str, timed: Timed, made: Sequence[Timed], stamp: Stamp
+    ) -> Verdict | None:
+        """Return whose result it is; None for anything that cannot show that."""
+        result = timed.measurement
+        if not timed.finished or not isinstance(result, PersonalResult):
+            return None
+        if "weight_kg" not in type(result).model_fields:
+            return self._people.by_user(peripheral, _user(result))
+        arrived_s = stamp.wall_ns / 1e9
+        judged = self._judged.setdefault(peripheral, deque(maxlen=_REMEMBERED))
+        same = [result, *(other for other in _results(made) if _is_one_weighing(result, other))]
+        weight_kg = _first(same, "weight_kg")
+        verdict = _judged_before(judged, result, arrived_s, weight_kg)
+        if verdict is None:
+            verdict = self._people.attribute(
+                Weighing(
+                    peripheral,
+                    weight_kg,
+                    _first(same, "impedance_ohm"),
+                    next((user for one in same if (user := _user(one)) is not None), None),
+                    self._measured_s(result, stamp, stored=timed.stored),
+                )
+            )
+            self._changed.set()
+            if verdict.person is None:
+                self._log.info("not attributed", peripheral=peripheral, reason=verdict.reason)
+        judged.append(_Judged(result.kind, result.device_time, arrived_s, weight_kg, verdict))
+        return verdict
+
+    def _measured_s(self, result: PersonalResult, stamp: Stamp, *, stored: bool) -> float | None:
+        """Return when it was measured; None if the clock that says so is wrong."""
+        if stamp.clock == "unsynced":
+            return None
+        arrived_s = stamp.wall_ns / 1e9
+        if not stored:
+            # It arrives right after the weighing, and not every scale has a clock that is right.
+            return arrived_s
+        try:
+            local = datetime.fromisoformat(result.device_time or "")
+        except ValueError:
+            return None  # incomplete
+        measured_s = local.replace(tzinfo=self._zone()).timestamp()
+        return measured_s if -_OLDEST_S < measured_s - arrived_s < _AHEAD_S else None
+
+    async def save(self) -> None:
+        """Write the file if anything has changed."""
+        if self._changed.is_set():
+            self._changed.clear()
+            await self._file.keep(_ESTIMATES.dump_python(self._people.estimates, mode="json"))
+
+    async def run(self, mark_healthy: Callable[[], None]) -> NoReturn:
+        """Write every change as it happens."""
+        mark_healthy()
+        while True:
+            await self._changed.wait()
+            await self.save()
+
+
+_ESTIMATES = TypeAdapter(dict[str, Estimate])
+
+
+def _read(document: Any) -> dict[str, Estimate]:
+    try:
+        return {} if document is None else _ESTIMATES.validate_python(document)
+    except ValueError:
+        return {}
+
+
+def _person(entry: PersonSettings) -> Person:
+    return Person(
+        entry.id, entry.weight_kg, entry.tolerance_kg, entry.impedance_ohm, dict(entry.users)
+    )
+
+
+def _with(timed: Timed, verdict: Verdict) -> Timed:
+    keys: dict[str, Any] = {"person": verdict.person}
+    if verdict.reason is not None:
+        keys["unattributed"] = verdict.reason
+    return timed._replace(measurement=timed.measurement.model_copy(update=keys))
+
+
+def _date(timed: Timed) -> str:
+    """Return a key that sorts results by their device's clock; those without a date come last."""
+    return getattr(timed.measurement, "device_time", None) or "~"
+
+
+def _results(made: Iterable[Timed]) -> Iterable[PersonalResult]:
+    for timed in made:
+        if timed.finished and isinstance(timed.measurement, PersonalResult):
+            yield timed.measurement
+
+
+def _is_one_weighing(result: PersonalResult, other: PersonalResult) -> bool:
+    """Return whether two results of different kinds that arrived together are one weighing."""
+    return (
+        other.kind != result.kind
+        and "weight_kg" in type(other).model_fields
+        and other.device_time == result.device_time
+        and _agree(_number(result, "weight_kg"), _number(other, "weight_kg"))
+    )
+
+
+def _judged_before(
+    judged: Iterable[_Judged], result: PersonalResult, arrived_s: float, weight_kg: float | None
+) -> Verdict | None:
+    """Return the verdict on the other result of the same weighing; None if there was none."""
+    for other in judged:
+        same_time = other.device_time == result.device_time and (
+            result.device_time is not None or arrived_s - other.arrived_s < _ONE_WEIGHING_S
+        )
+        if other.kind != result.kind and same_time and _agree(weight_kg, other.weight_kg):
+            return other.verdict
+    return None
+
+
+def _agree(kg: float | None, other: float | None) -> bool:
+    return kg is None or other is None or abs(kg - other) <= _SAME_KG
+
+
+def _first(results: Iterable[PersonalResult], key: str) -> float | None:
+    return next((number for one in results if (number := _number(one, key)) is not None), None)
+
+
+def _number(result: Measurement, key: str) -> float | None:
+    number: float | None = getattr(result, key, None)
+    return number
+
+
+def _user(result: Measurement) -> int | None:
+    user: int | None = getattr(result, "user_id", None)
+    return user
