@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -70,58 +70,42 @@ class Attribution:
         self._people.use(map(_person, people), self._people.estimates, now_s)
         self._changed.set()
 
-    def attribute(self, peripheral: str, made: Sequence[Timed], stamp: Stamp) -> list[Timed]:
-        """Return what a device sent; each finished result says whose it is.
-
-        Args:
-            peripheral: the device.
-            made: what it sent. Results of one weighing are judged by all that they contain.
-            stamp: when it arrived.
-        """
-        attributed = list(made)
-        if self._people and any(timed.finished for timed in made):
-            # The oldest first: each result that is certain helps with the next one.
-            for index in sorted(range(len(made)), key=lambda index: _date(made[index])):
-                verdict = self._verdict(peripheral, made[index], made, stamp)
-                if verdict is not None:
-                    attributed[index] = _with(made[index], verdict)
-        return attributed
-
-    def _verdict(
-        self, peripheral: str, timed: Timed, made: Sequence[Timed], stamp: Stamp
-    ) -> Verdict | None:
-        """Return whose result it is; None for anything that cannot show that."""
+    def finish(self, peripheral: str, timed: Timed) -> Measurement:
+        """Return a finished result of a device; if there are people, it says whose it is."""
         result = timed.measurement
-        if not timed.finished or not isinstance(result, PersonalResult):
-            return None
-        if "weight_kg" not in type(result).model_fields:
-            return self._people.by_user(peripheral, _user(result))
-        arrived_s = stamp.wall_ns / 1e9
+        if not self._people or not isinstance(result, PersonalResult):
+            return result
+        if "weight_kg" in type(result).model_fields:
+            verdict = self._verdict(peripheral, result, stored=timed.stored)
+        elif (by_user := self._people.by_user(peripheral, _user(result))) is not None:
+            verdict = by_user
+        else:
+            return result
+        keys: dict[str, Any] = {"person": verdict.person}
+        if verdict.reason is not None:
+            keys["unattributed"] = verdict.reason
+            self._log.info("not attributed", peripheral=peripheral, reason=verdict.reason)
+        return result.model_copy(update=keys)
+
+    def _verdict(self, peripheral: str, result: PersonalResult, *, stored: bool) -> Verdict:
+        """Return whose weighing it is; the second result of a weighing gets the first's answer."""
+        now = self._clock.now()
+        arrived_s, kg = now.wall_ns / 1e9, _number(result, "weight_kg")
         judged = self._judged.setdefault(peripheral, deque(maxlen=_REMEMBERED))
-        same = [result, *(other for other in _results(made) if _is_one_weighing(result, other))]
-        weight_kg = _first(same, "weight_kg")
-        verdict = _judged_before(judged, result, arrived_s, weight_kg)
+        verdict = _judged_before(judged, result, arrived_s, kg)
         if verdict is None:
-            verdict = self._people.attribute(
-                Weighing(
-                    peripheral,
-                    weight_kg,
-                    _first(same, "impedance_ohm"),
-                    next((user for one in same if (user := _user(one)) is not None), None),
-                    self._measured_s(result, stamp, stored=timed.stored),
-                )
-            )
+            at_s = self._measured_s(result, now, stored=stored)
+            ohm, user = _number(result, "impedance_ohm"), _user(result)
+            verdict = self._people.attribute(Weighing(peripheral, kg, ohm, user, at_s))
             self._changed.set()
-            if verdict.person is None:
-                self._log.info("not attributed", peripheral=peripheral, reason=verdict.reason)
-        judged.append(_Judged(result.kind, result.device_time, arrived_s, weight_kg, verdict))
+        judged.append(_Judged(result.kind, result.device_time, arrived_s, kg, verdict))
         return verdict
 
-    def _measured_s(self, result: PersonalResult, stamp: Stamp, *, stored: bool) -> float | None:
+    def _measured_s(self, result: PersonalResult, now: Stamp, *, stored: bool) -> float | None:
         """Return when it was measured; None if the clock that says so is wrong."""
-        if stamp.clock == "unsynced":
+        if now.clock == "unsynced":
             return None
-        arrived_s = stamp.wall_ns / 1e9
+        arrived_s = now.wall_ns / 1e9
         if not stored:
             # It arrives right after the weighing, and not every scale has a clock that is right.
             return arrived_s
@@ -162,34 +146,6 @@ def _person(entry: PersonSettings) -> Person:
     )
 
 
-def _with(timed: Timed, verdict: Verdict) -> Timed:
-    keys: dict[str, Any] = {"person": verdict.person}
-    if verdict.reason is not None:
-        keys["unattributed"] = verdict.reason
-    return timed._replace(measurement=timed.measurement.model_copy(update=keys))
-
-
-def _date(timed: Timed) -> str:
-    """Return a key that sorts results by their device's clock; those without a date come last."""
-    return getattr(timed.measurement, "device_time", None) or "~"
-
-
-def _results(made: Iterable[Timed]) -> Iterable[PersonalResult]:
-    for timed in made:
-        if timed.finished and isinstance(timed.measurement, PersonalResult):
-            yield timed.measurement
-
-
-def _is_one_weighing(result: PersonalResult, other: PersonalResult) -> bool:
-    """Return whether two results of different kinds that arrived together are one weighing."""
-    return (
-        other.kind != result.kind
-        and "weight_kg" in type(other).model_fields
-        and other.device_time == result.device_time
-        and _agree(_number(result, "weight_kg"), _number(other, "weight_kg"))
-    )
-
-
 def _judged_before(
     judged: Iterable[_Judged], result: PersonalResult, arrived_s: float, weight_kg: float | None
 ) -> Verdict | None:
@@ -205,10 +161,6 @@ def _judged_before(
 
 def _agree(kg: float | None, other: float | None) -> bool:
     return kg is None or other is None or abs(kg - other) <= _SAME_KG
-
-
-def _first(results: Iterable[PersonalResult], key: str) -> float | None:
-    return next((number for one in results if (number := _number(one, key)) is not None), None)
 
 
 def _number(result: Measurement, key: str) -> float | None:

@@ -84,9 +84,9 @@ class Daemon:
         zone = LocalZone(environ)
         zone()  # an unknown one is logged at the start
         self._attribution = Attribution(folder, run.clock, zone)
-        on_live, attribute = broker.discovery.on_sample, self._attribution.attribute
+        on_live, finish = broker.discovery.on_sample, self._attribution.finish
         self._pipeline = pipeline = Pipeline(
-            run, outbox, broker.devices, registry, on_live, attribute
+            run, outbox, broker.devices, registry, on_live, finish
         )
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(

@@ -22,6 +22,7 @@ _MATCHERS = ("address", "name", "service")
 _EXPECTED = (
     ("byte_size", 'a size such as "256MB"'),
     ("model", "a table"),
+    ("dict", "a table"),
     ("tuple", "a list"),
     ("bool", "true or false"),
     ("path", "a path as a string"),
