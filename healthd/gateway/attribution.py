@@ -33,6 +33,9 @@ _REMEMBERED = 512
 _OLDEST_S, _AHEAD_S = 2 * 366 * 86400.0, 86400.0
 
 
+_AMBIGUOUS = "if this stays so, set weight_kg or users in [[people]]; see docs/people.md"
+
+
 class _Judged(NamedTuple):
     """A result, as far as it shows whose it is, and the answer."""
 
@@ -84,7 +87,8 @@ class Attribution:
         keys: dict[str, Any] = {"person": verdict.person}
         if verdict.reason is not None:
             keys["unattributed"] = verdict.reason
-            self._log.info("not attributed", peripheral=peripheral, reason=verdict.reason)
+            hint = {"hint": _AMBIGUOUS} if verdict.reason == "ambiguous" else {}
+            self._log.info("not attributed", peripheral=peripheral, reason=verdict.reason, **hint)
         return result.model_copy(update=keys)
 
     def _verdict(self, peripheral: str, result: PersonalResult, *, stored: bool) -> Verdict:

@@ -85,9 +85,7 @@ class Daemon:
         zone()  # an unknown one is logged at the start
         self._attribution = Attribution(folder, run.clock, zone)
         on_live, finish = broker.discovery.on_sample, self._attribution.finish
-        self._pipeline = pipeline = Pipeline(
-            run, outbox, broker.devices, registry, on_live, finish
-        )
+        self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, on_live, finish)
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher

@@ -1,6 +1,6 @@
 """Attributes results to people: by the device's own user number, else by weight and recency."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from healthd.people.estimate import Estimate, Notes
@@ -38,7 +38,7 @@ class People:
         """Use these people from now on.
 
         A person whose weight or impedance in the settings has changed starts from there. After any
-        change of a person, those who could not be told apart are taken to be where they were last
+        change of a person, those who could not be distinguished are taken to be where they were last
         certain: otherwise the new weight of one would not help.
 
         Args:
@@ -92,9 +92,7 @@ class People:
             return Verdict(None, "no_weight")
         return self._by_weight(candidates, weighing, weighing.weight_kg)
 
-    def _by_weight(
-        self, candidates: list[_Candidate], weighing: Weighing, kg: float
-    ) -> Verdict:
+    def _by_weight(self, candidates: list[_Candidate], weighing: Weighing, kg: float) -> Verdict:
         at_s, ohm = weighing.at_s, weighing.impedance_ohm
         near = [
             candidate
@@ -103,36 +101,18 @@ class People:
             and candidate.estimate.fits(ohm)
         ]
         if len(near) == 1:
-            _learn(near[0], weighing, kg)
-            return Verdict(near[0].person.id)
-        if near:
-            for _, estimate in near:
-                if at_s is not None and estimate.is_news(at_s):
-                    estimate.unclear.add(kg, at_s)
-            return Verdict(None, "ambiguous")
-        return self._after_an_absence(candidates, weighing, kg)
-
-    def _after_an_absence(
-        self, candidates: list[_Candidate], weighing: Weighing, kg: float
-    ) -> Verdict:
-        at_s = weighing.at_s
-        no_match = Verdict(None, "no_match")
-        if at_s is None:
-            return no_match
-        far = [
-            candidate
-            for candidate in candidates
-            if candidate.estimate.is_news(at_s)
-            and candidate.estimate.far(candidate.person.tolerance_kg, at_s).holds(kg)
-            and candidate.estimate.fits(weighing.impedance_ohm)
-        ]
-        if len(far) != 1:
-            return Verdict(None, "ambiguous") if far else no_match
-        person, estimate = far[0]
-        if not estimate.is_back(kg, at_s, person.tolerance_kg):
-            return no_match
-        _learn(far[0], weighing, kg)
-        return Verdict(person.id)
+            near += _confusable(near[0], candidates, weighing, kg)
+        match near:
+            case []:
+                return _after_an_absence(candidates, weighing, kg)
+            case [only]:
+                # At an earlier time there was no doubt yet.
+                doubtful = at_s is None or only.estimate.is_news(at_s)
+                sure = not (only.estimate.unclear.confirmed and doubtful)
+                return _only(only, weighing, kg, sure=sure)
+            case _:
+                _note_unclear(near, kg, at_s)
+                return Verdict(None, "ambiguous")
 
     def _follow(self, person: Person, weighing: Weighing) -> None:
         """Learn from a result that the device itself attributed.
@@ -144,10 +124,67 @@ class People:
         estimate = self.estimates.get(person.id)
         if estimate is None or kg is None or at_s is None or not estimate.is_news(at_s):
             return
-        if estimate.near(person.tolerance_kg, at_s).holds(kg) or estimate.is_back(
-            kg, at_s, person.tolerance_kg
-        ):
-            _learn(_Candidate(person, estimate), weighing, kg)
+        sure = estimate.expected(person.tolerance_kg, at_s).holds(kg)
+        _only(_Candidate(person, estimate), weighing, kg, sure=sure)
+
+
+def _confusable(
+    only: _Candidate, candidates: Iterable[_Candidate], weighing: Weighing, kg: float
+) -> list[_Candidate]:
+    """Return who may be meant instead of the only person that a result seems to fit.
+
+    These are the people who could not be distinguished from that person before: by now they may
+    be anywhere that a weight can change to since they were last certain.
+    """
+    return [
+        candidate
+        for candidate in candidates
+        if candidate is not only
+        and candidate.person.id in only.estimate.unclear.with_
+        and candidate.estimate.possible(candidate.person.tolerance_kg, weighing.at_s).holds(kg)
+        and candidate.estimate.fits(weighing.impedance_ohm)
+    ]
+
+
+def _after_an_absence(candidates: Iterable[_Candidate], weighing: Weighing, kg: float) -> Verdict:
+    """Return the verdict on a result that fits no one, unless a person was away for a while."""
+    at_s = weighing.at_s
+    far = [
+        candidate
+        for candidate in candidates
+        if at_s is not None
+        and candidate.estimate.is_news(at_s)
+        and not candidate.estimate.unclear.confirmed
+        and candidate.estimate.far(candidate.person.tolerance_kg, at_s).holds(kg)
+        and candidate.estimate.fits(weighing.impedance_ohm)
+    ]
+    match far:
+        case []:
+            return Verdict(None, "no_match")
+        case [only]:
+            return _only(only, weighing, kg, sure=False)
+        case _:
+            return Verdict(None, "ambiguous")
+
+
+def _note_unclear(near: Collection[_Candidate], kg: float, at_s: float | None) -> None:
+    ids = {candidate.person.id for candidate in near}
+    for person, estimate in near:
+        if at_s is not None and estimate.is_news(at_s):
+            estimate.note_unclear(kg, at_s, ids - {person.id}, person.tolerance_kg)
+
+
+def _only(candidate: _Candidate, weighing: Weighing, kg: float, *, sure: bool) -> Verdict:
+    """Return the verdict on a result that can belong to one person only, and learn from it.
+
+    If it is not ``sure``, it must be confirmed by others first: it may come from a guest.
+    """
+    (person, estimate), at_s = candidate, weighing.at_s
+    is_news = at_s is not None and estimate.is_news(at_s)
+    if sure or (is_news and estimate.is_back(kg, at_s, person.tolerance_kg)):
+        _learn(candidate, weighing, kg)
+        return Verdict(person.id)
+    return Verdict(None, "no_match")
 
 
 def _learn(candidate: _Candidate, weighing: Weighing, kg: float) -> None:
@@ -169,4 +206,3 @@ def _continued(person: Person, known: Estimate | None, now_s: float | None) -> E
         ohm=person.impedance_ohm,
         since_s=now_s,
     )
-

@@ -6,6 +6,7 @@ may be by then, so that two people who come close and drift on together stay amb
 
 import math
 from bisect import bisect_right
+from collections.abc import Collection
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,6 +63,7 @@ class Notes(BaseModel):
         high_kg: the highest weight.
         days: how many.
         last_s: Unix time of the newest one that counts as a day.
+        with_: who else could be meant.
     """
 
     model_config = ConfigDict(defer_build=True)
@@ -70,6 +72,7 @@ class Notes(BaseModel):
     high_kg: float = -math.inf
     days: int = 0
     last_s: float = -math.inf
+    with_: set[str] = Field(default_factory=set[str])
 
     @property
     def confirmed(self) -> bool:
@@ -80,6 +83,7 @@ class Notes(BaseModel):
         """Note one more."""
         if at_s - self.last_s > _FORGET_S and not self.confirmed:
             self.days, self.low_kg, self.high_kg = 0, math.inf, -math.inf
+            self.with_ = set()
         self.low_kg, self.high_kg = min(self.low_kg, kg), max(self.high_kg, kg)
         if not self.days or at_s - self.last_s >= _OTHER_DAY_S:
             self.days += 1
@@ -115,31 +119,47 @@ class Estimate(BaseModel):
         """Return whether a result of this time is newer than what the estimate knows."""
         return at_s is not None and (self.since_s is None or at_s >= self.since_s)
 
-    def near(self, tolerance_kg: float, at_s: float | None) -> Range:
-        """Return the weights at which the person is expected at a time.
-
-        If people cannot be told apart for some days, the person may have moved on since the last
-        certain result: as fast as a weight changes, but not beyond the unclear results.
-        """
+    def expected(self, tolerance_kg: float, at_s: float | None) -> Range:
+        """Return the weights at which the person is expected at a time."""
         kg, weeks = self._at(at_s), self._weeks_since(at_s)
         wide = tolerance_kg + min(_USUAL_SHARE * tolerance_kg, _USUAL_KG_PER_WEEK * weeks)
-        plain = Range(kg - wide, kg + wide)
+        return Range(kg - wide, kg + wide)
+
+    def near(self, tolerance_kg: float, at_s: float | None) -> Range:
+        """Return the weights at which the person cannot be ruled out at a time.
+
+        If people could not be distinguished for some days, the person may have moved on since the
+        last certain result: as fast as a weight changes, but not beyond the unclear results.
+        """
+        plain = self.expected(tolerance_kg, at_s)
         if not self.unclear.confirmed or not self.is_news(at_s):
             return plain
-        grown = tolerance_kg + FASTEST_KG_PER_WEEK * weeks
+        possible, unclear = self.possible(tolerance_kg, at_s), self.unclear
         return Range(
-            min(plain.low, max(kg - grown, self.unclear.low_kg - tolerance_kg)),
-            max(plain.high, min(kg + grown, self.unclear.high_kg + tolerance_kg)),
+            min(plain.low, max(possible.low, unclear.low_kg - tolerance_kg)),
+            max(plain.high, min(possible.high, unclear.high_kg + tolerance_kg)),
         )
+
+    def possible(self, tolerance_kg: float, at_s: float | None) -> Range:
+        """Return the weights that the person can have by then, as fast as a weight changes."""
+        grown = tolerance_kg + FASTEST_KG_PER_WEEK * self._weeks_since(at_s)
+        return Range(self.kg - grown, self.kg + grown)
+
+    def note_unclear(
+        self, kg: float, at_s: float, others: Collection[str], tolerance_kg: float
+    ) -> None:
+        """Note a result that could also belong to these others; it confirms no other result."""
+        self.unclear.add(kg, at_s)
+        self.unclear.with_ |= set(others)
+        if self.returning.low_kg - tolerance_kg <= kg <= self.returning.high_kg + tolerance_kg:
+            self.returning = Notes()
 
     def far(self, tolerance_kg: float, at_s: float) -> Range:
         """Return the weights that are possible after an absence until then: at most twice as far.
 
         Anything wider would take in the guests of a house.
         """
-        grown = tolerance_kg + min(
-            tolerance_kg, FASTEST_KG_PER_WEEK * self._weeks_since(at_s)
-        )
+        grown = tolerance_kg + min(tolerance_kg, FASTEST_KG_PER_WEEK * self._weeks_since(at_s))
         return Range(self.kg - grown, self.kg + grown)
 
     def fits(self, ohm: float | None) -> bool:

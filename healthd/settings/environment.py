@@ -41,7 +41,8 @@ def override(
             continue
         *sections, key = variable.removeprefix(_PREFIX).lower().split(_SEPARATOR)
         if len(sections) != 1 or sections[0] not in known_keys(()) or sections[0] in LISTS:
-            expected = "HEALTHD_<SECTION>__<KEY> with a section of the file other than peripherals and people"
+            others = "other than peripherals and people"
+            expected = f"HEALTHD_<SECTION>__<KEY> with a section of the file {others}"
             yield Problem("environment", variable, UNKNOWN, expected)
         elif key not in (known := known_keys((sections[0],))):
             yield Problem("environment", variable, UNKNOWN, one_of(key, known))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from healthd.settings.problems import Problem, one_of
 from healthd.settings.values import Slug, User, number_between

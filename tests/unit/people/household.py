@@ -57,9 +57,7 @@ class Outcome:
         return self.right / (self.right + len(self.wrong) + self.open)
 
     def right_between(self, since: float, until: float) -> float:
-        within = [
-            person == answer for day, person, answer in self.answers if since <= day < until
-        ]
+        within = [person == answer for day, person, answer in self.answers if since <= day < until]
         return sum(within) / len(within)
 
 
@@ -74,9 +72,7 @@ def losing(kg: float, kg_per_week: float = 0.3) -> WeightOn:
 def people_of(residents: Iterable[Resident], tolerance_kg: float = 3.0) -> People:
     """Return the people as somebody sets them on the first day."""
     people = People()
-    set_ = [
-        Person(one.id, round(one.weight(0.0), 1), tolerance_kg, one.ohm) for one in residents
-    ]
+    set_ = [Person(one.id, round(one.weight(0.0), 1), tolerance_kg, one.ohm) for one in residents]
     people.use(set_, {}, START_S)
     return people
 

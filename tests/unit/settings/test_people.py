@@ -97,7 +97,7 @@ def test_a_number_on_a_device_that_does_not_exist_without_any_peripheral(
 
 
 def test_all_mistakes_are_reported_at_once(problems: Problems) -> None:
-    text = f'{SCALE}{ANNA}tolerance_kg = 0\n{ANNA}users = {{ cuff = 1 }}\nwaist = 1\n'
+    text = f"{SCALE}{ANNA}tolerance_kg = 0\n{ANNA}users = {{ cuff = 1 }}\nwaist = 1\n"
     assert {problem.key for problem in problems(text)} == {
         "people[0].tolerance_kg",
         "people[1].id",
