@@ -38,8 +38,8 @@ class People:
         """Use these people from now on.
 
         A person whose weight or impedance in the settings has changed starts from there. After any
-        change of a person, those who could not be distinguished are taken to be where they were last
-        certain: otherwise the new weight of one would not help.
+        change of a person, those who could not be distinguished are taken to be where they were
+        last certain: otherwise the new weight of one would not help.
 
         Args:
             people: as in the settings.
