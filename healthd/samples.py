@@ -54,6 +54,8 @@ class Measurement(BaseModel):
     """Incremented when a published key changes its meaning or is removed."""
     retained: ClassVar[bool] = False
     """True for episodic results (battery, weight); an old heart rate must not look current."""
+    intermediate: ClassVar[bool] = False
+    """True for values that a device shows during a measurement; a result follows them."""
     identifies: ClassVar[bool] = False
     """True if it identifies the device: its fields are published next to the device's name."""
 

@@ -72,7 +72,7 @@ def options_for(
     Args:
         entry: the peripheral's settings.
         records: which of its stored records were fetched before.
-        local_time: returns the time that clocks are set to.
+        local_time: returns the local time, to which clocks are set.
 
     Raises:
         Fatal: the file of its consent code cannot be used.
@@ -83,6 +83,7 @@ def options_for(
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
         records=records,
+        now=local_time,
         consent=consent_for(entry),
     )
     return replace(options, local_time=local_time) if entry.set_clock else options

@@ -114,7 +114,8 @@ class LinkUse:
         heard = self._values.heard
         openings = Openings(points, self._peripheral, self._options, heard, self._explain)
         self._openings = openings
-        task = asyncio.create_task(openings.run(profiles), name=f"opening {self._peripheral}")
+        opening = openings.run(profiles, self._registry.openings_anywhere)
+        task = asyncio.create_task(opening, name=f"opening {self._peripheral}")
         try:
             yield openings, task
         finally:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from healthd.profiles import blood_pressure, body_composition, weight_scale
+from healthd.profiles import blood_pressure, weight_scale
+from healthd.profiles.body_composition import measurement as body_composition
 from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import load
 
