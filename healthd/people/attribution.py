@@ -180,8 +180,11 @@ def _only(candidate: _Candidate, weighing: Weighing, kg: float, *, sure: bool) -
     If it is not ``sure``, it must be confirmed by others first: it may come from a guest.
     """
     (person, estimate), at_s = candidate, weighing.at_s
-    is_news = at_s is not None and estimate.is_news(at_s)
-    if sure or (is_news and estimate.is_back(kg, at_s, person.tolerance_kg)):
+    if sure or (
+        at_s is not None
+        and estimate.is_news(at_s)
+        and estimate.is_back(kg, at_s, person.tolerance_kg)
+    ):
         _learn(candidate, weighing, kg)
         return Verdict(person.id)
     return Verdict(None, "no_match")

@@ -157,7 +157,7 @@ def test_the_memory_of_known_results_is_bounded(
 
 @pytest.mark.parametrize(
     "reset", [datetime(2000, 1, 1), datetime(1970, 1, 1), datetime(2020, 1, 1)]
-)
+)  # noqa: DTZ001
 def test_a_new_result_by_a_clock_that_was_reset_is_live(cuff: Device, reset: datetime) -> None:
     cuff.send(NEW, OLD)
     for at in (2, 9):
