@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.body_composition import PROFILE
 from healthd.profiles.body_composition.measurement import (
     BodyComposition,
     decode_body_composition,
@@ -18,7 +17,7 @@ from healthd.profiles.body_composition.measurement import (
     decode_xiaomi,
 )
 from healthd.profiles.body_composition.packets import PacketJoiner
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.characteristic import Timed
 
 # Flags, then 19.4 %: the date, user 1 and the basal metabolism; the user and the impedance.
 FIRST = "0e10c200e807010203040501df1a"

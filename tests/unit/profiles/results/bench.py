@@ -136,9 +136,7 @@ def short(found: Iterable[Timed]) -> list[tuple[Any, ...]]:
     for timed in found:
         made = timed.measurement
         [value] = [getattr(made, key) for key in _VALUES if hasattr(made, key)][:1]
-        if made.intermediate:
-            where = "intermediate"
-        else:
-            where = "history" if timed.stored else "live"
+        finished = "history" if timed.stored else "live"
+        where = "intermediate" if made.intermediate else finished
         shown.append((made.kind, value, where))
     return shown

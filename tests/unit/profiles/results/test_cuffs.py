@@ -1,4 +1,4 @@
-"""Cuffs: the memory that they send on each link, clocks that are wrong, pressures while inflating."""
+"""Cuffs: what they send on each link, clocks that are wrong, pressures while they inflate."""
 
 import struct
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from healthd.profiles import known_results
 from tests.unit.profiles.results.bench import NOW, Device
 
+UNSET = NOW.replace(2000, 1, 1, 0, 0)
 # medisanabp_ble #1, #6, #10: the newest one first.
 NEW, OLD = "067b0050000000e907070f0f00004600", "067d0050000000e907070d0900004600"
 
@@ -126,7 +127,11 @@ def test_each_result_is_published_once_and_the_newest_is_the_last_live_one(
     cuff = Device("blood_pressure")
     for link in links:
         cuff.send(*(result(100 + day, days(30 - day / 2)) for day in link), every_s=every_s)
-        cuff.restart() if len(link) % 3 == 2 and cuff.pause(5.0) is not None else cuff.link()
+        if len(link) % 3 == 2:
+            cuff.pause(5.0)
+            cuff.restart()
+        else:
+            cuff.link()
     cuff.end()
     sent = {100.0 + day for link in links for day in link}
     assert sorted(value for _, value, _ in cuff.results) == sorted(sent)
@@ -155,9 +160,7 @@ def test_the_memory_of_known_results_is_bounded(
 # Clocks
 
 
-@pytest.mark.parametrize(
-    "reset", [datetime(2000, 1, 1), datetime(1970, 1, 1), datetime(2020, 1, 1)]
-)  # noqa: DTZ001
+@pytest.mark.parametrize("reset", [UNSET, UNSET.replace(year=1970), UNSET.replace(year=2020)])
 def test_a_new_result_by_a_clock_that_was_reset_is_live(cuff: Device, reset: datetime) -> None:
     cuff.send(NEW, OLD)
     for at in (2, 9):
@@ -171,8 +174,7 @@ def test_a_new_result_by_a_clock_that_was_reset_is_live(cuff: Device, reset: dat
 
 
 def test_of_several_results_by_an_unset_clock_the_last_is_live(cuff: Device) -> None:
-    unset = datetime(2000, 1, 1)  # noqa: DTZ001
-    cuff.send(*(result(120 + at, unset + timedelta(hours=at)) for at in (2, 3, 1)))
+    cuff.send(*(result(120 + at, UNSET + timedelta(hours=at)) for at in (2, 3, 1)))
     cuff.end()
     assert (cuff.live, sorted(cuff.history)) == ([123.0], [121.0, 122.0])
 
