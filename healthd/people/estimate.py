@@ -4,7 +4,6 @@ A result that could belong to two people moves no estimate. It only notes how fa
 may be by then, so that two people who come close and drift on together stay ambiguous.
 """
 
-import math
 from bisect import bisect_right
 from collections.abc import Collection
 from typing import NamedTuple
@@ -68,11 +67,15 @@ class Notes(BaseModel):
 
     model_config = ConfigDict(defer_build=True)
 
-    low_kg: float = math.inf
-    high_kg: float = -math.inf
+    low_kg: float = 0
+    high_kg: float = 0
     days: int = 0
-    last_s: float = -math.inf
+    last_s: float = 0
     with_: set[str] = Field(default_factory=set[str])
+
+    def spans(self, kg: float) -> float:
+        """Return the difference between the lowest and the highest weight, ``kg`` included."""
+        return max(self.high_kg, kg) - min(self.low_kg, kg) if self.days else 0.0
 
     @property
     def confirmed(self) -> bool:
@@ -82,9 +85,9 @@ class Notes(BaseModel):
     def add(self, kg: float, at_s: float) -> None:
         """Note one more."""
         if at_s - self.last_s > _FORGET_S and not self.confirmed:
-            self.days, self.low_kg, self.high_kg = 0, math.inf, -math.inf
-            self.with_ = set()
-        self.low_kg, self.high_kg = min(self.low_kg, kg), max(self.high_kg, kg)
+            self.days, self.with_ = 0, set()
+        self.low_kg = min(self.low_kg, kg) if self.days else kg
+        self.high_kg = max(self.high_kg, kg) if self.days else kg
         if not self.days or at_s - self.last_s >= _OTHER_DAY_S:
             self.days += 1
             self.last_s = at_s
@@ -151,7 +154,7 @@ class Estimate(BaseModel):
         """Note a result that could also belong to these others; it confirms no other result."""
         self.unclear.add(kg, at_s)
         self.unclear.with_ |= set(others)
-        if self.returning.low_kg - tolerance_kg <= kg <= self.returning.high_kg + tolerance_kg:
+        if self.returning.spans(kg) <= 2 * tolerance_kg:
             self.returning = Notes()
 
     def far(self, tolerance_kg: float, at_s: float) -> Range:
@@ -186,8 +189,7 @@ class Estimate(BaseModel):
 
         They count together only if they are as close as results of one person are.
         """
-        low, high = min(self.returning.low_kg, kg), max(self.returning.high_kg, kg)
-        if high - low > tolerance_kg:
+        if self.returning.spans(kg) > tolerance_kg:
             self.returning = Notes()
         self.returning.add(kg, at_s)
         return self.returning.confirmed

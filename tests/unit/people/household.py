@@ -19,6 +19,10 @@ WeightOn = Callable[[float], float]
 """The true weight on a day, counted from 0."""
 
 
+Disturb = Callable[[People, float, float, random.Random], None]
+"""What happens on the scale after a result: its day and its weight."""
+
+
 @dataclass
 class Resident:
     """A person who uses the scale.
@@ -70,7 +74,7 @@ def losing(kg: float, kg_per_week: float = 0.3) -> WeightOn:
 
 
 def people_of(residents: Iterable[Resident], tolerance_kg: float = 3.0) -> People:
-    """Return the people as somebody sets them on the first day."""
+    """Return the people as a user sets them on the first day."""
     people = People()
     set_ = [Person(one.id, round(one.weight(0.0), 1), tolerance_kg, one.ohm) for one in residents]
     people.use(set_, {}, START_S)
@@ -81,12 +85,16 @@ def weighing(kg: float, day: float, ohm: float | None = None) -> Weighing:
     return Weighing("scale", kg, ohm, None, START_S + day * DAY_S)
 
 
+def nothing_else(_people: People, _day: float, _kg: float, _rng: random.Random) -> None:
+    """Let the residents alone use the scale."""
+
+
 def live(
     people: People,
     residents: Iterable[Resident],
     days: int,
     rng: random.Random,
-    disturb: Callable[[People, float, float, random.Random], None] = lambda *_: None,
+    disturb: Disturb = nothing_else,
     since: int = 0,
 ) -> Outcome:
     """Let the residents use the scale for some days.
@@ -121,7 +129,7 @@ def live(
 
 
 def guests_and_luggage(people: People, day: float, kg: float, rng: random.Random) -> None:
-    """Let somebody else use the scale now and then, or a resident with something in the hands."""
+    """Let others use the scale now and then, or a resident with something in the hands."""
     day += 0.01
     if rng.random() < 0.05:  # a guest
         people.attribute(weighing(rng.uniform(45, 110), day))

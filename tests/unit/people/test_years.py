@@ -9,11 +9,13 @@ from healthd.people.person import Person
 from tests.unit.people.household import (
     DAY_S,
     START_S,
+    Disturb,
     Resident,
     constant,
     guests_and_luggage,
     live,
     losing,
+    nothing_else,
     people_of,
     weighing,
 )
@@ -47,7 +49,10 @@ def test_one_person_loses_300_g_a_week_from_8_kg_below_or_above_the_other() -> N
 
 @pytest.mark.parametrize("gap", [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 2.9])
 @pytest.mark.parametrize("every", [1.0, 3.5, 7.0])
-def test_no_one_is_mistaken_at_less_than_the_tolerance(gap: float, every: float) -> None:
+@pytest.mark.parametrize("disturb", [nothing_else, guests_and_luggage])
+def test_no_one_is_mistaken_at_less_than_the_tolerance(
+    gap: float, every: float, disturb: Disturb
+) -> None:
     for seed in range(10):
         rng = random.Random(seed)
         speed = rng.choice([0.0, 0.3, -0.3])
@@ -55,7 +60,7 @@ def test_no_one_is_mistaken_at_less_than_the_tolerance(gap: float, every: float)
             Resident("anna", losing(70, speed), every),
             Resident("bert", losing(70 + gap, speed), every),
         ]
-        outcome = live(people_of(pair), pair, YEAR, rng)
+        outcome = live(people_of(pair), pair, YEAR, rng, disturb)
         assert outcome.wrong == [], (seed, speed)
 
 
@@ -95,13 +100,16 @@ def test_a_long_absence() -> None:
         assert outcome.right_between(200, YEAR) >= 0.99, seed
 
 
-def test_two_who_cross_are_never_mistaken_and_found_again_with_new_settings() -> None:
+@pytest.mark.parametrize("disturb", [nothing_else, guests_and_luggage])
+def test_two_who_cross_are_never_mistaken_and_found_again_with_new_settings(
+    disturb: Disturb,
+) -> None:
     for seed in range(10):
         rng = random.Random(seed)
         # They meet after 20 weeks, and are 9.6 kg apart after a year.
         pair = [Resident("anna", losing(76)), Resident("bert", constant(70))]
         people = people_of(pair)
-        outcome = live(people, pair, YEAR, rng)
+        outcome = live(people, pair, YEAR, rng, disturb)
         assert outcome.wrong == [], seed
         assert outcome.right_between(0, 50) >= 0.9, seed
         assert outcome.right_between(100, 200) == 0, seed
