@@ -11,7 +11,8 @@ class Unit(NamedTuple):
             may be the whole key. Empty for things that are counted: their keys name no unit.
         ucum: the UCUM code in the field's schema.
         symbol: how the unit is written for people.
-        home_assistant: Home Assistant's name for it; empty if that is the symbol.
+        home_assistant: the unit that Home Assistant shows; empty if that is the symbol.
+        factor: what a value is multiplied by for that unit.
         device_class: Home Assistant's class of sensors; Home Assistant rejects a sensor whose unit
             does not belong to its class.
         digits: decimal places that Home Assistant shows.
@@ -25,7 +26,10 @@ class Unit(NamedTuple):
     device_class: str | None = None
     digits: int = 0
     icon: str | None = None
+    factor: float = 1.0
 
+
+_KCAL = 1 / 4.184
 
 UNITS = (
     # Home Assistant has no class for rates per minute: ``frequency`` requires Hz.
@@ -33,7 +37,8 @@ UNITS = (
     Unit("rpm", "/min", "rpm", icon="mdi:rotate-right"),
     Unit("spm", "/min", "/min", "spm", icon="mdi:shoe-print"),
     Unit("hz", "Hz", "Hz", device_class="frequency"),
-    Unit("mps", "m/s", "m/s", device_class="speed", digits=2),
+    # What speedometers and treadmills show.
+    Unit("mps", "m/s", "m/s", "km/h", device_class="speed", digits=1, factor=3.6),
     Unit("s_per_500m", "s/(500.m)", "s/500 m", icon="mdi:timer-outline"),
     Unit("m", "m", "m", device_class="distance", digits=2),
     Unit("deg", "deg", "°", digits=1, icon="mdi:angle-acute"),
@@ -43,8 +48,9 @@ UNITS = (
     Unit("ms", "ms", "ms", device_class="duration", digits=1),
     Unit("ns", "ns", "ns", icon="mdi:timer-outline"),
     Unit("w", "W", "W", device_class="power"),
-    Unit("kj", "kJ", "kJ", device_class="energy"),
-    Unit("kj_per_h", "kJ/h", "kJ/h", icon="mdi:fire"),
+    # What machines and watches show.
+    Unit("kj", "kJ", "kJ", "kcal", device_class="energy", factor=_KCAL),
+    Unit("kj_per_h", "kJ/h", "kJ/h", "kcal/h", icon="mdi:fire", factor=_KCAL),
     Unit("n", "N", "N", icon="mdi:arrow-expand-right"),
     Unit("nm", "N.m", "Nm", "N·m", digits=1, icon="mdi:rotate-3d-variant"),
     Unit("mg", "m[g]", "mg", icon="mdi:axis-arrow"),
@@ -52,7 +58,7 @@ UNITS = (
     Unit("kg", "kg", "kg", device_class="weight", digits=2),
     Unit("kg_per_m", "kg/m", "kg/m", digits=2, icon="mdi:weather-windy"),
     Unit("bmi", "kg/m2", "kg/m²", digits=1, icon="mdi:human"),
-    Unit("l", "L", "L", digits=6, icon="mdi:needle"),
+    Unit("l", "L", "L", "mL", digits=2, icon="mdi:needle", factor=1000),
     # No class: with US units, Home Assistant would show inches of mercury.
     Unit("mmhg", "mm[Hg]", "mmHg", icon="mdi:heart-pulse"),
     Unit("hpa", "hPa", "hPa", device_class="pressure", digits=1),

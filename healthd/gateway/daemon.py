@@ -194,6 +194,7 @@ class Daemon:
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._use_people(settings)
         self._broker.discovery.apply(settings)
+        self._broker.devices.report()
         self._publish_info()
         if brokers != self._broker.brokers:
             await self._broker.go_offline()

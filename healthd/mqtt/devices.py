@@ -1,5 +1,6 @@
 """The retained topics of every peripheral: its status, and information about the device."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,11 @@ def _ignore(_peripheral: str, _info: Mapping[str, Any]) -> None:
 
 
 class Devices:
-    """Keeps ``device/<id>/status`` and ``device/<id>/info`` up to date."""
+    """Keeps ``device/<id>/status`` and ``device/<id>/info`` up to date.
+
+    Attributes:
+        changed: set when a device goes online or offline.
+    """
 
     def __init__(self, topics: Topics, retain: Retain, on_info: OnInfo = _ignore) -> None:
         """Start with none; ``retain`` publishes a retained payload, and ``on_info`` gets it too."""
@@ -26,6 +31,8 @@ class Devices:
         self._on_info = on_info
         self._info: dict[str, dict[str, Any]] = {}
         self._bonded: dict[str, bool] = {}
+        self._online: dict[str, bool] = {}
+        self.changed = asyncio.Event()
 
     def on_state(
         self, peripheral: str, state: str, reason: str | None = None, *, online: bool = False
@@ -38,6 +45,9 @@ class Devices:
             info["reason"] = reason
         self._retain(self._topics.device_status(peripheral), b"online" if online else b"offline")
         self._publish(peripheral)
+        if self._online.get(peripheral, False) != online:
+            self._online[peripheral] = online
+            self.changed.set()
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """Start over with a new link: facts from an earlier one may no longer be true."""
@@ -69,14 +79,24 @@ class Devices:
         """Forget a peripheral."""
         self._info.pop(peripheral, None)
         self._bonded.pop(peripheral, None)
+        self._online.pop(peripheral, None)
+
+    def report(self) -> None:
+        """Report again what is known of each peripheral, for a listener that has just started."""
+        for peripheral in self._info:
+            self._on_info(peripheral, self._with_bond(peripheral))
 
     def states(self) -> list[str]:
         """Return the state of every session."""
         return [info["state"] for info in self._info.values()]
 
     def _publish(self, peripheral: str) -> None:
-        info = self._info[peripheral]
-        if (bonded := self._bonded.get(peripheral)) is not None:
-            info = info | {"bonded": bonded}
+        info = self._with_bond(peripheral)
         self._retain(self._topics.device_info(peripheral), DeviceInfo.of(info))
         self._on_info(peripheral, info)
+
+    def _with_bond(self, peripheral: str) -> dict[str, Any]:
+        info = self._info[peripheral]
+        if (bonded := self._bonded.get(peripheral)) is not None:
+            return info | {"bonded": bonded}
+        return info

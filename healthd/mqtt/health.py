@@ -1,10 +1,11 @@
-"""Counters for monitoring the gateway: ``health``, renewed every minute."""
+"""Counters for monitoring the gateway: ``health``, renewed every minute and when links change."""
 
 import asyncio
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from healthd.outbox.outbox import Outbox
 from healthd.samples import utc_text
 
 _STATM = Path("/proc/self/statm")
+
+# A strap at the edge of its range goes online and offline every few seconds.
+_LEAST_S = 5.0
 
 
 class Health:
@@ -43,11 +47,18 @@ class Health:
         self._started = time.monotonic()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """Publish now and every ``HEALTH_PERIOD_S``. Never returns."""
+        """Publish now, every ``HEALTH_PERIOD_S``, and when a device goes online or offline.
+
+        Never returns.
+        """
         while True:
+            self._devices.changed.clear()
             self._retain(GatewayHealth.of(await self._counters()))
             mark_healthy()
-            await asyncio.sleep(HEALTH_PERIOD_S)
+            await asyncio.sleep(min(_LEAST_S, HEALTH_PERIOD_S))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0, HEALTH_PERIOD_S - _LEAST_S)):
+                    await self._devices.changed.wait()
 
     async def _counters(self) -> dict[str, Any]:
         return {

@@ -106,7 +106,7 @@ class OutboxHealth(BaseModel):
 
 
 class GatewayHealth(Payload):
-    """Counters of a gateway, renewed every minute."""
+    """Counters of a gateway, renewed every minute and when a device goes online or offline."""
 
     kind: ClassVar[str] = "health"
     # Two renewals may be missed; older counters no longer describe the gateway.

@@ -23,6 +23,11 @@ from tests.support.subscriber import Subscriber
 pytestmark = needs_mosquitto
 
 
+@pytest.fixture(autouse=True)
+def announced_without_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("healthd.mqtt.discovery.FIRST_S", 0.1)
+
+
 async def run_once(
     folder: Path,
     broker: Mosquitto,

@@ -31,6 +31,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("healthd.sessions.collect.QUIET_S", 0.5)
     monkeypatch.setattr("healthd.sessions.periodic.JITTER_S", 0.1)
     monkeypatch.setattr(discovery, "SETTLE_S", 0.1)
+    monkeypatch.setattr(discovery, "FIRST_S", 1.0)
+    monkeypatch.setattr(discovery, "REPEAT_S", 0.5)
     monkeypatch.setattr(discovery, "JITTER_S", (0.01, 0.1))
 
 
@@ -135,10 +137,11 @@ async def test_a_request_that_is_no_longer_allowed_is_removed_from_the_announcem
     before = len(subscriber.messages)
     async with gateway(subscriber, with_discovery(settings), [SCALE_ENTRY]):
         await subscriber.until(
-            lambda all_: sum(one.topic == SCALE for one in all_[before:]) == 2, BOUND_S
+            lambda all_: sum(one.topic == SCALE for one in all_[before:]) == 3, BOUND_S
         )
-    first, second = [
+    first, again, second = [
         one.json()["cmps"] for one in subscriber.messages[before:] if one.topic == SCALE
-    ]
+    ][:3]
+    assert again == first
     assert first.pop("request_fetch") == {"p": "button"}
     assert first == second

@@ -26,6 +26,8 @@ _COMMAND = {"cmd_t", "cmd_tpl", "ret"}
 _KEYS = {
     "sensor": _COMMON | _STATE | {"unit_of_meas", "stat_cla", "sug_dsp_prc", "ops"},
     "binary_sensor": _COMMON | _STATE | {"pl_on", "pl_off", "off_dly"},
+    "device_tracker": _COMMON
+    | {"stat_t", "val_tpl", "json_attr_t", "json_attr_tpl", "src_type", "pl_home", "pl_not_home"},
     "button": _COMMON | _COMMAND | {"pl_prs", "dev_cla"},
     "number": _COMMON
     | _COMMAND
@@ -34,6 +36,8 @@ _KEYS = {
 _REQUIRED = {
     "sensor": {"stat_t"},
     "binary_sensor": {"stat_t"},
+    # or a state topic, which healthd has no use for
+    "device_tracker": {"json_attr_t"},
     "button": {"cmd_t"},
     "number": {"cmd_t"},
 }
@@ -156,12 +160,15 @@ def _of_component(config: Config, root: Config) -> Iterator[str]:
         yield "ic"
     if "exp_aft" in config and not (isinstance(config["exp_aft"], int) and config["exp_aft"] > 0):
         yield "exp_aft"
-    for topic in ("stat_t", "cmd_t"):
+    if not isinstance(config.get("en", True), bool):
+        yield "en"
+    for topic in ("stat_t", "cmd_t", "json_attr_t"):
         if topic in config and not _PLAIN_TOPIC.fullmatch(config[topic]):
             yield topic
     yield from {
         "sensor": _of_sensor,
         "binary_sensor": _of_binary_sensor,
+        "device_tracker": _of_device_tracker,
         "button": _of_button,
         "number": _of_number,
     }[platform](config)
@@ -208,7 +215,14 @@ def _of_binary_sensor(config: Config) -> Iterator[str]:
         yield f"dev_cla {config['dev_cla']}"
 
 
+def _of_device_tracker(config: Config) -> Iterator[str]:
+    if config.get("src_type", "gps") not in ("gps", "router", "bluetooth", "bluetooth_le"):
+        yield f"src_type {config['src_type']}"
+
+
 def _of_button(config: Config) -> Iterator[str]:
+    if config.get("ent_cat") not in (None, "config", "diagnostic"):
+        yield f"ent_cat {config['ent_cat']}"
     if config.get("dev_cla") not in (None, *_BUTTON_CLASSES):
         yield f"dev_cla {config['dev_cla']}"
     yield from _of_command(config)

@@ -10,6 +10,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 _template = cache(ImmutableSandboxedEnvironment().from_string)
 
 UNKNOWN = None
+
+Place = tuple[float, float]
+"""Latitude and longitude."""
+
 _TEXTS = {"enum", "timestamp"}
 _NUMERIC = {"unit_of_meas", "stat_cla", "sug_dsp_prc"}
 
@@ -26,6 +30,8 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
         AssertionError: Home Assistant would log an error for this message.
     """
     text = payload.decode()
+    if config["p"] == "device_tracker":
+        return _place(config, json.loads(text), before)
     if "val_tpl" in config:
         value = json.loads(text)
         text = _template(config["val_tpl"]).render(value=text, value_json=value).strip()
@@ -41,3 +47,14 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
     assert text, config["uniq_id"]
     assert text in config.get("ops", [text]), (config["uniq_id"], text)
     return text
+
+
+def _place(config: Mapping[str, Any], payload: Any, before: Any) -> Any:
+    """Return the place of a tracker, which its attributes have."""
+    rendered = _template(config["json_attr_tpl"]).render(value_json=payload)
+    attributes: dict[str, Any] = json.loads(rendered)
+    if not attributes.keys() & {"latitude", "longitude"}:
+        return before
+    place: Place = attributes["latitude"], attributes["longitude"]
+    assert all(isinstance(degrees, int | float) for degrees in place), (config["uniq_id"], place)
+    return place

@@ -1,11 +1,9 @@
 """What the components of all devices have in common, and the payload that contains them."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from healthd import __version__
-from healthd.mqtt.homeassistant.looks import title
 
 Config = dict[str, Any]
 
@@ -20,17 +18,14 @@ class Component(NamedTuple):
     Attributes:
         id: unique within the device; it never changes.
         platform: Home Assistant's platform, such as ``sensor``.
-        name: shown to people.
+        name: shown to people; no other entity of the device has it.
         config: everything else.
-        stream: the stream that it shows, in words; added to the name if another entity of the
-            device has the same name.
     """
 
     id: str
     platform: str
     name: str
     config: Config
-    stream: str = ""
 
 
 def availability(*topics: str) -> list[dict[str, str]]:
@@ -72,19 +67,16 @@ def announcement(
         components: its entities.
         root: what the entities share besides the quality of service.
     """
-    entities = list(components)
-    times = Counter(entity.name for entity in entities)
     owner = device["ids"][0]
-    cmps = {entity.id: _config(entity, times[entity.name] > 1, owner, slug) for entity in entities}
+    cmps = {entity.id: _config(entity, owner, slug) for entity in components}
     return {"dev": device, "o": _ORIGIN, "qos": QOS, **root, "cmps": cmps}
 
 
-def _config(entity: Component, same_name: bool, owner: str, slug: str) -> Config:
-    name = f"{entity.name} ({entity.stream})" if same_name and entity.stream else entity.name
-    object_id = "_".join(_slug(part) for part in (slug, name))
+def _config(entity: Component, owner: str, slug: str) -> Config:
+    object_id = "_".join(_slug(part) for part in (slug, entity.name))
     return {
         "p": entity.platform,
-        "name": name,
+        "name": entity.name,
         "uniq_id": f"{owner}_{entity.id}",
         "def_ent_id": f"{entity.platform}.{object_id}",
         **entity.config,
@@ -95,8 +87,3 @@ def _slug(text: str) -> str:
     """Return the text as part of an entity id: lower case, digits and underscores."""
     words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in text)
     return "_".join(words.lower().split())
-
-
-def words(kind: str) -> str:
-    """Return a stream's kind in words, such as ``heart rate``."""
-    return title(kind)[0].lower() + title(kind)[1:]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from healthd.mqtt.homeassistant.components import QOS, Component, Config, availability
-from healthd.mqtt.homeassistant.fields import template
+from healthd.mqtt.homeassistant.fields import PAYLOAD, scaled_template
 from healthd.mqtt.topics import Topics
 from healthd.settings.model import PeripheralSettings
 from healthd.verbs import REQUESTS
@@ -15,6 +15,12 @@ from healthd.verbs import REQUESTS
 # Home Assistant accepts no step below 1/1000. Ranges are rounded to that, inwards.
 _FINEST = 1000
 _TOLERANCE = 1e-6
+
+# Machines report their ranges in steps of 0.01 km/h, 0.1 %, 0.1 levels or 1 W. In m/s they have
+# more digits.
+_RANGE_DIGITS = 2
+
+_KMH = 3.6
 
 _EVENTS = "fitness_machine_status"
 
@@ -27,7 +33,8 @@ class _Target(NamedTuple):
         key: of the request.
         fact: key of the machine's range in its facts.
         unit: suffix of the range's keys.
-        scale: factor from the range to the request.
+        scale: factor from the range to the number that is shown.
+        factor: factor from the request to the number that is shown.
         step: used if the machine reports none.
         belt: whether it moves a treadmill's belt, which needs limits in the settings.
         state: key in which the machine reports the target that it was set to; empty if the
@@ -40,6 +47,7 @@ class _Target(NamedTuple):
     fact: str
     unit: str
     scale: float
+    factor: float
     step: float
     belt: bool
     state: str
@@ -54,6 +62,7 @@ _TARGETS = (
         "w",
         1,
         1,
+        1,
         False,
         "power_w",
         {"unit_of_meas": "W", "dev_cla": "power"},
@@ -65,6 +74,7 @@ _TARGETS = (
         "supported_resistance_range",
         "raw",
         0.1,
+        1,
         0.1,
         False,
         "",
@@ -75,17 +85,19 @@ _TARGETS = (
         "speed_mps",
         "supported_speed_range",
         "mps",
-        1,
-        0.01,
+        _KMH,
+        _KMH,
+        0.1,
         True,
         "speed_mps",
-        {"unit_of_meas": "m/s", "dev_cla": "speed"},
+        {"unit_of_meas": "km/h", "dev_cla": "speed"},
     ),
     _Target(
         "set_target_inclination",
         "inclination_pct",
         "supported_inclination_range",
         "pct",
+        1,
         1,
         0.5,
         True,
@@ -97,7 +109,8 @@ _TARGETS = (
 
 def scan_button(topics: Topics, config: Config) -> Component:
     """Return the button that scans for peripherals in range."""
-    return _button(topics, "scan", "Scan", {}, {"ic": "mdi:bluetooth-settings", **config})
+    icon = {"ic": "mdi:bluetooth-settings"}
+    return _button(topics, "scan", "Scan", {}, icon | config)
 
 
 def controls(
@@ -137,7 +150,7 @@ def _buttons(
         # controls would need a link.
         yield "fetch", "Fetch", {"ic": "mdi:download", "avty": availability(topics.status)}
         return
-    yield "reconnect", "Reconnect", {"ic": "mdi:bluetooth-connect", "ent_cat": "config"}
+    yield "reconnect", "Reconnect", {"ic": "mdi:bluetooth-connect"}
     if "energy_expended_kj" in streams.get("heart_rate", ()):
         yield "reset_energy_expended", "Reset energy expended", {"ic": "mdi:fire"}
     if _is_controllable(facts):
@@ -164,6 +177,8 @@ def _button(
             "cmd_t": topics.request(verb),
             "pl_prs": orjson.dumps(request).decode(),
             "qos": QOS,
+            # A touch by mistake must not start a machine: not on an automatic dashboard.
+            "ent_cat": "config",
             **config,
         },
     )
@@ -174,22 +189,24 @@ def _bounds(
 ) -> Config | None:
     """Return minimum, maximum and step: the machine's range within the settings' limits.
 
-    None if neither is known, if nothing lies within both, or for a belt without limits.
+    In the unit that is shown. None if neither is known, if nothing lies within both, or for a belt
+    without limits.
     """
     lowest, highest, step = (
         supported.get(f"{which}_{target.unit}") for which in ("min", "max", "increment")
     )
-    ranges = [] if limits is None else [limits]
+    ranges = [] if limits is None else [tuple(limit * target.factor for limit in limits)]
     # An empty range means that the manufacturer never filled it in.
     if lowest is not None and highest is not None and lowest < highest:
-        ranges.append((lowest * target.scale, highest * target.scale))
+        bounds = lowest * target.scale, highest * target.scale
+        ranges.append(tuple(round(bound, _RANGE_DIGITS) for bound in bounds))
     if not ranges or (target.belt and limits is None):
         return None
     least = math.ceil(max(low for low, _ in ranges) * _FINEST - _TOLERANCE) / _FINEST
     most = math.floor(min(high for _, high in ranges) * _FINEST + _TOLERANCE) / _FINEST
     if least >= most:
         return None
-    finest = round(step * target.scale, 3) if step else target.step
+    finest = round(step * target.scale, _RANGE_DIGITS) if step else target.step
     return {"min": least, "max": most, "step": max(finest, 1 / _FINEST)}
 
 
@@ -197,6 +214,8 @@ def _number(topics: Topics, peripheral: str, target: _Target, bounds: Config) ->
     field = REQUESTS[target.verb].model_fields[target.key]
     # Home Assistant sends numbers with a decimal point; a request for an integer refuses it.
     value = "value | int" if field.annotation is int else "value"
+    if target.factor != 1:
+        value = f"{value} / {target.factor}"
     config: Config = {
         "cmd_t": topics.request(target.verb),
         "cmd_tpl": f'{{"peripheral": "{peripheral}", "{target.key}": {{{{ {value} }}}}}}',
@@ -209,7 +228,7 @@ def _number(topics: Topics, peripheral: str, target: _Target, bounds: Config) ->
     if target.state:
         config |= {
             "stat_t": topics.sample(peripheral, _EVENTS),
-            "val_tpl": template(target.state),
+            "val_tpl": scaled_template(f"{PAYLOAD}.{target.state}", target.factor, _RANGE_DIGITS),
         }
     name = target.verb.removeprefix("set_").replace("_", " ").capitalize()
     return Component(f"request_{target.verb}", "number", name, config)

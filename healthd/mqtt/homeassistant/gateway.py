@@ -13,6 +13,7 @@ from healthd.mqtt.homeassistant.components import (
     status,
 )
 from healthd.mqtt.homeassistant.controls import scan_button
+from healthd.mqtt.homeassistant.prominence import prominence
 from healthd.mqtt.payloads import GatewayHealth
 from healthd.mqtt.topics import Topics
 
@@ -103,6 +104,7 @@ def _components(topics: Topics, requests: Collection[str]) -> Iterator[Component
     for counter in _COUNTERS:
         template = f"{{{{ {counter.template} }}}}"
         config = {"val_tpl": template, "sug_dsp_prc": 0, **counter.config}
+        config |= prominence(GatewayHealth.kind, counter.id)
         yield Component(counter.id, "sensor", counter.name, shared | config)
     degraded = {
         "val_tpl": "{{ value_json.outbox.state }}",

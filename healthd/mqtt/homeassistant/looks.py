@@ -1,9 +1,9 @@
-"""How Home Assistant shows a measurement's field: by its unit and key, with a readable name."""
+"""How Home Assistant shows a measurement's field: by its unit and key."""
 
 import re
 from typing import NamedTuple
 
-from healthd.units import find_unit, unit_of
+from healthd.units import find_unit
 
 # Fields about the packet, the device's clock or its memory, and fields that say how to read another
 # field: nothing that a person would watch.
@@ -39,6 +39,7 @@ _OF_THE_PACKET = frozenset(
         "frame_type",
         "compressed",
         "measurement_type",
+        "unattributed",
     }
 )
 
@@ -51,26 +52,47 @@ class Look(NamedTuple):
         device_class: of a sensor.
         digits: decimal places.
         icon: for numbers without a device class.
+        factor: what the value is multiplied by for this unit.
     """
 
     unit: str | None
     device_class: str | None = None
     digits: int = 0
     icon: str | None = None
+    factor: float = 1.0
 
 
 # Fields that are shown differently from others of their unit (healthd.units), by what their keys
 # end with.
 _EXCEPTIONS = {
+    "total_distance_m": Look("km", "distance", 2, factor=0.001),
+    "remaining_distance_m": Look("km", "distance", 2, factor=0.001),
     "distance_m": Look("m", "distance"),
+    "elevation_m": Look("m", "distance", 1),
     # Energy per day, not energy used so far: Home Assistant's ``energy`` is for counters only.
-    "basal_metabolism_kj": Look("kJ", icon="mdi:fire"),
+    "basal_metabolism_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
+    # What cyclists call their work; a power meter counts it in steps of 1 kJ.
+    "accumulated_energy_kj": Look("kJ", "energy"),
     "level_pct": Look("%", "battery"),
-    # Grams of carbohydrate, milligrams of medication.
-    "carbohydrate_kg": Look("kg", "weight", 3),
-    "medication_kg": Look("kg", "weight", 6),
+    "spo2_pct": Look("%", icon="mdi:lungs"),
+    "spo2_fast_pct": Look("%", icon="mdi:lungs"),
+    "spo2_slow_pct": Look("%", icon="mdi:lungs"),
+    "body_fat_pct": Look("%", digits=1, icon="mdi:human"),
+    "muscle_pct": Look("%", digits=1, icon="mdi:arm-flex"),
+    "inclination_pct": Look("%", digits=1, icon="mdi:slope-uphill"),
+    "grade_pct": Look("%", digits=1, icon="mdi:slope-uphill"),
+    "pedal_power_balance_pct": Look("%", digits=1, icon="mdi:scale-balance"),
+    "pulse_amplitude_index_pct": Look("%", digits=1, icon="mdi:sine-wave"),
+    "exercise_intensity_pct": Look("%", icon="mdi:run-fast"),
+    "hba1c_pct": Look("%", digits=1, icon="mdi:water-percent"),
+    "quality_pct": Look("%", icon="mdi:signal"),
+    "stroke_rate_spm": Look("spm", digits=1, icon="mdi:rowing"),
+    "carbohydrate_kg": Look("g", "weight", factor=1000),
+    "medication_kg": Look("mg", "weight", 1, factor=1_000_000),
     "latitude_deg": Look("°", digits=6, icon="mdi:latitude"),
     "longitude_deg": Look("°", digits=6, icon="mdi:longitude"),
+    "heading_deg": Look("°", icon="mdi:compass-outline"),
+    "bearing_deg": Look("°", icon="mdi:compass-outline"),
 }
 _BARE_NUMBERS = {
     "crr": Look(None, digits=4, icon="mdi:road"),
@@ -78,8 +100,49 @@ _BARE_NUMBERS = {
     "user_id": Look(None, icon="mdi:account"),
     "_raw": Look(None, icon="mdi:dumbbell"),
     "_zone": Look(None, icon="mdi:heart-pulse"),
-    "": Look(None),
+    "number_of_beacons_in_solution": Look(None, icon="mdi:satellite-variant"),
+    "number_of_beacons_in_view": Look(None, icon="mdi:satellite-variant"),
+    "": Look(None, icon="mdi:counter"),
 }
+
+# Of words and booleans.
+_ICONS = {
+    "action": "mdi:pause-circle-outline",
+    "battery_present": "mdi:battery",
+    "carbohydrate": "mdi:food-apple",
+    "charge_level": "mdi:battery-check",
+    "charge_state": "mdi:battery-charging",
+    "charging_type": "mdi:battery-charging-outline",
+    "destination_reached": "mdi:flag-checkered",
+    "elevation_source": "mdi:image-filter-hdr",
+    "heading_source": "mdi:compass-outline",
+    "health": "mdi:emoticon-sick-outline",
+    "indicator": "mdi:map-marker-path",
+    "load_removed": "mdi:scale-off",
+    "meal": "mdi:silverware-fork-knife",
+    "medication": "mdi:pill",
+    "movement_direction": "mdi:swap-horizontal",
+    "name": "mdi:bell-outline",
+    "offset_compensation_indicator": "mdi:tune",
+    "pedal_power_balance_reference": "mdi:scale-balance",
+    "person": "mdi:account",
+    "position_status": "mdi:crosshairs-gps",
+    "pulse_rate_range": "mdi:heart-pulse",
+    "running": "mdi:run",
+    "sample_location": "mdi:hand-back-right",
+    "sample_type": "mdi:test-tube",
+    "sensor_contact_detected": "mdi:hand-heart",
+    "service_required": "mdi:wrench",
+    "spin_down_status": "mdi:rotate-right",
+    "stabilized": "mdi:scale",
+    "status": "mdi:clipboard-pulse-outline",
+    "temperature_type": "mdi:thermometer-lines",
+    "tester": "mdi:account-eye",
+    "waypoint_reached": "mdi:map-marker-check",
+    "wired_power": "mdi:power-plug",
+    "wireless_power": "mdi:battery-charging-wireless",
+}
+_ANY_ICON = "mdi:information-outline"
 
 # Counters; Home Assistant handles a device that starts again from zero.
 _COUNTER = re.compile(
@@ -92,46 +155,8 @@ _NO_MEAN = re.compile(r"user_id|(latitude|longitude|bearing|heading)_deg")
 _BINARY_SENSOR_CLASSES = {"battery_fault": "problem"}
 """Classes of binary sensors."""
 
-_NAMES = {
-    "level_pct": "Battery",
-    "sensor_contact_detected": "Sensor contact",
-    "user_id": "User",
-    "met": "Metabolic equivalent",
-    "systolic_mmhg": "Systolic pressure",
-    "diastolic_mmhg": "Diastolic pressure",
-    "carbohydrate_kg": "Carbohydrate mass",
-    "medication_kg": "Medication mass",
-    "medication_l": "Medication volume",
-    "beats": "Beats in window",
-    "ehpe_m": "Horizontal position error",
-    "evpe_m": "Vertical position error",
-    "crr": "Rolling resistance coefficient",
-    "cw_kg_per_m": "Wind resistance coefficient",
-}
-_WORDS = {
-    "bmi": "BMI",
-    "rmssd": "RMSSD",
-    "sdnn": "SDNN",
-    "hdop": "HDOP",
-    "vdop": "VDOP",
-    "spo2": "SpO2",
-    "hba1c": "HbA1c",
-}
-
-# Streams about the device itself.
-_DIAGNOSTIC = frozenset({"battery", "battery_level_status", "position_quality", "cgm_status"})
-
 # Numbers in this stream are the targets that the machine was set to, not measurements.
 _TARGETS = "fitness_machine_status"
-_OF_STREAMS = {
-    ("training_status", "status"): "Training status",
-    ("battery_level_status", "level_pct"): "Battery level",
-}
-_OF_EVENTS = {
-    "name": "Machine event",
-    "action": "Stop or pause",
-    "spin_down_status": "Spin down",
-}
 
 
 def is_shown(key: str) -> bool:
@@ -149,7 +174,7 @@ def display_for(ucum: str, key: str) -> Look | None:
     if unit is None:
         return None
     name = unit.home_assistant or unit.symbol
-    return Look(name, unit.device_class, unit.digits, unit.icon)
+    return Look(name, unit.device_class, unit.digits, unit.icon, unit.factor)
 
 
 def state_class(kind: str, key: str, shown: Look) -> str | None:
@@ -171,31 +196,6 @@ def binary_sensor_class(key: str) -> str | None:
     return _BINARY_SENSOR_CLASSES.get(key)
 
 
-def is_diagnostic(kind: str) -> bool:
-    """Return whether a stream is about the device, and not about its wearer."""
-    return kind in _DIAGNOSTIC
-
-
-def name(kind: str, key: str) -> str:
-    """Return a field's name for people, such as ``Heart rate``.
-
-    Args:
-        kind: of the measurement.
-        key: of its field.
-    """
-    own = _NAMES.get(key) or title(_without_unit(key))
-    if kind == _TARGETS:
-        return _OF_EVENTS.get(key) or f"Target {own[0].lower()}{own[1:]}"
-    return _OF_STREAMS.get((kind, key), own)
-
-
-def _without_unit(key: str) -> str:
-    """Return the key without its end that repeats the unit, if anything is left."""
-    unit = unit_of(key)
-    return key.removesuffix(f"_{unit.suffix}" if unit else "_raw")
-
-
-def title(key: str) -> str:
-    """Return a key in words, the first one capitalized."""
-    text = " ".join(_WORDS.get(word, word) for word in key.split("_"))
-    return text[0].upper() + text[1:]
+def icon(key: str) -> str:
+    """Return the icon of a word or a boolean."""
+    return _ICONS.get(key, _ANY_ICON)

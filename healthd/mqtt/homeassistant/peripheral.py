@@ -1,6 +1,7 @@
 """The announcement of a peripheral: its measurements, its link, and its controls."""
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, get_args
 
 from healthd.events import FetchOutcome
@@ -12,12 +13,13 @@ from healthd.mqtt.homeassistant.components import (
     device_id,
     gateway_id,
     status,
-    words,
 )
 from healthd.mqtt.homeassistant.controls import controls
-from healthd.mqtt.homeassistant.fields import shown, word_template
-from healthd.mqtt.homeassistant.looks import title
-from healthd.mqtt.homeassistant.streams import Streams
+from healthd.mqtt.homeassistant.fields import PAYLOAD, shown, words_config
+from healthd.mqtt.homeassistant.location import tracker
+from healthd.mqtt.homeassistant.names import Device, Names, title
+from healthd.mqtt.homeassistant.people import results_of_people
+from healthd.mqtt.homeassistant.streams import Stream, Streams
 from healthd.mqtt.payloads import SessionState
 from healthd.mqtt.topics import Topics
 from healthd.profiles.registry import Registry
@@ -38,6 +40,7 @@ class PeripheralPayloads:
         """Index the measurements of ``registry``."""
         self._topics = topics
         self._streams = Streams(registry)
+        self._names = Names(self._streams.all_shown())
 
     def payload(
         self,
@@ -64,7 +67,7 @@ class PeripheralPayloads:
         device |= {key: str(value) for key, value in identity.items() if value}
         components = [
             *_link(topics, entry),
-            *_measured(topics, entry, known, self._streams),
+            *self._measured(entry, known, facts),
             *controls(topics, entry, known, facts, requests),
         ]
         # Both, because the gateway publishes the peripheral's status: it stays ``online`` when the
@@ -72,25 +75,38 @@ class PeripheralPayloads:
         both = availability(topics.status, topics.device_status(entry.id))
         return announcement(device, entry.id, components, {"avty": both, "avty_mode": "all"})
 
+    def _measured(
+        self,
+        entry: PeripheralSettings,
+        known: Mapping[str, Collection[str]],
+        facts: Mapping[str, Any],
+    ) -> Iterator[Component]:
+        found: Collection[str] = facts.get("profiles", ())
+        device = Device({*found, *self._names.profiles_of(known)}, known)
+        for kind in sorted(known):
+            if (stream := self._streams.of(kind, entry)) is not None:
+                yield from self._of_stream(entry.id, kind, stream, known[kind], device)
+        name_of = partial(self._names.of, device=device)
+        yield from results_of_people(self._topics, entry, known, self._streams, name_of)
 
-def _measured(
-    topics: Topics,
-    entry: PeripheralSettings,
-    known: Mapping[str, Collection[str]],
-    streams: Streams,
-) -> Iterator[Component]:
-    for kind in sorted(known):
-        if (stream := streams.of(kind, entry)) is None:
-            continue
-        shared: Config = {"stat_t": topics.sample(entry.id, kind)}
+    def _of_stream(
+        self, peripheral: str, kind: str, stream: Stream, known: Collection[str], device: Device
+    ) -> Iterator[Component]:
+        topics = self._topics
+        shared: Config = {"stat_t": topics.sample(peripheral, kind)}
+        measurement = PAYLOAD
+        if stream.in_info:
+            shared["stat_t"] = topics.device_info(peripheral)
+            measurement = f"({PAYLOAD}.{kind} | default({{}}))"
         if stream.expires_s is not None:
             shared["exp_aft"] = stream.expires_s
         if stream.lasting:
             shared["avty"] = availability(topics.status)
         for key in stream.model.model_fields:
-            if key in known[kind] and (field := shown(stream.model, key)):
-                config = shared | field.config
-                yield Component(f"{kind}_{key}", field.platform, field.name, config, words(kind))
+            if key in known and (field := shown(stream.model, key, measurement)):
+                name = self._names.of(kind, key, device)
+                yield Component(f"{kind}_{key}", field.platform, name, shared | field.config)
+        yield from tracker(kind, known, shared)
 
 
 def _link(topics: Topics, entry: PeripheralSettings) -> Iterator[Component]:
@@ -99,18 +115,14 @@ def _link(topics: Topics, entry: PeripheralSettings) -> Iterator[Component]:
     yield status(topics.device_status(entry.id), "Connection", shared)
     of_info = shared | {"stat_t": topics.device_info(entry.id)}
     state: Config = {
-        "val_tpl": word_template("state"),
-        "dev_cla": "enum",
-        "ops": list(get_args(SessionState)),
+        **words_config(f"{PAYLOAD}.state", get_args(SessionState)),
         "ic": "mdi:bluetooth",
     }
     yield Component("link_state", "sensor", "Link", of_info | state)
     if not entry.periodic:
         return
     outcome: Config = {
-        "val_tpl": f"{{{{ {_FETCH}.outcome | default(none) }}}}",
-        "dev_cla": "enum",
-        "ops": list(get_args(FetchOutcome)),
+        **words_config(f"{_FETCH}.outcome", get_args(FetchOutcome)),
         "ic": "mdi:download",
     }
     yield Component("fetch_outcome", "sensor", "Last fetch", of_info | outcome)

@@ -1,8 +1,12 @@
-"""How long the values of a stream stay valid: their availability, and when they expire."""
+"""Where the values of a stream are found, and how long they stay valid."""
 
 import math
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from healthd.mqtt.homeassistant.fields import shown_keys
+from healthd.mqtt.homeassistant.names import ShownKind
 from healthd.profiles.characteristic import Use
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
@@ -34,16 +38,19 @@ class Stream(NamedTuple):
         model: its fields.
         lasting: whether values stay valid while the peripheral is not linked.
         expires_s: seconds after which a value is no longer valid; None: never.
+        in_info: whether the newest value is in the device's info. A state is sent once per link,
+            before Home Assistant knows its entity, and its topic is not retained; the info is.
     """
 
     model: type[Measurement]
     lasting: bool
     expires_s: int | None
+    in_info: bool = False
 
 
 class _Kind(NamedTuple):
     model: type[Measurement]
-    changes: bool
+    use: Use
     silence_s: float | None
 
 
@@ -51,15 +58,24 @@ class Streams:
     """How long each stream's values stay valid, from what the profiles declare."""
 
     def __init__(self, registry: Registry) -> None:
-        """Index the models by kind."""
+        """Index the models of all streams by kind."""
         self._kinds: dict[str, _Kind] = {}
+        self._profiles: defaultdict[str, set[str]] = defaultdict(set)
         for profile in registry.profiles.values():
-            for characteristic in profile.characteristics:
-                model = characteristic.model
-                changes = characteristic.use is Use.STATUS or model.kind in _EVENTS
-                self._kinds[model.kind] = _Kind(model, changes, characteristic.silence_s)
-            for model in profile.derived:
-                self._kinds[model.kind] = _Kind(model, changes=False, silence_s=None)
+            found = [
+                _Kind(one.model, one.use, one.silence_s)
+                for one in profile.characteristics
+                if one.use in (Use.STREAM, Use.STATUS)
+            ]
+            found += [_Kind(model, Use.STREAM, None) for model in profile.derived]
+            for kind in found:
+                self._kinds[kind.model.kind] = kind
+                self._profiles[kind.model.kind].add(profile.name)
+
+    def all_shown(self) -> Iterator[ShownKind]:
+        """Yield what is shown of each kind."""
+        for name, kind in self._kinds.items():
+            yield ShownKind(name, shown_keys(kind.model), frozenset(self._profiles[name]))
 
     def of(self, kind: str, entry: PeripheralSettings) -> Stream | None:
         """Return the stream of this kind for a peripheral of these settings; None if unknown."""
@@ -67,11 +83,13 @@ class Streams:
             return None
         if known.model.retained:
             return Stream(known.model, lasting=True, expires_s=None)
+        if known.use is Use.STATUS:
+            lasting = entry.every is not None
+            return Stream(known.model, lasting, expires_s=None, in_info=True)
         if entry.every is not None:
             # It is linked briefly, and its values are the newest until the next run.
             return Stream(known.model, lasting=True, expires_s=_between_runs_s(entry))
-        expires_s = None if known.changes else _expiry_s(kind, known, entry)
-        return Stream(known.model, lasting=False, expires_s=expires_s)
+        return Stream(known.model, lasting=False, expires_s=_expiry_s(kind, known, entry))
 
 
 def _between_runs_s(entry: PeripheralSettings) -> int:
@@ -79,7 +97,9 @@ def _between_runs_s(entry: PeripheralSettings) -> int:
     return math.ceil(_RUNS * every_s + entry.fetch_window_s)
 
 
-def _expiry_s(kind: str, known: _Kind, entry: PeripheralSettings) -> int:
+def _expiry_s(kind: str, known: _Kind, entry: PeripheralSettings) -> int | None:
+    if kind in _EVENTS:
+        return None
     if known.silence_s is not None:
         return math.ceil(_SILENCES * (entry.silence or known.silence_s))
     if kind == "cgm":

@@ -23,6 +23,7 @@ from healthd.profiles.registry import load
 from healthd.profiles.weight_scale import Weight
 from healthd.samples import Measurement, Sample, Stamp
 from healthd.settings.model import Settings
+from tests.support.hass_discovery import BusyHomeAssistant
 from tests.support.hass_rules import complaints
 
 BOUND_S = 5.0
@@ -40,14 +41,14 @@ class Broker:
         reachable: whether it accepts messages at once.
         kept: the retained payload of each topic; None: cleared.
         published: topic and payload of every message.
-        renewed: the topics that were to be sent again.
+        subscriber: gets every message.
     """
 
     def __init__(self) -> None:
         self.reachable = True
+        self.subscriber: BusyHomeAssistant | None = None
         self.kept: dict[str, dict[str, Any] | None] = {}
         self.published: list[tuple[str, dict[str, Any] | None]] = []
-        self.renewed: list[str] = []
         self._waiting: dict[str, Callable[[], None] | None] = {}
         self._changed = asyncio.Condition()
         self._notifiers: set[asyncio.Task[None]] = set()
@@ -60,13 +61,11 @@ class Broker:
         assert found is None or complaints(topic, found) == []
         self.kept[topic] = found
         self.published.append((topic, found))
+        if self.subscriber is not None:
+            self.subscriber.receive(topic, found)
         self._waiting[topic] = on_accepted
         if self.reachable:
             self.accept()
-        self._notify()
-
-    def renew(self, *topics: str) -> None:
-        self.renewed += topics
         self._notify()
 
     def accept(self) -> None:
@@ -92,6 +91,10 @@ class Broker:
         task = asyncio.create_task(notify())
         self._notifiers.add(task)
         task.add_done_callback(self._notifiers.discard)
+
+    def at(self, topic: str) -> list[dict[str, Any] | None]:
+        """Return everything that was published at a topic."""
+        return [payload for one, payload in self.published if one == topic]
 
     def entities(self, topic: str) -> dict[str, Any]:
         """Return the announced entities."""
@@ -135,7 +138,14 @@ def home() -> HomeAssistant:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE_S", 0.01)
+    monkeypatch.setattr(module, "FIRST_S", 0.01)
+    monkeypatch.setattr(module, "REPEAT_S", 60.0)
     monkeypatch.setattr(module, "JITTER_S", (0.01, 0.02))
+
+
+@pytest.fixture
+def repeats_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPEAT_S", 0.05)
 
 
 @pytest.fixture
@@ -222,7 +232,7 @@ async def test_without_discovery_nothing_happens(
         discovery.on_sample(beat())
         discovery.on_info("strap", {"state": "streaming", "name": "Strap"})
         await asyncio.sleep(10 * module.SETTLE_S)  # there is no event to wait for
-        assert (broker.published, broker.renewed) == ([], [])
+        assert broker.published == []
         assert home.listeners == {}
         assert not (tmp_path / FILE_NAME).exists()
         discovery.apply(settings("strap"))
@@ -249,12 +259,23 @@ async def test_the_first_sample_with_a_key_adds_an_entity(tmp_path: Path, broker
         for _ in range(3):
             discovery.on_sample(beat())
         await broker.until(lambda: RATE in broker.entities(STRAP))
-        discovery.on_sample(beat(energy_expended_kj=None))
+        discovery.on_sample(beat(energy_expended_kj=4))
         await broker.until(lambda: "heart_rate_energy_expended_kj" in broker.entities(STRAP))
         count = len(broker.published)
         discovery.on_sample(beat(energy_expended_kj=5))
         discovery.on_sample(sample(Weight.of({"weight_kg": 70.0}), "scale"))  # not in the settings
         await next_message(discovery, broker, count)
+
+
+async def test_a_key_that_is_always_null_has_no_entity(tmp_path: Path, broker: Broker) -> None:
+    """It would be unknown forever, like the contact of a strap that cannot detect it."""
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        for _ in range(3):
+            discovery.on_sample(beat(energy_expended_kj=None))
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        assert broker.entities(STRAP).keys() == {"status", "link_state", RATE}
+        discovery.on_sample(beat(energy_expended_kj=0))
+        await broker.until(lambda: "heart_rate_energy_expended_kj" in broker.entities(STRAP))
 
 
 async def test_changes_within_a_short_time_are_announced_together(
@@ -327,6 +348,7 @@ async def test_an_unreadable_file_is_replaced(tmp_path: Path, broker: Broker) ->
 # Removal
 
 
+@pytest.mark.usefixtures("repeats_soon")
 async def test_a_peripheral_that_leaves_the_settings_is_removed(
     tmp_path: Path, broker: Broker
 ) -> None:
@@ -361,6 +383,7 @@ async def test_a_removal_that_no_broker_accepted_is_repeated_by_the_next_run(
         await settled(broker, GATEWAY, SCALE)
 
 
+@pytest.mark.usefixtures("repeats_soon")
 async def test_switching_discovery_off_removes_everything(
     tmp_path: Path, broker: Broker, home: HomeAssistant
 ) -> None:
@@ -401,11 +424,12 @@ async def test_another_prefix_or_gateway_id_removes_the_old_topics(
         await settled(broker, "ha/device/garage/config", "ha/device/garage_strap/config")
 
 
+@pytest.mark.usefixtures("repeats_soon")
 async def test_an_entity_is_removed_before_it_is_left_out(tmp_path: Path, broker: Broker) -> None:
     async with running(tmp_path, broker, settings("strap", requests=("scan", "reconnect"))):
         await settled(broker, GATEWAY, STRAP)
     assert "request_reconnect" in broker.entities(STRAP)
-    count = len(broker.published)
+    count, before = len(broker.published), len(broker.at(STRAP))
     async with running(tmp_path, broker, settings("strap")):
         await broker.until(
             lambda: (
@@ -413,13 +437,16 @@ async def test_an_entity_is_removed_before_it_is_left_out(tmp_path: Path, broker
             )
         )
         await broker.until(lambda: "request_scan" not in broker.entities(GATEWAY))
-    first, second = [payload for topic, payload in broker.published[count:] if topic == STRAP]
+    first, again, second = broker.at(STRAP)[before : before + 3]
     assert first is not None
     assert first["cmps"]["request_reconnect"] == {"p": "button"}
+    # Home Assistant drops a removal that arrives while it is busy with the device.
+    assert again == first
     assert second is not None
     assert second["cmps"].keys() == first["cmps"].keys() - {"request_reconnect"}
 
 
+@pytest.mark.usefixtures("repeats_soon")
 async def test_nothing_is_left_out_before_the_broker_has_accepted_its_removal(
     tmp_path: Path, broker: Broker
 ) -> None:
@@ -436,6 +463,7 @@ async def test_nothing_is_left_out_before_the_broker_has_accepted_its_removal(
         await broker.until(lambda: "request_reconnect" not in broker.entities(STRAP))
 
 
+@pytest.mark.usefixtures("repeats_soon")
 async def test_an_id_that_now_stands_for_another_device_starts_over(
     tmp_path: Path, broker: Broker
 ) -> None:
@@ -450,6 +478,7 @@ async def test_an_id_that_now_stands_for_another_device_starts_over(
     )
 
 
+@pytest.mark.usefixtures("repeats_soon")
 async def test_an_entity_of_another_platform_replaces_the_old_one(
     tmp_path: Path, broker: Broker
 ) -> None:
@@ -464,23 +493,177 @@ async def test_an_entity_of_another_platform_replaces_the_old_one(
     assert broker.entities(STRAP)["status"]["p"] == "binary_sensor"
 
 
+# Home Assistant drops entities of a message that comes while it sets up an earlier one
+
+
+@pytest.fixture
+def busy(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> BusyHomeAssistant:
+    """Return a Home Assistant that is slower than two announcements follow each other."""
+    monkeypatch.setattr(module, "REPEAT_S", 0.6)
+    broker.subscriber = BusyHomeAssistant(setup_s=0.2)
+    return broker.subscriber
+
+
+def is_up_to_date(home: BusyHomeAssistant, broker: Broker, topic: str) -> bool:
+    """Return whether Home Assistant has everything that is announced at this topic."""
+    wanted = broker.entities(topic)
+    return home.entities.get(topic, {}).keys() == wanted.keys()
+
+
+async def test_no_entity_is_lost_while_home_assistant_is_busy(
+    tmp_path: Path, broker: Broker, busy: BusyHomeAssistant
+) -> None:
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await settled(broker, GATEWAY, STRAP)
+        discovery.on_sample(beat(energy_expended_kj=5))
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0, "bmi": 22.0})))
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        assert busy.dropped
+        async with asyncio.timeout(BOUND_S):
+            while not is_up_to_date(busy, broker, STRAP):  # noqa: ASYNC110 (it has no event)
+                await asyncio.sleep(0.05)
+    assert RATE in busy.entities[STRAP]
+
+
+async def test_no_removal_is_lost_while_home_assistant_is_busy(
+    tmp_path: Path, broker: Broker, busy: BusyHomeAssistant
+) -> None:
+    everything = settings("strap", "scale", requests=("scan", "reconnect"))
+    async with running(tmp_path, broker, everything) as discovery:
+        await settled(broker, GATEWAY, STRAP, SCALE)
+        discovery.apply(settings("strap"))
+        await settled(broker, GATEWAY, STRAP)
+        async with asyncio.timeout(BOUND_S):
+            while not all(  # noqa: ASYNC110 (it has no event)
+                is_up_to_date(busy, broker, topic) for topic in (GATEWAY, STRAP, SCALE)
+            ):
+                await asyncio.sleep(0.05)
+    assert busy.entities[SCALE] == {}
+    assert busy.entities[STRAP].keys() == {"status", "link_state"}
+
+
+async def test_the_first_announcement_waits_until_the_peripheral_streams(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_S", 60.0)
+    async with running(tmp_path, broker, settings("strap", "scale")) as discovery:
+        await settled(broker, GATEWAY)
+        discovery.on_sample(beat())
+        discovery.on_info("strap", {"state": "preparing", "profiles": ["heart_rate"]})
+        await asyncio.sleep(5 * module.SETTLE_S)
+        assert broker.at(STRAP) == []
+        discovery.on_info("strap", {"state": "streaming", "profiles": ["heart_rate"]})
+        await settled(broker, GATEWAY, STRAP)
+        assert RATE in broker.entities(STRAP)
+        (only,) = broker.at(STRAP)
+        assert only is not None
+        # A later one does not wait for long.
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0})))
+        await broker.until(lambda: "weight_weight_kg" in broker.entities(STRAP))
+    assert broker.at(SCALE) == []
+
+
+async def test_a_peripheral_that_is_not_in_range_is_announced_after_a_while(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_S", 0.3)
+    started = asyncio.get_running_loop().time()
+    async with running(tmp_path, broker, settings("strap")):
+        await settled(broker, GATEWAY, STRAP)
+    assert asyncio.get_running_loop().time() - started >= 0.3
+
+
+async def test_a_restart_does_not_wait_for_what_was_announced_before(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, broker, settings("strap")):
+        await settled(broker, GATEWAY, STRAP)
+    monkeypatch.setattr(module, "FIRST_S", 60.0)
+    again = Broker()
+    async with running(tmp_path, again, settings("strap")):
+        await settled(again, GATEWAY, STRAP)
+
+
+async def test_each_announcement_is_sent_once_more_some_time_after_the_last_change(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPEAT_S", 0.4)
+    now = asyncio.get_running_loop().time
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await settled(broker, GATEWAY, STRAP)
+        discovery.on_sample(beat())
+        await broker.until(lambda: RATE in broker.entities(STRAP))
+        discovery.on_sample(sample(Weight.of({"weight_kg": 70.0})))
+        await broker.until(lambda: "weight_weight_kg" in broker.entities(STRAP))
+        changed = now()
+        await broker.until(lambda: len(broker.at(STRAP)) == 4)
+        assert now() - changed >= 0.3
+        *_, last, repeated = broker.at(STRAP)
+        assert repeated == last
+        await broker.until(lambda: len(broker.at(GATEWAY)) == 2)
+        await asyncio.sleep(2 * module.REPEAT_S)
+        # Once is enough: 22 peripherals must not flood a broker.
+        assert (len(broker.at(STRAP)), len(broker.at(GATEWAY))) == (4, 2)
+
+
+async def test_a_repeat_waits_for_the_broker(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPEAT_S", 0.1)
+    broker.reachable = False
+    async with running(tmp_path, broker, settings("strap")):
+        await settled(broker, GATEWAY, STRAP)
+        await asyncio.sleep(3 * module.REPEAT_S)
+        assert len(broker.at(STRAP)) == 1
+        broker.reachable = True
+        broker.accept()
+        await broker.until(lambda: len(broker.at(STRAP)) == 2)
+
+
+async def test_a_peripheral_is_removed_once_home_assistant_is_done_with_it(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPEAT_S", 0.3)
+    now = asyncio.get_running_loop().time
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await settled(broker, GATEWAY, STRAP)
+        announced = now()
+        discovery.apply(settings())
+        await settled(broker, GATEWAY)
+        assert now() - announced >= 0.2
+        assert broker.at(STRAP)[1:] == [None]
+
+
 # Starts of Home Assistant
 
 
-async def test_everything_is_sent_again_when_home_assistant_has_started(
-    tmp_path: Path, broker: Broker, home: HomeAssistant
+async def test_everything_is_sent_again_twice_when_home_assistant_has_started(
+    tmp_path: Path, broker: Broker, home: HomeAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, broker, settings("strap"), home=home):
         await settled(broker, GATEWAY, STRAP)
         assert home.listeners.keys() == {"homeassistant/status"}
+        first = list(broker.published)
         with capture_logs() as logs:
             for _ in range(3):  # several restarts in a row
                 home.publish(b"online")
-            await broker.until(lambda: broker.renewed)
+            await broker.until(lambda: len(broker.published) == 4)
+            monkeypatch.setattr(module, "REPEAT_S", 0.1)
             home.publish(b"online", retained=True)
-            await broker.until(lambda: len(broker.renewed) > 2)
-    assert broker.renewed == [GATEWAY, STRAP, GATEWAY, STRAP]
+            await broker.until(lambda: len(broker.published) == 8)
+    assert broker.published == first * 4
     assert [one["event"] for one in logs] == ["announced again"] * 2
+
+
+async def test_a_birth_does_not_announce_a_peripheral_that_is_still_waited_for(
+    tmp_path: Path, broker: Broker, home: HomeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_S", 60.0)
+    async with running(tmp_path, broker, settings("strap"), home=home):
+        await settled(broker, GATEWAY)
+        home.publish(b"online")
+        await broker.until(lambda: len(broker.at(GATEWAY)) == 2)
+    assert broker.at(STRAP) == []
 
 
 @pytest.mark.parametrize("payload", [b"offline", b"", b"\xff"])
@@ -491,7 +674,6 @@ async def test_other_messages_of_home_assistant_are_ignored(
         await settled(broker, GATEWAY, STRAP)
         home.publish(payload)
         await asyncio.sleep(2 * module.JITTER_S[1])
-        assert broker.renewed == []
+        assert len(broker.published) == 2
         home.publish(b"online")
-        await broker.until(lambda: broker.renewed)
-    assert broker.renewed == [GATEWAY, STRAP]
+        await broker.until(lambda: len(broker.published) == 4)

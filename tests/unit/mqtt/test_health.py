@@ -133,20 +133,39 @@ async def test_counters_are_renewed(gateway: Gateway, monkeypatch: pytest.Monkey
     assert later["time"] > first["time"]
 
 
+async def test_counters_are_renewed_when_a_device_goes_online_or_offline(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.mqtt.health._LEAST_S", 0.1)
+    await gateway.started()
+    for online in (True, False, True):
+        gateway.devices.on_state("strap", "streaming" if online else "waiting", online=online)
+        links = (await gateway.payloads.next())["links"]
+        assert links == ({"streaming": 1} if online else {"waiting": 1})
+    # Other states do not count: a peripheral out of range changes them every few seconds.
+    count = len(gateway.payloads.all)
+    gateway.devices.on_state("scale", "searching")
+    gateway.devices.on_state("scale", "connecting")
+    await asyncio.sleep(0.3)
+    assert len(gateway.payloads.all) == count
+
+
 async def test_counters_are_renewed_once_a_minute(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float] = []
+    limits: list[float | None] = []
     waiting = asyncio.Event()
+    timeout = asyncio.timeout
 
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
+    def counting(seconds: float | None) -> asyncio.Timeout:
+        limits.append(seconds)
         waiting.set()
-        await asyncio.Event().wait()
+        return timeout(None)
 
-    monkeypatch.setattr("healthd.mqtt.health.asyncio.sleep", sleep)
+    monkeypatch.setattr("healthd.mqtt.health._LEAST_S", 0.0)
     await gateway.started()
-    async with asyncio.timeout(BOUND_S):
+    monkeypatch.setattr("healthd.mqtt.health.asyncio.timeout", counting)
+    async with timeout(BOUND_S):
         await waiting.wait()
-    assert waits == [60.0]
+    assert limits == [60.0]
     assert len(gateway.payloads.all) == 1

@@ -14,10 +14,12 @@ from healthd.mqtt.homeassistant.gateway import gateway_payload
 from healthd.mqtt.payloads import DeviceAnnouncement
 from healthd.verbs import REQUESTS
 from tests.support.hass_rules import complaints_of_all
+from tests.support.hass_states import state
 from tests.unit.mqtt.homeassistant.homes import (
     LIMITS,
     MODELS,
     RANGES,
+    REGISTRY,
     TOPICS,
     all_keys,
     entry,
@@ -112,19 +114,19 @@ def test_no_key_hides_an_attribute_in_a_template() -> None:
         (
             "heart_rate",
             "energy_expended_kj",
-            {"unit_of_meas": "kJ", "dev_cla": "energy", "stat_cla": "total_increasing"},
+            {"unit_of_meas": "kcal", "dev_cla": "energy", "stat_cla": "total_increasing"},
         ),
         (
             "heart_rate",
             "sensor_contact_detected",
             {"p": "binary_sensor", "name": "Sensor contact", "pl_on": "True", "pl_off": "False"},
         ),
-        ("indoor_bike", "speed_mps", {"name": "Speed", "unit_of_meas": "m/s", "dev_cla": "speed"}),
+        ("indoor_bike", "speed_mps", {"name": "Speed", "unit_of_meas": "km/h", "dev_cla": "speed"}),
         ("indoor_bike", "power_w", {"unit_of_meas": "W", "dev_cla": "power", "sug_dsp_prc": 0}),
         (
             "indoor_bike",
             "total_distance_m",
-            {"unit_of_meas": "m", "dev_cla": "distance", "stat_cla": "total_increasing"},
+            {"unit_of_meas": "km", "dev_cla": "distance", "stat_cla": "total_increasing"},
         ),
         ("indoor_bike", "elapsed_time_s", {"unit_of_meas": "s", "dev_cla": "duration"}),
         ("rower", "stroke_rate_spm", {"unit_of_meas": "spm", "name": "Stroke rate"}),
@@ -148,8 +150,12 @@ def test_no_key_hides_an_attribute_in_a_template() -> None:
             {"dev_cla": "enum", "ops": ["unknown", "good", "low", "critical"]},
         ),
         ("pulse_oximeter", "spo2_pct", {"name": "SpO2", "unit_of_meas": "%"}),
-        ("fitness_machine_status", "power_w", {"name": "Target power"}),
-        ("training_status", "status", {"name": "Training status"}),
+        ("fitness_machine_status", "power_w", {"name": "Reported target power", "en": False}),
+        ("glucose_context", "medication_kg", {"unit_of_meas": "mg", "dev_cla": "weight"}),
+        ("glucose_context", "medication_l", {"unit_of_meas": "mL"}),
+        ("glucose_context", "carbohydrate_kg", {"unit_of_meas": "g", "dev_cla": "weight"}),
+        ("body_composition", "basal_metabolism_kj", {"unit_of_meas": "kcal"}),
+        ("running_speed_cadence", "running", {"p": "binary_sensor", "ic": "mdi:run"}),
     ],
 )
 def test_an_entity(kind: str, key: str, expected: dict[str, Any]) -> None:
@@ -159,10 +165,15 @@ def test_an_entity(kind: str, key: str, expected: dict[str, Any]) -> None:
     assert found["stat_t"] == f"healthd/living-room/device/bike/{kind}"
 
 
-def test_a_word_that_may_be_a_number_has_no_fixed_options() -> None:
+def test_a_code_without_a_word_is_an_option_too() -> None:
+    """Home Assistant logs a state that is not an option."""
     found = cmps("body_temperature")["body_temperature_temperature_type"]
-    assert "ops" not in found
-    assert "dev_cla" not in found
+    assert found["dev_cla"] == "enum"
+    assert found["ops"][-1] == "reserved"
+    assert state(found, b'{"temperature_type": "body"}') == "body"
+    assert state(found, b'{"temperature_type": 200}') == "reserved"
+    assert state(found, b'{"temperature_type": null}') is None
+    assert state(found, b"{}") is None
 
 
 def test_only_keys_that_were_seen_have_entities() -> None:
@@ -170,17 +181,201 @@ def test_only_keys_that_were_seen_have_entities() -> None:
     assert found["cmps"].keys() == {"status", "link_state", "heart_rate_heart_rate_bpm"}
 
 
-def test_a_name_that_two_streams_share_includes_the_stream() -> None:
-    alone = of_peripheral({"heart_rate": ["heart_rate_bpm"]})["cmps"]
-    assert alone["heart_rate_heart_rate_bpm"]["name"] == "Heart rate"
-    both = of_peripheral(
-        {"heart_rate": ["heart_rate_bpm"], "indoor_bike": ["heart_rate_bpm", "speed_mps"]}
-    )["cmps"]
-    assert both["heart_rate_heart_rate_bpm"]["name"] == "Heart rate (heart rate)"
-    assert both["indoor_bike_heart_rate_bpm"]["name"] == "Heart rate (indoor bike)"
-    assert both["indoor_bike_speed_mps"]["name"] == "Speed"
-    ids = [one["uniq_id"] for one in alone.values()]
-    assert set(ids) < {one["uniq_id"] for one in both.values()}
+# States
+
+
+def test_a_state_that_is_sent_once_is_read_from_the_devices_info() -> None:
+    """Its own topic is not retained, and Home Assistant knows the entity only after the message."""
+    found = cmps("training_status", "position_quality")
+    where = "healthd/living-room/device/bike/info"
+    training, hdop = found["training_status_status"], found["position_quality_hdop"]
+    assert training["name"] == "Training status"
+    assert (training["stat_t"], hdop["stat_t"]) == (where, where)
+    info = orjson.dumps({"state": "streaming", "training_status": {"status": "warming_up"}})
+    assert state(training, info) == "warming up"
+    assert state(hdop, info, 1.5) == 1.5
+    info = orjson.dumps({"state": "streaming", "position_quality": {"hdop": 0.8}})
+    assert state(hdop, info) == 0.8
+    assert state(training, info) is None
+
+
+def test_a_retained_state_is_read_from_its_own_topic() -> None:
+    assert cmps("battery")["battery_level_pct"]["stat_t"].endswith("/bike/battery")
+
+
+# Names
+
+
+def test_the_plain_name_belongs_to_one_kind_of_a_profile_whichever_sends_first() -> None:
+    intermediate = of_peripheral(all_keys("intermediate_temperature"))["cmps"]
+    both = of_peripheral(all_keys("body_temperature", "intermediate_temperature"))["cmps"]
+    alone = of_peripheral(all_keys("body_temperature"))["cmps"]
+    assert both == alone | intermediate
+    name = "Temperature (intermediate)"
+    assert both["intermediate_temperature_temperature_c"]["name"] == name
+    assert alone["body_temperature_temperature_c"]["name"] == "Temperature"
+    assert alone["body_temperature_temperature_c"]["def_ent_id"] == "sensor.bike_temperature"
+
+
+# Many devices have these profiles together.
+TOGETHER = [
+    ("cycling_power", "cycling_speed_cadence", "fitness_machine", "heart_rate"),
+    ("fitness_machine", "running_speed_cadence"),
+    ("location_navigation", "running_speed_cadence"),
+    ("body_composition", "user_data", "weight_scale"),
+    ("continuous_glucose", "glucose"),
+    ("blood_pressure", "health_thermometer", "pulse_oximeter", "weight_scale"),
+]
+MACHINES = {"treadmill", "cross_trainer", "step_climber", "stair_climber", "rower"}
+
+
+@pytest.mark.parametrize("profiles", TOGETHER, ids="-".join)
+def test_names_and_ids_do_not_depend_on_what_was_sent_so_far(profiles: tuple[str, ...]) -> None:
+    kinds = sorted(kind for kind in kinds_of(profiles) if kind not in MACHINES)
+    facts = {"profiles": profiles}
+    everything = of_peripheral(all_keys(*kinds), facts=facts)["cmps"]
+    for order in (kinds, kinds[::-1]):
+        for count in range(1, len(order) + 1):
+            found = of_peripheral(all_keys(*order[:count]), facts=facts)["cmps"]
+            assert found.items() <= everything.items()
+    ids = [one["def_ent_id"] for one in everything.values()]
+    assert len(set(ids)) == len(ids)
+    names = [one["name"] for one in everything.values()]
+    assert len(set(names)) == len(names)
+
+
+def kinds_of(profiles: tuple[str, ...]) -> set[str]:
+    models = [
+        model
+        for profile in profiles
+        for model in (
+            *(one.model for one in REGISTRY.profiles[profile].characteristics),
+            *REGISTRY.profiles[profile].derived,
+        )
+    ]
+    return {model.kind for model in models} & MODELS.keys()
+
+
+def test_a_machine_alone_has_plain_names_and_a_strap_on_it_takes_only_the_heart_rate() -> None:
+    known = all_keys("treadmill")
+    alone = of_peripheral(known, facts={"profiles": ["fitness_machine"]})["cmps"]
+    assert not [one["name"] for one in alone.values() if "(" in one["name"]]
+    strap = of_peripheral(known, facts={"profiles": ["fitness_machine", "heart_rate"]})["cmps"]
+    changed = {id_ for id_ in alone if alone[id_]["name"] != strap[id_]["name"]}
+    assert changed == {"treadmill_heart_rate_bpm"}
+    assert strap["treadmill_heart_rate_bpm"]["name"] == "Heart rate (treadmill)"
+    assert alone["treadmill_speed_mps"]["uniq_id"] == strap["treadmill_speed_mps"]["uniq_id"]
+
+
+@pytest.mark.parametrize("profiles", TOGETHER, ids="-".join)
+def test_no_name_says_a_word_twice(profiles: tuple[str, ...]) -> None:
+    """As "Glucose (glucose)" did."""
+    known = all_keys(*kinds_of(profiles))
+    for one in of_peripheral(known, facts={"profiles": profiles})["cmps"].values():
+        words = re.findall(r"\w+", one["name"].lower())
+        assert len(set(words)) == len(words), one["name"]
+
+
+# What people see at first
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("intermediate_temperature", "temperature_c"),
+        ("intermediate_cuff_pressure", "cuff_pressure_mmhg"),
+        ("cycling_power", "cumulative_crank_revolutions"),
+        ("heart_rate_variability", "window_s"),
+        ("heart_rate_variability", "rejected_beats"),
+        ("cycling_power", "pedal_power_balance_reference"),
+        ("indoor_bike", "energy_per_minute_kj_per_h"),
+        ("indoor_bike", "resistance_raw"),
+        ("battery_level_status", "level_pct"),
+        ("fitness_machine_status", "resistance_raw"),
+    ],
+)
+def test_what_few_people_need_is_disabled_at_first(kind: str, key: str) -> None:
+    assert cmps(kind)[f"{kind}_{key}"]["en"] is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("heart_rate", "heart_rate_bpm"),
+        ("heart_rate_variability", "rmssd_ms"),
+        ("indoor_bike", "energy_per_hour_kj_per_h"),
+        ("weight", "weight_kg"),
+        ("battery", "level_pct"),
+        ("fitness_machine_status", "name"),
+        ("position_quality", "ehpe_m"),
+    ],
+)
+def test_what_a_device_is_for_is_enabled(kind: str, key: str) -> None:
+    assert "en" not in cmps(kind)[f"{kind}_{key}"]
+
+
+def test_every_entity_has_an_icon_or_a_class_that_has_one() -> None:
+    for payload in everything().values():
+        for id_, one in payload["cmps"].items():
+            assert one.get("dev_cla") not in (None, "enum") or "ic" in one, id_
+
+
+def test_no_word_has_underscores() -> None:
+    found = cmps()
+    options = [option for one in found.values() for option in one.get("ops", ())]
+    assert len(options) > 50
+    assert not [option for option in options if "_" in option]
+    charge = found["battery_level_status_charge_state"]
+    assert state(charge, b'{"charge_state": "discharging_active"}') == "discharging active"
+    assert state(charge, b"{}") is None
+    assert state(charge, b'{"charge_state": null}') is None
+
+
+# Units that people use
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "shown_as"),
+    [
+        # 25.2 km/h, in the treadmill's steps of 0.01 km/h
+        ("treadmill", "speed_mps", 7.0, 25.2),
+        # 10 kcal (FIELD B1): 41.84 kJ
+        ("rower", "total_energy_kj", 41.84, 10),
+        ("rower", "total_distance_m", 1234, 1.234),
+        # 4 mg of insulin, 50 g of carbohydrate
+        ("glucose_context", "medication_kg", 4e-6, 4),
+        ("glucose_context", "carbohydrate_kg", 0.05, 50),
+        ("glucose_context", "medication_l", 0.00004, 0.04),
+        ("weight", "weight_kg", 82.3, 82.3),
+        ("cycling_power", "accumulated_energy_kj", 5, 5),
+    ],
+)
+def test_a_number_in_a_unit_that_people_use(
+    kind: str, key: str, value: float, shown_as: float
+) -> None:
+    config = cmps(kind)[f"{kind}_{key}"]
+    assert state(config, orjson.dumps({key: value})) == pytest.approx(shown_as)
+    assert state(config, orjson.dumps({key: None})) is None
+    assert state(config, b"{}", 5.0) == 5.0
+
+
+# A place
+
+
+def test_a_pod_that_knows_its_position_is_a_device_tracker() -> None:
+    tracker = cmps("location_and_speed")["location_and_speed_position"]
+    assert tracker["p"] == "device_tracker"
+    assert tracker["json_attr_t"] == "healthd/living-room/device/bike/location_and_speed"
+    assert "stat_t" not in tracker
+    here = orjson.dumps({"latitude_deg": 52.5, "longitude_deg": -13.25, "speed_mps": 1.0})
+    assert state(tracker, here) == (52.5, -13.25)
+    for nowhere in (b"{}", b'{"latitude_deg": null, "longitude_deg": null}'):
+        assert state(tracker, nowhere, (52.5, -13.25)) == (52.5, -13.25)
+
+
+def test_a_pod_without_a_position_is_not_a_device_tracker() -> None:
+    found = of_peripheral({"location_and_speed": ["speed_mps", "latitude_deg"]})["cmps"]
+    assert {one["p"] for one in found.values()} == {"sensor", "binary_sensor"}
 
 
 # Availability and expiry
@@ -348,9 +543,9 @@ def test_counters_of_the_gateway(id_: str, state: str) -> None:
 def test_states_of_a_periodic_peripherals_runs() -> None:
     found = cmps(every="15min")
     fetch = {"outcome": "no_data", "next_due": "2026-11-28T20:00:00.000000Z"}
-    for key in fetch:
+    for key, shown_as in {**fetch, "outcome": "no data"}.items():
         template = jinja2.Template(found[f"fetch_{key}"]["val_tpl"])
-        assert template.render(value_json={"state": "waiting", "fetch": fetch}) == fetch[key]
+        assert template.render(value_json={"state": "waiting", "fetch": fetch}) == shown_as
         assert template.render(value_json={"state": "searching"}) == "None"
 
 
@@ -359,7 +554,11 @@ def test_states_of_a_periodic_peripherals_runs() -> None:
 
 def test_there_are_no_controls_unless_requests_are_allowed() -> None:
     payload = of_peripheral(all_keys(), entry(), RANGES)
-    assert {one["p"] for one in payload["cmps"].values()} == {"sensor", "binary_sensor"}
+    assert {one["p"] for one in payload["cmps"].values()} == {
+        "sensor",
+        "binary_sensor",
+        "device_tracker",
+    }
     assert {one["p"] for one in gateway_payload(TOPICS, ())["cmps"].values()} == {
         "sensor",
         "binary_sensor",
@@ -407,6 +606,8 @@ def test_a_button_sends_the_request() -> None:
         verb = id_.removeprefix("request_")
         assert control["cmd_t"] == f"healthd/living-room/request/{verb}"
         if control["p"] == "button":
+            # Not on an automatic dashboard: a touch by mistake must not start a machine.
+            assert control["ent_cat"] == "config"
             request = REQUESTS[verb].model_validate_json(control["pl_prs"])
             assert request.model_dump(exclude_unset=True) == {"peripheral": "bike"}
     scan = gateway_payload(TOPICS, ["scan"])["cmps"]["request_scan"]
@@ -419,8 +620,8 @@ def test_a_button_sends_the_request() -> None:
         ("set_target_power", "power_w", 150, 150),
         ("set_target_power", "power_w", 150.0, 150),
         ("set_target_resistance", "resistance_level", 7.5, 7.5),
-        ("set_target_speed", "speed_mps", 2.778, 2.778),
-        ("set_target_speed", "speed_mps", 3, 3.0),
+        ("set_target_speed", "speed_mps", 9, 2.5),
+        ("set_target_speed", "speed_mps", 10.8, 3.0),
         ("set_target_inclination", "inclination_pct", -1.5, -1.5),
     ],
 )
@@ -444,12 +645,12 @@ def test_a_number_is_within_the_machines_own_range_and_the_settings_limits() -> 
     assert limits(RANGES, **LIMITS) == {
         "power": (25, 400, 5),
         "resistance": (1.0, 20.0, 1.0),
-        "speed": (0.223, 3.0, 0.028),
+        "speed": (0.8, 10.8, 0.1),
         "inclination": (0.0, 6.04, 0.5),
     }
     assert limits({}, **LIMITS) == {
         "power": (0.0, 400.0, 1),
-        "speed": (0.0, 3.0, 0.01),
+        "speed": (0.0, 10.8, 0.1),
         "inclination": (0.0, 6.04, 0.5),
     }
     assert "power" not in limits(RANGES, control={"power_w": [900, 1000]})
@@ -480,3 +681,9 @@ def test_a_number_shows_the_target_that_the_machine_reports() -> None:
     assert template.render(value_json={"name": "target_power_changed", "power_w": 200}) == "200"
     assert template.render(value_json={"name": "stopped_or_paused_by_user"}) == ""
     assert power["opt"] is True
+
+
+def test_the_speed_of_a_belt_is_shown_and_set_in_kilometres_per_hour() -> None:
+    speed = controls(known={}, facts=RANGES, settings=entry(**LIMITS))["request_set_target_speed"]
+    assert speed["unit_of_meas"] == "km/h"
+    assert state(speed, b'{"name": "target_speed_changed", "speed_mps": 2.5}') == 9.0

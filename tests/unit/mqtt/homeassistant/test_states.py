@@ -1,7 +1,7 @@
 """The states that Home Assistant shows for real packets, including null and absent keys."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -42,16 +42,38 @@ def test_the_state_of_each_entity_is_the_value_in_the_packet(uuid: str) -> None:
         if (config := entities.get(f"{model.kind}_{key}")) is None:
             continue
         for fields in packets:
-            now = state(config, orjson.dumps(fields), BEFORE)
-            assert now == _expected(config, fields.get(key, ABSENT)), (key, fields)
+            # A state that is sent once is read from the device's info.
+            in_info = config["stat_t"].endswith("/info")
+            message = {"state": "streaming", model.kind: fields} if in_info else fields
+            now = state(config, orjson.dumps(message), BEFORE)
+            assert now == _expected(config, key, fields.get(key, ABSENT)), (key, fields)
 
 
-def _expected(config: Mapping[str, Any], value: object) -> object:
+# The end of the key, and the unit that is shown: how much of it is one unit of the key.
+FACTORS = {
+    ("mps", "km/h"): 3.6,
+    ("m", "km"): 1e-3,
+    ("kj", "kcal"): 1 / 4.184,
+    ("kj_per_h", "kcal/h"): 1 / 4.184,
+    ("l", "mL"): 1e3,
+    ("kg", "g"): 1e3,
+    ("kg", "mg"): 1e6,
+}
+
+
+def _expected(config: Mapping[str, Any], key: str, value: object) -> object:
     is_word = not config.keys() & {"sug_dsp_prc", "pl_on"}
     if value is ABSENT:
         return None if is_word else BEFORE
-    # Some keys may have a number instead of a word.
-    return str(value) if is_word and value is not None else value
+    if is_word and value is not None:
+        # Some keys may have a number instead of a word.
+        return value.replace("_", " ") if isinstance(value, str) else "reserved"
+    for (end, unit), factor in FACTORS.items():
+        if f"_{key}".endswith(f"_{end}") and config.get("unit_of_meas") == unit:
+            step = 10 ** -(config["sug_dsp_prc"] + 1)
+            number = cast("float | None", value)
+            return None if number is None else pytest.approx(number * factor, abs=step)
+    return value
 
 
 def test_packets_include_null_and_absent_keys() -> None:

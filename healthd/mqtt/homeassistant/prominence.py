@@ -1,0 +1,69 @@
+"""Which entities people see at first: the others are diagnostic, or disabled until enabled by hand.
+
+Home Assistant keeps diagnostic entities off its automatic dashboards. A disabled one has no state
+and no history. What a user changes in Home Assistant is kept.
+"""
+
+import re
+from typing import Any
+
+# Streams about the device itself.
+_DIAGNOSTIC_STREAMS = re.compile(r"battery|battery_level_status|position_quality|cgm_status")
+
+# How a value was measured.
+_DIAGNOSTIC_KEYS = re.compile(
+    r"sample_(type|location)|tester|temperature_type|(elevation|heading)_source|position_status"
+    r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed"
+    r"|pedal_power_balance_reference|offset_compensation_indicator"
+)
+
+# Values on the way to a result, and the shape of each turn of a crank.
+_DISABLED_STREAMS = re.compile(r"intermediate_.+|cycling_power_vector")
+
+_DISABLED_KEYS = re.compile(
+    # raw counters and numbers without a unit; other keys have what they mean
+    r"(cumulative|accumulated)_.+|stride_count|resistance_raw"
+    # what Home Assistant's own statistics have, and what repeats another value
+    r"|average_.+|energy_per_minute_.+|met|ramp_angle_deg|(latitude|longitude)_deg"
+    r"|(spo2|pulse_rate)_(fast|slow)_.+"
+    # about a computation or one turn of the crank
+    r"|beats|rejected_beats|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"
+    r"|force_on_belt_n|movement_direction"
+    # how a value was measured
+    r"|sample_(type|location)|(elevation|heading)_source|pulse_rate_range|stabilized|load_removed"
+    r"|pedal_power_balance_reference|offset_compensation_indicator"
+    # details of the satellites
+    r"|number_of_beacons_.+|time_to_first_fix_s|[hv]dop|evpe_m"
+)
+
+# In one stream only.
+_DISABLED = re.compile(
+    # Each device with this stream has the level in ``battery``, too.
+    r"battery_level_status\.(level_pct|battery_present|(wired|wireless)_power|charge_level"
+    r"|charging_type|service_required)"
+    # The result itself is in ``glucose``.
+    r"|glucose_context\.glucose_mmol_per_l"
+    # The controls show the targets.
+    r"|fitness_machine_status\.(?!name$).+"
+    # of the gateway
+    r"|health\.(outbox_age|memory|open_files)"
+)
+
+
+def prominence(kind: str, key: str) -> dict[str, Any]:
+    """Return the parts of an entity's config that say how prominent it is.
+
+    Args:
+        kind: of the measurement, or ``health`` for the gateway's counters.
+        key: of its field.
+    """
+    config: dict[str, Any] = {}
+    if _DIAGNOSTIC_STREAMS.fullmatch(kind) or _DIAGNOSTIC_KEYS.fullmatch(key):
+        config["ent_cat"] = "diagnostic"
+    if (
+        _DISABLED_STREAMS.fullmatch(kind)
+        or _DISABLED_KEYS.fullmatch(key)
+        or _DISABLED.fullmatch(f"{kind}.{key}")
+    ):
+        config["en"] = False
+    return config
