@@ -47,7 +47,11 @@ class _Judged(NamedTuple):
 
 
 class Attribution:
-    """Attributes the results of all peripherals to the people of the settings."""
+    """Attributes the results of all peripherals to the people of the settings.
+
+    Attributes:
+        people: who they are, and what each of them weighs by now.
+    """
 
     def __init__(self, folder: Path, clock: Clock, zone: Callable[[], tzinfo]) -> None:
         """Read the file in ``folder``, if there is one.
@@ -60,8 +64,8 @@ class Attribution:
         self._file = StateFile(folder / FILE_NAME, "people")
         self._clock = clock
         self._zone = zone
-        self._people = People()
-        self._people.estimates = _read(self._file.read())
+        self.people = People()
+        self.people.estimates = _read(self._file.read())
         self._judged: dict[str, deque[_Judged]] = {}
         self._changed = asyncio.Event()
         self._log = get_logger(service="people")
@@ -70,17 +74,17 @@ class Attribution:
         """Attribute results to these people from now on."""
         now = self._clock.now()
         now_s = now.wall_ns / 1e9 if now.clock == "synced" else None
-        self._people.use(map(_person, people), self._people.estimates, now_s)
+        self.people.use(map(_person, people), self.people.estimates, now_s)
         self._changed.set()
 
     def finish(self, peripheral: str, timed: Timed) -> Measurement:
         """Return a finished result of a device; if there are people, it says whose it is."""
         result = timed.measurement
-        if not self._people or not isinstance(result, PersonalResult):
+        if not self.people or not isinstance(result, PersonalResult):
             return result
         if "weight_kg" in type(result).model_fields:
             verdict = self._verdict(peripheral, result, stored=timed.stored)
-        elif (by_user := self._people.by_user(peripheral, _user(result))) is not None:
+        elif (by_user := self.people.by_user(peripheral, _user(result))) is not None:
             verdict = by_user
         else:
             return result
@@ -100,7 +104,7 @@ class Attribution:
         if verdict is None:
             at_s = self._measured_s(result, now, stored=stored)
             ohm, user = _number(result, "impedance_ohm"), _user(result)
-            verdict = self._people.attribute(Weighing(peripheral, kg, ohm, user, at_s))
+            verdict = self.people.attribute(Weighing(peripheral, kg, ohm, user, at_s))
             self._changed.set()
         judged.append(_Judged(result.kind, result.device_time, arrived_s, kg, verdict))
         return verdict
@@ -124,7 +128,7 @@ class Attribution:
         """Write the file if anything has changed."""
         if self._changed.is_set():
             self._changed.clear()
-            await self._file.keep(_ESTIMATES.dump_python(self._people.estimates, mode="json"))
+            await self._file.keep(_ESTIMATES.dump_python(self.people.estimates, mode="json"))
 
     async def run(self, mark_healthy: Callable[[], None]) -> NoReturn:
         """Write every change as it happens."""

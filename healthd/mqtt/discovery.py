@@ -181,8 +181,9 @@ class Discovery:
 
     def _learn(self, sample: Sample) -> None:
         measurement, peripheral, stream = sample.measurement, sample.peripheral, sample.stream
-        # Undecoded bytes are published too, but have no entity; those of one person have.
-        if peripheral not in self._announcements.entries or stream.rpartition("/")[2] != measurement.kind:
+        # Undecoded bytes are published too, but have no entity.
+        has_entities = stream.rpartition("/")[2] == measurement.kind
+        if peripheral not in self._announcements.entries or not has_entities:
             return
         keys = self._known.setdefault((peripheral, stream), set())
         # A key that is always null would be an entity that is unknown forever.
