@@ -143,7 +143,7 @@ def _document(peripheral: str, timed: Timed, now: Stamp) -> dict[str, Any]:
         "peripheral": peripheral,
         "kind": timed.measurement.kind,
         "fields": timed.measurement.fields(),
-        "record": timed.record,
+        "record": timed.record and list(timed.record),
         "wall_ns": stamp.wall_ns,
         "clock": stamp.clock,
     }

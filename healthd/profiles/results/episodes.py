@@ -8,7 +8,7 @@ from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.known_results import BEFORE_ALL, KnownResults, date_of, parsed
 from healthd.profiles.results.age import Age, age_of, is_fresh, is_from_reset_clock, latest
 from healthd.profiles.results.kind import QUIET_S, Phase, ResultKind
-from healthd.samples import DeviceTimed, Measurement, Record
+from healthd.samples import DeviceTimed, Measurement
 
 MEMORY_QUIET_S = 3.0
 """A device that sends its memory makes no longer pauses; many wait for each confirmation."""
@@ -126,11 +126,12 @@ class Episodes:
         waited_s = (mono_ns - self._heard_ns) / _NS
         self._heard_ns = mono_ns
         record = kind.identity(result)
-        if record is not None and self._is_known(record):
+        if record is not None and self._known.knows(record):
             return []
         if held is not None and waited_s <= held.wait_s and self._is_same(held.made, result):
             return self._update(held, result, mono_ns)
-        if self._is_repeated(result, waited_s):
+        is_held = held is not None and record is not None and held.timed.record == record
+        if is_held or self._is_repeated(result, waited_s):
             return []
         new = self._judged(result, mono_ns, mono_ns)
         self._older += new.age is Age.OLDER
@@ -142,11 +143,6 @@ class Episodes:
             return before
         self._held, self._older = None, 0
         return [*before, self._publish(new, stored=False)]
-
-    def _is_known(self, record: Record) -> bool:
-        """Return whether the result became a sample, or is held back."""
-        is_held = self._held is not None and self._held.timed.record == record
-        return self._known.knows(record) or is_held
 
     def _is_same(self, first: DeviceTimed, second: DeviceTimed) -> bool:
         """Return whether a result is of the same measurement as an earlier one."""

@@ -100,7 +100,6 @@ def test_the_impedance_follows_the_weight_in_one_result() -> None:
     scale.send(mi_scale_2(60.0, stable=False), mi_scale_2(82.3, stable=True, second=3))
     assert scale.pause(6.0) == []
     scale.send(mi_scale_2(82.3, stable=True, ohm=489, second=3))
-    scale.send(mi_scale_2(82.3, stable=True, ohm=489, removed=True, second=12), every_s=1.0)
     scale.pause(10.0)
     [result] = [timed.measurement for timed in scale.published if timed.finished]
     assert result.fields() | {"weight_kg": 82.3, "impedance_ohm": 489} == result.fields()
