@@ -232,19 +232,31 @@ class Pipeline:
             peripheral, made.kind, made, stamp, delay_ns, timed.record, stored=timed.stored
         )
         if isinstance(made, PersonalResult) and made.person is not None:
-            # First: once the result itself is stored, its record is never fetched again.
-            self._publish_for(made.person, sample)
+            # First: once the result itself is stored, the device's record is never taken again.
+            self._publish_for(made.person, timed, sample)
         self._put(use, sample)
 
-    def _publish_for(self, person: str, sample: Sample) -> None:
-        """Publish a result a second time: at the topic of the person whose it is."""
+    def _publish_for(self, person: str, timed: Timed, sample: Sample) -> None:
+        """Publish a result a second time: at the topic of the person whose it is.
+
+        A result that is older than that of another person may be the person's own newest one.
+        """
         stream = person_stream(person, sample.stream)
-        peripheral, stamp, made = sample.peripheral, sample.stamp, sample.measurement
+        known = self.records(sample.peripheral).results(stream)
+        stored = timed.stored and restore(timed, known).stored
+        if timed.record is not None:
+            known.add_if_new(timed.record)
         copy = self._run.sample(
-            peripheral, stream, made, stamp, sample.delay_ns, stored=sample.stored
+            sample.peripheral,
+            stream,
+            sample.measurement,
+            sample.stamp,
+            sample.delay_ns,
+            sample.record,
+            stored=stored,
         )
         self._outbox.put(copy)
-        if not copy.stored:
+        if not stored:
             self._hooks.on_live(copy)
 
     def _put(self, use: Use, sample: Sample) -> None:

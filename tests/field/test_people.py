@@ -39,20 +39,30 @@ def whose(samples: list[dict[str, Any]]) -> dict[float, str | None]:
     return {one["weight_kg"]: one.get("person", "no key") for one in samples}
 
 
-async def test_each_person_has_a_topic_with_the_last_result_retained(field: Field) -> None:
+async def test_a_memory_of_two_people_gives_each_of_them_the_newest_result(field: Field) -> None:
     field.settings["people"] = [ANNA, BERT]
-    packets = [
-        weight(kg, EVENING + timedelta(minutes=minute))
-        for minute, kg in enumerate((61.4, 80.9, 71.0))
-    ]
+    weights = (61.4, 80.9, 61.2, 80.5, 71.0)
+    packets = [weight(kg, EVENING + timedelta(hours=hour)) for hour, kg in enumerate(weights)]
+    packets += [weight(61.9, EVENING - timedelta(hours=1)), packets[0]]
     async with field.gateway(SCALE, device("Scale", scale(*packets))):
-        await field.until_values("scale", "person/anna/weight/history")
-        await field.until_values("scale", "person/bert/weight/history")
-        await field.until_values("scale", "weight")
-    stored, (newest,) = field.values("scale", "weight/history"), field.values("scale", "weight")
-    assert whose(stored) == {61.4: "anna", 80.9: "bert"}
-    assert (newest["person"], newest["unattributed"]) == (None, "no_match")
-    assert whose(field.values("scale", "person/anna/weight/history")) == {61.4: "anna"}
+        await field.until_values("scale", "weight", 1)
+        await field.until_values("scale", "weight/history", 5)
+    assert [one["unattributed"] for one in field.values("scale", "weight")] == ["no_match"]
+    assert whose(field.values("scale", "weight/history")) == {
+        61.4: "anna",
+        80.9: "bert",
+        61.2: "anna",
+        80.5: "bert",
+        61.9: "anna",
+    }
+    # One that is older than her newest goes to her history; none arrives twice.
+    assert [one["weight_kg"] for one in field.values("scale", "person/anna/weight")] == [61.4, 61.2]
+    assert [one["weight_kg"] for one in field.values("scale", "person/bert/weight")] == [80.9, 80.5]
+    (older,) = field.values("scale", "person/anna/weight/history")
+    assert older["weight_kg"] == 61.9
+    kept = await field.retained("scale")
+    assert kept["person/anna/weight"]["weight_kg"] == 61.2
+    assert kept["person/bert/weight"]["weight_kg"] == 80.5
 
 
 async def test_a_result_of_another_person_does_not_replace_the_retained_one(field: Field) -> None:

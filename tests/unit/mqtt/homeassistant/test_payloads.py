@@ -95,6 +95,7 @@ def test_only_numbers_words_and_booleans_are_entities() -> None:
         "arrival_time",
         "estimated_time_of_arrival",
         "string",
+        "person",
     }
 
 
