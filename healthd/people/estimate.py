@@ -97,7 +97,7 @@ class Estimate(BaseModel):
     """The weight of one person over time, and what is uncertain about it.
 
     Attributes:
-        set_kg: the weight in the settings when it began; another one there begins anew.
+        set_kg: the weight in the settings when it began; another one there starts a new one.
         set_ohm: the impedance in the settings when it began.
         kg: the weight by the newest certain result.
         ohm: the impedance by it; None if the settings have none.

@@ -1,4 +1,4 @@
-"""The entities of people: the last result of each of them, whoever used the device last."""
+"""The entities of people: the last result of each of them, no matter who used the device last."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 

@@ -64,7 +64,7 @@ def test_no_one_is_mistaken_at_less_than_the_tolerance(
         assert outcome.wrong == [], (seed, speed)
 
 
-def test_a_third_person_is_found_although_two_cannot_be_told_apart() -> None:
+def test_a_third_person_is_found_although_two_others_cannot_be_distinguished() -> None:
     for seed in range(5):
         rng = random.Random(seed)
         pair = [Resident("anna", constant(70)), Resident("bert", constant(71))]
