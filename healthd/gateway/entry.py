@@ -61,7 +61,7 @@ def rules_for(entry: PeripheralSettings) -> Rules:
         key: None if value is None else Range(*value)
         for key, value in entry.control.model_dump(exclude={"lease"}).items()
     }
-    return Rules(Limits(**limits), entry.control.lease)
+    return Rules(Limits(**limits), entry.control.lease, entry.start)
 
 
 def options_for(

@@ -191,6 +191,14 @@ class Pipeline:
         self._readers[peripheral] = Reader(self._registry, options, name, profiles)
         self._devices.on_linked(peripheral, name, profiles)
 
+    def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
+        """See ``sessions.session.Observer``."""
+        self._devices.on_facts(peripheral, {"left_out": uuids})
+
+    def on_no_data(self, peripheral: str, reason: str | None) -> None:
+        """See ``sessions.session.Observer``."""
+        self._devices.on_reason(peripheral, reason)
+
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""
         stamp = self._run.clock.now()

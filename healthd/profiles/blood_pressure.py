@@ -233,7 +233,11 @@ PROFILE = Profile(
     characteristics=(
         Characteristic("2a35", BloodPressure, decode_blood_pressure, Use.STREAM),
         Characteristic(
-            "2a36", IntermediateCuffPressure, decode_intermediate_cuff_pressure, Use.STREAM
+            "2a36",
+            IntermediateCuffPressure,
+            decode_intermediate_cuff_pressure,
+            Use.STREAM,
+            accompanies=True,
         ),
         Characteristic("2a49", BloodPressureFeatures, decode_feature, Use.STATIC),
     ),

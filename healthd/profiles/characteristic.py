@@ -34,6 +34,8 @@ class Characteristic:
         use: what a session does with it.
         silence_s: seconds without a value after which a stream counts as stalled; None if
             silence is normal.
+        accompanies: whether the stream only accompanies a measurement of its service, which goes
+            on without it: intermediate values, contexts, statuses.
     """
 
     uuid: str
@@ -41,6 +43,7 @@ class Characteristic:
     decode: Callable[[bytes], Measurement]
     use: Use
     silence_s: float | None = None
+    accompanies: bool = False
 
 
 def _unknown_time() -> datetime | None:
@@ -200,6 +203,11 @@ class Opening:
     turn: Turn = Turn.DATA
     excused: int | None = None
     unless: str = ""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the device can be read without it."""
+        return self.turn is Turn.CLOCK
 
 
 @dataclass(frozen=True, slots=True)

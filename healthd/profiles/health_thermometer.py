@@ -127,7 +127,11 @@ PROFILE = Profile(
     characteristics=(
         Characteristic("2a1c", BodyTemperature, decode_temperature, Use.STREAM),
         Characteristic(
-            "2a1e", IntermediateTemperature, decode_intermediate_temperature, Use.STREAM
+            "2a1e",
+            IntermediateTemperature,
+            decode_intermediate_temperature,
+            Use.STREAM,
+            accompanies=True,
         ),
         Characteristic("2a1d", TemperatureSite, decode_temperature_type, Use.STATIC),
         Characteristic("2a21", MeasurementInterval, decode_measurement_interval, Use.STATIC),

@@ -119,9 +119,8 @@ class Reader:
             yield from filter(self._is_new, state.settle(mono_ns))
 
     def end(self) -> Iterable[Timed]:
-        """Return what was still held back when the link ended."""
-        holding, self._holding = self._holding, []
-        for state in holding:
+        """Return what was still held back when the link ended, or has arrived after that."""
+        for state in self._holding:
             yield from filter(self._is_new, state.end())
 
     def _derive(

@@ -15,10 +15,11 @@ from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
+from healthd.sessions.starter import start
 from healthd.sessions.subscriptions import Explain
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
 from healthd.supervision.deadline import timeout
-from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Stop
+from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Start, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
 
@@ -66,8 +67,14 @@ class Remote:
         self._outcomes = Outcomes(peripheral, observer)
         self._points: ControlPoints | None = None
         self._trainer: Trainer | None = None
+        self._stopped = False
         self._orders: deque[_Order] = deque()
         self._ordered = asyncio.Event()
+
+    @property
+    def starts(self) -> bool:
+        """Whether a machine is started on the next link: not after a request to stop it."""
+        return self._rules.start and not self._stopped
 
     async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
         """Carry out a request in its turn; return what was set, and how long that is held.
@@ -109,11 +116,13 @@ class Remote:
             explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
+        machine = machine_of(link.characteristics, facts)
         if link.can_write(CONTROL_POINT):
-            machine = machine_of(link.characteristics, facts)
             self._trainer = Trainer(points, machine, self._rules, self._outcomes)
         self._points = points
         try:
+            if self.starts:
+                await start(points, machine, self._outcomes, self._peripheral)
             while True:
                 if (order := await self._next()) is not None:
                     await self._carry_out(order, points, explain)
@@ -178,6 +187,8 @@ class Remote:
             return await self._reset_energy(request, points)
         if self._trainer is None:
             raise Rejected("not_supported", "the device has no fitness machine control point")
+        if isinstance(request, Start | Stop):
+            self._stopped = isinstance(request, Stop)
         targets = await self._trainer.execute(request)
         held = {} if self._trainer.left_s is None else {"lease_s": self._rules.lease_s}
         return {**targets, **held}

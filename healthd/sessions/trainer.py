@@ -54,10 +54,12 @@ class Rules:
     Attributes:
         limits: the allowed ranges of the targets.
         lease_s: how long the machine is held without another request.
+        start: whether a machine is started on each link.
     """
 
     limits: Limits = field(default_factory=Limits)
     lease_s: float = 30.0
+    start: bool = False
 
 
 class Trainer:

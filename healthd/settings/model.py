@@ -137,6 +137,7 @@ class PeripheralSettings(_Section):
     set_clock: StrictBool = True
     user: User | None = None
     consent_file: Path | None = None
+    start: StrictBool = False
     control: ControlSettings = Field(default_factory=ControlSettings)
 
     @property

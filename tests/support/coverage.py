@@ -6,9 +6,9 @@ the floor. Import this module before anything of healthd: lines that run at impo
 
 On Python 3.11 the tracer slows down every line by half, including those of pytest and Hypothesis.
 Therefore it is on only for the imports, the packages' own unit tests, tests/contract,
-tests/brokers, tests/end_to_end and tests/field; tests marked ``untraced``, which run the same lines thousands of
-times, are left out. The figures are a lower bound: other tests and processes of their own do not
-count.
+tests/brokers, tests/end_to_end and tests/field; tests marked ``untraced``, which run the same lines
+thousands of times, are left out. The figures are a lower bound: other tests and processes of their
+own do not count.
 """
 
 import importlib

@@ -17,6 +17,8 @@ CHARACTERISTICS = load().characteristics
         (Identity("MIBFS"), "2a9c", body_composition.decode_xiaomi),
         (Identity("MI SCALE2"), "2a9c", body_composition.decode_xiaomi),
         (Identity("MI_SCALE"), "2a9c", body_composition.decode_xiaomi),
+        (Identity("MI_SCALE"), "2a9d", weight_scale.decode_xiaomi),
+        (Identity("MI SCALE2"), "2a9d", weight_scale.decode_xiaomi),
         (Identity("Shape50"), "2a9d", weight_scale.decode_tenths),
         (Identity("Shape50"), "2a9c", body_composition.decode_tenths),
         (Identity("Renpho-Scale"), "2a9d", weight_scale.decode_twentieths),

@@ -213,6 +213,13 @@ BAD_VALUES = [
         "a path as a string",
     ),
     (f"{STRAP}set_clock = 'no'", "peripherals[0].set_clock", "'no'", "true or false"),
+    (f"{STRAP}start = 'yes'", "peripherals[0].start", "'yes'", "true or false"),
+    (
+        f"{STRAP}start = true\nevery = '1h'",
+        "peripherals[0].start",
+        "True",
+        "neither every nor on as well: a started machine stays linked",
+    ),
     (f"{STRAP}user = 1", "peripherals[0].user", "1", "consent_file as well"),
     (f"{STRAP}consent_file = '/x'", "peripherals[0].consent_file", "'/x'", "user as well"),
     *(
