@@ -56,6 +56,9 @@ class Measurement(BaseModel):
     """True for episodic results (battery, weight); an old heart rate must not look current."""
     intermediate: ClassVar[bool] = False
     """True for values that a device shows during a measurement; a result follows them."""
+    is_event: ClassVar[bool] = False
+    """True for what happens once and holds until the next one: the newest is in the device's info.
+    """
     identifies: ClassVar[bool] = False
     """True if it identifies the device: its fields are published next to the device's name."""
 

@@ -292,7 +292,7 @@ def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:
 def _facts(measurement: Measurement, use: Use) -> dict[str, Any]:
     """Return what it adds to the device's info: under its kind, unless it identifies the device."""
     fields = measurement.fields()
-    if use is Use.STATUS:
+    if use is not Use.STATIC:
         return {measurement.kind: fields}
     own = {key: fields[key] for key in fields.keys() - Measurement.model_fields.keys()}
     return own if measurement.identifies else {measurement.kind: own}

@@ -203,7 +203,8 @@ class Discovery:
         announcements = self._announcements
         topics = announcements.topics
         devices = {topic: device for device, topic in topics.items()}
-        changed = [announcements.compose(device) for device in due.devices]
+        # One may have left the settings since it was planned.
+        changed = [announcements.compose(device) for device in due.devices if device in topics]
         # A device that is announced now is repeated later.
         again = [devices[topic] for topic in due.repeats if topic in devices]
         repeated = [announcements.compose(one) for one in again if one not in due.devices]

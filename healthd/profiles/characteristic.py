@@ -45,6 +45,11 @@ class Characteristic:
     silence_s: float | None = None
     accompanies: bool = False
 
+    @property
+    def in_info(self) -> bool:
+        """Whether its newest value is in the device's info."""
+        return self.use in (Use.STATIC, Use.STATUS) or self.model.is_event
+
 
 def _unknown_time() -> datetime | None:
     return None

@@ -17,9 +17,6 @@ from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement, quantity
 
-# Goes into the device's info, under the measurement's kind.
-_FACTS = (Use.STATIC, Use.STATUS)
-
 
 class Undecoded(Measurement):
     """Bytes that no decoder understands, published as they came."""
@@ -126,7 +123,7 @@ class Reader:
     def _derive(
         self, characteristic: Characteristic, measurement: Measurement, mono_ns: int
     ) -> Iterator[Timed]:
-        if characteristic.use in _FACTS:
+        if characteristic.in_info:
             yield Timed(measurement, mono_ns, fact=True)
         if characteristic.use is Use.STATIC:
             return

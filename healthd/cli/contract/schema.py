@@ -25,7 +25,6 @@ from healthd.mqtt.payloads import (
     Payload,
     Response,
 )
-from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ClockState, Measurement
@@ -163,7 +162,7 @@ def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
     for characteristic in registry.characteristics.values():
         model = characteristic.model
         kind, schema = model.kind, model_schema(model)
-        if characteristic.use not in (Use.STATIC, Use.STATUS):
+        if not characteristic.in_info:
             continue
         parts |= schema.pop("$defs", {})
         if model.identifies:

@@ -69,6 +69,11 @@ _EXCEPTIONS = {
     "remaining_distance_m": Look("km", "distance", 2, factor=0.001),
     "distance_m": Look("m", "distance"),
     "elevation_m": Look("m", "distance", 1),
+    "elevation_gain_m": Look("m", "distance"),
+    # Devices send these in whole degrees.
+    "max_angle_deg": Look("°", icon="mdi:angle-acute"),
+    "min_angle_deg": Look("°", icon="mdi:angle-acute"),
+    "dead_spot_deg": Look("°", icon="mdi:angle-acute"),
     # Energy per day, not energy used so far: Home Assistant's ``energy`` is for counters only.
     "basal_metabolism_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
     # What cyclists call their work; a power meter counts it in steps of 1 kJ.

@@ -13,7 +13,7 @@ _DIAGNOSTIC_STREAMS = re.compile(r"battery|battery_level_status|position_quality
 # How a value was measured.
 _DIAGNOSTIC_KEYS = re.compile(
     r"sample_(type|location)|tester|temperature_type|(elevation|heading)_source|position_status"
-    r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed"
+    r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed|impedance_ohm"
     r"|pedal_power_balance_reference|offset_compensation_indicator"
 )
 
@@ -24,7 +24,7 @@ _DISABLED_KEYS = re.compile(
     # raw counters and numbers without a unit; other keys have what they mean
     r"(cumulative|accumulated)_.+|stride_count|resistance_raw"
     # what Home Assistant's own statistics have, and what repeats another value
-    r"|average_.+|energy_per_minute_.+|met|ramp_angle_deg|(latitude|longitude)_deg"
+    r"|average_.+|energy_per_(hour|minute)_.+|met|ramp_angle_deg|(latitude|longitude)_deg"
     r"|(spo2|pulse_rate)_(fast|slow)_.+"
     # about a computation or one turn of the crank
     r"|beats|rejected_beats|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"

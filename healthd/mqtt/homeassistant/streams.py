@@ -27,9 +27,6 @@ _CGM_S = 900
 _RUNS = 2
 _DAY_S = 86400
 
-# A machine's event stays valid until the next one.
-_EVENTS = frozenset({"fitness_machine_status"})
-
 
 class Stream(NamedTuple):
     """One kind of measurement of one peripheral.
@@ -38,8 +35,9 @@ class Stream(NamedTuple):
         model: its fields.
         lasting: whether values stay valid while the peripheral is not linked.
         expires_s: seconds after which a value is no longer valid; None: never.
-        in_info: whether the newest value is in the device's info. A state is sent once per link,
-            before Home Assistant knows its entity, and its topic is not retained; the info is.
+        in_info: whether the newest value is in the device's info. States and events may come once,
+            before Home Assistant knows their entities, and their topics are not retained; the info
+            is.
     """
 
     model: type[Measurement]
@@ -83,7 +81,7 @@ class Streams:
             return None
         if known.model.retained:
             return Stream(known.model, lasting=True, expires_s=None)
-        if known.use is Use.STATUS:
+        if known.use is Use.STATUS or known.model.is_event:
             lasting = entry.every is not None
             return Stream(known.model, lasting, expires_s=None, in_info=True)
         if entry.every is not None:
@@ -97,9 +95,7 @@ def _between_runs_s(entry: PeripheralSettings) -> int:
     return math.ceil(_RUNS * every_s + entry.fetch_window_s)
 
 
-def _expiry_s(kind: str, known: _Kind, entry: PeripheralSettings) -> int | None:
-    if kind in _EVENTS:
-        return None
+def _expiry_s(kind: str, known: _Kind, entry: PeripheralSettings) -> int:
     if known.silence_s is not None:
         return math.ceil(_SILENCES * (entry.silence or known.silence_s))
     if kind == "cgm":

@@ -116,6 +116,7 @@ class FitnessMachineStatus(Target):
     """Something that happened to the machine, or a target that a client or the user changed."""
 
     kind: ClassVar[str] = "fitness_machine_status"
+    is_event: ClassVar[bool] = True
 
     name: Event
     action: StopAction | None = None

@@ -34,6 +34,7 @@ SECOND_NS = 1_000_000_000
 HEART_RATE, BATTERY, MAKER, MODEL, PNP_ID, WEIGHT_FEATURES, BODY_FEATURES = (
     KNOWN[uuid] for uuid in ("2a37", "2a19", "2a29", "2a24", "2a50", "2a9e", "2a9b")
 )
+MACHINE_STATUS = KNOWN["2ada"]
 
 
 class Weight(Measurement):
@@ -277,6 +278,18 @@ def test_a_status_is_a_sample_and_in_the_device_info(
     pipeline.on_value("strap", BATTERY, b"\x5f")
     assert (box.sample.stream, box.payload["level_pct"]) == ("battery", 95)
     assert info(retained)["battery"] == {"level_pct": 95}
+
+
+def test_a_machine_event_is_a_sample_and_in_the_device_info_until_the_next_one(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    pipeline.on_value("strap", MACHINE_STATUS, bytes.fromhex("08 c800"))
+    assert (box.sample.stream, box.payload["power_w"]) == ("fitness_machine_status", 200)
+    event = info(retained)["fitness_machine_status"]
+    assert (event["name"], event["power_w"]) == ("target_power_changed", 200)
+    pipeline.on_value("strap", MACHINE_STATUS, bytes.fromhex("04"))
+    event = info(retained)["fitness_machine_status"]
+    assert (event["name"], event.get("power_w")) == ("started_or_resumed_by_user", None)
 
 
 def test_a_stream_is_named_after_its_measurement(pipeline: Pipeline, box: Box) -> None:

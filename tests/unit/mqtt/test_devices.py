@@ -144,3 +144,30 @@ def test_a_removed_peripheral_is_forgotten(broker: Broker, devices: Devices) -> 
     # After a change of the settings the id may stand for another device.
     devices.on_state("strap", "searching")
     assert broker.info == {"state": "searching"}
+
+
+def test_what_is_known_is_reported_again_to_a_listener_that_has_just_started(
+    broker: Broker,
+) -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+    devices = Devices(
+        Topics("healthd", "home"), broker.retain, lambda id_, info: heard.append((id_, {**info}))
+    )
+    stream(devices)
+    devices.on_bond("strap", bonded=True)
+    count = len(broker.published)
+    heard.clear()
+    devices.report()
+    assert heard == [("strap", broker.info)]
+    assert len(broker.published) == count
+
+
+def test_only_going_online_or_offline_is_a_change(devices: Devices) -> None:
+    devices.on_state("strap", "searching")
+    assert not devices.changed.is_set()
+    for online in (True, False):
+        devices.on_state("strap", "streaming" if online else "waiting", online=online)
+        assert devices.changed.is_set()
+        devices.changed.clear()
+        devices.on_facts("strap", {"maker": "Polar"})
+        assert not devices.changed.is_set()

@@ -324,6 +324,18 @@ async def test_facts_of_a_device_are_announced_once_all_are_read(
     assert kept["dev"]["name"] == "Strap 2"
 
 
+async def test_profiles_that_a_link_does_not_find_are_not_forgotten(
+    tmp_path: Path, broker: Broker
+) -> None:
+    """Otherwise the names would change with each link on which BlueZ misses a service."""
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        for profiles in (["heart_rate", "fitness_machine"], ["battery"], ["heart_rate"]):
+            discovery.on_info("strap", {"state": "streaming", "profiles": profiles})
+        await settled(broker, GATEWAY, STRAP)
+    facts = saved(tmp_path)["peripherals"]["strap"]["facts"]
+    assert facts == {"profiles": ["battery", "fitness_machine", "heart_rate"]}
+
+
 # Restarts
 
 
@@ -461,6 +473,23 @@ async def test_nothing_is_left_out_before_the_broker_has_accepted_its_removal(
         broker.reachable = True
         broker.accept()
         await broker.until(lambda: "request_reconnect" not in broker.entities(STRAP))
+
+
+@pytest.mark.usefixtures("repeats_soon")
+async def test_a_peripheral_leaves_while_the_broker_has_not_accepted_the_removal_of_an_entity(
+    tmp_path: Path, broker: Broker
+) -> None:
+    async with running(tmp_path, broker, settings("strap", requests=("reconnect",))):
+        await settled(broker, GATEWAY, STRAP)
+    count = len(broker.at(STRAP))
+    async with running(tmp_path, broker, settings("strap")) as discovery:
+        await broker.until(lambda: len(broker.at(STRAP)) > count)
+        broker.reachable = False
+        await broker.until(lambda: len(broker.at(STRAP)) > count + 1)
+        discovery.apply(settings())
+        broker.reachable = True
+        broker.accept()
+        await settled(broker, GATEWAY)
 
 
 @pytest.mark.usefixtures("repeats_soon")

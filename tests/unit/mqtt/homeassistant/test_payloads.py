@@ -151,7 +151,6 @@ def test_no_key_hides_an_attribute_in_a_template() -> None:
             {"dev_cla": "enum", "ops": ["unknown", "good", "low", "critical"]},
         ),
         ("pulse_oximeter", "spo2_pct", {"name": "SpO2", "unit_of_meas": "%"}),
-        ("fitness_machine_status", "power_w", {"name": "Reported target power", "en": False}),
         ("glucose_context", "medication_kg", {"unit_of_meas": "mg", "dev_cla": "weight"}),
         ("glucose_context", "medication_l", {"unit_of_meas": "mL"}),
         ("glucose_context", "carbohydrate_kg", {"unit_of_meas": "g", "dev_cla": "weight"}),
@@ -187,7 +186,11 @@ def test_only_keys_that_were_seen_have_entities() -> None:
 
 def test_a_state_that_is_sent_once_is_read_from_the_devices_info() -> None:
     """Its own topic is not retained, and Home Assistant knows the entity only after the message."""
-    found = cmps("training_status", "position_quality")
+    found = cmps("training_status", "position_quality", "fitness_machine_status")
+    target = found["fitness_machine_status_power_w"]
+    assert (target["name"], target["en"]) == ("Reported target power", False)
+    info = orjson.dumps({"fitness_machine_status": {"name": "reset", "opcode": 1}})
+    assert state(found["fitness_machine_status_name"], info) == "reset"
     where = "healthd/living-room/device/bike/info"
     training, hdop = found["training_status_status"], found["position_quality_hdop"]
     assert training["name"] == "Training status"
@@ -290,6 +293,7 @@ def test_no_name_says_a_word_twice(profiles: tuple[str, ...]) -> None:
         ("heart_rate_variability", "rejected_beats"),
         ("cycling_power", "pedal_power_balance_reference"),
         ("indoor_bike", "energy_per_minute_kj_per_h"),
+        ("indoor_bike", "energy_per_hour_kj_per_h"),
         ("indoor_bike", "resistance_raw"),
         ("battery_level_status", "level_pct"),
         ("fitness_machine_status", "resistance_raw"),
@@ -304,7 +308,8 @@ def test_what_few_people_need_is_disabled_at_first(kind: str, key: str) -> None:
     [
         ("heart_rate", "heart_rate_bpm"),
         ("heart_rate_variability", "rmssd_ms"),
-        ("indoor_bike", "energy_per_hour_kj_per_h"),
+        ("indoor_bike", "total_energy_kj"),
+        ("cgm", "trend_mmol_per_l_per_min"),
         ("weight", "weight_kg"),
         ("battery", "level_pct"),
         ("fitness_machine_status", "name"),
