@@ -68,8 +68,8 @@ UNITS = (
     Unit("ohm", "Ohm", "Ω", icon="mdi:omega"),
     Unit("uv", "uV", "µV", icon="mdi:sine-wave"),
     Unit("gauss", "G", "G", digits=3, icon="mdi:magnet"),
-    # Counted things. UCUM puts what is counted in braces.
-    Unit("", "{MET}", "MET", digits=1, icon="mdi:fire"),
+    # Bare numbers and counted things. UCUM puts what is counted in braces.
+    Unit("", "[MET]", "MET", digits=1, icon="mdi:fire"),
     Unit("", "{beats}", "beats", icon="mdi:heart"),
     Unit("", "{steps}", "steps", icon="mdi:shoe-print"),
     Unit("", "{strides}", "strides", icon="mdi:shoe-print"),

@@ -115,7 +115,7 @@ class HeldResults:
         self._changed.set()
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
-        """Write the file after changes, for ever."""
+        """Write the file after changes, until it is cancelled."""
         mark_healthy()
         while True:
             wait_s = self._published[0][0] - time.monotonic() if self._published else None

@@ -1,9 +1,11 @@
 """Blood Pressure service (0x1810). Layouts: GATT Specification Supplement."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
 from healthd.profiles.common.personal import PersonalResult
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
     DATE_TIME,
@@ -11,10 +13,10 @@ from healthd.profiles.packet.wires import (
     U8,
     U16,
     Wire,
-    moment,
     nothing,
     number,
     scaled,
+    sfloat_in,
     words,
 )
 from healthd.profiles.results.episodes import Episodes
@@ -24,7 +26,7 @@ from healthd.samples import DeviceTimed, Measurement, quantity
 # No cuff measures more (ISO 81060-2). QardioArms send such numbers when they give up.
 _MOST_MMHG = 300.0
 
-_MMHG_PER_KPA = 7.500615758
+_MMHG_PER_KPA = Fraction("7.500615758")
 _UNKNOWN_USER = 0xFF
 
 Status = Literal["body_movement", "cuff_too_loose", "irregular_pulse", "improper_position"]
@@ -118,10 +120,24 @@ def _status(raw: int) -> dict[str, Any]:
     return _STATUSES[raw & 0x3F]
 
 
-def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
+class _Form(NamedTuple):
+    """How a device writes its numbers: as they are, and the pressures that it sends in kPa."""
+
+    plain: Wire
+    kilopascals: Wire
+
+
+_STANDARD = _Form(SFLOAT, Wire("H", "SFLOAT", sfloat_in(_MMHG_PER_KPA, usual=-1)))
+_INTEGERS = _Form(
+    U16,
+    Wire("H", "u16", scaled(_MMHG_PER_KPA.denominator, factor=_MMHG_PER_KPA.numerator)),
+)
+
+
+def _pressure(key: str, form: _Form) -> tuple[Field, Field]:
     return (
-        Field(key, wire, no_bit(0), required=True),
-        Field(key, wire, bit(0), scaled(1, factor=_MMHG_PER_KPA), required=True),
+        Field(key, form.plain, no_bit(0), required=True),
+        Field(key, form.kilopascals, bit(0), required=True),
     )
 
 
@@ -130,27 +146,27 @@ def _pressure(key: str, wire: Wire) -> tuple[Field, Field]:
 def _after_pressures(wire: Wire) -> tuple[Field, ...]:
     """Return the fields that follow the pressures."""
     return (
-        Field("", DATE_TIME, bit(1), moment, required=True),
+        Field("device_time", DATE_TIME, bit(1), date_text, required=True),
         Field("pulse_rate_bpm", wire, bit(2), required=True),
         Field("user_id", U8, bit(3), number(_UNKNOWN_USER), required=True),
         Field("", U16, bit(4), _status, required=True),
     )
 
 
-def _measurement(wire: Wire) -> Layout:
+def _measurement(form: _Form) -> Layout:
     return Layout(
-        *_pressure("systolic_mmhg", wire),
-        *_pressure("diastolic_mmhg", wire),
-        *_pressure("mean_arterial_pressure_mmhg", wire),
-        *_after_pressures(wire),
+        *_pressure("systolic_mmhg", form),
+        *_pressure("diastolic_mmhg", form),
+        *_pressure("mean_arterial_pressure_mmhg", form),
+        *_after_pressures(form.plain),
         flags=U8,
     )
 
 
-_MEASUREMENT = _measurement(SFLOAT)
-_PLAIN_INTEGERS = _measurement(U16)
+_MEASUREMENT = _measurement(_STANDARD)
+_PLAIN_INTEGERS = _measurement(_INTEGERS)
 _INTERMEDIATE = Layout(
-    *_pressure("cuff_pressure_mmhg", SFLOAT),
+    *_pressure("cuff_pressure_mmhg", _STANDARD),
     # Fillers, mostly NaN, where 2A35 has the diastolic and the mean pressure.
     Field("", U16, meaning=nothing, required=True),
     Field("", U16, meaning=nothing, required=True),
@@ -184,7 +200,7 @@ def decode_feature(data: bytes) -> BloodPressureFeatures:
 
 
 def _phase(packet: BloodPressure) -> Phase:
-    """Tell a result from the pressure in the cuff, and from an error.
+    """Distinguish a result from the pressure in the cuff, and from an error.
 
     Cuffs send zero or no value for what they have not measured.
     """

@@ -16,8 +16,9 @@ from healthd.profiles.characteristic import (
     Turn,
     Use,
 )
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout
-from healthd.profiles.packet.wires import DATE_TIME, S8, U8, moment, number, scaled, word, words
+from healthd.profiles.packet.wires import DATE_TIME, S8, U8, number, scaled, word, words
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 _QUARTER_S = 15 * 60
@@ -62,7 +63,7 @@ class CurrentTime(DeviceTimed):
     day_of_week: Annotated[int | None, quantity("1")]
     """1 is Monday, 7 is Sunday; ``null`` means unknown. Values above 7 are kept as sent."""
     fractions_s: Annotated[float, quantity("s")]
-    """Fraction of a second to add to ``timestamp``."""
+    """Fraction of a second to add to ``device_time``."""
     adjust_reason: list[AdjustReason]
 
 
@@ -117,7 +118,7 @@ def _accuracy(eighths: int) -> float | None:
 
 
 # All fields are required: each value has one size, and a shorter one is something else.
-_MOMENT = Field("", DATE_TIME, meaning=moment, required=True)
+_MOMENT = Field("device_time", DATE_TIME, meaning=date_text, required=True)
 _ZONE = Field("time_zone_s", S8, meaning=_zone, required=True)
 _DATE_TIME = Layout(_MOMENT)
 _CURRENT_TIME = Layout(

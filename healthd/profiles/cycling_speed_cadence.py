@@ -21,7 +21,6 @@ from healthd.samples import Measurement
 
 # Event times are u16 in 1/1024 s.
 _TICKS_PER_S = 1024
-_WRAP_S = 65536 / _TICKS_PER_S
 
 
 class CyclingSpeedCadence(WheelAndCrankTurns):
@@ -73,7 +72,7 @@ class CyclingSpeedCadenceState:
 
     def __init__(self, options: Options) -> None:
         """Start without a packet."""
-        self._turns = SpeedAndCadence(options.wheel_circumference_m, wheel_wrap_s=_WRAP_S)
+        self._turns = SpeedAndCadence(options.wheel_circumference_m, wheel_ticks_per_s=_TICKS_PER_S)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
         """Return the measurement with speed and cadence; nothing for control point messages."""

@@ -1,10 +1,22 @@
 """Health Thermometer service (0x1809). Layouts: GATT Specification Supplement."""
 
+from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
-from healthd.profiles.packet.wires import DATE_TIME, FLOAT, U8, U16, moment, word
+from healthd.profiles.packet.resolution import decimals
+from healthd.profiles.packet.wires import (
+    DATE_TIME,
+    FLOAT,
+    U8,
+    U16,
+    Wire,
+    float_exponent,
+    medical_float,
+    word,
+)
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity
@@ -62,17 +74,30 @@ class MeasurementInterval(Measurement):
     """0: it measures on demand only."""
 
 
-def _celsius(fahrenheit: float) -> float:
-    # In this order, 98.6 gives exactly 37.0.
-    return (fahrenheit - 32) * 5 / 9
+_DIGITS = decimals(Fraction(5, 9))
+# Tenths. A greater exponent does not mean a coarser step: some devices send 99.0 as 99e0.
+_USUAL_EXPONENT = -1
+# A thermometer's number has seven digits, so with more decimals it is not a temperature of a body.
+_MOST_DECIMALS = 6
+
+
+def _celsius(raw: int) -> float | None:
+    fahrenheit = medical_float(raw)
+    if fahrenheit is None:
+        return None
+    digits = _DIGITS - min(float_exponent(raw), _USUAL_EXPONENT)
+    return round((fahrenheit - 32) * 5 / 9, min(digits, _MOST_DECIMALS))
+
+
+_FAHRENHEIT = Wire("I", "FLOAT", _celsius)
 
 
 # All fields are required. 13 bytes fit into any MTU, so the link never cuts a packet short, and
 # healthd must not guess any part of a body temperature.
 _TEMPERATURE = Layout(
     Field("temperature_c", FLOAT, no_bit(0), required=True),
-    Field("temperature_c", FLOAT, bit(0), _celsius, required=True),
-    Field("", DATE_TIME, bit(1), moment, required=True),
+    Field("temperature_c", _FAHRENHEIT, bit(0), required=True),
+    Field("device_time", DATE_TIME, bit(1), date_text, required=True),
     Field("temperature_type", U8, bit(2), word(_TYPES), required=True),
     flags=U8,
 )

@@ -18,8 +18,9 @@ from healthd.profiles.characteristic import (
 )
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort
 from healthd.profiles.common.stored import fetch_all, is_answer, is_request
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
-from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, moment, words
+from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, words
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity
@@ -142,7 +143,7 @@ _CONTINUOUS = Layout(
 _SPOT_CHECK = Layout(
     Field("spo2_pct", SFLOAT, required=True),
     Field("pulse_rate_bpm", SFLOAT, required=True),
-    Field("", DATE_TIME, bit(0), moment),
+    Field("device_time", DATE_TIME, bit(0), date_text),
     Field("measurement_status", U16, bit(1), _MEASUREMENT_STATUS),
     Field("device_status", U24, bit(2), _DEVICE_STATUS),
     Field("pulse_amplitude_index_pct", SFLOAT, bit(3)),
@@ -189,7 +190,7 @@ def _intermediate(packet: PulseOximeterSpotCheck) -> IntermediateSpotCheck:
     return IntermediateSpotCheck.of(packet.fields())
 
 
-# The values also tell results with the same time apart: an unset clock repeats times.
+# The values distinguish results with the same time: an unset clock repeats times.
 _KIND = ResultKind(
     model=PulseOximeterSpotCheck,
     intermediate=_intermediate,

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
 from healthd.profiles.common import scales
 from healthd.profiles.common.weighing import Weighing, are_one, phase_of, wait_s, xiaomi_flags
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit
-from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, moment, scaled, words
+from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, scaled, words
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import Measurement, quantity
@@ -49,7 +50,7 @@ class WeightScaleFeatures(Measurement):
 def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
     return Layout(
         *scales.mass("weight_kg", per_kg=per_kg, per_lb=per_lb, required=True),
-        Field("", DATE_TIME, bit(1), moment),
+        Field("device_time", DATE_TIME, bit(1), date_text),
         scales.user(bit(2)),
         Field("bmi", U16, bit(3), scaled(10)),
         *scales.height(bit(3)),
@@ -72,7 +73,7 @@ def _feature(raw: int) -> dict[str, Any]:
 # hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
 _XIAOMI = Layout(
     *scales.mass("weight_kg", required=True),
-    Field("", DATE_TIME, bit(1), moment, required=True),
+    Field("device_time", DATE_TIME, bit(1), date_text, required=True),
     flags=U8,
     facts=xiaomi_flags(stabilized=5, load_removed=7),
 )

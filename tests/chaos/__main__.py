@@ -51,6 +51,8 @@ _LOOP_DISK_WEIGHTS = {disk_faults.full_disk: 1, disk_faults.cut_power: 4}
 _SETTLE_PROBABILITY = 0.6
 # After this time a missing sample counts as lost, and the run continues.
 _SETTLE_S = 15.0
+# Enough for twenty log lines.
+_ERROR_SIZE = 6000
 
 
 class Run:
@@ -88,8 +90,8 @@ class Run:
             duration = time.monotonic() - started
             recovery = await rig.wait_for_flow()
         except (AssertionError, OSError, TimeoutError) as error:
-            self._unexpected.append(f"{len(self._started)} {name}: {str(error)[:500]}")
-            self._print(f"{name} UNEXPECTED: {str(error)[:500]}")
+            self._unexpected.append(f"{len(self._started)} {name}: {str(error)[:_ERROR_SIZE]}")
+            self._print(f"{name} UNEXPECTED: {str(error)[:_ERROR_SIZE]}")
             await rig.end_all_faults()
             return
         self._recoveries[name].append(recovery)

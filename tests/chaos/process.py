@@ -138,7 +138,7 @@ class GatewayProcess:
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
-            raise AssertionError((event, fields, since, self.log[-20:])) from None
+            raise AssertionError((event, fields, self.log[since:][-20:])) from None
         return found
 
     @property

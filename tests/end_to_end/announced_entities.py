@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from healthd.cli.contract.channels import published
+from healthd.cli.contract.schema import published
 from healthd.mqtt.homeassistant.fields import shown
 from healthd.profiles.registry import load
 from tests.support.hass_rules import complaints_of_all

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from tests.end_to_end.packet_fields import (
+    MG_PER_DL,
     Topic,
     Values,
     digits,
+    divided,
     reading,
     s16,
     u8,
@@ -15,7 +17,6 @@ from tests.end_to_end.packet_fields import (
 
 # Stored in a monitor and in an oximeter: a stop in the middle leaves some for the next start.
 STORED_READINGS, STORED_RESULTS = 12, 4
-_MG_PER_DL = 18.0156  # in a mmol/L of glucose
 
 
 def _body_composition(first: bytes, last: bytes) -> Values:
@@ -41,7 +42,7 @@ def _as_hex(packet: bytes) -> Values:
 
 def _reading_of_a_monitor(packet: bytes) -> Values:
     return {
-        "glucose_mmol_per_l": digits(packet, 2) / _MG_PER_DL,
+        "glucose_mmol_per_l": divided(digits(packet, 2), MG_PER_DL),
         "time_offset_s": u16(packet, 4) * 60,
         "quality_pct": 95.5,
         "crc_ok": True,
@@ -88,7 +89,7 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
             reading(
                 sequence_number=(u16, 1, 1),
                 time_offset_s=(s16, 10, 1 / 60),
-                glucose_mmol_per_l=(digits, 12, _MG_PER_DL),
+                glucose_mmol_per_l=(digits, 12, MG_PER_DL),
             ),
             samples=8,
         ),

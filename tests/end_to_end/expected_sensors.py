@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from tests.end_to_end.packet_fields import (
     Topic,
     Values,
+    divided,
     reading,
     s16,
     s32,
@@ -36,7 +37,7 @@ def _torques(packet: bytes) -> Values:
     return {
         "cumulative_crank_revolutions": u16(packet, 1),
         "first_crank_angle_deg": 0,
-        "torques_nm": [s16(packet, at) / 32 for at in range(7, len(packet), 2)],
+        "torques_nm": [divided(s16(packet, at), 32) for at in range(7, len(packet), 2)],
     }
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
 from typing import Any
 
 Values = dict[str, Any]
@@ -9,6 +11,8 @@ Range = tuple[float, float]
 
 KCAL = 1 / 4.184
 """Divisor that converts kilocalories to kilojoules."""
+MG_PER_DL = 18.0156
+"""Divisor that converts mg/dL of glucose to mmol/L."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,25 @@ def digits(packet: bytes, at: int) -> int:
     return u16(packet, at) & 0x7FF
 
 
+# The decimals that the resolution of these steps needs, by the divisor that makes the step.
+_DECIMALS: Mapping[float, int] = {
+    360: 3,
+    1024: 4,
+    2048: 4,
+    256: 3,
+    32: 2,
+    MG_PER_DL: 2,
+}
+
+
+def divided(number: int, by: float) -> float:
+    """Return a published value; converted units are rounded to the device's resolution."""
+    if by not in _DECIMALS:
+        return number / by
+    power = 10 ** _DECIMALS[by]
+    return floor(Fraction(number) * power / Fraction(str(by)) + Fraction(1, 2)) / power
+
+
 Number = Callable[[bytes, int], int]
 
 
@@ -71,6 +94,6 @@ def reading(**fields: tuple[Number, int, float]) -> Callable[[bytes], Values]:
     """Read each key's number: given its type, its position, and its divisor."""
 
     def read(packet: bytes) -> Values:
-        return {key: number(packet, at) / by for key, (number, at, by) in fields.items()}
+        return {key: divided(number(packet, at), by) for key, (number, at, by) in fields.items()}
 
     return read

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from jsonschema import Draft202012Validator
@@ -19,8 +19,21 @@ _REGISTRY = load()
 
 @cache
 def _document() -> dict[str, Any]:
-    """Return the schemas as others get them: through JSON. Most test processes need none."""
-    return orjson.loads(orjson.dumps(everything(_REGISTRY)))
+    """Return the schemas as others get them: through JSON. Most test processes need none.
+
+    They are open to the keys of later versions; here they are closed, as a key that this version
+    publishes without naming it is a mistake.
+    """
+    return _closed(orjson.loads(orjson.dumps(everything(_REGISTRY))))
+
+
+def _closed(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_closed(item) for item in cast("list[Any]", part)]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _closed(value) for key, value in cast("dict[str, Any]", part).items()}
+    return {"additionalProperties": False, **found} if "properties" in found else found
 
 
 def _pattern(channel: Channel) -> re.Pattern[str]:

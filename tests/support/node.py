@@ -52,13 +52,19 @@ def node_environment(packages: Path) -> dict[str, str]:
     return {"NODE_PATH": str(packages)}
 
 
-def node(*arguments: str | Path, packages: Path | None = None, stdin: str = "") -> str:
+def node(
+    *arguments: str | Path,
+    packages: Path | None = None,
+    stdin: str = "",
+    cwd: Path | None = None,
+) -> str:
     """Run a script to its end; return its output."""
     environ = os.environ | ({} if packages is None else node_environment(packages))
     done = subprocess.run(
         [NODE, *arguments],
         input=stdin,
         env=environ,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=_RUN_S,

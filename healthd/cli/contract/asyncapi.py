@@ -10,7 +10,7 @@ from healthd.cli.contract.schema import everything
 from healthd.mqtt.acked_client import KEEPALIVE_S, QOS
 from healthd.mqtt.payloads import Response
 from healthd.profiles.registry import Registry, load
-from healthd.samples import ENVELOPE_KEYS, Measurement
+from healthd.samples import Measurement
 from healthd.verbs import Request
 
 _DESCRIPTION = """\
@@ -141,11 +141,10 @@ def _message(channel: Channel) -> dict[str, Any]:
     if model is None:
         reference = {"$ref": f"#/components/schemas/{_STATUS}"}
         return {"name": _STATUS, "contentType": "text/plain", "payload": reference}
-    payload: dict[str, Any] = {"$ref": f"#/components/schemas/{model.kind}"}
     found: dict[str, Any] = {
         "name": model.kind,
         "contentType": "application/json",
-        "payload": payload,
+        "payload": {"$ref": f"#/components/schemas/{model.kind}"},
     }
     if issubclass(model, Request | Response):
         found["correlationId"] = {"$ref": "#/components/correlationIds/request"}
@@ -158,8 +157,6 @@ def _message(channel: Channel) -> dict[str, Any]:
         "properties": {"schema": {"const": f"{model.kind}/{model.schema_version}"}},
     }
     if issubclass(model, Measurement):
-        # Not in the schema itself: it also describes the output of `healthd decode`, without these.
-        found["payload"] = {"allOf": [payload, {"required": sorted(ENVELOPE_KEYS)}]}
         found["correlationId"] = {"$ref": "#/components/correlationIds/sample"}
     return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from healthd.cli.contract.schema import EVENTS, Model
+from healthd.cli.contract.schema import EVENTS, Model, published
 from healthd.mqtt.payloads import (
     DeviceAnnouncement,
     DeviceInfo,
@@ -13,11 +13,9 @@ from healthd.mqtt.payloads import (
     Response,
 )
 from healthd.mqtt.topics import Topics, person_stream
-from healthd.profiles.characteristic import Use
 from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry
-from healthd.samples import Measurement
 from healthd.verbs import REQUESTS, Request
 
 # Placeholders in topics; AsyncAPI calls them parameters of an address.
@@ -63,17 +61,6 @@ def channels(registry: Registry) -> list[Channel]:
     of_streams = streams_of_devices(registry)
     own = (*of_the_gateway(), *of_devices(), *of_requests())
     return [*own, *for_home_assistant(), *of_streams]
-
-
-def published(registry: Registry) -> dict[str, type[Measurement]]:
-    """Return the kinds of measurement that are streams of devices, in alphabetical order."""
-    models = [
-        characteristic.model
-        for characteristic in registry.characteristics.values()
-        if characteristic.use in (Use.STREAM, Use.STATUS)
-    ]
-    models += [model for profile in registry.profiles.values() for model in profile.derived]
-    return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
 
 def first_line(model: Model) -> str:

@@ -12,15 +12,22 @@ from healthd.cli.contract.channels import (
     of_devices,
     of_requests,
     of_the_gateway,
-    published,
     streams_of_devices,
 )
 from healthd.cli.contract.reference import fields_of, table
-from healthd.cli.contract.schema import EVENTS, model_schema, payload_schema, request_schema
+from healthd.cli.contract.schema import (
+    ENVELOPE,
+    EVENTS,
+    measurement_schema,
+    model_schema,
+    payload_schema,
+    published,
+    request_schema,
+)
 from healthd.mqtt.payloads import DeviceInfo, GatewayHealth, GatewayInfo, Payload, Response
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
-from healthd.samples import ENVELOPE_KEYS, Measurement
+from healthd.samples import Measurement
 from healthd.verbs import REQUESTS, Request
 
 # Lines of the template that are replaced by tables.
@@ -38,7 +45,7 @@ def page() -> str:
     registry = load()
     parts = {
         "topics": _topics(registry),
-        "envelope": _envelope(),
+        "envelope": _envelope(registry),
         "info": _payload(GatewayInfo, registry),
         "health": _payload(GatewayHealth, registry),
         "device_info": _payload(DeviceInfo, registry),
@@ -83,9 +90,9 @@ def _row(channel: Channel) -> tuple[str, ...]:
     )
 
 
-def _envelope() -> Iterator[str]:
-    found = model_schema(Undecoded)
-    keys = ("id", "time", "clock", "seq", *Measurement.model_fields)
+def _envelope(registry: Registry) -> Iterator[str]:
+    found = measurement_schema(Undecoded, registry)
+    keys = (*ENVELOPE, *Measurement.model_fields)
     yield from _rows({key: found["properties"][key] for key in keys}, found)
 
 
@@ -100,7 +107,7 @@ def _events() -> Iterator[str]:
         text = " ".join((model.__doc__ or "").replace("``", "`").split())
         yield f"\n### `event/{model.kind}`\n\n{text}\n"
         found = model_schema(model)
-        common = ENVELOPE_KEYS | Measurement.model_fields.keys()
+        common = Measurement.model_fields.keys()
         own = {key: field for key, field in found["properties"].items() if key not in common}
         yield from _rows(own, found)
 

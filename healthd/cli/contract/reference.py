@@ -8,7 +8,7 @@ from healthd.cli.contract.schema import model_schema
 from healthd.profiles.characteristic import Profile, Use
 from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.registry import load
-from healthd.samples import ENVELOPE_KEYS, Measurement
+from healthd.samples import Measurement
 
 _HEAD = """\
 # Profiles
@@ -69,7 +69,7 @@ def _profile(profile: Profile, seen: set[type[Measurement]]) -> Iterator[str]:
 def _measurement(model: type[Measurement]) -> Iterator[str]:
     yield f"\n### `{model.kind}`\n\n{inspect.cleandoc(model.__doc__ or '')}\n"
     found = model_schema(model)
-    own = found["properties"].keys() - ENVELOPE_KEYS - Measurement.model_fields.keys()
+    own = found["properties"].keys() - Measurement.model_fields.keys()
     fields = {key: field for key, field in found["properties"].items() if key in own}
     rows = (row[:-1] for row in fields_of(fields, found))
     yield from table(("field", "is", "unit", "MDC", "LOINC"), rows)

@@ -1,5 +1,6 @@
 """``healthd schema``: JSON Schemas of payloads and requests, generated from the models."""
 
+from collections.abc import Mapping
 from typing import Any, TextIO, get_args
 
 import orjson
@@ -25,6 +26,7 @@ from healthd.mqtt.payloads import (
     Payload,
     Response,
 )
+from healthd.profiles.characteristic import Use
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry, load
 from healthd.samples import ClockState, Measurement
@@ -41,9 +43,8 @@ EVENTS = (Gap, LinkEvent, FetchEvent, ControlEvent, OutboxEvent, AdapterEvent, C
 
 _PAYLOADS = (DeviceAnnouncement, DeviceInfo, GatewayHealth, GatewayInfo, Response)
 
-# Every published sample has these keys. They are not required, because `healthd decode` prints none
-# of them.
-_ENVELOPE = {
+# Every sample has these keys; what `healthd decode` prints has none of them.
+ENVELOPE: Mapping[str, dict[str, Any]] = {
     "id": {
         "type": "string",
         "description": "Unique within the stream; stays the same when delivered again.",
@@ -75,7 +76,7 @@ def schema(kind: str | None, out: TextIO, errors: TextIO) -> int:
     if kind is None:
         document = everything(registry)
     elif model := measurements(registry).get(kind):
-        document = {"$schema": DIALECT, **model_schema(model)}
+        document = {"$schema": DIALECT, **measurement_schema(model, registry)}
     elif payload := payloads().get(kind):
         document = {"$schema": DIALECT, **payload_schema(payload, registry)}
     elif request := requests().get(kind):
@@ -100,14 +101,37 @@ def measurements(registry: Registry) -> dict[str, type[Measurement]]:
     return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
 
-def model_schema(model: type[Measurement]) -> dict[str, Any]:
-    """Return a measurement's schema; quantities have a ``unit``, and codes if they are certain.
+def published(registry: Registry) -> dict[str, type[Measurement]]:
+    """Return the kinds of measurement that are streams of devices, in alphabetical order."""
+    models = [
+        characteristic.model
+        for characteristic in registry.characteristics.values()
+        if characteristic.use in (Use.STREAM, Use.STATUS)
+    ]
+    models += [model for profile in registry.profiles.values() for model in profile.derived]
+    return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
-    A key that is not required is absent if it was not in the packet: there are no defaults.
+
+def model_schema(model: type[Measurement]) -> dict[str, Any]:
+    """Return the schema of a measurement's own keys: what ``healthd decode`` prints.
+
+    Quantities have a ``unit``, and codes if they are certain. A key that is not required is absent
+    if it was not in the packet: there are no defaults.
     """
-    found = _generated(model)
-    found["properties"] = _ENVELOPE | found["properties"]
-    return found | {"retained": model.retained}
+    return _generated(model) | {"retained": model.retained}
+
+
+def measurement_schema(model: type[Measurement], registry: Registry) -> dict[str, Any]:
+    """Return a measurement's schema; one that is published as samples also has their first keys."""
+    found = model_schema(model)
+    if _is_sample(model, registry):
+        found["properties"] = {**ENVELOPE, **found["properties"]}
+        found["required"] = [*ENVELOPE, *found.get("required", ())]
+    return found
+
+
+def _is_sample(model: type[Measurement], registry: Registry) -> bool:
+    return model in (*EVENTS, Undecoded) or model.kind in published(registry)
 
 
 def payloads() -> dict[str, type[Payload]]:
@@ -137,7 +161,9 @@ def request_schema(model: type[Request]) -> dict[str, Any]:
 
 def everything(registry: Registry) -> dict[str, Any]:
     """Return one document with every kind of measurement, payload and request in ``$defs``."""
-    found = {kind: model_schema(model) for kind, model in measurements(registry).items()}
+    found = {
+        kind: measurement_schema(model, registry) for kind, model in measurements(registry).items()
+    }
     found |= {kind: payload_schema(model, registry) for kind, model in payloads().items()}
     found |= {kind: request_schema(model) for kind, model in requests().items()}
     parts: dict[str, Any] = {}
@@ -168,11 +194,16 @@ def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
         if model.identifies:
             own = model.model_fields.keys() - Measurement.model_fields.keys()
             facts |= {key: field for key, field in schema["properties"].items() if key in own}
+        elif _is_sample(model, registry):
+            # As a fact, without the first keys of a sample.
+            parts[model.__name__] = schema
+            facts[kind] = {"$ref": _REFERENCE.format(model=model.__name__)}
         else:
             parts[kind] = schema
             facts[kind] = {"$ref": _REFERENCE.format(model=kind)}
     found["properties"] |= dict(sorted(facts.items()))
-    return found | {"additionalProperties": False}
+    del found["additionalProperties"]
+    return found
 
 
 class _Documented(GenerateJsonSchema):
@@ -180,11 +211,17 @@ class _Documented(GenerateJsonSchema):
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         found = super().model_schema(schema)
-        for key, text in documented(schema["cls"]).items():
-            found["properties"][key].setdefault("description", text)
+        texts = documented(schema["cls"])
+        for key, field in found["properties"].items():
+            if text := texts.get(key):
+                field.setdefault("description", text)
         found["properties"] = {
             key: _without_default(field) for key, field in found["properties"].items()
         }
+        # The next version of healthd may publish more keys. In requests, a key that this version
+        # does not know is an error.
+        if found.get("additionalProperties") is False and not issubclass(schema["cls"], Request):
+            del found["additionalProperties"]
         return found
 
 

@@ -101,7 +101,7 @@ async def view(
     # Imported late: only the table needs rich.
     from rich.live import Live
 
-    from healthd.cli.contract.channels import published
+    from healthd.cli.contract.schema import published
     from healthd.cli.live.table import LiveTable
     from healthd.profiles import registry
 

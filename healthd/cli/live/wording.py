@@ -21,7 +21,7 @@ _SUM_STARTS = ("cumulative_", "accumulated_", "total_", "average_", "last_", "fi
 _ENVELOPE = {"id", "time", "clock", "seq"}
 _BOOKKEEPING_KEYS = {
     "device_time",
-    "timestamp",
+    "base_time",
     "sample_rate_hz",
     "sequence_number",
     "time_offset_s",

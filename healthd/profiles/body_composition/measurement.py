@@ -5,12 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from healthd.profiles.common import scales
 from healthd.profiles.common.weighing import Weighing, xiaomi_flags
 from healthd.profiles.packet.cursor import Truncated
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
     DATE_TIME,
     U16,
     U32,
-    moment,
     nothing,
     scaled,
     words,
@@ -94,7 +94,7 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
 
     return Layout(
         Field("body_fat_pct", U16, meaning=scaled(10, none=scales.FAILED), required=True),
-        Field("", DATE_TIME, bit(1), moment),
+        Field("device_time", DATE_TIME, bit(1), date_text),
         scales.user(bit(2)),
         Field("basal_metabolism_kj", U16, bit(3)),
         Field("muscle_pct", U16, bit(4), scaled(10)),
@@ -118,7 +118,7 @@ def _impedance(ohm: int) -> int | None:
 # Xiaomi sends the flags and the date-time where the standard has the flags and the body fat. Its
 # weight in catty counts hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
 _XIAOMI = Layout(
-    Field("", DATE_TIME, meaning=moment, required=True),
+    Field("device_time", DATE_TIME, meaning=date_text, required=True),
     Field("", U16, no_bit(9), nothing, required=True),
     Field("impedance_ohm", U16, bit(9), _impedance, required=True),
     Field("weight_kg", U16, no_bit(0), scaled(200, none=scales.FAILED), required=True),

@@ -8,7 +8,7 @@ from healthd.profiles.characteristic import Timed
 from healthd.samples import Measurement
 
 # What a second packet repeats.
-_REPEATED = {"timestamp", "device_time", "user_id", "body_fat_pct", "multiple_packet"}
+_REPEATED = {"device_time", "user_id", "body_fat_pct", "multiple_packet"}
 
 
 class PacketJoiner:

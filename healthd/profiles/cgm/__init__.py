@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import SkipJsonSchema
 
 from healthd.profiles.cgm.session import (
     STATUS_NAMES,
@@ -33,14 +34,20 @@ from healthd.profiles.characteristic import (
     Timed,
     Use,
 )
-from healthd.profiles.common.glucose_values import AMOUNT, later, mmol_per_l, seconds
+from healthd.profiles.common.glucose_values import (
+    AMOUNT,
+    MG_PER_DL,
+    MG_PER_DL_RATE,
+    later,
+    seconds,
+)
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort, by_session_time
 from healthd.profiles.common.stored import Transfer, fetch_new
 from healthd.profiles.packet.crc import read_checked
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.layout import Field, Layout, Present, bit
-from healthd.profiles.packet.wires import SFLOAT, U8, U16, U24, Wire, words
-from healthd.samples import DeviceTimed, Measurement, Record, quantity
+from healthd.profiles.packet.wires import U8, U16, U24, Wire, words
+from healthd.samples import DeviceTimed, Measurement, Record, quantity, whole_time
 
 # Size, flags, concentration, offset.
 _SMALLEST_RECORD = 6
@@ -75,8 +82,8 @@ class Cgm(CgmRecord, DeviceTimed):
 
     kind: ClassVar[str] = "cgm"
 
-    records: list[CgmRecord] | None = None
-    """The records of a packet that is not split yet, oldest first."""
+    records: SkipJsonSchema[list[CgmRecord] | None] = None
+    """The records of a packet that is not split yet, oldest first; never published."""
 
 
 def _status(combination: int) -> Field:
@@ -90,10 +97,10 @@ def _status(combination: int) -> Field:
 
 
 _RECORD = Layout(
-    Field("glucose_mmol_per_l", AMOUNT, meaning=mmol_per_l, required=True),
+    Field("glucose_mmol_per_l", MG_PER_DL, required=True),
     Field("time_offset_s", U16, meaning=seconds, required=True),
     *(_status(combination) for combination in range(0x20, 0x100, 0x20)),
-    Field("trend_mmol_per_l_per_min", SFLOAT, bit(0), mmol_per_l),
+    Field("trend_mmol_per_l_per_min", MG_PER_DL_RATE, bit(0)),
     Field("quality_pct", AMOUNT, bit(1)),
     flags=U8,
     start=1,
@@ -168,7 +175,8 @@ class CgmState:
                 return ()
             case CgmSessionStart():
                 # A wrong start would give all records of the link wrong times.
-                self._begin(None if measurement.crc_ok is False else measurement.start_time)
+                known = measurement.crc_ok is not False and whole_time(measurement.start_time)
+                self._begin(measurement.start_time if known else None)
             case _:
                 pass
         return (Timed(measurement, mono_ns),)

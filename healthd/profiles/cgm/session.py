@@ -3,13 +3,14 @@
 Layouts: Continuous Glucose Monitoring Service 1.0 and the GATT Specification Supplement.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from healthd.profiles.common.glucose_values import SampleLocation, SampleType, sample, seconds
 from healthd.profiles.packet.crc import is_intact, read_checked
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout
-from healthd.profiles.packet.wires import DATE_TIME, S8, U8, U16, U24, moment, words
-from healthd.samples import Measurement, Timestamp, quantity
+from healthd.profiles.packet.wires import DATE_TIME, S8, U8, U16, U24, words
+from healthd.samples import Measurement, quantity
 
 CgmFeatureName = Literal[
     "calibration",
@@ -99,11 +100,11 @@ class CgmSessionStart(Measurement):
     """The start of the session, on the sensor's clock."""
 
     kind: ClassVar[str] = "cgm_session_start"
+    schema_version: ClassVar[int] = 2
     retained: ClassVar[bool] = True
 
     start_time: str | None
-    """ISO 8601, local time; ``null`` if a part is unknown."""
-    start: Timestamp
+    """Local time, in the form of ``device_time``."""
     time_zone_s: Annotated[int | None, quantity("s")] = None
     """Local standard time minus UTC; ``null`` if it is unknown."""
     dst_offset_s: Annotated[int | None, quantity("s")] = None
@@ -119,11 +120,6 @@ class CgmSessionRunTime(Measurement):
     crc_ok: bool | None = None
 
 
-def _start(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
-    read = moment(parts)
-    return {"start_time": read["device_time"], "start": read["timestamp"]}
-
-
 _FEATURE = Layout(
     Field("features", U24, meaning=words(dict(enumerate(get_args(CgmFeatureName)))), required=True),
     Field("", U8, meaning=sample),
@@ -134,7 +130,7 @@ _STATE = Layout(
     Field("status", U24, meaning=words(STATUS_NAMES)),
 )
 _START = Layout(
-    Field("", DATE_TIME, meaning=_start, required=True),
+    Field("start_time", DATE_TIME, meaning=date_text, required=True),
     Field("time_zone_s", S8, meaning=lambda raw: raw * _QUARTER_S if raw in _ZONES else None),
     Field("dst_offset_s", U8, meaning=_DST_S.get),
 )

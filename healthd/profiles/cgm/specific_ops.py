@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, get_args
 
 from healthd.profiles.common.glucose_values import (
-    AMOUNT,
+    MG_PER_DL,
+    MG_PER_DL_RATE,
     SampleLocation,
     SampleType,
-    mmol_per_l,
     sample,
     seconds,
 )
 from healthd.profiles.packet.crc import read_checked
 from healthd.profiles.packet.layout import Fact, Field, Layout, Present
-from healthd.profiles.packet.wires import SFLOAT, U8, U16, Meaning, Wire, words
+from healthd.profiles.packet.wires import U8, U16, Meaning, Wire, words
 from healthd.samples import Measurement, quantity
 
 LevelAlert = Literal["patient_high", "patient_low", "hypo", "hyper"]
@@ -118,9 +118,9 @@ _LEVELS, _RATES = _values(get_args(LevelAlert)), _values(get_args(RateAlert))
 _CALIBRATION_STATUS = words(dict(enumerate(get_args(CalibrationStatus))))
 _LAYOUT = Layout(
     *_fields("communication_interval_s", U8, _INTERVALS, _interval, required=True),
-    *_fields("level_mmol_per_l", AMOUNT, _LEVELS, mmol_per_l, required=True),
-    *_fields("level_mmol_per_l_per_min", SFLOAT, _RATES, mmol_per_l, required=True),
-    *_fields("glucose_mmol_per_l", AMOUNT, _CALIBRATIONS, mmol_per_l, required=True),
+    *_fields("level_mmol_per_l", MG_PER_DL, _LEVELS, required=True),
+    *_fields("level_mmol_per_l_per_min", MG_PER_DL_RATE, _RATES, required=True),
+    *_fields("glucose_mmol_per_l", MG_PER_DL, _CALIBRATIONS, required=True),
     *_fields("calibration_time_s", U16, _CALIBRATIONS, seconds),
     *_fields("", U8, _CALIBRATIONS, sample),
     *_fields("next_calibration_time_s", U16, _CALIBRATIONS, seconds),

@@ -20,6 +20,12 @@ STANDSTILL_S = 2.5
 MOST_RPM = 250.0
 MOST_MPS = 120 / 3.6
 
+# Event times are u16.
+_TICKS = 1 << 16
+
+# A tick of 1/1024 s is a thousandth of the time of a turn: 0.1 rpm at 90 rpm, 0.01 m/s at 36 km/h.
+_RPM_DIGITS, _MPS_DIGITS = 1, 3
+
 
 class CrankTurns(Measurement):
     """A crank's counter, and the cadence derived from it."""
@@ -29,7 +35,8 @@ class CrankTurns(Measurement):
     last_crank_event_time_s: Annotated[float | None, quantity("s")] = None
     """When the crank last completed a revolution, on the sensor's clock; wraps at 64 s."""
     cadence_rpm: Annotated[float | None, quantity("/min", mdc=8454255)] = None
-    """From two events of one link; 0 after 2.5 s without an event; absent while not known."""
+    """From two events of one link, to 0.1 rpm; 0 after 2.5 s without an event; absent while not
+    known."""
 
 
 class WheelAndCrankTurns(CrankTurns):
@@ -41,8 +48,8 @@ class WheelAndCrankTurns(CrankTurns):
     """When the wheel last completed a revolution, on the sensor's clock; wraps at 64 s, or 32 s in
     cycling power."""
     speed_mps: Annotated[float | None, quantity("m/s", mdc=8454254)] = None
-    """From two events of one link; negative if the wheel turns backwards; 0 after 2.5 s without an
-    event; absent while not known, and until the wheel has turned at all."""
+    """From two events of one link, to 0.001 m/s; negative if the wheel turns backwards; 0 after
+    2.5 s without an event; absent while not known, and until the wheel has turned at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +58,46 @@ class Counter:
 
     Attributes:
         bits: its size; the counter wraps after them.
-        wrap_s: when its event time wraps, in seconds.
+        ticks_per_s: the unit of its event time, a u16.
         per_turn: the rate for one revolution per second: 60 for rpm, the circumference for m/s.
         limit: the highest plausible rate, in the same unit.
+        digits: the decimals of the rate.
         counts_down: True if it may count down: half of its range then means negative steps.
         sent_idle: True if sensors may send it although nothing moves it: until it has moved once, a
             constant value does not mean a standstill.
     """
 
     bits: int
-    wrap_s: float
+    ticks_per_s: int
     per_turn: float
     limit: float
+    digits: int
     counts_down: bool = False
     sent_idle: bool = False
+
+    @property
+    def wrap_s(self) -> float:
+        """When the event time wraps."""
+        return _TICKS / self.ticks_per_s
 
 
 def crank() -> Counter:
     """Return a crank's counter, for a cadence in rpm: u16, 1/1024 s in every service."""
-    return Counter(bits=16, wrap_s=64.0, per_turn=60.0, limit=MOST_RPM)
+    return Counter(bits=16, ticks_per_s=1024, per_turn=60.0, limit=MOST_RPM, digits=_RPM_DIGITS)
 
 
-def wheel(circumference_m: float, *, wrap_s: float) -> Counter:
+def wheel(circumference_m: float, *, ticks_per_s: int) -> Counter:
     """Return a wheel's counter, for a speed in m/s: u32.
 
     Wahoo's cadence sensor sends one that never moves (OpenTracks#1054).
 
     Args:
         circumference_m: the distance of one revolution.
-        wrap_s: when its event time wraps: 64 s for ticks of 1/1024 s, 32 s for 1/2048 s.
+        ticks_per_s: the unit of its event time: it wraps after 64 s at 1024 Hz, 32 s at 2048 Hz.
     """
-    return Counter(32, wrap_s, circumference_m, MOST_MPS, counts_down=True, sent_idle=True)
+    return Counter(
+        32, ticks_per_s, circumference_m, MOST_MPS, _MPS_DIGITS, counts_down=True, sent_idle=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +142,7 @@ class Rate:
             # Without a turn the last event stays, even if its time has moved on: some sensors put
             # a new time into every packet, and a quarter of a second without a turn is not a stop.
             self._last = event
-            self._rate = self._between(
-                step, (time_s - last.time_s) % self._counter.wrap_s, waited_s
-            )
+            self._rate = self._between(step, self._lapse_s(time_s - last.time_s), waited_s)
             self._has_moved |= self._rate is not None
         elif waited_s >= STANDSTILL_S and self._has_moved:
             self._rate = 0.0
@@ -138,6 +152,11 @@ class Rate:
         size = 1 << self._counter.bits
         step = difference % size
         return step - size if self._counter.counts_down and step >= size // 2 else step
+
+    def _lapse_s(self, difference_s: float) -> float:
+        # Published times are rounded; the ticks that they were made of are exact.
+        ticks = round(difference_s * self._counter.ticks_per_s) % _TICKS
+        return ticks / self._counter.ticks_per_s
 
     def _between(self, step: int, lapse_s: float, waited_s: float) -> float | None:
         """Return the rate between two events; None if they do not fit together."""
@@ -149,7 +168,7 @@ class Rate:
         if waited_s > counter.wrap_s or waited_s - lapse_s > counter.wrap_s / 2:
             return None
         rate = step * counter.per_turn / lapse_s
-        return rate if abs(rate) <= counter.limit else None
+        return round(rate, counter.digits) if abs(rate) <= counter.limit else None
 
 
 _Crank = TypeVar("_Crank", bound=CrankTurns)
@@ -178,10 +197,10 @@ class Cadence:
 class SpeedAndCadence:
     """Adds speed and cadence to packets that have the counters of a wheel and a crank."""
 
-    def __init__(self, circumference_m: float, *, wheel_wrap_s: float) -> None:
+    def __init__(self, circumference_m: float, *, wheel_ticks_per_s: int) -> None:
         """Start without a speed and a cadence; the arguments are those of `wheel`."""
         self._cadence = Cadence()
-        self._speed = Rate(wheel(circumference_m, wrap_s=wheel_wrap_s))
+        self._speed = Rate(wheel(circumference_m, ticks_per_s=wheel_ticks_per_s))
 
     def forget_wheel(self) -> None:
         """Start again with the wheel, because its counter was set, or will be."""

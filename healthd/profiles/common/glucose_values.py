@@ -1,10 +1,12 @@
 """Shared by the two glucose profiles: concentrations, samples, times with an offset."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from fractions import Fraction
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from healthd.profiles.packet.wires import Wire, sfloat
-from healthd.samples import DeviceTimed, quantity
+from healthd.profiles.packet.wires import Meaning, Wire, sfloat, sfloat_in
+from healthd.samples import DeviceTimed, quantity, whole_time
 
 SampleType = Literal[
     "capillary_whole_blood",
@@ -45,13 +47,14 @@ _LOCATIONS = {**dict(enumerate(get_args(SampleLocation), start=1)), 15: None}
 class GlucoseResult(DeviceTimed):
     """The fields of a meter's result, sent with the result or with its context.
 
-    ``timestamp`` is the time of the meter's clock. ``device_time`` includes the offset by which the
-    user has changed the clock since it was set.
+    ``device_time`` includes the offset by which the user has changed the clock since it was set.
     """
 
     retained: ClassVar[bool] = True
 
     sequence_number: Annotated[int, quantity("1")]
+    base_time: str | None = None
+    """The time of the meter's clock without ``time_offset_s``, in the form of ``device_time``."""
     time_offset_s: Annotated[int | None, quantity("s")] = None
     glucose_mmol_per_l: Annotated[float | None, quantity("mmol/L")] = None
     """It has no MDC or LOINC code: those depend on the kind of sample, see ``sample_type``."""
@@ -61,30 +64,27 @@ class GlucoseResult(DeviceTimed):
 
 
 # 1 mmol of glucose is 180.156 mg, and 1 L is 10 dL.
-_MG_PER_DL = 18.0156
+_MMOL_PER_L = 1 / Fraction("18.0156")
 
 # Formally -0.1, which is not an amount. Meters send it if they have no value.
 _FILLER = 0xFFFF
 
 
-def _amount(shift: int) -> Wire:
-    def read(raw: int) -> float | None:
-        return None if raw == _FILLER else sfloat(raw, shift)
-
-    return Wire("H", "SFLOAT", read)
+def _amount(read: Meaning) -> Wire:
+    return Wire("H", "SFLOAT", lambda raw: None if raw == _FILLER else read(raw))
 
 
-AMOUNT = _amount(0)
+AMOUNT = _amount(sfloat)
 """An SFLOAT that cannot be negative: 0xFFFF, like the reserved codes, means "not available"."""
-KG_PER_L = _amount(5)
-"""A concentration in kg/L, converted to mg/dL."""
-MOL_PER_L = _amount(3)
-"""A concentration in mol/L, converted to mmol/L."""
-
-
-def mmol_per_l(mg_per_dl: float) -> float:
-    """Convert a concentration of glucose, or its rate of change, from mg/dL."""
-    return mg_per_dl / _MG_PER_DL
+MG_PER_DL = _amount(sfloat_in(_MMOL_PER_L))
+"""A concentration in mg/dL, read as mmol/L."""
+# 1 kg/L is 1e5 mg/dL.
+KG_PER_L = _amount(sfloat_in(_MMOL_PER_L, shift=5))
+"""A concentration in kg/L, read as mmol/L."""
+MOL_PER_L = _amount(partial(sfloat, shift=3))
+"""A concentration in mol/L, read as mmol/L."""
+MG_PER_DL_RATE = Wire("H", "SFLOAT", sfloat_in(_MMOL_PER_L))
+"""A rate of change in mg/dL per minute, read as mmol/L per minute."""
 
 
 def seconds(minutes: int) -> int:
@@ -102,10 +102,14 @@ def sample(octet: int) -> dict[str, Any]:
 
 
 def later(device_time: str | None, offset_s: float) -> str | None:
-    """Return a device's time plus an offset; None if that time is outside the calendar."""
-    if device_time is None:
+    """Return a device's time plus an offset.
+
+    Returns:
+        None if a part of the time is unknown, or if the sum is outside the calendar.
+    """
+    if (time := whole_time(device_time)) is None:
         return None
     try:
-        return (datetime.fromisoformat(device_time) + timedelta(seconds=offset_s)).isoformat()
+        return (time + timedelta(seconds=offset_s)).isoformat()
     except OverflowError:
         return None

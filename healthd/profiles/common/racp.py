@@ -10,9 +10,10 @@ from struct import pack
 from typing import Annotated, ClassVar, Literal, get_args
 
 from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, Present
-from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U24, U32, Meaning, moment, word
-from healthd.samples import Measurement, Timestamp, quantity
+from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U24, U32, word
+from healthd.samples import Measurement, quantity
 
 Operation = Literal[
     "report_stored_records",
@@ -58,6 +59,7 @@ class RecordAccess(Measurement):
     """A request for stored records, or the sensor's response."""
 
     kind: ClassVar[str] = "record_access_control_point"
+    schema_version: ClassVar[int] = 2
 
     opcode: Annotated[int, quantity("1")]
     name: Operation | None = None
@@ -68,17 +70,14 @@ class RecordAccess(Measurement):
     minimum: Annotated[int | None, quantity("1")] = None
     """A sequence number; for a continuous monitor, minutes since the start of its session."""
     maximum: Annotated[int | None, quantity("1")] = None
-    minimum_timestamp: Timestamp | None = None
-    maximum_timestamp: Timestamp | None = None
+    minimum_time: str | None = None
+    """In the form of ``device_time``."""
+    maximum_time: str | None = None
     number_of_records: Annotated[int | None, quantity("1")] = None
     request_opcode: Annotated[int | None, quantity("1")] = None
     """The request that a response answers."""
     result_code: Annotated[int | None, quantity("1")] = None
     result: Result | int | None = None
-
-
-def _timestamp(key: str) -> Meaning:
-    return lambda parts: {key: moment(parts)["timestamp"]}
 
 
 def _result(code: int) -> dict[str, object]:
@@ -117,10 +116,10 @@ _SELECTION = Layout(
     Field("maximum", U16, _operand(_AT_MOST, _BY_NUMBER)),
     Field("minimum", U16, _operand(_WITHIN, _BY_NUMBER)),
     Field("maximum", U16, _operand(_WITHIN, _BY_NUMBER)),
-    Field("", DATE_TIME, _operand(_AT_LEAST, _BY_TIME), _timestamp("minimum_timestamp")),
-    Field("", DATE_TIME, _operand(_AT_MOST, _BY_TIME), _timestamp("maximum_timestamp")),
-    Field("", DATE_TIME, _operand(_WITHIN, _BY_TIME), _timestamp("minimum_timestamp")),
-    Field("", DATE_TIME, _operand(_WITHIN, _BY_TIME), _timestamp("maximum_timestamp")),
+    Field("minimum_time", DATE_TIME, _operand(_AT_LEAST, _BY_TIME), date_text),
+    Field("maximum_time", DATE_TIME, _operand(_AT_MOST, _BY_TIME), date_text),
+    Field("minimum_time", DATE_TIME, _operand(_WITHIN, _BY_TIME), date_text),
+    Field("maximum_time", DATE_TIME, _operand(_WITHIN, _BY_TIME), date_text),
     flags=U24,
     facts=(*_NAMES, Fact("filter_type", lambda flags: flags >> 16)),
 )

@@ -7,7 +7,7 @@ from healthd.profiles.packet.layout import Fact
 from healthd.profiles.results.kind import QUIET_S, Phase, are_within
 from healthd.samples import quantity
 
-# Between two packets of one weighing, by the scale's clock. Nobody is weighed twice in that time.
+# Between two packets of one weighing, by the scale's clock. No one is weighed twice in that time.
 _SAME_S = 3.0
 
 # The same for a scale that says when a weighing is over: a person may stand on it for a while.

@@ -29,7 +29,6 @@ from healthd.samples import Measurement, quantity
 
 # Wheel times are in 1/2048 s here, half a tick of Cycling Speed and Cadence; crank times are not.
 _WHEEL_TICKS_PER_S = 2048
-_WHEEL_WRAP_S = 65536 / _WHEEL_TICKS_PER_S
 _CRANK_TICKS_PER_S = 1024
 
 # 1/32 Nm.
@@ -223,7 +222,9 @@ class CyclingPowerState:
 
     def __init__(self, options: Options) -> None:
         """Start a link without earlier counters."""
-        self._turns = SpeedAndCadence(options.wheel_circumference_m, wheel_wrap_s=_WHEEL_WRAP_S)
+        self._turns = SpeedAndCadence(
+            options.wheel_circumference_m, wheel_ticks_per_s=_WHEEL_TICKS_PER_S
+        )
         self._vector = Cadence()
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:

@@ -15,6 +15,7 @@ from healthd.profiles.common.control_points import (
     response,
 )
 from healthd.profiles.common.sensor_location import PLACES, Place, places
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, Present, Tail
 from healthd.profiles.packet.wires import (
     DATE_TIME,
@@ -22,13 +23,12 @@ from healthd.profiles.packet.wires import (
     U8,
     U16,
     U32,
-    named_moment,
     number,
     scaled,
     word,
     words,
 )
-from healthd.samples import Measurement, Timestamp, quantity
+from healthd.samples import Measurement, quantity
 
 SET_CUMULATIVE_REVOLUTIONS = 0x01
 _UPDATE_LOCATION = 0x02
@@ -71,6 +71,7 @@ class CyclingPowerControlPoint(Measurement):
     """A request to the power meter, or its response."""
 
     kind: ClassVar[str] = "cycling_power_control_point"
+    schema_version: ClassVar[int] = 2
 
     opcode: Annotated[int, quantity("1")]
     name: str | None = None
@@ -99,9 +100,8 @@ class CyclingPowerControlPoint(Measurement):
     masked: list[str] | None = None
     """Fields that the measurement leaves out."""
     sampling_rate_hz: Annotated[int | None, quantity("Hz")] = None
-    factory_calibration_date: Timestamp | None = None
     calibrated_at: str | None = None
-    """The same as ISO 8601 without a zone; ``null`` if a part is unknown."""
+    """When it was calibrated in the factory: ISO 8601 without a zone; unknown digits are ``X``."""
 
 
 def _vendor_data(rest: bytes) -> tuple[str, int]:
@@ -114,7 +114,7 @@ _CHAIN = Field("chain_length_m", U16, meaning=scaled(_MM_PER_M))
 _WEIGHT = Field("chain_weight_kg", U16, meaning=scaled(_G_PER_KG))
 _SPAN = Field("span_length_m", U16, meaning=scaled(_MM_PER_M))
 _RATE = Field("sampling_rate_hz", U8)
-_DATE = Field("", DATE_TIME, meaning=named_moment("factory_calibration_date", "calibrated_at"))
+_DATE = Field("calibrated_at", DATE_TIME, meaning=date_text)
 _OFFSET = Field("offset_raw", S16, meaning=number(-1))
 _COMPANY = Field("company_id", U16)
 

@@ -70,8 +70,9 @@ def set_simulation(
 
 
 def _whole(name: str, value: float, per_unit: float, limits: tuple[int, int]) -> int:
-    lowest, highest = (limit / per_unit for limit in limits)
-    # NaN fails this comparison too.
-    if not lowest <= value <= highest:
+    # Within half a step of a limit, it is written as that limit: decoded limits are rounded. NaN
+    # fails this comparison too.
+    if not limits[0] - 0.5 < value * per_unit < limits[1] + 0.5:
+        lowest, highest = (limit / per_unit for limit in limits)
         raise ValueError(f"{name}: expected {lowest:.10g} to {highest:.10g}, found {value:.10g}")
     return round(value * per_unit)

@@ -127,8 +127,11 @@ def machine_of(characteristics: AbstractSet[str], facts: Mapping[str, bytes]) ->
         # The maker has not filled in a range that allows nothing.
         if low is not None and high is not None and low < high:
             increment = found.get(f"increment_{source.suffix}", 0)
-            scale, grain = source.scale, 1 / source.per_unit
-            ranges[key] = Range(low / scale, high / scale, grain, increment / scale)
+            # Decoded limits are rounded; the steps that they were made of are exact.
+            steps = (round(limit / source.scale * source.per_unit) for limit in (low, high))
+            low, high = (step / source.per_unit for step in steps)
+            increment = round(increment / source.scale * source.per_unit) / source.per_unit
+            ranges[key] = Range(low, high, 1 / source.per_unit, increment)
     width = _fields(decode_resistance_range, facts.get(RESISTANCES)).get("width")
     return Machine(
         frozenset(characteristics),

@@ -57,7 +57,7 @@ class Record(Measurement):
     """The machine's value for the last minute, as a rate per hour, like the one above."""
     heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")] = None
     """``null`` if the machine sends 0, because it receives no heart rate."""
-    met: Annotated[float | None, quantity("{MET}")] = None
+    met: Annotated[float | None, quantity("[MET]")] = None
     elapsed_time_s: Seconds = None
     remaining_time_s: Seconds = None
 

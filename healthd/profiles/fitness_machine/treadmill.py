@@ -51,8 +51,8 @@ class Treadmill(Record):
 
 
 def _pace_of_tenths(raw: int) -> float | None:
-    # A standing user has no pace.
-    return _PACE_OF_TENTHS / raw if raw else None
+    # A standing user has no pace. Three decimals keep the fastest paces distinct.
+    return round(_PACE_OF_TENTHS / raw, 3) if raw else None
 
 
 def _layout(pace: Wire, meaning: Meaning) -> Layout:

@@ -23,7 +23,6 @@ from healthd.profiles.common.glucose_values import (
     GlucoseResult,
     GlucoseStatus,
     later,
-    mmol_per_l,
     sample,
     seconds,
 )
@@ -33,8 +32,9 @@ from healthd.profiles.glucose.context import (
     GlucoseContext,
     decode_glucose_context,
 )
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, both, no_bit
-from healthd.profiles.packet.wires import DATE_TIME, S16, U8, U16, moment, words
+from healthd.profiles.packet.wires import DATE_TIME, S16, U8, U16, words
 from healthd.samples import Measurement, Record
 
 # The fields of a result that are added to its context.
@@ -80,9 +80,9 @@ _OFFSET = 0x01
 
 _GLUCOSE = Layout(
     Field("sequence_number", U16, required=True),
-    Field("", DATE_TIME, meaning=moment, required=True),
+    Field("base_time", DATE_TIME, meaning=date_text, required=True),
     Field("time_offset_s", S16, bit(0), seconds),
-    Field("glucose_mmol_per_l", KG_PER_L, both(bit(1), no_bit(2)), mmol_per_l),
+    Field("glucose_mmol_per_l", KG_PER_L, both(bit(1), no_bit(2))),
     Field("glucose_mmol_per_l", MOL_PER_L, both(bit(1), bit(2))),
     Field("", U8, bit(1), sample),
     Field("status", U16, bit(3), words(dict(enumerate(get_args(GlucoseStatus))))),
@@ -101,10 +101,10 @@ def decode_glucose(data: bytes) -> Glucose:
     """
     fields = _GLUCOSE.read(data)
     if offset_s := fields.get("time_offset_s"):
-        fields["device_time"] = later(fields["device_time"], offset_s)
-    elif offset_s is None and data[0] & _OFFSET:
-        # The packet ends inside the offset: without it, the time may be wrong by hours.
-        del fields["device_time"]
+        fields["device_time"] = later(fields["base_time"], offset_s)
+    elif offset_s == 0 or not data[0] & _OFFSET:
+        fields["device_time"] = fields["base_time"]
+    # Otherwise the packet ends inside the offset: without it, the time may be wrong by hours.
     return Glucose.of(fields)
 
 
@@ -155,13 +155,9 @@ class GlucoseState:
 
 def _record(measurement: Glucose | GlucoseContext) -> Record:
     """Identify it by its number and its base time, which does not change when the user travels."""
-    time = measurement.timestamp
-    parts = (
-        ()
-        if time is None
-        else (time.year, time.month, time.day, time.hour, time.minute, time.second)
-    )
-    made = "-".join(f"{part or 0:02}" for part in parts)
+    # In the form of earlier versions, which did not have the time as one text: the records that
+    # they fetched stay known.
+    made = (measurement.base_time or "").replace("T", "-").replace(":", "-")
     return Record("", measurement.sequence_number, made)
 
 

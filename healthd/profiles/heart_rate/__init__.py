@@ -14,7 +14,7 @@ from healthd.profiles.heart_rate.beats import Beats
 from healthd.profiles.heart_rate.variability import HeartRateVariability, Variability
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.layout import Fact, Field, Layout, Tail, bit, no_bit
-from healthd.profiles.packet.wires import U8, U16, number
+from healthd.profiles.packet.wires import U8, U16, number, scaled
 from healthd.samples import Measurement, quantity
 
 # A strap notifies once a second, so 30 values in a row are missing by then: too many for a short
@@ -53,7 +53,8 @@ class HeartRate(Measurement):
     energy_expended_kj: Annotated[int | None, quantity("kJ", mdc=8454263, loinc="41981-2")] = None
     """A counter since the last reset; stays at 65535 when it gets there."""
     rr_intervals_ms: Annotated[list[float] | None, quantity("ms", mdc=147240)] = None
-    """Oldest first; empty if the packet announced intervals but no beat was complete."""
+    """Oldest first; empty if the packet announced intervals but no beat was complete. Sent in
+    1/1024 s: one decimal keeps neighbouring values distinct."""
     rr_offsets_ms: Annotated[list[float] | None, quantity("ms")] = None
     """The time of the beat that ends each interval, relative to the sample's time. Computed as the
     sum of the intervals."""
@@ -85,10 +86,13 @@ def _contact(flags: int) -> bool | None:
     return bool(flags & _CONTACT_DETECTED) if flags & _CONTACT_SUPPORTED else None
 
 
+_MILLISECONDS = scaled(1024, factor=1000)
+
+
 def _intervals(rest: bytes) -> tuple[list[float], int]:
     # Whole intervals only: some straps send one extra byte after the last one.
     count = len(rest) // 2
-    return [raw * 1000 / 1024 for raw in struct.unpack_from(f"<{count}H", rest)], 2 * count
+    return [*map(_MILLISECONDS, struct.unpack_from(f"<{count}H", rest))], 2 * count
 
 
 _MEASUREMENT = Layout(

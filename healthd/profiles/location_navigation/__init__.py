@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.location_navigation.control_point import NAVIGATION_CONTROL_POINT
+from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
 from healthd.profiles.packet.wires import (
     DATE_TIME,
@@ -18,11 +19,10 @@ from healthd.profiles.packet.wires import (
     U24,
     U32,
     Meaning,
-    named_moment,
     scaled,
     words,
 )
-from healthd.samples import Measurement, Timestamp, quantity
+from healthd.samples import Measurement, quantity
 
 # The values of each one- or two-bit field, in order.
 PositionStatus = Literal["no_position", "position_ok", "estimated_position", "last_known_position"]
@@ -45,6 +45,7 @@ class LocationAndSpeed(Measurement):
     """Position and speed of the device."""
 
     kind: ClassVar[str] = "location_and_speed"
+    schema_version: ClassVar[int] = 2
 
     speed_mps: Annotated[float | None, quantity("m/s", mdc=8454254)] = None
     total_distance_m: Annotated[float | None, quantity("m", mdc=8454247)] = None
@@ -55,9 +56,9 @@ class LocationAndSpeed(Measurement):
     heading_deg: Annotated[float | None, quantity("deg")] = None
     rolling_time_s: Annotated[int | None, quantity("s")] = None
     """A counter of seconds that wraps at 256."""
-    utc: Timestamp | None = None
     device_time: str | None = None
-    """The same as ISO 8601 without a zone, in UTC; ``null`` if a part is unknown."""
+    """UTC by the device's clock: ISO 8601 without a zone, ``X`` for the digits of a part that the
+    device does not know; ``null`` if it knows none."""
     position_status: PositionStatus
     speed_distance_3d: bool
     """Whether speed and distance include vertical movement."""
@@ -69,6 +70,7 @@ class Navigation(Measurement):
     """Directions to the next waypoint or the destination."""
 
     kind: ClassVar[str] = "navigation"
+    schema_version: ClassVar[int] = 2
 
     bearing_deg: Annotated[float, quantity("deg")]
     """Direction of the waypoint or destination."""
@@ -76,9 +78,8 @@ class Navigation(Measurement):
     """Direction in which the device moves or points."""
     remaining_distance_m: Annotated[float | None, quantity("m")] = None
     remaining_vertical_distance_m: Annotated[float | None, quantity("m")] = None
-    estimated_time_of_arrival: Timestamp | None = None
     arrival_time: str | None = None
-    """The same as ISO 8601 without a zone; ``null`` if a part is unknown."""
+    """Estimated time of arrival, as ISO 8601 without a zone; unknown digits are ``X``."""
     position_status: PositionStatus
     heading_source: HeadingSource
     indicator: Literal["to_waypoint", "to_destination"]
@@ -134,7 +135,7 @@ _LOCATION = Layout(
     Field("elevation_m", S24, bit(3), _HUNDREDTHS),
     Field("heading_deg", U16, bit(4), _HUNDREDTHS),
     Field("rolling_time_s", U8, bit(5)),
-    Field("", DATE_TIME, bit(6), named_moment("utc", "device_time")),
+    Field("device_time", DATE_TIME, bit(6), date_text),
     flags=U16,
     facts=(
         _position_status(7),
@@ -149,7 +150,7 @@ _NAVIGATION = Layout(
     Field("heading_deg", U16, meaning=_HUNDREDTHS, required=True),
     Field("remaining_distance_m", U24, bit(0), _TENTHS),
     Field("remaining_vertical_distance_m", S24, bit(1), _HUNDREDTHS),
-    Field("", DATE_TIME, bit(2), named_moment("estimated_time_of_arrival", "arrival_time")),
+    Field("arrival_time", DATE_TIME, bit(2), date_text),
     flags=U16,
     facts=(
         _position_status(3),

@@ -7,11 +7,11 @@ A wire is a size and a sign; a meaning converts its number to the canonical valu
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from healthd.samples import Timestamp
+from healthd.profiles.packet.resolution import decimals
 
 # The cached values of one bit field; a hostile device could send them all.
 _STATES = 32
@@ -53,17 +53,22 @@ def sfloat(raw: int, shift: int = 0) -> float | None:
         # Most pressures and rates: no arithmetic needed.
         if not shift:
             return float(raw)
-    mantissa, exponent = raw & 0x0FFF, raw >> 12
-    exponent -= (exponent & 0x08) << 1
-    return _decimal(mantissa - ((mantissa & 0x0800) << 1), exponent + shift)
+    mantissa = raw & 0x0FFF
+    return _decimal(mantissa - ((mantissa & 0x0800) << 1), _signed_4(raw >> 12) + shift)
 
 
 def medical_float(raw: int) -> float | None:
     """Decode an IEEE 11073 FLOAT: 8 bits of exponent, 24 of mantissa; None if it is reserved."""
-    mantissa, exponent = raw & 0xFFFFFF, raw >> 24
+    mantissa, exponent = raw & 0xFFFFFF, float_exponent(raw)
     if exponent == 0 and 0x7FFFFE <= mantissa <= 0x800002:
         return None
-    return _decimal(mantissa - ((mantissa & 0x800000) << 1), exponent - ((exponent & 0x80) << 1))
+    return _decimal(mantissa - ((mantissa & 0x800000) << 1), exponent)
+
+
+def float_exponent(raw: int) -> int:
+    """Return the exponent of an IEEE 11073 FLOAT: the decimal step of the device's number."""
+    exponent = raw >> 24
+    return exponent - ((exponent & 0x80) << 1)
 
 
 def _decimal(mantissa: int, exponent: int) -> float:
@@ -90,28 +95,58 @@ S32 = Wire("i", "s32")
 SFLOAT = Wire("H", "SFLOAT", sfloat)
 FLOAT = Wire("I", "FLOAT", medical_float)
 DATE_TIME = Wire("7s", "date-time", struct.Struct("<HBBBBB").unpack)
-"""Year, month, day, hour, minute, second."""
+"""Year, month, day, hour, minute, second; `dates.date_text` makes one text of them."""
 
 
-def scaled(
-    divisor: float, *, factor: float = 1, none: int | None = None, offset: float = 0
-) -> Meaning:
-    """Return the conversion raw * factor / divisor + offset.
+def scaled(divisor: int, *, factor: int = 1, none: int | None = None) -> Meaning:
+    """Return the conversion raw * factor / divisor, with the decimals that its step needs.
 
     Args:
         divisor: the divisor. A division keeps decimals exact: 3 / 10 is 0.3, 3 * 0.1 is not.
         factor: multiplied before the division.
         none: the raw number that means "not available".
-        offset: added at the end.
     """
-    if none is not None:
-        return lambda raw: None if raw == none else raw * factor / divisor + offset
-    # Called for most fields of each packet, so steps that change nothing are left out.
-    if offset:
-        return lambda raw: raw * factor / divisor + offset
+    convert = _division(divisor, factor)
+    if none is None:
+        return convert
+    return lambda raw: None if raw == none else convert(raw)
+
+
+def _division(divisor: int, factor: int) -> Meaning:
+    step = Fraction(factor, divisor)
+    power: int = 10 ** max(decimals(step), 0)
+    if step * power % 1:
+        # Rounded as a whole number, which takes a third of the time of round().
+        multiplier, half = factor * power, divisor // 2
+        return lambda raw: (raw * multiplier + half) // divisor / power
+    # Called for most fields of each packet, so a step that changes nothing is left out.
     if factor == 1:
         return lambda raw: raw / divisor
     return lambda raw: raw * factor / divisor
+
+
+def sfloat_in(unit: Fraction, *, shift: int = 0, usual: int = 0) -> Meaning:
+    """Return the conversion of an SFLOAT's bits to another unit, with the decimals that it needs.
+
+    Args:
+        unit: the value of 1 in the other unit, such as 7.5 for kPa to mmHg.
+        shift: see `sfloat`.
+        usual: the exponent of the coarsest step that devices have. A greater exponent does not mean
+            a coarser step: some devices send 120 as 12e1, but 121 as it is.
+    """
+    factor, digits = float(unit), decimals(unit)
+
+    def convert(raw: int) -> float | None:
+        value = sfloat(raw, shift)
+        if value is None:
+            return None
+        return round(value * factor, digits - min(_signed_4(raw >> 12) + shift, usual))
+
+    return convert
+
+
+def _signed_4(bits: int) -> int:
+    return bits - ((bits & 0x08) << 1)
 
 
 def number(none: int) -> Meaning:
@@ -137,35 +172,5 @@ def words(names: Mapping[int, str]) -> Meaning:
     @lru_cache(maxsize=_STATES)
     def named(raw: int) -> tuple[str, ...]:
         return tuple(name for mask, name in masks if raw & mask)
-
-    return named
-
-
-def moment(parts: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
-    """Convert ``DATE_TIME`` to the fields of a `samples.DeviceTimed`.
-
-    It is the device's local time, without a zone. Year, month and day 0 mean unknown. A date that
-    does not exist (Xiaomi sends month 17) is kept in parts and has no text.
-    """
-    year, month, day, hour, minute, second = parts
-    # Checked first, because an exception costs more than the rest of the packet.
-    text = _iso(parts) if year and month and day else None
-    known = Timestamp(year or None, month or None, day or None, hour, minute, second)
-    return {"device_time": text, "timestamp": known}
-
-
-def _iso(parts: tuple[int, int, int, int, int, int]) -> str | None:
-    try:
-        return datetime(*parts).isoformat()  # noqa: DTZ001 - no zone is known
-    except ValueError:
-        return None
-
-
-def named_moment(parts: str, text: str) -> Meaning:
-    """Return `moment` for a date that is not the measurement's own, with these two keys."""
-
-    def named(raw: tuple[int, int, int, int, int, int]) -> dict[str, Any]:
-        fields = moment(raw)
-        return {parts: fields["timestamp"], text: fields["device_time"]}
 
     return named

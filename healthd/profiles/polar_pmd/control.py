@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from healthd.profiles.packet.cursor import Cursor, optional_part
 from healthd.profiles.packet.wires import words
 from healthd.profiles.polar_pmd import kinds
-from healthd.profiles.polar_pmd.raw import decimal, finite
+from healthd.profiles.polar_pmd.raw import finite
 from healthd.samples import Measurement, quantity
 
 GET_SETTINGS = 1
@@ -152,7 +152,7 @@ def _read_settings(cursor: Cursor, fields: dict[str, Any]) -> None:
 def _values(name: str, found: Iterable[tuple[Any, ...]]) -> list[Any]:
     values = [value for (value,) in found]
     if name == "factors":
-        return [None if value is None else decimal(value) for value in finite(values)]
+        return finite(values)
     return [value.hex() for value in values] if name == "security_hex" else values
 
 

@@ -9,8 +9,6 @@ head; other forms are passed on as hex.
 import struct
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.compression import float_bits, whole_numbers
@@ -29,32 +27,6 @@ _HEAD = struct.Struct("<BQB")
 _COMPRESSED = 0x80
 
 
-class PpSample(BaseModel):
-    """One pulse-to-pulse interval as the sensor sends it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    heart_rate_bpm: Annotated[int, quantity("/min")]
-    """0 if the sensor has none yet."""
-    pp_ms: Annotated[int, quantity("ms")]
-    error_ms: Annotated[int, quantity("ms")]
-    """The sensor's own estimate."""
-    blocker: bool
-    """True if the sensor moved or was not worn: the interval is not reliable."""
-    skin_contact: bool
-    skin_contact_supported: bool
-
-
-class Lights(BaseModel):
-    """The settings of an optical sensor while it sampled; known only from the vendor's code."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    integrations: Annotated[list[int], quantity("1")]
-    gains_1: Annotated[list[int], quantity("1")]
-    gains_2: Annotated[list[int], quantity("1")]
-
-
 class Pmd(Measurement):
     """A frame as received: numbers that are not scaled, and not placed in time.
 
@@ -62,6 +34,7 @@ class Pmd(Measurement):
     """
 
     kind: ClassVar[str] = "pmd"
+    schema_version: ClassVar[int] = 2
 
     measurement_type: str | int
     """A type without a name stays a number."""
@@ -74,11 +47,22 @@ class Pmd(Measurement):
     """One list of channels per sample."""
     samples_dps: Annotated[list[list[float | None]] | None, quantity("deg/s")] = None
     """One list of axes per sample, for a gyroscope that sends floats."""
-    samples: list[PpSample] | None = None
     heart_rate_bpm: Annotated[list[int] | None, quantity("/min")] = None
+    """0 if the sensor has none yet. With pulse-to-pulse intervals, one per interval."""
+    pp_intervals_ms: Annotated[list[int] | None, quantity("ms")] = None
+    error_ms: Annotated[list[int] | None, quantity("ms")] = None
+    """The sensor's own estimate, one per interval."""
+    blocker: list[bool] | None = None
+    """True if the sensor moved or was not worn: the interval is not reliable."""
+    skin_contact: list[bool] | None = None
+    skin_contact_supported: list[bool] | None = None
     temperature_c: Annotated[list[float | None] | None, quantity("Cel")] = None
     pressure_hpa: Annotated[list[float | None] | None, quantity("hPa")] = None
-    lights: list[Lights] | None = None
+    light_integrations: Annotated[list[int] | None, quantity("1")] = None
+    """Settings of an optical sensor while it sampled, known only from the vendor's code: twelve
+    numbers for each time it changed them; one in frame type 14."""
+    light_gains_1: Annotated[list[int] | None, quantity("1")] = None
+    light_gains_2: Annotated[list[int] | None, quantity("1")] = None
     operation_modes: Annotated[list[int] | None, quantity("1")] = None
     sport_ids: Annotated[list[int] | None, quantity("1")] = None
     payload_hex: str | None = None
@@ -90,7 +74,7 @@ class Pmd(Measurement):
         return (
             self.samples_uv
             or self.samples_raw
-            or self.samples
+            or self.pp_intervals_ms
             or self.samples_dps
             or self.temperature_c
             or self.pressure_hpa
@@ -118,7 +102,7 @@ def decode_data(data: bytes) -> Pmd:
         return Pmd.of(fields)
     key, read = known
     samples = read(payload)
-    fields[key] = samples.values
+    fields |= {key: samples.values} if key else samples.values
     if samples.truncated:
         fields["truncated"] = True
     elif surplus := len(payload) - samples.used:
@@ -130,18 +114,19 @@ _AXES = 3
 # The last channel is a set of status bits, except in form 0, where it is the ambient light.
 _PPG_CHANNELS = {0: 4, 7: 17, 8: 25, 10: 21, 13: 3}
 
+# The key of the values; empty if they are a dictionary of several keys.
 _FORMS: dict[tuple[int, int], tuple[str, Read]] = {
     (kinds.ECG, 0): ("samples_uv", numbers_of_24_bits),
     (kinds.PPG, 0): ("samples_raw", in_rows(numbers_of_24_bits, 4, 3)),
-    (kinds.PPG, 4): ("lights", lights(12)),
+    (kinds.PPG, 4): ("", lights(12)),
     (kinds.PPG, 5): ("operation_modes", numbers("I")),
     (kinds.PPG, 6): ("sport_ids", numbers("Q")),
-    (kinds.PPG, 9): ("lights", lights(12)),
-    (kinds.PPG, 14): ("lights", lights(1)),
+    (kinds.PPG, 9): ("", lights(12)),
+    (kinds.PPG, 14): ("", lights(1)),
     (kinds.ACCELERATION, 0): ("samples_raw", in_rows(numbers("b"), _AXES, 1)),
     (kinds.ACCELERATION, 1): ("samples_raw", in_rows(numbers("h"), _AXES, 2)),
     (kinds.ACCELERATION, 2): ("samples_raw", in_rows(numbers_of_24_bits, _AXES, 3)),
-    (kinds.PP_INTERVAL, 0): ("samples", pp_samples),
+    (kinds.PP_INTERVAL, 0): ("", pp_samples),
     (kinds.SKIN_TEMPERATURE, 0): ("temperature_c", floats),
     (kinds.PRESSURE, 0): ("pressure_hpa", floats),
     (kinds.TEMPERATURE, 0): ("temperature_c", floats),

@@ -18,7 +18,7 @@ class Samples(NamedTuple):
     """Samples that were read.
 
     Attributes:
-        values: the samples, in the form of the model's field.
+        values: the samples, in the form of the model's field; a dictionary if they fill several.
         used: bytes that were read; the rest is the start of an incomplete sample.
         truncated: whether something else than the start of a sample was dropped.
     """
@@ -79,17 +79,22 @@ def floats(payload: bytes) -> Samples:
 
 
 def finite(values: Iterable[float]) -> list[float | None]:
-    """Replace NaN and infinity, which JSON does not have, by None."""
-    return [value if isfinite(value) else None for value in values]
+    """Return the decimals of 4-byte floats; None for NaN and infinity, which JSON does not have."""
+    return [decimal(value) if isfinite(value) else None for value in values]
 
 
 def decimal(value: float) -> float:
     """Return the short decimal that a 4-byte float was made from: 0.061 for 0.061000000685453415.
 
-    A value that six digits do not reproduce, such as a binary fraction, is returned unchanged.
+    A value that six digits do not reproduce, such as a binary fraction, has nine.
     """
     short = float(f"{value:.6g}")
-    return short if _FLOAT.pack(short) == _FLOAT.pack(value) else value
+    return short if _FLOAT.pack(short) == _FLOAT.pack(value) else float(nine_digits(value))
+
+
+def nine_digits(value: float) -> str:
+    """Return a number with nine digits, which distinguish all 4-byte floats (IEEE 754)."""
+    return f"{value:.9g}"
 
 
 def pp_samples(payload: bytes) -> Samples:
@@ -99,17 +104,15 @@ def pp_samples(payload: bytes) -> Samples:
     The code is what runs with real sensors.
     """
     used = len(payload) // 6 * 6
-    values = [
-        {
-            "heart_rate_bpm": rate,
-            "pp_ms": interval,
-            "error_ms": error,
-            "blocker": bool(flags & 0x01),
-            "skin_contact": bool(flags & 0x02),
-            "skin_contact_supported": bool(flags & 0x04),
-        }
-        for rate, interval, error, flags in struct.iter_unpack("<BHHB", payload[:used])
-    ]
+    samples = [*struct.iter_unpack("<BHHB", payload[:used])]
+    values = {
+        "heart_rate_bpm": [rate for rate, *_ in samples],
+        "pp_intervals_ms": [interval for _, interval, *_ in samples],
+        "error_ms": [error for _, _, error, _ in samples],
+        "blocker": [bool(flags & 0x01) for *_, flags in samples],
+        "skin_contact": [bool(flags & 0x02) for *_, flags in samples],
+        "skin_contact_supported": [bool(flags & 0x04) for *_, flags in samples],
+    }
     return Samples(values, used)
 
 
@@ -119,15 +122,13 @@ def lights(count: int) -> Read:
 
     def read(payload: bytes) -> Samples:
         used = len(payload) // size * size
-        blocks = (payload[at : at + size] for at in range(0, used, size))
-        values = [
-            {
-                "integrations": list(block[:count]),
-                "gains_1": [gain & _GAIN_BITS for gain in block[count::2]],
-                "gains_2": [gain & _GAIN_BITS for gain in block[count + 1 :: 2]],
-            }
-            for block in blocks
-        ]
+        blocks = [payload[at : at + size] for at in range(0, used, size)]
+        gains = [gain & _GAIN_BITS for block in blocks for gain in block[count:]]
+        values = {
+            "light_integrations": [number for block in blocks for number in block[:count]],
+            "light_gains_1": gains[0::2],
+            "light_gains_2": gains[1::2],
+        }
         return Samples(values, used)
 
     return read

@@ -1,10 +1,13 @@
 """Makes published frames of decoded ones: scaled, with one list per channel."""
 
 from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
+from healthd.profiles.packet.resolution import decimals
 from healthd.profiles.polar_pmd.frames import Pmd
-from healthd.profiles.polar_pmd.raw import decimal
+from healthd.profiles.polar_pmd.raw import nine_digits
 from healthd.profiles.polar_pmd.streams import (
     Acceleration,
     Ecg,
@@ -18,9 +21,10 @@ from healthd.profiles.polar_pmd.streams import (
     Temperature,
 )
 
-# A millionth of any unit is far below a sensor's noise, and six decimals keep the payload short:
-# products have up to seventeen digits.
-_DECIMALS = 6
+# A millionth of any unit is far below a sensor's noise.
+_MOST_DECIMALS = 6
+# The cached factors; a hostile device could send any number of them.
+_FACTORS = 32
 _STATUS = 0xFFFFFF
 
 Make = Callable[[Pmd, float, dict[str, Any]], Frame]
@@ -39,7 +43,7 @@ def _acceleration(frame: Pmd, factor: float, shared: dict[str, Any]) -> Frame:
 
 
 def _gyroscope(frame: Pmd, factor: float, shared: dict[str, Any]) -> Frame:
-    scaled = _scaled if frame.samples_dps is None else _decimals
+    scaled = _scaled if frame.samples_dps is None else _floats
     x, y, z = (scaled(axis, factor) for axis in _channels(frame))
     return Gyroscope(x_dps=x, y_dps=y, z_dps=z, **shared)
 
@@ -64,27 +68,27 @@ def _ppg(frame: Pmd, _: float, shared: dict[str, Any]) -> Frame:
 
 
 def _pp_interval(frame: Pmd, _: float, shared: dict[str, Any]) -> Frame:
-    beats = frame.samples or []
+    contacts = zip(frame.skin_contact or (), frame.skin_contact_supported or (), strict=True)
     return PpInterval(
-        pp_intervals_ms=[beat.pp_ms for beat in beats],
-        error_ms=[beat.error_ms for beat in beats],
-        blocker=[beat.blocker for beat in beats],
-        skin_contact=[beat.skin_contact if beat.skin_contact_supported else None for beat in beats],
-        heart_rate_bpm=[beat.heart_rate_bpm or None for beat in beats],
+        pp_intervals_ms=frame.pp_intervals_ms or [],
+        error_ms=frame.error_ms or [],
+        blocker=frame.blocker or [],
+        skin_contact=[contact if supported else None for contact, supported in contacts],
+        heart_rate_bpm=[rate or None for rate in frame.heart_rate_bpm or ()],
         **shared,
     )
 
 
 def _skin_temperature(frame: Pmd, factor: float, shared: dict[str, Any]) -> Frame:
-    return SkinTemperature(temperature_c=_decimals(frame.values, factor), **shared)
+    return SkinTemperature(temperature_c=_floats(frame.values, factor), **shared)
 
 
 def _temperature(frame: Pmd, factor: float, shared: dict[str, Any]) -> Frame:
-    return Temperature(temperature_c=_decimals(frame.values, factor), **shared)
+    return Temperature(temperature_c=_floats(frame.values, factor), **shared)
 
 
 def _pressure(frame: Pmd, factor: float, shared: dict[str, Any]) -> Frame:
-    return Pressure(pressure_hpa=_decimals(frame.values, factor), **shared)
+    return Pressure(pressure_hpa=_floats(frame.values, factor), **shared)
 
 
 def _channels(frame: Pmd) -> list[list[Any]]:
@@ -92,12 +96,23 @@ def _channels(frame: Pmd) -> list[list[Any]]:
 
 
 def _scaled(values: list[Any], factor: float) -> list[Any]:
-    return values if factor == 1 else [round(value * factor, _DECIMALS) for value in values]
+    if factor == 1:
+        return values
+    digits = _digits(factor)
+    return [round(value * factor, digits) for value in values]
 
 
-def _decimals(values: list[Any], factor: float) -> list[Any]:
-    """Return the decimals that 4-byte floats were made from, multiplied by the factor."""
-    return [None if value is None else decimal(value) * factor for value in values]
+@lru_cache(maxsize=_FACTORS)
+def _digits(factor: float) -> int:
+    # With the digits of a 4-byte float, without those of the multiplication.
+    step = abs(Fraction(nine_digits(factor)))
+    return min(decimals(step), _MOST_DECIMALS) if step else 0
+
+
+def _floats(values: list[Any], factor: float) -> list[Any]:
+    if factor == 1:
+        return values
+    return [None if value is None else float(nine_digits(value * factor)) for value in values]
 
 
 MAKE: dict[str, Make] = {

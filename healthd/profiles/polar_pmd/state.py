@@ -85,10 +85,10 @@ class PmdState:
 
     def _place(self, frame: Pmd, placement: Placement, mono_ns: int) -> Placed | None:
         stamp_ns = frame.timestamp_ns
-        if frame.samples is not None:
+        if frame.pp_intervals_ms is not None:
             # The sensor finds intervals in the light long after the pulse, so their stamps say
             # nothing about delays on the link.
-            later_ms = sum(each.pp_ms for each in frame.samples[1:])
+            later_ms = sum(frame.pp_intervals_ms[1:])
             last_ns = self._clock.before(stamp_ns, mono_ns) if stamp_ns else mono_ns
             return placement.place_span(last_ns, later_ms * 1_000_000)
         if stamp_ns:

@@ -1,4 +1,4 @@
-"""Makes results of what a device sends on one link. Pure: it is told the time."""
+"""Makes results of what a device sends on one link. Pure: times are arguments."""
 
 from collections.abc import Iterable
 from datetime import datetime

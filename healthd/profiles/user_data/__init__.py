@@ -7,8 +7,6 @@ not be published in a topic.
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import (
     Characteristic,
@@ -21,6 +19,7 @@ from healthd.profiles.characteristic import (
     Use,
 )
 from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.packet.dates import day_text
 from healthd.profiles.packet.layout import Field, Layout
 from healthd.profiles.packet.wires import U8, U16, U32, Meaning, Wire, number, scaled, word
 from healthd.profiles.user_data.control_point import (
@@ -36,27 +35,19 @@ _GENDERS: dict[int, Gender] = {0: "male", 1: "female", 2: "unspecified"}
 _UNKNOWN_USER = 0xFF
 
 
-class Date(BaseModel):
-    """A date; a part is ``null`` if it is unknown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    year: Annotated[int | None, quantity("a")]
-    month: Annotated[int | None, quantity("1")]
-    day: Annotated[int | None, quantity("1")]
-
-
 class UserData(Measurement):
     """The device's data about the user who gave consent; each characteristic sets one field."""
 
     kind: ClassVar[str] = "user_data"
+    schema_version: ClassVar[int] = 2
 
     first_name: str | None = None
     last_name: str | None = None
     gender: Gender | int | None = None
     """A number without a name here stays a number."""
     age_years: Annotated[int | None, quantity("a")] = None
-    date_of_birth: Date | None = None
+    date_of_birth: str | None = None
+    """ISO 8601; unknown digits are ``X``; ``null`` if no part is known."""
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
     weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")] = None
     user_index: Annotated[int | None, quantity("1")] = None
@@ -101,7 +92,7 @@ def value_decoder(layout: Layout) -> Callable[[bytes], UserData]:
 def decode_date_of_birth(data: bytes) -> UserData:
     """Decode 2A85: year u16, month u8, day u8; 0 means unknown."""
     cursor = Cursor(data)
-    date = {"year": cursor.u16() or None, "month": cursor.u8() or None, "day": cursor.u8() or None}
+    date = day_text(cursor.u16(), cursor.u8(), cursor.u8())
     return UserData.of(cursor.finish({"date_of_birth": date}))
 
 

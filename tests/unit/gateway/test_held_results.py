@@ -1,9 +1,10 @@
 """Results that are held back: in a file, until they are published."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -31,14 +32,18 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def result(systolic: int, *, dated: bool = True) -> Timed:
     """Return a finished result that arrived two seconds ago."""
     made = decode_blood_pressure(bytes([0, systolic, 0, 80, 0, 93, 0]))
-    record = Record("", 0, f"2025-07-15T15:00:00 None {systolic}") if dated else None
+    record = identity(systolic) if dated else None
     return Timed(made, NOW.mono_ns - 2_000_000_000, record, finished=True)
+
+
+def identity(systolic: int) -> Record:
+    return Record("", 0, f"2025-07-15T15:00:00 None {systolic}")
 
 
 def rows(folder: Path) -> list[str]:
     """Return the systolic pressures in the file."""
     file = folder / FILE_NAME
-    documents = orjson.loads(file.read_bytes()) if file.exists() else []
+    documents: list[Any] = orjson.loads(file.read_bytes()) if file.exists() else []
     return [one["fields"]["systolic_mmhg"] for one in documents]
 
 
@@ -49,7 +54,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(held: HeldResults) -> AsyncIterator[None]:
+async def running(held: HeldResults) -> AsyncGenerator[None]:
     """Run the service until the block ends, as at a kill."""
     task = asyncio.create_task(held.run(lambda: None))
     try:
@@ -77,7 +82,7 @@ async def test_a_published_one_stays_until_the_outbox_has_committed_it(tmp_path:
     async with running(held):
         held.note("cuff", [result(123)], records, NOW)
         await until(lambda: rows(tmp_path) == [123])
-        records.results("blood_pressure").add_if_new(Record(*result(123).record or ()))
+        records.results("blood_pressure").add_if_new(identity(123))
         held.note("cuff", [result(124)], records, NOW)
         await until(lambda: rows(tmp_path) == [124, 123])
         await until(lambda: rows(tmp_path) == [124])

@@ -12,8 +12,6 @@ from healthd.profiles.blood_pressure import BloodPressure, decode_plain_integers
 
 PRESSURES = {"systolic_mmhg": 120.0, "diastolic_mmhg": 80.0, "mean_arterial_pressure_mmhg": 93.0}
 
-TIMESTAMP = {"year": 2023, "month": 2, "day": 25, "hour": 13, "minute": 53, "second": 0}
-
 
 @pytest.mark.parametrize(
     ("text", "fields"),
@@ -25,7 +23,6 @@ TIMESTAMP = {"year": 2023, "month": 2, "day": 25, "hour": 13, "minute": 53, "sec
             {
                 **PRESSURES,
                 "device_time": "2023-02-25T13:53:00",
-                "timestamp": TIMESTAMP,
                 "pulse_rate_bpm": 72.0,
                 "user_id": 1,
                 "status": [],
@@ -44,9 +41,9 @@ TIMESTAMP = {"year": 2023, "month": 2, "day": 25, "hour": 13, "minute": 53, "sec
         (
             "01100008000c00",
             {
-                "systolic_mmhg": 120.009852128,
-                "diastolic_mmhg": 60.004926064,
-                "mean_arterial_pressure_mmhg": 90.007389096,
+                "systolic_mmhg": 120.0,
+                "diastolic_mmhg": 60.0,
+                "mean_arterial_pressure_mmhg": 90.0,
             },
         ),
     ],

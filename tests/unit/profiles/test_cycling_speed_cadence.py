@@ -81,7 +81,7 @@ def test_speed_uses_the_wheel_circumference_of_the_settings(circumference_m: flo
     state = link(circumference_m)
     sent(state, 0, "01 0a000000 0004")
     speed, _ = derived(sent(state, 2, "01 0d000000 000c"))
-    assert speed == pytest.approx(1.5 * circumference_m)
+    assert speed == pytest.approx(1.5 * circumference_m, abs=0.0005)
 
 
 def test_setting_the_wheel_counter_restarts_the_speed() -> None:

@@ -4,8 +4,7 @@ A file holds ``[[vector]]`` tables with these keys:
 
 ``hex``       the packet.
 ``expected``  the keys and values that decoding must give, no more and no fewer.
-``null``      keys that must be null, which TOML cannot express; in a table inside ``expected``:
-              ``timestamp.year``.
+``null``      keys that must be null, which TOML cannot express.
 ``error``     instead of these two: a part of the DecodeError that must be raised.
 ``source``    the origin of the packet and its meaning.
 ``kind``      unit_test, device_capture or conformance (someone else's), or derived (from a layout).
@@ -15,8 +14,6 @@ A file holds ``[[vector]]`` tables with these keys:
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +46,8 @@ def read(path: Path) -> list[Vector]:
     for table in tomllib.loads(path.read_text())["vector"]:
         table.pop("notes", None)
         expected = table.pop("expected", None)
-        for null in table.pop("null", []):
-            *outer, key = null.split(".")
-            reduce(getitem, outer, expected)[key] = None
+        if nulls := table.pop("null", []):
+            expected |= dict.fromkeys(nulls)
         vectors.append(
             Vector(
                 uuid=path.stem,

@@ -1,5 +1,6 @@
 """The JSON Schema of everything published, and the page of profiles."""
 
+from collections.abc import Iterator
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -11,7 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from healthd.cli.contract.reference import page
-from healthd.cli.contract.schema import DIALECT, measurements, payloads, requests, schema
+from healthd.cli.contract.schema import (
+    DIALECT,
+    EVENTS,
+    measurements,
+    payloads,
+    published,
+    requests,
+    schema,
+)
 from healthd.profiles.battery import decode_level
 from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import load
@@ -46,9 +55,10 @@ def test_one_kind() -> None:
     assert (rate["unit"], rate["mdc"], rate["loinc"]) == ("/min", 8454258, "8867-4")
     assert rate["anyOf"] == [{"type": "integer"}, {"type": "null"}]
     assert found["properties"].keys() >= ENVELOPE_KEYS
-    assert found["additionalProperties"] is False
+    assert "additionalProperties" not in found, "the next version may publish more keys"
     # Only keys that are in every packet; and no key has a default, because absent is not null.
     assert found["required"] == [
+        *("id", "time", "clock", "seq"),
         "heart_rate_bpm",
         "sensor_contact_supported",
         "sensor_contact_detected",
@@ -89,12 +99,15 @@ def test_docstrings_of_fields_become_descriptions() -> None:
 
 def test_device_info_contains_the_facts_that_profiles_read() -> None:
     found = answer("device_info")
-    assert found["additionalProperties"] is False
+    assert "additionalProperties" not in found
     assert found["required"] == ["state"]
     keys = found["properties"]
     assert keys.keys() >= {"state", "name", "bonded", "maker", "model", "firmware"}
-    assert keys["battery"] == {"$ref": "#/$defs/battery"}
+    assert keys["battery"] == {"$ref": "#/$defs/Battery"}
     assert keys.keys().isdisjoint(ENVELOPE_KEYS | {"heart_rate", "device_information"})
+    battery = found["$defs"]["Battery"]
+    assert battery["properties"].keys().isdisjoint(ENVELOPE_KEYS)
+    assert battery["required"] == ["level_pct"]
 
 
 def test_a_request_has_its_required_keys_and_defaults() -> None:
@@ -105,6 +118,30 @@ def test_a_request_has_its_required_keys_and_defaults() -> None:
     assert simulation["required"] == ["peripheral", "grade_pct"]
     assert "default" not in simulation["properties"]["transaction"]
     assert simulation["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("kind", [*published(REGISTRY), "undecoded", *(e.kind for e in EVENTS)])
+def test_a_sample_is_flat_and_has_its_first_keys(kind: str) -> None:
+    found = answer(kind)
+    assert set(found["required"]) >= ENVELOPE_KEYS
+    assert "$defs" not in found
+    for key, field in found["properties"].items():
+        assert "object" not in json_types(field), f"{key} is not flat"
+
+
+def json_types(field: dict[str, Any]) -> Iterator[str]:
+    yield field.get("type", "")
+    for part in (*field.get("anyOf", ()), *filter(None, [field.get("items")])):
+        yield from json_types(part)
+
+
+def test_only_requests_are_closed() -> None:
+    closed = {
+        kind
+        for kind, part in answer()["$defs"].items()
+        if part.get("additionalProperties") is False
+    }
+    assert closed == {f"request_{verb}" for verb in REQUESTS}
 
 
 def test_the_document_is_a_valid_schema() -> None:

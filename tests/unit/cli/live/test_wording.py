@@ -48,7 +48,9 @@ def test_a_value_as_text(stream: str, values: dict[str, Any], words: list[str]) 
 
 def test_envelope_and_bookkeeping_keys_are_not_shown() -> None:
     sample = {"id": "a-1", "time": "2026", "clock": "synced", "seq": 1, "sequence_number": 4}
-    assert shown("weight", **sample, timestamp={"year": 2026}, weight_kg=81.25) == ["81.25 kg"]
+    assert shown("weight", **sample, base_time="2026-11-24T07:30:00", weight_kg=81.25) == [
+        "81.25 kg"
+    ]
 
 
 def test_of_a_frame_the_newest_values_are_shown() -> None:

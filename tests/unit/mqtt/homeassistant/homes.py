@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from healthd.cli.contract.channels import published
+from healthd.cli.contract.schema import published
 from healthd.mqtt.homeassistant.gateway import gateway_payload
 from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
 from healthd.mqtt.topics import Topics

@@ -33,7 +33,7 @@ GATEWAY_ALONE = [{"t": "healthd/living-room/status"}]
 # Never an entity: lists and frames, texts, and nested objects.
 NO_ENTITY = re.compile(
     r"heart_rate\.rr_.*|(ecg|ppg|acceleration|gyroscope|magnetometer|pressure|temperature"
-    r"|skin_temperature|pp_interval|pmd)\..*|.*\.(device_time|timestamp|value_hex|experimental)"
+    r"|skin_temperature|pp_interval|pmd)\..*|.*\.((device|base)_time|value_hex|experimental)"
 )
 
 
@@ -89,11 +89,8 @@ def test_only_numbers_words_and_booleans_are_entities() -> None:
         "zone_times_s",
         "records",
         # dates, and free text
-        "start",
         "start_time",
-        "utc",
         "arrival_time",
-        "estimated_time_of_arrival",
         "string",
         "person",
     }

@@ -95,7 +95,7 @@ def test_compressed_acceleration_of_type_0_is_in_g() -> None:
     assert published(link, "acceleration", 0x80, "0010 00f0 0100") == {
         "x_mg": [1000.0],
         "y_mg": [-1000.0],
-        "z_mg": [0.244141],
+        "z_mg": [0.2],
     }
 
 

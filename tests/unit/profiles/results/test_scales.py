@@ -1,4 +1,4 @@
-"""One result for each weighing, whatever a scale sends while somebody stands on it."""
+"""One result for each weighing, whatever a scale sends while a person stands on it."""
 
 import struct
 
