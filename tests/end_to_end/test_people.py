@@ -1,43 +1,16 @@
 """People in the settings of a running daemon: results change, links do not."""
 
-import asyncio
-import struct
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from healthd.settings.model import Settings
-from healthd.simulator.attributes import indicating, service
-from healthd.simulator.part import Part
-from healthd.simulator.peripheral import VirtualPeripheral
-from tests.end_to_end.reload_rig import BOUND_S, ReloadRig, entry, of_healthd, retained, topic
-from tests.end_to_end.simulated_gateway import address
+from tests.end_to_end.reload_rig import ReloadRig, entry, of_healthd, retained, topic
+from tests.end_to_end.shared_scale import Scale
 from tests.support.conformity import conform
 from tests.support.subscriber import Subscriber
 
 ANNA = '[[people]]\nid = "anna"\nweight_kg = {}'
-WEIGHT, OF_ANNA = topic("scale", "weight"), topic("scale", "person/anna/weight")
-
-
-class Scale:
-    """A scale that stays linked, and on which a test puts weights."""
-
-    def __init__(self) -> None:
-        self._weights: asyncio.Queue[float] = asyncio.Queue()
-        weight = indicating(0x2A9D)
-        part = Part(service(0x181D, [weight]), {weight: self._packets}, advertised=True)
-        self.device = VirtualPeripheral("Scale", address(4), [part])
-
-    async def _packets(self) -> AsyncGenerator[bytes, None]:
-        while True:
-            yield struct.pack("<BH", 0, round(await self._weights.get() * 200))
-
-    async def weigh(self, kg: float, subscriber: Subscriber) -> dict[str, Any]:
-        """Put a weight on the scale, and return the sample that it becomes."""
-        before = len(subscriber.at(WEIGHT))
-        self._weights.put_nowait(kg)
-        await subscriber.until(lambda _: len(subscriber.at(WEIGHT)) > before, BOUND_S)
-        return subscriber.at(WEIGHT)[-1].json()
+OF_ANNA = topic("scale", "person/anna/weight")
 
 
 async def test_people_come_change_and_go_while_the_scale_stays_linked(
