@@ -10,13 +10,12 @@ from healthd.events import ControlEvent, FetchEvent, LinkEvent
 from healthd.gateway.gaps import Gaps
 from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
+from healthd.gateway.personal import copy_for_person
 from healthd.gateway.settling import Settling
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
-from healthd.mqtt.topics import person_stream
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
-from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.reader import Reader, Undecoded
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
@@ -239,38 +238,18 @@ class Pipeline:
         sample = self._run.sample(
             peripheral, made.kind, made, stamp, delay_ns, timed.record, stored=timed.stored
         )
-        if isinstance(made, PersonalResult) and made.person is not None:
-            # First: once the result itself is stored, the device's record is never taken again.
-            self._publish_for(made.person, timed, sample)
+        copy = copy_for_person(self._run, self.records(peripheral), timed, sample)
+        if copy is not None:
+            self._deliver(copy)
         self._put(use, sample)
-
-    def _publish_for(self, person: str, timed: Timed, sample: Sample) -> None:
-        """Publish a result a second time: at the topic of the person whose it is.
-
-        A result that is older than that of another person may be the person's own newest one.
-        """
-        stream = person_stream(person, sample.stream)
-        known = self.records(sample.peripheral).results(stream)
-        stored = timed.stored and restore(timed, known).stored
-        if timed.record is not None:
-            known.add_if_new(timed.record)
-        copy = self._run.sample(
-            sample.peripheral,
-            stream,
-            sample.measurement,
-            sample.stamp,
-            sample.delay_ns,
-            sample.record,
-            stored=stored,
-        )
-        self._outbox.put(copy)
-        if not stored:
-            self._hooks.on_live(copy)
 
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _USES_WITH_GAPS:
             self._gaps.before_sample(sample)
             self._sample_counts[sample.peripheral] += 1
+        self._deliver(sample)
+
+    def _deliver(self, sample: Sample) -> None:
         self._outbox.put(sample)
         if not sample.stored:
             self._hooks.on_live(sample)
