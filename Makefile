@@ -38,7 +38,7 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 	@.ci/tools
 	@rm -f $(NOT_TESTED)
 	MEASURE_COVERAGE=1 $(BIN)/pytest tests/unit tests/contract tests/brokers tests/end_to_end \
-	    --numprocesses $(WORKERS) --dist loadfile
+	    tests/field --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
 	@.ci/tools closing $(NOT_TESTED)
 

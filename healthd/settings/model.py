@@ -29,6 +29,7 @@ from healthd.settings.values import (
     ResistanceLimits,
     Seconds,
     Slug,
+    SpeedFactor,
     SpeedLimits,
     TopicPrefix,
     User,
@@ -128,6 +129,7 @@ class PeripheralSettings(_Section):
     rearm: Seconds = 300.0
     # 700x25C, the most common road tyre.
     wheel_circumference: Wheel = 2.105
+    speed_factor: SpeedFactor = 1.0
     pmd: tuple[PolarStream, ...] = ()
     hrv: Window | None = None
     heart_rate_zones: Zones = ()

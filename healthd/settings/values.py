@@ -67,6 +67,14 @@ def _wheel(value: object) -> float:
     return float(number)
 
 
+def _speed_factor(value: object) -> float:
+    # A mile is 1.609 km; a factor far from 1 is another mistake, such as km/h for m/s.
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0.1 <= number <= 10:
+        raise ValueError("a factor from 0.1 to 10, such as 1.609344 for a machine that sends mph")
+    return float(number)
+
+
 def _user(value: object) -> int:
     # 255 is "unknown" on the wire.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 254:
@@ -147,6 +155,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Adapter = Annotated[str, AfterValidator(_adapter)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 Wheel = Annotated[float, BeforeValidator(_wheel)]
+SpeedFactor = Annotated[float, BeforeValidator(_speed_factor)]
 User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]

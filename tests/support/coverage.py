@@ -1,13 +1,14 @@
 """Branch coverage of the packages that samples pass through, and its floor.
 
-``MEASURE_COVERAGE=1 pytest tests/unit tests/contract tests/brokers tests/end_to_end`` ends with a
-table, and fails if a package is below the floor. pyproject.toml has the packages and the floor.
-Import this module before anything of healthd: lines that run at import count too.
+``MEASURE_COVERAGE=1 pytest tests/unit tests/contract tests/brokers tests/end_to_end tests/field``
+ends with a table, and fails if a package is below the floor. pyproject.toml has the packages and
+the floor. Import this module before anything of healthd: lines that run at import count too.
 
 On Python 3.11 the tracer slows down every line by half, including those of pytest and Hypothesis.
-Therefore it is on only for the imports, the packages' own unit tests, tests/contract, tests/brokers
-and tests/end_to_end; tests marked ``untraced``, which run the same lines thousands of times, are
-left out. The figures are a lower bound: other tests and processes of their own do not count.
+Therefore it is on only for the imports, the packages' own unit tests, tests/contract,
+tests/brokers, tests/end_to_end and tests/field; tests marked ``untraced``, which run the same lines
+thousands of times, are left out. The figures are a lower bound: other tests and processes of their
+own do not count.
 """
 
 import importlib
@@ -24,6 +25,7 @@ from coverage import Coverage
 
 _TESTS = Path(__file__).parents[1]
 _CONFIG = _TESTS.parent / "pyproject.toml"
+_DRIVING = ("contract", "brokers", "end_to_end", "field")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Measurement:
         self._packages: list[str] = config["run"]["source_pkgs"]
         self._floor: float = config["report"]["fail_under"]
         own = (f"unit/{package.rpartition('.')[2]}" for package in self._packages)
-        self._driving = [_TESTS / folder for folder in ("contract", "brokers", "end_to_end", *own)]
+        self._driving = [_TESTS / folder for folder in (*_DRIVING, *own)]
         self._is_worker = "PYTEST_XDIST_WORKER" in os.environ
         if not self._is_worker:
             # What a run that was killed has left.

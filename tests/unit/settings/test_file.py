@@ -319,6 +319,17 @@ BAD_VALUES = [
         for value in ("0.49", "4.01", "2105", "0", "-2.1", "nan", "inf", "'2.1'")
     ),
     *(
+        (f"{STRAP}speed_factor = {value}", "peripherals[0].speed_factor", found, "0.1 to 10")
+        for value, found in (
+            ("0", "0"),
+            ("10.1", "10.1"),
+            ("-1.6", "-1.6"),
+            ("nan", "nan"),
+            ("true", "True"),
+            ("'mph'", "'mph'"),
+        )
+    ),
+    *(
         (f"{STRAP}hrv = {value}", "peripherals[0].hrv", found, expected)
         for value, found, expected in (
             ("'29s'", "'29s'", '"30s" to "1d"'),

@@ -213,6 +213,13 @@ def test_pp_intervals_are_placed_by_their_sum() -> None:
     }
 
 
+def test_a_pp_interval_whose_rate_is_a_filler() -> None:
+    link = Link()
+    link.accept("pp_interval")
+    (timed,) = link.data("pp_interval", 0, "ffe8030a0006 fee8030a0006", 0)
+    assert timed.measurement.fields()["heart_rate_bpm"] == [None, 254]
+
+
 def test_pp_intervals_with_a_stamp_share_the_clock_of_the_other_streams() -> None:
     link = Link()
     link.accept("pp_interval")
