@@ -13,6 +13,8 @@ from healthd.events import AdapterChange, AdapterEvent, ClockEvent
 from healthd.gateway.broker_side import BrokerSide
 from healthd.gateway.control_socket import ControlSocket
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
+from healthd.gateway.held_results import HeldResults
+from healthd.gateway.hooks import Hooks
 from healthd.gateway.peripherals import Difference, PeripheralSet
 from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.radio_side import RadioSide
@@ -66,7 +68,7 @@ class Daemon:
         """
         self._log = get_logger()
         self._environ = environ
-        self._profiles = list(registry.profiles)
+        self._registry = registry
         self._run = run = Run(Clock(), environ)
         self._manager = Manager(environ)
         self._supervisor = supervisor = Supervisor(random.Random())
@@ -80,9 +82,9 @@ class Daemon:
             settings.bluetooth, backends, runtime, self._on_adapter, broker.devices.on_bond
         )
         radio, publisher = side.radio, broker.publisher
-        self._pipeline = pipeline = Pipeline(
-            run, outbox, broker.devices, registry, broker.discovery.on_sample
-        )
+        self._held = held = HeldResults(folder)
+        hooks = Hooks(on_live=broker.discovery.on_sample, on_held=held.note)
+        self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
 
         zone = LocalZone(environ)
         zone()  # an unknown one is logged at the start
@@ -126,7 +128,7 @@ class Daemon:
         self._broker.go_online()
         self._publish_info()
         try:
-            async with self._outbox, self._services:
+            async with self._held, self._outbox, self._services:
                 await self._serve(stop, source)
         except ExceptionGroup as group:
             raise root_cause(group) from group
@@ -138,10 +140,11 @@ class Daemon:
             watching.result()
 
     async def _serve(self, stop: asyncio.Event, source: Source | None) -> None:
-        self._pipeline.start()
+        self._pipeline.start(self._held.read(self._registry))
         await self._broker.clear_removed()
         services: dict[str, Service] = {
             "outbox": self._outbox.run,
+            "held results": self._held.run,
             **self._broker.services,
             **self._radio.services,
             "health": self._health.run,
@@ -220,7 +223,7 @@ class Daemon:
             version=__version__,
             host=socket.gethostname(),
             run=self._run.id,
-            profiles=self._profiles,
+            profiles=list(self._registry.profiles),
             peripherals=self._peripherals.ids,
             adapters=sorted(self._radio.adapters.powered),
             requests=list(self._requests.allowed),

@@ -165,6 +165,8 @@ def _combination_checks(source: str, place: str, entry: dict[str, Any]) -> Itera
         yield problem("rearm", 'on = "advertising" as well')
     if "silence" in entry and periodic:
         yield problem("silence", "neither every nor on as well: window ends a run")
+    if "start" in entry and periodic:
+        yield problem("start", "neither every nor on as well: a started machine stays linked")
     if "control" in entry and periodic:
         yield problem("control", "neither every nor on as well: a controlled device stays linked")
     if is_no_shorter(entry.get("window"), entry.get("every")):
