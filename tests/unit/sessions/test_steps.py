@@ -172,7 +172,7 @@ def test_after_three_short_links_only_streams_are_still_subscribed(play: Play) -
             steps.end(LinkLost(), None)
         steps = Steps(cast(Link, Ending()), memory, "strap")
         assert steps.leaves_out(SERIAL) and steps.leaves_out(MAKER)
-        assert not steps.leaves_out(Step("subscribe", "2ada"), is_stream=True)
+        assert not steps.leaves_out(Step("subscribe", "2ada"), is_data=True)
         assert steps.left_out == {"2a25", "2a29"}
 
     play(body)
