@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.resolution import decimals
@@ -15,8 +15,11 @@ from healthd.profiles.packet.wires import (
     Wire,
     float_exponent,
     medical_float,
+    step_exponent,
     word,
 )
+from healthd.profiles.results.episodes import Episodes
+from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 TemperatureType = Literal[
@@ -48,10 +51,11 @@ class BodyTemperature(DeviceTimed):
 
 
 class IntermediateTemperature(BodyTemperature):
-    """The temperature shown during a measurement."""
+    """The temperature shown during a measurement, or what was sent instead of a result."""
 
     kind: ClassVar[str] = "intermediate_temperature"
     retained: ClassVar[bool] = False
+    intermediate: ClassVar[bool] = True
 
 
 class TemperatureSite(Measurement):
@@ -72,7 +76,7 @@ class MeasurementInterval(Measurement):
 
 
 _DIGITS = decimals(Fraction(5, 9))
-# Tenths. A greater exponent does not mean a coarser step: some devices send 99.0 as 99e0.
+# Tenths.
 _USUAL_EXPONENT = -1
 # A thermometer's number has seven digits, so with more decimals it is not a temperature of a body.
 _MOST_DECIMALS = 6
@@ -82,7 +86,7 @@ def _celsius(raw: int) -> float | None:
     fahrenheit = medical_float(raw)
     if fahrenheit is None:
         return None
-    digits = _DIGITS - min(float_exponent(raw), _USUAL_EXPONENT)
+    digits = _DIGITS - step_exponent(float_exponent(raw), _USUAL_EXPONENT)
     return round((fahrenheit - 32) * 5 / 9, min(digits, _MOST_DECIMALS))
 
 
@@ -122,6 +126,27 @@ def decode_measurement_interval(data: bytes) -> MeasurementInterval:
     return MeasurementInterval.of(_INTERVAL.read(data))
 
 
+def _phase(packet: BodyTemperature) -> Phase:
+    return Phase.WITHOUT_RESULT if packet.temperature_c is None else Phase.FINISHED
+
+
+def _intermediate(packet: BodyTemperature) -> IntermediateTemperature:
+    return IntermediateTemperature.of(packet.fields())
+
+
+# Nothing is waited for: a thermometer sends intermediate values as a characteristic of their own.
+_KIND = ResultKind(
+    model=BodyTemperature,
+    intermediate=_intermediate,
+    phase=_phase,
+    values=("temperature_c",),
+)
+
+
+def _measurements(options: Options) -> Episodes:
+    return Episodes(_KIND, options)
+
+
 PROFILE = Profile(
     name="health_thermometer",
     service="1809",
@@ -137,4 +162,5 @@ PROFILE = Profile(
         Characteristic("2a1d", TemperatureSite, decode_temperature_type, Use.STATIC),
         Characteristic("2a21", MeasurementInterval, decode_measurement_interval, Use.STATIC),
     ),
+    state=_measurements,
 )

@@ -1,6 +1,7 @@
 """Reads one peripheral for the duration of one link, with its quirks and its profiles' states."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, ClassVar
 
 from healthd.profiles.characteristic import (
@@ -8,6 +9,7 @@ from healthd.profiles.characteristic import (
     HoldingState,
     LinkState,
     Options,
+    SettlingState,
     Timed,
     Use,
 )
@@ -52,11 +54,20 @@ class Reader:
         self._decoders: Mapping[str, Callable[[bytes], Measurement]] = decoders_for(self._device)
         self._states: dict[str, list[LinkState]] = {}
         self._holding: list[HoldingState] = []
+        self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
+        self._settling: list[SettlingState] = []
         for profile in (registry.profiles[each] for each in profiles):
+            if profile.correct is not None:
+                correct = partial(profile.correct, options)
+                self._corrections.update(
+                    (characteristic.uuid, correct) for characteristic in profile.characteristics
+                )
             if profile.state is not None:
                 state = profile.state(options)
                 if isinstance(state, HoldingState):
                     self._holding.append(state)
+                if isinstance(state, SettlingState):
+                    self._settling.append(state)
                 for characteristic in profile.characteristics:
                     self._attach(state, characteristic)
 
@@ -86,14 +97,36 @@ class Reader:
         """
         decode = self._decoders.get(characteristic.uuid, characteristic.decode)
         measurement = decode(value)
+        if correct := self._corrections.get(characteristic.uuid):
+            measurement = correct(measurement)
         if isinstance(measurement, DeviceInformation):
             self._identify(measurement)
         return self._derive(characteristic, measurement, mono_ns)
 
+    @property
+    def settles(self) -> bool:
+        """Whether it ever holds anything back for a time."""
+        return bool(self._settling)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When to call ``settle``, by the monotonic clock; None if nothing waits for a time."""
+        times = (state.due_ns for state in self._settling)
+        return min((due_ns for due_ns in times if due_ns is not None), default=None)
+
+    @property
+    def held(self) -> list[Timed]:
+        """What would be lost if the process died now."""
+        return [timed for state in self._settling for timed in state.held]
+
+    def settle(self, mono_ns: int) -> Iterable[Timed]:
+        """Return what was held back for long enough at this time; see ``take``."""
+        for state in self._settling:
+            yield from filter(self._is_new, state.settle(mono_ns))
+
     def end(self) -> Iterable[Timed]:
-        """Return what was still held back when the link ended."""
-        holding, self._holding = self._holding, []
-        for state in holding:
+        """Return what was still held back when the link ended, or has arrived after that."""
+        for state in self._holding:
             yield from filter(self._is_new, state.end())
 
     def _derive(

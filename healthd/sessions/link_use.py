@@ -8,7 +8,7 @@ from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Link
-from healthd.profiles.characteristic import Options, Profile
+from healthd.profiles.characteristic import Opening, Options, Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.collect import wait_until_collected
 from healthd.sessions.control_point import ControlPoints
@@ -128,8 +128,10 @@ class LinkUse:
         heard = self._values.heard
         openings = Openings(points, self._peripheral, self._options, heard, self._explain)
         self._openings = openings
-        wanted = [profile for profile in profiles if self._may_open(profile)]
-        task = asyncio.create_task(openings.run(wanted), name=f"opening {self._peripheral}")
+        wanted = [profile for profile in profiles if self._may_run(profile.opening)]
+        anywhere = [pair for pair in self._registry.openings_anywhere if self._may_run(pair[1])]
+        opening = openings.run(wanted, anywhere)
+        task = asyncio.create_task(opening, name=f"opening {self._peripheral}")
         try:
             yield openings, task
         except LinkFault as end:
@@ -139,9 +141,8 @@ class LinkUse:
             await _end(task)
             await openings.close()
 
-    def _may_open(self, profile: Profile) -> bool:
-        """Return whether to run the opening of this profile, which may have cost a link before."""
-        opening = profile.opening
+    def _may_run(self, opening: Opening | None) -> bool:
+        """Return whether to run this opening, which may have cost a link before."""
         return opening is None or not opening.optional or self._values.may_write(opening.control)
 
 

@@ -88,14 +88,23 @@ class Openings:
         """Whether any profile has still to ask the device for its data, or is asking."""
         return any(opening.turn is Turn.DATA for _, opening in self._due)
 
-    async def run(self, profiles: Iterable[Profile]) -> None:
-        """Run the opening of each profile that has one, in the order of their turns."""
+    async def run(
+        self, profiles: Iterable[Profile], anywhere: Iterable[tuple[Profile, Opening]] = ()
+    ) -> None:
+        """Run the opening of each profile that has one, in the order of their turns.
+
+        Args:
+            profiles: what the device has.
+            anywhere: more openings with their profiles, for any device with their control point.
+        """
         can_write = self._link.can_write
         openings = [
             (profile, profile.opening) for profile in profiles if profile.opening is not None
         ]
         writable = [
-            (profile, opening) for profile, opening in openings if can_write(opening.control)
+            (profile, opening)
+            for profile, opening in (*openings, *anywhere)
+            if can_write(opening.control) and not (opening.unless and can_write(opening.unless))
         ]
         self._due = sorted(writable, key=lambda due: due[1].turn)
         while self._due:

@@ -53,6 +53,19 @@ def _topic_prefix(value: str) -> str:
     return value
 
 
+def _hass_url(value: str) -> str:
+    # A path is for a reverse proxy. A password does not belong here: the token has its own file.
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", value):
+        raise ValueError('an address such as "http://homeassistant.local:8123"')
+    return value
+
+
+def _entity_id(value: str) -> str:
+    if not re.fullmatch(r"sensor\.[a-z0-9_]+", value):
+        raise ValueError('the id of a sensor, such as "sensor.chest_strap_heart_rate"')
+    return value
+
+
 def _adapter(value: str) -> str:
     if not re.fullmatch(r"hci\d{1,3}", value):
         raise ValueError('an adapter name such as "hci0"')
@@ -67,11 +80,32 @@ def _wheel(value: object) -> float:
     return float(number)
 
 
+def _speed_factor(value: object) -> float:
+    # A mile is 1.609 km; a factor far from 1 is another mistake, such as km/h for m/s.
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0.1 <= number <= 10:
+        raise ValueError("a factor from 0.1 to 10, such as 1.609344 for a machine that sends mph")
+    return float(number)
+
+
 def _user(value: object) -> int:
     # 255 is "unknown" on the wire.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 254:
         raise ValueError("the number that the device assigned to the user, 0 to 254")
     return value
+
+
+def _between(value: object, least: float, most: float, what: str) -> float:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    # Written so that NaN is refused too.
+    if number is None or not least <= number <= most:
+        raise ValueError(f"{what}, {least:g} to {most:g}")
+    return float(number)
+
+
+def number_between(least: float, most: float, what: str) -> BeforeValidator:
+    """Return a validator of a number within bounds; ``what`` names it in the error."""
+    return BeforeValidator(partial(_between, least=least, most=most, what=what))
 
 
 def _window(value: float) -> float:
@@ -145,8 +179,11 @@ Slug = Annotated[str, AfterValidator(_slug)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Address = Annotated[str, AfterValidator(_address)]
 Adapter = Annotated[str, AfterValidator(_adapter)]
+HassUrl = Annotated[str, AfterValidator(_hass_url)]
+EntityId = Annotated[str, AfterValidator(_entity_id)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 Wheel = Annotated[float, BeforeValidator(_wheel)]
+SpeedFactor = Annotated[float, BeforeValidator(_speed_factor)]
 User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
