@@ -242,7 +242,7 @@ class Pipeline:
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _USES_WITH_GAPS:
             self._gaps.before_sample(sample)
-            self._sample_counts[sample.peripheral] += 1
+            self._sample_counts[sample.peripheral] += not sample.measurement.intermediate
         self._outbox.put(sample)
         if not sample.stored:
             self._hooks.on_live(sample)
