@@ -16,7 +16,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test lint format docs picture constraints clean
+.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test hass-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -58,6 +58,11 @@ cluster-test: $(TESTABLE) ## kill nodes of real RabbitMQ and NATS clusters (10 m
 	@.ci/cluster-test
 	$(BIN)/pytest tests/clusters $(ARGS)
 
+hass-test: $(TESTABLE) ## show 22 simulated devices in a real Home Assistant (15 minutes)
+	@.ci/tools mosquitto
+	@.ci/hass-test
+	$(BIN)/pytest tests/hass -vv --tb=short $(ARGS)
+
 lint: $(TESTABLE) ## ruff, pyright (strict), import-linter and plain English
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -90,5 +95,5 @@ $(RUNNABLE): pyproject.toml constraints.txt
 	@touch $@
 
 $(TESTABLE): pyproject.toml constraints.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,dev]'
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,hass,dev]'
 	@touch $(RUNNABLE) $@

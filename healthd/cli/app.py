@@ -285,3 +285,25 @@ def watch(
     from healthd.cli.watch import main
 
     raise typer.Exit(main(broker, prefix, config, seconds, json))
+
+
+@app.command("hass-backfill")
+def hass_backfill(
+    config: _Config = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Import the late samples that wait, then stop.")
+    ] = False,
+) -> None:
+    """Import late samples into Home Assistant's statistics, at the hours they belong to.
+
+    Runs until SIGTERM or Ctrl-C, in addition to the daemon, on any machine. Needs [hass] in the
+    settings. Exit code of --once: 1 if hours are left to import.
+    """
+    try:
+        from healthd.cli.backfill import main
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f'healthd hass-backfill needs {error.name}: pip install "healthd[hass]"', err=True
+        )
+        raise typer.Exit(1) from error
+    raise typer.Exit(main(config, once))

@@ -56,12 +56,17 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
 
 
 def rules_for(entry: PeripheralSettings) -> Rules:
-    """Return the limits and the lease for controlling a peripheral."""
+    """Return what the settings say about controlling a peripheral."""
     limits = {
         key: None if value is None else Range(*value)
         for key, value in entry.control.model_dump(exclude={"lease"}).items()
     }
-    return Rules(Limits(**limits), entry.control.lease, entry.start)
+    return Rules(
+        Limits(**limits),
+        entry.control.lease,
+        speed_factor=entry.speed_factor,
+        start=entry.start,
+    )
 
 
 def options_for(
@@ -79,6 +84,7 @@ def options_for(
     """
     options = Options(
         wheel_circumference_m=entry.wheel_circumference,
+        speed_factor=entry.speed_factor,
         pmd=entry.pmd,
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,

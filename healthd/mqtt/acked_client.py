@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
 
 import aiomqtt
-from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
 from healthd.mqtt import connecting, faults, packets
@@ -40,6 +40,9 @@ _SUBACK_TIMEOUT_S = 10.0
 _LIBRARY_LOG = logging.getLogger("healthd.paho")
 _LIBRARY_LOG.setLevel(logging.CRITICAL)
 
+# For a batch. Its reader may write it to a disk, which takes about as long.
+_BATCH_S = 0.02
+
 _T = TypeVar("_T")
 
 
@@ -52,7 +55,9 @@ class AckedClient(aiomqtt.Client):
     Attributes:
         closed: set once the client has disconnected.
         answered: set once the broker has answered a publish.
-        dropped: how many received messages were lost because ``Arrivals`` was full.
+        resumed: whether the broker has kept the session of an earlier connection.
+        dropped: how many received messages were dropped because ``Arrivals`` was full. If the
+            broker keeps the session, it sends them again after the next connect.
     """
 
     def __init__(
@@ -87,7 +92,10 @@ class AckedClient(aiomqtt.Client):
             queue_type=cast(Any, Arrivals),
             # 0: no limit of paho's own. It would queue publishes without regard to their priority.
             max_inflight_messages=0,
-            properties=packets.connect_properties() if self._v5 else None,
+            properties=packets.connect_properties(endpoint.session_s) if self._v5 else None,
+            # Each version has its own word for it, and paho refuses the other one.
+            clean_start=not endpoint.session_s if self._v5 else MQTT_CLEAN_START_FIRST_ONLY,
+            clean_session=None if self._v5 else not endpoint.session_s,
         )
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
         self._client.disable_logger()
@@ -101,6 +109,7 @@ class AckedClient(aiomqtt.Client):
         )
         self.closed = asyncio.Event()
         self.answered = asyncio.Event()
+        self.resumed = False
         self.dropped = 0
 
     @property
@@ -281,6 +290,24 @@ class AckedClient(aiomqtt.Client):
         with self._translated_errors():
             await _answered(self.unsubscribe(topic_filter, timeout=math.inf))
 
+    async def batches(self) -> AsyncGenerator[list[Message]]:
+        """Yield what has arrived, at least one message; asking for more acknowledges all of it.
+
+        Raises:
+            ConnectionLost: the connection ended.
+        """
+        queue = cast(Arrivals, self._queue)
+        with self._translated_errors():
+            async for first in cast("AsyncIterator[Arrival]", self.messages):
+                arrivals = [first]
+                # Messages that are on their way make the batch larger.
+                await asyncio.sleep(_BATCH_S)
+                while not queue.empty():
+                    arrivals.append(queue.get_nowait())
+                yield [arrival.message for arrival in arrivals]
+                for arrival in arrivals:
+                    self._client.ack(arrival.mid, arrival.qos)
+
     async def received(self) -> AsyncGenerator[Message]:
         """Yield the messages of all subscriptions; asking for the next one acknowledges the last.
 
@@ -326,6 +353,7 @@ class AckedClient(aiomqtt.Client):
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
     ) -> None:
+        self.resumed = bool(flags.session_present)
         self._outgoing.use(limits := Limits.of(properties))
         if limits.maximum_qos < QOS:
             self._refuse(faults.qos_too_low(self.address))
@@ -356,7 +384,8 @@ class AckedClient(aiomqtt.Client):
             cast(Arrivals, self._queue).put_nowait(arrival)
         except asyncio.QueueFull:
             self.dropped += 1
-            self._client.ack(arrival.mid, arrival.qos)
+            if not self._endpoint.session_s:
+                self._client.ack(arrival.mid, arrival.qos)
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any

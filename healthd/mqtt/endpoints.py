@@ -32,6 +32,8 @@ class Endpoint:
         will_topic: where the broker publishes ``offline`` if the connection dies; None for a client
             without a status.
         retain: whether to publish retained messages, and the will as one.
+        session_s: how long the broker keeps the subscriptions and their messages while the client
+            is away, in seconds; 0: not at all.
     """
 
     host: str
@@ -46,6 +48,7 @@ class Endpoint:
     retain: bool = True
     alpn: tuple[str, ...] = ()
     path: str | None = None
+    session_s: int = 0
 
     @property
     def address(self) -> str:

@@ -14,6 +14,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 # the broker. MQTT 3.1.1 cannot ask for it. mosquitto's default for both versions.
 _RECEIVE_MAXIMUM = 20
 
+# A client with a kept session may get all that was sent in a month, and takes it in batches.
+_RECEIVE_MAXIMUM_KEPT = 2000
+
 # A message is in memory as a whole before it can be cut. A broker that speaks MQTT 5 does not send
 # packets that are larger than this.
 _LARGEST_PACKET = 1_048_576
@@ -95,10 +98,16 @@ def will_properties() -> Properties:
     return _properties(PacketTypes.WILLMESSAGE, None, None)
 
 
-def connect_properties() -> Properties:
-    """Return the properties of CONNECT, which limit how much the broker sends ahead."""
+def connect_properties(session_s: int) -> Properties:
+    """Return the properties of CONNECT, which limit how much the broker sends ahead.
+
+    Args:
+        session_s: see ``Endpoint``.
+    """
     properties = Properties(PacketTypes.CONNECT)
-    properties.ReceiveMaximum = _RECEIVE_MAXIMUM
+    properties.ReceiveMaximum = _RECEIVE_MAXIMUM_KEPT if session_s else _RECEIVE_MAXIMUM
+    if session_s:
+        properties.SessionExpiryInterval = session_s
     properties.MaximumPacketSize = _LARGEST_PACKET
     return properties
 

@@ -73,6 +73,7 @@ class Options:
 
     Attributes:
         wheel_circumference_m: circumference of the wheel whose revolutions a speed sensor counts.
+        speed_factor: by what the speeds of a fitness machine are multiplied.
         pmd: the measurements that a Polar sensor is asked to stream, by their kinds.
         hrv_window_s: the window over which heart-rate variability is computed; None: it is not
             computed.
@@ -86,6 +87,7 @@ class Options:
 
     # 700x25C, the most common road tyre.
     wheel_circumference_m: float = 2.105
+    speed_factor: float = 1.0
     pmd: tuple[str, ...] = ()
     hrv_window_s: float | None = None
     heart_rate_zones_bpm: tuple[int, ...] = ()
@@ -227,6 +229,8 @@ class Profile:
         opening: the requests that are sent first; None for no requests.
         anywhere: the same for any device that has the control point, in whatever service.
         derived: models that the state publishes in addition to those of the characteristics.
+        correct: applies the settings to what the decoders return, before anything else; None: they
+            have no effect.
     """
 
     name: str
@@ -236,3 +240,4 @@ class Profile:
     opening: Opening | None = None
     anywhere: Opening | None = None
     derived: tuple[type[Measurement], ...] = ()
+    correct: Callable[[Options, Measurement], Measurement] | None = None

@@ -15,6 +15,7 @@ from healthd.profiles.packet.wires import (
     Wire,
     float_exponent,
     medical_float,
+    step_exponent,
     word,
 )
 from healthd.profiles.results.episodes import Episodes
@@ -75,7 +76,7 @@ class MeasurementInterval(Measurement):
 
 
 _DIGITS = decimals(Fraction(5, 9))
-# Tenths. A greater exponent does not mean a coarser step: some devices send 99.0 as 99e0.
+# Tenths.
 _USUAL_EXPONENT = -1
 # A thermometer's number has seven digits, so with more decimals it is not a temperature of a body.
 _MOST_DECIMALS = 6
@@ -85,7 +86,7 @@ def _celsius(raw: int) -> float | None:
     fahrenheit = medical_float(raw)
     if fahrenheit is None:
         return None
-    digits = _DIGITS - min(float_exponent(raw), _USUAL_EXPONENT)
+    digits = _DIGITS - step_exponent(float_exponent(raw), _USUAL_EXPONENT)
     return round((fahrenheit - 32) * 5 / 9, min(digits, _MOST_DECIMALS))
 
 

@@ -1,15 +1,28 @@
 """A table of devices that deviate from the standard layouts, and how each is recognised."""
 
-from collections.abc import Callable, Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from healthd.profiles import blood_pressure, running_speed_cadence, weight_scale
 from healthd.profiles.body_composition import measurement as body_composition
-from healthd.profiles.fitness_machine import cross_trainer, indoor_bike
+from healthd.profiles.fitness_machine import (
+    commands,
+    control_point,
+    cross_trainer,
+    features,
+    indoor_bike,
+    rower,
+    status,
+    treadmill,
+)
+from healthd.profiles.fitness_machine.commands import Write
+from healthd.profiles.packet.cursor import Cursor
 from healthd.samples import Measurement
 
 _MAKER, _MODEL = "2a29", "2a24"
+
+Decode = Callable[[bytes], Measurement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +52,18 @@ class Quirk:
         name: shell pattern of the advertised name, ignoring case; empty matches all.
         maker: the same for the maker.
         model: the same for the model.
+        write: makes the bytes that are written to the characteristic, by the key of a request;
+            replaces functions of ``fitness_machine.commands``.
     """
 
     title: str
     uuid: str
-    decode: Callable[[bytes], Measurement]
+    decode: Decode
     source: str
     name: str = ""
     maker: str = ""
     model: str = ""
+    write: Mapping[str, Write] = field(default_factory=dict[str, Write])
 
     def fits(self, device: Identity) -> bool:
         """Return whether the device is of this kind."""
@@ -62,6 +78,10 @@ class Quirk:
 # Life Fitness machines are advertised as LF and a number, such as LF0df5dbea66adf207.
 _LIFE_FITNESS_NAME = "LF" + 16 * "[0-9a-f]"
 _LIFE_FITNESS_MAKER = "Life*Fitness*"
+
+
+_AS_USUAL: Mapping[str, Write] = {}
+_IN_LEVELS: Mapping[str, Write] = {"inclination_pct": commands.set_target_inclination_in_levels}
 
 QUIRKS: tuple[Quirk, ...] = (
     *(
@@ -85,6 +105,42 @@ QUIRKS: tuple[Quirk, ...] = (
             maker=maker,
         )
         for name, maker in ((_LIFE_FITNESS_NAME, ""), ("", _LIFE_FITNESS_MAKER))
+    ),
+    Quirk(
+        title="FitShow rowers: total energy in steps of 0.1 kcal",
+        uuid="2ad1",
+        decode=rower.decode_tenths_of_kcal,
+        source="cagnulein/qdomyos-zwift #4624",
+        name="fs-*",
+    ),
+    *(
+        Quirk(
+            title=f"{device} rowers: whole strokes per minute, not halves",
+            uuid="2ad1",
+            decode=rower.decode_whole_strokes,
+            source=source,
+            name=name,
+        )
+        for device, name, source in (
+            ("WHIPR", "whipr*", "cagnulein/qdomyos-zwift #653"),
+            ("Kingsmith", "ks-wlt*", "cagnulein/qdomyos-zwift #1118"),
+        )
+    ),
+    *(
+        Quirk(
+            title="T01 treadmills: inclination as a share of 15 levels of 1 %",
+            uuid=uuid,
+            decode=decode,
+            source="cagnulein/qdomyos-zwift #2511",
+            name="t01_*",
+            write=write,
+        )
+        for uuid, decode, write in (
+            ("2acd", treadmill.decode_levels, _AS_USUAL),
+            ("2ad5", features.decode_inclination_range_in_levels, _AS_USUAL),
+            ("2ad9", control_point.decode_control_point_in_levels, _IN_LEVELS),
+            ("2ada", status.decode_status_in_levels, _AS_USUAL),
+        )
     ),
     Quirk(
         title="Zwift RunPod: counts the steps of one foot, cadence is doubled",
@@ -156,11 +212,28 @@ QUIRKS: tuple[Quirk, ...] = (
 )
 
 
-def decoders_for(device: Identity) -> dict[str, Callable[[bytes], Measurement]]:
+def identity_of(name: str | None, facts: Mapping[str, bytes]) -> Identity:
+    """Return how a device identifies itself.
+
+    Args:
+        name: the advertised name.
+        facts: values that were read, by UUID.
+    """
+    maker, model = (Cursor(facts.get(uuid, b"")).text() for uuid in (_MAKER, _MODEL))
+    return Identity(name or "", maker, model)
+
+
+def decoders_for(device: Identity) -> dict[str, Decode]:
     """Return the decoders that replace the usual ones for this device, by UUID."""
     fitting = [quirk for quirk in QUIRKS if quirk.fits(device)]
     # The first row that fits wins, so it is inserted last.
     return {quirk.uuid: quirk.decode for quirk in reversed(fitting)}
+
+
+def writers_for(device: Identity) -> dict[str, Write]:
+    """Return the functions that replace the usual ones for this device, by key of a request."""
+    fitting = [quirk for quirk in QUIRKS if quirk.fits(device)]
+    return {key: write for quirk in reversed(fitting) for key, write in quirk.write.items()}
 
 
 def to_be_read_before(uuids: Container[str]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Reads one peripheral for the duration of one link, with its quirks and its profiles' states."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, ClassVar
 
 from healthd.profiles.characteristic import (
@@ -53,8 +54,14 @@ class Reader:
         self._decoders: Mapping[str, Callable[[bytes], Measurement]] = decoders_for(self._device)
         self._states: dict[str, list[LinkState]] = {}
         self._holding: list[HoldingState] = []
+        self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
         self._settling: list[SettlingState] = []
         for profile in (registry.profiles[each] for each in profiles):
+            if profile.correct is not None:
+                correct = partial(profile.correct, options)
+                self._corrections.update(
+                    (characteristic.uuid, correct) for characteristic in profile.characteristics
+                )
             if profile.state is not None:
                 state = profile.state(options)
                 if isinstance(state, HoldingState):
@@ -90,6 +97,8 @@ class Reader:
         """
         decode = self._decoders.get(characteristic.uuid, characteristic.decode)
         measurement = decode(value)
+        if correct := self._corrections.get(characteristic.uuid):
+            measurement = correct(measurement)
         if isinstance(measurement, DeviceInformation):
             self._identify(measurement)
         return self._derive(characteristic, measurement, mono_ns)

@@ -15,7 +15,8 @@ from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.no_data import NoData, advice
 from healthd.sessions.opening import Openings
 from healthd.sessions.remote import Remote
-from healthd.sessions.subscriptions import Explain, Subscriptions, Values
+from healthd.sessions.subscriptions import Subscriptions
+from healthd.sessions.values import Explain, Values
 
 
 class LinkUse:

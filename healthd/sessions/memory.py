@@ -12,8 +12,8 @@ from healthd.central.link import Advertisement
 _FIRST_PAUSE_S = 3600.0
 _PAUSE_S = 86_400.0
 
-# This many links in a row that ended soon after the optional steps, although each of the steps was
-# answered: all of them are left out for a while. Fewer are often chance, at the edge of the range.
+# This many links in a row that did not survive the optional steps or ended soon after them: all of
+# them are left out for a while. Fewer are often chance, at the edge of the range.
 _SHORT_LINKS = 3
 _ALL_PAUSE_S = 600.0
 
@@ -113,7 +113,8 @@ class DeviceMemory:
         """Note the end of a link; return whether all optional steps are left out because of it.
 
         Args:
-            short: whether it was lost soon after its optional steps.
+            short: whether it was lost in its optional steps or soon after, or the device did not
+                answer one of them.
         """
         self._short_links = self._short_links + 1 if short else 0
         if self._short_links < _SHORT_LINKS:

@@ -7,7 +7,8 @@ from healthd.profiles.characteristic import Options, Profile, Use
 from healthd.profiles.fitness_machine.machine import TREADMILL_DATA
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT
 from healthd.sessions.plan import Discovered
-from healthd.sessions.subscriptions import Subscriptions, Values
+from healthd.sessions.subscriptions import Subscriptions
+from healthd.sessions.values import Values
 from healthd.supervision.deadline import timeout
 
 # Sensors that measure all the time send at least every second or two.

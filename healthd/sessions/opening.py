@@ -17,7 +17,7 @@ from healthd.profiles.characteristic import (
     Turn,
 )
 from healthd.sessions.control_point import ControlPoint, ControlPoints
-from healthd.sessions.subscriptions import Explain
+from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout_at
 
 # For everything that is written before disconnecting; systemd gives the whole stop 20 s.

@@ -22,8 +22,15 @@ from healthd.sessions.memory import DeviceMemory, Step
 class Discovered(Protocol):
     """The services of a device, as a link has discovered them."""
 
-    found: Advertisement
-    services: frozenset[str]
+    @property
+    def found(self) -> Advertisement:
+        """Its advertisement."""
+        ...
+
+    @property
+    def services(self) -> frozenset[str]:
+        """Canonical UUIDs of its services."""
+        ...
 
     @property
     def characteristics(self) -> frozenset[str]:

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from healthd.central.faults import LinkFault
+from healthd.central.link import Link
 from healthd.events import ControlEvent
-from healthd.profiles.fitness_machine.machine import machine_of
+from healthd.profiles.fitness_machine.machine import Learned, Machine, machine_of
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, Rejected, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
+from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.starter import start
-from healthd.sessions.subscriptions import Explain
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
+from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout
 from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Start, Stop
 
@@ -67,6 +69,7 @@ class Remote:
         self._outcomes = Outcomes(peripheral, observer)
         self._points: ControlPoints | None = None
         self._trainer: Trainer | None = None
+        self._learned, self._learned_from = Learned(), ""
         self._stopped = False
         self._orders: deque[_Order] = deque()
         self._ordered = asyncio.Event()
@@ -116,9 +119,10 @@ class Remote:
             explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
-        machine = machine_of(link.characteristics, facts)
+        machine = self._machine_of(link, facts)
         if link.can_write(CONTROL_POINT):
-            self._trainer = Trainer(points, machine, self._rules, self._outcomes)
+            learned = self._learned_of(link.found.address)
+            self._trainer = Trainer(points, machine, learned, self._rules, self._outcomes)
         self._points = points
         try:
             if self.starts:
@@ -136,6 +140,18 @@ class Remote:
             if self._trainer is not None:
                 await self._trainer.release_before_hangup()
                 self._trainer = None
+
+    def _machine_of(self, link: Link, facts: Mapping[str, bytes]) -> Machine:
+        device = identity_of(link.found.name, facts)
+        decoders, writers = decoders_for(device), writers_for(device)
+        factor = self._rules.speed_factor
+        return machine_of(link.characteristics, facts, decoders, writers, factor)
+
+    def _learned_of(self, address: str) -> Learned:
+        """Return what this device has shown; it is forgotten if another device is linked."""
+        if self._learned_from != address:
+            self._learned, self._learned_from = Learned(), address
+        return self._learned
 
     def _enter(self, order: _Order) -> None:
         if self._points is None:

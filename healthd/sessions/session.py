@@ -19,8 +19,9 @@ from healthd.profiles.registry import Registry
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
 from healthd.sessions.link_use import LinkUse
 from healthd.sessions.remote import Remote
-from healthd.sessions.subscriptions import Subscriptions, Values
+from healthd.sessions.subscriptions import Subscriptions
 from healthd.sessions.trainer import Rules
+from healthd.sessions.values import Values
 
 SCHEDULED = "scheduled"
 """Why a periodic peripheral waits between two runs."""

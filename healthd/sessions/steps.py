@@ -50,12 +50,17 @@ class Steps:
         self._link = link
         self._memory = memory
         self._finished: list[tuple[Step, float, int]] = []
+        self._is_silent = False
         self._leaves_out_all = memory.leaves_out_all()
         self._log = get_logger(peripheral=peripheral)
 
-    def leaves_out(self, step: Step) -> bool:
-        """Return whether to leave out an optional step, because it cost an earlier link."""
-        if left_out := self._leaves_out_all or self._memory.leaves_out(step):
+    def leaves_out(self, step: Step, *, is_stream: bool = False) -> bool:
+        """Return whether to leave out an optional step, because it cost an earlier link.
+
+        Streams are not left out on mere suspicion, because then data would be missing.
+        """
+        suspected = self._leaves_out_all and not is_stream
+        if left_out := suspected or self._memory.leaves_out(step):
             self.left_out.add(step.uuid)
         return left_out
 
@@ -86,6 +91,7 @@ class Steps:
             async with timeout(limit_s):
                 await work()
         except TimeoutError:
+            self._is_silent = True
             fault = Unanswered(str(step), limit_s)
             self.blame(step, fault, tolerated)
             raise fault from None
@@ -122,23 +128,28 @@ class Steps:
                 "left out", characteristic=step.uuid, reason=fault.reason, error=error
             )
 
-    def end(self, fault: LinkFault) -> None:
-        """Judge the steps that the device has answered, now that the link has ended."""
-        now, lost, short = time.monotonic(), fault.reason == _LOST, False
+    def end(self, fault: LinkFault, last_value_at: float | None) -> None:
+        """Judge the steps that the device has answered, now that the link has ended.
+
+        Args:
+            fault: why it ended.
+            last_value_at: when the last value came: the device survived what it answered before.
+        """
+        now, lost, short = time.monotonic(), fault.reason == _LOST, self._is_silent
         for step, at, _ in self._finished:
             if now - at > _AFTERMATH_S:
                 self._memory.on_success(step)
         if lost and self._finished:
             last, at, tolerated = self._finished[-1]
-            short = not tolerated and now - at < _SHORT_S
-            if now - at <= _AFTERMATH_S:
+            short |= not tolerated and now - at < _SHORT_S
+            if now - at <= _AFTERMATH_S and (last_value_at or 0.0) < at:
                 self.blame(last, fault, tolerated)
         if self._memory.on_end(short=short):
             self._log.warning(
                 "left out",
                 reason=fault.reason,
-                error="several links in a row ended soon after the device was asked for its battery"
-                " and its description; the links of the next ten minutes do without them",
+                error="several links in a row ended while the device was asked for its battery and"
+                " description, or soon after; the links of the next ten minutes do without them",
             )
 
     async def _end_after(self, fault: LinkFault) -> LinkFault | None:

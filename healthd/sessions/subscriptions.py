@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from healthd.central.faults import LinkFault, LinkLost, Remedy
-from healthd.central.link import Advertisement, Link
+from healthd.central.link import Link
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.registry import Registry
@@ -15,36 +15,15 @@ from healthd.sessions.faults import NothingToRead, NotificationStalled, Unanswer
 from healthd.sessions.memory import DeviceMemory, Memories, Step
 from healthd.sessions.plan import Plan, due, lack, plan_for
 from healthd.sessions.steps import Steps
+from healthd.sessions.values import Explain, Values
 from healthd.supervision.deadline import timeout_at
 
-Explain = Callable[[Advertisement, LinkFault], Awaitable[LinkFault]]
-
-# A device may take as long for a subscription as a person needs to confirm that it is paired.
+# A subscription may wait until the device is paired, so only the link's own limit counts.
 _SUBSCRIBE_S = 35.0
 
 # How many links in a row the subscription of a measurement may cost, if there are others. Links
 # end by chance, too, and a measurement that is left out is missed more than a serial number.
 _TOLERATED = 1
-
-
-class Values(Protocol):
-    """Receives links and values. Called in the event loop; must not block."""
-
-    def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
-        """Handle a new link to a device with this name and these profiles."""
-        ...
-
-    def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """Handle a value that was notified or read, or a message to or from a control point."""
-        ...
-
-    def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
-        """Handle that these characteristics are left out, because they cost a link."""
-        ...
-
-    def on_no_data(self, peripheral: str, reason: str | None) -> None:
-        """Handle that a link yields nothing, and why; None: from now on it does."""
-        ...
 
 
 class Subscriptions:
@@ -169,7 +148,7 @@ class Subscriptions:
     def end(self, fault: LinkFault) -> None:
         """Handle the end of a link, or of the attempt to make one."""
         if self._steps is not None:
-            self._steps.end(fault)
+            self._steps.end(fault, self.last_value_at)
             self._steps = None
 
     def _check(self, link: Link, refreshed: bool) -> None:
@@ -193,7 +172,7 @@ class Subscriptions:
         self, link: Link, steps: Steps, step: Step, characteristic: Characteristic
     ) -> None:
         """Carry out a step, unless it cost an earlier link; skip what the device refuses."""
-        if steps.leaves_out(step):
+        if steps.leaves_out(step, is_stream=characteristic.use is Use.STREAM):
             if (known := self._memory.facts.get(step.uuid)) is not None:
                 self._take(characteristic, known)
             return

@@ -9,7 +9,7 @@ from functools import partial
 
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL
-from healthd.profiles.fitness_machine.machine import Machine
+from healthd.profiles.fitness_machine.machine import Learned, Machine
 from healthd.profiles.fitness_machine.procedures import (
     CONTROL_POINT,
     Command,
@@ -44,7 +44,7 @@ _HANGUP_S = 3.0
 
 # Results of `procedures.result`.
 _SUCCESS, _NOT_SUPPORTED = "success", "opcode_not_supported"
-_NOT_PERMITTED = "control_not_permitted"
+_INVALID, _NOT_PERMITTED = "invalid_parameter", "control_not_permitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class Rules:
     Attributes:
         limits: the allowed ranges of the targets.
         lease_s: how long the machine is held without another request.
+        speed_factor: by what the machine's speeds are multiplied.
         start: whether a machine is started on each link.
     """
 
     limits: Limits = field(default_factory=Limits)
     lease_s: float = 30.0
+    speed_factor: float = 1.0
     start: bool = False
 
 
@@ -66,19 +68,26 @@ class Trainer:
     """The control of one machine; used by a single task, so procedures do not overlap."""
 
     def __init__(
-        self, points: ControlPoints, machine: Machine, rules: Rules, outcomes: Outcomes
+        self,
+        points: ControlPoints,
+        machine: Machine,
+        learned: Learned,
+        rules: Rules,
+        outcomes: Outcomes,
     ) -> None:
         """Prepare; control is requested later.
 
         Args:
             points: the control points of the machine's link.
-            machine: what is known about the machine.
+            machine: what it says about itself.
+            learned: what it has shown on this link and earlier ones; updated.
             rules: what the settings say.
             outcomes: reports all results.
         """
         self._link = points.link
         self._point = points.of(CONTROL_POINT)
         self._machine = machine
+        self._learned = learned
         self._rules = rules
         self._report = outcomes.report
         # `claimed`: control was requested and may be ours; `granted`: the machine has confirmed it.
@@ -99,7 +108,8 @@ class Trainer:
             Silent: the machine did not answer.
             LinkFault: the machine could not be asked.
         """
-        made = command(request, self._machine, self._rules.limits)
+        machine = self._learned.applied_to(self._machine)
+        made = command(request, machine, self._rules.limits)
         try:
             await self._procedure(made, request.verb)
         except (Rejected, LinkFault):
@@ -172,7 +182,7 @@ class Trainer:
         try:
             async with self._point.turn(TURN_S):
                 await self._request_control(verb)
-                word = await self._ask(made.request)
+                word = await self._ask_in_both_widths(made)
         except Busy as error:
             text = f"the control point was in use for {TURN_S:.0f} s"
             raise Rejected("busy", text) from error
@@ -183,6 +193,18 @@ class Trainer:
         ranges = [self._machine.ranges[key] for key in made.targets if key in self._machine.ranges]
         allowed = f"; it supports {ranges[0]}" if ranges else ""
         raise Rejected(word, f"the machine answered {word} to {verb}{allowed}")
+
+    async def _ask_in_both_widths(self, made: Command) -> str:
+        """Ask for a target; in the other width, too, if the machine may know only that one.
+
+        A machine that has accepted one width is not asked in the other again.
+        """
+        word, narrow = await self._ask(made.request), made.narrow
+        if word == _INVALID and made.other and self._learned.narrow is None:
+            word, narrow = await self._ask(made.other), not narrow
+        if word == _SUCCESS and narrow is not None:
+            self._learned.narrow = narrow
+        return word
 
     async def _request_control(self, verb: str) -> None:
         if self._granted:

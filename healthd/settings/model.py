@@ -19,8 +19,10 @@ from healthd.settings.brokers import Alpn, Broker, Brokers, ClientId
 from healthd.settings.values import (
     Adapter,
     Address,
+    EntityId,
     Every,
     GradeLimits,
+    HassUrl,
     InclinationLimits,
     Lease,
     PolarStream,
@@ -29,6 +31,7 @@ from healthd.settings.values import (
     ResistanceLimits,
     Seconds,
     Slug,
+    SpeedFactor,
     SpeedLimits,
     TopicPrefix,
     User,
@@ -90,6 +93,15 @@ class OutboxSettings(_Section):
     max_size: ByteSize = Field(default=ByteSize(256_000_000), ge=1_000_000)
 
 
+class HassSettings(_Section):
+    """``[hass]``: the Home Assistant into whose statistics `healthd hass-backfill` imports."""
+
+    url: HassUrl | None = None
+    token_file: Path | None = None
+    entities: tuple[EntityId, ...] = ()
+    replace: StrictBool = False
+
+
 class LogSettings(_Section):
     """``[log]``: the log level; health values and addresses are logged only at debug."""
 
@@ -128,6 +140,7 @@ class PeripheralSettings(_Section):
     rearm: Seconds = 300.0
     # 700x25C, the most common road tyre.
     wheel_circumference: Wheel = 2.105
+    speed_factor: SpeedFactor = 1.0
     pmd: tuple[PolarStream, ...] = ()
     hrv: Window | None = None
     heart_rate_zones: Zones = ()
@@ -161,6 +174,7 @@ class Settings(_Section):
     bluetooth: BluetoothSettings = Field(default_factory=BluetoothSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    hass: HassSettings = Field(default_factory=HassSettings)
     peripherals: tuple[PeripheralSettings, ...] = ()
 
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from healthd.settings.model import MqttSettings, PeripheralSettings
+from healthd.errors import Fatal, FileUnavailable
+from healthd.settings.model import HassSettings, MqttSettings, PeripheralSettings
+from healthd.settings.problems import unavailable
 from healthd.settings.text import read_text
 
 PASSWORD_FILE = Path("/etc/healthd/mqtt-password")
@@ -32,6 +34,32 @@ def password(mqtt: MqttSettings, environ: Mapping[str, str]) -> str | None:
     # The credential is installed as an empty file; the administrator fills it in. If the file was
     # removed, the unit's default for it is an empty line.
     return secret or None
+
+
+def hass_token(hass: HassSettings, environ: Mapping[str, str]) -> str:
+    """Return Home Assistant's access token: ``token_file``, else the credential ``hass-token``.
+
+    Raises:
+        FileUnavailable: there is no file, it cannot be read, or it is empty.
+        Fatal: it is not a token.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    path = hass.token_file or (Path(folder) / "hass-token" if folder else None)
+    source = "hass.token_file" if hass.token_file else "credential hass-token"
+    if path is None:
+        raise Fatal("hass.token_file: missing; expected a file with Home Assistant's access token")
+    try:
+        token = read_text(path).strip()
+    except OSError as error:
+        raise unavailable(source, path, error) from error
+    except ValueError as error:
+        raise Fatal(f"{source}: found {error}") from error
+    if not token:
+        raise FileUnavailable(f"{source}: {path} is empty")
+    # Never show the content: it may be another secret.
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise Fatal(f"{source}: {path}: found something else, expected one line: the access token")
+    return token
 
 
 def passkey(peripheral: PeripheralSettings) -> int | None:

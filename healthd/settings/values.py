@@ -53,6 +53,19 @@ def _topic_prefix(value: str) -> str:
     return value
 
 
+def _hass_url(value: str) -> str:
+    # A path is for a reverse proxy. A password does not belong here: the token has its own file.
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", value):
+        raise ValueError('an address such as "http://homeassistant.local:8123"')
+    return value
+
+
+def _entity_id(value: str) -> str:
+    if not re.fullmatch(r"sensor\.[a-z0-9_]+", value):
+        raise ValueError('the id of a sensor, such as "sensor.chest_strap_heart_rate"')
+    return value
+
+
 def _adapter(value: str) -> str:
     if not re.fullmatch(r"hci\d{1,3}", value):
         raise ValueError('an adapter name such as "hci0"')
@@ -64,6 +77,14 @@ def _wheel(value: object) -> float:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
     if not 0.5 <= number <= 4:
         raise ValueError("a wheel circumference in metres, 0.5 to 4, such as 2.105")
+    return float(number)
+
+
+def _speed_factor(value: object) -> float:
+    # A mile is 1.609 km; a factor far from 1 is another mistake, such as km/h for m/s.
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0.1 <= number <= 10:
+        raise ValueError("a factor from 0.1 to 10, such as 1.609344 for a machine that sends mph")
     return float(number)
 
 
@@ -145,8 +166,11 @@ Slug = Annotated[str, AfterValidator(_slug)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Address = Annotated[str, AfterValidator(_address)]
 Adapter = Annotated[str, AfterValidator(_adapter)]
+HassUrl = Annotated[str, AfterValidator(_hass_url)]
+EntityId = Annotated[str, AfterValidator(_entity_id)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 Wheel = Annotated[float, BeforeValidator(_wheel)]
+SpeedFactor = Annotated[float, BeforeValidator(_speed_factor)]
 User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]

@@ -113,7 +113,7 @@ async def _run(
         for peripheral in peripherals.values():
             await air.add(peripheral)
             await peripheral.appear()
-        commands = asyncio.create_task(_execute_commands(peripherals, stop), name="commands")
+        commands = asyncio.create_task(execute_commands(peripherals, stop), name="commands")
         try:
             backends = Backends(air.scanner_backend, air.client_backend)
             await daemon.Daemon(settings, known, os.environ, backends).run(stop)
@@ -146,7 +146,7 @@ def _meter(address: str) -> VirtualPeripheral:
     return VirtualPeripheral("Meter", address, [meter_part(meter_memory())])
 
 
-async def _execute_commands(
+async def execute_commands(
     peripherals: Mapping[str, VirtualPeripheral], stop: asyncio.Event
 ) -> None:
     reader = asyncio.StreamReader()

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from tests.clusters.polling import until
-from tests.clusters.trees import inside
+from tests.clusters.trees import tree
 from tests.support.mosquitto import HOST, free_port
+from tests.support.polling import until
 from tests.support.restartable import PATH, Restartable
+from tests.support.trees import inside
 
 # A RabbitMQ node needs 10 s; three of them start on two processors that do other things as well.
 _START_S = 120.0
@@ -38,7 +39,7 @@ class Node(Restartable):
             environ: variables for the program.
         """
         self.port = free_port()
-        self._command = inside(suite, folder, *command)
+        self._command = inside(tree(suite), folder, *command)
         self._environ = {"PATH": PATH, "LC_ALL": "C.UTF-8", **environ}
         self._log = folder / f"{name}.log"
 

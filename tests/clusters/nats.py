@@ -7,9 +7,10 @@ from typing import Any
 from urllib.request import urlopen
 
 from tests.clusters.cluster import NODES, Cluster, Node
-from tests.clusters.polling import until
-from tests.clusters.trees import OLD, SHARED
+from tests.clusters.trees import OLD
 from tests.support.mosquitto import HOST, free_port
+from tests.support.polling import until
+from tests.support.trees import SHARED
 
 _HEALTHY_S = 60.0
 

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.clusters.cluster import NODES, Cluster, Node, output_of
-from tests.clusters.trees import NEW, SHARED, inside, tree
+from tests.clusters.trees import NEW, tree
 from tests.support.mosquitto import HOST, free_port
+from tests.support.trees import SHARED, inside
 
 CONFIG = """\
 mqtt.listeners.tcp.1 = {host}:{mqtt}
@@ -69,7 +70,7 @@ class RabbitMq(Cluster):
     async def control(self, *arguments: str) -> str:
         """Run rabbitmqctl; return what it wrote."""
         command = [f"{self._programs}/rabbitmqctl", "-n", "r0@localhost", *arguments]
-        entered = inside(self._suite, self._folder, *command)
+        entered = inside(tree(self._suite), self._folder, *command)
         code, out = await output_of(entered, self._environ(0))
         assert code == 0, (arguments, out)
         return out

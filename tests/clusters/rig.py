@@ -16,9 +16,9 @@ from healthd.outbox.outbox import STORE_NAME
 from tests.chaos.process import GatewayProcess
 from tests.clusters.cluster import Cluster, Node
 from tests.clusters.gateway import DEVICES, settings
-from tests.clusters.polling import connections_of, until
 from tests.clusters.verdict import PROBE, Key, Kill, Verdict, deliveries, judge, made
 from tests.support.mosquitto import HOST
+from tests.support.polling import connections_of, until
 from tests.support.subscriber import Subscriber
 
 _GATEWAY = "gateway"

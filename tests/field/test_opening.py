@@ -11,7 +11,7 @@ import pytest
 from bleak.backends.service import BleakGATTServiceCollection
 from bumble.att import Attribute, AttributeValue
 from bumble.core import UUID
-from bumble.gatt import Characteristic, Descriptor
+from bumble.gatt import Characteristic, CharacteristicValue, Descriptor
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -78,6 +78,16 @@ class Touchy:
         found.descriptors = [Descriptor(CCCD, rights, switch)]
         return found
 
+    def write(self, number: int) -> Characteristic[bytes]:
+        """Return a characteristic with this reaction to a write."""
+
+        async def write(_connection: object, _value: bytes) -> None:
+            await self.react()
+
+        found = raw(number, P.WRITE)
+        found.value = CharacteristicValue[bytes](write=write)
+        return found
+
     def with_heart_rate(self, *parts: Part) -> VirtualPeripheral:
         self.strap = device("Strap", heart_rate(), *parts)
         return self.strap
@@ -141,6 +151,22 @@ async def test_b7_a_strap_that_never_answers_when_its_serial_number_is_read(fiel
     assert (info["model"], info["battery"]["level_pct"]) == ("Model", 90)
 
 
+@pytest.mark.parametrize("how", ["hangs up", "never answers"])
+async def test_b7_a_bike_whose_maker_has_to_be_read_first(field: Field, how: str) -> None:
+    # Life Fitness bikes are recognised by their maker, and send in another layout than others.
+    touchy, data = Touchy(how), notifying(0x2AD2)
+    # Indoor Bike Data: flags without a field of its own, then 25 km/h.
+    rides = paced(lambda _: [bytes.fromhex("0000 c409")], 0.1)
+    touchy.strap = device(
+        "Bike", part(0x1826, {data: rides}), Part(service(0x180A, [touchy.read(0x2A29, b"Any")]))
+    )
+    async with field.gateway({"id": "bike", "name": "Bike"}, touchy.strap):
+        values = await field.until_values("bike", "indoor_bike", 15)
+        assert field.received("bike", "info")[-1]["left_out"] == ["2a29"]
+    assert (touchy.touched, touchy.strap.links) == (1, 2)
+    assert values[-1]["speed_mps"] == pytest.approx(25 / 3.6)
+
+
 async def test_b7_a_strap_that_hangs_up_at_every_value_of_its_description(field: Field) -> None:
     touchy = Touchy("hangs up")
     numbers = (0x2A24, 0x2A25, 0x2A26, 0x2A27, 0x2A28, 0x2A29)
@@ -192,6 +218,17 @@ async def test_b7_a_rower_that_does_not_survive_an_optional_step(
     assert touchy.touched == 1
     assert touchy.strap.links <= 2
     assert values[-1]["stroke_rate_spm"] == 24
+
+
+async def test_b7_a_strap_that_hangs_up_when_its_clock_is_set(field: Field) -> None:
+    touchy = Touchy("hangs up")
+    strap = touchy.with_heart_rate(Part(service(0x1805, [touchy.write(0x2A2B)])))
+    with capture_logs() as log:
+        async with field.gateway(STRAP, strap):
+            await field.until(lambda: "2a2b" in left_out(log))
+            links, before = strap.links, len(field.received("strap", "heart_rate"))
+            await field.until_values("strap", "heart_rate", before + 15)
+    assert (touchy.touched, links, strap.links) == (1, 1, 2)
 
 
 async def test_b7_a_measurement_that_ends_each_link_gives_way_to_another_one(field: Field) -> None:
@@ -259,7 +296,7 @@ async def test_b6_services_are_resolved_before_all_are_there(
     with capture_logs() as log:
         async with field.gateway({"id": "strap", **found_by}, strap):
             await field.until_values("strap", "heart_rate", 3)
-            info = field.received("strap", "info")[-1]
+            info = await field.until_info("strap", lambda info: info["state"] == "streaming")
     assert discoveries.made == strap.links == 2
     assert info["profiles"] == ["heart_rate", "battery"]
     reasons = [line["reason"] for line in log if line["event"] == "retrying"]

@@ -12,6 +12,7 @@ from healthd.cli.contract.channels import Channel, channels
 from healthd.cli.contract.schema import everything
 from healthd.profiles.registry import load
 from healthd.samples import ENVELOPE_KEYS, Measurement
+from tests.support.digits import too_many_digits
 from tests.support.subscriber import Received
 
 _REGISTRY = load()
@@ -79,6 +80,7 @@ def _check(message: Received) -> str:
     payload = message.json()
     if issubclass(channel.model, Measurement):
         assert payload.keys() >= ENVELOPE_KEYS, message.topic
+        assert not too_many_digits(payload), message.topic
     errors = _validator(kind).iter_errors(payload)  # pyright: ignore[reportUnknownMemberType]
     error = next(errors, None)
     assert error is None, f"{message.topic}: {error}"

@@ -1,4 +1,4 @@
-"""The examples of docs/mqtt.md, and functions to run them as they are."""
+"""The examples of docs/mqtt.md and docs/consumers.md, and functions to run them as they are."""
 
 import asyncio
 import re
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.support.process import clean_environment
 
-PAGE = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text(encoding="utf-8")
+_DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (_DOCS / "mqtt.md").read_text(encoding="utf-8")
 REQUESTS, _, EXAMPLES = PAGE.partition("\n## Requests\n")[2].partition("\n## Examples\n")
 
 BOUND_S = 20.0
@@ -19,7 +20,7 @@ _AT_PORT = """
 import functools, sys
 from paho.mqtt import subscribe
 subscribe.callback = functools.partial(subscribe.callback, port=int(sys.argv[1]))
-exec(compile(sys.argv[2], "docs/mqtt.md", "exec"))
+exec(compile(sys.argv[2], "the example", "exec"))
 """
 
 
@@ -35,6 +36,20 @@ def example(language: str, section: str = EXAMPLES) -> str:
     """Return the only block of the section in this language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     return str(found)
+
+
+def consumer_section(title: str) -> str:
+    """Return a section of docs/consumers.md."""
+    page = (_DOCS / "consumers.md").read_text(encoding="utf-8")
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def database_writer(port: int, database: str) -> Sequence[str]:
+    """Return the command that runs the example that writes to a database at this address."""
+    code = example("python", consumer_section("InfluxDB and VictoriaMetrics"))
+    address = "http://localhost:8086"
+    assert code.count(address) == 1
+    return (sys.executable, "-c", _AT_PORT, str(port), code.replace(address, database))
 
 
 def python_consumer(port: int) -> Sequence[str]:

@@ -31,10 +31,9 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
     """
     text = payload.decode()
     if config["p"] == "device_tracker":
-        return _place(config, json.loads(text), before)
+        return _place(config, text, before)
     if "val_tpl" in config:
-        value = json.loads(text)
-        text = _template(config["val_tpl"]).render(value=text, value_json=value).strip()
+        text = _render(config["val_tpl"], text)
     if text == "None":
         return UNKNOWN
     if config["p"] == "binary_sensor":
@@ -49,10 +48,15 @@ def state(config: Mapping[str, Any], payload: bytes, before: Any = UNKNOWN) -> A
     return text
 
 
-def _place(config: Mapping[str, Any], payload: Any, before: Any) -> Any:
+def _render(template: str, text: str) -> str:
+    # An empty message, which clears a retained topic, is no JSON. The template is rendered without.
+    values = {"value": text} | ({"value_json": json.loads(text)} if text else {})
+    return _template(template).render(values).strip()
+
+
+def _place(config: Mapping[str, Any], text: str, before: Any) -> Any:
     """Return the place of a tracker, which its attributes have."""
-    rendered = _template(config["json_attr_tpl"]).render(value_json=payload)
-    attributes: dict[str, Any] = json.loads(rendered)
+    attributes: dict[str, Any] = json.loads(_render(config["json_attr_tpl"], text))
     if not attributes.keys() & {"latitude", "longitude"}:
         return before
     place: Place = attributes["latitude"], attributes["longitude"]

@@ -24,7 +24,8 @@ _HEALTH = ("bpm", "rr_intervals", "energy_expended", "level_pct", "sensor_contac
 # ``python -m healthd``, once everything has been imported.
 _MODULE = "import runpy; runpy.run_module('healthd', run_name='__main__', alter_sys=True)"
 HEALTHD = Forking("""
-import healthd.cli.demo, healthd.cli.doctor, healthd.cli.scan, healthd.doctor.machine
+import healthd.cli.backfill, healthd.cli.demo, healthd.cli.doctor, healthd.cli.scan
+import healthd.doctor.machine
 from healthd.profiles import registry
 registry.load()
 """)

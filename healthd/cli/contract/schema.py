@@ -168,7 +168,7 @@ def everything(registry: Registry) -> dict[str, Any]:
     found |= {kind: request_schema(model) for kind, model in requests().items()}
     parts: dict[str, Any] = {}
     for kind, definition in found.items():
-        # Parts that several kinds share, such as a device's time stamp. Their names start with a
+        # Parts that several kinds share, such as a battery. Their names start with a
         # capital letter, so they never collide with kinds.
         parts |= definition.pop("$defs", {})
         parts[kind] = definition

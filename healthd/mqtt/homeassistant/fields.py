@@ -10,8 +10,8 @@ from healthd.samples import Measurement
 
 SENSOR, BINARY_SENSOR = "sensor", "binary_sensor"
 
-PAYLOAD = "value_json"
-"""The message in a template."""
+PAYLOAD = "(value_json | default({}))"
+"""The message in a template; an empty one, which clears a retained topic, has no keys."""
 
 # What specifications call a code without a meaning.
 _RESERVED = "reserved"

@@ -102,12 +102,12 @@ def _components(topics: Topics, requests: Collection[str]) -> Iterator[Component
     diagnostic: Config = {"avty": availability(topics.status), "ent_cat": "diagnostic"}
     shared = diagnostic | {"stat_t": topics.health, "exp_aft": GatewayHealth.expires_s}
     for counter in _COUNTERS:
-        template = f"{{{{ {counter.template} }}}}"
+        template = _of_health(counter.template)
         config = {"val_tpl": template, "sug_dsp_prc": 0, **counter.config}
         config |= prominence(GatewayHealth.kind, counter.id)
         yield Component(counter.id, "sensor", counter.name, shared | config)
     degraded = {
-        "val_tpl": "{{ value_json.outbox.state }}",
+        "val_tpl": _of_health("value_json.outbox.state"),
         "pl_on": "degraded",
         "pl_off": "ok",
         "dev_cla": "problem",
@@ -115,3 +115,8 @@ def _components(topics: Topics, requests: Collection[str]) -> Iterator[Component
     yield Component("outbox_state", "binary_sensor", "Outbox degraded", shared | degraded)
     if "scan" in requests:
         yield scan_button(topics, {"avty": availability(topics.status)})
+
+
+def _of_health(expression: str) -> str:
+    """Return a template that an empty message, which clears the topic, does not change."""
+    return f"{{% if value_json is defined %}}{{{{ {expression} }}}}{{% endif %}}"

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterator
 
 from healthd.mqtt.homeassistant.components import Component, Config
+from healthd.mqtt.homeassistant.fields import PAYLOAD
 
 _LATITUDE, _LONGITUDE = "latitude_deg", "longitude_deg"
 
 # A message without a position must not have these attributes: Home Assistant would log each one.
 _ATTRIBUTES = (
-    "{% set lat, lon = value_json.latitude_deg, value_json.longitude_deg %}"
+    f"{{% set message = {PAYLOAD} %}}"
+    "{% set lat, lon = message.latitude_deg, message.longitude_deg %}"
     "{% set known = lat is number and lon is number %}"
     "{{ {'latitude': lat, 'longitude': lon} | tojson if known else '{}' }}"
 )

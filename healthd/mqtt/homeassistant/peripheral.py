@@ -28,7 +28,7 @@ from healthd.settings.model import PeripheralSettings
 _IDENTITY = {"name": "name", "mf": "maker", "mdl": "model", "sw": "firmware"}
 
 # Absent until the first run.
-_FETCH = "(value_json.fetch | default({}))"
+_FETCH = f"({PAYLOAD}.fetch | default({{}}))"
 
 
 class PeripheralPayloads:

@@ -29,6 +29,7 @@ from healthd.profiles.fitness_machine.features import (
 from healthd.profiles.fitness_machine.indoor_bike import IndoorBike, decode_indoor_bike
 from healthd.profiles.fitness_machine.merge import Records
 from healthd.profiles.fitness_machine.rower import Rower, decode_rower
+from healthd.profiles.fitness_machine.speed_factor import correct_speeds
 from healthd.profiles.fitness_machine.status import (
     FitnessMachineStatus,
     TrainingStatus,
@@ -59,4 +60,5 @@ PROFILE = Profile(
         Characteristic("2ada", FitnessMachineStatus, decode_status, Use.STREAM, accompanies=True),
     ),
     state=Records,
+    correct=correct_speeds,
 )

@@ -7,6 +7,12 @@ ranges (2AD4 to 2AD8) and the results that they answer.
 """
 
 import struct
+from collections.abc import Callable
+
+from healthd.profiles.fitness_machine.levels import HIGHEST_PCT, share_of
+
+Write = Callable[..., bytes]
+"""One of the functions below, or its replacement for a certain machine."""
 
 REQUEST_CONTROL = b"\x00"
 RESET = b"\x01"
@@ -28,6 +34,12 @@ def set_target_speed(*, speed_mps: float) -> bytes:
 def set_target_inclination(*, inclination_pct: float) -> bytes:
     """Set the inclination, in steps of 0.1 %."""
     return struct.pack("<Bh", 0x03, _whole("inclination_pct", inclination_pct, 10, _S16))
+
+
+def set_target_inclination_in_levels(*, inclination_pct: float) -> bytes:
+    """Set the inclination of a treadmill that takes it as a share of 15 levels (`levels`)."""
+    _whole("inclination_pct", inclination_pct, 10, (0, 10 * HIGHEST_PCT))
+    return struct.pack("<Bh", 0x03, share_of(inclination_pct))
 
 
 def set_target_resistance(*, resistance_level: float, narrow: bool = False) -> bytes:

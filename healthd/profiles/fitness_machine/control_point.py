@@ -6,10 +6,11 @@ Service, checked against captures of trainers (``tests/vectors``).
 
 from typing import Annotated, ClassVar, Literal
 
+from healthd.profiles.fitness_machine.levels import inclination_of
 from healthd.profiles.fitness_machine.records import NARROW, SPEED, WIDE, fitting
-from healthd.profiles.fitness_machine.targets import RESERVED, Target, opcode, parameters
+from healthd.profiles.fitness_machine.targets import RESERVED, TENTHS, Target, opcode, parameters
 from healthd.profiles.packet.layout import Fact, Field, Layout
-from healthd.profiles.packet.wires import U8, U16, Wire, word
+from healthd.profiles.packet.wires import U8, U16, Meaning, Wire, word
 from healthd.samples import quantity
 
 Command = Literal[
@@ -110,9 +111,9 @@ def _result(code: int) -> dict[str, int | str]:
     return {"result_code": code, "result": word(_RESULTS)(code)}
 
 
-def _layout(width: Wire, *of_response: Field) -> Layout:
+def _layout(width: Wire, *of_response: Field, inclination: Meaning = TENTHS) -> Layout:
     return Layout(
-        *parameters(first=0x02, energy_first=0x09, cadence=0x14, width=width),
+        *parameters(0x02, energy_first=0x09, cadence=0x14, width=width, inclination=inclination),
         Field("action", U8, opcode(0x08), lambda number: _STOPS.get(number, RESERVED)),
         Field("action", U8, opcode(_SPIN_DOWN), lambda number: _SPIN_DOWNS.get(number, RESERVED)),
         Field("request_opcode", U8, opcode(_RESPONSE), required=True),
@@ -124,6 +125,7 @@ def _layout(width: Wire, *of_response: Field) -> Layout:
 
 
 _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
+_LEVELS = _layout(WIDE, inclination=inclination_of)
 _SPIN_DOWN_STARTED = _layout(
     WIDE,
     Field("spin_down_low_mps", U16, opcode(_RESPONSE), SPEED),
@@ -144,3 +146,11 @@ def decode_control_point(data: bytes) -> FitnessMachineControlPoint:
     if succeeded and len(data) >= _SPIN_DOWN_STARTED.size(data):
         layout = _SPIN_DOWN_STARTED
     return FitnessMachineControlPoint.of(layout.read(data))
+
+
+def decode_control_point_in_levels(data: bytes) -> FitnessMachineControlPoint:
+    """Decode 2AD9 with the inclination as a share of 15 levels (`levels`)."""
+    message = decode_control_point(data)
+    if message.inclination_pct is None:
+        return message
+    return FitnessMachineControlPoint.of(_LEVELS.read(data))

@@ -5,6 +5,7 @@ Machines are often wrong about their features: trust what they send and answer i
 
 from typing import Annotated, ClassVar
 
+from healthd.profiles.fitness_machine.levels import HIGHEST_PCT, inclination_of
 from healthd.profiles.fitness_machine.records import SPEED, Width, fitting
 from healthd.profiles.packet.layout import ALWAYS, Fact, Field, Layout
 from healthd.profiles.packet.wires import S16, U8, U16, U32, Meaning, Wire, scaled, words
@@ -131,6 +132,7 @@ _FEATURE = Layout(
 )
 _SPEED = _range("mps", U16, U16, SPEED)
 _INCLINATION = _range("pct", S16, U16, scaled(10))
+_LEVELS = _range("pct", S16, U16, inclination_of)
 _WIDE_RESISTANCE = _range("raw", S16, U16, None, _width("s16"))
 _NARROW_RESISTANCE = _range("raw", U8, U8, None, _width("u8"))
 _HEART_RATE = _range("bpm", U8, U8)
@@ -150,6 +152,17 @@ def decode_speed_range(data: bytes) -> SpeedRange:
 def decode_inclination_range(data: bytes) -> InclinationRange:
     """Decode 2AD5: minimum s16, maximum s16 and increment u16, 0.1 %."""
     return InclinationRange.of(_INCLINATION.read(data))
+
+
+def decode_inclination_range_in_levels(data: bytes) -> InclinationRange:
+    """Decode 2AD5 of a treadmill that has 15 levels of 1 % (`levels`).
+
+    A maximum of more than 15 % is a share of the levels, as in the other values of the machine.
+    """
+    range_ = decode_inclination_range(data)
+    if range_.max_pct is None or range_.max_pct <= HIGHEST_PCT:
+        return range_
+    return InclinationRange.of(_LEVELS.read(data))
 
 
 def decode_resistance_range(data: bytes) -> ResistanceRange:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from healthd.errors import DecodeError
+from healthd.profiles.fitness_machine.commands import Write, set_target_speed
 from healthd.profiles.fitness_machine.features import (
     decode_feature,
     decode_inclination_range,
@@ -79,12 +81,14 @@ class Machine:
         targets: targets that it claims to accept; None if it does not report them.
         ranges: the ranges that it accepts, by the key of a request; only those that it reports.
         narrow: whether it takes a resistance in one byte.
+        writers: by the key of a request, what makes its bytes if not `commands`.
     """
 
     characteristics: AbstractSet[str] = frozenset()
     targets: AbstractSet[str] | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     narrow: bool = False
+    writers: Mapping[str, Write] = field(default_factory=dict[str, Write])
 
     @property
     def is_treadmill(self) -> bool:
@@ -111,34 +115,73 @@ class Machine:
         return denied and witness not in self.characteristics
 
 
-def machine_of(characteristics: AbstractSet[str], facts: Mapping[str, bytes]) -> Machine:
+@dataclass(slots=True)
+class Learned:
+    """What a machine's answers have shown; kept from link to link.
+
+    Attributes:
+        narrow: whether it takes a resistance in one byte; None until it has accepted one.
+    """
+
+    narrow: bool | None = None
+
+    def applied_to(self, machine: Machine) -> Machine:
+        """Return the machine as it has shown to be, whatever it says about itself."""
+        return machine if self.narrow is None else replace(machine, narrow=self.narrow)
+
+
+def machine_of(
+    characteristics: AbstractSet[str],
+    facts: Mapping[str, bytes],
+    decoders: Mapping[str, Callable[[bytes], Measurement]] | None = None,
+    writers: Mapping[str, Write] | None = None,
+    speed_factor: float = 1.0,
+) -> Machine:
     """Return what these characteristics and their values say about the machine.
 
     Args:
         characteristics: canonical UUIDs.
         facts: values by UUID, of the characteristics that could be read.
+        decoders: by UUID, what this machine's values are decoded with if not as usual.
+        writers: see `Machine`.
+        speed_factor: by what its speeds are multiplied.
     """
+    decoders = decoders or {}
     feature = _fields(decode_feature, facts.get(FEATURE))
     targets: list[str] | None = feature.get("target_settings")
     ranges: dict[str, Range] = {}
     for key, source in _RANGES.items():
-        found = _fields(source.decode, facts.get(source.uuid))
+        decode = decoders.get(source.uuid, source.decode)
+        found = _fields(decode, facts.get(source.uuid))
         low, high = found.get(f"min_{source.suffix}"), found.get(f"max_{source.suffix}")
         # The maker has not filled in a range that allows nothing.
         if low is not None and high is not None and low < high:
             increment = found.get(f"increment_{source.suffix}", 0)
             # Decoded limits are rounded; the steps that they were made of are exact.
             steps = (round(limit / source.scale * source.per_unit) for limit in (low, high))
-            low, high = (step / source.per_unit for step in steps)
-            increment = round(increment / source.scale * source.per_unit) / source.per_unit
-            ranges[key] = Range(low, high, 1 / source.per_unit, increment)
+            factor = speed_factor if key == "speed_mps" else 1
+            low, high = (step * factor / source.per_unit for step in steps)
+            increment = round(increment / source.scale * source.per_unit) * factor
+            grain = factor / source.per_unit
+            ranges[key] = Range(low, high, grain, increment / source.per_unit)
     width = _fields(decode_resistance_range, facts.get(RESISTANCES)).get("width")
     return Machine(
         frozenset(characteristics),
         None if targets is None else frozenset(targets),
         ranges,
         width == "u8",
+        _with_speed_factor(writers or {}, speed_factor),
     )
+
+
+def _with_speed_factor(writers: Mapping[str, Write], factor: float) -> Mapping[str, Write]:
+    if factor == 1:
+        return writers
+    return {**writers, "speed_mps": partial(_set_own_speed, factor=factor)}
+
+
+def _set_own_speed(*, speed_mps: float, factor: float) -> bytes:
+    return set_target_speed(speed_mps=speed_mps / factor)
 
 
 def _fields(decode: Callable[[bytes], Measurement], value: bytes | None) -> dict[str, Any]:

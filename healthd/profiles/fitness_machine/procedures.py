@@ -5,7 +5,7 @@ limits of the settings.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -70,11 +70,15 @@ class Command:
         request: the bytes.
         change: what the control event reports once the machine has carried it out.
         targets: the values to reach, by keys with units.
+        narrow: of a resistance, whether ``request`` has it in one byte.
+        other: the same resistance in the other width; empty if it does not fit, or for others.
     """
 
     request: bytes
     change: Literal["set", "started", "stopped"]
     targets: Mapping[str, float] = field(default_factory=dict[str, float])
+    narrow: bool | None = None
+    other: bytes = b""
 
 
 class _Target(NamedTuple):
@@ -132,8 +136,9 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
     if target.needs_limits and allowed is None:
         raise _unlimited(key)
     _check(key, value, allowed, machine.ranges.get(key))
-    form = {"narrow": True} if target.range == RESISTANCES and machine.narrow else {}
-    return _written(partial(target.write, **form), {key: value})
+    if target.range == RESISTANCES:
+        return _resistance(value, narrow=machine.narrow)
+    return _written(machine.writers.get(key, target.write), {key: value})
 
 
 def release(machine: Machine, *, simulated: bool, stopped: bool) -> tuple[bytes, ...]:
@@ -179,6 +184,16 @@ def _simulation(request: SetSimulation, machine: Machine, limits: Limits) -> Com
     _check("grade_pct", request.grade_pct, limits.grade_pct, None)
     road = request.model_dump(include={"grade_pct", "wind_speed_mps", "crr", "cw_kg_per_m"})
     return _written(commands.set_simulation, road)
+
+
+def _resistance(level: float, *, narrow: bool) -> Command:
+    write = commands.set_target_resistance
+    made = _written(partial(write, narrow=narrow), {"resistance_level": level})
+    try:
+        other = write(resistance_level=level, narrow=not narrow)
+    except ValueError:
+        other = b""
+    return replace(made, narrow=narrow, other=other)
 
 
 def _written(write: Callable[..., bytes], targets: Mapping[str, float]) -> Command:

@@ -5,6 +5,7 @@ Layouts: GATT Specification Supplement, and packets of real machines (``tests/ve
 
 from typing import Annotated, Any, Literal
 
+from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.packet.layout import Fact, Field, Layout, Present, bit
 from healthd.profiles.packet.wires import S16, U8, U16, Meaning, Wire, number, scaled
 from healthd.samples import Measurement, quantity
@@ -56,7 +57,7 @@ class Record(Measurement):
     energy_per_minute_kj_per_h: Annotated[float | None, quantity("kJ/h")] = None
     """The machine's value for the last minute, as a rate per hour, like the one above."""
     heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")] = None
-    """``null`` if the machine sends 0, because it receives no heart rate."""
+    """``null`` if the machine sends 0 or 255, because it receives no heart rate."""
     met: Annotated[float | None, quantity("[MET]")] = None
     elapsed_time_s: Seconds = None
     remaining_time_s: Seconds = None
@@ -78,19 +79,31 @@ PACE = number(NO_U16)
 WHOLE_RECORD = Fact("more_data", lambda flags: bool(flags & MORE_DATA))
 
 
-def energy(times_per_hour: int = 1, none: int | None = None) -> Meaning:
-    """Return the conversion from kcal to kJ, or from kcal per part of an hour to kJ/h."""
-    return scaled(1000, factor=KCAL_IN_J * times_per_hour, none=none)
+def energy(times_per_hour: int = 1, none: int | None = None, steps_per_kcal: int = 1) -> Meaning:
+    """Return the conversion from kcal to kJ, or from kcal per part of an hour to kJ/h.
+
+    Args:
+        times_per_hour: how many of these parts an hour has.
+        none: the raw number that means "not available".
+        steps_per_kcal: steps of the raw number per kcal; 1 in the standard.
+    """
+    return scaled(1000 * steps_per_kcal, factor=KCAL_IN_J * times_per_hour, none=none)
 
 
-def ending(first: int) -> tuple[Field, ...]:
-    """Return the fields at the end of each of the six layouts, from flag ``first`` on."""
+def ending(first: int, steps_per_kcal: int = 1) -> tuple[Field, ...]:
+    """Return the fields at the end of each of the six layouts.
+
+    Args:
+        first: number of the flag that announces the first of them.
+        steps_per_kcal: steps of the total energy per kcal; 1 in the standard.
+    """
     burnt = bit(first)
+    total = energy(none=NO_U16, steps_per_kcal=steps_per_kcal)
     return (
-        Field("total_energy_kj", U16, burnt, energy(none=NO_U16)),
+        Field("total_energy_kj", U16, burnt, total),
         Field("energy_per_hour_kj_per_h", U16, burnt, energy(none=NO_U16)),
         Field("energy_per_minute_kj_per_h", U8, burnt, energy(_MINUTES_PER_HOUR, none=_NO_U8)),
-        Field("heart_rate_bpm", U8, bit(first + 1), number(0)),
+        Field("heart_rate_bpm", U8, bit(first + 1), known_rate),
         Field("met", U8, bit(first + 2), scaled(10)),
         Field("elapsed_time_s", U16, bit(first + 3)),
         Field("remaining_time_s", U16, bit(first + 4)),

@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal
 
+from healthd.profiles.fitness_machine.levels import inclination_of
 from healthd.profiles.fitness_machine.records import NARROW, WIDE, fitting
-from healthd.profiles.fitness_machine.targets import RESERVED, Target, opcode, parameters
+from healthd.profiles.fitness_machine.targets import RESERVED, TENTHS, Target, opcode, parameters
 from healthd.profiles.packet.layout import Fact, Field, Layout, Tail, bit
-from healthd.profiles.packet.wires import U8, Wire, word
+from healthd.profiles.packet.wires import U8, Meaning, Wire, word
 from healthd.samples import Measurement, quantity
 
 Training = Literal[
@@ -141,9 +142,9 @@ _TRAINING_STATUS = Layout(
 )
 
 
-def _layout(width: Wire) -> Layout:
+def _layout(width: Wire, inclination: Meaning = TENTHS) -> Layout:
     return Layout(
-        *parameters(first=0x05, energy_first=0x0A, cadence=0x15, width=width),
+        *parameters(0x05, energy_first=0x0A, cadence=0x15, width=width, inclination=inclination),
         Field("action", U8, opcode(0x02), lambda number: _STOPS.get(number, RESERVED)),
         Field("spin_down_status", U8, opcode(0x14), word(_SPIN_DOWN)),
         flags=U8,
@@ -152,6 +153,7 @@ def _layout(width: Wire) -> Layout:
 
 
 _WIDE, _NARROW = _layout(WIDE), _layout(NARROW)
+_LEVELS = _layout(WIDE, inclination_of), _layout(NARROW, inclination_of)
 
 
 def decode_training_status(data: bytes) -> TrainingStatus:
@@ -162,3 +164,8 @@ def decode_training_status(data: bytes) -> TrainingStatus:
 def decode_status(data: bytes) -> FitnessMachineStatus:
     """Decode 2ADA: opcode u8 · its parameter, as in the control point."""
     return FitnessMachineStatus.of(fitting(data, _WIDE, _NARROW).read(data))
+
+
+def decode_status_in_levels(data: bytes) -> FitnessMachineStatus:
+    """Decode 2ADA with the inclination as a share of 15 levels (`levels`)."""
+    return FitnessMachineStatus.of(fitting(data, *_LEVELS).read(data))

@@ -3,9 +3,10 @@
 import struct
 from typing import Annotated, Any
 
+from healthd.profiles.common.heart_rates import NO_RATE_U8
 from healthd.profiles.fitness_machine.records import SPEED, Width, energy
 from healthd.profiles.packet.layout import Field, Present
-from healthd.profiles.packet.wires import S16, U8, U16, U24, Wire, scaled
+from healthd.profiles.packet.wires import S16, U8, U16, U24, Meaning, Wire, number, scaled
 from healthd.samples import Measurement, quantity
 
 RESERVED = "reserved"
@@ -46,7 +47,13 @@ def opcode(number: int) -> Present:
     return Present(0xFF, number)
 
 
-def parameters(first: int, energy_first: int, cadence: int, width: Wire) -> tuple[Field, ...]:
+TENTHS = scaled(10)
+"""0.1 % to %."""
+
+
+def parameters(
+    first: int, energy_first: int, cadence: int, width: Wire, inclination: Meaning
+) -> tuple[Field, ...]:
     """Return the fields of all targets: both messages have them in one order, with different gaps.
 
     Args:
@@ -54,6 +61,7 @@ def parameters(first: int, energy_first: int, cadence: int, width: Wire) -> tupl
         energy_first: opcode of the energy; steps and all others up to the wheel follow.
         cadence: opcode of the cadence.
         width: form of the resistance.
+        inclination: converts the inclination to %; ``TENTHS`` in the standard.
     """
 
     def resistance(raw: int) -> dict[str, Any]:
@@ -62,10 +70,10 @@ def parameters(first: int, energy_first: int, cadence: int, width: Wire) -> tupl
     simulation = opcode(energy_first + 8)
     return (
         Field("speed_mps", U16, opcode(first), SPEED),
-        Field("inclination_pct", S16, opcode(first + 1), scaled(10)),
+        Field("inclination_pct", S16, opcode(first + 1), inclination),
         Field("", width, opcode(first + 2), resistance),
         Field("power_w", S16, opcode(first + 3)),
-        Field("heart_rate_bpm", U8, opcode(first + 4)),
+        Field("heart_rate_bpm", U8, opcode(first + 4), number(NO_RATE_U8)),
         Field("energy_kj", U16, opcode(energy_first), energy()),
         Field("steps", U16, opcode(energy_first + 1)),
         Field("strides", U16, opcode(energy_first + 2)),

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.heart_rate.beats import Beats
 from healthd.profiles.heart_rate.variability import HeartRateVariability, Variability
 from healthd.profiles.packet.cursor import Cursor
@@ -46,7 +47,7 @@ class HeartRate(Measurement):
     kind: ClassVar[str] = "heart_rate"
 
     heart_rate_bpm: Annotated[int | None, quantity("/min", mdc=8454258, loinc="8867-4")]
-    """``null`` if the sensor sends 0, which means no signal."""
+    """``null`` if the sensor has no signal: it sends 0, or 255 in one byte."""
     sensor_contact_supported: bool
     sensor_contact_detected: bool | None
     """``null`` if the sensor cannot detect contact."""
@@ -96,7 +97,7 @@ def _intervals(rest: bytes) -> tuple[list[float], int]:
 
 
 _MEASUREMENT = Layout(
-    Field("heart_rate_bpm", U8, no_bit(0), number(none=0), required=True),
+    Field("heart_rate_bpm", U8, no_bit(0), known_rate, required=True),
     Field("heart_rate_bpm", U16, bit(0), number(none=0), required=True),
     Field("energy_expended_kj", U16, bit(3)),
     flags=U8,

@@ -13,6 +13,9 @@ from typing import Any
 
 from healthd.profiles.packet.resolution import decimals
 
+# No more are left out: 1000 is the greatest round number that anyone measures.
+_ZEROS = 3
+
 # The cached values of one bit field; a hostile device could send them all.
 _STATES = 32
 
@@ -131,8 +134,7 @@ def sfloat_in(unit: Fraction, *, shift: int = 0, usual: int = 0) -> Meaning:
     Args:
         unit: the value of 1 in the other unit, such as 7.5 for kPa to mmHg.
         shift: see `sfloat`.
-        usual: the exponent of the coarsest step that devices have. A greater exponent does not mean
-            a coarser step: some devices send 120 as 12e1, but 121 as it is.
+        usual: see `step_exponent`.
     """
     factor, digits = float(unit), decimals(unit)
 
@@ -140,9 +142,20 @@ def sfloat_in(unit: Fraction, *, shift: int = 0, usual: int = 0) -> Meaning:
         value = sfloat(raw, shift)
         if value is None:
             return None
-        return round(value * factor, digits - min(_signed_4(raw >> 12) + shift, usual))
+        return round(value * factor, digits - step_exponent(_signed_4(raw >> 12) + shift, usual))
 
     return convert
+
+
+def step_exponent(sent: int, usual: int) -> int:
+    """Return the exponent of the step that a device's number has.
+
+    Args:
+        sent: the exponent of the number. Some devices leave out zeros: 120 is sent as 12e1, but 121
+            as it is.
+        usual: the exponent of the coarsest step that devices have.
+    """
+    return max(min(sent, usual), sent - _ZEROS)
 
 
 def _signed_4(bits: int) -> int:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.packet.resolution import decimals
 from healthd.profiles.polar_pmd.frames import Pmd
 from healthd.profiles.polar_pmd.raw import nine_digits
@@ -74,7 +75,7 @@ def _pp_interval(frame: Pmd, _: float, shared: dict[str, Any]) -> Frame:
         error_ms=frame.error_ms or [],
         blocker=frame.blocker or [],
         skin_contact=[contact if supported else None for contact, supported in contacts],
-        heart_rate_bpm=[rate or None for rate in frame.heart_rate_bpm or ()],
+        heart_rate_bpm=[known_rate(rate) for rate in frame.heart_rate_bpm or ()],
         **shared,
     )
 

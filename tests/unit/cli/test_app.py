@@ -16,7 +16,10 @@ from healthd.cli.app import app
 from healthd.simulator.names import NAMES
 from tests.unit.cli.machine import Machine
 
-COMMANDS = ["run", "demo", "decode", "schema", "watch", "outbox", "fetch", "pair", "scan", "doctor"]
+COMMANDS = [
+    *("run", "demo", "decode", "schema", "watch", "outbox", "fetch", "pair", "scan", "doctor"),
+    "hass-backfill",
+]
 
 MODULES = """
 import sys
@@ -77,7 +80,8 @@ def test_help_lists_the_commands(option: str) -> None:
     for command in COMMANDS:
         assert command in result.output
     callbacks = [command.callback for command in app.registered_commands]
-    assert sorted(callback.__name__ for callback in callbacks if callback) == sorted(COMMANDS)
+    names = [callback.__name__.replace("_", "-") for callback in callbacks if callback]
+    assert sorted(names) == sorted(COMMANDS)
 
 
 def test_without_a_command_help_is_shown() -> None:
@@ -132,7 +136,7 @@ def test_healthd_runs_as_a_module(machine: Machine) -> None:
     assert process.stdout.decode().startswith(f"healthd {__version__}")
 
 
-@pytest.mark.parametrize("unwanted", ["typer", "click", "rich", "bumble", "iotcore"])
+@pytest.mark.parametrize("unwanted", ["typer", "click", "rich", "bumble", "iotcore", "websockets"])
 def test_the_daemon_loads_no_user_interface_and_no_simulator(
     machine: Machine, unwanted: str
 ) -> None:
@@ -153,6 +157,14 @@ def test_demo_without_the_simulator_says_what_to_install(machine: Machine) -> No
     process = in_process(machine, script, "demo")
     assert process.returncode == 1
     assert 'pip install "healthd[sim]"' in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_hass_backfill_without_its_library_says_what_to_install(machine: Machine) -> None:
+    script = "import sys; sys.modules['websockets'] = None; import healthd.__main__"
+    process = in_process(machine, script, "hass-backfill")
+    assert process.returncode == 1
+    assert 'pip install "healthd[hass]"' in process.stderr
     assert "Traceback" not in process.stderr
 
 

@@ -50,6 +50,7 @@ def test_the_options_of_the_profiles(tmp_path: Path) -> None:
             "id": "strap",
             "name": "Strap",
             "wheel_circumference": 2,
+            "speed_factor": 1.609344,
             "pmd": ["ecg", "acceleration"],
             "hrv": "5min",
             "heart_rate_zones": [95, 114, 133],
@@ -61,6 +62,7 @@ def test_the_options_of_the_profiles(tmp_path: Path) -> None:
     options = options_for(entry, RECORDS, ten_to_eight)
     assert options == Options(
         wheel_circumference_m=2.0,
+        speed_factor=1.609344,
         pmd=("ecg", "acceleration"),
         hrv_window_s=300.0,
         heart_rate_zones_bpm=(95, 114, 133),
@@ -152,4 +154,7 @@ def test_limits_and_lease_are_those_of_the_settings() -> None:
     assert rules_for(PeripheralSettings.model_validate({**entry, "control": control})) == Rules(
         Limits(power_w=Range(0, 400), speed_mps=Range(0, 3.5), grade_pct=Range(-15, 15)),
         lease_s=5,
+    )
+    assert rules_for(PeripheralSettings.model_validate({**entry, "speed_factor": 2})) == Rules(
+        Limits(grade_pct=Range(-15, 15)), speed_factor=2
     )

@@ -15,6 +15,7 @@ from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import load
 from healthd.samples import Measurement
 from healthd.units import find_unit, unit_of
+from tests.support.digits import too_many_digits
 
 CHARACTERISTICS = list(load().characteristics.values())
 DERIVED = {model for profile in load().profiles.values() for model in profile.derived}
@@ -41,6 +42,7 @@ def test_any_bytes_give_the_model_or_a_decode_error(
     assert type(measurement) is characteristic.model
     # The published JSON has the same values: null instead of NaN, nothing that JSON cannot hold.
     assert orjson.loads(orjson.dumps(measurement.fields())) == measurement.fields()
+    assert not too_many_digits(measurement.fields())
 
 
 @pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)

@@ -4,7 +4,7 @@ import pytest
 
 from healthd.profiles import blood_pressure, weight_scale
 from healthd.profiles.body_composition import measurement as body_composition
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.quirks import Identity, decoders_for, identity_of
 from healthd.profiles.registry import load
 
 CHARACTERISTICS = load().characteristics
@@ -51,3 +51,9 @@ def test_device_with_its_own_decoder(device: Identity, uuid: str, decode: object
 )
 def test_device_with_the_standard_decoder(device: Identity, uuid: str) -> None:
     assert uuid not in decoders_for(device)
+
+
+def test_a_device_is_identified_by_what_was_read() -> None:
+    facts = {"2a29": b"Hans Dinslage GmbH\0", "2a24": b"SBM69", "2a49": b"\x01"}
+    assert identity_of(None, facts) == Identity(maker="Hans Dinslage GmbH", model="SBM69")
+    assert identity_of("T01_1A2B", {}) == Identity("T01_1A2B")

@@ -22,6 +22,7 @@ import pytest
 
 from healthd.errors import DecodeError
 from healthd.profiles.registry import load
+from tests.support.digits import too_many_digits
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 KINDS = {"unit_test", "device_capture", "conformance", "derived"}
@@ -106,6 +107,7 @@ def decodes_as_expected(vector: Vector) -> None:
         fields = decode(vector.packet).fields()
         assert fields == vector.expected
         assert canonical(fields) == canonical(vector.expected)
+        assert not too_many_digits(fields)
 
 
 @pytest.mark.parametrize("uuid", CHARACTERISTICS)

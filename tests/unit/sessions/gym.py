@@ -139,6 +139,16 @@ class Gym(News):
         self.machine.control.record = record
         self.machine.control.oddities.update(dict.fromkeys(opcodes))
 
+    def accept_resistance_of(self, size: int | None) -> None:
+        """Make the machine refuse a target resistance unless it has this size with its opcode."""
+
+        def record(request: bytes) -> None:
+            self._record(request)
+            if request[0] == RESISTANCE:
+                self.machine.control.oddities[RESISTANCE] = 1 if len(request) == size else 3
+
+        self.machine.control.record = record
+
     def forget(self) -> None:
         """Clear the commands and control events so far."""
         self.commands.clear()

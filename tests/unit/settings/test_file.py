@@ -109,7 +109,7 @@ def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
     # A commented line that assigns or opens a block is an example; every other comment is prose.
     examples = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 9
+    assert len(settings.peripherals) == 10
     entries = settings.peripherals
     assert {key for entry in entries for key in entry.control.model_fields_set} == set(
         known_keys(("peripherals", 0, "control"))
@@ -285,6 +285,16 @@ BAD_VALUES = [
     ("outbox.max_size = 2026-11-24", "outbox.max_size", "2026, 11, 24", '"256MB"'),
     ("log.level = 'loud'", "log.level", "'loud'", "'warning'"),
     ("log.level = 5", "log.level", "5", "'warning'"),
+    ("hass.url = 'homeassistant.local:8123'", "hass.url", "local:8123", "http://homeassistant"),
+    ("hass.url = 'ws://host:8123/api'", "hass.url", "ws://host", "http://homeassistant.local:8123"),
+    ("hass.url = 'http://me:secret@host'", "hass.url", "…@host", "http://homeassistant.local"),
+    ("hass.url = 8123", "hass.url", "8123", "a string"),
+    ("hass.token_file = 7", "hass.token_file", "7", "a path"),
+    ("hass.entities = 'sensor.rate'", "hass.entities", "'sensor.rate'", "a list"),
+    ("hass.entities = ['rate']", "hass.entities[0]", "'rate'", "sensor.chest_strap_heart_rate"),
+    ("hass.entities = ['light.a']", "hass.entities[0]", "'light.a'", "the id of a sensor"),
+    ("hass.replace = 'yes'", "hass.replace", "'yes'", "true or false"),
+    ("hass.token = 'abc'", "hass.token", "an unknown key", "token_file"),
     ("gatway.id = 'x'", "gatway", "an unknown key", 'did you mean "gateway"?'),
     ("mqtt.borkers = 5", "mqtt.borkers", "an unknown key", 'did you mean "brokers"?'),
     ("log.zzz = 5", "log.zzz", "an unknown key", "one of level"),
@@ -324,6 +334,17 @@ BAD_VALUES = [
             "0.5 to 4",
         )
         for value in ("0.49", "4.01", "2105", "0", "-2.1", "nan", "inf", "'2.1'")
+    ),
+    *(
+        (f"{STRAP}speed_factor = {value}", "peripherals[0].speed_factor", found, "0.1 to 10")
+        for value, found in (
+            ("0", "0"),
+            ("10.1", "10.1"),
+            ("-1.6", "-1.6"),
+            ("nan", "nan"),
+            ("true", "True"),
+            ("'mph'", "'mph'"),
+        )
     ),
     *(
         (f"{STRAP}hrv = {value}", "peripherals[0].hrv", found, expected)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from healthd.settings.model import MqttSettings, PeripheralSettings
+from healthd.errors import Fatal, FileUnavailable
+from healthd.settings.model import HassSettings, MqttSettings, PeripheralSettings
 from healthd.settings.secret_files import (
     consent_code,
     has_unusual_characters,
+    hass_token,
     passkey,
     password,
 )
@@ -56,6 +58,46 @@ class TestPassword:
     def test_a_missing_password_file_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             password(MqttSettings(password_file=tmp_path / "absent"), {})
+
+
+class TestHassToken:
+    """Home Assistant's token comes from a file or from a systemd credential."""
+
+    # A JWT, as Home Assistant makes them.
+    TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiIwIn0.TJVA95OrM7E2cBab30RMHrHDcEfxjoYZgeFONFh7HgQ"
+
+    def test_spaces_and_line_breaks_are_removed(self, tmp_path: Path) -> None:
+        file = tmp_path / "token"
+        file.write_bytes(f"\ufeff {self.TOKEN}\r\n".encode())
+        assert hass_token(HassSettings(token_file=file), {}) == self.TOKEN
+
+    def test_the_credential_is_read(self, tmp_path: Path) -> None:
+        (tmp_path / "hass-token").write_text(self.TOKEN)
+        environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+        assert hass_token(HassSettings(), environ) == self.TOKEN
+
+    def test_no_file_is_a_mistake_in_the_settings(self) -> None:
+        with pytest.raises(Fatal, match=r"hass\.token_file: missing"):
+            hass_token(HassSettings(), {})
+
+    @pytest.mark.parametrize("content", [None, b"", b"\n"])
+    def test_a_missing_or_empty_file_may_come_back(
+        self, tmp_path: Path, content: bytes | None
+    ) -> None:
+        file = tmp_path / "token"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(FileUnavailable, match="token"):
+            hass_token(HassSettings(token_file=file), {})
+
+    @pytest.mark.parametrize("content", [b"one\ntwo", b"my secret", b"\xff"])
+    def test_other_content_is_not_shown(self, tmp_path: Path, content: bytes) -> None:
+        file = tmp_path / "token"
+        file.write_bytes(content)
+        with pytest.raises(Fatal) as caught:
+            hass_token(HassSettings(token_file=file), {})
+        assert "two" not in str(caught.value)
+        assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "correct horse", "pässwörd", "\u5bc6\u7801"])

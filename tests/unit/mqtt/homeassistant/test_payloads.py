@@ -203,6 +203,15 @@ def test_a_retained_state_is_read_from_its_own_topic() -> None:
     assert cmps("battery")["battery_level_pct"]["stat_t"].endswith("/bike/battery")
 
 
+@pytest.mark.parametrize("requests", [(), tuple(REQUESTS)], ids=["no requests", "all requests"])
+def test_an_empty_message_that_clears_a_topic_is_no_error(requests: tuple[str, ...]) -> None:
+    """healthd clears the topics of a peripheral before Home Assistant has removed its entities."""
+    for payload in everything(requests).values():
+        for one in payload["cmps"].values():
+            if "val_tpl" in one or "json_attr_tpl" in one:
+                assert state(one, b"", 5.0) in (5.0, None)
+
+
 # Names
 
 

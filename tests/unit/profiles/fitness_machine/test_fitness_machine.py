@@ -44,6 +44,20 @@ def test_a_cut_packet_with_two_widths_is_read_as_wide() -> None:
     }
 
 
+def test_a_flag_for_steps_announces_them_only_if_they_are_there() -> None:
+    # Bit 13 is reserved in the service's first edition.
+    assert decode_treadmill(bytes.fromhex("01200100")).fields() == {
+        "more_data": True,
+        "truncated": True,
+    }
+    assert decode_treadmill(bytes.fromhex("0120")).fields() == {"more_data": True}
+    assert decode_treadmill(bytes.fromhex("612014 0f")).fields() == {
+        "pace_s_per_500m": 15.0,
+        "average_pace_s_per_500m": 20.0,
+        "more_data": True,
+    }
+
+
 @pytest.mark.parametrize("uuid", ["2acd", "2ace", "2acf", "2ad0", "2ad1", "2ad2"])
 @given(packet=st.binary(max_size=40))
 def test_a_cut_packet_closes_no_record_and_is_empty_only_as_a_part(

@@ -62,7 +62,7 @@ def test_each_link_has_its_own_sum() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "zone"),
-    [(0, None), (94, 0), (95, 1), (113, 1), (114, 2), (170, 4), (171, 5), (255, 5)],
+    [(0, None), (94, 0), (95, 1), (113, 1), (114, 2), (170, 4), (171, 5), (254, 5), (255, None)],
 )
 def test_zones_begin_at_their_limits(rate: int, zone: int | None) -> None:
     state = HeartRateState(Options(heart_rate_zones_bpm=(95, 114, 133, 152, 171)))

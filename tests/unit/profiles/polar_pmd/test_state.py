@@ -12,6 +12,7 @@ from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.profiles.polar_pmd.requests import start, stop
 from healthd.profiles.polar_pmd.state import PmdState
 from healthd.profiles.polar_pmd.streams import Frame
+from tests.support.digits import too_many_digits
 
 SECOND = 1_000_000_000
 H10_EPOCH = 599_616_000 * SECOND
@@ -212,6 +213,13 @@ def test_pp_intervals_are_placed_by_their_sum() -> None:
     }
 
 
+def test_a_pp_interval_whose_rate_is_a_filler() -> None:
+    link = Link()
+    link.accept("pp_interval")
+    (timed,) = link.data("pp_interval", 0, "ffe8030a0006 fee8030a0006", 0)
+    assert timed.measurement.fields()["heart_rate_bpm"] == [None, 254]
+
+
 def test_pp_intervals_with_a_stamp_share_the_clock_of_the_other_streams() -> None:
     link = Link()
     link.accept("pp_interval")
@@ -318,6 +326,7 @@ def test_any_frames_can_be_published(kind: str, factor: float, packets: list[byt
         (timed,) = link.state.take(frame, ARRIVAL + number * SECOND)
         fields = timed.measurement.fields()
         assert orjson.loads(orjson.dumps(fields)) == fields
+        assert not too_many_digits(fields)
 
 
 @pytest.mark.parametrize("model", Frame.__subclasses__(), ids=lambda model: model.kind)

@@ -10,17 +10,20 @@ _POLL_S = 0.2
 _ESTABLISHED = "01"
 
 
-async def until(condition: Callable[[], Awaitable[bool]], at_most: float) -> bool:
+async def until(
+    condition: Callable[[], Awaitable[bool]], at_most: float, poll_s: float = _POLL_S
+) -> bool:
     """Ask again and again until the condition holds; return whether it does in time.
 
     Args:
         condition: the question.
         at_most: seconds to wait.
+        poll_s: seconds between two questions.
     """
     loop = asyncio.get_running_loop()
     over = loop.time() + at_most
     while not (holds := await condition()) and loop.time() < over:  # noqa: ASYNC110 - no event
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(poll_s)
     return holds
 
 

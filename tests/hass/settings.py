@@ -1,0 +1,72 @@
+"""The settings of a gateway with one device of each model of the simulator."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from healthd.simulator.catalogue import CATALOGUE
+from healthd.simulator.world import address_of
+from healthd.verbs import REQUESTS
+from tests.end_to_end.simulated_gateway import toml
+from tests.support.mosquitto import HOST
+
+GATEWAY = "home"
+
+# What a device's entry needs so that everything of it appears in Home Assistant.
+_MORE: Mapping[str, Mapping[str, Any]] = {
+    "heart_rate": {"heart_rate_zones": [95, 114, 133, 152, 171]},
+    "treadmill": {"control.speed_mps": [0, 3], "control.inclination_pct": [0, 6]},
+    # A cuff is linked for a few seconds at a time.
+    "blood_pressure": {"every": "20s"},
+}
+
+
+def address(model: str) -> str:
+    """Return the Bluetooth address of the device of a model."""
+    return address_of(list(CATALOGUE).index(model) + 1)
+
+
+def peripheral(model: str) -> str:
+    """Return the id that the device of a model has in the settings."""
+    return model.replace("_", "-")
+
+
+def entries(**more: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries of ``[[peripherals]]`` by model; some may have more keys."""
+    return {
+        name: {
+            "id": peripheral(name),
+            "address": address(name),
+            **model.settings,
+            **_MORE.get(name, {}),
+            **more.get(name, {}),
+        }
+        for name, model in CATALOGUE.items()
+    }
+
+
+def write(
+    file: Path,
+    broker: int,
+    peripherals: Iterable[Mapping[str, Any]],
+    requests: Iterable[str] = REQUESTS,
+) -> None:
+    """Write healthd.toml.
+
+    Args:
+        file: the settings file; the outbox is next to it.
+        broker: the port of the MQTT broker on this machine.
+        peripherals: the entries.
+        requests: the verbs that are allowed.
+    """
+    sections = {
+        "gateway": {"id": GATEWAY},
+        "mqtt": {
+            "brokers": [f"{HOST}:{broker}"],
+            "discovery": "homeassistant",
+            "requests": list(requests),
+        },
+        "bluetooth": {"slots": len(CATALOGUE)},
+        "outbox": {"directory": str(file.with_name("outbox")), "max_size": "16MB"},
+    }
+    file.write_text(toml(sections, peripherals))
