@@ -53,6 +53,8 @@ class Measurement(BaseModel):
     """Incremented when a published key changes its meaning or is removed."""
     retained: ClassVar[bool] = False
     """True for episodic results (battery, weight); an old heart rate must not look current."""
+    intermediate: ClassVar[bool] = False
+    """True for values that a device shows during a measurement; a result follows them."""
     is_event: ClassVar[bool] = False
     """True for what happens once and holds until the next one: the newest is in the device's info.
     """

@@ -10,9 +10,12 @@ from typing import Literal
 from healthd import __version__
 from healthd.central.link import Backends
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
+from healthd.gateway.attribution import Attribution
 from healthd.gateway.broker_side import BrokerSide
 from healthd.gateway.control_socket import ControlSocket
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
+from healthd.gateway.held_results import HeldResults
+from healthd.gateway.hooks import Hooks
 from healthd.gateway.peripherals import Difference, PeripheralSet
 from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.radio_side import RadioSide
@@ -66,7 +69,7 @@ class Daemon:
         """
         self._log = get_logger()
         self._environ = environ
-        self._profiles = list(registry.profiles)
+        self._registry = registry
         self._run = run = Run(Clock(), environ)
         self._manager = Manager(environ)
         self._supervisor = supervisor = Supervisor(random.Random())
@@ -80,18 +83,19 @@ class Daemon:
             settings.bluetooth, backends, runtime, self._on_adapter, broker.devices.on_bond
         )
         radio, publisher = side.radio, broker.publisher
-        self._pipeline = pipeline = Pipeline(
-            run, outbox, broker.devices, registry, broker.discovery.on_sample
-        )
-
         zone = LocalZone(environ)
         zone()  # an unknown one is logged at the start
+        self._held = held = HeldResults(folder)
+        self._attribution = Attribution(folder, run.clock, zone)
+        hooks = Hooks(broker.discovery.on_sample, self._attribution.finish, held.note)
+        self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher
         )
         for peripheral in peripherals.prepare(settings.peripherals).values():
             peripherals.add(peripheral)
+        self._use_people(settings)
 
         on_peripherals = PeripheralRequests(peripherals.sessions)
         handlers = {"scan": ScanRequests(radio, registry).scan, **on_peripherals.handlers}
@@ -126,7 +130,7 @@ class Daemon:
         self._broker.go_online()
         self._publish_info()
         try:
-            async with self._outbox, self._services:
+            async with self._held, self._outbox, self._services:
                 await self._serve(stop, source)
         except ExceptionGroup as group:
             raise root_cause(group) from group
@@ -138,12 +142,14 @@ class Daemon:
             watching.result()
 
     async def _serve(self, stop: asyncio.Event, source: Source | None) -> None:
-        self._pipeline.start()
+        self._pipeline.start(self._held.read(self._registry))
         await self._broker.clear_removed()
         services: dict[str, Service] = {
             "outbox": self._outbox.run,
+            "held results": self._held.run,
             **self._broker.services,
             **self._radio.services,
+            "people": self._attribution.run,
             "health": self._health.run,
             "clock": self._watch_clock,
             "control": self._control.run,
@@ -159,6 +165,7 @@ class Daemon:
             await self._broker.go_offline()
             self._services.cancel(*services)
             await self._services.wait_ended(*services)
+            await self._attribution.save()
 
     async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
         """Keep every peripheral's session running until ``stop``; on return all links are closed.
@@ -185,6 +192,7 @@ class Daemon:
         brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
+        self._use_people(settings)
         self._broker.discovery.apply(settings)
         self._broker.devices.report()
         self._publish_info()
@@ -196,6 +204,10 @@ class Daemon:
             self._broker.go_online()
             self._services.start("mqtt", self._broker.publisher.run, get_logger(service="mqtt"))
         return change
+
+    def _use_people(self, settings: Settings) -> None:
+        self._attribution.use(settings.people)
+        self._broker.publisher.use_people(person.id for person in settings.people)
 
     async def _describe(self) -> str:
         """Return the status line for systemd; it includes an answer of the outbox's thread."""
@@ -220,7 +232,7 @@ class Daemon:
             version=__version__,
             host=socket.gethostname(),
             run=self._run.id,
-            profiles=self._profiles,
+            profiles=list(self._registry.profiles),
             peripherals=self._peripherals.ids,
             adapters=sorted(self._radio.adapters.powered),
             requests=list(self._requests.allowed),

@@ -61,7 +61,12 @@ def rules_for(entry: PeripheralSettings) -> Rules:
         key: None if value is None else Range(*value)
         for key, value in entry.control.model_dump(exclude={"lease"}).items()
     }
-    return Rules(Limits(**limits), entry.control.lease, speed_factor=entry.speed_factor)
+    return Rules(
+        Limits(**limits),
+        entry.control.lease,
+        speed_factor=entry.speed_factor,
+        start=entry.start,
+    )
 
 
 def options_for(
@@ -72,7 +77,7 @@ def options_for(
     Args:
         entry: the peripheral's settings.
         records: which of its stored records were fetched before.
-        local_time: returns the time that clocks are set to.
+        local_time: returns the local time, to which clocks are set.
 
     Raises:
         Fatal: the file of its consent code cannot be used.
@@ -84,6 +89,7 @@ def options_for(
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
         records=records,
+        now=local_time,
         consent=consent_for(entry),
     )
     return replace(options, local_time=local_time) if entry.set_clock else options

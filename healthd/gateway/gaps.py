@@ -86,7 +86,9 @@ class Gaps:
         Nothing is missing between two weighings, though scales disconnect, nor between two runs of
         a periodic peripheral.
         """
-        return not sample.measurement.retained and sample.peripheral not in self._periodic
+        made = sample.measurement
+        is_episodic = made.retained or made.intermediate
+        return not is_episodic and sample.peripheral not in self._periodic
 
     def _runs_since_last_sample(self, stream: _Stream) -> list[PreviousRun]:
         """Return the earlier runs, from the last one in which the stream has a certain sample.

@@ -1,13 +1,17 @@
 """Notification -> measurement -> sample -> outbox: all data takes this path."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from healthd.errors import DecodeError
 from healthd.events import ControlEvent, FetchEvent, LinkEvent
 from healthd.gateway.gaps import Gaps
+from healthd.gateway.held_results import HeldResult
+from healthd.gateway.hooks import Hooks
+from healthd.gateway.personal import copy_for_person
+from healthd.gateway.settling import Settling
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
@@ -15,6 +19,7 @@ from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
 from healthd.profiles.reader import Reader, Undecoded
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
+from healthd.profiles.results.episodes import restore
 from healthd.runs import Run
 from healthd.samples import Measurement, Sample, Stamp, utc_text
 from healthd.sessions.periodic import Fetched
@@ -40,7 +45,7 @@ class Pipeline:
         outbox: Outbox,
         devices: Devices,
         registry: Registry,
-        on_live: Callable[[Sample], None] | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         """Start without peripherals.
 
@@ -49,7 +54,7 @@ class Pipeline:
             outbox: stores the samples until they are delivered.
             devices: publishes what is known about each device.
             registry: what healthd can read.
-            on_live: called with every sample that belongs to a live topic.
+            hooks: what else happens to samples and results; None for nothing.
         """
         self._run = run
         self._outbox = outbox
@@ -58,17 +63,33 @@ class Pipeline:
         self._options: dict[str, Options] = {}
         self._records: dict[str, Records] = {}
         self._gaps = Gaps(run, outbox.put)
-        self._on_live = on_live
+        self._hooks = hooks or Hooks()
+        self._settling = Settling(self._settle, lambda: run.clock.now().mono_ns)
         self._sample_counts: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
         self._streaming: set[str] = set()
         self._log = get_logger(service="pipeline")
 
-    def start(self) -> None:
-        """Continue where earlier runs ended; the outbox must be open."""
+    def start(self, held: Iterable[HeldResult] = ()) -> None:
+        """Continue where earlier runs ended; the outbox must be open.
+
+        Args:
+            held: results that they held back and perhaps did not publish.
+        """
         self._gaps.resume(self._outbox.previous_runs)
         for peripheral, records in self._records.items():
             records.inherit(self._outbox.records.get(peripheral, {}))
+        for result in held:
+            self._restore(result)
+
+    def _restore(self, result: HeldResult) -> None:
+        peripheral, timed, wall_ns, clock = result
+        known = self.records(peripheral).results(timed.measurement.kind)
+        if timed.record is not None and not known.add_if_new(timed.record):
+            return
+        now_ns = self._run.clock.now().mono_ns
+        restored = restore(timed, known)._replace(mono_ns=now_ns)
+        self._publish(peripheral, restored, Stamp(wall_ns, now_ns, clock), Use.STREAM)
 
     def records(self, peripheral: str) -> Records:
         """Return which stored records of a device became samples: one object per peripheral."""
@@ -109,9 +130,25 @@ class Pipeline:
     def _release(self, peripheral: str) -> None:
         """Publish what was held back on a link that has ended: it was measured before the gap."""
         if reader := self._readers.get(peripheral):
-            now = self._run.clock.now()
-            for timed in reader.end():
-                self._publish(peripheral, timed, now, Use.STREAM)
+            self._publish_held(peripheral, reader, reader.end())
+
+    def _settle(self, peripheral: str) -> None:
+        """Publish what was held back for long enough."""
+        if reader := self._readers.get(peripheral):
+            now_ns = self._run.clock.now().mono_ns
+            self._publish_held(peripheral, reader, reader.settle(now_ns))
+
+    def _publish_held(self, peripheral: str, reader: Reader, held: Iterable[Timed]) -> None:
+        now = self._run.clock.now()
+        for timed in held:
+            self._publish(peripheral, timed, now, Use.STREAM)
+        self._follow(peripheral, reader, now)
+
+    def _follow(self, peripheral: str, reader: Reader, now: Stamp) -> None:
+        """Note what the reader holds back now, and until when."""
+        if reader.settles:
+            self._settling.schedule(peripheral, reader.due_ns)
+            self._hooks.on_held(peripheral, reader.held, self.records(peripheral), now)
 
     def _put_link_event(self, peripheral: str, state: State, reason: str | None) -> None:
         """Put an event when streaming begins and ends, but not for the attempts in between."""
@@ -148,8 +185,18 @@ class Pipeline:
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``sessions.session.Observer``."""
         options = self._options[peripheral]
+        # What a value after the end of the last link has left.
+        self._release(peripheral)
         self._readers[peripheral] = Reader(self._registry, options, name, profiles)
         self._devices.on_linked(peripheral, name, profiles)
+
+    def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
+        """See ``sessions.session.Observer``."""
+        self._devices.on_facts(peripheral, {"left_out": uuids})
+
+    def on_no_data(self, peripheral: str, reason: str | None) -> None:
+        """See ``sessions.session.Observer``."""
+        self._devices.on_reason(peripheral, reason)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""
@@ -167,6 +214,7 @@ class Pipeline:
                 self._devices.on_facts(peripheral, facts)
             else:
                 self._publish(peripheral, timed, stamp, characteristic.use)
+        self._follow(peripheral, reader, stamp)
 
     def _on_undecoded(
         self,
@@ -184,21 +232,27 @@ class Pipeline:
             self._put(characteristic.use, self._run.sample(peripheral, stream, unknown, stamp))
 
     def _publish(self, peripheral: str, timed: Timed, arrival: Stamp, use: Use) -> None:
-        made = timed.measurement
+        made = self._hooks.finish(peripheral, timed) if timed.finished else timed.measurement
         delay_ns = arrival.mono_ns - timed.mono_ns
         stamp = arrival.earlier(delay_ns) if delay_ns else arrival
         sample = self._run.sample(
             peripheral, made.kind, made, stamp, delay_ns, timed.record, stored=timed.stored
         )
+        copy = copy_for_person(self._run, self.records(peripheral), timed, sample)
+        if copy is not None:
+            self._deliver(copy)
         self._put(use, sample)
 
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _USES_WITH_GAPS:
             self._gaps.before_sample(sample)
             self._sample_counts[sample.peripheral] += 1
+        self._deliver(sample)
+
+    def _deliver(self, sample: Sample) -> None:
         self._outbox.put(sample)
-        if self._on_live is not None and not sample.stored:
-            self._on_live(sample)
+        if not sample.stored:
+            self._hooks.on_live(sample)
 
 
 def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:

@@ -40,14 +40,17 @@ class Devices:
         """Publish that the session entered ``state``; samples flow only while it is ``online``."""
         info = self._info.setdefault(peripheral, {})
         info["state"] = state
-        info.pop("reason", None)
-        if reason is not None:
-            info["reason"] = reason
+        _explain(info, reason)
         self._retain(self._topics.device_status(peripheral), b"online" if online else b"offline")
         self._publish(peripheral)
         if self._online.get(peripheral, False) != online:
             self._online[peripheral] = online
             self.changed.set()
+
+    def on_reason(self, peripheral: str, reason: str | None) -> None:
+        """Publish why a link yields nothing; None: from now on it does."""
+        _explain(self._info[peripheral], reason)
+        self._publish(peripheral)
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """Start over with a new link: facts from an earlier one may no longer be true."""
@@ -100,3 +103,9 @@ class Devices:
         if (bonded := self._bonded.get(peripheral)) is not None:
             return info | {"bonded": bonded}
         return info
+
+
+def _explain(info: dict[str, Any], reason: str | None) -> None:
+    info.pop("reason", None)
+    if reason is not None:
+        info["reason"] = reason

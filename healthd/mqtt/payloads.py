@@ -150,13 +150,21 @@ class DeviceInfo(Payload):
 
     state: SessionState
     reason: str = ""
-    """Why the session is in this state, such as ``link_lost``; absent if there is no reason."""
+    """Why the session is in this state, such as ``link_lost``; absent if there is no reason.
+
+    While it streams: why nothing comes, ``no_data`` or ``no_measurements``.
+    """
     name: str | None = None
     """The name that it advertises; null if it has none."""
     profiles: list[str] = Field(default_factory=list[str])
     """The profiles that were found on the device and are read."""
     bonded: bool = False
     """Whether BlueZ holds a bond with the device."""
+    left_out: list[str] = Field(default_factory=list[str])
+    """UUIDs of what is not read or subscribed on this link, because that ended an earlier one.
+
+    Absent if there are none.
+    """
     controlled: bool = False
     """Whether requests control the fitness machine; absent if they never did on this link."""
     fetch: FetchHealth = Field(default_factory=FetchHealth)

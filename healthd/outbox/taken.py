@@ -41,10 +41,15 @@ def update_records(store: Store, updates: Iterable[RecordUpdate]) -> None:
 
 
 def read_records(store: Store) -> dict[str, dict[Taken, bool]]:
-    """Return the noted records by peripheral, each with whether all older ones were taken too."""
+    """Return the noted records by peripheral, each with whether all older ones were taken too.
+
+    They are in the order in which they were noted.
+    """
     found: dict[str, dict[Taken, bool]] = {}
     columns = "peripheral, stream, series, number, made, whole"
+    # In the order in which they were noted: the oldest notes are the first to be forgotten.
+    query = f"SELECT {columns} FROM records ORDER BY rowid"
     with store.transaction() as db:
-        for peripheral, stream, *record, whole in db.execute(f"SELECT {columns} FROM records"):
+        for peripheral, stream, *record, whole in db.execute(query):
             found.setdefault(peripheral, {})[stream, Record(*record)] = bool(whole)
     return found

@@ -3,7 +3,8 @@
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
@@ -18,7 +19,12 @@ from healthd.profiles.packet.wires import (
     sfloat_in,
     words,
 )
+from healthd.profiles.results.episodes import Episodes
+from healthd.profiles.results.kind import QUIET_S, Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity
+
+# No cuff measures more (ISO 81060-2). QardioArms send such numbers when they give up.
+_MOST_MMHG = 300.0
 
 _MMHG_PER_KPA = Fraction("7.500615758")
 _UNKNOWN_USER = 0xFF
@@ -68,8 +74,8 @@ class CuffMeasurement(DeviceTimed):
     """Compared with the limits configured on the device."""
 
 
-class BloodPressure(CuffMeasurement):
-    """A finished measurement; a pressure is ``null`` if the device has no value."""
+class BloodPressure(CuffMeasurement, PersonalResult):
+    """A finished measurement; the mean pressure is ``null`` if the device has no value."""
 
     kind: ClassVar[str] = "blood_pressure"
     retained: ClassVar[bool] = True
@@ -80,11 +86,17 @@ class BloodPressure(CuffMeasurement):
 
 
 class IntermediateCuffPressure(CuffMeasurement):
-    """The pressure in the cuff during a measurement."""
+    """The pressure in the cuff during a measurement, or what was sent instead of a result."""
 
     kind: ClassVar[str] = "intermediate_cuff_pressure"
+    intermediate: ClassVar[bool] = True
 
     cuff_pressure_mmhg: Annotated[float | None, quantity("mm[Hg]")]
+    """Where a result has the systolic pressure."""
+    diastolic_mmhg: Annotated[float | None, quantity("mm[Hg]")] = None
+    """Only of an incomplete result."""
+    mean_arterial_pressure_mmhg: Annotated[float | None, quantity("mm[Hg]")] = None
+    """Only of an incomplete result."""
 
 
 class BloodPressureFeatures(Measurement):
@@ -187,14 +199,63 @@ def decode_feature(data: bytes) -> BloodPressureFeatures:
     return BloodPressureFeatures.of(_FEATURE.read(data))
 
 
+def _phase(packet: BloodPressure) -> Phase:
+    """Distinguish a result from the pressure in the cuff, and from an error.
+
+    Cuffs send zero or no value for what they have not measured.
+    """
+    upper, lower = packet.systolic_mmhg, packet.diastolic_mmhg
+    if upper is not None and lower is not None and 0 < lower < upper <= _MOST_MMHG:
+        return Phase.FINISHED
+    # A cuff that dates its errors may have stored them.
+    return Phase.MEASURING if packet.device_time is None else Phase.WITHOUT_RESULT
+
+
+def _intermediate(packet: BloodPressure) -> IntermediateCuffPressure:
+    fields = packet.fields()
+    fields["cuff_pressure_mmhg"] = fields.pop("systolic_mmhg")
+    for key in ("diastolic_mmhg", "mean_arterial_pressure_mmhg"):
+        if not fields[key]:
+            del fields[key]
+    return IntermediateCuffPressure.of(fields)
+
+
+def _are_one(first: BloodPressure, second: BloodPressure) -> bool:
+    """Return whether results that follow each other at once are of the same measurement."""
+    return first.device_time is None and second.device_time is None
+
+
+def _wait_s(_result: BloodPressure) -> float:
+    return QUIET_S
+
+
+_KIND = ResultKind(
+    model=BloodPressure,
+    intermediate=_intermediate,
+    phase=_phase,
+    values=("systolic_mmhg", "diastolic_mmhg", "pulse_rate_bpm"),
+    updates=_are_one,
+    wait_s=_wait_s,
+)
+
+
+def _measurements(options: Options) -> Episodes:
+    return Episodes(_KIND, options)
+
+
 PROFILE = Profile(
     name="blood_pressure",
     service="1810",
     characteristics=(
         Characteristic("2a35", BloodPressure, decode_blood_pressure, Use.STREAM),
         Characteristic(
-            "2a36", IntermediateCuffPressure, decode_intermediate_cuff_pressure, Use.STREAM
+            "2a36",
+            IntermediateCuffPressure,
+            decode_intermediate_cuff_pressure,
+            Use.STREAM,
+            accompanies=True,
         ),
         Characteristic("2a49", BloodPressureFeatures, decode_feature, Use.STATIC),
     ),
+    state=_measurements,
 )

@@ -34,6 +34,8 @@ class Characteristic:
         use: what a session does with it.
         silence_s: seconds without a value after which a stream counts as stalled; None if
             silence is normal.
+        accompanies: whether the stream only accompanies a measurement of its service, which goes
+            on without it: intermediate values, contexts, statuses.
     """
 
     uuid: str
@@ -41,6 +43,7 @@ class Characteristic:
     decode: Callable[[bytes], Measurement]
     use: Use
     silence_s: float | None = None
+    accompanies: bool = False
 
     @property
     def in_info(self) -> bool:
@@ -78,6 +81,7 @@ class Options:
         records: which of the device's stored records were fetched.
         local_time: returns the time to set the device's clock to, or None to leave the clock alone,
             for example while this machine does not know the time.
+        now: returns the present local time; None while this machine does not know it.
         consent: the user whose results are wanted; None for no particular user.
     """
 
@@ -89,6 +93,7 @@ class Options:
     heart_rate_zones_bpm: tuple[int, ...] = ()
     records: Records = field(default_factory=Records, compare=False)
     local_time: Callable[[], datetime | None] = _unknown_time
+    now: Callable[[], datetime | None] = _unknown_time
     consent: Consent | None = field(default=None, repr=False)
 
 
@@ -103,6 +108,8 @@ class Timed(NamedTuple):
         stored: True if it was fetched from the device's memory and is not the newest record: it
             belongs to the history.
         fact: True if it describes the device: it goes into the device's info and is not a sample.
+        finished: True for the result of a measurement that is over, such as a weighing; there is
+            one for each measurement.
     """
 
     measurement: Measurement
@@ -110,6 +117,7 @@ class Timed(NamedTuple):
     record: Record | None = None
     stored: bool = False
     fact: bool = False
+    finished: bool = False
 
 
 class LinkState(Protocol):
@@ -132,6 +140,25 @@ class HoldingState(LinkState, Protocol):
 
     def end(self) -> Iterable[Timed]:
         """Return what is still held back: the rest of it will not arrive."""
+        ...
+
+
+@runtime_checkable
+class SettlingState(HoldingState, Protocol):
+    """A memory that holds measurements back until nothing has followed them for a while."""
+
+    @property
+    def due_ns(self) -> int | None:
+        """When to call ``settle``, by the monotonic clock; None if nothing waits for a time."""
+        ...
+
+    @property
+    def held(self) -> Iterable[Timed]:
+        """What would be lost if the process died now."""
+        ...
+
+    def settle(self, mono_ns: int) -> Iterable[Timed]:
+        """Return what has been held back for long enough at this time."""
         ...
 
 
@@ -171,6 +198,8 @@ class Opening:
         answers: whether the device answers requests with indications.
         turn: when the opening runs.
         excused: the ATT error by which the device reports that it accepted only part of the data.
+        unless: UUID of a characteristic; if the device lets it be written, the opening is not
+            needed. Empty: it always is.
     """
 
     control: str
@@ -180,6 +209,12 @@ class Opening:
     answers: bool = True
     turn: Turn = Turn.DATA
     excused: int | None = None
+    unless: str = ""
+
+    @property
+    def optional(self) -> bool:
+        """Whether the device can be read without it."""
+        return self.turn is Turn.CLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +227,7 @@ class Profile:
         characteristics: the characteristics that healthd reads.
         state: makes the memory of a link; None: every measurement is published as it is.
         opening: the requests that are sent first; None for no requests.
+        anywhere: the same for any device that has the control point, in whatever service.
         derived: models that the state publishes in addition to those of the characteristics.
         correct: applies the settings to what the decoders return, before anything else; None: they
             have no effect.
@@ -202,5 +238,6 @@ class Profile:
     characteristics: tuple[Characteristic, ...]
     state: Callable[[Options], LinkState] | None = None
     opening: Opening | None = None
+    anywhere: Opening | None = None
     derived: tuple[type[Measurement], ...] = ()
     correct: Callable[[Options, Measurement], Measurement] | None = None

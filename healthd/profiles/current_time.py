@@ -29,6 +29,7 @@ _DST_OFFSETS_S = {0: 0, 2: 1800, 4: 3600, 8: 7200}
 _FIRST_YEAR = 1582
 # The clock was set, but a field such as the day of the week was ignored (Current Time Service 1.1).
 _DATA_FIELD_IGNORED = 0x80
+_DATE_TIME_SIZE = 7
 # In 1/8 s: 254 means greater than this, 255 means unknown.
 _LARGEST_ACCURACY = 253
 
@@ -190,6 +191,18 @@ def encode_current_time(when: datetime, *, adjust_reason: Iterable[AdjustReason]
     return when.year.to_bytes(2, "little") + bytes((*date, when.isoweekday(), fractions, bits_set))
 
 
+def encode_date_time(when: datetime) -> bytes:
+    """Return the 7 bytes that set the clock of a device without the Current Time service.
+
+    Args:
+        when: the time to set: local time, because the device knows no zone.
+
+    Raises:
+        ValueError: the year is before 1582.
+    """
+    return encode_current_time(when)[:_DATE_TIME_SIZE]
+
+
 def set_clock(options: Options) -> Exchange:
     """Set the device's clock to the local time, if that is known.
 
@@ -199,6 +212,12 @@ def set_clock(options: Options) -> Exchange:
     if (now := options.local_time()) is not None:
         # Beurer's own app gives this reason (capture of a BF720).
         yield encode_current_time(now, adjust_reason=("manual",))
+
+
+def set_date_time(options: Options) -> Exchange:
+    """Set the clock of a device without the Current Time service to the local time."""
+    if (now := options.local_time()) is not None:
+        yield encode_date_time(now)
 
 
 PROFILE = Profile(
@@ -216,4 +235,6 @@ PROFILE = Profile(
         ),
     ),
     opening=Opening("2a2b", set_clock, answers=False, turn=Turn.CLOCK, excused=_DATA_FIELD_IGNORED),
+    # A&D's cuffs and scales have their clock in the service of their results.
+    anywhere=Opening("2a08", set_date_time, answers=False, turn=Turn.CLOCK, unless="2a2b"),
 )

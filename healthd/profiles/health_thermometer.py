@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.resolution import decimals
@@ -18,6 +18,8 @@ from healthd.profiles.packet.wires import (
     step_exponent,
     word,
 )
+from healthd.profiles.results.episodes import Episodes
+from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 TemperatureType = Literal[
@@ -49,10 +51,11 @@ class BodyTemperature(DeviceTimed):
 
 
 class IntermediateTemperature(BodyTemperature):
-    """The temperature shown during a measurement."""
+    """The temperature shown during a measurement, or what was sent instead of a result."""
 
     kind: ClassVar[str] = "intermediate_temperature"
     retained: ClassVar[bool] = False
+    intermediate: ClassVar[bool] = True
 
 
 class TemperatureSite(Measurement):
@@ -123,15 +126,41 @@ def decode_measurement_interval(data: bytes) -> MeasurementInterval:
     return MeasurementInterval.of(_INTERVAL.read(data))
 
 
+def _phase(packet: BodyTemperature) -> Phase:
+    return Phase.WITHOUT_RESULT if packet.temperature_c is None else Phase.FINISHED
+
+
+def _intermediate(packet: BodyTemperature) -> IntermediateTemperature:
+    return IntermediateTemperature.of(packet.fields())
+
+
+# Nothing is waited for: a thermometer sends intermediate values as a characteristic of their own.
+_KIND = ResultKind(
+    model=BodyTemperature,
+    intermediate=_intermediate,
+    phase=_phase,
+    values=("temperature_c",),
+)
+
+
+def _measurements(options: Options) -> Episodes:
+    return Episodes(_KIND, options)
+
+
 PROFILE = Profile(
     name="health_thermometer",
     service="1809",
     characteristics=(
         Characteristic("2a1c", BodyTemperature, decode_temperature, Use.STREAM),
         Characteristic(
-            "2a1e", IntermediateTemperature, decode_intermediate_temperature, Use.STREAM
+            "2a1e",
+            IntermediateTemperature,
+            decode_intermediate_temperature,
+            Use.STREAM,
+            accompanies=True,
         ),
         Characteristic("2a1d", TemperatureSite, decode_temperature_type, Use.STATIC),
         Characteristic("2a21", MeasurementInterval, decode_measurement_interval, Use.STATIC),
     ),
+    state=_measurements,
 )

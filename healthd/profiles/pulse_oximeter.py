@@ -17,11 +17,13 @@ from healthd.profiles.characteristic import (
     Use,
 )
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort
-from healthd.profiles.common.stored import Transfer, fetch_all
+from healthd.profiles.common.stored import fetch_all, is_answer, is_request
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
 from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, words
-from healthd.samples import DeviceTimed, Measurement, Record, quantity, whole_time
+from healthd.profiles.results.episodes import Episodes
+from healthd.profiles.results.kind import Phase, ResultKind
+from healthd.samples import DeviceTimed, Measurement, quantity
 
 MeasurementStatus = Literal[
     "ongoing",
@@ -108,6 +110,14 @@ class PulseOximeterSpotCheck(Oximetry):
     """True if the device's clock was not set, so that the time means nothing."""
 
 
+class IntermediateSpotCheck(PulseOximeterSpotCheck):
+    """What an oximeter sends before a result, or instead of one."""
+
+    kind: ClassVar[str] = "intermediate_spot_check"
+    retained: ClassVar[bool] = False
+    intermediate: ClassVar[bool] = True
+
+
 class PulseOximeterFeatures(Measurement):
     """What the oximeter can report."""
 
@@ -165,34 +175,47 @@ def decode_features(data: bytes) -> PulseOximeterFeatures:
     return PulseOximeterFeatures.of(_FEATURES.read(data))
 
 
-class PulseOximeterState:
-    """Distinguishes stored results from live ones, during one link."""
+# Words for a result that is not the last one, or none.
+_UNFINISHED = frozenset({"ongoing", "early_estimate", "unavailable", "invalid"})
+
+
+def _phase(packet: PulseOximeterSpotCheck) -> Phase:
+    is_unfinished = packet.spo2_pct is None or not _UNFINISHED.isdisjoint(
+        packet.measurement_status or ()
+    )
+    return Phase.WITHOUT_RESULT if is_unfinished else Phase.FINISHED
+
+
+def _intermediate(packet: PulseOximeterSpotCheck) -> IntermediateSpotCheck:
+    return IntermediateSpotCheck.of(packet.fields())
+
+
+# The values distinguish results with the same time: an unset clock repeats times.
+_KIND = ResultKind(
+    model=PulseOximeterSpotCheck,
+    intermediate=_intermediate,
+    phase=_phase,
+    values=("spo2_pct", "pulse_rate_bpm"),
+)
+
+
+class PulseOximeterState(Episodes):
+    """Makes results of spot checks, live and stored ones, during one link."""
 
     def __init__(self, options: Options) -> None:
         """Start without a request."""
         options.records.enter_series("")
-        self._transfer = Transfer()
+        super().__init__(_KIND, options)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """Return the measurement itself; the newest stored result follows the last one."""
-        match measurement:
-            case RecordAccess():
-                return self._transfer.on_message(measurement)
-            case PulseOximeterSpotCheck():
-                return self._transfer.add(Timed(measurement, mono_ns, _record(measurement)))
-            case _:
-                return (Timed(measurement, mono_ns),)
-
-    def end(self) -> Iterable[Timed]:
-        """Return the newest of the stored results that arrived before the link ended."""
-        return self._transfer.end()
-
-
-def _record(result: PulseOximeterSpotCheck) -> Record | None:
-    """Identify a result by its time and its values: an unset clock repeats times."""
-    if whole_time(result.device_time) is None:
-        return None
-    return Record("", 0, f"{result.device_time} {result.spo2_pct} {result.pulse_rate_bpm}")
+        """Return what to publish after a packet; the newest stored result follows the last one."""
+        if not isinstance(measurement, RecordAccess):
+            return super().take(measurement, mono_ns)
+        if is_request(measurement):
+            self.begin_transfer()
+        elif is_answer(measurement):
+            return self.end_transfer()
+        return ()
 
 
 def fetch_results(options: Options) -> Exchange:
@@ -211,4 +234,5 @@ PROFILE = Profile(
     ),
     state=PulseOximeterState,
     opening=Opening("2a52", fetch_results, abort=abort()),
+    derived=(IntermediateSpotCheck,),
 )

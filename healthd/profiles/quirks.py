@@ -4,12 +4,8 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from healthd.profiles import (
-    blood_pressure,
-    body_composition,
-    running_speed_cadence,
-    weight_scale,
-)
+from healthd.profiles import blood_pressure, running_speed_cadence, weight_scale
+from healthd.profiles.body_composition import measurement as body_composition
 from healthd.profiles.fitness_machine import (
     commands,
     control_point,
@@ -152,6 +148,13 @@ QUIRKS: tuple[Quirk, ...] = (
         decode=running_speed_cadence.decode_one_foot,
         source="cagnulein/qdomyos-zwift#1099",
         name="*runpod*",
+    ),
+    Quirk(
+        title="Xiaomi Mi Scale: its own flags in Weight Measurement",
+        uuid="2a9d",
+        decode=weight_scale.decode_xiaomi,
+        source="openScale PR #1294",
+        name="mi[ _]scale*",
     ),
     *(
         Quirk(

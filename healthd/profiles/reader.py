@@ -9,6 +9,7 @@ from healthd.profiles.characteristic import (
     HoldingState,
     LinkState,
     Options,
+    SettlingState,
     Timed,
     Use,
 )
@@ -54,6 +55,7 @@ class Reader:
         self._states: dict[str, list[LinkState]] = {}
         self._holding: list[HoldingState] = []
         self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
+        self._settling: list[SettlingState] = []
         for profile in (registry.profiles[each] for each in profiles):
             if profile.correct is not None:
                 correct = partial(profile.correct, options)
@@ -64,6 +66,8 @@ class Reader:
                 state = profile.state(options)
                 if isinstance(state, HoldingState):
                     self._holding.append(state)
+                if isinstance(state, SettlingState):
+                    self._settling.append(state)
                 for characteristic in profile.characteristics:
                     self._attach(state, characteristic)
 
@@ -99,10 +103,30 @@ class Reader:
             self._identify(measurement)
         return self._derive(characteristic, measurement, mono_ns)
 
+    @property
+    def settles(self) -> bool:
+        """Whether it ever holds anything back for a time."""
+        return bool(self._settling)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When to call ``settle``, by the monotonic clock; None if nothing waits for a time."""
+        times = (state.due_ns for state in self._settling)
+        return min((due_ns for due_ns in times if due_ns is not None), default=None)
+
+    @property
+    def held(self) -> list[Timed]:
+        """What would be lost if the process died now."""
+        return [timed for state in self._settling for timed in state.held]
+
+    def settle(self, mono_ns: int) -> Iterable[Timed]:
+        """Return what was held back for long enough at this time; see ``take``."""
+        for state in self._settling:
+            yield from filter(self._is_new, state.settle(mono_ns))
+
     def end(self) -> Iterable[Timed]:
-        """Return what was still held back when the link ended."""
-        holding, self._holding = self._holding, []
-        for state in holding:
+        """Return what was still held back when the link ended, or has arrived after that."""
+        for state in self._holding:
             yield from filter(self._is_new, state.end())
 
     def _derive(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+from healthd.profiles.known_results import KnownResults
 from healthd.samples import Record, Taken
 
 Settle = Callable[[Collection[Taken], Mapping[Taken, bool]], None]
@@ -14,6 +15,8 @@ class Records:
     It remembers all records that arrived since the last complete transfer, and the newest record
     of that transfer. So records may arrive in any order, a transfer may break off anywhere, and
     the memory stays small.
+
+    Results without numbers are remembered by `results`, stream by stream.
 
     Attributes:
         series: what the device's record numbers currently count in, such as a session; empty if
@@ -32,13 +35,31 @@ class Records:
         self.series = ""
         self._arrived: set[Taken] = set()
         self._whole = False
+        self._results: dict[str, KnownResults] = {}
 
     def inherit(self, taken: Mapping[Taken, bool]) -> None:
         """Continue with an earlier run's records, and whether each completes all before it."""
         self._taken = dict(taken)
+        self._results.clear()
+
+    def results(self, stream: str) -> KnownResults:
+        """Return the known results of a kind of measurement that the device does not number."""
+        if stream not in self._results:
+            # No transfer completes them, so a complete transfer of others must not forget them.
+            known = [taken for taken in self._taken if taken[0] == stream]
+            for taken in known:
+                del self._taken[taken]
+
+            def forget(gone: Collection[Record]) -> None:
+                self._settle([(stream, record) for record in gone], {})
+
+            self._results[stream] = KnownResults([record for _, record in known], forget)
+        return self._results[stream]
 
     def add_if_new(self, stream: str, record: Record) -> bool:
         """Add a record of this kind of measurement; return whether it is new."""
+        if (results := self._results.get(stream)) is not None:
+            return results.add_if_new(record)
         added = stream, record
         self._arrived.add(added)
         if added in self._taken or self._is_older(record):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from healthd import profiles as package
-from healthd.profiles.characteristic import Characteristic, Profile
+from healthd.profiles.characteristic import Characteristic, Opening, Profile
 
 # Bluetooth SIG numbers are short for a UUID with this end (Core Specification, Vol 3, Part B).
 _BASE = "-0000-1000-8000-00805f9b34fb"
@@ -45,6 +45,12 @@ class Registry:
         self.profiles: Mapping[str, Profile] = _ordered(by_name)
         self.characteristics: Mapping[str, Characteristic] = _ordered(by_uuid)
         self._by_service = by_service
+
+    @property
+    def openings_anywhere(self) -> list[tuple[Profile, Opening]]:
+        """The openings that do not depend on the services of a device, with their profiles."""
+        profiles = self.profiles.values()
+        return [(profile, profile.anywhere) for profile in profiles if profile.anywhere is not None]
 
     def characteristic(self, uuid: str) -> Characteristic | None:
         """Return the characteristic with this UUID, in any form that canonical_uuid accepts."""

@@ -2,30 +2,39 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
 from healthd.profiles.common import scales
+from healthd.profiles.common.weighing import Weighing, are_one, phase_of, wait_s, xiaomi_flags
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit
 from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, scaled, words
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.profiles.results.episodes import Episodes
+from healthd.profiles.results.kind import Phase, ResultKind
+from healthd.samples import Measurement, quantity
 
 Feature = Literal["timestamp", "multiple_users", "bmi"]
 
 _FEATURES: dict[int, Feature] = {0: "timestamp", 1: "multiple_users", 2: "bmi"}
 
 
-class Weight(DeviceTimed):
-    """One weighing."""
+class Weight(Weighing):
+    """The result of one weighing."""
 
     kind: ClassVar[str] = "weight"
     retained: ClassVar[bool] = True
 
     weight_kg: Annotated[float | None, quantity("kg", mdc=188736, loinc="29463-7")]
     """``null`` if it could not be measured."""
-    user_id: Annotated[int | None, quantity("1")] = None
-    """``null`` means an unknown user."""
     bmi: Annotated[float | None, quantity("kg/m2", mdc=188752)] = None
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
+
+
+class IntermediateWeight(Weight):
+    """What a scale shows while it measures, or instead of a result."""
+
+    kind: ClassVar[str] = "intermediate_weight"
+    retained: ClassVar[bool] = False
+    intermediate: ClassVar[bool] = True
 
 
 class WeightScaleFeatures(Measurement):
@@ -60,6 +69,14 @@ def _feature(raw: int) -> dict[str, Any]:
     }
 
 
+# Xiaomi's first scale. The flags say nothing of a user or a BMI; its weight in jin counts
+# hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
+_XIAOMI = Layout(
+    *scales.mass("weight_kg", required=True),
+    Field("device_time", DATE_TIME, bit(1), date_text, required=True),
+    flags=U8,
+    facts=xiaomi_flags(stabilized=5, load_removed=7),
+)
 _WEIGHT = _layout()
 _TENTHS = _layout(per_kg=10)
 _TWENTIETHS = _layout(per_kg=20, per_lb=10)
@@ -87,9 +104,40 @@ def decode_twentieths(data: bytes) -> Weight:
     return Weight.of(_TWENTIETHS.read(data))
 
 
+def decode_xiaomi(data: bytes) -> Weight:
+    """Decode 2A9D of Xiaomi's first scale: flags u8, weight u16, date-time.
+
+    Flags: 0 pounds, 1 date-time, 4 jin, 5 stabilized, 6 an object, 7 load removed. Weight:
+    0.005 kg, 0.01 lb or 0.01 jin.
+    """
+    return Weight.of(_XIAOMI.read(data))
+
+
 def decode_feature(data: bytes) -> WeightScaleFeatures:
     """Decode 2A9E: u32 of features (3 bits), weight (4 bits) and height resolution (3 bits)."""
     return WeightScaleFeatures.of(_FEATURE.read(data))
+
+
+def _phase(packet: Weight) -> Phase:
+    return phase_of(packet, (packet.weight_kg,))
+
+
+def _intermediate(packet: Weight) -> IntermediateWeight:
+    return IntermediateWeight.of(packet.fields())
+
+
+_KIND = ResultKind(
+    model=Weight,
+    intermediate=_intermediate,
+    phase=_phase,
+    values=("weight_kg",),
+    updates=are_one,
+    wait_s=wait_s,
+)
+
+
+def _weighings(options: Options) -> Episodes:
+    return Episodes(_KIND, options)
 
 
 PROFILE = Profile(
@@ -99,4 +147,6 @@ PROFILE = Profile(
         Characteristic("2a9d", Weight, decode_weight, Use.STREAM),
         Characteristic("2a9e", WeightScaleFeatures, decode_feature, Use.STATIC),
     ),
+    state=_weighings,
+    derived=(IntermediateWeight,),
 )

@@ -78,6 +78,32 @@ class CharacteristicMissing(LinkFault):
         super().__init__("characteristic_missing", message, SOON, Remedy.REFRESH)
 
 
+class ServiceMissing(LinkFault):
+    """The device has not (yet) shown a service that the settings or its advertisement name."""
+
+    def __init__(self, names: AbstractSet[str]) -> None:
+        """Name the profiles; BlueZ sometimes reports services too early (bluez#1489)."""
+        message = f"the device shows no service for: {', '.join(sorted(names))}"
+        super().__init__("service_missing", message, SOON, Remedy.REFRESH)
+
+
+class NoMeasurements(LinkFault):
+    """The device shows nothing but its battery and its description."""
+
+    def __init__(self) -> None:
+        """Refresh the services once: the measurements may have been missed (bleak#1806)."""
+        message = "the device shows nothing that measures, only battery and device information"
+        super().__init__("no_measurements", message, SOON, Remedy.REFRESH)
+
+
+class Unanswered(LinkFault):
+    """The device has not answered a request; further ones on the same link would wait, too."""
+
+    def __init__(self, step: str, limit_s: float) -> None:
+        """Name the request and how long the device had to answer it."""
+        super().__init__("timeout", f"{step}: no answer within {limit_s:.0f} s", SOON)
+
+
 class ServicesForgotten(LinkFault):
     """BlueZ has forgotten the peripheral's services; the next link discovers them again."""
 

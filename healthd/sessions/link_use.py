@@ -8,13 +8,15 @@ from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Link
-from healthd.profiles.characteristic import Options, Profile
+from healthd.profiles.characteristic import Opening, Options, Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.collect import wait_until_collected
 from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.no_data import NoData, advice
 from healthd.sessions.opening import Openings
 from healthd.sessions.remote import Remote
-from healthd.sessions.subscriptions import Explain, Subscriptions, Values
+from healthd.sessions.subscriptions import Subscriptions
+from healthd.sessions.values import Explain, Values
 
 
 class LinkUse:
@@ -48,6 +50,7 @@ class LinkUse:
         self._options = options
         self._values = values
         self._remote = remote
+        self._no_data = NoData(peripheral, values, observer)
         self._openings: Openings | None = None
 
     @property
@@ -80,16 +83,27 @@ class LinkUse:
                 self._remote.serve(openings.points, values.facts, self._explain),
                 name=f"requests {self._peripheral}",
             )
+            silent = asyncio.create_task(
+                self._watch_for_data(link, profiles, silence_s), name=f"data {self._peripheral}"
+            )
             try:
                 # The watch ends only by raising, so this waits for the end of the link, too.
-                tasks = (opening, watch, serve)
+                tasks = (opening, watch, serve, silent)
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
                 for task in tasks:
                     if task.done():
                         task.result()
             finally:
+                await _end(silent)
                 await _end(watch)
                 await _end(serve)
+
+    async def _watch_for_data(
+        self, link: Link, profiles: list[Profile], silence_s: float | None
+    ) -> None:
+        help_, is_setting = advice(link, profiles, self._options, starts=self._remote.starts)
+        deadline = min(self._values.deadlines(silence_s).values(), default=None)
+        await self._no_data.watch(help_, deadline, is_setting=is_setting)
 
     async def collect(self, link: Link, profiles: list[Profile]) -> None:
         """Collect what the peripheral has, until it is done.
@@ -114,12 +128,22 @@ class LinkUse:
         heard = self._values.heard
         openings = Openings(points, self._peripheral, self._options, heard, self._explain)
         self._openings = openings
-        task = asyncio.create_task(openings.run(profiles), name=f"opening {self._peripheral}")
+        wanted = [profile for profile in profiles if self._may_run(profile.opening)]
+        anywhere = [pair for pair in self._registry.openings_anywhere if self._may_run(pair[1])]
+        opening = openings.run(wanted, anywhere)
+        task = asyncio.create_task(opening, name=f"opening {self._peripheral}")
         try:
             yield openings, task
+        except LinkFault as end:
+            self._values.judge_writes(openings.cost, openings.survived, end)
+            raise
         finally:
             await _end(task)
             await openings.close()
+
+    def _may_run(self, opening: Opening | None) -> bool:
+        """Return whether to run this opening, which may have cost a link before."""
+        return opening is None or not opening.optional or self._values.may_write(opening.control)
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

@@ -17,7 +17,7 @@ from healthd.profiles.characteristic import (
     Turn,
 )
 from healthd.sessions.control_point import ControlPoint, ControlPoints
-from healthd.sessions.subscriptions import Explain
+from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout_at
 
 # For everything that is written before disconnecting; systemd gives the whole stop 20 s.
@@ -42,6 +42,9 @@ class Openings:
         broke_off: whether the link ended while the device was asked for its data.
         denied: whether the device refused the results of the user in the settings.
         refusal: the fault of the last exchange that ended with a fault.
+        cost: the control point of an optional exchange in which the link ended or the device did
+            not answer, and how; None if there was none.
+        survived: when optional exchanges ended well, by their control points.
         points: the device's control points.
     """
 
@@ -64,6 +67,8 @@ class Openings:
         """
         self.asks = self.broke_off = self.denied = False
         self.refusal: LinkFault | None = None
+        self.cost: tuple[str, LinkFault] | None = None
+        self.survived: dict[str, float] = {}
         self.points = points
         self._link = points.link
         self._options = options
@@ -83,14 +88,23 @@ class Openings:
         """Whether any profile has still to ask the device for its data, or is asking."""
         return any(opening.turn is Turn.DATA for _, opening in self._due)
 
-    async def run(self, profiles: Iterable[Profile]) -> None:
-        """Run the opening of each profile that has one, in the order of their turns."""
+    async def run(
+        self, profiles: Iterable[Profile], anywhere: Iterable[tuple[Profile, Opening]] = ()
+    ) -> None:
+        """Run the opening of each profile that has one, in the order of their turns.
+
+        Args:
+            profiles: what the device has.
+            anywhere: more openings with their profiles, for any device with their control point.
+        """
         can_write = self._link.can_write
         openings = [
             (profile, profile.opening) for profile in profiles if profile.opening is not None
         ]
         writable = [
-            (profile, opening) for profile, opening in openings if can_write(opening.control)
+            (profile, opening)
+            for profile, opening in (*openings, *anywhere)
+            if can_write(opening.control) and not (opening.unless and can_write(opening.unless))
         ]
         self._due = sorted(writable, key=lambda due: due[1].turn)
         while self._due:
@@ -126,11 +140,15 @@ class Openings:
                     request = exchange.send(await self._ask(profile, point, request))
         except StopIteration:
             self._log.debug("opened", profile=profile.name)
-        except LinkLost:
+            if opening.optional:
+                self.survived[opening.control] = time.monotonic()
+        except LinkLost as fault:
             self.broke_off |= opening.turn is Turn.DATA
+            self._note_cost(opening, fault)
             # The session learns from the link itself why it ended.
             self._log.debug("link ended", profile=profile.name)
         except LinkFault as fault:
+            self._note_cost(opening, fault)
             self.refusal = explained = await self._explain(self._link.found, fault)
             self._log_failure(profile, explained.reason, str(explained))
         except _Silent:
@@ -146,6 +164,10 @@ class Openings:
             self._log_failure(profile, "not_understood", str(error))
         finally:
             exchange.close()
+
+    def _note_cost(self, opening: Opening, fault: LinkFault) -> None:
+        if opening.optional:
+            self.cost = (opening.control, fault)
 
     def _log_failure(self, profile: Profile, reason: str, error: str) -> None:
         self._log.warning("profile setup failed", profile=profile.name, reason=reason, error=error)

@@ -17,10 +17,11 @@ from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
-from healthd.sessions.subscriptions import Explain
+from healthd.sessions.starter import start
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
+from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout
-from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Stop
+from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Start, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
 
@@ -69,8 +70,14 @@ class Remote:
         self._points: ControlPoints | None = None
         self._trainer: Trainer | None = None
         self._learned, self._learned_from = Learned(), ""
+        self._stopped = False
         self._orders: deque[_Order] = deque()
         self._ordered = asyncio.Event()
+
+    @property
+    def starts(self) -> bool:
+        """Whether a machine is started on the next link: not after a request to stop it."""
+        return self._rules.start and not self._stopped
 
     async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
         """Carry out a request in its turn; return what was set, and how long that is held.
@@ -112,12 +119,14 @@ class Remote:
             explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
+        machine = self._machine_of(link, facts)
         if link.can_write(CONTROL_POINT):
-            machine = self._machine_of(link, facts)
             learned = self._learned_of(link.found.address)
             self._trainer = Trainer(points, machine, learned, self._rules, self._outcomes)
         self._points = points
         try:
+            if self.starts:
+                await start(points, machine, self._outcomes, self._peripheral)
             while True:
                 if (order := await self._next()) is not None:
                     await self._carry_out(order, points, explain)
@@ -194,6 +203,8 @@ class Remote:
             return await self._reset_energy(request, points)
         if self._trainer is None:
             raise Rejected("not_supported", "the device has no fitness machine control point")
+        if isinstance(request, Start | Stop):
+            self._stopped = isinstance(request, Stop)
         targets = await self._trainer.execute(request)
         held = {} if self._trainer.left_s is None else {"lease_s": self._rules.lease_s}
         return {**targets, **held}

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
 
-from healthd.central.faults import LinkFault, NotTried, Remedy
+from healthd.central.faults import AdapterGone, LinkFault, LinkLost, NotTried, Remedy
 from healthd.central.link import Advertisement, Link
-from healthd.central.match import Match
+from healthd.central.match import By, Match
 from healthd.central.radio import Radio
 from healthd.errors import HealthdError, Transient
 from healthd.events import ControlEvent
@@ -19,8 +19,9 @@ from healthd.profiles.registry import Registry
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
 from healthd.sessions.link_use import LinkUse
 from healthd.sessions.remote import Remote
-from healthd.sessions.subscriptions import Subscriptions, Values
+from healthd.sessions.subscriptions import Subscriptions
 from healthd.sessions.trainer import Rules
+from healthd.sessions.values import Values
 
 SCHEDULED = "scheduled"
 """Why a periodic peripheral waits between two runs."""
@@ -90,7 +91,12 @@ class Session:
         self._silence_s = silence_s
         self._log = get_logger(peripheral=match.peripheral)
         self._values = Subscriptions(
-            match.peripheral, registry, observer, radio.explain, {STATUS: self.remote.on_status}
+            match.peripheral,
+            registry,
+            observer,
+            radio.explain,
+            {STATUS: self.remote.on_status},
+            match.wanted if match.by is By.SERVICE else None,
         )
         self._use = LinkUse(
             match.peripheral,
@@ -117,7 +123,7 @@ class Session:
             await self._use.stream(link, profiles, self._silence_s)
 
         try:
-            await self._once(stream, mark_healthy)
+            await self._once(stream, self._values.complete, mark_healthy)
         except asyncio.CancelledError:
             self._enter(State.DISABLED)
             raise
@@ -135,8 +141,18 @@ class Session:
         Raises:
             LinkFault: the connect failed, or the link ended before the device was done.
         """
+
+        async def complete(link: Link) -> None:
+            try:
+                await self._values.complete(link)
+            except AdapterGone:
+                raise
+            except LinkLost:
+                # Scales and cuffs hang up when they have sent everything; `collect` judges that.
+                pass
+
         try:
-            await self._once(self._use.collect, lambda: None, on_found)
+            await self._once(self._use.collect, complete, lambda: None, on_found)
         except LinkFault as fault:
             self._enter(State.WAITING, fault.reason)
             raise
@@ -180,29 +196,32 @@ class Session:
     async def _once(
         self,
         use: Callable[[Link, list[Profile]], Awaitable[None]],
+        complete: Callable[[Link], Awaitable[None]],
         mark_healthy: Callable[[], None],
         on_found: Callable[[], None] = lambda: None,
     ) -> None:
         self._enter(State.SEARCHING)
         async with self._radio.found(self._match) as found:
-            losses, streams = self._radio.losses, False
+            losses, linked, streams = self._radio.losses, False, False
             on_found()
             try:
                 self._enter(State.CONNECTING)
                 async with self._radio.link(found) as link:
+                    linked = True
                     self._enter(State.PREPARING)
-                    profiles = await self._values.prepare(
-                        link, found.name, refreshed=self._refreshed
-                    )
-                    self._refreshed, self._took_radio_down = False, 0
+                    profiles = await self._values.prepare(link, refreshed=self._refreshed)
+                    self._refreshed = False
+                    await complete(link)
+                    self._took_radio_down = 0
                     self._enter(State.STREAMING)
                     streams = True
                     mark_healthy()
                     with self._streaming(link):
                         await use(link, profiles)
             except LinkFault as fault:
+                self._values.end(fault)
                 if not streams:
-                    self._suspect(fault, losses)
+                    self._suspect(fault, losses, linked)
                 if fault.remedy is Remedy.REFRESH:
                     await self._refresh(found, fault)
                 if fault.remedy is Remedy.BOND:
@@ -225,12 +244,14 @@ class Session:
         (self._log.debug if passing else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
 
-    def _suspect(self, fault: LinkFault, losses: int) -> None:
+    def _suspect(self, fault: LinkFault, losses: int, linked: bool) -> None:
         """Check whether the radio went away while the link was made, more than once in a row."""
         if isinstance(fault, NotTried):
             return
         if losses == self._radio.losses:
-            self._took_radio_down = 0
+            # An attempt that made no link does not show that the radio survives one.
+            if linked:
+                self._took_radio_down = 0
             return
         self._took_radio_down += 1
         if self._took_radio_down > 1:

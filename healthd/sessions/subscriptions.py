@@ -1,32 +1,29 @@
 """What a session reads from one peripheral: subscribed, read once, and checked for silence."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from healthd.central.faults import LinkFault, LinkLost, Remedy
-from healthd.central.link import Advertisement, Link
+from healthd.central.link import Link
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Characteristic, Profile, Use
-from healthd.profiles.quirks import to_be_read_before
 from healthd.profiles.registry import Registry
-from healthd.sessions.faults import CharacteristicMissing, NothingToRead, NotificationStalled
+from healthd.sessions.faults import NothingToRead, NotificationStalled, Unanswered
+from healthd.sessions.memory import DeviceMemory, Memories, Step
+from healthd.sessions.plan import Plan, due, lack, plan_for
+from healthd.sessions.steps import Steps
+from healthd.sessions.values import Explain, Values
 from healthd.supervision.deadline import timeout_at
 
-Explain = Callable[[Advertisement, LinkFault], Awaitable[LinkFault]]
+# A subscription may wait until the device is paired, so only the link's own limit counts.
+_SUBSCRIBE_S = 35.0
 
-
-class Values(Protocol):
-    """Receives links and values. Called in the event loop; must not block."""
-
-    def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
-        """Handle a new link to a device with this name and these profiles."""
-        ...
-
-    def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """Handle a value that was notified or read, or a message to or from a control point."""
-        ...
+# How many links in a row the subscription of a measurement may cost, if there are others. Links
+# end by chance, too, and a measurement that is left out is missed more than a serial number.
+_TOLERATED = 1
 
 
 class Subscriptions:
@@ -36,6 +33,7 @@ class Subscriptions:
         heard: when each subscribed characteristic of this link sent its last value, by the
             monotonic clock; before the first value, when it was subscribed.
         last_value_at: when any stream of this link sent its last value; None before the first one.
+        flows: set once a measurement of this link has sent a value.
         facts: the static values that were read on this link, by UUID.
     """
 
@@ -46,6 +44,7 @@ class Subscriptions:
         observer: Values,
         explain: Explain,
         listeners: Mapping[str, Callable[[bytes], None]] | None = None,
+        service: str | None = None,
     ) -> None:
         """Prepare.
 
@@ -55,63 +54,145 @@ class Subscriptions:
             observer: receives links and values.
             explain: returns what a refusal means, taking the device's bond into account.
             listeners: by UUID, what is called with notified values in addition to the observer.
+            service: UUID of the service that the settings ask for; None if they ask for none.
         """
         self.heard: dict[str, float] = {}
         self.facts: dict[str, bytes] = {}
         self.last_value_at: float | None = None
+        self.flows = asyncio.Event()
         self._peripheral = peripheral
         self._registry = registry
         self._observer = observer
         self._explain = explain
         self._listeners = listeners or {}
+        self._service = service
         self._bond_fault_logged = False
-        self._known: frozenset[str] = frozenset()
+        self._memories = Memories()
+        self._memory: DeviceMemory
+        self._plan: Plan
+        self._steps: Steps | None = None
+        self._measured: set[str] = set()
         self._log = get_logger(peripheral=peripheral)
 
-    async def prepare(self, link: Link, name: str | None, *, refreshed: bool) -> list[Profile]:
-        """Subscribe to and read what the device has; return its profiles.
+    async def prepare(self, link: Link, *, refreshed: bool) -> list[Profile]:
+        """Subscribe to the measurements of the device; return its profiles.
 
         Args:
             link: a new link.
-            name: the advertised name of the device.
-            refreshed: whether its services were just discovered again, so that a characteristic
-                that is missing now is really missing.
+            refreshed: whether its services were just discovered again, so that what is missing
+                now is really missing.
 
         Raises:
-            LinkFault: there is nothing to read or less than before, or the link ended.
+            LinkFault: there is nothing to read or less than expected, or the link ended.
         """
-        registry = self._registry
         self.heard.clear()
         self.facts.clear()
         self.last_value_at = None
-        services = [registry.service(uuid) for uuid in sorted(link.services)]
-        profiles = [profile for profile in services if profile is not None]
-        names = [profile.name for profile in profiles]
-        self._observer.on_linked(self._peripheral, name, names)
-        wanted = [
-            characteristic
-            for uuid, characteristic in registry.characteristics.items()
-            if uuid in link.characteristics
-        ]
-        streams = [
-            characteristic
-            for characteristic in wanted
-            if characteristic.use is Use.STREAM and link.can_notify(characteristic.uuid)
-        ]
-        states = [characteristic for characteristic in wanted if characteristic.use is Use.STATUS]
-        if not streams and not states:
-            raise NothingToRead
-        uuids = frozenset(characteristic.uuid for characteristic in streams)
-        if (missing := self._known - uuids) and not refreshed:
-            raise CharacteristicMissing(missing)
-        self._known = uuids
-        await self._begin(link, wanted, streams)
-        for state in states:
-            # Read first: BlueZ reports a read of a subscribed characteristic as a notification.
-            await self._read(link, state)
-            if link.can_notify(state.uuid):
-                await self._subscribe(link, state)
-        return profiles
+        self.flows.clear()
+        self._memory = memory = self._memories.of(link.found)
+        self._steps = steps = Steps(link, memory, self._peripheral)
+        self._plan = plan = plan_for(self._registry, link)
+        self._measured = {measurement.uuid for measurement in plan.measurements}
+        names = [profile.name for profile in plan.profiles]
+        self._observer.on_linked(self._peripheral, link.found.name, names)
+        self._check(link, refreshed)
+        for fact in plan.first:
+            await self._optional(link, steps, Step("read", fact.uuid), fact)
+        # The only measurement is never left out.
+        tolerated = _TOLERATED if len(plan.measurements) > 1 else None
+        for measurement in due(plan, memory):
+            step = Step("subscribe", measurement.uuid)
+            subscribe = partial(self._subscribe, link, measurement)
+            await steps.run(step, subscribe, tolerated=tolerated, limit_s=_SUBSCRIBE_S)
+        return plan.profiles
+
+    async def complete(self, link: Link) -> None:
+        """Read and subscribe to what else the device has; measurements already flow.
+
+        What the device refuses is skipped. If it does not answer at all, the rest is skipped, too.
+
+        Raises:
+            LinkLost: the link ended; the step that it ended in is left out on the next ones.
+        """
+        assert self._steps is not None, "prepare() must be called before complete()"
+        try:
+            for step, characteristic in self._plan.rest(link):
+                await self._optional(link, self._steps, step, characteristic)
+        except Unanswered as fault:
+            self._log.debug("device does not answer", error=str(fault))
+        if left_out := self._steps.left_out | (self._measured - self.heard.keys()):
+            self._observer.on_left_out(self._peripheral, sorted(left_out))
+
+    def may_write(self, uuid: str) -> bool:
+        """Return whether an optional write is to be made: it has not cost an earlier link."""
+        return self._steps is None or not self._steps.leaves_out(Step("write", uuid))
+
+    def judge_writes(
+        self, cost: tuple[str, LinkFault] | None, survived: Mapping[str, float], end: LinkFault
+    ) -> None:
+        """Judge the optional writes of a link that has ended.
+
+        Args:
+            cost: the one in which it ended, or that was not answered, and how; None if there is
+                none.
+            survived: when the others ended, by their control points.
+            end: why the link ended.
+        """
+        assert self._steps is not None, "prepare() must be called before judge_writes()"
+        if cost is not None:
+            uuid, fault = cost
+            self._steps.blame(Step("write", uuid), end if isinstance(fault, LinkLost) else fault)
+        for uuid, at in survived.items():
+            self._steps.note(Step("write", uuid), at)
+
+    def end(self, fault: LinkFault) -> None:
+        """Handle the end of a link, or of the attempt to make one."""
+        if self._steps is not None:
+            self._steps.end(fault, self.last_value_at)
+            self._steps = None
+
+    def _check(self, link: Link, refreshed: bool) -> None:
+        """Check that the discovered services are complete.
+
+        Raises:
+            LinkFault: they are not, and a fresh discovery may help.
+        """
+        memory = self._memory
+        fault = lack(self._registry, link, self._plan, self._service, memory.streams)
+        if isinstance(fault, NothingToRead):
+            raise fault
+        if fault is not None:
+            if not refreshed and memory.may_refresh(str(fault)):
+                raise fault
+            if refreshed:
+                memory.on_vain_refresh(str(fault))
+        memory.streams = self._plan.streams
+
+    async def _optional(
+        self, link: Link, steps: Steps, step: Step, characteristic: Characteristic
+    ) -> None:
+        """Carry out a step, unless it cost an earlier link; skip what the device refuses."""
+        if steps.leaves_out(step, is_stream=characteristic.use is Use.STREAM):
+            if (known := self._memory.facts.get(step.uuid)) is not None:
+                self._take(characteristic, known)
+            return
+        work = self._read if step.verb == "read" else self._subscribe
+        try:
+            await steps.run(step, partial(work, link, characteristic))
+        except (LinkLost, Unanswered):
+            raise
+        except LinkFault as fault:
+            if fault.remedy is Remedy.BOND:
+                await self._log_bond_fault(link, fault)
+            # A value that cannot be read is no reason to give up the streams.
+            self._log.debug(
+                "characteristic not readable", characteristic=step.uuid, reason=fault.reason
+            )
+
+    @property
+    def measures(self) -> bool:
+        """Whether this link has anything that measures."""
+        return bool(self._measured)
 
     async def watch(self, link: Link, silence_s: float | None) -> NoReturn:
         """Wait until the link ends or a stream is silent past its deadline.
@@ -123,11 +204,7 @@ class Subscriptions:
         Raises:
             LinkFault: always; the end of the link, or ``NotificationStalled``.
         """
-        deadlines = {
-            uuid: silence_s or characteristic.silence_s
-            for uuid, characteristic in self._registry.characteristics.items()
-            if uuid in self.heard and characteristic.silence_s is not None
-        }
+        deadlines = self.deadlines(silence_s)
         while True:
             ends = {uuid: self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()}
             try:
@@ -136,26 +213,20 @@ class Subscriptions:
             except TimeoutError:
                 self._check_silence(deadlines)
 
+    def deadlines(self, silence_s: float | None) -> dict[str, float]:
+        """Return after how many seconds each stream of this link that has a deadline is silent."""
+        return {
+            uuid: silence_s or characteristic.silence_s
+            for uuid, characteristic in self._registry.characteristics.items()
+            if uuid in self.heard and characteristic.silence_s is not None
+        }
+
     def _check_silence(self, deadlines: Mapping[str, float]) -> None:
         now = time.monotonic()
         for uuid, silence_s in deadlines.items():
             silent_s = now - self.heard[uuid]
             if silent_s >= silence_s:
                 raise NotificationStalled(uuid, silent_s)
-
-    async def _begin(
-        self, link: Link, wanted: list[Characteristic], streams: Iterable[Characteristic]
-    ) -> None:
-        first = to_be_read_before({characteristic.uuid for characteristic in wanted})
-        facts = [characteristic for characteristic in wanted if characteristic.use is Use.STATIC]
-        for fact in facts:
-            if fact.uuid in first:
-                await self._read(link, fact)
-        for stream in streams:
-            await self._subscribe(link, stream)
-        for fact in facts:
-            if fact.uuid not in first:
-                await self._read(link, fact)
 
     async def _subscribe(self, link: Link, characteristic: Characteristic) -> None:
         self.heard[characteristic.uuid] = time.monotonic()
@@ -165,20 +236,13 @@ class Subscriptions:
         await link.subscribe(characteristic.uuid, on_value)
 
     async def _read(self, link: Link, characteristic: Characteristic) -> None:
-        uuid = characteristic.uuid
-        try:
-            value = await link.read(uuid)
-        except LinkLost:
-            raise
-        except LinkFault as fault:
-            if fault.remedy is Remedy.BOND:
-                await self._log_bond_fault(link, fault)
-            # A value that cannot be read is no reason to give up the streams.
-            self._log.debug("characteristic not readable", characteristic=uuid, reason=fault.reason)
-        else:
-            if characteristic.use is Use.STATIC:
-                self.facts[uuid] = value
-            self._observer.on_value(self._peripheral, characteristic, value)
+        self._take(characteristic, await link.read(characteristic.uuid))
+
+    def _take(self, characteristic: Characteristic, value: bytes) -> None:
+        """Handle a value that was read: on this link, or on an earlier one if it is left out."""
+        if characteristic.use is Use.STATIC:
+            self.facts[characteristic.uuid] = self._memory.facts[characteristic.uuid] = value
+        self._observer.on_value(self._peripheral, characteristic, value)
 
     async def _log_bond_fault(self, link: Link, fault: LinkFault) -> None:
         """Log, only once, how to get the values that require pairing."""
@@ -193,6 +257,8 @@ class Subscriptions:
         self.heard[characteristic.uuid] = now = time.monotonic()
         if characteristic.use is Use.STREAM:
             self.last_value_at = now
+            if characteristic.uuid in self._measured:
+                self.flows.set()
         self._observer.on_value(self._peripheral, characteristic, value)
 
 

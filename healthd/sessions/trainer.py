@@ -55,11 +55,13 @@ class Rules:
         limits: the allowed ranges of the targets.
         lease_s: how long the machine is held without another request.
         speed_factor: by what the machine's speeds are multiplied.
+        start: whether a machine is started on each link.
     """
 
     limits: Limits = field(default_factory=Limits)
     lease_s: float = 30.0
     speed_factor: float = 1.0
+    start: bool = False
 
 
 class Trainer:

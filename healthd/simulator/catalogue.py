@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from bumble.core import UUID
+
 from healthd.simulator.fitness.bike import indoor_bike
 from healthd.simulator.fitness.others import cross_trainer, rower, stair_climber, step_climber
 from healthd.simulator.fitness.treadmill import treadmill
@@ -140,15 +142,34 @@ CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model i
 """All models by name."""
 
 
+def _advertising(model: str, number: int) -> Model:
+    """Return a model whose devices advertise this service, and no other one."""
+    make, uuid = CATALOGUE[model].parts, UUID.from_16_bits(number)
+
+    def parts(rng: random.Random, period: float) -> tuple[Part, ...]:
+        made = make(rng, period)
+        return tuple(replace(part, advertised=part.service.uuid == uuid) for part in made)
+
+    return replace(CATALOGUE[model], parts=parts)
+
+
 # A device that healthd finds by a service must advertise that service.
 _BY_SERVICE = {
-    "polar_pmd": replace(CATALOGUE["polar_pmd"], label="H10", parts=polar_h10_of_raw_signals)
+    "polar_pmd": replace(CATALOGUE["polar_pmd"], label="H10", parts=polar_h10_of_raw_signals),
+    "battery": _advertising("heart_rate", 0x180F),
+    "device_information": _advertising("heart_rate", 0x180A),
+    "current_time": _advertising("weight_scale", 0x1805),
+    "user_data": _advertising("weight_scale", 0x181C),
 }
 
 
 def model_for_service(profile: str) -> Model:
-    """Return the model that advertises the service of this profile, or else a chest strap."""
-    return _BY_SERVICE.get(profile) or CATALOGUE.get(profile, CATALOGUE["heart_rate"])
+    """Return the model that advertises the service of this profile.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _BY_SERVICE.get(profile) or CATALOGUE[profile]
 
 
 def select_models(names: Iterable[str]) -> list[Model]:

@@ -44,7 +44,7 @@ async def test_scale_cuff_and_thermometer(subscriber: Subscriber, settings: dict
         await add(air, device("blood_pressure", 2), device("health_thermometer", 3, 1.0))
         await until_runs(subscriber, cuff=2, thermometer=2)
         assert not runs(subscriber.messages, "scale"), "it has not been used"
-        scale = device("weight_scale", 1, 0.3)
+        scale = device("weight_scale", 1, 2.0)
         await add(air, scale)
         await until_runs(subscriber, scale=1)
         await asyncio.sleep(1.0)
@@ -60,7 +60,8 @@ async def test_scale_cuff_and_thermometer(subscriber: Subscriber, settings: dict
     assert weights
     # The first run fetches the stored results, the second run does not repeat them.
     assert cuffs[0]["outcome"] == "new_data"
-    assert len(live(subscriber, "cuff", "blood_pressure")) >= 3
+    assert len(live(subscriber, "cuff", "blood_pressure/history")) >= 2
+    assert live(subscriber, "cuff", "blood_pressure")
     every = [one for name in ("cuff", "thermometer") for one in runs(subscriber.messages, name)]
     assert {one["outcome"] for one in every} <= {"new_data", "no_data"}
     assert len({one["fetch_run"] for one in [*every, *scales]}) == len(every) + 1

@@ -152,7 +152,9 @@ async def test_a_cuff_sends_stored_results_with_its_own_time(
             await cuff.appear()
             await until_runs(subscriber, one=2)
     assert [run["outcome"] for run in runs(subscriber.messages, "one")] == ["new_data"] * 2
-    results = live(subscriber, "one", "blood_pressure")
+    stored = live(subscriber, "one", "blood_pressure/history")
+    assert len(stored) == 3
+    results = [*stored, *live(subscriber, "one", "blood_pressure")]
     times = [one["device_time"] for one in results]
     # By the clock as it was when they were measured, once each and in order.
     for days, time in zip((3, 2, 1), times, strict=False):

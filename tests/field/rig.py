@@ -6,11 +6,12 @@ compares what arrives at the topics of the peripheral.
 
 import asyncio
 import struct
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from bumble.core import UUID
+from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue
 
 from healthd.simulator.air import Air
@@ -143,14 +144,16 @@ def information(**texts: str) -> Part:
 
 
 def raw(
-    number: Number, properties: Characteristic.Properties, value: bytes | Callable[[], bytes] = b""
+    number: Number,
+    properties: Characteristic.Properties,
+    value: bytes | Callable[[], bytes | Awaitable[bytes]] = b"",
 ) -> Characteristic[bytes]:
     """Return a characteristic with exactly these properties: ``raw(0x2A9D, P.READ | P.NOTIFY)``.
 
     Args:
         number: its number or UUID.
         properties: what a central may do with it.
-        value: what is read; a function is called for each read.
+        value: what is read; a function is called for each read, and may let the reader wait.
     """
     permissions = Characteristic.Permissions(0)
     if properties & P.READ:
@@ -160,8 +163,12 @@ def raw(
     uuid = UUID(number) if isinstance(number, str) else UUID.from_16_bits(number)
     if isinstance(value, bytes):
         return Characteristic(uuid, properties, permissions, value)
-    dynamic = CharacteristicValue[bytes](read=lambda _connection: value())
-    return Characteristic(uuid, properties, permissions, dynamic)
+
+    async def read(_connection: Connection) -> bytes:
+        found = value()
+        return found if isinstance(found, bytes) else await found
+
+    return Characteristic(uuid, properties, permissions, CharacteristicValue[bytes](read=read))
 
 
 def script(*steps: tuple[float, bytes]) -> Payloads:

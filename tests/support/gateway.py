@@ -130,6 +130,12 @@ class Gateway:
         self.values[peripheral] += 1
         self._wake()
 
+    def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
+        """See ``sessions.session.Observer``."""
+
+    def on_no_data(self, peripheral: str, reason: str | None) -> None:
+        """See ``sessions.session.Observer``."""
+
     def on_control(self, event: ControlEvent) -> None:
         """See ``sessions.session.Observer``."""
 

@@ -136,6 +136,8 @@ class Watcher(News):
         self.fetched: list[tuple[str, Fetched]] = []
         self.due: list[tuple[str, int]] = []
         self.control: list[dict[str, Any]] = []
+        self.left_out: list[tuple[str, list[str]]] = []
+        self.no_data: list[tuple[str, str | None]] = []
         self.when: dict[State, Callable[[], object]] = {}
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
@@ -148,6 +150,14 @@ class Watcher(News):
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         self.values.append((peripheral, characteristic.uuid, value))
+        self.changed()
+
+    def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
+        self.left_out.append((peripheral, uuids))
+        self.changed()
+
+    def on_no_data(self, peripheral: str, reason: str | None) -> None:
+        self.no_data.append((peripheral, reason))
         self.changed()
 
     def on_control(self, event: ControlEvent) -> None:

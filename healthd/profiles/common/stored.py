@@ -19,6 +19,20 @@ _CANNOT_SELECT = frozenset(
     {"invalid_operator", "operator_not_supported", "invalid_operand", "operand_not_supported"}
 )
 _REPORTS = ("report_stored_records", "combined_report")
+_ANSWERS = ("response", "combined_report_response")
+
+
+def is_request(message: RecordAccess) -> bool:
+    """Return whether the device was asked for records."""
+    return message.name in _REPORTS
+
+
+def is_answer(message: RecordAccess) -> bool:
+    """Return whether the device has sent what it was asked for.
+
+    The response to an abort ends a transfer, too: only one procedure runs at a time.
+    """
+    return message.name in _ANSWERS
 
 
 class Transfer:
@@ -35,10 +49,9 @@ class Transfer:
 
     def on_message(self, message: RecordAccess) -> Iterable[Timed]:
         """Return what to publish after a written request, or a response."""
-        if message.name in _REPORTS:
+        if is_request(message):
             self._under_way = True
-        elif message.name in ("response", "combined_report_response"):
-            # The response to an abort ends the transfer, too: only one procedure runs at a time.
+        elif is_answer(message):
             self._under_way = False
             return self.end()
         return ()

@@ -247,7 +247,7 @@ PROFILE = Profile(
     characteristics=(
         # No silence counts as a stall: many meters send nothing while the rider does not pedal.
         Characteristic("2a63", CyclingPower, decode_measurement, Use.STREAM),
-        Characteristic("2a64", CyclingPowerVector, decode_vector, Use.STREAM),
+        Characteristic("2a64", CyclingPowerVector, decode_vector, Use.STREAM, accompanies=True),
         Characteristic("2a65", CyclingPowerFeature, decode_feature, Use.STATIC),
         SENSOR_LOCATION,
         POWER_CONTROL_POINT,

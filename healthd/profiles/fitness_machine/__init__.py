@@ -57,7 +57,7 @@ PROFILE = Profile(
         Characteristic("2ad7", HeartRateRange, decode_heart_rate_range, Use.STATIC),
         Characteristic("2ad8", PowerRange, decode_power_range, Use.STATIC),
         Characteristic("2ad9", FitnessMachineControlPoint, decode_control_point, Use.CONTROL),
-        Characteristic("2ada", FitnessMachineStatus, decode_status, Use.STREAM),
+        Characteristic("2ada", FitnessMachineStatus, decode_status, Use.STREAM, accompanies=True),
     ),
     state=Records,
     correct=correct_speeds,

@@ -171,7 +171,9 @@ PROFILE = Profile(
     service="1808",
     characteristics=(
         Characteristic("2a18", Glucose, decode_glucose, Use.STREAM),
-        Characteristic("2a34", GlucoseContext, decode_glucose_context, Use.STREAM),
+        Characteristic(
+            "2a34", GlucoseContext, decode_glucose_context, Use.STREAM, accompanies=True
+        ),
         Characteristic("2a51", GlucoseFeature, decode_glucose_feature, Use.STATIC),
         RECORD_ACCESS,
     ),

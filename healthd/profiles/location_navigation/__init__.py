@@ -226,7 +226,7 @@ PROFILE = Profile(
     characteristics=(
         # No silence counts as a stall: a receiver may send nothing while it has no fix.
         Characteristic("2a67", LocationAndSpeed, decode_location, Use.STREAM),
-        Characteristic("2a68", Navigation, decode_navigation, Use.STREAM),
+        Characteristic("2a68", Navigation, decode_navigation, Use.STREAM, accompanies=True),
         Characteristic("2a69", PositionQuality, decode_quality, Use.STATUS),
         Characteristic("2a6a", LocationNavigationFeature, decode_feature, Use.STATIC),
         NAVIGATION_CONTROL_POINT,

@@ -41,7 +41,7 @@ def ten_to_eight() -> datetime:
 def test_the_options_of_the_profiles(tmp_path: Path) -> None:
     strap = PeripheralSettings(id="strap", name="Strap")
     options = options_for(strap, RECORDS, ten_to_eight)
-    assert options == Options(local_time=ten_to_eight)
+    assert options == Options(local_time=ten_to_eight, now=ten_to_eight)
     assert options.records is RECORDS
     code = tmp_path / "consent"
     code.write_text("0042\n")
@@ -67,6 +67,7 @@ def test_the_options_of_the_profiles(tmp_path: Path) -> None:
         hrv_window_s=300.0,
         heart_rate_zones_bpm=(95, 114, 133),
         records=RECORDS,
+        now=ten_to_eight,
         consent=Consent(1, 42),
     )
     assert options.local_time() is None

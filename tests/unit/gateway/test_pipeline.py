@@ -1,7 +1,8 @@
 """The pipeline: values in, samples and facts out."""
 
+import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
@@ -9,6 +10,8 @@ import orjson
 import pytest
 
 from healthd.events import ControlEvent
+from healthd.gateway.held_results import HeldResult
+from healthd.gateway.hooks import Hooks
 from healthd.gateway.pipeline import Pipeline
 from healthd.host.clock import Clock
 from healthd.mqtt.devices import Devices
@@ -19,9 +22,10 @@ from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
-from healthd.samples import Measurement, Sample, quantity, utc_text
+from healthd.samples import Measurement, Record, Sample, Stamp, Taken, quantity, utc_text
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
@@ -109,11 +113,15 @@ class Box:
 
     def __init__(self) -> None:
         self.previous_runs: list[PreviousRun] = []
+        self.records: dict[str, dict[Taken, bool]] = {}
         self.samples: list[Sample] = []
         self.events: list[Sample] = []
 
     def put(self, sample: Sample) -> None:
         (self.samples if sample.peripheral else self.events).append(sample)
+
+    def update_records(self, *_: object) -> None:
+        pass
 
     @property
     def sample(self) -> Sample:
@@ -492,3 +500,105 @@ def test_control_is_an_event_and_in_the_device_info_until_the_link_ends(
     pipeline.on_linked("strap", "Strap", [])
     pipeline.on_state("strap", State.STREAMING, None)
     assert "controlled" not in info()
+
+
+# Results that are held back
+
+
+CUFF = KNOWN["2a35"]
+NEW, OLD = (
+    bytes.fromhex(packet)
+    for packet in ("067b0050000000e907070f0f00004600", "067d0050000000e907070d0900004600")
+)
+
+
+@pytest.fixture
+def held() -> list[Timed]:
+    return []
+
+
+@pytest.fixture
+def changed() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+def with_cuff(box: Box, run: Run, held: list[Timed], changed: asyncio.Event) -> Pipeline:
+    """Return a pipeline with a linked cuff, which notes what is held back."""
+
+    def note(_p: str, now_held: Iterable[Timed], _records: Records, _now: Stamp) -> None:
+        held[:] = now_held
+        changed.set()
+
+    def finish(peripheral: str, timed: Timed) -> Measurement:
+        assert (peripheral, timed.finished) == ("cuff", True)
+        return timed.measurement.model_copy(update={"user_id": 7})
+
+    devices = Devices(Topics("healthd", "home"), lambda _topic, _payload: None)
+    hooks = Hooks(on_held=note, finish=finish)
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES, hooks)
+    pipeline.add("cuff", Options(records=pipeline.records("cuff")), periodic=False)
+    link(pipeline, "blood_pressure", peripheral="cuff")
+    return pipeline
+
+
+def upper(box: Box) -> list[tuple[float, bool]]:
+    return [(one.measurement.fields()["systolic_mmhg"], one.stored) for one in box.samples]
+
+
+async def test_a_result_is_published_when_nothing_newer_has_followed(
+    with_cuff: Pipeline,
+    box: Box,
+    held: list[Timed],
+    changed: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("healthd.profiles.results.episodes.MEMORY_QUIET_S", 0.05)
+    monkeypatch.setattr("healthd.profiles.blood_pressure.QUIET_S", 0.05)
+    with_cuff.on_value("cuff", CUFF, NEW)
+    with_cuff.on_value("cuff", CUFF, OLD)
+    assert len(held) == 1
+    async with asyncio.timeout(20):
+        while held:
+            changed.clear()
+            await changed.wait()
+    assert upper(box) == [(125, True), (123, False)]
+    assert {one.measurement.fields()["user_id"] for one in box.samples} == {7}
+
+
+async def test_the_end_of_the_link_publishes_what_is_held_back(
+    with_cuff: Pipeline, box: Box, held: list[Timed]
+) -> None:
+    with_cuff.on_value("cuff", CUFF, NEW)
+    assert upper(box) == []
+    with_cuff.on_state("cuff", State.DISABLED, None)
+    assert (upper(box), held) == ([(123, False)], [])
+
+
+async def test_a_value_after_the_end_of_a_link_is_published_with_the_next_one(
+    with_cuff: Pipeline, box: Box
+) -> None:
+    with_cuff.on_state("cuff", State.WAITING, "link_lost")
+    with_cuff.on_value("cuff", CUFF, NEW)
+    with_cuff.on_linked("cuff", "x", ["blood_pressure"])
+    assert upper(box) == [(123, False)]
+
+
+def test_a_result_that_an_earlier_run_held_back_is_published_once(
+    box: Box, run: Run, with_cuff: Pipeline
+) -> None:
+    made = CUFF.decode(NEW)
+    record = Record("", 0, "2025-07-15T15:00:00 None 123.0 80.0 70.0")
+    result = HeldResult("cuff", Timed(made, 0, record, finished=True), 10**18, "synced")
+    with_cuff.start([result, result])
+    assert upper(box) == [(123, False)]
+    assert (box.sample.stamp.wall_ns, box.sample.record) == (10**18, record)
+
+
+def test_an_older_result_of_an_earlier_run_is_history(box: Box, with_cuff: Pipeline) -> None:
+    record = Record("", 0, "2025-07-15T15:00:00 None 123.0 80.0 70.0")
+    box.records = {"cuff": {("blood_pressure", record): False}}
+    older = Record("", 0, "2025-07-13T09:00:00 None 125.0 80.0 70.0")
+    timed = Timed(CUFF.decode(OLD), 0, older, finished=True)
+    with_cuff.start([HeldResult("cuff", timed, 10**18, "synced")])
+    assert upper(box) == [(125, True)]

@@ -8,17 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.body_composition import (
-    PROFILE,
+from healthd.profiles.body_composition.measurement import (
     BodyComposition,
-    PacketJoiner,
     decode_body_composition,
     decode_feature,
     decode_tenths,
     decode_twentieths,
     decode_xiaomi,
 )
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.body_composition.packets import PacketJoiner
+from healthd.profiles.characteristic import Timed
 
 # Flags, then 19.4 %: the date, user 1 and the basal metabolism; the user and the impedance.
 FIRST = "0e10c200e807010203040501df1a"
@@ -39,8 +38,7 @@ def packet(text: str) -> BodyComposition:
 
 def played(*packets: str) -> list[list[Timed]]:
     """Return what is published for each packet; they arrive at 1, 2, 3 … ns."""
-    assert PROFILE.state is not None
-    state = PROFILE.state(Options())
+    state = PacketJoiner()
     return [list(state.take(packet(text), at)) for at, text in enumerate(packets, 1)]
 
 

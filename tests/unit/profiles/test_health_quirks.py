@@ -2,7 +2,8 @@
 
 import pytest
 
-from healthd.profiles import blood_pressure, body_composition, weight_scale
+from healthd.profiles import blood_pressure, weight_scale
+from healthd.profiles.body_composition import measurement as body_composition
 from healthd.profiles.quirks import Identity, decoders_for, identity_of
 from healthd.profiles.registry import load
 
@@ -16,6 +17,8 @@ CHARACTERISTICS = load().characteristics
         (Identity("MIBFS"), "2a9c", body_composition.decode_xiaomi),
         (Identity("MI SCALE2"), "2a9c", body_composition.decode_xiaomi),
         (Identity("MI_SCALE"), "2a9c", body_composition.decode_xiaomi),
+        (Identity("MI_SCALE"), "2a9d", weight_scale.decode_xiaomi),
+        (Identity("MI SCALE2"), "2a9d", weight_scale.decode_xiaomi),
         (Identity("Shape50"), "2a9d", weight_scale.decode_tenths),
         (Identity("Shape50"), "2a9c", body_composition.decode_tenths),
         (Identity("Renpho-Scale"), "2a9d", weight_scale.decode_twentieths),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 import pytest
@@ -366,6 +367,22 @@ async def test_openings_run_in_the_order_clock_user_data() -> None:
     assert [uuid for uuid, _ in tape.written] == ["fff4", "fff2", "fff1", "fff3"]
     assert openings.asked
     assert not openings.unfinished
+
+
+@pytest.mark.parametrize(
+    ("characteristics", "written"),
+    [(("2a08",), ["2a08"]), (("2a08", "2a2b"), ["2a2b"]), (("2a2b",), ["2a2b"]), ((), [])],
+)
+async def test_a_clock_in_any_service_is_set_unless_there_is_a_current_time(
+    characteristics: tuple[str, ...], written: list[str]
+) -> None:
+    profiles, tape = registry.load(), Tape(*characteristics)
+    options = Options(local_time=lambda: datetime(2026, 11, 30, 8, 40, 5))  # noqa: DTZ001
+    openings = openings_on(tape, profiles, options)
+    found = [profiles.profiles["current_time"]] if "2a2b" in characteristics else []
+    await openings.run(found, profiles.openings_anywhere)
+    assert [uuid for uuid, _ in tape.written] == written
+    assert all(value.startswith(bytes.fromhex("ea070b1e082805")) for _, value in tape.written)
 
 
 @pytest.mark.parametrize("turn", [Turn.CLOCK, Turn.USER])

@@ -287,40 +287,35 @@ async def test_nothing_to_read(stage: Stage, has_heart_rate: bool) -> None:
     assert stage.watcher.states[-1] == ("strap", WAITING, "nothing_to_read")
 
 
-async def test_a_missing_stream_is_a_fault_once_and_then_accepted(
-    stage: Stage,
-) -> None:
-    def notified(number: int) -> Part:
-        measurement = Characteristic(
-            UUID.from_16_bits(0x2A37),
-            Characteristic.Properties.NOTIFY,
-            Characteristic.Permissions(0),
-            b"",
-        )
-        level = Characteristic(
-            UUID.from_16_bits(number),
-            Characteristic.Properties.NOTIFY | Characteristic.Properties.READ,
-            Characteristic.Permissions.READABLE,
-            b"\x64",
-        )
-        return Part(Service(UUID.from_16_bits(0x180D), [measurement, level]))
+def _with_streams(*numbers: int) -> VirtualPeripheral:
+    notify, nothing = Characteristic.Properties.NOTIFY, Characteristic.Permissions(0)
+    streams = [
+        Characteristic(UUID.from_16_bits(number), notify, nothing, b"") for number in numbers
+    ]
+    service = Service(UUID.from_16_bits(0x180D), streams)
+    return VirtualPeripheral("Strap", address(1), [Part(service)])
 
+
+async def test_a_missing_stream_is_a_fault_once_and_then_accepted(stage: Stage) -> None:
     async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         session = stage.session(radio, ENTRY)
-        # As after a link on which the strap had one more stream.
-        session._values._known = frozenset({"2a37", "2a63"})  # pyright: ignore[reportPrivateUsage]
-        strap = await stage.add(VirtualPeripheral("Strap", address(1), [notified(0x2A19)]))
+
+        async def stream(strap: VirtualPeripheral, times: int) -> None:
+            running = asyncio.create_task(session.run(lambda: None))
+            await stage.watcher.streaming(times)
+            await strap.drop()
+            with pytest.raises(LinkLost):
+                await running
+
+        before = await stage.add(_with_streams(0x2A37, 0x2A63))
+        await stream(before, 1)
+        await before.power_off()
+        strap = await stage.add(_with_streams(0x2A37))
         with pytest.raises(CharacteristicMissing, match="2a63"):
             await session.run(lambda: None)
         await strap.unlinked.wait()
-        again = asyncio.create_task(session.run(lambda: None))
-        await stage.watcher.streaming()
-        await strap.drop()
-        with pytest.raises(LinkLost):
-            await again
-        third = asyncio.create_task(session.run(lambda: None))
-        await stage.watcher.streaming(2)
-        await cancel(third)
+        await stream(strap, 2)
+        await stream(strap, 3)
 
 
 async def test_a_peripheral_that_takes_the_radio_down_gets_long_pauses(stage: Stage) -> None:
@@ -369,6 +364,10 @@ async def test_a_peripheral_that_takes_the_radio_down_gets_long_pauses(stage: St
         assert not isinstance(await link_once(), TakesRadioDown)
         stage.watcher.when[PREPARING] = crash
         assert not isinstance(await link_once(), TakesRadioDown)
+        # An attempt that made no link shows nothing.
+        stage.watcher.when[CONNECTING] = fail
+        assert not isinstance(await link_once(), TakesRadioDown)
+        del stage.watcher.when[CONNECTING]
         assert isinstance(await link_once(), TakesRadioDown)
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from healthd.settings.brokers import Broker
 from healthd.settings.environment import ignored_variables
 from healthd.settings.file import read
-from healthd.settings.model import Settings, known_keys
+from healthd.settings.model import LISTS, Settings, known_keys
 from healthd.settings.problems import NoSettings, Problem, SettingsError
 
 SERVICES = ("battery", "heart_rate")
-SECTIONS = [section for section in known_keys(()) if section != "peripherals"]
+SECTIONS = [section for section in known_keys(()) if section not in LISTS]
 KEYS = {section: known_keys((section,)) for section in SECTIONS}
 NO_PERIPHERALS = "peripherals = []\n"
 STRAP = '[[peripherals]]\nid = "strap"\nname = "Polar*"\n'
@@ -109,7 +109,7 @@ def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
     # A commented line that assigns or opens a block is an example; every other comment is prose.
     examples = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 9
+    assert len(settings.peripherals) == 10
     entries = settings.peripherals
     assert {key for entry in entries for key in entry.control.model_fields_set} == set(
         known_keys(("peripherals", 0, "control"))
@@ -213,6 +213,13 @@ BAD_VALUES = [
         "a path as a string",
     ),
     (f"{STRAP}set_clock = 'no'", "peripherals[0].set_clock", "'no'", "true or false"),
+    (f"{STRAP}start = 'yes'", "peripherals[0].start", "'yes'", "true or false"),
+    (
+        f"{STRAP}start = true\nevery = '1h'",
+        "peripherals[0].start",
+        "True",
+        "neither every nor on as well: a started machine stays linked",
+    ),
     (f"{STRAP}user = 1", "peripherals[0].user", "1", "consent_file as well"),
     (f"{STRAP}consent_file = '/x'", "peripherals[0].consent_file", "'/x'", "user as well"),
     *(

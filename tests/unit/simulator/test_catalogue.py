@@ -9,6 +9,8 @@ from bleak import BleakScanner
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.uuids import normalize_uuid_str
 
+from healthd.profiles import registry
+from healthd.profiles.characteristic import Profile
 from healthd.settings.model import PeripheralSettings
 from healthd.simulator.catalogue import CATALOGUE, select_models
 from healthd.simulator.names import NAMES
@@ -69,23 +71,14 @@ def entry(**fields: Any) -> PeripheralSettings:
     return PeripheralSettings.model_validate({"id": "one", **fields})
 
 
-@pytest.mark.parametrize(
-    ("service", "uuid"),
-    [
-        ("heart_rate", "180d"),
-        ("cycling_power", "1818"),
-        ("fitness_machine", "1826"),
-        ("glucose", "1808"),
-        ("polar_pmd", "fb005c80-02e7-f387-1cad-8acd2d8df0c8"),
-    ],
-)
-async def test_service_in_the_settings_is_advertised(bench: Bench, service: str, uuid: str) -> None:
+@pytest.mark.parametrize("profile", registry.load().profiles.values(), ids=lambda each: each.name)
+async def test_service_in_the_settings_is_advertised(bench: Bench, profile: Profile) -> None:
     async with asyncio.timeout(10):
-        made = peripherals_for([entry(service=service)], random.Random(1))
+        made = peripherals_for([entry(service=profile.name)], random.Random(1))
         await bench.air.add(made["one"])
         await made["one"].appear()
         device = await BleakScanner.find_device_by_filter(
-            lambda _, data: normalize_uuid_str(uuid) in data.service_uuids,
+            lambda _, data: normalize_uuid_str(profile.service) in data.service_uuids,
             backend=bench.air.scanner_backend,
         )
         assert device is not None

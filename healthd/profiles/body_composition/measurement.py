@@ -1,10 +1,9 @@
-"""Body Composition service (0x181B). Layouts: GATT Specification Supplement."""
+"""The measurements of the Body Composition service, and how they are decoded."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.common import scales
+from healthd.profiles.common.weighing import Weighing, xiaomi_flags
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, no_bit
@@ -13,11 +12,13 @@ from healthd.profiles.packet.wires import (
     U16,
     U32,
     nothing,
-    number,
     scaled,
     words,
 )
-from healthd.samples import DeviceTimed, Measurement, quantity
+from healthd.samples import Measurement, quantity
+
+# More is not the impedance of a body.
+_MOST_OHM = 3000
 
 Feature = Literal[
     "timestamp",
@@ -48,7 +49,7 @@ _FEATURES: dict[int, Feature] = {
 }
 
 
-class BodyComposition(DeviceTimed):
+class BodyComposition(Weighing):
     """One measurement of a body composition analyser, from one packet or two."""
 
     kind: ClassVar[str] = "body_composition"
@@ -56,8 +57,6 @@ class BodyComposition(DeviceTimed):
 
     body_fat_pct: Annotated[float | None, quantity("%", mdc=188748, loinc="41982-0")] = None
     """``null`` if it could not be measured; unset by scales that leave it to their app."""
-    user_id: Annotated[int | None, quantity("1")] = None
-    """``null`` means an unknown user."""
     basal_metabolism_kj: Annotated[int | None, quantity("kJ")] = None
     muscle_pct: Annotated[float | None, quantity("%")] = None
     muscle_mass_kg: Annotated[float | None, quantity("kg")] = None
@@ -69,10 +68,14 @@ class BodyComposition(DeviceTimed):
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
     multiple_packet: bool = False
     """Whether the device announced that the measurement takes two packets."""
-    stabilized: bool = False
-    """Xiaomi only: the weight no longer changes."""
-    load_removed: bool = False
-    """Xiaomi only: the user has stepped off the scale."""
+
+
+class IntermediateBodyComposition(BodyComposition):
+    """What a scale shows while it measures, or instead of a result."""
+
+    kind: ClassVar[str] = "intermediate_body_composition"
+    retained: ClassVar[bool] = False
+    intermediate: ClassVar[bool] = True
 
 
 class BodyCompositionFeatures(Measurement):
@@ -107,19 +110,21 @@ def _layout(per_kg: int = 200, per_lb: int = 100) -> Layout:
     )
 
 
+def _impedance(ohm: int) -> int | None:
+    # Xiaomi's app does not use more (ble_monitor miscale.py).
+    return ohm if 0 < ohm <= _MOST_OHM else None
+
+
 # Xiaomi sends the flags and the date-time where the standard has the flags and the body fat. Its
 # weight in catty counts hundredths of 0.5 kg, which is the same number as steps of 0.005 kg.
 _XIAOMI = Layout(
     Field("device_time", DATE_TIME, meaning=date_text, required=True),
     Field("", U16, no_bit(9), nothing, required=True),
-    Field("impedance_ohm", U16, bit(9), number(0), required=True),
+    Field("impedance_ohm", U16, bit(9), _impedance, required=True),
     Field("weight_kg", U16, no_bit(0), scaled(200, none=scales.FAILED), required=True),
     Field("weight_kg", U16, bit(0), scales.pounds(100), required=True),
     flags=U16,
-    facts=(
-        Fact("stabilized", lambda flags: bool(flags & 1 << 13)),
-        Fact("load_removed", lambda flags: bool(flags & 1 << 15)),
-    ),
+    facts=xiaomi_flags(stabilized=13, load_removed=15),
 )
 
 _list_features = words(_FEATURES)
@@ -138,7 +143,6 @@ _TENTHS = _layout(per_kg=10)
 _TWENTIETHS = _layout(per_kg=20, per_lb=10)
 _FEATURE = Layout(Field("", U32, meaning=_feature, required=True))
 _IN_EVERY_PACKET = {"body_fat_pct", "multiple_packet", "truncated"}
-_REPEATED = {"device_time", "user_id", "body_fat_pct", "multiple_packet"}
 
 
 def _read(layout: Layout, data: bytes) -> dict[str, Any]:
@@ -184,76 +188,3 @@ def decode_xiaomi(data: bytes) -> BodyComposition:
 def decode_feature(data: bytes) -> BodyCompositionFeatures:
     """Decode 2A9B: u32 of features (11 bits), mass (4 bits) and height resolution (3 bits)."""
     return BodyCompositionFeatures.of(_FEATURE.read(data))
-
-
-class PacketJoiner:
-    """Joins measurements that take two packets, during one link.
-
-    The first packet is held back until the next one arrives. The next packet is its second half if
-    it announces two packets too, and if the fields that both have are the ones that a second
-    packet repeats (time, user, body fat), with equal values. Otherwise the first packet is
-    published alone, so that nothing is lost.
-    """
-
-    def __init__(self) -> None:
-        """Start with nothing held back."""
-        self._first: Timed | None = None
-
-    def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """Return the measurements to publish; two joined packets have the time of the first."""
-        if not isinstance(measurement, BodyComposition):
-            return [Timed(measurement, mono_ns)]
-        arrived = Timed(measurement, mono_ns)
-        first, self._first = self._first, None
-        if not measurement.multiple_packet:
-            return [arrived] if first is None else [first, arrived]
-        if first is None:
-            self._first = arrived
-            return []
-        if joined := _joined(first.measurement, measurement):
-            return [Timed(joined, first.mono_ns)]
-        self._first = arrived
-        return [first]
-
-    def end(self) -> Iterable[Timed]:
-        """Return the packet that is still held back: its second half will not arrive."""
-        first, self._first = self._first, None
-        return [] if first is None else [first]
-
-
-def _joined(first: Measurement, second: Measurement) -> Measurement | None:
-    before, after = _values(first), _values(second)
-    for key in before.keys() & after.keys():
-        repeated = before[key] == after[key] or _is_left_out(key, before, after)
-        if key not in _REPEATED or not repeated:
-            return None
-    gained = {key: value for key, value in after.items() if before.get(key) is None}
-    if first.truncated or second.truncated:
-        gained["truncated"] = True
-    if surplus := first.trailing_bytes + second.trailing_bytes:
-        gained["trailing_bytes"] = surplus
-    return first.model_copy(update=gained)
-
-
-def _values(measurement: Measurement) -> dict[str, Any]:
-    of_the_packet = Measurement.model_fields.keys()
-    return {key: getattr(measurement, key) for key in measurement.model_fields_set - of_the_packet}
-
-
-def _is_left_out(key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
-    return key == "body_fat_pct" and (before[key] is None or after[key] is None)
-
-
-def _joiner(_: Options) -> PacketJoiner:
-    return PacketJoiner()
-
-
-PROFILE = Profile(
-    name="body_composition",
-    service="181b",
-    characteristics=(
-        Characteristic("2a9c", BodyComposition, decode_body_composition, Use.STREAM),
-        Characteristic("2a9b", BodyCompositionFeatures, decode_feature, Use.STATIC),
-    ),
-    state=_joiner,
-)

@@ -1,0 +1,97 @@
+"""Which results of one stream became samples. Pure: a callback saves what is forgotten.
+
+Scales, cuffs and thermometers send what they remember on every link, in any order, and never say
+that they have sent everything. So each result is remembered by itself.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+
+from healthd.samples import Record
+
+BEFORE_ALL = datetime.min  # noqa: DTZ901 - device times have no zone
+"""The date of a result without one, where results are put in order."""
+
+LIMIT = 1024
+"""How many results are remembered. Cuffs store up to 200, scales up to 300 (ten users with 30)."""
+
+
+class KnownResults:
+    """The results of one stream of one peripheral, across links and runs.
+
+    If there are too many, those that the device has not sent for the longest time are forgotten:
+    what it still holds arrives on each link. The newest result is never forgotten.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[Record] = (),
+        forget: Callable[[Collection[Record]], None] = lambda _gone: None,
+    ) -> None:
+        """Start with the results of earlier runs.
+
+        Args:
+            known: these results, the first ones forgotten first.
+            forget: saves that results are forgotten; by default this is not saved.
+        """
+        self._forget = forget
+        # The dates are parsed once, because the newest one is looked up for each result.
+        self._dates = {record: date_of(record) for record in known}
+
+    def __len__(self) -> int:
+        """Return how many results are known."""
+        return len(self._dates)
+
+    def knows(self, record: Record) -> bool:
+        """Return whether the result became a sample; its arrival keeps it from being forgotten."""
+        if record not in self._dates:
+            return False
+        self._dates[record] = self._dates.pop(record)
+        return True
+
+    def add_if_new(self, record: Record) -> bool:
+        """Add a result; return whether it is new."""
+        if self.knows(record):
+            return False
+        self._dates[record] = date_of(record)
+        if len(self._dates) > LIMIT:
+            newest = max(self._dates, key=lambda known: self._dates[known] or BEFORE_ALL)
+            gone = next(known for known in self._dates if known != newest)
+            del self._dates[gone]
+            self._forget([gone])
+        return True
+
+    def newest(self, until: datetime) -> datetime | None:
+        """Return the latest date of a result by the device's clock, if it is not after ``until``.
+
+        Results without a complete date do not count.
+        """
+        dates = [date for date in self._dates.values() if date is not None and date <= until]
+        return max(dates, default=None)
+
+
+def made_by(device_time: str | None, values: Iterable[object]) -> Record | None:
+    """Return the identity of a result; None if it has no time.
+
+    Args:
+        device_time: when it was measured, by the device's clock.
+        values: whose it is and what was measured, so that a clock that was reset repeats nothing.
+    """
+    if device_time is None:
+        return None
+    return Record("", 0, " ".join(map(str, (device_time, *values))))
+
+
+def date_of(record: Record) -> datetime | None:
+    """Return when a result was measured, by the device's clock; None for an incomplete date."""
+    return parsed(record.made.partition(" ")[0])
+
+
+def parsed(device_time: str | None) -> datetime | None:
+    """Return a ``device_time`` as a date without a zone; None if it is absent or incomplete."""
+    if device_time is None:
+        return None
+    try:
+        return datetime.fromisoformat(device_time).replace(tzinfo=None)
+    except ValueError:
+        return None

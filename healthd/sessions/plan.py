@@ -1,0 +1,154 @@
+"""What to read and subscribe on a link, in which order, and what it lacks."""
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Protocol
+
+from healthd.central.faults import LinkFault
+from healthd.central.link import Advertisement
+from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.quirks import to_be_read_before
+from healthd.profiles.registry import Registry
+from healthd.sessions.faults import (
+    CharacteristicMissing,
+    NoMeasurements,
+    NothingToRead,
+    ServiceMissing,
+)
+from healthd.sessions.memory import DeviceMemory, Step
+
+
+class Discovered(Protocol):
+    """The services of a device, as a link has discovered them."""
+
+    @property
+    def found(self) -> Advertisement:
+        """Its advertisement."""
+        ...
+
+    @property
+    def services(self) -> frozenset[str]:
+        """Canonical UUIDs of its services."""
+        ...
+
+    @property
+    def characteristics(self) -> frozenset[str]:
+        """Canonical UUIDs of its characteristics."""
+        ...
+
+    def can_notify(self, uuid: str) -> bool:
+        """Whether the device notifies or indicates the characteristic."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The characteristics of one link that healthd reads, in the order of their groups.
+
+    Attributes:
+        profiles: the profiles that the device has.
+        first: read before everything else, because decoders depend on them.
+        measurements: the streams that the link is for.
+        extras: streams that only accompany a measurement.
+        states: read, and subscribed if the device notifies them.
+        facts: read once, the rest of them.
+    """
+
+    profiles: list[Profile]
+    first: list[Characteristic]
+    measurements: list[Characteristic]
+    extras: list[Characteristic]
+    states: list[Characteristic]
+    facts: list[Characteristic]
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """UUIDs of all streams."""
+        return frozenset(each.uuid for each in (*self.measurements, *self.extras))
+
+    def rest(self, link: Discovered) -> Iterator[tuple[Step, Characteristic]]:
+        """Return the steps that are not needed for the measurements, the important ones first."""
+        for extra in self.extras:
+            yield Step("subscribe", extra.uuid), extra
+        for state in self.states:
+            # Read first: BlueZ reports a read of a subscribed characteristic as a notification.
+            yield Step("read", state.uuid), state
+            if link.can_notify(state.uuid):
+                yield Step("subscribe", state.uuid), state
+        for fact in self.facts:
+            yield Step("read", fact.uuid), fact
+
+
+def plan_for(registry: Registry, link: Discovered) -> Plan:
+    """Return what to read from this device."""
+    services = [registry.service(uuid) for uuid in sorted(link.services)]
+    known = [
+        characteristic
+        for uuid, characteristic in registry.characteristics.items()
+        if uuid in link.characteristics
+    ]
+    streams = [each for each in known if each.use is Use.STREAM and link.can_notify(each.uuid)]
+    measurements = [each for each in streams if not each.accompanies]
+    facts = [each for each in known if each.use is Use.STATIC]
+    first = to_be_read_before({each.uuid for each in known})
+    return Plan(
+        profiles=[profile for profile in services if profile is not None],
+        first=[fact for fact in facts if fact.uuid in first],
+        measurements=measurements or streams,
+        extras=[each for each in streams if measurements and each.accompanies],
+        states=[each for each in known if each.use is Use.STATUS],
+        facts=[fact for fact in facts if fact.uuid not in first],
+    )
+
+
+def due(plan: Plan, memory: DeviceMemory) -> list[Characteristic]:
+    """Return the measurements to subscribe to, in their order.
+
+    Those that cost the last link come last, and those that cost several are left out, as long as
+    there are others: without any measurement a link is of no use.
+    """
+    steps = {Step("subscribe", each.uuid): each for each in plan.measurements}
+    kept = [step for step in steps if not memory.leaves_out(step)]
+    return [steps[step] for step in sorted(kept or steps, key=memory.suspicion)]
+
+
+def lack(
+    registry: Registry,
+    link: Discovered,
+    plan: Plan,
+    service: str | None,
+    before: AbstractSet[str],
+) -> LinkFault | None:
+    """Return what a fresh discovery of the services might bring; None if nothing is missing.
+
+    Args:
+        registry: what healthd reads.
+        link: the link.
+        plan: what was found on it.
+        service: UUID of the service that the settings ask for; None if they ask for none.
+        before: UUIDs of the streams that the device had on its last link.
+    """
+    if not plan.streams and not plan.states:
+        return NothingToRead()
+    if missing := before - plan.streams:
+        return CharacteristicMissing(missing)
+    advertised = [registry.service(uuid) for uuid in link.found.services]
+    wanted = [profile for profile in advertised if profile is not None and _measures(profile)]
+    if service is not None and (profile := registry.service(service)):
+        wanted.append(profile)
+    if absent := {profile.name for profile in wanted if not _has(link, profile)}:
+        return ServiceMissing(absent)
+    return None if plan.streams else NoMeasurements()
+
+
+def _measures(profile: Profile) -> bool:
+    return any(each.use is Use.STREAM for each in profile.characteristics)
+
+
+def _has(link: Discovered, profile: Profile) -> bool:
+    """Return whether the device has shown this service with any of its characteristics."""
+    if profile.service not in link.services:
+        return False
+    uuids = {each.uuid for each in profile.characteristics}
+    return not uuids or bool(uuids & link.characteristics)
