@@ -19,8 +19,8 @@ _CLOCK_ERROR_S = 15 * 60
 # A device's clock that was never set often starts in 2000, 2010 or 2012. No memory is that old.
 _OLDEST_S = 10 * 366 * 86400
 
-# No quantity is larger in its unit; a sum of them stays a number. Home Assistant refuses a whole list
-# of hours for one that is not a number.
+# No quantity is larger in its unit, and a sum of such numbers stays a number. Of a list of hours,
+# Home Assistant refuses all if one is not a number.
 _LARGEST = 1e12
 
 # What the store and JSON have room for.
