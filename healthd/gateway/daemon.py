@@ -10,6 +10,7 @@ from typing import Literal
 from healthd import __version__
 from healthd.central.link import Backends
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
+from healthd.gateway.attribution import Attribution
 from healthd.gateway.broker_side import BrokerSide
 from healthd.gateway.control_socket import ControlSocket
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
@@ -82,18 +83,19 @@ class Daemon:
             settings.bluetooth, backends, runtime, self._on_adapter, broker.devices.on_bond
         )
         radio, publisher = side.radio, broker.publisher
-        self._held = held = HeldResults(folder)
-        hooks = Hooks(on_live=broker.discovery.on_sample, on_held=held.note)
-        self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
-
         zone = LocalZone(environ)
         zone()  # an unknown one is logged at the start
+        self._held = held = HeldResults(folder)
+        self._attribution = Attribution(folder, run.clock, zone)
+        hooks = Hooks(broker.discovery.on_sample, self._attribution.finish, held.note)
+        self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher
         )
         for peripheral in peripherals.prepare(settings.peripherals).values():
             peripherals.add(peripheral)
+        self._use_people(settings)
 
         on_peripherals = PeripheralRequests(peripherals.sessions)
         handlers = {"scan": ScanRequests(radio, registry).scan, **on_peripherals.handlers}
@@ -147,6 +149,7 @@ class Daemon:
             "held results": self._held.run,
             **self._broker.services,
             **self._radio.services,
+            "people": self._attribution.run,
             "health": self._health.run,
             "clock": self._watch_clock,
             "control": self._control.run,
@@ -162,6 +165,7 @@ class Daemon:
             await self._broker.go_offline()
             self._services.cancel(*services)
             await self._services.wait_ended(*services)
+            await self._attribution.save()
 
     async def _run_sessions(self, stop: asyncio.Event, source: Source | None) -> None:
         """Keep every peripheral's session running until ``stop``; on return all links are closed.
@@ -188,6 +192,7 @@ class Daemon:
         brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
+        self._use_people(settings)
         self._broker.discovery.apply(settings)
         self._broker.devices.report()
         self._publish_info()
@@ -199,6 +204,10 @@ class Daemon:
             self._broker.go_online()
             self._services.start("mqtt", self._broker.publisher.run, get_logger(service="mqtt"))
         return change
+
+    def _use_people(self, settings: Settings) -> None:
+        self._attribution.use(settings.people)
+        self._broker.publisher.use_people(person.id for person in settings.people)
 
     async def _describe(self) -> str:
         """Return the status line for systemd; it includes an answer of the outbox's thread."""

@@ -10,6 +10,7 @@ from healthd.events import ControlEvent, FetchEvent, LinkEvent
 from healthd.gateway.gaps import Gaps
 from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
+from healthd.gateway.personal import copy_for_person
 from healthd.gateway.settling import Settling
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
@@ -237,12 +238,18 @@ class Pipeline:
         sample = self._run.sample(
             peripheral, made.kind, made, stamp, delay_ns, timed.record, stored=timed.stored
         )
+        copy = copy_for_person(self._run, self.records(peripheral), timed, sample)
+        if copy is not None:
+            self._deliver(copy)
         self._put(use, sample)
 
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _USES_WITH_GAPS:
             self._gaps.before_sample(sample)
             self._sample_counts[sample.peripheral] += 1
+        self._deliver(sample)
+
+    def _deliver(self, sample: Sample) -> None:
         self._outbox.put(sample)
         if not sample.stored:
             self._hooks.on_live(sample)

@@ -8,7 +8,7 @@ from healthd.errors import Fatal
 from healthd.gateway.peripherals import Difference
 from healthd.host.in_thread import run_in_thread
 from healthd.log import configure, get_logger
-from healthd.settings.model import Settings, known_keys
+from healthd.settings.model import LISTS, Settings, known_keys
 from healthd.settings.problems import log_problems
 from healthd.supervision.notify import Manager
 
@@ -121,7 +121,7 @@ def in_place(running: Settings, read: Settings) -> tuple[Settings, list[str]]:
     """
     sections: dict[str, Any] = {}
     keys: list[str] = []
-    for section in Settings.model_fields.keys() - {"peripherals"}:
+    for section in Settings.model_fields.keys() - LISTS:
         before, after = getattr(running, section), getattr(read, section)
         kept = {
             key: getattr(before, key)

@@ -12,7 +12,7 @@ rest.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +23,7 @@ from healthd.mqtt.announced import Announced, Seen
 from healthd.mqtt.announcements import GATEWAY, Announcement, Announcements, Broker
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.inbox import Inbox
-from healthd.mqtt.topics import Topics, birth
+from healthd.mqtt.topics import Topics, birth, person_of
 from healthd.profiles.registry import Registry
 from healthd.samples import Sample
 from healthd.settings.model import PeripheralSettings, Settings
@@ -97,7 +97,10 @@ class Discovery:
             entry = self._announcements.entries.get(peripheral)
             if entry is None or _match(entry) != before[peripheral].match:
                 del before[peripheral]
+        people = {person.id for person in settings.people}
         for peripheral, seen in before.items():
+            for stream in [stream for stream in seen.streams if _is_of_others(stream, people)]:
+                del seen.streams[stream]
             for kind, keys in seen.streams.items():
                 self._known[peripheral, kind] = set(keys)
         self._plan()
@@ -179,7 +182,8 @@ class Discovery:
     def _learn(self, sample: Sample) -> None:
         measurement, peripheral, stream = sample.measurement, sample.peripheral, sample.stream
         # Undecoded bytes are published too, but have no entity.
-        if peripheral not in self._announcements.entries or stream != measurement.kind:
+        has_entities = stream.rpartition("/")[2] == measurement.kind
+        if peripheral not in self._announcements.entries or not has_entities:
             return
         keys = self._known.setdefault((peripheral, stream), set())
         # A key that is always null would be an entity that is unknown forever.
@@ -223,6 +227,11 @@ class Discovery:
         if message.gone:
             self._announcements.forget(message)
             self._agenda.plan(message.device, 0)
+
+
+def _is_of_others(stream: str, people: Collection[str]) -> bool:
+    """Return whether a stream is one person's who is not among these people."""
+    return (person := person_of(stream)) is not None and person not in people
 
 
 def _has_streamed(seen: Seen) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import NoReturn
@@ -125,6 +125,11 @@ class Publisher:
         for topic in self._retained_topics.remove(peripheral):
             self._retained.put(topic, b"", partial(self._retained_topics.forget, peripheral, topic))
         self._log.info("retained topics cleared", peripheral=peripheral)
+
+    def use_people(self, people: Iterable[str]) -> None:
+        """Clear the retained results of people who are not in the settings any more."""
+        for peripheral, topic in self._retained_topics.use_people(people):
+            self._retained.put(topic, b"", partial(self._retained_topics.forget, peripheral, topic))
 
     def set_endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Use these brokers from the next connection on, and try parked topics again there."""

@@ -8,12 +8,12 @@ acknowledged that it is empty.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from healthd.host.state_file import StateFile
-from healthd.mqtt.topics import Topics, gateway_of
+from healthd.mqtt.topics import Topics, gateway_of, person_at
 
 FILE_NAME = "retained.json"
 
@@ -29,6 +29,7 @@ class RetainedTopics:
         self._file = StateFile(folder / FILE_NAME, "retained topics")
         self._topics = _read(self._file.read())
         self._configured: set[str] = set()
+        self._people: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
 
     def add(self, peripheral: str, *topics: str) -> None:
@@ -41,9 +42,9 @@ class RetainedTopics:
         """Record a topic if something may be retained there; return whether it may.
 
         Nothing may be retained for a peripheral that is no longer in the settings: a result that
-        is delivered late would otherwise stay at the broker.
+        is delivered late would otherwise stay at the broker. The same holds for a person.
         """
-        if peripheral not in self._configured:
+        if peripheral not in self._configured or self._is_of_other_people(topic):
             return False
         known = self._topics.setdefault(peripheral, [])
         if topic not in known:
@@ -68,6 +69,23 @@ class RetainedTopics:
     def removed_peripherals(self) -> Collection[str]:
         """Return the peripherals with recorded topics that are not in the settings."""
         return self._topics.keys() - self._configured
+
+    def use_people(self, people: Iterable[str]) -> list[tuple[str, str]]:
+        """Note who is in the settings; return what is recorded for others, to be cleared.
+
+        These are peripherals and their topics.
+        """
+        self._people = frozenset(people)
+        return [
+            (peripheral, topic)
+            for peripheral, known in self._topics.items()
+            for topic in known
+            if self._is_of_other_people(topic)
+        ]
+
+    def _is_of_other_people(self, topic: str) -> bool:
+        person = person_at(topic)
+        return person is not None and person not in self._people
 
     def outside(self, topics: Topics) -> list[tuple[str, str]]:
         """Return what is recorded for another gateway id or prefix: peripherals and their topics.

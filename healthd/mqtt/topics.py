@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_PERSON = "person"
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -89,6 +91,23 @@ class Topics:
         """
         live = self.sample(peripheral, stream)
         return f"{live}/history" if peripheral else live
+
+
+def person_stream(person: str, kind: str) -> str:
+    """Return the stream of one person's results of this kind, below the topic of the peripheral."""
+    return f"{_PERSON}/{person}/{kind}"
+
+
+def person_of(stream: str) -> str | None:
+    """Return whose stream it is; None for a stream with the results of everyone."""
+    levels = stream.split("/")
+    return levels[1] if len(levels) == 3 and levels[0] == _PERSON else None
+
+
+def person_at(topic: str) -> str | None:
+    """Return whose results are at a live topic of a device; None if not those of one person."""
+    _, device, stream = topic.rpartition("/device/")
+    return person_of(stream.partition("/")[2]) if device else None
 
 
 def gateway_of(peripheral: str, topic: str) -> Topics | None:

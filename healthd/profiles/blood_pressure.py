@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
@@ -73,7 +74,7 @@ class CuffMeasurement(DeviceTimed):
     """Compared with the limits configured on the device."""
 
 
-class BloodPressure(CuffMeasurement):
+class BloodPressure(CuffMeasurement, PersonalResult):
     """A finished measurement; the mean pressure is ``null`` if the device has no value."""
 
     kind: ClassVar[str] = "blood_pressure"

@@ -202,11 +202,12 @@ class Session:
     ) -> None:
         self._enter(State.SEARCHING)
         async with self._radio.found(self._match) as found:
-            losses, streams = self._radio.losses, False
+            losses, linked, streams = self._radio.losses, False, False
             on_found()
             try:
                 self._enter(State.CONNECTING)
                 async with self._radio.link(found) as link:
+                    linked = True
                     self._enter(State.PREPARING)
                     profiles = await self._values.prepare(link, refreshed=self._refreshed)
                     self._refreshed = False
@@ -220,7 +221,7 @@ class Session:
             except LinkFault as fault:
                 self._values.end(fault)
                 if not streams:
-                    self._suspect(fault, losses)
+                    self._suspect(fault, losses, linked)
                 if fault.remedy is Remedy.REFRESH:
                     await self._refresh(found, fault)
                 if fault.remedy is Remedy.BOND:
@@ -243,12 +244,14 @@ class Session:
         (self._log.debug if passing else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
 
-    def _suspect(self, fault: LinkFault, losses: int) -> None:
+    def _suspect(self, fault: LinkFault, losses: int, linked: bool) -> None:
         """Check whether the radio went away while the link was made, more than once in a row."""
         if isinstance(fault, NotTried):
             return
         if losses == self._radio.losses:
-            self._took_radio_down = 0
+            # An attempt that made no link does not show that the radio survives one.
+            if linked:
+                self._took_radio_down = 0
             return
         self._took_radio_down += 1
         if self._took_radio_down > 1:

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
-from healthd.settings.model import Settings, known_keys
+from healthd.settings.model import LISTS, Settings, known_keys
 from healthd.settings.problems import UNKNOWN, Problem, one_of
 
 _PREFIX = "HEALTHD_"
@@ -40,8 +40,9 @@ def override(
         if not _is_override(variable):
             continue
         *sections, key = variable.removeprefix(_PREFIX).lower().split(_SEPARATOR)
-        if len(sections) != 1 or sections[0] not in known_keys(()) or sections == ["peripherals"]:
-            expected = "HEALTHD_<SECTION>__<KEY> with a section of the file other than peripherals"
+        if len(sections) != 1 or sections[0] not in known_keys(()) or sections[0] in LISTS:
+            others = "other than peripherals and people"
+            expected = f"HEALTHD_<SECTION>__<KEY> with a section of the file {others}"
             yield Problem("environment", variable, UNKNOWN, expected)
         elif key not in (known := known_keys((sections[0],))):
             yield Problem("environment", variable, UNKNOWN, one_of(key, known))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from healthd.settings.brokers import is_encrypted_url, is_plain_url
 from healthd.settings.environment import override, spelling
 from healthd.settings.model import Settings, known_keys
+from healthd.settings.people import people_checks, without_private
 from healthd.settings.problems import UNKNOWN, NoSettings, Problem, SettingsError, one_of
 from healthd.settings.text import read_text
 from healthd.settings.values import is_no_shorter
@@ -21,6 +22,7 @@ _MATCHERS = ("address", "name", "service")
 _EXPECTED = (
     ("byte_size", 'a size such as "256MB"'),
     ("model", "a table"),
+    ("dict", "a table"),
     ("tuple", "a list"),
     ("bool", "true or false"),
     ("path", "a path as a string"),
@@ -106,7 +108,8 @@ def _explain(source: str, variables: Mapping[str, str], details: dict[str, Any])
     else:
         message = details["msg"].removeprefix("Input should be ")
         expected = next((text for name, text in _EXPECTED if kind.startswith(name)), message)
-    return Problem(source, key, _shown(details["input"]), expected + example)
+    shown = without_private if location[0] == "people" else _shown
+    return Problem(source, key, shown(details["input"]), expected + example)
 
 
 def _shown(value: object) -> str:
@@ -148,6 +151,7 @@ def _cross_checks(
     if "key_file" in mqtt and "cert_file" not in mqtt:
         yield problem("key_file", "cert_file as well")
     yield from _peripheral_checks(source, raw, services)
+    yield from people_checks(source, raw)
 
 
 def _combination_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:

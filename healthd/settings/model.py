@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from healthd.settings.brokers import Alpn, Broker, Brokers, ClientId
+from healthd.settings.people import PersonSettings
 from healthd.settings.values import (
     Adapter,
     Address,
@@ -176,6 +177,11 @@ class Settings(_Section):
     log: LogSettings = Field(default_factory=LogSettings)
     hass: HassSettings = Field(default_factory=HassSettings)
     peripherals: tuple[PeripheralSettings, ...] = ()
+    people: tuple[PersonSettings, ...] = ()
+
+
+LISTS = frozenset({"peripherals", "people"})
+"""The sections with several entries, ``[[…]]``; the others have one."""
 
 
 def _host_slug(name: str) -> str:
@@ -188,6 +194,8 @@ def known_keys(location: tuple[Any, ...]) -> list[str]:
     for step in location:
         if step == "peripherals":
             model = PeripheralSettings
+        elif step == "people":
+            model = PersonSettings
         elif isinstance(step, str) and step in model.model_fields:
             section = model.model_fields[step].annotation
             if isinstance(section, type) and issubclass(section, BaseModel):

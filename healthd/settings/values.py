@@ -95,6 +95,19 @@ def _user(value: object) -> int:
     return value
 
 
+def _between(value: object, least: float, most: float, what: str) -> float:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    # Written so that NaN is refused too.
+    if number is None or not least <= number <= most:
+        raise ValueError(f"{what}, {least:g} to {most:g}")
+    return float(number)
+
+
+def number_between(least: float, most: float, what: str) -> BeforeValidator:
+    """Return a validator of a number within bounds; ``what`` names it in the error."""
+    return BeforeValidator(partial(_between, least=least, most=most, what=what))
+
+
 def _window(value: float) -> float:
     # A shorter window holds too few beats, and SDNN is not defined over more than a day.
     if not 30 <= value <= 86400:

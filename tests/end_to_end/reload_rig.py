@@ -70,8 +70,10 @@ class ReloadRig:
             file.write(f"\n{text}\n")
 
     @asynccontextmanager
-    async def running(self, environ: Mapping[str, str] | None = None) -> AsyncGenerator[None]:
-        """Run the daemon with straps in range; it stops cleanly at the end of the block."""
+    async def running(
+        self, environ: Mapping[str, str] | None = None, *others: VirtualPeripheral
+    ) -> AsyncGenerator[None]:
+        """Run the daemon with straps and others in range; it stops cleanly after the block."""
         stop, full_environ = asyncio.Event(), {"TZ": "UTC", **(environ or {})}
         read_file = partial(read, self._file, full_environ, _REGISTRY.profiles)
         source = Source(self._requested, read_file)
@@ -82,9 +84,10 @@ class ReloadRig:
             self.log = stack.enter_context(capture_logs())
             air = await stack.enter_async_context(Air())
             for number in (1, 2, 3):
-                self.straps[number] = strap = _strap(number)
-                await air.add(strap)
-                await strap.appear()
+                self.straps[number] = _strap(number)
+            for device in (*self.straps.values(), *others):
+                await air.add(device)
+                await device.appear()
             backends = Backends(air.scanner_backend, air.client_backend)
             full_environ["NOTIFY_SOCKET"] = str(notify)
             daemon = Daemon(source.read(), _REGISTRY, full_environ, backends)

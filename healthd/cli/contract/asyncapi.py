@@ -26,6 +26,7 @@ _PARAMETERS = {
     },
     "gateway": {"description": "Id of the gateway: [gateway] id in the settings."},
     "device": {"description": "Id of the peripheral in the settings."},
+    "person": {"description": "Id of the person: id in [[people]] of the settings."},
     "discovery": {
         "default": "homeassistant",
         "description": "Home Assistant's discovery prefix: [mqtt] discovery in the settings.",

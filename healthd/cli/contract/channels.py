@@ -12,7 +12,8 @@ from healthd.mqtt.payloads import (
     Payload,
     Response,
 )
-from healthd.mqtt.topics import Topics
+from healthd.mqtt.topics import Topics, person_stream
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import Registry
 from healthd.verbs import REQUESTS, Request
@@ -20,6 +21,7 @@ from healthd.verbs import REQUESTS, Request
 # Placeholders in topics; AsyncAPI calls them parameters of an address.
 TOPICS = Topics("{prefix}", "{gateway}")
 _DEVICE, _UUID, _DISCOVERY, _VERB = "{device}", "{uuid}", "{discovery}", "{verb}"
+_PERSON, _OF_A_PERSON = "{person}", "person_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,19 @@ def of_requests() -> Iterator[Channel]:
 
 
 def streams_of_devices(registry: Registry) -> Iterator[Channel]:
-    """Yield the channels of measurements: two for each kind."""
+    """Yield the channels of measurements: two for each kind, and two more for that of a person."""
     streams = {kind: (kind, model) for kind, model in published(registry).items()}
     streams["undecoded"] = f"undecoded/{_UUID}", Undecoded
+    streams |= {
+        f"{_OF_A_PERSON}{kind}": (person_stream(_PERSON, kind), model)
+        for kind, (_, model) in streams.items()
+        if issubclass(model, PersonalResult) and model.retained
+    }
     for kind, (stream, model) in streams.items():
         live, history = TOPICS.sample(_DEVICE, stream), TOPICS.history(_DEVICE, stream)
         history_name, summary = f"{kind}_history", first_line(model)
+        if kind.startswith(_OF_A_PERSON):
+            summary = f"{summary} Those of one person, again."
         yield Channel(kind, live, model, model.retained, summary, history_name)
         late = f"{summary} Samples that were late, oldest first."
         yield Channel(history_name, history, model, False, late)

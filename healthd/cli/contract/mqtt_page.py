@@ -36,8 +36,8 @@ _SLOT = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 _HEAD = ("key", "is", "unit", "")
 
 # Examples of streams in the table of topics: a continuous stream, its history, a retained result,
-# and undecoded values.
-_EXAMPLES = ("heart_rate", "heart_rate_history", "weight", "undecoded")
+# the same for one person, and undecoded values.
+_EXAMPLES = ("heart_rate", "heart_rate_history", "weight", "person_weight", "undecoded")
 
 
 def page() -> str:

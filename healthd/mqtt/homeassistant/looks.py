@@ -39,6 +39,7 @@ _OF_THE_PACKET = frozenset(
         "frame_type",
         "compressed",
         "measurement_type",
+        "unattributed",
     }
 )
 

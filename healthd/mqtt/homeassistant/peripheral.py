@@ -1,6 +1,7 @@
 """The announcement of a peripheral: its measurements, its link, and its controls."""
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, get_args
 
 from healthd.events import FetchOutcome
@@ -17,6 +18,7 @@ from healthd.mqtt.homeassistant.controls import controls
 from healthd.mqtt.homeassistant.fields import PAYLOAD, shown, words_config
 from healthd.mqtt.homeassistant.location import tracker
 from healthd.mqtt.homeassistant.names import Device, Names, title
+from healthd.mqtt.homeassistant.people import results_of_people
 from healthd.mqtt.homeassistant.streams import Stream, Streams
 from healthd.mqtt.payloads import SessionState
 from healthd.mqtt.topics import Topics
@@ -84,6 +86,8 @@ class PeripheralPayloads:
         for kind in sorted(known):
             if (stream := self._streams.of(kind, entry)) is not None:
                 yield from self._of_stream(entry.id, kind, stream, known[kind], device)
+        name_of = partial(self._names.of, device=device)
+        yield from results_of_people(self._topics, entry, known, self._streams, name_of)
 
     def _of_stream(
         self, peripheral: str, kind: str, stream: Stream, known: Collection[str], device: Device

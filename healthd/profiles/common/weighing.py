@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
+from healthd.profiles.common.personal import PersonalResult
 from healthd.profiles.packet.layout import Fact
 from healthd.profiles.results.kind import QUIET_S, Phase, are_within
-from healthd.samples import DeviceTimed, quantity
+from healthd.samples import quantity
 
 # Between two packets of one weighing, by the scale's clock. No one is weighed twice in that time.
 _SAME_S = 3.0
@@ -16,7 +17,7 @@ _SAME_FLAGGED_S = 60.0
 _IMPEDANCE_S = 20.0
 
 
-class Weighing(DeviceTimed):
+class Weighing(PersonalResult):
     """A packet of a scale; the flags are those of Xiaomi, other scales send results only."""
 
     user_id: Annotated[int | None, quantity("1")] = None

@@ -706,3 +706,22 @@ async def test_other_messages_of_home_assistant_are_ignored(
         assert len(broker.published) == 2
         home.publish(b"online")
         await broker.until(lambda: len(broker.published) == 4)
+
+
+async def test_the_entities_of_a_person_go_with_the_person(tmp_path: Path, broker: Broker) -> None:
+    def household(*people: str) -> Settings:
+        entries = [{"id": one, "weight_kg": 62} for one in people]
+        first = settings("scale").model_dump(include={"peripherals"}, exclude_defaults=True)
+        mqtt = {"discovery": "homeassistant"}
+        return Settings.model_validate({**first, "mqtt": mqtt, "people": entries})
+
+    entity = "person_{}_weight_weight_kg"
+    async with running(tmp_path, broker, household("anna", "bert")) as discovery:
+        for one in ("anna", "bert"):
+            discovery.on_sample(sample(Weight(weight_kg=62), "scale", f"person/{one}/weight"))
+        both = {entity.format("anna"), entity.format("bert")}
+        await broker.until(lambda: both <= broker.entities(SCALE).keys())
+    async with running(tmp_path, broker, household("anna")):
+        gone = {"p": "sensor"}
+        await broker.until(lambda: broker.entities(SCALE).get(entity.format("bert")) == gone)
+        assert len(broker.entities(SCALE)[entity.format("anna")]) > 1

@@ -69,3 +69,23 @@ def test_an_unreadable_file_counts_as_empty(tmp_path: Path, content: bytes) -> N
     topics = RetainedTopics(tmp_path)
     removed = topics.removed_peripherals()
     assert [topic for peripheral in removed for topic in topics.remove(peripheral)] == []
+
+
+async def test_topics_of_people_who_left_the_settings_are_to_be_cleared(
+    topics: RetainedTopics, tmp_path: Path
+) -> None:
+    anna, bert = (f"healthd/home/device/scale/person/{one}/weight" for one in ("anna", "bert"))
+    assert topics.use_people(["anna", "bert"]) == []
+    assert topics.note_retained("scale", anna)
+    assert topics.note_retained("scale", bert)
+    assert topics.use_people(["anna"]) == [("scale", bert)]
+    # What is delivered late is not retained again.
+    assert not topics.note_retained("scale", bert)
+    assert topics.note_retained("scale", anna)
+    assert topics.note_retained("scale", WEIGHT)
+    await topics.save()
+    # The next run knows it, too, until the broker has cleared it.
+    again = RetainedTopics(tmp_path)
+    assert again.use_people(["anna"]) == [("scale", bert)]
+    again.forget("scale", bert)
+    assert again.use_people(["anna"]) == []

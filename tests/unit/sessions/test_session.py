@@ -364,6 +364,10 @@ async def test_a_peripheral_that_takes_the_radio_down_gets_long_pauses(stage: St
         assert not isinstance(await link_once(), TakesRadioDown)
         stage.watcher.when[PREPARING] = crash
         assert not isinstance(await link_once(), TakesRadioDown)
+        # An attempt that made no link shows nothing.
+        stage.watcher.when[CONNECTING] = fail
+        assert not isinstance(await link_once(), TakesRadioDown)
+        del stage.watcher.when[CONNECTING]
         assert isinstance(await link_once(), TakesRadioDown)
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from healthd.settings.brokers import Broker
 from healthd.settings.environment import ignored_variables
 from healthd.settings.file import read
-from healthd.settings.model import Settings, known_keys
+from healthd.settings.model import LISTS, Settings, known_keys
 from healthd.settings.problems import NoSettings, Problem, SettingsError
 
 SERVICES = ("battery", "heart_rate")
-SECTIONS = [section for section in known_keys(()) if section != "peripherals"]
+SECTIONS = [section for section in known_keys(()) if section not in LISTS]
 KEYS = {section: known_keys((section,)) for section in SECTIONS}
 NO_PERIPHERALS = "peripherals = []\n"
 STRAP = '[[peripherals]]\nid = "strap"\nname = "Polar*"\n'

@@ -20,6 +20,7 @@ from tests.unit.cli.references import references
 
 REGISTRY = load()
 CHANNELS = {channel.name: channel for channel in channels(REGISTRY)}
+OF_A_PERSON = {"person_weight", "person_body_composition", "person_blood_pressure"}
 PAGE = Path(__file__).parents[4] / "docs" / "mqtt.md"
 
 
@@ -37,6 +38,7 @@ def test_every_topic_has_one_channel() -> None:
     expected |= {"discovery_gateway", "discovery_device"}
     expected |= {f"event_{model.kind}" for model in EVENTS}
     streams = {*published(REGISTRY), "undecoded"}
+    streams |= OF_A_PERSON
     expected |= streams | {f"{stream}_history" for stream in streams}
     expected |= {f"request_{verb}" for verb in REQUESTS} | {"response"}
     assert CHANNELS.keys() == expected
@@ -55,6 +57,12 @@ def test_every_topic_has_one_channel() -> None:
         ("heart_rate", "{prefix}/{gateway}/device/{device}/heart_rate", False, None),
         ("weight", "{prefix}/{gateway}/device/{device}/weight", True, None),
         ("weight_history", "{prefix}/{gateway}/device/{device}/weight/history", False, None),
+        (
+            "person_weight",
+            "{prefix}/{gateway}/device/{device}/person/{person}/weight",
+            True,
+            None,
+        ),
         ("request_scan", "{prefix}/{gateway}/request/scan", False, None),
         ("response", "{prefix}/{gateway}/response/{verb}", False, None),
         ("undecoded", "{prefix}/{gateway}/device/{device}/undecoded/{uuid}", False, None),
@@ -134,7 +142,7 @@ def test_the_page_in_the_repository_is_up_to_date() -> None:
 
 def test_the_page_has_every_topic_event_and_stream() -> None:
     text = mqtt_page.page()
-    streams = {*published(REGISTRY), "undecoded"}
+    streams = {*published(REGISTRY), "undecoded", *OF_A_PERSON}
     for channel in CHANNELS.values():
         if channel.is_request:
             assert f"| `{channel.name.removeprefix('request_')}` |" in text

@@ -92,6 +92,7 @@ def test_only_numbers_words_and_booleans_are_entities() -> None:
         "start_time",
         "arrival_time",
         "string",
+        "person",
     }
 
 
