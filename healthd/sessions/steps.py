@@ -54,12 +54,12 @@ class Steps:
         self._leaves_out_all = memory.leaves_out_all()
         self._log = get_logger(peripheral=peripheral)
 
-    def leaves_out(self, step: Step, *, is_stream: bool = False) -> bool:
+    def leaves_out(self, step: Step, *, is_data: bool = False) -> bool:
         """Return whether to leave out an optional step, because it cost an earlier link.
 
-        Streams are not left out on mere suspicion, because then data would be missing.
+        Data, and what it depends on, is not left out on mere suspicion.
         """
-        suspected = self._leaves_out_all and not is_stream
+        suspected = self._leaves_out_all and not is_data
         if left_out := suspected or self._memory.leaves_out(step):
             self.left_out.add(step.uuid)
         return left_out

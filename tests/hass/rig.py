@@ -19,13 +19,16 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.polling import until
 from tests.support.subscriber import Received, Subscriber
 
-First = Literal["hass", "gateway", "both"]
+First = Literal["hass", "gateway", "both", "busy hass"]
+"""Which program starts first. A busy Home Assistant gets the first announcements all at once."""
 
 # Each device has measured everything by then, has been announced, and is shown.
 _SETTLES_S = 120.0
 
 # Devices measure at least every four seconds, and a new key is announced two seconds later.
 _UNCHANGED_S = 12.0
+
+_BUSY_S = 5.0
 
 # For a change that Home Assistant makes at once, on a busy machine.
 SOON_S = 30.0
@@ -91,7 +94,14 @@ class Rig:
                 await stack.enter_async_context(self.hass)
             else:
                 await stack.enter_async_context(self.hass)
+                if self._first == "busy hass":
+                    self.hass.freeze()
                 await self.gateway.start()
+            if self._first == "busy hass":
+                await self._all_announced()
+                # More keys are announced two seconds after they were seen.
+                await asyncio.sleep(_BUSY_S)
+                self.hass.thaw()
             self._stack = stack.pop_all()
         return self
 

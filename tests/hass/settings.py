@@ -49,7 +49,9 @@ def write(
     file: Path,
     broker: int,
     peripherals: Iterable[Mapping[str, Any]],
+    *,
     requests: Iterable[str] = REQUESTS,
+    discovery: str | None = "homeassistant",
 ) -> None:
     """Write healthd.toml.
 
@@ -58,13 +60,14 @@ def write(
         broker: the port of the MQTT broker on this machine.
         peripherals: the entries.
         requests: the verbs that are allowed.
+        discovery: Home Assistant's prefix; None: nothing is announced.
     """
     sections = {
         "gateway": {"id": GATEWAY},
         "mqtt": {
             "brokers": [f"{HOST}:{broker}"],
-            "discovery": "homeassistant",
             "requests": list(requests),
+            **({"discovery": discovery} if discovery else {}),
         },
         "bluetooth": {"slots": len(CATALOGUE)},
         "outbox": {"directory": str(file.with_name("outbox")), "max_size": "16MB"},

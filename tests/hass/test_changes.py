@@ -203,3 +203,13 @@ async def test_a_verb_that_is_no_longer_allowed_loses_its_button(rig: Rig) -> No
         return controls == [f"healthd_{GATEWAY}_request_scan"] and now.unannounced == []
 
     await shows(rig, only_scan)
+
+
+async def test_everything_disappears_when_discovery_is_switched_off(rig: Rig) -> None:
+    rig.configure(rig.settings.values(), discovery=None)
+    rig.reload()
+
+    def nothing(now: Snapshot) -> bool:
+        return not (now.entities or now.unannounced or now.devices)
+
+    await shows(rig, nothing, 2 * SOON_S)

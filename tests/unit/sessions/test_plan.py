@@ -13,7 +13,7 @@ from healthd.sessions.no_data import advice
 from healthd.sessions.plan import due, lack, plan_for
 
 KNOWN = registry.load()
-NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2a9d", "2a35"}
+NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2aa7", "2a9d", "2a35"}
 
 
 @dataclass
@@ -55,6 +55,14 @@ def test_what_decoders_depend_on_comes_first() -> None:
     plan = plan_for(KNOWN, device("1810 180a", "2a35 2a29 2a24 2a25"))
     assert [each.uuid for each in plan.first] == ["2a24", "2a29"]
     assert [each.uuid for each in plan.facts] == ["2a25"]
+
+
+def test_what_dates_the_measurements_comes_first() -> None:
+    # The times of CGM Measurements are offsets to the CGM Session Start Time (0x2AAA).
+    monitor = device("181f", "2aa7 2aa8 2aa9 2aaa")
+    plan = plan_for(KNOWN, monitor)
+    assert [each.uuid for each in plan.first] == ["2aaa"]
+    assert [str(step) for step, _ in plan.rest(monitor)] == ["read 2aa9", "read 2aa8"]
 
 
 def test_a_status_without_any_measurement_is_what_the_link_is_for() -> None:
