@@ -123,10 +123,8 @@ class Steps:
         if self._memory.leaves_out(step):
             self.left_out.add(step.uuid)
         if is_new:
-            error = f"{step}: {fault}; {_LATER}"
-            self._log.warning(
-                "left out", characteristic=step.uuid, reason=fault.reason, error=error
-            )
+            fields = {"characteristic": step.uuid, "step": step.verb, "reason": fault.reason}
+            self._log.warning("left out", **fields, error=f"{fault}; {_LATER}")
 
     def end(self, fault: LinkFault, last_value_at: float | None) -> None:
         """Judge the steps that the device has answered, now that the link has ended.

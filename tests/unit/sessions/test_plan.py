@@ -9,7 +9,7 @@ from healthd.central.link import Advertisement
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Consent, Options
 from healthd.sessions.memory import DeviceMemory, Step
-from healthd.sessions.no_data import advice
+from healthd.sessions.no_data import advice_for
 from healthd.sessions.plan import due, lack, plan_for
 
 KNOWN = registry.load()
@@ -128,9 +128,9 @@ def test_what_a_fresh_discovery_might_bring(
             Options(consent=Consent(1, 1234)),
             False,
             'on = "advertising"',
-            True,
+            False,
         ),
-        (device("1810", "2a35"), Options(), False, 'on = "advertising"', True),
+        (device("1810", "2a35"), Options(), False, 'on = "advertising"', False),
         (device("fb005c80-02e7-f387-1cad-8acd2d8df0c8", ""), Options(), False, "pmd = ", True),
         (device("180d", "2a37"), Options(), False, "wear it", False),
         (device("1818", "2a63"), Options(), False, "wake it up", False),
@@ -140,6 +140,6 @@ def test_the_advice_for_a_device_that_yields_nothing(
     found: Device, options: Options, starts: bool, helps: str, is_setting: bool
 ) -> None:
     profiles = plan_for(KNOWN, found).profiles
-    text, by_setting = advice(found, profiles, options, starts=starts)
+    text, by_setting = advice_for(found, profiles, options, starts=starts)
     assert helps in text
     assert by_setting is is_setting
