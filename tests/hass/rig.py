@@ -30,6 +30,8 @@ _UNCHANGED_S = 12.0
 
 _BUSY_S = 5.0
 
+_BIRTH = "homeassistant/status"
+
 # For a change that Home Assistant makes at once, on a busy machine.
 SOON_S = 30.0
 
@@ -67,9 +69,7 @@ class Rig:
             {"RUNTIME_DIRECTORY": str(folder), "TZ": "UTC"},
             "tests.hass.gateway",
         )
-        self.subscriber = Subscriber(
-            self.broker.port, "homeassistant/device/+/config", f"healthd/{GATEWAY}/#"
-        )
+        self.subscriber = Subscriber(self.broker.port, "homeassistant/#", f"healthd/{GATEWAY}/#")
         self._stack = AsyncExitStack()
 
     def configure(self, peripherals: Iterable[Mapping[str, Any]], **more: Any) -> None:
@@ -94,6 +94,8 @@ class Rig:
                 await stack.enter_async_context(self.hass)
             else:
                 await stack.enter_async_context(self.hass)
+                # After it the gateway would announce everything again, whatever was lost before.
+                await self.subscriber.until_payload(_BIRTH, b"online", at_most=SOON_S)
                 if self._first == "busy hass":
                     self.hass.freeze()
                 await self.gateway.start()
@@ -151,7 +153,10 @@ class Rig:
         newest: dict[str, bytes] = {}
         changed_at = math.inf
         for one in self.subscriber.messages:
-            if one.topic.startswith("homeassistant/") and newest.get(one.topic) != one.payload:
+            if (
+                one.topic.startswith("homeassistant/device/")
+                and newest.get(one.topic) != one.payload
+            ):
                 newest[one.topic], changed_at = one.payload, one.at
         return changed_at
 
