@@ -8,7 +8,7 @@ from tests.hass.snapshot import Snapshot
 from tests.hass.verdict import missing, unknown
 
 # Home Assistant finds all announcements when it starts, or gets them one by one, or all at once.
-STARTS: tuple[First, ...] = ("hass", "gateway", "both", "busy hass", "hass")
+STARTS: tuple[First, ...] = ("hass", "gateway", "both", "busy hass", "busy hass")
 
 
 class Start(NamedTuple):
