@@ -196,6 +196,7 @@ _KIND = ResultKind(
     intermediate=_intermediate,
     phase=_phase,
     values=("spo2_pct", "pulse_rate_bpm"),
+    is_unset=lambda result: result.clock_not_set,
 )
 
 

@@ -40,6 +40,8 @@ class ResultKind:
         updates: whether the second packet is of the same measurement as the first one, if it
             arrives while the first one still waits.
         wait_s: how long a result waits for such packets.
+        repeat_s: for how long an equal result without a time is a repetition of the one before.
+        is_unset: whether the device says that its clock was not set.
     """
 
     model: type[DeviceTimed]
@@ -48,10 +50,15 @@ class ResultKind:
     values: tuple[str, ...]
     updates: Callable[[Any, Any], bool] = lambda _first, _second: False
     wait_s: Callable[[Any], float] = lambda _result: 0.0
+    repeat_s: float = QUIET_S
+    is_unset: Callable[[Any], bool] = lambda _result: False
 
     def identity(self, result: DeviceTimed) -> Record | None:
         """Return what makes a result the same one when it is sent again; None without a time."""
-        return made_by(result.device_time, self.measured(result))
+        time = result.device_time
+        if time is not None and self.is_unset(result):
+            time = f"unset {time}"  # distinguishes results, but is not a date
+        return made_by(time, self.measured(result))
 
     def measured(self, result: DeviceTimed) -> tuple[object, ...]:
         """Return whose result it is, if the device knows users, and its values."""
