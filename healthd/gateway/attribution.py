@@ -171,10 +171,11 @@ def _judged_before(
         same_time = other.device_time == result.device_time and (
             result.device_time is not None or arrived_s - other.arrived_s < _ONE_WEIGHING_S
         )
-        is_known = other.weight_kg is not None or weight_kg is None
-        if other.kind != result.kind and same_time and is_known:
-            if _agree(weight_kg, other.weight_kg):
-                return other.verdict
+        if other.kind == result.kind or not same_time or not _agree(weight_kg, other.weight_kg):
+            continue
+        # One without a weight says nothing about another one that has it.
+        if other.weight_kg is not None or weight_kg is None:
+            return other.verdict
     return None
 
 

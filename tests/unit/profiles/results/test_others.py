@@ -17,9 +17,7 @@ def temperature(tenths: int, made: datetime | None = None) -> str:
 
 def test_a_thermometer_without_a_clock_is_live_at_once() -> None:
     thermometer = Device("health_thermometer")
-    published = thermometer.send(
-        temperature(366), temperature(366), temperature(367), every_s=1.0
-    )
+    published = thermometer.send(temperature(366), temperature(366), temperature(367), every_s=1.0)
     assert published == [
         ("body_temperature", 36.6, "live"),
         ("body_temperature", 36.6, "live"),
