@@ -67,6 +67,7 @@ class Attribution:
         self.people = People()
         self.people.estimates = _read(self._file.read())
         self._judged: dict[str, deque[_Judged]] = {}
+        self._held: dict[str, list[PersonalResult]] = {}
         self._changed = asyncio.Event()
         self._log = get_logger(service="people")
 
@@ -95,10 +96,18 @@ class Attribution:
             self._log.info("not attributed", peripheral=peripheral, reason=verdict.reason, **hint)
         return result.model_copy(update=keys)
 
+    def note_held(self, peripheral: str, held: Iterable[Timed]) -> None:
+        """Note the results that a peripheral's link holds back: they will follow."""
+        made = (timed.measurement for timed in held)
+        self._held[peripheral] = [each for each in made if isinstance(each, PersonalResult)]
+
     def _verdict(self, peripheral: str, result: PersonalResult, *, stored: bool) -> Verdict:
         """Return whose weighing it is; the second result of a weighing gets the first's answer."""
         now = self._clock.now()
         arrived_s, kg = now.wall_ns / 1e9, _number(result, "weight_kg")
+        if kg is None:
+            # The body composition of many scales has no weight, and may come before the weight.
+            kg = _weight_of(result, self._held.get(peripheral, ()))
         judged = self._judged.setdefault(peripheral, deque(maxlen=_REMEMBERED))
         verdict = _judged_before(judged, result, arrived_s, kg)
         if verdict is None:
@@ -162,9 +171,22 @@ def _judged_before(
         same_time = other.device_time == result.device_time and (
             result.device_time is not None or arrived_s - other.arrived_s < _ONE_WEIGHING_S
         )
-        if other.kind != result.kind and same_time and _agree(weight_kg, other.weight_kg):
+        if other.kind == result.kind or not same_time or not _agree(weight_kg, other.weight_kg):
+            continue
+        # One without a weight says nothing about another one that has it.
+        if other.weight_kg is not None or weight_kg is None:
             return other.verdict
     return None
+
+
+def _weight_of(result: PersonalResult, held: Iterable[PersonalResult]) -> float | None:
+    """Return the weight that belongs to a result without one; None if there is none."""
+    weights = (
+        _number(other, "weight_kg")
+        for other in held
+        if other.kind != result.kind and other.device_time == result.device_time
+    )
+    return next((kg for kg in weights if kg is not None), None)
 
 
 def _agree(kg: float | None, other: float | None) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Literal
 
@@ -33,8 +33,11 @@ from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.requests import Requests
 from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
+from healthd.profiles.characteristic import Timed
+from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
+from healthd.samples import Stamp
 from healthd.sessions.schedule_file import ScheduleFile
 from healthd.settings.model import Settings
 from healthd.supervision.notify import Manager, status_line
@@ -85,9 +88,9 @@ class Daemon:
         radio, publisher = side.radio, broker.publisher
         zone = LocalZone(environ)
         zone()  # an unknown one is logged at the start
-        self._held = held = HeldResults(folder)
+        self._held = HeldResults(folder)
         self._attribution = Attribution(folder, run.clock, zone)
-        hooks = Hooks(broker.discovery.on_sample, self._attribution.finish, held.note)
+        hooks = Hooks(broker.discovery.on_sample, self._attribution.finish, self._on_held)
         self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(
@@ -208,6 +211,12 @@ class Daemon:
     def _use_people(self, settings: Settings) -> None:
         self._attribution.use(settings.people)
         self._broker.publisher.use_people(person.id for person in settings.people)
+
+    def _on_held(
+        self, peripheral: str, held: Collection[Timed], records: Records, now: Stamp
+    ) -> None:
+        self._held.note(peripheral, held, records, now)
+        self._attribution.note_held(peripheral, held)
 
     async def _describe(self) -> str:
         """Return the status line for systemd; it includes an answer of the outbox's thread."""

@@ -1,6 +1,6 @@
 """What else happens to samples and results on their way through the pipeline."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from healthd.profiles.characteristic import Timed
@@ -16,7 +16,7 @@ def _as_it_is(_peripheral: str, timed: Timed) -> Measurement:
     return timed.measurement
 
 
-def _ignore_held(_p: str, _held: Iterable[Timed], _records: Records, _now: Stamp) -> None:
+def _ignore_held(_p: str, _held: Collection[Timed], _records: Records, _now: Stamp) -> None:
     pass
 
 
@@ -34,4 +34,4 @@ class Hooks:
 
     on_live: Callable[[Sample], None] = _ignore_sample
     finish: Callable[[str, Timed], Measurement] = _as_it_is
-    on_held: Callable[[str, Iterable[Timed], Records, Stamp], None] = _ignore_held
+    on_held: Callable[[str, Collection[Timed], Records, Stamp], None] = _ignore_held

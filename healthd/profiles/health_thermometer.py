@@ -134,12 +134,16 @@ def _intermediate(packet: BodyTemperature) -> IntermediateTemperature:
     return IntermediateTemperature.of(packet.fields())
 
 
+# A thermometer that measures all the time sends once a second at most, and values may be equal.
+_REPEAT_S = 0.9
+
 # Nothing is waited for: a thermometer sends intermediate values as a characteristic of their own.
 _KIND = ResultKind(
     model=BodyTemperature,
     intermediate=_intermediate,
     phase=_phase,
     values=("temperature_c",),
+    repeat_s=_REPEAT_S,
 )
 
 

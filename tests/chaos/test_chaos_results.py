@@ -1,4 +1,4 @@
-"""Kill the gateway while it holds the newest result of a cuff: it is published once."""
+"""Kill the gateway while, or just after, it holds a result of a cuff: it is published once."""
 
 import asyncio
 from pathlib import Path
@@ -41,6 +41,33 @@ async def until_held(file: Path, text: bytes) -> None:
     async with asyncio.timeout(BOUND_S):
         while not file.exists() or text not in file.read_bytes():  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.05)
+
+
+async def test_kill_right_after_a_result_without_a_time_is_published(tmp_path: Path) -> None:
+    """It cannot be recognised by its time; it is published once nevertheless."""
+    config = tmp_path / "healthd.toml"
+
+    def process(*packets: str) -> GatewayProcess:
+        arguments = ["--config", str(config), "--quiet", "0.5", "--packets", *packets]
+        runtime = {"RUNTIME_DIRECTORY": str(tmp_path), "BOOT_ID": "boot-1"}
+        return GatewayProcess(arguments, runtime, "tests.chaos.cuff")
+
+    async with EmbeddedBroker() as broker, Subscriber(broker.port) as subscriber:
+        config.write_text(_SETTINGS.format(port=broker.port, folder=tmp_path / "outbox"))
+        gateway = process("007b0050005e00")  # 123/80, mean 94
+        try:
+            await gateway.start()
+            await subscriber.until(lambda _: systolic(subscriber, TOPIC), BOUND_S)
+            await gateway.kill()
+            gateway = process()
+            await gateway.start()
+            # What the killed run held back is published before that.
+            await gateway.logged("connected", since=gateway.started_at)
+            await gateway.stop()
+        finally:
+            if gateway.is_running:
+                await gateway.kill(may_have_ended=True)
+        assert systolic(subscriber, TOPIC, f"{TOPIC}/history") == [123]
 
 
 async def test_kill_while_a_result_is_held_back(tmp_path: Path) -> None:

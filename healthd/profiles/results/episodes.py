@@ -7,8 +7,8 @@ from typing import NamedTuple
 from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.known_results import BEFORE_ALL, KnownResults, date_of, parsed
 from healthd.profiles.results.age import Age, age_of, is_fresh, is_from_reset_clock, latest
-from healthd.profiles.results.kind import QUIET_S, Phase, ResultKind
-from healthd.samples import DeviceTimed, Measurement
+from healthd.profiles.results.kind import Phase, ResultKind
+from healthd.samples import DeviceTimed, Measurement, Record
 
 MEMORY_QUIET_S = 3.0
 """A device that sends its memory makes no longer pauses; many wait for each confirmation."""
@@ -151,11 +151,13 @@ class Episodes:
 
     def _is_repeated(self, result: DeviceTimed, waited_s: float) -> bool:
         """Return whether a result was published in this measurement."""
-        if (last := self._last) is None or not self._is_same(last, result):
+        last, kind = self._last, self._kind
+        if last is None or kind.measured(last) != kind.measured(result):
             return False
-        # Without times, only what follows at once is of the same measurement.
-        is_near = waited_s <= QUIET_S or parsed(result.device_time) is not None
-        return is_near and self._kind.measured(last) == self._kind.measured(result)
+        if last.device_time is None and result.device_time is None:
+            # Without times, only what follows at once is of the same measurement.
+            return waited_s <= kind.repeat_s
+        return parsed(result.device_time) is not None and self._is_same(last, result)
 
     def _update(self, held: _Held, result: DeviceTimed, mono_ns: int) -> list[Timed]:
         """Replace the held result by a later one of the same measurement."""
@@ -174,6 +176,10 @@ class Episodes:
         if record is not None and not (age is Age.NEWEST and is_fresh(date, now)):
             # Perhaps from the device's memory: a newer one may follow.
             wait_s = max(wait_s, MEMORY_QUIET_S)
+        if record is None and wait_s:
+            # A device that has no times may send the same again. But while this one is held back,
+            # healthd may be killed, and the next run has to see whether it was published.
+            record = Record("", 0, f"arrived {since_ns}")
         timed = Timed(result, mono_ns, record, finished=True)
         return _Held(timed, result, age, date, since_ns, wait_s)
 

@@ -42,6 +42,7 @@ class ResultKind:
         updates: whether the second packet is of the same measurement as the first one, if it
             arrives while the first one still waits.
         wait_s: how long a result waits for such packets.
+        repeat_s: for how long an equal result without a time is a repetition of the one before.
         is_dated: whether the time of a result means anything.
     """
 
@@ -51,6 +52,7 @@ class ResultKind:
     values: tuple[str, ...]
     updates: Callable[[Any, Any], bool] = lambda _first, _second: False
     wait_s: Callable[[Any], float] = lambda _result: 0.0
+    repeat_s: float = QUIET_S
     is_dated: Callable[[Any], bool] = lambda _result: True
 
     def identity(self, result: DeviceTimed) -> Record | None:

@@ -148,6 +148,28 @@ def test_both_results_of_one_weighing_get_the_same_answer_and_count_once(
     }
 
 
+def test_a_body_composition_before_the_weight_of_the_same_weighing(start: Start) -> None:
+    """Many scales send no weight with it, and which of the two comes first depends on the scale."""
+    attribution = start(ANNA, BERT)
+    time = "2026-11-20T07:00:00"
+    composition = BodyComposition.of({"body_fat_pct": 21.5, "device_time": time})
+    held = weight(61.2, device_time=time)
+    attribution.note_held("scale", [finished(composition), finished(held)])
+    assert keys(attribution, composition) == {"person": "anna"}
+    assert keys(attribution, held) == {"person": "anna"}
+    assert attribution.people.estimates["anna"].kg == pytest.approx(61.6)  # half way, once
+
+
+def test_a_body_composition_long_before_the_weight_does_not_spoil_it(start: Start) -> None:
+    attribution = start(ANNA, BERT)
+    for number, kg in enumerate((61.5, 81.0), start=1):
+        time = f"2026-11-{number:02}T07:00:00"
+        made = BodyComposition.of({"body_fat_pct": 20.0, "device_time": time})
+        assert keys(attribution, made, stored=True)["unattributed"] == "no_weight"
+        found = keys(attribution, weight(kg, device_time=time), stored=True)
+        assert found["person"] == ("anna", "bert")[number - 1]
+
+
 def test_the_other_results_of_a_memory_are_found_by_the_devices_time(start: Start) -> None:
     attribution = start(ANNA, BERT)
     times = [f"2026-11-{day:02}T07:00:00" for day in range(1, 11)]

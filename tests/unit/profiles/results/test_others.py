@@ -17,12 +17,22 @@ def temperature(tenths: int, made: datetime | None = None) -> str:
 
 def test_a_thermometer_without_a_clock_is_live_at_once() -> None:
     thermometer = Device("health_thermometer")
-    published = thermometer.send(temperature(366), temperature(366), temperature(367))
+    published = thermometer.send(temperature(366), temperature(366), temperature(367), every_s=1.0)
     assert published == [
         ("body_temperature", 36.6, "live"),
         ("body_temperature", 36.6, "live"),
         ("body_temperature", 36.7, "live"),
     ]
+
+
+def test_a_result_without_a_time_that_is_sent_again_at_once_is_one() -> None:
+    thermometer = Device("health_thermometer")
+    thermometer.send(temperature(366), temperature(366), temperature(366), every_s=0.2)
+    assert thermometer.live == [36.6]
+    oximeter = Device("pulse_oximeter")
+    # 98 %, 72/min, without a time.
+    oximeter.send("0062004800", "0062004800", every_s=0.2)
+    assert oximeter.live == [98.0]
 
 
 def test_a_fresh_temperature_is_live_at_once() -> None:
@@ -94,3 +104,26 @@ def test_a_date_by_a_clock_that_was_not_set_does_not_count() -> None:
     oximeter.send(later)
     oximeter.end()
     assert oximeter.live == [98.0, 97.0]
+
+
+def test_a_clock_that_says_it_is_not_set_dates_nothing() -> None:
+    """Pulse Oximeter Service, flag 4: the time means nothing, so it does not order the results."""
+
+    def result(spo2: int, made: datetime, *, unset: bool) -> str:
+        day = (made.year, made.month, made.day, made.hour, made.minute, made.second)
+        return struct.pack("<BHHHBBBBB", 0x11 if unset else 0x01, spo2, 72, *day).hex()
+
+    oximeter = Device("pulse_oximeter")
+    sent = (
+        result(98, NOW - timedelta(days=30), unset=False),
+        result(97, NOW - timedelta(days=200), unset=True),
+        result(96, NOW + timedelta(hours=5), unset=True),
+        result(95, NOW, unset=False),
+    )
+    for packet in sent:
+        oximeter.send(packet)
+        oximeter.link()
+    assert (oximeter.live, oximeter.history) == ([98.0, 97.0, 96.0, 95.0], [])
+    oximeter.send(*sent)
+    oximeter.link()
+    assert len(oximeter.live) == len(sent)
