@@ -76,9 +76,21 @@ def test_an_early_estimate_of_an_oximeter_is_intermediate() -> None:
 
 def test_a_spot_check_is_published_once() -> None:
     oximeter = Device("pulse_oximeter")
-    packet = "01620048" + "00" + "e9070714081e00"  # 98 %, 72/min, 2025-07-20 08:30:00
     packet = "0162004800e9070714080000"
     for _ in range(2):
         oximeter.send(packet)
         oximeter.link()
     assert oximeter.live == [98.0]
+
+
+def test_a_date_by_a_clock_that_was_not_set_does_not_count() -> None:
+    """A flag of the oximeter says so, whatever the date."""
+    oximeter = Device("pulse_oximeter")
+    unset, later = "1162004800e9070714070000", "0161004800e9070713070000"  # 20 July; 19 July
+    for _ in range(2):
+        oximeter.send(unset)
+        oximeter.pause(5.0)
+        oximeter.link()
+    oximeter.send(later)
+    oximeter.end()
+    assert oximeter.live == [98.0, 97.0]
