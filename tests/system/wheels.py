@@ -71,13 +71,14 @@ def _pip(*arguments: str, guest: Guest) -> None:
 
 
 def _pins(constraints: str, project: dict[str, Any], guest: Guest) -> Iterator[str]:
-    """Yield what healthd and its simulator need in the guest, as ``name==version``.
+    """Yield what ``make install`` and the simulator need in the guest, as ``name==version``.
 
     pip cannot determine it, because it evaluates the markers for its own Python, not for the
     guest's. The comments in constraints.txt name for each package the packages that require it.
     """
     extras = project["project"]["optional-dependencies"]
-    asked = {_name(text) for text in (*project["project"]["dependencies"], *extras["sim"])}
+    needs = (*project["project"]["dependencies"], *extras["hass"], *extras["sim"])
+    asked = {_name(text) for text in needs}
     environment = {
         "python_full_version": guest.python,
         "python_version": ".".join(guest.python.split(".")[:2]),
