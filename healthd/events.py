@@ -85,7 +85,7 @@ class FetchEvent(Measurement):
     """Why: ``not_seen``, ``no_slot``, ``unfinished``, ``link_lost``, ``connect_aborted``, …"""
     duration_s: Annotated[float, Field(ge=0), quantity("s")]
     samples: Annotated[int, Field(ge=0), quantity("1")]
-    """Number of samples that the run brought."""
+    """Number of samples that the run brought, without ``intermediate_…``."""
     due: str
     """UTC. The time that the run was scheduled for."""
 

@@ -8,7 +8,8 @@ class Unit(NamedTuple):
 
     Attributes:
         suffix: the end of the key of a field in this unit, without the underscore before it; it
-            may be the whole key. Empty for things that are counted: their keys name no unit.
+            may be the whole key. Empty for things that are counted, and for MET: their keys name no
+            unit.
         ucum: the UCUM code in the field's schema.
         symbol: how the unit is written for people.
         home_assistant: the unit that Home Assistant shows; empty if that is the symbol.

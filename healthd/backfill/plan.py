@@ -88,6 +88,11 @@ class Destination(NamedTuple):
     conversion: Conversion
 
     @property
+    def is_own(self) -> bool:
+        """Whether these are statistics of healthd's own, not an entity's."""
+        return self.metadata["source"] == SOURCE
+
+    @property
     def units(self) -> dict[str, str]:
         """The unit in which values are read: without it they come in the unit that is shown."""
         unit_class, unit = self.metadata["unit_class"], self.metadata["unit_of_measurement"]

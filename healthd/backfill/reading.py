@@ -19,6 +19,13 @@ _CLOCK_ERROR_S = 15 * 60
 # A device's clock that was never set often starts in 2000, 2010 or 2012. No memory is that old.
 _OLDEST_S = 10 * 366 * 86400
 
+# No quantity is larger in its unit, and a sum of such numbers stays a number. Of a list of hours,
+# Home Assistant refuses all if one is not a number.
+_LARGEST = 1e12
+
+# What the store and JSON have room for.
+_LAST_SEQ = 2**53
+
 # Without a part that is unknown. A date alone does not say the hour.
 _WHOLE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
@@ -93,7 +100,7 @@ class Reader:
         payload = _parsed(place, message.payload)
         run, _, _ = str(payload.get("id")).rpartition("-")
         seq = payload.get("seq")
-        if not run or not isinstance(seq, int) or seq < 1:
+        if not run or not isinstance(seq, int) or not 1 <= seq <= _LAST_SEQ:
             raise LeftOut(place, "not a sample")
         at = self._measured_at(place, kind, payload)
         return Reading(place, run, seq, at, dict(_values(place, kind, payload)))
@@ -137,6 +144,8 @@ def _values(place: Place, kind: Kind, payload: Mapping[str, Any]) -> Iterator[tu
         value = payload.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
+        if not abs(value) <= _LARGEST:
+            raise LeftOut(place, "not a sample")
         series = Series(place.peripheral, place.stream, key)
         yield series, float(value)
         if isinstance(person, str) and _PERSON.fullmatch(person):

@@ -153,7 +153,9 @@ class Rounds:
             imported += len(made.send)
             left += len(made.left)
         if left:
-            self._log.warning(
+            # Home Assistant records most hours of an entity itself.
+            write = self._log.warning if into.is_own else self._log.debug
+            write(
                 "hours left",
                 statistic_id=target.name,
                 hours=left,

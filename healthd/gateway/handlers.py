@@ -7,7 +7,7 @@ from typing import Any
 
 from healthd.central.radio import Radio
 from healthd.central.survey import Heard, in_range
-from healthd.gateway.pipeline import fetch_event
+from healthd.gateway.facts import fetch_event
 from healthd.profiles.registry import Registry
 from healthd.sessions.periodic import NotFetched, Periodic
 from healthd.sessions.session import NotStreaming, Session

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from healthd.errors import DecodeError
-from healthd.events import ControlEvent, FetchEvent, LinkEvent
+from healthd.events import ControlEvent, LinkEvent
+from healthd.gateway.facts import facts_of, fetch_event
 from healthd.gateway.gaps import Gaps
 from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
@@ -21,7 +21,7 @@ from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.profiles.results.episodes import restore
 from healthd.runs import Run
-from healthd.samples import Measurement, Sample, Stamp, utc_text
+from healthd.samples import Sample, Stamp, utc_text
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
@@ -210,7 +210,7 @@ class Pipeline:
             return
         for timed in measurements:
             if timed.fact:
-                facts = _facts(timed.measurement, characteristic.use)
+                facts = facts_of(timed.measurement, characteristic.use)
                 self._devices.on_facts(peripheral, facts)
             else:
                 self._publish(peripheral, timed, stamp, characteristic.use)
@@ -246,32 +246,10 @@ class Pipeline:
     def _put(self, use: Use, sample: Sample) -> None:
         if use in _USES_WITH_GAPS:
             self._gaps.before_sample(sample)
-            self._sample_counts[sample.peripheral] += 1
+            self._sample_counts[sample.peripheral] += not sample.measurement.intermediate
         self._deliver(sample)
 
     def _deliver(self, sample: Sample) -> None:
         self._outbox.put(sample)
         if not sample.stored:
             self._hooks.on_live(sample)
-
-
-def fetch_event(peripheral: str, fetched: Fetched) -> FetchEvent:
-    """Make the event that reports a run."""
-    return FetchEvent(
-        peripheral=peripheral,
-        fetch_run=fetched.run,
-        outcome=fetched.outcome,
-        reason=fetched.reason,
-        duration_s=fetched.duration_s,
-        samples=fetched.samples,
-        due=utc_text(fetched.due_ns),
-    )
-
-
-def _facts(measurement: Measurement, use: Use) -> dict[str, Any]:
-    """Return what it adds to the device's info: under its kind, unless it identifies the device."""
-    fields = measurement.fields()
-    if use is not Use.STATIC:
-        return {measurement.kind: fields}
-    own = {key: fields[key] for key in fields.keys() - Measurement.model_fields.keys()}
-    return own if measurement.identifies else {measurement.kind: own}

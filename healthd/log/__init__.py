@@ -24,6 +24,9 @@ from healthd.log.line_writer import LineWriter
 # Addresses are health data by association. BlueZ writes them with underscores in object paths.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 
+# The topics of one person's results, which are logged if the broker refuses them.
+_PERSON = re.compile(r"\bperson/[a-z0-9_-]+(?=/)")
+
 
 def get_logger(**context: Any) -> FilteringBoundLogger:
     """Return a logger that adds ``context`` to each of its lines."""
@@ -143,7 +146,7 @@ def _descriptor(stream: TextIO | None) -> int | None:
 
 
 def _redacted(value: Any) -> Any:
-    """Return the value without Bluetooth addresses, also inside mappings and lists."""
+    """Return the value without addresses and people, also inside mappings and lists."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
@@ -151,7 +154,7 @@ def _redacted(value: Any) -> Any:
         return {_redacted(key): _redacted(inner) for key, inner in mapping.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(inner) for inner in cast("Iterable[Any]", value)]
-    return _ADDRESS.sub("<address>", str(value))
+    return _PERSON.sub("person/<person>", _ADDRESS.sub("<address>", str(value)))
 
 
 def _unchanged(value: Any) -> Any:

@@ -34,6 +34,7 @@ class Characteristic:
         use: what a session does with it.
         silence_s: seconds without a value after which a stream counts as stalled; None if
             silence is normal.
+        precedes: whether it is read before the streams of its service, which are dated by it.
         accompanies: whether the stream only accompanies a measurement of its service, which goes
             on without it: intermediate values, contexts, statuses.
     """
@@ -43,6 +44,7 @@ class Characteristic:
     decode: Callable[[bytes], Measurement]
     use: Use
     silence_s: float | None = None
+    precedes: bool = False
     accompanies: bool = False
 
     @property

@@ -70,16 +70,20 @@ class KnownResults:
         return max(dates, default=None)
 
 
-def made_by(device_time: str | None, values: Iterable[object]) -> Record | None:
+def made_by(
+    device_time: str | None, values: Iterable[object], mark: str | None = None
+) -> Record | None:
     """Return the identity of a result; None if it has no time.
 
     Args:
         device_time: when it was measured, by the device's clock.
         values: whose it is and what was measured, so that a clock that was reset repeats nothing.
+        mark: says that the time is no date; see `date_of`.
     """
     if device_time is None:
         return None
-    return Record("", 0, " ".join(map(str, (device_time, *values))))
+    parts = (device_time, *values) if mark is None else (mark, device_time, *values)
+    return Record("", 0, " ".join(map(str, parts)))
 
 
 def date_of(record: Record) -> datetime | None:

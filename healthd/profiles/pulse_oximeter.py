@@ -190,13 +190,17 @@ def _intermediate(packet: PulseOximeterSpotCheck) -> IntermediateSpotCheck:
     return IntermediateSpotCheck.of(packet.fields())
 
 
+def _is_dated(packet: PulseOximeterSpotCheck) -> bool:
+    return not packet.clock_not_set
+
+
 # The values distinguish results with the same time: an unset clock repeats times.
 _KIND = ResultKind(
     model=PulseOximeterSpotCheck,
     intermediate=_intermediate,
     phase=_phase,
     values=("spo2_pct", "pulse_rate_bpm"),
-    is_unset=lambda result: result.clock_not_set,
+    is_dated=_is_dated,
 )
 
 

@@ -12,7 +12,7 @@ from healthd.profiles.characteristic import Opening, Options, Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.collect import wait_until_collected
 from healthd.sessions.control_point import ControlPoints
-from healthd.sessions.no_data import NoData, advice
+from healthd.sessions.no_data import NoData, advice_for
 from healthd.sessions.opening import Openings
 from healthd.sessions.remote import Remote
 from healthd.sessions.subscriptions import Subscriptions
@@ -101,9 +101,9 @@ class LinkUse:
     async def _watch_for_data(
         self, link: Link, profiles: list[Profile], silence_s: float | None
     ) -> None:
-        help_, is_setting = advice(link, profiles, self._options, starts=self._remote.starts)
+        advice, is_setting = advice_for(link, profiles, self._options, starts=self._remote.starts)
         deadline = min(self._values.deadlines(silence_s).values(), default=None)
-        await self._no_data.watch(help_, deadline, is_setting=is_setting)
+        await self._no_data.watch(advice, deadline, is_setting=is_setting)
 
     async def collect(self, link: Link, profiles: list[Profile]) -> None:
         """Collect what the peripheral has, until it is done.

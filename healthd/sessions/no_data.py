@@ -50,21 +50,21 @@ class NoData:
         self._logged = False
         self._log = get_logger(peripheral=peripheral)
 
-    async def watch(self, help_: str, silence_s: float | None, *, is_setting: bool) -> None:
+    async def watch(self, advice: str, silence_s: float | None, *, is_setting: bool) -> None:
         """Report once on this link if no value comes, and return after the first value.
 
         The log has it again only after a value has come, however many links that takes.
 
         Args:
-            help_: what may help.
+            advice: what may help.
             silence_s: the shortest time after which a silent link is ended; None: it is not ended.
-            is_setting: whether a setting may help.
+            is_setting: whether a missing setting may be the cause.
         """
         flows, report = self._values.flows, self._observer.on_no_data
         wait_s = NO_DATA_S if silence_s is None else min(NO_DATA_S, silence_s / 2)
         reason = "no_data"
         if not self._values.measures:
-            wait_s, help_, is_setting, reason = 0.0, _NOTHING, False, "no_measurements"
+            wait_s, advice, is_setting, reason = 0.0, _NOTHING, False, "no_measurements"
         try:
             async with timeout(wait_s):
                 await flows.wait()
@@ -73,16 +73,16 @@ class NoData:
             if not self._logged:
                 self._logged = True
                 write = self._log.warning if is_setting else self._log.info
-                write("no data", reason=reason, advice=help_)
+                write("no data", reason=reason, advice=advice)
             await flows.wait()
             report(self._peripheral, None)
         self._logged = False
 
 
-def advice(
+def advice_for(
     link: Discovered, profiles: Iterable[Profile], options: Options, *, starts: bool
 ) -> tuple[str, bool]:
-    """Return what may help if a device sends no values, and whether that is a setting.
+    """Return what may help if a device sends no values, and whether that is a missing setting.
 
     Args:
         link: the link.
@@ -104,7 +104,7 @@ def advice(
     if "heart_rate" in by_name:
         return _WORN, False
     if any(_gives_results(profile, link) for profile in by_name.values()):
-        return _RESULTS, True
+        return _RESULTS, False  # it is normal that nothing comes before the device is used
     return "use it, or wake it up", False
 
 

@@ -65,7 +65,7 @@ class FetchObserver(Protocol):
     """Receives the results of runs. Called in the event loop; must not block."""
 
     def sample_count(self, peripheral: str) -> int:
-        """Return how many samples the peripheral's streams have delivered since the start."""
+        """Return how many samples, other than intermediate ones, there were since the start."""
         ...
 
     def on_fetched(self, peripheral: str, fetched: Fetched) -> None:

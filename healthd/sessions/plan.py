@@ -48,7 +48,7 @@ class Plan:
 
     Attributes:
         profiles: the profiles that the device has.
-        first: read before everything else, because decoders depend on them.
+        first: read before everything else, because the measurements depend on them.
         measurements: the streams that the link is for.
         extras: streams that only accompany a measurement.
         states: read, and subscribed if the device notifies them.
@@ -73,7 +73,8 @@ class Plan:
             yield Step("subscribe", extra.uuid), extra
         for state in self.states:
             # Read first: BlueZ reports a read of a subscribed characteristic as a notification.
-            yield Step("read", state.uuid), state
+            if state not in self.first:
+                yield Step("read", state.uuid), state
             if link.can_notify(state.uuid):
                 yield Step("subscribe", state.uuid), state
         for fact in self.facts:
@@ -91,14 +92,15 @@ def plan_for(registry: Registry, link: Discovered) -> Plan:
     streams = [each for each in known if each.use is Use.STREAM and link.can_notify(each.uuid)]
     measurements = [each for each in streams if not each.accompanies]
     facts = [each for each in known if each.use is Use.STATIC]
-    first = to_be_read_before({each.uuid for each in known})
+    before = to_be_read_before({each.uuid for each in known})
+    first = [each for each in known if each.uuid in before or each.precedes]
     return Plan(
         profiles=[profile for profile in services if profile is not None],
-        first=[fact for fact in facts if fact.uuid in first],
+        first=first,
         measurements=measurements or streams,
         extras=[each for each in streams if measurements and each.accompanies],
         states=[each for each in known if each.use is Use.STATUS],
-        facts=[fact for fact in facts if fact.uuid not in first],
+        facts=[fact for fact in facts if fact not in first],
     )
 
 

@@ -127,7 +127,7 @@ class Remote:
         self._points = points
         try:
             if self.starts:
-                await self._starter.start(points, machine)
+                await self._starter.start(points, machine, link.found.address)
             while True:
                 if (order := await self._next()) is not None:
                     await self._carry_out(order, points, explain)

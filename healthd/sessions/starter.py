@@ -48,7 +48,7 @@ class Starter:
         self._answered_at: float | None = None
         self._log = get_logger(peripheral=peripheral)
 
-    async def start(self, points: ControlPoints, machine: Machine) -> None:
+    async def start(self, points: ControlPoints, machine: Machine, address: str) -> None:
         """Ask the machine for control and then to start, once. It is never reset or stopped for it.
 
         A treadmill is not started: its belt would move at each new link, with or without a person.
@@ -56,6 +56,7 @@ class Starter:
         Args:
             points: the control points of the link.
             machine: what is known about the machine.
+            address: its address.
         """
         if not points.link.can_write(CONTROL_POINT):
             error = "it has no control point"
@@ -65,7 +66,7 @@ class Starter:
             error = "start = true never moves a belt; send a request to start it"
             self._refuse("not_allowed", error)
             return
-        if (address := points.link.found.address) != self._address:
+        if address != self._address:
             self._address, self._losses, self._paused_until = address, 0, 0.0
         if self._losses >= _TOLERATED and self._is_paused():
             return

@@ -54,12 +54,12 @@ class Steps:
         self._leaves_out_all = memory.leaves_out_all()
         self._log = get_logger(peripheral=peripheral)
 
-    def leaves_out(self, step: Step, *, is_stream: bool = False) -> bool:
+    def leaves_out(self, step: Step, *, is_data: bool = False) -> bool:
         """Return whether to leave out an optional step, because it cost an earlier link.
 
-        Streams are not left out on mere suspicion, because then data would be missing.
+        Data, and what it depends on, is not left out on mere suspicion.
         """
-        suspected = self._leaves_out_all and not is_stream
+        suspected = self._leaves_out_all and not is_data
         if left_out := suspected or self._memory.leaves_out(step):
             self.left_out.add(step.uuid)
         return left_out
@@ -123,10 +123,8 @@ class Steps:
         if self._memory.leaves_out(step):
             self.left_out.add(step.uuid)
         if is_new:
-            error = f"{step}: {fault}; {_LATER}"
-            self._log.warning(
-                "left out", characteristic=step.uuid, reason=fault.reason, error=error
-            )
+            fields = {"characteristic": step.uuid, "step": step.verb, "reason": fault.reason}
+            self._log.warning("left out", **fields, error=f"{fault}; {_LATER}")
 
     def end(self, fault: LinkFault, last_value_at: float | None) -> None:
         """Judge the steps that the device has answered, now that the link has ended.

@@ -172,7 +172,9 @@ class Subscriptions:
         self, link: Link, steps: Steps, step: Step, characteristic: Characteristic
     ) -> None:
         """Carry out a step, unless it cost an earlier link; skip what the device refuses."""
-        if steps.leaves_out(step, is_stream=characteristic.use is Use.STREAM):
+        plan = self._plan
+        is_data = characteristic in plan.extras or characteristic in plan.first
+        if steps.leaves_out(step, is_data=is_data):
             if (known := self._memory.facts.get(step.uuid)) is not None:
                 self._take(characteristic, known)
             return

@@ -142,7 +142,7 @@ async def test_a_cuff_sends_stored_results_with_its_own_time(
 ) -> None:
     clock = DeviceClock(here() - DAY / 24)
     # Three stored results, and one that was just measured.
-    cuff = episodic(blood_pressure(random.Random(1), PERIOD_S, clock), packets=4)
+    cuff = episodic(blood_pressure(random.Random(1), PERIOD_S, clock, keeps=False), packets=4)
     shown = clock.now()
     with capture_logs() as logs:
         async with gateway(subscriber, settings, [entry()], ZONE) as air:

@@ -63,11 +63,11 @@ async def until_runs(field: Field, number: int) -> None:
 
 
 def samples_of(field: Field) -> set[tuple[str, str]]:
-    """Return the ids of all samples of the peripherals."""
+    """Return the ids of all samples of the peripherals that are not intermediate."""
     return {
         (one.topic.removesuffix("/history"), one.json()["id"])
         for one in field.subscriber.messages
-        if "/device/" in one.topic and b'"id"' in one.payload
+        if "/device/" in one.topic and "/intermediate_" not in one.topic and b'"id"' in one.payload
     }
 
 
@@ -113,6 +113,8 @@ async def test_b4_1_seven_packets_of_one_weighing_are_one_result(field: Field) -
     async with field.gateway(entry, scale("MI_SCALE", 0x181D, 0x2A9D, *WEIGHING)):
         await until_runs(field, 3)
     assert len(field.values("scale", "weight")) == 1
+    outcomes = [(run["outcome"], run["samples"]) for run in field.events("fetch")]
+    assert outcomes == [("new_data", 1), ("no_data", 0), ("no_data", 0)]
 
 
 async def test_b4_2_weight_and_impedance_are_one_result(field: Field) -> None:

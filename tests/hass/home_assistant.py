@@ -85,11 +85,18 @@ class HomeAssistant(Restartable):
 
     async def stop(self) -> None:
         """Stop it as its service manager would; it saves what it knows."""
+        self._send(signal.SIGTERM)
         process, self._process = self._running, None
-        # The process itself is unshare, which ignores the signal; its child is Home Assistant.
-        os.kill(_child_of(process.pid), signal.SIGTERM)
         async with asyncio.timeout(_STOP_S):
             await process.wait()
+
+    def freeze(self) -> None:
+        """Suspend it, like a machine that is busy with something else."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Resume it."""
+        self._send(signal.SIGCONT)
 
     async def kill(self) -> None:
         """``kill -9``."""
@@ -97,6 +104,10 @@ class HomeAssistant(Restartable):
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        # The process itself is unshare, which ignores signals; its child is Home Assistant.
+        os.kill(_child_of(self._running.pid), number)
 
     @property
     def log(self) -> list[str]:

@@ -19,13 +19,19 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.polling import until
 from tests.support.subscriber import Received, Subscriber
 
-First = Literal["hass", "gateway", "both"]
+First = Literal["hass", "gateway", "both", "busy hass"]
+"""Which program starts first. A busy Home Assistant gets the first announcements all at once."""
 
 # Each device has measured everything by then, has been announced, and is shown.
 _SETTLES_S = 120.0
 
 # Devices measure at least every four seconds, and a new key is announced two seconds later.
 _UNCHANGED_S = 12.0
+
+# More keys are announced two seconds after they were seen.
+_BUSY_S = 5.0
+
+_BIRTH = "homeassistant/status"
 
 # For a change that Home Assistant makes at once, on a busy machine.
 SOON_S = 30.0
@@ -64,9 +70,7 @@ class Rig:
             {"RUNTIME_DIRECTORY": str(folder), "TZ": "UTC"},
             "tests.hass.gateway",
         )
-        self.subscriber = Subscriber(
-            self.broker.port, "homeassistant/device/+/config", f"healthd/{GATEWAY}/#"
-        )
+        self.subscriber = Subscriber(self.broker.port, "homeassistant/#", f"healthd/{GATEWAY}/#")
         self._stack = AsyncExitStack()
 
     def configure(self, peripherals: Iterable[Mapping[str, Any]], **more: Any) -> None:
@@ -83,15 +87,7 @@ class Rig:
             await stack.enter_async_context(self.broker)
             await stack.enter_async_context(self.subscriber)
             stack.push_async_callback(self._end_gateway)
-            if self._first == "both":
-                await asyncio.gather(self.gateway.start(), stack.enter_async_context(self.hass))
-            elif self._first == "gateway":
-                await self.gateway.start()
-                await self._all_announced()
-                await stack.enter_async_context(self.hass)
-            else:
-                await stack.enter_async_context(self.hass)
-                await self.gateway.start()
+            await self._start(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -103,6 +99,27 @@ class Rig:
     ) -> None:
         """End all."""
         await self._stack.__aexit__(exc_type, exc, traceback)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        if self._first == "both":
+            await asyncio.gather(self.gateway.start(), stack.enter_async_context(self.hass))
+            return
+        if self._first == "gateway":
+            await self.gateway.start()
+            await self._all_announced()
+            await stack.enter_async_context(self.hass)
+            return
+        await stack.enter_async_context(self.hass)
+        # After it the gateway would announce everything again, whatever was lost before.
+        await self.subscriber.until_payload(_BIRTH, b"online", at_most=SOON_S)
+        if self._first == "hass":
+            await self.gateway.start()
+            return
+        self.hass.freeze()
+        await self.gateway.start()
+        await self._all_announced()
+        await asyncio.sleep(_BUSY_S)
+        self.hass.thaw()
 
     async def look(self) -> Snapshot:
         """Return what Home Assistant shows now."""
@@ -141,7 +158,10 @@ class Rig:
         newest: dict[str, bytes] = {}
         changed_at = math.inf
         for one in self.subscriber.messages:
-            if one.topic.startswith("homeassistant/") and newest.get(one.topic) != one.payload:
+            if (
+                one.topic.startswith("homeassistant/device/")
+                and newest.get(one.topic) != one.payload
+            ):
                 newest[one.topic], changed_at = one.payload, one.at
         return changed_at
 

@@ -20,6 +20,17 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
     "blood_pressure": {"every": "20s"},
 }
 
+# All results of the scales and of the cuff have the number of their first user: they are Anna's.
+_PEOPLE = """
+[[people]]
+id = "anna"
+weight_kg = 75
+users = { weight-scale = 1, user-scale = 1, body-composition = 1, blood-pressure = 1 }
+[[people]]
+id = "bert"
+weight_kg = 95
+"""
+
 
 def address(model: str) -> str:
     """Return the Bluetooth address of the device of a model."""
@@ -49,7 +60,9 @@ def write(
     file: Path,
     broker: int,
     peripherals: Iterable[Mapping[str, Any]],
+    *,
     requests: Iterable[str] = REQUESTS,
+    discovery: str | None = "homeassistant",
 ) -> None:
     """Write healthd.toml.
 
@@ -58,15 +71,16 @@ def write(
         broker: the port of the MQTT broker on this machine.
         peripherals: the entries.
         requests: the verbs that are allowed.
+        discovery: Home Assistant's prefix; None: nothing is announced.
     """
     sections = {
         "gateway": {"id": GATEWAY},
         "mqtt": {
             "brokers": [f"{HOST}:{broker}"],
-            "discovery": "homeassistant",
             "requests": list(requests),
+            **({"discovery": discovery} if discovery else {}),
         },
         "bluetooth": {"slots": len(CATALOGUE)},
         "outbox": {"directory": str(file.with_name("outbox")), "max_size": "16MB"},
     }
-    file.write_text(toml(sections, peripherals))
+    file.write_text(toml(sections, peripherals) + _PEOPLE)

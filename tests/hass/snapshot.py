@@ -39,6 +39,11 @@ class Entity(NamedTuple):
         return self.row is not None and self.row["disabled_by"] is None
 
     @property
+    def is_on_dashboard(self) -> bool:
+        """Whether Home Assistant puts it on the dashboard that it makes by itself."""
+        return self.is_enabled and self.row is not None and self.row["entity_category"] is None
+
+    @property
     def name(self) -> str:
         """Its own name, without that of the device."""
         return str(self.config["name"])

@@ -7,8 +7,8 @@ from tests.hass.rig import First, Rig
 from tests.hass.snapshot import Snapshot
 from tests.hass.verdict import missing, unknown
 
-# Home Assistant finds all announcements when it starts, or gets them one by one, or both.
-STARTS: tuple[First, ...] = ("hass", "gateway", "both", "hass", "gateway")
+# Home Assistant finds all announcements when it starts, or gets them one by one, or all at once.
+STARTS: tuple[First, ...] = ("hass", "gateway", "both", "busy hass", "busy hass")
 
 
 class Start(NamedTuple):
@@ -32,6 +32,7 @@ class Figures(NamedTuple):
     devices: int
     entities: int
     enabled: int
+    on_dashboards: int
     missing: int
     unknown: int
     warnings: int
@@ -54,6 +55,7 @@ def figures(name: str, start: Start, one: Start) -> Figures:
         devices=len(shown.devices),
         entities=len(shown.entities),
         enabled=sum(entity.is_enabled for entity in shown.entities.values()),
+        on_dashboards=sum(entity.is_on_dashboard for entity in shown.entities.values()),
         missing=len(missing(shown)),
         unknown=len(unknown(shown)),
         warnings=len(start.warnings),

@@ -179,16 +179,16 @@ async def test_a_device_that_is_removed_from_the_settings_disappears(rig: Rig) -
 
 async def test_a_device_with_another_id_is_another_device(rig: Rig) -> None:
     before = await rig.settled()
-    rig.settings["weight_scale"]["id"] = "bathroom"
+    rig.settings["pulse_oximeter"]["id"] = "finger"
     rig.configure(rig.settings.values())
     rig.reload()
-    old, new = f"healthd_{GATEWAY}_weight-scale", f"healthd_{GATEWAY}_bathroom"
+    old, new = f"healthd_{GATEWAY}_pulse-oximeter", f"healthd_{GATEWAY}_finger"
     await shows(rig, lambda now: old not in now.devices and new in now.devices)
     after = await rig.settled()
     assert verdict.missing(after) == verdict.unknown(after) == after.unannounced == []
     assert {id_.replace(new, old) for id_ in after.ids} == before.ids.keys()
     assert {
-        one.row["entity_id"].partition(".")[2].startswith("bathroom_")
+        one.row["entity_id"].partition(".")[2].startswith("finger_")
         for id_, one in after.entities.items()
         if one.row is not None and id_.startswith(new)
     } == {True}
@@ -203,3 +203,13 @@ async def test_a_verb_that_is_no_longer_allowed_loses_its_button(rig: Rig) -> No
         return controls == [f"healthd_{GATEWAY}_request_scan"] and now.unannounced == []
 
     await shows(rig, only_scan)
+
+
+async def test_everything_disappears_when_discovery_is_switched_off(rig: Rig) -> None:
+    rig.configure(rig.settings.values(), discovery=None)
+    rig.reload()
+
+    def nothing(now: Snapshot) -> bool:
+        return not (now.entities or now.unannounced or now.devices)
+
+    await shows(rig, nothing, 2 * SOON_S)

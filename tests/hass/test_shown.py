@@ -56,18 +56,13 @@ def names(wrong: list[Entity]) -> list[str]:
     return [one.id for one in wrong]
 
 
-def is_on_dashboard(entity: Entity) -> bool:
-    """Return whether Home Assistant puts it on the dashboard that it makes by itself."""
-    return entity.row is not None and entity.is_enabled and entity.row["entity_category"] is None
-
-
 @pytest.mark.parametrize(("model", "name", "unit", "device_class"), MAIN)
 def test_a_device_shows_what_it_is_bought_for(
     starts: list[Start], model: str, name: str, unit: str | None, device_class: str | None
 ) -> None:
     device = f"{GATEWAY}_{peripheral(model)}"
     (found,) = [one for one in entities(starts[0]) if (one.device, one.name) == (device, name)]
-    assert is_on_dashboard(found)
+    assert found.is_on_dashboard
     assert found.attributes.get("unit_of_measurement") == unit
     assert found.attributes.get("device_class") == device_class
 
@@ -90,7 +85,7 @@ def test_raw_counters_and_repeated_values_are_not_on_the_dashboard(starts: list[
     found = [
         one
         for one in entities(starts[0])
-        if is_on_dashboard(one) and RAW.search(one.config.get("val_tpl", ""))
+        if one.is_on_dashboard and RAW.search(one.config.get("val_tpl", ""))
     ]
     assert names(found) == []
 
@@ -100,7 +95,7 @@ def test_buttons_are_not_on_the_dashboard(starts: list[Start]) -> None:
     assert {"start", "stop", "fetch", "reset_energy_expended"} <= {
         one.id.partition("_request_")[2] for one in found
     }
-    assert names([one for one in found if is_on_dashboard(one)]) == []
+    assert names([one for one in found if one.is_on_dashboard]) == []
 
 
 def test_names_are_unique_on_a_device_and_say_nothing_twice(starts: list[Start]) -> None:

@@ -139,6 +139,9 @@ def _of_components(payload: Config) -> Iterator[str]:
     for id_, config in payload.get("cmps", {}).items():
         for error in _of_component(config, payload):
             yield f"{id_}: {error}"
+    # Home Assistant would add a number to the one that it sees last.
+    ids = [one["def_ent_id"] for one in payload.get("cmps", {}).values() if "def_ent_id" in one]
+    yield from (f"def_ent_id {one} twice" for one, times in Counter(ids).items() if times > 1)
 
 
 def _of_component(config: Config, root: Config) -> Iterator[str]:

@@ -219,7 +219,9 @@ PROFILE = Profile(
         Characteristic("2aa8", CgmFeature, decode_cgm_feature, Use.STATIC),
         Characteristic("2aa9", CgmStatus, decode_cgm_status, Use.STATUS),
         # Status, not static, because the state needs it for the records.
-        Characteristic("2aaa", CgmSessionStart, decode_cgm_session_start, Use.STATUS),
+        Characteristic(
+            "2aaa", CgmSessionStart, decode_cgm_session_start, Use.STATUS, precedes=True
+        ),
         Characteristic("2aab", CgmSessionRunTime, decode_cgm_session_run_time, Use.STATIC),
         RECORD_ACCESS,
         Characteristic("2aac", CgmSpecificOps, decode_cgm_specific_ops, Use.CONTROL),

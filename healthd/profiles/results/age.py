@@ -14,8 +14,9 @@ _AHEAD = timedelta(hours=27)
 # A result that arrives was measured just now if the device says so. Clocks are wrong by minutes.
 _FRESH = timedelta(minutes=10)
 
-# A new result that is this much older than an earlier one: the clock was reset to its first day.
-_RESET = timedelta(days=365)
+# A new result that is this much older than an earlier one: the clock was reset to its first day,
+# which is some years back. A result that was missed on an earlier link is younger.
+_RESET = timedelta(days=730)
 
 
 class Age(IntEnum):

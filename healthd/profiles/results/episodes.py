@@ -170,7 +170,7 @@ class Episodes:
 
     def _judged(self, result: DeviceTimed, mono_ns: int, since_ns: int) -> _Held:
         now, record = self._now(), self._kind.identity(result)
-        date = None if self._kind.is_unset(result) else parsed(result.device_time)
+        date = self._kind.date(result)
         age = age_of(date, self._known.newest(latest(now)), now)
         wait_s = self._kind.wait_s(result)
         if record is not None and not (age is Age.NEWEST and is_fresh(date, now)):

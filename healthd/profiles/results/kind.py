@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -15,6 +15,8 @@ QUIET_S = 1.5
 A device that has no times has no memory, so what follows at once is not another measurement. A
 QardioArm's result is what nothing follows within 1.5 s (LibreArm).
 """
+
+_UNSET = "unset"
 
 
 class Phase(Enum):
@@ -41,7 +43,7 @@ class ResultKind:
             arrives while the first one still waits.
         wait_s: how long a result waits for such packets.
         repeat_s: for how long an equal result without a time is a repetition of the one before.
-        is_unset: whether the device says that its clock was not set.
+        is_dated: whether the time of a result means anything.
     """
 
     model: type[DeviceTimed]
@@ -51,14 +53,17 @@ class ResultKind:
     updates: Callable[[Any, Any], bool] = lambda _first, _second: False
     wait_s: Callable[[Any], float] = lambda _result: 0.0
     repeat_s: float = QUIET_S
-    is_unset: Callable[[Any], bool] = lambda _result: False
+    is_dated: Callable[[Any], bool] = lambda _result: True
 
     def identity(self, result: DeviceTimed) -> Record | None:
         """Return what makes a result the same one when it is sent again; None without a time."""
-        time = result.device_time
-        if time is not None and self.is_unset(result):
-            time = f"unset {time}"  # distinguishes results, but is not a date
-        return made_by(time, self.measured(result))
+        time, measured = result.device_time, self.measured(result)
+        # The date of a record counts for the order of later results, so it must not come first.
+        return made_by(time, measured) if self.is_dated(result) else made_by(time, measured, _UNSET)
+
+    def date(self, result: DeviceTimed) -> datetime | None:
+        """Return when a result was measured, by the device's clock; None if that is not known."""
+        return parsed(result.device_time) if self.is_dated(result) else None
 
     def measured(self, result: DeviceTimed) -> tuple[object, ...]:
         """Return whose result it is, if the device knows users, and its values."""

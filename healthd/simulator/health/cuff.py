@@ -2,6 +2,7 @@
 
 import random
 import struct
+from collections import deque
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
@@ -17,38 +18,52 @@ _FLAGS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4
 _FEATURES = 0b111
 _IRREGULAR_PULSE = 1 << 2
 _USER = 1
-# The number of measurements that were stored before the first link.
-_STORED = 3
+# The number of measurements that were stored before the first link, and of those that it keeps.
+_STORED, _KEPT = 3, 60
 _INTERMEDIATE_PER_RESULT = 8
 
 
 class Cuff:
     """A blood pressure cuff and its measurements."""
 
-    def __init__(self, rng: random.Random, period: float, clock: DeviceClock) -> None:
+    def __init__(
+        self, rng: random.Random, period: float, clock: DeviceClock, *, keeps: bool
+    ) -> None:
         """Store measurements from before the first link.
 
         Args:
             rng: The random generator.
             period: Seconds between two measurements.
             clock: The device's clock.
+            keeps: Whether it keeps what it has sent, and sends all of it on each link.
         """
         self._rng = rng
         self._period = period
         self._clock = clock
         now = clock.now()
-        self._stored = [self._result(now - timedelta(days=day)) for day in range(_STORED, 0, -1)]
+        self._keeps = keeps
+        self._stored = deque(
+            (self._result(now - timedelta(days=day)) for day in range(_STORED, 0, -1)),
+            maxlen=_KEPT,
+        )
 
     async def results(self) -> AsyncGenerator[bytes, None]:
         """Generate Blood Pressure Measurements: first the stored ones, then one per period."""
-        while self._stored:
-            yield self._stored[0]
-            # Delete it only after the central has confirmed the indication.
-            del self._stored[0]
+        if self._keeps:
+            for stored in tuple(self._stored):
+                yield stored
+        else:
+            while self._stored:
+                yield self._stored[0]
+                # Delete it only after the central has confirmed the indication.
+                self._stored.popleft()
         ticker = Ticker(self._period)
         while True:
             await ticker.tick()
-            yield self._result(self._clock.now())
+            result = self._result(self._clock.now())
+            if self._keeps:
+                self._stored.append(result)
+            yield result
 
     async def pressures(self) -> AsyncGenerator[bytes, None]:
         """Generate Intermediate Cuff Pressures while the cuff deflates; other fields are NaN."""
@@ -76,11 +91,14 @@ class Cuff:
 
 
 def blood_pressure(
-    rng: random.Random, period: float, clock: DeviceClock | None = None
+    rng: random.Random, period: float, clock: DeviceClock | None = None, *, keeps: bool = True
 ) -> tuple[Part, ...]:
-    """Return the parts of a cuff that has stored measurements and measures every ``period`` s."""
+    """Return the parts of a cuff that has stored measurements and measures every ``period`` s.
+
+    Like most cuffs it sends on each link what it has stored, unless it does not keep that.
+    """
     clock = clock or DeviceClock()
-    cuff = Cuff(rng, period, clock)
+    cuff = Cuff(rng, period, clock, keeps=keeps)
     result, pressure = indicating(0x2A35), notifying(0x2A36)
     part = Part(
         service(0x1810, [result, pressure, readable(0x2A49, struct.pack("<H", _FEATURES))]),

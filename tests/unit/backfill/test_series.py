@@ -5,7 +5,10 @@ import re
 import pytest
 
 from healthd.backfill.series import Series, kinds, name, statistic_id, unique_id
+from healthd.mqtt.homeassistant.peripheral import PeripheralPayloads
+from healthd.mqtt.topics import Topics
 from healthd.profiles import registry
+from healthd.settings.model import PeripheralSettings
 
 KINDS = kinds(registry.load())
 
@@ -123,8 +126,11 @@ def test_names_are_for_people() -> None:
     assert name(anna, KINDS["weight"].quantities["weight_kg"]) == "Scale (anna): weight"
 
 
-def test_the_unique_id_of_an_entity() -> None:
-    series = Series("chest-strap", "heart_rate", "heart_rate_bpm")
-    assert unique_id("gw", series) == "healthd_gw_chest-strap_heart_rate_heart_rate_bpm"
-    anna = Series("scale", "weight", "weight_kg", "anna")
-    assert unique_id("gw", anna) == "healthd_gw_scale_person_anna_weight_weight_kg"
+def test_entities_are_found_by_the_unique_ids_that_are_announced() -> None:
+    payloads = PeripheralPayloads(Topics("healthd", "gw"), registry.load())
+    entry = PeripheralSettings(id="my-scale", name="Scale")
+    known = {"weight": ["weight_kg"], "person/anna/weight": ["weight_kg"]}
+    announced = payloads.payload(entry, known, {}, ())
+    ids = {component["uniq_id"] for component in announced["cmps"].values()}
+    everyone = Series("my-scale", "weight", "weight_kg")
+    assert {unique_id("gw", everyone), unique_id("gw", everyone._replace(person="anna"))} <= ids

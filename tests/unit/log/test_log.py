@@ -105,6 +105,14 @@ def test_addresses_are_redacted(pipe: Out, address: str) -> None:
     assert pipe.line["path"] == "/org/bluez/hci0/dev_<address>/service0010"
 
 
+def test_the_topics_of_a_person_are_redacted(pipe: Out) -> None:
+    configure(stream=pipe)
+    topic = "healthd/home/device/scale/person/anna-2/weight"
+    get_logger().error("topic refused", topic=topic, streams=["scale/person/anna-2/weight"])
+    assert pipe.line["topic"] == "healthd/home/device/scale/person/<person>/weight"
+    assert "anna" not in pipe.text
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("out", ["pipe", "terminal"])
 def test_addresses_are_redacted_in_exceptions(

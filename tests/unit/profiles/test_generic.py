@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import load
 from healthd.samples import Measurement
@@ -43,6 +45,14 @@ def test_any_bytes_give_the_model_or_a_decode_error(
     # The published JSON has the same values: null instead of NaN, nothing that JSON cannot hold.
     assert orjson.loads(orjson.dumps(measurement.fields())) == measurement.fields()
     assert not too_many_digits(measurement.fields())
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.title)
+@given(packet=packets)
+def test_a_device_that_deviates_has_no_more_digits(quirk: Quirk, packet: bytes) -> None:
+    with suppress(DecodeError):
+        assert not too_many_digits(quirk.decode(packet).fields())
 
 
 @pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)

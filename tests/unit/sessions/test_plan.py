@@ -9,11 +9,11 @@ from healthd.central.link import Advertisement
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Consent, Options
 from healthd.sessions.memory import DeviceMemory, Step
-from healthd.sessions.no_data import advice
+from healthd.sessions.no_data import advice_for
 from healthd.sessions.plan import due, lack, plan_for
 
 KNOWN = registry.load()
-NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2a9d", "2a35"}
+NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2aa7", "2a9d", "2a35"}
 
 
 @dataclass
@@ -55,6 +55,14 @@ def test_what_decoders_depend_on_comes_first() -> None:
     plan = plan_for(KNOWN, device("1810 180a", "2a35 2a29 2a24 2a25"))
     assert [each.uuid for each in plan.first] == ["2a24", "2a29"]
     assert [each.uuid for each in plan.facts] == ["2a25"]
+
+
+def test_what_dates_the_measurements_comes_first() -> None:
+    # The times of CGM Measurements are offsets to the CGM Session Start Time (0x2AAA).
+    monitor = device("181f", "2aa7 2aa8 2aa9 2aaa")
+    plan = plan_for(KNOWN, monitor)
+    assert [each.uuid for each in plan.first] == ["2aaa"]
+    assert [str(step) for step, _ in plan.rest(monitor)] == ["read 2aa9", "read 2aa8"]
 
 
 def test_a_status_without_any_measurement_is_what_the_link_is_for() -> None:
@@ -120,9 +128,9 @@ def test_what_a_fresh_discovery_might_bring(
             Options(consent=Consent(1, 1234)),
             False,
             'on = "advertising"',
-            True,
+            False,
         ),
-        (device("1810", "2a35"), Options(), False, 'on = "advertising"', True),
+        (device("1810", "2a35"), Options(), False, 'on = "advertising"', False),
         (device("fb005c80-02e7-f387-1cad-8acd2d8df0c8", ""), Options(), False, "pmd = ", True),
         (device("180d", "2a37"), Options(), False, "wear it", False),
         (device("1818", "2a63"), Options(), False, "wake it up", False),
@@ -132,6 +140,6 @@ def test_the_advice_for_a_device_that_yields_nothing(
     found: Device, options: Options, starts: bool, helps: str, is_setting: bool
 ) -> None:
     profiles = plan_for(KNOWN, found).profiles
-    text, by_setting = advice(found, profiles, options, starts=starts)
+    text, by_setting = advice_for(found, profiles, options, starts=starts)
     assert helps in text
     assert by_setting is is_setting

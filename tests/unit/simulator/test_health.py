@@ -3,12 +3,14 @@
 import asyncio
 import random
 import struct
+from contextlib import aclosing
 from datetime import datetime
 
 import pytest
 from bleak.exc import BleakGATTProtocolError
 
 from healthd.simulator.feed import resting
+from healthd.simulator.health.cuff import blood_pressure
 from healthd.simulator.health.scale import weight_scale
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -92,7 +94,7 @@ async def test_body_composition_measurement_has_two_packets(bench: Bench) -> Non
     assert impedance == 4870
 
 
-async def test_cuff_sends_stored_measurements_once_and_then_new_ones(bench: Bench) -> None:
+async def test_cuff_sends_what_it_has_stored_on_each_link_and_then_new_ones(bench: Bench) -> None:
     async with asyncio.timeout(10):
         sent: list[Sent] = []
         cuff = await probe(bench, "blood_pressure", period=0.1, record=sent.append)
@@ -119,7 +121,18 @@ async def test_cuff_sends_stored_measurements_once_and_then_new_ones(bench: Benc
         again = await bench.connect(cuff.peripheral.name)
         inbox: asyncio.Queue[bytes] = asyncio.Queue()
         await again.start_notify("2a35", lambda _, value: inbox.put_nowait(bytes(value)))
-        assert abs(age_s((await inbox.get())[7:14])) < 10
+        assert [await inbox.get() for _ in range(4)] == results
+
+
+async def test_cuff_that_keeps_nothing_sends_stored_measurements_once() -> None:
+    parts = blood_pressure(random.Random(1), 0.05, keeps=False)
+    [results, _] = parts[0].payloads.values()
+    async with asyncio.timeout(10):
+        async with aclosing(results()) as first:
+            ages = [round(age_s((await anext(first))[7:14]) / 86400) for _ in range(4)]
+        async with aclosing(results()) as second:
+            ages.append(round(age_s((await anext(second))[7:14]) / 86400))
+    assert ages == [3, 2, 1, 0, 0]
 
 
 async def test_oximeter_measurements(bench: Bench) -> None:

@@ -80,6 +80,7 @@ BAD: dict[str, Change] = {
     "rate: no stat_t": drop("rate", "stat_t"),
     "rate: stat_t": put("rate", stat_t="healthd/+/x"),
     "rate: def_ent_id rate": put("rate", def_ent_id="rate"),
+    "def_ent_id sensor.rate twice": put("word", def_ent_id="sensor.rate"),
     "rate: component: unknown pl_on": put("rate", pl_on="x"),
     "rate: component: avty and avty_t": put("rate", avty=[], avty_t="x"),
     "rate: dev_cla heart_rate": put("rate", dev_cla="heart_rate"),

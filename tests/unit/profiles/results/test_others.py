@@ -86,7 +86,6 @@ def test_an_early_estimate_of_an_oximeter_is_intermediate() -> None:
 
 def test_a_spot_check_is_published_once() -> None:
     oximeter = Device("pulse_oximeter")
-    packet = "01620048" + "00" + "e9070714081e00"  # 98 %, 72/min, 2025-07-20 08:30:00
     packet = "0162004800e9070714080000"
     for _ in range(2):
         oximeter.send(packet)

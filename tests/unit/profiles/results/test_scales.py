@@ -3,6 +3,8 @@
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.profiles.results.bench import Device
 
@@ -62,6 +64,36 @@ def test_a_person_who_stays_on_the_scale_has_one_result() -> None:
     scale.send(mi_scale(80.9, 0), mi_scale(82.3, STABLE, 11))
     scale.send(mi_scale(82.3, STABLE, 19), mi_scale(82.3, STABLE | REMOVED, 27), every_s=8.0)
     assert scale.results == [("weight", 82.3, "live")]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(40, 43),
+            st.integers(1, 4),
+            st.sampled_from([0.1, 1.0, 4.0]),
+            st.booleans(),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+def test_each_weighing_has_one_result(
+    weighings: list[tuple[int, int, float, bool, bool]],
+) -> None:
+    """Whatever the number of its packets, the pauses between them, and the links."""
+    scale, second = Device("weight_scale", "MI_SCALE"), 0
+    for kg, packets, every_s, steps_off, links_again in weighings:
+        second += 12
+        scale.send(mi_scale(kg / 2, 0, second), every_s=2.0)
+        scale.send(*packets * [mi_scale(kg, STABLE, second + 1)], every_s=every_s)
+        if steps_off:
+            scale.send(mi_scale(kg, STABLE | REMOVED, second + 2), mi_scale(0.1, REMOVED))
+        if links_again:
+            scale.link()
+    scale.end()
+    assert scale.live == [kg for kg, *_ in weighings]
+    assert scale.history == []
 
 
 def test_the_next_person_has_a_result_even_with_the_same_weight() -> None:
