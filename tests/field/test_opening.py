@@ -38,6 +38,8 @@ CCCD = UUID.from_16_bits(0x2902)
 class Touchy:
     """A strap that hangs up, or never answers, when one of its characteristics is used.
 
+    It answers before it "hangs up", and does not if it "hangs up at once".
+
     Attributes:
         strap: the strap, once it is made.
         touched: how often the characteristic was used.
@@ -53,9 +55,10 @@ class Touchy:
 
     async def react(self) -> None:
         self.touched += 1
-        if self._how == "never answers":
+        if self._how != "never answers":
+            self.task = asyncio.get_running_loop().create_task(self.strap.drop())
+        if self._how != "hangs up":
             await asyncio.Event().wait()
-        self.task = asyncio.get_running_loop().create_task(self.strap.drop())
 
     def read(
         self, number: int, value: bytes, more: Characteristic.Properties = P.READ
@@ -131,11 +134,12 @@ async def streams_without(
     return info
 
 
-@pytest.mark.parametrize("number", [0x2A23, 0x2A25, 0x2A29, 0x2A50])
+@pytest.mark.parametrize("how", ["hangs up", "hangs up at once"])
+@pytest.mark.parametrize("number", [0x2A23, 0x2A25, 0x2A50])
 async def test_b7_a_strap_that_hangs_up_when_its_description_is_read(
-    field: Field, number: int
+    field: Field, number: int, how: str
 ) -> None:
-    touchy = Touchy("hangs up")
+    touchy = Touchy(how)
     texts = {0x2A29: b"Maker", 0x2A25: b"123"}
     values = [readable(each, text) for each, text in texts.items() if each != number]
     description = Part(service(0x180A, [*values, touchy.read(number, b"1234567")]))
@@ -256,7 +260,7 @@ async def test_b7_a_measurement_that_ends_each_link_gives_way_to_another_one(fie
 
 
 async def test_b7_a_cuff_that_hangs_up_at_its_description_is_still_fetched(field: Field) -> None:
-    touchy = Touchy("hangs up")
+    touchy = Touchy("hangs up at once")
     result = raw(0x2A35, P.INDICATE)
     # Blood Pressure Measurement: 123/80, mean 94 mmHg.
     sends = script((0.0, struct.pack("<BHHH", 0, 123, 80, 94)))

@@ -93,6 +93,19 @@ def test_a_spot_check_is_published_once() -> None:
     assert oximeter.live == [98.0]
 
 
+def test_a_date_by_a_clock_that_was_not_set_does_not_count() -> None:
+    """A flag of the oximeter says so, whatever the date."""
+    oximeter = Device("pulse_oximeter")
+    unset, later = "1162004800e9070714070000", "0161004800e9070713070000"  # 20 July; 19 July
+    for _ in range(2):
+        oximeter.send(unset)
+        oximeter.pause(5.0)
+        oximeter.link()
+    oximeter.send(later)
+    oximeter.end()
+    assert oximeter.live == [98.0, 97.0]
+
+
 def test_a_clock_that_says_it_is_not_set_dates_nothing() -> None:
     """Pulse Oximeter Service, flag 4: the time means nothing, so it does not order the results."""
 
