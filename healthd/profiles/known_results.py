@@ -5,7 +5,7 @@ that they have sent everything. So each result is remembered by itself.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from healthd.samples import Record
 
@@ -48,6 +48,16 @@ class KnownResults:
             return False
         self._dates[record] = self._dates.pop(record)
         return True
+
+    def knows_nearly(self, record: Record, within: timedelta) -> bool:
+        """Return whether one with the same user and values has almost the same date."""
+        date, values = date_of(record), record.made.partition(" ")[2]
+        return date is not None and any(
+            other is not None
+            and abs(date - other) <= within
+            and known.made.partition(" ")[2] == values
+            for known, other in self._dates.items()
+        )
 
     def add_if_new(self, record: Record) -> bool:
         """Add a result; return whether it is new."""

@@ -4,7 +4,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
 from healthd.profiles.common import scales
-from healthd.profiles.common.weighing import Weighing, are_one, phase_of, wait_s, xiaomi_flags
+from healthd.profiles.common.weighing import (
+    Weighing,
+    are_one,
+    phase_of,
+    same_s,
+    wait_s,
+    xiaomi_flags,
+)
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit
 from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, scaled, words
@@ -132,6 +139,7 @@ _KIND = ResultKind(
     phase=_phase,
     values=("weight_kg",),
     updates=are_one,
+    same_s=same_s,
     wait_s=wait_s,
 )
 

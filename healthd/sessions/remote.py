@@ -17,7 +17,7 @@ from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
-from healthd.sessions.starter import start
+from healthd.sessions.starter import Starter
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
 from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout
@@ -67,6 +67,7 @@ class Remote:
         self._peripheral = peripheral
         self._rules = rules
         self._outcomes = Outcomes(peripheral, observer)
+        self._starter = Starter(peripheral, self._outcomes)
         self._points: ControlPoints | None = None
         self._trainer: Trainer | None = None
         self._learned, self._learned_from = Learned(), ""
@@ -126,7 +127,7 @@ class Remote:
         self._points = points
         try:
             if self.starts:
-                await start(points, machine, self._outcomes, self._peripheral)
+                await self._starter.start(points, machine, link.found.address)
             while True:
                 if (order := await self._next()) is not None:
                     await self._carry_out(order, points, explain)
@@ -134,6 +135,7 @@ class Remote:
                     await self._trainer.release("lease")
         finally:
             self._points = None
+            self._starter.end()
             while self._orders:
                 if not (order := self._orders.popleft()).outcome.done():
                     self._refuse(order, Rejected("link_ended", "the link has ended"))

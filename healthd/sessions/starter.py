@@ -1,5 +1,6 @@
 """Starts a fitness machine that waits for it, if the settings say so: ``start = true``."""
 
+import time
 from contextlib import suppress
 from functools import partial
 
@@ -21,45 +22,99 @@ _CONTROL_S = 3.0
 _START_S = 5.0
 
 
-async def start(
-    points: ControlPoints, machine: Machine, outcomes: Outcomes, peripheral: str
-) -> None:
-    """Ask the machine for control and then to start, once. Nothing is ever reset or stopped for it.
+# How many links in a row may end while the machine is asked. Links end by chance, too.
+_TOLERATED = 2
 
-    A treadmill is not started: its belt would move at each new link, with or without a person.
+# A machine that hangs up because it was started does so within this time.
+_AFTERMATH_S = 0.5
 
-    Args:
-        points: the control points of the link.
-        machine: what is known about the machine.
-        outcomes: reports the result.
-        peripheral: its id.
-    """
-    log = get_logger(peripheral=peripheral)
-    if not points.link.can_write(CONTROL_POINT):
-        log.warning("not started", reason="not_supported", error="it has no control point")
-        return
-    if machine.is_treadmill:
-        error = "start = true never moves a belt; send a request to start it"
-        log.warning("not started", reason="not_allowed", error=error)
-        outcomes.report("refused", "start", reason="not_allowed", detail=error)
-        return
-    try:
-        word = await _start(points)
-    except LinkLost:
-        return  # The session learns from the link itself why it ended.
-    except LinkFault as fault:
-        reason, error = fault.reason, str(fault)
-    except Busy:
-        reason, error = "busy", "the control point was in use"
-    except Silent:
-        reason, error = "silent", f"the machine did not answer within {_START_S:.0f} s"
-    else:
-        if word == "success":
-            outcomes.report("started", "start", reason=REASON)
+_PAUSE_S = 3600.0
+
+
+class Starter:
+    """Starts the machine of each link, unless that has ended its last links."""
+
+    def __init__(self, peripheral: str, outcomes: Outcomes) -> None:
+        """Prepare.
+
+        Args:
+            peripheral: its id.
+            outcomes: reports the results.
+        """
+        self._outcomes = outcomes
+        self._address = ""
+        self._losses = 0
+        self._paused_until = 0.0
+        self._answered_at: float | None = None
+        self._log = get_logger(peripheral=peripheral)
+
+    async def start(self, points: ControlPoints, machine: Machine, address: str) -> None:
+        """Ask the machine for control and then to start, once. It is never reset or stopped for it.
+
+        A treadmill is not started: its belt would move at each new link, with or without a person.
+
+        Args:
+            points: the control points of the link.
+            machine: what is known about the machine.
+            address: its address.
+        """
+        if not points.link.can_write(CONTROL_POINT):
+            error = "it has no control point"
+            self._log.warning("not started", reason="not_supported", error=error)
             return
-        reason, error = word, f"the machine answered {word}"
-    log.warning("not started", reason=reason, error=error)
-    outcomes.report("refused", "start", reason=reason, detail=error)
+        if machine.is_treadmill:
+            error = "start = true never moves a belt; send a request to start it"
+            self._refuse("not_allowed", error)
+            return
+        if address != self._address:
+            self._address, self._losses, self._paused_until = address, 0, 0.0
+        if self._losses >= _TOLERATED and self._is_paused():
+            return
+        # Taken back once the link has survived it.
+        self._losses += 1
+        try:
+            await self._ask(points)
+        except LinkLost:
+            return  # The session learns from the link itself why it ended.
+        self._answered_at = time.monotonic()
+
+    def end(self) -> None:
+        """Note that the link has ended, or ends now."""
+        answered_at, self._answered_at = self._answered_at, None
+        if answered_at is not None and time.monotonic() - answered_at > _AFTERMATH_S:
+            self._losses, self._paused_until = 0, 0.0
+
+    def _is_paused(self) -> bool:
+        now = time.monotonic()
+        if self._paused_until == 0.0:
+            self._paused_until = now + _PAUSE_S
+            error = "the last links ended while it was asked to start; tried again in an hour"
+            self._refuse("link_lost", error)
+        elif now >= self._paused_until:
+            self._paused_until = now + _PAUSE_S
+            return False
+        return True
+
+    async def _ask(self, points: ControlPoints) -> None:
+        try:
+            word = await _start(points)
+        except LinkLost:
+            raise
+        except LinkFault as fault:
+            self._refuse(fault.reason, str(fault))
+        except Busy:
+            self._refuse("busy", "the control point was in use")
+        except Silent:
+            self._refuse("silent", f"the machine did not answer within {_START_S:.0f} s")
+        else:
+            if word == "success":
+                self._outcomes.report("started", "start", reason=REASON)
+            else:
+                self._refuse(word, f"the machine answered {word}")
+
+    def _refuse(self, reason: str, error: str) -> None:
+        self._log.warning("not started", reason=reason, error=error)
+        self._outcomes.report("refused", "start", reason=reason, detail=error)
 
 
 async def _start(points: ControlPoints) -> str:

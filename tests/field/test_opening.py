@@ -43,9 +43,11 @@ class Touchy:
     Attributes:
         strap: the strap, once it is made.
         touched: how often the characteristic was used.
+        task: ends the link.
     """
 
     strap: VirtualPeripheral
+    task: "asyncio.Task[None]"
 
     def __init__(self, how: str) -> None:
         self._how = how
@@ -54,7 +56,7 @@ class Touchy:
     async def react(self) -> None:
         self.touched += 1
         if self._how != "never answers":
-            self._drop = asyncio.get_running_loop().create_task(self.strap.drop())
+            self.task = asyncio.get_running_loop().create_task(self.strap.drop())
         if self._how != "hangs up":
             await asyncio.Event().wait()
 
@@ -417,6 +419,34 @@ async def test_b10_a_machine_that_does_not_answer_is_started_nevertheless(field:
     async with field.gateway({**ROWER, "start": True}, rower.device):
         await field.until_values("rower", "rower", 3)
     assert rower.machine.writes == ["00", "07"]
+
+
+@pytest.mark.parametrize("request_", [b"\x00", b"\x07"])
+async def test_b10_a_machine_that_hangs_up_when_it_is_started_streams(
+    field: Field, request_: bytes
+) -> None:
+    """It does not survive what ``start = true`` writes; its values come without it, too."""
+
+    def result(request: bytes) -> int | None:
+        if request[:1] != request_:
+            return 1
+        touchy.task = asyncio.get_running_loop().create_task(touchy.strap.drop())
+        return None
+
+    machine, touchy, data = Machine(result), Touchy("hangs up"), notifying(0x2AD1)
+    # Rower Data: 24 strokes a minute and 7 strokes.
+    rows = paced(lambda _: [bytes.fromhex("0000300700")], 0.1)
+    touchy.strap = device("I-ROWER", part(0x1826, {data: rows, **machine.streams}))
+    with capture_logs() as log:
+        async with field.gateway({**ROWER, "start": True}, touchy.strap):
+            await field.until(lambda: bool(field.events("control")))
+            links, before = touchy.strap.links, len(field.received("rower", "rower"))
+            await field.until_values("rower", "rower", before + 15)
+    assert (links, touchy.strap.links) == (3, 3), "twice may be chance"
+    assert machine.writes.count(request_.hex()) == 2
+    (event,) = field.events("control")
+    assert (event["change"], event["reason"]) == ("refused", "link_lost")
+    assert [line["reason"] for line in log if line["event"] == "not started"] == ["link_lost"]
 
 
 @pytest.mark.parametrize("control", [{}, {"speed_mps": [0, 3]}])

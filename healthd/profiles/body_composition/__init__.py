@@ -11,7 +11,7 @@ from healthd.profiles.body_composition.measurement import (
 )
 from healthd.profiles.body_composition.packets import PacketJoiner
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
-from healthd.profiles.common.weighing import are_one, phase_of, wait_for_impedance_s
+from healthd.profiles.common.weighing import are_one, phase_of, same_s, wait_for_impedance_s
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import Measurement
@@ -48,6 +48,7 @@ _KIND = ResultKind(
     # Not the impedance: a scale may send the same weighing without it first.
     values=("weight_kg", "body_fat_pct"),
     updates=are_one,
+    same_s=same_s,
     wait_s=_wait_s,
 )
 

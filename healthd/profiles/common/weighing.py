@@ -50,8 +50,12 @@ def phase_of(packet: Weighing, measured: tuple[float | None, ...]) -> Phase:
 
 def are_one(first: Weighing, second: Weighing) -> bool:
     """Return whether two results that arrive one after the other are of the same weighing."""
-    flagged = _has_flags(first) and _has_flags(second)
-    return are_within(first, second, _SAME_FLAGGED_S if flagged else _SAME_S)
+    return are_within(first, second, min(same_s(first), same_s(second)))
+
+
+def same_s(result: Weighing) -> float:
+    """Return how far apart two packets of one weighing can be, by the scale's clock."""
+    return _SAME_FLAGGED_S if _has_flags(result) else _SAME_S
 
 
 def wait_s(_result: Weighing) -> float:

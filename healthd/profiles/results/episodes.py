@@ -1,7 +1,7 @@
 """Makes results of what a device sends on one link. Pure: times are arguments."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from healthd.profiles.characteristic import Options, Timed
@@ -71,6 +71,8 @@ class Episodes:
         self._heard_ns = 0
         self._older = 0
         self._receiving = False
+        # Whether a measurement that began on an earlier link may still be going on.
+        self._continues = True
 
     @property
     def due_ns(self) -> int | None:
@@ -94,6 +96,7 @@ class Episodes:
         if phase is Phase.FINISHED:
             return self._take_result(measurement, mono_ns)
         released: list[Timed] = []
+        self._continues = False
         if phase is Phase.MEASURING:
             released = self._release()
             self._last = None
@@ -126,7 +129,7 @@ class Episodes:
         waited_s = (mono_ns - self._heard_ns) / _NS
         self._heard_ns = mono_ns
         record = kind.identity(result)
-        if record is not None and self._known.knows(record):
+        if record is not None and (self._known.knows(record) or self._is_continued(result, record)):
             return []
         if held is not None and waited_s <= held.wait_s and self._is_same(held.made, result):
             return self._update(held, result, mono_ns)
@@ -143,6 +146,11 @@ class Episodes:
             return before
         self._held, self._older = None, 0
         return [*before, self._publish(new, stored=False)]
+
+    def _is_continued(self, result: DeviceTimed, record: Record) -> bool:
+        """Return whether an earlier link has brought the result of this measurement."""
+        within = timedelta(seconds=self._kind.same_s(result))
+        return self._continues and bool(within) and self._known.knows_nearly(record, within)
 
     def _is_same(self, first: DeviceTimed, second: DeviceTimed) -> bool:
         """Return whether a result is of the same measurement as an earlier one."""

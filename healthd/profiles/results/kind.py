@@ -42,6 +42,8 @@ class ResultKind:
         updates: whether the second packet is of the same measurement as the first one, if it
             arrives while the first one still waits.
         wait_s: how long a result waits for such packets.
+        same_s: by how much the times of packets of one measurement may differ. So a link that is
+            made again during a measurement, or right after it, brings no second result.
         repeat_s: for how long an equal result without a time is a repetition of the one before.
         is_dated: whether the time of a result means anything.
     """
@@ -52,6 +54,7 @@ class ResultKind:
     values: tuple[str, ...]
     updates: Callable[[Any, Any], bool] = lambda _first, _second: False
     wait_s: Callable[[Any], float] = lambda _result: 0.0
+    same_s: Callable[[Any], float] = lambda _result: 0.0
     repeat_s: float = QUIET_S
     is_dated: Callable[[Any], bool] = lambda _result: True
 

@@ -1,5 +1,6 @@
 """A machine that is started because of the settings: what is written, and what is reported."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from healthd.profiles import registry
 from healthd.profiles.fitness_machine.machine import Machine
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.outcomes import Outcomes
-from healthd.sessions.starter import start
+from healthd.sessions.starter import Starter
 from tests.support import virtual_time
 
 ROWER, TREADMILL = Machine(frozenset({"2ad1"})), Machine(frozenset({"2acd"}))
@@ -54,18 +55,21 @@ class Start:
         self.events: list[dict[str, Any]] = []
         self._wire, self._machine, self._busy = wire, machine, busy
 
-    async def run(self) -> list[str]:
-        """Start the machine; return the reasons in the log."""
-
         def report(event: ControlEvent) -> None:
             self.events.append(event.fields())
 
+        self._starter = Starter("rower", Outcomes("rower", report))
+
+    async def run(self, address: str = "A", link_s: float = 1.0) -> list[str]:
+        """Start the machine, on a link that ends some time later; return the reasons in the log."""
         points = ControlPoints(cast(Link, self._wire), registry.load(), lambda _, __: None)
         if self._busy:
             turn = points.of("2ad9").turn()
             await turn.__aenter__()
         with capture_logs() as log:
-            await start(points, self._machine, Outcomes("rower", report), "rower")
+            await self._starter.start(points, self._machine, address)
+            await asyncio.sleep(link_s)
+            self._starter.end()
         return [line["reason"] for line in log if line["event"] == "not started"]
 
     @property
@@ -129,8 +133,46 @@ def test_a_control_point_that_is_in_use_is_left_alone(monkeypatch: pytest.Monkey
 
 async def test_a_link_that_ends_is_no_refusal() -> None:
     starting = Start(Wire(lambda _: LinkLost()))
-    assert await starting.run() == []
+    assert await starting.run(link_s=0.0) == []
     assert starting.events == []
+
+
+@pytest.mark.parametrize("answer", [LinkLost(), b"\x80\x07\x01"], ids=["hangs up", "obeys first"])
+def test_a_machine_that_hangs_up_twice_is_left_alone_for_an_hour(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | LinkFault
+) -> None:
+    async def body() -> None:
+        wire = Wire(lambda request: answer if request[0] else accept(request))
+        starting = Start(wire)
+        assert await starting.run(link_s=0.1) == await starting.run(link_s=0.1) == []
+        assert await starting.run() == ["link_lost"]
+        assert starting.reports[-1] == ("refused", "start", "link_lost")
+        # It is said once.
+        assert await starting.run() == []
+        assert len(wire.writes) == 4
+        await asyncio.sleep(3600)
+        await starting.run(link_s=0.1)
+        assert len(wire.writes) == 6
+        await starting.run()
+        assert len(wire.writes) == 6
+        # Another machine is not meant.
+        await starting.run("B")
+        assert len(wire.writes) == 8
+
+    virtual_time.run(body, monkeypatch)
+
+
+def test_a_machine_that_stays_linked_after_a_chance_loss_is_started_on_each_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body() -> None:
+        starting = Start(Wire(accept))
+        for _ in range(3):
+            await starting.run(link_s=0.1)
+            await starting.run(link_s=60.0)
+        assert starting.reports == [("started", "start", "settings")] * 6
+
+    virtual_time.run(body, monkeypatch)
 
 
 async def test_a_treadmill_is_not_even_asked_for_control() -> None:

@@ -127,6 +127,26 @@ def test_a_result_that_is_sent_on_the_next_link_too_is_published_once() -> None:
     assert scale.results == [("weight", 82.3, "live")]
 
 
+@pytest.mark.parametrize("again", ["link", "restart"])
+def test_a_weighing_that_two_links_see_has_one_result(again: str) -> None:
+    """The link is lost while the person stands on the scale, whose clock goes on."""
+    scale = Device("weight_scale", "MI_SCALE")
+    scale.send(mi_scale(80.9, 0, 11), mi_scale(82.3, STABLE, 13))
+    scale.link()
+    if again == "restart":
+        scale.restart()
+    scale.send(mi_scale(82.3, STABLE, 17), mi_scale(82.3, STABLE | REMOVED, 20))
+    scale.send(mi_scale(3.1, REMOVED, 21))
+    scale.link()
+    assert scale.live == [82.3]
+    # The next person, of the same weight, or of another one.
+    scale.send(mi_scale(60.0, 0, 40), mi_scale(82.3, STABLE, 44), mi_scale(3.1, REMOVED, 46))
+    scale.link()
+    scale.send(mi_scale(65.0, STABLE, 59))
+    scale.end()
+    assert scale.live == [82.3, 82.3, 65.0]
+
+
 def test_the_impedance_follows_the_weight_in_one_result() -> None:
     scale = Device("body_composition", "MIBFS")
     scale.send(mi_scale_2(60.0, stable=False), mi_scale_2(82.3, stable=True, second=3))
