@@ -37,8 +37,8 @@ test: export NOT_TESTED := $(VENV)/.not-tested
 test: lint ## run lint and all tests with coverage; installs mosquitto and other test tools if it can
 	@.ci/tools
 	@rm -f $(NOT_TESTED)
-	MEASURE_COVERAGE=1 $(BIN)/pytest tests/unit tests/contract tests/brokers tests/end_to_end \
-	    tests/field --numprocesses $(WORKERS) --dist loadfile
+	MEASURE_COVERAGE=1 $(BIN)/pytest tests/field tests/end_to_end tests/contract tests/brokers \
+	    tests/unit --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
 	@.ci/tools closing $(NOT_TESTED)
 
