@@ -243,9 +243,9 @@ class World:
             self.results[peripheral, stream].append(payload)
             return
         number = payload["energy_expended_kj"]
-        intact = payload["heart_rate_bpm"] == rate_of(number) and payload["rr_intervals_ms"] == [
-            interval_of(number) * 1000 / 1024
-        ]
+        # A published interval has so many decimals that it converts back to what was sent.
+        intervals = [round(ms * 1024 / 1000) for ms in payload["rr_intervals_ms"]]
+        intact = payload["heart_rate_bpm"] == rate_of(number) and intervals == [interval_of(number)]
         strap.arrived[number].append(Arrival(at, payload["id"], intact))
 
 
