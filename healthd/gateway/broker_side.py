@@ -16,6 +16,7 @@ from healthd.mqtt.topics import Topics
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
+from healthd.samples import Sample
 from healthd.settings.model import Settings
 from healthd.supervision.supervisor import Service
 
@@ -82,6 +83,11 @@ class BrokerSide:
             "retained": self.retained.run,
             "discovery": self.discovery.run,
         }
+
+    def on_live(self, sample: Sample) -> None:
+        """Handle a sample that belongs to a live topic."""
+        self.discovery.on_sample(sample)
+        self.publisher.on_live(sample)
 
     async def clear_removed(self) -> None:
         """Clear what was retained by earlier runs and belongs to nothing in the settings now.

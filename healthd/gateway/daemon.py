@@ -90,7 +90,7 @@ class Daemon:
         zone()  # an unknown one is logged at the start
         self._held = HeldResults(folder)
         self._attribution = Attribution(folder, run.clock, zone)
-        hooks = Hooks(broker.discovery.on_sample, self._attribution.finish, self._on_held)
+        hooks = Hooks(broker.on_live, self._attribution.finish, self._on_held)
         self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
         factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
         self._peripherals = peripherals = PeripheralSet(

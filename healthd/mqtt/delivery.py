@@ -14,6 +14,7 @@ from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
 from healthd.runs import Run
+from healthd.samples import Sample
 
 # Live samples in flight. With a round trip of 1 ms, 20 allow more than 10,000 a second.
 _WINDOW = 20
@@ -54,6 +55,12 @@ class Delivery:
     def suspect(self, topic: str, reason: str) -> None:
         """Note that a message ended the connection, and why; see ``Refusals.suspect``."""
         self._refusals.suspect(topic, reason)
+
+    def keep(self, sample: Sample) -> None:
+        """Retain a result from the next connect on, besides its own delivery."""
+        topic = self._topics.sample(sample.peripheral, sample.stream)
+        if self._retained_topics.note_retained(sample.peripheral, topic):
+            self._retained.note_sent(topic, self._run.payload(sample), sample.schema)
 
     async def run(self, client: AckedClient) -> None:
         """Send samples until this is cancelled.

@@ -24,6 +24,7 @@ from healthd.mqtt.topics import Topics
 from healthd.mqtt.unacked import Acknowledgement
 from healthd.outbox.outbox import Outbox
 from healthd.runs import Run
+from healthd.samples import Sample
 from healthd.supervision.deadline import sleep
 from healthd.supervision.supervisor import root_cause
 
@@ -136,6 +137,15 @@ class Publisher:
         self._learned = LearnedSizes()
         self._brokers, self._short_lived, self._doubtful = Brokers(endpoints), 0, False
         self._delivery.retry_all()
+
+    def on_live(self, sample: Sample) -> None:
+        """Retain a result that is measured without a connection as soon as there is one.
+
+        By then its delivery may be late. That goes to the history, and the topic of the result
+        would go on to show an older one.
+        """
+        if self._client is None and sample.measurement.retained:
+            self._delivery.keep(sample)
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Connect, and publish until the connection ends.

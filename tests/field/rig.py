@@ -38,13 +38,14 @@ class Field:
 
     Attributes:
         subscriber: has received everything since the beginning of the test.
+        port: the broker's.
         settings: all sections without the peripherals; a test may change them.
     """
 
     def __init__(self, port: int, subscriber: Subscriber, settings: dict[str, Any]) -> None:
         self.subscriber = subscriber
         self.settings = settings
-        self._port = port
+        self.port = port
 
     @asynccontextmanager
     async def gateway(
@@ -110,7 +111,7 @@ class Field:
     async def retained(self, peripheral: str) -> dict[str, dict[str, Any]]:
         """Return what the broker retains of a peripheral, by the rest of the topic."""
         start, marker = f"{ROOT}/device/{peripheral}/", "tests/end-of-retained"
-        async with Subscriber(self._port, f"{start}#", marker, name="late-subscriber") as late:
+        async with Subscriber(self.port, f"{start}#", marker, name="late-subscriber") as late:
             late.send(marker)
             await late.until(lambda all_: any(one.topic == marker for one in all_))
             kept = [one for one in late.messages if one.retained and one.payload[:1] == b"{"]

@@ -12,8 +12,9 @@ from bumble.gatt import Characteristic
 from healthd.simulator.attributes import indicating, notifying, readable, writeable
 from healthd.simulator.part import Payloads
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.end_to_end.simulated_gateway import BOUND_S, address
+from tests.end_to_end.simulated_gateway import BOUND_S, add, address
 from tests.field.rig import Field, P, at_once, device, part, raw, script
+from tests.support.gate import Gate
 
 CUFF = {"id": "cuff", "name": "1872B"}
 ON_ADVERTISING = {"on": "advertising", "rearm": "1s", "window": "20s"}
@@ -206,6 +207,30 @@ async def test_b5_5_a_clock_that_was_reset_does_not_hide_a_new_result(field: Fie
         await until_runs(field, 2)
         assert (await field.retained("cuff"))["blood_pressure"]["systolic_mmhg"] == 130
     assert systolic(field, "blood_pressure") == [123, 130]
+
+
+async def test_b5_a_result_measured_during_an_outage_is_what_stays_retained(
+    field: Field,
+) -> None:
+    async with Gate(field.port) as gate:
+        await gate.open()
+        field.settings["mqtt"] = {"brokers": [gate.address]}
+        device = cuff(OLD)
+        async with field.gateway(CUFF, device) as air:
+            await field.until_values("cuff", "blood_pressure")
+            await gate.cut()
+            await device.vanish()
+            await add(air, cuff_again := cuff(NEW))
+            await cuff_again.subscribed.wait()
+            # Longer than a result is held back, and than it may wait for its live delivery.
+            await asyncio.sleep(7.0)
+            assert systolic(field, "blood_pressure") == [125.0]
+            await gate.open()
+            await field.until_values("cuff", "blood_pressure/history")
+    (late,) = field.received("cuff", "blood_pressure/history")
+    assert field.received("cuff", "blood_pressure")[-1]["id"] == late["id"]
+    assert systolic(field, "blood_pressure") == [125.0, 123.0]
+    assert (await field.retained("cuff"))["blood_pressure"]["systolic_mmhg"] == 123.0
 
 
 # B8
