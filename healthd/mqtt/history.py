@@ -57,6 +57,8 @@ class History:
         self._went_back: set[Stream] = set()
         # Streams that the disk was last read without, because one of their samples is in flight.
         self._alone: set[Stream] = set()
+        # Streams whose next sample has to wait until the one in flight is answered.
+        self._behind: set[Stream] = set()
         # Topics of which the backlog leaves out messages that are too large.
         self._left_out: set[str] = set()
 
@@ -105,7 +107,11 @@ class History:
     def _is_held(self, stream: Stream, topic: str, size: int) -> bool:
         if self._pauses.is_paused(stream) or self._parking.is_parked(topic, size):
             return True
-        return self._in_flight[stream] > 0 and self._goes_alone(stream, size)
+        if self._in_flight[stream] > 0 and self._goes_alone(stream, size):
+            # Until then each read of the disk would only bring this sample again.
+            self._behind.add(stream)
+            return True
+        return False
 
     def _goes_alone(self, stream: Stream, size: int = 0) -> bool:
         """Return whether only one stored sample of a stream may be in flight at a time.
@@ -126,7 +132,11 @@ class History:
         """Return the streams to read the disk without; called before each read."""
         self._went_back.clear()
         parked = self._parking.parked(lambda stream: self._topics.history(*stream))
-        self._alone = {stream for stream in self._in_flight if self._goes_alone(stream)}
+        self._alone = {
+            stream
+            for stream in self._in_flight
+            if stream in self._behind or self._goes_alone(stream)
+        }
         return [*parked, *self._pauses.paused(), *self._alone]
 
     def _done(self, topic: str, stored: Stored, size: int, result: Acknowledgement) -> None:
@@ -135,6 +145,7 @@ class History:
         self._in_flight[stream] -= 1
         if not self._in_flight[stream]:
             del self._in_flight[stream]
+            self._behind.discard(stream)
         if result.cancelled():
             self._outbox.backlog.release(stored.row)
             return
@@ -157,4 +168,4 @@ class History:
     def _leave_out(self, stored: Stored, topic: str) -> None:
         """Put a stored sample back that is too large; younger ones go first."""
         self._left_out.add(topic)
-        self._outbox.backlog.leave_out(stored.row)
+        self._outbox.backlog.leave_out(stored)

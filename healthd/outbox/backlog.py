@@ -43,8 +43,10 @@ class Backlog:
         self._skipped: frozenset[Stream] = frozenset()
         # The lowest row that was released since the last read of the disk began.
         self._released = sys.maxsize
-        # The lowest row that was left out.
+        # The lowest row that was left out, and the events among all of them: each read begins with
+        # the oldest event.
         self._left_out = sys.maxsize
+        self._events_left_out: set[int] = set()
         # Whether rows wait because an older live sample of their stream is not answered yet.
         self._holds = False
         self._parking: dict[str, str | None] = {}
@@ -111,7 +113,7 @@ class Backlog:
                 held.add(stream)
             elif stream in held:
                 self._holds = True
-            elif stored.row not in self._busy:
+            elif stored.row not in self._busy and stored.row not in self._events_left_out:
                 fresh.append(stored)
         return fresh
 
@@ -127,7 +129,7 @@ class Backlog:
         events: list[Stored] = []
         if self._has_events():
             # They do not wait for hours of samples: newer events have to wait for them.
-            events = store.oldest_events(limit, skip)
+            events = store.oldest_events(limit + len(self._events_left_out), skip)
         rows = store.oldest(limit, skip, after)
         # Set on the store's thread, so that its next job does not evict these rows.
         self._read_last = frozenset(stored.row for stored in (*events, *rows))
@@ -152,19 +154,23 @@ class Backlog:
         self._busy.discard(row)
         self._read_again_from(row)
 
-    def leave_out(self, row: int) -> None:
+    def leave_out(self, stored: Stored) -> None:
         """Put a stored sample back, and hand out younger ones before it."""
-        self._busy.discard(row)
-        self._left_out = min(self._left_out, row)
+        self._busy.discard(stored.row)
+        self._left_out = min(self._left_out, stored.row)
+        if not stored.peripheral:
+            self._events_left_out.add(stored.row)
 
     def read_left_out(self) -> None:
         """Hand out again what was left out."""
         self._read_again_from(self._left_out)
         self._left_out = sys.maxsize
+        self._events_left_out.clear()
 
     def release_all(self) -> None:
         """Put back every sample that is on its way: the connection is gone."""
         self._busy = set(self._delivered)
+        self._events_left_out.clear()
         self._read_last = frozenset()
         self._read_again_from(1)
         self.wake()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 from healthd.doctor.broker import check_brokers
 from healthd.doctor.finding import Status
 from healthd.mqtt.topics import place_of
+from healthd.outbox.schema import Stored, Stream
+from healthd.outbox.store import Store
 from healthd.samples import Measurement, Sample
 from healthd.settings.model import Settings
 from tests.brokers.packets import Publish
@@ -28,6 +30,9 @@ TURNS = 8
 
 # Larger than a CONNECT; before and after the lengths from which the header is longer.
 LENGTHS = (90, 98, 99, 200, 16_353, 16_354, 70_000)
+
+
+_FRAMES = "healthd/gw/device/strap/frame/history"
 
 
 class Frame(Measurement):
@@ -251,7 +256,8 @@ async def test_a_limit_that_the_broker_only_enforces_is_learned(tmp_path: Path) 
 
 
 async def test_a_very_small_limit_that_the_broker_only_enforces_is_learned(tmp_path: Path) -> None:
-    behaviour = Behaviour(maximum_packet_size=300, names_packet_size=False)
+    # An event of the outbox fits: it would stay on the disk, too.
+    behaviour = Behaviour(maximum_packet_size=400, names_packet_size=False)
     with capture_logs() as log:
         async with (
             Responder(behaviour) as broker,
@@ -271,6 +277,37 @@ async def test_a_very_small_limit_that_the_broker_only_enforces_is_learned(tmp_p
     assert all("largest_packet" not in line for line in log if line["event"] == "connected")
     parked = [one["detail"] for one in log if one.get("change") == "parked"]
     assert parked and all("names no such limit" in detail for detail in parked)
+
+
+async def test_a_large_message_behind_one_in_flight_is_not_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    oldest = Store.oldest
+
+    def watched(store: Store, limit: int, skip: Collection[Stream], after: int) -> list[Stored]:
+        reads.append(after)
+        return oldest(store, limit, skip, after)
+
+    monkeypatch.setattr(Store, "oldest", watched)
+    behaviour = Behaviour(maximum_packet_size=600, acknowledges=False)
+    async with Responder(behaviour) as broker, Gateway(tmp_path, endpoint_of(broker)) as gateway:
+        for size in (10, 900):
+            made = gateway.run.sample("strap", "frame", Frame(values="x" * size))
+            gateway.outbox.put(made._replace(stamp=made.stamp.earlier(round(OVERDUE_S * 1e9))))
+        await gateway.on_disk(2)
+        with capture_logs() as log:
+            gateway.connect()
+            await broker.until(lambda: any(one.topic == _FRAMES for one in broker.published))
+            await gateway.until(lambda: any(one.get("change") == "parked" for one in log))
+        await gateway.disconnect()
+        behaviour.acknowledges, behaviour.puback_delay_s = True, 0.5
+        known = len(reads)
+        gateway.connect()
+        # The large one stays, and the event that says so is delivered.
+        await gateway.on_disk(1)
+        assert len(reads) - known < 30
+    assert [one.topic for one in broker.published if one.topic == _FRAMES] == [_FRAMES] * 2
 
 
 @pytest.mark.parametrize("offset", [0, 1])

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from healthd.events import AdapterEvent, OutboxEvent
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.schema import Stored
 from healthd.outbox.store import Store
+from healthd.samples import Measurement
 from tests.unit.outbox.bench import (
     ALL,
     BOUND_S,
@@ -254,3 +256,27 @@ async def test_a_stored_sample_equals_what_was_measured(bench: Bench) -> None:
         assert stored.payload == sample.payload()
         assert stored.stamp == sample.stamp
         assert (stored.schema, stored.boot) == (sample.schema, bench.run.boot)
+
+
+async def test_an_event_that_is_left_out_is_not_read_again_and_again(bench: Bench) -> None:
+    """An event may be too large for the broker, and each read begins with the oldest events."""
+
+    def put(measurement: Measurement) -> None:
+        event = bench.run.event(measurement)
+        outbox.put(event._replace(stamp=event.stamp.earlier(int(OVERDUE_S * 1e9))))
+
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        put(OutboxEvent(change="parked", detail=""))
+        await service.rounds()
+        (event,) = await next_history(outbox)
+        outbox.backlog.leave_out(event)
+        reading = asyncio.create_task(outbox.backlog.next_batch(ALL, tuple))
+        await service.rounds()
+        assert not reading.done()
+        # What is younger is not kept back by it.
+        put(AdapterEvent(change="on", adapter="hci0", detail=""))
+        await service.rounds()
+        (other,) = await soon(reading)
+        assert other.stream == "event/adapter"
+        outbox.backlog.read_left_out()
+        assert await next_history(outbox) == [event]
