@@ -198,10 +198,13 @@ class Sample(NamedTuple):
 
 
 def whole_time(device_time: str | None) -> datetime | None:
-    """Return a ``device_time`` as a datetime without a zone; None if a part of it is unknown."""
-    if device_time is None or "X" in device_time:
+    """Return a ``device_time`` as a datetime without a zone; None if it is absent or incomplete."""
+    if device_time is None:
         return None
-    return datetime.fromisoformat(device_time)
+    try:
+        return datetime.fromisoformat(device_time).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 def utc_text(wall_ns: int) -> str:

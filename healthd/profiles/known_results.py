@@ -7,7 +7,7 @@ that they have sent everything. So each result is remembered by itself.
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
-from healthd.samples import Record
+from healthd.samples import Record, whole_time
 
 BEFORE_ALL = datetime.min  # noqa: DTZ901 - device times have no zone
 """The date of a result without one, where results are put in order."""
@@ -98,14 +98,4 @@ def made_by(
 
 def date_of(record: Record) -> datetime | None:
     """Return when a result was measured, by the device's clock; None for an incomplete date."""
-    return parsed(record.made.partition(" ")[0])
-
-
-def parsed(device_time: str | None) -> datetime | None:
-    """Return a ``device_time`` as a date without a zone; None if it is absent or incomplete."""
-    if device_time is None:
-        return None
-    try:
-        return datetime.fromisoformat(device_time).replace(tzinfo=None)
-    except ValueError:
-        return None
+    return whole_time(record.made.partition(" ")[0])

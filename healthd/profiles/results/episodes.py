@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from healthd.profiles.characteristic import Options, Timed
-from healthd.profiles.known_results import BEFORE_ALL, KnownResults, date_of, parsed
+from healthd.profiles.known_results import BEFORE_ALL, KnownResults, date_of
 from healthd.profiles.results.age import Age, age_of, is_fresh, is_from_reset_clock, latest
 from healthd.profiles.results.kind import Phase, ResultKind
-from healthd.samples import DeviceTimed, Measurement, Record
+from healthd.samples import DeviceTimed, Measurement, Record, whole_time
 
 MEMORY_QUIET_S = 3.0
 """A device that sends its memory makes no longer pauses; many wait for each confirmation."""
@@ -165,7 +165,7 @@ class Episodes:
         if last.device_time is None and result.device_time is None:
             # Without times, only what follows at once is of the same measurement.
             return waited_s <= kind.repeat_s
-        return parsed(result.device_time) is not None and self._is_same(last, result)
+        return whole_time(result.device_time) is not None and self._is_same(last, result)
 
     def _update(self, held: _Held, result: DeviceTimed, mono_ns: int) -> list[Timed]:
         """Replace the held result by a later one of the same measurement."""

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from healthd.profiles.known_results import made_by, parsed
-from healthd.samples import DeviceTimed, Measurement, Record
+from healthd.profiles.known_results import made_by
+from healthd.samples import DeviceTimed, Measurement, Record, whole_time
 
 QUIET_S = 1.5
 """How long a measurement without a time waits for a better one of the same measurement.
@@ -66,7 +66,7 @@ class ResultKind:
 
     def date(self, result: DeviceTimed) -> datetime | None:
         """Return when a result was measured, by the device's clock; None if that is not known."""
-        return parsed(result.device_time) if self.is_dated(result) else None
+        return whole_time(result.device_time) if self.is_dated(result) else None
 
     def measured(self, result: DeviceTimed) -> tuple[object, ...]:
         """Return whose result it is, if the device knows users, and its values."""
@@ -76,7 +76,7 @@ class ResultKind:
 
 def are_within(first: DeviceTimed, second: DeviceTimed, seconds: float) -> bool:
     """Return whether two results have almost the same time, or none, by the device's clock."""
-    before, after = parsed(first.device_time), parsed(second.device_time)
+    before, after = whole_time(first.device_time), whole_time(second.device_time)
     if before is None or after is None:
         return first.device_time == second.device_time
     return abs(after - before) <= timedelta(seconds=seconds)
