@@ -90,7 +90,7 @@ class PmdState:
             # nothing about delays on the link.
             later_ms = sum(frame.pp_intervals_ms[1:])
             last_ns = self._clock.before(stamp_ns, mono_ns) if stamp_ns else mono_ns
-            return placement.place_span(last_ns, later_ms * 1_000_000)
+            return placement.place_span(last_ns, later_ms * 1_000_000, mono_ns)
         if stamp_ns:
             return placement.place(self._clock, stamp_ns, mono_ns, len(frame.values))
         return placement.place_by_arrival(mono_ns, len(frame.values))
