@@ -46,6 +46,11 @@ class PmdState:
         self._asked: dict[str | int, int | None] = {}
         self._streams: dict[str | int, _Stream] = {}
 
+    @property
+    def rebased(self) -> int:
+        """See ``characteristic.ClockedState``."""
+        return self._clock.epoch
+
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
         """See ``characteristic.LinkState``."""
         if isinstance(measurement, PmdControlPoint):
