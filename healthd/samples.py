@@ -153,6 +153,11 @@ def _fit(ns: int) -> int:
     return max(0, min(ns, _GREATEST_NS))
 
 
+MOST_RECORDS = 4096
+"""How many records of a device's stream are remembered. Meters for glucose store up to 1,000, and a
+sensor that measures every 5 min for 14 days has 4,032."""
+
+
 class Record(NamedTuple):
     """The identity of a result in the device's memory: equal records are the same result.
 

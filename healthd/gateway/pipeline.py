@@ -22,7 +22,7 @@ from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.profiles.results.episodes import restore
 from healthd.runs import Run
-from healthd.samples import LONGEST_DELAY_NS, Sample, Stamp, utc_text
+from healthd.samples import LONGEST_DELAY_NS, MOST_RECORDS, Sample, Stamp, utc_text
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
@@ -79,7 +79,7 @@ class Pipeline:
         """
         self._gaps.resume(self._outbox.previous_runs)
         for peripheral, records in self._records.items():
-            records.inherit(self._outbox.records.get(peripheral, {}))
+            records.inherit(self._outbox.records.pop(peripheral, {}))
         for result in held:
             self._restore(result)
 
@@ -97,10 +97,14 @@ class Pipeline:
     def records(self, peripheral: str) -> Records:
         """Return which stored records of a device became samples: one object per peripheral."""
         if (records := self._records.get(peripheral)) is None:
-            records = Records(partial(self._outbox.update_records, peripheral))
-            records.inherit(self._outbox.records.get(peripheral, {}))
+            settle = partial(self._outbox.update_records, peripheral)
+            records = Records(settle, partial(self._on_full, peripheral))
+            records.inherit(self._outbox.records.pop(peripheral, {}))
             self._records[peripheral] = records
         return records
+
+    def _on_full(self, peripheral: str) -> None:
+        self._log.warning("oldest records forgotten", peripheral=peripheral, kept=MOST_RECORDS)
 
     def add(self, peripheral: str, options: Options, *, periodic: bool) -> None:
         """Accept a peripheral; call it before its session starts.

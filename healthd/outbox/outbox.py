@@ -40,6 +40,9 @@ _GROUP_S = 0.03
 # This many samples on the live path are an outage whatever their age: they are committed at once.
 _PRESSURE = 2048
 
+# Changes of notes that wait for the disk: several complete transfers, or some MB.
+_MOST_UPDATED_RECORDS = 16_384
+
 # At exit: one commit for the samples, the others for events that a commit causes, such as the gap
 # event of an eviction.
 _LAST_COMMITS = 4
@@ -60,6 +63,7 @@ class Outbox:
         self.previous_runs: list[PreviousRun] = []
         self.records: dict[str, dict[Taken, bool]] = {}
         self._record_updates: list[RecordUpdate] = []
+        self._updated_records = 0
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
         self.live = LivePath(self._delivered_live, self._refused_live)
@@ -127,8 +131,12 @@ class Outbox:
         self, peripheral: str, forgotten: Collection[Taken], complete: Mapping[Taken, bool]
     ) -> None:
         """Note a change of a device's records; see ``taken.RecordUpdate``."""
-        self._record_updates.append(RecordUpdate(peripheral, forgotten, complete))
-        self._work.set()
+        update = RecordUpdate(peripheral, forgotten, complete)
+        # While the disk fails, they add up. Without a note of completeness more is fetched again.
+        if self._updated_records + update.size <= _MOST_UPDATED_RECORDS:
+            self._updated_records += update.size
+            self._record_updates.append(update)
+            self._work.set()
 
     def requeue_unacknowledged(self) -> None:
         """Queue everything again that the broker has not acknowledged: the connection is gone."""
@@ -216,6 +224,7 @@ class Outbox:
         if updates:
             await self._disk.call(lambda store: update_records(store, updates))
             del self._record_updates[: len(updates)]
+            self._updated_records = sum(update.size for update in self._record_updates)
         await self.backlog.flush()
         ends = self.live.ends()
         self._run_file.write(self._run.id, self._began_ns, ends)
