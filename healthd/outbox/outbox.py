@@ -20,7 +20,12 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Depth, Lost, Stored, Stream
-from healthd.outbox.taken import RecordUpdate, read_records, update_records
+from healthd.outbox.taken import (
+    RecordUpdate,
+    forget_missing,
+    read_records,
+    update_records,
+)
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
 from healthd.settings.model import OutboxSettings
@@ -42,6 +47,8 @@ _PRESSURE = 2048
 
 # Changes of notes that wait for the disk: several complete transfers, or some MB.
 _MOST_UPDATED_RECORDS = 16_384
+
+_DAY_NS = 86_400 * 1_000_000_000
 
 # At exit: one commit for the samples, the others for events that a commit causes, such as the gap
 # event of an eviction.
@@ -137,6 +144,18 @@ class Outbox:
             self._updated_records += update.size
             self._record_updates.append(update)
             self._work.set()
+
+    async def forget_missing(self, present: Collection[str]) -> None:
+        """Forget the device records of peripherals that left the settings long ago.
+
+        Args:
+            present: the peripherals in the settings.
+        """
+        now = self._run.clock.now()
+        if now.clock == "synced":
+            day = now.wall_ns // _DAY_NS
+            with suppress(DiskFailing):
+                await self._disk.call(lambda store: forget_missing(store, present, day))
 
     def requeue_unacknowledged(self) -> None:
         """Queue everything again that the broker has not acknowledged: the connection is gone."""

@@ -153,6 +153,25 @@ async def test_changes_of_notes_that_wait_for_the_disk_do_not_add_up(
             assert (100, 1) in noted_records(bench)
 
 
+async def test_a_clock_that_is_not_synchronised_forgets_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [1000]
+
+    def forget(_: Store, __: object, day: int) -> None:
+        days.append(day)
+
+    monkeypatch.setattr("healthd.outbox.outbox.forget_missing", forget)
+    async with bench.outbox() as outbox:
+        now = bench.run.clock.now()
+        monkeypatch.setattr(bench.run.clock, "now", lambda: now._replace(clock="unsynced"))
+        await outbox.forget_missing(["meter"])
+        assert days == [1000]
+        monkeypatch.setattr(bench.run.clock, "now", lambda: now._replace(clock="synced"))
+        await outbox.forget_missing(["meter"])
+        assert days == [1000, now.wall_ns // 86_400_000_000_000]
+
+
 def test_notes_of_a_peripheral_that_left_the_settings_are_forgotten_after_months(
     bench: Bench,
 ) -> None:

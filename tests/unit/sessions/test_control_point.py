@@ -8,7 +8,8 @@ import pytest
 
 from healthd.central.link import Link
 from healthd.profiles import registry
-from healthd.sessions.control_point import ControlPoints, Silent
+from healthd.profiles.characteristic import Characteristic
+from healthd.sessions.control_point import ControlPoint, ControlPoints, Silent
 
 RECORD_ACCESS = "2a52"
 KEPT = 64
@@ -28,13 +29,16 @@ class Chatty:
         self.on_write(value)
 
 
+def point_of(
+    link: Chatty, on_message: Callable[[Characteristic, bytes], None] = lambda _, __: None
+) -> ControlPoint:
+    return ControlPoints(cast(Link, link), registry.load(), on_message).of(RECORD_ACCESS)
+
+
 async def test_what_is_indicated_unasked_is_kept_up_to_a_bound() -> None:
     """D13: a control point that notifies unasked grew a queue for ever."""
     link, messages = Chatty(), list[bytes]()
-    points = ControlPoints(
-        cast(Link, link), registry.load(), lambda _, value: messages.append(value)
-    )
-    point = points.of(RECORD_ACCESS)
+    point = point_of(link, lambda _, value: messages.append(value))
     await point.subscribe()
     for number in range(10 * KEPT):
         link.indicate(number.to_bytes(2))
@@ -48,7 +52,7 @@ async def test_what_is_indicated_unasked_is_kept_up_to_a_bound() -> None:
 
 async def test_an_answer_among_many_other_messages_is_found() -> None:
     link = Chatty()
-    point = ControlPoints(cast(Link, link), registry.load(), lambda *_: None).of(RECORD_ACCESS)
+    point = point_of(link)
 
     def chatter(_: bytes) -> None:
         for number in range(10 * KEPT):
@@ -61,7 +65,7 @@ async def test_an_answer_among_many_other_messages_is_found() -> None:
 
 async def test_chatter_instead_of_an_answer_is_silence() -> None:
     link = Chatty()
-    point = ControlPoints(cast(Link, link), registry.load(), lambda *_: None).of(RECORD_ACCESS)
+    point = point_of(link)
     link.on_write = lambda _: link.indicate(b"hello")
     with pytest.raises(Silent):
         await point.ask(b"?", lambda value: value == b"answer", 0.05)
