@@ -23,6 +23,9 @@ LONGEST_DELAY_NS = 86_400 * 1_000_000_000
 """The longest time from a measurement to its arrival. A result is held back for at most the hour
 that a device's memory may take to transfer; a day leaves room, and no place for nonsense."""
 
+# While the error of a late first frame is being removed, samples are placed this much too late.
+_AHEAD_NS = 100_000_000
+
 # SQLite's integers have 64 bits with a sign: a greater time could not be stored.
 _GREATEST_NS = 2**63 - 1
 
@@ -137,9 +140,9 @@ def is_plausible(stamp: Stamp, delay_ns: int) -> bool:
     """
     wall_ns, mono_ns, _ = stamp
     return (
-        0 <= delay_ns <= LONGEST_DELAY_NS
-        and -LONGEST_DELAY_NS <= wall_ns <= _GREATEST_NS
-        and -LONGEST_DELAY_NS <= mono_ns <= _GREATEST_NS
+        -_AHEAD_NS <= delay_ns <= LONGEST_DELAY_NS
+        and -LONGEST_DELAY_NS <= wall_ns <= _GREATEST_NS - LONGEST_DELAY_NS
+        and -LONGEST_DELAY_NS <= mono_ns <= _GREATEST_NS - LONGEST_DELAY_NS
     )
 
 
