@@ -10,7 +10,7 @@ from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.registry import Registry
 
 # No device sends more before the one that waits for the answer reads it: in one turn of the event
-# loop. Of more, which a device that sends unasked may send for ever, the newest are kept.
+# loop. Of more, which a device that sends unasked may send forever, the newest are kept.
 _MOST_UNREAD = 64
 
 OnMessage = Callable[[Characteristic, bytes], None]
@@ -136,7 +136,7 @@ class ControlPoint:
         Args:
             request: what to write.
             fits: whether a message is the answer; other messages are skipped.
-            timeout_s: for everything together.
+            timeout_s: foreverything together.
 
         Raises:
             Silent: the device did not answer in time.

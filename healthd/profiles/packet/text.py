@@ -1,6 +1,6 @@
 """Texts by which a device describes itself, as facts that every consumer can show.
 
-They come from whoever is in radio range, and go into topics, Home Assistant, logs and terminals.
+They come from any device in range, and go into topics, Home Assistant, logs and terminals.
 """
 
 from unicodedata import category

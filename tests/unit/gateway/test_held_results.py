@@ -121,7 +121,7 @@ async def test_a_row_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / FILE_NAME
     documents = orjson.loads(file.read_bytes())
     documents[0]["fields"] = {"systolic_mmhg": "high"}
-    damaged = {**documents[1], "record": ["", [], ""]}
+    damaged: dict[str, Any] = {**documents[1], "record": ["", "one", ""]}
     file.write_bytes(orjson.dumps([*documents, damaged, {"kind": "unknown"}, 7]))
     with capture_logs() as logs:
         found = HeldResults(tmp_path).read(REGISTRY)

@@ -112,7 +112,7 @@ async def test_a_record_is_sent_while_the_disk_fails_and_noted_once_it_is_back(
 async def test_of_too_many_notes_the_oldest_are_deleted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D5: a glucose meter that sends records for ever filled the outbox with notes."""
+    """D5: a glucose meter that sends records forever filled the outbox with notes."""
     monkeypatch.setattr("healthd.outbox.taken.MOST_RECORDS", 10)
     async with bench.outbox() as outbox, Service(outbox) as service:
         outbox.update_records("meter", [], {("beat", Record("", 0, "noon")): True})

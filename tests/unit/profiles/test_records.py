@@ -150,7 +150,7 @@ def test_after_the_memory_was_cleared_only_records_just_sent_are_known() -> None
 
 
 def test_of_records_without_end_the_oldest_are_forgotten() -> None:
-    """D5: a glucose meter that sends records for ever."""
+    """D5: a glucose meter that sends records forever."""
     store, most = Store(), 64
     store.transfer(store.records(most), 1)
     records = store.records(most)

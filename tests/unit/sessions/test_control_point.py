@@ -36,7 +36,7 @@ def point_of(
 
 
 async def test_what_is_indicated_unasked_is_kept_up_to_a_bound() -> None:
-    """D13: a control point that notifies unasked grew a queue for ever."""
+    """D13: a control point that notifies unasked grew a queue forever."""
     link, messages = Chatty(), list[bytes]()
     point = point_of(link, lambda _, value: messages.append(value))
     await point.subscribe()

@@ -322,7 +322,7 @@ async def test_a_device_that_does_not_answer_is_asked_to_abort(
 async def test_a_transfer_that_has_no_end_is_aborted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, bound: str, most: float
 ) -> None:
-    """D5: a glucose meter that sends records for ever."""
+    """D5: a glucose meter that sends records forever."""
     monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.3)
     monkeypatch.setattr(f"healthd.sessions.opening.{bound}", most)
     sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")

@@ -186,9 +186,7 @@ def test_intervals_of_more_than_two_minutes_have_no_place_in_time() -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.lists(st.floats(0, 64_000), max_size=255), st.integers(0, 100 * SECOND_NS)
-        ),
+        st.tuples(st.lists(st.floats(0, 64_000), max_size=255), st.integers(0, 100 * SECOND_NS)),
         max_size=20,
     )
 )
