@@ -139,6 +139,13 @@ def test_an_unknown_rate_is_learnt_from_the_second_frame() -> None:
     assert placed is not None and placed.period_ns is not None
 
 
+def test_frames_that_arrive_together_show_no_rate() -> None:
+    placement = Placement(None)
+    assert placement.place_by_arrival(STARTED, 36) is None
+    assert placement.place_by_arrival(STARTED, 36) is None
+    assert placement.place_by_arrival(STARTED + SECOND, 36) is not None
+
+
 def test_after_a_silence_that_no_link_survives_times_begin_again() -> None:
     placement = Placement(50)
     placement.place_by_arrival(STARTED, 50)
