@@ -136,7 +136,7 @@ class ControlPoint:
         Args:
             request: what to write.
             fits: whether a message is the answer; other messages are skipped.
-            timeout_s: foreverything together.
+            timeout_s: for everything together.
 
         Raises:
             Silent: the device did not answer in time.
