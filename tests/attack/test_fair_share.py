@@ -1,0 +1,56 @@
+"""A peripheral that floods beside seven well-behaved ones: what it costs them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.attack.rig import Attack, Outcome, percentile, run
+from tests.support.effort import FULL, effort
+from tests.support.mosquitto import needs_mosquitto
+
+_SECONDS = effort(10, 60)
+pytestmark = [needs_mosquitto, pytest.mark.timeout(_SECONDS + 200)]
+
+_STRAPS = 7
+_FLOOD = "healthd/gateway/device/flood/heart_rate"
+# Of the time in a quiet run, from the notification to the subscriber.
+_MOST_DELAY = 2.0
+# Small enough to be full within an outage of seconds.
+_FULL = {"outbox": {"max_size": "1MB"}}
+
+
+async def test_a_flood_delays_no_live_sample_of_others(tmp_path: Path) -> None:
+    """D9. One run after the other, because they would take each other's processor."""
+    quiet = await run(tmp_path / "quiet", Attack(_SECONDS, straps=_STRAPS))
+    flooded = await run(tmp_path / "flood", Attack(_SECONDS, straps=_STRAPS, hostile=["flood"]))
+    report = _report(quiet, flooded)
+    print(report)
+    assert not any(flooded.missing.values()), report
+    assert not flooded.unnamed, report
+    if FULL:
+        fast, slow = (percentile(one.delays_s(), 0.99) for one in (quiet, flooded))
+        assert slow <= _MOST_DELAY * fast, report
+
+
+async def test_a_full_outbox_makes_room_at_the_cost_of_who_fills_it(tmp_path: Path) -> None:
+    """D9: in an outage of a full outbox only the flooding peripheral loses samples."""
+    outcome = await run(
+        tmp_path / "full",
+        Attack(_SECONDS, straps=_STRAPS, hostile=["flood"], outages=True, settings=_FULL),
+    )
+    lost = {gap["peripheral"] for gap in outcome.gaps if gap.get("count")}
+    assert not any(outcome.missing.values()), (outcome.missing, lost)
+    assert not outcome.unnamed, outcome.unnamed
+    assert lost <= {"flood"}, lost
+
+
+def _report(quiet: Outcome, flooded: Outcome) -> str:
+    lines = [""]
+    for name, one in (("quiet", quiet), ("flood", flooded)):
+        delays_s = one.delays_s()
+        lines.append(
+            f"{name}: {len(delays_s)} live, p50 {percentile(delays_s, 0.5) * 1e3:.1f} ms, "
+            f"p99 {percentile(delays_s, 0.99) * 1e3:.1f} ms, CPU {one.cpu_s:.1f} s, missing "
+            f"{sum(map(len, one.missing.values()))}, of the flood {one.topics.get(_FLOOD, 0)}"
+        )
+    return "\n".join(lines)
