@@ -157,10 +157,10 @@ def garbage(address: str, rng: random.Random) -> VirtualPeripheral:
 
 
 class Boaster(VirtualPeripheral):
-    """A strap whose Device Information is as long and odd as it can be, another one on each link."""
+    """A strap whose Device Information is as long and odd as it can be, and differs each time."""
 
     def __init__(self, address: str, rng: random.Random) -> None:
-        odd = "\x1b[2J\x07\u202e\u200b\ufeff\u0000\"\\/{}<>&'%s\n\r\t日本𝕏"
+        odd = "\x1b[2J\x07\u202e\u200b\ufeff\u0000\"\\/{}<>&'%s\n\r\t日本🙂"
 
         def text() -> bytes:
             return ("".join(rng.choice(odd) for _ in range(LONGEST))).encode()[:LONGEST]
@@ -219,9 +219,7 @@ def scale(address: str, rng: random.Random) -> VirtualPeripheral:
             {weight: at_rate(weighing, 40)},
             advertised=True,
         ),
-        Part(
-            service(0x181B, [body, readable(0x2A9B, bytes(4))]), {body: at_rate(composition, 40)}
-        ),
+        Part(service(0x181B, [body, readable(0x2A9B, bytes(4))]), {body: at_rate(composition, 40)}),
     ]
     return VirtualPeripheral("Scale", address, parts)
 

@@ -66,7 +66,9 @@ class Requester:
                 if self._rng.random() < 0.3:
                     properties.CorrelationData = self._rng.randbytes(self._rng.randrange(1000))
                 topic, payload = self._request()
-                self._client.publish(topic, payload, qos=self._rng.choice((0, 1)), properties=properties)
+                self._client.publish(
+                    topic, payload, qos=self._rng.choice((0, 1)), properties=properties
+                )
             await asyncio.sleep(_BURST / self._per_s)
 
     def _request(self) -> tuple[str, bytes]:
@@ -84,7 +86,9 @@ class Requester:
         elif verb.startswith("set_"):
             number = rng.choice((0, -1, 5, 100, 32_767, 1e9, 0.1))
             keys = REQUESTS[verb].model_fields
-            fields |= {key: number for key in keys if key not in ("peripheral", "transaction", "time")}
+            fields |= {
+                key: number for key in keys if key not in ("peripheral", "transaction", "time")
+            }
         elif verb == "reconnect":
             # Ends links of well-behaved straps otherwise: that is what it is for.
             fields["peripheral"] = "flapper"

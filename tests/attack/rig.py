@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from healthd.verbs import REQUESTS
 from tests.attack.hostile import HOSTILE
 from tests.attack.listener import Arrival, Listener
 from tests.attack.requester import Requester
+from tests.attack.walk import Held
 from tests.chaos.process import GatewayProcess
 from tests.end_to_end.simulated_gateway import address, toml
 from tests.support.gate import Gate
@@ -24,6 +24,7 @@ from tests.support.polling import until
 
 ROOT = Path(__file__).parents[2]
 REQUESTS_PER_S = 100.0
+_BROKER = "allow_anonymous true\nlog_type none\nlog_type notice\nlog_type information\n"
 # The time until all links are made.
 _LINKS_S = 60.0
 _SETTLE_S = 60.0
@@ -53,7 +54,6 @@ class Attack:
     requests: float = 0.0
     outages: bool = False
     settings: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    spam_per_s: float = 300.0
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Outcome:
         pss: memory of the process in bytes, proportional share, over time.
         late_s: by how much the event loop was late, each time.
         cpu_s: CPU time of the process.
-        held: what attributes held at most: items and bytes.
+        held: what each attribute held at most.
         log: the lines of the log.
         topics: how many messages arrived at each topic.
         sizes: the longest payload at each topic.
@@ -81,7 +81,7 @@ class Outcome:
     pss: list[int]
     late_s: list[float]
     cpu_s: float
-    held: dict[str, tuple[int, int]]
+    held: dict[str, Held]
     log: list[dict[str, Any]]
     topics: dict[str, int]
     sizes: dict[str, int]
@@ -105,70 +105,128 @@ class Outcome:
 
 
 async def run(folder: Path, attack: Attack) -> Outcome:
-    """Run the daemon and what happens around it, for as long as the attack lasts."""
-    folder.mkdir()
-    straps = [f"strap-{number}" for number in range(1, attack.straps + 1)]
-    sent, measured = folder / "sent", folder / "measured"
-    sent.touch()
-    measured.touch()
+    """Run the daemon and what happens around it, for as long as the attack lasts.
+
+    Args:
+        folder: an empty one, for the files of the run.
+        attack: what happens.
+    """
+    run_ = _Run(folder, attack)
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(
-            Mosquitto(folder, "allow_anonymous true\nlog_type none\nlog_type notice\nlog_type information\n")
-        )
+        broker = await stack.enter_async_context(Mosquitto(folder, _BROKER))
         listener = await stack.enter_async_context(Listener(broker.port))
         gate = await stack.enter_async_context(Gate(broker.port))
         await gate.open()
-        gateway = _process(folder, gate.port, straps, attack)
+        gateway = run_.process(gate.port)
         await gateway.start()
         stack.push_async_callback(_kill, gateway)
-        assert await until(_coroutine(lambda: len(listener.numbers) == len(straps)), _LINKS_S), (
-            gateway.log[-20:]
-        )
-        pss: list[int] = []
+        linked = await _until(lambda: len(listener.numbers) == attack.straps, _LINKS_S)
+        assert linked, gateway.log[-20:]
         async with AsyncExitStack() as during:
             gateway.send_command("attack")
             if attack.requests:
-                everything = [*straps, *(one.id for one in HOSTILE)]
-                requester = Requester(broker.port, attack.requests, everything)
+                requester = Requester(broker.port, attack.requests, run_.peripherals)
                 await during.enter_async_context(requester)
-            began = time.monotonic()
-            tasks = [
-                asyncio.create_task(_measure_memory(gateway, pss)),
-                asyncio.create_task(_walk(gateway)),
-            ]
+            tasks = [_measure_memory(gateway, run_.pss), _walk(gateway, attack.seconds)]
             if attack.outages:
-                tasks.append(asyncio.create_task(_outages(gate, attack.seconds)))
-            for task in tasks:
+                tasks.append(_outages(gate, attack.seconds))
+            for task in map(asyncio.create_task, tasks):
                 during.callback(task.cancel)
-            await asyncio.sleep(began + attack.seconds - time.monotonic())
+            await asyncio.sleep(attack.seconds)
         with suppress(OSError):
             await gate.open()
         gateway.send_command("hush")
-
-        def all_there() -> bool:
-            numbers = _read_sent(sent)
-            return all(
-                numbers[strap].keys() <= listener.numbers[strap].keys() for strap in numbers
-            ) and not listener.unnamed()
-
-        await until(_coroutine(all_there), _SETTLE_S)
+        await _until(lambda: run_.has_arrived(listener), _SETTLE_S)
         gateway.send_command("walk")
-        walks = len(_walks(measured))
-        await until(_coroutine(lambda: len(_walks(measured)) > walks), _SETTLE_S)
+        walks = run_.walks
+        await _until(lambda: run_.walks > walks, _SETTLE_S)
         await gateway.stop()
-        late_s, cpu_s, held = _read_measured(measured)
+    return run_.outcome(listener, gateway)
+
+
+class _Run:
+    """The files of a run."""
+
+    def __init__(self, folder: Path, attack: Attack) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._attack = attack
+        self._straps = [f"strap-{number}" for number in range(1, attack.straps + 1)]
+        self._sent, self._measured = folder / "sent", folder / "measured"
+        self._sent.touch()
+        self._measured.touch()
+        self.pss: list[int] = []
+        self.peripherals = [*self._straps, *(one.id for one in HOSTILE)]
+
+    def process(self, port: int) -> GatewayProcess:
+        """Return the daemon with a broker at this port; it is not started yet."""
+        attack = self._attack
+        entries = [{"id": id_, "address": address(n)} for n, id_ in enumerate(self._straps, 1)]
+        entries += [
+            {"id": one.id, "address": address(100 + number), **one.settings}
+            for number, one in enumerate(HOSTILE)
+        ]
+        sections: dict[str, dict[str, Any]] = {
+            "gateway": {"id": "gateway"},
+            "mqtt": {"brokers": [f"127.0.0.1:{port}"], "requests": sorted(REQUESTS)},
+            "bluetooth": {"slots": 32},
+            "outbox": {"directory": str(self._folder / "outbox"), "max_size": "8MB"},
+        }
+        for name, keys in attack.settings.items():
+            sections[name] = {**sections.get(name, {}), **keys}
+        config, runtime = self._folder / "healthd.toml", self._folder / "runtime"
+        config.write_text(toml(sections, entries))
+        runtime.mkdir()
+        arguments = ["--config", str(config), "--sent", str(self._sent)]
+        arguments += ["--measured", str(self._measured), "--hostile", *attack.hostile]
+        environ = {"RUNTIME_DIRECTORY": str(runtime), "BOOT_ID": "boot-1", "TZ": "UTC"}
+        return GatewayProcess(arguments, environ, "tests.attack.gateway")
+
+    def has_arrived(self, listener: Listener) -> bool:
+        """Return whether nothing is missing."""
+        return not listener.unnamed() and all(
+            numbers.keys() <= listener.numbers[strap].keys() for strap, numbers in self.sent.items()
+        )
+
+    @property
+    def sent(self) -> dict[str, dict[int, float]]:
+        """When each measurement of the straps was sent, by its number."""
+        sent: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        for line in self._sent.read_text().splitlines():
+            strap, number, at = line.split(" ")
+            sent[strap][int(number)] = float(at)
+        return sent
+
+    @property
+    def walks(self) -> int:
+        """How often the memory was walked."""
+        return sum("held" in line for line in self._lines())
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        # The last line may be half written.
+        for line in self._measured.read_text().split("\n")[:-1]:
+            yield orjson.loads(line)
+
+    def outcome(self, listener: Listener, gateway: GatewayProcess) -> Outcome:
+        """Return everything that was seen."""
+        late_s, cpu_s, held = list[float](), 0.0, dict[str, Held]()
+        for line in self._lines():
+            late_s += line.get("late_s", ())
+            cpu_s = line.get("cpu_s", cpu_s)
+            for label, one in line.get("held", {}).items():
+                held[label] = Held(*map(max, held.get(label, (0, 0, 0)), one))
         return Outcome(
-            _read_sent(sent),
-            dict(listener.numbers),
-            listener.gaps,
-            listener.unnamed(),
-            pss,
-            late_s,
-            cpu_s,
-            held,
-            gateway.log,
-            dict(listener.topics),
-            dict(listener.sizes),
+            sent=self.sent,
+            received=dict(listener.numbers),
+            gaps=listener.gaps,
+            unnamed=listener.unnamed(),
+            pss=self.pss,
+            late_s=late_s,
+            cpu_s=cpu_s,
+            held=held,
+            log=gateway.log,
+            topics=dict(listener.topics),
+            sizes=dict(listener.sizes),
         )
 
 
@@ -186,55 +244,34 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def _process(folder: Path, port: int, straps: Sequence[str], attack: Attack) -> GatewayProcess:
-    entries = [{"id": id_, "address": address(n)} for n, id_ in enumerate(straps, start=1)]
-    entries += [
-        {"id": one.id, "address": address(100 + number), **one.settings}
-        for number, one in enumerate(HOSTILE)
-    ]
-    sections: dict[str, dict[str, Any]] = {
-        "gateway": {"id": "gateway"},
-        "mqtt": {"brokers": [f"127.0.0.1:{port}"], "requests": sorted(REQUESTS)},
-        "bluetooth": {"slots": 32},
-        "outbox": {"directory": str(folder / "outbox"), "max_size": "8MB"},
-    }
-    for name, keys in attack.settings.items():
-        sections[name] = {**sections.get(name, {}), **keys}
-    config = folder / "healthd.toml"
-    config.write_text(toml(sections, entries))
-    runtime = folder / "runtime"
-    runtime.mkdir()
-    arguments = ["--config", str(config), "--sent", str(folder / "sent")]
-    arguments += ["--measured", str(folder / "measured"), "--spam", str(attack.spam_per_s)]
-    arguments += ["--hostile", *attack.hostile]
-    environ = {"RUNTIME_DIRECTORY": str(runtime), "BOOT_ID": "boot-1", "TZ": "UTC"}
-    return GatewayProcess(arguments, environ, "tests.attack.gateway")
-
-
 async def _kill(gateway: GatewayProcess) -> None:
     if gateway.is_running:
         await gateway.kill(may_have_ended=True)
 
 
-def _coroutine(condition: Any) -> Any:
+async def _until(condition: Callable[[], bool], at_most: float) -> bool:
     async def ask() -> bool:
-        return bool(condition())
+        return condition()
 
-    return ask
+    return await until(ask, at_most)
 
 
 async def _measure_memory(gateway: GatewayProcess, pss: list[int]) -> None:
-    file = Path(f"/proc/{gateway.pid}/smaps_rollup")
     while True:
-        found = re.search(r"^Pss:\s+(\d+) kB", file.read_text(), re.MULTILINE)
-        assert found is not None
-        pss.append(int(found[1]) * 1024)
+        pss.append(_pss_of(gateway.pid))
         await asyncio.sleep(_MEMORY_S)
 
 
-async def _walk(gateway: GatewayProcess) -> None:
+def _pss_of(pid: int) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+async def _walk(gateway: GatewayProcess, seconds: float) -> None:
     while True:
-        await asyncio.sleep(_WALK_S)
+        await asyncio.sleep(min(_WALK_S, seconds / 4))
         gateway.send_command("walk")
 
 
@@ -246,32 +283,3 @@ async def _outages(gate: Gate, seconds: float) -> None:
         await asyncio.sleep(period_s * _AWAY)
         await gate.open()
         await asyncio.sleep(period_s * (1 - _AWAY) / 2)
-
-
-def _read_sent(file: Path) -> dict[str, dict[int, float]]:
-    sent: defaultdict[str, dict[int, float]] = defaultdict(dict)
-    for line in file.read_text().splitlines():
-        strap, number, at = line.split(" ")
-        sent[strap][int(number)] = float(at)
-    return sent
-
-
-def _read_measured(file: Path) -> tuple[list[float], float, dict[str, tuple[int, int]]]:
-    late_s, cpu_s, held = list[float](), 0.0, dict[str, tuple[int, int]]()
-    for line in _lines(file):
-        late_s += line.get("late_s", ())
-        cpu_s = line.get("cpu_s", cpu_s)
-        for label, (items, size) in line.get("held", {}).items():
-            most, largest = held.get(label, (0, 0))
-            held[label] = (max(most, items), max(largest, size))
-    return late_s, cpu_s, held
-
-
-def _walks(file: Path) -> list[dict[str, Any]]:
-    return [line for line in _lines(file) if "held" in line]
-
-
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    # The last line may be half written.
-    for line in file.read_text().split("\n")[:-1]:
-        yield orjson.loads(line)

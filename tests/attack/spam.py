@@ -4,9 +4,8 @@ import asyncio
 import random
 import time
 
-from bumble.core import AdvertisingData
+from bumble.core import UUID, AdvertisingData
 from bumble.data_types import CompleteListOf16BitServiceUUIDs, CompleteLocalName
-from bumble.core import UUID
 from bumble.hci import Address
 from bumble.ll import AdvInd
 
@@ -37,10 +36,14 @@ async def spam(air: Air, rng: random.Random, per_s: float) -> None:
 
 
 def _address(rng: random.Random) -> Address:
-    return Address(bytes([*rng.randbytes(5), 0xC0 | rng.randrange(64)]), Address.RANDOM_DEVICE_ADDRESS)
+    return Address(
+        bytes([*rng.randbytes(5), 0xC0 | rng.randrange(64)]), Address.RANDOM_DEVICE_ADDRESS
+    )
 
 
 def _data(rng: random.Random) -> bytes:
     name = "".join(rng.choice(_LETTERS) for _ in range(rng.randrange(8))).encode()[:20]
-    uuid = CompleteListOf16BitServiceUUIDs([UUID.from_16_bits(rng.choice((0x180D, 0x1826, 0x1808)))])
+    uuid = CompleteListOf16BitServiceUUIDs(
+        [UUID.from_16_bits(rng.choice((0x180D, 0x1826, 0x1808)))]
+    )
     return bytes(AdvertisingData([uuid, CompleteLocalName(name.decode(errors="ignore"))]))

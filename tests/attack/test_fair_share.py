@@ -24,7 +24,7 @@ async def test_a_flood_delays_no_live_sample_of_others(tmp_path: Path) -> None:
     quiet = await run(tmp_path / "quiet", Attack(_SECONDS, straps=_STRAPS))
     flooded = await run(tmp_path / "flood", Attack(_SECONDS, straps=_STRAPS, hostile=["flood"]))
     report = _report(quiet, flooded)
-    print(report)
+    print(report)  # noqa: T201
     assert not any(flooded.missing.values()), report
     assert not flooded.unnamed, report
     if FULL:
