@@ -112,7 +112,7 @@ def amplifier(address: str, rng: random.Random) -> VirtualPeripheral:
 
 
 def meter(address: str, rng: random.Random) -> VirtualPeripheral:
-    """Return a glucose meter that sends records for ever, each with another number and time."""
+    """Return a glucose meter that sends records forever, each with another number and time."""
     records, memory = notifying(0x2A18), Memory(rng, stored=1)
     access = RecordAccess(lambda: memory.records, [memory.measurement])
 
@@ -199,7 +199,7 @@ class Flapper(VirtualPeripheral):
 
 
 def scale(address: str, rng: random.Random) -> VirtualPeripheral:
-    """Return a body scale that publishes results for ever: times, users and weights differ."""
+    """Return a body scale that publishes results forever: times, users and weights differ."""
     weight, body = indicating(0x2A9D), indicating(0x2A9C)
 
     def a_moment() -> bytes:
@@ -272,7 +272,9 @@ def mute(address: str, _rng: random.Random) -> VirtualPeripheral:
 
 
 HOSTILE = (
-    Hostile("flood", flood(1500)),
+    # More than any sensor sends; and as many as the busiest raw signals, which is too many here.
+    Hostile("flood", flood(4000)),
+    Hostile("swift", flood(300)),
     Hostile("talker", talker, {"start": True}),
     Hostile("amplifier", amplifier, {"pmd": ["acceleration"]}),
     Hostile("meter", meter),

@@ -1,4 +1,4 @@
-"""The daemon beside ten hostile peripherals, hostile requests and a broker that comes and goes.
+"""The daemon next to ten hostile peripherals, hostile requests and a broker that goes away.
 
 Everything is judged against a quiet run at the same time. `make attack` runs for ten minutes.
 """

@@ -1,4 +1,4 @@
-"""A peripheral that floods beside seven well-behaved ones: what it costs them."""
+"""A peripheral that floods next to seven well-behaved ones: what it costs them."""
 
 from pathlib import Path
 
@@ -19,10 +19,11 @@ _MOST_DELAY = 2.0
 _FULL = {"outbox": {"max_size": "1MB"}}
 
 
-async def test_a_flood_delays_no_live_sample_of_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hostile", ["flood", "swift"])
+async def test_a_flood_delays_no_live_sample_of_others(tmp_path: Path, hostile: str) -> None:
     """D9. One run after the other, because they would take each other's processor."""
     quiet = await run(tmp_path / "quiet", Attack(_SECONDS, straps=_STRAPS))
-    flooded = await run(tmp_path / "flood", Attack(_SECONDS, straps=_STRAPS, hostile=["flood"]))
+    flooded = await run(tmp_path / "flood", Attack(_SECONDS, straps=_STRAPS, hostile=[hostile]))
     report = _report(quiet, flooded)
     print(report)  # noqa: T201
     assert not any(flooded.missing.values()), report
