@@ -117,7 +117,8 @@ class Listener:
         for stream, seen in tuple(self.seqs.items()):
             known = bytearray(seen)
             for gap in tuple(self.gaps):
-                if (gap["peripheral"], gap["stream"]) == stream and gap.get("count"):
+                # What was left out before it got a number is counted, too, but has no number.
+                if (gap["peripheral"], gap["stream"]) == stream and "last_seq" in gap:
                     first, last = gap["first_seq"], gap["last_seq"]
                     known[first : last + 1] = b"\1" * (min(last + 1, len(known)) - first)
             if missing := [seq for seq in range(1, len(known)) if not known[seq]]:
