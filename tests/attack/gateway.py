@@ -40,6 +40,7 @@ from tests.attack.walk import walk
 
 _TICK_S = 0.01
 _REPORT_S = 1.0
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 SPAM = "spam"
 
 
@@ -56,15 +57,19 @@ class Measured:
         self._file.flush()
 
     async def loop_delays(self) -> None:
-        """Report for each second by how many seconds the event loop was late, each time."""
+        """Report for each second by how many seconds the event loop was late, each time.
+
+        Not counted is the time in which this thread waited for a processor: other programs of a
+        busy machine take that.
+        """
         loop, late = asyncio.get_running_loop(), list[float]()
-        reported = loop.time()
+        reported, waited = loop.time(), _waited_s()
         while True:
             due = loop.time() + _TICK_S
             await asyncio.sleep(_TICK_S)
-            now = loop.time()
+            now, before, waited = loop.time(), waited, _waited_s()
             if not self._walked:  # a walk takes time that the daemon is not to blame for
-                late.append(round(now - due, 5))
+                late.append(round(max(0.0, now - due - (waited - before)), 5))
             self._walked = False
             if now - reported >= _REPORT_S:
                 reported = now
@@ -76,6 +81,11 @@ class Measured:
         self._walked = True
         gc.collect()
         self.write(held={label: tuple(one) for label, one in walk(daemon).items()})
+
+
+def _waited_s() -> float:
+    """Return for how long this thread was ready to run and had no processor (proc(5))."""
+    return int(_SCHEDSTAT.read_bytes().split()[1]) / 1e9
 
 
 class World:

@@ -66,7 +66,7 @@ class Outcome:
         gaps: the gap events.
         unnamed: numbers of samples, by stream, that neither arrived nor are in a gap.
         pss: memory of the process in bytes, proportional share, over time.
-        late_s: by how much the event loop was late, each time.
+        late_s: by how much the event loop was late, each time, without waits for a processor.
         cpu_s: CPU time of the process.
         held: what each attribute held at most.
         log: the lines of the log.
