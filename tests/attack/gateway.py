@@ -113,7 +113,7 @@ class World:
                 hostile = makers[entry.id].make(entry.address, self._rng)
                 await self._air.add(hostile)
                 self._hostile[entry.id] = hostile
-            else:
+            elif per_s:
                 strap = counting_strap(number, entry.address, per_s, partial(note, entry.id))
                 await self._air.add(strap)
                 await strap.appear()
@@ -190,7 +190,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--sent", type=Path, required=True)
     parser.add_argument("--measured", type=Path, required=True)
-    parser.add_argument("--rate", type=float, default=4.0, help="samples per second and strap")
+    parser.add_argument(
+        "--rate", type=float, default=4.0, help="samples per second and strap; 0: no straps"
+    )
     parser.add_argument("--spam", type=float, default=300.0, help="advertisements per second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hostile", nargs="*", default=[], help="which ones come")

@@ -29,6 +29,8 @@ from tests.field.rig import P, raw
 LONGEST = 512
 # Sources that send as fast as they may give the event loop a turn after this many payloads.
 _BURST = 8
+# Packets; as many as a controller has room for.
+_MOST_WAITING = 32
 # Request Control, accepted.
 _GRANTED = bytes([0x80, 0x00, 0x01])
 
@@ -46,6 +48,17 @@ class Hostile:
     id: str
     make: Callable[[str, random.Random], VirtualPeripheral]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Radio(VirtualPeripheral):
+    """A peripheral that drops what it cannot send soon, as a real one has to."""
+
+    async def send(self, characteristic: Characteristic[bytes], payload: bytes) -> None:
+        """See `VirtualPeripheral`."""
+        _, device = self._powered()
+        waiting = device.host.le_acl_packet_queue
+        if waiting is None or waiting.pending < _MOST_WAITING:
+            await super().send(characteristic, payload)
 
 
 def at_rate(make: Callable[[int], bytes], per_s: float) -> Payloads:
@@ -71,7 +84,7 @@ def flood(per_s: float) -> Callable[[str, random.Random], VirtualPeripheral]:
         beat = notifying(0x2A37)
         payload = at_rate(lambda number: bytes([0, 60 + number % 40]), per_s)
         part = Part(service(0x180D, [beat]), {beat: payload}, advertised=True)
-        return VirtualPeripheral("Flood", address, [part, device_information_part()])
+        return Radio("Flood", address, [part, device_information_part()])
 
     return make
 
@@ -89,7 +102,7 @@ def talker(address: str, _rng: random.Random) -> VirtualPeripheral:
         },
         advertised=True,
     )
-    return VirtualPeripheral("Talker", address, [parts])
+    return Radio("Talker", address, [parts])
 
 
 class AmplifyingPmd(Pmd):
@@ -108,7 +121,7 @@ def amplifier(address: str, rng: random.Random) -> VirtualPeripheral:
     """Return a sensor of raw signals with `AmplifyingPmd`."""
     beat = notifying(0x2A37)
     heart = Part(service(0x180D, [beat]), {beat: at_rate(lambda _: b"\0\x48", 1)}, advertised=True)
-    return VirtualPeripheral("Amplifier", address, [heart, AmplifyingPmd(rng).part()])
+    return Radio("Amplifier", address, [heart, AmplifyingPmd(rng).part()])
 
 
 def meter(address: str, rng: random.Random) -> VirtualPeripheral:
@@ -128,7 +141,7 @@ def meter(address: str, rng: random.Random) -> VirtualPeripheral:
         },
         advertised=True,
     )
-    return VirtualPeripheral("Meter", address, [part])
+    return Radio("Meter", address, [part])
 
 
 def garbage(address: str, rng: random.Random) -> VirtualPeripheral:
@@ -153,10 +166,10 @@ def garbage(address: str, rng: random.Random) -> VirtualPeripheral:
             for one in numbers
         }
         parts.append(Part(service(of, list(streams)), streams, advertised=of == 0x180D))
-    return VirtualPeripheral("Garbage", address, parts)
+    return Radio("Garbage", address, parts)
 
 
-class Boaster(VirtualPeripheral):
+class Boaster(Radio):
     """A strap whose Device Information is as long and odd as it can be, and differs each time."""
 
     def __init__(self, address: str, rng: random.Random) -> None:
@@ -183,7 +196,7 @@ class Boaster(VirtualPeripheral):
         self._spawn(self.drop(), "drop")
 
 
-class Flapper(VirtualPeripheral):
+class Flapper(Radio):
     """A strap that ends each link as soon as a central subscribes, and advertises again."""
 
     def __init__(self, address: str, rng: random.Random) -> None:
@@ -221,7 +234,7 @@ def scale(address: str, rng: random.Random) -> VirtualPeripheral:
         ),
         Part(service(0x181B, [body, readable(0x2A9B, bytes(4))]), {body: at_rate(composition, 40)}),
     ]
-    return VirtualPeripheral("Scale", address, parts)
+    return Radio("Scale", address, parts)
 
 
 def fickle(address: str, rng: random.Random) -> VirtualPeripheral:
@@ -253,7 +266,7 @@ def fickle(address: str, rng: random.Random) -> VirtualPeripheral:
         },
         advertised=True,
     )
-    return VirtualPeripheral("Fickle", address, [part])
+    return Radio("Fickle", address, [part])
 
 
 def mute(address: str, _rng: random.Random) -> VirtualPeripheral:
@@ -268,7 +281,7 @@ def mute(address: str, _rng: random.Random) -> VirtualPeripheral:
         Part(service(0x180A, [raw(number, P.READ, never) for number in range(0x2A23, 0x2A2A)])),
         Part(service(0x180F, [raw(0x2A19, P.READ | P.NOTIFY, never)])),
     ]
-    return VirtualPeripheral("Mute", address, parts)
+    return Radio("Mute", address, parts)
 
 
 HOSTILE = (
