@@ -16,7 +16,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos attack bench system-test cluster-test hass-test lint format docs picture constraints clean
+.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test hass-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -42,14 +42,15 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 	$(BIN)/pytest tests/chaos
 	@.ci/tools closing $(NOT_TESTED)
 
-chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
-	@.ci/tools mosquitto
-	$(BIN)/python -m tests.chaos $(ARGS)
-
+.PHONY: attack
 attack: $(TESTABLE) ## hostile peripherals and requests, damaged files and random histories for 30 minutes
 	@.ci/tools mosquitto
 	FULL_EFFORT=1 $(BIN)/pytest tests/attack tests/field/test_damage.py tests/field/test_fairness.py \
 	    tests/unit/sessions/test_control_model.py --numprocesses 0 -rP $(ARGS)
+
+chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
+	@.ci/tools mosquitto
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
 	@.ci/tools mosquitto dbus
