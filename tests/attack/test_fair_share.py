@@ -1,5 +1,10 @@
-"""A peripheral that floods next to seven well-behaved ones: what it costs them."""
+"""A peripheral that floods next to seven well-behaved ones: what it costs them.
 
+Runs follow one another, because they would take each other's processor. `make attack` compares
+three pairs of them.
+"""
+
+import statistics
 from pathlib import Path
 
 import pytest
@@ -8,11 +13,10 @@ from tests.attack.rig import Attack, Outcome, percentile, run
 from tests.support.effort import FULL, effort
 from tests.support.mosquitto import needs_mosquitto
 
-_SECONDS = effort(10, 60)
-pytestmark = [needs_mosquitto, pytest.mark.timeout(_SECONDS + 200)]
+_SECONDS, _ROUNDS = effort(10, 30), effort(1, 3)
+pytestmark = [needs_mosquitto, pytest.mark.timeout(_ROUNDS * 2 * (_SECONDS + 200))]
 
 _STRAPS = 7
-_FLOOD = "healthd/gateway/device/flood/heart_rate"
 # Of the time in a quiet run, from the notification to the subscriber.
 _MOST_DELAY = 2.0
 # Small enough to be full within an outage of seconds.
@@ -21,16 +25,20 @@ _FULL = {"outbox": {"max_size": "1MB"}}
 
 @pytest.mark.parametrize("hostile", ["flood", "swift"])
 async def test_a_flood_delays_no_live_sample_of_others(tmp_path: Path, hostile: str) -> None:
-    """D9. One run after the other, because they would take each other's processor."""
-    quiet = await run(tmp_path / "quiet", Attack(_SECONDS, straps=_STRAPS))
-    flooded = await run(tmp_path / "flood", Attack(_SECONDS, straps=_STRAPS, hostile=[hostile]))
-    report = _report(quiet, flooded)
-    print(report)  # noqa: T201
-    assert not any(flooded.missing.values()), report
-    assert not flooded.unnamed, report
+    """D9."""
+    fast, slow = list[float](), list[float]()
+    for number in range(_ROUNDS):
+        quiet = await run(tmp_path / f"quiet-{number}", Attack(_SECONDS, straps=_STRAPS))
+        attack = Attack(_SECONDS, straps=_STRAPS, hostile=[hostile])
+        flooded = await run(tmp_path / f"flood-{number}", attack)
+        report = f"{_report('quiet', quiet)}\n{_report(hostile, flooded)}"
+        print(report)  # noqa: T201
+        assert not any(flooded.missing.values()), report
+        assert not flooded.unnamed, report
+        fast.append(percentile(quiet.delays_s(), 0.99))
+        slow.append(percentile(flooded.delays_s(), 0.99))
     if FULL:
-        fast, slow = (percentile(one.delays_s(), 0.99) for one in (quiet, flooded))
-        assert slow <= _MOST_DELAY * fast, report
+        assert statistics.median(slow) <= _MOST_DELAY * statistics.median(fast), (slow, fast)
 
 
 async def test_a_full_outbox_makes_room_at_the_cost_of_who_fills_it(tmp_path: Path) -> None:
@@ -45,13 +53,10 @@ async def test_a_full_outbox_makes_room_at_the_cost_of_who_fills_it(tmp_path: Pa
     assert lost <= {"flood"}, lost
 
 
-def _report(quiet: Outcome, flooded: Outcome) -> str:
-    lines = [""]
-    for name, one in (("quiet", quiet), ("flood", flooded)):
-        delays_s = one.delays_s()
-        lines.append(
-            f"{name}: {len(delays_s)} live, p50 {percentile(delays_s, 0.5) * 1e3:.1f} ms, "
-            f"p99 {percentile(delays_s, 0.99) * 1e3:.1f} ms, CPU {one.cpu_s:.1f} s, missing "
-            f"{sum(map(len, one.missing.values()))}, of the flood {one.topics.get(_FLOOD, 0)}"
-        )
-    return "\n".join(lines)
+def _report(name: str, one: Outcome) -> str:
+    delays_s = one.delays_s()
+    return (
+        f"{name}: {len(delays_s)} live, p50 {percentile(delays_s, 0.5) * 1e3:.1f} ms, "
+        f"p99 {percentile(delays_s, 0.99) * 1e3:.1f} ms, CPU {one.cpu_s:.1f} s, "
+        f"{sum(map(len, one.missing.values()))} missing"
+    )
