@@ -5,10 +5,13 @@ import sys
 from types import ModuleType
 from typing import cast
 
+from healthd.cli import console
+
 
 def main() -> None:
     """Run ``healthd`` from the command line."""
     _occupy_standard_streams()
+    sys.excepthook = console.show_traceback
     # The daemon runs for months on a small machine: never load what only prints help and tables.
     if sys.argv[1:2] == ["run"]:
         # structlog imports rich (5 MB) if it is installed; None makes the import fail.

@@ -39,13 +39,14 @@ class Ids:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        # Their hashes: an id from another publisher may be long.
+        self._seen: OrderedDict[int, None] = OrderedDict()
 
     def is_new(self, payload: dict[str, Any]) -> bool:
         """Return whether the payload's id is new, and remember it; without an id it is new."""
-        identity = payload.get("id")
-        if not isinstance(identity, str):
+        if not isinstance(text := payload.get("id"), str):
             return True
+        identity = hash(text)
         new = identity not in self._seen
         self._seen[identity] = None
         # A retained result is delivered again on every connect, so its id must not be forgotten.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 import orjson
 
+from healthd.cli import console
+from healthd.cli.live.payload import readable, text_of
 from healthd.errors import HealthdError
 from healthd.log import configure
 from healthd.mqtt.arrivals import Message
@@ -49,7 +51,7 @@ class Lines:
 
     def show(self, message: Message) -> None:
         """See ``View``."""
-        _write(f"{message.topic} {_text(message.payload)}")
+        _say(f"{message.topic} {text_of(message.payload)}")
 
     def set_broker_fault(self, fault: str | None) -> None:
         """Do nothing: the log reports it."""
@@ -73,9 +75,9 @@ class JsonLines:
             "peripheral": (place.peripheral or None) if place else None,
             "stream": place.stream if place else None,
             "history": place.history if place else False,
-            "payload": _parsed(message.payload),
+            "payload": readable(message.payload),
         }
-        _write(orjson.dumps(line).decode())
+        _say(orjson.dumps(line).decode())
 
     def set_broker_fault(self, fault: str | None) -> None:
         """Do nothing: the log reports it."""
@@ -128,23 +130,11 @@ async def _draw(live: "Live") -> NoReturn:
         live.refresh()
 
 
-def _write(line: str) -> None:
+def _say(line: str) -> None:
     try:
-        print(line, flush=True)  # noqa: T201
+        console.say_data(line)
     except BrokenPipeError as error:
         # The unwritten data is still in the buffer: at its end Python would try to write it again
         # and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ReaderGone from error
-
-
-def _text(payload: bytes) -> str:
-    return payload.decode("utf-8", "replace")
-
-
-def _parsed(payload: bytes) -> object:
-    try:
-        value: object = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return _text(payload)
-    return value
