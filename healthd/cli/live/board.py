@@ -14,13 +14,17 @@ _PRESENCE = {b"online": True, b"offline": False}
 
 # Gateways, peripherals and streams together. Any client of the broker can publish any number of
 # topics; a large installation (eight gateways with eight peripherals of five streams) has 400.
-MAX_ENTRIES = 1000
+MAX_ENTRIES = 500
 
 # Ids have at most 64 characters, and the longest stream names 30.
 _LONGEST_TOPIC = 512
 
-# Far above every sample, and little enough for a thousand of them.
-_LONGEST_PAYLOAD = 16 * 1024
+# A frame with hundreds of values has some kilobytes.
+_LONGEST_PAYLOAD = 32 * 1024
+
+# Of the newest payloads together, as JSON; in memory they take up to thirty times as much. An
+# installation with 400 entries has some hundred kilobytes.
+MAX_KEPT_BYTES = 2 * 1024 * 1024
 
 # A sample has at most some 40 keys; more cannot be shown.
 _MOST_KEYS = 64
@@ -34,11 +38,13 @@ class Peripheral:
         online: its status; None if not received yet.
         info: its info payload, about the device and its link.
         streams: its streams by name.
+        kept_bytes: the size of the info payload.
     """
 
     online: bool | None = None
     info: dict[str, Any] = field(default_factory=dict[str, Any])
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
+    kept_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -88,7 +94,7 @@ class Board:
     Attributes:
         gateways: by id.
         unreadable: how many messages had a payload or a topic that is not healthd's.
-        left_out: how many messages were about streams for which there was no more room.
+        left_out: how many messages were not kept, because there was no more room.
     """
 
     def __init__(self, prefix: str, results: Collection[str] = ()) -> None:
@@ -103,6 +109,7 @@ class Board:
         self.unreadable = 0
         self.left_out = 0
         self._entries = 0
+        self._kept_bytes = 0
         self._prefix = prefix
         self._results = results
 
@@ -139,14 +146,15 @@ class Board:
         if values is None:
             return
         if place.stream == "info":
-            peripheral.info = values
+            if self._has_room(peripheral, message):
+                peripheral.info = values
             return
         stream = self._entry(peripheral.streams, place.stream, Stream)
         if stream is None:
             return
         if place.history:
             stream.add_history(values)
-        else:
+        elif self._has_room(stream, message):
             result = place.stream in self._results
             stream.add(values, now, retained=message.retained, result=result)
 
@@ -175,6 +183,16 @@ class Board:
             return None
         return dict(islice(values.items(), _MOST_KEYS))
 
+    def _has_room(self, keeper: Peripheral | Stream, message: Message) -> bool:
+        """Whether the payload can replace what an entry keeps; count it if it cannot."""
+        more = len(message.payload) - keeper.kept_bytes
+        if self._kept_bytes + more > MAX_KEPT_BYTES:
+            self.left_out += 1
+            return False
+        self._kept_bytes += more
+        keeper.kept_bytes = len(message.payload)
+        return True
+
     def _entry(self, entries: dict[str, _Entry], name: str, make: type[_Entry]) -> _Entry | None:
         """Return an entry, a new one if there is room; None, and count it, if there is none."""
         if (entry := entries.get(name)) is None:
@@ -193,7 +211,7 @@ class Board:
             self.gateways.pop(place.gateway, None)
         elif (gateway := self.gateways.get(place.gateway)) is not None:
             gateway.peripherals.pop(place.peripheral, None)
-        self._entries = sum(
-            1 + sum(1 + len(peripheral.streams) for peripheral in gateway.peripherals.values())
-            for gateway in self.gateways.values()
-        )
+        peripherals = [each for one in self.gateways.values() for each in one.peripherals.values()]
+        streams = [each for one in peripherals for each in one.streams.values()]
+        self._entries = len(self.gateways) + len(peripherals) + len(streams)
+        self._kept_bytes = sum(each.kept_bytes for each in (*peripherals, *streams))

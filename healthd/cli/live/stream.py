@@ -9,7 +9,7 @@ from healthd.cli.live.wording import main_key, numbers, rank
 
 # A duplicate follows the first delivery within the messages that a gateway has in flight, plus
 # those that it publishes again after an outage: some hundreds at most.
-_IDS = 1024
+_IDS = 512
 
 # The maximum width of a sparkline.
 TREND = 60
@@ -67,6 +67,7 @@ class Stream:
         gaps: number of reported gaps.
         gap_reason: the reason of the last gap.
         trend: the main value, oldest first; for frames, all values of the newest frame.
+        kept_bytes: the size of the newest live sample as JSON.
     """
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -75,6 +76,7 @@ class Stream:
     gaps: int = 0
     gap_reason: str = ""
     trend: deque[float] = field(default_factory=lambda: deque[float](maxlen=TREND))
+    kept_bytes: int = 0
     _ids: Ids = field(default_factory=Ids)
     _key: str | None = None
     _measured: float | None = None

@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from healthd.cli.live.board import MAX_ENTRIES, Board, Gateway
+from healthd.cli.live.board import Board, Gateway
 from healthd.cli.live.columns import ALWAYS, SPACE, fit
 from healthd.cli.live.sparkline import condensed, sparkline
 from healthd.cli.live.stream import TREND, Moment, Stream
@@ -136,7 +136,7 @@ def _rows(board: Board, now: Moment) -> Iterator[_Row]:
 def _notes(board: Board) -> Iterator[str]:
     """Yield what the rows do not show."""
     if board.left_out:
-        yield f"{board.left_out} messages not shown: the table has {MAX_ENTRIES} streams at most"
+        yield f"{board.left_out} messages not shown: more streams or values than fit into memory"
     if board.unreadable:
         yield f"{board.unreadable} messages are not readable: damaged, or not from healthd"
 
