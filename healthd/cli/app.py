@@ -287,7 +287,8 @@ def watch(
 
     The objects of --json contain arrived (UTC), topic, retained, gateway,
     peripheral (null for the gateway's own topics), stream (such as heart_rate,
-    status or event/gap), history, and payload: JSON, or text such as "online".
+    status or event/gap), history, and payload: JSON, or text such as "online". JSON
+    nested deeper than 64 levels is text, too.
     """
     from healthd.cli.watch import main
 

@@ -90,9 +90,7 @@ SCARCE = st.text(st.sampled_from("*?\\[]!-ab\"'#\n\x1b\u202e\u200b\ud800"), max_
 @example("[ab]*", "a")
 @example("a\\*", "a\\b")
 @given(SCARCE | st.text(st.characters(exclude_categories=()), max_size=20), SCARCE)
-def test_d20_the_entry_of_a_private_device_matches_its_name_and_no_other(
-    name: str, other: str
-) -> None:
+def test_the_entry_of_a_private_device_matches_its_name_and_no_other(name: str, other: str) -> None:
     block = device(name=name, is_private=True, suggested_id="x").block
     assert block == printable_block(block), "as it is printed, it can be pasted"
     settings = Settings.model_validate(tomllib.loads(block))

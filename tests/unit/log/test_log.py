@@ -208,7 +208,7 @@ def raise_hostile(log: Any) -> None:
         log.exception("crashed")
 
 
-def test_d19_outside_text_on_a_terminal_is_plain(terminal: Out) -> None:
+def test_outside_text_on_a_terminal_is_plain(terminal: Out) -> None:
     configure("debug", stream=terminal)
     log = get_logger()
     log.warning(HOSTILE, error=HOSTILE, names=[HOSTILE], of={HOSTILE: (HOSTILE,)})
@@ -222,7 +222,7 @@ def test_d19_outside_text_on_a_terminal_is_plain(terminal: Out) -> None:
     assert sum(line.startswith("forged") for line in text.split("\n")) == 1
 
 
-def test_d19_outside_text_in_json_lines_is_plain_and_means_the_same(pipe: Out) -> None:
+def test_outside_text_in_json_lines_is_plain_and_means_the_same(pipe: Out) -> None:
     configure(stream=pipe)
     log = get_logger()
     log.warning(HOSTILE, error=HOSTILE)

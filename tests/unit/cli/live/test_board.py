@@ -296,7 +296,7 @@ def entries(board: FedBoard) -> int:
     return len(board.gateways) + len(peripherals) + sum(len(each.streams) for each in peripherals)
 
 
-def test_d19_any_number_of_topics_takes_a_bounded_number_of_entries(
+def test_any_number_of_topics_takes_a_bounded_number_of_entries(
     board: FedBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.cli.live.board.MAX_ENTRIES", 50)
@@ -328,7 +328,7 @@ def test_d19_any_number_of_topics_takes_a_bounded_number_of_entries(
     ],
     ids=["long text", "long list", "deep lists", "deep objects", "not UTF-8", "not an object"],
 )
-def test_d19_a_payload_beyond_every_sample_is_counted_and_not_kept(
+def test_a_payload_beyond_every_sample_is_counted_and_not_kept(
     board: FedBoard, payload: bytes
 ) -> None:
     for topic in (HEART_RATE, f"{HEART_RATE}/history", f"{HOME}/device/strap/info"):
@@ -338,7 +338,7 @@ def test_d19_a_payload_beyond_every_sample_is_counted_and_not_kept(
     assert board.gateways["home"].peripherals["strap"].streams == {}
 
 
-def test_d19_large_payloads_of_all_streams_have_a_bound_together(
+def test_large_payloads_of_all_streams_have_a_bound_together(
     board: FedBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.cli.live.board.MAX_KEPT_BYTES", 10_000)
@@ -355,13 +355,13 @@ def test_d19_large_payloads_of_all_streams_have_a_bound_together(
     assert board.left_out == 36
 
 
-def test_d19_of_a_payload_with_many_keys_the_first_are_kept(board: FedBoard) -> None:
+def test_of_a_payload_with_many_keys_the_first_are_kept(board: FedBoard) -> None:
     board.feed(HEART_RATE, sample(1) | {f"value_{n}": n for n in range(500)})
     assert len(board.stream().values) == 64
     assert board.stream().values["id"] == "run-1"
 
 
-def test_d19_a_long_topic_is_counted_and_not_kept(board: FedBoard) -> None:
+def test_a_long_topic_is_counted_and_not_kept(board: FedBoard) -> None:
     board.feed(f"{HOME}/device/{'x' * 1000}/heart_rate", sample(1))
     board.feed(f"{HOME}/event/gap", GAP | {"peripheral": "x" * 1000})
     assert board.unreadable == 2

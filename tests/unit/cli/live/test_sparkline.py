@@ -50,6 +50,6 @@ def test_a_frame_fits_the_width(values: list[float], width: int) -> None:
 @example([1e308, -1e308], 1)
 @example([5e-324, 0.0], 1)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20), st.integers(1, 9))
-def test_d19_numbers_of_any_size_can_be_drawn(values: list[float], width: int) -> None:
+def test_numbers_of_any_size_can_be_drawn(values: list[float], width: int) -> None:
     assert len(sparkline(values)) == len(values)
     assert len(condensed(values, width)) == min(len(values), width)

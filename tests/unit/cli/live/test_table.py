@@ -196,7 +196,7 @@ def test_any_payload_can_be_drawn(level: str, stream: str, payload: Any) -> None
 HOSTILE = "Zq\x1b]2;x\x07\x9b\u202e\u200b\u2028\U000e0041\ufe0f\u3164\n" + "e" + "\u0301" * 50
 
 
-def test_d19_a_board_full_of_hostile_text_is_drawn_within_the_terminal() -> None:
+def test_a_board_full_of_hostile_text_is_drawn_within_the_terminal() -> None:
     info = {"name": HOSTILE * 9, "state": HOSTILE * 9, "reason": HOSTILE * 9}
     messages = [
         each

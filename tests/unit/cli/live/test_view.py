@@ -88,7 +88,7 @@ async def test_a_json_object_for_each_message(
 
 @pytest.mark.parametrize("depth", [65, 300, 2000])
 @pytest.mark.parametrize("form", ["[]", "{}"])
-async def test_d19_a_payload_nested_too_deeply_is_a_row_of_text(
+async def test_a_payload_nested_too_deeply_is_a_row_of_text(
     depth: int, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin, end = ("[", "]") if form == "[]" else ('{"a":', "}")
@@ -109,7 +109,7 @@ async def test_json_nested_like_ours_stays_json(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-async def test_d19_what_is_not_plain_text_is_escaped_and_means_the_same(
+async def test_what_is_not_plain_text_is_escaped_and_means_the_same(
     as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     payload = {"Müller\u202e": "\u200b\x9b31m\u2028\U000e0041"}
