@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from types import ModuleType
 from typing import cast
 
@@ -35,3 +36,5 @@ def _occupy_standard_streams() -> None:
     os.close(descriptor)
     # Python has None in place of a closed stream. The log counts its lines; commands just write.
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    # A terminal with few characters shows question marks instead of failing.
+    cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")

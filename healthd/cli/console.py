@@ -17,6 +17,9 @@ from healthd.printable import escaped, printable
 # A device's name has up to 248 bytes; this is enough of it to recognise the device in a message.
 _NAME_CELLS = 60
 
+# Of a line, some twenty lines on a terminal: an error may repeat all that somebody has sent.
+LINE_CELLS = 4000
+
 
 def name(text: str) -> str:
     """Return a name from outside, short and printable, for use inside a message."""
@@ -25,12 +28,12 @@ def name(text: str) -> str:
 
 def say(*lines: str) -> None:
     """Print lines; inside of them line breaks are replaced like all other control characters."""
-    _write(sys.stdout, "".join(f"{printable(line)}\n" for line in lines))
+    _write(sys.stdout, "".join(f"{printable(line, LINE_CELLS)}\n" for line in lines))
 
 
 def complain(*lines: str) -> None:
     """Print lines on standard error, as ``say`` does."""
-    _write(sys.stderr, "".join(f"{printable(line)}\n" for line in lines))
+    _write(sys.stderr, "".join(f"{printable(line, LINE_CELLS)}\n" for line in lines))
 
 
 def ask(question: str) -> None:
@@ -73,7 +76,5 @@ def show_traceback(
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:  # closed, such as by `2>&-`
         return
-    encoding = stream.encoding or "utf-8"
-    # A terminal with few characters shows question marks instead of failing.
-    stream.write(text.encode(encoding, "replace").decode(encoding))
+    stream.write(text)
     stream.flush()

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from healthd.cli.console import LINE_CELLS
 from healthd.printable import printable
 
 # Wider than the columns for names; rich cuts or folds a cell to its column. Messages are lines.
@@ -16,8 +17,8 @@ def cell(value: object, style: str = "") -> Text:
 
 
 def line(value: object) -> Text:
-    """Return a whole line, as long as it is."""
-    return Text(printable(str(value)))
+    """Return a line of a report."""
+    return Text(printable(str(value), LINE_CELLS))
 
 
 def table(*headings: str) -> Table:

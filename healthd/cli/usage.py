@@ -7,13 +7,11 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
+from healthd.cli.console import LINE_CELLS
 from healthd.printable import printable
 
 # typer carries its own copy of click from 0.20 on, so click's name of this class is not stable.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
-
-# An argument may be a whole file by mistake.
-_MESSAGE_CELLS = 2000
 
 
 class Commands(TyperGroup):
@@ -37,5 +35,5 @@ def _safe_messages() -> Generator[None]:
     except _UsageError as error:
         message = getattr(error, "message", None)
         if isinstance(message, str):
-            cast("Any", error).message = printable(message, _MESSAGE_CELLS)
+            cast("Any", error).message = printable(message, LINE_CELLS)
         raise

@@ -25,6 +25,9 @@ from healthd.printable import escaped, printable
 # Addresses are health data by association. BlueZ writes them with underscores in object paths.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
 
+# Of a value on a terminal; a device or a broker may send much more.
+_VALUE_CELLS = 4000
+
 # The topics of one person's results, which are logged if the broker refuses them.
 _PERSON = re.compile(r"\bperson/[a-z0-9_-]+(?=/)")
 
@@ -171,7 +174,7 @@ def _printable(value: Any) -> Any:
         return {_printable(key): _printable(inner) for key, inner in mapping.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_printable(inner) for inner in cast("Iterable[Any]", value)]
-    return printable(str(value))
+    return printable(str(value), _VALUE_CELLS)
 
 
 def _each_value(clean: Callable[[Any], Any]) -> Processor:

@@ -268,7 +268,10 @@ async def test_no_outside_text_reaches_the_terminal_as_it_is(
 
 
 @needs_dbus
-@pytest.mark.parametrize("arguments", [(OUTSIDE,), ("watch", f"--{OUTSIDE}"), ("run", OUTSIDE)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(OUTSIDE,), ("watch", f"--{OUTSIDE}"), ("run", OUTSIDE), ("demo", "--profile", OUTSIDE)],
+)
 async def test_a_mistake_on_the_command_line_is_repeated_safely(
     machine: Machine, arguments: tuple[str, ...]
 ) -> None:

@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import orjson
 
@@ -107,8 +106,6 @@ async def view(
     from healthd.cli.live.table import LiveTable
     from healthd.profiles import registry
 
-    # A terminal without the characters of bars shows question marks instead of failing.
-    cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     results = {kind for kind, model in published(registry.load()).items() if model.retained}
     table = LiveTable(title, caption, prefix, results)
     try:

@@ -1,7 +1,6 @@
 """Commands print through ``healthd.cli.console`` and ``healthd.cli.tables``, and nothing else."""
 
 import ast
-import io
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,13 +138,28 @@ def test_a_path_with_any_byte_is_printed(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == 'a?\n{"file": "a\\udcff"}\n'
 
 
-def test_a_terminal_with_few_characters_shows_question_marks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    data = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(data, encoding="latin-1"))
-    console.say("Müller 心率")
-    assert data.getvalue() == "Müller ??\n".encode("latin-1")
+def test_a_terminal_with_few_characters_shows_question_marks(machine: Machine) -> None:
+    script = (
+        "import sys\n"
+        "from healthd.cli import main, console, tables, version\n"
+        "version.text = lambda: 'Müller 心率'\n"
+        "sys.argv = ['healthd', '--version']\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    tables.show(tables.line('Müller 心率'))\n"
+    )
+    environ = machine.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == "Müller ??\nMüller ??\n".encode("latin-1")
+
+
+def test_a_line_has_a_bound(capsys: pytest.CaptureFixture[str]) -> None:
+    console.complain("x" * 1_000_000)
+    assert len(capsys.readouterr().err) == 4001
 
 
 def test_an_unexpected_error_is_shown_without_control_characters(machine: Machine) -> None:
