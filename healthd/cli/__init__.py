@@ -36,5 +36,6 @@ def _occupy_standard_streams() -> None:
     os.close(descriptor)
     # Python has None in place of a closed stream. The log counts its lines; commands just write.
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    # A terminal with few characters shows question marks instead of failing.
-    cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
+    if sys.stdout.encoding != "utf-8":
+        # A terminal with few characters shows question marks instead of failing.
+        cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")

@@ -65,7 +65,7 @@ def prints(source: str) -> Iterator[str]:
 def unsafe(file: str) -> list[str]:
     found = list(prints((PACKAGE / file).read_text(encoding="utf-8")))
     if file == "cli/__init__.py":
-        # It opens /dev/null for a closed stream.
+        # It opens /dev/null for a closed stream, and looks at the encoding.
         found = [text for text in found if not text.startswith("sys.stdout")]
     return found
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.cli.live.board import Board
-from healthd.cli.live.stream import Moment, Stream
+from healthd.cli.live.stream import Ids, Moment, Stream
 from healthd.mqtt.arrivals import Message
 from healthd.samples import utc_text
 
@@ -366,3 +366,12 @@ def test_a_long_topic_is_counted_and_not_kept(board: FedBoard) -> None:
     board.feed(f"{HOME}/event/gap", GAP | {"peripheral": "x" * 1000})
     assert board.unreadable == 2
     assert entries(board) == 1
+
+
+def test_the_memory_of_ids_is_bounded() -> None:
+    ids = Ids()
+    for n in range(5000):
+        assert ids.is_new({"id": f"{n}" + "x" * 1000})
+    assert len(pickle.dumps(ids)) < 512 * 64
+    assert not ids.is_new({"id": "4999" + "x" * 1000})
+    assert ids.is_new({"id": "0" + "x" * 1000}), "the oldest is forgotten"
