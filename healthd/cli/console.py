@@ -17,7 +17,7 @@ from healthd.printable import escaped, printable
 # A device's name has up to 248 bytes; this is enough of it to recognise the device in a message.
 _NAME_CELLS = 60
 
-# Of a line, some twenty lines on a terminal: an error may repeat all that somebody has sent.
+# Of a line, some twenty lines on a terminal: an error may repeat what a device has sent.
 LINE_CELLS = 4000
 
 
