@@ -15,8 +15,9 @@ from rich.text import Text
 
 from healthd.cli.run import EXIT_FAILED
 from healthd.host.folders import state_folder
-from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
+from healthd.outbox.database import NotAFile, open_read_only
 from healthd.outbox.outbox import STORE_NAME
+from healthd.outbox.set_aside import files_set_aside
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
 from healthd.profiles import registry

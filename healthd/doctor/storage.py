@@ -12,8 +12,9 @@ from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import broken_link, state_folder
 from healthd.host.in_thread import run_in_thread
-from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
+from healthd.outbox.database import NotAFile, open_read_only
 from healthd.outbox.outbox import STORE_NAME
+from healthd.outbox.set_aside import files_set_aside
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
 from healthd.settings.model import Settings

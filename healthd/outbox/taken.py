@@ -12,6 +12,8 @@ from healthd.outbox.schema import NOTE_RECORD
 from healthd.outbox.store import Store
 from healthd.samples import Record, Taken
 
+_TYPES = (str, str, str, int, str)
+
 
 class RecordUpdate(NamedTuple):
     """A change to the noted records of a peripheral that comes without a sample.
@@ -51,5 +53,7 @@ def read_records(store: Store) -> dict[str, dict[Taken, bool]]:
     query = f"SELECT {columns} FROM records ORDER BY rowid"
     with store.transaction() as db:
         for peripheral, stream, *record, whole in db.execute(query):
-            found.setdefault(peripheral, {})[stream, Record(*record)] = bool(whole)
+            # What is damaged is fetched again.
+            if tuple(map(type, (peripheral, stream, *record))) == _TYPES:
+                found.setdefault(peripheral, {})[stream, Record(*record)] = bool(whole)
     return found
