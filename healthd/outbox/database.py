@@ -130,6 +130,10 @@ def closed_on_error(db: sqlite3.Connection) -> Generator[None]:
     """Close ``db`` if the block raises."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        db.close()
+        # Python cannot read SQLite's message, which quotes damaged text.
+        raise sqlite3.DatabaseError(f"damaged: {error}") from error
     except BaseException:
         db.close()
         raise

@@ -186,6 +186,9 @@ class Disk:
             if not is_damage(error, self._path):
                 raise
             return self._heal(store, error, work)
+        except UnicodeDecodeError as error:
+            # Python cannot read SQLite's message, which quotes damaged text.
+            return self._heal(store, sqlite3.DatabaseError(str(error)), work)
 
     def _heal(
         self, store: Store, error: sqlite3.Error, work: Callable[[Store], T]

@@ -9,7 +9,7 @@ from healthd.outbox.database import check_whole, is_checked_at_once, is_full, tr
 from healthd.outbox.missing import Block, Place
 from healthd.outbox.report import Report
 from healthd.outbox.schema import BLOCK_ROWS, Stream
-from healthd.outbox.tally import bounds, correct_tally, next_block, tally_of
+from healthd.outbox.tally import bounds, correct_tally, next_known_block, tally_of
 from healthd.outbox.version import is_counted, mark_counted
 
 
@@ -55,7 +55,7 @@ class RowCheck:
         """
         if self._complete:
             return False
-        block = next_block(self._db, self._next_block)
+        block = next_known_block(self._db, self._next_block)
         if block is not None and block > self.row_at_start // BLOCK_ROWS:
             block = None
         try:

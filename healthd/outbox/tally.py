@@ -70,17 +70,17 @@ def blocks_with(
 
 
 def next_block(db: sqlite3.Connection, block: int) -> int | None:
-    """Return the first block with rows from this one on; None if there is none.
-
-    A block of which only the tally knows counts, too: its rows may be lost.
-    """
+    """Return the first block with rows from this one on; None if there is none."""
     row = db.execute("SELECT min(row) FROM pending WHERE row >= ?", (block * BLOCK_ROWS,))
-    entry = db.execute("SELECT min(block) FROM tally WHERE block >= ?", (block,))
-    first, noted = row.fetchone()[0], entry.fetchone()[0]
-    blocks = [] if first is None else [int(first) // BLOCK_ROWS]
-    if isinstance(noted, int):
-        blocks.append(noted)
-    return min(blocks, default=None)
+    first: int | None = row.fetchone()[0]
+    return None if first is None else first // BLOCK_ROWS
+
+
+def next_known_block(db: sqlite3.Connection, block: int) -> int | None:
+    """Return the first block from this one on that has rows, or should have some."""
+    entry = db.execute("SELECT min(block) FROM tally WHERE block >= ?", (block,)).fetchone()[0]
+    found = (next_block(db, block), entry)
+    return min((number for number in found if isinstance(number, int)), default=None)
 
 
 def tally_of(db: sqlite3.Connection, block: int) -> dict[Stream, Sum]:

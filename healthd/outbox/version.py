@@ -9,6 +9,10 @@ from healthd.outbox.schema import COUNTING, TABLES, VERSION, WITHOUT_CHECKSUMS
 # Tables that come and go: SQLite's own, and the claim on the disk's space.
 _OTHERS = ("sqlite_%", "filler")
 
+# The last bits of a note about the tables: how often they were changed.
+_COUNTER_BITS = 12
+_COUNTER = (1 << _COUNTER_BITS) - 1
+
 # What version 3 has added.
 _NEW_TABLE, _NEW_COLUMN = "salvage", ("checksum", "INTEGER")
 
@@ -35,10 +39,16 @@ def check_version(db: sqlite3.Connection) -> None:
     """
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     noted: int = db.execute("PRAGMA application_id").fetchone()[0]
-    if noted and version in (COUNTING, VERSION) and noted != _application(db):
-        # One changed letter could make SQLite read and write something else than rows.
-        raise sqlite3.DatabaseError("the description of the tables is damaged")
+    if noted and version in (COUNTING, VERSION):
+        _check_note(noted, _note(db))
     _check_tables(db, version)
+
+
+def _check_note(noted: int, found: int) -> None:
+    # One changed letter could make SQLite read and write something else than rows. If a program has
+    # changed the tables on purpose, SQLite has counted that.
+    if noted >> _COUNTER_BITS != found >> _COUNTER_BITS and not (noted ^ found) & _COUNTER:
+        raise sqlite3.DatabaseError("the description of the tables is damaged")
 
 
 def _check_tables(db: sqlite3.Connection, version: int) -> None:
@@ -85,7 +95,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     version = VERSION if fresh or before == WITHOUT_CHECKSUMS else COUNTING
     try:
         db.executescript(f"BEGIN IMMEDIATE; {add} {TABLES}; PRAGMA user_version={version}")
-        db.execute(f"PRAGMA application_id={_application(db)}")
+        note_tables(db)
         db.execute("COMMIT")
     except BaseException:
         # On a full disk SQLite has already rolled back, and a second rollback fails.
@@ -111,16 +121,22 @@ def forget_tally(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA user_version={COUNTING}")
 
 
-def _application(db: sqlite3.Connection) -> int:
-    """Return the ``application_id`` of an intact file: the checksum of what describes its tables.
+def note_tables(db: sqlite3.Connection) -> None:
+    """Note, in the file's ``application_id``, what an intact description of its tables is.
 
-    These are their names, their columns, and the pages where they begin.
+    Call it after each change of the tables.
     """
+    db.execute(f"PRAGMA application_id={_note(db)}")
+
+
+def _note(db: sqlite3.Connection) -> int:
+    """Return a checksum of what describes the tables, and SQLite's count of the changes to it."""
     what = "type, name, rootpage, sql"
     hidden = "name NOT LIKE 'filler'"
     rows = db.execute(f"SELECT {what} FROM sqlite_schema WHERE {hidden} ORDER BY name").fetchall()
-    # SQLite's number is signed.
-    return zlib.crc32(repr(rows).encode()) >> 1 or 1
+    changes: int = db.execute("PRAGMA schema_version").fetchone()[0]
+    checksum = zlib.crc32(repr(rows).encode()) % (1 << 31 - _COUNTER_BITS)
+    return checksum << _COUNTER_BITS | changes & _COUNTER
 
 
 def _columns(db: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:

@@ -172,13 +172,11 @@ def test_an_upgrade_for_which_a_full_file_has_no_page_evicts_and_reports_it(
 
 # Other files
 
-# With healthd's mark, other tables are damage, and the rows are copied.
-NOT_OURS = "PRAGMA application_id = 0"
 NEWER = ("PRAGMA user_version = 7",)
-MORE_COLUMNS = ("ALTER TABLE pending ADD COLUMN colour INTEGER", NOT_OURS)
-OTHER_TYPE = ("ALTER TABLE runs RENAME COLUMN clean TO how", NOT_OURS)
-MORE_TABLES = ("CREATE TABLE batches (first INTEGER)", NOT_OURS)
-LESS_TABLES = ("DROP TABLE certain", NOT_OURS)
+MORE_COLUMNS = ("ALTER TABLE pending ADD COLUMN colour INTEGER",)
+OTHER_TYPE = ("ALTER TABLE runs RENAME COLUMN clean TO how",)
+MORE_TABLES = ("CREATE TABLE batches (first INTEGER)",)
+LESS_TABLES = ("DROP TABLE certain",)
 NEGATIVE = ("PRAGMA user_version = -3",)
 
 
