@@ -85,6 +85,8 @@ def _report(path: Path) -> dict[str, Any]:
         "parked": [
             {"topic": topic, "since": utc_text(since_ns), "reason": reason}
             for topic, since_ns, reason in parked
+            # A damaged row may have anything; healthd removes it at its next start.
+            if tuple(map(type, (topic, since_ns, reason))) == (str, int, str)
         ],
         "set_aside": [file.name for file in files_set_aside(path)],
     }
