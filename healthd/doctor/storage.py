@@ -37,8 +37,8 @@ _SET_ASIDE = (
 )
 
 _EXPOSED = (
-    "samples are about people's health: `chmod 700` for the folder, `chmod 600` for the file; healthd"
-    " does so at its start, unless the folder has files of other programs"
+    "samples are about people's health: `chmod 700` for the folder, `chmod 600` for the file;"
+    " healthd does so at its start, unless the folder has files of other programs"
 )
 
 _FIXES = {

@@ -1,6 +1,6 @@
 """A checksum at the end of a small JSON file, which every JSON reader takes for blank space.
 
-A flipped bit in a digit leaves valid JSON with a wrong value: only a checksum tells. As blanks it
+A flipped bit in a digit leaves valid JSON with a wrong value: only a checksum shows it. As blanks it
 changes the format for no reader, not even for an older version of healthd.
 """
 
@@ -8,7 +8,7 @@ import re
 import zlib
 from pathlib import Path
 
-# A thousand times what healthd writes: nobody's file is refused, and no file fills the memory.
+# A hundred times what healthd writes: a file that is larger is not one of ours.
 MOST_BYTES = 4_000_000
 
 _SEAL = re.compile(rb"\n([ \t]{32})\Z")

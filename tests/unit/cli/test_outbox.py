@@ -190,7 +190,7 @@ def test_a_user_who_may_only_read_sees_it(path: Path, *, running: bool) -> None:
     with TemporaryDirectory() as folder:
         path = Path(shutil.move(path.parent, folder)) / path.name
         with held(path) if running else nullcontext():
-            # healthd lets nobody else in; a person may.
+            # healthd has closed them to other users.
             for place in (path.parents[1], path.parent):
                 place.chmod(0o755)
             for file in path.parent.iterdir():
