@@ -46,5 +46,6 @@ def run(body: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.Monke
         loop = runner.get_loop()
         patch.setattr(time, "monotonic", loop.time)
         patch.setattr(time, "monotonic_ns", lambda: round(loop.time() * 1e9))
+        patch.setattr(time, "clock_gettime", lambda _: loop.time())
         patch.setattr(time, "time_ns", lambda: _EPOCH_NS + round(loop.time() * 1e9))
         runner.run(body())
