@@ -128,7 +128,7 @@ class Trainer:
         """
         machine = self._learned.applied_to(self._machine)
         made = command(request, machine, self._rules.limits)
-        await self._procedure(made, request, check)
+        await self._procedure(made, request, partial(self._check, check))
         self._renew()
         self._simulated |= isinstance(request, SetSimulation)
         self._stopped = False
@@ -145,9 +145,7 @@ class Trainer:
         try:
             async with self._point.turn(_STEP_S):
                 if not self._granted:
-                    # Machines that do not grant control, or do not answer, may still stop.
-                    with suppress(Rejected, Silent):
-                        await self._request_control("stop", _unchecked, _STEP_S)
+                    await self._request_control_to_stop()
                 error, word = await self._try_step(STOP, _STEP_S)
         except Busy:
             error, word = f"the control point was in use for {_STEP_S:.0f} s", "busy"
@@ -221,6 +219,21 @@ class Trainer:
             self._link.give_up(ControlFailed(f"the machine does not release control: {detail}"))
         return None if harmless else detail
 
+    def _check(self, check: Check) -> None:
+        """Refuse a request that must not be written any more, also because of the lease."""
+        check()
+        if self.left_s is not None and self.left_s <= 0:
+            raise Rejected("lease", f"the lease of {self._rules.lease_s:g} s has expired")
+
+    async def _request_control_to_stop(self) -> None:
+        """Request control; without it, or while it is busy, a machine may still stop."""
+        try:
+            await self._request_control("stop", _unchecked, _STEP_S)
+        except LinkLost:
+            raise
+        except (LinkFault, Rejected, Silent):
+            pass
+
     async def _procedure(self, made: Command, request: OfPeripheral, check: Check) -> None:
         verb = request.verb
         try:
@@ -282,16 +295,22 @@ class Trainer:
     async def _request_control(self, verb: str, check: Check, timeout_s: float = ANSWER_S) -> None:
         if self._granted:
             return
-        self._claimed = True
+        # An earlier request may still be granted.
+        was_claimed, self._claimed = self._claimed, True
         try:
             word = await self._exchange(REQUEST_CONTROL, timeout_s, check)
         except (LinkFault, Rejected):
-            self._claimed = False
+            self._claimed = was_claimed
+            raise
+        except Silent:
+            # It may still grant control, even if somebody has just used its keys.
+            self._claimed = True
             raise
         if word != _SUCCESS:
             self._claimed = False
             raise Rejected(word, f"the machine does not grant control: it answered {word}")
-        self._granted, self._stopped = True, False
+        self._claimed = self._granted = True
+        self._stopped = False
         self._renew()
         self._report("granted", verb)
 
@@ -335,5 +354,5 @@ class Trainer:
                     break
             if not tries:
                 break
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(max(0.0, min(_PAUSE_S, end_s - uptime_s())))
         return error, word

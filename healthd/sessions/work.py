@@ -86,6 +86,10 @@ class Work:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+            # Retrieved, or asyncio logs it, if this task itself is cancelled.
+            failed = None if task.cancelled() else task.exception()
+        if failed is not None:
+            raise failed
         if task.cancelled():
             raise Interrupted(self._interruption)
         return task.result()
