@@ -45,7 +45,7 @@ _RELEASE_S = 8.0
 # Between two tries. Three of them fit into `_URGENT_S`.
 _PAUSE_S = 0.3
 
-# A belt that counts down from three may refuse a speed until it moves.
+# A belt that counts down from three may refuse a speed until it moves, so it is tried again.
 _SLOW_TRIES, _SLOW_PAUSE_S = 5, 1.0
 
 # Time limit for the release before healthd disconnects; systemd gives the whole stop 20 s.
@@ -128,10 +128,10 @@ class Trainer:
         """
         machine = self._learned.applied_to(self._machine)
         made = command(request, machine, self._rules.limits)
-        await self._procedure(made, request, partial(self._check, check))
-        self._renew()
+        # Before it is written: it may be interrupted after that.
         self._simulated |= isinstance(request, SetSimulation)
         self._stopped = False
+        await self._procedure(made, request, partial(self._check, check))
         self._report(made.change, request.verb, targets=made.targets)
         return made.targets
 
@@ -242,8 +242,10 @@ class Trainer:
                 if isinstance(request, Start) and self._learned.unreleased:
                     await self._forget_targets(verb, check)
                 word = await self._ask_in_both_widths(made, check)
-                if word == _SUCCESS and made.then:
-                    await self._slow_down(made.then)
+                if word == _SUCCESS:
+                    self._renew()
+                    if made.then:
+                        await self._slow_down(made.then)
         except Busy as error:
             text = f"the control point was in use for {OLDEST_CONTROL_S:.0f} s"
             raise Rejected("busy", text) from error
@@ -267,15 +269,15 @@ class Trainer:
 
     async def _slow_down(self, slow: bytes) -> None:
         """Set a belt that has just started to a low speed; stop it if it does not obey."""
-        for attempt in range(_SLOW_TRIES):
-            if attempt:
-                await asyncio.sleep(_SLOW_PAUSE_S)
-            word = await self._exchange(slow, ANSWER_S)
+        word = await self._exchange(slow, ANSWER_S)
+        for _ in range(_SLOW_TRIES):
             # Without a target speed, the belt has only the speed of its own keys.
             if word in (_SUCCESS, _NOT_SUPPORTED):
                 return
             if word == _NOT_PERMITTED:
                 break
+            await asyncio.sleep(_SLOW_PAUSE_S)
+            word = await self._exchange(slow, ANSWER_S)
         await self._try_step(STOP, _STEP_S)
         text = "the machine was stopped again, because it does not accept the lowest allowed speed"
         raise Rejected(word, f"{text}: it answered {word}")

@@ -44,7 +44,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class VirtualTime:
-    """An event loop whose time is moved by hand; all clocks of the process show it until ``end``."""
+    """An event loop that is run by hand; all clocks show its time until ``end``."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=_Loop)
@@ -81,5 +81,5 @@ def run(body: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.Monke
 def _show(loop: asyncio.AbstractEventLoop, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(time, "monotonic", loop.time)
     patch.setattr(time, "monotonic_ns", lambda: round(loop.time() * 1e9))
-    patch.setattr(time, "clock_gettime", lambda _: loop.time())
+    patch.setattr(time, "clock_gettime", lambda _clock=0: loop.time())
     patch.setattr(time, "time_ns", lambda: _EPOCH_NS + round(loop.time() * 1e9))

@@ -143,7 +143,7 @@ class HonestMachine:
         self.targets: dict[int, bytes] = {}
         self.busy_until = 0.0
         self.judge: Callable[[bytes], None] = lambda _: None
-        self.on_answer: Callable[[bytes, int], None] = lambda *_: None
+        self.on_answer: Callable[[bytes, int], None] = lambda _request, _result: None
         self.drop_after: int | None = None
 
     @property
