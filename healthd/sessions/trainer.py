@@ -35,9 +35,10 @@ ANSWER_S = 10.0
 _STEP_S = 2.0
 _TRIES = 3
 
-# The reset, which gives up control, is written within this time, whatever becomes of the steps
-# before it: a release is promised within a second.
-_URGENT_S = 0.8
+# The reset, which gives up control, is written within this time after the end of the lease,
+# whatever becomes of a stop and of the steps before it: a release is promised within a second. The
+# last step before it has the shorter time at least.
+_URGENT_S, _LEAST_S = 0.8, 0.2
 
 # For all tries of the reset: three without an answer, or a machine that is busy for long.
 _RELEASE_S = 8.0
@@ -146,7 +147,9 @@ class Trainer:
             async with self._point.turn(_STEP_S):
                 if not self._granted:
                     await self._request_control_to_stop()
-                error, word = await self._try_step(STOP, _STEP_S)
+                left_s = self.left_s
+                patience_s = _STEP_S if left_s is None else max(0.0, left_s) + _URGENT_S - _LEAST_S
+                error, word = await self._try_step(STOP, min(_STEP_S, patience_s))
         except Busy:
             error, word = f"the control point was in use for {_STEP_S:.0f} s", "busy"
         if not error:
@@ -175,12 +178,14 @@ class Trainer:
         failed: list[str] = []
         self._releasing = True
         try:
-            async with self._point.turn(_URGENT_S):
+            left_s = self.left_s or 0.0
+            within_s = min(_URGENT_S, max(_LEAST_S, left_s + _URGENT_S))
+            async with self._point.turn(within_s):
                 *first, last = release(
                     self._machine, simulated=self._simulated, stopped=self._stopped
                 )
                 for step in first:
-                    failed.append((await self._try_step(step, _URGENT_S))[0])
+                    failed.append((await self._try_step(step, within_s))[0])
                 if self._claimed:
                     failed.append((await self._try_step(last, _RELEASE_S))[0])
         except Busy:
