@@ -36,7 +36,7 @@ _STEP_S = 2.0
 _TRIES = 3
 
 # The reset, which gives up control, is written within this time after the end of the lease,
-# whatever becomes of a stop and of the steps before it: a release is promised within a second. The
+# even if a stop or the steps before it get no answer: a release is promised within a second. The
 # last step before it has the shorter time at least.
 _URGENT_S, _LEAST_S = 0.8, 0.2
 
@@ -265,7 +265,7 @@ class Trainer:
     async def _forget_targets(self, verb: str, check: Check) -> None:
         """Reset a machine whose last link ended while it was held: it may still have a target.
 
-        The limits may have changed since, and whoever starts it now expects no load.
+        The limits may have changed since, and a rider who starts it now expects no load.
         """
         await self._exchange(RESET, ANSWER_S, check)
         self._granted = False
@@ -310,7 +310,7 @@ class Trainer:
             self._claimed = was_claimed
             raise
         except Silent:
-            # It may still grant control, even if somebody has just used its keys.
+            # It may still grant control, even if someone has just used its keys.
             self._claimed = True
             raise
         if word != _SUCCESS:

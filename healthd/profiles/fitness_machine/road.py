@@ -17,7 +17,7 @@ _GRAVITY = 9.80665
 # Rider and bicycle: the defaults of ANT+ FE-C, 75 kg and 10 kg.
 _MASS_KG = 85.0
 
-# An ordinary road, as Zwift simulates it and as requests have it by default.
+# An ordinary road, as Zwift simulates it; also the default of a request.
 _USUAL_CRR, _USUAL_CW = 0.004, 0.51
 
 FASTEST_MPS = 12.5

@@ -182,7 +182,7 @@ class Oracle:
         fitting = [one for one in self.asked if isinstance(one.request, VERBS[opcode])]
         newest = max(fitting, key=lambda one: one.made, default=None)
         if newest is None:
-            self.wrong.append(f"{what}: nobody asked for it")
+            self.wrong.append(f"{what}: no one asked for it")
         elif now - newest.made > OLDEST_S + 1e-6:
             self.wrong.append(f"{what}: {now - newest.made} s old")
         elif max(one.came for one in fitting) < max(self.linked_at, self.woke_from_long):
@@ -364,7 +364,7 @@ class Control(RuleBasedStateMachine):
             pass
 
     @rule(request=ends)
-    def somebody_wants_an_end(self, request: OfPeripheral) -> None:
+    def a_controller_wants_an_end(self, request: OfPeripheral) -> None:
         with self.asking((request, 0.0)):
             pass
 
