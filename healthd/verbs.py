@@ -4,12 +4,24 @@ The models validate requests, describe them in the contract, and are announced t
 ``healthd.gateway.handlers`` carries the requests out.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from itertools import groupby
 from typing import Annotated, Any, ClassVar, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from healthd.errors import HealthdError
 from healthd.samples import quantity
@@ -41,8 +53,26 @@ _LONGEST_VALUE = 60
 _MOST_EXPLAINED = 8
 
 
+OLDEST_CONTROL_S = 5.0
+"""Age at which a request to move a machine is refused: its sender may have left by then.
+
+Longer than a slow broker and a link that is busy with another request take, and shorter than it
+takes to step off a treadmill that did not start.
+"""
+
+
 class RequestRefused(HealthdError):
     """The request cannot be carried out; the text says why."""
+
+
+def _instant(value: object) -> datetime | None:
+    if value is None:
+        return None
+    with suppress(TypeError, ValueError):
+        instant = datetime.fromisoformat(cast("str", value))
+        if instant.tzinfo is not None:
+            return instant
+    raise PydanticCustomError("instant", "a time with its zone, such as 2026-11-30T12:00:00Z")
 
 
 class Request(BaseModel):
@@ -59,6 +89,11 @@ class Request(BaseModel):
 
     transaction: str | int | float | None = None
     """Returned in the response, for clients that cannot send correlation data."""
+    time: Annotated[AwareDatetime | None, BeforeValidator(_instant)] = None
+    """When the request was made: a request to control a machine is refused if it is old."""
+
+    # Since the machine was switched on, sleep included; None: just made.
+    _made_s: float | None = PrivateAttr(default=None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -66,6 +101,15 @@ class Request(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if verb := cls.__dict__.get("verb"):
             cls.kind = f"request_{verb}"
+
+    def note_age(self, seconds: float) -> None:
+        """Note how old the request is now, at least."""
+        self._made_s = _awake_and_asleep_s() - seconds
+
+    @property
+    def age_s(self) -> float:
+        """How old the request is, at least; the time that the computer slept counts."""
+        return 0.0 if self._made_s is None else _awake_and_asleep_s() - self._made_s
 
 
 class Scan(Request):
@@ -102,7 +146,22 @@ class ResetEnergyExpended(OfPeripheral):
     verb: ClassVar[str] = "reset_energy_expended"
 
 
-class SetTargetPower(OfPeripheral):
+class Control(OfPeripheral):
+    """Base of all requests that move a machine, or release it.
+
+    They are refused at an age of ``OLDEST_CONTROL_S``, also while they wait for their turn.
+    """
+
+    always: ClassVar[bool] = False
+    """Whether it is carried out however old it is, because it makes the machine safer."""
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it must not be carried out any more."""
+        return not self.always and self.age_s >= OLDEST_CONTROL_S
+
+
+class SetTargetPower(Control):
     """Make a trainer hold this power, whatever the cadence."""
 
     verb: ClassVar[str] = "set_target_power"
@@ -110,7 +169,7 @@ class SetTargetPower(OfPeripheral):
     power_w: Annotated[int, quantity("W")]
 
 
-class SetTargetResistance(OfPeripheral):
+class SetTargetResistance(Control):
     """Set the resistance of a machine."""
 
     verb: ClassVar[str] = "set_target_resistance"
@@ -119,7 +178,7 @@ class SetTargetResistance(OfPeripheral):
     """On the machine's own scale."""
 
 
-class SetTargetSpeed(OfPeripheral):
+class SetTargetSpeed(Control):
     """Set the speed of a treadmill."""
 
     verb: ClassVar[str] = "set_target_speed"
@@ -127,7 +186,7 @@ class SetTargetSpeed(OfPeripheral):
     speed_mps: Annotated[float, quantity("m/s")]
 
 
-class SetTargetInclination(OfPeripheral):
+class SetTargetInclination(Control):
     """Set the inclination of a treadmill."""
 
     verb: ClassVar[str] = "set_target_inclination"
@@ -135,7 +194,7 @@ class SetTargetInclination(OfPeripheral):
     inclination_pct: Annotated[float, quantity("%")]
 
 
-class SetSimulation(OfPeripheral):
+class SetSimulation(Control):
     """Make a bike trainer simulate a road."""
 
     verb: ClassVar[str] = "set_simulation"
@@ -149,16 +208,24 @@ class SetSimulation(OfPeripheral):
     """Coefficient of wind resistance."""
 
 
-class Start(OfPeripheral):
+class Start(Control):
     """Start the session of a machine, or resume it."""
 
     verb: ClassVar[str] = "start"
 
 
-class Stop(OfPeripheral):
+class Stop(Control):
     """Stop the session of a machine and release control."""
 
     verb: ClassVar[str] = "stop"
+    always: ClassVar[bool] = True
+
+
+class Release(Control):
+    """Release control of a machine without stopping its session."""
+
+    verb: ClassVar[str] = "release"
+    always: ClassVar[bool] = True
 
 
 REQUESTS: Mapping[str, type[Request]] = {
@@ -175,6 +242,7 @@ REQUESTS: Mapping[str, type[Request]] = {
         SetSimulation,
         Start,
         Stop,
+        Release,
     )
 }
 """All requests, by verb."""
@@ -211,6 +279,10 @@ def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
         more = len(texts) - _MOST_EXPLAINED
         rest = [f"and {more} more"] if more > 0 else []
         raise RequestRefused("; ".join([*texts[:_MOST_EXPLAINED], *rest])) from error
+
+
+def _awake_and_asleep_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def short_json(value: object) -> str:

@@ -102,7 +102,7 @@ async def test_wrong_keys_are_refused(folder: Path) -> None:
         with pytest.raises(RequestRefused, match="peripheral: found nothing, expected a value"):
             await ask_daemon(file, verb="fetch")
         with pytest.raises(
-            RequestRefused, match='unknown key "say", expected one of transaction, perip'
+            RequestRefused, match='unknown key "say", expected one of transaction, time, perip'
         ):
             await ask_daemon(file, verb="fetch", peripheral="strap", say="hello")
 
