@@ -78,10 +78,8 @@ docs: $(TESTABLE) ## generate docs/profiles.md and docs/mqtt.md from the code
 	$(BIN)/python -m healthd schema --format markdown > docs/profiles.md
 	$(BIN)/python -m healthd schema --format mqtt > docs/mqtt.md
 
-constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
-	    --quiet --custom-compile-command 'make constraints' --output-file constraints.txt
+constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows, with hashes
+	@.ci/constraints $(VENV)
 
 picture: $(TESTABLE) ## draw docs/live-table.svg from the real demo
 	@$(BIN)/python .ci/picture.py
@@ -90,10 +88,10 @@ clean: ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUNNABLE): pyproject.toml constraints.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim]'
+$(RUNNABLE): pyproject.toml requirements/demo.txt requirements/build.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) requirements/demo.txt
 	@touch $@
 
-$(TESTABLE): pyproject.toml constraints.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,hass,dev]'
+$(TESTABLE): pyproject.toml constraints.txt requirements/build.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) constraints.txt
 	@touch $(RUNNABLE) $@
