@@ -129,11 +129,11 @@ def test_a_build_requirement_with_another_content_does_not_run(tree: Tree) -> No
     assert not (tree.root / "it-ran").exists()
 
 
-def test_a_package_that_nobody_listed_is_refused(tree: Tree) -> None:
+def test_a_package_that_is_not_listed_is_refused(tree: Tree) -> None:
     """It may come as a dependency of a listed one."""
-    tree.wheel("stranger", "VALUE = 1\n")
+    tree.wheel("unlisted", "VALUE = 1\n")
     with tree.list.open("a") as file:
-        file.write("stranger==1\n")
+        file.write("unlisted==1\n")
     done = tree.install()
     assert done.returncode != 0
     assert "hashes" in done.stderr.lower()
