@@ -16,7 +16,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test hass-test lint format docs picture constraints clean
+.PHONY: help setup demo install uninstall test chaos fuzz bench system-test cluster-test hass-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -38,13 +38,16 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 	@.ci/tools
 	@rm -f $(NOT_TESTED)
 	MEASURE_COVERAGE=1 $(BIN)/pytest tests/field tests/end_to_end tests/contract tests/brokers \
-	    tests/unit --numprocesses $(WORKERS) --dist loadfile
+	    tests/fuzz tests/unit --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos
 	@.ci/tools closing $(NOT_TESTED)
 
 chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/tools mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(TESTABLE) ## try each parser with changed bytes (hour); options: make fuzz ARGS="--minutes 1 settings"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
 	@.ci/tools mosquitto dbus
