@@ -46,7 +46,7 @@ chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chao
 	@.ci/tools mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-fuzz: $(TESTABLE) ## try each parser with changed bytes (hour); options: make fuzz ARGS="--minutes 1 settings"
+fuzz: $(TESTABLE) ## try each parser with changed bytes (an hour); only some: make fuzz ARGS="--minutes 1 settings"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
