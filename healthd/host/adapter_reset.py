@@ -52,9 +52,9 @@ def main(folder: Path, pause_s: float = 0.0) -> int:
 
     Args:
         folder: where the request is.
-        pause_s: how long to wait after a request that the daemon does not make, in seconds. Without a
-            wait it could start this program again at once, forever: it may be made again, or
-            it may be impossible to remove.
+        pause_s: how long to wait after a request that the daemon does not make, in seconds.
+            Without a wait it could start this program again at once, forever: it may be made
+            again, or it may be impossible to remove.
 
     Returns:
         The exit code: 0 if the adapter was reset, else 1.
