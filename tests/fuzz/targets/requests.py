@@ -18,7 +18,7 @@ _TOPICS = Topics("healthd", "g")
 
 
 def _models() -> dict[str, type[verbs.Request]]:
-    """Return the requests that there are, by verb."""
+    """Return the models of all requests, by verb."""
     found: dict[str, type[verbs.Request]] = {}
     waiting: list[type[verbs.Request]] = [verbs.Request]
     while waiting:
