@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from inspect import signature
 from typing import Any, ClassVar, get_args
 
 import orjson
 
 from healthd import verbs
+from healthd.host.clock import Clock
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.requests import Requests
 from healthd.mqtt.topics import Topics
@@ -63,6 +65,8 @@ class Target(target.Target):
     def __init__(self) -> None:
         """Use handlers that only take note."""
         self._runner = asyncio.Runner()
+        wanted = signature(Requests.__init__).parameters
+        self._more: dict[str, Any] = {"clock": Clock()} if "clock" in wanted else {}
         self._carried_out: list[verbs.Request] = []
         self._answers: list[tuple[str, bytes]] = []
 
@@ -89,7 +93,8 @@ class Target(target.Target):
         correlation = pieces.chunk() or None
         topic, retained = f"{_TOPICS.requests.removesuffix('+')}{verb}", bool(flags & 1)
         message = Message(topic, pieces.rest(), retained, answer_to, correlation, not flags & 2)
-        requests = Requests(_TOPICS, dict.fromkeys(_VERBS, self._handle), _VERBS, self._publish)
+        handlers = dict.fromkeys(_VERBS, self._handle)
+        requests = Requests(_TOPICS, handlers, _VERBS, self._publish, **self._more)
         self._carried_out.clear()
         self._answers.clear()
         requests.on_message(message)
