@@ -104,6 +104,7 @@ class Daemon:
         handlers = {"scan": ScanRequests(radio, registry).scan, **on_peripherals.handlers}
         allowed = settings.mqtt.requests
         self._requests = Requests(broker.topics, handlers, allowed, publisher.publish_once)
+        self._requests.replies.allow(settings.mqtt.response_topics, settings.mqtt.discovery)
         self._requests.subscribe(broker.inbox)
         self._control = ControlSocket(runtime, gateway, {"fetch": on_peripherals.fetch})
         self._reload = Reload(settings, self._apply, self._manager)
@@ -194,6 +195,7 @@ class Daemon:
         read = partial(endpoints, settings, self._broker.topics, self._environ)
         brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
+        self._requests.replies.allow(settings.mqtt.response_topics, settings.mqtt.discovery)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._use_people(settings)
         self._broker.discovery.apply(settings)
