@@ -123,12 +123,12 @@ class Request(BaseModel):
 
     def note_age(self, seconds: float) -> None:
         """Note how old the request is now, at most."""
-        self._made_s = _awake_and_asleep_s() - seconds
+        self._made_s = uptime_s() - seconds
 
     @property
     def age_s(self) -> float:
         """How old the request is, at most; the time that the computer slept counts."""
-        return 0.0 if self._made_s is None else _awake_and_asleep_s() - self._made_s
+        return 0.0 if self._made_s is None else uptime_s() - self._made_s
 
 
 class Scan(Request):
@@ -266,6 +266,11 @@ REQUESTS: Mapping[str, type[Request]] = {
 }
 """All requests, by verb."""
 
+STOPS = frozenset(
+    verb for verb, model in REQUESTS.items() if issubclass(model, Control) and model.always
+)
+"""The verbs of requests that are carried out however old they are, and before all others."""
+
 
 def fields_of(text: bytes) -> dict[str, Any]:
     """Return the keys of a request; empty text has none.
@@ -304,7 +309,8 @@ def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
         raise RequestRefused("; ".join([*texts[:_MOST_EXPLAINED], *rest])) from error
 
 
-def _awake_and_asleep_s() -> float:
+def uptime_s() -> float:
+    """Return the seconds since the computer was switched on; the time that it slept counts."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

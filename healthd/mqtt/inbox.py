@@ -13,6 +13,7 @@ from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.caution import Caution
 from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
+from healthd.mqtt.freshness import PING_S
 from healthd.mqtt.packets import topic_matches
 
 LONGEST_PAYLOAD = 16_384
@@ -34,10 +35,15 @@ def _no_topics() -> Iterable[str]:
     return ()
 
 
+def _never() -> bool:
+    return False
+
+
 class _Listener(NamedTuple):
     on_message: Callable[[Message], None]
     room: Callable[[], Awaitable[object]]
     one_by_one: Callable[[], Iterable[str]]
+    timed: Callable[[], bool]
 
 
 class Inbox:
@@ -57,6 +63,7 @@ class Inbox:
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[object]] = _at_once,
         one_by_one: Callable[[], Iterable[str]] = _no_topics,
+        timed: Callable[[], bool] = _never,
     ) -> None:
         """Call ``on_message`` for each message at these topics from now on.
 
@@ -69,8 +76,9 @@ class Inbox:
                 returns, all further messages wait at the broker.
             one_by_one: the topics to subscribe to in place of a filter with wildcards, if the
                 broker does not support them (MQTT 5). Call ``renew`` after they have changed.
+            timed: whether messages have to say since when they can have waited.
         """
-        listener = _Listener(on_message, room, one_by_one)
+        listener = _Listener(on_message, room, one_by_one, timed)
         self._listeners.setdefault(topic_filter, []).append(listener)
         self._changed.set()
 
@@ -102,6 +110,7 @@ class Inbox:
         subscribing: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._pass_on(client), name="mqtt received messages")
+            tasks.create_task(self._ping(client), name="mqtt ping")
             while True:
                 self._changed.clear()
                 wanted = self._wanted(client)
@@ -146,6 +155,12 @@ class Inbox:
                 if attempt or self._caution.wait_s:
                     self._log.info("subscribed", topic=topic_filter)
                 return
+
+    async def _ping(self, client: AckedClient) -> NoReturn:
+        while True:
+            await asyncio.sleep(PING_S)
+            if any(each.timed() for listeners in self._listeners.values() for each in listeners):
+                client.ping()
 
     async def _pass_on(self, client: AckedClient) -> None:
         with suppress(ConnectionLost):  # reported by ``AckedClient.lost``

@@ -112,5 +112,6 @@ def _returnable(transaction: object) -> str | int | float | None:
     """Return a request's transaction, even if the request is refused for another reason."""
     if isinstance(transaction, str):
         return transaction if len(transaction) <= LONGEST_TRANSACTION else None
-    is_number = isinstance(transaction, int | float) and not isinstance(transaction, bool)
-    return transaction if is_number else None
+    if isinstance(transaction, bool) or not isinstance(transaction, int | float):
+        return None
+    return transaction

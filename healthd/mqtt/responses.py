@@ -1,6 +1,7 @@
 """Publishes responses: once, never retained, and not more at a time than live samples allow."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from healthd.log import get_logger
@@ -22,6 +23,12 @@ _SCHEMA = f"{Response.kind}/{Response.schema_version}"
 # may be chance.
 _CHANCE = 1
 
+# Responses that wait for the broker. Requests to stop are carried out without waiting for it.
+_MOST_WAITING = 100
+
+# A flood of requests must not flood the log as well.
+_LOG_DROPPED_S = 60.0
+
 # Bytes of a response that no broker finds too large.
 _SMALL = 512
 
@@ -41,6 +48,8 @@ class Responses:
         self._room.set()
         self._refused_topic = ""
         self._ended_with = 0
+        self._dropped = 0
+        self._dropped_logged = float("-inf")
         self._log = get_logger(service="requests")
 
     async def room(self) -> None:
@@ -52,6 +61,9 @@ class Responses:
         if self._ended_with > _CHANCE and len(payload) > _SMALL:
             payload = reply.error("the response may be too large for the broker")
             self._ended_with = _CHANCE
+        if self.waiting >= _MOST_WAITING:
+            self.count_dropped()
+            return
         acknowledgement = self._publish(reply.topic, payload, _SCHEMA, reply.correlation)
         if acknowledgement is None:
             self._log.info("response dropped", reason="no connection")
@@ -60,6 +72,15 @@ class Responses:
         if self.waiting >= _WINDOW:
             self._room.clear()
         acknowledgement.add_done_callback(lambda result: self._sent(reply, payload, result))
+
+    def count_dropped(self) -> None:
+        """Count a request without a response: there are too many of them; log that now and then."""
+        self._dropped += 1
+        now = time.monotonic()
+        if now - self._dropped_logged >= _LOG_DROPPED_S:
+            self._dropped_logged = now
+            self._log.warning("responses dropped", number=self._dropped, reason="too many requests")
+            self._dropped = 0
 
     def _sent(self, reply: Reply, payload: bytes, result: Acknowledgement) -> None:
         self.waiting -= 1

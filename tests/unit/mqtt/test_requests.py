@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from healthd.host.clock import Clock
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.faults import TOO_LARGE, PublishRefused
 from healthd.mqtt.inbox import Inbox
@@ -54,7 +55,7 @@ class Bench:
             "reconnect": self._reconnect,
             "stop": self._stop,
         }
-        self.requests = Requests(TOPICS, handlers, allowed or ALLOWED, self.publish)
+        self.requests = Requests(TOPICS, handlers, allowed or ALLOWED, self.publish, Clock())
 
     async def _scan(self, request: Scan) -> Mapping[str, Any]:
         return {"seconds": request.seconds}
@@ -280,7 +281,7 @@ def test_any_request_gets_one_response_at_an_allowed_topic(
 
 async def test_without_an_allowed_verb_nothing_is_subscribed_to() -> None:
     inbox = RecordingInbox()
-    Requests(TOPICS, {}, (), Bench().publish).subscribe(inbox)
+    Requests(TOPICS, {}, (), Bench().publish, Clock()).subscribe(inbox)
     assert inbox.listeners == []
     Bench().requests.subscribe(inbox)
     assert [topic for topic, *_ in inbox.listeners] == ["healthd/gw/request/+"]
