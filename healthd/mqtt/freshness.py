@@ -12,8 +12,11 @@ from collections.abc import Callable
 from healthd.verbs import uptime_s
 
 PING_S = 1.0
-"""Between two PINGREQs, and between SUBSCRIBE and the first one: a broker that was stalled reads
-what has waited in its sockets within milliseconds."""
+"""Between two PINGREQs."""
+
+FIRST_PING_S = 0.3
+"""Between SUBSCRIBE and the first one: a broker that was stalled reads what has waited in its
+sockets within milliseconds."""
 
 # No broker holds messages back before this many are unacknowledged; some do at ten.
 _HELD_BACK = 8

@@ -13,7 +13,7 @@ from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.caution import Caution
 from healthd.mqtt.faults import ConnectionLost, SubscribeRefused
-from healthd.mqtt.freshness import PING_S
+from healthd.mqtt.freshness import FIRST_PING_S, PING_S
 from healthd.mqtt.packets import topic_matches
 
 LONGEST_PAYLOAD = 16_384
@@ -157,10 +157,11 @@ class Inbox:
                 return
 
     async def _ping(self, client: AckedClient) -> NoReturn:
+        await asyncio.sleep(FIRST_PING_S)
         while True:
-            await asyncio.sleep(PING_S)
             if any(each.timed() for listeners in self._listeners.values() for each in listeners):
                 client.ping()
+            await asyncio.sleep(PING_S)
 
     async def _pass_on(self, client: AckedClient) -> None:
         with suppress(ConnectionLost):  # reported by ``AckedClient.lost``
