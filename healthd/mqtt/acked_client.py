@@ -24,6 +24,7 @@ from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
 from healthd.mqtt.freshness import Freshness
+from healthd.mqtt.incoming import Incoming
 from healthd.mqtt.limits import Limits
 from healthd.mqtt.outgoing import QOS, Outgoing
 from healthd.mqtt.send_quota import LIVE
@@ -101,6 +102,7 @@ class AckedClient(aiomqtt.Client):
         )
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
         self._client.disable_logger()
+        Incoming(self._client)
         self._writer = SocketWriter(self._client, self._loop, self._on_write_error)
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)

@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 import time
+import tracemalloc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,3 +154,100 @@ async def test_a_stop_behind_a_flood_of_requests_is_carried_out(tmp_path: Path, 
         response = await at.ask.response_to(stopped)
         assert response["status"] == "ok"
         assert not at.belt.workout.running
+
+
+async def test_a_huge_request_over_mqtt_3_1_1_takes_little_memory_and_gets_an_error(
+    tmp_path: Path,
+) -> None:
+    """D23: nothing but the reader of packets stands between a broker's user and 256 MB."""
+    size = effort(8_000_000, 50_000_000)
+    huge = tmp_path / "huge"
+    huge.write_bytes(b"x" * size)
+    publisher = shutil.which("mosquitto_pub", path=PATH)
+    assert publisher is not None
+    async with gym(tmp_path, version="3.1.1") as at:
+        await at.subscriber.until(lambda all_: info(all_, "belt").get("state") == "streaming")
+        tracemalloc.start()
+        try:
+            where = ("-p", str(at.broker.port), "-t", "healthd/gateway/request/scan", "-q", "1")
+            sending = await asyncio.create_subprocess_exec(publisher, *where, "-f", str(huge))
+            response = await until_response(at, "scan")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        await sending.wait()
+        assert response["error"] == "request is longer than 4096 bytes"
+        assert peak < 4_000_000
+        # The connection has survived it.
+        at.subscriber.send("healthd/gateway/request/stop", b'{"peripheral":"belt"}')
+        assert (await until_response(at, "stop"))["status"] == "ok"
+
+
+async def until_response(at: Gym, verb: str) -> dict[str, Any]:
+    """Wait for a response at the default topic."""
+    where = f"healthd/gateway/response/{verb}"
+    return (await at.subscriber.until(lambda _: at.subscriber.at(where)))[-1].json()
+
+
+FORBIDDEN = [
+    "homeassistant/status",
+    "homeassistant/device/gateway_belt/config",
+    "healthd/gateway/device/belt/status",
+    "healthd/gateway/request/stop",
+    "healthd/other/response/x",
+    "healthd/gateway/response//x",
+    "healthd/gateway/response/",
+    "other/lamp/set",
+    "/healthd/gateway/response/x",
+    "allowed",
+    "healthd/gateway/response/" + "x" * 250,
+]
+
+
+async def test_a_response_goes_only_where_responses_may_go(tmp_path: Path) -> None:
+    """D24."""
+    async with (
+        gym(tmp_path, response_topics=["allowed", "homeassistant"]) as at,
+        Subscriber(at.broker.port, "#", name="everything") as everything,
+    ):
+        for topic in FORBIDDEN:
+            correlation = topic[:20].encode()
+            payload = b'{"seconds": 0.01, "transaction": 1}'
+            how: dict[str, Any] = {"response_topic": topic, "correlation": correlation}
+            since = len(everything.messages)
+            everything.send("healthd/gateway/request/scan", payload, **how)
+            answer = await everything.until(
+                lambda all_, since=since: next(
+                    (one for one in all_[since:] if one.topic.endswith("/response/scan")), None
+                )
+            )
+            assert "the response topic" in answer.json()["error"], topic
+            assert answer.correlation == correlation
+        ask = {"response_topic": "allowed/me", "correlation": b"1"}
+        everything.send("healthd/gateway/request/scan", b'{"seconds": 0.01}', **ask)
+        await everything.until(lambda _: everything.at("allowed/me"))
+        responses = [one for one in everything.messages if one.payload[:9] == b'{"status"']
+        assert {one.topic for one in responses} == {
+            "healthd/gateway/response/scan",
+            "allowed/me",
+        }
+
+
+async def test_what_a_response_echoes_is_bounded(tmp_path: Path) -> None:
+    """D12: a broker may carry larger messages to healthd than it takes from healthd."""
+    async with gym(tmp_path) as at:
+        for how in (
+            {"correlation": b"x" * 20_000},
+            {"response_topic": "healthd/gateway/response/" + "x" * 20_000},
+        ):
+            since = len(at.subscriber.messages)
+            at.subscriber.send("healthd/gateway/request/scan", b"{}", **how)
+            answer = await at.subscriber.until(
+                lambda all_, since=since: next(
+                    (one for one in all_[since:] if one.topic.endswith("/response/scan")), None
+                )
+            )
+            assert answer.json()["status"] == "error"
+            assert len(answer.payload) + len(answer.correlation or b"") < 1000
+        deep = b'{"transaction": ' + b"[" * 9 + b"]" * 9 + b"}"
+        assert "nested deeper" in (await at.ask.request("scan", deep))["error"]
