@@ -108,7 +108,7 @@ class Daemon:
         )
         self._requests.replies.allow(settings.mqtt.response_topics, settings.mqtt.discovery)
         self._requests.subscribe(broker.inbox)
-        self._stop_line = self._requests.open_line()
+        self._stop_line = self._requests.open_line(broker.inbox)
         publisher.on_connection = self._stop_line.use
         self._control = ControlSocket(runtime, gateway, {"fetch": on_peripherals.fetch})
         self._reload = Reload(settings, self._apply, self._manager)

@@ -23,6 +23,7 @@ from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
 from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
+from healthd.mqtt.flood import Flood
 from healthd.mqtt.freshness import Freshness
 from healthd.mqtt.incoming import Incoming
 from healthd.mqtt.limits import Limits
@@ -61,6 +62,7 @@ class AckedClient(aiomqtt.Client):
         resumed: whether the broker has kept the session of an earlier connection.
         dropped: how many received messages were dropped because ``Arrivals`` was full. If the
             broker keeps the session, it sends them again after the next connect.
+        flood: notices too many received messages.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class AckedClient(aiomqtt.Client):
         self.answered = asyncio.Event()
         self.resumed = False
         self.dropped = 0
+        self.flood = Flood()
 
     @property
     def address(self) -> str:
@@ -402,6 +405,7 @@ class AckedClient(aiomqtt.Client):
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
         self._freshness.arrived()
+        self.flood.note(message.topic, message.qos)
         since_s = self._freshness.sent_after_s if self._pings else None
         arrival = Arrival.of(message, self._longest_payload, since_s)
         try:

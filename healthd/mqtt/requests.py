@@ -77,9 +77,14 @@ class Requests:
         self._maybe_kept: set[str] = set()
         self._log = get_logger(service="requests")
 
-    def open_line(self) -> StopLine:
+    def open_line(self, inbox: Inbox) -> StopLine:
         """Return a connection for requests to stop and release, which its caller has to run."""
-        self._line = line = StopLine(self._on_line, self._stops.forget_arrivals)
+
+        def on_change() -> None:
+            self._stops.forget_arrivals()
+            inbox.renew()
+
+        self._line = line = StopLine(self._on_line, on_change)
         self._line_responses = Responses(line.publish)
         self._subscribe_line()
         return line
@@ -93,6 +98,8 @@ class Requests:
                 self._responses.room,
                 one_by_one=self._topics_of_allowed,
                 timed=self._has_an_age,
+                on_flood=self._refuse_flood,
+                urgent=self._urgent_topics,
             )
 
     def allow(self, allowed: Collection[str], inbox: Inbox) -> None:
@@ -108,9 +115,10 @@ class Requests:
 
     def _subscribe_line(self) -> None:
         if self._line is not None:
-            self._line.subscribe_to(
-                [self._topics.request(verb) for verb in self.allowed if verb in STOPS]
-            )
+            self._line.subscribe_to(self._topics_of_stops())
+
+    def _topics_of_stops(self) -> list[str]:
+        return [self._topics.request(verb) for verb in self.allowed if verb in STOPS]
 
     def _topics_of_allowed(self) -> list[str]:
         return [self._topics.request(verb) for verb in self.allowed]
@@ -123,6 +131,16 @@ class Requests:
     def on_message(self, message: Message) -> None:
         """Check a request and start its handler; answer a wrong request at once."""
         self._receive(message, self._responses, over_line=False)
+
+    def _refuse_flood(self, message: Message) -> None:
+        """Answer one request of a flood."""
+        reply, _ = self.replies.reply_to(message, None)
+        self._responses.send(reply, reply.error("too many requests; healthd accepts none for now"))
+
+    def _urgent_topics(self) -> list[str]:
+        if self._line is not None and self._line.is_up:
+            return []
+        return self._topics_of_stops()
 
     def _on_line(self, message: Message) -> None:
         self._receive(message, self._line_responses, over_line=True)

@@ -132,12 +132,14 @@ class StopLine:
         return None
 
     async def _read(self, client: AckedClient) -> None:
-        async for message in client.received():
-            try:
-                self._on_message(message)
-            except Exception as error:
-                # A bug that a message triggers must not affect other messages.
-                self._log.exception("crashed", exc_info=error)
+        # Many at a time: of a flood of requests to stop, too, each is carried out or joined.
+        async for messages in client.batches():
+            for message in messages:
+                try:
+                    self._on_message(message)
+                except Exception as error:
+                    # A bug that a message triggers must not affect other messages.
+                    self._log.exception("crashed", exc_info=error)
 
     def _begin(self, client: AckedClient) -> None:
         self._client, self._since = client, time.monotonic()
