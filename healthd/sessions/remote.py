@@ -21,7 +21,7 @@ from healthd.sessions.starter import Starter
 from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
 from healthd.sessions.values import Explain
 from healthd.supervision.deadline import timeout
-from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Start, Stop
+from healthd.verbs import OfPeripheral, Release, RequestRefused, ResetEnergyExpended, Start, Stop
 
 _ENERGY_CONTROL_POINT = "2a39"
 
@@ -205,6 +205,9 @@ class Remote:
             return await self._reset_energy(request, points)
         if self._trainer is None:
             raise Rejected("not_supported", "the device has no fitness machine control point")
+        if isinstance(request, Release):
+            await self._trainer.release("request")
+            return {}
         if isinstance(request, Start | Stop):
             self._stopped = isinstance(request, Stop)
         targets = await self._trainer.execute(request)

@@ -119,6 +119,7 @@ class HomeAssistant(Inbox):
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[object]] | None = None,
         one_by_one: Callable[[], Iterable[str]] | None = None,
+        timed: Callable[[], bool] | None = None,
     ) -> None:
         self.listeners[topic_filter] = on_message
 
