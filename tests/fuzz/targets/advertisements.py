@@ -9,7 +9,7 @@ from bleak.backends.device import BLEDevice
 
 from healthd.central.link import Advertisement
 from healthd.central.match import By, Match
-from healthd.central.survey import Heard, in_range
+from healthd.central.survey import MOST_DEVICES, Heard, in_range
 from healthd.profiles.registry import canonical_uuid, load
 from tests.fuzz import target
 from tests.fuzz.pieces import Pieces, chunk
@@ -50,11 +50,11 @@ class Target(target.Target):
 
     def fuzz(self, data: bytes) -> None:
         """Describe what is in range, and read the suggested settings back."""
-        pieces, heard = Pieces(data), Heard()
-        while not pieces.is_empty and len(heard.by_address) < 50:
+        pieces, heard = Pieces(data), Heard(self._registry, _MATCHES)
+        while not pieces.is_empty:
             heard.add(_advertisement(pieces))
         found = in_range(heard, (), self._registry, _MATCHES)
-        assert len(found) == len(heard.by_address)
+        assert len(found) == len(heard.devices()) <= MOST_DEVICES
         ids = [device.suggested_id for device in found if device.peripheral is None]
         assert len(set(ids)) == len(ids)
         for device in found:

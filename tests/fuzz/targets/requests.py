@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from inspect import signature
 from typing import Any, ClassVar, get_args
 
 import orjson
@@ -65,8 +64,7 @@ class Target(target.Target):
     def __init__(self) -> None:
         """Use handlers that only take note."""
         self._runner = asyncio.Runner()
-        wanted = signature(Requests.__init__).parameters
-        self._more: dict[str, Any] = {"clock": Clock()} if "clock" in wanted else {}
+        self._clock = Clock()
         self._carried_out: list[verbs.Request] = []
         self._answers: list[tuple[str, bytes]] = []
 
@@ -94,7 +92,7 @@ class Target(target.Target):
         topic, retained = f"{_TOPICS.requests.removesuffix('+')}{verb}", bool(flags & 1)
         message = Message(topic, pieces.rest(), retained, answer_to, correlation, not flags & 2)
         handlers = dict.fromkeys(_VERBS, self._handle)
-        requests = Requests(_TOPICS, handlers, _VERBS, self._publish, **self._more)
+        requests = Requests(_TOPICS, handlers, _VERBS, self._publish, self._clock)
         self._carried_out.clear()
         self._answers.clear()
         requests.on_message(message)
