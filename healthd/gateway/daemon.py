@@ -151,6 +151,7 @@ class Daemon:
 
     async def _serve(self, stop: asyncio.Event, source: Source | None) -> None:
         self._pipeline.start(self._held.read(self._registry))
+        await self._outbox.forget_missing(self._peripherals.ids)
         await self._broker.clear_removed()
         services: dict[str, Service] = {
             "outbox": self._outbox.run,
@@ -201,6 +202,7 @@ class Daemon:
         brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
         self._requests.replies.allow(settings.mqtt.response_topics, settings.mqtt.discovery)
+        await self._outbox.forget_missing(self._peripherals.ids)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._use_people(settings)
         self._broker.discovery.apply(settings)

@@ -20,7 +20,12 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Depth, Lost, Stored, Stream
-from healthd.outbox.taken import RecordUpdate, read_records, update_records
+from healthd.outbox.taken import (
+    RecordUpdate,
+    forget_missing,
+    read_records,
+    update_records,
+)
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
 from healthd.settings.model import OutboxSettings
@@ -39,6 +44,11 @@ _GROUP_S = 0.03
 
 # This many samples on the live path are an outage whatever their age: they are committed at once.
 _PRESSURE = 2048
+
+# Changes of notes that wait for the disk: several complete transfers, or some MB.
+_MOST_UPDATED_RECORDS = 16_384
+
+_DAY_NS = 86_400 * 1_000_000_000
 
 # At exit: one commit for the samples, the others for events that a commit causes, such as the gap
 # event of an eviction.
@@ -60,6 +70,7 @@ class Outbox:
         self.previous_runs: list[PreviousRun] = []
         self.records: dict[str, dict[Taken, bool]] = {}
         self._record_updates: list[RecordUpdate] = []
+        self._updated_records = 0
         self._work = asyncio.Event()
         self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
         self.live = LivePath(self._delivered_live, self._refused_live)
@@ -127,8 +138,24 @@ class Outbox:
         self, peripheral: str, forgotten: Collection[Taken], complete: Mapping[Taken, bool]
     ) -> None:
         """Note a change of a device's records; see ``taken.RecordUpdate``."""
-        self._record_updates.append(RecordUpdate(peripheral, forgotten, complete))
-        self._work.set()
+        update = RecordUpdate(peripheral, forgotten, complete)
+        # While the disk fails, they add up. Without a note of completeness more is fetched again.
+        if self._updated_records + update.size <= _MOST_UPDATED_RECORDS:
+            self._updated_records += update.size
+            self._record_updates.append(update)
+            self._work.set()
+
+    async def forget_missing(self, present: Collection[str]) -> None:
+        """Forget the device records of peripherals that left the settings long ago.
+
+        Args:
+            present: the peripherals in the settings.
+        """
+        now = self._run.clock.now()
+        if now.clock == "synced":
+            day = now.wall_ns // _DAY_NS
+            with suppress(DiskFailing):
+                await self._disk.call(lambda store: forget_missing(store, present, day))
 
     def requeue_unacknowledged(self) -> None:
         """Queue everything again that the broker has not acknowledged: the connection is gone."""
@@ -216,6 +243,7 @@ class Outbox:
         if updates:
             await self._disk.call(lambda store: update_records(store, updates))
             del self._record_updates[: len(updates)]
+            self._updated_records = sum(update.size for update in self._record_updates)
         await self.backlog.flush()
         ends = self.live.ends()
         self._run_file.write(self._run.id, self._began_ns, ends)

@@ -223,7 +223,7 @@ async def test_a_response_goes_only_where_responses_may_go(tmp_path: Path) -> No
             )
             assert "the response topic" in answer.json()["error"], topic
             assert answer.correlation == correlation
-        ask = {"response_topic": "allowed/me", "correlation": b"1"}
+        ask: dict[str, Any] = {"response_topic": "allowed/me", "correlation": b"1"}
         everything.send("healthd/gateway/request/scan", b'{"seconds": 0.01}', **ask)
         await everything.until(lambda _: everything.at("allowed/me"))
         responses = [one for one in everything.messages if one.payload[:9] == b'{"status"']
@@ -236,10 +236,11 @@ async def test_a_response_goes_only_where_responses_may_go(tmp_path: Path) -> No
 async def test_what_a_response_echoes_is_bounded(tmp_path: Path) -> None:
     """D12: a broker may carry larger messages to healthd than it takes from healthd."""
     async with gym(tmp_path) as at:
-        for how in (
+        long: tuple[dict[str, Any], ...] = (
             {"correlation": b"x" * 20_000},
             {"response_topic": "healthd/gateway/response/" + "x" * 20_000},
-        ):
+        )
+        for how in long:
             since = len(at.subscriber.messages)
             at.subscriber.send("healthd/gateway/request/scan", b"{}", **how)
             answer = await at.subscriber.until(
