@@ -18,7 +18,7 @@ from healthd.simulator.attributes import notifying, readable
 from healthd.simulator.feed import ControlPoint
 from healthd.simulator.part import Payloads
 from healthd.simulator.peripheral import VirtualPeripheral
-from tests.field.rig import Field, at_once, device, information, part, script
+from tests.field.rig import ROOT, Field, at_once, device, information, part, script
 from tests.unit.outbox.bench import select
 
 STRAP = {"id": "strap", "name": "Polar H10"}
@@ -50,6 +50,11 @@ def polar(*frames: bytes, name: str = "Polar H10") -> VirtualPeripheral:
 
 def frame(kind: int, stamp_ns: int, payload: bytes) -> bytes:
     return struct.pack("<BQB", kind, stamp_ns, 0) + payload
+
+
+def starts(field: Field) -> int:
+    """Return how often the daemon has gone online."""
+    return [one.payload for one in field.subscriber.at(f"{ROOT}/status")].count(b"online")
 
 
 def times(samples: list[dict[str, Any]]) -> list[datetime]:
@@ -192,4 +197,4 @@ async def test_a_meter_that_sends_records_for_ever_leaves_a_bounded_number_of_no
     assert failures == ["endless"]
     # The next start reads no more than that, and the meter can be gone.
     async with field.gateway(METER):
-        pass
+        await field.until(lambda: starts(field) == 2)
