@@ -1,7 +1,7 @@
 """A checksum at the end of a small JSON file, which every JSON reader takes for blank space.
 
-A flipped bit in a digit leaves valid JSON with a wrong value: only a checksum shows it. As blanks it
-changes the format for no reader, not even for an older version of healthd.
+A flipped bit in a digit leaves valid JSON with a wrong value: only a checksum shows it. As blanks
+it changes the format for no reader, not even for an older version of healthd.
 """
 
 import re
