@@ -8,7 +8,7 @@ import re
 import zlib
 from pathlib import Path
 
-# A hundred times what healthd writes: a file that is larger is not one of ours.
+# A hundred times what healthd writes: a larger file is not one that it has written.
 MOST_BYTES = 4_000_000
 
 _SEAL = re.compile(rb"\n([ \t]{32})\Z")
