@@ -31,8 +31,8 @@ _ROW_BYTES = 150
 _EVENTS_PART = 1 / 4
 
 # Pages that are kept free, so that the commit of a few samples does not have to wait for an
-# eviction: 256 kB, several times what arrives in a second.
-_SPARE_PAGES = 64
+# eviction: 256 kB, several times what arrives in a second, or this part of a small quota.
+_SPARE_PAGES, _SPARE_PART = 64, 16
 
 
 class _Owner(NamedTuple):
@@ -53,7 +53,7 @@ def is_nearly_full(db: sqlite3.Connection) -> bool:
     """Return whether the next few samples may find no room; only reads."""
     unused: int = db.execute("PRAGMA freelist_count").fetchone()[0]
     most: int = db.execute("PRAGMA max_page_count").fetchone()[0]
-    return unused + most - page_count(db) < _SPARE_PAGES
+    return unused + most - page_count(db) < min(_SPARE_PAGES, most // _SPARE_PART)
 
 
 def make_room(db: sqlite3.Connection, spare: Collection[int]) -> list[Lost] | None:
@@ -97,9 +97,7 @@ def _owners(db: sqlite3.Connection) -> Iterator[_Owner]:
     following = [*(taken for _, taken, _ in peripherals[1:]), 0]
     for (name, taken, count), less in zip(peripherals, following, strict=False):
         more = int(count * (1 - less / taken))
-        yield _Owner(
-            " AND peripheral = ?", (name,), min(max(more, _EVICT_FEW), _EVICT_ROWS)
-        )
+        yield _Owner(" AND peripheral = ?", (name,), min(max(more, _EVICT_FEW), _EVICT_ROWS))
     yield from events
 
 
