@@ -12,6 +12,7 @@ from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
 from healthd.gateway.personal import copy_for_person
 from healthd.gateway.settling import Settling
+from healthd.gateway.too_fast import TooFast
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
@@ -63,6 +64,7 @@ class Pipeline:
         self._options: dict[str, Options] = {}
         self._records: dict[str, Records] = {}
         self._gaps = Gaps(run, outbox.put)
+        self._too_fast = TooFast(run, outbox.put)
         self._hooks = hooks or Hooks()
         self._settling = Settling(self._settle, lambda: run.clock.now().mono_ns)
         self._sample_counts: Counter[str] = Counter()
@@ -125,6 +127,7 @@ class Pipeline:
         if state in (State.WAITING, State.DISABLED):
             self._release(peripheral)
             self._gaps.interrupt(peripheral, reason or _STOPPED)
+            self._too_fast.end(peripheral)
         self._put_link_event(peripheral, state, reason)
 
     def _release(self, peripheral: str) -> None:
@@ -197,6 +200,10 @@ class Pipeline:
     def on_no_data(self, peripheral: str, reason: str | None) -> None:
         """See ``sessions.session.Observer``."""
         self._devices.on_reason(peripheral, reason)
+
+    def on_too_fast(self, peripheral: str, uuid: str) -> None:
+        """See ``sessions.session.Observer``."""
+        self._too_fast.note(peripheral, self._registry.characteristics[uuid].model.kind)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""

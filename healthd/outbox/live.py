@@ -17,8 +17,8 @@ MEMORY_BYTES = 8_000_000
 """If both broker and disk fail, samples are kept in memory only: the newest ones, about 6,600."""
 
 MOST_EVENTS = 2000
-"""Events in memory, which are kept when samples are dropped: a few megabytes. There are so many only
-if both broker and disk fail for days."""
+"""Events in memory, which are kept when samples are dropped: a few megabytes. As many wait only if
+both broker and disk fail for days."""
 
 # This much on the live path is an outage whatever its age: it is committed at once.
 _PRESSURE_BYTES = 2_000_000

@@ -152,6 +152,9 @@ class Watcher(News):
         self.values.append((peripheral, characteristic.uuid, value))
         self.changed()
 
+    def on_too_fast(self, peripheral: str, uuid: str) -> None:
+        pass
+
     def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
         self.left_out.append((peripheral, uuids))
         self.changed()
