@@ -19,8 +19,8 @@ class Share(NamedTuple):
 
 # The busiest sensor that healthd reads is a Polar Verity Sense with everything on: PPG at 176 Hz
 # with 4 x 3 bytes, acceleration and gyroscope at 416 Hz with 6, magnetometer at 100 Hz with 6, all
-# uncompressed (polar-ble-sdk, SdkModeExplained.md). That is 7.7 kB/s, 34 frames of 229 bytes. An H10
-# sends 8 frames/s (ECG 130 Hz, acceleration 200 Hz) and a heart rate, a fitness machine a few
+# uncompressed (polar-ble-sdk, SdkModeExplained.md). That is 7.7 kB/s, 34 frames of 229 bytes. An
+# H10 sends 8 frames/s (ECG 130 Hz, acceleration 200 Hz) and a heart rate, a fitness machine a few
 # characteristics at 4 Hz. The share is three times as much.
 #
 # At once: what has gathered while the process stood still for a minute. A new link begins with a

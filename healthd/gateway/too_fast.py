@@ -64,7 +64,7 @@ class TooFast:
             del self._intervals[peripheral]
 
     def end(self, peripheral: str) -> None:
-        """Report what was left out on a link that has ended."""
+        """Report what was left out of a peripheral whose session has ended."""
         if timer := self._timers.pop(peripheral, None):
             timer.cancel()
             del self._intervals[peripheral]

@@ -1,7 +1,6 @@
 """One strap that floods, next to others: it gets its own share, and they lose nothing (D9)."""
 
 import asyncio
-import random
 import struct
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from healthd.central import door
 from healthd.central.link import Backends
+from healthd.errors import Backoff
 from healthd.gateway.daemon import Daemon
 from healthd.profiles import registry
 from healthd.settings.model import Settings
@@ -30,6 +30,7 @@ HEART_RATE, MEASUREMENT = 0x180D, 0x2A37
 ENTRIES = [{"id": name, "name": name} for name in (FLOOD, *QUIET)]
 PER_S = 4
 SECONDS = effort(3, 60)
+FLOODED = 6000
 
 
 def beat(number: int) -> bytes:
@@ -72,19 +73,20 @@ class Straps:
 
     def __init__(self, flood: Payloads) -> None:
         self.sent = Counter[str]()
+        self.done = asyncio.Event()
         quiet = [self.strap(name, numbered(1 / PER_S, PER_S * SECONDS)) for name in QUIET]
         self.all = [self.strap(FLOOD, flood), *quiet]
 
     def strap(self, name: str, payloads: Payloads) -> VirtualPeripheral:
         def record(_: Sent) -> None:
             self.sent[name] += 1
+            quiet = all(self.sent[each] == PER_S * SECONDS for each in QUIET)
+            if quiet and self.sent[FLOOD] == FLOODED:
+                self.done.set()
 
         number = 1 if name == FLOOD else 2 + QUIET.index(name)
         measured = part(HEART_RATE, {notifying(MEASUREMENT): payloads})
         return VirtualPeripheral(name, address(number), [measured], record=record)
-
-    def are_done(self) -> bool:
-        return all(self.sent[name] == PER_S * SECONDS for name in QUIET)
 
 
 def numbers(field: Field, peripheral: str, kind: str = "heart_rate") -> list[int]:
@@ -99,7 +101,7 @@ def left_out(field: Field) -> int:
 
 
 async def test_seven_straps_lose_nothing_live_next_to_one_that_floods(field: Field) -> None:
-    straps = Straps(numbered(0.01, 6000, at_once=15))
+    straps = Straps(numbered(0.01, FLOODED, at_once=15))
     async with gateway(field.subscriber, field.settings, ENTRIES) as air:
         await add(air, *straps.all)
         await field.until(
@@ -124,7 +126,7 @@ async def test_a_link_that_floods_is_ended_and_comes_back_after_a_pause(
 ) -> None:
     monkeypatch.setattr(door, "_ENDS_AT", 500)
     # So that a test sees the next link; the length of the pauses is tested with the session.
-    monkeypatch.setattr("healthd.errors.Backoff.after", lambda *_: 0.5)
+    monkeypatch.setattr("healthd.central.faults._FLOODING", Backoff(first_s=0.5, ceiling_s=0.5))
     straps = Straps(for_ever())
     async with gateway(field.subscriber, field.settings, ENTRIES[:1]) as air:
         await add(air, straps.all[0])
@@ -144,7 +146,7 @@ async def test_in_an_outage_of_a_full_outbox_only_who_floods_loses_samples(
 ) -> None:
     # Even if it may send as much as it likes.
     monkeypatch.setattr(door, "SHARE", door.Share(1e9, 1e9, 1e12, 1e12))
-    straps = Straps(numbered(0.01, 6000, at_once=25))
+    straps = Straps(numbered(0.01, FLOODED, at_once=25))
     away: dict[str, Any] = {
         **field.settings,
         "mqtt": {"brokers": [f"127.0.0.1:{free_port()}"]},
@@ -158,18 +160,17 @@ async def test_in_an_outage_of_a_full_outbox_only_who_floods_loses_samples(
         tasks.create_task(daemon.run(stop))
         await add(air, *straps.all)
         async with asyncio.timeout(BOUND_S):
-            while not (straps.are_done() and straps.sent[FLOOD] == 6000):
-                await asyncio.sleep(0.1)
+            await straps.done.wait()
             await asyncio.sleep(1)  # what was sent last arrives
         stop.set()
     async with gateway(field.subscriber, {**away, "mqtt": field.settings["mqtt"]}, ENTRIES):
         await field.until(
             lambda: all(len(seqs(field, name)) == PER_S * SECONDS for name in QUIET), BOUND_S
         )
-        await field.until(lambda: len(seqs(field, FLOOD)) + len(named(field)) >= 6000, BOUND_S)
+        await field.until(lambda: len(seqs(field, FLOOD)) + len(named(field)) >= FLOODED, BOUND_S)
     gaps = [gap for gap in field.events("gap") if gap["reason"] == "evicted"]
     assert {gap["peripheral"] for gap in gaps} == {FLOOD}
-    assert sorted([*seqs(field, FLOOD), *named(field)]) == list(range(1, 6001))
+    assert sorted([*seqs(field, FLOOD), *named(field)]) == list(range(1, FLOODED + 1))
     assert sum(gap["count"] for gap in gaps) == len(named(field))
 
 

@@ -1,7 +1,6 @@
 """The share of a link: real sensors always fit in, and a flood is left out and ends the link."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -34,7 +33,7 @@ class Link:
 
 
 @pytest.fixture
-def link(monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
+def link(monkeypatch: pytest.MonkeyPatch) -> Link:
     return Link(monkeypatch)
 
 
