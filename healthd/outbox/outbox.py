@@ -34,9 +34,9 @@ SPILL_AFTER_S = 1.25
 # Short enough for the promise, and long enough to keep the number of transactions low.
 _TICK_S = 0.5
 
-# When writing through, a sample is committed within this time of its arrival, if the disk is fast
-# enough. Until then its commit waits for others, to share it with them: at most for _GROUP_S.
-_THROUGH_S, _GROUP_S = 0.05, 0.03
+# When writing through, a sample is to be committed within this time of its arrival, if machine and
+# disk are fast enough. Its commit waits for others, to share it with them: at most for _GROUP_S.
+_THROUGH_S, _GROUP_S = 0.05, 0.02
 
 # How much of the time of an earlier commit still counts with each one that follows.
 _FORGETS = 0.8

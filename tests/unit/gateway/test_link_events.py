@@ -1,6 +1,7 @@
 """Events of links and of values left out: one for each, unless they are too many."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,7 +83,7 @@ def test_a_link_that_comes_and_goes_for_a_week_makes_few_events(
         gaps = strap.reported("gap")
         strap.gaps.release("strap")
         assert len(gaps) < WEEK_S / 300 + 100
-        assert all(one["last"] <= two["first"] for one, two in zip(gaps, gaps[1:], strict=False))
+        assert all(one["last"] <= two["first"] for one, two in itertools.pairwise(gaps))
 
     virtual_time.run(body, monkeypatch)
 

@@ -343,9 +343,12 @@ def test_what_a_kill_may_have_lost_is_reported_for_every_stream(
     """D21: samples of a battery have numbers like all others, and can be lost like them."""
     ends = {("strap", stream): End(7, 1_795_485_811_000_000_000)}
     box.previous_runs = [PreviousRun("before", False, 1_795_485_800_000_000_000, ends)]
-    pipeline = Pipeline(
-        run, cast(Outbox, box), Devices(Topics("healthd", "home"), lambda *_: None), PROFILES
-    )
+
+    def retain(_topic: str, _payload: Payload | bytes) -> None:
+        pass
+
+    devices = Devices(Topics("healthd", "home"), retain)
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES)
     pipeline.add("strap", Options(), periodic=False)
     pipeline.start()
     link(pipeline, "heart_rate")

@@ -1,8 +1,10 @@
 """A peripheral that sends faster than any sensor: its links are ended, with growing pauses."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -33,14 +35,13 @@ def flooding() -> VirtualPeripheral:
     return VirtualPeripheral("Strap", address(1), [part(0x180D, {notifying(0x2A37): flood})])
 
 
-async def run_once(stage: Stage, radio: Radio, session: sessions.Session) -> tuple[int, bool]:
-    """Run a session until its link ends; return how often it was healthy, and if it flooded."""
+async def run_once(stage: Stage, radio: Radio, session: sessions.Session) -> int:
+    """Run a session until its link ends with a flood; return how often it was healthy."""
     healthy: list[None] = []
-    try:
+    with suppress(Flooding):
         async with asyncio.timeout(BOUND_S):
             await session.run(lambda: healthy.append(None))
-    except (Flooding, TimeoutError) as end:
-        return len(healthy), isinstance(end, Flooding)
+    return len(healthy)
 
 
 async def test_after_a_flood_a_link_is_healthy_only_once_it_has_not_flooded(
@@ -53,8 +54,8 @@ async def test_after_a_flood_a_link_is_healthy_only_once_it_has_not_flooded(
     await strap.appear()
     async with stage.radio(ENTRY) as radio:
         session = stage.session(radio, ENTRY)
-        assert await run_once(stage, radio, session) == (1, True)
-        assert await run_once(stage, radio, session) == (0, True)
+        assert await run_once(stage, radio, session) == 1
+        assert await run_once(stage, radio, session) == 0
         # What is admitted became values, and the rest did not.
         per_link = SHARE.notifications / 4 + BOUND_S * SHARE.notifications_per_s
         assert 500 <= len(stage.watcher.values) <= 2 * per_link
@@ -87,7 +88,7 @@ def test_pauses_after_floods_grow_to_a_quarter_of_an_hour(monkeypatch: pytest.Mo
 
         with capture_logs() as log:
             await Supervisor(Longest()).keep(session, get_logger(peripheral="strap"))
-        pauses = [after - before for before, after in zip(begins, begins[1:], strict=False)]
+        pauses = [after - before for before, after in itertools.pairwise(begins)]
         assert pauses[:5] == pytest.approx([30, 60, 120, 240, 480])
         assert pauses[5:] == pytest.approx([900] * 14)
         warnings = [line for line in log if line["log_level"] == "warning"]
