@@ -488,7 +488,9 @@ async def test_a_closed_port_and_an_unknown_name() -> None:
         assert "Connection refused" in str(fault)
         fault = await refusal(Endpoint("no-such-host.invalid", 1883, "5", "under-test"))
         assert fault.reason == "broker_unreachable"
-        assert "cannot look up the name no-such-host.invalid" in str(fault)
+        # A resolver that cannot reach its server takes longer than one attempt may.
+        answers = ("cannot look up the name no-such-host.invalid", "looking up the name takes too")
+        assert any(answer in str(fault) for answer in answers), fault
 
 
 # Keep alive and client id

@@ -79,6 +79,7 @@ def test_decimals_of_a_step(step: Fraction, count: int) -> None:
         (Fraction(1, 200), U16),
     ],
 )
+@pytest.mark.untraced
 def test_each_raw_value_can_be_converted_back(step: Fraction, raws: range) -> None:
     convert = scaled(step.denominator, factor=step.numerator)
     values = [convert(raw) for raw in raws]
@@ -106,16 +107,18 @@ def test_any_step(numerator: int, denominator: int, raw: int) -> None:
     ("unit", "shift", "usual"),
     [(KPA_IN_MMHG, 0, -1), (MG_PER_DL_IN_MMOL_PER_L, 0, 0), (MG_PER_DL_IN_MMOL_PER_L, 5, 0)],
 )
+@pytest.mark.untraced
 def test_each_sfloat_can_be_converted_back(unit: Fraction, shift: int, usual: int) -> None:
     convert = sfloat_in(unit, shift=shift, usual=usual)
-    for raw in U16:
-        if (value := convert(raw)) is None:
-            continue
-        exponent, mantissa = raw >> 12, raw & 0xFFF
-        exponent, mantissa = exponent - (exponent >> 3) * 16, mantissa - (mantissa >> 11) * 4096
-        step = unit * Fraction(10) ** (exponent + shift)
-        assert round(Fraction(value) / step) == mantissa
-        assert places(value) <= max(decimals(step), decimals(unit * Fraction(10) ** usual))
+    usual_places = decimals(unit * Fraction(10) ** usual)
+    for nibble in range(16):
+        step = unit * Fraction(10) ** (nibble - (nibble >> 3) * 16 + shift)
+        most_places = max(decimals(step), usual_places)
+        for low in range(1 << 12):
+            if (value := convert(nibble << 12 | low)) is None:
+                continue
+            assert round(Fraction(value) / step) == low - (low >> 11) * 4096
+            assert places(value) <= most_places
 
 
 @given(mantissa=st.integers(-8_000_000, 8_000_000), exponent=st.integers(-4, 2))
