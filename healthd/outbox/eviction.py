@@ -96,7 +96,7 @@ def _owners(db: sqlite3.Connection) -> Iterator[_Owner]:
     peripherals = [row for row in sums if row[0]]
     following = [*(taken for _, taken, _ in peripherals[1:]), 0]
     for (name, taken, count), less in zip(peripherals, following, strict=False):
-        more = int(count * (1 - less / taken))
+        more = int(count * (1 - less / max(taken, 1)))
         yield _Owner(" AND peripheral = ?", (name,), min(max(more, _EVICT_FEW), _EVICT_ROWS))
     yield from events
 
