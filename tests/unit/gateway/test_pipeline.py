@@ -645,6 +645,16 @@ def test_a_result_that_an_earlier_run_held_back_is_published_once(
     assert (box.sample.stamp.wall_ns, box.sample.record) == (10**18, record)
 
 
+@pytest.mark.parametrize("wall_ns", [2 * 10**18, -1, 2**63])
+def test_a_result_of_an_earlier_run_is_not_from_the_future(
+    box: Box, run: Run, with_cuff: Pipeline, monkeypatch: pytest.MonkeyPatch, wall_ns: int
+) -> None:
+    monkeypatch.setattr(run.clock, "now", lambda: Stamp(10**18, 10**12, "synced"))
+    timed = Timed(CUFF.decode(NEW), 0, Record("", 0, "2025-07-15T15:00:00"), finished=True)
+    with_cuff.start([HeldResult("cuff", timed, wall_ns, "synced")])
+    assert box.sample.stamp.wall_ns == 10**18
+
+
 def test_an_older_result_of_an_earlier_run_is_history(box: Box, with_cuff: Pipeline) -> None:
     record = Record("", 0, "2025-07-15T15:00:00 None 123.0 80.0 70.0")
     box.records = {"cuff": {("blood_pressure", record): False}}
