@@ -14,7 +14,7 @@ import orjson
 from healthd.host.atomic import replace_file
 from healthd.host.seal import read_sealed, seal
 from healthd.log import get_logger
-from healthd.outbox.schema import Stream
+from healthd.outbox.schema import Stream, storable_ns
 from healthd.outbox.store import Store
 
 # Keep this many of the oldest runs and of the newest. If a gateway crashes at every start while a
@@ -72,7 +72,7 @@ class RunFile:
         """Replace the content. Errors are ignored: the next write follows in half a second."""
         if self._file is None:
             return
-        rows = [[*stream, *end] for stream, end in ends.items()]
+        rows = [[*stream, end.seq, storable_ns(end.wall_ns)] for stream, end in ends.items()]
         content = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
         if content == self._written:
             return
@@ -111,7 +111,7 @@ def _end(seq: object, wall_ns: object) -> End:
 
 
 def _number(value: object) -> int:
-    if not isinstance(value, int) or not -(2**63) <= value < 2**63 - 1:
+    if not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise TypeError("not a number")
     return value
 
@@ -169,7 +169,7 @@ def end_run(store: Store, run: str, ends: Ends) -> None:
 
 
 def _write_ends(db: sqlite3.Connection, run: str, ends: Ends) -> None:
-    rows = [(run, *stream, *end) for stream, end in ends.items()]
+    rows = [(run, *stream, end.seq, storable_ns(end.wall_ns)) for stream, end in ends.items()]
     db.executemany("INSERT OR REPLACE INTO certain VALUES (?, ?, ?, ?, ?)", rows)
 
 
