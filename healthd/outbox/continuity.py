@@ -23,6 +23,10 @@ from healthd.outbox.store import Store
 _RUNS_KEPT = 8
 
 
+# An event names the first few streams: a gateway has a hundred.
+_ENDS_NAMED = 16
+
+
 class End(NamedTuple):
     """The last certain sample of a stream: all samples before it are certain as well.
 
@@ -137,6 +141,8 @@ def begin_run(
         wall_ns: now; Unix time.
         from_file: what the run file says about the run before.
     """
+    if from_file is not None and store.is_new:
+        store.report.notice("deleted", _gone(from_file))
     with store.transaction() as db:
         if from_file is not None:
             values = (from_file.run, from_file.started_ns)
@@ -153,6 +159,17 @@ def begin_run(
         db.execute("DELETE FROM parked")
     store.note_run(run, wall_ns)
     return runs
+
+
+def _gone(previous: PreviousRun) -> str:
+    """Return what is known of an outbox that was removed between two runs."""
+    ends = [f"{'/'.join(stream)} up to {end.seq}" for stream, end in previous.ends.items()]
+    more = ["…"] if len(ends) > _ENDS_NAMED else []
+    known = ", ".join([*ends[:_ENDS_NAMED], *more]) or "none"
+    return (
+        f"the file of the previous run is gone; samples of {previous.run} that waited in it are"
+        f" lost, of these streams: {known}"
+    )
 
 
 def note_certain(store: Store, run: str, ends: Ends) -> None:
