@@ -39,7 +39,9 @@ def checksum(row: int, entry: Sequence[Any]) -> int:
     if not payload:
         raise TypeError("no payload")
     # A zero byte ends each value, so that no two rows have the same text.
-    text = f"{row}\0{peripheral}\0{stream}\0{schema}\0{run}\0{seq}\0{wall_ns}\0{mono_ns}\0{clock}\0{boot}"
+    names = f"{row}\0{peripheral}\0{stream}\0{schema}\0{run}\0{seq}"
+    times = f"\0{wall_ns}\0{mono_ns}\0{clock}\0{boot}"
+    text = names + times
     return zlib.crc32(payload, zlib.crc32(text.encode())) - _SIGN
 
 
