@@ -10,8 +10,12 @@ STOP = Message("healthd/gw/request/stop", b'{"peripheral":"belt"}', retained=Fal
 OTHER = Message("healthd/gw/request/stop", b'{"peripheral":"bike"}', retained=False)
 
 
-def waiting(topic: str = "t") -> Waiting:
-    return Waiting(Responses(lambda *_: None), Reply(topic))
+def publish(topic: str, payload: bytes, schema: str, correlation: bytes | None) -> None:
+    """There is no connection."""
+
+
+def waiting() -> Waiting:
+    return Waiting(Responses(publish), Reply("t"))
 
 
 def test_a_message_that_arrives_over_both_connections_counts_once() -> None:
@@ -58,6 +62,7 @@ def test_the_same_stop_is_joined_while_it_is_in_progress() -> None:
     assert joined == [first, second]
     assert stops.join(Release(peripheral="belt"), waiting()) is not None
     assert stops.join(Stop(peripheral="bike"), waiting()) is not None
+    assert joined is not None
     stops.done(stop, joined)
     assert stops.join(stop, waiting()) is not None
 
