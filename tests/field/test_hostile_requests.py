@@ -126,11 +126,11 @@ async def slow_down() -> None:
 
 
 @asynccontextmanager
-async def flood(at: Gym, verb: str, payload: str, qos: int) -> AsyncGenerator[None]:
+async def flood(at: Gym, verb: str, payload: str) -> AsyncGenerator[None]:
     """Publish a request all the time while the block runs; healthd is slow meanwhile."""
     publisher = shutil.which("mosquitto_pub", path=PATH)
     assert publisher is not None
-    where = ("-p", str(at.broker.port), "-t", f"healthd/gateway/request/{verb}", "-q", str(qos))
+    where = ("-p", str(at.broker.port), "-t", f"healthd/gateway/request/{verb}", "-q", "1")
     how = ("-m", payload, "--repeat", "1000000")
     slow = asyncio.create_task(slow_down())
     flooding = await asyncio.create_subprocess_exec(publisher, *where, *how)
@@ -142,14 +142,12 @@ async def flood(at: Gym, verb: str, payload: str, qos: int) -> AsyncGenerator[No
         slow.cancel()
 
 
-@pytest.mark.parametrize("qos", [0, 1])
-async def test_a_stop_behind_a_flood_of_requests_is_carried_out(tmp_path: Path, qos: int) -> None:
+async def test_a_stop_behind_a_flood_of_requests_is_carried_out(tmp_path: Path) -> None:
     """D11: the broker drops what a slow client has no room for."""
     async with gym(tmp_path, "max_queued_messages 1000") as at:
         await at.moves()
-        async with flood(at, "scan", '{"seconds": 0.01}', qos):
-            if qos:
-                await at.broker.logged("messages are being dropped for client healthd-gateway")
+        async with flood(at, "scan", '{"seconds": 0.01}'):
+            await at.broker.logged("messages are being dropped for client healthd-gateway")
             await asyncio.sleep(effort(1, 20))
             stopped = at.ask.send("stop", BELT)
             await at.broker.logged("request/stop")
@@ -185,10 +183,11 @@ async def test_a_huge_request_over_mqtt_3_1_1_takes_little_memory_and_gets_an_er
         assert (await until_response(at, "stop"))["status"] == "ok"
 
 
-async def until_response(at: Gym, verb: str) -> dict[str, Any]:
-    """Wait for a response at the default topic."""
+async def until_response(at: Gym, verb: str, count: int = 1) -> dict[str, Any]:
+    """Wait for so many responses at the default topic; return the last one."""
     where = f"healthd/gateway/response/{verb}"
-    return (await at.subscriber.until(lambda _: at.subscriber.at(where)))[-1].json()
+    await at.subscriber.until(lambda _: len(at.subscriber.at(where)) >= count)
+    return at.subscriber.at(where)[-1].json()
 
 
 FORBIDDEN = [
@@ -272,6 +271,12 @@ async def test_a_stop_that_arrives_over_two_connections_gets_one_response(
         # What comes over the other connection has arrived when a later request is answered.
         at.subscriber.send("healthd/gateway/request/scan", b'{"seconds": 0.01}')
         assert (await until_response(at, "scan"))["status"] == "ok"
+        # What is sent after a stop is sent after it, whichever connection is faster.
+        for verb, count in (("start", 1), ("stop", 1), ("start", 2)):
+            at.subscriber.send(f"healthd/gateway/request/{verb}", b'{"peripheral":"belt"}')
+            answer = await until_response(at, verb, count)
+            assert answer["status"] == "ok", answer
+        assert at.belt.workout.running
         responses = [one.json() for one in at.subscriber.at(where)]
         assert sorted(one["transaction"] for one in responses) == list(range(6))
 
@@ -297,10 +302,10 @@ async def test_without_a_second_connection_stop_shares_the_first_one(
             if mqtt:
                 # The first connection is made again.
                 await at.broker.logged("request/+", since=len(at.broker.log))
+            lost = sum(one.get("reason") == "broker_lost" for one in logs)
             at.subscriber.send("healthd/gateway/request/stop", b'{"peripheral":"belt"}')
             assert (await until_response(at, "stop"))["status"] == "ok"
-    lost = [one for one in logs if one.get("reason") == "broker_lost"]
-    assert len(lost) <= 2
+            assert sum(one.get("reason") == "broker_lost" for one in logs) == lost
 
 
 async def test_a_flood_is_not_listened_to_for_a_while(tmp_path: Path) -> None:
@@ -314,7 +319,8 @@ async def test_a_flood_is_not_listened_to_for_a_while(tmp_path: Path) -> None:
         flooding = await asyncio.create_subprocess_exec(publisher, *where, *how)
         try:
             await at.subscriber.until(
-                lambda all_: any(b"healthd accepts none for now" in one.payload for one in all_)
+                lambda all_: any(b"healthd accepts none for now" in one.payload for one in all_),
+                BOUND_S,
             )
             assert (await at.ask.request("stop", BELT))["status"] == "ok"
             assert not at.belt.workout.running
@@ -323,4 +329,3 @@ async def test_a_flood_is_not_listened_to_for_a_while(tmp_path: Path) -> None:
             await flooding.wait()
         answers = [one for one in at.subscriber.messages if b"accepts none for" in one.payload]
         assert len(answers) == 1
-        assert not at.subscriber.at("healthd/gateway/device/belt/treadmill/history")

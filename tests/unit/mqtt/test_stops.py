@@ -4,7 +4,7 @@ from healthd.mqtt.arrivals import Message
 from healthd.mqtt.replies import Reply
 from healthd.mqtt.responses import Responses
 from healthd.mqtt.stops import Stops, Waiting
-from healthd.verbs import Release, Stop
+from healthd.verbs import Release, Stop, uptime_s
 
 STOP = Message("healthd/gw/request/stop", b'{"peripheral":"belt"}', retained=False)
 OTHER = Message("healthd/gw/request/stop", b'{"peripheral":"bike"}', retained=False)
@@ -88,3 +88,40 @@ def test_not_all_of_very_many_wait_for_a_response() -> None:
         stops.join(stop, waiting())
     assert joined is not None
     assert len(joined) == 64
+
+
+def start(sent_after_s: float | None = None) -> Message:
+    where = "healthd/gw/request/start"
+    return Message(where, b'{"peripheral":"belt"}', False, sent_after_s=sent_after_s)
+
+
+def test_a_start_that_was_sent_before_a_stop_is_overtaken_by_it() -> None:
+    """The stop came over the line, while the start waited in the queue of the other connection."""
+    stops = Stops()
+    assert not stops.is_overtaken(start(), "belt")
+    assert not stops.is_second(STOP, over_line=True)
+    stops.note_overtaking(STOP, "belt")
+    assert stops.is_overtaken(start(uptime_s() - 1), "belt")
+    assert not stops.is_overtaken(start(), "bike")
+    # The other copy of the stop shows that what follows was sent after it.
+    assert stops.is_second(STOP, over_line=False)
+    assert not stops.is_overtaken(start(uptime_s() - 1), "belt")
+
+
+def test_a_start_after_a_stop_that_the_other_connection_has_lost() -> None:
+    stops = Stops()
+    assert not stops.is_second(STOP, over_line=True)
+    stops.note_overtaking(STOP, "belt")
+    assert stops.is_overtaken(start(), "belt")
+    assert not stops.is_overtaken(start(uptime_s() + 0.1), "belt")
+    assert not stops.is_overtaken(start(), "belt")
+    stops.note_overtaking(STOP, "belt")
+    stops.forget_arrivals()
+    assert not stops.is_overtaken(start(), "belt")
+
+
+def test_a_stop_that_came_over_the_other_connection_first_overtakes_nothing() -> None:
+    stops = Stops()
+    assert not stops.is_second(STOP, over_line=False)
+    assert stops.is_second(STOP, over_line=True)
+    assert not stops.is_overtaken(start(), "belt")
