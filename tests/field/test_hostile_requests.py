@@ -264,7 +264,7 @@ async def test_a_stop_that_arrives_over_two_connections_gets_one_response(
         for number in range(5):
             request = b'{"peripheral":"belt","transaction":%d}' % number
             at.subscriber.send("healthd/gateway/request/release", request)
-        last = b'{"peripheral":"stranger","transaction":5}'
+        last = b'{"peripheral":"other","transaction":5}'
         at.subscriber.send("healthd/gateway/request/release", last)
         where = "healthd/gateway/response/release"
         await at.subscriber.until(lambda _: len(at.subscriber.at(where)) >= 6)
