@@ -7,13 +7,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
-
 from healthd.central.bluez import BlueZ
 from healthd.central.faults import faults_suppressed
 from healthd.central.link import Advertisement, Backends, scanning
-from healthd.central.match import Match, Seen
+from healthd.central.match import Match, Seen, exactly
 from healthd.log import get_logger
+from healthd.printable import toml_escaped
 from healthd.profiles.characteristic import Profile, Use
 from healthd.profiles.registry import Registry
 
@@ -67,10 +66,13 @@ class InRange:
     def block(self) -> str:
         """The lines to paste into the settings."""
         lines = ["[[peripherals]]", f"id = {_toml_string(self.suggested_id)}"]
-        if self.name is not None and self.is_private:
-            lines.append(f"name = {_toml_string(self.name)}  # its address changes")
+        # TOML has no way to write a surrogate, and the settings refuse an empty name.
+        name = re.sub("[\ud800-\udfff]", "", self.name or "")
+        if name and name == self.name and self.is_private:
+            # Only this name: a device may be called "*".
+            lines.append(f"name = {_toml_string(exactly(name))}  # its address changes")
         else:
-            named = "" if self.name is None else f"  # {_toml_string(self.name)}"
+            named = f"  # {_toml_string(name)}" if name else ""
             private = "  # this address changes; pair the device to get a fixed one"
             comment = private if self.is_private else named
             lines.append(f"address = {_toml_string(self.address)}{comment}")
@@ -242,8 +244,8 @@ def _is_episodic(profile: Profile) -> bool:
 
 
 def _toml_string(value: str) -> str:
-    """Return the text as a TOML string: JSON's escapes, and DEL, which JSON does not escape."""
-    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
+    """Return the text as a TOML string; an editor or a terminal shows all of it."""
+    return f'"{toml_escaped(value)}"'
 
 
 def _free_id(name: str, used_ids: set[str]) -> str:
