@@ -43,6 +43,12 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 	$(BIN)/pytest tests/chaos --numprocesses $(CHAOS_WORKERS) --dist worksteal
 	@.ci/tools closing $(NOT_TESTED)
 
+.PHONY: attack
+attack: $(TESTABLE) ## hostile peripherals and requests, damaged files and random histories for 30 minutes
+	@.ci/tools mosquitto
+	FULL_EFFORT=1 $(BIN)/pytest tests/attack tests/field/test_damage.py tests/field/test_fairness.py \
+	    tests/unit/sessions/test_control_model.py --numprocesses 0 -rP $(ARGS)
+
 chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/tools mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
