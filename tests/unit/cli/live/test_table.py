@@ -190,7 +190,9 @@ json = st.recursive(
 )
 def test_any_payload_can_be_drawn(level: str, stream: str, payload: Any) -> None:
     table = table_of(Message(f"{DEVICE}/{level}/{stream}", orjson.dumps(payload), retained=False))
-    assert len(drawn(table)) <= 6
+    lines = drawn(table)
+    assert len(lines) <= 6
+    assert all(line.isprintable() for line in lines)
 
 
 HOSTILE = "Zq\x1b]2;x\x07\x9b\u202e\u200b\u2028\U000e0041\ufe0f\u3164\n" + "e" + "\u0301" * 50
