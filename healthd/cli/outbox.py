@@ -10,8 +10,9 @@ from typing import Any
 from healthd.cli import console, tables
 from healthd.cli.run import EXIT_FAILED
 from healthd.host.folders import state_folder
-from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
+from healthd.outbox.database import NotAFile, open_read_only
 from healthd.outbox.outbox import STORE_NAME
+from healthd.outbox.set_aside import files_set_aside
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
 from healthd.profiles import registry
@@ -79,6 +80,8 @@ def _report(path: Path) -> dict[str, Any]:
         "parked": [
             {"topic": topic, "since": utc_text(since_ns), "reason": reason}
             for topic, since_ns, reason in parked
+            # A damaged row may have anything; healthd removes it at its next start.
+            if tuple(map(type, (topic, since_ns, reason))) == (str, int, str)
         ],
         "set_aside": [file.name for file in files_set_aside(path)],
     }
