@@ -19,8 +19,8 @@ from healthd.profiles import registry
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.hold import Rules
 from healthd.sessions.remote import Remote
-from healthd.sessions.trainer import Rules
 from healthd.verbs import (
     OfPeripheral,
     Release,
