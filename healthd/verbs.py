@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from healthd.bounded_json import Bounds, parsed
 from healthd.errors import HealthdError
 from healthd.samples import quantity
 
@@ -35,16 +36,29 @@ Handler = Callable[[Any], Awaitable[Mapping[str, Any]]]
 Raises ``RequestRefused`` if it cannot; the text says why, and what would be accepted.
 """
 
+LONGEST_TRANSACTION = 128
+"""In characters; a UUID has 36. It is sent back with the response."""
+
 # By type of pydantic error: what JSON calls the expected value, where pydantic uses Python's name.
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
     "missing": "a value: this key is required",
+    "string_too_long": f"text of at most {LONGEST_TRANSACTION} characters",
 }
 
 BUG = "a bug in healthd: its log has the details"
 """The error of a request whose handler crashed."""
+
+LONGEST_REQUEST = 4096
+"""In bytes. A request is a few numbers."""
+
+# A request is an object of numbers and texts; more levels and keys only make an error clearer.
+_BOUNDS = Bounds(LONGEST_REQUEST, depth=8, values=1000)
+
+# A larger integer is read as a float, which is another number.
+_LARGEST_FLOAT = 2.0**63
 
 # Characters of a found value in an error: enough to recognise it.
 _LONGEST_VALUE = 60
@@ -87,7 +101,12 @@ class Request(BaseModel):
     schema_version: ClassVar[int] = 1
     """Incremented when a key changes its meaning or is removed."""
 
-    transaction: str | int | float | None = None
+    transaction: (
+        Annotated[str, Field(max_length=LONGEST_TRANSACTION)]
+        | int
+        | Annotated[float, Field(gt=-_LARGEST_FLOAT, lt=_LARGEST_FLOAT)]
+        | None
+    ) = None
     """Returned in the response, for clients that cannot send correlation data."""
     time: Annotated[AwareDatetime | None, BeforeValidator(_instant)] = None
     """When the request was made: a request to control a machine is refused if it is old."""
@@ -103,13 +122,13 @@ class Request(BaseModel):
             cls.kind = f"request_{verb}"
 
     def note_age(self, seconds: float) -> None:
-        """Note how old the request is now, at least."""
-        self._made_s = _awake_and_asleep_s() - seconds
+        """Note how old the request is now, at most."""
+        self._made_s = uptime_s() - seconds
 
     @property
     def age_s(self) -> float:
-        """How old the request is, at least; the time that the computer slept counts."""
-        return 0.0 if self._made_s is None else _awake_and_asleep_s() - self._made_s
+        """How old the request is, at most; the time that the computer slept counts."""
+        return 0.0 if self._made_s is None else uptime_s() - self._made_s
 
 
 class Scan(Request):
@@ -247,6 +266,11 @@ REQUESTS: Mapping[str, type[Request]] = {
 }
 """All requests, by verb."""
 
+STOPS = frozenset(
+    verb for verb, model in REQUESTS.items() if issubclass(model, Control) and model.always
+)
+"""The verbs of requests that are carried out however old they are, and before all others."""
+
 
 def fields_of(text: bytes) -> dict[str, Any]:
     """Return the keys of a request; empty text has none.
@@ -254,10 +278,14 @@ def fields_of(text: bytes) -> dict[str, Any]:
     Raises:
         RequestRefused: the text is not a JSON object.
     """
+    if len(text) > LONGEST_REQUEST:
+        raise RequestRefused(f"request is longer than {LONGEST_REQUEST} bytes")
     try:
-        value: object = orjson.loads(text or b"{}")
+        value = parsed(text or b"{}", _BOUNDS)
     except orjson.JSONDecodeError as error:
         raise RequestRefused(f"expected a JSON object, found invalid JSON: {error}") from error
+    except ValueError as error:
+        raise RequestRefused(f"expected a JSON object of a few keys, found one {error}") from error
     if not isinstance(value, dict):
         raise RequestRefused(f"found {short_json(value)}, expected a JSON object")
     return cast("dict[str, Any]", value)
@@ -281,7 +309,8 @@ def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
         raise RequestRefused("; ".join([*texts[:_MOST_EXPLAINED], *rest])) from error
 
 
-def _awake_and_asleep_s() -> float:
+def uptime_s() -> float:
+    """Return the seconds since the computer was switched on; the time that it slept counts."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -72,7 +72,8 @@ class Outbox:
         self._record_updates: list[RecordUpdate] = []
         self._updated_records = 0
         self._work = asyncio.Event()
-        self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
+        path = folder / STORE_NAME
+        self._disk = Disk(path, settings.max_size, self._notice, self._on_damage)
         self.live = LivePath(self._delivered_live, self._refused_live)
         self.backlog = Backlog(self._disk, self.live.rows, self.live.has_stored_events)
         self._run = run
@@ -196,7 +197,7 @@ class Outbox:
         Raises:
             DiskFailing: the disk cannot be written; memory keeps the newest samples meanwhile.
         """
-        claiming = checking = True
+        claiming = True
         while True:
             if not claiming:
                 with suppress(TimeoutError):
@@ -210,9 +211,10 @@ class Outbox:
             await asyncio.shield(self._flushing)
             if claiming:
                 claiming = await self._disk.call(lambda store: store.claim_space())
-            elif checking:
-                # One step in each round, so that it takes nothing from the samples that flow.
-                checking = await self._disk.call(lambda store: store.check_step())
+            # One step in each round, so that it takes nothing from the samples that flow. This also
+            # finds out that someone has moved the file away.
+            elif await self._disk.call(lambda store: store.check_step()):
+                self.backlog.wake()
             mark_healthy()
 
     async def _begin(self) -> list[PreviousRun]:
@@ -294,6 +296,14 @@ class Outbox:
                 self.live.note_event_gone(("", lost.stream), lost.count)
             else:
                 self.put(self._run.event(lost.as_gap(reason)))
+
+    def _on_damage(self, reason: str, lost: Lost) -> None:
+        """Report samples that are lost with damaged rows, or that the store cannot hold."""
+        self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
+        if lost.peripheral:
+            self.put(self._run.event(lost.as_gap(reason)))
+        else:
+            self.live.note_event_gone(("", lost.stream), lost.count)
 
     def _notice(self, change: OutboxChange, detail: str, **more: str) -> None:
         if change in ("corrupt", "other_version"):

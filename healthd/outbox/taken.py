@@ -78,7 +78,7 @@ def forget_missing(store: Store, present: Collection[str], day: int) -> None:
                 db.execute(f"DELETE {missing}", (peripheral, _MISSING))
             elif since is None:
                 db.execute(NOTE_RECORD, (peripheral, _MISSING, "", day, "", False))
-            elif not 0 <= day - since[0] <= KEPT_DAYS:
+            elif not isinstance(since[0], int) or not 0 <= day - since[0] <= KEPT_DAYS:
                 db.execute("DELETE FROM records WHERE peripheral = ?", (peripheral,))
 
 

@@ -2,7 +2,10 @@
 
 import os
 
+FULL = bool(os.environ.get("FULL_EFFORT"))
+"""Whether the command set ``FULL_EFFORT`` (``make attack``, ``make fuzz``)."""
+
 
 def effort(quick: int, full: int) -> int:
-    """Return ``full`` if the command set ``FULL_EFFORT`` (``make attack``, ``make fuzz``)."""
-    return full if os.environ.get("FULL_EFFORT") else quick
+    """Return ``full`` in the commands for long runs, else ``quick``."""
+    return full if FULL else quick

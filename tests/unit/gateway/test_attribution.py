@@ -181,6 +181,23 @@ def test_the_other_results_of_a_memory_are_found_by_the_devices_time(start: Star
         assert keys(attribution, made, stored=True)["person"] == ("anna", "bert")[number % 2]
 
 
+def test_of_more_weighings_than_any_scale_remembers_the_oldest_are_forgotten(
+    start: Start,
+) -> None:
+    attribution = start(ANNA, BERT)
+    first = datetime(2026, 11, 1)  # noqa: DTZ001 - a scale knows no zone
+    times = [(first + timedelta(minutes=number)).isoformat() for number in range(513)]
+    for time in times:
+        keys(attribution, weight(61.5, device_time=time), stored=True)
+
+    def of_composition(time: str) -> dict[str, Any]:
+        made = BodyComposition.of({"body_fat_pct": 20.0, "device_time": time})
+        return keys(attribution, made, stored=True)
+
+    assert of_composition(times[0])["unattributed"] == "no_weight"
+    assert of_composition(times[2])["person"] == "anna"
+
+
 @pytest.mark.parametrize("time", ["2026-11-20T11:59:59", "2020-01-01T00:00:00", None, "2027-05"])
 def test_a_stored_result_that_is_older_or_has_no_time_teaches_nothing(
     start: Start, time: str | None
