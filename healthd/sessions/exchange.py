@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.host.clock import uptime_s
 from healthd.profiles.fitness_machine.procedures import answers, result
 from healthd.sessions.control_point import ControlPoint, Silent
+from healthd.verbs import uptime_s
 
 Check = Callable[[], None]
 """Called before a request is written; raises Rejected if it must not be written any more."""

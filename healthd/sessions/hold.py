@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.host.clock import uptime_s
 from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL, STOP
 from healthd.profiles.fitness_machine.limits import Limits, Rejected
 from healthd.profiles.fitness_machine.machine import Learned, Machine
@@ -22,6 +21,7 @@ from healthd.sessions.exchange import (
 )
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
+from healthd.verbs import uptime_s
 
 # The reset, which gives up control, is written within this time after the end of the lease,
 # even if a stop or the steps before it get no answer: a release is promised within a second. The
