@@ -17,7 +17,7 @@ RUNNABLE := $(VENV)/.runnable
 TESTABLE := $(VENV)/.testable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test chaos bench system-test cluster-test hass-test lint format docs picture constraints clean
+.PHONY: help setup demo install uninstall test chaos fuzz bench system-test cluster-test hass-test lint format docs picture constraints clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -39,7 +39,7 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 	@.ci/tools
 	@rm -f $(NOT_TESTED)
 	MEASURE_COVERAGE=1 $(BIN)/pytest tests/field tests/end_to_end tests/contract tests/brokers \
-	    tests/unit --numprocesses $(WORKERS) --dist loadfile
+	    tests/fuzz tests/unit --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/chaos --numprocesses $(CHAOS_WORKERS) --dist worksteal
 	@.ci/tools closing $(NOT_TESTED)
 
@@ -52,6 +52,9 @@ attack: $(TESTABLE) ## hostile peripherals and requests, damaged files and rando
 chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/tools mosquitto
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(TESTABLE) ## try each parser with changed bytes (an hour); only some: make fuzz ARGS="--minutes 1 settings"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
 	@.ci/tools mosquitto dbus
@@ -85,10 +88,8 @@ docs: $(TESTABLE) ## generate docs/profiles.md and docs/mqtt.md from the code
 	$(BIN)/python -m healthd schema --format markdown > docs/profiles.md
 	$(BIN)/python -m healthd schema --format mqtt > docs/mqtt.md
 
-constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --upgrade \
-	    --quiet --custom-compile-command 'make constraints' --output-file constraints.txt
+constraints: $(TESTABLE) ## pin the newest versions that pyproject.toml allows, with hashes
+	@.ci/constraints $(VENV)
 
 picture: $(TESTABLE) ## draw docs/live-table.svg from the real demo
 	@$(BIN)/python .ci/picture.py
@@ -97,10 +98,10 @@ clean: ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUNNABLE): pyproject.toml constraints.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim]'
+$(RUNNABLE): pyproject.toml requirements/demo.txt requirements/build.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) requirements/demo.txt
 	@touch $@
 
-$(TESTABLE): pyproject.toml constraints.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) '.[sim,hass,dev]'
+$(TESTABLE): pyproject.toml constraints.txt requirements/build.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) constraints.txt
 	@touch $(RUNNABLE) $@

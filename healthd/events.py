@@ -35,7 +35,7 @@ class Gap(Measurement):
 
 
 OutboxChange = Literal[
-    "corrupt", "other_version", "deleted", "degraded", "recovered", "parked", "unparked"
+    "corrupt", "damaged", "other_version", "deleted", "degraded", "recovered", "parked", "unparked"
 ]
 
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import orjson
 
 from healthd.host.clock import Clock, boot_id
-from healthd.samples import Measurement, Record, Sample, Stamp, utc_text
+from healthd.log import get_logger
+from healthd.samples import (
+    Measurement,
+    Record,
+    Sample,
+    Stamp,
+    is_plausible,
+    plausible,
+    utc_text,
+)
 
 # Long enough that two runs of one gateway never share an id, short enough to dictate.
 _ID_BYTES = 4
@@ -28,6 +37,9 @@ class Run:
         self.boot = boot_id(environ)
         self.clock = clock
         self._last_seq: Counter[tuple[str, str]] = Counter()
+        self._log = get_logger(service="samples")
+        # Peripherals whose implausible times were reported: once is enough to find the cause.
+        self._implausible: set[str] = set()
 
     def sample(
         self,
@@ -40,7 +52,10 @@ class Run:
         *,
         stored: bool = False,
     ) -> Sample:
-        """Make the next sample of a stream.
+        """Make the next sample of a stream. All samples of a process are made here.
+
+        A time that no sample can have, because a device's clock is wrong, is replaced by the time
+        of arrival.
 
         Args:
             peripheral: whose stream; empty for the gateway's own events.
@@ -54,6 +69,14 @@ class Run:
         key = (peripheral, stream)
         self._last_seq[key] += 1
         stamp = stamp or self.clock.now()
+        if not is_plausible(stamp, delay_ns):
+            if peripheral not in self._implausible:
+                self._implausible.add(peripheral)
+                delay_s = round(delay_ns / 1e9)
+                self._log.warning(
+                    "time not plausible", peripheral=peripheral, stream=stream, delay_s=delay_s
+                )
+            stamp, delay_ns = plausible(stamp, delay_ns), 0
         seq = self._last_seq[key]
         return Sample(
             peripheral, stream, self.id, seq, stamp, measurement, delay_ns, record, stored

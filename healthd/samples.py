@@ -16,6 +16,19 @@ ENVELOPE_KEYS = frozenset({"id", "time", "clock", "seq"})
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+# The first and the last time that a text of ISO 8601 with four digits of a year can hold.
+_FIRST_TEXT, _LAST_TEXT = "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"
+
+LONGEST_DELAY_NS = 86_400 * 1_000_000_000
+"""The longest time from a measurement to its arrival. A result is held back for at most the hour
+that a device's memory may take to transfer; a day leaves room, and no place for nonsense."""
+
+# While the error of a late first frame is being removed, samples are placed this much too late.
+_AHEAD_NS = 100_000_000
+
+# SQLite's integers have 64 bits with a sign: a greater time could not be stored.
+_GREATEST_NS = 2**63 - 1
+
 
 def quantity(unit: str, *, mdc: int | None = None, loinc: str | None = None) -> FieldInfo:
     """Describe a numeric field; use it with the field's type in ``Annotated``.
@@ -118,6 +131,36 @@ class Stamp(NamedTuple):
         return Stamp(self.wall_ns - by_ns, self.mono_ns - by_ns, self.clock)
 
 
+def is_plausible(stamp: Stamp, delay_ns: int) -> bool:
+    """Return whether a sample can have this time: not after its arrival, nor long before it.
+
+    Args:
+        stamp: when it was measured.
+        delay_ns: how long after that it arrived.
+    """
+    wall_ns, mono_ns, _ = stamp
+    return (
+        -_AHEAD_NS <= delay_ns <= LONGEST_DELAY_NS
+        and -LONGEST_DELAY_NS <= wall_ns <= _GREATEST_NS - LONGEST_DELAY_NS
+        and -LONGEST_DELAY_NS <= mono_ns <= _GREATEST_NS - LONGEST_DELAY_NS
+    )
+
+
+def plausible(stamp: Stamp, delay_ns: int) -> Stamp:
+    """Return the arrival of a sample whose own time is not plausible, as a time that fits."""
+    wall_ns, mono_ns, clock = stamp.earlier(-delay_ns)
+    return Stamp(_fit(wall_ns), _fit(mono_ns), clock)
+
+
+def _fit(ns: int) -> int:
+    return max(0, min(ns, _GREATEST_NS))
+
+
+MOST_RECORDS = 4096
+"""How many records of a device's stream are remembered. Meters for glucose store up to 1,000, and a
+sensor that measures every 5 min for 14 days has 4,032."""
+
+
 class Record(NamedTuple):
     """The identity of a result in the device's memory: equal records are the same result.
 
@@ -208,7 +251,13 @@ def whole_time(device_time: str | None) -> datetime | None:
 
 
 def utc_text(wall_ns: int) -> str:
-    """Format Unix nanoseconds as ``2026-11-24T02:03:31.123456Z``: six decimals, UTC."""
-    # strftime takes twice as long, 1 us a sample; a float cannot hold the microseconds.
-    instant = _EPOCH + timedelta(microseconds=wall_ns // 1000)
+    """Format Unix nanoseconds as ``2026-11-24T02:03:31.123456Z``: six decimals, UTC.
+
+    A time outside the years 1 to 9999, which only damaged data has, becomes the nearest one.
+    """
+    try:
+        # strftime takes twice as long, 1 us a sample; a float cannot hold the microseconds.
+        instant = _EPOCH + timedelta(microseconds=wall_ns // 1000)
+    except OverflowError:
+        return _FIRST_TEXT if wall_ns < 0 else _LAST_TEXT
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")

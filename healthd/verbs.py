@@ -4,13 +4,26 @@ The models validate requests, describe them in the contract, and are announced t
 ``healthd.gateway.handlers`` carries the requests out.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from itertools import groupby
 from typing import Annotated, Any, ClassVar, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
+from healthd.bounded_json import Bounds, parsed
 from healthd.errors import HealthdError
 from healthd.samples import quantity
 
@@ -23,16 +36,29 @@ Handler = Callable[[Any], Awaitable[Mapping[str, Any]]]
 Raises ``RequestRefused`` if it cannot; the text says why, and what would be accepted.
 """
 
+LONGEST_TRANSACTION = 128
+"""In characters; a UUID has 36. It is sent back with the response."""
+
 # By type of pydantic error: what JSON calls the expected value, where pydantic uses Python's name.
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
     "missing": "a value: this key is required",
+    "string_too_long": f"text of at most {LONGEST_TRANSACTION} characters",
 }
 
 BUG = "a bug in healthd: its log has the details"
 """The error of a request whose handler crashed."""
+
+LONGEST_REQUEST = 4096
+"""In bytes. A request is a few numbers."""
+
+# A request is an object of numbers and texts; more levels and keys only make an error clearer.
+_BOUNDS = Bounds(LONGEST_REQUEST, depth=8, values=1000)
+
+# A larger integer is read as a float, which is another number.
+_LARGEST_FLOAT = 2.0**63
 
 # Characters of a found value in an error: enough to recognise it.
 _LONGEST_VALUE = 60
@@ -41,8 +67,26 @@ _LONGEST_VALUE = 60
 _MOST_EXPLAINED = 8
 
 
+OLDEST_CONTROL_S = 5.0
+"""Age at which a request to move a machine is refused: its sender may have left by then.
+
+Longer than a slow broker and a link that is busy with another request take, and shorter than it
+takes to step off a treadmill that did not start.
+"""
+
+
 class RequestRefused(HealthdError):
     """The request cannot be carried out; the text says why."""
+
+
+def _instant(value: object) -> datetime | None:
+    if value is None:
+        return None
+    with suppress(TypeError, ValueError):
+        instant = datetime.fromisoformat(cast("str", value))
+        if instant.tzinfo is not None:
+            return instant
+    raise PydanticCustomError("instant", "a time with its zone, such as 2026-11-30T12:00:00Z")
 
 
 class Request(BaseModel):
@@ -57,8 +101,18 @@ class Request(BaseModel):
     schema_version: ClassVar[int] = 1
     """Incremented when a key changes its meaning or is removed."""
 
-    transaction: str | int | float | None = None
+    transaction: (
+        Annotated[str, Field(max_length=LONGEST_TRANSACTION)]
+        | int
+        | Annotated[float, Field(gt=-_LARGEST_FLOAT, lt=_LARGEST_FLOAT)]
+        | None
+    ) = None
     """Returned in the response, for clients that cannot send correlation data."""
+    time: Annotated[AwareDatetime | None, BeforeValidator(_instant)] = None
+    """When the request was made: a request to control a machine is refused if it is old."""
+
+    # Since the machine was switched on, sleep included; None: just made.
+    _made_s: float | None = PrivateAttr(default=None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -66,6 +120,15 @@ class Request(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if verb := cls.__dict__.get("verb"):
             cls.kind = f"request_{verb}"
+
+    def note_age(self, seconds: float) -> None:
+        """Note how old the request is now, at most."""
+        self._made_s = uptime_s() - seconds
+
+    @property
+    def age_s(self) -> float:
+        """How old the request is, at most; the time that the computer slept counts."""
+        return 0.0 if self._made_s is None else uptime_s() - self._made_s
 
 
 class Scan(Request):
@@ -102,7 +165,22 @@ class ResetEnergyExpended(OfPeripheral):
     verb: ClassVar[str] = "reset_energy_expended"
 
 
-class SetTargetPower(OfPeripheral):
+class Control(OfPeripheral):
+    """Base of all requests that move a machine, or release it.
+
+    They are refused at an age of ``OLDEST_CONTROL_S``, also while they wait for their turn.
+    """
+
+    always: ClassVar[bool] = False
+    """Whether it is carried out however old it is, because it makes the machine safer."""
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it must not be carried out any more."""
+        return not self.always and self.age_s >= OLDEST_CONTROL_S
+
+
+class SetTargetPower(Control):
     """Make a trainer hold this power, whatever the cadence."""
 
     verb: ClassVar[str] = "set_target_power"
@@ -110,7 +188,7 @@ class SetTargetPower(OfPeripheral):
     power_w: Annotated[int, quantity("W")]
 
 
-class SetTargetResistance(OfPeripheral):
+class SetTargetResistance(Control):
     """Set the resistance of a machine."""
 
     verb: ClassVar[str] = "set_target_resistance"
@@ -119,7 +197,7 @@ class SetTargetResistance(OfPeripheral):
     """On the machine's own scale."""
 
 
-class SetTargetSpeed(OfPeripheral):
+class SetTargetSpeed(Control):
     """Set the speed of a treadmill."""
 
     verb: ClassVar[str] = "set_target_speed"
@@ -127,7 +205,7 @@ class SetTargetSpeed(OfPeripheral):
     speed_mps: Annotated[float, quantity("m/s")]
 
 
-class SetTargetInclination(OfPeripheral):
+class SetTargetInclination(Control):
     """Set the inclination of a treadmill."""
 
     verb: ClassVar[str] = "set_target_inclination"
@@ -135,7 +213,7 @@ class SetTargetInclination(OfPeripheral):
     inclination_pct: Annotated[float, quantity("%")]
 
 
-class SetSimulation(OfPeripheral):
+class SetSimulation(Control):
     """Make a bike trainer simulate a road."""
 
     verb: ClassVar[str] = "set_simulation"
@@ -149,16 +227,24 @@ class SetSimulation(OfPeripheral):
     """Coefficient of wind resistance."""
 
 
-class Start(OfPeripheral):
+class Start(Control):
     """Start the session of a machine, or resume it."""
 
     verb: ClassVar[str] = "start"
 
 
-class Stop(OfPeripheral):
+class Stop(Control):
     """Stop the session of a machine and release control."""
 
     verb: ClassVar[str] = "stop"
+    always: ClassVar[bool] = True
+
+
+class Release(Control):
+    """Release control of a machine without stopping its session."""
+
+    verb: ClassVar[str] = "release"
+    always: ClassVar[bool] = True
 
 
 REQUESTS: Mapping[str, type[Request]] = {
@@ -175,9 +261,15 @@ REQUESTS: Mapping[str, type[Request]] = {
         SetSimulation,
         Start,
         Stop,
+        Release,
     )
 }
 """All requests, by verb."""
+
+STOPS = frozenset(
+    verb for verb, model in REQUESTS.items() if issubclass(model, Control) and model.always
+)
+"""The verbs of requests that are carried out however old they are, and before all others."""
 
 
 def fields_of(text: bytes) -> dict[str, Any]:
@@ -186,10 +278,14 @@ def fields_of(text: bytes) -> dict[str, Any]:
     Raises:
         RequestRefused: the text is not a JSON object.
     """
+    if len(text) > LONGEST_REQUEST:
+        raise RequestRefused(f"request is longer than {LONGEST_REQUEST} bytes")
     try:
-        value: object = orjson.loads(text or b"{}")
+        value = parsed(text or b"{}", _BOUNDS)
     except orjson.JSONDecodeError as error:
         raise RequestRefused(f"expected a JSON object, found invalid JSON: {error}") from error
+    except ValueError as error:
+        raise RequestRefused(f"expected a JSON object of a few keys, found one {error}") from error
     if not isinstance(value, dict):
         raise RequestRefused(f"found {short_json(value)}, expected a JSON object")
     return cast("dict[str, Any]", value)
@@ -211,6 +307,11 @@ def request_of(verb: str, fields: Mapping[str, Any]) -> Request:
         more = len(texts) - _MOST_EXPLAINED
         rest = [f"and {more} more"] if more > 0 else []
         raise RequestRefused("; ".join([*texts[:_MOST_EXPLAINED], *rest])) from error
+
+
+def uptime_s() -> float:
+    """Return the seconds since the computer was switched on; the time that it slept counts."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def short_json(value: object) -> str:

@@ -1,9 +1,13 @@
 """How an advertisement is matched to a peripheral of the settings."""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
+
+# A wildcard, a backslash in front of one or of another backslash, or a bracket.
+_SPECIAL = re.compile(r"\\([\\*?])|\[")
 
 
 class By(IntEnum):
@@ -40,7 +44,7 @@ class Match:
     Attributes:
         peripheral: its id.
         by: what ``wanted`` is.
-        wanted: an address, a name pattern with ``*`` and ``?``, or the canonical UUID of a service.
+        wanted: an address, a name pattern (see ``exactly``), or the canonical UUID of a service.
         periodic: whether it is linked only now and then, for a moment.
     """
 
@@ -55,8 +59,23 @@ class Match:
             case By.ADDRESS:
                 return found.address == self.wanted
             case By.NAME:
-                # Brackets are part of many names, so they do not mean a set of characters here.
-                pattern = self.wanted.replace("[", "[[]")
-                return found.name is not None and fnmatchcase(found.name, pattern)
+                return found.name is not None and fnmatchcase(found.name, _shell(self.wanted))
             case By.SERVICE:
                 return self.wanted in found.services
+
+
+def exactly(name: str) -> str:
+    """Return the pattern that matches this name and no other.
+
+    In a pattern, ``*`` matches any characters and ``?`` one character; after a backslash these two
+    and the backslash mean themselves.
+    """
+    return re.sub(r"([\\*?])", r"\\\1", name)
+
+
+def _shell(pattern: str) -> str:
+    """Return a pattern as ``fnmatch`` reads it: what means itself is in brackets.
+
+    Brackets are part of many names, so in the settings they do not mean a set of characters.
+    """
+    return _SPECIAL.sub(lambda found: f"[{found[1] or found[0]}]", pattern)

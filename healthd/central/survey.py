@@ -7,14 +7,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
-
 from healthd.central.bluez import BlueZ
 from healthd.central.faults import faults_suppressed
 from healthd.central.link import Advertisement, Backends, scanning
-from healthd.central.match import Match, Seen
+from healthd.central.match import Match, Seen, exactly
+from healthd.log import get_logger
+from healthd.printable import toml_escaped
 from healthd.profiles.characteristic import Profile, Use
 from healthd.profiles.registry import Registry
+
+MOST_DEVICES = 200
+"""Devices that are kept, at most. A crowded gym has about a hundred; beyond that, someone sends
+advertisements of devices that do not exist."""
+
+# Addresses that are counted, at most: 0.5 MB.
+_MOST_COUNTED = 5000
+
+# Services of one device. An advertisement has room for 15; a few of them may differ.
+_MOST_SERVICES = 64
 
 # Profiles that most devices have and that do not show what a device measures.
 _COMMON = ("battery", "current_time", "device_information", "user_data")
@@ -56,10 +66,13 @@ class InRange:
     def block(self) -> str:
         """The lines to paste into the settings."""
         lines = ["[[peripherals]]", f"id = {_toml_string(self.suggested_id)}"]
-        if self.name is not None and self.is_private:
-            lines.append(f"name = {_toml_string(self.name)}  # its address changes")
+        # TOML has no way to write a surrogate, and the settings refuse an empty name.
+        name = re.sub("[\ud800-\udfff]", "", self.name or "")
+        if name and name == self.name and self.is_private:
+            # Only this name: a device may be called "*".
+            lines.append(f"name = {_toml_string(exactly(name))}  # its address changes")
         else:
-            named = "" if self.name is None else f"  # {_toml_string(self.name)}"
+            named = f"  # {_toml_string(name)}" if name else ""
             private = "  # this address changes; pair the device to get a fixed one"
             comment = private if self.is_private else named
             lines.append(f"address = {_toml_string(self.address)}{comment}")
@@ -74,20 +87,47 @@ class InRange:
 
 
 class Heard:
-    """The devices that were heard.
+    """The devices that were heard, at most ``MOST_DEVICES`` of them.
 
-    Attributes:
-        by_address: each device with the combined content of its advertisements.
+    Those of the settings are kept first, then those that healthd can read, then the nearest.
     """
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.by_address: dict[str, Advertisement] = {}
+    def __init__(self, registry: Registry, matches: Sequence[Match]) -> None:
+        """Start empty.
+
+        Args:
+            registry: what healthd reads.
+            matches: the peripherals of the settings.
+        """
+        self._registry = registry
+        self._matches = matches
+        self._kept: dict[str, Advertisement] = {}
+        self._addresses: set[str] = set()
 
     def add(self, found: Advertisement) -> None:
         """Add an advertisement."""
-        before = self.by_address.get(found.address)
-        self.by_address[found.address] = found if before is None else _combined(before, found)
+        if len(self._addresses) < _MOST_COUNTED:
+            self._addresses.add(found.address)
+        before = self._kept.get(found.address)
+        self._kept[found.address] = found if before is None else _combined(before, found)
+        # Sorted once for as many new devices as are kept, so each one costs little.
+        if len(self._kept) >= 2 * MOST_DEVICES:
+            self._kept = {seen.address: seen for seen in self.devices()}
+
+    def devices(self) -> list[Advertisement]:
+        """Return those that are kept, each with the combined content of its advertisements."""
+        return sorted(self._kept.values(), key=self._rank)[:MOST_DEVICES]
+
+    @property
+    def left_out(self) -> int:
+        """How many other devices were heard; of very many only some are counted."""
+        return max(0, len(self._addresses) - min(len(self._kept), MOST_DEVICES))
+
+    def _rank(self, seen: Advertisement) -> tuple[bool, bool, int, str]:
+        is_new = not any(match.fits(seen) for match in self._matches)
+        profiles = (self._registry.service(uuid) for uuid in seen.services)
+        is_readable = any(one is not None and one.name not in _COMMON for one in profiles)
+        return is_new, not is_readable, -seen.rssi_dbm, seen.address
 
 
 async def survey(
@@ -111,7 +151,7 @@ async def survey(
     Raises:
         LinkFault: the adapter cannot scan.
     """
-    heard = Heard()
+    heard = Heard(registry, matches)
     async with scanning(backends, adapter, heard.add):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -122,15 +162,19 @@ async def survey(
             async with BlueZ.connected() as bluez:
                 _, devices = await bluez.state()
                 linked = [device for device in devices if device.connected]
+    if heard.left_out:
+        log = get_logger(service="scan")
+        log.warning("devices left out", number=heard.left_out, hint="the nearest are shown")
     return in_range(heard, linked, registry, matches)
 
 
 def _combined(before: Advertisement, now: Advertisement) -> Advertisement:
     """Combine two advertisements: a scan response adds what the first had no room for."""
+    services = before.services | now.services
     return Advertisement(
         now.address,
         now.name or before.name,
-        before.services | now.services,
+        before.services if len(services) > _MOST_SERVICES else services,
         max(before.rssi_dbm, now.rssi_dbm),
         now.device,
     )
@@ -148,12 +192,13 @@ def in_range(
         matches: the peripherals of the settings.
     """
     used_ids = {match.peripheral for match in matches}
-    nearest = sorted(heard.by_address.values(), key=lambda seen: (-seen.rssi_dbm, seen.address))
+    nearest = sorted(heard.devices(), key=lambda seen: (-seen.rssi_dbm, seen.address))
     found = [
         _describe(seen, seen.rssi_dbm, seen.is_private, registry, matches, used_ids)
         for seen in nearest
     ]
-    others = (device for device in linked if device.address not in heard.by_address)
+    addresses = {seen.address for seen in nearest}
+    others = (device for device in linked if device.address not in addresses)
     found += [_describe(device, None, False, registry, matches, used_ids) for device in others]
     return sorted(found, key=lambda device: (not device.is_readable, device.peripheral is None))
 
@@ -199,8 +244,8 @@ def _is_episodic(profile: Profile) -> bool:
 
 
 def _toml_string(value: str) -> str:
-    """Return the text as a TOML string: JSON's escapes, and DEL, which JSON does not escape."""
-    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")
+    """Return the text as a TOML string; an editor or a terminal shows all of it."""
+    return f'"{toml_escaped(value)}"'
 
 
 def _free_id(name: str, used_ids: set[str]) -> str:

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from healthd.cli import completion
+from healthd.cli import completion, console
+from healthd.cli.usage import Commands
 from healthd.simulator.names import NAMES
 
 app = typer.Typer(
+    cls=Commands,
     help="Publish Bluetooth LE heart-rate, fitness and health sensors to MQTT.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -26,7 +28,7 @@ def _show_version(requested: bool) -> None:
     if requested:
         from healthd.cli.version import text
 
-        typer.echo(text())
+        console.say(*text().splitlines())
         raise typer.Exit
 
 
@@ -84,7 +86,7 @@ def demo(
         from healthd.cli.demo import main
         from healthd.simulator.catalogue import select_models
     except ModuleNotFoundError as error:
-        typer.echo(f'healthd demo needs {error.name}: pip install "healthd[sim]"', err=True)
+        console.complain(f'healthd demo needs {error.name}: pip install "healthd[sim]"')
         raise typer.Exit(1) from error
     try:
         models = select_models(profile or [])
@@ -126,8 +128,8 @@ def decode(
         raise typer.BadParameter("HEX is missing after UUID; write - for an empty value")
     # A device's name may contain any character, and standard input any byte.
     lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
-    out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
-    raise typer.Exit(decode_lines(uuid, payload, lines, out, Identity(device, maker, model)))
+    identity = Identity(device, maker, model)
+    raise typer.Exit(decode_lines(uuid, payload, lines, console.say_json, identity))
 
 
 @app.command()
@@ -148,11 +150,16 @@ def schema(
     ] = "jsonschema",
 ) -> None:
     """Print the schema of everything that healthd publishes, with units and codes."""
-    out = TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
     if format == "jsonschema":
-        from healthd.cli.contract.schema import schema as write_schema
+        from healthd.cli.contract.schema import UnknownKind
+        from healthd.cli.contract.schema import schema as document
 
-        raise typer.Exit(write_schema(kind, out, sys.stderr))
+        try:
+            console.say_data(*document(kind).splitlines())
+        except UnknownKind as error:
+            console.complain(str(error))
+            raise typer.Exit(1) from error
+        return
     if kind is not None:
         raise typer.BadParameter(f"--format {format} always covers all payloads: leave KIND out")
     if format == "asyncapi":
@@ -161,7 +168,7 @@ def schema(
         from healthd.cli.contract.mqtt_page import page
     else:
         from healthd.cli.contract.reference import page
-    out.write(page())
+    console.say_data(*page().splitlines())
 
 
 @app.command()
@@ -280,7 +287,8 @@ def watch(
 
     The objects of --json contain arrived (UTC), topic, retained, gateway,
     peripheral (null for the gateway's own topics), stream (such as heart_rate,
-    status or event/gap), history, and payload: JSON, or text such as "online".
+    status or event/gap), history, and payload: JSON, or text such as "online". JSON
+    nested deeper than 64 levels is text, too.
     """
     from healthd.cli.watch import main
 
@@ -302,8 +310,6 @@ def hass_backfill(
     try:
         from healthd.cli.backfill import main
     except ModuleNotFoundError as error:
-        typer.echo(
-            f'healthd hass-backfill needs {error.name}: pip install "healthd[hass]"', err=True
-        )
+        console.complain(f'healthd hass-backfill needs {error.name}: pip install "healthd[hass]"')
         raise typer.Exit(1) from error
     raise typer.Exit(main(config, once))

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import typer
 
+from healthd.settings.slug import is_slug
 from healthd.settings.text import read_text
 from healthd.simulator.names import NAMES
 
@@ -61,5 +62,5 @@ def _entries(context: typer.Context) -> list[dict[str, Any]]:
     return [
         entry
         for entry in cast("list[Any]", entries)
-        if isinstance(entry, dict) and isinstance(cast("dict[str, Any]", entry).get("id"), str)
+        if isinstance(entry, dict) and is_slug(cast("dict[str, Any]", entry).get("id"))
     ]

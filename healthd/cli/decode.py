@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-import orjson
-
 from healthd.errors import DecodeError
 from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
@@ -33,22 +31,22 @@ def decode(
     uuid: str | None,
     payload: str | None,
     lines: TextIO,
-    out: TextIO,
+    say: Callable[[object], None],
     device: Identity = _ANY_DEVICE,
 ) -> int:
     """Decode one payload or, without a UUID, every ``UUID HEX`` line of ``lines``.
 
     HEX is pairs of digits in any case, optionally with a leading ``0x`` and with one space, colon
     or dash between bytes; ``-`` is the empty payload. Every input, even a blank line, gives exactly
-    one line on ``out``, flushed at once: the decoded fields or ``{"error": "..."}``. So a program
-    can run this command as a coprocess and match answers by counting lines.
+    one answer, at once: the decoded fields or ``{"error": "..."}``. So a program can run this
+    command as a coprocess and match answers by counting lines.
 
     Args:
         uuid: of the characteristic, in any form that canonical_uuid accepts, or ``pmd_data`` or
             ``pmd_cp`` for Polar's.
         payload: HEX.
         lines: UTF-8 text, opened with ``errors="replace"``; read only without a UUID.
-        out: UTF-8 text.
+        say: prints an answer as one line of JSON.
         device: the device that sent the values: some devices deviate from the specified layout.
 
     Returns:
@@ -63,8 +61,7 @@ def decode(
         except (_BadInput, DecodeError) as error:
             answer = {"error": str(error)}
             failed = True
-        out.write(orjson.dumps(answer).decode() + "\n")
-        out.flush()
+        say(answer)
     return int(failed)
 
 

@@ -2,15 +2,11 @@
 
 import asyncio
 import os
-import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-import orjson
-from rich.console import Console
-from rich.text import Text
-
+from healthd.cli import console, tables
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED
 from healthd.doctor.examination import examine
 from healthd.doctor.finding import Finding, Status
@@ -45,22 +41,21 @@ def main(config: Path | None, as_json: bool, machine: Machine | None = None) -> 
     is_wrong = any(finding.status is Status.WRONG for finding in findings)
     if as_json:
         report = {"ok": not is_wrong, "findings": [asdict(finding) for finding in findings]}
-        sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE))
+        console.say_json(report)
     else:
         _show(findings)
     return EXIT_FAILED if is_wrong else 0
 
 
 def _show(findings: list[Finding]) -> None:
-    console = Console(soft_wrap=True)
     indent = max(len(status.value) for status in Status) + 1
     width = max(len(finding.check) for finding in findings) + 1
     for finding in findings:
         found = f"{finding.of}: {finding.found}" if finding.of else finding.found
-        status = Text(finding.status.value.ljust(indent), _STYLES[finding.status])
-        console.print(status + Text(f"{finding.check:{width}}{found}"))
+        status = tables.cell(finding.status.value.ljust(indent), _STYLES[finding.status])
+        tables.show(status + tables.line(f"{finding.check:{width}}{found}"), soft_wrap=True)
         if finding.fix:
-            console.print(Text(f"{'':{indent}}→ {finding.fix}"))
+            tables.show(tables.line(f"{'':{indent}}→ {finding.fix}"), soft_wrap=True)
     counts = Counter(finding.status for finding in findings)
     # The summary includes skipped checks, so that they are not mistaken for passed ones.
-    console.print(Text(", ".join(f"{counts[status]} {status}" for status in Status)))
+    tables.show(tables.line(", ".join(f"{counts[status]} {status}" for status in Status)))

@@ -1,13 +1,10 @@
 """``healthd fetch``: let the running daemon fetch a periodic peripheral now."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import orjson
-import typer
-
+from healthd.cli import console
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
 from healthd.gateway.control_socket import ask, socket_file
 from healthd.host.folders import socket_folders
@@ -37,19 +34,19 @@ def main(peripheral: str, config: Path | None, as_json: bool) -> int:
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
             return _failed(f"{file}: {_other_user(peripheral)}")
-        return _failed(str(error), EXIT_BAD_SETTINGS)
+        return _failed(*map(str, error.problems), code=EXIT_BAD_SETTINGS)
     entries = {entry.id: entry for entry in settings.peripherals}
     if (entry := entries.get(peripheral)) is None:
         periodic = ", ".join(entry.id for entry in entries.values() if entry.periodic) or "none"
         return _failed(
             f"no peripheral {peripheral!r} in the settings; periodic peripherals: {periodic}",
-            _EXIT_USAGE,
+            code=_EXIT_USAGE,
         )
     if not entry.periodic:
         return _failed(
             f"{peripheral} is not periodic: healthd keeps it linked and publishes its samples as "
             'they arrive. To fetch it instead, set every = "15min" or on = "advertising".',
-            _EXIT_USAGE,
+            code=_EXIT_USAGE,
         )
     return _fetch(peripheral, settings.gateway.id, as_json)
 
@@ -78,13 +75,12 @@ def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:
 def _show(outcome: dict[str, Any], as_json: bool) -> int:
     error = outcome.pop("error")
     if as_json:
-        line = orjson.dumps(outcome).decode()
+        console.say_json(outcome)
     else:
         reason = "" if outcome["reason"] is None else f" ({outcome['reason']})"
         count = f"{outcome['samples']} samples in {outcome['duration_s']:.1f} s"
         details = "" if error is None else f": {error}"
-        line = f"{outcome['peripheral']}: {outcome['outcome']}{reason}, {count}{details}"
-    typer.echo(line)
+        console.say(f"{outcome['peripheral']}: {outcome['outcome']}{reason}, {count}{details}")
     return 0 if outcome["outcome"] in ("new_data", "no_data") else EXIT_FAILED
 
 
@@ -92,6 +88,6 @@ def _other_user(peripheral: str) -> str:
     return f"healthd runs as another user: sudo -u healthd healthd fetch {peripheral}"
 
 
-def _failed(text: str, code: int = EXIT_FAILED) -> int:
-    print(text, file=sys.stderr)  # noqa: T201
+def _failed(*lines: str, code: int = EXIT_FAILED) -> int:
+    console.complain(*lines)
     return code

@@ -2,21 +2,17 @@
 
 import os
 import sqlite3
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from healthd.cli import console, tables
 from healthd.cli.run import EXIT_FAILED
 from healthd.host.folders import state_folder
-from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
+from healthd.outbox.database import NotAFile, open_read_only
 from healthd.outbox.outbox import STORE_NAME
+from healthd.outbox.set_aside import files_set_aside
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
 from healthd.profiles import registry
@@ -48,19 +44,19 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
         report = _report(path)
     except OtherVersion as other:
         found = f"{path}: {other}; healthd sets it aside at its next start"
-        print(found, file=sys.stderr)  # noqa: T201
+        console.complain(found)
         return EXIT_FAILED
     except NotAFile as error:
-        print(f"{error}; move it away, healthd then creates a new one", file=sys.stderr)  # noqa: T201
+        console.complain(f"{error}; move it away, healthd then creates a new one")
         return EXIT_FAILED
     except FileNotFoundError:
-        print(f"{path}: no such file, expected an outbox of healthd", file=sys.stderr)  # noqa: T201
+        console.complain(f"{path}: no such file, expected an outbox of healthd")
         return EXIT_FAILED
     except (sqlite3.Error, OSError) as error:
-        print(f"{path}: {error}, expected an outbox of healthd", file=sys.stderr)  # noqa: T201
+        console.complain(f"{path}: {error}, expected an outbox of healthd")
         return EXIT_FAILED
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_APPEND_NEWLINE))
+        console.say_json(report)
     else:
         _show(report)
     return 0
@@ -84,26 +80,23 @@ def _report(path: Path) -> dict[str, Any]:
         "parked": [
             {"topic": topic, "since": utc_text(since_ns), "reason": reason}
             for topic, since_ns, reason in parked
+            # A damaged row may have anything; healthd removes it at its next start.
+            if tuple(map(type, (topic, since_ns, reason))) == (str, int, str)
         ],
         "set_aside": [file.name for file in files_set_aside(path)],
     }
 
 
 def _show(report: dict[str, Any]) -> None:
-    console = Console()
     age = "" if report["age_s"] is None else f", the oldest is {report['age_s']} s old"
-    console.print(Text(f"{report['file']}: {report['samples']} samples waiting{age}"))
+    tables.show(tables.line(f"{report['file']}: {report['samples']} samples waiting{age}"))
     if report["streams"]:
-        table = Table("peripheral", "stream", "samples", "payload bytes", "oldest")
+        table = tables.table("peripheral", "stream", "samples", "payload bytes", "oldest")
         for stream in report["streams"]:
             cells = (stream["peripheral"] or "(gateway)", stream["stream"], stream["count"])
-            table.add_row(*map(_cell, (*cells, stream["payload_bytes"], stream["oldest"])))
-        console.print(table)
+            tables.add_row(table, *cells, stream["payload_bytes"], stream["oldest"])
+        tables.show(table)
     for topic in report["parked"]:
-        console.print(Text(f"refused by the broker: {topic['topic']} ({topic['reason']})"))
+        tables.show(tables.line(f"refused by the broker: {topic['topic']} ({topic['reason']})"))
     for name in report["set_aside"]:
-        console.print(Text(f"set aside, not delivered: {name}"))
-
-
-def _cell(value: object) -> Text:
-    return Text(str(value))
+        tables.show(tables.line(f"set aside, not delivered: {name}"))

@@ -4,16 +4,15 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-
-import typer
 
 from healthd.central.agent import Agent
 from healthd.central.bluez import BlueZ
 from healthd.central.device import Device
 from healthd.central.faults import LinkFault
 from healthd.central.match import Match
+from healthd.cli import console
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED, until_signal
 from healthd.gateway.entry import bond_settings_for, match_for
 from healthd.log import configure
@@ -23,6 +22,9 @@ from healthd.settings.file import read
 # A device in pairing mode advertises several times a second; the user needs time to start it.
 _SEARCH_S = 60.0
 _POLL_S = 0.5
+
+# Enough to choose from; anyone nearby can advertise thousands of devices with one name.
+_MOST_LISTED = 10
 
 # The daemon may be linking the same device at this moment; that takes seconds.
 _BUSY_TRIES = 5
@@ -42,7 +44,13 @@ _HINT = (
 
 
 class _Failed(Exception):
-    """Pairing failed; the message says why and what to do."""
+    """Pairing failed."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        """Keep what happened, and what to do about it."""
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
 
 
 def main(peripheral: str, config: Path | None, again: bool) -> int:
@@ -81,7 +89,7 @@ async def _run(peripheral: str, config: Path | None, again: bool) -> int:
     entries = {entry.id: entry for entry in settings.peripherals}
     if (entry := entries.get(peripheral)) is None:
         ids = ", ".join(entries) or "none"
-        typer.echo(f"no peripheral {peripheral!r} in the settings; peripherals: {ids}", err=True)
+        console.complain(f"no peripheral {peripheral!r} in the settings; peripherals: {ids}")
         return 2
     passkey = bond_settings_for(entry).passkey
 
@@ -94,9 +102,9 @@ async def _run(peripheral: str, config: Path | None, again: bool) -> int:
             adapter = settings.bluetooth.adapter
             return await _pair(bluez, match_for(entry, known), adapter, ask, again)
     except LinkFault as fault:
-        typer.echo(f"{fault}\n{_HINTS.get(fault.reason, _HINT)}", err=True)
+        console.complain(str(fault), _HINTS.get(fault.reason, _HINT))
     except _Failed as failure:
-        typer.echo(str(failure), err=True)
+        console.complain(failure.problem, failure.hint)
     return EXIT_FAILED
 
 
@@ -110,23 +118,23 @@ async def _pair(
     _, devices = await bluez.state()
     bonded = [device for device in devices if match.fits(device) and device.bonded]
     if bonded and not again:
-        typer.echo(
+        console.say(
             f"{match.peripheral} is paired already; --again removes the bond and pairs again"
         )
         return 0
     for device in bonded:
         await bluez.remove(device.path)
-        typer.echo("removed the existing bond")
-    typer.echo(
+        console.say("removed the existing bond")
+    console.say(
         f"searching for {match.peripheral} for {_SEARCH_S:.0f} s: put it into pairing mode now"
     )
     device = await _find(bluez, match, adapter)
-    typer.echo(f"found {device.name or match.peripheral}, pairing")
+    console.say(f"found {console.name(device.name or match.peripheral)}, pairing")
     if device.connected:
         # BlueZ starts to pair by itself if the device requests it. Without an agent that fails, and
         # BlueZ 5.82 then keeps a link that answers neither requests nor another pairing.
         await bluez.disconnect(device.path)
-    agent = Agent(device.path, ask, lambda code: typer.echo(f"enter {code} on the device"))
+    agent = Agent(device.path, ask, lambda code: console.say(f"enter {code} on the device"))
     is_paired = False
     try:
         await _pair_when_free(bluez, device, agent)
@@ -138,7 +146,7 @@ async def _pair(
             await bluez.cancel_pairing(device.path)
     # This link was only for pairing: the daemon links the device when it advertises again.
     await bluez.disconnect(device.path)
-    typer.echo(f"{match.peripheral} is paired")
+    console.say(f"{match.peripheral} is paired")
     return 0
 
 
@@ -160,7 +168,7 @@ async def _find(bluez: BlueZ, match: Match, wanted: str | None) -> Device:
     adapters, _ = await bluez.state()
     on = [name for name, powered in sorted(adapters.items()) if powered and wanted in (None, name)]
     if not on:
-        raise _Failed(f"no adapter is on\n{_HINTS['adapter_off']}")
+        raise _Failed("no adapter is on", _HINTS["adapter_off"])
     await bluez.scan(on[0], True)
     try:
         ends_at = time.monotonic() + _SEARCH_S
@@ -172,22 +180,27 @@ async def _find(bluez: BlueZ, match: Match, wanted: str | None) -> Device:
                 if match.fits(device) and (device.heard or device.connected)
             ]
             if len(found) > 1:
-                names = ", ".join(f"{device.name} {device.address}" for device in found)
                 raise _Failed(
-                    f"more than one device matches {match.peripheral}: {names}\n"
-                    "set the address of the right one in the settings"
+                    f"more than one device matches {match.peripheral}: {_listed(found)}",
+                    "set the address of the right one in the settings",
                 )
             if found:
                 return found[0]
             await asyncio.sleep(_POLL_S)
     finally:
         await bluez.scan(on[0], False)
-    raise _Failed(f"{match.peripheral} was not found\n{_HINT}")
+    raise _Failed(f"{match.peripheral} was not found", _HINT)
+
+
+def _listed(devices: Sequence[Device]) -> str:
+    named = [f"{console.name(device.name or '')} {device.address}" for device in devices]
+    more = len(named) - _MOST_LISTED
+    return ", ".join(named[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _ask_passkey() -> int | None:
     """Read the passkey from standard input without blocking the event loop, so Ctrl-C works."""
-    typer.echo("passkey, six digits (shown by the device or printed on it): ", nl=False)
+    console.ask("passkey, six digits (shown by the device or printed on it): ")
     typed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     loop, source = asyncio.get_running_loop(), sys.stdin
 

@@ -7,10 +7,11 @@ import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from healthd.errors import Fatal, FileUnavailable
 from healthd.log import configure, get_logger
+from healthd.printable import printable
 
 if TYPE_CHECKING:
     from healthd.settings.model import MqttSettings
@@ -19,6 +20,12 @@ DEFAULT_CONFIG = Path("/etc/healthd/healthd.toml")
 
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h; the unit does not restart after it
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Repeat the mistake without the characters that could control the terminal."""
+        super().error(printable(message))
 
 
 class Main(Protocol):
@@ -38,9 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0, 1 failed or a file is missing that may come back, 78 bad settings.
     """
-    parser = argparse.ArgumentParser(
-        prog="healthd run", description="Run the daemon until SIGTERM or SIGINT."
-    )
+    parser = _Parser(prog="healthd run", description="Run the daemon until SIGTERM or SIGINT.")
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)"
     )

@@ -7,17 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Backends
 from healthd.central.survey import InRange, survey
+from healthd.cli import console, tables
 from healthd.cli.entry import NotAdded, append
-from healthd.cli.live.wording import printable
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED, until_signal
 from healthd.gateway.control_socket import socket_file
 from healthd.gateway.entry import match_for
@@ -93,13 +89,13 @@ async def scan(
     """
     matches = [match_for(entry, known) for entry in settings.peripherals]
     if backends is None and _is_daemon_running(settings.gateway.id, os.environ):
-        _echo("healthd is running: the devices it has linked are shown as linked")
-    _echo(f"scanning for {seconds:g} s; use the device now if it sleeps when idle")
+        console.complain("healthd is running: the devices it has linked are shown as linked")
+    console.complain(f"scanning for {seconds:g} s; use the device now if it sleeps when idle")
     adapter = settings.bluetooth.adapter
     try:
         return await survey(backends or Backends(), adapter, seconds, stop, known, matches)
     except LinkFault as fault:
-        _echo(f"cannot scan: {fault}\n{_HINTS.get(fault.reason, _HINT)}")
+        console.complain(f"cannot scan: {fault}", _HINTS.get(fault.reason, _HINT))
         return None
 
 
@@ -111,7 +107,7 @@ def _settings(file: Path, known: Registry, *, required: bool) -> Settings:
         are_there = not isinstance(error, NoSettings) and not isinstance(error.__cause__, OSError)
         if required or are_there:
             raise
-        _echo(f"scanning without settings: {error}")
+        console.complain(f"scanning without settings: {error}")
         return Settings()
 
 
@@ -130,44 +126,34 @@ def _is_daemon_running(gateway: str, environ: Mapping[str, str]) -> bool:
 
 def show(found: Sequence[InRange]) -> None:
     """Print a table, and the blocks of supported devices that are not in the settings."""
-    console = Console()
-    table = Table("id", "name", "address", "signal", "profiles", "healthd")
+    table = tables.table("id", "name", "address", "signal", "profiles", "healthd")
     for device in found:
         signal = "linked" if device.rssi_dbm is None else f"{device.rssi_dbm} dBm"
         verdict = "supported" if device.is_readable else "unknown until linked"
         if device.peripheral is not None:
             verdict = "in the settings"
-        table.add_row(
-            *(
-                Text(printable(cell))
-                for cell in (
-                    device.peripheral or device.suggested_id,
-                    device.name or "",
-                    device.address,
-                    signal,
-                    ", ".join(device.profiles),
-                    verdict,
-                )
-            )
+        tables.add_row(
+            table,
+            device.peripheral or device.suggested_id,
+            console.name(device.name or ""),
+            device.address,
+            signal,
+            ", ".join(device.profiles),
+            verdict,
         )
-    console.print(table)
+    tables.show(table)
     new = [device for device in found if device.is_readable and device.peripheral is None]
     if new:
-        console.print(Text("Add these blocks to the settings, or run `healthd scan --add ID`:"))
+        console.say("Add these blocks to the settings, or run `healthd scan --add ID`:")
     for device in new:
-        lines = device.block.splitlines()
-        console.print(Text("\n".join(["", *map(printable, lines)])), soft_wrap=True)
+        console.say("", *device.block.splitlines())
     if not found:
-        console.print(
-            Text("No device found. Is it awake, in range, and not connected to something else?")
-        )
+        console.say("No device found. Is it awake, in range, and not connected to something else?")
 
 
 def show_json(found: Sequence[InRange]) -> None:
     """Print one JSON object."""
-    entries = [device.fields() for device in found]
-    sys.stdout.buffer.write(orjson.dumps({"found": entries}, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
+    console.say_json({"found": [device.fields() for device in found]})
 
 
 def _prompt(found: Sequence[InRange]) -> str:
@@ -184,23 +170,20 @@ def add_entry(wanted: str, found: Sequence[InRange], file: Path, known: Registry
     matching = by_id or [device for device in found if device.address == address]
     if not matching:
         ids = ", ".join(device.suggested_id for device in new) or "none"
-        _echo(f"{wanted} was not found; devices that can be added: {ids}")
+        console.complain(f"{wanted} was not found; devices that can be added: {ids}")
         return EXIT_FAILED
     (device,) = matching
     if device.peripheral is not None:
-        _echo(f"{wanted} is already in the settings, as {device.peripheral}")
+        console.complain(f"{wanted} is already in the settings, as {device.peripheral}")
         return EXIT_FAILED
     try:
         append(file, device.block, os.environ, known.profiles)
     except NotAdded as error:
-        _echo(str(error))
+        console.complain(str(error))
         return EXIT_FAILED
     except SettingsError as error:
-        _echo(f"not added: the settings are invalid, or would be:\n{error}")
+        problems = map(str, error.problems)
+        console.complain("not added: the settings are invalid, or would be:", *problems)
         return EXIT_BAD_SETTINGS
-    _echo(f"added {device.suggested_id} to {file}; apply: sudo systemctl reload healthd")
+    console.complain(f"added {device.suggested_id} to {file}; apply: sudo systemctl reload healthd")
     return 0
-
-
-def _echo(text: str) -> None:
-    typer.echo(text, err=True)

@@ -12,8 +12,10 @@ from healthd.doctor.finding import Finding, Status, depend, ok, skipped, warning
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import broken_link, state_folder
 from healthd.host.in_thread import run_in_thread
-from healthd.outbox.database import NotAFile, files_set_aside, open_read_only
+from healthd.host.private import open_to_others
+from healthd.outbox.database import NotAFile, open_read_only
 from healthd.outbox.outbox import STORE_NAME
+from healthd.outbox.set_aside import files_set_aside
 from healthd.outbox.tally import read_stats
 from healthd.outbox.version import OtherVersion
 from healthd.settings.model import Settings
@@ -30,8 +32,13 @@ _OTHER_VERSION = (
 )
 
 _SET_ASIDE = (
-    "healthd does not deliver these files: recover their samples as described in docs/delivery.md,"
-    " or delete them"
+    "what healthd can read of damaged files (corrupt, rows) is delivered; recover the samples of"
+    " others as described in docs/delivery.md, or delete them"
+)
+
+_EXPOSED = (
+    "samples are about people's health: `chmod 700` for the folder, `chmod 600` for the file;"
+    " healthd does so at its start, unless the folder has files of other programs"
 )
 
 _FIXES = {
@@ -129,11 +136,13 @@ def _waiting(store: Path) -> Finding:
         fix = "move it away; healthd then creates a new file at its next start"
         return wrong("outbox", str(error), fix)
     except sqlite3.Error as error:
-        fix = "nothing to do: at its next start healthd sets it aside and creates a new one"
+        fix = "nothing to do: healthd creates a new one and copies what is intact"
         return warning("outbox", f"{store}: {error}", fix)
     found = f"{store}: {count} samples waiting"
     if aside := ", ".join(file.name for file in files_set_aside(store)):
         return warning("outbox", f"{found}; set aside: {aside}", _SET_ASIDE)
+    if exposed := [str(path) for path in (store.parent, store) if open_to_others(path)]:
+        return warning("outbox", f"{found}; other users can open {', '.join(exposed)}", _EXPOSED)
     return ok("outbox", found)
 
 

@@ -16,10 +16,7 @@ from typing import Any
 import orjson
 
 from healthd.log import get_logger
-from healthd.verbs import BUG, Handler, RequestRefused, fields_of, request_of
-
-# A request is a verb and an id.
-LONGEST_LINE = 4096
+from healthd.verbs import BUG, LONGEST_REQUEST, Handler, RequestRefused, fields_of, request_of
 
 # A client writes its request at once; a slow one would keep one of the few places.
 _REQUEST_S = 5.0
@@ -67,7 +64,9 @@ class ControlSocket:
                 def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                     tasks.create_task(self._converse(reader, writer), name="control request")
 
-                server = await asyncio.start_unix_server(accept, sock=listening, limit=LONGEST_LINE)
+                server = await asyncio.start_unix_server(
+                    accept, sock=listening, limit=LONGEST_REQUEST
+                )
                 try:
                     mark_healthy()
                     await asyncio.Event().wait()
@@ -115,7 +114,7 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
     except TimeoutError as error:
         raise RequestRefused(f"no request within {_REQUEST_S:.0f} s") from error
     except ValueError as error:
-        raise RequestRefused(f"request is longer than {LONGEST_LINE} bytes") from error
+        raise RequestRefused(f"request is longer than {LONGEST_REQUEST} bytes") from error
     except OSError as error:
         raise RequestRefused("the connection failed before the request arrived") from error
     return fields_of(line)

@@ -103,8 +103,13 @@ class Daemon:
         on_peripherals = PeripheralRequests(peripherals.sessions)
         handlers = {"scan": ScanRequests(radio, registry).scan, **on_peripherals.handlers}
         allowed = settings.mqtt.requests
-        self._requests = Requests(broker.topics, handlers, allowed, publisher.publish_once)
+        self._requests = Requests(
+            broker.topics, handlers, allowed, publisher.publish_once, run.clock
+        )
+        self._requests.replies.allow(settings.mqtt.response_topics, settings.mqtt.discovery)
         self._requests.subscribe(broker.inbox)
+        self._stop_line = self._requests.open_line(broker.inbox)
+        publisher.on_connection = self._stop_line.use
         self._control = ControlSocket(runtime, gateway, {"fetch": on_peripherals.fetch})
         self._reload = Reload(settings, self._apply, self._manager)
         retain_health = partial(publisher.retain, broker.topics.health)
@@ -146,12 +151,14 @@ class Daemon:
 
     async def _serve(self, stop: asyncio.Event, source: Source | None) -> None:
         self._pipeline.start(self._held.read(self._registry))
+        await self._outbox.forget_missing(self._peripherals.ids)
         await self._broker.clear_removed()
         services: dict[str, Service] = {
             "outbox": self._outbox.run,
             "held results": self._held.run,
             **self._broker.services,
             **self._radio.services,
+            "stop requests": self._stop_line.run,
             "people": self._attribution.run,
             "health": self._health.run,
             "clock": self._watch_clock,
@@ -194,6 +201,8 @@ class Daemon:
         read = partial(endpoints, settings, self._broker.topics, self._environ)
         brokers = await run_in_thread(read, FILES_TIMEOUT_S)
         change = await self._peripherals.change(wanted)
+        self._requests.replies.allow(settings.mqtt.response_topics, settings.mqtt.discovery)
+        await self._outbox.forget_missing(self._peripherals.ids)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._use_people(settings)
         self._broker.discovery.apply(settings)

@@ -9,8 +9,8 @@ from healthd.central.match import By, Match
 from healthd.errors import Fatal
 from healthd.host.clock import Clock
 from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
-from healthd.profiles.fitness_machine.procedures import Limits
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.sessions.trainer import Rules

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from healthd.central.radio import Radio
 from healthd.central.survey import Heard, in_range
 from healthd.gateway.facts import fetch_event
@@ -25,6 +27,9 @@ from healthd.verbs import (
 # A peripheral that advertises is back within two seconds; one that advertises every ten seconds, or
 # needs a second try, within this. The client does not wait any longer.
 _RECONNECT_S = 30.0
+
+# In bytes. Some brokers carry at most 128 kB; a device takes 0.3 to 1 kB.
+_LARGEST_SCAN = 60_000
 
 
 class PeripheralRequests:
@@ -124,11 +129,18 @@ class ScanRequests:
         Raises:
             RequestRefused: the adapter does not scan.
         """
-        heard = Heard()
+        matches = self._radio.matches
+        heard = Heard(self._registry, matches)
         with self._radio.listening(heard.add):
             await asyncio.sleep(request.seconds)
             scanned = self._radio.is_scanning
-        if not scanned and not heard.by_address:
+        if not scanned and not heard.devices():
             raise RequestRefused("the adapter does not scan: see the log and healthd doctor")
-        found = in_range(heard, self._radio.linked, self._registry, self._radio.matches)
-        return {"found": [device.fields() for device in found]}
+        found = in_range(heard, self._radio.linked, self._registry, matches)
+        devices, size = list[dict[str, Any]](), 0
+        for device in found:
+            size += len(orjson.dumps(fields := device.fields()))
+            if size > _LARGEST_SCAN:
+                break
+            devices.append(fields)
+        return {"found": devices, "left_out": heard.left_out + len(found) - len(devices)}

@@ -6,6 +6,7 @@ once it is clear whether it goes to the live topic or to the history.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
@@ -21,6 +22,10 @@ FILE_NAME = "held.json"
 
 # In memory only for at most this long; a memory with many results costs only a few writes.
 _GROUP_S = 0.5
+
+# One result is held back for each kind of measurement of a peripheral: 100 are many. Of those that
+# were published, a device that invents results every moment could add any number.
+_MOST_ROWS = 256
 
 # By then the outbox has committed a published result: it does so at once, if the disk works.
 _COMMITTED_S = 5.0
@@ -60,7 +65,7 @@ class HeldResults:
         self._file = StateFile(folder / FILE_NAME, "held results")
         self._rows: dict[str, list[_Row]] = {}
         # Until when a published one stays in the file, and the row.
-        self._published: list[tuple[float, _Row]] = []
+        self._published: deque[tuple[float, _Row]] = deque(maxlen=_MOST_ROWS)
         self._changed = asyncio.Event()
         self._log = get_logger(service="held results")
 
@@ -81,15 +86,15 @@ class HeldResults:
         document = self._file.read()
         rows = cast(list[Any], document) if isinstance(document, list) else []
         until = time.monotonic() + _COMMITTED_S
-        for row in rows:
+        for row in rows[-_MOST_ROWS:]:
             try:
-                record = None if row["record"] is None else Record(*row["record"])
+                record = None if row["record"] is None else _record(*row["record"])
                 made = models[row["kind"]].of(row["fields"])
                 clock: ClockState = "synced" if row["clock"] == "synced" else "unsynced"
                 timed = Timed(made, 0, record, finished=True)
                 found.append(HeldResult(str(row["peripheral"]), timed, int(row["wall_ns"]), clock))
                 self._published.append((until, _Row(timed, row)))
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 self._log.warning("held result not readable", error=str(error))
         return found
 
@@ -127,7 +132,8 @@ class HeldResults:
             else:
                 await asyncio.sleep(_GROUP_S)
             now = time.monotonic()
-            self._published = [(until, row) for until, row in self._published if until > now]
+            while self._published and self._published[0][0] <= now:
+                self._published.popleft()
             await self._write()
 
     async def _write(self) -> None:
@@ -135,6 +141,17 @@ class HeldResults:
         held = [row for rows in self._rows.values() for row in rows]
         published = [row for _, row in self._published]
         await self._file.keep([row.document for row in (*held, *published)])
+
+
+def _record(series: object, number: object, made: object) -> Record:
+    """Return the identity of a result as it stands in the file.
+
+    Raises:
+        TypeError: it is damaged.
+    """
+    if isinstance(series, str) and isinstance(number, int) and isinstance(made, str):
+        return Record(series, number, made)
+    raise TypeError("record: expected two texts and a number between them")
 
 
 def _document(peripheral: str, timed: Timed, now: Stamp) -> dict[str, Any]:

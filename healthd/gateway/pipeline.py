@@ -16,12 +16,13 @@ from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
 from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
+from healthd.profiles.packet.text import clean
 from healthd.profiles.reader import Reader, Undecoded
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.profiles.results.episodes import restore
 from healthd.runs import Run
-from healthd.samples import Sample, Stamp, utc_text
+from healthd.samples import LONGEST_DELAY_NS, MOST_RECORDS, Sample, Stamp, utc_text
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
@@ -78,26 +79,32 @@ class Pipeline:
         """
         self._gaps.resume(self._outbox.previous_runs)
         for peripheral, records in self._records.items():
-            records.inherit(self._outbox.records.get(peripheral, {}))
+            records.inherit(self._outbox.records.pop(peripheral, {}))
         for result in held:
             self._restore(result)
 
     def _restore(self, result: HeldResult) -> None:
         peripheral, timed, wall_ns, clock = result
+        now = self._run.clock.now()
+        if not 0 <= wall_ns <= now.wall_ns + LONGEST_DELAY_NS and now.clock == "synced":
+            wall_ns = now.wall_ns  # from a file that is damaged, or of a clock that was wrong
         known = self.records(peripheral).results(timed.measurement.kind)
         if timed.record is not None and not known.add_if_new(timed.record):
             return
-        now_ns = self._run.clock.now().mono_ns
-        restored = restore(timed, known)._replace(mono_ns=now_ns)
-        self._publish(peripheral, restored, Stamp(wall_ns, now_ns, clock), Use.STREAM)
+        restored = restore(timed, known)._replace(mono_ns=now.mono_ns)
+        self._publish(peripheral, restored, Stamp(wall_ns, now.mono_ns, clock), Use.STREAM)
 
     def records(self, peripheral: str) -> Records:
         """Return which stored records of a device became samples: one object per peripheral."""
         if (records := self._records.get(peripheral)) is None:
-            records = Records(partial(self._outbox.update_records, peripheral))
-            records.inherit(self._outbox.records.get(peripheral, {}))
+            settle = partial(self._outbox.update_records, peripheral)
+            records = Records(settle, partial(self._on_full, peripheral))
+            records.inherit(self._outbox.records.pop(peripheral, {}))
             self._records[peripheral] = records
         return records
+
+    def _on_full(self, peripheral: str) -> None:
+        self._log.warning("oldest records forgotten", peripheral=peripheral, kept=MOST_RECORDS)
 
     def add(self, peripheral: str, options: Options, *, periodic: bool) -> None:
         """Accept a peripheral; call it before its session starts.
@@ -185,6 +192,7 @@ class Pipeline:
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``sessions.session.Observer``."""
         options = self._options[peripheral]
+        name = name and clean(name)
         # What a value after the end of the last link has left.
         self._release(peripheral)
         self._readers[peripheral] = Reader(self._registry, options, name, profiles)
@@ -214,6 +222,8 @@ class Pipeline:
                 self._devices.on_facts(peripheral, facts)
             else:
                 self._publish(peripheral, timed, stamp, characteristic.use)
+        if reader.notices_jump():
+            self._log.warning("device clock jumped, times follow arrival", peripheral=peripheral)
         self._follow(peripheral, reader, stamp)
 
     def _on_undecoded(

@@ -14,6 +14,8 @@ import socket
 import stat
 import struct
 import sys
+import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,14 +47,28 @@ class ResetRefused(Exception):
     """The request is not valid, or the adapter cannot be reset."""
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, pause_s: float = 0.0) -> int:
     """Carry out the request in ``folder``, and log the result to the journal.
+
+    Args:
+        folder: where the request is.
+        pause_s: how long to wait after a request that the daemon does not make, in seconds.
+            Without a wait it could start this program again at once, forever: it may be made
+            again, or it may be impossible to remove.
 
     Returns:
         The exit code: 0 if the adapter was reset, else 1.
     """
     try:
         name = take_request(folder)
+    except FileNotFoundError as error:
+        _log("error", "adapter not reset", error=str(error))
+        return 1
+    except (OSError, ResetRefused) as error:
+        _log("error", "adapter not reset", error=str(error), waiting_s=pause_s)
+        time.sleep(pause_s)
+        return 1
+    try:
         unblocked = unblock(_ADAPTERS / name, _RFKILL)
         _reset(int(name.removeprefix("hci")))
     except (OSError, ResetRefused) as error:
@@ -67,29 +83,44 @@ def take_request(folder: Path) -> str:
 
     Raises:
         ResetRefused: the request does not name an adapter.
-        OSError: there is no request, it is a link, or this group may not read it.
+        OSError: there is no request, it is a link, this group may not read it, or it cannot be
+            removed.
     """
-    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
+    with ExitStack() as opened:
+        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        opened.callback(os.close, inside)
         try:
             # No link is followed, and opening a pipe does not block.
             file = os.open(REQUEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
+            opened.callback(os.close, file)
         finally:
             # First of all: a request that crashes this program must not start it again.
-            os.unlink(REQUEST, dir_fd=inside)
-    finally:
-        os.close(inside)
-    try:
+            _remove(inside)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise ResetRefused(f"{REQUEST}: not a regular file")
         content = os.read(file, _LONGEST + 1)
-    finally:
-        os.close(file)
     match = _NAME.fullmatch(content)
     if match is None:
         # Not logged: an attacker may have written it for a reader of the log.
         raise ResetRefused(f"{REQUEST}: expected hci and one or two digits")
     return f"hci{int(match[1])}"
+
+
+def _remove(inside: int) -> None:
+    """Remove the request from the open folder; a folder that is not empty is renamed.
+
+    It may be of any size, and this group may have no right to delete what is in it.
+    """
+    try:
+        os.unlink(REQUEST, dir_fd=inside)
+        return
+    except IsADirectoryError:
+        pass
+    try:
+        os.rmdir(REQUEST, dir_fd=inside)
+    except OSError:
+        aside = f"{REQUEST}.refused-{time.time_ns()}"
+        os.rename(REQUEST, aside, src_dir_fd=inside, dst_dir_fd=inside)
 
 
 def unblock(adapter: Path, rfkill: Path) -> bool:
@@ -142,4 +173,4 @@ def _log(level: str, event: str, **fields: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0))

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def replace_file(
-    file: Path, content: bytes, *, durable: bool = False, mode: int | None = None
-) -> None:
+def replace_file(file: Path, content: bytes, *, durable: bool = False, mode: int = 0o600) -> None:
     """Replace a file that only this process writes, or create it.
 
     The draft always has the same name, so one that is left by a kill does not stay: the next call
@@ -18,16 +16,16 @@ def replace_file(
         file: what is replaced.
         content: its new content.
         durable: flush the content to the disk first, so that the file is whole after a power cut.
-        mode: its permissions; None for those that the umask allows.
+        mode: its permissions, whatever the umask.
 
     Raises:
         OSError: the file could not be written; it is unchanged.
     """
     draft = file.with_suffix(".new")
-    with draft.open("wb") as opened:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(draft, flags, mode), "wb") as opened:
+        os.fchmod(opened.fileno(), mode)
         opened.write(content)
-        if mode is not None:
-            os.fchmod(opened.fileno(), mode)
         if durable:
             opened.flush()
             os.fsync(opened.fileno())

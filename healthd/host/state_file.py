@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 
 from healthd.host.atomic import replace_file
+from healthd.host.private import make_folder
+from healthd.host.seal import read_sealed, seal
 from healthd.log import get_logger
 
 
@@ -27,10 +29,13 @@ class StateFile:
         self._fails = False
 
     def read(self) -> Any:
-        """Return the document; None if there is none, or if it is not JSON."""
+        """Return the document; None if there is none, or if it cannot be used."""
         try:
-            return orjson.loads(self._file.read_bytes())
-        except (OSError, ValueError):
+            return orjson.loads(read_sealed(self._file))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self._log.warning(f"{self._what} not readable", file=str(self._file), error=str(error))
             return None
 
     async def keep(self, document: Any) -> None:
@@ -58,5 +63,5 @@ class StateFile:
 
 
 def _write(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, content, durable=True)
+    make_folder(file.parent)
+    replace_file(file, seal(content), durable=True)

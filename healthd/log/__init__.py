@@ -20,9 +20,13 @@ from structlog.typing import (
 )
 
 from healthd.log.line_writer import LineWriter
+from healthd.printable import escaped, printable
 
 # Addresses are health data by association. BlueZ writes them with underscores in object paths.
 _ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}[:_-]){5}[0-9A-Fa-f]{2}")
+
+# Of a value on a terminal; a device or a broker may send much more.
+_VALUE_CELLS = 4000
 
 # The topics of one person's results, which are logged if the broker refuses them.
 _PERSON = re.compile(r"\bperson/[a-z0-9_-]+(?=/)")
@@ -58,7 +62,7 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
         _when_and_what_first,
     ]
     if stream is not None and stream.isatty():
-        processors += [_each_value(clean)]
+        processors += [_each_value(clean), _each_value(_printable)]
         processors += [
             structlog.dev.ConsoleRenderer(pad_event_to=12, exception_formatter=_tracebacks(clean))
         ]
@@ -161,6 +165,18 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
+def _printable(value: Any) -> Any:
+    """Return the value as it can be shown on a terminal, also inside mappings and lists."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[Any, Any]", value)
+        return {_printable(key): _printable(inner) for key, inner in mapping.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_printable(inner) for inner in cast("Iterable[Any]", value)]
+    return printable(str(value), _VALUE_CELLS)
+
+
 def _each_value(clean: Callable[[Any], Any]) -> Processor:
     def process(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         # On a terminal the exception is still an object here; it is cleaned when it is written.
@@ -171,7 +187,8 @@ def _each_value(clean: Callable[[Any], Any]) -> Processor:
 
 def _tracebacks(clean: Callable[[Any], Any]) -> ExceptionRenderer:
     def write(stream: TextIO, exc_info: ExcInfo) -> None:
-        stream.write("\n" + clean("".join(traceback.format_exception(*exc_info))))
+        lines = clean("".join(traceback.format_exception(*exc_info))).split("\n")
+        stream.write("\n" + "\n".join(map(printable, lines)))
 
     return write
 
@@ -183,9 +200,11 @@ def _when_and_what_first(_logger: WrappedLogger, _method: str, event: EventDict)
 def _dumps(value: object, **_: object) -> bytes:
     # A value that JSON cannot represent must not lose the line.
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+        line = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        return orjson.dumps(_as_text(value))
+        line = orjson.dumps(_as_text(value))
+    # Programs that show a log print it on a terminal, and some end a line at U+2028.
+    return escaped(line.decode()).encode()
 
 
 def _as_text(value: Any) -> Any:

@@ -23,6 +23,9 @@ from healthd.mqtt.connecting import CONNECT_TIMEOUT_S, Connection
 from healthd.mqtt.endings import Endings
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import RETRY, ConnectionLost, SubscribeRefused
+from healthd.mqtt.flood import Flood
+from healthd.mqtt.freshness import Freshness
+from healthd.mqtt.incoming import Incoming
 from healthd.mqtt.limits import Limits
 from healthd.mqtt.outgoing import QOS, Outgoing
 from healthd.mqtt.send_quota import LIVE
@@ -53,11 +56,13 @@ class AckedClient(aiomqtt.Client):
     been reported as failed.
 
     Attributes:
+        endpoint: the broker.
         closed: set once the client has disconnected.
         answered: set once the broker has answered a publish.
         resumed: whether the broker has kept the session of an earlier connection.
         dropped: how many received messages were dropped because ``Arrivals`` was full. If the
             broker keeps the session, it sends them again after the next connect.
+        flood: notices too many received messages.
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class AckedClient(aiomqtt.Client):
         """
         packets.patch_paho()
         self._longest_payload = longest_payload
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._timeout_s = timeout_s
         self._v5 = endpoint.version == "5"
         super().__init__(
@@ -99,6 +104,7 @@ class AckedClient(aiomqtt.Client):
         )
         # aiomqtt passes its logger on to paho, which asks it five times per sample: 1 us.
         self._client.disable_logger()
+        Incoming(self._client)
         self._writer = SocketWriter(self._client, self._loop, self._on_write_error)
         # A message is acknowledged when its reader asks for the next one.
         self._client.manual_ack_set(True)
@@ -107,15 +113,18 @@ class AckedClient(aiomqtt.Client):
         self._outgoing = Outgoing(
             self._client, self._writer, self._endings.lost, retain=endpoint.retain
         )
+        self._freshness = Freshness(self._queue.qsize)
+        self._pings = False
         self.closed = asyncio.Event()
         self.answered = asyncio.Event()
         self.resumed = False
         self.dropped = 0
+        self.flood = Flood()
 
     @property
     def address(self) -> str:
         """The broker's host and port."""
-        return self._endpoint.address
+        return self.endpoint.address
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -125,14 +134,14 @@ class AckedClient(aiomqtt.Client):
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
-        self._connection = await connecting.connect(self._endpoint, self._timeout_s)
+        self._connection = await connecting.connect(self.endpoint, self._timeout_s)
         try:
             self._hand_over(self._connection)
             async with asyncio.timeout_at(ends_at):
                 await self._connected
         except TimeoutError as error:
             self._break_off()
-            address = self._endpoint.address
+            address = self.endpoint.address
             step = "it accepts the connection, but does not answer"
             raise faults.too_slow(address, step, self._timeout_s, more_time=True) from error
         except BaseException:
@@ -145,11 +154,18 @@ class AckedClient(aiomqtt.Client):
         """Make paho use the connection, and send CONNECT."""
         client = cast(Any, self._client)
         client._create_socket = lambda: connection.stream
+        handle_pong = client._handle_pingresp
+
+        def on_pong() -> Any:
+            self._freshness.answered()
+            return handle_pong()
+
+        client._handle_pingresp = on_pong
         self._endings.watch(self._refuse)
         try:
             self._client_connect()
         except OSError as error:
-            raise faults.unreachable(self._endpoint.address, connecting.words(error)) from error
+            raise faults.unreachable(self.endpoint.address, connecting.words(error)) from error
 
     def _break_off(self) -> None:
         """Close a connection that is not made yet."""
@@ -205,6 +221,15 @@ class AckedClient(aiomqtt.Client):
         """
         properties = packets.publish_properties(schema, expiry_s, correlation) if self._v5 else None
         return self._outgoing.send(topic, payload, retain, properties, priority)
+
+    def ping(self) -> None:
+        """Ask the broker for a sign of life; messages then have ``sent_after_s``."""
+        paho = cast(Any, self._client)
+        self._pings = True
+        # paho takes a second one for the first, and would not notice a broker that is silent.
+        if not paho._ping_t and paho.is_connected():
+            self._freshness.asked()
+            paho._send_pingreq()
 
     def limit_packets(self, size: int | None) -> None:
         """Send no packets of more bytes than this, whatever the broker names; call it first."""
@@ -379,12 +404,15 @@ class AckedClient(aiomqtt.Client):
             self._disconnected.set_exception(error)
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
-        arrival = Arrival.of(message, self._longest_payload)
+        self._freshness.arrived()
+        self.flood.note(message.topic, message.qos)
+        since_s = self._freshness.sent_after_s if self._pings else None
+        arrival = Arrival.of(message, self._longest_payload, since_s)
         try:
             cast(Arrivals, self._queue).put_nowait(arrival)
         except asyncio.QueueFull:
             self.dropped += 1
-            if not self._endpoint.session_s:
+            if not self.endpoint.session_s:
                 self._client.ack(arrival.mid, arrival.qos)
 
     def _on_publish(

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
+from healthd.verbs import uptime_s
+
 # Brokers hold back messages that are not acknowledged, but not all: QoS 0 is never held back, and
 # mosquitto 2.0.11 sends its whole queue once one message of many is acknowledged.
 _MOST_BYTES = 4_000_000
@@ -25,6 +27,9 @@ class Message:
         correlation: data by which its publisher recognizes the answer (MQTT 5), or None.
         as_published: whether ``retained`` can be as its publisher set it: MQTT 3.1.1 passes the
             flag on only to a new subscription.
+        sent_after_s: since when it can have waited for healthd, on the clock of ``uptime_s``; None
+            if nobody has asked for that.
+        expires_s: when it expires (MQTT 5), on the same clock; None: never.
     """
 
     topic: str
@@ -33,6 +38,8 @@ class Message:
     response_topic: str | None = None
     correlation: bytes | None = None
     as_published: bool = field(default=True, compare=False)
+    sent_after_s: float | None = field(default=None, compare=False)
+    expires_s: float | None = field(default=None, compare=False)
 
 
 class Arrival(NamedTuple):
@@ -43,9 +50,12 @@ class Arrival(NamedTuple):
     qos: int
 
     @classmethod
-    def of(cls, received: Any, longest_payload: int | None) -> Self:
+    def of(
+        cls, received: Any, longest_payload: int | None, sent_after_s: float | None = None
+    ) -> Self:
         """Return a message of paho's, its payload cut to this many bytes; None: not cut."""
         properties = received.properties
+        left_s: int | None = getattr(properties, "MessageExpiryInterval", None)
         message = Message(
             received.topic,
             bytes(received.payload[:longest_payload]),
@@ -53,6 +63,8 @@ class Arrival(NamedTuple):
             getattr(properties, "ResponseTopic", None),
             getattr(properties, "CorrelationData", None),
             properties is not None,
+            sent_after_s,
+            None if left_s is None else uptime_s() + left_s,
         )
         return cls(message, received.mid, received.qos)
 

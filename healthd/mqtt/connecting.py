@@ -21,6 +21,7 @@ from healthd.host.in_thread import run_in_thread
 from healthd.mqtt import faults
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost
+from healthd.mqtt.incoming import LARGEST_PACKET
 
 CONNECT_TIMEOUT_S = 3.0
 """One broker of a list may be dead: after this long without a CONNACK the next one is tried."""
@@ -29,6 +30,9 @@ CONNECT_TIMEOUT_S = 3.0
 # connection finds a broker that is back sooner than an old one does.
 _TCP_TIMEOUT_S = 3.0
 
+# A packet with its header.
+_LARGEST_FRAME = LARGEST_PACKET + 16
+
 _LOOK_UP = "looking up the name takes too long"
 _TCP = "no answer from the address"
 _TLS = "no answer to the TLS handshake"
@@ -36,7 +40,13 @@ _WEBSOCKET = "no answer to the WebSocket handshake"
 
 
 class WebSocket(_WebsocketWrapper):
-    """paho's WebSocket with two of its faults fixed."""
+    """paho's WebSocket with three of its faults fixed."""
+
+    def _buffered_read(self, length: int) -> bytearray:
+        # paho collects a frame of any size. Brokers send each packet as a frame of its own.
+        if length > _LARGEST_FRAME:
+            raise ConnectionAbortedError
+        return super()._buffered_read(length)
 
     def _create_frame(self, opcode: int, data: bytearray, do_masking: int = 1) -> bytearray:
         # paho does not mask PONG and CLOSE; a server must close the connection then (RFC 6455,

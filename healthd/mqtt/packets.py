@@ -10,16 +10,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from healthd.mqtt.incoming import LARGEST_PACKET
+
 # How many messages the broker sends before the first of them is acknowledged; the others wait at
 # the broker. MQTT 3.1.1 cannot ask for it. mosquitto's default for both versions.
 _RECEIVE_MAXIMUM = 20
 
 # A client with a kept session may get all that was sent in a month, and takes it in batches.
 _RECEIVE_MAXIMUM_KEPT = 2000
-
-# A message is in memory as a whole before it can be cut. A broker that speaks MQTT 5 does not send
-# packets that are larger than this.
-_LARGEST_PACKET = 1_048_576
 
 FIRST_FAILURE = 0x80
 """The lowest reason code that is a failure (MQTT 5 section 2.4); also SUBACK's failure in 3.1.1."""
@@ -108,7 +106,7 @@ def connect_properties(session_s: int) -> Properties:
     properties.ReceiveMaximum = _RECEIVE_MAXIMUM_KEPT if session_s else _RECEIVE_MAXIMUM
     if session_s:
         properties.SessionExpiryInterval = session_s
-    properties.MaximumPacketSize = _LARGEST_PACKET
+    properties.MaximumPacketSize = LARGEST_PACKET
     return properties
 
 

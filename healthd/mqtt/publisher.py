@@ -41,7 +41,11 @@ class _CleanStop(Exception):
 
 
 class Publisher:
-    """The gateway's connection to its broker, with everything that is published over it."""
+    """The gateway's connection to its broker, with everything that is published over it.
+
+    Attributes:
+        on_connection: called with the broker on each connection, and with None when it has ended.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Publisher:
             inbox: subscribes on each connection.
             retained_topics: records what is retained for peripherals.
         """
+        self.on_connection: Callable[[Endpoint | None], None] = lambda _: None
         self._brokers = Brokers(endpoints)
         self._retained_topics = retained_topics
         self._topics = topics
@@ -159,6 +164,7 @@ class Publisher:
         async with AsyncExitStack() as stack:
             client = await self._connect(stack)
             self._client = client
+            self.on_connection(client.endpoint)
             since = time.monotonic()
             self._retained.forget_sent()
             try:
@@ -175,6 +181,7 @@ class Publisher:
                 raise self._brokers.lost(fault, client.identifier, lived_s) from group
             finally:
                 self._client = None
+                self.on_connection(None)
                 self._outbox.requeue_unacknowledged()
 
     def _learn(self, fault: ConnectionLost, client: AckedClient) -> None:

@@ -11,6 +11,10 @@ from healthd.mqtt.faults import (
     TWIN_RETRY,
     ConnectionLost,
 )
+from healthd.printable import printable
+
+# Of a broker's own words. The longest of known brokers have some hundred letters.
+_MOST_CELLS = 200
 
 PACKET_TOO_LARGE = "packet_too_large"
 """The reason of a connection that ended because of a packet's size."""
@@ -33,9 +37,9 @@ class Goodbye(NamedTuple):
         """Return all of it in one line."""
         said = f"{_MEANINGS.get(self.code, _OTHER).name} (0x{self.code:02X})"
         if self.reason_string:
-            said += f", {_printable(self.reason_string)!r}"
+            said += f", {printable(self.reason_string, _MOST_CELLS)!r}"
         if self.server_reference:
-            said += f", it names the server {_printable(self.server_reference)}"
+            said += f", it names the server {printable(self.server_reference, _MOST_CELLS)}"
         return said
 
 
@@ -161,10 +165,5 @@ def _advice(meaning: _Meaning, server: str | None, client_id: str, version: str)
     other = "3.1.1" if version == "5" else "5"
     advice = meaning.advice.format(client_id=client_id, other_version=other)
     if server and meaning.advice != _OTHER_SERVER:
-        advice += f"; to use {_printable(server)} instead, put it into [mqtt] brokers"
+        advice += f"; to use {printable(server, _MOST_CELLS)} instead, put it into [mqtt] brokers"
     return advice
-
-
-def _printable(text: str) -> str:
-    """Return a broker's text, as it goes into a log: short, and without control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])

@@ -134,7 +134,7 @@ class Backlog:
         # Set on the store's thread, so that its next job does not evict these rows.
         self._read_last = frozenset(stored.row for stored in (*events, *rows))
         # A stream that is skipped for days has very many rows: read past them only once.
-        return events, rows, rows[-1].row if len(rows) == limit else store.last_row
+        return events, rows, rows[-1].row if len(rows) == limit else store.read_to
 
     def rows_in_flight(self) -> frozenset[int]:
         """Return the rows that are on their way or delivered.

@@ -9,6 +9,8 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+from healthd.outbox.version import note_tables
+
 # Pages per step: large enough to need few steps, small enough that samples never wait long.
 _STEP_PAGES = 256
 
@@ -55,7 +57,7 @@ def claim_step(db: sqlite3.Connection, path: Path, max_pages: int) -> bool:
     # a restart on a small disk these alone may need more than the free space.
     if missing > _CLOSE_ENOUGH_PAGES and free > _LEAVE_FREE_BYTES + pages * 4096:
         db.execute("BEGIN IMMEDIATE")
-        db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
+        _create_filler(db)
         db.execute("INSERT INTO filler VALUES (zeroblob(?))", (pages * _PAGE_PAYLOAD,))
         db.execute("COMMIT")
         return True
@@ -80,7 +82,13 @@ def drop_filler(db: sqlite3.Connection) -> bool:
     if db.execute(exists).fetchone() is None:
         return False
     db.execute("DROP TABLE filler")
+    note_tables(db)
     return True
+
+
+def _create_filler(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
+    note_tables(db)
 
 
 def _claim_log(db: sqlite3.Connection, log: Path) -> None:
@@ -88,7 +96,7 @@ def _claim_log(db: sqlite3.Connection, log: Path) -> None:
     # Only filler is written here, and the checkpoint below flushes all of it.
     db.execute("PRAGMA synchronous=OFF")
     try:
-        db.execute("CREATE TABLE IF NOT EXISTS filler (blank BLOB)")
+        _create_filler(db)
         db.execute("INSERT INTO filler VALUES (zeroblob(?))", (_LOG_FILLER_BYTES,))
         while log.stat().st_size < _LOG_BYTES:
             # Random, because SQLite does not write a page that has not changed.

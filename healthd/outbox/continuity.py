@@ -4,6 +4,7 @@ A sample is certain once the broker has acknowledged it or the store has committ
 """
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import orjson
 
 from healthd.host.atomic import replace_file
+from healthd.host.seal import read_sealed, seal
+from healthd.log import get_logger
 from healthd.outbox.schema import Stream
 from healthd.outbox.store import Store
 
@@ -74,21 +77,50 @@ class RunFile:
         if content == self._written:
             return
         try:
-            replace_file(self._file, content)
+            replace_file(self._file, seal(content))
         except OSError:
             return
         self._written = content
 
     def read(self) -> PreviousRun | None:
         """Return the run that wrote the file last, as not cleanly ended; None if there is none."""
-        try:
-            content = orjson.loads(self._file.read_bytes()) if self._file is not None else None
-            if not content:
-                return None
-            ends = {(row[0], row[1]): End(int(row[2]), int(row[3])) for row in content["ends"]}
-            return PreviousRun(str(content["run"]), False, int(content["started_ns"]), ends)
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
+        if self._file is None:
             return None
+        try:
+            content = orjson.loads(read_sealed(self._file))
+            ends = {(_name(row[0]), _name(row[1])): _end(*row[2:]) for row in content["ends"]}
+            run, started_ns = _name(content["run"]), _number(content["started_ns"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            log = get_logger(service="outbox")
+            log.warning("run file not readable", file=str(self._file), error=str(error))
+            return None
+        return PreviousRun(run, False, started_ns, ends)
+
+
+def _end(seq: object, wall_ns: object) -> End:
+    """Return an end that was noted.
+
+    Raises:
+        TypeError: it is damaged.
+    """
+    if (number := _number(seq)) < 0:
+        raise TypeError("a negative number")
+    return End(number, _number(wall_ns))
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not -(2**63) <= value < 2**63 - 1:
+        raise TypeError("not a number")
+    return value
+
+
+def _name(value: object) -> str:
+    # What was not UTF-8 has replacement characters.
+    if not isinstance(value, str) or "\ufffd" in value:
+        raise TypeError("not a name")
+    return value
 
 
 def begin_run(
@@ -142,17 +174,18 @@ def _write_ends(db: sqlite3.Connection, run: str, ends: Ends) -> None:
 
 
 def _read_runs(db: sqlite3.Connection) -> list[PreviousRun]:
-    runs = [
-        PreviousRun(run, bool(clean), started_ns, {})
-        for run, clean, started_ns in db.execute(
-            "SELECT id, clean, started_ns FROM runs ORDER BY rowid"
-        )
-    ]
-    by_id = {previous.run: previous for previous in runs}
+    """Return all noted runs; what is damaged is left out, and deleted with what is out of date."""
+    by_id: dict[str, PreviousRun] = {}
+    for run, clean, started_ns in db.execute(
+        "SELECT id, clean, started_ns FROM runs ORDER BY rowid"
+    ):
+        with suppress(TypeError):
+            by_id[run] = PreviousRun(_name(run), bool(clean), _number(started_ns), {})
     columns = "run, peripheral, stream, seq, wall_ns"
-    for run, peripheral, stream, seq, wall_ns in db.execute(f"SELECT {columns} FROM certain"):
-        by_id[run].ends[peripheral, stream] = End(seq, wall_ns)
-    return runs
+    for run, peripheral, stream, *end in db.execute(f"SELECT {columns} FROM certain"):
+        with suppress(KeyError, TypeError):
+            by_id[run].ends[_name(peripheral), _name(stream)] = _end(*end)
+    return list(by_id.values())
 
 
 def _unreported(runs: list[PreviousRun]) -> list[PreviousRun]:

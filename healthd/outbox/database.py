@@ -1,22 +1,18 @@
-"""The outbox's database file: open it, check it, and set it aside if it cannot be used."""
+"""The outbox's database file: open it, and check it."""
 
-import re
 import sqlite3
 import stat
 import sys
-import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from healthd.host.private import make_files
+from healthd.outbox.raw_log import PAGE_BYTES, has_lost_commits
 from healthd.outbox.schema import PRAGMAS
 from healthd.outbox.version import check_version
-
-# SQLite's default, named because the quota is counted in pages.
-PAGE_BYTES = 4096
-
 
 # A megabyte or two of samples: checking them does not delay the start, even on an SD card.
 _CHECKED_AT_ONCE = 512
@@ -24,6 +20,10 @@ _CHECKED_AT_ONCE = 512
 # One transaction of a copy: a larger one would make the log as large as the file.
 _COPIED_ROWS = 1000
 
+
+# Damaged text is an error to SQLite's module, for the whole query. Instead it gets replacement
+# characters, and its row's checksum is wrong.
+_text = partial(str, encoding="utf-8", errors="replace")
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -55,11 +55,16 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
     """Open or create the file at ``path`` with a quota of ``max_pages``; ``upgrade`` adds tables.
 
     Raises:
-        sqlite3.DatabaseError: it cannot be opened or written, or is damaged; see ``is_corrupt``.
+        sqlite3.DatabaseError: it cannot be opened or written, or is damaged; see ``is_damage``.
         OtherVersion: it was not written by this version of healthd; it is not changed.
     """
+    make_files(path)
+    # Not later: SQLite would end at the damage without a word, and might remove the log.
+    if has_lost_commits(path):
+        raise sqlite3.DatabaseError("the log is damaged")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     with closed_on_error(db):
+        db.text_factory = _text
         check_version(db)
         for pragma in (f"page_size={PAGE_BYTES}", *PRAGMAS):
             db.execute(f"PRAGMA {pragma}")
@@ -67,8 +72,6 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
         if sys.version_info >= (3, 12):
             # Keep the log when the last connection closes: a full disk could not create it again.
             db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
-        if is_checked_at_once(db) and db.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("quick_check found damage")
     return db
 
 
@@ -86,6 +89,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     uri = path.absolute().as_uri()
     db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None)
     with closed_on_error(db):
+        db.text_factory = _text
         try:
             check_version(db)
         except sqlite3.OperationalError:
@@ -95,6 +99,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
             # everything, and nothing changes it: no daemon uses it.
             db.close()
             db = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None)
+            db.text_factory = _text
             check_version(db)
     return db
 
@@ -104,32 +109,6 @@ def is_checked_at_once(db: sqlite3.Connection) -> bool:
     pages: int = db.execute("PRAGMA page_count").fetchone()[0]
     unused: int = db.execute("PRAGMA freelist_count").fetchone()[0]
     return pages - unused <= _CHECKED_AT_ONCE
-
-
-def set_file_aside(path: Path, label: str = "corrupt") -> Path:
-    """Rename the file at ``path``, if there is one, with its log, and return its new name."""
-    aside = path.with_suffix(f".{label}-{time.time_ns()}")
-    with suppress(FileNotFoundError):
-        path.rename(aside)
-        # What is only in the log belongs to the file: both are needed to recover the samples.
-        Path(f"{path}-wal").rename(f"{aside}-wal")
-    remove_logs(path)
-    return aside
-
-
-def files_set_aside(path: Path) -> list[Path]:
-    """Return the files that were set aside in favour of the one at ``path``, oldest first."""
-    labelled = re.compile(rf"{re.escape(path.stem)}\.[a-z][a-z0-9-]*-(\d{{19}})")
-    names = (labelled.fullmatch(file.name) for file in path.parent.iterdir())
-    found = sorted((name[1], name[0]) for name in names if name)
-    return [path.with_name(name) for _, name in found]
-
-
-def remove_logs(path: Path) -> None:
-    """Remove the log files that SQLite keeps next to the file at ``path``."""
-    # A log without its database would be replayed into the next one.
-    for suffix in ("-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -151,6 +130,10 @@ def closed_on_error(db: sqlite3.Connection) -> Generator[None]:
     """Close ``db`` if the block raises."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        db.close()
+        # Python cannot read SQLite's message, which quotes damaged text.
+        raise sqlite3.DatabaseError(f"damaged: {error}") from error
     except BaseException:
         db.close()
         raise
@@ -170,29 +153,6 @@ def copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, last_row
         set_last_row(target, last_row)
 
 
-def rescue_rows(source: sqlite3.Connection, target: sqlite3.Connection, after: int) -> None:
-    """Copy the readable rows that follow ``after`` in a damaged file, from both ends to the damage.
-
-    Raises:
-        sqlite3.OperationalError: ``target`` cannot be written.
-    """
-    for order in ("ASC", "DESC"):
-        query = f"SELECT * FROM pending WHERE row > {after} ORDER BY row {order}"
-        rows = _rows_until_damage(source, query)
-        while batch := list(islice(rows, _COPIED_ROWS)):
-            with transaction(target):
-                for values in batch:
-                    # What the table does not accept is damaged as well.
-                    with suppress(sqlite3.IntegrityError):
-                        _insert(target, "pending", [values])
-            after = max(after, batch[-1][0]) if order == "ASC" else after
-
-
-def _rows_until_damage(source: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    with suppress(sqlite3.DatabaseError):
-        yield from source.execute(query)
-
-
 def _insert(target: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) -> None:
     for values in rows:
         marks = ", ".join("?" * len(values))
@@ -205,12 +165,50 @@ def set_last_row(db: sqlite3.Connection, last_row: int) -> None:
     db.execute("INSERT INTO sqlite_sequence VALUES ('pending', ?)", (last_row,))
 
 
-def is_corrupt(error: sqlite3.Error) -> bool:
-    """Return whether the file's content is at fault, rather than the disk or our permissions."""
-    # The error that open_database raises after quick_check has no code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    # The low byte is the primary code; the rest says where the damage was found.
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def check_whole(db: sqlite3.Connection) -> None:
+    """Check the structure of a file with few rows.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+    """
+    if db.execute("PRAGMA quick_check").fetchone() != ("ok",):
+        raise sqlite3.DatabaseError("quick_check found damage")
+
+
+def is_damage(error: sqlite3.Error, path: Path) -> bool:
+    """Return whether the file's content is at fault, rather than the disk or our permissions.
+
+    After a flipped bit SQLite may report anything: an unknown column, a wrong type, a syntax error.
+    """
+    # What healthd itself finds has no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:
+        return _claims_to_be_read_only(path)
+    return code not in _DISK_CODES
+
+
+def _claims_to_be_read_only(path: Path) -> bool:
+    """Return whether the file says that only a newer SQLite may write it: no version does."""
+    try:
+        with path.open("r+b") as opened:
+            return opened.read(19)[18:] not in (b"\x01", b"\x02", b"")
+    except OSError:
+        return False
+
+
+_DISK_CODES = (
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_AUTH,
+)
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import fcntl
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,10 @@ from typing import BinaryIO, Protocol, TypeVar
 from healthd.errors import Backoff, Fatal, Transient
 from healthd.events import OutboxChange
 from healthd.host.folders import broken_link
-from healthd.outbox.database import check_is_file, is_corrupt
+from healthd.host.private import make_folder
+from healthd.outbox.database import check_is_file, is_damage
+from healthd.outbox.report import Found
+from healthd.outbox.schema import Lost
 from healthd.outbox.store import Store
 
 # A failing SD card is tried again soon enough to save most of what memory still holds.
@@ -34,6 +38,18 @@ class Notice(Protocol):
         ...
 
 
+class LossNotice(Protocol):
+    """A callback for samples that are lost with damaged rows; called in the event loop."""
+
+    def __call__(self, reason: str, lost: Lost) -> None:
+        """Report a loss; see ``events.Gap``."""
+        ...
+
+
+def _ignore(reason: str, lost: Lost) -> None:
+    del reason, lost
+
+
 class DiskFailing(Transient):
     """The disk cannot be read or written now; memory keeps the newest samples meanwhile."""
 
@@ -45,11 +61,14 @@ class Disk:
         degraded: whether the last call failed, so that nothing can be kept on disk for now.
     """
 
-    def __init__(self, path: Path, max_bytes: int, notice: Notice) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int, notice: Notice, on_lost: LossNotice = _ignore
+    ) -> None:
         """Prepare; ``open`` opens the file at ``path``."""
         self._path = path
         self._max_bytes = max_bytes
         self._notice = notice
+        self._on_lost = on_lost
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._store: Store | None = None
         self._lock_file: BinaryIO | None = None
@@ -77,7 +96,7 @@ class Disk:
         try:
             if (link := broken_link(self._path.parent)) is not None:
                 raise OSError(f"{link} is a link to {link.readlink()}, which does not exist")
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             if self._lock_file is None:
                 self._lock_file = self._lock()
             if self._path.exists():
@@ -92,7 +111,7 @@ class Disk:
         return Store(self._path, self._max_bytes)
 
     def _lock(self) -> BinaryIO:
-        lock_file = self._path.with_suffix(".lock").open("wb")
+        lock_file = self._lock_path.open("wb")
         try:
             # Two daemons on one outbox would deliver and delete each other's samples.
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,6 +150,7 @@ class Disk:
             raise DiskFailing("disk_failing", problem, _RETRY) from error
         if repair is not None:
             self._notice(*repair)
+        self._report()
         # A disk that can be read is not necessarily one that can be written.
         if self.degraded and wrote:
             self.degraded = False
@@ -143,6 +163,14 @@ class Disk:
             return f"{self._path}: {error}: is its disk mounted, and does its folder exist?"
         return f"{self._path}: {error}"
 
+    def _report(self) -> None:
+        """Report what the store has found damaged, or cannot hold."""
+        found = Found() if self._store is None else self._store.report.pop()
+        for reason, lost in found.lost:
+            self._on_lost(reason, lost)
+        for change, detail in found.notices:
+            self._notice(change, detail)
+
     def _attempt(
         self, work: Callable[[Store], T]
     ) -> tuple[T, tuple[OutboxChange, str] | None, bool]:
@@ -150,17 +178,53 @@ class Disk:
         store = self._opened()
         try:
             if store.is_deleted():
-                aside = store.recreate()
-                was = "deleted" if aside is None else f"replaced by another ({aside.name})"
-                return work(store), ("deleted", f"file was {was}; recreated with all samples"), True
+                repair: tuple[OutboxChange, str] = ("deleted", self._recreate(store))
+                return work(store), repair, True
             before = store.writes
             return work(store), None, store.writes != before
-        except sqlite3.DatabaseError as error:
-            if not is_corrupt(error):
+        except sqlite3.Error as error:
+            if not is_damage(error, self._path):
                 raise
-            store.start_empty()
-            name = store.set_aside.name if store.set_aside else "nothing"
-            return work(store), ("corrupt", f"{error}; set aside as {name}, started empty"), True
+            return self._heal(store, error, work)
+        except UnicodeDecodeError as error:
+            # Python cannot read SQLite's message, which quotes damaged text.
+            return self._heal(store, sqlite3.DatabaseError(str(error)), work)
+
+    def _heal(
+        self, store: Store, error: sqlite3.Error, work: Callable[[Store], T]
+    ) -> tuple[T, tuple[OutboxChange, str] | None, bool]:
+        """Do the work after the damage that it has found is repaired."""
+        if isinstance(error, sqlite3.IntegrityError):
+            # The rows that it writes are right, so the triggers have met a damaged tally.
+            with suppress(sqlite3.DatabaseError):
+                store.recount()
+                store.report.notice("damaged", f"{error}: what waits is counted again")
+                return work(store), None, True
+        repair: tuple[OutboxChange, str] = ("corrupt", store.start_over(error))
+        return work(store), repair, True
+
+    def _recreate(self, store: Store) -> str:
+        """Create file and folder again after someone has moved or deleted them."""
+        make_folder(self._path.parent)
+        if self._lock_file is not None and not self._is_locked():
+            # The new folder is a new place, in which another process may be.
+            lock, self._lock_file = self._lock_file, self._lock()
+            lock.close()
+        aside = store.recreate()
+        was = "deleted" if aside is None else f"replaced by another ({aside.name})"
+        return f"file was {was}; recreated with all samples"
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_suffix(".lock")
+
+    def _is_locked(self) -> bool:
+        """Return whether the lock that this process holds is the one in the folder."""
+        try:
+            held = self._lock_file is not None and os.fstat(self._lock_file.fileno()).st_ino
+            return self._lock_path.stat().st_ino == held
+        except OSError:
+            return False
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         # Shielded: cancellation must not separate a commit from the bookkeeping that follows it.

@@ -20,7 +20,12 @@ from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
 from healthd.outbox.pending import entry, summarise
 from healthd.outbox.schema import Depth, Lost, Stored, Stream
-from healthd.outbox.taken import RecordUpdate, read_records, update_records
+from healthd.outbox.taken import (
+    RecordUpdate,
+    forget_missing,
+    read_records,
+    update_records,
+)
 from healthd.runs import Run
 from healthd.samples import Sample, Taken
 from healthd.settings.model import OutboxSettings
@@ -39,6 +44,11 @@ _GROUP_S = 0.03
 
 # This many samples on the live path are an outage whatever their age: they are committed at once.
 _PRESSURE = 2048
+
+# Changes of notes that wait for the disk: several complete transfers, or some MB.
+_MOST_UPDATED_RECORDS = 16_384
+
+_DAY_NS = 86_400 * 1_000_000_000
 
 # At exit: one commit for the samples, the others for events that a commit causes, such as the gap
 # event of an eviction.
@@ -60,8 +70,10 @@ class Outbox:
         self.previous_runs: list[PreviousRun] = []
         self.records: dict[str, dict[Taken, bool]] = {}
         self._record_updates: list[RecordUpdate] = []
+        self._updated_records = 0
         self._work = asyncio.Event()
-        self._disk = Disk(folder / STORE_NAME, settings.max_size, self._notice)
+        path = folder / STORE_NAME
+        self._disk = Disk(path, settings.max_size, self._notice, self._on_damage)
         self.live = LivePath(self._delivered_live, self._refused_live)
         self.backlog = Backlog(self._disk, self.live.rows, self.live.has_stored_events)
         self._run = run
@@ -127,8 +139,24 @@ class Outbox:
         self, peripheral: str, forgotten: Collection[Taken], complete: Mapping[Taken, bool]
     ) -> None:
         """Note a change of a device's records; see ``taken.RecordUpdate``."""
-        self._record_updates.append(RecordUpdate(peripheral, forgotten, complete))
-        self._work.set()
+        update = RecordUpdate(peripheral, forgotten, complete)
+        # While the disk fails, they add up. Without a note of completeness more is fetched again.
+        if self._updated_records + update.size <= _MOST_UPDATED_RECORDS:
+            self._updated_records += update.size
+            self._record_updates.append(update)
+            self._work.set()
+
+    async def forget_missing(self, present: Collection[str]) -> None:
+        """Forget the device records of peripherals that left the settings long ago.
+
+        Args:
+            present: the peripherals in the settings.
+        """
+        now = self._run.clock.now()
+        if now.clock == "synced":
+            day = now.wall_ns // _DAY_NS
+            with suppress(DiskFailing):
+                await self._disk.call(lambda store: forget_missing(store, present, day))
 
     def requeue_unacknowledged(self) -> None:
         """Queue everything again that the broker has not acknowledged: the connection is gone."""
@@ -169,7 +197,7 @@ class Outbox:
         Raises:
             DiskFailing: the disk cannot be written; memory keeps the newest samples meanwhile.
         """
-        claiming = checking = True
+        claiming = True
         while True:
             if not claiming:
                 with suppress(TimeoutError):
@@ -183,9 +211,10 @@ class Outbox:
             await asyncio.shield(self._flushing)
             if claiming:
                 claiming = await self._disk.call(lambda store: store.claim_space())
-            elif checking:
-                # One step in each round, so that it takes nothing from the samples that flow.
-                checking = await self._disk.call(lambda store: store.check_step())
+            # One step in each round, so that it takes nothing from the samples that flow. This also
+            # finds out that someone has moved the file away.
+            elif await self._disk.call(lambda store: store.check_step()):
+                self.backlog.wake()
             mark_healthy()
 
     async def _begin(self) -> list[PreviousRun]:
@@ -216,6 +245,7 @@ class Outbox:
         if updates:
             await self._disk.call(lambda store: update_records(store, updates))
             del self._record_updates[: len(updates)]
+            self._updated_records = sum(update.size for update in self._record_updates)
         await self.backlog.flush()
         ends = self.live.ends()
         self._run_file.write(self._run.id, self._began_ns, ends)
@@ -266,6 +296,14 @@ class Outbox:
                 self.live.note_event_gone(("", lost.stream), lost.count)
             else:
                 self.put(self._run.event(lost.as_gap(reason)))
+
+    def _on_damage(self, reason: str, lost: Lost) -> None:
+        """Report samples that are lost with damaged rows, or that the store cannot hold."""
+        self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
+        if lost.peripheral:
+            self.put(self._run.event(lost.as_gap(reason)))
+        else:
+            self.live.note_event_gone(("", lost.stream), lost.count)
 
     def _notice(self, change: OutboxChange, detail: str, **more: str) -> None:
         if change in ("corrupt", "other_version"):

@@ -1,11 +1,25 @@
-"""Reads the oldest samples, past those of streams that are skipped."""
+"""Reads the oldest samples, past those of streams that are skipped; only intact ones."""
 
 import sqlite3
 from collections.abc import Collection
 
+from healthd.outbox.checksum import is_intact
 from healthd.outbox.schema import Stored, Stream
 from healthd.outbox.tally import blocks_with
 from healthd.outbox.version import is_counted
+
+
+class Damaged(Exception):
+    """A row is not what was written.
+
+    Attributes:
+        row: its number.
+    """
+
+    def __init__(self, row: int) -> None:
+        """Name the row."""
+        super().__init__(f"row {row} is damaged")
+        self.row = row
 
 
 def read_oldest(
@@ -24,12 +38,14 @@ def read_oldest(
         skip: the streams to leave out.
         between: their rows are above the first number, and not above the second.
         events: whether to return only events of the gateway.
+
+    Raises:
+        Damaged: one of them is damaged.
     """
     after, up_to = between
-    columns = ", ".join(Stored._fields)
     wanted = " AND NOT (peripheral = ? AND stream = ?)" * len(skip)
     wanted += " AND peripheral = ''" if events else ""
-    query = f"SELECT {columns} FROM pending WHERE row > ? AND row <= ?{wanted} ORDER BY row LIMIT ?"
+    query = f"SELECT * FROM pending WHERE row > ? AND row <= ?{wanted} ORDER BY row LIMIT ?"
     values = [text for stream in skip for text in stream]
     found: list[Stored] = []
     # The streams that are left out may have all rows but a few: they are not read.
@@ -40,7 +56,10 @@ def read_oldest(
     for first, last in parts:
         bounds = (max(after, first - 1), min(up_to, last))
         rows = db.execute(query, (*bounds, *values, limit - len(found)))
-        found += [Stored(*row) for row in rows]
+        for row in rows:
+            if not is_intact(row):
+                raise Damaged(row[0])
+            found.append(Stored(*row[:-1]))
         if len(found) == limit:
             break
     return found

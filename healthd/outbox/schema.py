@@ -26,11 +26,14 @@ PRAGMAS = (
     "cache_size=-256",
 )
 
-VERSION = 2
+VERSION = 3
 """The file's ``user_version``. It is 0 in files of healthd before there were versions."""
 
+WITHOUT_CHECKSUMS = 2
+"""The version of files whose rows have no checksums. Their rows keep none until they are gone."""
+
 COUNTING = 1
-"""The version of such a file while its rows are counted; everything else is already as in 2."""
+"""The version of a file while its rows are counted; everything else is already as in 3."""
 
 BLOCK_ROWS = 2048
 """Rows in a block of ``tally``: few blocks to add up, and few rows to read in each of them."""
@@ -41,7 +44,7 @@ CREATE TABLE IF NOT EXISTS pending (
     peripheral TEXT NOT NULL, stream TEXT NOT NULL, schema TEXT NOT NULL,
     run TEXT NOT NULL, seq INTEGER NOT NULL,
     wall_ns INTEGER NOT NULL, mono_ns INTEGER NOT NULL, clock TEXT NOT NULL, boot TEXT NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL, checksum INTEGER
 ) STRICT;
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, started_ns INTEGER NOT NULL, clean INTEGER NOT NULL
@@ -64,6 +67,9 @@ CREATE TABLE IF NOT EXISTS tally (
     count INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, oldest_ns INTEGER,
     PRIMARY KEY (block, peripheral, stream)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS salvage (
+    file TEXT PRIMARY KEY, after INTEGER NOT NULL, next INTEGER NOT NULL, last INTEGER NOT NULL
+) STRICT;
 CREATE TRIGGER IF NOT EXISTS pending_added AFTER INSERT ON pending BEGIN
     INSERT INTO tally VALUES (
         new.row / {BLOCK_ROWS}, new.peripheral, new.stream, 1, length(new.payload), new.wall_ns
@@ -81,11 +87,18 @@ CREATE TRIGGER IF NOT EXISTS pending_removed AFTER DELETE ON pending BEGIN
         AND count <= 0;
 END;
 """
-"""``tally`` has an entry for each stream in each block; triggers keep it right in any transaction.
+"""``checksum`` is NULL in rows that an older version has written, see ``checksum.py``.
+
+``salvage`` says how far the rows of damaged files were copied, see ``salvage.py``.
+
+``tally`` has an entry for each stream in each block; triggers keep it right in any transaction.
 
 ``oldest_ns`` is NULL once a row of the entry is gone: then only the rest of its rows has that time.
 """
 
+
+INSERT = f"INSERT INTO pending VALUES ({', '.join('?' * 12)})"
+"""Parameters: the number of the row, the fields of the entry without the record, the checksum."""
 
 NOTE_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)"
 """Parameters: peripheral, stream, the record's fields, whether all older records were fetched."""
@@ -151,8 +164,8 @@ class Lost:
     """Samples of one stream and run that are lost.
 
     Attributes:
-        first_seq: number of the first one.
-        last_seq: number of the last one.
+        first_seq: number of the first one; 0 if it is not known.
+        last_seq: number of the last one; 0 if it is not known.
         first_ns: when the first one was taken.
         last_ns: when the last one was taken.
         count: how many; fewer than the numbers span if some in between were delivered.
@@ -173,17 +186,19 @@ class Lost:
             peripheral=self.peripheral,
             stream=self.stream,
             reason=reason,
-            first=utc_text(self.first_ns),
-            last=utc_text(self.last_ns),
+            first=utc_text(_possible(self.first_ns)),
+            last=utc_text(_possible(self.last_ns)),
             run=self.run,
-            first_seq=self.first_seq,
-            last_seq=self.last_seq,
+            # 0: not known.
+            first_seq=self.first_seq or None,
+            last_seq=self.last_seq or None,
             count=self.count,
         )
 
 
-ENTRY_COLUMNS = Entry._fields[:-1]
-"""The columns of table ``pending``; the record is written to a table of its own."""
+def _possible(wall_ns: int) -> int:
+    """Return a time that can be written: what the store cannot hold may be a time, too."""
+    return min(max(wall_ns, -(2**63)), 2**63 - 1)
 
 
 class Depth(NamedTuple):

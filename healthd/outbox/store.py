@@ -9,25 +9,28 @@ from pathlib import Path
 import orjson
 
 from healthd.events import OutboxChange
+from healthd.host.private import make_folder
+from healthd.outbox.checksum import checksum, is_storable
 from healthd.outbox.claim import claim_step
 from healthd.outbox.database import (
     PAGE_BYTES,
     closed_on_error,
     copy_tables,
-    is_corrupt,
+    is_damage,
     is_full,
     open_database,
-    remove_logs,
-    rescue_rows,
-    set_file_aside,
     set_last_row,
     transaction,
 )
 from healthd.outbox.eviction import make_room
-from healthd.outbox.reading import read_oldest
-from healthd.outbox.row_check import RowCheck
+from healthd.outbox.healing import Healing
+from healthd.outbox.reading import Damaged, read_oldest
+from healthd.outbox.report import Report
+from healthd.outbox.row_check import RowCheck, check_block
+from healthd.outbox.salvage import LABEL
 from healthd.outbox.schema import (
-    ENTRY_COLUMNS,
+    BLOCK_ROWS,
+    INSERT,
     NOTE_NEW_RECORD,
     Depth,
     Entry,
@@ -35,11 +38,25 @@ from healthd.outbox.schema import (
     Stored,
     Stream,
 )
+from healthd.outbox.set_aside import remove_logs, reunite_log, set_file_aside
 from healthd.outbox.tally import totals
-from healthd.outbox.version import OtherVersion, is_counted, upgrade
+from healthd.outbox.version import OtherVersion, forget_tally, is_counted, upgrade
 
 # The largest transaction: it has to fit into the claimed part of the log, and into a small quota.
 _BATCH_ROWS = 250
+
+# Row numbers stay far from the end of SQLite's integers, even after a damaged one.
+_MOST_ROWS = 1 << 60
+
+# What Python and SQLite raise for a value that does not fit into its column.
+_REFUSALS = (
+    OverflowError,
+    TypeError,
+    UnicodeEncodeError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
 
 
 class Store:
@@ -66,30 +83,29 @@ class Store:
         self.path = path
         self.set_aside: Path | None = None
         self.notice: tuple[OutboxChange, str] | None = None
+        self.report = Report(path)
         self._max_pages = max_bytes // PAGE_BYTES
         self._lost: list[Lost] = []
         self.last_row = 0
         self._run: tuple[str, int] | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = self._open_or_set_aside()
-        self._inode = self.path.stat().st_ino
-        known = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
-        self.last_row = known[0] if known else 0
-        self._check = RowCheck(self._db, self.last_row)
-
-    def _open_or_set_aside(self) -> sqlite3.Connection:
+        make_folder(path.parent)
+        reunite_log(path, LABEL)
         try:
-            return self._open()
+            self._use(self._open())
         except OtherVersion as other:
             self.set_aside = set_file_aside(self.path, other.label)
             kept = f"its samples are kept in {self.set_aside.name}, new ones go to a new file"
             self.notice = ("other_version", f"{self.path.name}: {other}; {kept}")
+            self._use(self._open())
         except sqlite3.DatabaseError as error:
-            if not is_corrupt(error):
+            if not is_damage(error, path):
                 raise
-            self.set_aside = set_file_aside(self.path)
-            self.notice = ("corrupt", f"set aside as {self.set_aside.name}, started empty")
-        return self._open()
+            self.notice = ("corrupt", self._set_damaged_aside(error))
+            self._use(self._open())
+
+    def _set_damaged_aside(self, error: Exception) -> str:
+        self.set_aside = set_file_aside(self.path, LABEL)
+        return f"{error}; set aside as {self.set_aside.name}; what is intact in it is copied"
 
     def _open(self) -> sqlite3.Connection:
         db = open_database(self.path, self._max_pages)
@@ -101,6 +117,18 @@ class Store:
                     self._evict(db, error, ())
                 else:
                     return db
+
+    def _use(self, db: sqlite3.Connection) -> None:
+        """Go on with this file, after checking it if that is quick."""
+        with closed_on_error(db):
+            self.last_row = max(self.last_row, _last_row(db))
+            check = RowCheck(db, self.last_row, self.report)
+            check.at_once()
+            healing = Healing(self.path, db, self.last_row, self.report)
+            healing.at_once()
+        self._db, self._check, self._healing = db, check, healing
+        self.last_row = healing.last_row
+        self._inode = self.path.stat().st_ino
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Commit everything that the block does, or nothing if it raises."""
@@ -133,23 +161,35 @@ class Store:
         return rows
 
     def _insert(self, batch: Sequence[Entry]) -> list[int]:
-        columns = ", ".join(ENTRY_COLUMNS)
-        marks = ", ".join("?" * len(ENTRY_COLUMNS))
-        insert = f"INSERT INTO pending ({columns}) VALUES ({marks})"
-        rows: list[int] = []
-        with self.transaction() as db:
-            for entry in batch:
-                cursor = db.execute(insert, entry[:-1])
-                assert cursor.lastrowid is not None  # always set after an INSERT
-                rows.append(cursor.lastrowid)
-            noted = [
-                (entry.peripheral, entry.stream, *entry.record)
-                for entry in batch
-                if entry.record is not None
-            ]
-            db.executemany(NOTE_NEW_RECORD, noted)
-        self.last_row = rows[-1]
+        """Commit samples in one transaction; what cannot be stored is set aside and reported.
+
+        Raises:
+            sqlite3.DatabaseError: SQLite refuses samples that have nothing wrong.
+        """
+        rows = list(range(self.last_row + 1, self.last_row + 1 + len(batch)))
+        numbered = list(zip(rows, batch, strict=True))
+        try:
+            self._write(numbered)
+        except _REFUSALS as error:
+            refused = [(row, entry) for row, entry in numbered if not is_storable(entry)]
+            if not refused:
+                raise sqlite3.IntegrityError(str(error)) from error
+            self._write([each for each in numbered if is_storable(each[1])])
+            lost = [_as_lost(entry) for _, entry in refused]
+            self.report.set_aside("not_storable", [(row, *entry) for row, entry in refused], lost)
+        self.last_row = max([self.last_row, *rows])
         return rows
+
+    def _write(self, numbered: Iterable[tuple[int, Entry]]) -> None:
+        rows = [(row, *entry[:-1], checksum(row, entry)) for row, entry in numbered]
+        noted = [
+            (entry.peripheral, entry.stream, *entry.record)
+            for _, entry in numbered
+            if entry.record is not None
+        ]
+        with self.transaction() as db:
+            db.executemany(INSERT, rows)
+            db.executemany(NOTE_NEW_RECORD, noted)
 
     def _evict(
         self, db: sqlite3.Connection, error: sqlite3.OperationalError, spare: Collection[int]
@@ -164,9 +204,17 @@ class Store:
         lost, self._lost = self._lost, []
         return lost
 
+    @property
+    def read_to(self) -> int:
+        """The last row that ``oldest`` reads now."""
+        return self._healing.read_to(self.last_row)
+
     def oldest(self, limit: int, skip: Collection[Stream] = (), after: int = 0) -> list[Stored]:
-        """Return the oldest samples that follow row ``after``, without the streams in ``skip``."""
-        return read_oldest(self._db, limit, skip, (after, self.last_row))
+        """Return the oldest samples that follow row ``after``, without the streams in ``skip``.
+
+        Damaged ones are removed and reported.
+        """
+        return self._read_intact(lambda: read_oldest(self._db, limit, skip, (after, self.read_to)))
 
     def oldest_events(self, limit: int, skip: Collection[Stream]) -> list[Stored]:
         """Return the oldest events of the gateway, without the streams in ``skip``.
@@ -175,7 +223,16 @@ class Store:
         """
         if not is_counted(self._db):
             return []
-        return read_oldest(self._db, limit, skip, (0, self.last_row), events=True)
+        between = (0, self.last_row)
+        return self._read_intact(lambda: read_oldest(self._db, limit, skip, between, events=True))
+
+    def _read_intact(self, read: Callable[[], list[Stored]]) -> list[Stored]:
+        while True:
+            try:
+                return read()
+            except Damaged as damaged:
+                # It removes at least this row, so the loop ends.
+                check_block(self._db, damaged.row // BLOCK_ROWS, {}, self.report)
 
     def record_outcomes(self, delivered: Iterable[int], parking: Mapping[str, str | None]) -> None:
         """Delete delivered rows, and note which topics the broker refuses.
@@ -221,19 +278,35 @@ class Store:
         It is too low until the rows of an older file are counted, see ``check_step``.
         """
         oldest = self._db.execute("SELECT wall_ns FROM pending ORDER BY row LIMIT 1").fetchone()
-        return Depth(*totals(self._db), oldest and oldest[0])
+        oldest_ns = oldest[0] if oldest and isinstance(oldest[0], int) else None
+        return Depth(*totals(self._db), oldest_ns)
 
     def claim_space(self) -> bool:
         """Claim the next piece of the quota; return False once there is nothing to claim."""
         return claim_step(self._db, self.path, self._max_pages)
 
     def check_step(self) -> bool:
-        """Check some of the rows of earlier runs; return False once all are checked.
+        """Check some rows of earlier runs, or copy some of a damaged file; False once all is done.
 
         Raises:
             sqlite3.DatabaseError: the file is damaged.
         """
-        return self._check.step()
+        try:
+            copying = self._healing.step()
+        except sqlite3.OperationalError as error:
+            self._evict(self._db, error, ())
+            copying = True
+        return self._check.step() or copying
+
+    def recount(self) -> None:
+        """Have all rows counted again: the tally is damaged.
+
+        Raises:
+            sqlite3.DatabaseError: not even that is possible.
+        """
+        with self.transaction() as db:
+            forget_tally(db)
+        self._check = RowCheck(self._db, self.last_row, self.report)
 
     def is_deleted(self) -> bool:
         """Return whether another program has removed or replaced the file at the path."""
@@ -257,24 +330,19 @@ class Store:
         self._replace(lambda made: copy_tables(self._db, made, self.last_row))
         return replaced
 
-    def start_empty(self) -> None:
-        """Set the damaged file aside and go on with an empty one.
+    def start_over(self, error: Exception) -> str:
+        """Set the damaged file aside, and go on with a new one to which its rows are copied.
 
-        Samples that this run wrote to a file that was not checked yet are copied, as far as they
-        can be read.
+        Returns:
+            What was wrong, and where the file is.
         """
-        if self.path.exists():
-            self.set_aside = set_file_aside(self.path)
-
-        def fill(made: sqlite3.Connection) -> None:
-            if not self._check.is_complete:
-                rescue_rows(self._db, made, self._check.row_at_start)
-            # Samples that wait for an acknowledgement still refer to their old row numbers.
-            set_last_row(made, self.last_row)
-
-        self._replace(fill)
+        self._healing.close()
+        detail = self._set_damaged_aside(error)
+        # Samples that wait for an acknowledgement still refer to their old row numbers.
+        self._replace(lambda made: set_last_row(made, self.last_row))
         if self._run is not None:
             self.note_run(*self._run)
+        return detail
 
     def _replace(self, fill: Callable[[sqlite3.Connection], None]) -> None:
         """Go on with a new file that ``fill`` has filled from the old one."""
@@ -286,12 +354,27 @@ class Store:
             self.path.unlink(missing_ok=True)
             remove_logs(self.path)
             raise
-        old, self._db = self._db, made
-        self._check = RowCheck(made, 0)
-        self._inode = self.path.stat().st_ino
+        old = self._db
+        self._use(made)
         with suppress(sqlite3.Error):
             old.close()
 
     def close(self) -> None:
         """Close the file; committed samples stay on disk."""
+        self._healing.close()
         self._db.close()
+
+
+def _as_lost(entry: Entry) -> Lost:
+    place = (entry.seq, entry.seq, entry.wall_ns, entry.wall_ns)
+    return Lost(entry.peripheral, entry.stream, entry.run, *place, count=1)
+
+
+def _last_row(db: sqlite3.Connection) -> int:
+    """Return the highest row number that was ever used."""
+    known = [
+        *db.execute("SELECT seq FROM sqlite_sequence").fetchall(),
+        *db.execute("SELECT max(row) FROM pending").fetchall(),
+    ]
+    numbers = [row for (row,) in known if isinstance(row, int) and 0 < row < _MOST_ROWS]
+    return max(numbers, default=0)

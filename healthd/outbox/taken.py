@@ -3,14 +3,28 @@
 The store notes a record in the transaction that commits its sample, and the sample is sent after
 that. So whenever the process dies, a record is either known, and its sample stored or delivered, or
 it is not known and is fetched again.
+
+Notes are not samples: nothing delivers them, so their number is bounded here. Of each stream the
+newest ones are kept, and those of a peripheral that has left the settings for a season.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import sqlite3
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from healthd.outbox.schema import NOTE_RECORD
 from healthd.outbox.store import Store
-from healthd.samples import Record, Taken
+from healthd.samples import MOST_RECORDS, Record, Taken
+
+_TYPES = (str, str, str, int, str)
+
+# A meter that is put away for the winter, or an entry that is commented out for a while, continues
+# where it was.
+KEPT_DAYS = 180
+
+# In place of the name of a stream, which has no space: the note of when a peripheral was missing
+# in the settings for the first time, in days since 1970.
+_MISSING = "missing since"
 
 
 class RecordUpdate(NamedTuple):
@@ -26,9 +40,14 @@ class RecordUpdate(NamedTuple):
     forgotten: Collection[Taken]
     complete: Mapping[Taken, bool]
 
+    @property
+    def size(self) -> int:
+        """How many records it is about, and one for itself."""
+        return 1 + len(self.forgotten) + len(self.complete)
 
-def update_records(store: Store, updates: Iterable[RecordUpdate]) -> None:
-    """Apply the updates in this order, in one transaction."""
+
+def update_records(store: Store, updates: Collection[RecordUpdate]) -> None:
+    """Apply the updates in this order, in one transaction, and keep the notes bounded."""
     which = "peripheral = ? AND stream = ? AND series = ? AND number = ? AND made = ?"
     with store.transaction() as db:
         for peripheral, forgotten, complete in updates:
@@ -38,18 +57,69 @@ def update_records(store: Store, updates: Iterable[RecordUpdate]) -> None:
                 (peripheral, stream, *record, whole) for (stream, record), whole in complete.items()
             ]
             db.executemany(NOTE_RECORD, noted)
+        for peripheral in {update.peripheral for update in updates}:
+            _trim(db, peripheral)
+
+
+def forget_missing(store: Store, present: Collection[str], day: int) -> None:
+    """Forget the records of peripherals that have not been in the settings for a long time.
+
+    Args:
+        store: has the notes.
+        present: the peripherals in the settings.
+        day: today, in days since 1970.
+    """
+    with store.transaction() as db:
+        noted = [name for (name,) in db.execute("SELECT DISTINCT peripheral FROM records")]
+        missing = "FROM records WHERE peripheral = ? AND stream = ?"
+        for peripheral in noted:
+            since = db.execute(f"SELECT number {missing}", (peripheral, _MISSING)).fetchone()
+            if peripheral in present:
+                db.execute(f"DELETE {missing}", (peripheral, _MISSING))
+            elif since is None:
+                db.execute(NOTE_RECORD, (peripheral, _MISSING, "", day, "", False))
+            elif not isinstance(since[0], int) or not 0 <= day - since[0] <= KEPT_DAYS:
+                db.execute("DELETE FROM records WHERE peripheral = ?", (peripheral,))
 
 
 def read_records(store: Store) -> dict[str, dict[Taken, bool]]:
     """Return the noted records by peripheral, each with whether all older ones were taken too.
 
-    They are in the order in which they were noted.
+    They are in the order in which they were noted. What an older version has noted beyond the bound
+    is deleted.
     """
+    with store.transaction() as db:
+        for (peripheral,) in db.execute("SELECT DISTINCT peripheral FROM records").fetchall():
+            _trim(db, peripheral)
     found: dict[str, dict[Taken, bool]] = {}
     columns = "peripheral, stream, series, number, made, whole"
     # In the order in which they were noted: the oldest notes are the first to be forgotten.
     query = f"SELECT {columns} FROM records ORDER BY rowid"
     with store.transaction() as db:
         for peripheral, stream, *record, whole in db.execute(query):
-            found.setdefault(peripheral, {})[stream, Record(*record)] = bool(whole)
+            # What is damaged is fetched again.
+            is_intact = tuple(map(type, (peripheral, stream, *record))) == _TYPES
+            if is_intact and stream != _MISSING:
+                found.setdefault(peripheral, {})[stream, Record(*record)] = bool(whole)
     return found
+
+
+def _trim(db: sqlite3.Connection, peripheral: str) -> None:
+    """Forget the oldest records of each stream that has too many, but not the newest complete one.
+
+    Without that one, the next transfer would begin at the first record again.
+    """
+    counts = db.execute(
+        "SELECT stream, count(*) FROM records WHERE peripheral = ? GROUP BY stream", (peripheral,)
+    )
+    for stream, count in counts.fetchall():
+        if count <= MOST_RECORDS:
+            continue
+        of_stream = "FROM records WHERE peripheral = ? AND stream = ?"
+        # Backwards from the newest one, without sorting any.
+        newest = f"SELECT rowid {of_stream} ORDER BY rowid DESC LIMIT 1 OFFSET ?"
+        whole = f"SELECT ifnull(max(rowid), 0) {of_stream} AND whole"
+        db.execute(
+            f"DELETE {of_stream} AND rowid <= ({newest}) AND rowid != ({whole})",
+            (peripheral, stream, peripheral, stream, MOST_RECORDS, peripheral, stream),
+        )

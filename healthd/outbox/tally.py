@@ -6,11 +6,14 @@ as the rows and no crash can make it wrong. A few hundred blocks describe the de
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from healthd.outbox.missing import Sum
 from healthd.outbox.schema import BLOCK_ROWS, Stream, StreamStats
 from healthd.outbox.version import is_counted
+
+_TYPES = (int, str, str, int, int)
 
 
 class _Sum(NamedTuple):
@@ -31,9 +34,7 @@ def totals(db: sqlite3.Connection) -> tuple[dict[Stream, int], int]:
     """Return the number of stored samples by stream, and the bytes of all payloads."""
     counts: dict[Stream, int] = {}
     size = 0
-    for peripheral, stream, count, payload_bytes in db.execute(
-        "SELECT peripheral, stream, count, payload_bytes FROM tally"
-    ):
+    for _, peripheral, stream, count, payload_bytes, _ in _entries(db):
         counts[peripheral, stream] = counts.get((peripheral, stream), 0) + count
         size += payload_bytes
     return counts, size
@@ -65,7 +66,7 @@ def blocks_with(
     """
     query = f"SELECT DISTINCT block FROM tally WHERE block >= ?{wanted} ORDER BY block"
     for (block,) in db.execute(query, (after // BLOCK_ROWS, *values)):
-        yield _bounds(block)
+        yield bounds(block)
 
 
 def next_block(db: sqlite3.Connection, block: int) -> int | None:
@@ -75,29 +76,52 @@ def next_block(db: sqlite3.Connection, block: int) -> int | None:
     return None if first is None else first // BLOCK_ROWS
 
 
-def check_block(db: sqlite3.Connection, block: int) -> None:
-    """Read every row of a block, and correct its entries if they are not right.
+def next_known_block(db: sqlite3.Connection, block: int) -> int | None:
+    """Return the first block from this one on that has rows, or should have some."""
+    entry = db.execute("SELECT min(block) FROM tally WHERE block >= ?", (block,)).fetchone()[0]
+    found = (next_block(db, block), entry)
+    return min((number for number in found if isinstance(number, int)), default=None)
 
-    Call it inside a transaction.
 
-    Raises:
-        sqlite3.DatabaseError: a row cannot be read: the file is damaged.
+def tally_of(db: sqlite3.Connection, block: int) -> dict[Stream, Sum]:
+    """Return what the entries of a block say."""
+    return {
+        (peripheral, stream): Sum(count, payload_bytes)
+        for _, peripheral, stream, count, payload_bytes, _ in _entries(db, block)
+    }
+
+
+def correct_tally(db: sqlite3.Connection, block: int, right: Mapping[Stream, Sum]) -> None:
+    """Correct the entries of a block if they are not right; call it inside a transaction.
+
+    Args:
+        db: the database.
+        block: the block's number.
+        right: the rows of each stream.
     """
-    first, last = _bounds(block)
-    for _ in db.execute("SELECT * FROM pending WHERE row BETWEEN ? AND ?", (first, last)):
-        pass
-    right = _summed_rows(db, block)
-    columns = "peripheral, stream, count, payload_bytes"
-    found = db.execute(f"SELECT {columns} FROM tally WHERE block = ?", (block,)).fetchall()
     # Nothing is written if they are right. A time is right or not known.
-    if sorted(found) == sorted((*stream, *row[:2]) for stream, row in right.items()):
+    if tally_of(db, block) == right and _count_entries(db, block) == len(right):
         return
     db.execute("DELETE FROM tally WHERE block = ?", (block,))
-    rows = [(block, *stream, *row) for stream, row in right.items()]
+    rows = [(block, *stream, *row) for stream, row in _summed_rows(db, block).items()]
     db.executemany("INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
-def _bounds(block: int) -> tuple[int, int]:
+def _entries(db: sqlite3.Connection, block: int | None = None) -> Iterator[Sequence[Any]]:
+    """Yield the entries, of one block or of all; damaged ones are left out."""
+    of_block, values = ("", ()) if block is None else (" WHERE block = ?", (block,))
+    for entry in db.execute(f"SELECT * FROM tally{of_block}", values):
+        *known, oldest_ns = entry
+        if tuple(map(type, known)) == _TYPES and isinstance(oldest_ns, int | None):
+            yield entry
+
+
+def _count_entries(db: sqlite3.Connection, block: int) -> int:
+    count: int = db.execute("SELECT count(*) FROM tally WHERE block = ?", (block,)).fetchone()[0]
+    return count
+
+
+def bounds(block: int) -> tuple[int, int]:
     """Return the first and last row number of a block."""
     return block * BLOCK_ROWS, (block + 1) * BLOCK_ROWS - 1
 
@@ -105,8 +129,11 @@ def _bounds(block: int) -> tuple[int, int]:
 def _summed_rows(db: sqlite3.Connection, block: int) -> dict[Stream, _Sum]:
     columns = "peripheral, stream, count(*), sum(length(payload)), min(wall_ns)"
     query = f"SELECT {columns} FROM pending WHERE row BETWEEN ? AND ? GROUP BY 1, 2"
-    rows = db.execute(query, _bounds(block))
-    return {(peripheral, stream): _Sum(*values) for peripheral, stream, *values in rows}
+    return {
+        # A damaged row may have anything as its time; it is removed once it is found.
+        (peripheral, stream): _Sum(rows, size, oldest if isinstance(oldest, int) else None)
+        for peripheral, stream, rows, size, oldest in db.execute(query, bounds(block))
+    }
 
 
 def _sum_of_rows(db: sqlite3.Connection) -> dict[Stream, _Sum]:
@@ -124,7 +151,7 @@ def _sum_of_entries(db: sqlite3.Connection) -> dict[Stream, _Sum]:
     """Add up the entries; rows are read only where an entry does not know its oldest time."""
     sums: dict[Stream, _Sum] = {}
     unknown: dict[int, set[Stream]] = {}
-    for block, peripheral, stream, *values in db.execute("SELECT * FROM tally"):
+    for block, peripheral, stream, *values in _entries(db):
         before = sums.get((peripheral, stream), _Sum())
         sums[peripheral, stream] = before.plus(*values)
         if values[-1] is None:
@@ -132,5 +159,5 @@ def _sum_of_entries(db: sqlite3.Connection) -> dict[Stream, _Sum]:
     for block, streams in unknown.items():
         rows = _summed_rows(db, block)
         for stream in streams:
-            sums[stream] = sums[stream].plus(0, 0, rows[stream].oldest_ns)
+            sums[stream] = sums[stream].plus(0, 0, rows.get(stream, _Sum()).oldest_ns)
     return sums

@@ -164,6 +164,16 @@ class SettlingState(HoldingState, Protocol):
         ...
 
 
+@runtime_checkable
+class ClockedState(LinkState, Protocol):
+    """A memory that places measurements by the device's clock."""
+
+    @property
+    def rebased(self) -> int:
+        """How often the device's clock jumped, so that its times were mapped to ours again."""
+        ...
+
+
 Exchange = Generator[bytes, bytes, None]
 """A generator that yields requests to a control point and is sent the indication that answers each.
 

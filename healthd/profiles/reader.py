@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from healthd.profiles.characteristic import (
     Characteristic,
+    ClockedState,
     HoldingState,
     LinkState,
     Options,
@@ -56,6 +57,7 @@ class Reader:
         self._holding: list[HoldingState] = []
         self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
         self._settling: list[SettlingState] = []
+        self._clocked: list[ClockedState] = []
         for profile in (registry.profiles[each] for each in profiles):
             if profile.correct is not None:
                 correct = partial(profile.correct, options)
@@ -68,6 +70,8 @@ class Reader:
                     self._holding.append(state)
                 if isinstance(state, SettlingState):
                     self._settling.append(state)
+                if isinstance(state, ClockedState):
+                    self._clocked.append(state)
                 for characteristic in profile.characteristics:
                     self._attach(state, characteristic)
 
@@ -102,6 +106,13 @@ class Reader:
         if isinstance(measurement, DeviceInformation):
             self._identify(measurement)
         return self._derive(characteristic, measurement, mono_ns)
+
+    def notices_jump(self) -> bool:
+        """Return whether the device's clock has jumped; True only once in a link."""
+        jumped = any(state.rebased for state in self._clocked)
+        if jumped:
+            self._clocked.clear()
+        return jumped
 
     @property
     def settles(self) -> bool:

@@ -1,9 +1,14 @@
 """Which of a device's stored records were fetched. Pure: a callback saves the changes."""
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 
 from healthd.profiles.known_results import KnownResults
-from healthd.samples import Record, Taken
+from healthd.samples import MOST_RECORDS, Record, Taken
+
+# Forgotten together, so that the disk has something to do once in a while and not for each record:
+# this part of all.
+_PARTS = 16
 
 Settle = Callable[[Collection[Taken], Mapping[Taken, bool]], None]
 """Saves a change: the records to forget, and for others whether all before them are complete."""
@@ -14,7 +19,8 @@ class Records:
 
     It remembers all records that arrived since the last complete transfer, and the newest record
     of that transfer. So records may arrive in any order, a transfer may break off anywhere, and
-    the memory stays small.
+    the memory stays small. If a device sends records without end, or has more than any device
+    stores, the oldest ones are forgotten, and are published again if it sends them again.
 
     Results without numbers are remembered by `results`, stream by stream.
 
@@ -23,23 +29,40 @@ class Records:
             the numbers stand for themselves.
     """
 
-    def __init__(self, settle: Settle = lambda _gone, _whole: None) -> None:
+    def __init__(
+        self,
+        settle: Settle = lambda _gone, _whole: None,
+        on_full: Callable[[], None] = lambda: None,
+        most: int = MOST_RECORDS,
+    ) -> None:
         """Start without records.
 
         Args:
-            settle: saves changes that come without a sample; by default they are not saved.
+            settle: saves changes that come without a sample; by default they are not saved. It
+                keeps no more records than this does; without any changes it is called for that.
+            on_full: called when records are forgotten for the first time.
+            most: how many records are remembered.
         """
         self._settle = settle
+        self._on_full = on_full
+        self._most = most
+        self._is_full = False
         # For each record whether it and all older ones need not be asked for again.
         self._taken: dict[Taken, bool] = {}
+        # Of each series the newest of those; None until it is looked up.
+        self._marks: dict[str, Record] | None = None
         self.series = ""
+        # Since the device was asked: those of `_taken`, those with the greatest number of all, and
+        # those that were marks.
         self._arrived: set[Taken] = set()
+        self._last: set[Taken] = set()
+        self._arrived_marks: set[Record] = set()
         self._whole = False
         self._results: dict[str, KnownResults] = {}
 
     def inherit(self, taken: Mapping[Taken, bool]) -> None:
         """Continue with an earlier run's records, and whether each completes all before it."""
-        self._taken = dict(taken)
+        self._taken, self._marks = dict(taken), None
         self._results.clear()
 
     def results(self, stream: str) -> KnownResults:
@@ -60,13 +83,19 @@ class Records:
         """Add a record of this kind of measurement; return whether it is new."""
         if (results := self._results.get(stream)) is not None:
             return results.add_if_new(record)
-        added = stream, record
-        self._arrived.add(added)
-        if added in self._taken or self._is_older(record):
+        added, mark = (stream, record), self._newest(record.series)
+        self._note_arrival(added, mark)
+        if added in self._taken:
+            self._arrived.add(added)
+            return False
+        if mark is not None and record.number < mark.number and record.made <= mark.made:
             return False
         self._taken[added] = False
+        self._arrived.add(added)
         if self._whole:
             self._advance(added)
+        if len(self._taken) > self._most:
+            self._forget_oldest()
         return True
 
     def enter_series(self, series: str) -> None:
@@ -80,23 +109,25 @@ class Records:
     def begin(self) -> None:
         """Note that the device was asked for records."""
         self._arrived.clear()
+        self._last.clear()
+        self._arrived_marks.clear()
         self._whole = False
 
-    def has_arrived(self, record: Record) -> bool:
-        """Return whether the device has sent this record since it was asked."""
-        return any(record == other for _, other in self._arrived)
+    def has_arrived(self, mark: Record) -> bool:
+        """Return whether the device has sent the record of `since` after it was asked."""
+        return mark in self._arrived_marks
 
     def complete(self) -> None:
         """Note that the device sent all requested records; live ones now follow without a gap."""
         self._whole = True
-        numbers = [record.number for _, record in self._arrived]
-        if not numbers:
+        if not self._last:
             return
         # The newest record; or, if all numbers are 0, all records that the device holds.
-        last = {taken for taken in self._arrived if taken[1].number == max(numbers)}
+        last = set(self._last)
         gone = self._taken.keys() - last
         changed = {taken: True for taken in last if not self._taken.get(taken)}
-        self._taken = dict.fromkeys(last, True)
+        self._taken, self._marks = dict.fromkeys(last, True), None
+        self._arrived &= last
         if gone or changed:
             self._settle(gone, changed)
 
@@ -106,25 +137,51 @@ class Records:
         changed = {
             taken: False for taken, whole in self._taken.items() if whole and taken not in gone
         }
-        self._taken = dict.fromkeys(self._taken.keys() - gone, False)
+        self._taken, self._marks = dict.fromkeys(self._taken.keys() - gone, False), None
         if gone or changed:
             self._settle(gone, changed)
+
+    def _note_arrival(self, taken: Taken, mark: Record | None) -> None:
+        record = taken[1]
+        if record == mark:
+            self._arrived_marks.add(record)
+        greatest = next(iter(self._last), taken)[1].number
+        if record.number > greatest:
+            self._last.clear()
+        if record.number >= greatest and len(self._last) < self._most:
+            self._last.add(taken)
 
     def _advance(self, newest: Taken) -> None:
         gone = [taken for taken in self._taken if taken[1].number < newest[1].number]
         for taken in gone:
             del self._taken[taken]
-        self._taken[newest] = True
+        self._arrived.difference_update(gone)
+        self._taken[newest], self._marks = True, None
         self._settle(gone, {newest: True})
 
-    def _is_older(self, record: Record) -> bool:
-        mark = self._newest(record.series)
-        return mark is not None and record.number < mark.number and record.made <= mark.made
+    def _forget_oldest(self) -> None:
+        """Forget the records that were noted first, but not the one that transfers begin at."""
+        mark, count = self.since(), max(1, self._most // _PARTS)
+        oldest = (taken for taken in self._taken if taken[1] != mark)
+        for taken in list(islice(oldest, count)):
+            del self._taken[taken]
+            self._arrived.discard(taken)
+        self._marks = None
+        self._settle((), {})
+        if not self._is_full:
+            self._is_full = True
+            self._on_full()
 
     def _newest(self, series: str) -> Record | None:
-        complete = [
-            record
-            for (_, record), whole in self._taken.items()
-            if whole and record.series == series
-        ]
-        return max(complete, key=lambda record: (record.number, record.made), default=None)
+        if self._marks is None:
+            marks: dict[str, Record] = {}
+            for (_, record), whole in self._taken.items():
+                if whole:
+                    known = marks.setdefault(record.series, record)
+                    marks[record.series] = max(known, record, key=_order)
+            self._marks = marks
+        return self._marks.get(series)
+
+
+def _order(record: Record) -> tuple[int, str]:
+    return record.number, record.made

@@ -1,12 +1,17 @@
 """Control points: one procedure at a time on each."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from healthd.central.link import Link
 from healthd.profiles.characteristic import Characteristic
 from healthd.profiles.registry import Registry
+
+# No device sends more before the one that waits for the answer reads it: in one turn of the event
+# loop. Of more, which a device that sends unasked may send forever, the newest are kept.
+_MOST_UNREAD = 64
 
 OnMessage = Callable[[Characteristic, bytes], None]
 """Called with every message of a control point, written or indicated, in order."""
@@ -57,7 +62,9 @@ class ControlPoint:
         self._link = link
         self._control = control
         self._on_message = on_message
-        self._answers: asyncio.Queue[bytes] | None = None
+        # What was indicated and not read yet, oldest first; None until it is subscribed.
+        self._unread: deque[bytes] | None = None
+        self._arrived = asyncio.Event()
 
     @asynccontextmanager
     async def turn(self, timeout_s: float | None = None) -> AsyncGenerator[None]:
@@ -85,16 +92,17 @@ class ControlPoint:
         Raises:
             LinkFault: the device refuses, does not answer, or is gone.
         """
-        if self._answers is not None:
+        if self._unread is not None:
             return
-        answers: asyncio.Queue[bytes] = asyncio.Queue()
+        unread: deque[bytes] = deque(maxlen=_MOST_UNREAD)
 
         def indicated(value: bytes) -> None:
             self._on_message(self._control, value)
-            answers.put_nowait(value)
+            unread.append(value)
+            self._arrived.set()
 
         await self._link.subscribe(self._control.uuid, indicated)
-        self._answers = answers
+        self._unread = unread
 
     async def write(self, request: bytes) -> None:
         """Write a request, and drop earlier messages, which cannot be the answer to it.
@@ -102,8 +110,8 @@ class ControlPoint:
         Raises:
             LinkFault: the device refuses, does not answer, or is gone.
         """
-        while self._answers is not None and not self._answers.empty():
-            self._answers.get_nowait()
+        if self._unread is not None:
+            self._unread.clear()
         # Reported first: the answer may arrive before the write has returned.
         self._on_message(self._control, request)
         await self._link.write(self._control.uuid, request)
@@ -114,10 +122,13 @@ class ControlPoint:
         Args:
             fits: whether a message is the answer; other messages are skipped.
         """
-        assert self._answers is not None, "subscribe() must be called before answer()"
-        while not fits(value := await self._answers.get()):
-            pass
-        return value
+        assert self._unread is not None, "subscribe() must be called before answer()"
+        while True:
+            while self._unread:
+                if fits(value := self._unread.popleft()):
+                    return value
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def ask(self, request: bytes, fits: Callable[[bytes], bool], timeout_s: float) -> bytes:
         """Write a request and return the answer; subscribe first if necessary.

@@ -125,8 +125,7 @@ class LinkUse:
         """Run the opening exchanges of the profiles while the block runs."""
         on_message = partial(self._observer.on_value, self._peripheral)
         points = ControlPoints(link, self._registry, on_message)
-        heard = self._values.heard
-        openings = Openings(points, self._peripheral, self._options, heard, self._explain)
+        openings = Openings(points, self._peripheral, self._options, self._values, self._explain)
         self._openings = openings
         wanted = [profile for profile in profiles if self._may_run(profile.opening)]
         anywhere = [pair for pair in self._registry.openings_anywhere if self._may_run(pair[1])]

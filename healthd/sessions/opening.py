@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 
 from healthd.central.faults import LinkFault, LinkLost
@@ -17,7 +17,7 @@ from healthd.profiles.characteristic import (
     Turn,
 )
 from healthd.sessions.control_point import ControlPoint, ControlPoints
-from healthd.sessions.values import Explain
+from healthd.sessions.values import Explain, Heard
 from healthd.supervision.deadline import timeout_at
 
 # For everything that is written before disconnecting; systemd gives the whole stop 20 s.
@@ -27,9 +27,18 @@ _CLOSE_S = 2.0
 # value of the profile: a glucose meter answers only after it has sent all its records.
 _ANSWER_S = 30.0
 
+# A transfer of more values, or for longer, has no end: records have numbers of 16 bits, and each
+# may have a context. A sensor that measures every minute for 14 days sends 20,000 in half an hour.
+_MOST_VALUES = 2 * 65_536
+_LONGEST_S = 3600.0
+
 
 class _Silent(Exception):
     """The control point did not answer."""
+
+
+class _Endless(Exception):
+    """The device sends values and does not answer."""
 
 
 class Openings:
@@ -53,7 +62,7 @@ class Openings:
         points: ControlPoints,
         peripheral: str,
         options: Options,
-        heard: Mapping[str, float],
+        values: Heard,
         explain: Explain,
     ) -> None:
         """Prepare.
@@ -62,7 +71,7 @@ class Openings:
             points: the device's control points.
             peripheral: its id.
             options: what the settings say about it.
-            heard: when each subscribed characteristic sent its last value; read at any time.
+            values: what each subscribed characteristic has sent; read at any time.
             explain: returns what a refusal means, taking the device's bond into account.
         """
         self.asks = self.broke_off = self.denied = False
@@ -72,7 +81,7 @@ class Openings:
         self.points = points
         self._link = points.link
         self._options = options
-        self._heard = heard
+        self._values = values
         self._explain = explain
         self._opened: list[Opening] = []
         self._due: list[tuple[Profile, Opening]] = []
@@ -153,10 +162,10 @@ class Openings:
             self._log_failure(profile, explained.reason, str(explained))
         except _Silent:
             self._log_failure(profile, "silent", f"no answer within {_ANSWER_S:.0f} s")
-            if opening.abort:
-                # It may still be busy, and would refuse the next request.
-                with suppress(LinkFault):
-                    await self._link.write(opening.control, opening.abort)
+            await self._abort(opening)
+        except _Endless:
+            self._log_failure(profile, "endless", "it sends values and does not end")
+            await self._abort(opening)
         except ExchangeRefused as refusal:
             self.denied |= opening.turn is Turn.USER
             self._log_failure(profile, "refused", str(refusal))
@@ -164,6 +173,12 @@ class Openings:
             self._log_failure(profile, "not_understood", str(error))
         finally:
             exchange.close()
+
+    async def _abort(self, opening: Opening) -> None:
+        """End a procedure that still runs: the device would refuse the next request."""
+        if opening.abort:
+            with suppress(LinkFault):
+                await self._link.write(opening.control, opening.abort)
 
     def _note_cost(self, opening: Opening, fault: LinkFault) -> None:
         if opening.optional:
@@ -182,16 +197,23 @@ class Openings:
         if not opening.answers:
             return b""
         asked_at = time.monotonic()
+        uuids = [characteristic.uuid for characteristic in profile.characteristics]
+        before = self._received(uuids)
 
         def end() -> float:
-            uuids = [characteristic.uuid for characteristic in profile.characteristics]
-            values = [self._heard.get(uuid, asked_at) for uuid in uuids]
+            values = [self._values.heard.get(uuid, asked_at) for uuid in uuids]
             return max(asked_at, *values) + _ANSWER_S
 
         while True:
             try:
-                async with timeout_at(end()):
+                async with timeout_at(min(end(), asked_at + _LONGEST_S)):
                     return await point.answer()
             except TimeoutError:
                 if end() <= time.monotonic():
                     raise _Silent from None
+            is_long = time.monotonic() >= asked_at + _LONGEST_S
+            if is_long or self._received(uuids) - before > _MOST_VALUES:
+                raise _Endless
+
+    def _received(self, uuids: Iterable[str]) -> int:
+        return sum(self._values.received[uuid] for uuid in uuids)

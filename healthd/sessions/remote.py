@@ -1,57 +1,43 @@
 """Carries out requests to one peripheral, one after the other, while it is linked."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Link
 from healthd.events import ControlEvent
+from healthd.profiles.fitness_machine.limits import Rejected
 from healthd.profiles.fitness_machine.machine import Learned, Machine, machine_of
-from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, Rejected, loses_control
+from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
 from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.faults import ControlFailed
+from healthd.sessions.orders import BEAT_S, Order, Orders, cancelled_by
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.starter import Starter
-from healthd.sessions.trainer import ANSWER_S, TURN_S, Rules, Trainer
+from healthd.sessions.trainer import ANSWER_S, Rules, Trainer
 from healthd.sessions.values import Explain
+from healthd.sessions.work import Interrupted, Rank, Work
 from healthd.supervision.deadline import timeout
-from healthd.verbs import OfPeripheral, RequestRefused, ResetEnergyExpended, Start, Stop
+from healthd.verbs import OfPeripheral, Release, RequestRefused, ResetEnergyExpended, Start, Stop
+
+# How long a request waits for earlier ones: as long as one of them may stay unanswered. Requests to
+# move a machine are refused at their age before that.
+_TURN_S = ANSWER_S
 
 _ENERGY_CONTROL_POINT = "2a39"
-
-
-@dataclass(slots=True)
-class _Order:
-    """A queued request and its result.
-
-    Attributes:
-        begun: set when its turn has come, or when it is refused.
-        outcome: the data of the response, or why it was refused.
-    """
-
-    request: OfPeripheral
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: asyncio.Future[Mapping[str, Any] | Rejected] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    def settle(self, outcome: Mapping[str, Any] | Rejected) -> None:
-        self.begun.set()
-        if not self.outcome.done():  # the caller may have been cancelled
-            self.outcome.set_result(outcome)
 
 
 class Remote:
     """Carries out the requests to one peripheral, link after link.
 
     A fitness machine is held from the first request on. It is released when the lease expires
-    without another request, before healthd disconnects, and after a request to stop.
+    without another request, before healthd disconnects, and after a request to stop or release it.
+    Such a request comes before all others, and ends the one that is carried out.
     """
 
     def __init__(
@@ -72,8 +58,8 @@ class Remote:
         self._trainer: Trainer | None = None
         self._learned, self._learned_from = Learned(), ""
         self._stopped = False
-        self._orders: deque[_Order] = deque()
-        self._ordered = asyncio.Event()
+        self._orders = Orders(self._refuse)
+        self._work = Work(f"control {peripheral}", self._orders.beat)
 
     @property
     def starts(self) -> bool:
@@ -83,18 +69,21 @@ class Remote:
     async def ask(self, request: OfPeripheral) -> Mapping[str, Any]:
         """Carry out a request in its turn; return what was set, and how long that is held.
 
-        Once begun, it is carried out to its end even if the caller is cancelled.
+        Once begun, it is carried out to its end even if the caller is cancelled. A request to stop
+        or to release is always carried out.
 
         Raises:
             RequestRefused: it is not possible, it failed, or its turn did not come in time.
         """
-        order = _Order(request)
+        order = Order(request)
+        left_s = order.left_s
+        wait_s = _TURN_S if left_s is None else min(_TURN_S, left_s)
         self._enter(order)
         try:
-            async with asyncio.timeout(TURN_S):
+            async with asyncio.timeout(None if order.is_urgent else wait_s):
                 await order.begun.wait()
         except TimeoutError:
-            text = f"earlier requests took more than {TURN_S:.0f} s; try again"
+            text = f"earlier requests took more than {wait_s:.0f} s; try again"
             self._refuse(order, Rejected("busy", text))
         finally:
             if not order.begun.is_set():
@@ -127,21 +116,34 @@ class Remote:
         self._points = points
         try:
             if self.starts:
-                await self._starter.start(points, machine, link.found.address)
-            while True:
-                if (order := await self._next()) is not None:
-                    await self._carry_out(order, points, explain)
-                elif self._trainer is not None:
-                    await self._trainer.release("lease")
+                starting = self._starter.start(points, machine, link.found.address)
+                with suppress(Interrupted):
+                    await self._work.run(Rank.ORDER, starting)
+            await self._serve(points, explain)
         finally:
             self._points = None
             self._starter.end()
-            while self._orders:
-                if not (order := self._orders.popleft()).outcome.done():
-                    self._refuse(order, Rejected("link_ended", "the link has ended"))
+            self._orders.end(Rejected("link_ended", "the link has ended"))
             if self._trainer is not None:
                 await self._trainer.release_before_hangup()
                 self._trainer = None
+
+    async def _serve(self, points: ControlPoints, explain: Explain) -> None:
+        """Do what is most urgent, one after the other; an expired lease comes first."""
+        while True:
+            self._orders.beat()
+            left_s = self._left_s()
+            if left_s is not None and left_s <= 0:
+                await self._release("lease")
+            elif self._orders.urgent:
+                await self._carry_out_urgent(points, explain)
+            elif (order := self._orders.next()) is not None:
+                await self._carry_out(order, points, explain)
+            else:
+                await self._orders.news(None if left_s is None else min(BEAT_S, left_s))
+
+    def _left_s(self) -> float | None:
+        return None if self._trainer is None else self._trainer.left_s
 
     def _machine_of(self, link: Link, facts: Mapping[str, bytes]) -> Machine:
         device = identity_of(link.found.name, facts)
@@ -155,37 +157,33 @@ class Remote:
             self._learned, self._learned_from = Learned(), address
         return self._learned
 
-    def _enter(self, order: _Order) -> None:
-        if self._points is None:
-            self._refuse(order, Rejected("not_linked", "not connected at the moment"))
+    def _enter(self, order: Order) -> None:
+        request = order.request
+        # Even without a link: the next one must not start the machine.
+        self._stopped |= isinstance(request, Stop)
+        try:
+            self._orders.check(order)
+        except Rejected as rejected:
+            self._refuse(order, rejected)
             return
-        if isinstance(order.request, Stop):
-            # Requests from before the stop must not start the machine again after it.
-            for other in self._orders:
-                if not (isinstance(other.request, Stop) or other.outcome.done()):
-                    self._refuse(other, Rejected("stopped", "cancelled by a request to stop"))
-        self._orders.append(order)
-        self._ordered.set()
+        if self._points is not None:
+            self._orders.add(order)
+            if order.is_urgent:
+                rank = Rank.STOP if isinstance(request, Stop) else Rank.RELEASE
+                self._work.interrupt(rank, cancelled_by(request))
+        elif isinstance(request, Release):
+            order.settle({"released": False})
+        else:
+            self._refuse(order, Rejected("not_linked", "not connected at the moment"))
 
-    async def _next(self) -> _Order | None:
-        """Return the next request that is still wanted; None if the lease expires first."""
-        left_s = None if self._trainer is None else self._trainer.left_s
-        if left_s is not None and left_s <= 0:
-            return None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                while True:
-                    while self._orders:
-                        if not (order := self._orders.popleft()).outcome.done():
-                            return order
-                    self._ordered.clear()
-                    await self._ordered.wait()
-        return None
-
-    async def _carry_out(self, order: _Order, points: ControlPoints, explain: Explain) -> None:
+    async def _carry_out(self, order: Order, points: ControlPoints, explain: Explain) -> None:
         order.begun.set()
         try:
-            order.settle(await self._execute(order.request, points))
+            work = self._execute(order, points)
+            order.settle(await self._work.run(Rank.ORDER, work, self._left_s))
+        except Interrupted as interrupted:
+            text = f"the lease of {self._rules.lease_s:g} s expired before the machine answered"
+            self._refuse(order, interrupted.why or Rejected("lease", text))
         except Rejected as rejected:
             self._refuse(order, rejected)
         except LinkFault as fault:
@@ -193,22 +191,62 @@ class Remote:
             self._refuse(order, Rejected(explained.reason, str(explained)))
         except Silent:
             self._refuse(order, Rejected("silent", f"no answer within {ANSWER_S:.0f} s"))
-            if self._trainer is not None:
-                await self._trainer.release("silent")
+            await self._release("silent")
             points.link.give_up(ControlFailed("the control point did not answer"))
         except BaseException:
             self._refuse(order, Rejected("link_ended", "the link ended before the device answered"))
             raise
 
-    async def _execute(self, request: OfPeripheral, points: ControlPoints) -> Mapping[str, Any]:
-        if isinstance(request, ResetEnergyExpended):
-            return await self._reset_energy(request, points)
+    async def _carry_out_urgent(self, points: ControlPoints, explain: Explain) -> None:
+        """Stop or release the machine once, for all who ask for it by the time it is done."""
+        stops = any(isinstance(order.request, Stop) for order in self._orders.urgent)
+        try:
+            rank = Rank.STOP if stops else Rank.RELEASE
+            outcome = await self._work.run(rank, self._stop() if stops else self._give_up_control())
+        except Interrupted:
+            return  # A stop has come, which releases the machine, too.
+        except Rejected as rejected:
+            outcome = rejected
+        except LinkFault as fault:
+            explained = await explain(points.link.found, fault)
+            outcome = Rejected(explained.reason, str(explained))
+        for order in self._orders.take_urgent(stops=stops):
+            if isinstance(outcome, Rejected):
+                self._refuse(order, outcome)
+            else:
+                order.settle(outcome)
+
+    async def _release(self, reason: str) -> None:
+        """Release the machine, unless a stop comes, which releases it, too."""
+        if self._trainer is not None:
+            with suppress(Interrupted):
+                await self._work.run(Rank.RELEASE, self._trainer.release(reason))
+
+    async def _stop(self) -> Mapping[str, Any]:
+        await self._fitness_machine().stop()
+        return {}
+
+    async def _give_up_control(self) -> Mapping[str, Any]:
+        trainer = self._fitness_machine()
+        was_held = trainer.is_claimed
+        if (detail := await trainer.release("request")) is not None:
+            raise Rejected("release_failed", detail)
+        return {"released": was_held}
+
+    def _fitness_machine(self) -> Trainer:
         if self._trainer is None:
             raise Rejected("not_supported", "the device has no fitness machine control point")
-        if isinstance(request, Start | Stop):
-            self._stopped = isinstance(request, Stop)
-        targets = await self._trainer.execute(request)
-        held = {} if self._trainer.left_s is None else {"lease_s": self._rules.lease_s}
+        return self._trainer
+
+    async def _execute(self, order: Order, points: ControlPoints) -> Mapping[str, Any]:
+        request = order.request
+        if isinstance(request, ResetEnergyExpended):
+            return await self._reset_energy(request, points)
+        trainer = self._fitness_machine()
+        if isinstance(request, Start):
+            self._stopped = False
+        targets = await trainer.execute(request, partial(self._orders.check, order))
+        held = {} if trainer.left_s is None else {"lease_s": self._rules.lease_s}
         return {**targets, **held}
 
     async def _reset_energy(
@@ -219,16 +257,16 @@ class Remote:
             raise Rejected("not_supported", text)
         point = points.of(_ENERGY_CONTROL_POINT)
         try:
-            async with point.turn(TURN_S), timeout(ANSWER_S):
+            async with point.turn(_TURN_S), timeout(ANSWER_S):
                 await point.write(RESET_ENERGY_EXPENDED)
         except Busy as error:
-            raise Rejected("busy", f"the control point was in use for {TURN_S:.0f} s") from error
+            raise Rejected("busy", f"the control point was in use for {_TURN_S:.0f} s") from error
         except TimeoutError as error:
             raise Silent from error
         self._outcomes.report("reset", request.verb)
         return {}
 
-    def _refuse(self, order: _Order, rejected: Rejected) -> None:
+    def _refuse(self, order: Order, rejected: Rejected) -> None:
         self._outcomes.report(
             "refused", order.request.verb, reason=rejected.reason, detail=str(rejected)
         )

@@ -35,8 +35,15 @@ class ScheduleFile:
 def _read(rows: Any) -> dict[str, Last]:
     try:
         return {
-            str(peripheral): Last(int(row["wall_ns"]), int(row["mono_ns"]), str(row["boot"]))
+            str(peripheral): Last(_ns(row["wall_ns"]), _ns(row["mono_ns"]), str(row["boot"]))
             for peripheral, row in rows.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _ns(value: Any) -> int:
+    """Return a time of the file; a damaged one may be too large to be written again."""
+    if not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise ValueError(f"expected a time in nanoseconds, found {value}")
+    return value

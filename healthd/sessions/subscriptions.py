@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NoReturn
@@ -32,6 +33,7 @@ class Subscriptions:
     Attributes:
         heard: when each subscribed characteristic of this link sent its last value, by the
             monotonic clock; before the first value, when it was subscribed.
+        received: how many values each characteristic of this link has sent.
         last_value_at: when any stream of this link sent its last value; None before the first one.
         flows: set once a measurement of this link has sent a value.
         facts: the static values that were read on this link, by UUID.
@@ -57,6 +59,7 @@ class Subscriptions:
             service: UUID of the service that the settings ask for; None if they ask for none.
         """
         self.heard: dict[str, float] = {}
+        self.received: Counter[str] = Counter()
         self.facts: dict[str, bytes] = {}
         self.last_value_at: float | None = None
         self.flows = asyncio.Event()
@@ -86,6 +89,7 @@ class Subscriptions:
             LinkFault: there is nothing to read or less than expected, or the link ended.
         """
         self.heard.clear()
+        self.received.clear()
         self.facts.clear()
         self.last_value_at = None
         self.flows.clear()
@@ -257,6 +261,7 @@ class Subscriptions:
 
     def _on_value(self, characteristic: Characteristic, value: bytes) -> None:
         self.heard[characteristic.uuid] = now = time.monotonic()
+        self.received[characteristic.uuid] += 1
         if characteristic.use is Use.STREAM:
             self.last_value_at = now
             if characteristic.uuid in self._measured:

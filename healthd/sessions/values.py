@@ -1,5 +1,6 @@
 """What sessions need from the rest of healthd while they read a device."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -9,6 +10,18 @@ from healthd.profiles.characteristic import Characteristic
 
 Explain = Callable[[Advertisement, LinkFault], Awaitable[LinkFault]]
 """Returns what a refusal means, taking the device's bond into account."""
+
+
+class Heard(Protocol):
+    """What the subscribed characteristics of a link have sent.
+
+    Attributes:
+        heard: when each of them sent its last value, by the monotonic clock.
+        received: how many values each of them has sent.
+    """
+
+    heard: dict[str, float]
+    received: Counter[str]
 
 
 class Values(Protocol):

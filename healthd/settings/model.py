@@ -73,6 +73,7 @@ class MqttSettings(_Section):
     alpn: Alpn = ()
     retain: StrictBool = True
     requests: tuple[RequestVerb, ...] = ()
+    response_topics: tuple[TopicPrefix, ...] = ()
     discovery: TopicPrefix | None = None
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, BeforeValidator
 
 from healthd.schedule import Cadence
+from healthd.settings.slug import is_slug
 from healthd.verbs import REQUESTS
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
@@ -32,8 +33,7 @@ def is_no_shorter(duration: object, other: object) -> bool:
 
 
 def _slug(value: str) -> str:
-    # A dot or a space in a topic level breaks NATS, RabbitMQ or Home Assistant.
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value):
+    if not is_slug(value):
         raise ValueError('at most 64 characters of a-z, 0-9, "_" and "-", such as "living-room"')
     return value
 

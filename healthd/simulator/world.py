@@ -1,6 +1,7 @@
 """Create the peripherals that the given settings look for."""
 
 import random
+import re
 from collections.abc import Callable, Iterable
 
 from healthd.settings.model import PeripheralSettings
@@ -60,5 +61,8 @@ def _bind(record: Record | None, peripheral: str) -> Callable[[Sent], None] | No
 
 def _name_for(pattern: str) -> str:
     """Return a name that matches the pattern: its literal characters without the wildcards."""
-    name = pattern.replace("*", "").replace("?", "x").strip()
+    # A wildcard that follows a backslash is part of the name.
+    name = re.sub(
+        r"\\([\\*?])|[*?]", lambda found: found[1] or ("x" if found[0] == "?" else ""), pattern
+    ).strip()
     return name.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore") or "Strap"

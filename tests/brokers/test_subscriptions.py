@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from healthd.errors import Backoff
+from healthd.host.clock import Clock
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.requests import Requests
 from tests.brokers.responder import Behaviour, Connection, Responder
@@ -192,7 +193,7 @@ async def test_without_wildcards_each_allowed_request_is_subscribed_to(tmp_path:
         connected(tmp_path, endpoint_of(broker)) as gateway,
     ):
         publish = gateway.publisher.publish_once
-        requests = Requests(TOPICS, {}, ["scan", "fetch"], publish)
+        requests = Requests(TOPICS, {}, ["scan", "fetch"], publish, Clock())
         requests.subscribe(gateway.inbox)
         (connection,) = broker.connections
         await broker.until(lambda: len(connection.subscribed) == 2)
@@ -212,7 +213,8 @@ async def test_without_wildcards_each_allowed_request_is_subscribed_to(tmp_path:
 
 async def test_with_wildcards_one_subscription_is_enough(tmp_path: Path) -> None:
     async with Responder() as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
-        requests = Requests(TOPICS, {}, ["scan", "fetch"], gateway.publisher.publish_once)
+        publish = gateway.publisher.publish_once
+        requests = Requests(TOPICS, {}, ["scan", "fetch"], publish, Clock())
         requests.subscribe(gateway.inbox)
         requests.allow(["scan"], gateway.inbox)
         await broker.until(lambda: broker.connections[0].subscribed)

@@ -102,6 +102,15 @@ def test_the_path_unit_watches_the_request_file() -> None:
     assert "RuntimeDirectory=healthd" in lines("healthd.service")
 
 
+def test_the_reset_runs_at_most_six_times_an_hour_on_bad_requests() -> None:
+    """Unless systemd ends it before its own pause is over."""
+    (program,) = (
+        line for line in lines("healthd-adapter-reset.service") if "adapter_reset" in line
+    )
+    assert float(program.rsplit(" ", 1)[1]) >= 600
+    assert "TimeoutStartSec=12min" in lines("healthd-adapter-reset.service")
+
+
 def test_the_d_bus_policy_allows_one_user_to_call_bluez() -> None:
     root = ElementTree.parse(FOLDER / "healthd-dbus.conf").getroot()
     (policy,) = root

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from structlog.testing import capture_logs
 
-from healthd.mqtt.requests import LONGEST_REQUEST
 from healthd.simulator.catalogue import CATALOGUE
+from healthd.verbs import LONGEST_REQUEST
 from tests.end_to_end.requester import RESPONSE_TOPIC, Requester
 from tests.end_to_end.simulated_gateway import add, address, device, gateway
 from tests.end_to_end.strap_rig import StrapRig
@@ -214,7 +214,7 @@ WRONG: list[tuple[str, object, dict[str, Any], str]] = [
     ("scan", b"seconds=5", {}, "found invalid JSON"),
     ("scan", b"\xff\xfe", {}, "found invalid JSON"),
     ("scan", [5], {}, "found [5], expected a JSON object"),
-    ("scan", {"second": 5}, {}, 'unknown key "second", expected one of transaction, seconds'),
+    ("scan", {"second": 5}, {}, 'unknown key "second", expected one of transaction, time, seconds'),
     ("scan", {f"x{n}": n for n in range(300)}, {}, "; and 292 more"),
     ("scan", {"seconds": "5"}, {}, 'seconds: found "5", expected a number'),
     ("scan", {"seconds": 61}, {}, "seconds: found 61, expected less than or equal to 60"),
@@ -235,9 +235,19 @@ WRONG: list[tuple[str, object, dict[str, Any], str]] = [
     ("", {}, {}, 'found the verb ""'),
     ("a b", {}, {"response_topic": None}, 'found the verb "a b"'),
     ("scan", {}, {"response_topic": "$SYS/broker"}, "not beginning with $"),
-    ("scan", {}, {"response_topic": "healthd/gateway/device/strap-1/heart_rate"}, "one outside"),
-    ("scan", {}, {"response_topic": "healthd/gateway/request/scan"}, "one outside healthd/"),
-    ("scan", {}, {"response_topic": "healthd/other/status"}, "one outside healthd/"),
+    (
+        "scan",
+        {},
+        {"response_topic": "healthd/gateway/device/strap-1/heart_rate"},
+        "expected one below",
+    ),
+    (
+        "scan",
+        {},
+        {"response_topic": "healthd/gateway/request/scan"},
+        "below healthd/gateway/response/",
+    ),
+    ("scan", {}, {"response_topic": "healthd/other/status"}, "below healthd/gateway/response/"),
     ("scan", {}, {"response_topic": "healthd"}, "below healthd/gateway/response/"),
 ]
 

@@ -3,7 +3,7 @@
 import orjson
 from hypothesis import strategies as st
 
-from healthd.mqtt.requests import LONGEST_REQUEST
+from healthd.verbs import LONGEST_REQUEST
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats() | st.text(),

@@ -4,12 +4,15 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 # The Unix time at the start.
 _EPOCH_NS = 1_795_480_000_000_000_000
+
+
+T = TypeVar("T")
 
 
 class _Selector(selectors.SelectSelector):
@@ -40,11 +43,43 @@ class _Loop(asyncio.SelectorEventLoop):
         return done
 
 
+class VirtualTime:
+    """An event loop that is run by hand; all clocks show its time until ``end``."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner(loop_factory=_Loop)
+        self._patch = pytest.MonkeyPatch()
+        loop = self._runner.get_loop()
+        assert isinstance(loop, _Loop)
+        self._loop = loop
+        _show(loop, self._patch)
+
+    @property
+    def now(self) -> float:
+        return self._loop.time()
+
+    def run(self, body: Coroutine[Any, Any, T]) -> T:
+        """Run until the body is done."""
+        return self._runner.run(body)
+
+    def stall(self, seconds: float) -> None:
+        """Let time pass in which the event loop does not run."""
+        self._loop.selector.now += seconds
+
+    def end(self) -> None:
+        self._runner.close()
+        self._patch.undo()
+
+
 def run(body: Callable[[], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Run ``body`` in virtual time, which all clocks of the process show meanwhile."""
     with monkeypatch.context() as patch, asyncio.Runner(loop_factory=_Loop) as runner:
-        loop = runner.get_loop()
-        patch.setattr(time, "monotonic", loop.time)
-        patch.setattr(time, "monotonic_ns", lambda: round(loop.time() * 1e9))
-        patch.setattr(time, "time_ns", lambda: _EPOCH_NS + round(loop.time() * 1e9))
+        _show(runner.get_loop(), patch)
         runner.run(body())
+
+
+def _show(loop: asyncio.AbstractEventLoop, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(time, "monotonic", loop.time)
+    patch.setattr(time, "monotonic_ns", lambda: round(loop.time() * 1e9))
+    patch.setattr(time, "clock_gettime", lambda _clock=0: loop.time())
+    patch.setattr(time, "time_ns", lambda: _EPOCH_NS + round(loop.time() * 1e9))

@@ -1,23 +1,20 @@
-"""The wheels that a guest without a network installs, at the versions of constraints.txt."""
+"""The wheels that a guest without a network installs, as requirements/ pins them."""
 
 import hashlib
-import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from packaging.markers import Marker
+from packaging.requirements import Requirement
 
 from tests.system.guests import Guest
 from tests.system.image import cache
 from tests.system.report import say
 
-_SOURCE = Path(__file__).parents[2]
+_LISTS = Path(__file__).parents[2] / "requirements"
 _DOWNLOAD_TIMEOUT_S = 600.0
 
 
@@ -29,13 +26,11 @@ def wheels_of(guest: Guest) -> tuple[Path, Path]:
         the tests import (those of healthd, but not healthd itself).
 
     Raises:
-        subprocess.CalledProcessError: no wheel fits, or no index answers.
+        subprocess.CalledProcessError: no wheel fits, none has the pinned hash, or no index answers.
     """
-    constraints = (_SOURCE / "constraints.txt").read_text()
-    project = tomllib.loads((_SOURCE / "pyproject.toml").read_text())
-    wanted = sorted(_pins(constraints, project, guest))
-    build = sorted(project["build-system"]["requires"])
-    text = repr((guest.python, guest.glibc, wanted, build, Path(__file__).read_text()))
+    wanted = {*_pins("install", guest), *_pins("demo", guest)}
+    build = {*_pins("build", guest)} - wanted
+    text = repr((guest.python, guest.glibc, sorted(wanted | build), Path(__file__).read_text()))
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = cache() / f"wheels-{guest.name}-{key}"
     if not folder.exists():
@@ -43,77 +38,53 @@ def wheels_of(guest: Guest) -> tuple[Path, Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
             building = Path(made) / "building"
-            _pip("--no-deps", "--dest", str(building / "wheels"), *wanted, guest=guest)
+            _download(wanted, building / "wheels", guest)
             # Unpacked, not installed: pip refuses a wheel that is not for its own Python.
             for wheel in (building / "wheels").iterdir():
                 with zipfile.ZipFile(wheel) as packed:
                     packed.extractall(building / "modules")
-            # The build dependencies: the guest builds the wheel of healthd.
-            _pip("--dest", str(building / "wheels"), *build, guest=guest)
+            # The guest builds the wheel of healthd.
+            _download(build, building / "wheels", guest)
             building.rename(folder)
     return folder / "wheels", folder / "modules"
 
 
-def _pip(*arguments: str, guest: Guest) -> None:
+def _download(pins: set[str], folder: Path, guest: Guest) -> None:
     python = ".".join(guest.python.split(".")[:2])
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(guest.glibc, 4, -1)]
     platforms += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = folder.parent / "wanted.txt"
+    wanted.write_text("\n".join(pins))
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
             *("--only-binary=:all:", "--implementation=cp", f"--python-version={python}"),
             *(f"--platform={platform}" for platform in platforms),
-            *arguments,
+            *("--no-deps", "--require-hashes", f"--requirement={wanted}", f"--dest={folder}"),
         ],
         timeout=_DOWNLOAD_TIMEOUT_S,
         check=True,
     )
 
 
-def _pins(constraints: str, project: dict[str, Any], guest: Guest) -> Iterator[str]:
-    """Yield what ``make install`` and the simulator need in the guest, as ``name==version``.
+def _pins(name: str, guest: Guest) -> Iterator[str]:
+    """Yield the lines of a list that are for the guest, without their markers.
 
-    pip cannot determine it, because it evaluates the markers for its own Python, not for the
-    guest's. The comments in constraints.txt name for each package the packages that require it.
+    pip would evaluate the markers for its own Python, not for the guest's.
     """
-    extras = project["project"]["optional-dependencies"]
-    needs = (*project["project"]["dependencies"], *extras["hass"], *extras["sim"])
-    asked = {_name(text) for text in needs}
     environment = {
         "python_full_version": guest.python,
         "python_version": ".".join(guest.python.split(".")[:2]),
         "platform_python_implementation": "CPython",
         "sys_platform": "linux",
     }
-    pins = list(_read(constraints.splitlines()))
-    grown = True
-    while grown:
-        more = {_name(pin) for pin, _, askers in pins if asked.intersection(askers)}
-        grown = not more <= asked
-        asked |= more
-    for pin, marker, _ in pins:
-        if _name(pin) in asked and Marker(marker).evaluate(environment):
-            yield pin
-
-
-def _read(lines: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield each pin, its marker, and the packages that require it."""
-    pin, marker, askers = "", "", list[str]()
-    for line in lines:
-        if line.startswith(" "):
-            name = line.strip(" #").removeprefix("via").strip()
-            if name and not name.startswith("healthd "):
-                askers.append(name)
-        elif not line.startswith("#"):
-            if pin:
-                yield pin, marker, askers
-            pin, _, marker = (part.strip() for part in line.partition(";"))
-            askers = []
-    if pin:
-        yield pin, marker, askers
-
-
-def _name(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found, requirement
-    return found[0].lower().replace("_", "-")
+    text = (_LISTS / f"{name}.txt").read_text().replace("\\\n", "")
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        pin, *hashes = line.split(" --hash=")
+        requirement = Requirement(pin)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            options = (f"--hash={value.strip()}" for value in hashes)
+            yield " ".join((f"{requirement.name}{requirement.specifier}", *options))

@@ -1,4 +1,7 @@
-"""Links between the pages: each one leads to a file of the repository, and to a heading in it."""
+"""Links between the pages: each one leads to a file of the repository, and to a heading in it.
+
+A link with the name of a test leads to the file with that test.
+"""
 
 import re
 from collections.abc import Iterator
@@ -38,6 +41,22 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_named_test_exists(page: Path) -> None:
+    """Of each link whose text is the name of a test, the file has that test."""
+    for name, target in re.findall(r"\[(test_\w+)\]\(([^)\s]+)\)", prose(page)):
+        source = (page.parent / target).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(async )?def {name}\(", source, flags=re.MULTILINE), name
+
+
+def test_each_threat_has_a_test() -> None:
+    page = prose(ROOT / "docs" / "security.md")
+    section = page.partition("## Who could do what")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 10
+    assert [row for row in rows if not re.search(r"\[test_\w+\]\(", row)] == []
 
 
 def test_the_index_lists_every_page() -> None:

@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from healthd.host.clock import Clock
 from healthd.runs import Run
@@ -180,3 +183,49 @@ def test_a_stored_payload_with_a_synced_time_is_unchanged(clocks: Clocks, timesy
     stored = run.payload(sample)
     clocks.wall_ns += 3600 * SECOND_NS
     assert run.stored_payload(stored, sample.stamp, run.boot) is stored
+
+
+@pytest.mark.parametrize(
+    ("wall_ns", "mono_ns", "delay_ns"),
+    [
+        (TRUE_NS + 2**63, 5 + 2**63, -(2**63)),
+        (TRUE_NS + 144 * SECOND_NS, 149 * SECOND_NS, -144 * SECOND_NS),
+        (TRUE_NS - 2**63, -(2**63), 2**63 + 5),
+        (TRUE_NS - 86_401 * SECOND_NS, -86_396 * SECOND_NS, 86_401 * SECOND_NS),
+    ],
+    ids=["beyond 64 bits", "after its arrival", "before all clocks", "more than a day late"],
+)
+def test_a_time_that_is_not_plausible_becomes_that_of_arrival(
+    timesync: Path, wall_ns: int, mono_ns: int, delay_ns: int
+) -> None:
+    """D1: a sample whose time did not fit into the store stopped every commit."""
+    run = a_run(timesync)
+    with capture_logs() as logs:
+        samples = [
+            run.sample("strap", "ecg", Beat(), Stamp(wall_ns, mono_ns, "synced"), delay_ns)
+            for _ in range(3)
+        ]
+    for sample in samples:
+        arrival = (wall_ns + delay_ns, mono_ns + delay_ns)
+        assert (sample.stamp.wall_ns, sample.stamp.mono_ns, sample.delay_ns) == (*arrival, 0)
+    # Once for all of a peripheral's samples.
+    assert [line["event"] for line in logs] == ["time not plausible"]
+    assert logs[0]["peripheral"] == "strap"
+
+
+def test_a_sample_that_waited_or_was_measured_a_moment_ahead_keeps_its_time(timesync: Path) -> None:
+    run = a_run(timesync)
+    stamp = Stamp(TRUE_NS, 10**15, "synced")
+    for delay_ns in (-(10**8), 0, 86_400 * SECOND_NS):
+        sample = run.sample("strap", "ecg", Beat(), stamp, delay_ns)
+        assert (sample.stamp, sample.delay_ns) == (stamp, delay_ns)
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70))
+def test_any_time_fits_into_the_store_and_into_a_text(wall: int, mono: int, delay: int) -> None:
+    run = Run(Clock(Path("/nowhere")), {})
+    sample = run.sample("strap", "ecg", Beat(), Stamp(wall, mono, "unsynced"), delay)
+    assert abs(sample.stamp.wall_ns) < 2**63
+    assert abs(sample.stamp.mono_ns) < 2**63
+    assert abs(sample.arrived_ns) < 2**63
+    assert orjson.loads(sample.payload())["time"].endswith("Z")

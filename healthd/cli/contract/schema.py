@@ -1,7 +1,7 @@
 """``healthd schema``: JSON Schemas of payloads and requests, generated from the models."""
 
 from collections.abc import Mapping
-from typing import Any, TextIO, get_args
+from typing import Any, get_args
 
 import orjson
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_core.core_schema import ModelSchema
 
 from healthd.cli.contract.attributes import documented
+from healthd.errors import HealthdError
 from healthd.events import (
     AdapterEvent,
     ClockEvent,
@@ -60,17 +61,19 @@ ENVELOPE: Mapping[str, dict[str, Any]] = {
 }
 
 
-def schema(kind: str | None, out: TextIO, errors: TextIO) -> int:
-    """Write the schema of one kind of payload, or of all kinds.
+class UnknownKind(HealthdError):
+    """There is no payload of this kind; the message lists the known ones."""
+
+
+def schema(kind: str | None) -> str:
+    """Return the schema of one kind of payload, or of all kinds, as JSON.
 
     Args:
         kind: such as ``heart_rate`` or ``health``; None for one document with all kinds in
             ``$defs``.
-        out: receives the JSON document.
-        errors: receives the message about an unknown kind.
 
-    Returns:
-        The exit code: 0, or 1 if the kind is unknown.
+    Raises:
+        UnknownKind: there is no such kind.
     """
     registry = load()
     if kind is None:
@@ -83,10 +86,8 @@ def schema(kind: str | None, out: TextIO, errors: TextIO) -> int:
         document = {"$schema": DIALECT, **request_schema(request)}
     else:
         known = ", ".join([*measurements(registry), *payloads(), *requests()])
-        errors.write(f"found {kind[:40]!r}, expected a kind of payload: {known}\n")
-        return 1
-    out.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
-    return 0
+        raise UnknownKind(f"found {kind[:40]!r}, expected a kind of payload: {known}")
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
 def measurements(registry: Registry) -> dict[str, type[Measurement]]:

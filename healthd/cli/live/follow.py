@@ -15,6 +15,10 @@ from healthd.supervision.supervisor import Supervisor
 # There is no other broker to try: a slow one gets more time than it has in the daemon's list.
 _TIMEOUT_S = 10.0
 
+# A longer payload is cut, because any client of the broker can publish 256 MB. healthd's own
+# payloads have some kilobytes.
+_LONGEST_PAYLOAD = 1024 * 1024
+
 
 async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asyncio.Event) -> None:
     """Show messages until ``stop`` is set or the reader of the output is gone.
@@ -31,7 +35,9 @@ async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asynci
     async def listen(mark_healthy: Callable[[], None]) -> None:
         try:
             async with (
-                AckedClient(endpoint, timeout_s=_TIMEOUT_S) as client,
+                AckedClient(
+                    endpoint, timeout_s=_TIMEOUT_S, longest_payload=_LONGEST_PAYLOAD
+                ) as client,
                 aclosing(client.listen(topic_filter)) as messages,
             ):
                 mark_healthy()

@@ -9,11 +9,13 @@ _MIDDLE = "▄"
 
 def sparkline(values: Sequence[float]) -> str:
     """Return one bar per value, scaled between the lowest and the highest value."""
-    lowest, highest = min(values, default=0.0), max(values, default=0.0)
-    if lowest == highest:
+    # Halves: the distance of the largest and the smallest float would not be a number.
+    halves = [value / 2 for value in values]
+    lowest = min(halves, default=0.0)
+    span = max(halves, default=0.0) - lowest
+    if not span:
         return _MIDDLE * len(values)
-    step = (highest - lowest) / (len(_BARS) - 1)
-    return "".join(_BARS[round((value - lowest) / step)] for value in values)
+    return "".join(_BARS[round((half - lowest) / span * (len(_BARS) - 1))] for half in halves)
 
 
 def condensed(values: Sequence[float], width: int) -> list[float]:

@@ -9,7 +9,7 @@ from healthd.cli.live.wording import main_key, numbers, rank
 
 # A duplicate follows the first delivery within the messages that a gateway has in flight, plus
 # those that it publishes again after an outage: some hundreds at most.
-_IDS = 1024
+_IDS = 512
 
 # The maximum width of a sparkline.
 TREND = 60
@@ -39,13 +39,14 @@ class Ids:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        # Their hashes: an id from another publisher may be long.
+        self._seen: OrderedDict[int, None] = OrderedDict()
 
     def is_new(self, payload: dict[str, Any]) -> bool:
         """Return whether the payload's id is new, and remember it; without an id it is new."""
-        identity = payload.get("id")
-        if not isinstance(identity, str):
+        if not isinstance(text := payload.get("id"), str):
             return True
+        identity = hash(text)
         new = identity not in self._seen
         self._seen[identity] = None
         # A retained result is delivered again on every connect, so its id must not be forgotten.
@@ -66,6 +67,7 @@ class Stream:
         gaps: number of reported gaps.
         gap_reason: the reason of the last gap.
         trend: the main value, oldest first; for frames, all values of the newest frame.
+        kept_bytes: the size of the newest live sample as JSON.
     """
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -74,6 +76,7 @@ class Stream:
     gaps: int = 0
     gap_reason: str = ""
     trend: deque[float] = field(default_factory=lambda: deque[float](maxlen=TREND))
+    kept_bytes: int = 0
     _ids: Ids = field(default_factory=Ids)
     _key: str | None = None
     _measured: float | None = None

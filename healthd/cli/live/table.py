@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 
 from rich import box
@@ -14,7 +15,8 @@ from healthd.cli.live.board import Board, Gateway
 from healthd.cli.live.columns import ALWAYS, SPACE, fit
 from healthd.cli.live.sparkline import condensed, sparkline
 from healthd.cli.live.stream import TREND, Moment, Stream
-from healthd.cli.live.wording import Phrase, age_text, phrases, printable, rate_text
+from healthd.cli.live.wording import Phrase, age_text, phrases, rate_text
+from healthd.cli.tables import cell
 from healthd.mqtt.arrivals import Message
 
 # Minimum widths: a number that grows by a digit must not move the columns next to it.
@@ -73,15 +75,16 @@ class LiveTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the table with its present content."""
         now = _now()
-        rows = list(_rows(self._board, now))
         # If the terminal is too low, leave out the last rows, not the caption.
-        visible = rows[: max(1, console.size.height - _FRAME_LINES)]
+        notes = list(_notes(self._board))
+        most = max(1, console.size.height - _FRAME_LINES - len(notes))
+        visible = list(islice(_rows(self._board, now), most))
         yield self._draw(visible, options.max_width, now)
-        yield self._footer(len(rows) - len(visible), now)
+        yield self._footer(_count(self._board) - len(visible), notes, now)
 
     def _draw(self, rows: list[_Row], width: int, now: Moment) -> Table:
         table = Table(
-            title=self._title,
+            title=cell(self._title),
             title_justify="left",
             box=box.SIMPLE_HEAD,
             show_edge=False,
@@ -94,7 +97,7 @@ class LiveTable:
         columns["newest"] = [_newest(sample, widths["newest"]) for sample in samples]
         columns["trend"] = [_trend(row.stream, widths.get("trend", 0)) for row in rows]
         if widths.get("gaps", 0) < max((cell.cell_len for cell in columns["gaps"]), default=0):
-            columns["gaps"] = [Text(str(row.stream.gaps or ""), style="yellow") for row in rows]
+            columns["gaps"] = [cell(row.stream.gaps or "", "yellow") for row in rows]
         for heading, size in widths.items():
             justify = "right" if heading in _RIGHT else "left"
             table.add_column(heading, justify=justify, width=size, no_wrap=True)
@@ -102,13 +105,15 @@ class LiveTable:
             table.add_row(*cells)
         return table
 
-    def _footer(self, hidden: int, now: Moment) -> Text:
-        text = Text(self._caption, style="dim")
+    def _footer(self, hidden: int, notes: Sequence[str], now: Moment) -> Text:
+        text = cell(self._caption, "dim")
         if self._fault is not None:
             away = f"no connection to the broker for {age_text(now.mono - self._since)}"
-            text = Text(f"{away}: {printable(self._fault)}; retrying", style="bold red")
+            text = cell(f"{away}: {self._fault}; retrying", "bold red")
         if hidden:
             text.append(f"\n{hidden} more rows: enlarge the terminal to see them")
+        for note in notes:
+            text.append(f"\n{note}")
         return text
 
 
@@ -119,28 +124,45 @@ def _now() -> Moment:
 def _rows(board: Board, now: Moment) -> Iterator[_Row]:
     for gateway_id, gateway in sorted(board.gateways.items(), key=itemgetter(0)):
         for peripheral_id, peripheral in sorted(gateway.peripherals.items(), key=itemgetter(0)):
-            device = printable(str(peripheral.info.get("name") or ""))
+            device = str(peripheral.info.get("name") or "")
             state = _state(gateway, peripheral_id, now)
-            head = (printable(gateway_id), printable(peripheral_id), device, state)
+            head = (gateway_id, peripheral_id, device, state)
             streams = sorted(peripheral.streams.items(), key=itemgetter(0))
             for name, stream in streams or [("", Stream())]:
-                yield _Row(*head, printable(name), stream)
-                head = ("", "", "", Text())
+                yield _Row(*head, name, stream)
+                head = ("", "", "", cell(""))
+
+
+def _notes(board: Board) -> Iterator[str]:
+    """Yield what the rows do not show."""
+    if board.left_out:
+        yield f"{board.left_out} messages not shown: more streams or values than fit into memory"
+    if board.unreadable:
+        yield f"{board.unreadable} messages are not readable: damaged, or not from healthd"
+
+
+def _count(board: Board) -> int:
+    """Return the number of rows."""
+    return sum(
+        len(peripheral.streams) or 1
+        for gateway in board.gateways.values()
+        for peripheral in gateway.peripherals.values()
+    )
 
 
 def _columns(rows: Sequence[_Row], now: Moment) -> dict[str, list[Text]]:
     """Return the cells of all columns except those that depend on the available width."""
     return {
-        "gateway": [Text(row.gateway) for row in rows],
-        "peripheral": [Text(row.peripheral, style="bold") for row in rows],
-        "device": [Text(row.device) for row in rows],
+        "gateway": [cell(row.gateway) for row in rows],
+        "peripheral": [cell(row.peripheral, "bold") for row in rows],
+        "device": [cell(row.device) for row in rows],
         "state": [row.state for row in rows],
-        "stream": [Text(row.name) for row in rows],
-        "rate": [Text(_rate(row.stream, now)) for row in rows],
-        "age": [Text(_age(row.stream, now)) for row in rows],
-        "samples": [Text(str(row.stream.samples or "")) for row in rows],
-        "history": [Text(str(row.stream.history or "")) for row in rows],
-        "gaps": [Text(_gaps(row.stream), style="yellow") for row in rows],
+        "stream": [cell(row.name) for row in rows],
+        "rate": [cell(_rate(row.stream, now)) for row in rows],
+        "age": [cell(_age(row.stream, now)) for row in rows],
+        "samples": [cell(row.stream.samples or "") for row in rows],
+        "history": [cell(row.stream.history or "") for row in rows],
+        "gaps": [cell(_gaps(row.stream), "yellow") for row in rows],
     }
 
 
@@ -164,14 +186,14 @@ def _wanted(
 
 def _newest(sample: Sequence[Phrase], width: int) -> Text:
     """Return as many values as fit, but at least one: without its label if that does not fit."""
-    text = Text()
+    text = cell("")
     if sample and len(sample[0]) > width:
         sample = [Phrase("", sample[0].value)]
     for phrase in sample:
         if text and text.cell_len + SPACE + len(phrase) > width:
             break
         text.append(" " * SPACE if text else "")
-        text.append(f"{phrase.label} " if phrase.label else "").append(phrase.value, style="bold")
+        text.append(f"{phrase.label} " if phrase.label else "").append(cell(phrase.value, "bold"))
     return text
 
 
@@ -179,7 +201,7 @@ def _trend(stream: Stream, width: int) -> Text:
     values = list(stream.trend)
     # With a width of 0 the column is not shown.
     bars = condensed(values, width or 1) if stream.is_frame else values[-width:]
-    return Text(sparkline(bars))
+    return cell(sparkline(bars))
 
 
 def _rate(stream: Stream, now: Moment) -> str:
@@ -195,7 +217,7 @@ def _age(stream: Stream, now: Moment) -> str:
 
 
 def _gaps(stream: Stream) -> str:
-    return f"{stream.gaps} {printable(stream.gap_reason)}" if stream.gaps else ""
+    return f"{stream.gaps} {stream.gap_reason}" if stream.gaps else ""
 
 
 def _state(gateway: Gateway, peripheral: str, now: Moment) -> Text:
@@ -204,4 +226,4 @@ def _state(gateway: Gateway, peripheral: str, now: Moment) -> Text:
     if state == "waiting" and not reason and due_s is not None:
         reason = f"due in {age_text(due_s)}"
     style = "yellow" if state in _CONNECTING else _STYLES.get(state, "red" if reason else "")
-    return Text(printable(f"{state} ({reason})" if reason else state), style=style)
+    return cell(f"{state} ({reason})" if reason else state, style)

@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import orjson
 
+from healthd.cli import console
+from healthd.cli.live.payload import readable, text_of
 from healthd.errors import HealthdError
 from healthd.log import configure
 from healthd.mqtt.arrivals import Message
@@ -49,7 +50,7 @@ class Lines:
 
     def show(self, message: Message) -> None:
         """See ``View``."""
-        _write(f"{message.topic} {_text(message.payload)}")
+        _say(f"{message.topic} {text_of(message.payload)}")
 
     def set_broker_fault(self, fault: str | None) -> None:
         """Do nothing: the log reports it."""
@@ -73,9 +74,9 @@ class JsonLines:
             "peripheral": (place.peripheral or None) if place else None,
             "stream": place.stream if place else None,
             "history": place.history if place else False,
-            "payload": _parsed(message.payload),
+            "payload": readable(message.payload),
         }
-        _write(orjson.dumps(line).decode())
+        _say(orjson.dumps(line).decode())
 
     def set_broker_fault(self, fault: str | None) -> None:
         """Do nothing: the log reports it."""
@@ -105,8 +106,6 @@ async def view(
     from healthd.cli.live.table import LiveTable
     from healthd.profiles import registry
 
-    # A terminal without the characters of bars shows question marks instead of failing.
-    cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     results = {kind for kind, model in published(registry.load()).items() if model.retained}
     table = LiveTable(title, caption, prefix, results)
     try:
@@ -128,23 +127,11 @@ async def _draw(live: "Live") -> NoReturn:
         live.refresh()
 
 
-def _write(line: str) -> None:
+def _say(line: str) -> None:
     try:
-        print(line, flush=True)  # noqa: T201
+        console.say_data(line)
     except BrokenPipeError as error:
         # The unwritten data is still in the buffer: at its end Python would try to write it again
         # and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ReaderGone from error
-
-
-def _text(payload: bytes) -> str:
-    return payload.decode("utf-8", "replace")
-
-
-def _parsed(payload: bytes) -> object:
-    try:
-        value: object = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return _text(payload)
-    return value

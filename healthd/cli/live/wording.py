@@ -1,11 +1,11 @@
 """Format measurements for display: usual unit symbols, the most important value first."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from healthd.printable import printable, width_of
 from healthd.units import Unit, unit_of
 
 # The main quantity of a stream comes first, even if its model starts with another one: the power
@@ -37,6 +37,9 @@ _BOOKKEEPING_KEYS = {
 _MOST_ITEMS = 8
 _THREE_DIGITS = 100
 
+# What can be seen of a label and of a value on a wide terminal.
+_LABEL_CELLS, _VALUE_CELLS = 60, 200
+
 # The text for null, which means that the device reported no value.
 _NOT_AVAILABLE = "not available"
 
@@ -54,8 +57,8 @@ class Phrase:
     value: str
 
     def __len__(self) -> int:
-        """Return its width in characters."""
-        return len(self.label) + bool(self.label) + len(self.value)
+        """Return its width in cells of the terminal."""
+        return width_of(self.label) + bool(self.label) + width_of(self.value)
 
 
 def rank(key: str) -> int:
@@ -95,7 +98,9 @@ def phrases(stream: str, values: dict[str, Any]) -> Iterator[Phrase]:
         if newest_alone and isinstance(value, list):
             value = cast("list[object]", value)[-1:]
         label = "" if stream.endswith(name) else name.replace("_", " ")
-        yield Phrase(printable(label), printable(_with_unit(_text(value), unit)))
+        yield Phrase(
+            printable(label, _LABEL_CELLS), printable(_with_unit(_text(value), unit), _VALUE_CELLS)
+        )
 
 
 def age_text(seconds: float) -> str:
@@ -113,11 +118,6 @@ def rate_text(per_second: float) -> str:
     if per_second < 0.1:
         return f"{per_second * 60:.1f}/min"
     return f"{per_second:.1f}/s" if per_second < 10 else f"{per_second:.0f}/s"
-
-
-def printable(text: str) -> str:
-    """Replace characters that could control a terminal: text from devices can contain anything."""
-    return re.sub(r"[^ -~\u00a0-\U0010ffff]", "?", text)
 
 
 def _in_order(values: dict[str, Any]) -> list[str]:

@@ -37,9 +37,12 @@ def set_target_inclination(*, inclination_pct: float) -> bytes:
 
 
 def set_target_inclination_in_levels(*, inclination_pct: float) -> bytes:
-    """Set the inclination of a treadmill that takes it as a share of 15 levels (`levels`)."""
-    _whole("inclination_pct", inclination_pct, 10, (0, 10 * HIGHEST_PCT))
-    return struct.pack("<Bh", 0x03, share_of(inclination_pct))
+    """Set the inclination of a treadmill that takes it as a share of 15 levels (`levels`).
+
+    Between two levels it is the lower one: the treadmill would round 3.9 % up to 4 %.
+    """
+    tenths = _whole("inclination_pct", inclination_pct, 10, (0, 10 * HIGHEST_PCT))
+    return struct.pack("<Bh", 0x03, share_of(tenths // 10))
 
 
 def set_target_resistance(*, resistance_level: float, narrow: bool = False) -> bytes:

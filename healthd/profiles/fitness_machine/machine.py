@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ from healthd.samples import Measurement
 
 FEATURE, BIKE_DATA, TREADMILL_DATA = "2acc", "2ad2", "2acd"
 SPEEDS, INCLINATIONS, RESISTANCES, POWERS = "2ad4", "2ad5", "2ad6", "2ad8"
+
+
+def exact(number: float) -> Fraction:
+    """Return a number as it is written in decimal: 0.3 is 3/10."""
+    return Fraction(repr(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Machine:
         ranges: the ranges that it accepts, by the key of a request; only those that it reports.
         narrow: whether it takes a resistance in one byte.
         writers: by the key of a request, what makes its bytes if not `commands`.
+        speed_factor: by what its speeds are multiplied.
     """
 
     characteristics: AbstractSet[str] = frozenset()
@@ -89,6 +96,7 @@ class Machine:
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     narrow: bool = False
     writers: Mapping[str, Write] = field(default_factory=dict[str, Write])
+    speed_factor: float = 1.0
 
     @property
     def is_treadmill(self) -> bool:
@@ -114,6 +122,11 @@ class Machine:
         denied = self.targets is not None and target not in self.targets
         return denied and witness not in self.characteristics
 
+    def step(self, key: str) -> Fraction:
+        """Return the step of the number that is written for this key of a request, in its unit."""
+        factor = exact(self.speed_factor) if key == "speed_mps" else 1
+        return factor / Fraction(_RANGES[key].per_unit)
+
 
 @dataclass(slots=True)
 class Learned:
@@ -121,9 +134,11 @@ class Learned:
 
     Attributes:
         narrow: whether it takes a resistance in one byte; None until it has accepted one.
+        unreleased: whether its link ended while healthd held it, so it may keep its target.
     """
 
     narrow: bool | None = None
+    unreleased: bool = False
 
     def applied_to(self, machine: Machine) -> Machine:
         """Return the machine as it has shown to be, whatever it says about itself."""
@@ -171,6 +186,7 @@ def machine_of(
         ranges,
         width == "u8",
         _with_speed_factor(writers or {}, speed_factor),
+        speed_factor,
     )
 
 

@@ -1,17 +1,26 @@
 """Checks and encodes requests for one fitness machine, and interprets its answers.
 
 Requests are those of ``healthd.verbs``. A value has to be within the machine's own range *and* the
-limits of the settings.
+limits of the settings, and so has what it results in: a road's resistance, the speed of a belt.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from typing import Literal, NamedTuple
 
 from healthd.errors import DecodeError
 from healthd.profiles.fitness_machine import commands
 from healthd.profiles.fitness_machine.control_point import decode_control_point
+from healthd.profiles.fitness_machine.limits import (
+    Limits,
+    Rejected,
+    check,
+    checked,
+    nearest,
+    within,
+)
 from healthd.profiles.fitness_machine.machine import (
     BIKE_DATA,
     INCLINATIONS,
@@ -21,6 +30,7 @@ from healthd.profiles.fitness_machine.machine import (
     Machine,
     Range,
 )
+from healthd.profiles.fitness_machine.road import CLIMBING_MPS, Road
 from healthd.verbs import (
     OfPeripheral,
     SetSimulation,
@@ -34,32 +44,15 @@ from healthd.verbs import (
 
 CONTROL_POINT, STATUS = "2ad9", "2ada"
 
+# The speed to which a belt is set when it starts, if that is allowed: 0.8 km/h, a slow step. It is
+# the lowest speed of most treadmills.
+_SLOW_MPS = 0.8 / 3.6
+
+# A simulated grade is written in steps of 0.01 %.
+_GRADE_STEP = Fraction(1, 100)
+
 _RESPONSE = 0x80
 _CONTROL_LOST = 0xFF
-
-
-class Rejected(ValueError):
-    """A request that is not carried out; the text says what was found and what is expected.
-
-    Attributes:
-        reason: the reason in a word, for logs and events.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
-        """Keep the reason in addition to the text."""
-        super().__init__(text)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits in the settings, by the keys of the requests; None if not set."""
-
-    power_w: Range | None = None
-    resistance_level: Range | None = None
-    speed_mps: Range | None = None
-    inclination_pct: Range | None = None
-    grade_pct: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +65,7 @@ class Command:
         targets: the values to reach, by keys with units.
         narrow: of a resistance, whether ``request`` has it in one byte.
         other: the same resistance in the other width; empty if it does not fit, or for others.
+        then: what is written once the machine has carried ``request`` out; empty for nothing.
     """
 
     request: bytes
@@ -79,6 +73,7 @@ class Command:
     targets: Mapping[str, float] = field(default_factory=dict[str, float])
     narrow: bool | None = None
     other: bytes = b""
+    then: bytes = b""
 
 
 class _Target(NamedTuple):
@@ -121,9 +116,7 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
         Rejected: the machine cannot do it, or the settings do not allow it.
     """
     if isinstance(request, Start):
-        if machine.is_treadmill and limits.speed_mps is None:
-            raise _unlimited("speed_mps")
-        return Command(commands.START_OR_RESUME, "started")
+        return _start(machine, limits)
     if isinstance(request, Stop):
         return Command(commands.STOP, "stopped")
     if isinstance(request, SetSimulation):
@@ -132,13 +125,15 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
     key, value = target.key, getattr(request, target.key)
     if machine.lacks(target.feature, target.range):
         raise Rejected("not_supported", f"the machine says that it has no target {target.feature}")
-    allowed: Range | None = getattr(limits, key)
-    if target.needs_limits and allowed is None:
+    _check_effects(key, machine, limits)
+    if target.needs_limits and getattr(limits, key) is None:
         raise _unlimited(key)
-    _check(key, value, allowed, machine.ranges.get(key))
+    written = checked(key, value, limits, machine)
+    targets = {key: value if abs(written - value) <= machine.step(key) / 2 else written}
     if target.range == RESISTANCES:
-        return _resistance(value, narrow=machine.narrow)
-    return _written(machine.writers.get(key, target.write), {key: value})
+        return replace(_resistance(written, narrow=machine.narrow), targets=targets)
+    write = machine.writers.get(key, target.write)
+    return replace(_written(write, {key: written}), targets=targets)
 
 
 def release(machine: Machine, *, simulated: bool, stopped: bool) -> tuple[bytes, ...]:
@@ -178,12 +173,66 @@ def loses_control(status: bytes) -> bool:
     return status[:1] == bytes([_CONTROL_LOST])
 
 
+def _start(machine: Machine, limits: Limits) -> Command:
+    """Return the start of a machine; a belt that has a target speed is then slowed down.
+
+    It would start at a speed of its own choice, or at a target from earlier.
+    """
+    if not machine.is_treadmill:
+        return Command(commands.START_OR_RESUME, "started")
+    if limits.speed_mps is None:
+        raise _unlimited("speed_mps")
+    if machine.lacks("speed", SPEEDS):
+        return Command(commands.START_OR_RESUME, "started")
+    slow = nearest("speed_mps", _SLOW_MPS, limits, machine)
+    write = machine.writers.get("speed_mps", commands.set_target_speed)
+    then = _written(write, {"speed_mps": slow}).request
+    return Command(commands.START_OR_RESUME, "started", then=then)
+
+
+def _check_effects(key: str, machine: Machine, limits: Limits) -> None:
+    """Refuse a target that has an effect which the settings limit, in a way that is not known."""
+    if key == "power_w" and machine.is_treadmill:
+        text = "a treadmill reaches a power by moving its belt: set its speed and inclination"
+        raise Rejected("not_supported", text)
+    if key != "resistance_level" or limits.resistance_level is not None:
+        return
+    if machine.is_treadmill:
+        raise _unlimited(key)
+    if limits.power_w is not None:
+        text = "the settings limit power_w, and the power that a resistance takes is not known"
+        raise Rejected("not_allowed", f"{text}: set control.{key}, too")
+
+
 def _simulation(request: SetSimulation, machine: Machine, limits: Limits) -> Command:
     if machine.lacks("indoor_bike_simulation", BIKE_DATA):
         raise Rejected("not_supported", "the machine says that it simulates no road")
-    _check("grade_pct", request.grade_pct, limits.grade_pct, None)
+    if machine.is_treadmill:
+        raise Rejected("not_supported", "a treadmill simulates no road: set its inclination")
+    check("grade_pct", request.grade_pct, limits.grade_pct, None)
+    assert limits.grade_pct is not None, "check() refuses a grade without limits"
     road = request.model_dump(include={"grade_pct", "wind_speed_mps", "crr", "cw_kg_per_m"})
-    return _written(commands.set_simulation, road)
+    grade = within(request.grade_pct, limits.grade_pct, _GRADE_STEP)
+    made = _written(commands.set_simulation, road | {"grade_pct": grade})
+    # As the machine reads it: wind and coefficients are rounded, too.
+    message = decode_control_point(made.request).fields()
+    _check_road(Road(**{key: message[key] for key in road}), limits.grade_pct, limits.power_w)
+    return replace(made, targets=road)
+
+
+def _check_road(road: Road, grades: Range, powers: Range | None) -> None:
+    """Refuse a road whose resistance is beyond the limits, whatever it consists of."""
+    low, high = (round(grade, 6) for grade in road.equivalent_grades_pct())
+    if low < grades.low or high > grades.high:
+        found = low if low < grades.low else high
+        text = f"with its wind and its coefficients the road is like a grade of {found:.4g} %"
+        allowed = f"expected {grades}: the settings allow {grades} for grade_pct"
+        raise Rejected("out_of_range", f"{text}, {allowed}")
+    power = round(road.power_w(), 6)
+    if powers is not None and power > powers.high:
+        text = f"the road takes {power:.4g} W at {CLIMBING_MPS:g} m/s, expected at most"
+        allowed = f"{powers.high:.10g}: the settings allow {powers} for power_w"
+        raise Rejected("out_of_range", f"{text} {allowed}")
 
 
 def _resistance(level: float, *, narrow: bool) -> Command:
@@ -206,18 +255,3 @@ def _written(write: Callable[..., bytes], targets: Mapping[str, float]) -> Comma
 def _unlimited(key: str) -> Rejected:
     text = f"a treadmill needs limits of its own: the settings have no control.{key} for it"
     return Rejected("not_allowed", text)
-
-
-def _check(key: str, value: float, allowed: Range | None, possible: Range | None) -> None:
-    """Refuse a value outside the settings' limits or the machine's range."""
-    known = [limits for limits in (allowed, possible) if limits is not None]
-    if not known:
-        text = f"the machine does not say its range of {key}: set control.{key} in the settings"
-        raise Rejected("not_allowed", text)
-    if all(limits.allows(value) for limits in known):
-        return
-    sources = (("the settings allow", allowed), ("the machine says", possible))
-    origins = ", ".join(f"{text} {limits}" for text, limits in sources if limits is not None)
-    narrow = Range(max(limits.low for limits in known), min(limits.high for limits in known))
-    expected = str(narrow) if narrow.low <= narrow.high else "nothing"
-    raise Rejected("out_of_range", f"{key} is {value:.10g}, expected {expected}: {origins}")

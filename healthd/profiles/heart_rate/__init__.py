@@ -58,7 +58,7 @@ class HeartRate(Measurement):
     1/1024 s: one decimal keeps neighbouring values distinct."""
     rr_offsets_ms: Annotated[list[float] | None, quantity("ms")] = None
     """The time of the beat that ends each interval, relative to the sample's time. Computed as the
-    sum of the intervals."""
+    sum of the intervals; absent if they are longer than two minutes together."""
     heart_rate_zone: Annotated[int | None, quantity("1")] = None
     """The zone of the settings' ``heart_rate_zones``, counted from 1; 0 is below the first."""
 
@@ -155,7 +155,8 @@ class HeartRateState:
             self._beats.pause()
         if intervals_ms is not None:
             placed = self._beats.place(intervals_ms, mono_ns)
-            added["rr_offsets_ms"] = placed.offsets_ms
+            if placed.offsets_ms is not None:
+                added["rr_offsets_ms"] = placed.offsets_ms
             if self._variability is not None:
                 self._variability.add(intervals_ms, follows=placed.follows)
         if self._zones:

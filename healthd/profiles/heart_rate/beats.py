@@ -13,17 +13,21 @@ _PACKETS = 30
 # difference is not a delay: intervals are missing, or extra ones were sent.
 _MOST_DELAY_MS = 3000.0
 
+# A single wrong interval has up to 64 s. The intervals of a packet that has more say nothing about
+# when its beats were: a link ends after 32 s of silence (Core Specification: supervision timeout).
+_MOST_SPAN_MS = 120_000.0
+
 
 class Placed(NamedTuple):
     """The times of the beats of one packet.
 
     Attributes:
         offsets_ms: the time of the beat that ends each interval, relative to the packet's arrival;
-            never positive.
+            never positive, and never more than 123 s before it. None if they are not known.
         follows: whether the first interval begins where the interval before it ended.
     """
 
-    offsets_ms: list[float]
+    offsets_ms: list[float] | None
     follows: bool
 
 
@@ -60,6 +64,9 @@ class Beats:
         _, *sums_ms = accumulate(intervals_ms, initial=self._sum_ms)
         if not sums_ms:
             return Placed([], follows=True)
+        if sums_ms[-1] - self._sum_ms > _MOST_SPAN_MS:
+            self.pause()
+            return Placed(None, follows=False)
         self._sum_ms = sums_ms[-1]
         if not self._delays_ms:
             self._origin_ns = mono_ns

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from healthd.errors import DecodeError
+from healthd.profiles.packet.text import clean
 
 
 class Truncated(DecodeError):
@@ -42,12 +43,12 @@ class Cursor:
         return self._advance(size, "raw")
 
     def text(self) -> str:
-        """Read UTF-8 up to the first NUL or the end; invalid bytes become U+FFFD.
+        """Read UTF-8 up to the first NUL or the end, cleaned; invalid bytes become U+FFFD.
 
         Everything after a NUL is padding, often left over from a longer string, and is consumed.
         """
         rest = self._advance(self.remaining, "text")
-        return rest.partition(b"\0")[0].decode("utf-8", "replace")
+        return clean(rest.partition(b"\0")[0].decode("utf-8", "replace"))
 
     def finish(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Return ``fields``, with any surplus bytes counted as ``trailing_bytes``.

@@ -13,6 +13,7 @@ Only the minimum of every few seconds is kept, for some minutes: a quartz drifts
 so older points would no longer lie on the same line.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 # More than any quartz drifts: Bluetooth allows a sleep clock 500 ppm (Core Specification, Vol 6,
@@ -25,6 +26,10 @@ _EARLY_NS = 1_000_000_000
 # A link ends after at most 32 s of silence (Core Specification: supervision timeout), so no frame
 # is later than this: the sensor's clock was set back.
 _LATE_NS = 32_000_000_000
+# If every frame of a minute, which is longer than any frame is late, is this much later than the
+# line says, then the sensor's clock does not follow the line of the minutes before.
+_RECENT_BUCKETS = 12
+_OFF_NS = 1_000_000_000
 
 
 class SensorClock:
@@ -83,9 +88,20 @@ class SensorClock:
     def _fit(self) -> None:
         oldest = max(self._lowest) - _BUCKETS
         self._lowest = {at: point for at, point in self._lowest.items() if at > oldest}
-        points = sorted(self._lowest.values())
+        self._draw(sorted(self._lowest.values()))
+        newer = oldest + _BUCKETS - _RECENT_BUCKETS
+        recent = {at: point for at, point in self._lowest.items() if at > newer}
+        if len(recent) < len(self._lowest) and self._off_ns(recent.values()) > _OFF_NS:
+            self._lowest = recent
+            self._draw(sorted(recent.values()))
+
+    def _draw(self, points: list[tuple[int, int]]) -> None:
         self._slope = max(-_MAX_DRIFT, min(_MAX_DRIFT, _slope_below(points)))
         self._offset = min(late - self._slope * stamp for stamp, late in points)
+
+    def _off_ns(self, points: Iterable[tuple[int, int]]) -> float:
+        """Return how far the nearest of the points is above the line."""
+        return min(late - self._slope * stamp for stamp, late in points) - self._offset
 
 
 def _slope_below(points: list[tuple[int, int]]) -> float:

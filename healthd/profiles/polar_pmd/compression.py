@@ -5,18 +5,22 @@ gaps, lowest bit first, channel by channel within a sample, each in two's comple
 of a block is padded. Other decoders read two widths differently; here both follow from plain
 arithmetic: a difference of 0 bits is 0, so such a block repeats the sample before it (the vendor's
 code skips it), and a difference of 1 bit is 0 or -1 (others read 0 or 1).
+
+A frame has at most as many numbers as bits. Real frames have far fewer: a Verity Sense sends 70
+samples of three axes with 8 bits each, or 41 samples of four channels with 10 bits, in 227 bytes
+(polar-ble-sdk issues 187 and 527).
 """
 
 import struct
 from itertools import accumulate
 
+from healthd.errors import DecodeError
 from healthd.profiles.polar_pmd.raw import Read, Samples, finite, rows
 
 # Numbers have at most 32 bits, so a block whose differences claim more is not of this format.
 _WIDEST = 32
-# The number of bits in an attribute of 512 bytes. Blocks without bits could claim sixteen times as
-# many samples: those of minutes, from a sensor that sends several packets a second.
-_MOST_SAMPLES = 4096
+# Otherwise blocks without bits, of two bytes each, would become thousands of numbers.
+_MOST_NUMBERS_PER_BYTE = 8
 
 
 def whole_numbers(channels: int, size: int) -> Read:
@@ -53,7 +57,10 @@ def decompress(data: bytes, channels: int, size: int) -> tuple[list[tuple[int, .
 
     Returns:
         The samples, and whether the reference sample or a block was dropped because it is cut
-        short, or is wider or longer than the format allows.
+        short, or is wider than the format allows.
+
+    Raises:
+        DecodeError: the blocks claim more numbers than a frame of this size can have.
     """
     first = channels * size
     if len(data) < first:
@@ -70,15 +77,16 @@ def decompress(data: bytes, channels: int, size: int) -> tuple[list[tuple[int, .
 def _deltas(blocks: bytes, channels: int) -> tuple[list[int], bool]:
     """Return the differences up to the first block that is not whole, and whether there is one."""
     deltas: list[int] = []
-    offset = 0
+    offset, most = 0, _MOST_NUMBERS_PER_BYTE * len(blocks)
     while offset < len(blocks):
         width, *rest = blocks[offset : offset + 2]
         count = rest[0] * channels if rest else 0
         start = offset + 2
         offset = start + (width * count + 7) // 8
-        fits = start <= offset <= len(blocks) and width <= _WIDEST
-        if not fits or len(deltas) + count > _MOST_SAMPLES * channels:
+        if not (start <= offset <= len(blocks) and width <= _WIDEST):
             return deltas, True
+        if len(deltas) + count > most:
+            raise DecodeError(f"expected at most {most} numbers, found {len(deltas) + count}")
         deltas += _unpack(blocks[start:offset], width, count)
     return deltas, False
 

@@ -46,6 +46,11 @@ class PmdState:
         self._asked: dict[str | int, int | None] = {}
         self._streams: dict[str | int, _Stream] = {}
 
+    @property
+    def rebased(self) -> int:
+        """See ``characteristic.ClockedState``."""
+        return self._clock.epoch
+
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
         """See ``characteristic.LinkState``."""
         if isinstance(measurement, PmdControlPoint):
@@ -90,7 +95,7 @@ class PmdState:
             # nothing about delays on the link.
             later_ms = sum(frame.pp_intervals_ms[1:])
             last_ns = self._clock.before(stamp_ns, mono_ns) if stamp_ns else mono_ns
-            return placement.place_span(last_ns, later_ms * 1_000_000)
+            return placement.place_span(last_ns, later_ms * 1_000_000, mono_ns)
         if stamp_ns:
             return placement.place(self._clock, stamp_ns, mono_ns, len(frame.values))
         return placement.place_by_arrival(mono_ns, len(frame.values))

@@ -1,5 +1,6 @@
 """healthd as a systemd service: what it refuses, and what happens if it hangs."""
 
+import asyncio
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from tests.system.guest.world import SERVICE, World, drop_in
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 _PASSWORD = Path("/etc/healthd/mqtt-password")
 _LATE = Path("/etc/healthd/late-password")
+_RESET = Path("/run/healthd/reset-adapter")
+_RESET_SERVICE = "healthd-adapter-reset.service"
+# Between two runs of the program after requests that are good.
+_RESET_PAUSE_S = 30
 _HOOKS = Path("/run/healthd-hooks")
 # Python runs it at its start: at SIGUSR1 the thread of the event loop blocks.
 _HOOK = """
@@ -115,6 +120,34 @@ async def upgraded_python(world: World) -> None:
             raise Failed(f"the journal does not say what to do: {lines}")
         if any("Traceback" in line for line in lines):
             raise Failed(f"the journal has a stack trace: {lines}")
+
+
+@case()
+async def folder_as_reset_request(world: World) -> None:
+    """D22: a folder in place of a request to reset the adapter starts the program once."""
+    strap = await world.strap()
+    await world.start_streaming()
+    # The daemon's own, with something that the program may not delete.
+    for folder in (_RESET, _RESET / "deeper"):
+        await vm.run("install", "-d", "-o", "healthd", "-g", "healthd", "-m", "700", str(folder))
+    try:
+        await until(lambda: not _RESET.exists(), "the folder is gone")
+        # It comes back at once.
+        await vm.run("install", "-d", "-o", "healthd", "-g", "healthd", str(_RESET))
+        await until(_reset_lines, "the journal has the reason")
+        await asyncio.sleep(_RESET_PAUSE_S + 5)
+        lines = await _reset_lines()
+        if len(lines) != 1 or ("not a regular file" not in lines[0] and "denied" not in lines[0]):
+            raise Failed(f"expected one line that says why, found {lines}")
+        await world.streaming(strap)
+    finally:
+        await vm.run("systemctl", "stop", "healthd-adapter-reset.path", _RESET_SERVICE)
+        await vm.run("find", "/run/healthd", "-name", "reset-adapter*", "-delete")
+
+
+async def _reset_lines() -> list[str]:
+    shown = await vm.run("journalctl", "-u", _RESET_SERVICE, "-o", "cat", "--no-pager")
+    return [line for line in shown.splitlines() if "adapter not reset" in line]
 
 
 def _write(file: Path, text: str) -> None:

@@ -36,6 +36,14 @@ def test_address(wanted: str, fits: bool) -> None:
         ("*", None, False),
         ("[TV] Bedroom", "[TV] Bedroom", True),
         ("Strap [1-9]", "Strap 5", False),
+        (r"\*", "*", True),
+        (r"\*", "a", False),
+        (r"Strap\?", "Strap?", True),
+        (r"Strap\?", "Strap1", False),
+        (r"a\\\*", r"a\*", True),
+        (r"a\\*", "a\\b", True),
+        (r"a\b*", r"a\b1", True),
+        ("a]b", "a]b", True),
     ],
 )
 def test_name_with_stars_and_question_marks(pattern: str, name: str | None, fits: bool) -> None:

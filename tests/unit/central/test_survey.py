@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from bleak.backends.device import BLEDevice
 
-from healthd.central.link import Backends
+from healthd.central.link import Advertisement, Backends
 from healthd.central.match import By, Match
-from healthd.central.survey import InRange, survey
+from healthd.central.survey import MOST_DEVICES, Heard, InRange, survey
+from healthd.central.survey import in_range as described
 from healthd.profiles import registry
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
@@ -85,3 +87,37 @@ def test_devices_of_the_settings_need_no_lines() -> None:
     new = in_range("S")
     assert new.fields()["block"] == new.block
     assert replace(new, peripheral="strap").fields()["block"] is None
+
+
+def seen(number: int, name: str | None = None, rssi_dbm: int = -50, *uuids: str) -> Advertisement:
+    address = f"D0:00:00:00:{number >> 8:02X}:{number & 255:02X}"
+    return Advertisement(address, name, frozenset(uuids), rssi_dbm, BLEDevice(address, name, None))
+
+
+def test_a_room_full_of_made_up_devices_leaves_room_for_the_real_ones() -> None:
+    """D14: someone sends advertisements with a new address each time, from close by."""
+    mine = Match("mine", By.NAME, "My Strap")
+    heard = Heard(REGISTRY, [mine])
+    heard.add(seen(1, "My Strap", -90))
+    heard.add(seen(2, "A strap", -80, "180d"))
+    for number in range(3, 4000):
+        heard.add(seen(number, "Same name"))
+    found = described(heard, [], REGISTRY, [mine])
+    assert len(found) == MOST_DEVICES
+    assert [(one.name, one.peripheral) for one in found[:2]] == [
+        ("A strap", None),
+        ("My Strap", "mine"),
+    ]
+    assert heard.left_out == 3999 - MOST_DEVICES
+    assert len({one.suggested_id for one in found}) == MOST_DEVICES
+    for number in range(4000, 9000):
+        heard.add(seen(number, "Same name"))
+    assert heard.left_out > 3999  # of more than these, not all are counted
+
+
+def test_services_that_a_device_makes_up_are_bounded() -> None:
+    heard = Heard(REGISTRY, [])
+    for number in range(1000):
+        heard.add(seen(1, "A", -50, f"{number:08x}-0000-0000-0000-000000000000"))
+    (found,) = heard.devices()
+    assert len(found.services) <= 64

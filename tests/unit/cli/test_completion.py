@@ -27,6 +27,9 @@ name = "MI SCALE*"
 on = "advertising"
 [[peripherals]]
 name = "nameless"
+[[peripherals]]
+id = "$(no)\\u202e"
+every = "15min"
 """
 
 

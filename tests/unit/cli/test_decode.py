@@ -24,25 +24,23 @@ HEART_RATE = {
 }
 
 COPROCESS = "import sys; from healthd.cli.decode import decode; " + (
-    "sys.exit(decode(None, None, sys.stdin, sys.stdout))"
+    "from healthd.cli.console import say_json; sys.exit(decode(None, None, sys.stdin, say_json))"
 )
 
 
 def decode_one(uuid: str, payload: str | None) -> tuple[int, dict[str, Any]]:
     """Return exit code and answer for one payload."""
-    out = StringIO()
-    code = decode(uuid, payload, StringIO("never read"), out)
-    (answer,) = out.getvalue().splitlines()
-    return code, orjson.loads(answer)
+    answers: list[object] = []
+    code = decode(uuid, payload, StringIO("never read"), answers.append)
+    (answer,) = answers
+    return code, orjson.loads(orjson.dumps(answer))
 
 
 def decode_lines(text: str) -> tuple[int, list[dict[str, Any]]]:
     """Return exit code and answers for lines on standard input."""
-    out = StringIO()
-    code = decode(None, None, StringIO(text), out)
-    lines = out.getvalue().split("\n")
-    assert lines.pop() == ""
-    return code, [orjson.loads(line) for line in lines]
+    answers: list[object] = []
+    code = decode(None, None, StringIO(text), answers.append)
+    return code, orjson.loads(orjson.dumps(answers))
 
 
 @pytest.mark.parametrize("uuid", ["2a37", "0x2A37", "00002a37-0000-1000-8000-00805F9B34FB"])
@@ -139,9 +137,8 @@ def test_a_device_with_a_quirk(
         Quirk("tenths", "2a19", decode_tenths, "here", maker="odd*", model="1"),
     )
     monkeypatch.setattr("healthd.profiles.quirks.QUIRKS", rows)
-    out = StringIO()
-    assert decode(None, None, StringIO("2a19 05\n2a29 41\n"), out, device) == 0
-    answers = [orjson.loads(line) for line in out.getvalue().splitlines()]
+    answers: list[object] = []
+    assert decode(None, None, StringIO("2a19 05\n2a29 41\n"), answers.append, device) == 0
     assert answers == [{"level_pct": level}, {"maker": "A"}]
 
 

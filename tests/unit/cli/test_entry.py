@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from healthd.central.match import By
 from healthd.central.survey import InRange
 from healthd.cli import entry as entry_module
 from healthd.cli.entry import NotAdded, append
+from healthd.gateway.entry import match_for
+from healthd.printable import printable
 from healthd.profiles import registry
 from healthd.settings.file import read
+from healthd.settings.model import Settings
 from healthd.settings.problems import SettingsError
 
 SERVICES = registry.load().profiles
@@ -73,10 +78,40 @@ def test_the_block_of_a_device() -> None:
 @given(st.text(min_size=1, max_size=40), st.booleans())
 def test_an_advertised_name_cannot_break_out_of_its_quotes(name: str, is_private: bool) -> None:
     found = parsed(device(name=name, is_private=is_private, suggested_id="x").block)
-    if is_private:
-        assert found == {"id": "x", "name": name}
-    else:
-        assert found == {"id": "x", "address": "C0:00:00:00:00:07"}
+    assert found.keys() == {"id", "name" if is_private else "address"}
+    assert found.get("address", "C0:00:00:00:00:07") == "C0:00:00:00:00:07"
+
+
+SCARCE = st.text(st.sampled_from("*?\\[]!-ab\"'#\n\x1b\u202e\u200b\ud800"), max_size=6)
+
+
+@example("*", "Strap")
+@example("*", "")
+@example("[ab]*", "a")
+@example("a\\*", "a\\b")
+@given(SCARCE | st.text(st.characters(exclude_categories=()), max_size=20), SCARCE)
+def test_the_entry_of_a_private_device_matches_its_name_and_no_other(name: str, other: str) -> None:
+    block = device(name=name, is_private=True, suggested_id="x").block
+    assert block == printable_block(block), "as it is printed, it can be pasted"
+    settings = Settings.model_validate(tomllib.loads(block))
+    match = match_for(settings.peripherals[0], registry.load())
+    mine = Heard("C0:00:00:00:00:07", name)
+    assert match.fits(mine)
+    if match.by is By.NAME:
+        assert match.fits(Heard("C0:00:00:00:00:08", other)) == (other == name)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a device advertises."""
+
+    address: str
+    name: str | None
+    services: frozenset[str] = frozenset()
+
+
+def printable_block(block: str) -> str:
+    return "\n".join(map(printable, block.splitlines())) + "\n"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from healthd.gateway import control_socket as control
-from healthd.gateway.control_socket import LONGEST_LINE, ControlSocket, ask, socket_file
+from healthd.gateway.control_socket import ControlSocket, ask, socket_file
 from healthd.host.folders import runtime_folder
-from healthd.verbs import Fetch, Handler, Reconnect, RequestRefused, Scan
+from healthd.verbs import LONGEST_REQUEST, Fetch, Handler, Reconnect, RequestRefused, Scan
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_wrong_keys_are_refused(folder: Path) -> None:
         with pytest.raises(RequestRefused, match="peripheral: found nothing, expected a value"):
             await ask_daemon(file, verb="fetch")
         with pytest.raises(
-            RequestRefused, match='unknown key "say", expected one of transaction, perip'
+            RequestRefused, match='unknown key "say", expected one of transaction, time, perip'
         ):
             await ask_daemon(file, verb="fetch", peripheral="strap", say="hello")
 
@@ -186,7 +186,7 @@ async def test_without_a_socket_the_daemon_continues(folder: Path, how: str) -> 
 
 LINES = st.one_of(
     st.binary(max_size=200),
-    st.binary(min_size=LONGEST_LINE, max_size=LONGEST_LINE + 100),
+    st.binary(min_size=LONGEST_REQUEST, max_size=LONGEST_REQUEST + 100),
     st.recursive(
         st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
     ).map(lambda value: orjson.dumps(value, default=str) if _fits(value) else b"{}"),

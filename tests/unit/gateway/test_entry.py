@@ -13,8 +13,8 @@ from healthd.gateway.entry import bond_settings_for, local_time, match_for, opti
 from healthd.host.clock import Clock
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
-from healthd.profiles.fitness_machine.procedures import Limits
 from healthd.profiles.records import Records
 from healthd.samples import Stamp
 from healthd.sessions.trainer import Rules

@@ -1,10 +1,14 @@
 """The answers to requests that cannot be carried out."""
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import cast
 
+import orjson
 import pytest
+from bleak.backends.device import BLEDevice
 
-from healthd.central.link import Backends
+from healthd.central.link import Advertisement, Backends
 from healthd.central.radio import Radio
 from healthd.central.slots import Slots
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
@@ -52,3 +56,28 @@ async def test_a_radio_that_does_not_scan_is_not_an_empty_room() -> None:
     still = Radio(Backends(), Slots(5))
     with pytest.raises(RequestRefused, match="the adapter does not scan"):
         await ScanRequests(still, load()).scan(Scan(seconds=0.01))
+
+
+class Noisy(Radio):
+    """A radio that hears very many devices with long names."""
+
+    @property
+    def is_scanning(self) -> bool:
+        return True
+
+    @contextmanager
+    def listening(self, listener: Callable[[Advertisement], None]) -> Generator[None]:
+        for number in range(1000):
+            address, name = f"D0:00:00:00:{number >> 8:02X}:{number & 255:02X}", "\x01" * 248
+            device = BLEDevice(address, name, None)
+            listener(Advertisement(address, name, frozenset(), -50, device))
+        yield
+
+
+async def test_the_response_to_a_scan_is_bounded_and_says_what_is_left_out() -> None:
+    """D14."""
+    scan = ScanRequests(Noisy(Backends(), Slots(5)), load()).scan
+    response = await scan(Scan(seconds=0.01))
+    assert len(orjson.dumps(response)) < 64_000
+    assert len(response["found"]) > 10
+    assert response["left_out"] == 1000 - len(response["found"])

@@ -121,14 +121,28 @@ async def test_a_row_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / FILE_NAME
     documents = orjson.loads(file.read_bytes())
     documents[0]["fields"] = {"systolic_mmhg": "high"}
-    file.write_bytes(orjson.dumps([*documents, {"kind": "unknown"}, 7]))
+    damaged: dict[str, Any] = {**documents[1], "record": ["", "one", ""]}
+    file.write_bytes(orjson.dumps([*documents, damaged, {"kind": "unknown"}, 7]))
     with capture_logs() as logs:
         found = HeldResults(tmp_path).read(REGISTRY)
     assert [one.timed.measurement for one in found] == [result(124).measurement]
-    assert [one["event"] for one in logs] == ["held result not readable"] * 3
+    assert [one["event"] for one in logs] == ["held result not readable"] * 4
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"null"])
 async def test_a_file_that_is_not_a_list_counts_as_absent(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     assert HeldResults(tmp_path).read(REGISTRY) == []
+
+
+async def test_of_many_published_ones_only_the_newest_stay(tmp_path: Path) -> None:
+    held, records = HeldResults(tmp_path), Records()
+    held.note("cuff", [result(0)], records, NOW)
+    for _ in range(10):
+        for number in range(1, 251):
+            records.results("blood_pressure").add_if_new(identity(number - 1))
+            held.note("cuff", [result(number)], records, NOW)
+    async with running(held):
+        await until(lambda: len(rows(tmp_path)) > 0)
+        assert len(rows(tmp_path)) == 1 + 256
+        assert rows(tmp_path)[0] == 250

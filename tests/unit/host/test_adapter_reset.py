@@ -6,6 +6,7 @@ The reset itself needs a kernel with Bluetooth: the system tests check it.
 import json
 import os
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -20,6 +21,22 @@ from healthd.host.adapter_reset import REQUEST, ResetRefused, take_request, unbl
 
 # Debian's unprivileged user, in none of the groups used here.
 UNPRIVILEGED = 65534
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="NOT TESTED: only root may become another user"
+)
+
+
+@contextmanager
+def another_user(user: int, group: int) -> Generator[None]:
+    os.setegid(group)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def names(folder: Path) -> list[str]:
@@ -100,10 +117,98 @@ def test_what_is_not_a_regular_file_is_refused_at_once_and_removed(
     assert (tmp_path / "target").read_bytes() == b"hci0\n"
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / REQUEST).mkdir()
-    with pytest.raises(OSError, match=r"[Dd]irectory|not permitted"):
+def empty(request: Path) -> None:
+    request.mkdir()
+
+
+def full(request: Path) -> None:
+    """With a link that must not be followed."""
+    (request / "deeper").mkdir(parents=True)
+    (request / "deeper" / "link").symlink_to(request.parent / "target")
+
+
+@pytest.mark.parametrize(("make", "left"), [(empty, 0), (full, 1)])
+def test_a_folder_is_refused_and_not_found_again(
+    tmp_path: Path, make: Callable[[Path], None], left: int
+) -> None:
+    """D22: systemd starts the program again as long as something has this name."""
+    (tmp_path / "target").write_bytes(b"hci0\n")
+    make(tmp_path / REQUEST)
+    with pytest.raises(ResetRefused, match="not a regular file"):
         take_request(tmp_path)
+    assert not (tmp_path / REQUEST).exists()
+    assert len(names(tmp_path)) == 1 + left
+    assert (tmp_path / "target").read_bytes() == b"hci0\n"
+
+
+@needs_root
+def test_a_device_is_refused_and_removed(tmp_path: Path) -> None:
+    os.mknod(tmp_path / REQUEST, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    with pytest.raises((ResetRefused, OSError)):
+        take_request(tmp_path)
+    assert names(tmp_path) == []
+
+
+@needs_root
+@pytest.mark.parametrize("sealed", [0o700, 0o000])
+def test_a_folder_that_the_group_may_not_open_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed: int
+) -> None:
+    """As in the unit: the folder and all in it belong to the daemon's user."""
+    folder = tmp_path / "runtime"
+    full(folder / REQUEST)
+    for owned in (folder, folder / REQUEST, folder / REQUEST / "deeper"):
+        os.chown(owned, 1, 4242)
+    folder.chmod(0o770)
+    (folder / REQUEST).chmod(sealed)
+    monkeypatch.chdir(folder)
+    with another_user(UNPRIVILEGED, group=4242), pytest.raises(PermissionError):
+        take_request(Path())
+    (left,) = names(folder)
+    assert left.startswith(f"{REQUEST}.refused-")
+
+
+@needs_root
+def test_what_cannot_be_removed_is_tried_again_only_after_the_pause(tmp_path: Path) -> None:
+    """The daemon's user can forbid it: the folder is its own."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    (folder / REQUEST).write_bytes(b"hci0\n")
+    folder.chmod(0o550)
+    os.chown(folder, 1, 4242)
+    waited: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapter_reset.time, "sleep", waited.append)
+        patch.chdir(folder)
+        with another_user(UNPRIVILEGED, group=4242):
+            assert adapter_reset.main(Path(), 600) == 1
+    assert waited == [600]
+    assert names(folder) == [REQUEST]
+
+
+@pytest.mark.parametrize("make", [link, pipe, unix_socket, empty, full])
+def test_the_program_waits_after_a_request_that_the_daemon_does_not_make(
+    tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one may follow at once, forever."""
+    waited: list[float] = []
+    monkeypatch.setattr(adapter_reset.time, "sleep", waited.append)
+    make(tmp_path / REQUEST)
+    assert adapter_reset.main(tmp_path, 600) == 1
+    assert waited == [600]
+
+
+@pytest.mark.parametrize("content", [None, b"hci99\n"])
+def test_nothing_waits_after_a_request_of_the_daemon(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter may be gone by now, and a request may have been taken already."""
+    waited: list[float] = []
+    monkeypatch.setattr(adapter_reset.time, "sleep", waited.append)
+    if content is not None:
+        (tmp_path / REQUEST).write_bytes(content)
+    assert adapter_reset.main(tmp_path, 600) == 1
+    assert waited == []
 
 
 def test_a_runtime_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -120,18 +225,7 @@ def test_no_request_is_an_error(tmp_path: Path) -> None:
         take_request(tmp_path)
 
 
-@contextmanager
-def another_user(user: int, group: int) -> Generator[None]:
-    os.setegid(group)
-    os.seteuid(user)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root may become another user")
+@needs_root
 def test_the_rights_of_the_group_are_sufficient_and_necessary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,15 +51,16 @@ def test_content_is_flushed_before_the_rename_only_if_durable(
     assert flushed_sizes == [3]
 
 
-def test_the_mode_is_the_requested_one_or_follows_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_only_the_owner_may_read_it_unless_requested(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
-        for mode, expected in ((0o640, 0o640), (None, 0o600)):
-            file = tmp_path / f"file-{mode}"
-            replace_file(file, b"", mode=mode)
-            assert stat.S_IMODE(file.stat().st_mode) == expected
+        replace_file(tmp_path / "shared", b"", mode=0o640)
+        replace_file(tmp_path / "private", b"")
     finally:
         os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert modes == {"shared": 0o640, "private": 0o600}
 
 
 def test_a_draft_left_by_a_killed_process_is_overwritten(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The format of log lines, and what they never contain."""
 
 import logging
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from io import BytesIO, TextIOWrapper
@@ -195,3 +196,40 @@ def test_after_a_second_configuration_lines_go_to_the_newest_stream_only(pipe: O
     logging.getLogger("library").warning("theirs")
     assert [line["event"] for line in pipe.lines] == ["ours", "theirs"]
     assert older.text == ""
+
+
+HOSTILE = "Zq\x1b]2;x\x07\x9b\u202e\u2066\u200b\u2028\U000e0041\ufe0f\u3164\nforged"
+
+
+def raise_hostile(log: Any) -> None:
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        log.exception("crashed")
+
+
+def test_outside_text_on_a_terminal_is_plain(terminal: Out) -> None:
+    configure("debug", stream=terminal)
+    log = get_logger()
+    log.warning(HOSTILE, error=HOSTILE, names=[HOSTILE], of={HOSTILE: (HOSTILE,)})
+    raise_hostile(log)
+    logging.getLogger("library").warning(HOSTILE)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.text)
+    assert text.count("Zq") == 7
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert not {"\ufe0f", "\u3164"} & set(text)
+    # A traceback may have several lines, everything else is one.
+    assert sum(line.startswith("forged") for line in text.split("\n")) == 1
+
+
+def test_outside_text_in_json_lines_is_plain_and_means_the_same(pipe: Out) -> None:
+    configure(stream=pipe)
+    log = get_logger()
+    log.warning(HOSTILE, error=HOSTILE)
+    raise_hostile(log)
+    lines = pipe.text.split("\n")
+    assert lines.pop() == ""
+    assert len(lines) == len(pipe.text.splitlines()) == 2, "no other line breaks"
+    assert all(line.isprintable() for line in lines)
+    assert orjson.loads(lines[0])["event"] == orjson.loads(lines[0])["error"] == HOSTILE
+    assert HOSTILE in orjson.loads(lines[1])["exception"]

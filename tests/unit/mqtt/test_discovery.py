@@ -119,6 +119,9 @@ class HomeAssistant(Inbox):
         on_message: Callable[[Message], None],
         room: Callable[[], Awaitable[object]] | None = None,
         one_by_one: Callable[[], Iterable[str]] | None = None,
+        timed: Callable[[], bool] | None = None,
+        on_flood: Callable[[Message], None] | None = None,
+        urgent: Callable[[], Iterable[str]] | None = None,
     ) -> None:
         self.listeners[topic_filter] = on_message
 

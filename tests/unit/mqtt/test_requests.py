@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from healthd.host.clock import Clock
 from healthd.mqtt.arrivals import Message
 from healthd.mqtt.faults import TOO_LARGE, PublishRefused
 from healthd.mqtt.inbox import Inbox
@@ -54,7 +55,7 @@ class Bench:
             "reconnect": self._reconnect,
             "stop": self._stop,
         }
-        self.requests = Requests(TOPICS, handlers, allowed or ALLOWED, self.publish)
+        self.requests = Requests(TOPICS, handlers, allowed or ALLOWED, self.publish, Clock())
 
     async def _scan(self, request: Scan) -> Mapping[str, Any]:
         return {"seconds": request.seconds}
@@ -102,10 +103,11 @@ class Bench:
 
 async def test_a_request_is_carried_out_and_answered() -> None:
     bench = Bench()
-    bench.request("scan", {"seconds": 2, "transaction": "a"}, response_topic="me", correlation=b"1")
+    me = "healthd/gw/response/me"
+    bench.request("scan", {"seconds": 2, "transaction": "a"}, response_topic=me, correlation=b"1")
     await bench.settled()
     response = {"status": "ok", "data": {"seconds": 2.0}, "transaction": "a"}
-    assert bench.responses == [("me", response, b"1")]
+    assert bench.responses == [(me, response, b"1")]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}"])
@@ -119,11 +121,11 @@ async def test_an_empty_payload_has_no_keys(payload: bytes) -> None:
 
 async def test_a_response_that_is_too_large_for_the_broker_is_replaced_by_an_error() -> None:
     bench = Bench()
-    bench.request("scan", {"transaction": "x" * 200})
+    bench.request("scan", {"transaction": "x" * 100})
     await bench.settled()
     bench.acknowledgements[0].set_exception(PublishRefused("large", TOO_LARGE))
     _, error = await bench.settled()
-    assert error == {"status": "error", "error": "large", "transaction": "x" * 200}
+    assert error == {"status": "error", "error": "large", "transaction": "x" * 100}
     # Not even the error fits.
     bench.acknowledgements[1].set_exception(PublishRefused("still large", TOO_LARGE))
     assert len(await bench.settled()) == 2
@@ -243,7 +245,10 @@ async def test_a_response_that_the_broker_refuses_is_logged_once() -> None:
 @given(
     verb=st.sampled_from([*ALLOWED, "start", "dance"]) | st.text(),
     payload=PAYLOADS,
-    response_topic=st.sampled_from([None, "me", "healthd/gw/status", "a/+", "$x"]) | st.text(),
+    response_topic=st.sampled_from(
+        [None, "me", "healthd/gw/response/me", "healthd/gw/status", "a/+", "$x"]
+    )
+    | st.text(),
     retained=st.booleans(),
 )
 def test_any_request_gets_one_response_at_an_allowed_topic(
@@ -276,7 +281,7 @@ def test_any_request_gets_one_response_at_an_allowed_topic(
 
 async def test_without_an_allowed_verb_nothing_is_subscribed_to() -> None:
     inbox = RecordingInbox()
-    Requests(TOPICS, {}, (), Bench().publish).subscribe(inbox)
+    Requests(TOPICS, {}, (), Bench().publish, Clock()).subscribe(inbox)
     assert inbox.listeners == []
     Bench().requests.subscribe(inbox)
     assert [topic for topic, *_ in inbox.listeners] == ["healthd/gw/request/+"]

@@ -300,7 +300,8 @@ def entry(
         "mono_ns": seq,
         "clock": "synced",
         "boot": "boot",
-        "payload": b"%d " % seq + b"x" * size,
+        "payload": b'{"id":"%s-%d","seq":%d,"filling":"%s"}'
+        % (run.encode(), seq, seq, b"x" * size),
     }
     return Entry(
         peripheral=peripheral,

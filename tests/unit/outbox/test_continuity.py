@@ -1,5 +1,6 @@
 """What one run leaves for the next: whether it stopped cleanly, and where its streams ended."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_a_run_is_known_after_its_file_was_deleted(store: Store) -> None:
 def test_a_run_is_known_after_its_file_was_set_aside(store: Store) -> None:
     """Its streams still have an end, so the next run can report the gap."""
     begin(store, "first", 1)
-    store.start_empty()
+    store.start_over(sqlite3.DatabaseError())
     end_run(store, "first", ENDS)
     (previous,) = begin(store, "second", 2)
     assert (previous.run, previous.clean, previous.ends) == ("first", True, ENDS)

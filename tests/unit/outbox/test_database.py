@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.outbox.database import is_corrupt
+from healthd.outbox.database import is_damage
 from healthd.outbox.store import Store
 from healthd.outbox.taken import read_records
 from healthd.samples import Record
@@ -66,8 +66,17 @@ def crashed(store: Store, folder: Path) -> tuple[Path, Path]:
     return folder / store.path.name, folder / f"{store.path.name}-wal"
 
 
+def check_that_all_are_named(store: Store, present: list[int]) -> None:
+    """Check that each sample from 1 to 1000 is either there or named as lost."""
+    found = store.report.pop()
+    named = {seq for _, lost in found.lost for seq in range(lost.first_seq, lost.last_seq + 1)}
+    assert {reason for reason, _ in found.lost} <= {"damaged"}
+    assert set(range(1, 1001)) - set(present) <= named
+    assert sum(lost.count for _, lost in found.lost) == 1000 - len(present)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_set_aside_and_the_queue_starts_empty(path: Path, damage: Damage) -> None:
+def test_the_intact_rows_of_a_damaged_file_are_kept(path: Path, damage: Damage) -> None:
     with closing(filled(path, 1000)):
         checkpoint(path)
     damage(path)
@@ -75,13 +84,17 @@ def test_a_damaged_file_is_set_aside_and_the_queue_starts_empty(path: Path, dama
     with closing(Store(path, QUOTA)) as store:
         assert store.set_aside is not None
         assert store.set_aside.parent == path.parent
-        # Nothing is deleted, so that a person can try to recover the samples.
-        assert store.set_aside.read_bytes() == damaged
-        assert store.oldest(ALL) == []
-        store.append([entry(1)])
+        # Nothing is deleted, so that a person can try to recover the rest.
+        (kept,) = path.parent.glob("*.corrupt-*[0-9]")
+        assert kept.read_bytes() == damaged
+        present = seqs_in(store)
+        assert present == sorted(present)
+        assert len(present) > 400
+        check_that_all_are_named(store, present)
+        store.append([entry(1001)])
     with closing(Store(path, QUOTA)) as store:
         assert store.set_aside is None
-        assert seqs_in(store) == [1]
+        assert seqs_in(store) == [*present, 1001]
 
 
 def test_damage_that_the_log_repairs_does_not_count(path: Path, tmp_path: Path) -> None:
@@ -107,7 +120,7 @@ def test_the_log_of_a_damaged_file_is_not_replayed_into_the_next_file(
     garble_header(file)
     for _ in range(2):
         with closing(Store(file, QUOTA)) as store:
-            assert store.oldest(ALL) == []
+            assert seqs_in(store) == [*range(1, 500), *range(501, 1001)]
     assert len(list(file.parent.glob("*.corrupt-*[0-9]"))) == 1
 
 
@@ -123,19 +136,20 @@ def test_damage_found_while_running_is_recognised(path: Path, damage: Damage) ->
         with pytest.raises(sqlite3.DatabaseError) as caught:
             store.oldest(ALL)
             store.append([entry(1)])
-        assert is_corrupt(caught.value)
-        store.start_empty()
-        assert store.set_aside is not None
-        assert store.oldest(ALL) == []
-        store.append([entry(1)])
-        assert seqs_in(store) == [1]
+        assert is_damage(caught.value, path)
+        assert "copied" in store.start_over(caught.value)
+        present = seqs_in(store)
+        assert len(present) > 400
+        check_that_all_are_named(store, present)
+        store.append([entry(1001)])
+        assert seqs_in(store) == [*present, 1001]
 
 
 def test_a_failing_disk_is_not_damage(path: Path) -> None:
     with closing(filled(path, 1)) as store:
         with failing_disk(), pytest.raises(sqlite3.OperationalError, match="I/O") as caught:
             store.append([entry(2)])
-        assert not is_corrupt(caught.value)
+        assert not is_damage(caught.value, path)
         store.append([entry(3)])
         assert seqs_in(store) == [1, 3]
 
@@ -212,7 +226,7 @@ def test_a_read_only_folder_is_an_error_but_not_damage(small_disk: SmallDisk) ->
     # Depending on whether SQLite kept the log at closing, opening fails or only writing.
     with pytest.raises(sqlite3.OperationalError) as caught, closing(Store(path, QUOTA)) as store:
         store.append([entry(2)])
-    assert not is_corrupt(caught.value)
+    assert not is_damage(caught.value, path)
     with pytest.raises(OSError, match="Read-only"):
         Store(small_disk.folder / "below" / "outbox.sqlite3", QUOTA)
     assert sorted(small_disk.folder.iterdir()) == before

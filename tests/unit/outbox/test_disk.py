@@ -146,13 +146,13 @@ async def test_a_damaged_file_is_replaced_and_the_work_done_on_the_new_one(
     checkpoint(path)
     garble_header(path)
     assert len(await append(disk, 1000)) == 1
-    assert changes(notices) == ["corrupt"]
+    assert changes(notices) == ["corrupt", "damaged"]
     assert not disk.degraded
     (aside,) = path.parent.glob("*.corrupt-*[0-9]")
-    assert aside.name in notices[0][1]
+    assert aside.name in notices[1][1]
     assert aside.read_bytes().startswith(b"no database here")
-    assert await stored(disk) == [1000]
-    assert changes(notices) == ["corrupt"]
+    assert await stored(disk) == list(range(1001))
+    assert changes(notices) == ["corrupt", "damaged"]
 
 
 @pytest.fixture
@@ -169,8 +169,8 @@ async def test_a_file_that_is_damaged_at_the_start_is_reported(
     disk = Disk(path, QUOTA, notices)
     await disk.open()
     (aside,) = path.parent.glob("*.corrupt-*[0-9]")
-    assert changes(notices) == ["corrupt"]
-    assert aside.name in notices[0][1]
+    assert changes(notices) == ["corrupt", "damaged"]
+    assert aside.name in notices[1][1]
     assert await stored(disk) == []
     await disk.close()
 
@@ -186,19 +186,26 @@ async def test_a_deleted_file_is_recreated_and_reported_once(
     assert [seq for (seq,) in select(path, "SELECT seq FROM pending ORDER BY row")] == [1, 2, 3]
 
 
-async def test_a_deleted_folder_is_degraded_until_it_is_back(
-    disk: Disk, path: Path, notices: Notices
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_folder_that_is_moved_away_or_deleted_is_created_again_with_everything(
+    disk: Disk, path: Path, notices: Notices, *, moved: bool
 ) -> None:
-    await append(disk, 1)
-    shutil.rmtree(path.parent)
-    for _ in range(2):
-        with pytest.raises(DiskFailing):
-            await append(disk, 2)
-    path.parent.mkdir()
+    """D27: its samples went with it, and nothing said so."""
+    await append(disk, 1, 2)
+    if moved:
+        path.parent.rename(path.parent.with_name("moved"))
+    else:
+        shutil.rmtree(path.parent)
+    # Nothing has to be stored for it to be noticed.
+    await disk.call(lambda store: store.check_step())
+    assert changes(notices) == ["deleted"]
     await append(disk, 3)
-    assert await stored(disk) == [1, 3]
-    assert changes(notices) == ["degraded", "deleted", "recovered"]
-    assert notices[0][1].startswith(f"{path}: ")
+    assert await stored(disk) == [1, 2, 3]
+    assert changes(notices) == ["deleted"]
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    second = Disk(path, QUOTA, notices)
+    with pytest.raises(Fatal, match="no other process uses"):
+        await second.open()
 
 
 async def test_a_file_that_cannot_be_created_is_named(path: Path, notices: Notices) -> None:

@@ -162,8 +162,10 @@ async def test_a_late_acknowledgement_deletes_no_row_of_a_replaced_file(
         assert 2 in bench.stored_seqs()
         outbox.live.acknowledge(sent)
         await service.rounds()
-        assert bench.stored_seqs() == [2]
-        assert [stored.seq for stored in await next_history(outbox) if stored.peripheral] == [2]
+        # The first one was copied from the damaged file: it arrives twice, with the same id.
+        assert bench.stored_seqs() == [1, 2]
+        found = [stored.seq for stored in await next_history(outbox) if stored.peripheral]
+        assert found == [1, 2]
 
 
 async def test_samples_in_memory_are_stored_again_after_their_file_was_set_aside(
@@ -179,8 +181,8 @@ async def test_samples_in_memory_are_stored_again_after_their_file_was_set_aside
         outbox.put(bench.sample(OVERDUE_S))
         await service.rounds()
         assert list(bench.folder.glob("*.corrupt-*[0-9]"))
-    # The broker never acknowledged the first one.
-    assert sorted(bench.stored_seqs()) == [1, 2]
+    # The broker never acknowledged the first one. It was also copied from the damaged file.
+    assert sorted(bench.stored_seqs()) == [1, 1, 2]
 
 
 async def test_a_deleted_file_loses_no_samples(bench: Bench) -> None:

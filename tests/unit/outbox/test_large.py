@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from healthd.outbox.schema import BLOCK_ROWS, Lost, Stored, StreamStats
+from healthd.outbox.checksum import checksum
+from healthd.outbox.schema import BLOCK_ROWS, INSERT, Lost, Stored, StreamStats
 from healthd.outbox.store import Store
 from healthd.outbox.tally import read_stats
 from tests.unit.outbox.bench import (
@@ -20,9 +21,11 @@ from tests.unit.outbox.bench import (
     Service,
     checkpoint,
     entry,
+    lost_seqs,
     next_history,
     reported_changes,
-    seqs_in,
+    stored_gaps,
+    waiting_samples,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -30,6 +33,9 @@ ROOT = Path(__file__).parents[3]
 # About 30 MB.
 LARGE = 100_000
 QUOTA = 100_000_000
+
+# About 6 MB: as little as is copied while samples flow.
+MEDIUM = 20_000
 
 # As many bytes as SQLite needs for its cache, and what the allocator does not give back.
 ALLOWED_KB = 2000
@@ -67,12 +73,8 @@ def fill(path: Path, count: int, stream: str = "beat") -> None:
     """Append many samples in one transaction: the next numbers of the stream ``strap/<stream>``."""
     Store(path, QUOTA).close()
     with closing(sqlite3.connect(path)) as db:
-        columns = "peripheral, stream, schema, run, seq, wall_ns, mono_ns, clock, boot, payload"
-        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-        values = "'strap', ?, 'beat/1', 'run', i, i, i, 'synced', 'boot', zeroblob(200)"
-        db.execute(
-            f"INSERT INTO pending ({columns}) {numbers} SELECT {values} FROM n", (count, stream)
-        )
+        entries = ((seq, entry(seq, stream=stream, wall_ns=seq)) for seq in range(1, count + 1))
+        db.executemany(INSERT, ((row, *each[:-1], checksum(row, each)) for row, each in entries))
         db.commit()
     checkpoint(path)
 
@@ -126,13 +128,29 @@ async def test_damage_among_many_rows_is_found_while_samples_flow(
         while len(list(bench.folder.glob("*.corrupt-*[0-9]"))) == 0:
             await service.rounds()
         await service.rounds()
-        assert await reported_changes(outbox) == ["corrupt"]
-        # They are copied from it.
-        assert [stored.seq for stored in await next_history(outbox)] == [1]
         assert (await outbox.stats())["state"] == "ok"
+        events = [sample.measurement.fields() for sample in await waiting_samples(outbox)]
+        assert [each["change"] for each in events if "change" in each] == ["corrupt", "damaged"]
+        gaps = [*stored_gaps(bench.path), *(each for each in events if "reason" in each)]
+        assert {gap["reason"] for gap in gaps} == {"damaged"}
+        found: list[Stored] = []
+        while (await outbox.stats())["on_disk"] > len(found):
+            found += await next_history(outbox)
+    kept = [stored.seq for stored in found if stored.run == "run"]
+    assert [stored.seq for stored in found if stored.run == bench.run.id] == [1]
+    assert kept == sorted(kept)
+    # A page has a dozen samples.
+    assert LARGE - 20 < len(kept) < LARGE
+    assert set(range(1, LARGE + 1)) - set(kept) <= set(lost_seqs(gaps))
+    assert sum(gap["count"] for gap in gaps) == LARGE - len(kept)
 
 
-def test_samples_of_this_run_are_copied_from_both_sides_of_the_damage(
+def heal(store: Store) -> None:
+    while store.check_step():
+        pass
+
+
+def test_the_samples_on_both_sides_of_the_damage_are_copied_in_order(
     large: Path, path: Path
 ) -> None:
     path.parent.mkdir()
@@ -144,15 +162,46 @@ def test_samples_of_this_run_are_copied_from_both_sides_of_the_damage(
         checkpoint(path)
         # The rows of this run are at the end of the file.
         garble_rows(path, share=0.999)
-        store.start_empty()
-        kept = seqs_in(store)
-        assert kept[0] == 1
-        assert kept[-1] == 1000
-        # A page has a dozen of them.
-        assert 970 < len(kept) < 1000
-        assert [stored.row for stored in store.oldest(ALL)] == [rows[seq - 1] for seq in kept]
-        assert store.append([entry(1)]) == [rows[-1] + 1]
-        assert sum(store.depth().counts.values()) == len(kept) + 1
+        store.start_over(sqlite3.DatabaseError("damaged"))
+        assert store.append([entry(1001, run="now")])[0] > rows[-1]
+        # Newer samples wait for older ones.
+        assert store.oldest(ALL) == []
+        heal(store)
+        found = store.oldest(ALL)
+        numbers = [(stored.run == "now", stored.seq) for stored in found]
+        assert numbers == sorted(numbers)
+        assert len(found) > LARGE + 970
+        ((reason, lost),) = store.report.pop().lost
+        assert reason == "damaged"
+        assert len(found) + lost.count == LARGE + 1001
+        assert sum(store.depth().counts.values()) == len(found)
+        stored = {seq for run, seq in numbers if run}
+        assert set(range(1, 1002)) - stored <= set(range(lost.first_seq, lost.last_seq + 1))
+
+
+# By then, one step of copying after each start has copied all blocks.
+KILLED_UNTIL = 80
+
+
+def test_a_copy_that_is_killed_goes_on_at_the_next_start(path: Path) -> None:
+    fill(path, MEDIUM)
+    garble_rows(path, share=0)
+    store, steps = Store(path, QUOTA), 0
+    while store.check_step():
+        steps += 1
+        if steps % 8 == 0 and steps <= KILLED_UNTIL:
+            # As a kill leaves it.
+            shutil.copytree(path.parent, path.parent.with_name(f"copy-{steps}"))
+            store.close()
+            path = path.parent.with_name(f"copy-{steps}") / path.name
+            store = Store(path, QUOTA)
+            # Rows of the new run follow all that is still to be copied.
+            store.append([entry(steps, run="now")])
+    with closing(store):
+        found = [(stored.run == "now", stored.seq) for stored in store.oldest(ALL)]
+        assert found == [(False, seq) for seq in range(1, MEDIUM + 1)] + [
+            (True, each) for each in range(8, KILLED_UNTIL + 1, 8)
+        ]
 
 
 # Rows that are passed over

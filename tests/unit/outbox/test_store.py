@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from healthd.outbox.schema import Depth, Entry, Lost, Stored
 from healthd.outbox.store import Store
+from healthd.samples import Record
 from tests.unit.outbox.bench import (
     ALL,
     EVICTED_AT_ONCE,
@@ -71,15 +73,34 @@ def test_a_row_number_is_never_used_again(path: Path) -> None:
         assert store.append([entry(5)]) == [5]
 
 
-def test_a_batch_is_stored_as_a_whole_or_not_at_all(path: Path) -> None:
+def test_what_cannot_be_stored_is_named_and_the_rest_is_stored(path: Path) -> None:
+    """D1: one sample of a clock in the far future stopped every commit."""
+    bad: dict[int, dict[str, Any]] = {
+        4: {"wall_ns": 2**63},
+        6: {"mono_ns": -(2**63) - 1},
+        7: {"payload": b""},
+        8: {"payload": "text"},
+        9: {"clock": None},
+        10: {"boot": "\ud800"},
+        11: {"record": Record("", 2**64, "")},
+    }
     with closing(filled(path, 2)) as store:
-        # Only the last entry does not fit the table: its payload is not bytes.
-        batch = [entry(3), entry(4), entry(5, payload="text")]
-        with pytest.raises(sqlite3.IntegrityError):
-            store.append(batch)
-        assert seqs_in(store) == [1, 2]
-        store.append(batch[:2])
-        assert seqs_in(store) == [1, 2, 3, 4]
+        rows = store.append(entry(seq, **bad.get(seq, {})) for seq in range(3, 13))
+        assert len(set(rows)) == 10
+        assert seqs_in(store) == [1, 2, 3, 5, 12]
+        found = store.report.pop()
+        assert [(reason, lost.first_seq, lost.count) for reason, lost in found.lost] == [
+            ("not_storable", seq, 1) for seq in bad
+        ]
+        assert [lost.as_gap("not_storable").first_seq for _, lost in found.lost] == list(bad)
+        ((change, detail),) = found.notices
+        assert change == "damaged"
+        (kept,) = path.parent.glob("outbox.rows-*")
+        assert kept.name in detail
+        assert len(kept.read_bytes().splitlines()) == len(bad)
+        assert store.append([entry(13)]) == [rows[-1] + 1]
+    with closing(Store(path, QUOTA)) as store:
+        assert seqs_in(store) == [1, 2, 3, 5, 12, 13]
 
 
 def test_delivery_and_parking_are_one_transaction(path: Path) -> None:
@@ -94,6 +115,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from healthd.outbox.store import Store
+from healthd.samples import Record
 from tests.unit.outbox.bench import entry
 store = Store(Path(sys.argv[1]), 1_000_000)
 store.append([entry(1), entry(2)])

@@ -1,5 +1,15 @@
 """Records of devices: each is noted together with its sample, and known to the next run."""
 
+import pytest
+
+from healthd.outbox.store import Store
+from healthd.outbox.taken import (
+    KEPT_DAYS,
+    RecordUpdate,
+    forget_missing,
+    read_records,
+    update_records,
+)
 from healthd.samples import Record, Sample
 from tests.unit.outbox.bench import (
     Beat,
@@ -97,3 +107,89 @@ async def test_a_record_is_sent_while_the_disk_fails_and_noted_once_it_is_back(
             assert pending.sample.seq == 1
         await service.rounds()
         assert noted_records(bench) == [(1, 1)]
+
+
+async def test_of_too_many_notes_the_oldest_are_deleted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: a glucose meter that sends records forever filled the outbox with notes."""
+    monkeypatch.setattr("healthd.outbox.taken.MOST_RECORDS", 10)
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.update_records("meter", [], {("beat", Record("", 0, "noon")): True})
+        await service.rounds()
+        for number in range(1, 40):
+            outbox.put(sample_of_record(bench, number, stored=True))
+        outbox.update_records("meter", [], {})
+        await service.rounds()
+        # The newest complete one is kept: the next transfer begins there.
+        assert noted_records(bench) == [(0, 1), *((number, 0) for number in range(30, 40))]
+
+
+async def test_notes_of_an_older_version_are_bounded_at_the_start(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        for number in range(40):
+            outbox.put(sample_of_record(bench, number, stored=True))
+        await service.rounds()
+    monkeypatch.setattr("healthd.outbox.taken.MOST_RECORDS", 10)
+    bench.next_run()
+    async with bench.outbox() as outbox:
+        assert [record.number for _, record in outbox.records["meter"]] == list(range(30, 40))
+
+
+async def test_changes_of_notes_that_wait_for_the_disk_do_not_add_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.outbox.outbox._MOST_UPDATED_RECORDS", 10)
+    async with bench.outbox() as outbox:
+        for number in range(100):
+            outbox.update_records("meter", [], {("beat", Record("", number, "noon")): True})
+        async with Service(outbox) as service:
+            await service.rounds()
+            assert noted_records(bench) == [(number, 1) for number in range(5)]
+            outbox.update_records("meter", [], {("beat", Record("", 100, "noon")): True})
+            await service.rounds()
+            assert (100, 1) in noted_records(bench)
+
+
+async def test_a_clock_that_is_not_synchronised_forgets_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [1000]
+
+    def forget(_: Store, __: object, day: int) -> None:
+        days.append(day)
+
+    monkeypatch.setattr("healthd.outbox.outbox.forget_missing", forget)
+    async with bench.outbox() as outbox:
+        now = bench.run.clock.now()
+        monkeypatch.setattr(bench.run.clock, "now", lambda: now._replace(clock="unsynced"))
+        await outbox.forget_missing(["meter"])
+        assert days == [1000]
+        monkeypatch.setattr(bench.run.clock, "now", lambda: now._replace(clock="synced"))
+        await outbox.forget_missing(["meter"])
+        assert days == [1000, now.wall_ns // 86_400_000_000_000]
+
+
+def test_notes_of_a_peripheral_that_left_the_settings_are_forgotten_after_months(
+    bench: Bench,
+) -> None:
+    store = Store(bench.path, 2**20)
+
+    def known(present: list[str], day: int) -> set[str]:
+        forget_missing(store, present, day)
+        return set(read_records(store))
+
+    updates = [
+        RecordUpdate(name, (), {("beat", Record("", 1, "noon")): True}) for name in ("old", "new")
+    ]
+    update_records(store, updates)
+    assert known(["old", "new"], 100) == {"old", "new"}
+    assert known(["new"], 101) == {"old", "new"}
+    assert known(["new"], 101 + KEPT_DAYS) == {"old", "new"}
+    # It was back for a day, so the time begins again.
+    assert known(["old", "new"], 300) == {"old", "new"}
+    assert known(["new"], 302) == {"old", "new"}
+    assert known(["new"], 303 + KEPT_DAYS) == {"new"}
+    store.close()

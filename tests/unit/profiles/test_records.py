@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from healthd.profiles.records import Records
-from healthd.samples import Record, Taken
+from healthd.samples import MOST_RECORDS, Record, Taken
 
 
 class Store:
@@ -12,6 +12,10 @@ class Store:
     def __init__(self) -> None:
         self.rows: dict[Taken, bool] = {}
         self.settled = 0
+        self.full = 0
+
+    def on_full(self) -> None:
+        self.full += 1
 
     def settle(self, gone: Collection[Taken], whole: Mapping[Taken, bool]) -> None:
         self.settled += 1
@@ -19,8 +23,8 @@ class Store:
             self.rows.pop(taken, None)
         self.rows.update(whole)
 
-    def records(self) -> Records:
-        records = Records(self.settle)
+    def records(self, most: int = MOST_RECORDS) -> Records:
+        records = Records(self.settle, self.on_full, most)
         records.inherit(self.rows)
         records.enter_series("")
         return records
@@ -143,3 +147,67 @@ def test_after_the_memory_was_cleared_only_records_just_sent_are_known() -> None
     assert [store.add(records, number) for number in (1, 2, 3)] == [True, True, True]
     assert not store.add(records, 4, "new")
     assert not store.add(store.records(), 4, "new")
+
+
+def test_of_records_without_end_the_oldest_are_forgotten() -> None:
+    """D5: a glucose meter that sends records forever."""
+    store, most = Store(), 64
+    store.transfer(store.records(most), 1)
+    records = store.records(most)
+    records.begin()
+    for number in range(2, 1000):
+        assert store.add(records, number, "noon")
+    assert store.full == 1
+    # The mark is kept, and the newest of the others.
+    assert records.since() == Record("", 1, "")
+    # From the newest one back, until the first one that is new again.
+    backwards = (records.add_if_new("result", Record("", at, "noon")) for at in range(999, 0, -1))
+    known = next(count for count, is_new in enumerate(backwards) if is_new)
+    assert most - most // 16 - 1 <= known < most
+
+
+def test_a_transfer_of_more_than_is_remembered_can_be_complete() -> None:
+    store, most = Store(), 64
+    for order in (range(1, 500), range(999, 500, -1)):
+        records = store.records(most)
+        records.begin()
+        new = [number for number in order if store.add(records, number)]
+        assert new == list(order)
+        records.complete()
+        assert store.records().since() == Record("", max(order), "")
+
+
+def test_the_mark_counts_as_arrived_although_many_records_followed() -> None:
+    store, most = Store(), 64
+    store.transfer(store.records(most), 7)
+    records = store.records(most)
+    since = records.since()
+    assert since is not None
+    records.begin()
+    assert not records.has_arrived(since)
+    for number in range(7, 500):
+        store.add(records, number)
+    assert records.has_arrived(since)
+
+
+def test_a_cleared_memory_with_more_than_is_remembered_loses_nothing() -> None:
+    store, most = Store(), 64
+    store.transfer(store.records(most), 300)
+    records = store.records(most)
+    records.begin()
+    first = [number for number in range(1, 200) if store.add(records, number, "new")]
+    records.forget()
+    records.begin()
+    again = [number for number in range(1, 200) if store.add(records, number, "new")]
+    records.complete()
+    assert set(first) | set(again) == set(range(1, 200))
+    assert records.since() == Record("", 199, "new")
+
+
+def test_many_records_with_one_number_are_bounded_too() -> None:
+    store, most = Store(), 64
+    records = store.records(most)
+    store.transfer(records, 5)
+    for made in range(1000):
+        store.add(records, 5, f"{made:04}")
+    assert records.since() == Record("", 5, "0999")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from healthd.profiles import registry
+from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
-from healthd.profiles.fitness_machine.procedures import Limits
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.session import Session
 from healthd.sessions.trainer import Rules

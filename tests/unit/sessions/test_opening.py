@@ -1,6 +1,7 @@
 """The opening exchanges of a link, over real GATT."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -317,6 +318,27 @@ async def test_a_device_that_does_not_answer_is_asked_to_abort(
         assert sensor.written == [b"one", b"stop"]
 
 
+@pytest.mark.parametrize(("bound", "most"), [("_MOST_VALUES", 3), ("_LONGEST_S", 0.5)])
+async def test_a_transfer_that_has_no_end_is_aborted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, bound: str, most: float
+) -> None:
+    """D5: a glucose meter that sends records forever."""
+    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.3)
+    monkeypatch.setattr(f"healthd.sessions.opening.{bound}", most)
+    sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
+    with capture_logs() as logs:
+        async with streaming(stage, sensor, asked, "all"):
+            await sensor.asked.wait()
+            while not asked.closed.is_set():
+                sensor.records.put_nowait(b"\x07")
+                await stage.watcher.more("fff1", 1)
+            await still_streams(stage, sensor)
+            assert sensor.written == [b"all", b"stop"]
+    assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
+        "endless"
+    ]
+
+
 class Tape:
     """A link to control points that do not answer."""
 
@@ -342,6 +364,14 @@ def profile_with_opening(uuid: str, turn: Turn) -> Profile:
     return Profile(f"of_{uuid}", uuid, (control,), opening=opening)
 
 
+class Nothing:
+    """The values of a link on which nothing has arrived."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, float] = {}
+        self.received: Counter[str] = Counter()
+
+
 def openings_on(
     link: object,
     profiles: Registry,
@@ -350,7 +380,7 @@ def openings_on(
 ) -> Openings:
     """Make openings for a fake link."""
     points = ControlPoints(cast(Link, link), profiles, lambda _, value: on_message(value))
-    return Openings(points, "sensor", options, {}, bond_lost)
+    return Openings(points, "sensor", options, Nothing(), bond_lost)
 
 
 async def run_openings(tape: Tape, *profiles: Profile) -> Openings:

@@ -22,7 +22,12 @@ async def test_the_next_instance_reads_what_was_stored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b'{"scale": 5}', b'{"scale": {"wall_ns": "x"}}', b"\xff"],
+    [
+        *(b"", b"{", b"[]", b"null", b'{"scale": 5}', b'{"scale": {"wall_ns": "x"}}', b"\xff"),
+        # It could not be written again.
+        b'{"scale": {"wall_ns": 1e30, "mono_ns": 5, "boot": "b"}}',
+        b'{"scale": {"wall_ns": 18446744073709551615, "mono_ns": 5, "boot": "b"}}',
+    ],
 )
 def test_an_unreadable_file_counts_as_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)

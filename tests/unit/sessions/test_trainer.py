@@ -432,7 +432,9 @@ def test_a_treadmill_starts_runs_and_stops(play: Play) -> None:
         ]
         assert await gym.ask(stop()) == {}
         # It has stopped already, so the release does not stop it again.
-        assert gym.commands == [b"\x00", b"\x07", bytes.fromhex("02ec04"), b"\x08\x01", b"\x01"]
+        # The belt starts slowly, whatever its speed was before: 0.8 km/h.
+        slow, fast = bytes.fromhex("025000"), bytes.fromhex("02ec04")
+        assert gym.commands == [b"\x00", b"\x07", slow, fast, b"\x08\x01", b"\x01"]
         assert (gym.machine.workout.running, gym.machine.control.permitted) == (False, False)
 
     play(body, Treadmill)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.cli.live.board import Board
-from healthd.cli.live.stream import Moment, Stream
+from healthd.cli.live.stream import Ids, Moment, Stream
 from healthd.mqtt.arrivals import Message
 from healthd.samples import utc_text
 
@@ -276,3 +276,102 @@ def test_any_payload_is_accepted(topic: str, payload: bytes, retained: bool) -> 
             for stream in peripheral.streams.values():
                 stream.age_s(START)
                 stream.per_second(START)
+
+
+def topics(number: int) -> list[str]:
+    """Return topics of ever new gateways, peripherals and streams."""
+    return [
+        topic
+        for n in range(number)
+        for topic in (
+            f"healthd/gateway-{n}/status",
+            f"{HOME}/device/strap-{n}/status",
+            f"{HOME}/device/strap/stream-{n}",
+        )
+    ]
+
+
+def entries(board: FedBoard) -> int:
+    peripherals = [each for one in board.gateways.values() for each in one.peripherals.values()]
+    return len(board.gateways) + len(peripherals) + sum(len(each.streams) for each in peripherals)
+
+
+def test_any_number_of_topics_takes_a_bounded_number_of_entries(
+    board: FedBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.cli.live.board.MAX_ENTRIES", 50)
+    board.feed(HEART_RATE, sample(1, heart_rate_bpm=70))
+    for topic in topics(100):
+        board.feed(topic, b"online" if topic.endswith("status") else sample(1))
+    for n in range(100):
+        board.feed(f"{HOME}/event/gap", GAP | {"id": f"g-{n}", "peripheral": f"other-{n}"})
+    assert entries(board) == 50
+    assert board.left_out == 300 + 100 - (50 - 3), "what is not shown is counted"
+    # What is there goes on, and what is removed makes room.
+    board.feed(HEART_RATE, sample(2, heart_rate_bpm=71))
+    assert board.stream().samples == 2
+    board.feed("healthd/gateway-0/status", b"")
+    board.feed("healthd/new/status", b"online")
+    assert "new" in board.gateways
+    assert entries(board) == 50
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        orjson.dumps({"id": "a-1", "text": "x" * 32_768}),
+        orjson.dumps({"id": "a-1", "list": [0] * 20_000}),
+        b'{"a":' + b"[" * 64 + b"]" * 64 + b"}",
+        b'{"a":' + b'{"b":' * 64 + b"1" + b"}" * 64 + b"}",
+        b"\xff",
+        b"[1]",
+    ],
+    ids=["long text", "long list", "deep lists", "deep objects", "not UTF-8", "not an object"],
+)
+def test_a_payload_beyond_every_sample_is_counted_and_not_kept(
+    board: FedBoard, payload: bytes
+) -> None:
+    for topic in (HEART_RATE, f"{HEART_RATE}/history", f"{HOME}/device/strap/info"):
+        board.feed(topic, payload)
+    board.feed(f"{HOME}/event/gap", payload)
+    assert board.unreadable == 4
+    assert board.gateways["home"].peripherals["strap"].streams == {}
+
+
+def test_large_payloads_of_all_streams_have_a_bound_together(
+    board: FedBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.cli.live.board.MAX_KEPT_BYTES", 10_000)
+    for n in range(20):
+        board.feed(f"{HOME}/device/strap/x-{n}", sample(1, text="x" * 2000))
+        board.feed(f"{HOME}/device/strap-{n}/info", {"name": "x" * 2000})
+    held = pickle.dumps(board.gateways)
+    assert 8_000 < len(held.replace(b"\0", b"")) < 30_000
+    assert board.left_out == 40 - 4
+    # Smaller ones and those in place of others are kept.
+    board.feed(f"{HOME}/device/strap/x-0", sample(2, text="y" * 2000))
+    board.feed(HEART_RATE, sample(1, heart_rate_bpm=70))
+    assert board.stream().values["heart_rate_bpm"] == 70
+    assert board.left_out == 36
+
+
+def test_of_a_payload_with_many_keys_the_first_are_kept(board: FedBoard) -> None:
+    board.feed(HEART_RATE, sample(1) | {f"value_{n}": n for n in range(500)})
+    assert len(board.stream().values) == 64
+    assert board.stream().values["id"] == "run-1"
+
+
+def test_a_long_topic_is_counted_and_not_kept(board: FedBoard) -> None:
+    board.feed(f"{HOME}/device/{'x' * 1000}/heart_rate", sample(1))
+    board.feed(f"{HOME}/event/gap", GAP | {"peripheral": "x" * 1000})
+    assert board.unreadable == 2
+    assert entries(board) == 1
+
+
+def test_the_memory_of_ids_is_bounded() -> None:
+    ids = Ids()
+    for n in range(5000):
+        assert ids.is_new({"id": f"{n}" + "x" * 1000})
+    assert len(pickle.dumps(ids)) < 512 * 64
+    assert not ids.is_new({"id": "4999" + "x" * 1000})
+    assert ids.is_new({"id": "0" + "x" * 1000}), "the oldest is forgotten"

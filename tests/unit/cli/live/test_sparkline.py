@@ -1,7 +1,7 @@
 """Numbers as small bars."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from healthd.cli.live.sparkline import condensed, sparkline
@@ -45,3 +45,11 @@ def test_a_frame_fits_the_width(values: list[float], width: int) -> None:
     found = condensed(values, width)
     assert len(found) == min(width, len(values))
     assert set(found) <= set(values)
+
+
+@example([1e308, -1e308], 1)
+@example([5e-324, 0.0], 1)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20), st.integers(1, 9))
+def test_numbers_of_any_size_can_be_drawn(values: list[float], width: int) -> None:
+    assert len(sparkline(values)) == len(values)
+    assert len(condensed(values, width)) == min(len(values), width)

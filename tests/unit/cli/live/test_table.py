@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from healthd.cli.live.table import LiveTable
@@ -166,8 +167,11 @@ def test_text_is_shown_as_it_is(text: str) -> None:
     ids=lambda payload: repr(payload[:8]),
 )
 @pytest.mark.parametrize("stream", ["info", "status", "heart_rate", "undecoded/2a37"])
-def test_invalid_payloads_are_accepted(payload: bytes, stream: str) -> None:
-    rows(message(f"{DEVICE}/strap/{stream}", payload))
+def test_invalid_payloads_are_counted(payload: bytes, stream: str) -> None:
+    lines = drawn(table_of(message(f"{DEVICE}/strap/{stream}", payload)))
+    counted = "1 messages are not readable" in lines[-1]
+    assert counted == (payload != b"" and stream != "status")
+    assert "caption" in lines[-2 if counted else -1]
 
 
 json = st.recursive(
@@ -186,4 +190,24 @@ json = st.recursive(
 )
 def test_any_payload_can_be_drawn(level: str, stream: str, payload: Any) -> None:
     table = table_of(Message(f"{DEVICE}/{level}/{stream}", orjson.dumps(payload), retained=False))
-    assert len(drawn(table)) <= 5
+    assert len(drawn(table)) <= 6
+
+
+HOSTILE = "Zq\x1b]2;x\x07\x9b\u202e\u200b\u2028\U000e0041\ufe0f\u3164\n" + "e" + "\u0301" * 50
+
+
+def test_a_board_full_of_hostile_text_is_drawn_within_the_terminal() -> None:
+    info = {"name": HOSTILE * 9, "state": HOSTILE * 9, "reason": HOSTILE * 9}
+    messages = [
+        each
+        for n in range(400)
+        for each in (
+            message(f"healthd/{HOSTILE}/device/{HOSTILE}{n}/info", info),
+            message(f"healthd/{HOSTILE}/device/{HOSTILE}{n}/{HOSTILE}", {HOSTILE: HOSTILE * 99}),
+        )
+    ]
+    lines = drawn(table_of(*messages), width=100, height=40)
+    assert len(lines) <= 40
+    assert all(cell_len(line) <= 100 for line in lines)
+    assert all(line.isprintable() for line in lines)
+    assert any("messages not shown" in line for line in lines)

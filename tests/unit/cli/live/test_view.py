@@ -84,3 +84,46 @@ async def test_a_json_object_for_each_message(
     arrived = datetime.fromisoformat(line.pop("arrived"))
     assert timedelta(0) <= datetime.now(UTC) - arrived < timedelta(seconds=20)
     assert line == {"topic": topic, "retained": True, **expected}
+
+
+@pytest.mark.parametrize("depth", [65, 300, 2000])
+@pytest.mark.parametrize("form", ["[]", "{}"])
+async def test_a_payload_nested_too_deeply_is_a_row_of_text(
+    depth: int, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, end = ("[", "]") if form == "[]" else ('{"a":', "}")
+    nested = begin * depth + "1" + end * depth
+    async with view("title", "caption", "info", "healthd", as_json=True) as messages:
+        messages.show(message("healthd/home/device/strap/heart_rate", nested.encode()))
+        messages.show(message("healthd/home/device/strap/heart_rate", SAMPLE))
+    deep, next_one = map(orjson.loads, capsys.readouterr().out.splitlines())
+    assert deep["payload"] == nested
+    assert next_one["payload"] == SAMPLE
+
+
+async def test_json_nested_like_ours_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
+    nested = {"a": [[{"b": [1]}]]}
+    async with view("title", "caption", "info", "healthd", as_json=True) as messages:
+        messages.show(message("x", nested))
+    assert orjson.loads(capsys.readouterr().out)["payload"] == nested
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_what_is_not_plain_text_is_escaped_and_means_the_same(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payload = {"Müller\u202e": "\u200b\x9b31m\u2028\U000e0041"}
+    async with view("title", "caption", "info", "healthd", as_json=as_json) as messages:
+        messages.show(message("x/\u202e\u2066\x9b", payload))
+        messages.show(message("x/y", b"a\x1b[2J\nb"))
+    out = capsys.readouterr().out
+    assert all(line.isprintable() for line in out.split("\n"))
+    first, second = out.splitlines()
+    if as_json:
+        first, second = orjson.loads(first), orjson.loads(second)
+        assert (first["topic"], first["payload"]) == ("x/\u202e\u2066\x9b", payload)
+        assert second["payload"] == "a\x1b[2J\nb"
+    else:
+        topic, text = first.split(" ")
+        assert (topic, orjson.loads(text)) == ("x/\\u202e\\u2066\\u009b", payload)
+        assert second == "x/y a\\u001b[2J\\u000ab"

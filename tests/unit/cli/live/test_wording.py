@@ -3,15 +3,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from healthd.cli.live.wording import (
     age_text,
     main_key,
     numbers,
     phrases,
-    printable,
     rate_text,
 )
 
@@ -96,11 +93,3 @@ def test_an_age(seconds: float, text: str) -> None:
 )
 def test_a_rate(per_second: float, text: str) -> None:
     assert rate_text(per_second) == text
-
-
-@example("\x1b]0;x\x07\x7f\x9b31m")
-@given(st.text())
-def test_no_text_can_control_a_terminal(text: str) -> None:
-    safe = printable(text)
-    assert len(safe) == len(text)
-    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in safe)

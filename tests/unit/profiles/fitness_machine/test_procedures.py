@@ -190,12 +190,15 @@ def test_nothing_is_written_outside_the_machines_or_the_settings_range(
     try:
         made = command(inclination(value), TREADMILL, limits)
     except Rejected:
-        assert not (allowed[0] <= value <= allowed[1] and -3 <= value <= 15)
+        # Or no step of the machine, 0.5 % from -3 % on, is within the limits.
+        steps = [half / 2 for half in range(-6, 31) if allowed[0] <= half / 2 <= allowed[1]]
+        assert not (allowed[0] <= value <= allowed[1] and -3 <= value <= 15) or not steps
     else:
         raw = int.from_bytes(made.request[1:], "little", signed=True)
         assert -30 <= raw <= 150
+        assert allowed[0] <= raw / 10 <= allowed[1]
         assert allowed[0] <= value <= allowed[1]
-        assert abs(raw / 10 - value) <= 0.0501
+        assert abs(raw / 10 - value) <= 0.5
 
 
 def test_a_machines_limit_is_accepted_as_it_is_displayed() -> None:

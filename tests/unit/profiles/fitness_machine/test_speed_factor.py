@@ -6,8 +6,9 @@ import pytest
 
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Options
+from healthd.profiles.fitness_machine.limits import Limits, Rejected
 from healthd.profiles.fitness_machine.machine import Range, machine_of
-from healthd.profiles.fitness_machine.procedures import Limits, Rejected, command
+from healthd.profiles.fitness_machine.procedures import command
 from healthd.profiles.reader import Reader
 from healthd.verbs import SetTargetSpeed
 

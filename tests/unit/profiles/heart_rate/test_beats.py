@@ -45,7 +45,9 @@ def heart(seconds: int, rng: random.Random) -> list[float]:
 
 def placed(beats: Beats, intervals: list[float], at_ms: float) -> list[float]:
     """Return the times of the beats of one packet, on the clock of ``at_ms``."""
-    return [at_ms + off for off in beats.place(intervals, int(at_ms * 1e6)).offsets_ms]
+    offsets_ms = beats.place(intervals, int(at_ms * 1e6)).offsets_ms
+    assert offsets_ms is not None
+    return [at_ms + off for off in offsets_ms]
 
 
 def jitter(rng: random.Random) -> Iterator[float]:
@@ -151,7 +153,48 @@ def test_no_beat_is_later_than_its_packet(sent: list[tuple[list[float], int]]) -
     for intervals, later_ns in sent:
         at_ns += later_ns
         offsets = beats.place(intervals, at_ns).offsets_ms
+        if offsets is None:
+            assert sum(intervals) > 120_000
+            continue
         assert len(offsets) == len(intervals)
         assert all(offset <= 0.1 for offset in offsets)
         steps = [second - first for first, second in pairwise(offsets)]
         assert steps == pytest.approx(intervals[1:], abs=0.11)
+
+
+@pytest.mark.parametrize("rate", [0.96, 1.04])
+def test_a_sensor_whose_seconds_are_too_long_or_short_is_followed_for_hours(rate: float) -> None:
+    """D29: the sum of such intervals drifts away from the clock, by 144 s an hour."""
+    rng = random.Random(8)
+    beats, latest = Beats(), 0.0
+    true_ms = heart(2 * 3600, rng)
+    for intervals, at_ms in packets(true_ms, jitter(rng), rate):
+        for beat_ms in placed(beats, intervals, at_ms):
+            assert at_ms - 6000 <= beat_ms <= at_ms
+            latest = max(latest, beat_ms)
+    assert latest > 2 * 3600 * 1000 - 6000
+
+
+def test_intervals_of_more_than_two_minutes_have_no_place_in_time() -> None:
+    beats = Beats()
+    assert beats.place([1000.0], 10 * SECOND_NS).offsets_ms == [0.0]
+    # 255 intervals of 65,535/1024 s in one packet are four and a half hours.
+    assert beats.place([63_999.0] * 255, 11 * SECOND_NS) == (None, False)
+    after = beats.place([1000.0], 12 * SECOND_NS)
+    assert (after.offsets_ms, after.follows) == ([0.0], False)
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.floats(0, 64_000), max_size=255), st.integers(0, 100 * SECOND_NS)),
+        max_size=20,
+    )
+)
+def test_no_intervals_place_a_beat_after_their_arrival_or_long_before(
+    sent: list[tuple[list[float], int]],
+) -> None:
+    beats, arrival_ns = Beats(), 0
+    for intervals, waited_ns in sent:
+        arrival_ns += waited_ns
+        for offset_ms in beats.place(intervals, arrival_ns).offsets_ms or ():
+            assert -123_000 <= offset_ms <= 0

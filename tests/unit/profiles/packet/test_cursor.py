@@ -52,6 +52,13 @@ def test_running_out_names_the_offset_and_does_not_move(
         (b"\0", ""),
         ("é".encode(), "é"),
         (b"a\xffb", "a\ufffdb"),
+        # What moves a terminal's cursor, turns a text around or cannot be seen is left out.
+        (b"H10\x1b[2J\r\n", "H10[2J"),
+        ("H\u202e01\u200b\ufeff\u2028".encode(), "H01"),
+        ("心率 ♥".encode(), "心率 ♥"),
+        (b"\xe2\x80\x8b", ""),
+        (b"x" * 512, "x" * 100),
+        (b"\xff" * 512, "\ufffd" * 100),
     ],
 )
 def test_text_ends_at_nul_and_replaces_invalid_utf8(data: bytes, text: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from healthd.errors import DecodeError
 from healthd.profiles.polar_pmd.compression import decompress
 from healthd.profiles.polar_pmd.frames import decode_data
 from healthd.profiles.polar_pmd.raw import decimal, numbers_of_24_bits
@@ -77,11 +78,16 @@ def test_a_cut_keeps_the_blocks_before_it(
     assert bool(kept) == (len(cut) >= channels * size)
 
 
-def test_blocks_without_bits_cannot_claim_minutes_of_samples() -> None:
-    kept, truncated = decompress(bytes(6) + b"\0\xff" * 250, 3, 2)
-    assert truncated
-    assert 4000 < len(kept) <= 4097
+def test_a_frame_has_at_most_as_many_numbers_as_bits() -> None:
+    # A block without bits repeats the sample before it, in two bytes for any number of samples.
+    kept, truncated = decompress(bytes(6) + b"\0\x05", 3, 2)
+    assert (len(kept), truncated) == (6, False)
     assert all(first == second for first, second in pairwise(kept))
+    with pytest.raises(DecodeError, match="at most 16 numbers, found 18"):
+        decompress(bytes(6) + b"\0\x06", 3, 2)
+    # D6: 50 bytes became 5,355 samples, which are 49 kB of JSON.
+    with pytest.raises(DecodeError):
+        decode_data(bytes.fromhex("02" + "01" * 8 + "81") + bytes(6) + b"\0\xff" * 17)
 
 
 @pytest.mark.parametrize("value", [0.061, 36.6, -1013.2, 0.0, 1e-9, 3.4e38])

@@ -251,15 +251,28 @@ def test_a_jump_seen_by_one_stream_resets_the_other_only_once() -> None:
 def test_frames_without_a_stamp_are_placed_by_arrival() -> None:
     placement = Placement(100)
     assert placement.place_by_arrival(STARTED, 50) == Placed(STARTED - 490_000_000, 1e7)
-    # Two at once: the second cannot have started before the first ended.
-    assert placement.place_by_arrival(STARTED, 50) == Placed(STARTED + 10_000_000, 1e7)
+    # Two at once: the second cannot have started before the first ended, nor end in the future.
+    assert placement.place_by_arrival(STARTED, 50) == Placed(STARTED, None)
 
 
 def test_spans_are_placed_by_their_end_and_do_not_overlap() -> None:
     placement = Placement(None)
-    assert placement.place_span(STARTED, SECOND) == Placed(STARTED - SECOND, None)
-    assert placement.place_span(STARTED + SECOND, 3 * SECOND) == Placed(STARTED, None)
-    assert placement.place_span(STARTED + 5 * SECOND, SECOND) == Placed(STARTED + 4 * SECOND, None)
+
+    def place(end_ns: int, span_ns: int) -> Placed:
+        return placement.place_span(end_ns, span_ns, end_ns)
+
+    assert place(STARTED, SECOND) == Placed(STARTED - SECOND, None)
+    assert place(STARTED + SECOND, 3 * SECOND) == Placed(STARTED, None)
+    assert place(STARTED + 5 * SECOND, SECOND) == Placed(STARTED + 4 * SECOND, None)
+
+
+def test_spans_that_add_up_to_more_than_the_time_that_passed_stay_before_their_arrival() -> None:
+    # 85 intervals of 65,535 ms in each frame, ten frames a second.
+    placement = Placement(None)
+    for tenth in range(1000):
+        arrival = STARTED + tenth * SECOND // 10
+        placed = placement.place_span(arrival, 84 * 65_535 * 1_000_000, arrival)
+        assert arrival - 600 * SECOND <= placed.first_ns <= arrival
 
 
 def test_a_stamp_is_mapped_before_its_arrival_or_not_at_all() -> None:
@@ -269,6 +282,32 @@ def test_a_stamp_is_mapped_before_its_arrival_or_not_at_all() -> None:
     assert clock.before(4 * SECOND, STARTED + SECOND) == STARTED - SECOND
     assert clock.before(9 * SECOND, STARTED + SECOND) == STARTED + SECOND
     assert clock.before(1, STARTED + 1000 * SECOND) == STARTED + 1000 * SECOND
+
+
+@pytest.mark.parametrize("off", [-0.04, 0.04], ids=["slow", "fast"])
+def test_stamps_that_follow_no_clock_do_not_move_samples_away_from_their_arrival(
+    off: float,
+) -> None:
+    # Some devices count stamps up by the nominal duration of a frame, whatever passed.
+    sensor = Sensor(off * 1e6, seed=9)
+    clock, placement = SensorClock(), Placement(130)
+    for _, stamp, arrival in sensor.frames(2 * 3600):
+        placed = placement.place(clock, stamp, arrival, SAMPLES)
+        assert placed is not None and placed.period_ns is not None
+        last_ns = placed.first_ns + (SAMPLES - 1) * placed.period_ns
+        # What the clock needs to see that it is wrong: 4 % of a minute, and a second.
+        assert -6 * SECOND <= last_ns - arrival <= 0.1 * SECOND + 1
+
+
+def test_stamps_that_run_ahead_are_held_back_by_arrivals() -> None:
+    # 0.9 s later in each frame: never enough for a jump, and an hour in six minutes.
+    clock, placement = SensorClock(), Placement(130)
+    for number in range(10_000):
+        arrival = STARTED + number * SECOND // 10
+        stamp = H10_EPOCH + number * 9 * SECOND // 10
+        placed = placement.place(clock, stamp, arrival, SAMPLES)
+        assert placed is not None
+        assert arrival - SECOND <= placed.first_ns <= arrival + SECOND // 10
 
 
 @given(
@@ -292,6 +331,8 @@ def test_time_never_runs_backwards_for_any_stamps(
         arrival += waited
         placed = placement.place(clock, stamp, arrival, count)
         if placed is not None:
+            assert placed.first_ns <= arrival + FIRST_MS * 1_250_000
+            assert placed.first_ns >= arrival - 633 * SECOND
             # Rounded down to whole nanoseconds, two neighbours may have the same time.
             assert placed.first_ns >= end - 1
             end = placed.first_ns + (count - 1) * (placed.period_ns or 0)

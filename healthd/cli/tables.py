@@ -1,0 +1,43 @@
+"""Tables and text with styles for a terminal; no markup of rich is read from any text."""
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from healthd.cli.console import LINE_CELLS
+from healthd.printable import printable
+
+# Wider than the columns for names; rich cuts or folds a cell to its column. Messages are lines.
+_CELL_CELLS = 200
+
+
+def cell(value: object, style: str = "") -> Text:
+    """Return text from anywhere as the content of a cell or of a line."""
+    return Text(printable(str(value), _CELL_CELLS), style)
+
+
+def line(value: object) -> Text:
+    """Return a line of a report."""
+    return Text(printable(str(value), LINE_CELLS))
+
+
+def table(*headings: str) -> Table:
+    """Return a table without rows."""
+    return Table(*(Column(cell(heading)) for heading in headings))
+
+
+def add_row(to: Table, *values: object) -> None:
+    """Add a row of texts."""
+    to.add_row(*map(cell, values))
+
+
+def show(*parts: Table | Text, soft_wrap: bool = False) -> None:
+    """Print each of these on a line of its own.
+
+    Args:
+        parts: what to print.
+        soft_wrap: leave it to the terminal to break lines that are too long.
+    """
+    console = Console(soft_wrap=soft_wrap)
+    for part in parts:
+        console.print(part)

@@ -1,0 +1,60 @@
+"""Values of characteristics, one at a time: any bytes give a measurement or a DecodeError."""
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from healthd.errors import DecodeError
+from healthd.profiles.quirks import QUIRKS
+from healthd.profiles.registry import load
+from tests.fuzz import target
+from tests.fuzz.pieces import Pieces
+from tests.support.digits import too_many_digits
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+CHARACTERISTICS = sorted(load().characteristics.values(), key=lambda each: each.uuid)
+
+# A sample of a byte and its name; and a packet's worth of names.
+_JSON_BYTES = 100
+_JSON_AT_MOST = 4000
+
+
+def vectors() -> dict[str, list[bytes]]:
+    """Return the packets of ``tests/vectors``, good and bad ones, by UUID."""
+    return {
+        file.stem: [
+            bytes.fromhex(text) for text in re.findall(r'(?m)^hex = "(\w*)"', file.read_text())
+        ]
+        for file in sorted(VECTORS.glob("*.toml"))
+    }
+
+
+class Target(target.Target):
+    """The first byte chooses the characteristic, the second one a device that deviates or none."""
+
+    def seeds(self) -> Iterable[bytes]:
+        """Yield every vector."""
+        known = vectors()
+        for number, characteristic in enumerate(CHARACTERISTICS):
+            for packet in known.get(characteristic.uuid, [b""]):
+                yield bytes([number, 255]) + packet
+        for number, quirk in enumerate(QUIRKS):
+            for packet in known.get(quirk.uuid, [b""])[:8]:
+                yield bytes([0, number]) + packet
+
+    def fuzz(self, data: bytes) -> None:
+        """Decode, and check that JSON can hold it in a size that fits to that of the packet."""
+        pieces = Pieces(data)
+        decode = CHARACTERISTICS[pieces.number() % len(CHARACTERISTICS)].decode
+        if (number := pieces.number()) < len(QUIRKS):
+            decode = QUIRKS[number].decode
+        packet = pieces.rest()[:512]
+        with suppress(DecodeError):
+            fields = decode(packet).fields()
+            text = orjson.dumps(fields)
+            assert orjson.loads(text) == fields
+            assert not too_many_digits(fields)
+            assert len(text) <= _JSON_AT_MOST + _JSON_BYTES * len(packet), len(text)
