@@ -46,7 +46,7 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 
 .PHONY: attack
 attack: export FULL_EFFORT := 1
-attack: $(TESTABLE) ## hostile peripherals, requests, files and histories (an hour); a part: make attack ARGS="-k fair"
+attack: $(TESTABLE) ## hostile peripherals, requests, files, bit flips and histories: an hour
 	@.ci/tools mosquitto
 	$(BIN)/pytest tests/attack -rP $(ARGS)
 	$(BIN)/pytest $$(grep -rlw effort tests --include='test_*.py' --exclude-dir=attack) \
