@@ -220,7 +220,7 @@ class _Run:
         late_s, cpu_s, held = list[float](), 0.0, dict[str, Held]()
         for line in self._lines():
             late_s += line.get("late_s", ())
-            cpu_s = line.get("cpu_s", cpu_s)
+            cpu_s = max(cpu_s, line.get("cpu_s", 0.0))
             for label, one in line.get("held", {}).items():
                 held[label] = Held(*map(max, held.get(label, (0, 0, 0)), one))
         return Outcome(
