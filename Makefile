@@ -101,10 +101,10 @@ clean: ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUNNABLE): pyproject.toml requirements/demo.txt requirements/build.txt
-	@PYTHON='$(PYTHON)' .ci/venv $(VENV) requirements/demo.txt
+$(RUNNABLE): pyproject.toml .ci/requirements/demo.txt .ci/requirements/build.txt
+	@PYTHON='$(PYTHON)' .ci/venv $(VENV) .ci/requirements/demo.txt
 	@touch $@
 
-$(TESTABLE): pyproject.toml constraints.txt requirements/build.txt
+$(TESTABLE): pyproject.toml constraints.txt .ci/requirements/build.txt
 	@PYTHON='$(PYTHON)' .ci/venv $(VENV) constraints.txt
 	@touch $(RUNNABLE) $@

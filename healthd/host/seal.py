@@ -1,14 +1,14 @@
 """A checksum at the end of a small JSON file, which every JSON reader takes for blank space.
 
-A flipped bit in a digit leaves valid JSON with a wrong value: only a checksum shows it. As blanks it
-changes the format for no reader, not even for an older version of healthd.
+A flipped bit in a digit leaves valid JSON with a wrong value: only a checksum shows it. As blanks
+it changes the format for no reader, not even for an older version of healthd.
 """
 
 import re
 import zlib
 from pathlib import Path
 
-# A hundred times what healthd writes: a file that is larger is not one of ours.
+# A hundred times what healthd writes: a larger file is not one that it has written.
 MOST_BYTES = 4_000_000
 
 _SEAL = re.compile(rb"\n([ \t]{32})\Z")

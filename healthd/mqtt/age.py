@@ -40,7 +40,7 @@ def check_age(request: Request, message: Message, now: Stamp) -> None:
 
 
 def _age_by_its_time_s(request: Request, now: Stamp) -> float:
-    """Return how old a request is by its own time; 0 if that or this clock cannot tell."""
+    """Return how old a request is by its own time; 0 if that or this clock says nothing."""
     if request.time is None or now.clock != "synced":
         return 0.0
     age_s = now.wall_ns / 1e9 - request.time.timestamp()

@@ -28,7 +28,7 @@ class Message:
         as_published: whether ``retained`` can be as its publisher set it: MQTT 3.1.1 passes the
             flag on only to a new subscription.
         sent_after_s: since when it can have waited for healthd, on the clock of ``uptime_s``; None
-            if nobody has asked for that.
+            if no one has asked for that.
         expires_s: when it expires (MQTT 5), on the same clock; None: never.
     """
 

@@ -46,7 +46,7 @@ def _never() -> bool:
 
 
 def _ignore(message: Message) -> None:
-    """Nobody waits for an answer."""
+    """No one waits for an answer."""
 
 
 class _Listener(NamedTuple):

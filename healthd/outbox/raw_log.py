@@ -5,6 +5,7 @@ Layout: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,9 @@ PAGE_BYTES = 4096
 
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 _FRAME_BYTES = _FRAME_HEADER + PAGE_BYTES
+
+# The header of the index in shared memory; a copy follows it.
+_INDEX_BYTES = 48
 
 # No database has more pages: 64 GB.
 _MOST_PAGES = 1 << 24
@@ -58,11 +62,14 @@ def has_lost_commits(path: Path) -> bool:
     Args:
         path: the database file, which is not open.
     """
+    used, salts = _index(Path(f"{path}-shm"))
     try:
         log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return used > 0 and path.exists() and path.stat().st_size > 0
     try:
+        if used > _count(log) and os.pread(log, 8, 16) in (salts, b""):
+            return True
         damaged = not _is_header_whole(log)
         for _, frame, whole in _frames(log):
             damaged = damaged or not whole
@@ -88,6 +95,21 @@ def _frames(log: int) -> Iterator[tuple[int, _Frame, bool]]:
         whole = _summed(content, before, big=big) == frame.sums and frame.salts == salts
         yield number, frame, whole and 0 < frame.page < _MOST_PAGES
         before = frame.sums
+
+
+def _index(path: Path) -> tuple[int, bytes]:
+    """Return how many frames the log had, and their salts, by the index of a killed process.
+
+    SQLite writes the index after the log, so it never counts frames that were not there.
+    """
+    try:
+        with path.open("rb") as opened:
+            first, second = opened.read(_INDEX_BYTES), opened.read(_INDEX_BYTES)
+    except OSError:
+        return 0, b""
+    if first != second or len(first) < _INDEX_BYTES:
+        return 0, b""
+    return int.from_bytes(first[16:20], sys.byteorder), first[32:40]
 
 
 def _is_header_whole(log: int) -> bool:

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from tests.support.process import clean_environment
 
 ROOT = Path(__file__).parents[2]
-LISTS = (ROOT / "constraints.txt", *sorted((ROOT / "requirements").glob("*.txt")))
+LISTS = (ROOT / "constraints.txt", *sorted((ROOT / ".ci/requirements").glob("*.txt")))
 SCRIPTS = (".ci/venv", ".ci/install", ".ci/constraints", "systemd/setup")
 
 # The least that pip accepts as the program that builds a package; it leaves a trace of each run.
@@ -50,14 +50,13 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         """Make it; both lists have the right hashes."""
         self.root, self.wheels, self._venv = folder / "tree", folder / "wheels", folder / "venv"
-        (self.root / ".ci").mkdir(parents=True)
-        (self.root / "requirements").mkdir()
+        (self.root / ".ci/requirements").mkdir(parents=True)
         self.wheels.mkdir()
         shutil.copy(ROOT / ".ci/install", self.root / ".ci")
         (self.root / "pyproject.toml").write_text(_PROJECT)
-        self.list = self.root / "requirements/install.txt"
+        self.list = self.root / ".ci/requirements/install.txt"
         self.list.write_text(self.wheel("library", "VALUE = 1\n"))
-        (self.root / "requirements/build.txt").write_text(self.wheel("backend", _BACKEND))
+        (self.root / ".ci/requirements/build.txt").write_text(self.wheel("backend", _BACKEND))
         venv.create(self._venv, symlinks=True, with_pip=False)
         self.packages = next((self._venv / "lib").iterdir()) / "site-packages"
         # Faster than a copy of its own.
@@ -167,7 +166,7 @@ def test_each_pin_is_exact_and_has_a_hash(file: Path) -> None:
 def test_the_parts_have_the_versions_of_the_whole() -> None:
     whole = entries(ROOT / "constraints.txt")
     for name in ("install", "demo", "build"):
-        part = entries(ROOT / f"requirements/{name}.txt")
+        part = entries(ROOT / f".ci/requirements/{name}.txt")
         assert part.items() <= whole.items(), name
 
 
@@ -176,9 +175,9 @@ def test_what_pyproject_names_is_listed() -> None:
     project = config["project"]
     extras = project["optional-dependencies"]
     wanted = {
-        "requirements/install.txt": [*project["dependencies"], *extras["hass"]],
-        "requirements/demo.txt": [*project["dependencies"], *extras["sim"]],
-        "requirements/build.txt": config["build-system"]["requires"],
+        ".ci/requirements/install.txt": [*project["dependencies"], *extras["hass"]],
+        ".ci/requirements/demo.txt": [*project["dependencies"], *extras["sim"]],
+        ".ci/requirements/build.txt": config["build-system"]["requires"],
         "constraints.txt": [
             *project["dependencies"],
             *(x for extra in extras.values() for x in extra),

@@ -1,4 +1,4 @@
-"""The wheels that a guest without a network installs, as requirements/ pins them."""
+"""The wheels that a guest without a network installs, as .ci/requirements/ pins them."""
 
 import hashlib
 import subprocess
@@ -14,7 +14,7 @@ from tests.system.guests import Guest
 from tests.system.image import cache
 from tests.system.report import say
 
-_LISTS = Path(__file__).parents[2] / "requirements"
+_LISTS = Path(__file__).parents[2] / ".ci/requirements"
 _DOWNLOAD_TIMEOUT_S = 600.0
 
 
