@@ -50,7 +50,7 @@ attack: $(TESTABLE) ## hostile peripherals, requests, files, bit flips and histo
 	@.ci/tools mosquitto
 	$(BIN)/pytest tests/attack -rP $(ARGS)
 	$(BIN)/pytest $$(grep -rlw effort tests --include='test_*.py' --exclude-dir=attack) \
-	    --numprocesses 2 --dist worksteal $(ARGS)
+	    --numprocesses 2 --dist worksteal --timeout 7200 $(ARGS)
 
 chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/tools mosquitto
