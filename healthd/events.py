@@ -67,6 +67,8 @@ class LinkEvent(Measurement):
     change: Literal["up", "down"]
     reason: str | None = None
     """Why it ended: ``link_lost``, ``stalled``, ``adapter_off``, ``bluez_gone``, …"""
+    left_out: Annotated[int | None, Field(ge=1), quantity("1")] = None
+    """How many links came and went before this one without events, because they were too many."""
 
 
 FetchOutcome = Literal["new_data", "no_data", "failed", "timeout"]

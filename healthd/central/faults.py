@@ -21,6 +21,9 @@ _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
 # A slot becomes free when another link ends, and controllers take seconds to notice.
 _SLOT = Backoff(first_s=4.0, ceiling_s=30.0)
 
+# A peripheral that floods takes radio time from the others on each link.
+_FLOODING = Backoff(first_s=30.0, ceiling_s=900.0)
+
 # A person has to act (plug the adapter in, start bluetoothd, pair), so there is no hurry.
 PATIENT = Backoff(first_s=5.0, ceiling_s=60.0)
 
@@ -168,6 +171,16 @@ class Reassigned(LinkLost):
         """Search again soon, for another device."""
         super().__init__(
             "reassigned", "another peripheral of the settings describes this device better"
+        )
+
+
+class Flooding(LinkFault):
+    """The link was ended because the peripheral sent faster than any sensor does."""
+
+    def __init__(self) -> None:
+        """Try again much later each time: the next link may be as bad."""
+        super().__init__(
+            "flooding", "healthd ended the link: it sent faster than any sensor does", _FLOODING
         )
 
 

@@ -16,7 +16,8 @@ from bleak_retry_connector import establish_connection
 from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
 from bleak_retry_connector.bluez import stop_discovery
 
-from healthd.central.faults import LinkFault, LinkLost, faults_raised, faults_suppressed
+from healthd.central.door import Door
+from healthd.central.faults import Flooding, LinkFault, LinkLost, faults_raised, faults_suppressed
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
 from healthd.profiles.registry import canonical_uuid
@@ -150,6 +151,8 @@ class Link:
         self._client: BleakClient | None = None
         self._is_open = False
         self._end = LinkEnd(has_reason=found.path is not None)
+        self._door = Door()
+        self._on_left_out: Callable[[str], None] = lambda _: None
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
 
@@ -233,15 +236,36 @@ class Link:
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
         """Subscribe; ``on_value`` is called in the event loop with every notified value.
 
+        Values over the link's share are left out; see ``limit``.
+
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
 
         def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
-            on_value(bytes(value))
+            if self._door.admits(len(value)):
+                on_value(bytes(value))
+            else:
+                self._leave_out(uuid)
 
         async with self._request() as client:
             await client.start_notify(self._characteristics[uuid], notified)
+
+    def limit(self, on_left_out: Callable[[str], None], *, has_records: bool) -> None:
+        """Report what is left out because the peripheral sends too fast.
+
+        Args:
+            on_left_out: called with the characteristic of each value that is left out.
+            has_records: whether the peripheral sends stored records when healthd asks for them.
+        """
+        self._on_left_out = on_left_out
+        if has_records:
+            self._door.expect_records()
+
+    def _leave_out(self, uuid: str) -> None:
+        self._on_left_out(uuid)
+        if self._door.floods and not self._end.is_gone:
+            self._end.lose(Flooding())
 
     def lose(self, fault: LinkFault) -> None:
         """End the link at once for its users, because the adapter or BlueZ is gone."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from healthd.events import Gap
 from healthd.outbox.continuity import PreviousRun
@@ -10,6 +10,26 @@ from healthd.runs import Run
 from healthd.samples import Sample, utc_text
 
 _Stream = tuple[str, str]
+
+
+class _Last(NamedTuple):
+    """The last sample of a stream.
+
+    Attributes:
+        wall_ns: when it was taken; Unix time.
+        continuous: whether data is missing while the stream is silent.
+    """
+
+    wall_ns: int
+    continuous: bool
+
+
+class _Held(NamedTuple):
+    """A gap, or several of them together."""
+
+    reason: str
+    since_ns: int
+    until_ns: int
 
 
 class Gaps:
@@ -25,9 +45,11 @@ class Gaps:
         self._run = run
         self._put = put
         self._before: list[PreviousRun] = []
-        self._last: dict[_Stream, Sample] = {}
+        self._last: dict[_Stream, _Last] = {}
         self._interrupted: dict[_Stream, str] = {}
         self._filled: Counter[_Stream] = Counter()
+        self._holding: set[str] = set()
+        self._held: dict[_Stream, _Held] = {}
 
     def add(self, peripheral: str, *, periodic: bool) -> None:
         """Note whether the peripheral is periodic from now on."""
@@ -46,32 +68,59 @@ class Gaps:
     def interrupt(self, peripheral: str, reason: str) -> None:
         """Note that the peripheral's link is gone: its streams stop until their next sample."""
         for stream, last in self._last.items():
-            if stream[0] == peripheral and self._is_continuous(last):
+            if stream[0] == peripheral and last.continuous and peripheral not in self._periodic:
                 # The first reason explains the gap; a failed reconnect is only a consequence.
                 self._interrupted.setdefault(stream, reason)
 
-    def before_sample(self, sample: Sample) -> None:
+    def hold(self, peripheral: str) -> None:
+        """See ``link_events.LinkGaps``."""
+        self._holding.add(peripheral)
+
+    def release(self, peripheral: str) -> None:
+        """See ``link_events.LinkGaps``."""
+        self._holding.discard(peripheral)
+        for stream in [stream for stream in self._held if stream[0] == peripheral]:
+            self._emit_held(stream)
+
+    def _emit_held(self, stream: _Stream) -> None:
+        reason, since_ns, until_ns = self._held.pop(stream)
+        self._emit(stream, reason, self._run.id, since_ns, until_ns)
+
+    def before_sample(self, sample: Sample, *, continuous: bool = True) -> None:
         """Report the gap that ends with this sample, if any; call it before the sample is put.
 
         A sample that the device had stored meanwhile does not end a gap: it fills a part of it.
+
+        Args:
+            sample: the sample.
+            continuous: False if its stream is silent for as long as nothing changes. It can lose
+                samples only if healthd is killed.
         """
         stream = (sample.peripheral, sample.stream)
         last = self._last.get(stream)
         if sample.stored and (last is None or stream in self._interrupted):
             self._filled[stream] += 1
             return
-        self._last[stream] = sample
+        made, wall_ns = sample.measurement, sample.stamp.wall_ns
+        # Nothing is missing between two weighings, though scales disconnect.
+        continuous = continuous and not (made.retained or made.intermediate)
+        self._last[stream] = now = _Last(wall_ns, continuous)
         if last is None:
-            self._after_start(stream, sample)
+            self._after_start(stream, now)
         elif reason := self._interrupted.pop(stream, None):
-            self._emit(stream, reason, last.run, last.stamp.wall_ns, sample.stamp.wall_ns)
-        self._filled.pop(stream, None)
+            held = self._held.get(stream)
+            first = _Held(reason, last.wall_ns, wall_ns) if held is None else held
+            self._held[stream] = first._replace(until_ns=wall_ns)
+            if stream[0] not in self._holding:
+                self._emit_held(stream)
+        if stream not in self._held:
+            self._filled.pop(stream, None)
 
-    def _after_start(self, stream: _Stream, first: Sample) -> None:
+    def _after_start(self, stream: _Stream, first: _Last) -> None:
         for run in self._runs_since_last_sample(stream):
-            end, until_ns = run.ends.get(stream), first.stamp.wall_ns
+            end, until_ns = run.ends.get(stream), first.wall_ns
             if end is not None and run.clean:
-                if self._is_continuous(first):
+                if first.continuous and stream[0] not in self._periodic:
                     self._emit(stream, "stopped", run.run, end.wall_ns, until_ns)
             elif end is not None:
                 # Perhaps nothing is lost, but samples are certain only up to this one.
@@ -79,16 +128,6 @@ class Gaps:
                 self._emit(stream, "unclean_stop", run.run, since_ns, until_ns, first_seq)
             elif not run.clean:
                 self._emit(stream, "unclean_stop", run.run, run.started_ns, until_ns)
-
-    def _is_continuous(self, sample: Sample) -> bool:
-        """Return whether data is missing while the sample's stream is silent.
-
-        Nothing is missing between two weighings, though scales disconnect, nor between two runs of
-        a periodic peripheral.
-        """
-        made = sample.measurement
-        is_episodic = made.retained or made.intermediate
-        return not is_episodic and sample.peripheral not in self._periodic
 
     def _runs_since_last_sample(self, stream: _Stream) -> list[PreviousRun]:
         """Return the earlier runs, from the last one in which the stream has a certain sample.

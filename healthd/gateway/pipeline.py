@@ -5,13 +5,15 @@ from collections.abc import Iterable
 from functools import partial
 
 from healthd.errors import DecodeError
-from healthd.events import ControlEvent, LinkEvent
+from healthd.events import ControlEvent
 from healthd.gateway.facts import facts_of, fetch_event
 from healthd.gateway.gaps import Gaps
 from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
+from healthd.gateway.link_events import LinkEvents
 from healthd.gateway.personal import copy_for_person
 from healthd.gateway.settling import Settling
+from healthd.gateway.too_fast import TooFast
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
@@ -26,9 +28,9 @@ from healthd.samples import LONGEST_DELAY_NS, MOST_RECORDS, Sample, Stamp, utc_t
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
-# Uses whose samples are checked for gaps. Not STATUS (sent only on change) or STATIC (no stream).
+# Uses whose streams are continuous. Not STATUS (sent only on change) or STATIC (no stream).
 # CONTROL, because its response can release held-back samples of a stream.
-_USES_WITH_GAPS = (Use.STREAM, Use.CONTROL)
+_CONTINUOUS = (Use.STREAM, Use.CONTROL)
 
 # By change of a control event: whether healthd controls the machine afterwards.
 _CONTROLLED = {"granted": True, "released": False, "release_failed": False, "lost": False}
@@ -64,11 +66,12 @@ class Pipeline:
         self._options: dict[str, Options] = {}
         self._records: dict[str, Records] = {}
         self._gaps = Gaps(run, outbox.put)
+        self._too_fast = TooFast(run, outbox.put)
         self._hooks = hooks or Hooks()
         self._settling = Settling(self._settle, lambda: run.clock.now().mono_ns)
         self._sample_counts: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
-        self._streaming: set[str] = set()
+        self._links = LinkEvents(run, outbox.put, self._gaps)
         self._log = get_logger(service="pipeline")
 
     def start(self, held: Iterable[HeldResult] = ()) -> None:
@@ -132,7 +135,13 @@ class Pipeline:
         if state in (State.WAITING, State.DISABLED):
             self._release(peripheral)
             self._gaps.interrupt(peripheral, reason or _STOPPED)
-        self._put_link_event(peripheral, state, reason)
+        if state is State.DISABLED:
+            self._too_fast.end(peripheral)
+            self._gaps.release(peripheral)
+        if state is State.STREAMING:
+            self._links.begin(peripheral)
+        else:
+            self._links.end(peripheral, reason or _STOPPED)
 
     def _release(self, peripheral: str) -> None:
         """Publish what was held back on a link that has ended: it was measured before the gap."""
@@ -156,18 +165,6 @@ class Pipeline:
         if reader.settles:
             self._settling.schedule(peripheral, reader.due_ns)
             self._hooks.on_held(peripheral, reader.held, self.records(peripheral), now)
-
-    def _put_link_event(self, peripheral: str, state: State, reason: str | None) -> None:
-        """Put an event when streaming begins and ends, but not for the attempts in between."""
-        if state is State.STREAMING:
-            self._streaming.add(peripheral)
-            event = LinkEvent(peripheral=peripheral, change="up")
-        elif peripheral in self._streaming:
-            self._streaming.remove(peripheral)
-            event = LinkEvent(peripheral=peripheral, change="down", reason=reason or _STOPPED)
-        else:
-            return
-        self._outbox.put(self._run.event(event))
 
     def on_control(self, event: ControlEvent) -> None:
         """See ``sessions.session.Observer``."""
@@ -205,6 +202,10 @@ class Pipeline:
     def on_no_data(self, peripheral: str, reason: str | None) -> None:
         """See ``sessions.session.Observer``."""
         self._devices.on_reason(peripheral, reason)
+
+    def on_too_fast(self, peripheral: str, uuid: str) -> None:
+        """See ``sessions.session.Observer``."""
+        self._too_fast.note(peripheral, self._registry.characteristics[uuid].model.kind)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""
@@ -250,16 +251,16 @@ class Pipeline:
         )
         copy = copy_for_person(self._run, self.records(peripheral), timed, sample)
         if copy is not None:
-            self._deliver(copy)
+            self._deliver(copy, continuous=False)
         self._put(use, sample)
 
     def _put(self, use: Use, sample: Sample) -> None:
-        if use in _USES_WITH_GAPS:
-            self._gaps.before_sample(sample)
+        if continuous := use in _CONTINUOUS:
             self._sample_counts[sample.peripheral] += not sample.measurement.intermediate
-        self._deliver(sample)
+        self._deliver(sample, continuous=continuous)
 
-    def _deliver(self, sample: Sample) -> None:
+    def _deliver(self, sample: Sample, *, continuous: bool) -> None:
+        self._gaps.before_sample(sample, continuous=continuous)
         self._outbox.put(sample)
         if not sample.stored:
             self._hooks.on_live(sample)

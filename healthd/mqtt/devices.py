@@ -6,8 +6,13 @@ from typing import Any
 
 from healthd.mqtt.payloads import DeviceInfo, Payload
 from healthd.mqtt.topics import Topics
+from healthd.supervision.budget import Budget
 
 Retain = Callable[[str, Payload | bytes], None]
+
+# A device that changes its state all the time does not get its info published all the time: some
+# changes at once, then one a second.
+_FACTS, _FACTS_EVERY_S = 10, 1.0
 
 OnInfo = Callable[[str, Mapping[str, Any]], None]
 """Called with a peripheral and everything that is known about it."""
@@ -32,6 +37,9 @@ class Devices:
         self._info: dict[str, dict[str, Any]] = {}
         self._bonded: dict[str, bool] = {}
         self._online: dict[str, bool] = {}
+        self._budgets: dict[str, Budget] = {}
+        # Timers of changes that wait.
+        self._later: dict[str, asyncio.TimerHandle] = {}
         self.changed = asyncio.Event()
 
     def on_state(
@@ -63,7 +71,13 @@ class Devices:
         info = self._info[peripheral]
         info.update(facts)
         # A link in preparation reports dozens of facts; its next state publishes them all at once.
-        if info["state"] == "streaming":
+        if info["state"] != "streaming" or peripheral in self._later:
+            return
+        budget = self._budgets.setdefault(peripheral, Budget(_FACTS, _FACTS_EVERY_S))
+        if wait_s := budget.wait_s():
+            loop = asyncio.get_running_loop()
+            self._later[peripheral] = loop.call_later(wait_s, self._publish, peripheral)
+        else:
             self._publish(peripheral)
 
     def on_fetch(self, peripheral: str, news: Mapping[str, Any]) -> None:
@@ -80,6 +94,9 @@ class Devices:
 
     def remove(self, peripheral: str) -> None:
         """Forget a peripheral."""
+        if timer := self._later.pop(peripheral, None):
+            timer.cancel()
+        self._budgets.pop(peripheral, None)
         self._info.pop(peripheral, None)
         self._bonded.pop(peripheral, None)
         self._online.pop(peripheral, None)
@@ -94,6 +111,10 @@ class Devices:
         return [info["state"] for info in self._info.values()]
 
     def _publish(self, peripheral: str) -> None:
+        if timer := self._later.pop(peripheral, None):
+            timer.cancel()
+        if budget := self._budgets.get(peripheral):
+            budget.spend()
         info = self._with_bond(peripheral)
         self._retain(self._topics.device_info(peripheral), DeviceInfo.of(info))
         self._on_info(peripheral, info)

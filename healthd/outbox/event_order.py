@@ -67,6 +67,10 @@ class EventOrder:
             del self._following[stream]
         return None
 
+    def drop_oldest(self) -> None:
+        """Forget the oldest event of the kind of which most follow another one."""
+        max(self._following.values(), key=len).popleft()
+
     def divert(self, stream: Stream) -> deque[Pending]:
         """Note that the event on its way goes to the disk; return those that have to follow."""
         following = self._following.pop(stream, deque[Pending]())

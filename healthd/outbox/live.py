@@ -1,25 +1,35 @@
 """The live path, in memory: from a sample's arrival until the broker or the store has it."""
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from healthd.events import Gap
 from healthd.outbox.continuity import End, Ends
 from healthd.outbox.event_order import EventOrder
+from healthd.outbox.lanes import Lanes
+from healthd.outbox.losses import Losses
 from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stream
 from healthd.samples import Sample
 
-# If both broker and disk fail, samples are kept in memory only: the newest few megabytes.
-MEMORY_LIMIT = 8192
+MEMORY_BYTES = 8_000_000
+"""If both broker and disk fail, samples are kept in memory only: the newest ones, about 6,600."""
+
+MOST_EVENTS = 2000
+"""Events in memory, which are kept when samples are dropped: a few megabytes. As many wait only if
+both broker and disk fail for days."""
+
+# This much on the live path is an outage whatever its age: it is committed at once.
+_PRESSURE_BYTES = 2_000_000
 
 
 class LivePath:
-    """Samples on their way to the live topics, in the order of their arrival.
+    """Samples on their way to the live topics: of each peripheral in the order of their arrival.
 
     Attributes:
-        dropped: samples for which memory had no room; the caller that reports them empties it.
+        losses: counts the samples for which memory had no room.
+        lost_events: how many events there was no room for.
     """
 
     def __init__(
@@ -31,17 +41,22 @@ class LivePath:
             on_delivered_row: called with a row of the store whose sample was delivered live.
             on_refused: called when a refused sample leaves the live path for the disk.
         """
-        self.dropped: list[Pending] = []
+        self.losses = Losses()
+        self.lost_events = 0
         self._on_delivered_row = on_delivered_row
         self._on_refused = on_refused
-        self._waiting: deque[Pending] = deque()
+        self._waiting = Lanes()
         # Sent and not acknowledged. A dict, which keeps the order and is cheap to remove from.
         self._sent: dict[Pending, None] = {}
         # Written through: not to be sent before they are committed.
-        self._held: list[Pending] = []
-        self._refused: list[Pending] = []
+        self._held = Lanes()
+        self._refused = Lanes()
         self._events = EventOrder()
-        self._last: dict[Stream, Sample] = {}
+        # What is being committed, and what of it was dropped meanwhile.
+        self._batch: frozenset[Pending] = frozenset()
+        self._dropped: list[Pending] = []
+        self._last: dict[Stream, End] = {}
+        self._run = ""
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
 
@@ -50,26 +65,52 @@ class LivePath:
         sent = len(self._waiting) + len(self._sent)
         return sent + len(self._held) + len(self._refused) + len(self._events)
 
-    def put(self, sample: Sample, *, hold: bool) -> int:
-        """Add the newest sample, and return how many are waiting now.
+    @property
+    def size(self) -> int:
+        """How much memory the samples take that are not sent, in bytes."""
+        return self._waiting.size + self._held.size + self._refused.size
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether so much waits that it goes to disk at once."""
+        return self.size >= _PRESSURE_BYTES
+
+    def put(self, sample: Sample, *, hold: bool) -> None:
+        """Add the newest sample.
 
         Args:
             sample: the sample.
             hold: whether it must be committed before it is sent.
         """
         pending = Pending(sample)
-        self._last[sample.peripheral, sample.stream] = sample
-        # A sample follows the held ones of its stream, so that the order is kept when holding ends.
-        if hold or any(held.sample_stream == pending.sample_stream for held in self._held):
+        self._run = sample.run
+        self._last[sample.peripheral, sample.stream] = End(sample.seq, sample.stamp.wall_ns)
+        # A sample follows the held ones, so that the order is kept when holding ends.
+        if hold or self._held.holds(pending.owner):
             self._held.append(pending)
-            return len(self._held)
-        self._let_wait(pending)
-        if len(self._waiting) > MEMORY_LIMIT:
-            # Never drop an event: it may be the one that reports a loss.
-            oldest = next(waiting for waiting in self._waiting if waiting.sample.peripheral)
-            self._waiting.remove(oldest)
-            self.dropped.append(oldest)
-        return len(self._waiting)
+        else:
+            self._let_wait(pending)
+        while self.size > MEMORY_BYTES and self._drop():
+            pass
+        if len(self._events) > MOST_EVENTS:
+            self._events.drop_oldest()
+            self.lost_events += 1
+
+    def _drop(self) -> bool:
+        """Drop the oldest sample of the peripheral that has most; return False if there is none."""
+        places = (self._refused, self._waiting, self._held)
+        sizes = Counter[str]()
+        for place in places:
+            sizes.update(place.sizes())
+        for owner, _ in sizes.most_common():
+            for place in places:
+                if (dropped := place.drop_oldest(owner)) is not None:
+                    if dropped in self._batch:
+                        self._dropped.append(dropped)
+                    elif dropped.row is None and not dropped.acked:
+                        self.losses.add_sample(dropped.sample)
+                    return True
+        return False
 
     def _let_wait(self, pending: Pending) -> None:
         """Let a sample wait for its turn to be sent, unless an event has to keep its order."""
@@ -107,18 +148,20 @@ class LivePath:
         """Note that stored events were delivered, or are lost."""
         self._events.note_gone(stream, count)
 
-    @property
-    def has_held(self) -> bool:
-        """Whether any sample waits for its commit."""
-        return bool(self._held)
+    def oldest_held_ns(self) -> int | None:
+        """Return when the oldest sample arrived that waits for its commit; None if there is none.
+
+        On the monotonic clock.
+        """
+        return min((lane.sample.arrived_ns for lane in self._held.firsts()), default=None)
 
     async def next_pending(self) -> Pending:
-        """Return the oldest sample that was not sent yet; wait until there is one."""
+        """Return a sample to send, of each peripheral in turn; wait until there is one."""
         while True:
             while not self._waiting:
                 self._arrived.clear()
                 await self._arrived.wait()
-            pending = self._waiting.popleft()
+            pending = self._waiting.pop()
             # A connection's last bytes may acknowledge it after it was put back into the queue.
             if not pending.acked:
                 self._sent[pending] = None
@@ -147,7 +190,7 @@ class LivePath:
 
     def requeue_sent(self) -> None:
         """Put what was sent and not acknowledged back into the queue, in order."""
-        self._waiting.extendleft(reversed(self._sent))
+        self._waiting.put_back(list(self._sent))
         self._sent.clear()
         self._arrived.set()
 
@@ -161,8 +204,21 @@ class LivePath:
         for pending in (*self._waiting, *self._events):
             pending.urgent = True
 
+    def relieve(self) -> None:
+        """Under pressure, let the samples of who has more than the others go to disk now."""
+        if not self.is_pressed:
+            return
+        sizes = self._waiting.sizes()
+        share = sum(sizes.values()) / max(len(sizes), 1)
+        most = {owner for owner, size in sizes.items() if size >= share}
+        for pending in (*self._sent, *self._waiting):
+            if pending.owner in most:
+                pending.urgent = True
+
     def to_commit(self, limit_ns: int) -> list[Pending]:
         """Return the samples that have to go to disk now, oldest first.
+
+        Call ``mark_committed`` or ``note_failed`` afterwards.
 
         Args:
             limit_ns: monotonic time; samples that arrived later may stay in memory only.
@@ -183,7 +239,9 @@ class LivePath:
                 due.append(pending)
             else:
                 blocked.add(stream)
-        return sorted((*due, *self._held), key=lambda pending: pending.sample.arrived_ns)
+        batch = sorted((*due, *self._held), key=lambda pending: pending.sample.arrived_ns)
+        self._batch = frozenset(batch)
+        return batch
 
     def mark_committed(self, batch: Sequence[Pending], rows: Sequence[int]) -> None:
         """Note that the store has ``batch`` at ``rows``."""
@@ -191,7 +249,15 @@ class LivePath:
             pending.row = row
             if pending.acked:
                 self._on_delivered_row(row)
-        self._refused = [pending for pending in self._refused if pending.row is None]
+        self._refused.take(lambda pending: pending.row is not None)
+        self._batch, self._dropped = frozenset(), []
+
+    def note_failed(self) -> None:
+        """Note that the batch was not committed: what was dropped meanwhile is lost."""
+        dropped, self._dropped, self._batch = self._dropped, [], frozenset()
+        for pending in dropped:
+            if not pending.acked:
+                self.losses.add_sample(pending.sample)
 
     def release_committed(self, limit_ns: int, *, disk_fails: bool) -> bool:
         """Queue held samples that are committed, and drop stored ones that are old.
@@ -205,20 +271,16 @@ class LivePath:
             limit_ns: as in ``to_commit``.
             disk_fails: queue all held samples: they cannot be committed now.
         """
-        ready = [held for held in self._held if disk_fails or held.row is not None]
-        self._held = self._held[len(ready) :]
+        ready = self._held.take(lambda held: disk_fails or held.row is not None)
         before = len(self._waiting) + len(ready)
-        for pending in ready:
+        for pending in sorted(ready, key=lambda pending: pending.sample.arrived_ns):
             self._let_wait(pending)
         if disk_fails:
             self._take_events_back()
-        waiting, self._waiting = self._waiting, deque[Pending]()
-        for pending in waiting:
-            if pending.acked:
-                continue
-            if pending.row is None or not pending.is_older_than(limit_ns):
-                self._waiting.append(pending)
-            elif not pending.sample.peripheral:
+        for pending in self._waiting.take(
+            lambda each: each.acked or (each.row is not None and each.is_older_than(limit_ns))
+        ):
+            if not pending.acked and not pending.sample.peripheral:
                 self._divert(pending.sample_stream)
         self._arrived.set()
         self._check_settled()
@@ -226,10 +288,8 @@ class LivePath:
 
     def _take_events_back(self) -> None:
         """Send events live that cannot be stored: one of them may say that the disk fails."""
-        refused, self._refused = self._refused, []
-        for pending in refused:
-            if pending.sample.peripheral or pending.acked:
-                self._refused.append(pending)
+        for pending in self._refused.take(lambda each: not each.sample.peripheral):
+            if pending.acked:
                 continue
             self._events.note_gone(pending.sample_stream)
             if self._events.may_be_sent(pending):
@@ -259,20 +319,20 @@ class LivePath:
         Left out are streams without a certain sample, and streams with an uncertain gap event about
         an earlier run: the next run may have to report that gap again.
         """
-        ends = {
-            stream: End(sample.seq, sample.stamp.wall_ns)
-            for stream, sample in self._last.items()
-            if stream[0]
-        }
-        for pending in self._all():
-            if pending.row is not None or pending.acked:
-                continue
+        ends = {stream: end for stream, end in self._last.items() if stream[0]}
+        uncertain = (p for p in (*self._all(), *self._dropped) if p.row is None and not p.acked)
+        for pending in uncertain:
             sample, gap = pending.sample, pending.sample.measurement
-            stream = pending.sample_stream
-            if stream in ends and sample.seq <= ends[stream].seq:
-                ends[stream] = End(sample.seq - 1, sample.stamp.wall_ns)
-            if isinstance(gap, Gap) and gap.run != sample.run:
-                ends.pop((gap.peripheral, gap.stream), None)
+            _end_before(ends, pending.sample_stream, sample.seq, sample.stamp.wall_ns)
+            if not isinstance(gap, Gap):
+                continue
+            stream = (gap.peripheral, gap.stream)
+            if gap.run != sample.run:
+                ends.pop(stream, None)
+            elif gap.first_seq is not None:
+                _end_before(ends, stream, gap.first_seq, sample.stamp.wall_ns)
+        for lost in self.losses.unreported(self._run):
+            _end_before(ends, (lost.peripheral, lost.stream), lost.first_seq, lost.first_ns)
         return {stream: end for stream, end in ends.items() if end.seq}
 
     def _all(self) -> tuple[Pending, ...]:
@@ -283,3 +343,9 @@ class LivePath:
             self._settled.clear()
         else:
             self._settled.set()
+
+
+def _end_before(ends: Ends, stream: Stream, seq: int, wall_ns: int) -> None:
+    """Note that the sample with this number is not certain, nor any later one of its stream."""
+    if stream in ends and seq <= ends[stream].seq:
+        ends[stream] = End(seq - 1, wall_ns)

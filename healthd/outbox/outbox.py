@@ -18,7 +18,7 @@ from healthd.outbox.backlog import Backlog
 from healthd.outbox.continuity import Ends, PreviousRun, RunFile, begin_run, end_run, note_certain
 from healthd.outbox.disk import Disk, DiskFailing
 from healthd.outbox.live import LivePath
-from healthd.outbox.pending import entry, summarise
+from healthd.outbox.pending import entry
 from healthd.outbox.schema import Depth, Lost, Stored, Stream
 from healthd.outbox.taken import (
     RecordUpdate,
@@ -39,11 +39,12 @@ SPILL_AFTER_S = 1.25
 # Short enough for the promise, and long enough to keep the number of transactions low.
 _TICK_S = 0.5
 
-# When writing through, one commit includes what arrives in this time: 50 ms less the commit itself.
-_GROUP_S = 0.03
+# When writing through, a sample is to be committed within this time of its arrival, if machine and
+# disk are fast enough. Its commit waits for others, to share it with them: at most for _GROUP_S.
+_THROUGH_S, _GROUP_S = 0.05, 0.02
 
-# This many samples on the live path are an outage whatever their age: they are committed at once.
-_PRESSURE = 2048
+# How much of the time of an earlier commit still counts with each one that follows.
+_FORGETS = 0.8
 
 # Changes of notes that wait for the disk: several complete transfers, or some MB.
 _MOST_UPDATED_RECORDS = 16_384
@@ -83,7 +84,10 @@ class Outbox:
         # The topics that the broker refuses, and the streams they belong to.
         self._parked: dict[str, Stream] = {}
         self._flushing: asyncio.Task[None] | None = None
-        self._evicted = 0
+        # How long a commit takes, and when the next tick is due, on the monotonic clock.
+        self._commit_s = 0.0
+        self._next_tick = 0.0
+        self._lost_events = 0
         self._began_ns = run.clock.now().wall_ns
         self._begun = False
         self._run_in_file: PreviousRun | None = None
@@ -117,12 +121,14 @@ class Outbox:
         try:
             for _ in range(_LAST_COMMITS):
                 self.live.mark_waiting_urgent()
+                self._report_losses(all_of_them=True)
                 await self._flush()
+                await self._tick()
             ends = self.live.ends()
             await self._disk.call(lambda store: end_run(store, self._run.id, ends))
         except DiskFailing as error:
             # If nothing else is lost, only the note of a clean stop is missing.
-            if lost := self.live.unsaved_samples():
+            if lost := self.live.unsaved_samples() + self.live.losses.unreported_count:
                 self._log.error("samples lost with the disk", count=lost, error=str(error))
         await self._disk.close()
 
@@ -131,8 +137,8 @@ class Outbox:
         # A record can be fetched from the device again, so it arrives exactly once only if the
         # sample and the note that it was taken are committed together, before it is sent.
         safe = self._write_through or sample.record is not None
-        waiting = self.live.put(sample, hold=safe and not self._disk.degraded)
-        if safe or waiting >= _PRESSURE:
+        self.live.put(sample, hold=safe and not self._disk.degraded)
+        if safe or self.live.is_pressed:
             self._work.set()
 
     def update_records(
@@ -186,7 +192,7 @@ class Outbox:
             "on_disk": sum(depth.counts.values()),
             "payload_bytes": depth.payload_bytes,
             "age_s": 0 if oldest_ns is None else round((time.time_ns() - oldest_ns) / 1e9, 1),
-            "evicted": self._evicted,
+            "evicted": self.live.losses.count + self._lost_events + self.live.lost_events,
             "streams": {"/".join(stream): count for stream, count in depth.counts.items()},
             "parked": sorted(self._parked),
         }
@@ -198,46 +204,62 @@ class Outbox:
             DiskFailing: the disk cannot be written; memory keeps the newest samples meanwhile.
         """
         claiming = True
+        self._next_tick = 0.0
         while True:
             if not claiming:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_TICK_S):
-                        await self._work.wait()
-                if self._write_through or self.live.has_held:
-                    await asyncio.sleep(_GROUP_S)
+                await self._until_work()
             self._work.clear()
+            ticks = claiming or time.monotonic() >= self._next_tick
             # In its own task: a stop must not separate a commit from the bookkeeping that follows.
-            self._flushing = asyncio.create_task(self._flush(), name="outbox flush")
+            self._flushing = asyncio.create_task(self._round(ticks=ticks), name="outbox flush")
             await asyncio.shield(self._flushing)
+            if not ticks:
+                continue
             if claiming:
                 claiming = await self._disk.call(lambda store: store.claim_space())
-            # One step in each round, so that it takes nothing from the samples that flow. This also
+            # One step in each tick, so that it takes nothing from the samples that flow. This also
             # finds out that someone has moved the file away.
             elif await self._disk.call(lambda store: store.check_step()):
                 self.backlog.wake()
             mark_healthy()
+
+    async def _until_work(self) -> None:
+        """Wait until samples have to be committed, at most until the next tick."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._next_tick):
+                await self._work.wait()
+        if (arrived_ns := self.live.oldest_held_ns()) is not None:
+            waited_s = (time.monotonic_ns() - arrived_ns) / 1e9
+            # A slow disk gets it earlier, so that the deadline is kept.
+            await asyncio.sleep(min(_THROUGH_S - self._commit_s, _GROUP_S) - waited_s)
+
+    async def _round(self, *, ticks: bool) -> None:
+        await self._flush()
+        if ticks:
+            await self._tick()
+            self._next_tick = time.monotonic() + _TICK_S
 
     async def _begin(self) -> list[PreviousRun]:
         run, from_file = self._run.id, self._run_in_file
         previous, lost = await self._disk.call(
             lambda s: (begin_run(s, run, self._began_ns, from_file), s.pop_lost())
         )
-        self._report(lost)
+        self._note_lost(lost)
         self._begun = True
         return previous
 
     async def _flush(self) -> None:
-        now_ns = time.monotonic_ns()
-        # Under pressure age does not matter: everything that waits goes to disk.
-        pressed = len(self.live) >= _PRESSURE
+        """Commit what has to go to the disk now."""
+        self.live.relieve()
         # The samples of these records were put before; more may come during the commit.
         updates = tuple(self._record_updates)
-        limit_ns = now_ns if pressed else now_ns - int(SPILL_AFTER_S * 1e9)
+        limit_ns = time.monotonic_ns() - int(SPILL_AFTER_S * 1e9)
         try:
             if not self._begun:
                 await self._begin()
             await self._commit(limit_ns)
         except DiskFailing:
+            self.live.note_failed()
             self.live.release_committed(limit_ns, disk_fails=True)
             raise
         if self.live.release_committed(limit_ns, disk_fails=False):
@@ -246,10 +268,16 @@ class Outbox:
             await self._disk.call(lambda store: update_records(store, updates))
             del self._record_updates[: len(updates)]
             self._updated_records = sum(update.size for update in self._record_updates)
+
+    async def _tick(self) -> None:
+        """Do what has time: delete what was delivered, note where streams end, and make room."""
+        self._report_losses()
         await self.backlog.flush()
         ends = self.live.ends()
         self._run_file.write(self._run.id, self._began_ns, ends)
         await self._note_certain(ends)
+        spare = self.backlog.rows_in_flight
+        self._note_lost(await self._disk.call(lambda s: (s.keep_room(spare), s.pop_lost())[1]))
         if self._disk.degraded:
             # If nothing is left to write, only this write can find out that the disk is back.
             await self._disk.call(lambda store: store.probe())
@@ -265,12 +293,12 @@ class Outbox:
             boot, payload = self._run.boot, self._run.payload
             entries = [entry(pending.sample, boot, payload(pending.sample)) for pending in batch]
             spare = self.backlog.rows_in_flight
+            since = time.monotonic()
             rows, lost = await self._disk.call(lambda s: (s.append(entries, spare), s.pop_lost()))
+            # The longest of the last few counts.
+            self._commit_s = max(time.monotonic() - since, self._commit_s * _FORGETS)
             self.live.mark_committed(batch, rows)
-            self._report(lost)
-        # Not earlier: some of the dropped samples may have been in this commit.
-        dropped, self.live.dropped = self.live.dropped, []
-        self._report(summarise(pending.sample for pending in dropped if pending.row is None))
+            self._note_lost(lost)
 
     def acknowledge_stored(self, stored: Stored) -> None:
         """Note that the broker has a stored sample."""
@@ -286,16 +314,23 @@ class Outbox:
         self._work.set()
         self.backlog.wake()
 
-    def _report(self, losses: Iterable[Lost]) -> None:
+    def _note_lost(self, losses: Iterable[Lost]) -> None:
+        """Note what was evicted."""
         for lost in losses:
-            self._evicted += lost.count
+            if lost.peripheral:
+                self.live.losses.add(lost)
+                continue
+            self._log.warning("events lost", stream=lost.stream, count=lost.count)
+            self._lost_events += lost.count
+            self.live.note_event_gone(("", lost.stream), lost.count)
+
+    def _report_losses(self, *, all_of_them: bool = False) -> None:
+        """Report what was lost; see ``losses.Losses``."""
+        for lost in self.live.losses.pop_due(self._run.id, all_of_them=all_of_them):
             refused = (lost.peripheral, lost.stream) in self._parked.values()
             reason = "refused" if refused else "evicted"
             self._log.warning("samples lost", reason=reason, stream=lost.stream, count=lost.count)
-            if not lost.peripheral:
-                self.live.note_event_gone(("", lost.stream), lost.count)
-            else:
-                self.put(self._run.event(lost.as_gap(reason)))
+            self.put(self._run.event(lost.as_gap(reason)))
 
     def _on_damage(self, reason: str, lost: Lost) -> None:
         """Report samples that are lost with damaged rows, or that the store cannot hold."""

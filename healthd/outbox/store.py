@@ -22,7 +22,7 @@ from healthd.outbox.database import (
     set_last_row,
     transaction,
 )
-from healthd.outbox.eviction import make_room
+from healthd.outbox.eviction import is_nearly_full, make_room
 from healthd.outbox.healing import Healing
 from healthd.outbox.reading import Damaged, read_oldest
 from healthd.outbox.report import Report
@@ -198,6 +198,11 @@ class Store:
         if not is_full(error) or (lost := make_room(db, spare)) is None:
             raise error
         self._lost += lost
+
+    def keep_room(self, spare: Callable[[], Collection[int]] = tuple) -> None:
+        """Evict some samples if the next few would find no room; see ``append``."""
+        if is_nearly_full(self._db):
+            self._lost += make_room(self._db, spare()) or ()
 
     def pop_lost(self) -> list[Lost]:
         """Return what was evicted since the last call."""

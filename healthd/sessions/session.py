@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
-from healthd.central.faults import AdapterGone, LinkFault, LinkLost, NotTried, Remedy
+from healthd.central.faults import AdapterGone, Flooding, LinkFault, LinkLost, NotTried, Remedy
 from healthd.central.link import Advertisement, Link
 from healthd.central.match import By, Match
 from healthd.central.radio import Radio
@@ -25,6 +26,13 @@ from healthd.sessions.values import Values
 
 SCHEDULED = "scheduled"
 """Why a periodic peripheral waits between two runs."""
+
+# What hands out stored records: the Record Access Control Point.
+_RECORDS = "2a52"
+
+# A peripheral that has flooded counts as healthy again after this time without it. A flood ends a
+# link within half a minute.
+_PROVES_S = 60.0
 
 
 class NotStreaming(HealthdError):
@@ -47,6 +55,10 @@ class Observer(Values, Protocol):
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """Handle that the session entered ``state``; ``reason`` says why it waits."""
+        ...
+
+    def on_too_fast(self, peripheral: str, uuid: str) -> None:
+        """Handle that a value of this characteristic was left out: it is more than the share."""
         ...
 
     def on_control(self, event: ControlEvent) -> None:
@@ -110,6 +122,7 @@ class Session:
         self._link: Link | None = None
         self._streams = asyncio.Event()
         self._refreshed = False
+        self._flooded = False
         self._took_radio_down = 0
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
@@ -208,6 +221,8 @@ class Session:
                 self._enter(State.CONNECTING)
                 async with self._radio.link(found) as link:
                     linked = True
+                    on_left_out = partial(self._observer.on_too_fast, self._match.peripheral)
+                    link.limit(on_left_out, has_records=_RECORDS in link.characteristics)
                     self._enter(State.PREPARING)
                     profiles = await self._values.prepare(link, refreshed=self._refreshed)
                     self._refreshed = False
@@ -215,10 +230,10 @@ class Session:
                     self._took_radio_down = 0
                     self._enter(State.STREAMING)
                     streams = True
-                    mark_healthy()
-                    with self._streaming(link):
+                    with self._proving(mark_healthy), self._streaming(link):
                         await use(link, profiles)
             except LinkFault as fault:
+                self._flooded = self._flooded or isinstance(fault, Flooding)
                 self._values.end(fault)
                 if not streams:
                     self._suspect(fault, losses, linked)
@@ -227,6 +242,27 @@ class Session:
                 if fault.remedy is Remedy.BOND:
                     raise await self._radio.explain(found, fault) from fault
                 raise
+
+    @contextmanager
+    def _proving(self, mark_healthy: Callable[[], None]) -> Generator[None]:
+        """Report the link as healthy: if the last one flooded, only once this one has not.
+
+        So the pauses between links that flood grow, and the log says it once.
+        """
+        if not self._flooded:
+            mark_healthy()
+            yield
+            return
+
+        def prove() -> None:
+            self._flooded = False
+            mark_healthy()
+
+        timer = asyncio.get_running_loop().call_later(_PROVES_S, prove)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def _streaming(self, link: Link) -> Generator[None]:

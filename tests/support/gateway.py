@@ -130,6 +130,9 @@ class Gateway:
         self.values[peripheral] += 1
         self._wake()
 
+    def on_too_fast(self, peripheral: str, uuid: str) -> None:
+        """See ``sessions.session.Observer``."""
+
     def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
         """See ``sessions.session.Observer``."""
 

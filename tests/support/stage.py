@@ -137,6 +137,7 @@ class Watcher(News):
         self.due: list[tuple[str, int]] = []
         self.control: list[dict[str, Any]] = []
         self.left_out: list[tuple[str, list[str]]] = []
+        self.too_fast: list[tuple[str, str]] = []
         self.no_data: list[tuple[str, str | None]] = []
         self.when: dict[State, Callable[[], object]] = {}
 
@@ -151,6 +152,9 @@ class Watcher(News):
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         self.values.append((peripheral, characteristic.uuid, value))
         self.changed()
+
+    def on_too_fast(self, peripheral: str, uuid: str) -> None:
+        self.too_fast.append((peripheral, uuid))
 
     def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
         self.left_out.append((peripheral, uuids))

@@ -17,7 +17,7 @@ from healthd.host.clock import Clock
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
-from healthd.outbox.continuity import PreviousRun
+from healthd.outbox.continuity import End, PreviousRun
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
@@ -325,6 +325,56 @@ def test_a_link_event_when_streaming_begins_and_when_it_ends(pipeline: Pipeline,
         {"peripheral": "strap", "change": "up"},
         {"peripheral": "strap", "change": "down", "reason": "stopped"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "characteristic", "value"),
+    [
+        ("battery", BATTERY, b"\x33"),
+        ("heart_rate", HEART_RATE, b"\x00\x48"),
+        ("undecoded/2a37", HEART_RATE, b""),
+        ("undecoded/2a19", BATTERY, b""),
+        ("fitness_machine_status", MACHINE_STATUS, b"\x04"),
+    ],
+)
+def test_what_a_kill_may_have_lost_is_reported_for_every_stream(
+    box: Box, run: Run, stream: str, characteristic: Characteristic, value: bytes
+) -> None:
+    """D21: samples of a battery have numbers like all others, and can be lost like them."""
+    ends = {("strap", stream): End(7, 1_795_485_811_000_000_000)}
+    box.previous_runs = [PreviousRun("before", False, 1_795_485_800_000_000_000, ends)]
+
+    def retain(_topic: str, _payload: Payload | bytes) -> None:
+        pass
+
+    devices = Devices(Topics("healthd", "home"), retain)
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES)
+    pipeline.add("strap", Options(), periodic=False)
+    pipeline.start()
+    link(pipeline, "heart_rate")
+    pipeline.on_value("strap", characteristic, value)
+    pipeline.on_value("strap", characteristic, value)
+    (gap,) = gaps(box)
+    assert (gap["reason"], gap["stream"], gap["run"]) == ("unclean_stop", stream, "before")
+    assert gap["first_seq"] == 8
+    # But silence is no gap of a status.
+    link(pipeline, "heart_rate")
+    pipeline.on_value("strap", characteristic, value)
+    lost = [gap for gap in gaps(box) if gap["reason"] == "link_lost"]
+    assert len(lost) == (characteristic is not BATTERY)
+
+
+def test_values_left_out_are_reported_under_the_name_of_their_kind(
+    pipeline: Pipeline, box: Box
+) -> None:
+    async def leave_out() -> None:
+        for _ in range(3):
+            pipeline.on_too_fast("strap", "2a37")
+        pipeline.on_state("strap", State.DISABLED, None)
+
+    asyncio.run(leave_out())
+    (gap,) = gaps(box)
+    assert (gap["stream"], gap["reason"], gap["count"]) == ("heart_rate", "too_fast", 3)
 
 
 # The state of a profile, which lives as long as a link

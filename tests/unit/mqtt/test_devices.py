@@ -1,5 +1,6 @@
 """What is retained for every peripheral, and when."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
+from tests.support import virtual_time
 
 STATUS, INFO = "healthd/home/device/strap/status", "healthd/home/device/strap/info"
 
@@ -43,6 +45,32 @@ def stream(devices: Devices) -> None:
     devices.on_linked("strap", "Polar H10", ["heart_rate"])
     devices.on_facts("strap", {"maker": "Polar", "model": "H10"})
     devices.on_state("strap", "streaming", online=True)
+
+
+def test_a_state_that_changes_all_the_time_is_published_once_a_second(
+    broker: Broker, devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        stream(devices)
+        broker.published.clear()
+        for number in range(1000):
+            devices.on_facts("strap", {"battery": {"level_pct": number}})
+            await asyncio.sleep(0.01)
+        assert broker.published.count(INFO) < 25
+        await asyncio.sleep(2)
+        assert broker.info["battery"] == {"level_pct": 999}
+        # Other news is published at once, and with it what waits.
+        for number in range(20):
+            devices.on_facts("strap", {"battery": {"level_pct": number}})
+        devices.on_reason("strap", "no_data")
+        assert (broker.info["battery"], broker.info["reason"]) == ({"level_pct": 19}, "no_data")
+        devices.on_facts("strap", {"battery": {"level_pct": 20}})
+        devices.remove("strap")
+        published = len(broker.published)
+        await asyncio.sleep(10)
+        assert len(broker.published) == published
+
+    virtual_time.run(body, monkeypatch)
 
 
 def test_offline_unless_online(broker: Broker, devices: Devices) -> None:

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from healthd.errors import Backoff
 from tests.unit.outbox.bench import SPILL_AFTER_S, Bench
 
 
@@ -22,6 +23,7 @@ def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the rounds of the outbox's service follow each other quickly, without other changes."""
     monkeypatch.setattr("healthd.outbox.outbox._TICK_S", 0.01)
     monkeypatch.setattr("healthd.outbox.backlog.START_PAUSE_S", 0.0)
+    monkeypatch.setattr("healthd.outbox.losses.INTERVALS", Backoff(first_s=0.0, ceiling_s=0.0))
 
 
 @pytest.fixture(autouse=True)

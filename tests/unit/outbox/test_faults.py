@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import pytest
 from structlog.typing import EventDict
 
+from healthd.outbox.pending import SAMPLE_BYTES
 from tests.unit.outbox.bench import (
     OVERDUE_S,
     Bench,
@@ -27,7 +28,7 @@ from tests.unit.outbox.bench import (
 async def test_samples_dropped_from_memory_are_reported_exactly(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.outbox.live.MEMORY_LIMIT", 50)
+    monkeypatch.setattr("healthd.outbox.live.MEMORY_BYTES", 50 * SAMPLE_BYTES)
     samples = [bench.sample(OVERDUE_S) for _ in range(80)]
     async with bench.outbox() as outbox, Service(outbox) as service:
         await service.rounds()
@@ -53,7 +54,7 @@ async def test_samples_dropped_from_memory_are_reported_exactly(
 async def test_all_samples_dropped_during_a_long_disk_fault_are_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.outbox.live.MEMORY_LIMIT", 50)
+    monkeypatch.setattr("healthd.outbox.live.MEMORY_BYTES", 50 * SAMPLE_BYTES)
     async with bench.outbox() as outbox, Service(outbox) as service:
         await service.rounds()
         with failing_disk():

@@ -255,9 +255,12 @@ def test_events_among_many_samples_are_found_without_reading_those(large: Path, 
         assert len(store.oldest_events(10, ())) == 3
 
 
-def test_an_eviction_does_not_read_past_many_events(path: Path) -> None:
-    """After a long outage with a full outbox, its oldest rows report what was lost."""
-    fill(path, LARGE, "event/gap")
+def test_an_eviction_does_not_read_past_many_rows_of_others(path: Path) -> None:
+    fill(path, LARGE)
+    with sqlite3.connect(path) as db:
+        # One block of each of many peripherals, which have less than the one with the newest.
+        db.execute(f"UPDATE pending SET stream = 'beat', peripheral = row / {BLOCK_ROWS}")
+        db.execute("UPDATE tally SET stream = 'beat', peripheral = block")
     quota = path.stat().st_size + 300 * 4096
     with closing(Store(path, quota)) as store:
         lost, seq = list[Lost](), 0
@@ -270,10 +273,10 @@ def test_an_eviction_does_not_read_past_many_events(path: Path) -> None:
                 lost.extend(store.pop_lost())
 
         append_until_full()
-        assert {each.stream for each in lost} == {"beat"}
+        assert {each.peripheral for each in lost} == {"strap"}
         lost.clear()
         cost = thousands_of_steps(store, append_until_full)
-        assert {each.stream for each in lost} == {"beat"}
+        assert {each.peripheral for each in lost} == {"strap"}
         assert cost < LARGE / 1000
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from healthd.outbox.pending import SAMPLE_BYTES
 from healthd.outbox.store import Store
 from tests.unit.outbox.bench import (
     ALL,
@@ -174,7 +175,7 @@ async def test_a_refused_sample_that_is_already_stored_becomes_history(
 async def test_memory_is_bounded_and_keeps_the_newest(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.outbox.live.MEMORY_LIMIT", 50)
+    monkeypatch.setattr("healthd.outbox.live.MEMORY_BYTES", 50 * SAMPLE_BYTES)
     async with bench.outbox() as outbox:
         for _ in range(80):
             outbox.put(bench.sample())

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from healthd.outbox.outbox import SPILL_AFTER_S, Outbox
+from healthd.outbox.pending import SAMPLE_BYTES
 from healthd.outbox.store import Store
 from tests.unit.outbox.bench import (
     BOUND_S,
@@ -101,7 +102,7 @@ async def test_a_sample_is_stored_within_two_seconds(
 async def test_many_waiting_samples_are_committed_before_they_are_old(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.outbox.outbox._PRESSURE", 100)
+    monkeypatch.setattr("healthd.outbox.live._PRESSURE_BYTES", 100 * SAMPLE_BYTES)
     async with bench.outbox() as outbox, Service(outbox) as service:
         for _ in range(99):
             outbox.put(bench.sample())
@@ -222,7 +223,7 @@ async def test_evictions_by_the_last_commit_are_reported_by_the_next_run(bench: 
 async def test_samples_dropped_before_the_stop_are_reported_by_the_next_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.outbox.live.MEMORY_LIMIT", 10)
+    monkeypatch.setattr("healthd.outbox.live.MEMORY_BYTES", 10 * SAMPLE_BYTES)
     async with bench.outbox() as outbox:
         for _ in range(15):
             outbox.put(bench.sample())

@@ -1,44 +1,65 @@
-"""What is known of samples that were lost, and when one counts as waiting too long."""
+"""A sample on its way: whose it is, how much memory it takes, when it waits for too long."""
 
-from healthd.outbox.pending import Pending, summarise
-from healthd.outbox.schema import Lost
-from healthd.samples import Sample, Stamp
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from healthd.events import Gap, LinkEvent, OutboxEvent
+from healthd.host.clock import Clock
+from healthd.outbox.pending import Pending
+from healthd.profiles import registry
+from healthd.profiles.polar_pmd.streams import Acceleration, Ppg
+from healthd.runs import Run
+from healthd.samples import Measurement, Sample, Stamp
 from tests.unit.outbox.bench import Beat
 
+KNOWN = registry.load().characteristics
 WALL_NS = 1_795_485_811_000_000_000
 
 
-def sample(seq: int, peripheral: str = "strap", run: str = "run") -> Sample:
-    return Sample(peripheral, "beat", run, seq, Stamp(WALL_NS + seq, seq, "synced"), Beat())
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(Clock(tmp_path), {})
 
 
-def test_losses_are_one_for_each_stream_and_run() -> None:
-    dropped = [sample(3), sample(1, "scale"), sample(4), sample(7), sample(1, run="next")]
-    assert summarise(dropped) == [
-        Lost("strap", "beat", "run", 3, 7, WALL_NS + 3, WALL_NS + 7, 3),
-        Lost("scale", "beat", "run", 1, 1, WALL_NS + 1, WALL_NS + 1, 1),
-        Lost("strap", "beat", "next", 1, 1, WALL_NS + 1, WALL_NS + 1, 1),
-    ]
-    assert summarise([]) == []
+def test_an_event_belongs_to_the_peripheral_that_it_is_about(run: Run) -> None:
+    up = LinkEvent(peripheral="strap", change="up")
+    assert Pending(run.event(up)).owner == "strap"
+    assert Pending(run.event(OutboxEvent(change="degraded", detail=""))).owner == ""
+    gap = Gap(peripheral="scale", stream="weight", reason="evicted", first="", last="", run="r")
+    assert Pending(run.event(gap)).owner == "scale"
+    assert Pending(run.sample("belt", "link", up)).owner == "belt"
 
 
-def test_a_loss_as_an_event_names_the_samples_and_their_times() -> None:
-    (lost,) = summarise([sample(3), sample(5)])
-    assert lost.as_gap("evicted").fields() == {
-        "peripheral": "strap",
-        "stream": "beat",
-        "reason": "evicted",
-        "first": "2026-11-24T02:03:31.000000Z",
-        "last": "2026-11-24T02:03:31.000000Z",
-        "run": "run",
-        "first_seq": 3,
-        "last_seq": 5,
-        "count": 2,
-    }
+def heart_rate() -> Measurement:
+    return KNOWN["2a37"].decode(bytes.fromhex("1648640064006400"))
+
+
+def acceleration() -> Measurement:
+    x_mg, y_mg, z_mg = ([axis + float(each) for each in range(500)] for axis in range(3))
+    return Acceleration(sample_rate_hz=200, x_mg=x_mg, y_mg=y_mg, z_mg=z_mg)
+
+
+def ppg() -> Measurement:
+    return Ppg(sample_rate_hz=55, channels=[[each * 1000 for each in range(500)] for _ in range(4)])
+
+
+@pytest.mark.parametrize("make", [heart_rate, acceleration, ppg])
+def test_its_size_is_about_the_memory_that_it_takes(run: Run, make: type[Measurement]) -> None:
+    make()  # what is built with the first one
+    tracemalloc.start()
+    try:
+        kept = [Pending(run.sample("strap", "beat", make())) for _ in range(20)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.7 < sum(each.size for each in kept) / taken < 2
 
 
 def test_age_is_by_the_monotonic_clock_unless_it_is_urgent() -> None:
-    pending = Pending(sample(5))
+    stamp = Stamp(WALL_NS + 5, 5, "synced")
+    pending = Pending(Sample("strap", "beat", "run", 5, stamp, Beat()))
     assert pending.is_older_than(5)
     assert not pending.is_older_than(4)
     pending.urgent = True

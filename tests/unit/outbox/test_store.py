@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from healthd.outbox.schema import Depth, Entry, Lost, Stored
+from healthd.outbox.schema import Depth, Entry, Lost, Stored, Stream
 from healthd.outbox.store import Store
 from healthd.samples import Record
 from tests.unit.outbox.bench import (
@@ -196,40 +196,89 @@ def test_a_full_store_does_not_evict_samples_in_flight(path: Path) -> None:
 def test_losses_are_summarised_by_stream_and_run_without_delivered_samples(path: Path) -> None:
     with closing(Store(path, SMALL)) as store:
         rows = store.append(
-            entry(seq, peripheral=peripheral, run=run)
+            entry(seq, stream=stream, run=run)
             for run in ("before", "now")
             for seq in range(1, 21)
-            for peripheral in ("a", "b")
+            for stream in ("a", "b")
         )
-        # Numbers 1 and 3 of peripheral a in the earlier run.
+        # Numbers 1 and 3 of stream a in the earlier run.
         store.record_outcomes([rows[0], rows[4]], {})
         _, lost = fill_up(store, 1)
     wall_ns = entry(0).wall_ns
-    others = sorted((each for each in lost if each.peripheral != "strap"), key=str)
+    others = sorted((each for each in lost if each.stream != "beat"), key=str)
     assert others == [
-        Lost("a", "beat", "before", 2, 20, wall_ns + 2, wall_ns + 20, 18),
-        Lost("a", "beat", "now", 1, 20, wall_ns + 1, wall_ns + 20, 20),
-        Lost("b", "beat", "before", 1, 20, wall_ns + 1, wall_ns + 20, 20),
-        Lost("b", "beat", "now", 1, 20, wall_ns + 1, wall_ns + 20, 20),
+        Lost("strap", "a", "before", 2, 20, wall_ns + 2, wall_ns + 20, 18),
+        Lost("strap", "a", "now", 1, 20, wall_ns + 1, wall_ns + 20, 20),
+        Lost("strap", "b", "before", 1, 20, wall_ns + 1, wall_ns + 20, 20),
+        Lost("strap", "b", "now", 1, 20, wall_ns + 1, wall_ns + 20, 20),
     ]
     assert sum(each.count for each in lost) == EVICTED_AT_ONCE
 
 
+def test_only_who_has_most_loses_samples_to_a_full_store(path: Path) -> None:
+    """One that sends ten times as much as the others does not take their place."""
+    quiet = ["a", "b", "c"]
+    with closing(Store(path, SMALL)) as store:
+        lost, last = list[Lost](), 0
+        while len(lost) < 3:
+            for peripheral in quiet:
+                store.append([entry(last // 10, peripheral=peripheral)])
+            store.append(entry(seq) for seq in range(last, last + 10))
+            lost += store.pop_lost()
+            last += 10
+        assert {each.peripheral for each in lost} == {"strap"}
+        # The oldest of it, without a hole.
+        gone = sum(each.count for each in lost)
+        assert [each.first_seq for each in lost] == [0, *(each.last_seq + 1 for each in lost[:-1])]
+        skip = [(peripheral, "beat") for peripheral in quiet]
+        assert [stored.seq for stored in store.oldest(ALL, skip)] == list(range(gone, last))
+        for peripheral in quiet:
+            assert store.depth().counts[peripheral, "beat"] == last // 10
+
+
+def test_once_the_others_have_as_much_they_lose_samples_as_well(path: Path) -> None:
+    """Who had most at first does not lose everything."""
+    with closing(Store(path, SMALL)) as store:
+        lost, last = fill_up(store, 1)[1], 0
+        assert {each.peripheral for each in lost} == {"strap"}
+        while {each.peripheral for each in lost} == {"strap"}:
+            last += AT_ONCE
+            store.append(entry(seq, peripheral="late") for seq in range(last - AT_ONCE, last))
+            lost = store.pop_lost() or lost
+        assert {each.peripheral for each in lost} == {"late"}
+        counts = store.depth().counts
+        assert abs(counts["strap", "beat"] - counts["late", "beat"]) < EVICTED_AT_ONCE / 4
+
+
 def test_samples_are_evicted_before_events(path: Path) -> None:
     with closing(Store(path, SMALL)) as store:
-        store.append(entry(seq, peripheral="", stream="event/gap") for seq in range(1, 101))
+        store.append(entry(seq, peripheral="", stream="event/gap") for seq in range(1, 41))
         last = 0
         for _ in range(3):
             last, lost = fill_up(store, last + 1)
             assert {each.stream for each in lost} == {"beat"}
         kept = [stored.seq for stored in store.oldest(ALL, [("strap", "beat")])]
-        assert kept == list(range(1, 101))
-        # Now only events are put: the newest events stay.
-        last, lost = fill_up(store, 101, "event/gap")
-        while {each.stream for each in lost} == {"beat"}:
-            last, lost = fill_up(store, last + 1, "event/gap")
-        assert {each.stream for each in lost} == {"event/gap"}
-        assert seqs_in(store)[-1] == last
+        assert kept == list(range(1, 41))
+
+
+def test_events_take_a_quarter_of_a_full_store_at_most(path: Path) -> None:
+    """A link that comes and goes for days makes events all the time."""
+    with closing(Store(path, SMALL)) as store:
+        store.append(entry(seq) for seq in range(1, 301))
+        gap = entry(1, peripheral="", stream="event/gap")
+        store.append([gap])
+        lost, last = list[Lost](), 0
+        while len(lost) < 3:
+            last += AT_ONCE
+            seqs = range(last - AT_ONCE, last)
+            store.append(entry(seq, peripheral="", stream="event/link") for seq in seqs)
+            lost += store.pop_lost()
+        counts = store.depth().counts
+        # Those of the kind that has most, the oldest first.
+        assert {each.stream for each in lost} == {"event/link"}
+        assert counts["", "event/gap"] == 1
+        assert counts["strap", "beat"] == 300
+        assert seqs_in(store)[-1] == last - 1
 
 
 def test_a_batch_larger_than_the_quota_evicts_its_oldest_samples(path: Path) -> None:
@@ -244,6 +293,14 @@ def test_a_batch_larger_than_the_quota_evicts_its_oldest_samples(path: Path) -> 
 
 
 # Against a plain list
+
+
+SOURCES = [("strap", "beat"), ("strap", "other"), ("scale", "beat"), ("", "event/gap")]
+
+
+def _owner(peripheral: str, stream: str) -> str:
+    """Return whose rows are evicted together: a peripheral's, or the events of one kind."""
+    return peripheral or stream
 
 
 class Model(RuleBasedStateMachine):
@@ -262,12 +319,13 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         sizes=st.lists(st.integers(0, 3000), max_size=30),
-        stream=st.sampled_from(["beat", "other", "event/gap"]),
+        source=st.sampled_from(SOURCES),
     )
-    def append(self, sizes: list[int], stream: str) -> None:
+    def append(self, sizes: list[int], source: Stream) -> None:
         batch: list[Entry] = []
         for size in sizes:
-            batch.append(entry(self.next_seq, stream=stream, size=size))
+            peripheral, stream = source
+            batch.append(entry(self.next_seq, peripheral=peripheral, stream=stream, size=size))
             self.next_seq += 1
         rows = self.store.append(batch)
         self.evict(self.store.pop_lost())
@@ -277,19 +335,19 @@ class Model(RuleBasedStateMachine):
         self.stored += [Stored(row, *each[:-1]) for row, each in zip(rows, batch, strict=True)]
 
     def evict(self, lost: list[Lost]) -> None:
-        """Remove the oldest from the list, samples first; the reported losses must be the same."""
-        count = sum(loss.count for loss in lost)
-        in_order = sorted(self.stored, key=lambda each: (each.stream == "event/gap", each.row))
-        gone = {stored.row for stored in in_order[:count]}
-        expected: dict[str, list[int]] = {}
-        for stored in in_order[:count]:
-            expected.setdefault(stored.stream, []).append(stored.seq)
-        assert {loss.stream for loss in lost} == expected.keys()
-        for stream, numbers in expected.items():
-            losses = [loss for loss in lost if loss.stream == stream]
-            assert min(loss.first_seq for loss in losses) == min(numbers)
-            assert max(loss.last_seq for loss in losses) == max(numbers)
-            assert sum(loss.count for loss in losses) == len(numbers)
+        """Remove what is reported as lost: the oldest rows of each of its owners."""
+        gone = set[int]()
+        for owner in {_owner(loss.peripheral, loss.stream) for loss in lost}:
+            losses = [loss for loss in lost if _owner(loss.peripheral, loss.stream) == owner]
+            count = sum(loss.count for loss in losses)
+            own = [each for each in self.stored if _owner(each.peripheral, each.stream) == owner]
+            gone |= {stored.row for stored in own[:count]}
+            for stream in {loss.stream for loss in losses}:
+                numbers = [stored.seq for stored in own[:count] if stored.stream == stream]
+                reported = [loss for loss in losses if loss.stream == stream]
+                assert min(loss.first_seq for loss in reported) == min(numbers)
+                assert max(loss.last_seq for loss in reported) == max(numbers)
+                assert sum(loss.count for loss in reported) == len(numbers)
         self.stored = [stored for stored in self.stored if stored.row not in gone]
 
     @rule(which=st.sets(st.integers(0, 200), max_size=40))
@@ -314,10 +372,10 @@ class Model(RuleBasedStateMachine):
         self.store.path.unlink()
         self.store.recreate()
 
-    @rule(limit=st.integers(1, 20), skip=st.sets(st.sampled_from(["beat", "other", "event/gap"])))
-    def read(self, limit: int, skip: set[str]) -> None:
-        wanted = [stored for stored in self.stored if stored.stream not in skip]
-        found = self.store.oldest(limit, [("strap", stream) for stream in skip])
+    @rule(limit=st.integers(1, 20), skip=st.sets(st.sampled_from(SOURCES)))
+    def read(self, limit: int, skip: set[Stream]) -> None:
+        wanted = [each for each in self.stored if (each.peripheral, each.stream) not in skip]
+        found = self.store.oldest(limit, list(skip))
         assert found == wanted[:limit]
 
     @invariant()
