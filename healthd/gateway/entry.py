@@ -13,7 +13,7 @@ from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
-from healthd.sessions.trainer import Rules
+from healthd.sessions.hold import Rules
 from healthd.settings.model import PeripheralSettings
 from healthd.settings.problems import unavailable
 from healthd.settings.secret_files import consent_code, passkey

@@ -22,15 +22,6 @@ _RECHECK_NS = 1_000_000_000
 STEP_S = 0.4
 
 
-def uptime_s() -> float:
-    """Return the seconds since the computer was switched on, including the time that it slept.
-
-    For the age of a request and for a lease: both go on while the computer sleeps. Waits use the
-    monotonic clock, which stands still meanwhile.
-    """
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Clock:
     """Stamps arrivals. The wall clock is only read; every wait uses the monotonic clock."""
 

@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from healthd.host.clock import uptime_s
 from healthd.profiles.fitness_machine.limits import Rejected
-from healthd.verbs import OLDEST_CONTROL_S, Control, OfPeripheral, Release, Stop
+from healthd.verbs import OLDEST_CONTROL_S, Control, OfPeripheral, Release, Stop, uptime_s
 
 BEAT_S = 0.5
 """How often the event loop shows that it runs, while a request waits or a machine is held.

@@ -15,11 +15,13 @@ from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, loses_con
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
 from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
+from healthd.sessions.exchange import ANSWER_S
 from healthd.sessions.faults import ControlFailed
+from healthd.sessions.hold import Hold, Rules
 from healthd.sessions.orders import BEAT_S, Order, Orders, cancelled_by
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.starter import Starter
-from healthd.sessions.trainer import ANSWER_S, Rules, Trainer
+from healthd.sessions.trainer import Trainer
 from healthd.sessions.values import Explain
 from healthd.sessions.work import Interrupted, Rank, Work
 from healthd.supervision.deadline import timeout
@@ -55,6 +57,7 @@ class Remote:
         self._outcomes = Outcomes(peripheral, observer)
         self._starter = Starter(peripheral, self._outcomes)
         self._points: ControlPoints | None = None
+        self._hold: Hold | None = None
         self._trainer: Trainer | None = None
         self._learned, self._learned_from = Learned(), ""
         self._stopped = False
@@ -95,8 +98,8 @@ class Remote:
 
     def on_status(self, value: bytes) -> None:
         """Handle a status notification of the machine."""
-        if self._trainer is not None and loses_control(value):
-            self._trainer.on_control_lost()
+        if self._hold is not None and loses_control(value):
+            self._hold.on_control_lost()
 
     async def serve(
         self, points: ControlPoints, facts: Mapping[str, bytes], explain: Explain
@@ -112,7 +115,8 @@ class Remote:
         machine = self._machine_of(link, facts)
         if link.can_write(CONTROL_POINT):
             learned = self._learned_of(link.found.address)
-            self._trainer = Trainer(points, machine, learned, self._rules, self._outcomes)
+            self._hold = Hold(points, machine, learned, self._rules, self._outcomes)
+            self._trainer = Trainer(self._hold, machine, learned, self._outcomes)
         self._points = points
         try:
             if self.starts:
@@ -124,9 +128,9 @@ class Remote:
             self._points = None
             self._starter.end()
             self._orders.end(Rejected("link_ended", "the link has ended"))
-            if self._trainer is not None:
-                await self._trainer.release_before_hangup()
-                self._trainer = None
+            if self._hold is not None:
+                await self._hold.release_before_hangup()
+                self._hold = self._trainer = None
 
     async def _serve(self, points: ControlPoints, explain: Explain) -> None:
         """Do what is most urgent, one after the other; an expired lease comes first."""
@@ -143,7 +147,7 @@ class Remote:
                 await self._orders.news(None if left_s is None else min(BEAT_S, left_s))
 
     def _left_s(self) -> float | None:
-        return None if self._trainer is None else self._trainer.left_s
+        return None if self._hold is None else self._hold.left_s
 
     def _machine_of(self, link: Link, facts: Mapping[str, bytes]) -> Machine:
         device = identity_of(link.found.name, facts)
@@ -218,35 +222,34 @@ class Remote:
 
     async def _release(self, reason: str) -> None:
         """Release the machine, unless a stop comes, which releases it, too."""
-        if self._trainer is not None:
+        if self._hold is not None:
             with suppress(Interrupted):
-                await self._work.run(Rank.RELEASE, self._trainer.release(reason))
+                await self._work.run(Rank.RELEASE, self._hold.release(reason))
 
     async def _stop(self) -> Mapping[str, Any]:
-        await self._fitness_machine().stop()
+        if self._hold is None:
+            raise _no_control_point()
+        await self._hold.stop()
         return {}
 
     async def _give_up_control(self) -> Mapping[str, Any]:
-        trainer = self._fitness_machine()
-        was_held = trainer.is_claimed
-        if (detail := await trainer.release("request")) is not None:
+        if self._hold is None:
+            raise _no_control_point()
+        was_held = self._hold.is_claimed
+        if (detail := await self._hold.release("request")) is not None:
             raise Rejected("release_failed", detail)
         return {"released": was_held}
-
-    def _fitness_machine(self) -> Trainer:
-        if self._trainer is None:
-            raise Rejected("not_supported", "the device has no fitness machine control point")
-        return self._trainer
 
     async def _execute(self, order: Order, points: ControlPoints) -> Mapping[str, Any]:
         request = order.request
         if isinstance(request, ResetEnergyExpended):
             return await self._reset_energy(request, points)
-        trainer = self._fitness_machine()
+        if self._trainer is None:
+            raise _no_control_point()
         if isinstance(request, Start):
             self._stopped = False
-        targets = await trainer.execute(request, partial(self._orders.check, order))
-        held = {} if trainer.left_s is None else {"lease_s": self._rules.lease_s}
+        targets = await self._trainer.execute(request, partial(self._orders.check, order))
+        held = {} if self._left_s() is None else {"lease_s": self._rules.lease_s}
         return {**targets, **held}
 
     async def _reset_energy(
@@ -271,3 +274,7 @@ class Remote:
             "refused", order.request.verb, reason=rejected.reason, detail=str(rejected)
         )
         order.settle(rejected)
+
+
+def _no_control_point() -> Rejected:
+    return Rejected("not_supported", "the device has no fitness machine control point")

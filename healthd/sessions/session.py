@@ -18,10 +18,10 @@ from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
+from healthd.sessions.hold import Rules
 from healthd.sessions.link_use import LinkUse
 from healthd.sessions.remote import Remote
 from healthd.sessions.subscriptions import Subscriptions
-from healthd.sessions.trainer import Rules
 from healthd.sessions.values import Values
 
 SCHEDULED = "scheduled"

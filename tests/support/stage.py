@@ -22,9 +22,9 @@ from healthd.gateway.entry import match_for
 from healthd.profiles import registry as registry_module
 from healthd.profiles.characteristic import Characteristic, Options, Use
 from healthd.profiles.registry import Registry
+from healthd.sessions.hold import Rules
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import Session, State
-from healthd.sessions.trainer import Rules
 from healthd.settings.model import PeripheralSettings
 from healthd.simulator.air import Air
 from healthd.simulator.backend import ClientBackend, ScannerBackend

@@ -134,6 +134,8 @@ def controls(
             yield _button(topics, verb, name, {"peripheral": entry.id}, config)
     for target in () if entry.periodic else _TARGETS:
         limits = getattr(entry.control, target.key)
+        if target.key == "resistance_level" and limits is None and entry.control.power_w:
+            continue  # The power of a resistance is not known, so such a request is refused.
         bounds = _bounds(target, facts.get(target.fact, {}), limits)
         if target.verb in requests and bounds is not None:
             yield _number(topics, entry.id, target, bounds)

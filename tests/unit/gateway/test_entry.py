@@ -17,7 +17,7 @@ from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.records import Records
 from healthd.samples import Stamp
-from healthd.sessions.trainer import Rules
+from healthd.sessions.hold import Rules
 from healthd.settings.model import PeripheralSettings
 
 ADDRESS = "C0:00:00:00:00:01"

@@ -14,8 +14,8 @@ from healthd.profiles import registry
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.hold import Rules
 from healthd.sessions.session import Session
-from healthd.sessions.trainer import Rules
 from healthd.simulator.air import Air
 from healthd.simulator.fitness.bike import Bike, bike_part
 from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part

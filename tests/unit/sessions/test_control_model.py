@@ -19,8 +19,8 @@ from healthd.profiles import registry
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.sessions.control_point import ControlPoints
+from healthd.sessions.hold import Rules
 from healthd.sessions.remote import Remote
-from healthd.sessions.trainer import Rules
 from healthd.verbs import (
     OfPeripheral,
     Release,
@@ -129,12 +129,14 @@ class Asked:
     """A request on its way: when it was made, and when it came in.
 
     Attributes:
+        order: its place in the order in which requests came in.
         since: of a stop, when the first of those came that were carried out at that moment.
     """
 
     request: OfPeripheral
     made: float
     came: float
+    order: int
     since: float
     task: "asyncio.Task[Mapping[str, Any]]"
 
@@ -149,7 +151,8 @@ class Oracle:
         self.asked: list[Asked] = []
         self.held = self.released = False
         self.until = self.linked_at = self.woke_at = self.woke_from_long = 0.0
-        self.stop_came = self.stop_written = self.moved = -100.0
+        self.stop_written = self.moved = -100.0
+        self.stop_order = -1
         self.starting: float | None = None
         self.wrong: list[str] = []
         self.written: list[str] = []
@@ -187,7 +190,7 @@ class Oracle:
             self.wrong.append(f"{what}: {now - newest.made} s old")
         elif max(one.came for one in fitting) < max(self.linked_at, self.woke_from_long):
             self.wrong.append(f"{what}: asked on an earlier link, or before a stall")
-        elif max(one.came for one in fitting) < self.stop_came:
+        elif max(one.order for one in fitting) < self.stop_order:
             self.wrong.append(f"{what}: asked before a stop")
 
     @property
@@ -303,12 +306,17 @@ class Control(RuleBasedStateMachine):
 
     def come_in(self, request: OfPeripheral, made: float) -> None:
         now, asked = self.time.now, self.oracle.asked
-        if isinstance(request, Stop) and self.link is not None:
-            self.oracle.stop_came = now
         stops = [one for one in asked if isinstance(one.request, Stop) and not one.task.done()]
         since = min([now, *(one.since for one in stops)])
-        task = asyncio.create_task(self.remote.ask(request))
-        asked.append(Asked(request, made, now, since, task))
+        order = len(asked)
+
+        async def ask() -> Mapping[str, Any]:
+            # A stop counts from the moment when it comes in, not when its task is made.
+            if isinstance(request, Stop) and self.link is not None:
+                self.oracle.stop_order = order
+            return await self.remote.ask(request)
+
+        asked.append(Asked(request, made, now, order, since, asyncio.create_task(ask())))
 
     @precondition(lambda self: self.link is None)
     @rule()

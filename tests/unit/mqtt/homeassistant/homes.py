@@ -33,7 +33,12 @@ RANGES: Mapping[str, Any] = {
     "supported_inclination_range": {"min_pct": -3.0, "max_pct": 15.0, "increment_pct": 0.5},
 }
 LIMITS: Mapping[str, Any] = {
-    "control": {"power_w": [0, 400], "speed_mps": [0, 3], "inclination_pct": [0, 6.04]}
+    "control": {
+        "power_w": [0, 400],
+        "resistance_level": [0, 60],
+        "speed_mps": [0, 3],
+        "inclination_pct": [0, 6.04],
+    }
 }
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "continuous": {},

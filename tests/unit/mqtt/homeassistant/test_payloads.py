@@ -660,8 +660,11 @@ def test_a_number_is_within_the_machines_own_range_and_the_settings_limits() -> 
         "speed": (0.8, 10.8, 0.1),
         "inclination": (0.0, 6.04, 0.5),
     }
+    # Where the power is limited, a resistance is refused unless it has limits, too.
+    assert limits(RANGES, control={"power_w": [0, 400]}) == {"power": (25, 400, 5)}
     assert limits({}, **LIMITS) == {
         "power": (0.0, 400.0, 1),
+        "resistance": (0, 60, 0.1),
         "speed": (0.0, 10.8, 0.1),
         "inclination": (0.0, 6.04, 0.5),
     }
