@@ -96,7 +96,8 @@ M = {"peripheral": st.just("machine")}
 powers = near(SPANS["power_w"]).map(int)
 roads = st.builds(
     SetSimulation,
-    grade_pct=st.sampled_from([0.0, 3.333, -3.333, 15.0, 3.0]),
+    # Never the flat road of a release, which is written with the same bytes.
+    grade_pct=st.sampled_from([0.01, 3.333, -3.333, 15.0, 3.0]),
     wind_speed_mps=st.sampled_from([0.0, 5.0, -8.0, 32.767, -32.767]),
     crr=st.sampled_from([0.004, 0.0, 0.0255]),
     cw_kg_per_m=st.sampled_from([0.51, 0.0, 2.55]),
@@ -407,12 +408,14 @@ class Control(RuleBasedStateMachine):
             pass
 
     @precondition(lambda self: self.oracle.held and self.oracle.until > self.time.now)
-    @rule(requests=usual, off=st.sampled_from([-0.01, 0.01, 0.5, 2.0]))
+    @rule(requests=usual, off=st.sampled_from([-0.01, 0.01, 0.5, 2.0]), turns=st.integers(0, 4))
     def the_gateway_stands_still_when_the_lease_ends(
-        self, requests: tuple[OfPeripheral, OfPeripheral], off: float
+        self, requests: tuple[OfPeripheral, OfPeripheral], off: float, turns: int
     ) -> None:
         self.pass_s(max(0.0, self.oracle.until - self.time.now - 1.0))
         with self.asking((requests[self.machine.body.belt], 0.0)):
+            for _ in range(turns):  # Of the event loop: the request is about to be written.
+                self.pass_s(0.0)
             self.time.stall(max(0.0, self.oracle.until - self.time.now + off))
             self.oracle.woke_at = self.time.now
 
