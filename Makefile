@@ -40,14 +40,17 @@ test: lint ## run lint and all tests with coverage; installs mosquitto and other
 	@rm -f $(NOT_TESTED)
 	MEASURE_COVERAGE=1 $(BIN)/pytest tests/field tests/end_to_end tests/contract tests/brokers \
 	    tests/fuzz tests/unit --numprocesses $(WORKERS) --dist loadfile
-	$(BIN)/pytest tests/chaos --numprocesses $(CHAOS_WORKERS) --dist worksteal
+	$(BIN)/pytest tests/chaos tests/attack/test_attack.py --numprocesses $(CHAOS_WORKERS) \
+	    --dist worksteal
 	@.ci/tools closing $(NOT_TESTED)
 
 .PHONY: attack
-attack: $(TESTABLE) ## hostile peripherals and requests, damaged files and random histories for 30 minutes
+attack: export FULL_EFFORT := 1
+attack: $(TESTABLE) ## hostile peripherals, requests, files, bit flips and histories: an hour
 	@.ci/tools mosquitto
-	FULL_EFFORT=1 $(BIN)/pytest tests/attack tests/field/test_damage.py tests/field/test_fairness.py \
-	    tests/unit/sessions/test_control_model.py --numprocesses 0 -rP $(ARGS)
+	$(BIN)/pytest tests/attack -rP $(ARGS)
+	$(BIN)/pytest $$(grep -rlw effort tests --include='test_*.py' --exclude-dir=attack) \
+	    --numprocesses 2 --dist worksteal --timeout 7200 $(ARGS)
 
 chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chaos ARGS="--minutes 5 --seed 7"
 	@.ci/tools mosquitto

@@ -111,8 +111,9 @@ class Request(BaseModel):
     time: Annotated[AwareDatetime | None, BeforeValidator(_instant)] = None
     """When the request was made: a request to control a machine is refused if it is old."""
 
-    # Since the machine was switched on, sleep included; None: just made.
-    _made_s: float | None = PrivateAttr(default=None)
+    # On the clock of ``uptime_s``; None: just made. It may have been made between them.
+    _made_after_s: float | None = PrivateAttr(default=None)
+    _made_before_s: float | None = PrivateAttr(default=None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -121,14 +122,21 @@ class Request(BaseModel):
         if verb := cls.__dict__.get("verb"):
             cls.kind = f"request_{verb}"
 
-    def note_age(self, seconds: float) -> None:
-        """Note how old the request is now, at most."""
-        self._made_s = uptime_s() - seconds
+    def note_age(self, seconds: float, at_most: float = 0.0) -> None:
+        """Note how old the request is now, and how old it may be if it has waited somewhere."""
+        now = uptime_s()
+        self._made_before_s = now - seconds
+        self._made_after_s = now - max(seconds, at_most)
 
     @property
     def age_s(self) -> float:
         """How old the request is, at most; the time that the computer slept counts."""
-        return 0.0 if self._made_s is None else uptime_s() - self._made_s
+        return 0.0 if self._made_after_s is None else uptime_s() - self._made_after_s
+
+    @property
+    def known_age_s(self) -> float:
+        """How old the request is, at least."""
+        return 0.0 if self._made_before_s is None else uptime_s() - self._made_before_s
 
 
 class Scan(Request):

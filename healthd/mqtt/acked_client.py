@@ -405,9 +405,9 @@ class AckedClient(aiomqtt.Client):
 
     def _on_message(self, client: Any, userdata: Any, message: MQTTMessage) -> None:
         self._freshness.arrived()
-        self.flood.note(message.topic, message.qos)
         since_s = self._freshness.sent_after_s if self._pings else None
         arrival = Arrival.of(message, self._longest_payload, since_s)
+        self.flood.note(arrival.message.topic, message.qos)
         try:
             cast(Arrivals, self._queue).put_nowait(arrival)
         except asyncio.QueueFull:

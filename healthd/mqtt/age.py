@@ -36,7 +36,7 @@ def check_age(request: Request, message: Message, now: Stamp) -> None:
             f"the request may have waited for {waited_s:.0f} s, expected at most "
             f"{OLDEST_CONTROL_S:.0f} s; {_AGAIN}"
         )
-    request.note_age(max(waited_s, _age_by_its_time_s(request, now)))
+    request.note_age(_age_by_its_time_s(request, now), at_most=waited_s)
 
 
 def _age_by_its_time_s(request: Request, now: Stamp) -> float:

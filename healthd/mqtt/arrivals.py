@@ -57,7 +57,7 @@ class Arrival(NamedTuple):
         properties = received.properties
         left_s: int | None = getattr(properties, "MessageExpiryInterval", None)
         message = Message(
-            received.topic,
+            _topic_of(received),
             bytes(received.payload[:longest_payload]),
             received.retain,
             getattr(properties, "ResponseTopic", None),
@@ -74,6 +74,15 @@ class Arrival(NamedTuple):
         message = self.message
         texts = message.payload, message.topic, message.response_topic, message.correlation
         return _OVERHEAD_BYTES + sum(len(text or "") for text in texts)
+
+
+def _topic_of(received: Any) -> str:
+    try:
+        return received.topic
+    except UnicodeDecodeError:
+        # MQTT demands UTF-8, but not all brokers check it. A message that a broker keeps would end
+        # every connection.
+        return received._topic.decode("utf-8", "replace")
 
 
 class Arrivals(asyncio.Queue[Arrival]):

@@ -166,11 +166,21 @@ class Requests:
                 raise unreadable
             request = request_of(verb, fields)
             check_age(request, message, self._clock.now())
+            self._check_order(request, message, over_line=over_line)
         except RequestRefused as refusal:
             self._log.debug("refused", verb=verb, error=str(refusal))
             responses.send(reply, reply.error(str(refusal)))
         else:
             self._start(verb, request, Waiting(responses, reply))
+
+    def _check_order(self, request: Request, message: Message, *, over_line: bool) -> None:
+        """Refuse a request that was sent before a stop which came first, over the line."""
+        if not isinstance(request, Control):
+            return
+        if over_line:
+            self._stops.note_overtaking(message, request.peripheral)
+        elif not request.always and self._stops.is_overtaken(message, request.peripheral):
+            raise RequestRefused("it was sent before a request to stop; send it again")
 
     def _start(self, verb: str, request: Request, waiting: Waiting) -> None:
         waiting_too = [waiting]

@@ -26,8 +26,9 @@ _RETRY = Backoff(first_s=1.0, ceiling_s=300.0)
 # A connection that lived for this long had no fault of its own.
 _WORKED_S = 60.0
 
-# Some brokers use the user name as client id: then the second connection ends the first one.
-_TAKEN_OVER_S, _JUDGED_AFTER_S, _LEFT_ALONE_S = 5.0, 1.0, 3600.0
+# Some brokers use the user name as client id: then the second connection ends the first one, at
+# once. The first time may be chance. A broker that fails again and again looks the same.
+_TAKEN_OVER_S, _CHANCE, _LEFT_ALONE_S = 5.0, 1, 600.0
 
 _SHARED = "they share the connection of all requests, on which a flood of others can delay them"
 
@@ -51,7 +52,8 @@ class StopLine:
         self._topics: tuple[str, ...] = ()
         self._endpoint: Endpoint | None = None
         self._client: AckedClient | None = None
-        self._since = 0.0
+        self._since = float("-inf")
+        self._took_over = 0
         self._left_alone_until = float("-inf")
         self._changed = asyncio.Event()
         self._log = get_logger(service="stop requests")
@@ -70,9 +72,10 @@ class StopLine:
     def use(self, endpoint: Endpoint | None) -> None:
         """Note which broker the gateway is connected to now; None: its connection has ended."""
         if endpoint is None:
-            if self._client is not None and time.monotonic() - self._since < _TAKEN_OVER_S:
-                loop = asyncio.get_running_loop()
-                loop.call_later(_JUDGED_AFTER_S, self._judge, self._client)
+            if time.monotonic() - self._since < _TAKEN_OVER_S:
+                self._judge()
+            else:
+                self._took_over = 0
         elif endpoint != self._endpoint and time.monotonic() >= self._left_alone_until:
             self._endpoint = endpoint
             self._changed.set()
@@ -150,10 +153,11 @@ class StopLine:
         self._client = None
         self._on_change()
 
-    def _judge(self, client: AckedClient) -> None:
-        """Give up if this connection has ended the other one, which is not there any more."""
-        if self._client is client:
-            self._endpoint = None
+    def _judge(self) -> None:
+        """Give up for a while if this connection seems to have ended the other one."""
+        self._took_over += 1
+        if self._took_over > _CHANCE:
+            self._endpoint, self._took_over = None, 0
             self._left_alone_until = time.monotonic() + _LEFT_ALONE_S
             self._changed.set()
             self._log.warning(

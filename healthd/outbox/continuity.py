@@ -14,13 +14,17 @@ import orjson
 from healthd.host.atomic import replace_file
 from healthd.host.seal import read_sealed, seal
 from healthd.log import get_logger
-from healthd.outbox.schema import Stream
+from healthd.outbox.schema import Stream, storable_ns
 from healthd.outbox.store import Store
 
 # Keep this many of the oldest runs and of the newest. If a gateway crashes at every start while a
 # strap is absent, the oldest hold where the strap's streams ended, and the newest hold what was
 # measured since. The runs in between add nothing.
 _RUNS_KEPT = 8
+
+
+# An event names the first few streams: a gateway has a hundred.
+_ENDS_NAMED = 16
 
 
 class End(NamedTuple):
@@ -72,7 +76,7 @@ class RunFile:
         """Replace the content. Errors are ignored: the next write follows in half a second."""
         if self._file is None:
             return
-        rows = [[*stream, *end] for stream, end in ends.items()]
+        rows = [[*stream, end.seq, storable_ns(end.wall_ns)] for stream, end in ends.items()]
         content = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
         if content == self._written:
             return
@@ -111,7 +115,7 @@ def _end(seq: object, wall_ns: object) -> End:
 
 
 def _number(value: object) -> int:
-    if not isinstance(value, int) or not -(2**63) <= value < 2**63 - 1:
+    if not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise TypeError("not a number")
     return value
 
@@ -137,6 +141,8 @@ def begin_run(
         wall_ns: now; Unix time.
         from_file: what the run file says about the run before.
     """
+    if from_file is not None and store.is_new:
+        store.report.notice("deleted", _gone(from_file))
     with store.transaction() as db:
         if from_file is not None:
             values = (from_file.run, from_file.started_ns)
@@ -155,6 +161,17 @@ def begin_run(
     return runs
 
 
+def _gone(previous: PreviousRun) -> str:
+    """Return what is known of an outbox that was removed between two runs."""
+    ends = [f"{'/'.join(stream)} up to {end.seq}" for stream, end in previous.ends.items()]
+    more = ["…"] if len(ends) > _ENDS_NAMED else []
+    known = ", ".join([*ends[:_ENDS_NAMED], *more]) or "none"
+    return (
+        f"the file of the previous run is gone; samples of {previous.run} that waited in it are"
+        f" lost, of these streams: {known}"
+    )
+
+
 def note_certain(store: Store, run: str, ends: Ends) -> None:
     """Note where the certain samples of these streams end in this run."""
     with store.transaction() as db:
@@ -169,7 +186,7 @@ def end_run(store: Store, run: str, ends: Ends) -> None:
 
 
 def _write_ends(db: sqlite3.Connection, run: str, ends: Ends) -> None:
-    rows = [(run, *stream, *end) for stream, end in ends.items()]
+    rows = [(run, *stream, end.seq, storable_ns(end.wall_ns)) for stream, end in ends.items()]
     db.executemany("INSERT OR REPLACE INTO certain VALUES (?, ?, ?, ?, ?)", rows)
 
 

@@ -40,7 +40,13 @@ class Healing:
         self._lost: list[Lost] = []
         self._unknown = 0
         self._files = [file for file in files_set_aside(path) if f".{LABEL}-" in file.name]
-        noted = {name for (name,) in db.execute("SELECT file FROM salvage")}
+        noted = {
+            name
+            for name, after, following, last in db.execute("SELECT * FROM salvage")
+            if all(isinstance(number, int) for number in (after, following, last))
+            and after >= -1
+            and 0 < following <= last + 1 <= self.last_row + 1
+        }
         for file in self._files:
             if file.name not in noted:
                 with transaction(db):
@@ -53,12 +59,13 @@ class Healing:
         Raises:
             sqlite3.OperationalError: the file in use cannot be written.
         """
-        while self._files and self._current().is_small:
+        while (salvage := self._current()) is not None and salvage.is_small:
             self.step()
 
     def read_to(self, last_row: int) -> int:
         """Return the last row that may be read; later ones follow rows that are not copied yet."""
-        return self._current().read_to if self._files else last_row
+        salvage = self._current()
+        return last_row if salvage is None else salvage.read_to
 
     def step(self) -> bool:
         """Do the next part; return False once nothing is left.
@@ -66,21 +73,20 @@ class Healing:
         Raises:
             sqlite3.OperationalError: the file in use cannot be written; the next call tries again.
         """
-        if not self._files:
+        if (salvage := self._current()) is None:
             return False
-        salvage = self._current()
         try:
             found = salvage.step()
         except OSError as error:
-            self._finish(salvage, f"{error}; the rest of it is not copied")
-            return bool(self._files)
+            self._finish(f"{error}; the rest of it is not copied")
+            return True
         if found.damaged:
             self._report.keep("damaged", found.damaged)
         self._report.add_lost("damaged", found.lost)
         self._lost += found.lost
         self._unknown += found.unknown
         if not found.more:
-            self._finish(salvage, named(self._lost, self._unknown) or "none is lost")
+            self._finish(named(self._lost, self._unknown) or "none is lost")
         return bool(self._files)
 
     def close(self) -> None:
@@ -88,25 +94,30 @@ class Healing:
         if self._salvage is not None:
             self._salvage.close()
 
-    def _current(self) -> Salvage:
-        if self._salvage is None:
-            self._salvage = Salvage(self._files[0], self._db)
+    def _current(self) -> Salvage | None:
+        """Return the file that is being copied; None if nothing is left."""
+        while self._salvage is None and self._files:
+            try:
+                self._salvage = Salvage(self._files[0], self._db)
+            except OSError as error:
+                self._finish(f"{error}; nothing of it is copied")
         return self._salvage
 
-    def _finish(self, salvage: Salvage, detail: str) -> None:
-        salvage.close()
-        self._salvage = None
-        self._files.pop(0)
+    def _finish(self, detail: str) -> None:
+        """Go on with the next file; ``detail`` says what is lost with this one."""
+        path, copied = self._files.pop(0), 0
+        if self._salvage is not None:
+            copied = self._salvage.copied
+            self._salvage.close()
+            self._salvage = None
         with suppress(sqlite3.OperationalError):
-            self._db.execute("DELETE FROM salvage WHERE file = ?", (salvage.path.name,))
-        name = salvage.path.name.replace(f".{LABEL}-", f".{DONE}-")
+            self._db.execute("DELETE FROM salvage WHERE file = ?", (path.name,))
+        name = path.name.replace(f".{LABEL}-", f".{DONE}-")
         with suppress(OSError):
-            rename_with_log(salvage.path, salvage.path.with_name(name))
+            rename_with_log(path, path.with_name(name))
             done = [file for file in files_set_aside(self._path) if f".{DONE}-" in file.name]
             for old in done[:-_KEPT]:
                 old.unlink()
                 Path(f"{old}-wal").unlink(missing_ok=True)
-        self._report.notice(
-            "damaged", f"{salvage.copied} samples of {name} are copied; lost: {detail}"
-        )
+        self._report.notice("damaged", f"{copied} samples of {name} are copied; lost: {detail}")
         self._lost, self._unknown = [], 0

@@ -58,7 +58,10 @@ class Lanes:
         if not lane.queue:
             self._turns.append(lane)
         lane.queue.append(pending)
-        self._grow(lane, pending.size, 1)
+        # As in _grow, for the path of every sample.
+        lane.size += pending.size
+        self.size += pending.size
+        self._count += 1
 
     def put_back(self, earlier: Sequence[Pending]) -> None:
         """Add what was taken, in its order, before what waits."""
@@ -74,7 +77,9 @@ class Lanes:
         """Remove and return the oldest of the lane whose turn it is."""
         lane = self._turns.popleft()
         pending = lane.queue.popleft()
-        self._grow(lane, -pending.size, -1)
+        lane.size -= pending.size
+        self.size -= pending.size
+        self._count -= 1
         if lane.queue:
             self._turns.append(lane)
         return pending

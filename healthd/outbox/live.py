@@ -55,7 +55,7 @@ class LivePath:
         # What is being committed, and what of it was dropped meanwhile.
         self._batch: frozenset[Pending] = frozenset()
         self._dropped: list[Pending] = []
-        self._last: dict[Stream, End] = {}
+        self._last: dict[Stream, Sample] = {}
         self._run = ""
         self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
@@ -84,9 +84,9 @@ class LivePath:
         """
         pending = Pending(sample)
         self._run = sample.run
-        self._last[sample.peripheral, sample.stream] = End(sample.seq, sample.stamp.wall_ns)
+        self._last[sample.peripheral, sample.stream] = sample
         # A sample follows the held ones, so that the order is kept when holding ends.
-        if hold or self._held.holds(pending.owner):
+        if hold or (self._held and self._held.holds(pending.owner)):
             self._held.append(pending)
         else:
             self._let_wait(pending)
@@ -319,7 +319,11 @@ class LivePath:
         Left out are streams without a certain sample, and streams with an uncertain gap event about
         an earlier run: the next run may have to report that gap again.
         """
-        ends = {stream: end for stream, end in self._last.items() if stream[0]}
+        ends = {
+            stream: End(sample.seq, sample.stamp.wall_ns)
+            for stream, sample in self._last.items()
+            if stream[0]
+        }
         uncertain = (p for p in (*self._all(), *self._dropped) if p.row is None and not p.acked)
         for pending in uncertain:
             sample, gap = pending.sample, pending.sample.measurement

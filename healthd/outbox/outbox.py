@@ -290,7 +290,7 @@ class Outbox:
 
     async def _commit(self, limit_ns: int) -> None:
         if batch := self.live.to_commit(limit_ns):
-            boot, payload = self._run.boot, self._run.payload
+            boot, payload = self._run.boot, self._payload
             entries = [entry(pending.sample, boot, payload(pending.sample)) for pending in batch]
             spare = self.backlog.rows_in_flight
             since = time.monotonic()
@@ -299,6 +299,14 @@ class Outbox:
             self._commit_s = max(time.monotonic() - since, self._commit_s * _FORGETS)
             self.live.mark_committed(batch, rows)
             self._note_lost(lost)
+
+    def _payload(self, sample: Sample) -> bytes:
+        """Return the payload to store; empty if there is none, so that the store refuses it."""
+        try:
+            return self._run.payload(sample)
+        except (OverflowError, TypeError, ValueError):
+            # A time beyond the year 9999, or a number with more than 64 bits.
+            return b""
 
     def acknowledge_stored(self, stored: Stored) -> None:
         """Note that the broker has a stored sample."""

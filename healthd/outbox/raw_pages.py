@@ -8,8 +8,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from healthd.outbox.raw_log import PAGE_BYTES, read_log
 
@@ -40,7 +39,7 @@ class Unreadable(Exception):
 
 
 class RawPages:
-    """A database file and its log, as they are. Use it as a context manager.
+    """A database file and its log, as they are; close it after use.
 
     Attributes:
         count: the number of pages.
@@ -58,24 +57,24 @@ class RawPages:
         except OSError:
             self._log = None
         # Where in the log the newest version of each page begins.
+        self._in_log: dict[int, int] = {}
+        try:
+            self.count = self._find_pages()
+        except OSError:
+            self.close()
+            raise
+
+    def _find_pages(self) -> int:
+        """Find what is in the log and what is unused; return the number of pages."""
         self._in_log, extra = ({}, []) if self._log is None else read_log(self._log)
         whole = os.fstat(self._file).st_size // PAGE_BYTES
         last = max((whole, *self._in_log))
         self._free = self._freelist(last)
         # What is in the log and damaged: it may be a page with rows, and belong anywhere.
         self._in_log |= dict(enumerate(extra, last + 1))
-        self.count = last + len(extra)
+        return last + len(extra)
 
-    def __enter__(self) -> Self:
-        """Return the reader itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the files."""
         os.close(self._file)
         if self._log is not None:

@@ -101,7 +101,7 @@ class Salvage:
 
     def close(self) -> None:
         """Close the damaged file."""
-        self._pages.__exit__(None, None, None)
+        self._pages.close()
 
     @property
     def read_to(self) -> int:

@@ -186,8 +186,8 @@ class Lost:
             peripheral=self.peripheral,
             stream=self.stream,
             reason=reason,
-            first=utc_text(_possible(self.first_ns)),
-            last=utc_text(_possible(self.last_ns)),
+            first=utc_text(storable_ns(self.first_ns)),
+            last=utc_text(storable_ns(self.last_ns)),
             run=self.run,
             # 0: not known.
             first_seq=self.first_seq or None,
@@ -196,8 +196,8 @@ class Lost:
         )
 
 
-def _possible(wall_ns: int) -> int:
-    """Return a time that can be written: what the store cannot hold may be a time, too."""
+def storable_ns(wall_ns: int) -> int:
+    """Return the time itself, or the nearest one that the store can hold: 1677 to 2262."""
     return min(max(wall_ns, -(2**63)), 2**63 - 1)
 
 

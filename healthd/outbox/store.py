@@ -67,6 +67,7 @@ class Store:
         set_aside: where an unusable file was moved; None if there was none.
         notice: what was wrong with it, and what was done; None if there was none.
         last_row: the highest row number that was ever used.
+        is_new: whether there was no file.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -89,6 +90,7 @@ class Store:
         self.last_row = 0
         self._run: tuple[str, int] | None = None
         make_folder(path.parent)
+        self.is_new = not path.exists()
         reunite_log(path, LABEL)
         try:
             self._use(self._open())

@@ -52,11 +52,12 @@ class Records:
         # Of each series the newest of those; None until it is looked up.
         self._marks: dict[str, Record] | None = None
         self.series = ""
-        # Since the device was asked: those of `_taken`, those with the greatest number of all, and
-        # those that were marks.
+        # What arrived since the device was asked: those of `_taken`, and those with the greatest
+        # number of all; the mark by then, and whether it arrived, too.
         self._arrived: set[Taken] = set()
         self._last: set[Taken] = set()
-        self._arrived_marks: set[Record] = set()
+        self._awaited: Record | None = None
+        self._has_arrived = False
         self._whole = False
         self._results: dict[str, KnownResults] = {}
 
@@ -84,7 +85,7 @@ class Records:
         if (results := self._results.get(stream)) is not None:
             return results.add_if_new(record)
         added, mark = (stream, record), self._newest(record.series)
-        self._note_arrival(added, mark)
+        self._note_arrival(added)
         if added in self._taken:
             self._arrived.add(added)
             return False
@@ -110,12 +111,12 @@ class Records:
         """Note that the device was asked for records."""
         self._arrived.clear()
         self._last.clear()
-        self._arrived_marks.clear()
+        self._awaited, self._has_arrived = self.since(), False
         self._whole = False
 
     def has_arrived(self, mark: Record) -> bool:
         """Return whether the device has sent the record of `since` after it was asked."""
-        return mark in self._arrived_marks
+        return self._has_arrived and mark == self._awaited
 
     def complete(self) -> None:
         """Note that the device sent all requested records; live ones now follow without a gap."""
@@ -141,10 +142,9 @@ class Records:
         if gone or changed:
             self._settle(gone, changed)
 
-    def _note_arrival(self, taken: Taken, mark: Record | None) -> None:
+    def _note_arrival(self, taken: Taken) -> None:
         record = taken[1]
-        if record == mark:
-            self._arrived_marks.add(record)
+        self._has_arrived |= record == self._awaited
         greatest = next(iter(self._last), taken)[1].number
         if record.number > greatest:
             self._last.clear()

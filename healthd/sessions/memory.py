@@ -21,6 +21,9 @@ _ALL_PAUSE_S = 600.0
 # has not helped twice, the device really does not have it.
 _REFRESHES = 2
 
+# A device lacks one or two different things, but a hostile one could lack other ones on each link.
+_MOST_LACKS = 16
+
 # An entry that selects by service may find many devices in a gym; a home has a few.
 _MOST_DEVICES = 50
 
@@ -130,6 +133,8 @@ class DeviceMemory:
     def on_vain_refresh(self, lack: str) -> None:
         """Note that a fresh discovery has not brought it."""
         self._vain[lack] += 1
+        if len(self._vain) > _MOST_LACKS:
+            del self._vain[next(iter(self._vain))]
 
 
 class Memories:

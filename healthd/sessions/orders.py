@@ -54,6 +54,11 @@ class Order:
         return max(self.request.age_s, uptime_s() - self.entered_s)
 
     @property
+    def made_s(self) -> float:
+        """When it was made, at the latest; see `uptime_s`."""
+        return min(self.entered_s, uptime_s() - self.request.known_age_s)
+
+    @property
     def left_s(self) -> float | None:
         """How much longer it may be carried out; None: without a limit."""
         is_aging = isinstance(self.request, Control) and not self.is_urgent
@@ -95,7 +100,7 @@ class Orders:
         if self._idle:
             self._idle, self._beat_s = False, uptime_s()
         if order.is_urgent:
-            self._stopped_s = uptime_s() - order.age_s
+            self._stopped_s = order.made_s
             self._refuse_waiting(cancelled_by(order.request))
             self.urgent.append(order)
         else:
@@ -139,7 +144,7 @@ class Orders:
         if left_s <= 0:
             text = f"the request is {order.age_s:.1f} s old, expected less than"
             raise Rejected("too_old", f"{text} {OLDEST_CONTROL_S:.0f} s")
-        if uptime_s() - order.age_s < self._stopped_s:
+        if order.made_s < self._stopped_s:
             raise Rejected("stopped", "it was made before a request to stop that came first")
 
     def end(self, rejected: Rejected) -> None:

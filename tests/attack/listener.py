@@ -37,6 +37,7 @@ class Listener:
         seqs: by stream (peripheral and rest of the topic), which numbers of healthd arrived: a byte
             that is 1 for each.
         gaps: the gap events.
+        sending: the peripherals of which samples arrived.
         topics: how many messages arrived at each topic.
         sizes: the longest payload at each topic, in bytes.
     """
@@ -45,6 +46,7 @@ class Listener:
         self.numbers: defaultdict[str, dict[int, Arrival]] = defaultdict(dict)
         self.seqs: defaultdict[tuple[str, str], bytearray] = defaultdict(bytearray)
         self.gaps: list[dict[str, Any]] = []
+        self.sending: set[str] = set()
         self.topics: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
         self._port = port
@@ -95,6 +97,7 @@ class Listener:
             self.gaps.append(orjson.loads(message.payload))
         elif levels[0] == "device" and (found := _ID.match(message.payload)):
             peripheral, *stream = levels[1:]
+            self.sending.add(peripheral)
             live = stream[-1] != "history"
             self._note((peripheral, "/".join(stream if live else stream[:-1])), int(found[1]))
             if peripheral.startswith("strap") and stream[0] == "heart_rate":

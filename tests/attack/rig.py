@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,14 +126,15 @@ async def run(folder: Path, attack: Attack) -> Outcome:
         assert linked, gateway.log[-20:]
         async with AsyncExitStack() as during:
             gateway.send_command("attack")
+            _start(during, _measure_memory(gateway, run_.pss), _walk(gateway, attack.seconds))
+            sending = set(attack.hostile) - {"mute", "spam"}
+            here = await _until(lambda: sending <= listener.sending, _LINKS_S)
+            assert here, (sending - listener.sending, gateway.log[-20:])
             if attack.requests:
                 requester = Requester(broker.port, attack.requests, run_.peripherals)
                 await during.enter_async_context(requester)
-            tasks = [_measure_memory(gateway, run_.pss), _walk(gateway, attack.seconds)]
             if attack.outages:
-                tasks.append(_outages(gate, attack.seconds))
-            for task in map(asyncio.create_task, tasks):
-                during.callback(task.cancel)
+                _start(during, _outages(gate, attack.seconds))
             await asyncio.sleep(attack.seconds)
         with suppress(OSError):
             await gate.open()
@@ -219,7 +220,7 @@ class _Run:
         late_s, cpu_s, held = list[float](), 0.0, dict[str, Held]()
         for line in self._lines():
             late_s += line.get("late_s", ())
-            cpu_s = line.get("cpu_s", cpu_s)
+            cpu_s = max(cpu_s, line.get("cpu_s", 0.0))
             for label, one in line.get("held", {}).items():
                 held[label] = Held(*map(max, held.get(label, (0, 0, 0)), one))
         return Outcome(
@@ -249,6 +250,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which this share of the values is."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def _start(stack: AsyncExitStack, *work: Coroutine[Any, Any, None]) -> None:
+    """Run in tasks, until the stack is left."""
+    for task in map(asyncio.create_task, work):
+        stack.callback(task.cancel)
 
 
 async def _kill(gateway: GatewayProcess) -> None:

@@ -149,6 +149,8 @@ def beyond(held: Mapping[str, Held]) -> list[str]:
 def _place(label: str) -> tuple[str, str] | None:
     """Return the file and name of a label; None if it is not of healthd itself."""
     module, _, name = label.replace("(", ".").removesuffix(")").rpartition(".")
+    if name == "_queue":  # of asyncio's queue: the page names the class that is made of it
+        name = module.rpartition(".")[2]
     # Without the class or the function.
     parts = module.split(".")[1:]
     while parts:

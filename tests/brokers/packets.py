@@ -274,7 +274,9 @@ def _variable(number: int) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    return len(text.encode()).to_bytes(2, "big") + text.encode()
+    # A lone surrogate stands for a byte that is not UTF-8.
+    data = text.encode("utf-8", "surrogateescape")
+    return len(data).to_bytes(2, "big") + data
 
 
 def _packed(properties: Properties) -> bytes:

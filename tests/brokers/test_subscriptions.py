@@ -211,6 +211,27 @@ async def test_without_wildcards_each_allowed_request_is_subscribed_to(tmp_path:
         assert gateway.faults == []
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_topic_that_is_not_utf_8_does_not_end_the_connection(
+    tmp_path: Path, version: str
+) -> None:
+    """A broker that keeps such a message would otherwise end each connection with it."""
+    async with (
+        Responder() as broker,
+        Gateway(tmp_path, endpoint_of(broker, version=version)) as gateway,
+    ):
+        listener = listening(gateway)
+        gateway.connect()
+        await broker.until(lambda: broker.connections and broker.connections[0].subscribed)
+        (connection,) = broker.connections
+        connection.deliver(TOPICS.request("sc\udcff\udcc3n"), b"bad", retain=True)
+        connection.deliver(TOPICS.request("scan"), b"good")
+        await listener.arrived()
+        await broker.until(lambda: b"good" in listener.payloads)
+        assert len(broker.connections) == 1
+        assert gateway.faults == []
+
+
 async def test_with_wildcards_one_subscription_is_enough(tmp_path: Path) -> None:
     async with Responder() as broker, connected(tmp_path, endpoint_of(broker)) as gateway:
         publish = gateway.publisher.publish_once

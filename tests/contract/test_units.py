@@ -108,6 +108,7 @@ def test_the_reset_runs_at_most_six_times_an_hour_on_bad_requests() -> None:
         line for line in lines("healthd-adapter-reset.service") if "adapter_reset" in line
     )
     assert float(program.rsplit(" ", 1)[1]) >= 600
+    assert "ExecStartPost=/usr/bin/sleep 30" in lines("healthd-adapter-reset.service")
     assert "TimeoutStartSec=12min" in lines("healthd-adapter-reset.service")
 
 

@@ -28,13 +28,13 @@ from healthd.sessions.schedule_file import ScheduleFile
 from tests.support.effort import effort
 from tests.unit.outbox.bench import OVERDUE_S, SPILL_AFTER_S, Bench, Service, checkpoint, soon
 
-ROUNDS = effort(30, 1000)
+ROUNDS = effort(20, 1000)
 
 # Streams of three peripherals, and how many samples of each wait.
 PERIPHERALS, WAITING, DELIVERED = ("chest-strap", "scale", "pod"), 150, 20
 
 # A start that takes longer than this is not bounded: it takes some 20 ms, and the machine is busy.
-START_S = 10.0
+START_S = 30.0
 
 DAMAGES = {"corrupt", "damaged", "deleted", "other_version"}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from healthd.central.link import Backends
 from healthd.gateway.daemon import Daemon
@@ -21,9 +22,10 @@ from healthd.simulator.fitness.treadmill import Treadmill, treadmill_part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.verbs import OLDEST_CONTROL_S, REQUESTS
 from tests.end_to_end.requester import Requester
-from tests.end_to_end.simulated_gateway import add, address, info
+from tests.end_to_end.simulated_gateway import BOUND_S, add, address, info
 from tests.support.effort import effort
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
+from tests.support.polling import until
 from tests.support.restartable import PATH
 from tests.support.subscriber import Subscriber
 
@@ -57,7 +59,7 @@ async def gym(tmp_path: Path, options: str = "", **mqtt: Any) -> AsyncGenerator[
     folder.mkdir()
     async with (
         Mosquitto(folder, f"allow_anonymous true\n{options}") as broker,
-        Subscriber(broker.port, *LISTENED) as subscriber,
+        Subscriber(broker.port, *LISTENED, username="tests") as subscriber,
         Air() as air,
         asyncio.TaskGroup() as tasks,
     ):
@@ -124,11 +126,11 @@ async def slow_down() -> None:
 
 
 @asynccontextmanager
-async def flood(at: Gym, verb: str, payload: str, qos: int) -> AsyncGenerator[None]:
+async def flood(at: Gym, verb: str, payload: str) -> AsyncGenerator[None]:
     """Publish a request all the time while the block runs; healthd is slow meanwhile."""
     publisher = shutil.which("mosquitto_pub", path=PATH)
     assert publisher is not None
-    where = ("-p", str(at.broker.port), "-t", f"healthd/gateway/request/{verb}", "-q", str(qos))
+    where = ("-p", str(at.broker.port), "-t", f"healthd/gateway/request/{verb}", "-q", "1")
     how = ("-m", payload, "--repeat", "1000000")
     slow = asyncio.create_task(slow_down())
     flooding = await asyncio.create_subprocess_exec(publisher, *where, *how)
@@ -140,14 +142,12 @@ async def flood(at: Gym, verb: str, payload: str, qos: int) -> AsyncGenerator[No
         slow.cancel()
 
 
-@pytest.mark.parametrize("qos", [0, 1])
-async def test_a_stop_behind_a_flood_of_requests_is_carried_out(tmp_path: Path, qos: int) -> None:
+async def test_a_stop_behind_a_flood_of_requests_is_carried_out(tmp_path: Path) -> None:
     """D11: the broker drops what a slow client has no room for."""
     async with gym(tmp_path, "max_queued_messages 1000") as at:
         await at.moves()
-        async with flood(at, "scan", '{"seconds": 0.01}', qos):
-            if qos:
-                await at.broker.logged("messages are being dropped for client healthd-gateway")
+        async with flood(at, "scan", '{"seconds": 0.01}'):
+            await at.broker.logged("messages are being dropped for client healthd-gateway")
             await asyncio.sleep(effort(1, 20))
             stopped = at.ask.send("stop", BELT)
             await at.broker.logged("request/stop")
@@ -183,10 +183,11 @@ async def test_a_huge_request_over_mqtt_3_1_1_takes_little_memory_and_gets_an_er
         assert (await until_response(at, "stop"))["status"] == "ok"
 
 
-async def until_response(at: Gym, verb: str) -> dict[str, Any]:
-    """Wait for a response at the default topic."""
+async def until_response(at: Gym, verb: str, count: int = 1) -> dict[str, Any]:
+    """Wait for so many responses at the default topic; return the last one."""
     where = f"healthd/gateway/response/{verb}"
-    return (await at.subscriber.until(lambda _: at.subscriber.at(where)))[-1].json()
+    await at.subscriber.until(lambda _: len(at.subscriber.at(where)) >= count)
+    return at.subscriber.at(where)[-1].json()
 
 
 FORBIDDEN = [
@@ -252,3 +253,79 @@ async def test_what_a_response_echoes_is_bounded(tmp_path: Path) -> None:
             assert len(answer.payload) + len(answer.correlation or b"") < 1000
         deep = b'{"transaction": ' + b"[" * 9 + b"]" * 9 + b"}"
         assert "nested deeper" in (await at.ask.request("scan", deep))["error"]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_a_stop_that_arrives_over_two_connections_gets_one_response(
+    tmp_path: Path, version: str
+) -> None:
+    async with gym(tmp_path, version=version) as at:
+        await at.broker.logged("-stop 1 healthd/gateway/request/release")
+        for number in range(5):
+            request = b'{"peripheral":"belt","transaction":%d}' % number
+            at.subscriber.send("healthd/gateway/request/release", request)
+        last = b'{"peripheral":"other","transaction":5}'
+        at.subscriber.send("healthd/gateway/request/release", last)
+        where = "healthd/gateway/response/release"
+        await at.subscriber.until(lambda _: len(at.subscriber.at(where)) >= 6)
+        # What comes over the other connection has arrived when a later request is answered.
+        at.subscriber.send("healthd/gateway/request/scan", b'{"seconds": 0.01}')
+        assert (await until_response(at, "scan"))["status"] == "ok"
+        # What is sent after a stop is sent after it, whichever connection is faster.
+        for verb, count in (("start", 1), ("stop", 1), ("start", 2)):
+            at.subscriber.send(f"healthd/gateway/request/{verb}", b'{"peripheral":"belt"}')
+            answer = await until_response(at, verb, count)
+            assert answer["status"] == "ok", answer
+        assert at.belt.workout.running
+        responses = [one.json() for one in at.subscriber.at(where)]
+        assert sorted(one["transaction"] for one in responses) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("options", "mqtt", "problem"),
+    [
+        ("max_connections 2", {}, "no connection of their own"),
+        ("use_username_as_clientid true", {"username": "me"}, "ended the other connection"),
+    ],
+)
+async def test_without_a_second_connection_stop_shares_the_first_one(
+    tmp_path: Path, options: str, mqtt: dict[str, Any], problem: str
+) -> None:
+    """As with brokers that limit connections, or end the older one of a user."""
+    with capture_logs() as logs:
+        async with gym(tmp_path, options, **mqtt) as at:
+
+            async def is_logged() -> bool:
+                return any(problem in f"{one['event']} {one.get('error')}" for one in logs)
+
+            assert await until(is_logged, BOUND_S)
+            if mqtt:
+                # The first connection is made again.
+                await at.broker.logged("request/+", since=len(at.broker.log))
+            lost = sum(one.get("reason") == "broker_lost" for one in logs)
+            at.subscriber.send("healthd/gateway/request/stop", b'{"peripheral":"belt"}')
+            assert (await until_response(at, "stop"))["status"] == "ok"
+            assert sum(one.get("reason") == "broker_lost" for one in logs) == lost
+
+
+async def test_a_flood_is_not_listened_to_for_a_while(tmp_path: Path) -> None:
+    """D11: a flood with QoS 0, which no broker holds back, does not delay samples and stops."""
+    publisher = shutil.which("mosquitto_pub", path=PATH)
+    assert publisher is not None
+    async with gym(tmp_path) as at:
+        await at.moves()
+        where = ("-p", str(at.broker.port), "-t", "healthd/gateway/request/scan", "-q", "0")
+        how = ("-m", '{"seconds": 0.01}', "--repeat", "100000000")
+        flooding = await asyncio.create_subprocess_exec(publisher, *where, *how)
+        try:
+            await at.subscriber.until(
+                lambda all_: any(b"healthd accepts none for now" in one.payload for one in all_),
+                BOUND_S,
+            )
+            assert (await at.ask.request("stop", BELT))["status"] == "ok"
+            assert not at.belt.workout.running
+        finally:
+            flooding.kill()
+            await flooding.wait()
+        answers = [one for one in at.subscriber.messages if b"accepts none for" in one.payload]
+        assert len(answers) == 1

@@ -1,8 +1,10 @@
 """What all targets have in common."""
 
 import importlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 
@@ -33,6 +35,12 @@ class Target:
 
     def __exit__(self, *exception: object) -> None:
         """Close it."""
+
+
+def folder() -> "TemporaryDirectory[str]":
+    """Return a new folder for parsers of files, in memory if the machine has such a place."""
+    memory = Path("/dev/shm")
+    return TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def names() -> list[str]:

@@ -101,6 +101,9 @@ def test_quantity_puts_only_given_codes_into_the_schema() -> None:
         (999_999_999, "1970-01-01T00:00:00.999999Z"),
         (WALL_NS, "2026-11-24T02:03:31.123456Z"),
         (WALL_NS - 123_456_789, "2026-11-24T02:03:31.000000Z"),
+        # Only damaged data has such times. It must not stop what reports it.
+        (2**80, "9999-12-31T23:59:59.999999Z"),
+        (-(2**80), "0001-01-01T00:00:00.000000Z"),
     ],
 )
 def test_utc_text_always_has_six_decimals(wall_ns: int, text: str) -> None:

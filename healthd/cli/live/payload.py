@@ -1,12 +1,12 @@
 """Payloads of messages from any publisher, within bounds."""
 
-from collections.abc import Iterable
 from typing import Any, cast
 
-import orjson
+from healthd.bounded_json import Bounds, parsed
 
-# Far above what healthd publishes; deeper JSON is refused by some programs that read the rows.
-MAX_DEPTH = 64
+# Far above what healthd publishes. Deeper JSON is refused by some programs that read the rows, and
+# a megabyte of brackets takes a hundred megabytes of memory.
+_BOUNDS = Bounds(size=1024 * 1024, depth=64, values=100_000)
 
 
 def text_of(payload: bytes) -> str:
@@ -15,12 +15,11 @@ def text_of(payload: bytes) -> str:
 
 
 def readable(payload: bytes) -> object:
-    """Return the payload as a JSON value, or as text if it is not JSON or nested too deeply."""
+    """Return the payload as a JSON value, or as text if it is not JSON or beyond the bounds."""
     try:
-        value: object = orjson.loads(payload)
-    except orjson.JSONDecodeError:
+        return parsed(payload, _BOUNDS)
+    except ValueError:
         return text_of(payload)
-    return text_of(payload) if _is_deep(value) else value
 
 
 def json_object(payload: bytes, longest: int) -> dict[str, Any] | None:
@@ -30,22 +29,8 @@ def json_object(payload: bytes, longest: int) -> dict[str, Any] | None:
         payload: any bytes.
         longest: of a longer payload nothing is read.
     """
-    if len(payload) > longest:
+    try:
+        value = parsed(payload, _BOUNDS._replace(size=longest))
+    except ValueError:
         return None
-    value = readable(payload)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
-
-
-def _is_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return cast("dict[str, object]", value).values()
-    return cast("list[object]", value) if isinstance(value, list) else ()

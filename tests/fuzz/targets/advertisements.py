@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -57,12 +58,18 @@ class Target(target.Target):
         assert len(found) == len(heard.devices()) <= MOST_DEVICES
         ids = [device.suggested_id for device in found if device.peripheral is None]
         assert len(set(ids)) == len(ids)
+        by_address = {seen.address: seen for seen in heard.devices()}
         for device in found:
             assert device.suggested_id.replace("-", "a").isalnum()
             assert orjson.loads(orjson.dumps(device.fields()))["name"] == device.name
             (entry,) = tomllib.loads(device.block)["peripherals"]
             assert entry["id"] == device.suggested_id
             assert ("address" in entry) != ("name" in entry)
+            if "name" in entry:
+                # D20: a device may be called "*".
+                match, seen = Match("a", By.NAME, entry["name"]), by_address[device.address]
+                assert match.fits(seen)
+                assert not match.fits(replace(seen, name=f"{seen.name}x"))
 
 
 def _advertisement(pieces: Pieces) -> Advertisement:

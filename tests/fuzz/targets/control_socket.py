@@ -1,8 +1,6 @@
 """The control socket of the daemon: any bytes get one line of JSON, or the connection closes."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,8 @@ class Target(target.Target):
 
     def __init__(self) -> None:
         """Start it, with handlers that only take note."""
-        self._folder = Path(tempfile.mkdtemp())
+        self._temporary = target.folder()
+        self._folder = Path(self._temporary.name)
         self._runner = asyncio.Runner()
         self._task = self._runner.run(self._started())
 
@@ -79,7 +78,7 @@ class Target(target.Target):
         self._task.cancel()
         self._runner.run(asyncio.wait([self._task]))
         self._runner.close()
-        shutil.rmtree(self._folder)
+        self._temporary.cleanup()
 
 
 async def _handle(request: Any) -> Mapping[str, Any]:

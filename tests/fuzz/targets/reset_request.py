@@ -1,9 +1,6 @@
 """The request that the privileged program reads: an adapter's name, or it is refused."""
 
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +15,9 @@ class Target(target.Target):
     words = (b"hci", b"hci0\n", b"/", b"..")
 
     def __init__(self) -> None:
-        """Make a folder in memory, if there is one."""
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = Path(tempfile.mkdtemp(dir=memory))
+        """Make a folder."""
+        self._temporary = target.folder()
+        self._folder = Path(self._temporary.name)
 
     def seeds(self) -> Iterable[bytes]:
         """Yield good requests."""
@@ -35,4 +32,4 @@ class Target(target.Target):
 
     def __exit__(self, *exception: object) -> None:
         """Remove the folder."""
-        shutil.rmtree(self._folder)
+        self._temporary.cleanup()

@@ -1,8 +1,5 @@
 """The settings file: any bytes are settings, or a SettingsError that names the problems."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,9 +39,9 @@ class Target(target.Target):
     )
 
     def __init__(self) -> None:
-        """Make a folder in memory, if there is one."""
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = Path(tempfile.mkdtemp(dir=memory))
+        """Make a folder."""
+        self._temporary = target.folder()
+        self._folder = Path(self._temporary.name)
         self._services = load().profiles.keys()
 
     def seeds(self) -> Iterable[bytes]:
@@ -76,4 +73,4 @@ class Target(target.Target):
 
     def __exit__(self, *exception: object) -> None:
         """Remove the folder."""
-        shutil.rmtree(self._folder)
+        self._temporary.cleanup()

@@ -1,9 +1,6 @@
 """The files of the state folder after damage: what cannot be read counts as absent."""
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC
 from pathlib import Path
@@ -40,9 +37,9 @@ class Target(target.Target):
     )
 
     def __init__(self) -> None:
-        """Make a folder in memory, if there is one."""
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = Path(tempfile.mkdtemp(dir=memory))
+        """Make a folder."""
+        self._temporary = target.folder()
+        self._folder = Path(self._temporary.name)
         self._registry = load()
         self._runner = asyncio.Runner()
         self._files: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
@@ -121,7 +118,7 @@ class Target(target.Target):
     def __exit__(self, *exception: object) -> None:
         """Remove the folder, close the event loop."""
         self._runner.close()
-        shutil.rmtree(self._folder)
+        self._temporary.cleanup()
 
 
 async def _awaited(use: Callable[[], Awaitable[None]]) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from contextlib import redirect_stdout
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
+from unicodedata import category
 
 import orjson
 from rich.console import Console
@@ -79,8 +80,7 @@ class Target(target.Target):
         table = LiveTable("title", "caption", "healthd", {"weight"})
         table.set_broker_fault(None)
         as_lines, as_json = Lines(), JsonLines("healthd")
-        written = StringIO()
-        with redirect_stdout(written):
+        with redirect_stdout(TextIOWrapper(BytesIO())) as written:
             while not pieces.is_empty:
                 number, flags = pieces.number(), pieces.number()
                 topic = (
@@ -90,9 +90,20 @@ class Target(target.Target):
                 table.show(message)
                 as_lines.show(message)
                 as_json.show(message)
-        for line in written.getvalue().splitlines():
-            if line.startswith('{"arrived"'):
-                orjson.loads(line)
+        written.seek(0)
+        lines = written.read().splitlines(keepends=True)
+        for as_text, as_object in zip(lines[::2], lines[1::2], strict=True):
+            _check(as_text)
+            _check(as_object)
+            orjson.loads(as_object)
         out = StringIO()
         Console(file=out, width=100, height=20, color_system=None).print(table)
         assert "caption" in out.getvalue()
+        for line in out.getvalue().split("\n"):
+            _check(line)
+
+
+def _check(line: str) -> None:
+    """Check that a line has no character that a terminal obeys or does not show."""
+    found = {category(character) for character in line.removesuffix("\n")}
+    assert not found & {"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"}, ascii(line)

@@ -142,7 +142,7 @@ async def folder_as_reset_request(world: World) -> None:
         await world.streaming(strap)
     finally:
         await vm.run("systemctl", "stop", "healthd-adapter-reset.path", _RESET_SERVICE)
-        await vm.run("find", "/run/healthd", "-name", "reset-adapter*", "-delete")
+        await vm.run("sh", "-c", f"rm -r {_RESET}*")
 
 
 async def _reset_lines() -> list[str]:

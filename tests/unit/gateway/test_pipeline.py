@@ -16,7 +16,7 @@ from healthd.gateway.pipeline import Pipeline
 from healthd.host.clock import Clock
 from healthd.mqtt.devices import Devices
 from healthd.mqtt.payloads import Payload
-from healthd.mqtt.topics import Topics
+from healthd.mqtt.topics import Topics, person_stream
 from healthd.outbox.continuity import End, PreviousRun
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
@@ -364,6 +364,32 @@ def test_what_a_kill_may_have_lost_is_reported_for_every_stream(
     assert len(lost) == (characteristic is not BATTERY)
 
 
+def test_what_a_kill_may_have_lost_is_reported_for_the_results_of_a_person(
+    box: Box, run: Run
+) -> None:
+    """D21: they have numbers of their own."""
+    stream = person_stream("anna", "body_composition")
+    ends = {("strap", stream): End(7, 1_795_485_811_000_000_000)}
+    box.previous_runs = [PreviousRun("before", False, 1_795_485_800_000_000_000, ends)]
+
+    def of_anna(_peripheral: str, timed: Timed) -> Measurement:
+        return timed.measurement.model_copy(update={"person": "anna"})
+
+    def retain(_topic: str, _payload: Payload | bytes) -> None:
+        pass
+
+    devices = Devices(Topics("healthd", "home"), retain)
+    pipeline = Pipeline(run, cast(Outbox, box), devices, PROFILES, Hooks(finish=of_anna))
+    pipeline.add("strap", Options(), periodic=False)
+    pipeline.start()
+    link(pipeline, "body_composition")
+    composition = KNOWN["2a9c"].decode(bytes.fromhex("0000fa00"))
+    result = HeldResult("strap", Timed(composition, 0, finished=True), 1, "synced")
+    pipeline.start([result])
+    reported = {gap["stream"]: gap.get("first_seq") for gap in gaps(box)}
+    assert reported[stream] == 8
+
+
 def test_values_left_out_are_reported_under_the_name_of_their_kind(
     pipeline: Pipeline, box: Box
 ) -> None:
@@ -643,6 +669,16 @@ def test_a_result_that_an_earlier_run_held_back_is_published_once(
     with_cuff.start([result, result])
     assert upper(box) == [(123, False)]
     assert (box.sample.stamp.wall_ns, box.sample.record) == (10**18, record)
+
+
+@pytest.mark.parametrize("wall_ns", [2 * 10**18, -1, 2**63])
+def test_a_result_of_an_earlier_run_is_not_from_the_future(
+    box: Box, run: Run, with_cuff: Pipeline, monkeypatch: pytest.MonkeyPatch, wall_ns: int
+) -> None:
+    monkeypatch.setattr(run.clock, "now", lambda: Stamp(10**18, 10**12, "synced"))
+    timed = Timed(CUFF.decode(NEW), 0, Record("", 0, "2025-07-15T15:00:00"), finished=True)
+    with_cuff.start([HeldResult("cuff", timed, wall_ns, "synced")])
+    assert box.sample.stamp.wall_ns == 10**18
 
 
 def test_an_older_result_of_an_earlier_run_is_history(box: Box, with_cuff: Pipeline) -> None:

@@ -41,6 +41,7 @@ class Bench:
     Attributes:
         responses: topic, payload and correlation data of each.
         connected: whether there is a connection.
+        padding: makes the response to a scan longer.
         go: lets fetches end.
     """
 
@@ -48,6 +49,7 @@ class Bench:
         self.responses: list[tuple[str, dict[str, Any], bytes | None]] = []
         self.acknowledgements: list[Acknowledgement] = []
         self.connected = True
+        self.padding = ""
         self.go = asyncio.Event()
         handlers: dict[str, Handler] = {
             "scan": self._scan,
@@ -58,7 +60,8 @@ class Bench:
         self.requests = Requests(TOPICS, handlers, allowed or ALLOWED, self.publish, Clock())
 
     async def _scan(self, request: Scan) -> Mapping[str, Any]:
-        return {"seconds": request.seconds}
+        padding = {"padding": self.padding} if self.padding else {}
+        return {"seconds": request.seconds, **padding}
 
     async def _fetch(self, request: Fetch) -> Mapping[str, Any]:
         await self.go.wait()
@@ -129,6 +132,49 @@ async def test_a_response_that_is_too_large_for_the_broker_is_replaced_by_an_err
     # Not even the error fits.
     bench.acknowledgements[1].set_exception(PublishRefused("still large", TOO_LARGE))
     assert len(await bench.settled()) == 2
+
+
+async def test_a_response_that_ended_the_connection_twice_is_replaced_by_an_error() -> None:
+    """A broker that names no limit may disconnect instead of refusing what is too large; D12."""
+    bench = Bench()
+    bench.padding = "x" * 1000
+    for number in range(2):
+        bench.request("scan")
+        assert len(await bench.settled()) == number + 1
+        bench.acknowledgements[-1].cancel()
+        await bench.settled()
+    bench.request("scan")
+    assert (await bench.settled())[-1]["error"] == "the response may be too large for the broker"
+    bench.acknowledgements[-1].set_result(None)
+    # It is tried again, as the cause may have been another one.
+    bench.request("scan")
+    assert (await bench.settled())[-1]["status"] == "ok"
+    bench.acknowledgements[-1].set_result(None)
+    bench.request("scan")
+    assert (await bench.settled())[-1]["status"] == "ok"
+
+
+async def test_responses_that_the_broker_does_not_take_are_bounded() -> None:
+    """D11: requests to stop are carried out however many responses wait."""
+    bench = Bench()
+    with capture_logs() as logs:
+        for _ in range(200):
+            bench.request("stop", {"peripheral": "treadmill"})
+            await bench.settled()
+    assert len(bench.responses) == 100
+    (line,) = [line for line in logs if line["event"] == "responses dropped"]
+    assert line["log_level"] == "warning"
+
+
+async def test_one_request_of_a_flood_is_answered() -> None:
+    bench, inbox = Bench(), Inbox()
+    bench.requests.subscribe(inbox)
+    listeners = inbox._listeners  # pyright: ignore[reportPrivateUsage]
+    ((listener,),) = listeners.values()
+    assert list(listener.urgent()) == [TOPICS.request("stop")]
+    listener.on_flood(Message(TOPICS.request("scan"), b"{}", retained=False))
+    (response,) = await bench.settled()
+    assert response["error"] == "too many requests; healthd accepts none for now"
 
 
 async def test_the_empty_message_that_removes_a_retained_request_gets_no_response() -> None:

@@ -28,6 +28,7 @@ from tests.unit.outbox.bench import (
     failing_disk,
     next_live,
     select,
+    waiting_samples,
 )
 
 BEAT, OTHER = ("strap", "beat"), ("scale", "undecoded/2a9d")
@@ -330,3 +331,44 @@ def test_invalid_content_is_ignored(tmp_path: Path, content: bytes) -> None:
     (file,) = tmp_path.iterdir()
     file.write_bytes(content)
     assert run_file.read() is None
+
+
+async def test_an_outbox_that_is_removed_between_two_runs_is_reported(bench: Bench) -> None:
+    """D27: after a kill -9 nothing else knows that samples were waiting."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
+    bench.folder.rename(bench.folder.with_name("moved"))
+    first = bench.run.id
+    bench.next_run()
+    async with bench.outbox() as outbox:
+        samples = await waiting_samples(outbox)
+        (event,) = [each.measurement.fields() for each in samples if each.stream == "event/outbox"]
+    assert event["change"] == "deleted"
+    assert first in event["detail"]
+    assert "strap/beat up to 1" in event["detail"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b"[1]",
+        b'{"run":"a","started_ns":1e30,"ends":[]}',
+        b'{"run":5,"started_ns":1,"ends":[]}',
+        b'{"run":"a","started_ns":1,"ends":[["strap","beat",18446744073709551615,1]]}',
+        b'{"run":"a","started_ns":1,"ends":[["strap","beat",-1,1]]}',
+        b'{"run":"a","started_ns":1,"ends":[["strap","beat",1]]}',
+        b'{"run":"a","started_ns":1,"ends":[[1,2,3,4]]}',
+        b"[" * 100_000,
+    ],
+)
+async def test_a_run_file_with_any_content_is_not_used(bench: Bench, content: bytes) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await service.rounds()
+    (file,) = (bench.folder.parent / "runtime").iterdir()
+    file.write_bytes(content)
+    bench.next_run()
+    async with bench.outbox() as outbox:
+        (previous,) = outbox.previous_runs
+        assert previous.clean

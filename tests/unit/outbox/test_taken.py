@@ -133,9 +133,13 @@ async def test_notes_of_an_older_version_are_bounded_at_the_start(
             outbox.put(sample_of_record(bench, number, stored=True))
         await service.rounds()
     monkeypatch.setattr("healthd.outbox.taken.MOST_RECORDS", 10)
-    bench.next_run()
-    async with bench.outbox() as outbox:
-        assert [record.number for _, record in outbox.records["meter"]] == list(range(30, 40))
+    monkeypatch.setattr("healthd.outbox.taken._MOST_AT_ONCE", 25)
+    for left in (15, 10, 10):
+        bench.next_run()
+        async with bench.outbox() as outbox:
+            assert [record.number for _, record in outbox.records["meter"]] == list(range(30, 40))
+            await outbox.forget_missing(["meter"])
+        assert [number for number, _ in noted_records(bench)] == list(range(40 - left, 40))
 
 
 async def test_changes_of_notes_that_wait_for_the_disk_do_not_add_up(

@@ -122,3 +122,12 @@ def test_a_gym_full_of_devices_does_not_fill_the_memory() -> None:
     for number in range(50):
         memories.of(advertisement(f"00:00:00:00:00:{number:02X}", None))
     assert memories.of(advertisement("00:00:00:00:00:FF", None)) is not first
+
+
+def test_what_a_device_lacks_is_remembered_up_to_a_bound() -> None:
+    memory = DeviceMemory()
+    for number in range(1000):
+        for _ in range(2):
+            memory.on_vain_refresh(f"service {number}")
+    known = [number for number in range(1000) if not memory.may_refresh(f"service {number}")]
+    assert known == list(range(984, 1000))

@@ -321,7 +321,7 @@ def test_any_number_of_topics_takes_a_bounded_number_of_entries(
     [
         orjson.dumps({"id": "a-1", "text": "x" * 32_768}),
         orjson.dumps({"id": "a-1", "list": [0] * 20_000}),
-        b'{"a":' + b"[" * 64 + b"]" * 64 + b"}",
+        b'{"a":' + b"[" * 65 + b"]" * 65 + b"}",
         b'{"a":' + b'{"b":' * 64 + b"1" + b"}" * 64 + b"}",
         b"\xff",
         b"[1]",

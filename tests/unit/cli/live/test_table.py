@@ -4,10 +4,11 @@ import re
 import time
 from io import StringIO
 from typing import Any
+from unicodedata import category
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -183,6 +184,7 @@ json = st.recursive(
 )
 
 
+@example(level="\xa00", stream="info", payload=None)
 @given(
     level=st.text(max_size=8),
     stream=st.sampled_from(["info", "status", "heart_rate"]),
@@ -190,7 +192,10 @@ json = st.recursive(
 )
 def test_any_payload_can_be_drawn(level: str, stream: str, payload: Any) -> None:
     table = table_of(Message(f"{DEVICE}/{level}/{stream}", orjson.dumps(payload), retained=False))
-    assert len(drawn(table)) <= 6
+    lines = drawn(table)
+    assert len(lines) <= 6
+    shown = {char for line in lines for char in line}
+    assert all(char.isprintable() or category(char) == "Zs" for char in shown)
 
 
 HOSTILE = "Zq\x1b]2;x\x07\x9b\u202e\u200b\u2028\U000e0041\ufe0f\u3164\n" + "e" + "\u0301" * 50

@@ -1,0 +1,24 @@
+"""Simulated peripherals for given settings."""
+
+import random
+
+import pytest
+
+from healthd.central.match import By, Match
+from healthd.settings.model import PeripheralSettings
+from healthd.simulator.world import peripherals_for
+
+
+@pytest.mark.parametrize(
+    "pattern", ["Polar H10*", "Strap ?", r"Strap\*", r"What\?", r"a\\b", "[TV] ?*", "*"]
+)
+def test_a_peripheral_has_a_name_that_its_entry_matches(pattern: str) -> None:
+    entry = PeripheralSettings(id="strap", name=pattern)
+    made = peripherals_for([entry], random.Random(1))["strap"]
+
+    class Heard:
+        address = made.address
+        name = made.name
+        services = frozenset[str]()
+
+    assert Match("strap", By.NAME, pattern).fits(Heard())
