@@ -12,7 +12,7 @@ from healthd.outbox.set_aside import files_set_aside, rename_with_log
 
 DONE = "corrupt"
 
-# Nobody can name what was only in lost pages: commits at the end of a log, or a whole file.
+# What was only in lost pages has no name: commits at the end of a log, or a whole file.
 _NOTHING_KNOWN = "nothing that is known of"
 
 # A file that was copied is kept for a person, as large as the quota: a card whose bits rot would
