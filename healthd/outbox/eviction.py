@@ -1,4 +1,4 @@
-"""Makes room in a full outbox: who has most loses its oldest samples, and what is lost is counted.
+"""Makes room in a full outbox: the peripheral that has most there loses its oldest samples.
 
 A peripheral that sends much more than the others then fills only its own part of the quota.
 """
@@ -77,7 +77,7 @@ def make_room(db: sqlite3.Connection, spare: Collection[int]) -> list[Lost] | No
 def _owners(db: sqlite3.Connection) -> Iterator[_Owner]:
     """Yield whose rows may go, in the order in which they go."""
     if not is_counted(db):
-        # A file of an earlier healthd, for some minutes: it is not known yet who has most.
+        # A file of an earlier healthd, for some minutes: it is not known yet which has most.
         yield _Owner(" AND peripheral != ''")
         yield _Owner(" AND peripheral = ''")
         return

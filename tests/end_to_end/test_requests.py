@@ -179,9 +179,9 @@ async def test_a_fetch_is_answered_with_its_outcome(
             response = await requester.request("fetch", {"peripheral": "cuff"})
             assert response["status"] == "ok", response
             assert response["data"]["outcome"] == "new_data"
-            events = [one.json() for one in subscriber.at("healthd/gateway/event/fetch")]
-            runs = [one["fetch_run"] for one in events]
-            assert response["data"]["fetch_run"] in runs
+            # The event follows the samples of the run in the outbox, the response does not.
+            events = await subscriber.until(lambda _: subscriber.at("healthd/gateway/event/fetch"))
+            assert response["data"]["fetch_run"] == events[0].json()["fetch_run"]
             response = await requester.request("reconnect", {"peripheral": "cuff"})
             assert "expected a continuous one" in response["error"]
         conform(subscriber.messages)

@@ -31,6 +31,8 @@ ENTRIES = [{"id": name, "name": name} for name in (FLOOD, *QUIET)]
 PER_S = 4
 SECONDS = effort(3, 60)
 FLOODED = 6000
+# After a flood: it is over when the last of these has arrived.
+CALM = 4
 
 
 def beat(number: int) -> bytes:
@@ -45,7 +47,9 @@ def numbered(pause_s: float, count: int, at_once: int = 1) -> Payloads:
     async def payloads() -> AsyncGenerator[bytes, None]:
         for number in numbers:
             yield beat(number)
-            if number % at_once == 0:
+            if number >= count - CALM:
+                await asyncio.sleep(1 / PER_S)
+            elif number % at_once == 0:
                 await asyncio.sleep(pause_s)
         await asyncio.Event().wait()
 
@@ -100,21 +104,23 @@ def left_out(field: Field) -> int:
     return sum(gap["count"] for gap in gaps)
 
 
+@pytest.mark.timeout(180)
 async def test_seven_straps_lose_nothing_live_next_to_one_that_floods(field: Field) -> None:
-    straps = Straps(numbered(0.01, FLOODED, at_once=15))
+    flooded = FLOODED // 2
+    straps = Straps(numbered(0.01, flooded, at_once=15))
     async with gateway(field.subscriber, field.settings, ENTRIES) as air:
         await add(air, *straps.all)
         await field.until(
             lambda: all(len(numbers(field, name)) == PER_S * SECONDS for name in QUIET), BOUND_S
         )
-        await field.until(lambda: straps.sent[FLOOD] >= 3000, BOUND_S)
+        await field.until(lambda: flooded in numbers(field, FLOOD), 2 * BOUND_S)
     for name in QUIET:
         assert numbers(field, name) == list(range(1, PER_S * SECONDS + 1))
         assert not field.received(name, "heart_rate/history")
     # Each value of the other one was published in its order, or is named.
     published = [*numbers(field, FLOOD), *numbers(field, FLOOD, "heart_rate/history")]
     assert sorted(published) == sorted(set(published))
-    assert len(published) + left_out(field) == straps.sent[FLOOD]
+    assert len(published) + left_out(field) == straps.sent[FLOOD] == flooded
     assert left_out(field) > 1000
     gaps = [gap for gap in field.events("gap") if gap["reason"] == "too_fast"]
     assert len(gaps) <= 3, "one event for many values"
@@ -141,6 +147,7 @@ def links(field: Field) -> list[tuple[str, str | None]]:
     return [(one["change"], one.get("reason")) for one in field.events("link")]
 
 
+@pytest.mark.timeout(300)
 async def test_in_an_outage_of_a_full_outbox_only_who_floods_loses_samples(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,15 +166,17 @@ async def test_in_an_outage_of_a_full_outbox_only_who_floods_loses_samples(
         daemon = Daemon(settings, registry.load(), {"TZ": "UTC"}, backends)
         tasks.create_task(daemon.run(stop))
         await add(air, *straps.all)
-        async with asyncio.timeout(BOUND_S):
+        async with asyncio.timeout(4 * BOUND_S):
             await straps.done.wait()
             await asyncio.sleep(1)  # what was sent last arrives
         stop.set()
     async with gateway(field.subscriber, {**away, "mqtt": field.settings["mqtt"]}, ENTRIES):
         await field.until(
-            lambda: all(len(seqs(field, name)) == PER_S * SECONDS for name in QUIET), BOUND_S
+            lambda: all(len(seqs(field, name)) == PER_S * SECONDS for name in QUIET), 2 * BOUND_S
         )
-        await field.until(lambda: len(seqs(field, FLOOD)) + len(named(field)) >= FLOODED, BOUND_S)
+        await field.until(
+            lambda: len(seqs(field, FLOOD)) + len(named(field)) >= FLOODED, 2 * BOUND_S
+        )
     gaps = [gap for gap in field.events("gap") if gap["reason"] == "evicted"]
     assert {gap["peripheral"] for gap in gaps} == {FLOOD}
     assert sorted([*seqs(field, FLOOD), *named(field)]) == list(range(1, FLOODED + 1))

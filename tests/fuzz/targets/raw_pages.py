@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from healthd.outbox.raw_log import has_lost_commits
@@ -60,7 +61,7 @@ class Target(target.Target):
         self._file.write_bytes(data[1 : 1 + size])
         self._log.write_bytes(data[1 + size :])
         has_lost_commits(self._file)
-        with RawPages(self._file) as pages:
+        with closing(RawPages(self._file)) as pages:
             assert pages.count < 2**24 + 16
             for page in range(1, min(pages.count, 64) + 1):
                 pages.is_free(page)
