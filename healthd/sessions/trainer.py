@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 
+from healthd.central.faults import LinkFault, LinkLost
 from healthd.profiles.fitness_machine.commands import RESET, STOP
 from healthd.profiles.fitness_machine.limits import Rejected
 from healthd.profiles.fitness_machine.machine import Learned, Machine
@@ -98,7 +99,7 @@ class Trainer:
 
     async def _slow_down(self, slow: bytes) -> None:
         """Set a belt that has just started to a low speed; stop it if it does not obey."""
-        word = await self._exchange.ask(slow, ANSWER_S)
+        error, word = await self._try_slow(slow)
         for _ in range(_SLOW_TRIES):
             # Without a target speed, the belt has only the speed of its own keys.
             if word in (SUCCESS, NOT_SUPPORTED):
@@ -106,10 +107,20 @@ class Trainer:
             if word == NOT_PERMITTED:
                 break
             await asyncio.sleep(_SLOW_PAUSE_S)
-            word = await self._exchange.ask(slow, ANSWER_S)
+            error, word = await self._try_slow(slow)
         await self._hold.try_step(STOP, STEP_S)
         text = "the machine was stopped again, because it does not accept the lowest allowed speed"
-        raise Rejected(word, f"{text}: it answered {word}")
+        raise Rejected(word, f"{text}: it answered {error or word}")
+
+    async def _try_slow(self, slow: bytes) -> tuple[str, str]:
+        """Return the machine's answer in a word, and before it why it did not take the request."""
+        try:
+            return "", await self._exchange.ask(slow, ANSWER_S)
+        except LinkLost:
+            raise
+        except LinkFault as fault:
+            # Such as ATT error 0xFE: it is still busy with the start. The belt may move already.
+            return str(fault), fault.reason
 
     async def _ask_in_both_widths(self, made: Command, check: Check) -> str:
         """Ask for a target; in the other width, too, if the machine may know only that one.

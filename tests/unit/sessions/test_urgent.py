@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from bumble.att import ATT_Error
 
 from healthd.central.faults import LinkLost
 from healthd.simulator.fitness.treadmill import Treadmill
@@ -218,6 +219,26 @@ def test_a_belt_that_does_not_start_slowly_is_stopped(play: Play, result: int, s
         gym.machine.control.oddities[SPEED] = result
         assert said in await gym.refused(GO)
         assert not gym.machine.workout.running
+
+    play(body, Treadmill)
+
+
+@pytest.mark.parametrize("busy", [1, 9], ids=["at first", "always"])
+def test_a_belt_that_refuses_to_be_written_starts_slowly_or_is_stopped(
+    play: Play, busy: int
+) -> None:
+    async def body(gym: Gym) -> None:
+        def refuse(request: bytes) -> None:
+            gym.commands.append(request)
+            if request[0] == SPEED and gym.commands.count(request) <= busy:
+                raise ATT_Error(0xFE)
+
+        gym.machine.control.record = refuse
+        if busy > 1:
+            assert "stopped again" in await gym.refused(GO)
+        else:
+            await gym.ask(GO)
+        assert gym.machine.workout.running is (busy == 1)
 
     play(body, Treadmill)
 
