@@ -25,7 +25,7 @@ class Share(NamedTuple):
 #
 # At once: what has gathered while the process stood still for a minute. A new link begins with a
 # quarter of that.
-SHARE = Share(2_000, 100, 480_000, 24_000)
+SHARE = Share(2_500, 100, 600_000, 24_000)
 _NEW_PART = 1 / 4
 
 # A device that has stored records sends them as fast as the radio allows when healthd asks: at

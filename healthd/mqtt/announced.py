@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from healthd.host.state_file import StateFile
+from healthd.mqtt.topics import is_valid
 
 FILE_NAME = "announced.json"
 
@@ -64,6 +65,9 @@ class Announced:
 
 def _read(document: Any) -> _Document:
     try:
-        return _Document() if document is None else _Document.model_validate(document)
+        read = _Document() if document is None else _Document.model_validate(document)
     except ValueError:
         return _Document()
+    # The file may have been edited, or is an older one, without a checksum.
+    read.topics = {topic: known for topic, known in read.topics.items() if is_valid(topic)}
+    return read

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from healthd.host.state_file import StateFile
-from healthd.mqtt.topics import Topics, gateway_of, person_at
+from healthd.mqtt.topics import Topics, gateway_of, is_valid, person_at
 
 FILE_NAME = "retained.json"
 
@@ -136,6 +136,6 @@ def _read(document: Any) -> dict[str, list[str]]:
 
 def _topics(known: Any) -> Iterator[str]:
     for topic in known:
-        # The file may have been edited. An invalid topic would end every connection.
-        if isinstance(topic, str) and "/" in topic and not {"#", "+"} & set(topic):
+        # The file may have been edited, or is an older one, without a checksum.
+        if isinstance(topic, str) and "/" in topic and is_valid(topic):
             yield topic

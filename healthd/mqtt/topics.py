@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 _PERSON = "person"
 
+# A length has two bytes in MQTT.
+_MOST_BYTES = 65_535
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -91,6 +94,13 @@ class Topics:
         """
         live = self.sample(peripheral, stream)
         return f"{live}/history" if peripheral else live
+
+
+def is_valid(topic: str) -> bool:
+    """Return whether a broker accepts messages at this topic: any other ends the connection."""
+    if not topic.isprintable() or {"#", "+"} & set(topic):
+        return False
+    return 0 < len(topic.encode()) <= _MOST_BYTES
 
 
 def person_stream(person: str, kind: str) -> str:

@@ -8,6 +8,7 @@ new numbers, below those of newer samples: history stays in order.
 
 import sqlite3
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,8 +86,11 @@ class Salvage:
         self._pages = RawPages(path)
         query = "SELECT after, next, last FROM salvage WHERE file = ?"
         self._after, self._next, self._last = db.execute(query, (path.name,)).fetchone()
-        # An earlier run has named what is missing from the blocks before this one.
+        # An earlier run has named what is missing from the blocks before this one. Of this one it
+        # has copied the first rows: they are read again, to see what is missing between them.
         self._counted = self._after // BLOCK_ROWS
+        self._copied_before = self._after
+        self._read_again: set[int] = set()
         # First step: the pages with rows, by the row in the middle of each.
         self._page = 1
         self._leaves = array("Q")
@@ -141,7 +145,9 @@ class Salvage:
         if self._is_indexed:
             pairs = zip(self._leaves[::2], self._leaves[1::2], strict=True)
             copied = self._counted * BLOCK_ROWS
-            rest = sorted(pair for pair in pairs if pair[0] >= copied)
+            ordered = sorted(pairs)
+            # The page before may have the first rows of the block.
+            rest = ordered[max(bisect_left(ordered, (copied, 0)) - 1, 0) :]
             self._leaves = array("Q", [number for pair in rest for number in pair])
             with transaction(self._db) as db:
                 for statement, rows in self._notes.items():
@@ -209,6 +215,15 @@ class Salvage:
             self._of(row // BLOCK_ROWS).add((peripheral, stream), place, len(payload))
             self._held[row] = values[1:-1]
             self._held_bytes += len(payload)
+        elif self._is_read_again(row):
+            self._read_again.add(row)
+            place = Place(run, seq, wall_ns)
+            self._of(self._counted).add((peripheral, stream), place, len(payload))
+
+    def _is_read_again(self, row: int) -> bool:
+        """Return whether an earlier run has copied the row, but not said what is missing there."""
+        is_copied = row <= self._copied_before and row // BLOCK_ROWS == self._counted
+        return is_copied and row not in self._read_again
 
     def _of(self, block: int) -> Block:
         if block not in self._blocks:
@@ -218,7 +233,8 @@ class Salvage:
     def _flush(self, block: int) -> Found:
         """Commit what is held, and say what is missing from the blocks before this one."""
         complete = self._place >= len(self._leaves)
-        rows = sorted(self._held)
+        # The last page may have rows of the next block, and this one is not named yet.
+        rows = sorted(row for row in self._held if complete or row // BLOCK_ROWS <= block)
         values = [
             (number, *self._held[row], checksum(number, self._held[row]))
             for number, row in enumerate(rows, self._next)
@@ -231,8 +247,8 @@ class Salvage:
             else:
                 change = "UPDATE salvage SET after = ?, next = ? WHERE file = ?"
                 db.execute(change, (after, following, self.path.name))
-        self._held.clear()
-        self._held_bytes = 0
+        for row in rows:
+            self._held_bytes -= len(self._held.pop(row)[-1])
         self._after, self._next = after, following
         numbers = sorted(self._tally.keys() | self._blocks.keys())
         found = self._missing([number for number in numbers if complete or number < block])
@@ -248,8 +264,7 @@ class Salvage:
             block = self._blocks.pop(number, None) or Block(self._before)
             tally = self._tally.pop(number, None)
             if number >= self._counted:
-                # A run that was killed has copied, and counted, a part of the block.
-                missing, nameless = block.missing(tally if number > self._counted else None)
+                missing, nameless = block.missing(tally)
                 lost += missing
                 unknown += nameless
             damaged += block.damaged

@@ -6,6 +6,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from healthd.mqtt.announced import FILE_NAME as ANNOUNCED
+from healthd.mqtt.announced import Announced
 from healthd.mqtt.retained_topics import FILE_NAME, RetainedTopics
 
 STATUS, WEIGHT = "healthd/home/device/scale/status", "healthd/home/device/scale/weight"
@@ -89,3 +91,15 @@ async def test_topics_of_people_who_left_the_settings_are_to_be_cleared(
     assert again.use_people(["anna"]) == [("scale", bert)]
     again.forget("scale", bert)
     assert again.use_people(["anna"]) == []
+
+
+@pytest.mark.parametrize(
+    "topic", ["a/devi#e/b", "a/+/b", "a/b\0", "a/b\x7f", "a/b\ufffe", "", "a/" + "b" * 65_534]
+)
+def test_a_topic_at_which_nothing_can_be_published_is_forgotten(tmp_path: Path, topic: str) -> None:
+    """D2: a wrong bit in a file without a checksum ended each connection, at each start."""
+    (tmp_path / FILE_NAME).write_bytes(orjson.dumps({"scale": [topic, WEIGHT]}))
+    assert RetainedTopics(tmp_path).remove("scale") == [WEIGHT]
+    announced = {"topics": {topic: {"a": "sensor"}, WEIGHT: {}}}
+    (tmp_path / ANNOUNCED).write_bytes(orjson.dumps(announced))
+    assert list(Announced(tmp_path).topics) == [WEIGHT]

@@ -24,6 +24,7 @@ from tests.unit.outbox.bench import (
     lost_seqs,
     next_history,
     reported_changes,
+    seqs_in,
     stored_gaps,
     waiting_samples,
 )
@@ -202,6 +203,27 @@ def test_a_copy_that_is_killed_goes_on_at_the_next_start(path: Path) -> None:
         assert found == [(False, seq) for seq in range(1, MEDIUM + 1)] + [
             (True, each) for each in range(8, KILLED_UNTIL + 1, 8)
         ]
+
+
+def test_what_a_copy_that_is_killed_has_found_missing_is_named(path: Path) -> None:
+    """D15: nothing was said about the block of rows in which the kill came."""
+    fill(path, MEDIUM)
+    for percent in range(0, 100, 5):
+        garble_rows(path, share=percent / 100)
+    store, steps, lost = Store(path, QUOTA), 0, list[Lost]()
+    while store.check_step():
+        steps += 1
+        lost += [each for _, each in store.report.pop().lost]
+        if steps % 8 == 0 and steps <= KILLED_UNTIL:
+            shutil.copytree(path.parent, path.parent.with_name(f"copy-{steps}"))
+            store.close()
+            path = path.parent.with_name(f"copy-{steps}") / path.name
+            store = Store(path, QUOTA)
+    with closing(store):
+        lost += [each for _, each in store.report.pop().lost]
+        missing = set(range(1, MEDIUM + 1)) - set(seqs_in(store))
+        assert sum(each.count for each in lost) == len(missing) > 0
+        assert missing <= {seq for each in lost for seq in range(each.first_seq, each.last_seq + 1)}
 
 
 # Rows that are passed over
