@@ -25,8 +25,10 @@ def make_folder(path: Path) -> None:
         if not path.is_dir():
             raise
         with suppress(OSError):
-            if all(_OURS.fullmatch(entry.name) for entry in path.iterdir()):
-                _close(path)
+            # A link to the folder, for example on another disk, has no permissions of its own.
+            folder = path.resolve()
+            if all(_OURS.fullmatch(entry.name) for entry in folder.iterdir()):
+                _close(folder)
 
 
 def make_files(path: Path) -> None:

@@ -21,7 +21,6 @@ from healthd.host.in_thread import run_in_thread
 from healthd.mqtt import faults
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost
-from healthd.mqtt.incoming import LARGEST_PACKET
 
 CONNECT_TIMEOUT_S = 3.0
 """One broker of a list may be dead: after this long without a CONNACK the next one is tried."""
@@ -30,8 +29,9 @@ CONNECT_TIMEOUT_S = 3.0
 # connection finds a broker that is back sooner than an old one does.
 _TCP_TIMEOUT_S = 3.0
 
-# A packet with its header.
-_LARGEST_FRAME = LARGEST_PACKET + 16
+# Over 3.1.1 a broker may send a larger packet than healthd keeps, and all of it in one frame. A
+# larger frame than this ends the connection.
+_LARGEST_FRAME = 1_048_576
 
 _LOOK_UP = "looking up the name takes too long"
 _TCP = "no answer from the address"

@@ -6,8 +6,10 @@ collect 256 MB. To end the connection would not help: a retained message comes a
 
 from typing import Any
 
-LARGEST_PACKET = 1_048_576
-"""In bytes. A message is in memory as a whole before it can be cut."""
+LARGEST_PACKET = 262_144
+"""In bytes. A message is in memory as a whole before it can be cut. mosquitto 2.0 sends 40 kB a
+second over WebSockets, and everything else of its connection waits meanwhile: more than this would
+take so long that the connection counts as stalled, each time it is made."""
 
 # For one call of the operating system.
 _CHUNK = 65_536

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from healthd.host.private import make_files
-from healthd.outbox.raw_log import PAGE_BYTES, has_lost_commits
+from healthd.outbox.raw_log import PAGE_BYTES, has_lost_commits, is_cut_off
 from healthd.outbox.schema import PRAGMAS
 from healthd.outbox.version import check_version
 
@@ -58,8 +58,9 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
         sqlite3.DatabaseError: it cannot be opened or written, or is damaged; see ``is_damage``.
         OtherVersion: it was not written by this version of healthd; it is not changed.
     """
-    make_files(path)
     # Not later: SQLite would end at the damage without a word, and might remove the log.
+    _check_beginning(path)
+    make_files(path)
     if has_lost_commits(path):
         raise sqlite3.DatabaseError("the log is damaged")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -75,6 +76,16 @@ def open_database(path: Path, max_pages: int) -> sqlite3.Connection:
     return db
 
 
+def _check_beginning(path: Path) -> None:
+    """Check that the file has its beginning: else SQLite removes the log, even if it only reads.
+
+    Raises:
+        sqlite3.DatabaseError: it has not.
+    """
+    if is_cut_off(path):
+        raise sqlite3.DatabaseError("the file was cut off at its beginning")
+
+
 def open_read_only(path: Path) -> sqlite3.Connection:
     """Open the file for a look, even while a daemon uses it; it is neither created nor changed.
 
@@ -85,6 +96,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         OtherVersion: it was not written by this version of healthd.
     """
     check_is_file(path)
+    _check_beginning(path)
     # By URI: with a plain path SQLite would create a missing file.
     uri = path.absolute().as_uri()
     db = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None)

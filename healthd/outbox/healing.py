@@ -12,6 +12,9 @@ from healthd.outbox.set_aside import files_set_aside, rename_with_log
 
 DONE = "corrupt"
 
+# What was only in lost pages has no name: commits at the end of a log, or a whole file.
+_NOTHING_KNOWN = "nothing that is known of"
+
 # A file that was copied is kept for a person, as large as the quota: a card whose bits rot would
 # fill up with more of them.
 _KEPT = 1
@@ -86,7 +89,7 @@ class Healing:
         self._lost += found.lost
         self._unknown += found.unknown
         if not found.more:
-            self._finish(named(self._lost, self._unknown) or "none is lost")
+            self._finish(named(self._lost, self._unknown) or _NOTHING_KNOWN)
         return bool(self._files)
 
     def close(self) -> None:

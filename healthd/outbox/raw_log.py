@@ -80,6 +80,19 @@ def has_lost_commits(path: Path) -> bool:
         os.close(log)
 
 
+def is_cut_off(path: Path) -> bool:
+    """Return whether a database has less than a page, although it was more than created.
+
+    Args:
+        path: the database file, which may be missing.
+    """
+    if not path.exists():
+        return False
+    log = Path(f"{path}-wal")
+    size = path.stat().st_size
+    return 0 < size < PAGE_BYTES or (not size and log.exists() and log.stat().st_size > 0)
+
+
 def _frames(log: int) -> Iterator[tuple[int, _Frame, bool]]:
     """Yield the frames that were written since the log was reset, and whether each is whole."""
     salts = _generation(log)

@@ -67,7 +67,7 @@ class Store:
         set_aside: where an unusable file was moved; None if there was none.
         notice: what was wrong with it, and what was done; None if there was none.
         last_row: the highest row number that was ever used.
-        is_new: whether there was no file.
+        is_new: whether there was no file, or an empty one.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -90,7 +90,9 @@ class Store:
         self.last_row = 0
         self._run: tuple[str, int] | None = None
         make_folder(path.parent)
-        self.is_new = not path.exists()
+        # A power cut may leave a file empty that had been written; healthd itself does not.
+        was_emptied = path.exists() and not path.stat().st_size
+        self.is_new = was_emptied or not path.exists()
         reunite_log(path, LABEL)
         try:
             self._use(self._open())
@@ -101,9 +103,18 @@ class Store:
             self._use(self._open())
         except sqlite3.DatabaseError as error:
             if not is_damage(error, path):
+                self._remove_empty()
                 raise
             self.notice = ("corrupt", self._set_damaged_aside(error))
             self._use(self._open())
+        if was_emptied and self.notice is None:
+            self.notice = ("corrupt", f"{path.name} was empty; what it held is lost")
+
+    def _remove_empty(self) -> None:
+        """Leave no empty file behind when a full disk takes the file, and nothing in it."""
+        with suppress(OSError):
+            if self.is_new and not self.path.stat().st_size:
+                self.path.unlink()
 
     def _set_damaged_aside(self, error: Exception) -> str:
         self.set_aside = set_file_aside(self.path, LABEL)

@@ -10,14 +10,11 @@ from healthd.errors import Transient
 from healthd.log import get_logger
 from healthd.mqtt.acked_client import AckedClient
 from healthd.mqtt.endpoints import Endpoint
+from healthd.mqtt.incoming import LARGEST_PACKET
 from healthd.supervision.supervisor import Supervisor
 
 # There is no other broker to try: a slow one gets more time than it has in the daemon's list.
 _TIMEOUT_S = 10.0
-
-# A longer payload is cut, because any client of the broker can publish 256 MB. healthd's own
-# payloads have some kilobytes.
-_LONGEST_PAYLOAD = 1024 * 1024
 
 
 async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asyncio.Event) -> None:
@@ -36,7 +33,7 @@ async def follow(endpoint: Endpoint, topic_filter: str, view: View, stop: asynci
         try:
             async with (
                 AckedClient(
-                    endpoint, timeout_s=_TIMEOUT_S, longest_payload=_LONGEST_PAYLOAD
+                    endpoint, timeout_s=_TIMEOUT_S, longest_payload=LARGEST_PACKET
                 ) as client,
                 aclosing(client.listen(topic_filter)) as messages,
             ):

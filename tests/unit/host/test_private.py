@@ -73,3 +73,11 @@ def test_what_belongs_to_someone_else_is_left_alone(tmp_path: Path) -> None:
     os.chown(folder, 65534, 65534)
     make_folder(folder)
     assert mode(folder) == 0o755
+
+
+def test_a_folder_behind_a_link_is_closed(tmp_path: Path) -> None:
+    """Some keep the outbox on another disk."""
+    (tmp_path / "disk").mkdir(0o755)
+    (tmp_path / "state").symlink_to(tmp_path / "disk")
+    make_folder(tmp_path / "state")
+    assert mode(tmp_path / "disk") == 0o700

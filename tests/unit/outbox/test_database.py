@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from healthd.outbox.database import is_damage
+from healthd.outbox.database import is_damage, open_read_only
 from healthd.outbox.store import Store
 from healthd.outbox.taken import read_records
 from healthd.samples import Record
@@ -122,6 +122,46 @@ def test_the_log_of_a_damaged_file_is_not_replayed_into_the_next_file(
         with closing(Store(file, QUOTA)) as store:
             assert seqs_in(store) == [*range(1, 500), *range(501, 1001)]
     assert len(list(file.parent.glob("*.corrupt-*[0-9]"))) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 4095])
+def test_of_a_file_that_was_cut_off_the_log_is_kept_and_copied(
+    path: Path, tmp_path: Path, size: int
+) -> None:
+    """SQLite removes the log of an empty file, even if it may only read."""
+    with closing(filled(path, 1000)) as store:
+        file, log = crashed(store, tmp_path / "crashed")
+    os.truncate(file, size)
+    with pytest.raises(sqlite3.DatabaseError, match="cut off"):
+        open_read_only(file)
+    assert log.exists()
+    with closing(Store(file, QUOTA)) as store:
+        assert store.notice is not None
+        assert store.notice[0] == "corrupt"
+        present = seqs_in(store)
+        assert len(present) > 400
+        check_that_all_are_named(store, present)
+
+
+def test_an_empty_file_is_reported(path: Path) -> None:
+    with closing(filled(path, 1000)):
+        checkpoint(path)
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    os.truncate(path, 0)
+    with closing(Store(path, QUOTA)) as store:
+        assert store.notice == ("corrupt", f"{path.name} was empty; what it held is lost")
+        assert store.is_new
+        store.append([entry(1001)])
+    with closing(Store(path, QUOTA)) as store:
+        assert store.notice is None
+
+
+def test_a_file_of_which_nothing_can_be_read_is_not_called_complete(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"\xa5" * 50_000)
+    with closing(Store(path, QUOTA)) as store:
+        ((_, detail),) = store.report.pop().notices
+        assert detail.endswith("lost: nothing that is known of")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
