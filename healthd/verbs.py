@@ -114,6 +114,7 @@ class Request(BaseModel):
     # On the clock of ``uptime_s``; None: just made. It may have been made between them.
     _made_after_s: float | None = PrivateAttr(default=None)
     _made_before_s: float | None = PrivateAttr(default=None)
+    _expires_s: float | None = PrivateAttr(default=None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -127,6 +128,15 @@ class Request(BaseModel):
         now = uptime_s()
         self._made_before_s = now - seconds
         self._made_after_s = now - max(seconds, at_most)
+
+    def note_expiry(self, expires_s: float) -> None:
+        """Note until when it may be carried out, on the clock of ``uptime_s``."""
+        self._expires_s = expires_s
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its sender does not want it any more."""
+        return self._expires_s is not None and self._expires_s <= uptime_s()
 
     @property
     def age_s(self) -> float:

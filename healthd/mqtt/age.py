@@ -3,8 +3,13 @@
 import math
 
 from healthd.mqtt.arrivals import Message
+from healthd.mqtt.freshness import PING_S
 from healthd.samples import Stamp
 from healthd.verbs import OLDEST_CONTROL_S, Control, Request, RequestRefused, uptime_s
+
+# What arrives at once can have waited for this long as far as is known: since the last PINGREQ that
+# was answered, and a slow network.
+_USUAL_S = PING_S + 1.0
 
 _AGAIN = "send it again if it is still wanted"
 
@@ -22,11 +27,15 @@ def check_age(request: Request, message: Message, now: Stamp) -> None:
     if controls and request.always:
         return
     uptime = uptime_s()
-    if message.expires_s is not None and message.expires_s <= uptime:
-        raise RequestRefused(f"the request has expired while it waited; {_AGAIN}")
+    waited_s = 0.0 if message.sent_after_s is None else uptime - message.sent_after_s
+    if message.expires_s is not None:
+        # The broker counts only until it sends the message.
+        stall_s = waited_s - _USUAL_S if math.isfinite(waited_s) else 0.0
+        request.note_expiry(message.expires_s - max(0.0, stall_s))
+        if request.has_expired:
+            raise RequestRefused(f"the request has expired while it waited; {_AGAIN}")
     if not controls:
         return
-    waited_s = 0.0 if message.sent_after_s is None else uptime - message.sent_after_s
     if waited_s == math.inf:
         raise RequestRefused(
             f"healthd has just connected and cannot know how old the request is; {_AGAIN}"

@@ -159,7 +159,8 @@ class Requests:
             fields, unreadable = {}, refusal
         reply, forbidden = self.replies.reply_to(message, fields.get("transaction"))
         try:
-            if forbidden is not None:
+            # A machine is stopped even if its sender cannot have the response where it wants it.
+            if forbidden is not None and verb not in STOPS:
                 raise forbidden
             self._check_allowed(message, verb)
             if unreadable is not None:

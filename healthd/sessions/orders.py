@@ -141,6 +141,8 @@ class Orders:
         if self._has_stalled(order):
             text = "healthd stood still while the request waited; send it again"
             raise Rejected("stalled", text)
+        if order.request.has_expired:
+            raise Rejected("too_old", "the request has expired while it waited")
         if left_s <= 0:
             text = f"the request is {order.age_s:.1f} s old, expected less than"
             raise Rejected("too_old", f"{text} {OLDEST_CONTROL_S:.0f} s")

@@ -75,8 +75,8 @@ class Tree:
             packed.writestr(f"{info}/RECORD", "")
         return f"{name}==1 --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
 
-    def install(self) -> "subprocess.CompletedProcess[str]":
-        """Run the script as ``make setup`` does."""
+    def install(self, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run the script as ``make setup`` does, with more variables of the user's."""
         environ = {
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(self.wheels),
@@ -85,7 +85,7 @@ class Tree:
         return subprocess.run(
             [".ci/install", self._venv / "bin/python", self.list, "--editable", "."],
             cwd=self.root,
-            env=clean_environment() | environ,
+            env=clean_environment() | environ | more,
             capture_output=True,
             text=True,
             timeout=50,
@@ -108,6 +108,15 @@ def test_what_has_the_pinned_hash_is_installed(tree: Tree) -> None:
     # What builds the project does not stay.
     assert tree.installed() == ["library", "project"]
     assert (tree.root / "it-ran").exists()
+
+
+@pytest.mark.parametrize(
+    "setting", [{"PIP_REQUIRE_HASHES": "1"}, {"PIP_PYTHON": "/bin/false"}], ids=str
+)
+def test_the_pip_settings_of_the_user_do_not_matter(tree: Tree, setting: dict[str, str]) -> None:
+    done = tree.install(**setting)
+    assert done.returncode == 0, done.stderr
+    assert tree.installed() == ["library", "project"]
 
 
 def test_a_package_with_another_content_is_refused(tree: Tree) -> None:

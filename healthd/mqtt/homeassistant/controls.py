@@ -134,10 +134,9 @@ def controls(
             yield _button(topics, verb, name, {"peripheral": entry.id}, config)
     for target in () if entry.periodic else _TARGETS:
         limits = getattr(entry.control, target.key)
-        if target.key == "resistance_level" and limits is None and entry.control.power_w:
-            continue  # The power of a resistance is not known, so such a request is refused.
         bounds = _bounds(target, facts.get(target.fact, {}), limits)
-        if target.verb in requests and bounds is not None:
+        is_refused = _is_refused(target.key, entry, is_belt="treadmill" in streams)
+        if target.verb in requests and bounds is not None and not is_refused:
             yield _number(topics, entry.id, target, bounds)
 
 
@@ -159,6 +158,14 @@ def _buttons(
         if "treadmill" not in streams or entry.control.speed_mps is not None:
             yield "start", "Start", {"ic": "mdi:play"}
         yield "stop", "Stop", {"ic": "mdi:stop"}
+
+
+def _is_refused(key: str, entry: PeripheralSettings, *, is_belt: bool) -> bool:
+    """Return whether a target is refused whatever its value is, see docs/control.md."""
+    if key == "resistance_level" and entry.control.resistance_level is None:
+        # The power that it takes is not known.
+        return is_belt or entry.control.power_w is not None
+    return key == "power_w" and is_belt
 
 
 def _is_controllable(facts: Mapping[str, Any]) -> bool:

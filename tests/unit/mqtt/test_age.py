@@ -49,6 +49,9 @@ def made(seconds_ago: float) -> Start:
         (START, (math.inf, None), "just connected"),
         (START, (None, -0.1), "has expired"),
         (FETCH, (None, -0.1), "has expired"),
+        # It expired while healthd stood still: the broker had sent it before.
+        (START, (4, 1), "has expired"),
+        (FETCH, (40, 10), "has expired"),
         (made(40), (0.5, None), "is 40 s old by its time"),
         (made(-40), (0.5, None), "40 s ahead"),
     ],
@@ -63,6 +66,7 @@ def test_what_is_too_old_is_refused(request_: Request, received: Waited, problem
     [
         (START, (None, None), "synced"),
         (START, (OLDEST_CONTROL_S - 1, 10), "synced"),
+        (START, (1.5, 1), "synced"),
         (made(4), (None, None), "synced"),
         (made(-4), (None, None), "synced"),
         # This gateway does not know how late it is.
@@ -70,6 +74,7 @@ def test_what_is_too_old_is_refused(request_: Request, received: Waited, problem
         (STOP, (math.inf, -1), "synced"),
         (Release(peripheral="a"), (100, None), "synced"),
         (FETCH, (math.inf, None), "synced"),
+        (FETCH, (math.inf, 1), "synced"),
     ],
 )
 def test_what_is_not_or_makes_a_machine_safe_is_accepted(

@@ -122,6 +122,20 @@ async def test_an_empty_payload_has_no_keys(payload: bytes) -> None:
     assert bench.responses == [("healthd/gw/response/scan", response, None)]
 
 
+async def test_a_stop_is_carried_out_wherever_its_response_shall_go() -> None:
+    bench = Bench()
+    ask: dict[str, Any] = {"response_topic": "homeassistant/status", "correlation": b"1" * 999}
+    bench.request("stop", {"peripheral": "a"}, **ask)
+    bench.request("reconnect", {"peripheral": "a"}, **ask)
+    done, refused = sorted(await bench.settled(), key=lambda response: "data" not in response)
+    assert done["data"] == {"stopped": "a"}
+    assert "the response topic" in refused["error"]
+    assert {topic for topic, _, _ in bench.responses} == {
+        "healthd/gw/response/stop",
+        "healthd/gw/response/reconnect",
+    }
+
+
 async def test_a_response_that_is_too_large_for_the_broker_is_replaced_by_an_error() -> None:
     bench = Bench()
     bench.request("scan", {"transaction": "x" * 100})

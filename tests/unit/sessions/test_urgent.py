@@ -15,6 +15,7 @@ from tests.unit.sessions.gym import (
     FLAT,
     LEASE_S,
     POWER,
+    RESISTANCE,
     ROAD,
     SPEED,
     STOP,
@@ -42,6 +43,20 @@ def old(seconds: float) -> SetTargetPower:
     request = power()
     request.note_age(seconds)
     return request
+
+
+def test_a_request_that_expires_before_its_turn_is_refused(play: Play) -> None:
+    async def body(gym: Gym) -> None:
+        gym.slow(2, POWER)
+        one = gym.asking(power())
+        await gym.written(2)
+        brief = resistance()
+        brief.note_expiry(now() + 1)
+        assert "has expired while it waited" in await gym.refused(brief)
+        await one
+        assert not [command for command in gym.commands if command[0] == RESISTANCE]
+
+    play(body)
 
 
 def stall(seconds: float) -> None:

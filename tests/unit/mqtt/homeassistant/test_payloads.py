@@ -607,6 +607,11 @@ def test_the_controls_of_each_device() -> None:
         "request_set_target_speed",
         "request_set_target_inclination",
     }
+    # A belt is not moved to reach a power, and its resistance needs limits.
+    belt = controls(known=all_keys("treadmill"), facts=RANGES)
+    assert belt.keys() == {"request_reconnect", "request_stop"}
+    belt = controls(known=all_keys("treadmill"), facts=RANGES, settings=entry(**LIMITS))
+    assert belt.keys() == machine.keys() - {"request_set_target_power"}
     controllable = {"fitness_machine_feature": {"target_settings": ["training_time"]}}
     assert controls(known={}, facts=controllable).keys() >= {"request_start", "request_stop"}
     uncontrollable: dict[str, Any] = {"fitness_machine_feature": {"target_settings": []}}
