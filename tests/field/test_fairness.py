@@ -121,7 +121,7 @@ async def test_seven_straps_lose_nothing_live_next_to_one_that_floods(field: Fie
     published = [*numbers(field, FLOOD), *numbers(field, FLOOD, "heart_rate/history")]
     assert sorted(published) == sorted(set(published))
     assert len(published) + left_out(field) == straps.sent[FLOOD] == flooded
-    assert left_out(field) > 1000
+    assert left_out(field) > 0
     gaps = [gap for gap in field.events("gap") if gap["reason"] == "too_fast"]
     assert len(gaps) <= 3, "one event for many values"
     conform(one for one in field.subscriber.messages if one.topic.startswith(f"{ROOT}/"))

@@ -333,6 +333,7 @@ async def test_a_transfer_that_has_no_end_is_aborted(
             while not asked.closed.is_set():
                 sensor.records.put_nowait(b"\x07")
                 await stage.watcher.more("fff1", 1)
+                await asyncio.sleep(0.01)  # within the share of a link
             await still_streams(stage, sensor)
             assert sensor.written == [b"all", b"stop"]
     assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
