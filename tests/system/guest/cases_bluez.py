@@ -113,10 +113,11 @@ async def new_process(before: int) -> None:
 
 
 def _has_ended(pid: int) -> bool:
-    # A zombie has an empty command line; a process that is gone has no file.
+    # A zombie has an empty command line; a process that is gone has no file, or ends while the file
+    # is read.
     try:
         return not Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
