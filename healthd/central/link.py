@@ -1,7 +1,7 @@
 """One scanner and one link over bleak; the only module of the daemon that imports bleak."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +59,7 @@ class Advertisement:
         services: canonical UUIDs of the advertised services.
         rssi_dbm: signal strength.
         device: bleak's handle to it.
+        data: its service data and manufacturer data, by the keys of ``Broadcast``.
     """
 
     address: str
@@ -66,6 +67,7 @@ class Advertisement:
     services: frozenset[str]
     rssi_dbm: int
     device: BLEDevice = field(repr=False, compare=False)
+    data: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False, compare=False)
 
     @property
     def path(self) -> str | None:

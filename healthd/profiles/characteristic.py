@@ -229,14 +229,42 @@ class Opening:
         return self.turn is Turn.CLOCK
 
 
+def _any_bytes(_data: bytes) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast(Characteristic):
+    """What one kind of device puts into its advertisements; read like a characteristic.
+
+    ``uuid`` is no UUID but a name: lower-case words with underscores, unique among all broadcasts.
+    ``decode`` gets the bytes that follow the UUID or the company id.
+
+    Attributes:
+        keys: what carries it: ``service_data_`` and a canonical UUID, or ``manufacturer_data_`` and
+            the company id in four lower-case hex digits.
+        fits: whether bytes under one of these keys are of this kind at all. Makers use their
+            company id for other devices, too; what does not fit is ignored. Must be cheap, and
+            accept any bytes.
+        decoder: makes the decoder for one device from its options and its address, upper case; None
+            if ``decode`` is all it takes.
+    """
+
+    keys: tuple[str, ...]
+    fits: Callable[[bytes], bool] = _any_bytes
+    decoder: Callable[[Options, str], Callable[[bytes], Measurement]] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A GATT profile: a module of this package declares one as ``PROFILE``.
+    """What one kind of device sends: a module of this package declares one as ``PROFILE``.
 
     Attributes:
         name: lower-case words with underscores, as in the settings: ``service = "heart_rate"``.
-        service: UUID of the service, in the form of ``Characteristic.uuid``.
+        service: UUID of its GATT service, in the form of ``Characteristic.uuid``; empty if its
+            devices only advertise.
         characteristics: the characteristics that healthd reads.
+        broadcasts: what healthd reads in advertisements.
         state: makes the memory of a link; None: every measurement is published as it is.
         opening: the requests that are sent first; None for no requests.
         anywhere: the same for any device that has the control point, in whatever service.
@@ -246,8 +274,9 @@ class Profile:
     """
 
     name: str
-    service: str
-    characteristics: tuple[Characteristic, ...]
+    service: str = ""
+    characteristics: tuple[Characteristic, ...] = ()
+    broadcasts: tuple[Broadcast, ...] = ()
     state: Callable[[Options], LinkState] | None = None
     opening: Opening | None = None
     anywhere: Opening | None = None

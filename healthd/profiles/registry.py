@@ -1,4 +1,4 @@
-"""The known profiles: every module of this package that declares ``PROFILE``."""
+"""The known profiles: every module of this package or of ``vendor`` that declares ``PROFILE``."""
 
 import importlib
 import pkgutil
@@ -8,14 +8,15 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from healthd import profiles as package
-from healthd.profiles.characteristic import Characteristic, Opening, Profile
+from healthd.profiles import vendor
+from healthd.profiles.characteristic import Broadcast, Characteristic, Opening, Profile
 
 # Bluetooth SIG numbers are short for a UUID with this end (Core Specification, Vol 3, Part B).
 _BASE = "-0000-1000-8000-00805f9b34fb"
 _NUMBER = re.compile(r"(?:0x)?(?P<digits>[0-9a-f]{4}|[0-9a-f]{8})")
 _FULL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-_Declared = TypeVar("_Declared", Profile, Characteristic)
+_Declared = TypeVar("_Declared", Profile, Characteristic, Broadcast)
 
 
 class Registry:
@@ -24,6 +25,7 @@ class Registry:
     Attributes:
         profiles: by name, in alphabetical order.
         characteristics: by canonical UUID, in ascending order.
+        broadcasts: by name, in alphabetical order.
     """
 
     def __init__(self, profiles: Iterable[Profile]) -> None:
@@ -31,20 +33,29 @@ class Registry:
 
         Raises:
             ValueError: two profiles share a name or a service, or declare the same characteristic
-                differently. An equal declaration may be shared: several services have the sensor
-                location, for example.
+                or broadcast differently. An equal declaration may be shared: several services have
+                the sensor location, for example.
         """
         by_name: dict[str, Profile] = {}
         by_service: dict[str, Profile] = {}
         by_uuid: dict[str, Characteristic] = {}
+        broadcasts: dict[str, Broadcast] = {}
+        by_key: dict[str, list[tuple[Profile, Broadcast]]] = {}
         for profile in profiles:
             _put(by_name, profile.name, profile)
-            _put(by_service, canonical_uuid(profile.service), profile)
+            if profile.service:
+                _put(by_service, canonical_uuid(profile.service), profile)
+            for broadcast in profile.broadcasts:
+                _put(broadcasts, broadcast.uuid, broadcast)
+                for key in broadcast.keys:
+                    by_key.setdefault(key, []).append((profile, broadcast))
             for characteristic in profile.characteristics:
                 _put(by_uuid, canonical_uuid(characteristic.uuid), characteristic)
         self.profiles: Mapping[str, Profile] = _ordered(by_name)
         self.characteristics: Mapping[str, Characteristic] = _ordered(by_uuid)
+        self.broadcasts: Mapping[str, Broadcast] = _ordered(broadcasts)
         self._by_service = by_service
+        self._by_key = by_key
 
     @property
     def openings_anywhere(self) -> list[tuple[Profile, Opening]]:
@@ -56,15 +67,37 @@ class Registry:
         """Return the characteristic with this UUID, in any form that canonical_uuid accepts."""
         return self.characteristics.get(canonical_uuid(uuid))
 
+    @property
+    def broadcast_keys(self) -> frozenset[str]:
+        """The keys of all advertised data that healthd reads; see ``Broadcast.keys``."""
+        return frozenset(self._by_key)
+
+    def broadcasts_in(self, data: Mapping[str, bytes]) -> list[tuple[Profile, Broadcast, bytes]]:
+        """Return what healthd reads in advertised data: the profile, the broadcast, its bytes.
+
+        Args:
+            data: by key; see ``Broadcast.keys``.
+        """
+        return [
+            (profile, broadcast, value)
+            for key, value in data.items()
+            for profile, broadcast in self._by_key.get(key, ())
+            if broadcast.fits(value)
+        ]
+
     def service(self, uuid: str) -> Profile | None:
         """Return the profile of the service with this UUID, in any form of canonical_uuid."""
         return self._by_service.get(canonical_uuid(uuid))
 
 
 def load() -> Registry:
-    """Import every module of the package and index the profiles that they declare."""
-    names = (module.name for module in pkgutil.iter_modules(package.__path__))
-    modules = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
+    """Import every module of the two packages and index the profiles that they declare."""
+    names = (
+        f"{parent.__name__}.{module.name}"
+        for parent in (package, vendor)
+        for module in pkgutil.iter_modules(parent.__path__)
+    )
+    modules = map(importlib.import_module, names)
     declared = (getattr(module, "PROFILE", None) for module in modules)
     return Registry(profile for profile in declared if isinstance(profile, Profile))
 

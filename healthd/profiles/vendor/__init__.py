@@ -1,0 +1,1 @@
+"""Protocols of single makers, one module each; see ``registry.load``."""
