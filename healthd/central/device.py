@@ -1,5 +1,6 @@
 """What BlueZ knows about a device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,11 @@ class Device:
     connected: bool
     bonded: bool
     heard: bool
+
+    @property
+    def data(self) -> Mapping[str, bytes]:
+        """No advertised data: what BlueZ remembers of it may be old."""
+        return {}
 
 
 def device_of(path: str, properties: dict[str, Any]) -> Device:

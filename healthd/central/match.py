@@ -1,10 +1,13 @@
 """How an advertisement is matched to a peripheral of the settings."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
+
+from healthd.profiles.characteristic import Broadcast
 
 # A wildcard, a backslash in front of one or of another backslash, or a bracket.
 _SPECIAL = re.compile(r"\\([\\*?])|\[")
@@ -36,6 +39,11 @@ class Seen(Protocol):
         """Canonical UUIDs of its services, as far as they are known."""
         ...
 
+    @property
+    def data(self) -> Mapping[str, bytes]:
+        """Its advertised data, by the keys of ``Broadcast``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -46,12 +54,15 @@ class Match:
         by: what ``wanted`` is.
         wanted: an address, a name pattern (see ``exactly``), or the canonical UUID of a service.
         periodic: whether it is linked only now and then, for a moment.
+        broadcasts: what is wanted of its advertisements; empty for one that is linked. With
+            ``By.SERVICE``, a device that advertises any of them is recognised, too.
     """
 
     peripheral: str
     by: By
     wanted: str
     periodic: bool = False
+    broadcasts: tuple[Broadcast, ...] = ()
 
     def fits(self, found: Seen) -> bool:
         """Whether this may be the peripheral."""
@@ -61,7 +72,14 @@ class Match:
             case By.NAME:
                 return found.name is not None and fnmatchcase(found.name, _shell(self.wanted))
             case By.SERVICE:
-                return self.wanted in found.services
+                return self.wanted in found.services or self._is_advertised(found.data)
+
+    def _is_advertised(self, data: Mapping[str, bytes]) -> bool:
+        return any(
+            key in data and broadcast.fits(data[key])
+            for broadcast in self.broadcasts
+            for key in broadcast.keys
+        )
 
 
 def exactly(name: str) -> str:

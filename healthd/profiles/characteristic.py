@@ -85,6 +85,7 @@ class Options:
             for example while this machine does not know the time.
         now: returns the present local time; None while this machine does not know it.
         consent: the user whose results are wanted; None for no particular user.
+        bind_key: the key of a device that encrypts its advertisements; None if there is none.
     """
 
     # 700x25C, the most common road tyre.
@@ -97,6 +98,7 @@ class Options:
     local_time: Callable[[], datetime | None] = _unknown_time
     now: Callable[[], datetime | None] = _unknown_time
     consent: Consent | None = field(default=None, repr=False)
+    bind_key: bytes | None = field(default=None, repr=False)
 
 
 class Timed(NamedTuple):
@@ -248,11 +250,14 @@ class Broadcast(Characteristic):
             accept any bytes.
         decoder: makes the decoder for one device from its options and its address, upper case; None
             if ``decode`` is all it takes.
+        again_s: after how many seconds without this device equal bytes are a new measurement; None:
+            never, because the bytes of two measurements always differ.
     """
 
     keys: tuple[str, ...]
     fits: Callable[[bytes], bool] = _any_bytes
     decoder: Callable[[Options, str], Callable[[bytes], Measurement]] | None = None
+    again_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

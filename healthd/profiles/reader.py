@@ -1,4 +1,4 @@
-"""Reads one peripheral for the duration of one link, with its quirks and its profiles' states."""
+"""Reads one peripheral for one link, or while it is listened to: its quirks and its states."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -33,14 +33,20 @@ class Undecoded(Measurement):
 class Reader:
     """Turns the values of one link into measurements: decodes, joins, holds back and derives.
 
-    Pure. Each link gets a new reader, so nothing is carried over from one link to the next.
+    Pure. Each link gets a new reader, so nothing is carried over from one link to the next. A
+    device that only advertises has one for as long as it is listened to.
 
     Decoders depend on the device. They are selected when the device identifies itself, not again
     for each value.
     """
 
     def __init__(
-        self, registry: Registry, options: Options, name: str | None, profiles: Iterable[str]
+        self,
+        registry: Registry,
+        options: Options,
+        name: str | None,
+        profiles: Iterable[str],
+        address: str = "",
     ) -> None:
         """Start with an empty memory.
 
@@ -49,6 +55,7 @@ class Reader:
             options: what the settings say about the peripheral.
             name: the advertised name, if there is one.
             profiles: names of the profiles found on the peripheral.
+            address: its address, upper case; used only for what it advertises.
         """
         self._records = options.records
         self._device = Identity(name=name or "")
@@ -58,12 +65,15 @@ class Reader:
         self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
         self._settling: list[SettlingState] = []
         self._clocked: list[ClockedState] = []
+        self._own: dict[str, Callable[[bytes], Measurement]] = {}
         for profile in (registry.profiles[each] for each in profiles):
+            sources = (*profile.characteristics, *profile.broadcasts)
+            for broadcast in profile.broadcasts:
+                if broadcast.decoder is not None:
+                    self._own[broadcast.uuid] = broadcast.decoder(options, address)
             if profile.correct is not None:
                 correct = partial(profile.correct, options)
-                self._corrections.update(
-                    (characteristic.uuid, correct) for characteristic in profile.characteristics
-                )
+                self._corrections.update((source.uuid, correct) for source in sources)
             if profile.state is not None:
                 state = profile.state(options)
                 if isinstance(state, HoldingState):
@@ -72,8 +82,8 @@ class Reader:
                     self._settling.append(state)
                 if isinstance(state, ClockedState):
                     self._clocked.append(state)
-                for characteristic in profile.characteristics:
-                    self._attach(state, characteristic)
+                for source in sources:
+                    self._attach(state, source)
 
     def _attach(self, state: LinkState, characteristic: Characteristic) -> None:
         # Several services may share a control point, and only the opcode shows which service a
@@ -99,7 +109,8 @@ class Reader:
             DecodeError: this device's decoder does not understand the value; raised by the call
                 itself, not during iteration.
         """
-        decode = self._decoders.get(characteristic.uuid, characteristic.decode)
+        uuid = characteristic.uuid
+        decode = self._own.get(uuid) or self._decoders.get(uuid, characteristic.decode)
         measurement = decode(value)
         if correct := self._corrections.get(characteristic.uuid):
             measurement = correct(measurement)

@@ -2,7 +2,8 @@
 
 import os
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ class Heard:
     address: str
     name: str | None
     services: frozenset[str] = frozenset()
+    data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 def printable_block(block: str) -> str:

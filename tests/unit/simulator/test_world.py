@@ -1,6 +1,8 @@
 """Simulated peripherals for given settings."""
 
 import random
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 
@@ -20,5 +22,6 @@ def test_a_peripheral_has_a_name_that_its_entry_matches(pattern: str) -> None:
         address = made.address
         name = made.name
         services = frozenset[str]()
+        data: Mapping[str, bytes] = MappingProxyType({})
 
     assert Match("strap", By.NAME, pattern).fits(Heard())
