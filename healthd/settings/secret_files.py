@@ -84,6 +84,20 @@ def consent_code(peripheral: PeripheralSettings) -> int | None:
     return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
 
 
+def read_bind_key(file: Path) -> bytes:
+    """Return the key of a device that encrypts its advertisements: the 32 hex digits in the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file contains something else.
+    """
+    text = read_text(file).strip()
+    # Never show the content: it may be another secret.
+    if not re.fullmatch("[0-9A-Fa-f]{32}", text):
+        raise ValueError("found something else, expected the 32 hex digits of a bind key")
+    return bytes.fromhex(text)
+
+
 def _code(file: Path, pattern: str, expected: str) -> int:
     text = read_text(file).strip()
     # Never show the content: it may be another secret.
