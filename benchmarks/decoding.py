@@ -1,10 +1,10 @@
 """How long decoding takes, model included: ``python -m benchmarks.decoding [UUID …]``.
 
-Prints one line per characteristic or broadcast: the time for its typical packet, in microseconds (the best of
-five rounds), and as a ratio to the time in which struct alone unpacks a packet of that size byte by
-byte; the same for its longest packet. Typical is the median by length of the captured packets, or
-of all good vectors if none was captured. A quirk's decoder has a line of its own, with the packets
-of its characteristic that it can read.
+Prints one line per characteristic or broadcast: the time for its typical packet, in microseconds
+(the best of five rounds), and as a ratio to the time in which struct alone unpacks a packet of that
+size byte by byte; the same for its longest packet. Typical is the median by length of the captured
+packets, or of all good vectors if none was captured. A quirk's decoder has a line of its own, with
+the packets of its characteristic that it can read.
 """
 
 import statistics
