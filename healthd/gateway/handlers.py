@@ -141,7 +141,7 @@ class ScanRequests:
         """
         matches = self._radio.matches
         heard = Heard(self._registry, matches)
-        with self._radio.listening(heard.add):
+        with self._radio.listening(heard.add, self._registry.broadcast_keys):
             await asyncio.sleep(request.seconds)
             scanned = self._radio.is_scanning
         if not scanned and not heard.devices():
