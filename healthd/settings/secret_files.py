@@ -87,15 +87,24 @@ def consent_code(peripheral: PeripheralSettings) -> int | None:
 
 
 def bind_key(peripheral: PeripheralSettings) -> bytes | None:
-    """Return the 16 bytes with which a device encrypts what it advertises; None without a file.
+    """Return the key with which a device encrypts what it advertises; None without a file.
 
     Raises:
         OSError: the file is set but cannot be read.
         ValueError: the file contains something else.
     """
     file = peripheral.bind_key_file
-    expected = "the 32 hex digits of a bind key"
-    return None if file is None else bytes.fromhex(_secret(file, "[0-9A-Fa-f]{32}", expected))
+    return None if file is None else read_bind_key(file)
+
+
+def read_bind_key(file: Path) -> bytes:
+    """Return the key of a device that encrypts its advertisements: the 32 hex digits in the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file contains something else.
+    """
+    return bytes.fromhex(_secret(file, "[0-9A-Fa-f]{32}", "the 32 hex digits of a bind key"))
 
 
 def _secret(file: Path, pattern: str, expected: str) -> str:
