@@ -33,7 +33,7 @@ _PARAMETERS = {
     },
     "verb": {"description": "Verb of the request, such as scan."},
     "uuid": {
-        "description": "UUID of the characteristic (four hex digits, or 36 characters), or name of a broadcast."
+        "description": "UUID of the characteristic, or name of the broadcast."
     },
 }
 
