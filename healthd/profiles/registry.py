@@ -127,6 +127,11 @@ def canonical_uuid(text: str) -> str:
     return full[4:8] if full.startswith("0000") and full.endswith(_BASE) else full
 
 
+def full_uuid(canonical: str) -> str:
+    """Return the 36-character form of a UUID that ``canonical_uuid`` has returned."""
+    return f"0000{canonical}{_BASE}" if len(canonical) == 4 else canonical
+
+
 def _put(index: dict[str, _Declared], key: str, declared: _Declared) -> None:
     if index.setdefault(key, declared) != declared:
         raise ValueError(f"{key} is declared twice, with different contents")
