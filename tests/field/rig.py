@@ -14,7 +14,7 @@ from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue
 
-from healthd.simulator.air import Air
+from healthd.simulator.air import Air, VirtualDevice
 from healthd.simulator.attributes import Number, readable, service
 from healthd.simulator.feed import ControlPoint
 from healthd.simulator.part import Part, Payloads
@@ -49,7 +49,7 @@ class Field:
 
     @asynccontextmanager
     async def gateway(
-        self, entry: Mapping[str, Any], *devices: VirtualPeripheral, **sections: Mapping[str, Any]
+        self, entry: Mapping[str, Any], *devices: VirtualDevice, **sections: Mapping[str, Any]
     ) -> AsyncGenerator[Air]:
         """Run the daemon with one peripheral in its settings and these devices in range.
 
