@@ -23,7 +23,7 @@ Frames = Callable[[], AsyncGenerator[Frame, None]]
 
 
 class Broadcaster:
-    """A device that advertises while it is in range, and answers nobody who wants to connect.
+    """A device that advertises while it is in range, and accepts no link.
 
     Its advertisements go through the link layer of the adapter's controller and through HCI, as
     those of a ``VirtualPeripheral`` do, but it has no controller of its own. bumble's controller

@@ -24,7 +24,8 @@ def peripherals_for(
     """Create a peripheral for each entry, with the service, address or name it looks for.
 
     An entry with a service gets the model for that service. An entry with only an address or a name
-    gets a chest strap: a Polar H10 if the entry has ``pmd``.
+    gets a chest strap, a Polar H10 if the entry has ``pmd``, and a Mi Scale if it has
+    ``connect = false``.
 
     Args:
         wanted: Entries of the settings.
@@ -53,6 +54,8 @@ def address_of(number: int) -> str:
 def _model_for(entry: PeripheralSettings) -> Model | BroadcastModel:
     if entry.service and entry.service in BROADCASTING:
         return BROADCASTING[entry.service]
+    if entry.connect is False:
+        return BROADCASTING["mi_scale"]
     # An H10 advertises the heart rate service, too.
     if entry.pmd and entry.service in (None, "heart_rate"):
         return CATALOGUE["polar_pmd"]
