@@ -185,8 +185,12 @@ class PeripheralSettings(_Section):
 
     @property
     def needs_link(self) -> bool:
-        """Return whether a key is set that has no meaning without a link."""
-        return not self.model_fields_set.isdisjoint(NEED_LINK)
+        """Return whether a key that has no meaning without a link differs from its default."""
+        fields = type(self).model_fields
+        return any(
+            getattr(self, key) != fields[key].get_default(call_default_factory=True)
+            for key in NEED_LINK
+        )
 
     @property
     def fetch_window_s(self) -> float:
