@@ -22,10 +22,11 @@ from healthd.profiles import registry
 from healthd.profiles.registry import Registry
 from healthd.settings.file import read
 from healthd.settings.model import Settings
-from healthd.simulator.air import Air, VirtualDevice
+from healthd.simulator.air import Air
 from healthd.simulator.broadcasting.catalogue import BroadcastModel
 from healthd.simulator.broker import EmbeddedBroker
 from healthd.simulator.catalogue import CATALOGUE, Model
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.heart import ReplayedHeart
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap

@@ -11,8 +11,9 @@ from healthd.central.link import Backends
 from healthd.gateway.daemon import Daemon
 from healthd.profiles import registry
 from healthd.settings.model import Settings
-from healthd.simulator.air import Air, VirtualDevice
+from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.peripheral import VirtualPeripheral
 from tests.support.subscriber import Received, Subscriber
 

@@ -14,8 +14,9 @@ from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue
 
-from healthd.simulator.air import Air, VirtualDevice
+from healthd.simulator.air import Air
 from healthd.simulator.attributes import Number, readable, service
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.feed import ControlPoint
 from healthd.simulator.part import Part, Payloads
 from healthd.simulator.peripheral import VirtualPeripheral

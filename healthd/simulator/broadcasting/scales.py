@@ -102,7 +102,9 @@ def okok(rng: random.Random, period: float) -> Frames:
 
     def frame(reading: Reading) -> Frame:
         nonlocal counter, before
-        # It does not report that the load was removed, but goes on showing the result.
+        # It has no flag for a removed load, but shows that it is empty.
+        if reading.removed:
+            reading = Reading(reading.at, 0.0)
         attributes = _OKOK_ALWAYS | _OKOK_HUNDREDTHS | _OKOK_STABLE * reading.stable
         weight, impedance = round(reading.weight_kg * 100), reading.impedance_ohm * 10
         value = struct.pack(">HH", weight, impedance) + _OKOK_UNKNOWN + bytes([attributes])
