@@ -39,9 +39,9 @@ class Weighings:
     """The weighings on one scale, for as long as it is listened to.
 
     Each has one result: the last of the stable weights that follow each other closely, with the
-    impedance if that comes in time. It is over when the scale is empty, or silent for a while. A
-    stable weight that equals the result is only of another weighing if something was seen of its
-    beginning, or after a long silence: the radio may repeat packets.
+    impedance if that comes in time. It is over when the scale is empty, or silent for a while. If
+    the next stable weight equals the result, another weighing has to be seen to begin, or a long
+    silence has to come before: the radio may repeat packets.
     """
 
     def __init__(self, options: Options) -> None:
