@@ -69,7 +69,8 @@ class Weighings:
             return [Timed(measurement, mono_ns)]
         silence_s, self._heard_ns = (mono_ns - self._heard_ns) / _NS, mono_ns
         self._left |= silence_s >= _PAUSE_S
-        self._entered |= silence_s >= AGAIN_S
+        if silence_s >= AGAIN_S:
+            self._result = None
         has_flag = "stabilized" in measurement.model_fields_set
         if (measurement.weight_kg or 0.0) < _EMPTY_BELOW_KG:
             return self._take_empty(measurement, mono_ns, has_flag=has_flag)

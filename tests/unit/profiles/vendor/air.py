@@ -1,4 +1,4 @@
-"""Scales that only advertise, and what a controller reports of it to somebody who listens."""
+"""Scales that only advertise, and what a controller reports of them."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -61,9 +61,9 @@ class Listener:
             absent_s, self._heard_s = at_s - self._heard_s, at_s
             for _, broadcast, value in REGISTRY.broadcasts_in({key: data}):
                 is_again = broadcast.again_s is not None and absent_s >= broadcast.again_s
-                if self._last.get(key) != value or is_again:
+                if self._last.get(broadcast.uuid) != value or is_again:
                     self.published += self._reader.take(broadcast, value, _ns(at_s))
-                self._last[key] = value
+                self._last[broadcast.uuid] = value
 
     def wait(self, seconds: float) -> None:
         """Let time pass after the last report."""
