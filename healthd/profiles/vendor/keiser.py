@@ -47,7 +47,7 @@ class KeiserBike(Measurement):
     interval: Annotated[int, quantity("1")] = 0
     """The number of the interval; absent if the ride is not divided into intervals."""
     equipment_id: Annotated[int, quantity("1")]
-    """The number that the bike was given, to tell it from others in the room."""
+    """The number that was given to the bike, which distinguishes it from others in the room."""
     version: str
     """Of the bike's display, such as ``6.40``."""
 

@@ -53,7 +53,7 @@ def decode_heart_rate(data: bytes) -> HeartRate:
 
 
 # ble_monitor reads all four bytes as one number, Theengs only these two, and the others are 0 in
-# all captures. Nobody walks 65536 steps in a day, so if the others are used, it is for something
+# all captures. A day with 65536 steps is rare, so if the others are used, it is for something
 # else.
 _STEPS = Layout(
     Field("step_count", U16, required=True),
