@@ -40,6 +40,8 @@ _OF_THE_PACKET = frozenset(
         "compressed",
         "measurement_type",
         "unattributed",
+        "equipment_id",
+        "version",
         "packet_id",
         "encryption_counter",
     }
@@ -110,6 +112,7 @@ _EXCEPTIONS = {
 _BARE_NUMBERS = {
     "crr": Look(None, digits=4, icon="mdi:road"),
     "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
+    "gear": Look(None, icon="mdi:cog"),
     "user_id": Look(None, icon="mdi:account"),
     "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
     "_raw": Look(None, icon="mdi:dumbbell"),
