@@ -42,8 +42,10 @@ class Seals:
         )
 
     def note_decoded(self, peripheral: str) -> None:
-        """Take back the reason: the device can be read after all."""
+        """Note that the device can be read, and remove an earlier reason from its info."""
         found = self._found.get(peripheral)
-        if found is not None and _DECRYPTED not in found:
+        if found is None:
+            self._found[peripheral] = {_DECRYPTED}
+        elif _DECRYPTED not in found:
             found.add(_DECRYPTED)
             self._explain(peripheral, None)

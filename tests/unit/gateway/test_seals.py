@@ -18,7 +18,7 @@ from healthd.outbox.outbox import Outbox
 from healthd.profiles.characteristic import Options
 from healthd.profiles.registry import load
 from healthd.runs import Run
-from healthd.samples import Sample
+from healthd.samples import Sample, Taken
 from healthd.sessions.session import State
 
 REGISTRY = load()
@@ -39,7 +39,9 @@ class Room:
 
     def __init__(self, folder: Path) -> None:
         self.samples: list[Sample] = []
+        # As the outbox has them.
         self.previous_runs: list[PreviousRun] = []
+        self.records: dict[str, dict[Taken, bool]] = {}
         self._retained: dict[str, bytes] = {}
         devices = Devices(Topics("healthd", "home"), self._retain)
         run = Run(Clock(folder), {})
@@ -51,6 +53,9 @@ class Room:
 
     def put(self, sample: Sample) -> None:
         self.samples += [sample] if sample.peripheral else []
+
+    def update_records(self, *_: object) -> None:
+        pass
 
     def listen(self, key: bytes | None, address: str = ADDRESS) -> None:
         self.pipeline.add("room", Options(bind_key=key), periodic=False)
@@ -118,7 +123,9 @@ def test_a_device_that_was_decrypted_is_readable(room: Room) -> None:
     assert [sample.stream for sample in room.samples] == ["environment"]
 
 
-def test_what_a_stranger_sends_with_its_address_changes_nothing(room: Room, lines: Lines) -> None:
+def test_what_another_device_sends_with_its_address_changes_nothing(
+    room: Room, lines: Lines
+) -> None:
     room.listen(KEY)
     room.hears(ENCRYPTED, PLAIN, ENCRYPTED[:-1] + b"\0", PLAIN)
     assert "reason" not in room.info
