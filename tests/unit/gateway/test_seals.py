@@ -1,4 +1,4 @@
-"""What becomes of advertisements that cannot be decrypted."""
+"""Advertisements that cannot be decrypted: one warning, a reason, no samples."""
 
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
