@@ -38,6 +38,12 @@ class Airtime:
         """Drop the time of a peripheral that was removed and has no link."""
         self._spent.pop(peripheral, None)
 
+    @property
+    def scanned_s(self) -> float:
+        """How long the scanner has run since the start."""
+        since = self._since.get(_SCAN)
+        return self._spent.get(_SCAN, 0.0) + (0.0 if since is None else self._now() - since)
+
     def counters(self) -> dict[str, Any]:
         """Return ``scan_s``, and ``linked_s`` by peripheral, since the start; for ``health``."""
         now, spent = self._now(), self._spent.copy()

@@ -25,6 +25,7 @@ from healthd.profiles.registry import Registry
 from healthd.profiles.results.episodes import restore
 from healthd.runs import Run
 from healthd.samples import LONGEST_DELAY_NS, MOST_RECORDS, Sample, Stamp, utc_text
+from healthd.sessions.listening import AMBIGUOUS
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
@@ -71,6 +72,7 @@ class Pipeline:
         self._settling = Settling(self._settle, lambda: run.clock.now().mono_ns)
         self._sample_counts: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
+        self._heard: dict[str, tuple[str, list[str]]] = {}
         self._links = LinkEvents(run, outbox.put, self._gaps)
         self._log = get_logger(service="pipeline")
 
@@ -127,12 +129,16 @@ class Pipeline:
         """
         self._options.pop(peripheral, None)
         self._readers.pop(peripheral, None)
+        self._heard.pop(peripheral, None)
         self._devices.remove(peripheral)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``sessions.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
-        if state in (State.WAITING, State.DISABLED):
+        if reason == AMBIGUOUS:
+            self._drop(peripheral)
+        if state in (State.WAITING, State.DISABLED) or reason is not None:
+            self._heard.pop(peripheral, None)
             self._release(peripheral)
             self._gaps.interrupt(peripheral, reason or _STOPPED)
         if state is State.DISABLED:
@@ -142,6 +148,13 @@ class Pipeline:
             self._links.begin(peripheral)
         else:
             self._links.end(peripheral, reason or _STOPPED)
+
+    def _drop(self, peripheral: str) -> None:
+        """Forget what is held back: it may have been measured by a device of someone else."""
+        if (reader := self._readers.pop(peripheral, None)) and reader.settles:
+            self._settling.schedule(peripheral, None)
+            now = self._run.clock.now()
+            self._hooks.on_held(peripheral, (), self.records(peripheral), now)
 
     def _release(self, peripheral: str) -> None:
         """Publish what was held back on a link that has ended: it was measured before the gap."""
@@ -188,11 +201,25 @@ class Pipeline:
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``sessions.session.Observer``."""
-        options = self._options[peripheral]
+        self._use(peripheral, name and clean(name), profiles, "")
+
+    def on_heard(
+        self, peripheral: str, name: str | None, profiles: list[str], address: str
+    ) -> None:
+        """See ``sessions.session.Observer``."""
         name = name and clean(name)
+        if self._heard.get(peripheral) == (address, profiles):
+            # Only its name is new: a weighing that it may be in the middle of goes on.
+            self._devices.on_facts(peripheral, {"name": name})
+            return
+        self._heard[peripheral] = (address, profiles)
+        self._use(peripheral, name, profiles, address)
+
+    def _use(self, peripheral: str, name: str | None, profiles: list[str], address: str) -> None:
         # What a value after the end of the last link has left.
         self._release(peripheral)
-        self._readers[peripheral] = Reader(self._registry, options, name, profiles)
+        options = self._options[peripheral]
+        self._readers[peripheral] = Reader(self._registry, options, name, profiles, address)
         self._devices.on_linked(peripheral, name, profiles)
 
     def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
@@ -205,7 +232,9 @@ class Pipeline:
 
     def on_too_fast(self, peripheral: str, uuid: str) -> None:
         """See ``sessions.session.Observer``."""
-        self._too_fast.note(peripheral, self._registry.characteristics[uuid].model.kind)
+        registry = self._registry
+        source = registry.characteristics.get(uuid) or registry.broadcasts[uuid]
+        self._too_fast.note(peripheral, source.model.kind)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.scanner import BaseBleakScanner
@@ -20,16 +20,49 @@ from bumble.host import Host
 from bumble.link import LocalLink
 
 from healthd.simulator.backend import ClientBackend, ScannerBackend
+from healthd.simulator.broadcaster import transmit
 from healthd.simulator.controller import VirtualController
 from healthd.simulator.link import Link
-from healthd.simulator.peripheral import VirtualPeripheral
 
 Listener = Callable[[Advertisement], None]
+
+
+class VirtualDevice(Protocol):
+    """A device for the virtual radio, with or without a GATT server."""
+
+    @property
+    def name(self) -> str:
+        """The advertised name."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Its Bluetooth address."""
+        ...
+
+    async def power_on(self, ether: LocalLink) -> None:
+        """Start on a virtual radio."""
+        ...
+
+    async def power_off(self) -> None:
+        """Stop."""
+        ...
+
+    async def appear(self) -> None:
+        """Come into range."""
+        ...
+
+    async def vanish(self) -> None:
+        """Go out of range."""
+        ...
+
 
 # Any static random address works (the two highest bits are set); no peripheral may use it.
 CENTRAL_ADDRESS = Address("C0:FF:EE:00:00:00")
 # Ten advertising intervals: a peripheral that still advertises is linked by then.
 _ANSWER_TIMEOUT_S = 1.0
+# bumble's host keeps an entry for every address that it has heard, without a limit.
+_MAX_HEARD = 1000
 
 
 class Air:
@@ -51,7 +84,7 @@ class Air:
         """Create a radio without peripherals; nothing runs before it is entered."""
         self.scanner_backend = type("SimulatedScanner", (ScannerBackend,), {"air": self})
         self.client_backend = type("SimulatedClient", (ClientBackend,), {"air": self})
-        self.peripherals: list[VirtualPeripheral] = []
+        self.peripherals: list[VirtualDevice] = []
         self._ether = LocalLink()
         self._listeners: set[Listener] = set()
         self._links: set[Link] = set()
@@ -99,10 +132,14 @@ class Air:
         await central.power_off()
         self._ether.remove_controller(controller)
 
-    async def add(self, peripheral: VirtualPeripheral) -> None:
+    async def add(self, peripheral: VirtualDevice) -> None:
         """Power on a peripheral. It does not advertise before ``appear()``."""
         await peripheral.power_on(self._ether)
         self.peripherals.append(peripheral)
+
+    def transmit(self, address: str, data: bytes) -> None:
+        """Put any bytes on air once, as the advertisement of a device with this address."""
+        transmit(self._ether, address, data)
 
     def start_scan(self, listener: Listener) -> None:
         """Call the listener with every advertisement from now on.
@@ -192,6 +229,9 @@ class Air:
         return isinstance(other, VirtualController) and other.is_linked_to(CENTRAL_ADDRESS)
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
+        _, central = self._powered()
+        if len(central.advertisement_accumulators) > _MAX_HEARD:
+            central.advertisement_accumulators.clear()
         # The virtual controller sends each advertisement again as its own scan response.
         if not advertisement.is_scan_response:
             for listener in tuple(self._listeners):

@@ -1,6 +1,6 @@
 """The answers to requests that cannot be carried out."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import cast
 
@@ -66,7 +66,9 @@ class Noisy(Radio):
         return True
 
     @contextmanager
-    def listening(self, listener: Callable[[Advertisement], None]) -> Generator[None]:
+    def listening(
+        self, listener: Callable[[Advertisement], None], keys: Iterable[str] = ()
+    ) -> Generator[None]:
         for number in range(1000):
             address, name = f"D0:00:00:00:{number >> 8:02X}:{number & 255:02X}", "\x01" * 248
             device = BLEDevice(address, name, None)
