@@ -155,10 +155,12 @@ class AdapterController(VirtualController):
             self.host.on_packet(answer)
 
     def on_hci_le_set_scan_enable_command(
-        self, command: hci.HCI_LE_Set_Scan_Enable_Command
+        self, command: hci.HCI_SyncCommand[hci.HCI_StatusReturnParameters]
     ) -> hci.HCI_StatusReturnParameters:
         """Start or stop scanning."""
-        returned = super().on_hci_le_set_scan_enable_command(command)
+        returned = super().on_hci_le_set_scan_enable_command(  # pyright: ignore[reportUnknownMemberType]
+            command
+        )
         self.hearing.scan(
             time.monotonic(),
             on=self.le_scan_enable,

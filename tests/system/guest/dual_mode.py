@@ -1,7 +1,7 @@
 """The BR/EDR half of a dual-mode controller, as far as the kernel sets it up; bumble has none.
 
-An adapter with only LE differs from most real ones: with it, BlueZ 5.82 takes some filters of a scan
-for none.
+An adapter with only LE differs from most real ones: with it, BlueZ 5.82 takes some filters of a
+scan for none.
 """
 
 from bumble.hci import LmpFeatureMask

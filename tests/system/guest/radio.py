@@ -10,7 +10,7 @@ from bumble import hci
 
 from healthd.simulator.peripheral import VirtualPeripheral
 from tests.system.guest.adapter import AdapterController, Ether
-from tests.system.guest.hearing import Heard
+from tests.system.guest.hearing import Heard, Hearing
 from tests.system.guest.vhci import Vhci
 
 
@@ -81,6 +81,12 @@ class Radio:
     def scans(self) -> bool:
         """Whether the adapter listens for advertisements."""
         return bool(self.controller and self.controller.le_scan_enable)
+
+    @property
+    def hearing(self) -> Hearing:
+        """The scan of the adapter, which must be plugged in."""
+        assert self.controller is not None, "no adapter is plugged in"
+        return self.controller.hearing
 
     @property
     def most_links(self) -> int:
