@@ -13,9 +13,9 @@ _SCAN = ""
 class Airtime:
     """The seconds of scanning, and of each peripheral's links."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """``now`` in seconds."""
-        self._now = now
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        """``now`` in seconds; None: the monotonic clock."""
+        self._now = now or time.monotonic
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._since: dict[str, float] = {}
 

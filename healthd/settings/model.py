@@ -125,8 +125,8 @@ class HassSettings(_Section):
 class LogSettings(_Section):
     """``[log]``: the log level; health values and addresses are logged only at debug.
 
-    The exception are two devices that match one entry: their addresses are needed to tell them
-    apart.
+    The exception are two devices that match one entry: their addresses are needed to
+    distinguish them.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -185,8 +185,12 @@ class PeripheralSettings(_Section):
 
     @property
     def needs_link(self) -> bool:
-        """Return whether a key is set that has no meaning without a link."""
-        return not self.model_fields_set.isdisjoint(NEED_LINK)
+        """Return whether a key that has no meaning without a link differs from its default."""
+        fields = type(self).model_fields
+        return any(
+            getattr(self, key) != fields[key].get_default(call_default_factory=True)
+            for key in NEED_LINK
+        )
 
     @property
     def fetch_window_s(self) -> float:

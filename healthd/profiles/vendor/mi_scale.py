@@ -4,7 +4,7 @@ The service data is what the scale sends on a link as Weight Measurement. It adv
 person stands on it, and then its last result again about once a minute, with the same time.
 
 Sources: ble_monitor miscale.py and issue 292 (captures), Theengs decoder XMTZC04HM,
-KristianP26/ble-scale-sync pull request 353 (captures of kg and lb beside the scale's display).
+KristianP26/ble-scale-sync pull request 353 (captures in kg and lb, with what was displayed).
 """
 
 from healthd.profiles.characteristic import Broadcast, Profile, Use

@@ -3,7 +3,7 @@
 Four layouts share the manufacturer data. The company ids are not assigned to anyone; in the layout
 `okok` only the low byte is fixed, and the high one counts. Some scales count weighings (openScale
 issue 1452, homeassistant-okokscale issue 7), others packets (ble_monitor xiaogui.py,
-homeassistant-okokscale pull request 14), so the count does not tell weighings apart.
+homeassistant-okokscale pull request 14), so the count does not distinguish weighings.
 
 Sources: openScale OkOkHandler and issues 496, 930, 1177, 1309 and 1452, ble_monitor xiaogui.py,
 rrooggiieerr/okokscale.py. Its checksums leave out the last byte before the checksum; real packets

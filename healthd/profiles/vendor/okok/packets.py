@@ -1,8 +1,6 @@
 """The four layouts of OKOK's manufacturer data, without the company id."""
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import xor
 
 from healthd.errors import DecodeError
 from healthd.profiles.common.scales import FAILED, pounds
@@ -66,7 +64,9 @@ def _require(data: bytes, size: int) -> None:
 
 def _check(data: bytes, at: int, *before: int) -> None:
     """Check the XOR of the bytes up to its place and of those before the data."""
-    expected = reduce(xor, (*before, *data[:at]))
+    expected = 0
+    for byte in (*before, *data[:at]):
+        expected ^= byte
     if data[at] != expected:
         raise DecodeError(f"checksum {data[at]:#04x}, expected {expected:#04x}")
 
@@ -82,11 +82,13 @@ def decode_okok(data: bytes) -> Weight:
     are in the high byte of the weight, pounds in the low one.
     """
     _require(data, 7)
-    return Weight(
-        weight_kg=_weight(_u16(data, 0), data[6]),
-        impedance_ohm=_impedance(data, 2),
-        stabilized=bool(data[6] & _STABLE),
-        **_surplus(data, _SIZE_C0),
+    return Weight.of(
+        {
+            "weight_kg": _weight(_u16(data, 0), data[6]),
+            "impedance_ohm": _impedance(data, 2),
+            "stabilized": bool(data[6] & _STABLE),
+            **_surplus(data, _SIZE_C0),
+        }
     )
 
 
@@ -98,11 +100,13 @@ def decode_20ca(data: bytes) -> Weight:
     _require(data, _CHECKSUM_20CA + 1)
     _check(data, _CHECKSUM_20CA, 0x20)
     in_kg = _HUNDREDTHS if data[6] & 0x04 else _TENTHS
-    return Weight(
-        weight_kg=in_kg(_u16(data, 8)),
-        impedance_ohm=_impedance(data, 10),
-        stabilized=bool(data[6] & _STABLE),
-        **_surplus(data, _SIZE_20CA),
+    return Weight.of(
+        {
+            "weight_kg": in_kg(_u16(data, 8)),
+            "impedance_ohm": _impedance(data, 10),
+            "stabilized": bool(data[6] & _STABLE),
+            **_surplus(data, _SIZE_20CA),
+        }
     )
 
 
@@ -113,11 +117,13 @@ def decode_11ca(data: bytes) -> Weight:
     """
     _require(data, _CHECKSUM_11CA + 1)
     _check(data, _CHECKSUM_11CA, 0xCA, 0x11)
-    return Weight(
-        weight_kg=_weight(_u16(data, 3), data[9]),
-        # The protocol of the maker has a lock of its own (openScale issue 496).
-        stabilized=bool((data[1] | data[9]) & _STABLE),
-        **_surplus(data, _SIZE_11CA),
+    return Weight.of(
+        {
+            "weight_kg": _weight(_u16(data, 3), data[9]),
+            # The protocol of the maker has a lock of its own (openScale issue 496).
+            "stabilized": bool((data[1] | data[9]) & _STABLE),
+            **_surplus(data, _SIZE_11CA),
+        }
     )
 
 
@@ -127,8 +133,8 @@ def decode_f0ff(data: bytes) -> Weight:
     The address ends it. It does not say whether the weight is stable.
     """
     _require(data, 4)
-    return Weight(
-        weight_kg=_TENTHS(int.from_bytes(data[2:4], "little")), **_surplus(data, _SIZE_F0FF)
+    return Weight.of(
+        {"weight_kg": _TENTHS(int.from_bytes(data[2:4], "little")), **_surplus(data, _SIZE_F0FF)}
     )
 
 

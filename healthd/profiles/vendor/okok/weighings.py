@@ -39,9 +39,9 @@ class Weighings:
     """The weighings on one scale, for as long as it is listened to.
 
     Each has one result: the last of the stable weights that follow each other closely, with the
-    impedance if that comes in time. It is over when the scale is empty, or silent for a while. A
-    stable weight that equals the result is only of another weighing if something was seen of its
-    beginning, or after a long silence: the radio may repeat packets.
+    impedance if that comes in time. It is over when the scale is empty, or silent for a while. If
+    the next stable weight equals the result, another weighing has to be seen to begin, or a long
+    silence has to come before: the radio may repeat packets.
     """
 
     def __init__(self, options: Options) -> None:
@@ -69,7 +69,8 @@ class Weighings:
             return [Timed(measurement, mono_ns)]
         silence_s, self._heard_ns = (mono_ns - self._heard_ns) / _NS, mono_ns
         self._left |= silence_s >= _PAUSE_S
-        self._entered |= silence_s >= AGAIN_S
+        if silence_s >= AGAIN_S:
+            self._result = None
         has_flag = "stabilized" in measurement.model_fields_set
         if (measurement.weight_kg or 0.0) < _EMPTY_BELOW_KG:
             return self._take_empty(measurement, mono_ns, has_flag=has_flag)
