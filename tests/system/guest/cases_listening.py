@@ -117,6 +117,8 @@ async def listening(world: World) -> None:
 
 async def _known_values_are_not_news(world: World, devices: _Devices) -> None:
     """Restart healthd while BlueZ still has the last values, which then come again, too."""
+    # Without that it would forget the scale after 30 s, which a slow machine needs for the restart.
+    await vm.keep_device(devices.scale.address)
     await vm.run("systemctl", "restart", SERVICE)
     await until(lambda: world.radio.scans, "healthd scans", START_S)
     if await vm.device_property(devices.scale.address, "ServiceData") is None:

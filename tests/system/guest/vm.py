@@ -119,6 +119,14 @@ async def device_property(address: str, name: str) -> Any:
     return json.loads(answer)["data"] if answer.startswith("{") else None
 
 
+async def keep_device(address: str) -> None:
+    """Make BlueZ keep what it knows of a device that it has no bond with."""
+    await run(
+        *("busctl", "set-property", "org.bluez", _device(address), "org.bluez.Device1"),
+        *("Trusted", "b", "true"),
+    )
+
+
 async def remove_device(address: str) -> None:
     """Make BlueZ forget a device and its bond."""
     await run(
