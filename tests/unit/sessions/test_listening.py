@@ -170,7 +170,7 @@ def test_equal_bytes_are_a_new_measurement_after_the_device_was_away(play: Play)
 
 
 def test_equal_bytes_are_not_news_under_a_company_id_that_counts(play: Play) -> None:
-    """Neither are bytes old that came under the same id before, with others in between."""
+    """Bytes that came under the same id before are news, if others came in between."""
 
     async def body(scene: Scene) -> None:
         for value, keys in ((b"\x01", COUNTED_KEYS[:3]), (b"\x02", COUNTED_KEYS[3:5])):
