@@ -7,8 +7,8 @@ from typing import NamedTuple, TextIO
 
 from healthd.cli.hex_input import BadInput, answer_each, echo, parse_hex
 from healthd.errors import DecodeError
+from healthd.profiles.advertisement import Advertised, advertised, is_data, keyed
 from healthd.profiles.characteristic import Broadcast, Options, Profile
-from healthd.profiles.packet.advertisement import Advertised, advertised, is_data, keyed
 from healthd.profiles.quirks import Identity, decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
 
@@ -191,6 +191,10 @@ def _nothing_read(registry: Registry, keys: list[str]) -> str:
 
 
 def _readable(registry: Registry) -> str:
-    return ", ".join(
-        f"{broadcast.keys[0]} ({broadcast.uuid})" for broadcast in registry.broadcasts.values()
-    )
+    # A maker may use hundreds of company ids.
+    known = [
+        f"{broadcast.keys[0]} ({profile.name})"
+        for profile in registry.profiles.values()
+        for broadcast in profile.broadcasts
+    ]
+    return ", ".join(dict.fromkeys(known))

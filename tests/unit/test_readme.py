@@ -20,6 +20,7 @@ HEX_ONLY = [each for each in CHARACTERISTICS if issubclass(each.model, Raw)]
     [
         f"{len(CHARACTERISTICS)} characteristics of {len(SERVICES)} GATT services",
         f"{len(HEX_ONLY)} characteristics are passed on as hex only",
+        f"healthd reads {len(REGISTRY.broadcasts)} kinds of advertised data",
         f"`--help` lists {len(NAMES)}.",
     ],
 )

@@ -57,8 +57,8 @@ LONG = Broadcast(
     "long", Seen, see, Use.STREAM, keys=("service_data_fb005c81-02e7-f387-1cad-8acd2d8df0c8",)
 )
 READABLE = (
-    "manufacturer_data_0157 (band), service_data_fb005c81-02e7-f387-1cad-8acd2d8df0c8 (long), "
-    "service_data_181d (scale), service_data_fcd2 (secret), manufacturer_data_fee0 (twin)"
+    "manufacturer_data_0157 (bands), service_data_fb005c81-02e7-f387-1cad-8acd2d8df0c8 (longs), "
+    "service_data_181d (scales), service_data_fcd2 (secrets), manufacturer_data_fee0 (twins)"
 )
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.packet.advertisement import MOST_BYTES, Structure, advertised, structures
+from healthd.profiles.advertisement import MOST_BYTES, Structure, advertised, structures
 
 # The example of bthome.io: flags, a name, service data.
 WHOLE = bytes.fromhex("020106 0b094449592d73656e736f72 0a16d2fc4002c40903bf13")
