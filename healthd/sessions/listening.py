@@ -21,7 +21,7 @@ SILENT = "silent"
 """Why a peripheral that broadcasts all the time is offline: it was not heard any more."""
 
 AMBIGUOUS = "ambiguous"
-"""Why nothing is published: more than one device matches, and one of them is a stranger's."""
+"""Why nothing is published: more than one device matches, and it is not known which is ours."""
 
 _AMBIGUOUS_HINT = (
     "only one of them is yours: set address to it in place of name or service. healthd scan shows"
@@ -162,7 +162,7 @@ class Listening:
             addresses=[Disclosed(address) for address in addresses],
             hint=_AMBIGUOUS_HINT,
         )
-        # At once: what is held back of a weighing may be the stranger's.
+        # At once: what is held back of a weighing may belong to the other one.
         self._enter(State.WAITING, AMBIGUOUS)
         self._changed.set()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.scanner import BaseBleakScanner
@@ -22,40 +22,10 @@ from bumble.link import LocalLink
 from healthd.simulator.backend import ClientBackend, ScannerBackend
 from healthd.simulator.broadcaster import transmit
 from healthd.simulator.controller import VirtualController
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.link import Link
 
 Listener = Callable[[Advertisement], None]
-
-
-class VirtualDevice(Protocol):
-    """A device for the virtual radio, with or without a GATT server."""
-
-    @property
-    def name(self) -> str:
-        """The advertised name."""
-        ...
-
-    @property
-    def address(self) -> str:
-        """Its Bluetooth address."""
-        ...
-
-    async def power_on(self, ether: LocalLink) -> None:
-        """Start on a virtual radio."""
-        ...
-
-    async def power_off(self) -> None:
-        """Stop."""
-        ...
-
-    async def appear(self) -> None:
-        """Come into range."""
-        ...
-
-    async def vanish(self) -> None:
-        """Go out of range."""
-        ...
-
 
 # Any static random address works (the two highest bits are set); no peripheral may use it.
 CENTRAL_ADDRESS = Address("C0:FF:EE:00:00:00")
@@ -63,6 +33,8 @@ CENTRAL_ADDRESS = Address("C0:FF:EE:00:00:00")
 _ANSWER_TIMEOUT_S = 1.0
 # bumble's host keeps an entry for every address that it has heard, without a limit.
 _MAX_HEARD = 1000
+# The same as bumble's controller reports.
+_RSSI_DBM = -50
 
 
 class Air:
@@ -75,6 +47,7 @@ class Air:
         scanner_backend: Pass it to ``BleakScanner(..., backend=)``.
         client_backend: Pass it to ``BleakClient(..., backend=)``.
         peripherals: All added peripherals, in range or not.
+        scanned: Set while there is a scan.
     """
 
     scanner_backend: type[BaseBleakScanner]
@@ -85,6 +58,7 @@ class Air:
         self.scanner_backend = type("SimulatedScanner", (ScannerBackend,), {"air": self})
         self.client_backend = type("SimulatedClient", (ClientBackend,), {"air": self})
         self.peripherals: list[VirtualDevice] = []
+        self.scanned = asyncio.Event()
         self._ether = LocalLink()
         self._listeners: set[Listener] = set()
         self._links: set[Link] = set()
@@ -141,6 +115,16 @@ class Air:
         """Put any bytes on air once, as the advertisement of a device with this address."""
         transmit(self._ether, address, data)
 
+    def report(self, address: str, data: bytes) -> None:
+        """Report any bytes to the scans at once, as the advertisement of a device.
+
+        Unlike ``transmit``, this leaves out the virtual controller, HCI and bumble's host, which
+        take 30 times as long: it is for crowds of foreign devices.
+        """
+        heard = Advertisement(Address(address), rssi=_RSSI_DBM, data_bytes=data)
+        for listener in tuple(self._listeners):
+            listener(heard)
+
     def start_scan(self, listener: Listener) -> None:
         """Call the listener with every advertisement from now on.
 
@@ -149,11 +133,14 @@ class Air:
         """
         controller, _ = self._powered()
         self._listeners.add(listener)
+        self.scanned.set()
         controller.le_scan_enable = True
 
     def stop_scan(self, listener: Listener) -> None:
         """Stop calling the listener; do nothing if it is not registered."""
         self._listeners.discard(listener)
+        if not self._listeners:
+            self.scanned.clear()
         if self._adapter is not None:
             controller, _ = self._adapter
             controller.le_scan_enable = bool(self._listeners)

@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 PREFERRED_MTU = 517
 # As bluetoothd does: after this time without an advertisement, it no longer knows the device.
 FORGOTTEN_S = 30.0
-# Without a D-Bus object path: bleak-retry-connector uses BlueZ only if the details have "path".
-DEVICE_DETAILS = {"source": "healthd.simulator"}
 
 
 class VirtualRadio(Protocol):
@@ -107,7 +105,10 @@ class ScannerBackend(BaseBleakScanner):
             rssi=advertisement.rssi,
             platform_data=(),
         )
-        device = self.create_or_update_device(address, address, found.name, DEVICE_DETAILS, data)
+        # Without a D-Bus object path: with "path", bleak-retry-connector would use BlueZ.
+        kind = "public" if advertisement.address.is_public else "random"
+        details = {"source": "healthd.simulator", "props": {"AddressType": kind}}
+        device = self.create_or_update_device(address, address, found.name, details, data)
         self.call_detection_callbacks(device, data)
 
     def _forget_others(self, address: str) -> None:

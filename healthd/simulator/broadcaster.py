@@ -12,8 +12,8 @@ from bumble.ll import AdvInd
 from healthd.simulator.part import Sent
 from healthd.simulator.structures import advertised, complete_name, flags, service_list
 
-# What one advertisement holds, and one scan response.
-_MAX_BYTES = 31
+# An advertisement and its scan response together; each holds 31 bytes.
+_MAX_BYTES = 62
 
 Frame = Mapping[str, bytes]
 """The data of one advertisement, by ``service_data_181d`` or ``manufacturer_data_0102``."""
@@ -23,7 +23,7 @@ Frames = Callable[[], AsyncGenerator[Frame, None]]
 
 
 class Broadcaster:
-    """A device that advertises while it is in range, and answers nobody who wants to connect.
+    """A device that advertises while it is in range, and accepts no link.
 
     Its advertisements go through the link layer of the adapter's controller and through HCI, as
     those of a ``VirtualPeripheral`` do, but it has no controller of its own. bumble's controller

@@ -114,7 +114,7 @@ def _little_endian(uuid: str) -> bytes:
 
 
 def _canonical(uuid: bytes) -> str:
-    # Not with bumble's UUID: it keeps each one for ever, and strangers send any.
+    # Not with bumble's UUID: it keeps each one forever, and any can be sent.
     if len(uuid) == _LONGEST:
         return str(UUID(bytes=uuid[::-1]))
     return normalize_uuid_str(uuid[::-1].hex())

@@ -188,7 +188,7 @@ def test_a_continuous_broadcaster_falls_silent_and_comes_back_at_once(
     play(body, silence_s=silence_s)
 
 
-def test_while_the_scanner_does_not_run_nobody_is_silent(play: Play) -> None:
+def test_while_the_scanner_does_not_run_no_device_is_silent(play: Play) -> None:
     async def body(scene: Scene) -> None:
         scene.say(BIKE_KEY, b"\x01")
         await asyncio.sleep(4)
@@ -214,7 +214,7 @@ def test_an_adapter_that_goes_away_takes_the_peripheral_along(play: Play, key: s
         scene.adapters.update("hci1", True)
         scene.adapters.update("hci1", False)
         await asyncio.sleep(0.1)
-        assert not scene.running.done()  # nobody scans with that one
+        assert not scene.running.done()  # no scan uses that one
         scene.adapters.update("hci0", False)
         with pytest.raises(AdapterGone):
             await scene.running
@@ -271,7 +271,7 @@ def test_of_two_devices_that_match_nothing_is_published_until_the_settings_chang
             assert scene.values == [b"\x01"]
             assert scene.states[-1] == (State.WAITING, "ambiguous")
             await asyncio.sleep(86400)
-            assert scene.ether.scanner is None, "nobody wants to hear anything"
+            assert scene.ether.scanner is None, "nothing wants to be heard"
             assert not scene.running.done()
         (warning,) = (line for line in logs if line["log_level"] == "warning")
         assert warning["addresses"] == [MINE, OTHER]

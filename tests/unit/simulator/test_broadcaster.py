@@ -87,7 +87,7 @@ async def test_a_name_comes_with_the_scan_response_and_stays(bench: Bench) -> No
     assert names == [None] * 3 + ["Bike"] * 2
 
 
-async def test_nobody_can_connect_to_it(bench: Bench) -> None:
+async def test_it_accepts_no_link(bench: Bench) -> None:
     device = Broadcaster("Bike", ADDRESS, _two)
     await bench.air.add(device)
     await device.appear()
