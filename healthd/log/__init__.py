@@ -35,7 +35,7 @@ _PERSON = re.compile(r"\bperson/[a-z0-9_-]+(?=/)")
 class Disclosed(str):
     """A text that is logged as it is: an address that its reader has to copy.
 
-    Used where nobody can help without it, and nowhere else.
+    Used where no one can help without it, and nowhere else.
     """
 
     __slots__ = ()

@@ -125,8 +125,8 @@ class HassSettings(_Section):
 class LogSettings(_Section):
     """``[log]``: the log level; health values and addresses are logged only at debug.
 
-    The exception are two devices that match one entry: their addresses are needed to tell them
-    apart.
+    The exception are two devices that match one entry: their addresses are needed to
+    distinguish them.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"

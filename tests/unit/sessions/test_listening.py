@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,9 @@ REGISTRY = Registry(
     [Profile("scale", broadcasts=(SCALE,)), Profile("band", broadcasts=(BIKE, STEPS))]
 )
 AGAIN_REGISTRY = Registry([Profile("scale", broadcasts=(AGAIN,))])
+COUNTED_KEYS = tuple(f"manufacturer_data_{count:02x}c0" for count in range(256))
+COUNTING = replace(AGAIN, uuid="counting", keys=COUNTED_KEYS)
+COUNTING_REGISTRY = Registry([Profile("scale", broadcasts=(COUNTING,))])
 
 Body = Callable[["Scene"], Coroutine[Any, Any, None]]
 Play = Callable[..., None]
@@ -165,6 +169,20 @@ def test_equal_bytes_are_a_new_measurement_after_the_device_was_away(play: Play)
     play(body, by(By.ADDRESS, MINE, AGAIN), AGAIN_REGISTRY)
 
 
+def test_equal_bytes_are_not_news_under_a_company_id_that_counts(play: Play) -> None:
+    """Bytes that came under the same id before are news, if others came in between."""
+
+    async def body(scene: Scene) -> None:
+        for value, keys in ((b"\x01", COUNTED_KEYS[:3]), (b"\x02", COUNTED_KEYS[3:5])):
+            for key in keys:
+                scene.say(key, value)
+                await asyncio.sleep(1)
+        scene.say(COUNTED_KEYS[0], b"\x01")
+        assert scene.values == [b"\x01", b"\x02", b"\x01"]
+
+    play(body, by(By.ADDRESS, MINE, COUNTING), COUNTING_REGISTRY)
+
+
 @pytest.mark.parametrize(("silence_s", "limit_s"), [(None, 10.0), (120.0, 120.0)])
 def test_a_continuous_broadcaster_falls_silent_and_comes_back_at_once(
     play: Play, silence_s: float | None, limit_s: float
@@ -188,7 +206,7 @@ def test_a_continuous_broadcaster_falls_silent_and_comes_back_at_once(
     play(body, silence_s=silence_s)
 
 
-def test_while_the_scanner_does_not_run_nobody_is_silent(play: Play) -> None:
+def test_while_the_scanner_does_not_run_no_device_is_silent(play: Play) -> None:
     async def body(scene: Scene) -> None:
         scene.say(BIKE_KEY, b"\x01")
         await asyncio.sleep(4)
@@ -214,7 +232,7 @@ def test_an_adapter_that_goes_away_takes_the_peripheral_along(play: Play, key: s
         scene.adapters.update("hci1", True)
         scene.adapters.update("hci1", False)
         await asyncio.sleep(0.1)
-        assert not scene.running.done()  # nobody scans with that one
+        assert not scene.running.done()  # no scan uses that one
         scene.adapters.update("hci0", False)
         with pytest.raises(AdapterGone):
             await scene.running
@@ -271,7 +289,7 @@ def test_of_two_devices_that_match_nothing_is_published_until_the_settings_chang
             assert scene.values == [b"\x01"]
             assert scene.states[-1] == (State.WAITING, "ambiguous")
             await asyncio.sleep(86400)
-            assert scene.ether.scanner is None, "nobody wants to hear anything"
+            assert scene.ether.scanner is None, "nothing wants to be heard"
             assert not scene.running.done()
         (warning,) = (line for line in logs if line["log_level"] == "warning")
         assert warning["addresses"] == [MINE, OTHER]
