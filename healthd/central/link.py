@@ -1,4 +1,4 @@
-"""One scanner and one link over bleak; the only module of the daemon that imports bleak."""
+"""One link over bleak, and the advertisement that it is made from."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -6,15 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bleak import BleakClient, BleakScanner
-from bleak.args.bluez import BlueZScannerArgs
+from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
+from bleak.backends.scanner import BaseBleakScanner
 from bleak_retry_connector import establish_connection
-from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
-from bleak_retry_connector.bluez import stop_discovery
 
 from healthd.central.door import Door
 from healthd.central.faults import Flooding, LinkFault, LinkLost, faults_raised, faults_suppressed
@@ -31,9 +28,6 @@ _GATT_TIMEOUT_S = 30.0
 
 # BlueZ takes about 2 s; if bluetoothd has crashed, no answer ever comes.
 _CLOSE_TIMEOUT_S = 5.0
-
-# Starting and stopping discovery are single D-Bus calls.
-_SCAN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,58 +79,6 @@ class Advertisement:
     def _details(self) -> dict[str, Any]:
         details: Any = self.device.details
         return details if isinstance(details, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def discard_bluez() -> None:
-    """Make bleak drop its knowledge of BlueZ, because bluetoothd is gone.
-
-    bleak 3.1 does not follow the owner of org.bluez: its clients stay connected, and it does not
-    reconnect a device that it remembers as connected once bluetoothd is back. It does follow its
-    own D-Bus connection and starts from scratch when that ends, so end that connection.
-    """
-    manager = get_global_bluez_manager_sync()
-    bus = None if manager is None else manager._bus  # pyright: ignore[reportPrivateUsage]
-    if bus is not None and bus.connected:
-        bus.disconnect()
-
-
-async def force_scan_stop(adapter: str) -> None:
-    """End a discovery that BlueZ still runs for us, whatever state bleak is in. Never raises."""
-    with faults_suppressed():
-        async with timeout(_SCAN_TIMEOUT_S):
-            await stop_discovery(adapter)
-
-
-@asynccontextmanager
-async def scanning(
-    backends: Backends, adapter: str | None, on_advertisement: Callable[[Advertisement], None]
-) -> AsyncGenerator[None]:
-    """Scan while the block runs.
-
-    Args:
-        backends: replacements for the system's Bluetooth.
-        adapter: its name in BlueZ, such as ``hci0``; None for bleak's choice.
-        on_advertisement: called with every advertisement.
-
-    Raises:
-        LinkFault: the adapter cannot scan.
-    """
-
-    def detected(device: BLEDevice, data: AdvertisementData) -> None:
-        services = frozenset(canonical_uuid(uuid) for uuid in data.service_uuids)
-        address, name = device.address.upper(), data.local_name or device.name
-        on_advertisement(Advertisement(address, name, services, data.rssi, device))
-
-    bluez: BlueZScannerArgs = {} if adapter is None else {"adapter": adapter}
-    scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
-    with faults_raised():
-        async with timeout(_SCAN_TIMEOUT_S):
-            await scanner.start()
-        try:
-            yield
-        finally:
-            async with timeout(_SCAN_TIMEOUT_S):
-                await scanner.stop()
 
 
 class Link:

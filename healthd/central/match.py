@@ -72,9 +72,10 @@ class Match:
             case By.NAME:
                 return found.name is not None and fnmatchcase(found.name, _shell(self.wanted))
             case By.SERVICE:
-                return self.wanted in found.services or self._is_advertised(found.data)
+                return self.wanted in found.services or self.is_advertised(found.data)
 
-    def _is_advertised(self, data: Mapping[str, bytes]) -> bool:
+    def is_advertised(self, data: Mapping[str, bytes]) -> bool:
+        """Whether advertised data holds something that is wanted of the peripheral."""
         return any(
             key in data and broadcast.fits(data[key])
             for broadcast in self.broadcasts

@@ -1,15 +1,18 @@
 """The shared adapter: one scanner for all peripherals, one connect at a time, limited links."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
+from itertools import chain
 from typing import Protocol
 
 from healthd.central.adapters import Adapters
 from healthd.central.airtime import Airtime
 from healthd.central.bonds import Bonds
+from healthd.central.broadcast import Broadcasts, Receiver
 from healthd.central.claims import Claims
 from healthd.central.faults import AdapterGone, LinkFault, NotTried, Reassigned, Remedy
+from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends, Link
 from healthd.central.match import Match
 from healthd.central.recovery import Recovery
@@ -66,7 +69,8 @@ class Radio:
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims = Claims()
         self._links: set[Link] = set()
-        self._listeners: list[Callable[[Advertisement], None]] = []
+        self._broadcasts, self._interest = Broadcasts(), Interest()
+        self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
         self._connect_lock = asyncio.Lock()
         self._connecting = False
         self._scanner = ScanLoop(
@@ -74,10 +78,11 @@ class Radio:
             self._adapters,
             self._recovery,
             self.airtime,
+            self._interest,
             self._should_scan,
             self._on_advertisement,
         )
-        self._adapters.attach(self._scanner.update, self._lose_links)
+        self._adapters.attach(self._update, self._lose_links)
         self._log = get_logger(service="radio")
 
     def attach(self, cleaner: Cleaner) -> None:
@@ -155,18 +160,42 @@ class Radio:
         await self._scanner.run(mark_healthy)
 
     @contextmanager
-    def listening(self, listener: Callable[[Advertisement], None]) -> Generator[None]:
+    def listening(
+        self, listener: Callable[[Advertisement], None], keys: Iterable[str] = ()
+    ) -> Generator[None]:
         """Call ``listener`` with every advertisement while the block runs.
 
         The scanner runs for it, and pauses for connects as usual.
+
+        Args:
+            listener: called in the event loop; must not block.
+            keys: of the advertised data that it wants; see ``Broadcast.keys``.
         """
-        self._listeners.append(listener)
-        self._scanner.update()
+        self._listeners[listener] = frozenset(keys)
+        self._update()
         try:
             yield
         finally:
-            self._listeners.remove(listener)
-            self._scanner.update()
+            del self._listeners[listener]
+            self._update()
+
+    @contextmanager
+    def broadcasts(self, match: Match, receiver: Receiver) -> Generator[None]:
+        """Pass what the peripheral advertises to ``receiver`` while the block runs.
+
+        The peripheral gets no link and needs no slot. The scanner runs for it, and pauses for
+        connects as usual.
+
+        Args:
+            match: how the peripheral is recognised, and what is wanted of its advertisements.
+            receiver: called in the event loop; must not block.
+        """
+        try:
+            with self._broadcasts.receiving(match, receiver):
+                self._update()
+                yield
+        finally:
+            self._update()
 
     @asynccontextmanager
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
@@ -176,7 +205,7 @@ class Radio:
         """
         future: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
         self._searching[match] = future
-        self._scanner.update()
+        self._update()
         try:
             yield await future
         finally:
@@ -184,7 +213,7 @@ class Radio:
             self._claims.release(match)
             self._slots.release(match.peripheral)
             self._turns.on_released(match.peripheral)
-            self._scanner.update()
+            self._update()
 
     @asynccontextmanager
     async def link(self, found: Advertisement) -> AsyncGenerator[Link]:
@@ -222,7 +251,7 @@ class Radio:
                 raise Reassigned
             self._connecting = True
             self._links.add(link)
-            self._scanner.update()
+            self._update()
             try:
                 await self._scanner.stopped()
                 await self._bonds.secure(match.peripheral, link.found.path)
@@ -236,7 +265,7 @@ class Radio:
                 self.check_devices()  # the device may have been paired by another program meanwhile
             finally:
                 self._connecting = False
-                self._scanner.update()
+                self._update()
 
     async def _close(self, link: Link) -> None:
         closed = await link.close()
@@ -244,11 +273,21 @@ class Radio:
         if not closed:
             self.check_devices()
 
+    def _update(self) -> None:
+        """Scan for what is wanted now."""
+        matches = (*self._searching, *self._broadcasts.matches)
+        keys = chain.from_iterable(self._listeners.values())
+        self._interest.is_urgent = bool(self._links)
+        self._interest.update(matches, keys, everyone=bool(self._listeners))
+        self._scanner.update()
+
     def _on_advertisement(self, found: Advertisement) -> None:
         self._recovery.heard()
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(found)
-        if self.has_device(found.address):
+        claimed = self.has_device(found.address)
+        self._broadcasts.hand_out(found, self._claims.matches, claimed=claimed)
+        if claimed:
             return
         # A search that was just cancelled is still listed, but its future is done.
         open_searches = (match for match, future in self._searching.items() if not future.done())
@@ -261,9 +300,11 @@ class Radio:
         elif not waited:
             self._log.info("waits for a slot", peripheral=peripheral, slots=self._slots.number)
         self._turns.schedule_turns()
-        self._scanner.update()
+        self._update()
 
     def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
+        if adapter == self._adapters.current:
+            self._broadcasts.lose(fault)
         for link in self._links:
             if link.path is not None and link.path.split("/")[3] == adapter:
                 link.lose(fault)
@@ -271,8 +312,11 @@ class Radio:
     def _should_scan(self) -> bool:
         """Whether scanning is useful and possible now.
 
-        A search needs the scanner unless its peripheral waits for a slot anyway.
+        A search needs the scanner unless its peripheral waits for a slot anyway, even if it could
+        have been listened to as well.
         """
-        idle = all(self._slots.must_wait(match.peripheral) for match in self._searching)
-        needed = bool(self._listeners) or not idle
+        searching = self._searching
+        idle = all(self._slots.must_wait(match.peripheral) for match in searching)
+        heard = any(match not in searching for match in self._broadcasts.matches)
+        needed = bool(self._listeners) or heard or not idle
         return needed and not self._connecting and self._adapters.usable

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from healthd.central.adapters import Adapters
 from healthd.central.airtime import Airtime
 from healthd.central.faults import LinkFault
-from healthd.central.link import Advertisement, Backends, scanning
+from healthd.central.interest import Interest
+from healthd.central.link import Advertisement, Backends
 from healthd.central.recovery import Recovery
+from healthd.central.scanner import scanning
 
 
 class ScanLoop:
@@ -19,6 +21,7 @@ class ScanLoop:
         adapters: Adapters,
         recovery: Recovery,
         airtime: Airtime,
+        interest: Interest,
         wanted: Callable[[], bool],
         on_advertisement: Callable[[Advertisement], None],
     ) -> None:
@@ -29,6 +32,7 @@ class ScanLoop:
             adapters: which adapter to scan with.
             recovery: notified of how scanning goes.
             airtime: adds up how long the scanner runs.
+            interest: what is wanted of advertisements.
             wanted: whether to scan right now; call ``update`` after it may have changed.
             on_advertisement: called with every advertisement.
         """
@@ -36,6 +40,7 @@ class ScanLoop:
         self._adapters = adapters
         self._recovery = recovery
         self._airtime = airtime
+        self._interest = interest
         self._wanted = wanted
         self._on_advertisement = on_advertisement
         self._go = asyncio.Event()
@@ -79,7 +84,13 @@ class ScanLoop:
             losses = self._adapters.losses
             try:
                 adapter = self._adapters.current
-                async with scanning(self._backends, adapter, self._on_advertisement):
+                async with scanning(
+                    self._backends,
+                    adapter,
+                    self._interest,
+                    self._on_advertisement,
+                    self._recovery.heard,
+                ):
                     mark_healthy()
                     self._recovery.scanning(True)
                     with self._airtime.scanning():

@@ -9,8 +9,10 @@ from typing import Any
 
 from healthd.central.bluez import BlueZ
 from healthd.central.faults import faults_suppressed
-from healthd.central.link import Advertisement, Backends, scanning
+from healthd.central.interest import Interest
+from healthd.central.link import Advertisement, Backends
 from healthd.central.match import Match, Seen, exactly
+from healthd.central.scanner import scanning
 from healthd.log import get_logger
 from healthd.printable import toml_escaped
 from healthd.profiles.characteristic import Profile, Use
@@ -152,7 +154,7 @@ async def survey(
         LinkFault: the adapter cannot scan.
     """
     heard = Heard(registry, matches)
-    async with scanning(backends, adapter, heard.add):
+    async with scanning(backends, adapter, Interest(registry.broadcast_keys), heard.add):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()

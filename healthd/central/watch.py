@@ -11,10 +11,10 @@ from healthd.central.bluez import BlueZ
 from healthd.central.bonds import Bonds
 from healthd.central.device import Device
 from healthd.central.faults import LinkFault
-from healthd.central.link import discard_bluez, force_scan_stop
 from healthd.central.power import Power
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery, Step
+from healthd.central.scanner import discard_bluez, force_scan_stop
 from healthd.events import AdapterChange
 from healthd.host.atomic import replace_file
 from healthd.log import get_logger

@@ -68,6 +68,11 @@ class Registry:
         return self.characteristics.get(canonical_uuid(uuid))
 
     @property
+    def sources(self) -> list[Characteristic]:
+        """Everything that has a decoder: the characteristics, then the broadcasts."""
+        return [*self.characteristics.values(), *self.broadcasts.values()]
+
+    @property
     def broadcast_keys(self) -> frozenset[str]:
         """The keys of all advertised data that healthd reads; see ``Broadcast.keys``."""
         return frozenset(self._by_key)
@@ -120,6 +125,11 @@ def canonical_uuid(text: str) -> str:
         raise ValueError("expected a UUID of 4, 8 or 36 characters, such as 2a37")
     # A SIG number above 16 bits has no 4-digit form and stays long.
     return full[4:8] if full.startswith("0000") and full.endswith(_BASE) else full
+
+
+def full_uuid(canonical: str) -> str:
+    """Return the 36-character form of a UUID that ``canonical_uuid`` has returned."""
+    return f"0000{canonical}{_BASE}" if len(canonical) == 4 else canonical
 
 
 def _put(index: dict[str, _Declared], key: str, declared: _Declared) -> None:

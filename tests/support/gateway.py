@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from healthd.central.adapters import Adapters
 from healthd.central.bonds import Bonds, BondSettings
-from healthd.central.link import Backends, discard_bluez
+from healthd.central.link import Backends
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery
+from healthd.central.scanner import discard_bluez
 from healthd.central.slots import Slots
 from healthd.central.watch import Watch
 from healthd.events import AdapterChange, ControlEvent
@@ -123,6 +124,11 @@ class Gateway:
         self._wake()
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
+        """See ``sessions.session.Observer``."""
+
+    def on_heard(
+        self, peripheral: str, name: str | None, profiles: list[str], address: str
+    ) -> None:
         """See ``sessions.session.Observer``."""
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:

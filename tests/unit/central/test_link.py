@@ -11,7 +11,9 @@ from bumble.device import Connection
 from bumble.gatt import CharacteristicValue, Service
 
 from healthd.central.faults import AdapterGone, GaveWay, LinkFault, LinkLost
-from healthd.central.link import Advertisement, Backends, Link, scanning
+from healthd.central.interest import Interest
+from healthd.central.link import Advertisement, Backends, Link
+from healthd.central.scanner import scanning
 from healthd.simulator.air import Air
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -21,7 +23,7 @@ from tests.support.stage import BOUND_S, Stage, address, readable
 async def heard(stage: Stage) -> Advertisement:
     """Return the first advertisement."""
     found: asyncio.Queue[Advertisement] = asyncio.Queue()
-    async with scanning(stage.backends, None, found.put_nowait):
+    async with scanning(stage.backends, None, Interest(), found.put_nowait):
         return await found.get()
 
 
@@ -244,13 +246,13 @@ async def test_close_does_not_hide_a_bug(stage: Stage) -> None:
 async def test_an_adapter_that_is_off_cannot_scan() -> None:
     air = Air()  # never powered
     with pytest.raises(LinkFault) as caught:
-        async with scanning(Backends(air.scanner_backend), None, lambda _: None):
+        async with scanning(Backends(air.scanner_backend), None, Interest(), lambda _: None):
             pytest.fail("it scans without an adapter")
     assert caught.value.reason == "adapter_unavailable"
 
 
 async def test_a_bug_in_the_block_is_not_turned_into_a_fault(stage: Stage) -> None:
     with pytest.raises(KeyError, match=re.escape("'x'")):
-        async with scanning(stage.backends, None, lambda _: None):
+        async with scanning(stage.backends, None, Interest(), lambda _: None):
             raise KeyError("x")
     assert stage.traffic.scanning == 0

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from bleak.exc import BleakError
 
-from healthd.central.faults import LinkFault
+from healthd.central.faults import AdapterGone, LinkFault
 from healthd.central.link import Advertisement
 from healthd.central.match import Match
 from healthd.central.radio import Radio
@@ -375,3 +375,41 @@ async def test_a_better_description_ends_the_link_and_a_waiting_connect(
         radio.remove(exact.id)
         assert await again.found() == strap.address
         await again.leave()
+
+
+class Inbox:
+    """A receiver that counts what it gets."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.rivals: list[tuple[str, str]] = []
+        self.losses: list[str] = []
+
+    def on_broadcast(self, found: Advertisement) -> None:
+        self.addresses.append(found.address)
+
+    def on_rivals(self, addresses: tuple[str, str]) -> None:
+        self.rivals.append(addresses)
+
+    def on_lost(self, fault: AdapterGone) -> None:
+        self.losses.append(fault.reason)
+
+
+async def test_the_scanner_runs_for_broadcasts_and_pauses_for_connects(stage: Stage) -> None:
+    entry = by_address(2)
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
+        await stage.strap("Here", 1)
+        assert stage.traffic.scans == 0, "there is no search"
+        inbox = Inbox()
+        with radio.broadcasts(match_for(by_name("Here"), stage.registry), inbox):
+            await heard_again(stage, "Here")
+            search = Search(stage, radio, entry)
+            await stage.strap("Wanted", 2)
+            async with radio.link(await search.advertisement()):
+                await heard_again(stage, "Here")
+            await search.leave()
+            await heard_again(stage, "Here")
+        await stage.traffic.until(lambda: not stage.traffic.scanning)
+        assert stage.traffic.most_scanning == 1
+        assert not stage.traffic.overlapped
+        assert inbox.addresses == [], "it advertises nothing that is wanted"
