@@ -1,4 +1,4 @@
-"""Devices that only advertise beside linked ones, with new addresses, faults and keys."""
+"""Devices that only advertise next to linked ones, with new addresses, faults and keys."""
 
 import asyncio
 import random

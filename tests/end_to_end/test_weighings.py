@@ -159,14 +159,14 @@ async def test_two_scales_for_one_pattern_are_refused(
         {"id": "scale", "name": "MI SCALE*", "connect": False},
         {"id": "other", "address": address(3), "connect": False},
     ]
-    ours, stranger, other = (broadcaster(number, "MI SCALE2") for number in (1, 2, 3))
+    ours, foreign, other = (broadcaster(number, "MI SCALE2") for number in (1, 2, 3))
     async with gateway(subscriber, settings, entries) as air:
-        await add(air, ours, stranger, other)
+        await add(air, ours, foreign, other)
         # A device that has an entry of its own is not a rival.
         await send(air, other, mi_weighing(60.0))
         await send(air, ours, mi_weighing(70.0))
         await until_weights(subscriber, 1)
-        await send(air, stranger, mi_weighing(90.0))
+        await send(air, foreign, mi_weighing(90.0))
         await send(air, ours, mi_weighing(71.0))
         await send(air, other, mi_weighing(61.0))
         others = "healthd/gateway/device/other/weight"

@@ -1,4 +1,4 @@
-"""Ours beside a thousand advertisements a second of foreign devices: nothing of ours is missed."""
+"""Ours next to a thousand advertisements a second of foreign devices: nothing of ours is missed."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from healthd.simulator.broadcasting.rides import keiser
 from healthd.simulator.part import Sent
 from tests.end_to_end.broadcast_rig import broadcaster, distinct, mi_weighing, send
 from tests.end_to_end.simulated_gateway import BOUND_S, add, address, gateway
-from tests.support.strangers import Strangers
+from tests.support.crowd import Crowd
 from tests.support.subscriber import Subscriber
 
 PER_S = 1000
@@ -22,7 +22,7 @@ DEVICES = "healthd/gateway/device"
 
 @pytest.mark.timeout(180)
 @pytest.mark.untraced
-async def test_no_payload_is_missed_beside_a_crowd(
+async def test_no_payload_is_missed_next_to_a_crowd(
     subscriber: Subscriber, settings: dict[str, Any], measured: Callable[[str], None]
 ) -> None:
     entries = [
@@ -37,7 +37,7 @@ async def test_no_payload_is_missed_beside_a_crowd(
         await add(air, scale)
         await air.scanned.wait()
         await air.add(bike)
-        crowd = Strangers(air, random.Random(2), PER_S)
+        crowd = Crowd(air, random.Random(2), PER_S)
         loop = asyncio.get_running_loop()
         since = loop.time()
         advertising = asyncio.create_task(crowd.run())
@@ -79,7 +79,7 @@ async def test_a_crowd_leaves_nothing_behind(
         alive: list[int] = []
         addresses = 0
         for _ in range(3):
-            crowd = Strangers(air, random.Random(3), 2 * PER_S)
+            crowd = Crowd(air, random.Random(3), 2 * PER_S)
             advertising = asyncio.create_task(crowd.run())
             await asyncio.sleep(4)
             advertising.cancel()
