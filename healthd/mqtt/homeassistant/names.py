@@ -143,6 +143,8 @@ class Names:
         """Return whether a device that sends one kind may also send the other one."""
         if rival in _MACHINES and kind in _MACHINES:
             return rival in device.kinds
+        if rival in device.kinds:
+            return True  # several profiles publish it, and it is not known yet which one this is
         profiles = self._profiles[rival]
         return not profiles.isdisjoint(self._profiles[kind]) or not profiles.isdisjoint(
             device.profiles
