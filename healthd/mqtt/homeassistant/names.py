@@ -141,10 +141,10 @@ class Names:
 
     def _may_send(self, device: Device, rival: str, kind: str) -> bool:
         """Return whether a device that sends one kind may also send the other one."""
-        if rival in device.kinds:
-            return True
         if rival in _MACHINES and kind in _MACHINES:
-            return False
+            return rival in device.kinds
+        if rival in device.kinds:
+            return True  # several profiles publish it, and it is not known yet which one this is
         profiles = self._profiles[rival]
         return not profiles.isdisjoint(self._profiles[kind]) or not profiles.isdisjoint(
             device.profiles
