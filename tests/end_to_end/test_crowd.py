@@ -11,7 +11,7 @@ import pytest
 from healthd.simulator.broadcaster import Broadcaster
 from healthd.simulator.broadcasting.rides import keiser
 from healthd.simulator.part import Sent
-from tests.end_to_end.broadcast_rig import broadcaster, distinct, mi_weighing, send
+from tests.end_to_end.broadcast_rig import broadcaster, delivered, distinct, mi_weighing, send
 from tests.end_to_end.simulated_gateway import BOUND_S, add, address, gateway
 from tests.support.crowd import Crowd
 from tests.support.subscriber import Subscriber
@@ -47,19 +47,21 @@ async def test_no_payload_is_missed_next_to_a_crowd(
             frames = mi_weighing(weight)
             sent += distinct(frames)
             await send(air, scale, frames)
-            await subscriber.until(lambda _, n=number: len(subscriber.at(weights)) >= n, BOUND_S)
+            await subscriber.until(
+                lambda _, n=number: len(delivered(subscriber, weights)) >= n, BOUND_S
+            )
         lasted_s = loop.time() - since
         await bike.vanish()
         advertising.cancel()
         rides = f"{DEVICES}/bike/keiser_bike"
         expected = len(distinct({each.uuid: each.payload} for each in ridden))
-        await subscriber.until(lambda _: len(subscriber.at(rides)) >= expected, BOUND_S)
+        await subscriber.until(lambda _: len(delivered(subscriber, rides)) >= expected, BOUND_S)
     assert crowd.heard > 0.8 * PER_S * lasted_s
     assert crowd.addresses > 1000
-    assert [message.json()["weight_kg"] for message in subscriber.at(weights)] == [70, 71, 72]
-    intermediate = subscriber.at(f"{DEVICES}/scale/intermediate_weight")
+    assert [sample["weight_kg"] for sample in delivered(subscriber, weights)] == [70, 71, 72]
+    intermediate = delivered(subscriber, f"{DEVICES}/scale/intermediate_weight")
     assert len(intermediate) == sum(not value[0] & 0x20 for value in sent)
-    assert len(subscriber.at(rides)) == expected
+    assert len(delivered(subscriber, rides)) == expected
     measured(
         f"{crowd.heard} foreign advertisements of {crowd.addresses} addresses in {lasted_s:.0f} s"
         f" ({crowd.heard / lasted_s:.0f}/s); ours {len(sent)} + {expected} distinct, 0 missed"
