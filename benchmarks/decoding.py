@@ -1,10 +1,10 @@
 """How long decoding takes, model included: ``python -m benchmarks.decoding [UUID …]``.
 
-Prints one line per characteristic: the time for its typical packet, in microseconds (the best of
-five rounds), and as a ratio to the time in which struct alone unpacks a packet of that size byte by
-byte; the same for its longest packet. Typical is the median by length of the captured packets, or
-of all good vectors if none was captured. A quirk's decoder has a line of its own, with the packets
-of its characteristic that it can read.
+Prints one line per characteristic or broadcast: the time for its typical packet, in microseconds
+(the best of five rounds), and as a ratio to the time in which struct alone unpacks a packet of that
+size byte by byte; the same for its longest packet. Typical is the median by length of the captured
+packets, or of all good vectors if none was captured. A quirk's decoder has a line of its own, with
+the packets of its characteristic that it can read.
 """
 
 import statistics
@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterator
 from benchmarks.figures import Budget, Effort, Figure
 from healthd.errors import DecodeError
 from healthd.profiles.quirks import QUIRKS
-from tests.unit.profiles.test_vectors import ALL, CHARACTERISTICS, KINDS
+from tests.unit.profiles.test_vectors import ALL, KINDS, SOURCES
 
 # The time that decoding a typical packet may take, model included.
 LIMIT_US = 5.0
@@ -26,9 +26,9 @@ _ROUND_S = 0.02
 
 
 def decoders() -> Iterator[tuple[str, str, Callable[[bytes], object]]]:
-    """Yield title, UUID and decoder of each characteristic and each quirk."""
-    for uuid, characteristic in CHARACTERISTICS.items():
-        yield characteristic.model.kind, uuid, characteristic.decode
+    """Yield title, UUID and decoder of each characteristic, broadcast and quirk."""
+    for uuid, source in SOURCES.items():
+        yield source.model.kind, uuid, source.decode
     for quirk in QUIRKS:
         yield f"quirk: {quirk.title}", quirk.uuid, quirk.decode
 

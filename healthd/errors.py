@@ -43,6 +43,20 @@ class DecodeError(HealthdError):
     """Bytes that are not a valid value of their characteristic."""
 
 
+class Sealed(DecodeError):
+    """Encrypted data that cannot be read, or data that should be encrypted and is not.
+
+    Attributes:
+        reason: one lower-case word for logs and the device's info: ``key_missing``, ``wrong_key``,
+            ``not_encrypted`` or ``library_missing``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Keep the reason; the message says how to fix it."""
+        super().__init__(message)
+        self.reason = reason
+
+
 class Transient(HealthdError):
     """A fault with a cause outside healthd: retried forever.
 

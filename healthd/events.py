@@ -20,7 +20,7 @@ class Gap(Measurement):
     peripheral: str
     stream: str
     reason: str
-    """Why: ``link_lost``, ``stalled``, ``gave_way``, ``stopped``, ``unclean_stop``, …"""
+    """Why: ``link_lost``, ``stalled``, ``silent``, ``adapter_off``, ``stopped``, …"""
     first: str
     """UTC. Nothing before this time is missing."""
     last: str
@@ -59,14 +59,17 @@ class ClockEvent(Measurement):
 
 
 class LinkEvent(Measurement):
-    """A peripheral's link began to stream, or ended."""
+    """A peripheral's link began to stream, or ended.
+
+    For a device that only advertises: it was heard, or is not heard any more.
+    """
 
     kind: ClassVar[str] = "link"
 
     peripheral: str
     change: Literal["up", "down"]
     reason: str | None = None
-    """Why it ended: ``link_lost``, ``stalled``, ``adapter_off``, ``bluez_gone``, …"""
+    """Why it ended: ``link_lost``, ``stalled``, ``silent``, ``adapter_off``, ``bluez_gone``, …"""
     left_out: Annotated[int | None, Field(ge=1), quantity("1")] = None
     """How many links came and went before this one without events, because they were too many."""
 

@@ -81,7 +81,7 @@ def kinds(registry: Registry) -> dict[str, Kind]:
     """Return the kinds of measurements that have quantities, by name."""
     found: dict[str, Kind] = {}
     for profile in registry.profiles.values():
-        models = [characteristic.model for characteristic in profile.characteristics]
+        models = [source.model for source in (*profile.characteristics, *profile.broadcasts)]
         for model in (*models, *profile.derived):
             if quantities := dict(_quantities(model)):
                 found[model.kind] = Kind(quantities, issubclass(model, DeviceTimed))

@@ -13,10 +13,10 @@ _SCAN = ""
 class Airtime:
     """The seconds of scanning, and of each peripheral's links."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """``now`` in seconds."""
-        self._now = now
-        self._began = now()
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        """``now`` in seconds; None: the monotonic clock."""
+        self._now = now or time.monotonic
+        self._began = self._now()
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._since: dict[str, float] = {}
 
@@ -38,6 +38,12 @@ class Airtime:
     def forget(self, peripheral: str) -> None:
         """Drop the time of a peripheral that was removed and has no link."""
         self._spent.pop(peripheral, None)
+
+    @property
+    def scanned_s(self) -> float:
+        """How long the scanner has run since the start."""
+        since = self._since.get(_SCAN)
+        return self._spent.get(_SCAN, 0.0) + (0.0 if since is None else self._now() - since)
 
     def counters(self) -> dict[str, Any]:
         """Return the times since the start, for ``health``.

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Protocol
 
+from healthd.central.faults import AdapterGone
 from healthd.central.link import Advertisement
 from healthd.central.match import By, Match
 
@@ -25,6 +26,10 @@ class Receiver(Protocol):
 
     def on_rivals(self, addresses: tuple[str, str]) -> None:
         """Handle that two devices match; no advertisement follows until the block ends."""
+        ...
+
+    def on_lost(self, fault: AdapterGone) -> None:
+        """Handle that the adapter went away; advertisements follow once there is one again."""
         ...
 
 
@@ -59,6 +64,9 @@ class _Reception:
         self._device = found
         self._receiver.on_broadcast(found)
 
+    def lose(self, fault: AdapterGone) -> None:
+        self._receiver.on_lost(fault)
+
     def _is_rival(self, before: Advertisement, found: Advertisement) -> bool:
         """Whether this is another device, and not the same one with its next private address.
 
@@ -88,6 +96,11 @@ class Broadcasts:
             yield
         finally:
             self._receptions.remove(reception)
+
+    def lose(self, fault: AdapterGone) -> None:
+        """Report to all of them that the adapter went away."""
+        for reception in self._receptions:
+            reception.lose(fault)
 
     def hand_out(self, found: Advertisement, others: Iterable[Match], *, claimed: bool) -> None:
         """Pass an advertisement to the peripherals that describe its device best.

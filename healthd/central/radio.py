@@ -306,6 +306,8 @@ class Radio:
         self._update()
 
     def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
+        if adapter == self._adapters.current:
+            self._broadcasts.lose(fault)
         for link in self._links:
             if link.path is not None and link.path.split("/")[3] == adapter:
                 link.lose(fault)
@@ -313,8 +315,11 @@ class Radio:
     def _should_scan(self) -> bool:
         """Whether scanning is useful and possible now.
 
-        A search needs the scanner unless its peripheral waits for a slot anyway.
+        A search needs the scanner unless its peripheral waits for a slot anyway, even if it could
+        have been listened to as well.
         """
-        idle = all(self._slots.must_wait(match.peripheral) for match in self._searching)
-        needed = bool(self._listeners or self._broadcasts.matches) or not idle
+        searching = self._searching
+        idle = all(self._slots.must_wait(match.peripheral) for match in searching)
+        heard = any(match not in searching for match in self._broadcasts.matches)
+        needed = bool(self._listeners) or heard or not idle
         return needed and not self._connecting and self._adapters.usable

@@ -100,14 +100,23 @@ def decode(
     uuid: Annotated[
         str | None,
         typer.Argument(
-            help="UUID of the characteristic, such as 2a37.",
-            autocompletion=completion.characteristics,
+            help="UUID of the characteristic, such as 2a37. With --advertisement: HEX, or a key "
+            "such as service_data_181d.",
+            autocompletion=completion.sources,
         ),
     ] = None,
     payload: Annotated[
         str | None,
         typer.Argument(metavar="HEX", help="Its value in hex digits; - for an empty value."),
     ] = None,
+    advertisement: Annotated[
+        bool,
+        typer.Option(
+            "--advertisement",
+            help="HEX is what a device advertises: an advertisement (and its scan response), or "
+            "service data or manufacturer data from UUID or company id on.",
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="Name that the device advertises.")] = "",
     maker: Annotated[
         str, typer.Option(help="Manufacturer name from the device's Device Information service.")
@@ -115,19 +124,37 @@ def decode(
     model: Annotated[
         str, typer.Option(help="Model number from the device's Device Information service.")
     ] = "",
+    address: Annotated[
+        str, typer.Option(help="Address of the device, if its advertisement is encrypted.")
+    ] = "",
+    bind_key_file: Annotated[
+        Path | None, typer.Option(help="File with its key: 32 hex digits.")
+    ] = None,
 ) -> None:
-    """Decode the value of a characteristic and print it as one line of JSON.
+    """Decode the value of a characteristic, or an advertisement, and print one line of JSON.
 
-    Without arguments, decode lines of "UUID HEX" from standard input. Some devices
-    deviate from the specification: --device, --maker and --model select their decoder.
+    Without arguments, decode lines of "UUID HEX" from standard input; with only
+    --advertisement, lines of HEX. Some devices deviate from the specification:
+    --device, --maker and --model select their decoder.
     """
+    # A device's name may contain any character, and standard input any byte.
+    lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
+    if advertisement:
+        from healthd.cli.decode_advertisement import advertiser, decode_advertisements
+
+        words = [word for word in (uuid, payload) if word is not None]
+        try:
+            sender = advertiser(device, maker, model, address, bind_key_file)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        raise typer.Exit(decode_advertisements(words, lines, console.say_json, sender))
     from healthd.cli.decode import decode as decode_lines
     from healthd.profiles.quirks import Identity
 
+    if address or bind_key_file:
+        raise typer.BadParameter("--address and --bind-key-file need --advertisement")
     if uuid is not None and payload is None:
         raise typer.BadParameter("HEX is missing after UUID; write - for an empty value")
-    # A device's name may contain any character, and standard input any byte.
-    lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
     identity = Identity(device, maker, model)
     raise typer.Exit(decode_lines(uuid, payload, lines, console.say_json, identity))
 

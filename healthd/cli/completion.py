@@ -39,12 +39,15 @@ def kinds() -> list[str]:
     return [*measurements(load()), *payloads()]
 
 
-def characteristics() -> list[tuple[str, str]]:
-    """Return the UUIDs of characteristics, each with the kind of its measurement."""
+def sources(context: typer.Context) -> list[tuple[str, str]]:
+    """Return what ``decode`` reads: UUIDs, or keys of advertised data; each with its kind."""
     from healthd.profiles.registry import load
 
-    characteristics = load().characteristics
-    return [(uuid, characteristic.model.kind) for uuid, characteristic in characteristics.items()]
+    registry = load()
+    if context.params.get("advertisement"):
+        broadcasts = registry.broadcasts.values()
+        return [(key, each.model.kind) for each in broadcasts for key in each.keys]
+    return [(uuid, each.model.kind) for uuid, each in registry.characteristics.items()]
 
 
 def _entries(context: typer.Context) -> list[dict[str, Any]]:

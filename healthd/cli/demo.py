@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,16 +23,19 @@ from healthd.profiles.registry import Registry
 from healthd.settings.file import read
 from healthd.settings.model import Settings
 from healthd.simulator.air import Air
+from healthd.simulator.broadcasting.catalogue import BroadcastModel
 from healthd.simulator.broker import EmbeddedBroker
-from healthd.simulator.catalogue import Model
+from healthd.simulator.catalogue import CATALOGUE, Model
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.heart import ReplayedHeart
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from healthd.simulator.world import address_of, peripherals_for
 
+_DROPPING = address_of(1)
 # One of each: found by its address, by its name, and by its service.
 _PERIPHERALS: list[dict[str, Any]] = [
-    {"id": "chest-strap", "address": "C0:5E:5E:00:00:01"},
+    {"id": "chest-strap", "address": _DROPPING},
     {"id": "polar-h10", "name": "Polar H10*"},
     {"id": "late-strap", "service": "heart_rate"},
 ]
@@ -43,8 +46,10 @@ _APPEARS_AFTER_S = 3.0
 # The first drop is well within `--seconds 10`; later ones are rare enough to read the table.
 _DROPS_AFTER_S, _DROPS_EVERY_S = 5.0, 30.0
 
+AnyModel = Model | BroadcastModel
 
-def main(seconds: float | None, config: Path | None, models: Sequence[Model] = ()) -> int:
+
+def main(seconds: float | None, config: Path | None, models: Sequence[AnyModel] = ()) -> int:
     """Run until SIGINT or SIGTERM, or for ``seconds``.
 
     Args:
@@ -69,28 +74,31 @@ def main(seconds: float | None, config: Path | None, models: Sequence[Model] = (
 
 async def _own_demo(seconds: float | None, stop: asyncio.Event) -> None:
     async with _own_settings(_PERIPHERALS) as settings:
-        peripherals = peripherals_for(settings.peripherals, random.Random())
-        peripherals["polar-h10"] = chest_strap("Polar H10 5E", "C0:5E:5E:00:01:00", ReplayedHeart())
-        async with _air(peripherals) as air:
-            late = peripherals.pop("late-strap")
-            script = asyncio.create_task(_script(peripherals, late), name="demo-script")
+        rng = random.Random()
+        dropping = CATALOGUE["heart_rate"].make(_DROPPING, rng, name="Strap 1")
+        replayed = chest_strap("Polar H10 5E", "C0:5E:5E:00:01:00", ReplayedHeart())
+        late = CATALOGUE["heart_rate"].make(address_of(3), rng, name="Strap 3")
+        async with _air([dropping, replayed, late]) as air:
+            script = asyncio.create_task(_script(dropping, replayed, late), name="demo-script")
             try:
                 await _show(settings, registry.load(), air, seconds, stop)
             finally:
                 script.cancel()
 
 
-async def _models_demo(seconds: float | None, models: Sequence[Model], stop: asyncio.Event) -> None:
+async def _models_demo(
+    seconds: float | None, models: Sequence[AnyModel], stop: asyncio.Event
+) -> None:
     """Simulate one peripheral of each model, found by its address."""
     rng = random.Random()
-    peripherals: dict[str, VirtualPeripheral] = {}
+    peripherals: list[VirtualDevice] = []
     entries: list[dict[str, Any]] = []
     for number, model in enumerate(models, start=1):
         name, address = model.name.replace("_", "-"), address_of(number)
-        peripherals[name] = model.make(address, rng)
+        peripherals.append(model.make(address, rng))
         entries.append({"id": name, "address": address, **model.settings})
     async with _own_settings(entries) as settings, _air(peripherals) as air:
-        for peripheral in peripherals.values():
+        for peripheral in peripherals:
             await peripheral.appear()
         await _show(settings, registry.load(), air, seconds, stop)
 
@@ -115,30 +123,32 @@ async def _own_settings(peripherals: Sequence[Mapping[str, Any]]) -> AsyncGenera
 async def _users_demo(seconds: float | None, config: Path, stop: asyncio.Event) -> None:
     known = registry.load()
     settings = read(config, os.environ, known.profiles)
-    peripherals = peripherals_for(settings.peripherals, random.Random())
+    peripherals = peripherals_for(settings.peripherals, random.Random()).values()
     async with _air(peripherals) as air:
-        for peripheral in peripherals.values():
+        for peripheral in peripherals:
             await peripheral.appear()
         await _show(settings, known, air, seconds, stop)
 
 
 @asynccontextmanager
-async def _air(peripherals: Mapping[str, VirtualPeripheral]) -> AsyncGenerator[Air]:
+async def _air(peripherals: Collection[VirtualDevice]) -> AsyncGenerator[Air]:
     async with Air() as air:
-        for peripheral in peripherals.values():
+        for peripheral in peripherals:
             await air.add(peripheral)
         yield air
 
 
-async def _script(present: Mapping[str, VirtualPeripheral], late: VirtualPeripheral) -> None:
+async def _script(
+    dropping: VirtualPeripheral, steady: VirtualPeripheral, late: VirtualPeripheral
+) -> None:
     """Let one peripheral appear late and another one drop its link from time to time."""
-    for peripheral in present.values():
-        await peripheral.appear()
+    await dropping.appear()
+    await steady.appear()
     await asyncio.sleep(_APPEARS_AFTER_S)
     await late.appear()
     await asyncio.sleep(_DROPS_AFTER_S - _APPEARS_AFTER_S)
     while True:
-        await present["chest-strap"].drop()
+        await dropping.drop()
         await asyncio.sleep(_DROPS_EVERY_S)
 
 

@@ -1,11 +1,12 @@
 """Append a block of ``[[peripherals]]`` to the settings without touching the rest."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from healthd.errors import HealthdError
 from healthd.host.atomic import replace_shared_file
 from healthd.settings.file import read
+from healthd.settings.peripherals import Kind
 from healthd.settings.problems import Problem, SettingsError
 
 
@@ -13,7 +14,9 @@ class NotAdded(HealthdError):
     """The block was not added and the file is unchanged; the message says why."""
 
 
-def append(path: Path, lines: str, environ: Mapping[str, str], services: Collection[str]) -> None:
+def append(
+    path: Path, lines: str, environ: Mapping[str, str], services: Mapping[str, Kind]
+) -> None:
     """Append ``lines`` to the settings; every existing byte stays as it is.
 
     The new file replaces the old one atomically, and only if healthd accepts it.
@@ -47,7 +50,7 @@ def append(path: Path, lines: str, environ: Mapping[str, str], services: Collect
 
 
 def _validate(
-    part: Path, path: Path, environ: Mapping[str, str], services: Collection[str]
+    part: Path, path: Path, environ: Mapping[str, str], services: Mapping[str, Kind]
 ) -> None:
     try:
         read(part, environ, services)

@@ -7,6 +7,7 @@ from typing import Any
 from healthd.cli import console
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
 from healthd.gateway.control_socket import ask, socket_file
+from healthd.gateway.entry import Way, way_of
 from healthd.host.folders import socket_folders
 from healthd.profiles import registry
 from healthd.settings.file import read
@@ -28,9 +29,9 @@ def main(peripheral: str, config: Path | None, as_json: bool) -> int:
         The exit code: 0 fetched, with or without new data; 1 failed, or no daemon is running; 2 no
         such periodic peripheral; 78 bad settings.
     """
-    file = config or DEFAULT_CONFIG
+    file, known = config or DEFAULT_CONFIG, registry.load()
     try:
-        settings = read(file, os.environ, registry.load().profiles)
+        settings = read(file, os.environ, known.profiles)
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
             return _failed(f"{file}: {_other_user(peripheral)}")
@@ -43,12 +44,20 @@ def main(peripheral: str, config: Path | None, as_json: bool) -> int:
             code=_EXIT_USAGE,
         )
     if not entry.periodic:
-        return _failed(
-            f"{peripheral} is not periodic: healthd keeps it linked and publishes its samples as "
-            'they arrive. To fetch it instead, set every = "15min" or on = "advertising".',
-            code=_EXIT_USAGE,
-        )
+        return _failed(_not_periodic(peripheral, way_of(entry, known)), code=_EXIT_USAGE)
     return _fetch(peripheral, settings.gateway.id, as_json)
+
+
+def _not_periodic(peripheral: str, way: Way) -> str:
+    if way is Way.LISTEN:
+        return (
+            f"{peripheral} is not periodic: it only advertises, and healthd publishes its samples"
+            " as it hears them. There is nothing to fetch."
+        )
+    return (
+        f"{peripheral} is not periodic: healthd keeps it linked and publishes its samples as "
+        'they arrive. To fetch it instead, set every = "15min" or on = "advertising".'
+    )
 
 
 def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:

@@ -14,7 +14,7 @@ from healthd.central.faults import LinkFault
 from healthd.central.match import Match
 from healthd.cli import console
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED, until_signal
-from healthd.gateway.entry import bond_settings_for, match_for
+from healthd.gateway.entry import Way, bond_settings_for, match_for, way_of
 from healthd.log import configure
 from healthd.profiles import registry
 from healthd.settings.file import read
@@ -90,6 +90,11 @@ async def _run(peripheral: str, config: Path | None, again: bool) -> int:
     if (entry := entries.get(peripheral)) is None:
         ids = ", ".join(entries) or "none"
         console.complain(f"no peripheral {peripheral!r} in the settings; peripherals: {ids}")
+        return 2
+    if way_of(entry, known) is Way.LISTEN:
+        console.complain(
+            f"{peripheral} only advertises: healthd never links it, so it needs no bond"
+        )
         return 2
     passkey = bond_settings_for(entry).passkey
 

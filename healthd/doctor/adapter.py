@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from healthd.doctor.bluetooth import Radio
 from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import Machine
+from healthd.gateway.entry import Way, way_of
+from healthd.profiles.registry import Registry
 from healthd.settings.model import Settings
 
 # A Pi's Broadcom controller supports seven links; BlueZ does not report the number.
@@ -17,7 +19,7 @@ _WIFI = (
 
 
 def check_adapter(
-    machine: Machine, radio: Radio | None, settings: Settings | None
+    machine: Machine, radio: Radio | None, settings: Settings | None, registry: Registry
 ) -> list[Finding]:
     """Check the adapter that healthd would use.
 
@@ -25,11 +27,13 @@ def check_adapter(
         machine: the machine to check.
         radio: the answer of BlueZ; None if there was none.
         settings: None if they are invalid: then any adapter, and no peripherals.
+        registry: the known profiles.
     """
     blocked = _rfkill(machine)
     found = [*_adapters(radio, settings, is_blocked=blocked.fix != ""), blocked]
     names = () if radio is None else tuple(radio.adapters)
-    return [*found, _slots(machine, radio, settings), _coexistence(machine, names)]
+    slots = _slots(machine, radio, settings, registry)
+    return [*found, slots, _coexistence(machine, names)]
 
 
 def _adapters(
@@ -81,12 +85,17 @@ def _rfkill(machine: Machine) -> Finding:
     return ok("rfkill", "nothing is blocked")
 
 
-def _slots(machine: Machine, radio: Radio | None, settings: Settings | None) -> Finding:
+def _slots(
+    machine: Machine, radio: Radio | None, settings: Settings | None, registry: Registry
+) -> Finding:
     if radio is None or settings is None:
         failed = "settings" if settings is None else "bluez"
         return skipped("slots", f"needs {failed}")
     slots = settings.bluetooth.slots
-    lasting = sum(not entry.periodic for entry in settings.peripherals)
+    lasting = sum(
+        not entry.periodic and way_of(entry, registry) is not Way.LISTEN
+        for entry in settings.peripherals
+    )
     linked = sum(device.connected for device in radio.devices)
     found = f"{lasting} continuous peripherals, {slots} slots, {linked} links now"
     if lasting > slots:

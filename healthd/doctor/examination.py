@@ -43,7 +43,7 @@ async def examine(
     bluetooth_findings, radio = bluetooth.result()
     return [
         *bluetooth_findings,
-        *check_adapter(machine, radio, settings),
+        *check_adapter(machine, radio, settings, registry),
         *settings_findings,
         *brokers.result(),
         clock.result(),

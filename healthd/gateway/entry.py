@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
+from enum import Enum, auto
 
 from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
 from healthd.host.clock import Clock
-from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.characteristic import Broadcast, Consent, Options
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.records import Records
@@ -16,7 +17,18 @@ from healthd.profiles.registry import Registry
 from healthd.sessions.hold import Rules
 from healthd.settings.model import PeripheralSettings
 from healthd.settings.problems import unavailable
-from healthd.settings.secret_files import consent_code, passkey
+from healthd.settings.secret_files import bind_key, consent_code, passkey
+
+
+class Way(Enum):
+    """How a peripheral's measurements are received."""
+
+    LINK = auto()
+    """Over a link."""
+    LISTEN = auto()
+    """From its advertisements; it is never linked."""
+    CHOOSE = auto()
+    """One of the two, depending on what it advertises when it is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +39,28 @@ class Peripheral:
 
     Attributes:
         entry: the entry as read from the settings.
+        way: how its measurements are received.
         match: how its device is recognised.
         options: what its profiles need to know.
         bond: whether to pair with it, and how.
     """
 
     entry: PeripheralSettings
+    way: Way
     match: Match
     options: Options
     bond: BondSettings
+
+
+def way_of(entry: PeripheralSettings, registry: Registry) -> Way:
+    """Return how the peripheral's measurements are received."""
+    if entry.service is not None and not registry.profiles[entry.service].service:
+        return Way.LISTEN
+    if entry.connect is False or entry.bind_key_file is not None:
+        return Way.LISTEN
+    if entry.connect is True or entry.service is not None or entry.needs_link:
+        return Way.LINK
+    return Way.CHOOSE
 
 
 def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
@@ -44,14 +69,20 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
     Raises:
         ValueError: none of address, name and service is set; reading the settings prevents it.
     """
-    periodic = peripheral.periodic
+    periodic, profiles = peripheral.periodic, registry.profiles
+    broadcasts: tuple[Broadcast, ...] = ()
+    if way_of(peripheral, registry) is not Way.LINK:
+        service = peripheral.service
+        broadcasts = tuple(registry.broadcasts.values())
+        if service is not None:
+            broadcasts = profiles[service].broadcasts
     if peripheral.address is not None:
-        return Match(peripheral.id, By.ADDRESS, peripheral.address, periodic)
+        return Match(peripheral.id, By.ADDRESS, peripheral.address, periodic, broadcasts)
     if peripheral.name is not None:
-        return Match(peripheral.id, By.NAME, peripheral.name, periodic)
+        return Match(peripheral.id, By.NAME, peripheral.name, periodic, broadcasts)
     if peripheral.service is not None:
-        service = registry.profiles[peripheral.service].service
-        return Match(peripheral.id, By.SERVICE, service, periodic)
+        uuid = profiles[peripheral.service].service
+        return Match(peripheral.id, By.SERVICE, uuid, periodic, broadcasts)
     raise ValueError(f"{peripheral.id}: no address, name or service")
 
 
@@ -80,7 +111,7 @@ def options_for(
         local_time: returns the local time, to which clocks are set.
 
     Raises:
-        Fatal: the file of its consent code cannot be used.
+        Fatal: the file of its consent code or of its bind key cannot be used.
     """
     options = Options(
         wheel_circumference_m=entry.wheel_circumference,
@@ -91,6 +122,7 @@ def options_for(
         records=records,
         now=local_time,
         consent=consent_for(entry),
+        bind_key=bind_key_for(entry),
     )
     return replace(options, local_time=local_time) if entry.set_clock else options
 
@@ -114,6 +146,18 @@ def consent_for(entry: PeripheralSettings) -> Consent | None:
     except (OSError, ValueError) as error:
         raise _unusable(f"peripherals.{entry.id}.consent_file", error) from error
     return None if entry.user is None or code is None else Consent(entry.user, code)
+
+
+def bind_key_for(entry: PeripheralSettings) -> bytes | None:
+    """Return the key of what a peripheral advertises; None if the settings name none.
+
+    Raises:
+        Fatal: the file of the key cannot be used; FileUnavailable: perhaps later.
+    """
+    try:
+        return bind_key(entry)
+    except (OSError, ValueError) as error:
+        raise _unusable(f"peripherals.{entry.id}.bind_key_file", error) from error
 
 
 def bond_settings_for(entry: PeripheralSettings) -> BondSettings:

@@ -10,7 +10,10 @@ import orjson
 from healthd.central.radio import Radio
 from healthd.central.survey import Heard, in_range
 from healthd.gateway.facts import fetch_event
+from healthd.gateway.sessions import AnySession
 from healthd.profiles.registry import Registry
+from healthd.sessions.choice import Choice
+from healthd.sessions.listening import Listening
 from healthd.sessions.periodic import NotFetched, Periodic
 from healthd.sessions.session import NotStreaming, Session
 from healthd.verbs import (
@@ -28,6 +31,8 @@ from healthd.verbs import (
 # needs a second try, within this. The client does not wait any longer.
 _RECONNECT_S = 30.0
 
+_LISTENED_TO = "it only advertises, and healthd listens to it without a link"
+
 # In bytes. Some brokers carry at most 128 kB; a device takes 0.3 to 1 kB.
 _LARGEST_SCAN = 60_000
 
@@ -39,7 +44,7 @@ class PeripheralRequests:
         handlers: by verb.
     """
 
-    def __init__(self, sessions: Mapping[str, Session | Periodic]) -> None:
+    def __init__(self, sessions: Mapping[str, AnySession]) -> None:
         """Act on these sessions, by peripheral."""
         self._sessions = sessions
         self.handlers: dict[str, Handler] = {
@@ -56,6 +61,8 @@ class PeripheralRequests:
             RequestRefused: there is no such periodic peripheral, or it cannot be fetched now.
         """
         session = self._session(request.peripheral)
+        if isinstance(session, Listening):
+            raise RequestRefused(f"{_LISTENED_TO}; expected a periodic one")
         if not isinstance(session, Periodic):
             raise RequestRefused(
                 "it is continuous and sends its data by itself; expected a periodic one"
@@ -73,11 +80,9 @@ class PeripheralRequests:
             RequestRefused: there is no such continuous peripheral, it has no link, or no new link
                 was made in time.
         """
-        session = self._session(request.peripheral)
-        if isinstance(session, Periodic):
-            raise RequestRefused(
-                "it is periodic and has a link only during its runs; expected a continuous one"
-            )
+        session = self._continuous(
+            request.peripheral, "it is periodic and has a link only during its runs"
+        )
         began = time.monotonic()
         try:
             async with asyncio.timeout(_RECONNECT_S):
@@ -98,21 +103,26 @@ class PeripheralRequests:
         Raises:
             RequestRefused: there is no such continuous peripheral, or it cannot do that.
         """
-        session = self._session(request.peripheral)
-        if isinstance(session, Periodic):
-            raise RequestRefused(
-                "it is periodic and cannot be controlled; expected a continuous one"
-            )
+        session = self._continuous(request.peripheral, "it is periodic and cannot be controlled")
         return await session.remote.ask(request)
 
-    def _session(self, peripheral: str) -> Session | Periodic:
+    def _continuous(self, peripheral: str, if_periodic: str) -> Session:
+        match self._session(peripheral):
+            case Session() as session:
+                return session
+            case Periodic():
+                raise RequestRefused(f"{if_periodic}; expected a continuous one")
+            case Listening():
+                raise RequestRefused(f"{_LISTENED_TO}; expected a continuous one")
+
+    def _session(self, peripheral: str) -> Session | Periodic | Listening:
         if (session := self._sessions.get(peripheral)) is None:
             known = ", ".join(self._sessions) or "none"
             raise RequestRefused(
                 f"peripheral: found {short_json(peripheral)}, expected one of the running healthd: "
                 f"{known}"
             )
-        return session
+        return session.current if isinstance(session, Choice) else session
 
 
 class ScanRequests:

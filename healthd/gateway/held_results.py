@@ -81,7 +81,7 @@ class HeldResults:
 
     def read(self, registry: Registry) -> list[HeldResult]:
         """Return what earlier runs held back; a row that cannot be read is logged and left out."""
-        models = {known.model.kind: known.model for known in registry.characteristics.values()}
+        models = {known.model.kind: known.model for known in registry.sources}
         found: list[HeldResult] = []
         document = self._file.read()
         rows = cast(list[Any], document) if isinstance(document, list) else []

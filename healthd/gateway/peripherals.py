@@ -7,11 +7,10 @@ from healthd.central.bonds import Bonds
 from healthd.central.radio import Radio
 from healthd.gateway.entry import Peripheral
 from healthd.gateway.pipeline import Pipeline
-from healthd.gateway.sessions import SessionFactory
+from healthd.gateway.sessions import AnySession, SessionFactory
 from healthd.log import get_logger
 from healthd.mqtt.publisher import Publisher
-from healthd.sessions.periodic import Periodic
-from healthd.sessions.session import Session, State
+from healthd.sessions.session import State
 from healthd.settings.model import PeripheralSettings
 from healthd.supervision.supervisor import ServiceGroup
 
@@ -69,7 +68,7 @@ class PeripheralSet:
             bonds: pairs with them.
             publisher: manages their retained topics.
         """
-        self.sessions: dict[str, Session | Periodic] = {}
+        self.sessions: dict[str, AnySession] = {}
         self._peripherals: dict[str, Peripheral] = {}
         self._factory = factory
         self._services = services

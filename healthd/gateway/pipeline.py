@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
-from healthd.errors import DecodeError
+from healthd.errors import DecodeError, Sealed
 from healthd.events import ControlEvent
 from healthd.gateway.facts import facts_of, fetch_event
 from healthd.gateway.gaps import Gaps
@@ -12,6 +12,7 @@ from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
 from healthd.gateway.link_events import LinkEvents
 from healthd.gateway.personal import copy_for_person
+from healthd.gateway.seals import Seals
 from healthd.gateway.settling import Settling
 from healthd.gateway.too_fast import TooFast
 from healthd.log import get_logger
@@ -25,6 +26,7 @@ from healthd.profiles.registry import Registry
 from healthd.profiles.results.episodes import restore
 from healthd.runs import Run
 from healthd.samples import LONGEST_DELAY_NS, MOST_RECORDS, Sample, Stamp, utc_text
+from healthd.sessions.listening import AMBIGUOUS
 from healthd.sessions.periodic import Fetched
 from healthd.sessions.session import State
 
@@ -71,7 +73,9 @@ class Pipeline:
         self._settling = Settling(self._settle, lambda: run.clock.now().mono_ns)
         self._sample_counts: Counter[str] = Counter()
         self._readers: dict[str, Reader] = {}
+        self._heard: dict[str, tuple[str, list[str]]] = {}
         self._links = LinkEvents(run, outbox.put, self._gaps)
+        self._seals = Seals(devices.on_reason)
         self._log = get_logger(service="pipeline")
 
     def start(self, held: Iterable[HeldResult] = ()) -> None:
@@ -127,12 +131,17 @@ class Pipeline:
         """
         self._options.pop(peripheral, None)
         self._readers.pop(peripheral, None)
+        self._heard.pop(peripheral, None)
+        self._seals.forget(peripheral)
         self._devices.remove(peripheral)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
         """See ``sessions.session.Observer``."""
         self._devices.on_state(peripheral, state.value, reason, online=state is State.STREAMING)
-        if state in (State.WAITING, State.DISABLED):
+        if reason == AMBIGUOUS:
+            self._drop(peripheral)
+        if state in (State.WAITING, State.DISABLED) or reason is not None:
+            self._heard.pop(peripheral, None)
             self._release(peripheral)
             self._gaps.interrupt(peripheral, reason or _STOPPED)
         if state is State.DISABLED:
@@ -142,6 +151,13 @@ class Pipeline:
             self._links.begin(peripheral)
         else:
             self._links.end(peripheral, reason or _STOPPED)
+
+    def _drop(self, peripheral: str) -> None:
+        """Forget what is held back: it may have been measured by a device of someone else."""
+        if (reader := self._readers.pop(peripheral, None)) and reader.settles:
+            self._settling.schedule(peripheral, None)
+            now = self._run.clock.now()
+            self._hooks.on_held(peripheral, (), self.records(peripheral), now)
 
     def _release(self, peripheral: str) -> None:
         """Publish what was held back on a link that has ended: it was measured before the gap."""
@@ -188,11 +204,26 @@ class Pipeline:
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``sessions.session.Observer``."""
-        options = self._options[peripheral]
+        self._use(peripheral, name and clean(name), profiles, "")
+
+    def on_heard(
+        self, peripheral: str, name: str | None, profiles: list[str], address: str
+    ) -> None:
+        """See ``sessions.session.Observer``."""
         name = name and clean(name)
+        if self._heard.get(peripheral) == (address, profiles):
+            # Only its name is new: a weighing that it may be in the middle of goes on.
+            self._devices.on_facts(peripheral, {"name": name})
+            return
+        self._heard[peripheral] = (address, profiles)
+        self._seals.forget(peripheral)
+        self._use(peripheral, name, profiles, address)
+
+    def _use(self, peripheral: str, name: str | None, profiles: list[str], address: str) -> None:
         # What a value after the end of the last link has left.
         self._release(peripheral)
-        self._readers[peripheral] = Reader(self._registry, options, name, profiles)
+        options = self._options[peripheral]
+        self._readers[peripheral] = Reader(self._registry, options, name, profiles, address)
         self._devices.on_linked(peripheral, name, profiles)
 
     def on_left_out(self, peripheral: str, uuids: list[str]) -> None:
@@ -205,7 +236,9 @@ class Pipeline:
 
     def on_too_fast(self, peripheral: str, uuid: str) -> None:
         """See ``sessions.session.Observer``."""
-        self._too_fast.note(peripheral, self._registry.characteristics[uuid].model.kind)
+        registry = self._registry
+        source = registry.characteristics.get(uuid) or registry.broadcasts[uuid]
+        self._too_fast.note(peripheral, source.model.kind)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""
@@ -214,9 +247,13 @@ class Pipeline:
             return  # from a link that BlueZ did not end when it was asked to
         try:
             measurements = reader.take(characteristic, value, stamp.mono_ns)
+        except Sealed as error:
+            self._seals.note(peripheral, error)
+            return
         except DecodeError as error:
             self._on_undecoded(peripheral, characteristic, value, error, stamp)
             return
+        self._seals.note_decoded(peripheral)
         for timed in measurements:
             if timed.fact:
                 facts = facts_of(timed.measurement, characteristic.use)

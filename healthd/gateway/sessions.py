@@ -1,4 +1,4 @@
-"""Makes the session of each peripheral, continuous or periodic, from its settings."""
+"""Makes the session of each peripheral from its settings: continuous, periodic or listening."""
 
 import random
 from collections.abc import Callable
@@ -8,20 +8,27 @@ from functools import partial
 from healthd.central.radio import Radio
 from healthd.gateway.entry import (
     Peripheral,
+    Way,
     bond_settings_for,
     local_time,
     match_for,
     options_for,
     rules_for,
+    way_of,
 )
 from healthd.gateway.pipeline import Pipeline
 from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.schedule import Last, Rearmed, Schedule, schedule_for
+from healthd.sessions.choice import Choice
+from healthd.sessions.listening import Listening
 from healthd.sessions.periodic import Periodic, Plan
 from healthd.sessions.schedule_file import ScheduleFile
 from healthd.sessions.session import Session
 from healthd.settings.model import PeripheralSettings
+
+AnySession = Session | Periodic | Listening | Choice
+"""A session of whatever kind."""
 
 
 class SessionFactory:
@@ -58,17 +65,23 @@ class SessionFactory:
         """Read the entry and the files that it names.
 
         Raises:
-            Fatal: the file of its passkey or of its consent code cannot be used.
+            Fatal: the file of its passkey, consent code or bind key cannot be used.
         """
-        match = match_for(entry, self._registry)
+        way, match = way_of(entry, self._registry), match_for(entry, self._registry)
         options = options_for(entry, self._pipeline.records(entry.id), self._local_time)
-        return Peripheral(entry, match, options, bond_settings_for(entry))
+        return Peripheral(entry, way, match, options, bond_settings_for(entry))
 
-    def make(self, peripheral: Peripheral) -> Session | Periodic:
+    def make(self, peripheral: Peripheral) -> AnySession:
         """Make the session of one peripheral."""
         entry, pipeline, options = peripheral.entry, self._pipeline, peripheral.options
         match, silence_s, rules = peripheral.match, entry.silence, rules_for(entry)
-        session = Session(match, self._radio, self._registry, pipeline, silence_s, options, rules)
+        radio, registry = self._radio, self._registry
+        listening = Listening(match, radio, registry, pipeline, silence_s)
+        if peripheral.way is Way.LISTEN:
+            return listening
+        session = Session(match, radio, registry, pipeline, silence_s, options, rules)
+        if peripheral.way is Way.CHOOSE:
+            return Choice(registry, session, listening)
         if not entry.periodic:
             return session
         schedule = partial(self._schedule, entry)

@@ -32,6 +32,15 @@ _VALUE_CELLS = 4000
 _PERSON = re.compile(r"\bperson/[a-z0-9_-]+(?=/)")
 
 
+class Disclosed(str):
+    """A text that is logged as it is: an address that its reader has to copy.
+
+    Used where no one can help without it, and nowhere else.
+    """
+
+    __slots__ = ()
+
+
 def get_logger(**context: Any) -> FilteringBoundLogger:
     """Return a logger that adds ``context`` to each of its lines."""
     logger: FilteringBoundLogger = structlog.get_logger(**context)
@@ -151,7 +160,7 @@ def _descriptor(stream: TextIO | None) -> int | None:
 
 def _redacted(value: Any) -> Any:
     """Return the value without addresses and people, also inside mappings and lists."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | Disclosed):
         return value
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Any, Any]", value)
@@ -167,7 +176,7 @@ def _unchanged(value: Any) -> Any:
 
 def _printable(value: Any) -> Any:
     """Return the value as it can be shown on a terminal, also inside mappings and lists."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | Disclosed):
         return value
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Any, Any]", value)

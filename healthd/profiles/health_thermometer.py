@@ -3,7 +3,8 @@
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.errors import DecodeError
+from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Profile, Use
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.resolution import decimals
@@ -126,6 +127,25 @@ def decode_measurement_interval(data: bytes) -> MeasurementInterval:
     return MeasurementInterval.of(_INTERVAL.read(data))
 
 
+# What 2A1C means by its flags, and what a thermometer for bodies shows, in use or not.
+_KNOWN_FLAGS = 0x07
+_POSSIBLE_C = (10, 50)
+
+
+def _is_advertised(data: bytes) -> bool:
+    """Return whether service data of a thermometer is a value of 2A1C.
+
+    No specification says what it is. The Relsib WT51 sends text, the Relsib WH52 16 bytes, and
+    devices with Espruino send one byte.
+    """
+    try:
+        celsius = decode_temperature(data).temperature_c
+        whole = _TEMPERATURE.size(data) == len(data) and data[0] <= _KNOWN_FLAGS
+    except DecodeError:
+        return False
+    return whole and celsius is not None and _POSSIBLE_C[0] <= celsius <= _POSSIBLE_C[1]
+
+
 def _phase(packet: BodyTemperature) -> Phase:
     return Phase.WITHOUT_RESULT if packet.temperature_c is None else Phase.FINISHED
 
@@ -136,6 +156,10 @@ def _intermediate(packet: BodyTemperature) -> IntermediateTemperature:
 
 # A thermometer that measures all the time sends once a second at most, and values may be equal.
 _REPEAT_S = 0.9
+
+# A thermometer for the mouth or the ear is put away between two measurements, and shows a result
+# for less than a minute.
+_AGAIN_S = 60.0
 
 # Nothing is waited for: a thermometer sends intermediate values as a characteristic of their own.
 _KIND = ResultKind(
@@ -165,6 +189,17 @@ PROFILE = Profile(
         ),
         Characteristic("2a1d", TemperatureSite, decode_temperature_type, Use.STATIC),
         Characteristic("2a21", MeasurementInterval, decode_measurement_interval, Use.STATIC),
+    ),
+    broadcasts=(
+        Broadcast(
+            "thermometer_2a1c",
+            BodyTemperature,
+            decode_temperature,
+            Use.STREAM,
+            keys=("service_data_1809", "service_data_2a1c"),
+            fits=_is_advertised,
+            again_s=_AGAIN_S,
+        ),
     ),
     state=_measurements,
 )

@@ -68,6 +68,11 @@ class Registry:
         return self.characteristics.get(canonical_uuid(uuid))
 
     @property
+    def sources(self) -> list[Characteristic]:
+        """Everything that has a decoder: the characteristics, then the broadcasts."""
+        return [*self.characteristics.values(), *self.broadcasts.values()]
+
+    @property
     def broadcast_keys(self) -> frozenset[str]:
         """The keys of all advertised data that healthd reads; see ``Broadcast.keys``."""
         return frozenset(self._by_key)

@@ -1,5 +1,6 @@
 """Weight Scale service (0x181D). Layouts: GATT Specification Supplement."""
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
@@ -7,6 +8,7 @@ from healthd.profiles.common import scales
 from healthd.profiles.common.weighing import (
     Weighing,
     are_one,
+    is_over,
     phase_of,
     same_s,
     wait_s,
@@ -34,6 +36,8 @@ class Weight(Weighing):
     """``null`` if it could not be measured."""
     bmi: Annotated[float | None, quantity("kg/m2", mdc=188752)] = None
     height_m: Annotated[float | None, quantity("m", mdc=188740, loinc="8302-2")] = None
+    impedance_ohm: Annotated[float | None, quantity("Ohm")] = None
+    """Of the body, from scales that advertise it with the weight; ``null`` if there is none."""
 
 
 class IntermediateWeight(Weight):
@@ -129,13 +133,14 @@ def _phase(packet: Weight) -> Phase:
     return phase_of(packet, (packet.weight_kg,))
 
 
-def _intermediate(packet: Weight) -> IntermediateWeight:
+def intermediate(packet: Weight) -> IntermediateWeight:
+    """Return what is published of a packet without a result."""
     return IntermediateWeight.of(packet.fields())
 
 
 _KIND = ResultKind(
     model=Weight,
-    intermediate=_intermediate,
+    intermediate=intermediate,
     phase=_phase,
     values=("weight_kg",),
     updates=are_one,
@@ -144,8 +149,17 @@ _KIND = ResultKind(
 )
 
 
-def _weighings(options: Options) -> Episodes:
+_ADVERTISED = replace(_KIND, has_memory=False, is_repetition=is_over)
+
+
+def weighings(options: Options) -> Episodes:
+    """Return what makes results of the packets of a scale."""
     return Episodes(_KIND, options)
+
+
+def advertised_weighings(options: Options) -> Episodes:
+    """Return the same for a scale that advertises its packets."""
+    return Episodes(_ADVERTISED, options)
 
 
 PROFILE = Profile(
@@ -155,6 +169,6 @@ PROFILE = Profile(
         Characteristic("2a9d", Weight, decode_weight, Use.STREAM),
         Characteristic("2a9e", WeightScaleFeatures, decode_feature, Use.STATIC),
     ),
-    state=_weighings,
+    state=weighings,
     derived=(IntermediateWeight,),
 )

@@ -23,6 +23,14 @@ class ReconnectRequested(LinkLost):
         self.backoff = _AT_ONCE
 
 
+class OffersLink(LinkFault):
+    """A device that was only listened to advertises that it can be linked, too."""
+
+    def __init__(self) -> None:
+        """Search again at once: nothing is wrong with the peripheral."""
+        super().__init__("offers_link", "the device can be linked", _AT_ONCE)
+
+
 class TakesRadioDown(LinkFault):
     """BlueZ or the adapter goes away each time this link is made.
 

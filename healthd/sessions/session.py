@@ -131,15 +131,30 @@ class Session:
         Raises:
             LinkFault: the link ended, a stream fell silent, or the connect failed.
         """
+        try:
+            await self.stream(mark_healthy)
+        except asyncio.CancelledError:
+            self.disable()
+            raise
 
-        async def stream(link: Link, profiles: list[Profile]) -> None:
+    async def stream(
+        self, mark_healthy: Callable[[], None], on_found: Callable[[], None] = lambda: None
+    ) -> None:
+        """Search, connect, prepare, stream, without a report of being cancelled; see ``run``.
+
+        Args:
+            mark_healthy: called when values flow.
+            on_found: called once the device is found and has a slot.
+
+        Raises:
+            LinkFault: the link ended, a stream fell silent, or the connect failed.
+        """
+
+        async def use(link: Link, profiles: list[Profile]) -> None:
             await self._use.stream(link, profiles, self._silence_s)
 
         try:
-            await self._once(stream, self._values.complete, mark_healthy)
-        except asyncio.CancelledError:
-            self._enter(State.DISABLED)
-            raise
+            await self._once(use, self._values.complete, mark_healthy, on_found)
         except Exception as error:
             reason = error.reason if isinstance(error, Transient) else "bug"
             self._enter(State.WAITING, reason)

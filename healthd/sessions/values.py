@@ -31,8 +31,14 @@ class Values(Protocol):
         """Handle a new link to a device with this name and these profiles."""
         ...
 
+    def on_heard(
+        self, peripheral: str, name: str | None, profiles: list[str], address: str
+    ) -> None:
+        """Handle that a device that is only listened to was found, or that more is known of it."""
+        ...
+
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
-        """Handle a value that was notified or read, or a message to or from a control point."""
+        """Handle a value: notified, read or advertised, or a message to or from a control point."""
         ...
 
     def on_left_out(self, peripheral: str, uuids: list[str]) -> None:

@@ -1,8 +1,7 @@
 """Read healthd.toml and ``HEALTHD_…`` variables, and report all errors at once."""
 
-import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +11,16 @@ from healthd.settings.brokers import is_encrypted_url, is_plain_url
 from healthd.settings.environment import override, spelling
 from healthd.settings.model import Settings, known_keys
 from healthd.settings.people import people_checks, without_private
-from healthd.settings.problems import UNKNOWN, NoSettings, Problem, SettingsError, one_of
+from healthd.settings.peripherals import Kind, peripheral_checks
+from healthd.settings.problems import (
+    UNKNOWN,
+    NoSettings,
+    Problem,
+    SettingsError,
+    one_of,
+    shown,
+)
 from healthd.settings.text import read_text
-from healthd.settings.values import is_no_shorter
-
-_MATCHERS = ("address", "name", "service")
 
 # TOML terms instead of pydantic's Python terms, by the start of pydantic's error type.
 _EXPECTED = (
@@ -30,14 +34,14 @@ _EXPECTED = (
 )
 
 
-def read(path: Path, environ: Mapping[str, str], services: Collection[str]) -> Settings:
+def read(path: Path, environ: Mapping[str, str], services: Mapping[str, Kind]) -> Settings:
     """Read the file, apply the overrides from the environment, and check the result.
 
     Args:
         path: the TOML file.
         environ: ``HEALTHD_MQTT__BROKERS=broker:1883`` overrides ``[mqtt] brokers``; two
             underscores separate section and key, values are plain text or TOML.
-        services: the accepted values of ``service = …``.
+        services: the accepted values of ``service = …``, and what they mean.
 
     Raises:
         SettingsError: with every problem of the file and the environment.
@@ -108,18 +112,8 @@ def _explain(source: str, variables: Mapping[str, str], details: dict[str, Any])
     else:
         message = details["msg"].removeprefix("Input should be ")
         expected = next((text for name, text in _EXPECTED if kind.startswith(name)), message)
-    shown = without_private if location[0] == "people" else _shown
-    return Problem(source, key, shown(details["input"]), expected + example)
-
-
-def _shown(value: object) -> str:
-    """Return the value as the user wrote it, without parts that may be secret."""
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list | tuple):
-        return "a list"
-    # A broker written as a URL may contain user and password.
-    return re.sub(r"[^/'\"]*@", "…@", repr(value))
+    describe = without_private if location[0] == "people" else shown
+    return Problem(source, key, describe(details["input"]), expected + example)
 
 
 def _key(location: tuple[Any, ...]) -> str:
@@ -130,7 +124,7 @@ def _key(location: tuple[Any, ...]) -> str:
 
 
 def _cross_checks(
-    source: str, variables: Mapping[str, str], raw: dict[str, Any], services: Collection[str]
+    source: str, variables: Mapping[str, str], raw: dict[str, Any], services: Mapping[str, Kind]
 ) -> Iterator[Problem]:
     """Check keys against each other; on raw values, so that it works despite other errors."""
     section = raw.get("mqtt")
@@ -139,7 +133,7 @@ def _cross_checks(
     def problem(key: str, expected: str) -> Problem:
         variable = variables.get(f"mqtt.{key}")
         place = ("environment", variable) if variable else (source, f"mqtt.{key}")
-        return Problem(*place, _shown(mqtt[key]), expected)
+        return Problem(*place, shown(mqtt[key]), expected)
 
     listed = mqtt.get("brokers")
     brokers = cast("list[object]", listed) if isinstance(listed, list) else []
@@ -150,66 +144,5 @@ def _cross_checks(
         yield problem("brokers", "mqtts:// and wss:// as well as tls = true, or no scheme")
     if "key_file" in mqtt and "cert_file" not in mqtt:
         yield problem("key_file", "cert_file as well")
-    yield from _peripheral_checks(source, raw, services)
+    yield from peripheral_checks(source, raw, services)
     yield from people_checks(source, raw)
-
-
-def _combination_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
-    """Check the keys of a peripheral that require or exclude other keys."""
-    periodic = "every" in entry or "on" in entry
-
-    def problem(key: str, expected: str) -> Problem:
-        return Problem(source, f"{place}.{key}", _shown(entry[key]), expected)
-
-    if "every" in entry and "on" in entry:
-        yield problem("on", "every or on, not both")
-    if "window" in entry and not periodic:
-        yield problem("window", "every or on as well")
-    if "rearm" in entry and "on" not in entry:
-        yield problem("rearm", 'on = "advertising" as well')
-    if "silence" in entry and periodic:
-        yield problem("silence", "neither every nor on as well: window ends a run")
-    if "start" in entry and periodic:
-        yield problem("start", "neither every nor on as well: a started machine stays linked")
-    if "control" in entry and periodic:
-        yield problem("control", "neither every nor on as well: a controlled device stays linked")
-    if is_no_shorter(entry.get("window"), entry.get("every")):
-        yield problem("window", "a duration shorter than every")
-    for key, other in (("user", "consent_file"), ("consent_file", "user")):
-        if key in entry and other not in entry:
-            yield problem(key, f"{other} as well")
-
-
-def _peripheral_checks(
-    source: str, raw: dict[str, Any], services: Collection[str]
-) -> Iterator[Problem]:
-    entries = raw.get("peripherals", [])
-    if not isinstance(entries, list):
-        return
-    peripherals = [
-        (f"peripherals[{index}]", cast("dict[str, Any]", entry))
-        for index, entry in enumerate(cast("list[object]", entries))
-        if isinstance(entry, dict)
-    ]
-    for place, entry in peripherals:
-        given = [key for key in _MATCHERS if key in entry]
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            yield Problem(source, place, found, "exactly one of address, name and service")
-        service = entry.get("service")
-        if isinstance(service, str) and service not in services:
-            expected = one_of(service, sorted(services))
-            yield Problem(source, f"{place}.service", _shown(service), expected)
-        yield from _combination_checks(source, place, entry)
-    for key in ("id", "address"):
-        seen: set[str] = set()
-        for place, entry in peripherals:
-            if key in entry:
-                # An address can be written in several ways.
-                value = (
-                    str(entry[key]).upper().replace("-", ":") if key == "address" else entry[key]
-                )
-                if str(value) in seen:
-                    expected = "a value that no other peripheral uses"
-                    yield Problem(source, f"{place}.{key}", _shown(entry[key]), expected)
-                seen.add(str(value))

@@ -41,6 +41,22 @@ from healthd.settings.values import (
     Zones,
 )
 
+NEED_LINK = (
+    "every",
+    "on",
+    "window",
+    "rearm",
+    "pair",
+    "passkey_file",
+    "pmd",
+    "set_clock",
+    "user",
+    "consent_file",
+    "start",
+    "control",
+)
+"""The keys of a peripheral that have no meaning without a link."""
+
 # How long a run of a periodic peripheral may take. Long enough to find a device that advertises
 # every ten seconds, to wait until another peripheral frees its slot (30 s), and to retry the link
 # once; short enough that an absent device does not block a slot for long.
@@ -83,6 +99,8 @@ class BluetoothSettings(_Section):
     adapter: Adapter | None = None
     # CSR dongles and many others support five links at a time, a Pi's Broadcom controller seven.
     slots: int = Field(default=5, ge=1, le=64)
+    # Passive scanning finds fewer devices, and most systems do not offer it.
+    scanning: Literal["active", "passive"] = "active"
     power_on: StrictBool = True
 
 
@@ -105,7 +123,11 @@ class HassSettings(_Section):
 
 
 class LogSettings(_Section):
-    """``[log]``: the log level; health values and addresses are logged only at debug."""
+    """``[log]``: the log level; health values and addresses are logged only at debug.
+
+    The exception are two devices that match one entry: their addresses are needed to
+    distinguish them.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -134,6 +156,8 @@ class PeripheralSettings(_Section):
     address: Address | None = None
     name: Annotated[str, StringConstraints(min_length=1)] | None = None
     service: str | None = None
+    connect: StrictBool | None = None
+    bind_key_file: Path | None = None
     silence: Seconds | None = None
     every: Every | None = None
     on: Literal["advertising"] | None = None
@@ -158,6 +182,15 @@ class PeripheralSettings(_Section):
     def periodic(self) -> bool:
         """Return whether it is linked only for single runs, not all the time."""
         return self.every is not None or self.on is not None
+
+    @property
+    def needs_link(self) -> bool:
+        """Return whether a key that has no meaning without a link differs from its default."""
+        fields = type(self).model_fields
+        return any(
+            getattr(self, key) != fields[key].get_default(call_default_factory=True)
+            for key in NEED_LINK
+        )
 
     @property
     def fetch_window_s(self) -> float:

@@ -1,6 +1,7 @@
 """Errors in the settings: what is reported about each of them, and how they are logged."""
 
 import difflib
+import re
 from dataclasses import dataclass
 
 from healthd.errors import Fatal, FileUnavailable
@@ -94,3 +95,13 @@ def one_of(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f' (did you mean "{close[0]}"?)' if close else ""
     return f"one of {', '.join(known)}{hint}"
+
+
+def shown(value: object) -> str:
+    """Return the value as the user wrote it, without parts that may be secret."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    # A broker written as a URL may contain user and password.
+    return re.sub(r"[^/'\"]*@", "…@", repr(value))

@@ -1,4 +1,4 @@
-"""The files with secrets that the settings name: the broker's password, passkeys, consent codes."""
+"""The files with secrets that the settings name: passwords, tokens, passkeys, codes and keys."""
 
 import re
 from collections.abc import Mapping
@@ -70,7 +70,8 @@ def passkey(peripheral: PeripheralSettings) -> int | None:
         ValueError: the file contains something else.
     """
     file = peripheral.passkey_file
-    return None if file is None else _code(file, "[0-9]{6}", "the six digits of a passkey")
+    expected = "the six digits of a passkey"
+    return None if file is None else int(_secret(file, "[0-9]{6}", expected))
 
 
 def consent_code(peripheral: PeripheralSettings) -> int | None:
@@ -81,15 +82,37 @@ def consent_code(peripheral: PeripheralSettings) -> int | None:
         ValueError: the file contains something else.
     """
     file = peripheral.consent_file
-    return None if file is None else _code(file, "[0-9]{4}", "the four digits of a consent code")
+    expected = "the four digits of a consent code"
+    return None if file is None else int(_secret(file, "[0-9]{4}", expected))
 
 
-def _code(file: Path, pattern: str, expected: str) -> int:
+def bind_key(peripheral: PeripheralSettings) -> bytes | None:
+    """Return the key with which a device encrypts what it advertises; None without a file.
+
+    Raises:
+        OSError: the file is set but cannot be read.
+        ValueError: the file contains something else.
+    """
+    file = peripheral.bind_key_file
+    return None if file is None else read_bind_key(file)
+
+
+def read_bind_key(file: Path) -> bytes:
+    """Return the key of a device that encrypts its advertisements: the 32 hex digits in the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file contains something else.
+    """
+    return bytes.fromhex(_secret(file, "[0-9A-Fa-f]{32}", "the 32 hex digits of a bind key"))
+
+
+def _secret(file: Path, pattern: str, expected: str) -> str:
     text = read_text(file).strip()
     # Never show the content: it may be another secret.
     if not re.fullmatch(pattern, text):
         raise ValueError(f"found something else, expected {expected}")
-    return int(text)
+    return text
 
 
 def has_unusual_characters(secret: str) -> bool:

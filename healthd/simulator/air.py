@@ -20,9 +20,10 @@ from bumble.host import Host
 from bumble.link import LocalLink
 
 from healthd.simulator.backend import ClientBackend, ScannerBackend
+from healthd.simulator.broadcaster import transmit
 from healthd.simulator.controller import VirtualController
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.link import Link
-from healthd.simulator.peripheral import VirtualPeripheral
 
 Listener = Callable[[Advertisement], None]
 
@@ -30,6 +31,10 @@ Listener = Callable[[Advertisement], None]
 CENTRAL_ADDRESS = Address("C0:FF:EE:00:00:00")
 # Ten advertising intervals: a peripheral that still advertises is linked by then.
 _ANSWER_TIMEOUT_S = 1.0
+# bumble's host keeps an entry for every address that it has heard, without a limit.
+_MAX_HEARD = 1000
+# The same as bumble's controller reports.
+_RSSI_DBM = -50
 
 
 class Air:
@@ -42,6 +47,7 @@ class Air:
         scanner_backend: Pass it to ``BleakScanner(..., backend=)``.
         client_backend: Pass it to ``BleakClient(..., backend=)``.
         peripherals: All added peripherals, in range or not.
+        scanned: Set while there is a scan.
     """
 
     scanner_backend: type[BaseBleakScanner]
@@ -51,7 +57,8 @@ class Air:
         """Create a radio without peripherals; nothing runs before it is entered."""
         self.scanner_backend = type("SimulatedScanner", (ScannerBackend,), {"air": self})
         self.client_backend = type("SimulatedClient", (ClientBackend,), {"air": self})
-        self.peripherals: list[VirtualPeripheral] = []
+        self.peripherals: list[VirtualDevice] = []
+        self.scanned = asyncio.Event()
         self._ether = LocalLink()
         self._listeners: set[Listener] = set()
         self._links: set[Link] = set()
@@ -99,10 +106,24 @@ class Air:
         await central.power_off()
         self._ether.remove_controller(controller)
 
-    async def add(self, peripheral: VirtualPeripheral) -> None:
+    async def add(self, peripheral: VirtualDevice) -> None:
         """Power on a peripheral. It does not advertise before ``appear()``."""
         await peripheral.power_on(self._ether)
         self.peripherals.append(peripheral)
+
+    def transmit(self, address: str, data: bytes) -> None:
+        """Put any bytes on air once, as the advertisement of a device with this address."""
+        transmit(self._ether, address, data)
+
+    def report(self, address: str, data: bytes) -> None:
+        """Report any bytes to the scans at once, as the advertisement of a device.
+
+        Unlike ``transmit``, this leaves out the virtual controller, HCI and bumble's host, which
+        take 30 times as long: it is for crowds of foreign devices.
+        """
+        heard = Advertisement(Address(address), rssi=_RSSI_DBM, data_bytes=data)
+        for listener in tuple(self._listeners):
+            listener(heard)
 
     def start_scan(self, listener: Listener) -> None:
         """Call the listener with every advertisement from now on.
@@ -112,11 +133,14 @@ class Air:
         """
         controller, _ = self._powered()
         self._listeners.add(listener)
+        self.scanned.set()
         controller.le_scan_enable = True
 
     def stop_scan(self, listener: Listener) -> None:
         """Stop calling the listener; do nothing if it is not registered."""
         self._listeners.discard(listener)
+        if not self._listeners:
+            self.scanned.clear()
         if self._adapter is not None:
             controller, _ = self._adapter
             controller.le_scan_enable = bool(self._listeners)
@@ -192,6 +216,9 @@ class Air:
         return isinstance(other, VirtualController) and other.is_linked_to(CENTRAL_ADDRESS)
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
+        _, central = self._powered()
+        if len(central.advertisement_accumulators) > _MAX_HEARD:
+            central.advertisement_accumulators.clear()
         # The virtual controller sends each advertisement again as its own scan response.
         if not advertisement.is_scan_response:
             for listener in tuple(self._listeners):

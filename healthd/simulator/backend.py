@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from bleak.args import SizedBuffer
+from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
@@ -16,19 +17,19 @@ from bleak.backends.scanner import (
     BaseBleakScanner,
 )
 from bleak.exc import BleakDeviceNotFoundError, BleakError
-from bumble.core import AdvertisingData
 from bumble.device import Advertisement
 from bumble.gatt_client import CharacteristicProxy
 
-from healthd.simulator.discovery import canonical, discover
+from healthd.simulator.discovery import discover
 from healthd.simulator.link import Link
+from healthd.simulator.structures import contents
 
 logger = logging.getLogger(__name__)
 
 # The same MTU as bluetoothd requests: the longest attribute value (512) fits with its header.
 PREFERRED_MTU = 517
-# Without a D-Bus object path: bleak-retry-connector uses BlueZ only if the details have "path".
-DEVICE_DETAILS = {"source": "healthd.simulator"}
+# As bluetoothd does: after this time without an advertisement, it no longer knows the device.
+FORGOTTEN_S = 30.0
 
 
 class VirtualRadio(Protocol):
@@ -48,7 +49,12 @@ class VirtualRadio(Protocol):
 
 
 class ScannerBackend(BaseBleakScanner):
-    """A scanner on the virtual radio of the Air that created this class."""
+    """A scanner on the virtual radio of the Air that created this class.
+
+    It reports what bleak on BlueZ reports: names and service UUIDs stay known for as long as the
+    device does, and so does advertised data, unless the filter ``DuplicateData`` is set; then there
+    is only that of the newest advertisement.
+    """
 
     air: ClassVar[VirtualRadio]
 
@@ -57,14 +63,20 @@ class ScannerBackend(BaseBleakScanner):
         detection_callback: AdvertisementDataCallback | None,
         service_uuids: list[str] | None,
         _scanning_mode: str,
+        *,
+        bluez: BlueZScannerArgs | None = None,
         **_options: Any,
     ) -> None:
-        """Accept bleak's arguments; ignore the scanning mode and the options for BlueZ."""
+        """Accept bleak's arguments; ignore the scanning mode and most options for BlueZ."""
         super().__init__(detection_callback, service_uuids)
+        self._only_newest = bool((bluez or {}).get("filters", {}).get("DuplicateData"))
+        # In the order in which they were heard, so that the first ones are forgotten first.
+        self._heard_at: dict[str, float] = {}
 
     async def start(self) -> None:
         """Start scanning."""
         self.seen_devices = {}
+        self._heard_at = {}
         self.air.start_scan(self._on_advertisement)
 
     async def stop(self) -> None:
@@ -72,31 +84,41 @@ class ScannerBackend(BaseBleakScanner):
         self.air.stop_scan(self._on_advertisement)
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
-        types = AdvertisingData.Type
-        uuids = [
-            canonical(uuid)
-            for kind in (
-                types.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-                types.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
-            )
-            for listed in advertisement.data.get_all(kind)
-            for uuid in listed
-        ]
-        if not self.is_allowed_uuid(uuids):
+        address = advertisement.address.to_string(with_type_qualifier=False)
+        self._forget_others(address)
+        found = contents(advertisement.data_bytes)
+        if address in self.seen_devices:
+            _, before = self.seen_devices[address]
+            found.name = found.name or before.local_name
+            found.services = [*dict.fromkeys((*before.service_uuids, *found.services))]
+            if not self._only_newest:
+                found.service_data = {**before.service_data, **found.service_data}
+                found.manufacturer_data = {**before.manufacturer_data, **found.manufacturer_data}
+        if not self.is_allowed_uuid(found.services):
             return
-        name = next(iter(advertisement.data.get_all(types.COMPLETE_LOCAL_NAME)), None)
         data = AdvertisementData(
-            local_name=name,
-            manufacturer_data={},
-            service_data={},
-            service_uuids=uuids,
-            tx_power=None,
+            local_name=found.name,
+            manufacturer_data=found.manufacturer_data,
+            service_data=found.service_data,
+            service_uuids=found.services,
+            tx_power=found.tx_power,
             rssi=advertisement.rssi,
             platform_data=(),
         )
-        address = advertisement.address.to_string(with_type_qualifier=False)
-        device = self.create_or_update_device(address, address, name, DEVICE_DETAILS, data)
+        # Without a D-Bus object path: with "path", bleak-retry-connector would use BlueZ.
+        kind = "public" if advertisement.address.is_public else "random"
+        details = {"source": "healthd.simulator", "props": {"AddressType": kind}}
+        device = self.create_or_update_device(address, address, found.name, details, data)
         self.call_detection_callbacks(device, data)
+
+    def _forget_others(self, address: str) -> None:
+        """Note that a device is heard, and forget those that have not been heard for long."""
+        now = asyncio.get_running_loop().time()
+        self._heard_at.pop(address, None)
+        self._heard_at[address] = now
+        while (oldest := next(iter(self._heard_at.items())))[1] < now - FORGOTTEN_S:
+            del self._heard_at[oldest[0]]
+            self.seen_devices.pop(oldest[0], None)
 
 
 class ClientBackend(BaseBleakClient):

@@ -1,4 +1,4 @@
-"""All device models of the simulator, by name."""
+"""All models of devices that healthd links, by name; ``select_models`` knows the others, too."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 
 from bumble.core import UUID
 
+from healthd.simulator.broadcasting.catalogue import BROADCASTING, BroadcastModel
 from healthd.simulator.fitness.bike import indoor_bike
 from healthd.simulator.fitness.others import cross_trainer, rower, stair_climber, step_climber
 from healthd.simulator.fitness.treadmill import treadmill
@@ -172,7 +173,7 @@ def model_for_service(profile: str) -> Model:
     return _BY_SERVICE.get(profile) or CATALOGUE[profile]
 
 
-def select_models(names: Iterable[str]) -> list[Model]:
+def select_models(names: Iterable[str]) -> list[Model | BroadcastModel]:
     """Return the models with these names, in this order and each one once.
 
     Args:
@@ -181,8 +182,9 @@ def select_models(names: Iterable[str]) -> list[Model]:
     Raises:
         ValueError: A name is empty or unknown; the message lists the known names.
     """
+    known: Mapping[str, Model | BroadcastModel] = {**CATALOGUE, **BROADCASTING}
     wanted = [name.strip() for listed in names for name in listed.split(",")]
     for name in wanted:
-        if name not in CATALOGUE:
-            raise ValueError(f"{name!r} is not one of {', '.join(CATALOGUE)}")
-    return [CATALOGUE[name] for name in dict.fromkeys(wanted)]
+        if name not in known:
+            raise ValueError(f"{name!r} is not one of {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(wanted)]

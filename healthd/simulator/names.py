@@ -1,6 +1,6 @@
-"""The names of the models in ``catalogue``, kept apart so that ``--help`` loads no radio."""
+"""The names of all models, kept apart from the catalogues so that ``--help`` loads no radio."""
 
-NAMES = (
+CONNECTABLE = (
     "heart_rate",
     "polar_pmd",
     "cycling_speed_cadence",
@@ -24,3 +24,18 @@ NAMES = (
     "generic_health_sensor",
     "physical_activity_monitor",
 )
+"""Of ``catalogue``: devices that healthd links."""
+
+BROADCASTING = (
+    "mi_scale",
+    "mi_body_scale",
+    "okok",
+    "mi_band",
+    "polar_broadcast",
+    "keiser",
+    "core_broadcast",
+    "bthome",
+)
+"""Of ``broadcasting.catalogue``: devices that only advertise."""
+
+NAMES = CONNECTABLE + BROADCASTING

@@ -1,4 +1,4 @@
-"""A part of a virtual peripheral, and the record of a sent notification."""
+"""A part of a virtual peripheral, and the record of what it has sent."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,11 @@ Payloads = Callable[[], AsyncGenerator[bytes, None]]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A notification as it was handed to the link.
+    """A notification as it was handed to the link, or data as it was advertised.
 
     Attributes:
-        uuid: UUID of the characteristic, 128 bits in lower case.
+        uuid: UUID of the characteristic, 128 bits in lower case; of advertised data, its key, such
+            as ``service_data_181d``.
         payload: The value as it was sent.
         at: The time in seconds of the monotonic clock.
     """

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Iterable
 
 from healthd.settings.model import PeripheralSettings
+from healthd.simulator.broadcaster import Broadcaster
+from healthd.simulator.broadcasting.catalogue import BROADCASTING, BroadcastModel
 from healthd.simulator.catalogue import CATALOGUE, Model, model_for_service
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -13,29 +15,30 @@ from healthd.simulator.peripheral import VirtualPeripheral
 _MAX_NAME_BYTES = 20
 
 Record = Callable[[str, Sent], None]
-"""A function that is called with the peripheral's id and a sent notification."""
+"""A function that is called with the peripheral's id and what it has sent."""
 
 
 def peripherals_for(
     wanted: Iterable[PeripheralSettings], rng: random.Random, record: Record | None = None
-) -> dict[str, VirtualPeripheral]:
+) -> dict[str, VirtualPeripheral | Broadcaster]:
     """Create a peripheral for each entry, with the service, address or name it looks for.
 
     An entry with a service gets the model for that service. An entry with only an address or a name
-    gets a chest strap: a Polar H10 if the entry has ``pmd``.
+    gets a chest strap, a Polar H10 if the entry has ``pmd``, and a Mi Scale if it has
+    ``connect = false``.
 
     Args:
         wanted: Entries of the settings.
         rng: The random generator for the values.
-        record: Called with every notification.
+        record: Called with everything that they send.
 
     Returns:
         The peripherals by id; they do not advertise yet.
     """
-    made: dict[str, VirtualPeripheral] = {}
+    made: dict[str, VirtualPeripheral | Broadcaster] = {}
     for number, entry in enumerate(wanted, start=1):
         model = _model_for(entry)
-        name = _name_for(entry.name) if entry.name else f"{model.label} {number}"
+        name = _name_for(entry.name) if entry.name else f"{model.label} {number}".strip()
         made[entry.id] = model.make(
             entry.address or address_of(number), rng, name=name, record=_bind(record, entry.id)
         )
@@ -48,7 +51,11 @@ def address_of(number: int) -> str:
     return f"C0:5E:5E:00:{number // 256:02X}:{number % 256:02X}"
 
 
-def _model_for(entry: PeripheralSettings) -> Model:
+def _model_for(entry: PeripheralSettings) -> Model | BroadcastModel:
+    if entry.service and entry.service in BROADCASTING:
+        return BROADCASTING[entry.service]
+    if entry.connect is False:
+        return BROADCASTING["mi_scale"]
     # An H10 advertises the heart rate service, too.
     if entry.pmd and entry.service in (None, "heart_rate"):
         return CATALOGUE["polar_pmd"]

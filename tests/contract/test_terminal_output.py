@@ -163,7 +163,15 @@ async def demo(machine: Machine) -> str:
 
 @case("decode")
 async def decode(machine: Machine) -> str:
-    return await machine.printed("decode", OUTSIDE, "00")
+    shown = await machine.printed("decode", OUTSIDE, "00")
+    for arguments in (
+        (OUTSIDE,),
+        (f"service_data_{OUTSIDE}", "00"),
+        ("--address", OUTSIDE, "00"),
+        ("--bind-key-file", OUTSIDE, "00"),
+    ):
+        shown += await machine.printed("decode", "--advertisement", *arguments)
+    return shown
 
 
 @case("schema")

@@ -13,6 +13,7 @@ from healthd.profiles import registry
 from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.peripheral import VirtualPeripheral
 from tests.support.subscriber import Received, Subscriber
 
@@ -54,7 +55,7 @@ async def gateway(
     await subscriber.until_payload("healthd/gateway/status", b"offline", since=before)
 
 
-async def add(air: Air, *devices: VirtualPeripheral) -> None:
+async def add(air: Air, *devices: VirtualDevice) -> None:
     for device in devices:
         await air.add(device)
         await device.appear()

@@ -16,6 +16,7 @@ from bumble.gatt import Characteristic, CharacteristicValue
 
 from healthd.simulator.air import Air
 from healthd.simulator.attributes import Number, readable, service
+from healthd.simulator.device import VirtualDevice
 from healthd.simulator.feed import ControlPoint
 from healthd.simulator.part import Part, Payloads
 from healthd.simulator.peripheral import VirtualPeripheral
@@ -49,7 +50,7 @@ class Field:
 
     @asynccontextmanager
     async def gateway(
-        self, entry: Mapping[str, Any], *devices: VirtualPeripheral, **sections: Mapping[str, Any]
+        self, entry: Mapping[str, Any], *devices: VirtualDevice, **sections: Mapping[str, Any]
     ) -> AsyncGenerator[Air]:
         """Run the daemon with one peripheral in its settings and these devices in range.
 

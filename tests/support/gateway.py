@@ -126,6 +126,11 @@ class Gateway:
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         """See ``sessions.session.Observer``."""
 
+    def on_heard(
+        self, peripheral: str, name: str | None, profiles: list[str], address: str
+    ) -> None:
+        """See ``sessions.session.Observer``."""
+
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """See ``sessions.session.Observer``."""
         self.values[peripheral] += 1

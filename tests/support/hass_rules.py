@@ -46,18 +46,25 @@ _REQUIRED = {
 _UNITS: Mapping[str, set[str | None]] = {
     "battery": {"%"},
     "blood_glucose_concentration": {"mmol/L", "mg/dL"},
+    "carbon_dioxide": {"ppm"},
     "data_size": {"B", "kB", "MB", "GB"},
     "distance": {"mm", "cm", "m", "km", "in", "ft", "yd", "mi"},
     "duration": {"d", "h", "min", "s", "ms"},
     "energy": {"J", "kJ", "MJ", "Wh", "kWh", "cal", "kcal"},
     "enum": {None},
     "frequency": {"Hz", "kHz", "MHz", "GHz"},
+    "humidity": {"%"},
+    "illuminance": {"lx"},
+    "moisture": {"%"},
+    "pm10": {"µg/m³"},
+    "pm25": {"µg/m³"},
     "power": {"mW", "W", "kW"},
     "pressure": {"Pa", "hPa", "kPa", "bar", "mbar", "mmHg", "inHg", "psi"},
     "signal_strength": {"dB", "dBm"},
     "speed": {"m/s", "km/h", "mph", "kn", "ft/s", "mm/s"},
     "temperature": {"°C", "°F", "K"},
     "timestamp": {None},
+    "volatile_organic_compounds": {"µg/m³", "mg/m³"},
     "weight": {"kg", "g", "mg", "µg", "oz", "lb"},
 }
 _COUNTED = {"total", "total_increasing"}
@@ -71,7 +78,11 @@ _STATE_CLASSES: Mapping[str, set[str]] = {
     "weight": {"measurement", *_COUNTED},
 }
 _TEXT_CLASSES = {"enum", "timestamp"}
-_BINARY_CLASSES = {"battery_charging", "connectivity", "occupancy", "problem", "running"}
+_BINARY_CLASSES = {
+    *("battery", "battery_charging", "carbon_monoxide", "connectivity", "door", "gas", "light"),
+    *("moisture", "motion", "moving", "occupancy", "opening", "presence", "problem", "running"),
+    *("smoke", "sound", "vibration", "window"),
+}
 _BUTTON_CLASSES = {"identify", "restart", "update"}
 
 

@@ -132,6 +132,7 @@ class Watcher(News):
         super().__init__()
         self.states: list[tuple[str, State, str | None]] = []
         self.links: list[tuple[str, str | None, list[str]]] = []
+        self.heard: list[tuple[str, str | None, list[str], str]] = []
         self.values: list[tuple[str, str, bytes]] = []
         self.fetched: list[tuple[str, Fetched]] = []
         self.due: list[tuple[str, int]] = []
@@ -148,6 +149,11 @@ class Watcher(News):
 
     def on_linked(self, peripheral: str, name: str | None, profiles: list[str]) -> None:
         self.links.append((peripheral, name, profiles))
+
+    def on_heard(
+        self, peripheral: str, name: str | None, profiles: list[str], address: str
+    ) -> None:
+        self.heard.append((peripheral, name, profiles, address))
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         self.values.append((peripheral, characteristic.uuid, value))

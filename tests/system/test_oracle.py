@@ -33,6 +33,13 @@ def test_a_fault_excuses_samples_on_their_way_when_it_began() -> None:
     assert (counts.lost, counts.in_fault) == (1, 1)
 
 
+def test_a_sample_that_was_only_partly_sent_need_not_arrive() -> None:
+    sent = strap({1: 1.0, 2: 2.0}, {})
+    sent.unsure.add(2)
+    counts = weigh([sent], [])
+    assert (counts.lost, counts.in_fault) == (1, 1)
+
+
 def test_a_repeated_delivery_is_not_a_second_sample() -> None:
     counts = weigh([strap({1: 1.0}, {1: ["a-1", "a-1"]})], [])
     assert (counts.repeated, counts.wrong) == (1, [])

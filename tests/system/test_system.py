@@ -22,7 +22,8 @@ def test_case(guest: str, case: str, sessions: Sessions) -> None:
 @pytest.mark.parametrize("guest", _GUESTS)
 def test_soak(guest: str, case: str, sessions: Sessions) -> None:
     expect_passed(
-        sessions.outcome(guest, case), "Every strap streams again, and the process does not grow."
+        sessions.outcome(guest, case),
+        "Every peripheral streams again, and the process does not grow.",
     )
 
 

@@ -97,18 +97,14 @@ def measurements(registry: Registry) -> dict[str, type[Measurement]]:
     which ``healthd decode`` decodes.
     """
     models: list[type[Measurement]] = [*EVENTS, Undecoded]
-    models += [characteristic.model for characteristic in registry.characteristics.values()]
+    models += [source.model for source in registry.sources]
     models += [model for profile in registry.profiles.values() for model in profile.derived]
     return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
 
 def published(registry: Registry) -> dict[str, type[Measurement]]:
     """Return the kinds of measurement that are streams of devices, in alphabetical order."""
-    models = [
-        characteristic.model
-        for characteristic in registry.characteristics.values()
-        if characteristic.use in (Use.STREAM, Use.STATUS)
-    ]
+    models = [source.model for source in registry.sources if source.use in (Use.STREAM, Use.STATUS)]
     models += [model for profile in registry.profiles.values() for model in profile.derived]
     return {model.kind: model for model in sorted(models, key=lambda model: model.kind)}
 
@@ -186,10 +182,10 @@ def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
     """Add facts about a device: identity at the top level, others under the name of their kind."""
     facts: dict[str, Any] = {}
     parts: dict[str, Any] = found["$defs"]
-    for characteristic in registry.characteristics.values():
-        model = characteristic.model
+    for source in registry.sources:
+        model = source.model
         kind, schema = model.kind, model_schema(model)
-        if not characteristic.in_info:
+        if not source.in_info:
             continue
         parts |= schema.pop("$defs", {})
         if model.identifies:

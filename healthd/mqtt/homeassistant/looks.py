@@ -40,6 +40,10 @@ _OF_THE_PACKET = frozenset(
         "compressed",
         "measurement_type",
         "unattributed",
+        "equipment_id",
+        "version",
+        "packet_id",
+        "encryption_counter",
     }
 )
 
@@ -79,6 +83,12 @@ _EXCEPTIONS = {
     # What cyclists call their work; a power meter counts it in steps of 1 kJ.
     "accumulated_energy_kj": Look("kJ", "energy"),
     "level_pct": Look("%", "battery"),
+    "humidity_pct": Look("%", "humidity", 1),
+    "moisture_pct": Look("%", "moisture", 1),
+    "co2_ppm": Look("ppm", "carbon_dioxide"),
+    "pm2_5_ug_per_m3": Look("µg/m³", "pm25"),
+    "pm10_ug_per_m3": Look("µg/m³", "pm10"),
+    "tvoc_ug_per_m3": Look("µg/m³", "volatile_organic_compounds"),
     "spo2_pct": Look("%", icon="mdi:lungs"),
     "spo2_fast_pct": Look("%", icon="mdi:lungs"),
     "spo2_slow_pct": Look("%", icon="mdi:lungs"),
@@ -102,7 +112,9 @@ _EXCEPTIONS = {
 _BARE_NUMBERS = {
     "crr": Look(None, digits=4, icon="mdi:road"),
     "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
+    "gear": Look(None, icon="mdi:cog"),
     "user_id": Look(None, icon="mdi:account"),
+    "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
     "_raw": Look(None, icon="mdi:dumbbell"),
     "_zone": Look(None, icon="mdi:heart-pulse"),
     "number_of_beacons_in_solution": Look(None, icon="mdi:satellite-variant"),
@@ -123,6 +135,7 @@ _ICONS = {
     "heading_source": "mdi:compass-outline",
     "health": "mdi:emoticon-sick-outline",
     "indicator": "mdi:map-marker-path",
+    "light_level": "mdi:brightness-6",
     "load_removed": "mdi:scale-off",
     "meal": "mdi:silverware-fork-knife",
     "medication": "mdi:pill",
@@ -157,7 +170,24 @@ _COUNTER = re.compile(
 # The mean of user ids, positions or directions is meaningless.
 _NO_MEAN = re.compile(r"user_id|(latitude|longitude|bearing|heading)_deg")
 
-_BINARY_SENSOR_CLASSES = {"battery_fault": "problem"}
+_BINARY_SENSOR_CLASSES = {
+    "battery_fault": "problem",
+    "battery_low": "battery",
+    "carbon_monoxide_detected": "carbon_monoxide",
+    "door_open": "door",
+    "gas_detected": "gas",
+    "light_detected": "light",
+    "motion_detected": "motion",
+    "moving": "moving",
+    "occupied": "occupancy",
+    "open": "opening",
+    "present": "presence",
+    "smoke_detected": "smoke",
+    "sound_detected": "sound",
+    "vibration_detected": "vibration",
+    "wet": "moisture",
+    "window_open": "window",
+}
 """Classes of binary sensors."""
 
 # Numbers in this stream are the targets that the machine was set to, not measurements.

@@ -15,6 +15,7 @@ _NAMES = {
     "level_pct": "Battery",
     "sensor_contact_detected": "Sensor contact",
     "user_id": "User",
+    "pm2_5_ug_per_m3": "PM2.5",
     "met": "Metabolic equivalent",
     "systolic_mmhg": "Systolic pressure",
     "diastolic_mmhg": "Diastolic pressure",
@@ -29,6 +30,10 @@ _NAMES = {
 }
 _WORDS = {
     "bmi": "BMI",
+    "co2": "CO2",
+    "pm10": "PM10",
+    "tvoc": "TVOC",
+    "uv": "UV",
     "rmssd": "RMSSD",
     "sdnn": "SDNN",
     "hdop": "HDOP",
@@ -136,8 +141,11 @@ class Names:
 
     def _may_send(self, device: Device, rival: str, kind: str) -> bool:
         """Return whether a device that sends one kind may also send the other one."""
+        if rival in device.kinds:
+            # Several profiles may publish it, and it is not known yet which one this is.
+            return True
         if rival in _MACHINES and kind in _MACHINES:
-            return rival in device.kinds
+            return False
         profiles = self._profiles[rival]
         return not profiles.isdisjoint(self._profiles[kind]) or not profiles.isdisjoint(
             device.profiles

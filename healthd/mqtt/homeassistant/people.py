@@ -5,9 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from healthd.mqtt.homeassistant.components import Component, Config, availability
 from healthd.mqtt.homeassistant.fields import shown
 from healthd.mqtt.homeassistant.names import title
-from healthd.mqtt.homeassistant.streams import Streams
+from healthd.mqtt.homeassistant.streams import Stream
 from healthd.mqtt.topics import Topics, person_of
-from healthd.settings.model import PeripheralSettings
 
 # About the device's own view of the user, not about the person.
 _NOT_OF_A_PERSON = frozenset({"user_id"})
@@ -15,9 +14,9 @@ _NOT_OF_A_PERSON = frozenset({"user_id"})
 
 def results_of_people(
     topics: Topics,
-    entry: PeripheralSettings,
+    peripheral: str,
     known: Mapping[str, Collection[str]],
-    streams: Streams,
+    stream_of: Callable[[str], Stream | None],
     name_of: Callable[[str, str], str],
 ) -> Iterator[Component]:
     """Yield an entity for each value of each person, such as "Weight Anna".
@@ -27,18 +26,18 @@ def results_of_people(
 
     Args:
         topics: of the gateway.
-        entry: the device's settings.
+        peripheral: the device's id.
         known: the keys that it has published, by stream.
-        streams: the streams of all devices.
+        stream_of: returns the device's stream of a kind of measurement.
         name_of: returns the name of a key of a kind of measurement.
     """
     for path in sorted(known):
         kind = path.rpartition("/")[2]
-        person, stream = person_of(path), streams.of(kind, entry)
+        person, stream = person_of(path), stream_of(kind)
         if person is None or stream is None:
             continue
         shared: Config = {
-            "stat_t": topics.sample(entry.id, path),
+            "stat_t": topics.sample(peripheral, path),
             "avty": availability(topics.status),
         }
         for key in stream.model.model_fields:

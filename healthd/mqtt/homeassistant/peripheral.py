@@ -84,10 +84,11 @@ class PeripheralPayloads:
         found: Collection[str] = facts.get("profiles", ())
         device = Device({*found, *self._names.profiles_of(known)}, known)
         for kind in sorted(known):
-            if (stream := self._streams.of(kind, entry)) is not None:
+            if (stream := self._streams.of(kind, entry, found)) is not None:
                 yield from self._of_stream(entry.id, kind, stream, known[kind], device)
         name_of = partial(self._names.of, device=device)
-        yield from results_of_people(self._topics, entry, known, self._streams, name_of)
+        stream_of = partial(self._streams.of, entry=entry, profiles=found)
+        yield from results_of_people(self._topics, entry.id, known, stream_of, name_of)
 
     def _of_stream(
         self, peripheral: str, kind: str, stream: Stream, known: Collection[str], device: Device

@@ -14,7 +14,7 @@ _DIAGNOSTIC_STREAMS = re.compile(r"battery|battery_level_status|position_quality
 _DIAGNOSTIC_KEYS = re.compile(
     r"sample_(type|location)|tester|temperature_type|(elevation|heading)_source|position_status"
     r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed|impedance_ohm"
-    r"|pedal_power_balance_reference|offset_compensation_indicator"
+    r"|battery_(level_pct|low)|pedal_power_balance_reference|offset_compensation_indicator"
 )
 
 # Values on the way to a result, and the shape of each turn of a crank.

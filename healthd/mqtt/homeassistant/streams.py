@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from healthd.mqtt.homeassistant.fields import shown_keys
@@ -58,6 +58,7 @@ class Streams:
     def __init__(self, registry: Registry) -> None:
         """Index the models of all streams by kind."""
         self._kinds: dict[str, _Kind] = {}
+        self._advertised: dict[tuple[str, str], _Kind] = {}
         self._profiles: defaultdict[str, set[str]] = defaultdict(set)
         for profile in registry.profiles.values():
             found = [
@@ -69,15 +70,31 @@ class Streams:
             for kind in found:
                 self._kinds[kind.model.kind] = kind
                 self._profiles[kind.model.kind].add(profile.name)
+            for one in profile.broadcasts:
+                kind = _Kind(one.model, one.use, one.silence_s)
+                self._advertised[profile.name, one.model.kind] = kind
+                self._profiles[one.model.kind].add(profile.name)
+        for (_, name), kind in self._advertised.items():
+            self._kinds.setdefault(name, kind)
 
     def all_shown(self) -> Iterator[ShownKind]:
         """Yield what is shown of each kind."""
         for name, kind in self._kinds.items():
             yield ShownKind(name, shown_keys(kind.model), frozenset(self._profiles[name]))
 
-    def of(self, kind: str, entry: PeripheralSettings) -> Stream | None:
-        """Return the stream of this kind for a peripheral of these settings; None if unknown."""
-        if (known := self._kinds.get(kind)) is None:
+    def of(
+        self, kind: str, entry: PeripheralSettings, profiles: Collection[str] = ()
+    ) -> Stream | None:
+        """Return a stream of a peripheral; None if its kind is unknown.
+
+        Args:
+            kind: of its measurements.
+            entry: the settings of the peripheral.
+            profiles: what was found on it. What is advertised may come more rarely than over a
+                link.
+        """
+        heard = [found for of in profiles if (found := self._advertised.get((of, kind)))]
+        if (known := heard[0] if heard else self._kinds.get(kind)) is None:
             return None
         if known.model.retained:
             return Stream(known.model, lasting=True, expires_s=None)
@@ -87,6 +104,9 @@ class Streams:
         if entry.every is not None:
             # It is linked briefly, and its values are the newest until the next run.
             return Stream(known.model, lasting=True, expires_s=_between_runs_s(entry))
+        if heard:
+            # Equal values are published once. When the device falls silent, it is offline.
+            return Stream(known.model, lasting=False, expires_s=None)
         return Stream(known.model, lasting=False, expires_s=_expiry_s(kind, known, entry))
 
 

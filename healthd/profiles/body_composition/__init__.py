@@ -1,6 +1,7 @@
 """Body Composition service (0x181B). Layouts: GATT Specification Supplement."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from healthd.profiles.body_composition.measurement import (
     BodyComposition,
@@ -11,7 +12,13 @@ from healthd.profiles.body_composition.measurement import (
 )
 from healthd.profiles.body_composition.packets import PacketJoiner
 from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
-from healthd.profiles.common.weighing import are_one, phase_of, same_s, wait_for_impedance_s
+from healthd.profiles.common.weighing import (
+    are_one,
+    is_over,
+    phase_of,
+    same_s,
+    wait_for_impedance_s,
+)
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import Measurement
@@ -51,6 +58,14 @@ _KIND = ResultKind(
     same_s=same_s,
     wait_s=_wait_s,
 )
+
+
+_ADVERTISED = replace(_KIND, has_memory=False, is_repetition=is_over)
+
+
+def advertised_body_composition(options: Options) -> Episodes:
+    """Return what makes results of the packets that a scale advertises."""
+    return Episodes(_ADVERTISED, options)
 
 
 class BodyCompositionState:

@@ -13,17 +13,17 @@ _SAME_S = 3.0
 # The same for a scale that says when a weighing is over: a person may stand on it for a while.
 _SAME_FLAGGED_S = 60.0
 
-# Xiaomi's scales need up to 10 s for the impedance, after the weight.
-_IMPEDANCE_S = 20.0
+IMPEDANCE_S = 20.0
+"""How long a weight waits for the impedance; Xiaomi's scales need up to 10 s."""
 
 
 class Weighing(PersonalResult):
-    """A packet of a scale; the flags are those of Xiaomi, other scales send results only."""
+    """A packet of a scale; scales without flags send results only."""
 
     user_id: Annotated[int | None, quantity("1")] = None
     """``null`` means an unknown user."""
     stabilized: bool = False
-    """Xiaomi only: the weight no longer changes."""
+    """The weight no longer changes; only from scales that say so."""
     load_removed: bool = False
     """Xiaomi only: the user has stepped off the scale."""
 
@@ -48,6 +48,11 @@ def phase_of(packet: Weighing, measured: tuple[float | None, ...]) -> Phase:
     return Phase.FINISHED if any(measured) else Phase.WITHOUT_RESULT
 
 
+def is_over(result: Weighing) -> bool:
+    """Return whether the user has left the scale: it may show this result again, much later."""
+    return result.load_removed
+
+
 def are_one(first: Weighing, second: Weighing) -> bool:
     """Return whether two results that arrive one after the other are of the same weighing."""
     return are_within(first, second, min(same_s(first), same_s(second)))
@@ -66,7 +71,7 @@ def wait_s(_result: Weighing) -> float:
 def wait_for_impedance_s(result: Weighing, impedance_ohm: float | None) -> float:
     """Return how long a body composition waits for a better one of the same weighing."""
     is_expected = _has_flags(result) and not result.load_removed and impedance_ohm is None
-    return _IMPEDANCE_S if is_expected else QUIET_S
+    return IMPEDANCE_S if is_expected else QUIET_S
 
 
 def _has_flags(packet: Weighing) -> bool:

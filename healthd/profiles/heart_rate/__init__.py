@@ -134,6 +134,18 @@ def decode_control_point(data: bytes) -> HeartRateControlPoint:
     return HeartRateControlPoint.of(cursor.finish(fields))
 
 
+def with_zone(options: Options, measurement: Measurement) -> Measurement:
+    """Return a heart rate with its zone of the settings; anything else as it is."""
+    zones = options.heart_rate_zones_bpm
+    if not zones or not isinstance(measurement, HeartRate):
+        return measurement
+    return measurement.model_copy(update=_zone(zones, measurement.heart_rate_bpm))
+
+
+def _zone(zones: tuple[int, ...], bpm: int | None) -> dict[str, Any]:
+    return {"heart_rate_zone": None if bpm is None else bisect_right(zones, bpm)}
+
+
 class HeartRateState:
     """Computes the times of heart beats and the derived values, during one link."""
 
@@ -160,8 +172,7 @@ class HeartRateState:
             if self._variability is not None:
                 self._variability.add(intervals_ms, follows=placed.follows)
         if self._zones:
-            bpm = measurement.heart_rate_bpm
-            added["heart_rate_zone"] = None if bpm is None else bisect_right(self._zones, bpm)
+            added |= _zone(self._zones, measurement.heart_rate_bpm)
         extended = measurement.model_copy(update=added) if added else measurement
         rate = Timed(extended, mono_ns)
         return (rate,) if ended is None else (ended, rate)

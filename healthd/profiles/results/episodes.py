@@ -140,7 +140,7 @@ class Episodes:
         self._older += new.age is Age.OLDER
         if held is not None and new.rank < held.rank:
             return [self._publish(new, stored=True)]
-        before = [] if held is None else [self._publish(held, stored=_is_stored(held, new))]
+        before = [] if held is None else [self._publish(held, stored=self._is_stored(held, new))]
         if new.wait_s or self._receiving:
             self._held = new
             return before
@@ -148,9 +148,10 @@ class Episodes:
         return [*before, self._publish(new, stored=False)]
 
     def _is_continued(self, result: DeviceTimed, record: Record) -> bool:
-        """Return whether an earlier link has brought the result of this measurement."""
+        """Return whether the result of this measurement has come before, on an earlier link."""
         within = timedelta(seconds=self._kind.same_s(result))
-        return self._continues and bool(within) and self._known.knows_nearly(record, within)
+        may_repeat = self._continues or self._kind.is_repetition(result)
+        return may_repeat and bool(within) and self._known.knows_nearly(record, within)
 
     def _is_same(self, first: DeviceTimed, second: DeviceTimed) -> bool:
         """Return whether a result is of the same measurement as an earlier one."""
@@ -178,10 +179,11 @@ class Episodes:
 
     def _judged(self, result: DeviceTimed, mono_ns: int, since_ns: int) -> _Held:
         now, record = self._now(), self._kind.identity(result)
-        date = self._kind.date(result)
+        date = self._kind.date(result) if self._kind.has_memory else None
         age = age_of(date, self._known.newest(latest(now)), now)
         wait_s = self._kind.wait_s(result)
-        if record is not None and not (age is Age.NEWEST and is_fresh(date, now)):
+        is_fresh_result = age is Age.NEWEST and is_fresh(date, now)
+        if self._kind.has_memory and record is not None and not is_fresh_result:
             # Perhaps from the device's memory: a newer one may follow.
             wait_s = max(wait_s, MEMORY_QUIET_S)
         if record is None and wait_s:
@@ -202,6 +204,9 @@ class Episodes:
             newest = self._known.newest(latest(self._now()))
             stored = not is_from_reset_clock(held.date, newest)
         return [self._publish(held, stored=stored)]
+
+    def _is_stored(self, held: _Held, newer: _Held) -> bool:
+        return self._kind.has_memory and _is_stored(held, newer)
 
     def _publish(self, held: _Held, *, stored: bool) -> Timed:
         self._last = held.made

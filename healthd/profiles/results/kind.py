@@ -46,6 +46,9 @@ class ResultKind:
             made again during a measurement, or right after it, brings no second result.
         repeat_s: for how long an equal result without a time is a repetition of the one before.
         is_dated: whether the time of a result means anything.
+        has_memory: whether the device sends old results, too. If not, the newest to arrive is the
+            newest, whatever the device's clock shows.
+        is_repetition: whether a packet may repeat a result of before, in spite of what followed.
     """
 
     model: type[DeviceTimed]
@@ -57,6 +60,8 @@ class ResultKind:
     same_s: Callable[[Any], float] = lambda _result: 0.0
     repeat_s: float = QUIET_S
     is_dated: Callable[[Any], bool] = lambda _result: True
+    has_memory: bool = True
+    is_repetition: Callable[[Any], bool] = lambda _result: False
 
     def identity(self, result: DeviceTimed) -> Record | None:
         """Return what makes a result the same one when it is sent again; None without a time."""

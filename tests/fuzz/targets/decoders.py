@@ -1,4 +1,4 @@
-"""Values of characteristics, one at a time: any bytes give a measurement or a DecodeError."""
+"""Values of characteristics and broadcasts: any bytes give a measurement or a DecodeError."""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from healthd.errors import DecodeError
+from healthd.profiles.characteristic import Broadcast, Options
 from healthd.profiles.quirks import QUIRKS
 from healthd.profiles.registry import load
 from tests.fuzz import target
@@ -15,7 +16,8 @@ from tests.fuzz.pieces import Pieces
 from tests.support.digits import too_many_digits
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-CHARACTERISTICS = sorted(load().characteristics.values(), key=lambda each: each.uuid)
+SOURCES = load().sources
+BIND_KEY = bytes(range(16))
 
 # A sample of a byte and its name; and a packet's worth of names.
 _JSON_BYTES = 100
@@ -33,13 +35,16 @@ def vectors() -> dict[str, list[bytes]]:
 
 
 class Target(target.Target):
-    """The first byte chooses the characteristic, the second one a device that deviates or none."""
+    """The first byte chooses the characteristic or broadcast, the second one a device or none.
+
+    The device deviates from the specification, or encrypts what it advertises.
+    """
 
     def seeds(self) -> Iterable[bytes]:
         """Yield every vector."""
         known = vectors()
-        for number, characteristic in enumerate(CHARACTERISTICS):
-            for packet in known.get(characteristic.uuid, [b""]):
+        for number, source in enumerate(SOURCES):
+            for packet in known.get(source.uuid, [b""]):
                 yield bytes([number, 255]) + packet
         for number, quirk in enumerate(QUIRKS):
             for packet in known.get(quirk.uuid, [b""])[:8]:
@@ -48,10 +53,14 @@ class Target(target.Target):
     def fuzz(self, data: bytes) -> None:
         """Decode, and check that JSON can hold it in a size that fits to that of the packet."""
         pieces = Pieces(data)
-        decode = CHARACTERISTICS[pieces.number() % len(CHARACTERISTICS)].decode
-        if (number := pieces.number()) < len(QUIRKS):
-            decode = QUIRKS[number].decode
+        source, number = SOURCES[pieces.number() % len(SOURCES)], pieces.number()
         packet = pieces.rest()[:512]
+        decode = QUIRKS[number].decode if number < len(QUIRKS) else source.decode
+        if isinstance(source, Broadcast):
+            assert source.fits(packet) in {True, False}
+            if source.decoder is not None and number >= len(QUIRKS):
+                options = Options(bind_key=BIND_KEY if number % 2 else None)
+                decode = source.decoder(options, "C0:00:00:00:00:01")
         with suppress(DecodeError):
             fields = decode(packet).fields()
             text = orjson.dumps(fields)

@@ -1,4 +1,4 @@
-"""All that a device sends on one link: joined, held back and derived by the profiles' states."""
+"""All that a device sends or advertises: joined, held back and derived by the profiles' states."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 from tests.fuzz import target
 from tests.fuzz.pieces import Pieces, chunk
-from tests.fuzz.targets.decoders import CHARACTERISTICS, vectors
+from tests.fuzz.targets.decoders import SOURCES, vectors
 
 # Names by which devices that deviate are recognised, and none.
 _NAMES = (
@@ -32,16 +32,16 @@ _MS = 1_000_000
 
 
 class Target(target.Target):
-    """A name, then values: characteristic, time since the one before, bytes."""
+    """A name, then values: characteristic or broadcast, time since the one before, bytes."""
 
     def __init__(self) -> None:
         """Load the profiles once."""
         self._registry = load()
 
     def seeds(self) -> Iterable[bytes]:
-        """Yield the first vectors of each characteristic, one after the other."""
+        """Yield the first vectors of each of them, one after the other."""
         for uuid, packets in vectors().items():
-            number = [each.uuid for each in CHARACTERISTICS].index(uuid)
+            number = [each.uuid for each in SOURCES].index(uuid)
             values = [bytes([number, 100]) + chunk(packet[:255]) for packet in packets[:6]]
             yield b"\0" + b"".join(values)
 
@@ -53,11 +53,11 @@ class Target(target.Target):
         reader = Reader(self._registry, options, name, self._registry.profiles)
         mono_ns = 10**12
         while not pieces.is_empty:
-            characteristic = CHARACTERISTICS[pieces.number() % len(CHARACTERISTICS)]
+            source = SOURCES[pieces.number() % len(SOURCES)]
             mono_ns += (pieces.number() ** 2) * _MS
             packet = pieces.chunk()
             try:
-                made = reader.take(characteristic, packet, mono_ns)
+                made = reader.take(source, packet, mono_ns)
             except DecodeError:
                 continue
             _check(made)

@@ -42,7 +42,7 @@ class Target(target.Target):
         """Make a folder."""
         self._temporary = target.folder()
         self._folder = Path(self._temporary.name)
-        self._services = load().profiles.keys()
+        self._services = load().profiles
 
     def seeds(self) -> Iterable[bytes]:
         """Yield the example with and without its comment signs, and one of each table."""
@@ -59,6 +59,7 @@ class Target(target.Target):
             b'[[peripherals]]\nid = "a"\naddress = "C0:00:00:00:00:01"\n'
             b'every = ["08:00"]\npair = true\n'
         )
+        yield b'[[peripherals]]\nid = "a"\nname = "A*"\nconnect = false\nbind_key_file = "k"\n'
         yield b'[[people]]\nid = "a"\nweight_kg = 70\n[[people]]\nid = "b"\nusers = {scale = 1}\n'
 
     def fuzz(self, data: bytes) -> None:

@@ -8,15 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.system.guest import vm
+from tests.system.guest.broadcasters import Broadcaster
 from tests.system.guest.case import Case
+from tests.system.guest.cases_periodic import meter
+from tests.system.guest.hearing import Kind
+from tests.system.guest.listened import Ride, Scale
 from tests.system.guest.straps import Strap
 from tests.system.guest.vm import Failed, until
 from tests.system.guest.world import SERVICE, World
 
-_STRAPS = 4
+_STRAPS = 3
+_METER = "meter"
+# Shorter than most pauses between faults, so that most runs are not disturbed.
+_METER_SETTINGS = 'every = "45s"\nwindow = "40s"'
 # Between two faults: long enough to reset every pause between tries.
 _CALM_S = (3.0, 10.0)
 _OUTAGE_S = (5.0, 20.0)
+# healthd restarts a scan that hears nothing after 90 s.
+_DEAF_S = 180.0
 # A new process still grows: caches fill with the first reconnects.
 _WARM_UP = 0.3
 _FDS_MORE = 4
@@ -46,13 +55,13 @@ def soak_case(seconds: float, seed: int) -> Case:
     async def body(world: World) -> None:
         await soak(world, seconds, seed)
 
-    promise = "Whatever goes wrong, and however often, every strap streams again."
+    promise = "Whatever goes wrong, and however often, every peripheral streams again."
     # The last fault may begin just before the time is over.
     return Case("soak", body, promise, bound_s=seconds + 300)
 
 
 async def soak(world: World, seconds: float, seed: int) -> None:
-    """Stream from four straps, and cause one fault after the other.
+    """Stream from linked, periodic and listened peripherals, and cause one fault after the other.
 
     Args:
         world: a fresh one.
@@ -60,12 +69,19 @@ async def soak(world: World, seconds: float, seed: int) -> None:
         seed: the same seed gives the same faults in the same order.
 
     Raises:
-        Failed: a strap did not come back, or the process grew.
+        Failed: a peripheral did not come back, or the process grew.
     """
     world.notes.append(f"seed {seed}")
     chance = random.Random(seed)
     straps = [await world.strap(f"strap-{number}") for number in range(_STRAPS)]
-    await world.start_streaming()
+    await world.strap(_METER, build=meter)
+    bike, scale = Ride("bike", "C8:00:00:00:00:01"), Scale("scale", "C8:00:00:00:00:02")
+    scale.settings = "connect = false"
+    world.listen(bike, Broadcaster(world.radio, bike.address))
+    world.listen(scale, Broadcaster(world.radio, scale.address, kind=Kind.CONNECTABLE))
+    world.configure(own={_METER: _METER_SETTINGS})
+    await world.start()
+    await world.streaming(*straps, bike)
     began_at = time.monotonic()
     sizes: list[Size] = []
     done: dict[str, list[float]] = {}
@@ -78,7 +94,7 @@ async def soak(world: World, seconds: float, seed: int) -> None:
         fault = first.pop() if first else chance.choice(allowed)
         try:
             await fault(world, straps, chance)
-            await world.recovered(*straps)
+            await world.recovered(*straps, bike)
         except Failed as finding:
             raise Failed(f"{elapsed:.0f} s, fault {fault.__name__}: {finding}") from None
         done.setdefault(fault.__name__.strip("_"), []).append(world.recovery_s or 0.0)
@@ -88,7 +104,22 @@ async def soak(world: World, seconds: float, seed: int) -> None:
     for name, recoveries in sorted(done.items()):
         slowest, mean = max(recoveries), sum(recoveries) / len(recoveries)
         world.notes.append(f"{name}: {len(recoveries)} times, mean {mean:.1f} s, {slowest:.1f} s")
+    _judge_runs(world, scale)
     _judge_sizes(world, sizes)
+
+
+def _judge_runs(world: World, scale: Scale) -> None:
+    """Check that the peripherals that measure now and then have done so."""
+    outcomes = [run["outcome"] for run in world.broker.fetches]
+    new = outcomes.count("new_data")
+    world.notes.append(f"meter: new data from {new} of {len(outcomes)} runs")
+    unsure = len(scale.unsure)
+    world.notes.append(
+        f"scale: {len(scale.arrived)} results, {len(scale.sent)} weighings, {unsure} of them cut"
+    )
+    if not new or not scale.arrived:
+        raise Failed("the meter has never been fetched, or the scale has had no result")
+    world.excuse_last_of_links()
 
 
 def _judge_sizes(world: World, sizes: list[Size]) -> None:
@@ -173,6 +204,14 @@ async def _kill_healthd(world: World, _straps: list[Strap], _chance: random.Rand
         await vm.run("systemctl", "kill", "--signal=KILL", SERVICE)
 
 
+async def _fall_deaf(world: World, _straps: list[Strap], _chance: random.Random) -> None:
+    # Links are not affected, and what the adapter does not report does not count as sent.
+    async with world.fault(takes_samples=False):
+        hearing = world.radio.hearing
+        hearing.fall_deaf()
+        await until(lambda: not hearing.is_deaf, "healthd restarts the scan", _DEAF_S)
+
+
 FAULTS: tuple[Fault, ...] = (
     _drop,
     _vanish,
@@ -183,4 +222,5 @@ FAULTS: tuple[Fault, ...] = (
     _restart_mosquitto,
     _broker_outage,
     _kill_healthd,
+    _fall_deaf,
 )

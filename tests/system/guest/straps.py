@@ -1,4 +1,4 @@
-"""Chest straps whose samples are numbered."""
+"""Peripherals whose samples are numbered: what was sent, and what arrived of it."""
 
 import struct
 from collections import defaultdict
@@ -57,37 +57,22 @@ class Arrival:
 
 
 @dataclass
-class Strap:
-    """A strap, and its samples at both ends.
+class Numbered:
+    """A peripheral, and its samples at both ends.
 
     Attributes:
         id: its id in healthd's settings.
         address: its Bluetooth address.
-        peripheral: the device, which can be made to fail.
-        sent: when each number was handed to the link.
+        sent: when each number was handed to the link, or reported by the adapter.
         arrived: what the subscriber received of each number.
+        unsure: sent numbers that need not arrive, because they were only partly sent.
     """
 
     id: str
     address: str
     sent: dict[int, float] = field(default_factory=dict[int, float])
     arrived: dict[int, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
-    _peripheral: VirtualPeripheral | None = None
-
-    @property
-    def peripheral(self) -> VirtualPeripheral:
-        """The device itself."""
-        assert self._peripheral is not None, self.id
-        return self._peripheral
-
-    def built(self, peripheral: VirtualPeripheral) -> None:
-        """Set the device."""
-        self._peripheral = peripheral
-
-    def record(self, sent: Sent) -> None:
-        """Note that the device handed a notification to the link."""
-        if sent.uuid == _HEART_RATE:
-            self.sent[struct.unpack(_LAYOUT, sent.payload)[2]] = sent.at
+    unsure: set[int] = field(default_factory=set[int])
 
     def first_after(self, moment: float) -> tuple[int, float] | None:
         """Return the first arrived sample that was sent after a moment, and when it arrived."""
@@ -99,3 +84,25 @@ class Strap:
     def streams_since(self, moment: float) -> bool:
         """Return whether a sample that was sent after the moment has arrived."""
         return self.first_after(moment) is not None
+
+
+@dataclass
+class Strap(Numbered):
+    """A device that is linked and sends its samples over the link."""
+
+    _peripheral: VirtualPeripheral | None = None
+
+    @property
+    def peripheral(self) -> VirtualPeripheral:
+        """The device itself, which can be made to fail."""
+        assert self._peripheral is not None, self.id
+        return self._peripheral
+
+    def built(self, peripheral: VirtualPeripheral) -> None:
+        """Set the device."""
+        self._peripheral = peripheral
+
+    def record(self, sent: Sent) -> None:
+        """Note that the device handed a notification to the link."""
+        if sent.uuid == _HEART_RATE:
+            self.sent[struct.unpack(_LAYOUT, sent.payload)[2]] = sent.at

@@ -81,10 +81,19 @@ async def is_active(name: str) -> bool:
 
 async def adapter_is_powered() -> bool | None:
     """Return whether the adapter is on; None if BlueZ or the adapter is not there."""
+    return await _adapter_property("Powered")
+
+
+async def adapter_is_discovering() -> bool | None:
+    """Return whether BlueZ says that it scans; None if BlueZ or the adapter is not there."""
+    return await _adapter_property("Discovering")
+
+
+async def _adapter_property(name: str) -> bool | None:
     # --auto-start=no: the question must not start a bluetoothd that a test has stopped.
     answer = await run(
         *("busctl", "--json=short", "--auto-start=no", "--timeout=5", "get-property", "org.bluez"),
-        *(_ADAPTER, "org.bluez.Adapter1", "Powered"),
+        *(_ADAPTER, "org.bluez.Adapter1", name),
         may_fail=True,
     )
     if not answer.startswith("{"):
@@ -108,6 +117,14 @@ async def device_property(address: str, name: str) -> Any:
         may_fail=True,
     )
     return json.loads(answer)["data"] if answer.startswith("{") else None
+
+
+async def keep_device(address: str) -> None:
+    """Make BlueZ keep what it knows of a device that it has no bond with."""
+    await run(
+        *("busctl", "set-property", "org.bluez", _device(address), "org.bluez.Device1"),
+        *("Trusted", "b", "true"),
+    )
 
 
 async def remove_device(address: str) -> None:

@@ -1,5 +1,6 @@
 """What a case works with: straps around an adapter, the service, a broker, and the results."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -14,9 +15,11 @@ from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from tests.system.guest import vm
+from tests.system.guest.broadcasters import Broadcaster
+from tests.system.guest.listened import Listened
 from tests.system.guest.oracle import Counts, Window, weigh
 from tests.system.guest.radio import Radio
-from tests.system.guest.straps import Arrival, NumberedHeart, Strap, interval_of, rate_of
+from tests.system.guest.straps import Arrival, Numbered, NumberedHeart, Strap, interval_of, rate_of
 from tests.system.guest.subscriber import GATEWAY, Subscriber
 from tests.system.guest.vm import Failed, until
 
@@ -41,11 +44,12 @@ class World:
         radio: the adapter and the peripherals.
         broker: the subscriber at the broker.
         straps: the straps of this case, by id.
+        listened: the devices of this case that only advertise and have numbered values, by id.
         journal: what healthd has written since the case began.
         bluez_journal: what bluetoothd has written.
         recovery_s: from the end of the fault to the next new sample at the subscriber.
         notes: remarks for the report.
-        results: received samples other than the straps' heart rate, by peripheral and stream.
+        results: received samples that are not numbered, by peripheral and stream.
     """
 
     def __init__(self) -> None:
@@ -53,6 +57,8 @@ class World:
         self.radio = Radio()
         self.broker = Subscriber(self._on_sample)
         self.straps: dict[str, Strap] = {}
+        self.listened: dict[str, Listened] = {}
+        self._advertising: dict[str, asyncio.Task[None]] = {}
         self.journal = vm.Journal(SERVICE)
         self.bluez_journal = vm.Journal("bluetooth.service")
         self.recovery_s: float | None = None
@@ -116,6 +122,11 @@ class World:
             await strap.peripheral.appear()
         return strap
 
+    def listen(self, device: Listened, broadcaster: Broadcaster) -> None:
+        """Let a device that only advertises begin to do so; it is listened to from then on."""
+        self.listened[device.id] = device
+        self._advertising[device.id] = asyncio.create_task(device.run(broadcaster), name=device.id)
+
     def configure(
         self,
         straps: Iterable[Strap] | None = None,
@@ -138,6 +149,9 @@ class World:
             if silence:
                 lines.append(f'silence = "{silence}"')
             lines.append((own or {}).get(strap.id, ""))
+        for device in self.listened.values():
+            lines.append(f'[[peripherals]]\nid = "{device.id}"\naddress = "{device.address}"')
+            lines.append(device.settings)
         _SETTINGS.write_text("\n".join(lines) + "\n")
 
     async def start(self) -> None:
@@ -152,7 +166,7 @@ class World:
         await self.streaming(*self.straps.values())
 
     async def streaming(
-        self, *straps: Strap, since: float | None = None, timeout_s: float = START_S
+        self, *straps: Numbered, since: float | None = None, timeout_s: float = START_S
     ) -> None:
         """Wait until a sample of each strap has arrived that was sent after ``since`` (or now)."""
         moment = time.monotonic() if since is None else since
@@ -169,7 +183,7 @@ class World:
             raise Failed(f"no samples within {timeout_s:.0f} s: {silent}") from None
 
     @asynccontextmanager
-    async def fault(self, *straps: Strap, takes_samples: bool = True) -> AsyncGenerator[None]:
+    async def fault(self, *straps: Numbered, takes_samples: bool = True) -> AsyncGenerator[None]:
         """Mark the block as a fault; recovery is timed from its end.
 
         Args:
@@ -178,14 +192,14 @@ class World:
                 may not if the link itself remains.
         """
         began_at = time.monotonic()
-        affected = {strap.id for strap in straps or self.straps.values()}
+        affected = {strap.id for strap in straps or self._numbered}
         yield
         self._fault_ended_at = time.monotonic()
         if takes_samples:
             # `recovered` sets the end, when the link is back.
             self._windows.append(Window(affected, began_at))
 
-    async def recovered(self, *straps: Strap, timeout_s: float = RECOVERY_S) -> None:
+    async def recovered(self, *straps: Numbered, timeout_s: float = RECOVERY_S) -> None:
         """Wait until samples of each strap arrive again; note how long the slowest took."""
         ended_at = self._fault_ended_at
         await self.streaming(*straps, since=ended_at, timeout_s=timeout_s)
@@ -212,6 +226,8 @@ class World:
         """End the streams, wait for samples on their way, and account for every sample."""
         for strap in self.straps.values():
             strap.peripheral.go_silent()
+        for task in self._advertising.values():
+            task.cancel()
         with suppress(Failed):  # the counts contain the lost samples
             await until(lambda: not self._weigh().lost, "every sample arrives", _SETTLE_S)
         return self._weigh()
@@ -235,9 +251,18 @@ class World:
         return faults
 
     def _weigh(self) -> Counts:
-        return weigh(self.straps.values(), self._windows)
+        return weigh(self._numbered, self._windows)
+
+    @property
+    def _numbered(self) -> tuple[Numbered, ...]:
+        return *self.straps.values(), *self.listened.values()
 
     def _on_sample(self, peripheral: str, stream: str, payload: dict[str, Any], at: float) -> None:
+        device = self.listened.get(peripheral)
+        if device is not None and stream == device.stream:
+            number, intact = device.number_of(payload)
+            device.arrived[number].append(Arrival(at, payload["id"], intact))
+            return
         strap = self.straps.get(peripheral)
         if stream != "heart_rate" or strap is None:
             self.results[peripheral, stream].append(payload)

@@ -7,6 +7,7 @@ import pytest
 from bleak.backends.device import BLEDevice
 
 from healthd.central.broadcast import Broadcasts
+from healthd.central.faults import AdapterGone
 from healthd.central.link import Advertisement
 from healthd.central.match import By, Match
 from healthd.profiles.battery import Battery
@@ -52,12 +53,16 @@ class Inbox:
     def __init__(self) -> None:
         self.addresses: list[str] = []
         self.rivals: list[tuple[str, str]] = []
+        self.losses: list[str] = []
 
     def on_broadcast(self, found: Advertisement) -> None:
         self.addresses.append(found.address)
 
     def on_rivals(self, addresses: tuple[str, str]) -> None:
         self.rivals.append(addresses)
+
+    def on_lost(self, fault: AdapterGone) -> None:
+        self.losses.append(fault.reason)
 
 
 class Home:
@@ -183,3 +188,9 @@ def test_rivals_are_forgotten_with_the_block() -> None:
     assert inbox.rivals == [(MINE, OTHER)] * 2
     broadcasts.hand_out(heard(), [], claimed=False)
     assert (broadcasts.matches, len(inbox.addresses)) == ((), 2)
+
+
+def test_all_who_listen_learn_that_the_adapter_is_gone(home: Home) -> None:
+    inboxes = [home.listen(BY_NAME), home.listen(BY_ADDRESS)]
+    home.broadcasts.lose(AdapterGone("adapter_off", "off"))
+    assert [inbox.losses for inbox in inboxes] == [["adapter_off"]] * 2

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from bleak.exc import BleakError
 
-from healthd.central.faults import LinkFault
+from healthd.central.faults import AdapterGone, LinkFault
 from healthd.central.link import Advertisement
 from healthd.central.match import Match
 from healthd.central.radio import Radio
@@ -383,12 +383,16 @@ class Inbox:
     def __init__(self) -> None:
         self.addresses: list[str] = []
         self.rivals: list[tuple[str, str]] = []
+        self.losses: list[str] = []
 
     def on_broadcast(self, found: Advertisement) -> None:
         self.addresses.append(found.address)
 
     def on_rivals(self, addresses: tuple[str, str]) -> None:
         self.rivals.append(addresses)
+
+    def on_lost(self, fault: AdapterGone) -> None:
+        self.losses.append(fault.reason)
 
 
 async def test_the_scanner_runs_for_broadcasts_and_pauses_for_connects(stage: Stage) -> None:

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from healthd.cli.app import app
-from healthd.profiles.registry import load
+from healthd.profiles.battery import Battery, decode_level
+from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.registry import Registry, load
 from healthd.simulator.names import NAMES
 from tests.unit.cli.machine import Machine
 from tests.unit.cli.test_app import COMMANDS
@@ -99,6 +101,15 @@ def test_kinds_of_payload() -> None:
 def test_characteristics() -> None:
     assert offered("decode", "2a37") == ["2a37"]
     assert offered("decode", "") == [*load().characteristics]
+
+
+def test_keys_of_advertised_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ("service_data_181d", "manufacturer_data_0157")
+    scale = Broadcast("scale", Battery, decode_level, Use.STREAM, keys=keys)
+    registry = Registry([Profile("scale", broadcasts=(scale,))])
+    monkeypatch.setattr("healthd.profiles.registry.load", lambda: registry)
+    assert offered("decode", "--advertisement", "") == [*keys]
+    assert offered("decode", "--advertisement", "ma") == ["manufacturer_data_0157"]
 
 
 @pytest.mark.parametrize("words", [("run", "--config", "/et"), ("outbox", "--directory", "")])

@@ -24,6 +24,10 @@ name = "Strap"
 id = "scale"
 name = "Scale"
 every = "15min"
+[[peripherals]]
+id = "bike"
+name = "Bike"
+connect = false
 """
 
 
@@ -49,6 +53,7 @@ def config(tmp_path: Path) -> Path:
     [
         ("scael", "periodic peripherals: scale"),
         ("strap", 'strap is not periodic.*set every = "15min" or on = "advertising"'),
+        ("bike", "bike is not periodic: it only advertises"),
     ],
 )
 @pytest.mark.usefixtures("runtime")

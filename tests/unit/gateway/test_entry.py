@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,10 +10,18 @@ import pytest
 from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
-from healthd.gateway.entry import bond_settings_for, local_time, match_for, options_for, rules_for
+from healthd.gateway.entry import (
+    Way,
+    bond_settings_for,
+    local_time,
+    match_for,
+    options_for,
+    rules_for,
+    way_of,
+)
 from healthd.host.clock import Clock
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.characteristic import Broadcast, Consent, Options, Profile
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.records import Records
@@ -137,7 +146,10 @@ def test_an_unusable_passkey_is_found_at_the_start(tmp_path: Path, text: str | N
 )
 def test_a_match_is_by_address_name_or_service(entry: dict[str, str], by: By, wanted: str) -> None:
     settings = PeripheralSettings.model_validate({"id": "strap", **entry})
-    assert match_for(settings, registry.load()) == Match("strap", by, wanted)
+    known = registry.load()
+    listens = by is not By.SERVICE
+    broadcasts = tuple(known.broadcasts.values()) if listens else ()
+    assert match_for(settings, known) == Match("strap", by, wanted, broadcasts=broadcasts)
 
 
 def test_an_entry_without_address_name_and_service() -> None:
@@ -158,3 +170,60 @@ def test_limits_and_lease_are_those_of_the_settings() -> None:
     assert rules_for(PeripheralSettings.model_validate({**entry, "speed_factor": 2})) == Rules(
         Limits(grade_pct=Range(-15, 15)), speed_factor=2
     )
+
+
+_KNOWN = registry.load()
+_MODEL = next(iter(_KNOWN.characteristics.values()))
+BIKE, THERMOMETER = (
+    Broadcast(uuid=key, model=_MODEL.model, decode=_MODEL.decode, use=_MODEL.use, keys=(key,))
+    for key in ("some_bike", "some_thermometer")
+)
+ADVERTISING = registry.Registry(
+    [
+        Profile("heart_rate", "180d"),
+        Profile("bike", broadcasts=(BIKE,)),
+        Profile("thermometer", "1809", broadcasts=(THERMOMETER,)),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "way"),
+    [
+        ({"address": ADDRESS}, Way.CHOOSE),
+        ({"name": "Some*", "pair": False, "rearm": "5min", "set_clock": True}, Way.CHOOSE),
+        ({"name": "Some*", "silence": "30s", "hrv": "5min"}, Way.CHOOSE),
+        ({"name": "Some*", "pair": True}, Way.LINK),
+        ({"name": "Some*", "on": "advertising"}, Way.LINK),
+        ({"name": "Some*", "control": {"lease": "10s"}}, Way.LINK),
+        ({"name": "Some*", "connect": True}, Way.LINK),
+        ({"name": "Some*", "connect": False}, Way.LISTEN),
+        ({"address": ADDRESS, "bind_key_file": "/key"}, Way.LISTEN),
+        ({"service": "heart_rate"}, Way.LINK),
+        ({"service": "bike"}, Way.LISTEN),
+        ({"service": "bike", "connect": False}, Way.LISTEN),
+        ({"service": "thermometer"}, Way.LINK),
+        ({"service": "thermometer", "connect": False}, Way.LISTEN),
+    ],
+)
+def test_how_a_peripheral_is_received(settings: dict[str, Any], way: Way) -> None:
+    entry = PeripheralSettings.model_validate({"id": "some", **settings})
+    assert way_of(entry, ADVERTISING) is way
+    match = match_for(entry, ADVERTISING)
+    expected = {
+        "bike": (BIKE,),
+        "thermometer": () if way is Way.LINK else (THERMOMETER,),
+    }.get(settings.get("service", ""), () if way is Way.LINK else (BIKE, THERMOMETER))
+    assert match.broadcasts == expected
+
+
+def test_the_bind_key_is_an_option_and_a_bad_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("00112233445566778899aabbccddeeff\n")
+    entry = PeripheralSettings(id="room", address=ADDRESS, bind_key_file=file)
+    options = options_for(entry, RECORDS, ten_to_eight)
+    assert options.bind_key == bytes.fromhex("00112233445566778899aabbccddeeff")
+    assert "bind_key" not in repr(options)
+    file.write_text("secret")
+    with pytest.raises(Fatal, match=r"peripherals\.room\.bind_key_file: found something else"):
+        options_for(entry, RECORDS, ten_to_eight)

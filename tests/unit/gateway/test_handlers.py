@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import cast
 
 import orjson
 import pytest
@@ -13,15 +12,22 @@ from healthd.central.radio import Radio
 from healthd.central.slots import Slots
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
 from healthd.profiles.registry import load
+from healthd.sessions.choice import Choice
+from healthd.sessions.listening import Listening
 from healthd.sessions.periodic import Periodic
 from healthd.sessions.session import Session
 from healthd.verbs import REQUESTS as VERBS
 from healthd.verbs import RequestRefused, Scan
 
 # Placeholders: no request reaches them.
-STRAP, SCALE = cast(Session, object()), Periodic.__new__(Periodic)
+STRAP, SCALE = Session.__new__(Session), Periodic.__new__(Periodic)
 
-REQUESTS = PeripheralRequests({"strap": STRAP, "scale": SCALE})
+BIKE, BAND, WATCH = Listening.__new__(Listening), Choice.__new__(Choice), Choice.__new__(Choice)
+BAND.current, WATCH.current = BIKE, STRAP
+
+REQUESTS = PeripheralRequests(
+    {"strap": STRAP, "scale": SCALE, "bike": BIKE, "band": BAND, "watch": WATCH}
+)
 
 
 def test_every_verb_for_a_peripheral_has_a_handler() -> None:
@@ -31,7 +37,7 @@ def test_every_verb_for_a_peripheral_has_a_handler() -> None:
 @pytest.mark.parametrize("verb", ["fetch", "reconnect", "start"])
 async def test_an_unknown_peripheral_is_refused(verb: str) -> None:
     request = VERBS[verb].model_validate({"peripheral": "rower"})
-    error = 'peripheral: found "rower", expected one of the running healthd: strap, scale'
+    error = 'peripheral: found "rower", expected one of the running healthd: strap, scale, bike'
     with pytest.raises(RequestRefused, match=error):
         await REQUESTS.handlers[verb](request)
 
@@ -42,12 +48,18 @@ async def test_an_unknown_peripheral_is_refused(verb: str) -> None:
         ("fetch", "strap", "it is continuous .*; expected a periodic one"),
         ("reconnect", "scale", "it is periodic .*; expected a continuous one"),
         ("start", "scale", "it is periodic and cannot be controlled; expected a continuous one"),
+        ("fetch", "bike", "it only advertises.*; expected a periodic one"),
+        ("fetch", "band", "it only advertises.*; expected a periodic one"),
+        ("fetch", "watch", "it is continuous .*; expected a periodic one"),
+        ("reconnect", "bike", "it only advertises.*; expected a continuous one"),
+        ("set_target_power", "band", "it only advertises.*; expected a continuous one"),
     ],
 )
 async def test_a_peripheral_of_the_wrong_kind_is_refused(
     verb: str, peripheral: str, error: str
 ) -> None:
-    request = VERBS[verb].model_validate({"peripheral": peripheral})
+    fields = {"power_w": 100} if verb == "set_target_power" else {}
+    request = VERBS[verb].model_validate({"peripheral": peripheral, **fields})
     with pytest.raises(RequestRefused, match=error):
         await REQUESTS.handlers[verb](request)
 

@@ -20,7 +20,7 @@ from healthd.mqtt.topics import Topics, person_stream
 from healthd.outbox.continuity import End, PreviousRun
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Profile, Timed, Use
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
@@ -54,6 +54,13 @@ WEIGHT = Characteristic("ff01", Weight, decode_weight, Use.STREAM)
 STATUS = Characteristic("ff02", Weight, decode_weight, Use.STATUS)
 POINT = Characteristic("ff03", Weight, decode_weight, Use.CONTROL)
 FEATURE = Characteristic("ff04", Weight, decode_weight, Use.STATIC)
+ADVERTISED = Broadcast(
+    uuid="advertised",
+    model=Weight,
+    decode=decode_weight,
+    use=Use.STREAM,
+    keys=("service_data_fff0",),
+)
 
 
 class Heavier(Measurement):
@@ -104,6 +111,7 @@ PROFILES = Registry(
         Profile("a_plain_one", "fff0", (WEIGHT, STATUS)),
         Profile("b_scale", "fff1", (WEIGHT, STATUS, POINT, FEATURE), state=Scale),
         Profile("c_holding", "fff2", (WEIGHT,), state=Holding),
+        Profile("d_broadcaster", broadcasts=(ADVERTISED,), state=Scale),
     ]
 )
 
@@ -688,3 +696,79 @@ def test_an_older_result_of_an_earlier_run_is_history(box: Box, with_cuff: Pipel
     timed = Timed(CUFF.decode(OLD), 0, older, finished=True)
     with_cuff.start([HeldResult("cuff", timed, 10**18, "synced")])
     assert upper(box) == [(125, True)]
+
+
+# Devices that only advertise
+
+
+def heard(pipeline: Pipeline, name: str | None = "x", address: str = "A", *more: str) -> None:
+    pipeline.on_heard("strap", name, ["d_broadcaster", *more], address)
+    pipeline.on_state("strap", State.STREAMING, None)
+
+
+def test_what_is_advertised_becomes_samples(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    heard(pipeline, "Sca\x07le")
+    pipeline.on_value("strap", ADVERTISED, b"\x02")
+    assert [one.stream for one in box.samples] == ["heavier", "heavier"]
+    assert info(retained)["profiles"] == ["d_broadcaster"]
+    assert info(retained)["name"] == "Scale"
+    pipeline.on_value("strap", ADVERTISED, b"")
+    assert box.samples[-1].stream == "undecoded/advertised"
+
+
+def test_one_memory_as_long_as_the_same_device_is_heard(
+    pipeline: Pipeline, retained: dict[str, bytes]
+) -> None:
+    heard(pipeline, None)
+    heard(pipeline, "Scale")
+    assert info(retained)["name"] == "Scale"
+    assert len(Scale.links) == 1
+    heard(pipeline, "Scale", "B")
+    heard(pipeline, "Scale", "B", "battery")
+    assert len(Scale.links) == 3
+    pipeline.on_state("strap", State.SEARCHING, "silent")
+    heard(pipeline, "Scale", "B", "battery")
+    assert len(Scale.links) == 4
+    assert retained["healthd/home/device/strap/status"] == b"online"
+
+
+def test_the_silence_of_a_broadcaster_is_a_gap(
+    pipeline: Pipeline, box: Box, retained: dict[str, bytes]
+) -> None:
+    heard(pipeline)
+    pipeline.on_value("strap", ADVERTISED, b"\x01")
+    last = box.samples[-1]
+    pipeline.on_state("strap", State.SEARCHING, "silent")
+    assert retained["healthd/home/device/strap/status"] == b"offline"
+    assert info(retained)["reason"] == "silent"
+    heard(pipeline)
+    pipeline.on_value("strap", ADVERTISED, b"\x01")
+    (gap,) = gaps(box)
+    assert (gap["stream"], gap["reason"]) == ("heavier", "silent")
+    assert gap["first"] == utc_text(last.stamp.wall_ns)
+
+
+async def test_values_over_the_share_of_a_broadcaster_are_reported(
+    pipeline: Pipeline, box: Box
+) -> None:
+    heard(pipeline)
+    pipeline.on_too_fast("strap", "advertised")
+    pipeline.on_state("strap", State.DISABLED, None)
+    assert [(gap["stream"], gap["reason"]) for gap in gaps(box)] == [("weight", "too_fast")]
+
+
+async def test_what_is_held_back_of_one_of_two_devices_is_not_published(
+    with_cuff: Pipeline, box: Box, held: list[Timed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.profiles.results.episodes.MEMORY_QUIET_S", 0.05)
+    monkeypatch.setattr("healthd.profiles.blood_pressure.QUIET_S", 0.05)
+    with_cuff.on_value("cuff", CUFF, NEW)
+    assert len(held) == 1
+    with_cuff.on_state("cuff", State.WAITING, "ambiguous")
+    assert held == []
+    await asyncio.sleep(0.2)
+    with_cuff.on_value("cuff", CUFF, NEW)
+    with_cuff.on_state("cuff", State.DISABLED, None)
+    assert box.samples == []

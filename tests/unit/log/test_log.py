@@ -11,7 +11,7 @@ import orjson
 import pytest
 import structlog
 
-from healthd.log import configure, get_logger
+from healthd.log import Disclosed, configure, get_logger
 
 ADDRESSES = ["A0:9E:1A:00:00:01", "a0:9e:1a:00:00:01", "A0_9E_1A_00_00_01", "A0-9E-1A-00-00-01"]
 
@@ -104,6 +104,18 @@ def test_addresses_are_redacted(pipe: Out, address: str) -> None:
     assert pipe.line["peripheral"] == "<address>"
     assert pipe.line["event"] == "lost <address>"
     assert pipe.line["path"] == "/org/bluez/hci0/dev_<address>/service0010"
+
+
+@pytest.mark.parametrize("out", ["pipe", "terminal"])
+def test_an_address_that_its_reader_needs_is_not_redacted(
+    request: pytest.FixtureRequest, out: str
+) -> None:
+    stream: Out = request.getfixturevalue(out)
+    configure(stream=stream)
+    needed, other = ADDRESSES[0], "C0:00:00:00:00:99"
+    get_logger().warning("two devices match", addresses=[Disclosed(needed)], other=other)
+    assert needed in stream.text
+    assert other not in stream.text
 
 
 def test_the_topics_of_a_person_are_redacted(pipe: Out) -> None:

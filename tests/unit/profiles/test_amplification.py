@@ -25,7 +25,7 @@ REGISTRY = load()
 DECLARED = [
     (profile, characteristic)
     for profile in REGISTRY.profiles.values()
-    for characteristic in profile.characteristics
+    for characteristic in (*profile.characteristics, *profile.broadcasts)
 ]
 PMD_DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
 PMD_CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
@@ -49,7 +49,7 @@ OBJECTS_PER_BYTE = 9
 
 def arriving(profile: Profile, characteristic: Characteristic, value: bytes) -> list[Sample]:
     """Return the samples of a value, which arrives after all streams of a Polar were started."""
-    reader = Reader(REGISTRY, Options(), "any", [profile.name])
+    reader = Reader(REGISTRY, Options(), "any", [profile.name], "C0:00:00:00:00:01")
     if characteristic.uuid == PMD_DATA:
         control = REGISTRY.characteristics[PMD_CONTROL]
         for kind in ("ecg", "acceleration", "gyroscope", "magnetometer", "ppg", "temperature"):

@@ -1,7 +1,7 @@
-"""Properties of every characteristic. A new characteristic is tested without being listed here."""
+"""Properties of every characteristic and broadcast; new ones are tested without being listed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -11,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Use
 from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.reader import Undecoded
-from healthd.profiles.registry import load
+from healthd.profiles.registry import canonical_uuid, load
 from healthd.samples import Measurement
 from healthd.units import find_unit, unit_of
 from tests.support.digits import too_many_digits
 
-CHARACTERISTICS = list(load().characteristics.values())
+SOURCES = load().sources
+BROADCASTS = list(load().broadcasts.values())
 DERIVED = {model for profile in load().profiles.values() for model in profile.derived}
-MODELS = sorted({*DERIVED, *(each.model for each in CHARACTERISTICS)}, key=lambda model: model.kind)
+MODELS = sorted({*DERIVED, *(each.model for each in SOURCES)}, key=lambda model: model.kind)
 
 # Counted things that no person watches: they need no row in healthd.units.
 NAMELESS = {"{bits}", "{channels}", "{days}", "{hours}"}
@@ -31,20 +32,59 @@ NAMELESS = {"{bits}", "{channels}", "{days}", "{hours}"}
 packets = st.binary(max_size=64) | st.binary(min_size=65, max_size=512)
 
 
-@pytest.mark.untraced
-@pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)
-@given(packet=packets)
-def test_any_bytes_give_the_model_or_a_decode_error(
-    characteristic: Characteristic, packet: bytes
+def decodes_or_refuses(
+    source: Characteristic, decode: Callable[[bytes], Measurement], packet: bytes
 ) -> None:
     try:
-        measurement = characteristic.decode(packet)
+        measurement = decode(packet)
     except DecodeError:
         return
-    assert type(measurement) is characteristic.model
+    assert type(measurement) is source.model
     # The published JSON has the same values: null instead of NaN, nothing that JSON cannot hold.
     assert orjson.loads(orjson.dumps(measurement.fields())) == measurement.fields()
     assert not too_many_digits(measurement.fields())
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("source", SOURCES, ids=lambda each: each.uuid)
+@given(packet=packets)
+def test_any_bytes_give_the_model_or_a_decode_error(source: Characteristic, packet: bytes) -> None:
+    decodes_or_refuses(source, source.decode, packet)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(
+    "broadcast", [each for each in BROADCASTS if each.decoder], ids=lambda each: each.uuid
+)
+@pytest.mark.parametrize("bind_key", [None, bytes(range(16))], ids=["no key", "key"])
+@given(packet=packets)
+def test_any_bytes_give_the_decoder_of_one_device_the_model_or_a_decode_error(
+    broadcast: Broadcast, bind_key: bytes | None, packet: bytes
+) -> None:
+    assert broadcast.decoder is not None
+    decode = broadcast.decoder(Options(bind_key=bind_key), "C0:00:00:00:00:01")
+    decodes_or_refuses(broadcast, decode, packet)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("broadcast", BROADCASTS, ids=lambda each: each.uuid)
+@given(packet=packets)
+def test_any_bytes_are_of_a_broadcast_or_not(broadcast: Broadcast, packet: bytes) -> None:
+    assert broadcast.fits(packet) in {True, False}
+
+
+@pytest.mark.parametrize("broadcast", BROADCASTS, ids=lambda each: each.uuid)
+def test_broadcasts_are_streams_under_well_formed_keys(broadcast: Broadcast) -> None:
+    assert re.fullmatch("[a-z]+(_[a-z0-9]+)*", broadcast.uuid)
+    assert broadcast.use is Use.STREAM
+    assert broadcast.keys
+    assert len(set(broadcast.keys)) == len(broadcast.keys)
+    for key in broadcast.keys:
+        if uuid := key.removeprefix("service_data_").removesuffix(key):
+            assert canonical_uuid(uuid) == uuid
+        else:
+            assert re.fullmatch("manufacturer_data_[0-9a-f]{4}", key)
+    assert broadcast.again_s is None or broadcast.again_s > 0
 
 
 @pytest.mark.untraced
@@ -55,11 +95,11 @@ def test_a_device_that_deviates_has_no_more_digits(quirk: Quirk, packet: bytes) 
         assert not too_many_digits(quirk.decode(packet).fields())
 
 
-@pytest.mark.parametrize("characteristic", CHARACTERISTICS, ids=lambda each: each.uuid)
-def test_only_subscribed_values_have_a_silence_limit(characteristic: Characteristic) -> None:
-    if characteristic.silence_s is not None:
-        assert characteristic.use in {Use.STREAM, Use.STATUS}
-        assert characteristic.silence_s > 0
+@pytest.mark.parametrize("source", SOURCES, ids=lambda each: each.uuid)
+def test_only_values_that_come_by_themselves_have_a_silence_limit(source: Characteristic) -> None:
+    if source.silence_s is not None:
+        assert source.use in {Use.STREAM, Use.STATUS}
+        assert source.silence_s > 0
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.kind)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd import profiles
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Profile, Use
 from healthd.profiles.registry import Registry, canonical_uuid, load
 from healthd.samples import Measurement
 
@@ -30,6 +30,22 @@ def profile(name: str, service: str, *characteristics: Characteristic) -> Profil
 
 def characteristic(uuid: str) -> Characteristic:
     return Characteristic(uuid, Measurement, decode_nothing, Use.STATIC)
+
+
+def broadcast(name: str, begins: bytes, *keys: str) -> Broadcast:
+    return Broadcast(
+        name,
+        Measurement,
+        decode_nothing,
+        Use.STREAM,
+        keys=keys,
+        fits=lambda data: data.startswith(begins),
+    )
+
+
+SMALL = broadcast("small", b"SMALL", "manufacturer_data_0157")
+TALL = broadcast("tall", b"TALL", "manufacturer_data_0157", "service_data_ff02")
+SCALE = Profile("scale", broadcasts=(SMALL, TALL))
 
 
 def test_finds_every_profile_module() -> None:
@@ -66,7 +82,37 @@ def test_unknown_is_none() -> None:
 def test_declared_uuids_are_canonical() -> None:
     registry = load()
     assert all(uuid == each.uuid for uuid, each in registry.characteristics.items())
-    assert all(canonical_uuid(each.service) == each.service for each in registry.profiles.values())
+    services = [each.service for each in registry.profiles.values() if each.service]
+    assert [canonical_uuid(service) for service in services] == services
+
+
+def test_a_profile_without_a_service_is_read_in_advertisements() -> None:
+    for found in load().profiles.values():
+        if not found.service:
+            assert found.broadcasts
+            assert not found.characteristics
+
+
+def test_broadcasts_by_name_and_by_what_carries_them() -> None:
+    registry = Registry([profile("strap", "ff01"), SCALE])
+    assert list(registry.broadcasts) == ["small", "tall"]
+    assert registry.sources == [SMALL, TALL]
+    assert registry.broadcast_keys == {"service_data_ff02", "manufacturer_data_0157"}
+
+
+def test_what_fits_is_found_in_advertised_data() -> None:
+    registry = Registry([SCALE])
+    data = {"manufacturer_data_0157": b"TALL", "service_data_ff03": b"TALL"}
+    assert registry.broadcasts_in(data) == [(SCALE, TALL, b"TALL")]
+    data = {"manufacturer_data_0157": b"SMALL", "service_data_ff02": b"TALL"}
+    assert registry.broadcasts_in(data) == [(SCALE, SMALL, b"SMALL"), (SCALE, TALL, b"TALL")]
+    assert registry.broadcasts_in({"manufacturer_data_0157": b"OTHER"}) == []
+
+
+def test_broadcasts_with_one_name_are_refused() -> None:
+    other = Profile("other", broadcasts=(broadcast("small", b"OTHER", "service_data_ff02"),))
+    with pytest.raises(ValueError, match="small is declared twice"):
+        Registry([SCALE, other])
 
 
 @pytest.mark.parametrize(

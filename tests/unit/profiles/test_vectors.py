@@ -1,14 +1,21 @@
-"""Every characteristic against ``tests/vectors/<uuid>.toml``.
+"""Every characteristic and broadcast against ``tests/vectors/<uuid>.toml``.
 
 A file holds ``[[vector]]`` tables with these keys:
 
-``hex``       the packet.
+``hex``       the packet; of a broadcast, the bytes after the UUID or the company id.
 ``expected``  the keys and values that decoding must give, no more and no fewer.
 ``null``      keys that must be null, which TOML cannot express.
 ``error``     instead of these two: a part of the DecodeError that must be raised.
 ``source``    the origin of the packet and its meaning.
 ``kind``      unit_test, device_capture or conformance (someone else's), or derived (from a layout).
 ``notes``     optional: what is special about it.
+
+A broadcast has more, all optional. Its ``<uuid>`` is its name.
+
+``key``       which of its keys carries the packet; needed only if there are several.
+``ignored``   true instead of what decoding gives: it is not of this kind, and nothing decodes it.
+``bind_key``  the key of a device that encrypts, in hex.
+``address``   the device's address.
 """
 
 import tomllib
@@ -21,17 +28,23 @@ import orjson
 import pytest
 
 from healthd.errors import DecodeError
+from healthd.profiles.characteristic import Broadcast, Options
 from healthd.profiles.registry import load
 from tests.support.digits import too_many_digits
 
 VECTORS = Path(__file__).parents[2] / "vectors"
+ADDRESS = "C0:00:00:00:00:01"
 KINDS = {"unit_test", "device_capture", "conformance", "derived"}
-CHARACTERISTICS = load().characteristics
+COUNTS, SOME = 256, 8
+SOURCES = {source.uuid: source for source in load().sources}
 
 
 @dataclass(frozen=True)
 class Vector:
-    """One table of a vector file; ``expected`` is None if ``error`` must be raised."""
+    """One table of a vector file; ``expected`` is None if ``error`` must be raised.
+
+    Both are empty for a packet that is ignored.
+    """
 
     uuid: str
     packet: bytes
@@ -39,6 +52,18 @@ class Vector:
     error: str
     kind: str
     source: str
+    key: str
+    options: Options
+    address: str
+    ignored: bool
+
+    def decode(self, size: int) -> dict[str, Any]:
+        """Return the fields of the packet's first bytes, as this device sends them."""
+        source = SOURCES[self.uuid]
+        decode = source.decode
+        if isinstance(source, Broadcast) and source.decoder is not None:
+            decode = source.decoder(self.options, self.address)
+        return decode(self.packet[:size]).fields()
 
 
 def read(path: Path) -> list[Vector]:
@@ -49,14 +74,20 @@ def read(path: Path) -> list[Vector]:
         expected = table.pop("expected", None)
         if nulls := table.pop("null", []):
             expected |= dict.fromkeys(nulls)
+        ignored = table.pop("ignored", False)
+        bind_key = table.pop("bind_key", None)
         vectors.append(
             Vector(
                 uuid=path.stem,
                 packet=bytes.fromhex(table.pop("hex")),
                 expected=expected,
-                error="" if expected is not None else table.pop("error"),
+                error="" if ignored or expected is not None else table.pop("error"),
                 kind=table.pop("kind"),
                 source=table.pop("source"),
+                key=table.pop("key", ""),
+                options=Options(bind_key=None if bind_key is None else bytes.fromhex(bind_key)),
+                address=table.pop("address", ADDRESS),
+                ignored=ignored,
             )
         )
         assert not table, f"{path.name}: unknown keys {sorted(table)}"
@@ -92,25 +123,26 @@ def check_each(vectors: Iterable[Vector], check: Callable[[Vector], None]) -> No
         raise BaseExceptionGroup("vectors", failed)
 
 
-@pytest.mark.parametrize("uuid", CHARACTERISTICS)
+@pytest.mark.parametrize("uuid", SOURCES)
 def test_vectors(uuid: str) -> None:
     check_each(BY_UUID[uuid], decodes_as_expected)
 
 
 def decodes_as_expected(vector: Vector) -> None:
-    decode = CHARACTERISTICS[vector.uuid].decode
+    if vector.ignored:
+        return
     if vector.expected is None:
         with pytest.raises(DecodeError) as raised:
-            decode(vector.packet)
+            vector.decode(len(vector.packet))
         assert vector.error in str(raised.value)
     else:
-        fields = decode(vector.packet).fields()
+        fields = vector.decode(len(vector.packet))
         assert fields == vector.expected
         assert canonical(fields) == canonical(vector.expected)
         assert not too_many_digits(fields)
 
 
-@pytest.mark.parametrize("uuid", CHARACTERISTICS)
+@pytest.mark.parametrize("uuid", SOURCES)
 def test_a_shorter_packet_adds_no_fields(uuid: str) -> None:
     check_each((vector for vector in BY_UUID[uuid] if vector.expected), adds_no_fields)
 
@@ -118,26 +150,53 @@ def test_a_shorter_packet_adds_no_fields(uuid: str) -> None:
 def adds_no_fields(vector: Vector) -> None:
     for length in range(len(vector.packet)):
         try:
-            fields = CHARACTERISTICS[vector.uuid].decode(vector.packet[:length]).fields()
+            fields = vector.decode(length)
         except DecodeError:
             continue
         assert fields.keys() - {"truncated", "trailing_bytes"} <= (vector.expected or {}).keys()
 
 
-@pytest.mark.parametrize("uuid", CHARACTERISTICS)
-def test_characteristic_has_good_and_bad_vectors(uuid: str) -> None:
+@pytest.mark.parametrize("uuid", load().broadcasts)
+def test_a_broadcast_fits_unless_it_is_ignored(uuid: str) -> None:
+    check_each(BY_UUID[uuid], fits_as_expected)
+
+
+def fits_as_expected(vector: Vector) -> None:
+    registry = load()
+    broadcast = registry.broadcasts[vector.uuid]
+    # A broadcast with several keys has to be found under each, and its vectors say under which.
+    key = vector.key or (broadcast.keys[0] if len(broadcast.keys) == 1 else "")
+    assert key in broadcast.keys, f"expected the key: one of {', '.join(broadcast.keys)}"
+    if vector.expected is None and not vector.ignored:
+        return
+    found = [each for _, each, _ in registry.broadcasts_in({key: vector.packet})]
+    assert (broadcast in found) is not vector.ignored
+
+
+@pytest.mark.parametrize("uuid", load().broadcasts)
+def test_each_key_of_a_broadcast_has_a_good_vector(uuid: str) -> None:
+    keys = load().broadcasts[uuid].keys
+    good = {vector.key or keys[0] for vector in BY_UUID[uuid] if vector.expected is not None}
+    # Where a part of the key counts, some of them stand for all.
+    expected = good & set(keys) if len(keys) >= COUNTS and len(good) >= SOME else set(keys)
+    assert good == expected, f"tests/vectors/{uuid}.toml"
+
+
+@pytest.mark.parametrize("uuid", SOURCES)
+def test_source_has_good_and_bad_vectors(uuid: str) -> None:
     assert uuid in BY_UUID, f"tests/vectors/{uuid}.toml is missing"
     outcomes = {vector.expected is None for vector in BY_UUID[uuid]}
     assert outcomes == {False, True}, f"tests/vectors/{uuid}.toml lacks a good or a bad vector"
 
 
 def test_every_vector_file_has_a_decoder() -> None:
-    assert BY_UUID.keys() == set(CHARACTERISTICS)
+    assert BY_UUID.keys() == set(SOURCES)
 
 
-@pytest.mark.parametrize("uuid", CHARACTERISTICS)
+@pytest.mark.parametrize("uuid", SOURCES)
 def test_vectors_name_their_source(uuid: str) -> None:
     vectors = BY_UUID[uuid]
     assert {vector.kind for vector in vectors} <= KINDS
     assert all(vector.source for vector in vectors)
-    assert len({vector.packet for vector in vectors}) == len(vectors), "a packet is listed twice"
+    packets = {(each.packet, each.key, each.options.bind_key, each.address) for each in vectors}
+    assert len(packets) == len(vectors), "a packet is listed twice"

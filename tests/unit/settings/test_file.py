@@ -10,17 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.reader import Undecoded
 from healthd.settings.brokers import Broker
 from healthd.settings.environment import ignored_variables
 from healthd.settings.file import read
 from healthd.settings.model import LISTS, Settings, known_keys
 from healthd.settings.problems import NoSettings, Problem, SettingsError
 
-SERVICES = ("battery", "heart_rate")
+_BROADCAST = Broadcast("some", Undecoded, lambda _: Undecoded.of({}), Use.STREAM, keys=("some",))
+SERVICES = {
+    "battery": Profile("battery", "180f"),
+    "heart_rate": Profile("heart_rate", "180d"),
+    "bike": Profile("bike", broadcasts=(_BROADCAST,)),
+    "thermometer": Profile("thermometer", "1809", broadcasts=(_BROADCAST,)),
+}
 SECTIONS = [section for section in known_keys(()) if section not in LISTS]
 KEYS = {section: known_keys((section,)) for section in SECTIONS}
 NO_PERIPHERALS = "peripherals = []\n"
 STRAP = '[[peripherals]]\nid = "strap"\nname = "Polar*"\n'
+BIKE = '[[peripherals]]\nid = "bike"\nservice = "bike"\n'
+ANY = '[[peripherals]]\nid = "any"\nservice = "heart_rate"\n'
 
 Read = Callable[..., Settings]
 Problems = Callable[..., list[Problem]]
@@ -109,7 +119,7 @@ def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
     # A commented line that assigns or opens a block is an example; every other comment is prose.
     examples = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 10
+    assert len(settings.peripherals) == 11
     entries = settings.peripherals
     assert {key for entry in entries for key in entry.control.model_fields_set} == set(
         known_keys(("peripherals", 0, "control"))
@@ -277,6 +287,7 @@ BAD_VALUES = [
     ("bluetooth.adapter = 'bluetooth0'", "bluetooth.adapter", "'bluetooth0'", '"hci0"'),
     ("bluetooth.adapter = 0", "bluetooth.adapter", "0", "a string"),
     ("bluetooth.slots = 0", "bluetooth.slots", "0", "1"),
+    ("bluetooth.scanning = 'off'", "bluetooth.scanning", "'off'", "'active' or 'passive'"),
     ("bluetooth.slots = 'many'", "bluetooth.slots", "'many'", "integer"),
     ("bluetooth.power_on = 1", "bluetooth.power_on", "1", "true or false"),
     ("outbox.max_size = 'big'", "outbox.max_size", "'big'", '"256MB"'),
@@ -304,6 +315,47 @@ BAD_VALUES = [
     ("peripherals = ['strap']", "peripherals[0]", "'strap'", "a table"),
     ("[[peripherals]]\nname = 'x'", "peripherals[0].id", "nothing", "required"),
     (f"{STRAP}adress = 'x'", "peripherals[0].adress", "an unknown key", 'did you mean "address"?'),
+    (f"{STRAP}connect = 'no'", "peripherals[0].connect", "'no'", "true or false"),
+    (f"{STRAP}bind_key_file = 1", "peripherals[0].bind_key_file", "1", "a path"),
+    (
+        f"{STRAP}connect = true\nbind_key_file = 'k'",
+        "peripherals[0].bind_key_file",
+        "'k'",
+        "connect = false",
+    ),
+    (f"{BIKE}connect = true", "peripherals[0].connect", "True", "bike devices cannot be linked"),
+    (f"{BIKE}every = '1h'", "peripherals[0].every", "'1h'", "bike devices are only listened to"),
+    (f"{ANY}connect = false", "peripherals[0].connect", "False", "no advertisements of heart_rate"),
+    (
+        f"{ANY}bind_key_file = 'k'",
+        "peripherals[0].bind_key_file",
+        "'k'",
+        "no advertisements of heart_rate",
+    ),
+    (
+        f"{STRAP}bind_key_file = 'k'\npair = true",
+        "peripherals[0].pair",
+        "True",
+        "no such key as well as bind_key_file",
+    ),
+    *(
+        (
+            f"{STRAP}connect = false\n{line}",
+            f"peripherals[0].{line.partition(' ')[0]}",
+            "",
+            "no such key, or connect = true",
+        )
+        for line in (
+            "every = '1h'",
+            "on = 'advertising'",
+            "pair = true",
+            "passkey_file = '/passkey'",
+            "pmd = ['ecg']",
+            "set_clock = true",
+            "start = true",
+            "control = { lease = '30s' }",
+        )
+    ),
     (f"{STRAP}silence = 30", "peripherals[0].silence", "30", '"30s"'),
     (f"{STRAP}silence = '0s'", "peripherals[0].silence", "'0s'", "longer than zero"),
     (f"{STRAP}silence = '-5s'", "peripherals[0].silence", "'-5s'", '"30s"'),
@@ -318,7 +370,7 @@ BAD_VALUES = [
         "[[peripherals]]\nid = 'x'\nservice = 'hart_rate'",
         "peripherals[0].service",
         "'hart_rate'",
-        'one of battery, heart_rate (did you mean "heart_rate"?)',
+        'one of battery, bike, heart_rate, thermometer (did you mean "heart_rate"?)',
     ),
     ("[[peripherals]]\nid = 'x'", "peripherals[0]", "none of them", "exactly one of"),
     (
@@ -439,6 +491,21 @@ def test_one_address_in_two_peripherals(problems: Problems, address: str, other:
     (problem,) = problems(entry.format("a", address) + entry.format("b", other))
     assert problem.key == "peripherals[1].address"
     assert "no other peripheral uses" in problem.expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BIKE}silence = '1min'",
+        f"{BIKE}connect = false",
+        '[[peripherals]]\nid = "t"\nservice = "thermometer"\nconnect = false',
+        '[[peripherals]]\nid = "t"\nservice = "thermometer"\nconnect = true\npair = true',
+        '[[peripherals]]\nid = "t"\nservice = "thermometer"\nbind_key_file = "k"',
+        f"{STRAP}connect = false\nbind_key_file = 'k'\nhrv = '5min'",
+    ],
+)
+def test_peripherals_that_are_listened_to(read_text: Read, text: str) -> None:
+    assert len(read_text(text).peripherals) == 1
 
 
 def test_every_duplicate_is_reported(problems: Problems) -> None:

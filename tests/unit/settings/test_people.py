@@ -21,7 +21,7 @@ def read_text(tmp_path: Path) -> Callable[[str], Settings]:
     def read_it(text: str) -> Settings:
         file = tmp_path / "healthd.toml"
         file.write_text(text, encoding="utf-8")
-        return read(file, {}, ())
+        return read(file, {}, {})
 
     return read_it
 

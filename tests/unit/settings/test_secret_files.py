@@ -7,6 +7,7 @@ import pytest
 from healthd.errors import Fatal, FileUnavailable
 from healthd.settings.model import HassSettings, MqttSettings, PeripheralSettings
 from healthd.settings.secret_files import (
+    bind_key,
     consent_code,
     has_unusual_characters,
     hass_token,
@@ -155,3 +156,23 @@ def test_an_invalid_consent_code_is_refused_and_not_shown(tmp_path: Path, text: 
     with pytest.raises(ValueError, match="four digits") as refused:
         consent_code(PeripheralSettings(id="scale", user=1, consent_file=file))
     assert not text or text not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["231D39C1d7cc1ab1aee224cd096db932", " 231d39c1d7cc1ab1aee224cd096db932\n"]
+)
+def test_a_bind_key_is_32_hex_digits_in_a_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(text)
+    key = bytes.fromhex("231d39c1d7cc1ab1aee224cd096db932")
+    assert bind_key(PeripheralSettings(id="room", bind_key_file=file)) == key
+    assert bind_key(PeripheralSettings(id="room")) is None
+
+
+@pytest.mark.parametrize("text", ["", "231d39c1", "231d39c1d7cc1ab1aee224cd096db93x", "23 1d" * 8])
+def test_an_invalid_bind_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="32 hex digits") as caught:
+        bind_key(PeripheralSettings(id="room", bind_key_file=file))
+    assert not text or text not in str(caught.value)

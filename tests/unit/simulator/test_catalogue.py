@@ -12,8 +12,9 @@ from bleak.uuids import normalize_uuid_str
 from healthd.profiles import registry
 from healthd.profiles.characteristic import Profile
 from healthd.settings.model import PeripheralSettings
+from healthd.simulator.broadcasting.catalogue import BROADCASTING
 from healthd.simulator.catalogue import CATALOGUE, select_models
-from healthd.simulator.names import NAMES
+from healthd.simulator.names import CONNECTABLE, NAMES
 from healthd.simulator.part import Sent
 from healthd.simulator.world import peripherals_for
 from tests.unit.simulator.bench import Bench
@@ -21,13 +22,13 @@ from tests.unit.simulator.probe import probe
 
 
 def test_names_match_the_catalogue() -> None:
-    assert tuple(CATALOGUE) == NAMES
+    assert (*CATALOGUE, *BROADCASTING) == NAMES
 
 
 def test_models_are_selected_once_each_and_in_order() -> None:
-    assert [model.name for model in select_models(["rower, glucose", "heart_rate", "rower"])] == [
+    assert [model.name for model in select_models(["rower, keiser", "heart_rate", "rower"])] == [
         "rower",
-        "glucose",
+        "keiser",
         "heart_rate",
     ]
     assert select_models([]) == []
@@ -43,7 +44,7 @@ def test_error_for_an_unknown_name_lists_the_known_names(names: list[str]) -> No
 ON_REQUEST = {"glucose"}
 
 
-@pytest.mark.parametrize("model", [name for name in NAMES if name not in ON_REQUEST])
+@pytest.mark.parametrize("model", [name for name in CONNECTABLE if name not in ON_REQUEST])
 async def test_recorded_notifications_arrive(
     bench: Bench, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +72,10 @@ def entry(**fields: Any) -> PeripheralSettings:
     return PeripheralSettings.model_validate({"id": "one", **fields})
 
 
-@pytest.mark.parametrize("profile", registry.load().profiles.values(), ids=lambda each: each.name)
+WITH_SERVICE = [each for each in registry.load().profiles.values() if each.service]
+
+
+@pytest.mark.parametrize("profile", WITH_SERVICE, ids=lambda each: each.name)
 async def test_service_in_the_settings_is_advertised(bench: Bench, profile: Profile) -> None:
     async with asyncio.timeout(10):
         made = peripherals_for([entry(service=profile.name)], random.Random(1))

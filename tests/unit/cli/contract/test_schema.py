@@ -74,7 +74,7 @@ def test_the_document_contains_each_kind(kind: str) -> None:
 
 def test_the_document_contains_no_other_kinds() -> None:
     document = answer()
-    kinds = {each.model.kind for each in REGISTRY.characteristics.values()}
+    kinds = {each.model.kind for each in REGISTRY.sources}
     kinds |= {model.kind for profile in REGISTRY.profiles.values() for model in profile.derived}
     kinds |= {"gap", "link", "fetch", "control", "outbox", "adapter", "clock", "undecoded"}
     kinds |= {"info", "health", "device_info", "homeassistant_device", "response"}
@@ -163,15 +163,15 @@ def test_the_page_in_the_repository_is_up_to_date() -> None:
     assert (DOCS / "profiles.md").read_text(encoding="utf-8") == page()
 
 
-def test_the_page_lists_every_characteristic_and_quirk(
+def test_the_page_lists_everything_that_is_read_and_every_quirk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = Quirk("charge in tenths", "2a19", decode_level, "an issue", name="odd*", maker="m")
     monkeypatch.setattr("healthd.cli.contract.reference.QUIRKS", (row,))
     text = page()
-    for uuid, characteristic in REGISTRY.characteristics.items():
-        kind = characteristic.model.kind
-        assert f"| `{uuid}` | `{kind}` |" in text
+    for source in REGISTRY.sources:
+        kind = source.model.kind
+        assert f"| `{source.uuid}` | `{kind}` |" in text
         assert text.count(f"### `{kind}`\n") == 1
     assert "| `heart_rate_bpm` | integer or null | `/min` | `8454258` | `8867-4` |" in text
     assert "| `2a19` | name `odd*`, maker `m` | charge in tenths | an issue |" in text
