@@ -22,7 +22,7 @@ _OF_THE_PACKET = frozenset({"packet_id", "encryption_counter", *Measurement.mode
 
 
 class News:
-    """Passes on a packet if it says something new, and if nobody can have recorded it before.
+    """Passes on a packet if it says something new, and if it was not recorded earlier.
 
     A device repeats its packets, with or without a packet id, and encrypted packets differ from
     each other even if their values are equal. Its values may be distributed over several packets.
