@@ -1,0 +1,15 @@
+"""The radio side of a gateway, as the settings want it."""
+
+import pytest
+
+from healthd.central.link import Backends
+from healthd.gateway.radio_side import RadioSide
+from healthd.settings.model import BluetoothSettings
+
+
+@pytest.mark.parametrize(("scanning", "passive"), [("active", False), ("passive", True)])
+async def test_passive_scanning_is_a_setting(scanning: str, *, passive: bool) -> None:
+    settings = BluetoothSettings.model_validate({"scanning": scanning})
+    side = RadioSide.build(settings, Backends(), None, lambda *_: None, lambda *_: None)
+    focus = side.radio._scanner.focus  # pyright: ignore[reportPrivateUsage]
+    assert focus.prefers_passive == passive
