@@ -617,9 +617,12 @@ def test_the_controls_of_each_device() -> None:
     for way in ({"every": "15min"}, {"on": "advertising"}):
         found = controls(known=all_keys("heart_rate"), settings=entry(**way), facts=RANGES)
         assert found.keys() == {"request_fetch"}
-    for way, profiles in (({"connect": False}, ()), ({}, ("keiser", "mi_band"))):
+    for settings, profiles in (
+        (entry(connect=False), ()),
+        (entry(), ("keiser", "mi_band")),
+    ):
         facts = {"profiles": profiles}
-        assert not controls(known=all_keys("heart_rate"), settings=entry(**way), facts=facts)
+        assert not controls(known=all_keys("heart_rate"), settings=settings, facts=facts)
     both = controls(known={}, facts={"profiles": ("battery", "mi_scale")})
     assert both.keys() == {"request_reconnect"}
     strap = controls(known={"heart_rate": ["heart_rate_bpm", "energy_expended_kj"]})
