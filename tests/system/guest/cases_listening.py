@@ -119,8 +119,9 @@ async def _known_values_are_not_news(world: World, devices: _Devices) -> None:
     """Restart healthd while BlueZ still has the last values, which then come again, too."""
     # Without that it would forget the scale after 30 s, which a slow machine needs for the restart.
     await vm.keep_device(devices.scale.address)
-    await vm.run("systemctl", "restart", SERVICE)
-    await until(lambda: world.radio.scans, "healthd scans", START_S)
+    await vm.run("systemctl", "restart", "--no-block", SERVICE)
+    await until(lambda: not world.radio.scans, "healthd stops")
+    await until(lambda: world.radio.scans, "healthd scans again", START_S)
     if await vm.device_property(devices.scale.address, "ServiceData") is None:
         raise Failed("the fault did not happen: BlueZ has forgotten the scale")
     world.radio.hearing.duplicates = Duplicates.REPORTED
