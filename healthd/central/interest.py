@@ -3,28 +3,49 @@
 from collections.abc import Iterable
 
 from healthd.central.advertised import AdvertisedData
-from healthd.central.match import Match
+from healthd.central.match import Match, Seen
 
 
 class Interest:
-    """What searches and listeners want of advertisements; the scanner leaves out the rest.
+    """What searches and listeners want of advertisements; the scanner may leave out the rest.
 
     Attributes:
         data: the advertised data that is wanted.
+        version: another number after each change.
+        is_urgent: whether signals must be read as soon as they arrive: those of links are dated by
+            their arrival.
     """
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        """``keys`` of the advertised data that is wanted; see ``Broadcast.keys``."""
-        self.data = AdvertisedData(keys)
+    def __init__(self, keys: Iterable[str] = (), *, everyone: bool = True) -> None:
+        """Prepare.
 
-    def update(self, matches: Iterable[Match], keys: Iterable[str] = ()) -> None:
+        Args:
+            keys: of the advertised data that is wanted; see ``Broadcast.keys``.
+            everyone: whether all devices are wanted, whatever they advertise.
+        """
+        self.data = AdvertisedData(keys)
+        self.version = 0
+        self.is_urgent = False
+        self._matches: tuple[Match, ...] = ()
+        self._everyone = everyone
+
+    def update(self, matches: Iterable[Match], keys: Iterable[str] = (), *, everyone: bool) -> None:
         """Change what is wanted.
 
         Args:
             matches: the peripherals that are searched for or listened to.
             keys: of more advertised data.
+            everyone: whether all devices are wanted, whatever they advertise.
         """
+        matches = tuple(matches)
         broadcasts = (broadcast for match in matches for broadcast in match.broadcasts)
         wanted = frozenset(keys).union(*(broadcast.keys for broadcast in broadcasts))
-        if wanted != self.data.keys:
-            self.data = AdvertisedData(wanted)
+        if (matches, everyone, wanted) == (self._matches, self._everyone, self.data.keys):
+            return
+        self._matches, self._everyone = matches, everyone
+        self.data = AdvertisedData(wanted)
+        self.version += 1
+
+    def wants(self, found: Seen) -> bool:
+        """Whether a device, as far as it is known, is wanted."""
+        return self._everyone or any(match.fits(found) for match in self._matches)

@@ -85,7 +85,11 @@ class ScanLoop:
             try:
                 adapter = self._adapters.current
                 async with scanning(
-                    self._backends, adapter, self._interest, self._on_advertisement
+                    self._backends,
+                    adapter,
+                    self._interest,
+                    self._on_advertisement,
+                    self._recovery.heard,
                 ):
                     mark_healthy()
                     self._recovery.scanning(True)

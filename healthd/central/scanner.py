@@ -2,15 +2,21 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from bleak import BleakScanner
 from bleak.args.bluez import BlueZScannerArgs
+from bleak.backends.bluezdbus.defs import Device1
+from bleak.backends.bluezdbus.manager import get_global_bluez_manager
+from bleak.backends.bluezdbus.scanner import BleakScannerBlueZDBus
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak_retry_connector.bleak_manager import get_global_bluez_manager_sync
 from bleak_retry_connector.bluez import stop_discovery
 
+from healthd.central.batches import Batches
 from healthd.central.faults import faults_raised, faults_suppressed
+from healthd.central.gate import Gate
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends
 from healthd.profiles.registry import canonical_uuid
@@ -18,6 +24,8 @@ from healthd.supervision.deadline import timeout
 
 # Starting and stopping discovery are single D-Bus calls.
 _SCAN_TIMEOUT_S = 10.0
+
+_DATA = frozenset(("ManufacturerData", "ServiceData"))
 
 
 def discard_bluez() -> None:
@@ -40,12 +48,59 @@ async def force_scan_stop(adapter: str) -> None:
             await stop_discovery(adapter)
 
 
+class _Scanner(BleakScannerBlueZDBus):
+    """bleak's scanner for BlueZ behind a gate.
+
+    bleak reports the device of any signal with all that BlueZ knows of it, including data of an
+    earlier scan. Here an advertisement has only the data that came with its signal.
+    """
+
+    def __init__(self, *args: Any, gate: Gate, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._gate = gate
+        self._remove_gate: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        manager = await get_global_bluez_manager()
+        bus: Any = manager._bus  # pyright: ignore[reportPrivateUsage]
+        inner = manager._parse_msg  # pyright: ignore[reportPrivateUsage]
+        # Before bleak's own handler: what a handler returns True for goes no further.
+        bus.remove_message_handler(inner)
+        bus.add_message_handler(self._gate.on_signal)
+        bus.add_message_handler(inner)
+        self._remove_gate = lambda: bus.remove_message_handler(self._gate.on_signal)
+        try:
+            await super().start()
+        except BaseException:
+            self._remove_gate()
+            raise
+        self._gate.batches = Batches(bus)
+
+    async def stop(self) -> None:
+        self._remove_gate()
+        if self._gate.batches is not None:
+            self._gate.batches.resume()
+        await super().stop()
+
+    def _handle_advertising_data(self, path: str, props: Device1) -> None:
+        if (changed := self._gate.changed) is not None:
+            for name in _DATA - changed.keys():
+                props.pop(name, None)
+        if self._gate.admits(path, cast("dict[str, Any]", props)):
+            super()._handle_advertising_data(path, props)
+
+    def _handle_device_removed(self, device_path: str) -> None:
+        self._gate.remove(device_path)
+        super()._handle_device_removed(device_path)
+
+
 @asynccontextmanager
 async def scanning(
     backends: Backends,
     adapter: str | None,
     interest: Interest,
     on_advertisement: Callable[[Advertisement], None],
+    on_stranger: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[None]:
     """Scan while the block runs.
 
@@ -53,7 +108,8 @@ async def scanning(
         backends: replacements for the system's Bluetooth.
         adapter: its name in BlueZ, such as ``hci0``; None for bleak's choice.
         interest: what is wanted of advertisements; it may change during the scan.
-        on_advertisement: called with every advertisement.
+        on_advertisement: called with every advertisement that is wanted, and perhaps with others.
+        on_stranger: called for each one that is left out.
 
     Raises:
         LinkFault: the adapter cannot scan.
@@ -71,7 +127,11 @@ async def scanning(
     bluez: BlueZScannerArgs = {"filters": {"DuplicateData": True}}
     if adapter is not None:
         bluez["adapter"] = adapter
-    scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
+    if backends.scanner is not None:
+        scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
+    else:
+        gate = Gate(interest, on_stranger)
+        scanner = BleakScanner(detected, backend=_Scanner, bluez=bluez, gate=gate)
     with faults_raised():
         async with timeout(_SCAN_TIMEOUT_S):
             await scanner.start()

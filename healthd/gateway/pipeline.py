@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
-from healthd.errors import DecodeError
+from healthd.errors import DecodeError, Sealed
 from healthd.events import ControlEvent
 from healthd.gateway.facts import facts_of, fetch_event
 from healthd.gateway.gaps import Gaps
@@ -12,6 +12,7 @@ from healthd.gateway.held_results import HeldResult
 from healthd.gateway.hooks import Hooks
 from healthd.gateway.link_events import LinkEvents
 from healthd.gateway.personal import copy_for_person
+from healthd.gateway.seals import Seals
 from healthd.gateway.settling import Settling
 from healthd.gateway.too_fast import TooFast
 from healthd.log import get_logger
@@ -74,6 +75,7 @@ class Pipeline:
         self._readers: dict[str, Reader] = {}
         self._heard: dict[str, tuple[str, list[str]]] = {}
         self._links = LinkEvents(run, outbox.put, self._gaps)
+        self._seals = Seals(devices.on_reason)
         self._log = get_logger(service="pipeline")
 
     def start(self, held: Iterable[HeldResult] = ()) -> None:
@@ -130,6 +132,7 @@ class Pipeline:
         self._options.pop(peripheral, None)
         self._readers.pop(peripheral, None)
         self._heard.pop(peripheral, None)
+        self._seals.forget(peripheral)
         self._devices.remove(peripheral)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:
@@ -213,6 +216,7 @@ class Pipeline:
             self._devices.on_facts(peripheral, {"name": name})
             return
         self._heard[peripheral] = (address, profiles)
+        self._seals.forget(peripheral)
         self._use(peripheral, name, profiles, address)
 
     def _use(self, peripheral: str, name: str | None, profiles: list[str], address: str) -> None:
@@ -243,9 +247,13 @@ class Pipeline:
             return  # from a link that BlueZ did not end when it was asked to
         try:
             measurements = reader.take(characteristic, value, stamp.mono_ns)
+        except Sealed as error:
+            self._seals.note(peripheral, error)
+            return
         except DecodeError as error:
             self._on_undecoded(peripheral, characteristic, value, error, stamp)
             return
+        self._seals.note_decoded(peripheral)
         for timed in measurements:
             if timed.fact:
                 facts = facts_of(timed.measurement, characteristic.use)

@@ -78,7 +78,8 @@ class Listening:
             for key in broadcast.keys:
                 self._by_key[key].append(broadcast)
         self._door = Door()
-        self._last: dict[str, bytes] = {}
+        # By broadcast, not by key: the company id of some scales counts their packets.
+        self._last: dict[str, set[bytes]] = {}
         self._heard_s = 0.0
         self._silent_at_s: dict[str, float] = {}
         self._address: str | None = None
@@ -137,20 +138,21 @@ class Listening:
         if not self.accepts(found):
             return
         self._was_heard = True
-        self._identify(found, [broadcast for _, broadcast, _ in heard])
+        self._identify(found, [broadcast for broadcast, _ in heard])
         if self.state is not State.STREAMING:
             self._mark_healthy()
             self._enter(State.STREAMING)
             self._changed.set()
         before_s, self._heard_s = self._heard_s, self._radio.airtime.scanned_s
-        for key, broadcast, value in heard:
+        for broadcast, value in heard:
             if broadcast.silence_s is not None:
                 silence_s = self._silence_s or broadcast.silence_s
                 self._silent_at_s[broadcast.uuid] = self._heard_s + silence_s
-            if self._is_news(key, broadcast, value, self._heard_s - before_s):
+            if self._is_news(broadcast, value, self._heard_s - before_s):
                 self._pass_on(broadcast, value)
-        for key, _, value in heard:
-            self._last[key] = value
+        self._last.update({broadcast.uuid: set[bytes]() for broadcast, _ in heard})
+        for broadcast, value in heard:
+            self._last[broadcast.uuid].add(value)
 
     def on_rivals(self, addresses: tuple[str, str]) -> None:
         """See ``central.broadcast.Receiver``."""
@@ -172,11 +174,11 @@ class Listening:
             self._fault = fault
             self._changed.set()
 
-    def _readable(self, found: Advertisement) -> Iterator[tuple[str, Broadcast, bytes]]:
+    def _readable(self, found: Advertisement) -> Iterator[tuple[Broadcast, bytes]]:
         for key, value in found.data.items():
             for broadcast in self._by_key.get(key, ()):
                 if broadcast.fits(value):
-                    yield key, broadcast, value
+                    yield broadcast, value
 
     def _identify(self, found: Advertisement, broadcasts: list[Broadcast]) -> None:
         """Report the device when it is first heard, and what becomes known of it later."""
@@ -187,8 +189,8 @@ class Listening:
             peripheral = self._match.peripheral
             self._observer.on_heard(peripheral, name, self._heard, found.address)
 
-    def _is_news(self, key: str, broadcast: Broadcast, value: bytes, absent_s: float) -> bool:
-        if self._last.get(key) != value:
+    def _is_news(self, broadcast: Broadcast, value: bytes, absent_s: float) -> bool:
+        if value not in self._last.get(broadcast.uuid, ()):
             return True
         return broadcast.again_s is not None and absent_s >= broadcast.again_s
 

@@ -26,7 +26,7 @@ def _room(packet: bytes) -> Values:
     assert packet[1] == 0
     return {
         "packet_id": packet[2],
-        "battery_pct": packet[4],
+        "battery_level_pct": packet[4],
         "temperature_c": divided(s16(packet, 6), 100),
         "humidity_pct": divided(u16(packet, 9), 100),
     }
@@ -48,6 +48,6 @@ BROADCASTS: Mapping[str, tuple[Topic, ...]] = {
             reading(core_temperature_c=(u16, 2, 1000)),
         ),
     ),
-    "bthome": (Topic("bthome", "service_data_fcd2", _room),),
+    "bthome": (Topic("environment", "service_data_fcd2", _room),),
 }
 """By name of the model; the scales are in ``test_weighings``."""

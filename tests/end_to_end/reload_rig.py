@@ -16,7 +16,7 @@ from healthd.gateway.handlers import PeripheralRequests
 from healthd.gateway.reload import Source
 from healthd.profiles import registry
 from healthd.settings.file import read
-from healthd.simulator.air import Air
+from healthd.simulator.air import Air, VirtualDevice
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import chest_strap
 from tests.end_to_end.simulated_gateway import address, toml
@@ -49,7 +49,10 @@ class ReloadRig:
     Attributes:
         straps: by number, from 1; their batteries are retained results.
         log: what was logged since the start of the daemon.
+        air: the radio, while the daemon runs.
     """
+
+    air: Air
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *entries: Entry) -> None:
         """Write the first settings; nothing runs yet."""
@@ -71,7 +74,7 @@ class ReloadRig:
 
     @asynccontextmanager
     async def running(
-        self, environ: Mapping[str, str] | None = None, *others: VirtualPeripheral
+        self, environ: Mapping[str, str] | None = None, *others: VirtualDevice
     ) -> AsyncGenerator[None]:
         """Run the daemon with straps and others in range; it stops cleanly after the block."""
         stop, full_environ = asyncio.Event(), {"TZ": "UTC", **(environ or {})}
@@ -82,7 +85,7 @@ class ReloadRig:
         async with AsyncExitStack() as stack:
             self._systemd = stack.enter_context(Listener(notify))
             self.log = stack.enter_context(capture_logs())
-            air = await stack.enter_async_context(Air())
+            self.air = air = await stack.enter_async_context(Air())
             for number in (1, 2, 3):
                 self.straps[number] = _strap(number)
             for device in (*self.straps.values(), *others):

@@ -32,9 +32,7 @@ _PARAMETERS = {
         "description": "Home Assistant's discovery prefix: [mqtt] discovery in the settings.",
     },
     "verb": {"description": "Verb of the request, such as scan."},
-    "uuid": {
-        "description": "UUID of the characteristic, or name of the broadcast."
-    },
+    "uuid": {"description": "UUID of the characteristic, or name of the broadcast."},
 }
 
 # Version of the MQTT bindings, see https://github.com/asyncapi/bindings.

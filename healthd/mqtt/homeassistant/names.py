@@ -141,8 +141,11 @@ class Names:
 
     def _may_send(self, device: Device, rival: str, kind: str) -> bool:
         """Return whether a device that sends one kind may also send the other one."""
+        if rival in device.kinds:
+            # Several profiles may publish it, and it is not known yet which one this is.
+            return True
         if rival in _MACHINES and kind in _MACHINES:
-            return rival in device.kinds
+            return False
         profiles = self._profiles[rival]
         return not profiles.isdisjoint(self._profiles[kind]) or not profiles.isdisjoint(
             device.profiles

@@ -104,6 +104,9 @@ class Streams:
         if entry.every is not None:
             # It is linked briefly, and its values are the newest until the next run.
             return Stream(known.model, lasting=True, expires_s=_between_runs_s(entry))
+        if heard:
+            # Equal values are published once. When the device falls silent, it is offline.
+            return Stream(known.model, lasting=False, expires_s=None)
         return Stream(known.model, lasting=False, expires_s=_expiry_s(kind, known, entry))
 
 

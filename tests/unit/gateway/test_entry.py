@@ -146,7 +146,10 @@ def test_an_unusable_passkey_is_found_at_the_start(tmp_path: Path, text: str | N
 )
 def test_a_match_is_by_address_name_or_service(entry: dict[str, str], by: By, wanted: str) -> None:
     settings = PeripheralSettings.model_validate({"id": "strap", **entry})
-    assert match_for(settings, registry.load()) == Match("strap", by, wanted)
+    known = registry.load()
+    listens = by is not By.SERVICE
+    broadcasts = tuple(known.broadcasts.values()) if listens else ()
+    assert match_for(settings, known) == Match("strap", by, wanted, broadcasts=broadcasts)
 
 
 def test_an_entry_without_address_name_and_service() -> None:

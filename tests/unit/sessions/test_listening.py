@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,9 @@ REGISTRY = Registry(
     [Profile("scale", broadcasts=(SCALE,)), Profile("band", broadcasts=(BIKE, STEPS))]
 )
 AGAIN_REGISTRY = Registry([Profile("scale", broadcasts=(AGAIN,))])
+COUNTED_KEYS = tuple(f"manufacturer_data_{count:02x}c0" for count in range(256))
+COUNTING = replace(AGAIN, uuid="counting", keys=COUNTED_KEYS)
+COUNTING_REGISTRY = Registry([Profile("scale", broadcasts=(COUNTING,))])
 
 Body = Callable[["Scene"], Coroutine[Any, Any, None]]
 Play = Callable[..., None]
@@ -163,6 +167,20 @@ def test_equal_bytes_are_a_new_measurement_after_the_device_was_away(play: Play)
         assert len(scene.values) == 2
 
     play(body, by(By.ADDRESS, MINE, AGAIN), AGAIN_REGISTRY)
+
+
+def test_equal_bytes_are_not_news_under_a_company_id_that_counts(play: Play) -> None:
+    """Bytes that came under the same id before are news, if others came in between."""
+
+    async def body(scene: Scene) -> None:
+        for value, keys in ((b"\x01", COUNTED_KEYS[:3]), (b"\x02", COUNTED_KEYS[3:5])):
+            for key in keys:
+                scene.say(key, value)
+                await asyncio.sleep(1)
+        scene.say(COUNTED_KEYS[0], b"\x01")
+        assert scene.values == [b"\x01", b"\x02", b"\x01"]
+
+    play(body, by(By.ADDRESS, MINE, COUNTING), COUNTING_REGISTRY)
 
 
 @pytest.mark.parametrize(("silence_s", "limit_s"), [(None, 10.0), (120.0, 120.0)])

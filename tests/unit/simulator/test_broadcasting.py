@@ -99,5 +99,5 @@ async def test_every_model_is_heard_as_recorded(
                     break
     values = [item for frame in heard for item in frame.items()]
     assert values == [(each.uuid, each.payload) for each in sent][: len(values)]
-    # It changes: nothing here could notice a device that repeats its first packet for ever.
+    # It changes: nothing here could notice a device that repeats its first packet forever.
     assert len({value for _, value in values}) > 3

@@ -1,9 +1,11 @@
 """Makes results of what scales without a clock advertise. Pure: times are arguments."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.common.weighing import IMPEDANCE_S
+from healthd.profiles.known_results import made_by
 from healthd.profiles.results.kind import QUIET_S
 from healthd.profiles.weight_scale import Weight, intermediate
 from healthd.samples import Measurement, Record
@@ -45,8 +47,15 @@ class Weighings:
     """
 
     def __init__(self, options: Options) -> None:
-        """Start with nothing held back; the options make no difference."""
-        del options
+        """Start with nothing held back.
+
+        Args:
+            options: has the results that became samples, and the present time.
+        """
+        self._known = options.records.results(Weight.kind)
+        self._now = options.now
+        # Whether a weighing of before, whose result is known, may still be going on.
+        self._continues = True
         self._held: Timed | None = None
         self._since_ns = self._due_ns = self._heard_ns = 0
         self._result: Weight | None = None
@@ -73,10 +82,13 @@ class Weighings:
             self._result = None
         has_flag = "stabilized" in measurement.model_fields_set
         if (measurement.weight_kg or 0.0) < _EMPTY_BELOW_KG:
-            return self._take_empty(measurement, mono_ns, has_flag=has_flag)
-        if has_flag and not measurement.stabilized:
-            return self._take_moving(measurement, mono_ns)
-        return self._take_stable(measurement, mono_ns)
+            taken = self._take_empty(measurement, mono_ns, has_flag=has_flag)
+        elif has_flag and not measurement.stabilized:
+            taken = self._take_moving(measurement, mono_ns)
+        else:
+            taken = self._take_stable(measurement, mono_ns)
+        self._continues = False
+        return taken
 
     def settle(self, mono_ns: int) -> Iterable[Timed]:
         """Return the result if it has waited for long enough at this time."""
@@ -108,6 +120,9 @@ class Weighings:
     def _take_stable(self, packet: Weight, mono_ns: int) -> list[Timed]:
         result = self._result
         is_same = result is not None and result.weight_kg == packet.weight_kg
+        if self._continues and self._is_known(packet):
+            self._note(packet)
+            return []
         if result is None or (self._entered if is_same else self._left):
             released = self._release()
             self._since_ns = mono_ns
@@ -129,11 +144,25 @@ class Weighings:
 
     def _hold(self, packet: Weight, mono_ns: int) -> None:
         """Make a weight the result of this weighing, for the time being."""
-        record = Record("", 0, f"arrived {self._since_ns}")
+        # While it is held back, healthd may be killed: the next run has to know it again.
+        record = self._identity(packet) or Record("", 0, f"arrived {self._since_ns}")
         self._held = Timed(packet, mono_ns, record, finished=True)
-        self._result, self._left, self._entered = packet, False, False
+        self._note(packet)
         wait_ns = round(_wait_s(packet) * _NS)
         self._due_ns = min(mono_ns + wait_ns, self._since_ns + round(_LONGEST_S * _NS))
+
+    def _note(self, result: Weight) -> None:
+        self._result, self._left, self._entered = result, False, False
+
+    def _identity(self, result: Weight) -> Record | None:
+        """Return the identity of a result that arrives now; None if the time is not known."""
+        now = self._now()
+        return now and made_by(now.isoformat(timespec="seconds"), (result.weight_kg,))
+
+    def _is_known(self, packet: Weight) -> bool:
+        """Return whether an equal result has just become a sample: in an earlier run, perhaps."""
+        record = self._identity(packet)
+        return record is not None and self._known.knows_nearly(record, timedelta(seconds=AGAIN_S))
 
     def _expect_no_more(self, mono_ns: int) -> None:
         """Nothing better follows what is held back."""

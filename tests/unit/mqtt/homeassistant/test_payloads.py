@@ -436,6 +436,36 @@ def test_when_a_stream_expires(kind: str, settings: dict[str, Any], expires_s: i
     assert not any("avty" in one for one in found)
 
 
+def test_what_is_advertised_does_not_expire() -> None:
+    """Equal values are published once; the device's status says whether it is still there."""
+    known = {"environment": ["temperature_c"]}
+    found = of_peripheral(known, facts={"profiles": ["bthome"]})["cmps"]
+    assert "exp_aft" not in found["environment_temperature_c"]
+    assert "avty" not in found["environment_temperature_c"]
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "platform", "expected"),
+    [
+        ("temperature_c", "Temperature", "sensor", {"dev_cla": "temperature"}),
+        ("second_temperature_c", "Second temperature", "sensor", {"dev_cla": "temperature"}),
+        ("humidity_pct", "Humidity", "sensor", {"dev_cla": "humidity", "unit_of_meas": "%"}),
+        ("second_moisture_pct", "Second moisture", "sensor", {"dev_cla": "moisture"}),
+        ("co2_ppm", "CO2", "sensor", {"dev_cla": "carbon_dioxide", "unit_of_meas": "ppm"}),
+        ("pm2_5_ug_per_m3", "PM2.5", "sensor", {"dev_cla": "pm25", "unit_of_meas": "µg/m³"}),
+        ("illuminance_lx", "Illuminance", "sensor", {"dev_cla": "illuminance"}),
+        ("motion_detected", "Motion detected", "binary_sensor", {"dev_cla": "motion"}),
+        ("battery_level_pct", "Battery level", "sensor", {"dev_cla": "battery"}),
+        ("battery_low", "Battery low", "binary_sensor", {"ent_cat": "diagnostic"}),
+    ],
+)
+def test_what_is_measured_in_a_room(
+    key: str, name: str, platform: str, expected: dict[str, Any]
+) -> None:
+    found = cmps("environment")[f"environment_{key}"]
+    assert found.items() >= {"name": name, "p": platform, **expected}.items()
+
+
 @pytest.mark.parametrize(
     ("settings", "expires_s"),
     [

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -36,23 +36,31 @@ class Listener:
 
     Attributes:
         profile: the name of its profile.
-        records: outlive a restart of healthd.
     """
 
     profile: str
-    records: Records = field(default_factory=Records)
 
     def __post_init__(self) -> None:
         self.published: list[Timed] = []
         self._last: dict[str, bytes] = {}
         self._heard_s = 0.0
-        self.restart()
+        self._begin()
 
     def restart(self) -> None:
-        """Begin again, with what is known of results."""
-        options = Options(records=self.records, now=lambda: None)
+        """Stop healthd and start it again; the outbox keeps the records of samples."""
+        self.published += self._reader.end()
+        self._begin()
+
+    def _begin(self) -> None:
+        notes = [(each.measurement.kind, each.record) for each in self.published if each.record]
+        records = Records()
+        records.inherit(dict.fromkeys(notes, False))
+        options = Options(records=records, now=self._now)
         self._reader = Reader(REGISTRY, options, None, [self.profile], "02:00:5E:10:00:01")
         self._last.clear()
+
+    def _now(self) -> datetime:
+        return datetime(2026, 11, 30) + timedelta(seconds=self._heard_s)  # noqa: DTZ001
 
     def hear(self, reports: Iterable[Advertised]) -> None:
         """Take what a controller reports, in the order of time."""

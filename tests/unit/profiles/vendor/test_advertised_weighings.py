@@ -219,6 +219,32 @@ def test_each_result_is_live_even_if_the_clock_of_the_scale_is_set_back(send: Se
     assert scale.results == [82.3, 55.1, 71.0]
 
 
+@each_flagged
+def test_a_restart_during_a_weighing_brings_no_second_result(send: Send) -> None:
+    scale = Listener(PROFILES[send])
+    heard = [*weighing(send, 0.0, 82.3)]
+    scale.hear(heard[:25])
+    scale.restart()
+    scale.hear(heard[25:])
+    scale.hear(weighing(send, 20.0, 82.3))
+    scale.restart()
+    scale.hear([heard[27]._replace(at_s=50.0)])
+    scale.wait(30.0)
+    assert scale.results == [82.3, 82.3]
+
+
+@pytest.mark.parametrize("pause_s", [70.0, 86_400.0])
+def test_an_equal_weight_after_a_restart_is_another_result_unless_it_follows_at_once(
+    pause_s: float,
+) -> None:
+    scale = Listener("okok")
+    scale.hear([okok(0.0, 82.3, True, False, 500)])
+    scale.restart()
+    scale.hear([okok(pause_s, 82.3, True, False, 500)])
+    scale.wait(30.0)
+    assert scale.results == [82.3, 82.3]
+
+
 # The service data of a Mi Smart Scale 2 in one weighing (ble_monitor issue 292), and how long after
 # its beginning. The clock was never set.
 _CAPTURED = (
