@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -213,11 +214,13 @@ async def _strangers(world: World) -> AsyncGenerator[None]:
     """Let strangers advertise while the block runs."""
     crowd = Crowd(world.radio)
     task = asyncio.create_task(crowd.advertise(_STRANGERS_PER_S), name="strangers")
+    began_at = time.monotonic()
     try:
         yield
     finally:
         task.cancel()
-        world.notes.append(f"{crowd.reported} advertisements of strangers")
+        per_second = crowd.reported / (time.monotonic() - began_at)
+        world.notes.append(f"{per_second:.0f} advertisements of strangers a second were reported")
 
 
 async def _arrived(world: World, place: str, expected: Iterable[float]) -> None:
