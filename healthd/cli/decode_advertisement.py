@@ -70,8 +70,8 @@ def decode_advertisements(
     An input is HEX as for ``healthd.cli.decode.decode``, or a key and HEX. It is read as the first
     of these that it can be:
 
-    1. with a key such as ``service_data_181d`` or ``manufacturer_data_0157``: the bytes after the
-       UUID or the company id;
+    1. with a key such as ``service_data_181d`` or ``manufacturer_data_0157``, or with its number
+       alone, such as ``181d``: the bytes after the UUID or the company id;
     2. an advertisement, or one and its scan response: structures that fill it to the last byte;
     3. one structure from its type on, or from its UUID or company id on, whose data healthd reads.
        If it can be both, or both a UUID and a company id, the answer is an error.
@@ -127,6 +127,8 @@ def _read(registry: Registry, words: list[str]) -> Advertised:
     if match := _KEY.fullmatch(words[0]):
         key = _canonical_key(match["what"], match["number"])
         return Advertised("", ((key, parse_hex(words[1:], "the key")),))
+    if len(words) > 1 and (key := _known_key(registry, words[0].lower())):
+        return Advertised("", ((key, parse_hex(words[1:], key)),))
     data = parse_hex(words, "--advertisement")
     try:
         found = advertised(data)
@@ -136,6 +138,13 @@ def _read(registry: Registry, words: list[str]) -> Advertised:
         return found
     missing = "no service data and no manufacturer data in it"
     return Advertised("", (_one_structure(registry, data, missing),))
+
+
+def _known_key(registry: Registry, number: str) -> str | None:
+    """Return the key with this number; None if healthd reads none, or both kinds of data."""
+    keys = {f"{what}_{number}" for what in ("service_data", "manufacturer_data")}
+    known = keys & registry.broadcast_keys
+    return known.pop() if len(known) == 1 else None
 
 
 def _canonical_key(what: str, number: str) -> str:

@@ -99,6 +99,7 @@ def seen(name: str, data: str) -> dict[str, Any]:
         "21fb349b5f80000080001000001d1800004142",
         "fb349b5f80000080001000001d1800004142",
         "service_data_181d 4142",
+        "181D 4142",
         "service_data_0000181D-0000-1000-8000-00805F9B34FB 41 42",
     ],
 )
@@ -107,7 +108,7 @@ def test_every_form_of_an_input_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["05ff57014142", "ff57014142", "57014142", "manufacturer_data_0157 4142"]
+    "text", ["05ff57014142", "ff57014142", "57014142", "manufacturer_data_0157 4142", "0157 4142"]
 )
 def test_manufacturer_data_is_read(text: str) -> None:
     assert decoded(*text.split()) == (0, {"broadcasts": [seen("band", "4142")]})

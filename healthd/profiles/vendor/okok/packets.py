@@ -21,6 +21,10 @@ _POUNDS_PER_STONE = 14
 _SIZE_C0, _SIZE_20CA, _SIZE_11CA, _SIZE_F0FF = 13, 19, 23, 18
 _CHECKSUM_20CA, _CHECKSUM_11CA = 12, 16
 
+# In public packets the address is whole, or a part of it is missing (openScale issue 1309), or one
+# byte more follows.
+_SIZES_C0 = (9, _SIZE_C0, 14)
+
 # What packets of 0xF0FF begin with (openScale issue 930, okokscale.py).
 _MAGIC_F0FF = b"\x02\x04"
 
@@ -140,10 +144,8 @@ def decode_f0ff(data: bytes) -> Weight:
 
 def fits_okok(data: bytes) -> bool:
     """Return whether the data of 0x??C0 is from a scale."""
-    # A report of one of these scales (openScale issue 1309) lacks a part of the address.
-    return (
-        len(data) in (9, _SIZE_C0) and data[6] & 0xC0 == 0 and data[6] >> 1 & 0x03 in _CONVERSIONS
-    )
+    is_known = data[6:7] and data[6] & 0xC0 == 0 and data[6] >> 1 & 0x03 in _CONVERSIONS
+    return len(data) in _SIZES_C0 and bool(is_known)
 
 
 def fits_20ca(data: bytes) -> bool:
