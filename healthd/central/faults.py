@@ -100,6 +100,8 @@ RULES = (
     Rule("BleakError", f"{_DBUS}.AccessDenied", "dbus_denied", PATIENT),
     Rule("BleakError", _DBUS, "dbus_lost", _SETTLE),
     Rule("BleakError", "Error.Authentication", "pairing_failed", PATIENT, Remedy.BOND),
+    # BlueZ has the interface only if it runs with --experimental.
+    Rule("BleakError", "passive scanning", "passive_unavailable", SOON),
     Rule("BleakError", "", "link_error", SOON),
     Rule("TimeoutError", "", "timeout", _SETTLE, Remedy.SUSPECT),  # bleak's loops have no bound
     Rule("EOFError", "", "dbus_lost", SOON, says=_DBUS_ENDED),  # bleak#2012

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from healthd.central.advertised import AdvertisedData
-from healthd.central.match import Match, Seen
+from healthd.central.match import By, Match, Seen
 
 
 class Interest:
@@ -45,6 +45,28 @@ class Interest:
         self._matches, self._everyone = matches, everyone
         self.data = AdvertisedData(wanted)
         self.version += 1
+
+    @property
+    def only(self) -> str | None:
+        """The address of the only device that is wanted; None if there are others, or it may rest.
+
+        A device rests if it advertises only while it is used, like a scale.
+        """
+        match self._matches:
+            case (Match(by=By.ADDRESS, wanted=address, broadcasts=broadcasts),):
+                is_steady = all(broadcast.silence_s is not None for broadcast in broadcasts)
+                return address if broadcasts and is_steady and not self._everyone else None
+            case _:
+                return None
+
+    @property
+    def companies(self) -> frozenset[int] | None:
+        """The company ids by which all that is wanted can be recognised; None if they are too few.
+
+        Devices to be linked are recognised by their names and services, too.
+        """
+        is_enough = not self._everyone and all(match.broadcasts for match in self._matches)
+        return frozenset(self.data.companies) if is_enough and not self.data.services else None
 
     def wants(self, found: Seen) -> bool:
         """Whether a device, as far as it is known, is wanted."""

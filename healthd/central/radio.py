@@ -49,6 +49,8 @@ class Radio:
         adapters: Adapters | None = None,
         recovery: Recovery | None = None,
         bonds: Bonds | None = None,
+        *,
+        passive: bool = False,
     ) -> None:
         """Prepare.
 
@@ -58,6 +60,7 @@ class Radio:
             adapters: which adapter to use; None if BlueZ is not followed.
             recovery: notified of successes and failures of the adapter.
             bonds: pairs before a link is made, and explains faults; None: never.
+            passive: scan passively whenever all that is wanted can be heard in that way.
         """
         self._backends = backends
         self._slots = slots
@@ -82,6 +85,7 @@ class Radio:
             self._should_scan,
             self._on_advertisement,
         )
+        self._scanner.focus.prefers_passive = passive
         self._adapters.attach(self._update, self._lose_links)
         self._log = get_logger(service="radio")
 
@@ -282,7 +286,6 @@ class Radio:
         self._scanner.update()
 
     def _on_advertisement(self, found: Advertisement) -> None:
-        self._recovery.heard()
         for listener in tuple(self._listeners):
             listener(found)
         claimed = self.has_device(found.address)

@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from healthd.central.adapters import Adapters
 from healthd.central.airtime import Airtime
 from healthd.central.faults import LinkFault
+from healthd.central.focus import Focus, Mode
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends
 from healthd.central.recovery import Recovery
 from healthd.central.scanner import scanning
+from healthd.log import get_logger
+
+# How often to check whether another way to scan is better now.
+_MODE_S = 5.0
 
 
 class ScanLoop:
@@ -41,8 +47,11 @@ class ScanLoop:
         self._recovery = recovery
         self._airtime = airtime
         self._interest = interest
+        self.focus = Focus(interest)
         self._wanted = wanted
         self._on_advertisement = on_advertisement
+        self._mode = Mode()
+        self._log = get_logger(service="radio")
         self._go = asyncio.Event()
         self._halt = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -57,6 +66,8 @@ class ScanLoop:
         """Start or stop the scanner if ``wanted`` has changed."""
         if self._wanted():
             self._go.set()
+            if self.focus.mode() != self._mode:
+                self._halt.set()
         else:
             self._go.clear()
             self._halt.set()
@@ -83,23 +94,43 @@ class ScanLoop:
             self._stopped.clear()
             losses = self._adapters.losses
             try:
-                adapter = self._adapters.current
-                async with scanning(
-                    self._backends,
-                    adapter,
-                    self._interest,
-                    self._on_advertisement,
-                    self._recovery.heard,
-                ):
-                    mark_healthy()
-                    self._recovery.scanning(True)
-                    with self._airtime.scanning():
-                        await self._halt.wait()
-            except LinkFault:
+                await self._scan(mark_healthy)
+            except LinkFault as fault:
                 if losses != self._adapters.losses:
                     continue  # the adapter went away during the scan: the scanner is not to blame
+                if fault.reason == "passive_unavailable":
+                    self.focus.prefers_passive = False
+                    self._log.warning("scanning actively", reason=fault.reason, error=str(fault))
+                    continue
                 self._recovery.failed()
                 raise
             finally:
                 self._recovery.scanning(False)
                 self._stopped.set()
+
+    async def _scan(self, mark_healthy: Callable[[], None]) -> None:
+        adapter, self._mode = self._adapters.current, self.focus.mode()
+        async with scanning(
+            self._backends,
+            adapter,
+            self._interest,
+            self._on_wanted,
+            self._on_stranger,
+            self._mode,
+        ):
+            mark_healthy()
+            self._recovery.scanning(self._mode.hears_everyone)
+            with self._airtime.scanning():
+                while not self._halt.is_set() and self.focus.mode() == self._mode:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_MODE_S):
+                            await self._halt.wait()
+
+    def _on_wanted(self, found: Advertisement) -> None:
+        self._recovery.heard()
+        self.focus.heard(found.address)
+        self._on_advertisement(found)
+
+    def _on_stranger(self) -> None:
+        self._recovery.heard()
+        self.focus.heard(None)

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from bleak import BleakScanner
-from bleak.args.bluez import BlueZScannerArgs
+from bleak.args.bluez import BlueZDiscoveryFilters, BlueZScannerArgs, OrPattern
+from bleak.assigned_numbers import AdvertisementDataType
 from bleak.backends.bluezdbus.defs import Device1
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 from bleak.backends.bluezdbus.scanner import BleakScannerBlueZDBus
@@ -16,6 +17,7 @@ from bleak_retry_connector.bluez import stop_discovery
 
 from healthd.central.batches import Batches
 from healthd.central.faults import faults_raised, faults_suppressed
+from healthd.central.focus import Mode
 from healthd.central.gate import Gate
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends
@@ -24,6 +26,8 @@ from healthd.supervision.deadline import timeout
 
 # Starting and stopping discovery are single D-Bus calls.
 _SCAN_TIMEOUT_S = 10.0
+
+_EVERYONE = Mode()
 
 _DATA = frozenset(("ManufacturerData", "ServiceData"))
 
@@ -94,6 +98,20 @@ class _Scanner(BleakScannerBlueZDBus):
         super()._handle_device_removed(device_path)
 
 
+def _arguments(mode: Mode) -> BlueZScannerArgs:
+    # Without duplicate data, BlueZ would add what a device advertises now to all that it has ever
+    # advertised, and on an adapter without BR/EDR would not filter at all: it then leaves out
+    # devices that are not discoverable, and pauses for 5 s after every 10 s (BlueZ 5.82).
+    filters: BlueZDiscoveryFilters = {"DuplicateData": True}
+    if mode.address is not None:
+        filters["Pattern"] = mode.address
+    # Service data cannot be asked for: with BlueZ 5.66 a pattern begins with the UUID, with 5.82
+    # it begins after it.
+    kind = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA
+    patterns = [OrPattern(0, kind, beginning) for beginning in mode.beginnings]
+    return {"filters": filters, "or_patterns": [*patterns]}
+
+
 @asynccontextmanager
 async def scanning(
     backends: Backends,
@@ -101,6 +119,7 @@ async def scanning(
     interest: Interest,
     on_advertisement: Callable[[Advertisement], None],
     on_stranger: Callable[[], None] = lambda: None,
+    mode: Mode = _EVERYONE,
 ) -> AsyncGenerator[None]:
     """Scan while the block runs.
 
@@ -110,6 +129,7 @@ async def scanning(
         interest: what is wanted of advertisements; it may change during the scan.
         on_advertisement: called with every advertisement that is wanted, and perhaps with others.
         on_stranger: called for each one that is left out.
+        mode: which devices BlueZ reports.
 
     Raises:
         LinkFault: the adapter cannot scan.
@@ -121,17 +141,15 @@ async def scanning(
         picked = interest.data.pick(data.service_data, data.manufacturer_data)
         on_advertisement(Advertisement(address, name, services, data.rssi, device, picked))
 
-    # Without duplicate data, BlueZ would add what a device advertises now to all that it has ever
-    # advertised, and on an adapter without BR/EDR would not filter at all: it then leaves out
-    # devices that are not discoverable, and pauses for 5 s after every 10 s (BlueZ 5.82).
-    bluez: BlueZScannerArgs = {"filters": {"DuplicateData": True}}
+    bluez = _arguments(mode)
     if adapter is not None:
         bluez["adapter"] = adapter
+    how = "passive" if mode.companies else "active"
     if backends.scanner is not None:
-        scanner = BleakScanner(detected, backend=backends.scanner, bluez=bluez)
+        scanner = BleakScanner(detected, None, how, backend=backends.scanner, bluez=bluez)
     else:
         gate = Gate(interest, on_stranger)
-        scanner = BleakScanner(detected, backend=_Scanner, bluez=bluez, gate=gate)
+        scanner = BleakScanner(detected, None, how, backend=_Scanner, bluez=bluez, gate=gate)
     with faults_raised():
         async with timeout(_SCAN_TIMEOUT_S):
             await scanner.start()

@@ -83,7 +83,9 @@ def strap(address: str = "C0:00:00:00:00:01", name: str = "Strap", **more: Any) 
     (no services), and ``then``: settings that apply after BlueZ was made to forget the device.
     For pairing: ``passkey`` (that the device shows), ``refuses``, ``identity`` (the address that it
     reveals), ``heard_as`` (its address before it was bonded), and ``stuck`` (pairing over an
-    existing link is never answered).
+    existing link is never answered). For advertisements: ``uuids``, ``service_data`` (hex by UUID),
+    ``manufacturer_data`` (hex by company id in four hex digits), and ``connectable`` (if false,
+    BlueZ forgets the device when the scan stops).
     """
     return {"address": address, "name": name, "adapter": "hci0", **more}
 
@@ -93,6 +95,7 @@ class BlueZ(Restartable):
 
     Attributes:
         calls: member and path of every method call that arrived, including earlier starts.
+        filters: every filter that a client has set for its scan.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class BlueZ(Restartable):
             notify_every: notify every this many rounds of ``fake_bluez.PERIOD_S``.
         """
         self.calls: list[tuple[str, str]] = []
+        self.filters: list[dict[str, Any]] = []
         setting = {"adapters": adapters, "devices": devices, "modalias": modalias}
         self._setting = json.dumps(setting | {"notify_every": notify_every})
         self._bus = bus
@@ -159,6 +163,10 @@ class BlueZ(Restartable):
         """Wait until this was called this many times."""
         await self._until(lambda: self.count(member, path) >= times)
 
+    async def filtered(self, times: int) -> None:
+        """Wait until filters were set this many times."""
+        await self._until(lambda: len(self.filters) >= times)
+
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(BOUND_S), self._changed:
             await self._changed.wait_for(condition)
@@ -170,6 +178,8 @@ class BlueZ(Restartable):
             async with self._changed:
                 if "call" in message:
                     self.calls.append((message["call"], message["path"]))
+                elif "filter" in message:
+                    self.filters.append(message["filter"])
                 else:
                     self._answers += 1
                 self._changed.notify_all()

@@ -28,6 +28,11 @@ def uuid(number: str) -> str:
     return f"0000{number}-0000-1000-8000-00805f9b34fb"
 
 
+def hex_bytes(value: str) -> Variant:
+    """Return advertised data as BlueZ does."""
+    return Variant("ay", bytes.fromhex(value))
+
+
 class Refused(Exception):
     """An error reply: the name and the text of the D-Bus error."""
 
@@ -41,6 +46,10 @@ class FakeBlueZ:
         self.objects: Objects = {}
         self.settings: dict[str, dict[str, Any]] = {}
         self.scanners: dict[str, set[str]] = {}
+        self.filters: dict[str, dict[str, Any]] = {}
+        self.sent: dict[str, dict[str, Any]] = {}
+        self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.strangers: asyncio.Task[None] | None = None
         self.listened: dict[str, set[str]] = {}
         self.hanging: set[str] = set()
         self.failing: dict[str, tuple[str, str]] = {}
@@ -77,25 +86,44 @@ class FakeBlueZ:
     def device(self, path: str) -> dict[str, Variant]:
         """Return the properties of a device that is not connected."""
         setting = self.settings[path]
+        name = setting["name"]
         return {
             "Address": Variant("s", setting["address"]),
             "AddressType": Variant("s", "random"),
-            "Name": Variant("s", setting["name"]),
-            "Alias": Variant("s", setting["name"]),
+            **({"Name": Variant("s", name)} if name else {}),
+            "Alias": Variant("s", name or setting["address"].replace(":", "-")),
             "Adapter": Variant("o", path.rpartition("/")[0]),
-            "UUIDs": Variant("as", [uuid("180d")]),
+            "UUIDs": Variant("as", setting.get("uuids", [uuid("180d")])),
             "Paired": Variant("b", bool(setting.get("bonded"))),
             "Bonded": Variant("b", bool(setting.get("bonded"))),
             "Connected": Variant("b", False),
             "ServicesResolved": Variant("b", False),
         }
 
+    def data(self, path: str) -> dict[str, Variant]:
+        """Return the data that a device advertises, as properties."""
+        setting, properties = self.settings[path], dict[str, Variant]()
+        if (by_company := setting.get("manufacturer_data")) is not None:
+            values = {int(company, 16): hex_bytes(value) for company, value in by_company.items()}
+            properties["ManufacturerData"] = Variant("a{qv}", values)
+        if (by_uuid := setting.get("service_data")) is not None:
+            values = {full: hex_bytes(value) for full, value in by_uuid.items()}
+            properties["ServiceData"] = Variant("a{sv}", values)
+        return properties
+
+    def is_filtered(self, path: str) -> bool:
+        """Return whether every client that scans asks for other devices."""
+        setting, scanners = self.settings[path], self.scanners.get(path.rpartition("/")[0], set())
+        patterns = [self.filters.get(client, {}).get("Pattern", "") for client in scanners]
+        names = (setting["address"], setting["name"] or "")
+        return not any(name.startswith(pattern) for pattern in patterns for name in names)
+
     # Signals
 
     def emit(self, path: str, interface: str, member: str, signature: str, *body: Any) -> None:
         """Send a signal."""
         signal = Message.new_signal(path, interface, member, signature, list(body))
-        self.bus.send(signal)  # pyright: ignore[reportUnknownMemberType]
+        self.written = self.bus.send(signal)  # pyright: ignore[reportUnknownMemberType]
 
     def add(self, path: str, interface: str, properties: dict[str, Variant]) -> None:
         """Add an object."""
@@ -172,13 +200,52 @@ class FakeBlueZ:
             adapter = path.rpartition("/")[0]
             if self.silent or not self.scanners.get(adapter) or setting.get("away"):
                 continue
+            if self.is_filtered(path):
+                continue
+            rssi, data = {"RSSI": Variant("n", -50 - self.beat % 2)}, self.data(path)
             if path not in self.objects:
-                self.add(path, DEVICE, self.device(path))
+                self.add(path, DEVICE, {**self.device(path), **data, **rssi})
             elif not self.objects[path][DEVICE]["Connected"].value:
-                self.change(path, DEVICE, RSSI=Variant("n", -50 - self.beat % 2))
+                self.change(
+                    path, DEVICE, **(data if self.repeats(adapter, path, data) else {}), **rssi
+                )
+            self.sent[path] = data
         for path, listeners in self.listened.items():
             if listeners and not self.muted and self.beat % self.notify_every == 0:
                 self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat])))
+
+    def repeats(self, adapter: str, path: str, data: dict[str, Variant]) -> bool:
+        """Return whether a signal has the advertised data: always, or only if it has changed."""
+        clients = self.scanners.get(adapter, set())
+        duplicates = any(self.filters.get(one, {}).get("DuplicateData") for one in clients)
+        return duplicates or self.sent.get(path) != data
+
+    async def advertise_strangers(self, adapter: str, count: int, per_s: float) -> None:
+        """Let strangers advertise one after another while a client scans."""
+        properties = {"name": "Stranger", "uuids": [uuid("fe9f")], "adapter": adapter}
+        number, loop = 0, asyncio.get_running_loop()
+        paths: list[str] = []
+        for stranger in range(count):
+            address = f"D0:00:00:00:{stranger >> 8:02X}:{stranger & 255:02X}"
+            paths.append(f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}")
+            self.settings[paths[-1]] = {"address": address, "away": True, **properties}
+        due = loop.time()
+        while True:
+            number, due = number + 1, due + 1 / per_s
+            if (left := due - loop.time()) > 0:
+                await asyncio.sleep(left)
+            path = paths[number % count]
+            if not self.scanners.get(f"/org/bluez/{adapter}") or self.is_filtered(path):
+                continue
+            payload = {"004c": bytes([number % 256] * 20).hex()}
+            self.settings[path]["manufacturer_data"] = payload
+            heard = {**self.data(path), "RSSI": Variant("n", -60 - number % 30)}
+            if path in self.objects:
+                self.change(path, DEVICE, **heard)
+            else:
+                self.add(path, DEVICE, {**self.device(path), **heard})
+            # dbus-fast ends the connection if several messages wait and the socket is full.
+            await self.written
 
     # Calls
 
@@ -221,6 +288,7 @@ class FakeBlueZ:
                 if (message.sender or "") not in self.scanners.get(path, set()):
                     raise Refused("org.bluez.Error.Failed", "No discovery started")
                 self.scanners[path].discard(message.sender or "")
+                self.end_scan(path)
             case "RemoveDevice":
                 self.remove(message.body[0])
                 self.settings[message.body[0]]["bonded"] = False
@@ -253,10 +321,26 @@ class FakeBlueZ:
             case "StopNotify":
                 self.listened.get(path, set()).discard(message.sender or "")
             case "SetDiscoveryFilter":
-                pass
+                found = {name: value.value for name, value in message.body[0].items()}
+                self.filters[message.sender or ""] = found
+                write_line({"filter": found})
             case _:
                 raise Refused("org.freedesktop.DBus.Error.UnknownMethod", member)
         return done
+
+    def end_scan(self, adapter: str) -> None:
+        """Forget devices that cannot be connected, and all signal strengths, if nobody scans."""
+        if self.scanners[adapter]:
+            return
+        for path, setting in self.settings.items():
+            if path not in self.objects or path.rpartition("/")[0] != adapter:
+                continue
+            if setting.get("connectable", True):
+                self.objects[path][DEVICE].pop("RSSI", None)
+                none: dict[str, Variant] = {}
+                self.emit(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, none, ["RSSI"])
+            else:
+                self.remove(path)
 
     def start_discovery(self, path: str, sender: str) -> None:
         """Let a client scan; refuse a second scan of the same client, as BlueZ does."""
@@ -324,6 +408,16 @@ class FakeBlueZ:
 
     # Commands
 
+    def rename(self, path: str) -> None:
+        """Signal another name or other services of a device, if they have changed."""
+        if path not in self.objects:
+            return
+        before, now = self.objects[path][DEVICE], self.device(path)
+        changed = {name: now[name] for name in ("Name", "Alias", "UUIDs") if name in now}
+        changed = {name: value for name, value in changed.items() if before.get(name) != value}
+        if changed:
+            self.change(path, DEVICE, **changed)
+
     def execute(self, do: str, **how: Any) -> None:
         """Carry out a command of a test."""
         adapter = f"/org/bluez/{how.get('adapter')}"
@@ -341,6 +435,9 @@ class FakeBlueZ:
                 self.failing = {
                     member: (error, text) for member, (error, text) in how["members"].items()
                 }
+            case "strangers":
+                advertising = self.advertise_strangers(how["adapter"], how["count"], how["per_s"])
+                self.strangers = asyncio.create_task(advertising, name="strangers")
             case "silence":
                 self.silent = how["on"]
             case "mute":
@@ -350,9 +447,10 @@ class FakeBlueZ:
                     if setting["address"] == how["address"]:
                         self.unlink(path)
             case "set":
-                for setting in self.settings.values():
+                for path, setting in self.settings.items():
                     if setting["address"] == how["address"]:
                         setting.update(how["to"])
+                        self.rename(path)
             case _:
                 raise ValueError(do)
 

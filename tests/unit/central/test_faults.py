@@ -99,6 +99,10 @@ FAULTS: list[tuple[int, BaseException, str]] = [
             ("dbus_denied", [BleakDBusError(f"{DBUS}.AccessDenied", ["rejected"])]),
             ("dbus_lost", [BleakDBusError(f"{DBUS}.Disconnected", ["closed"])]),
             ("pairing_failed", [BleakDBusError("org.bluez.Error.AuthenticationFailed", [])]),
+            (
+                "passive_unavailable",
+                [BleakError("passive scanning on Linux requires BlueZ with --experimental")],
+            ),
             ("link_error", [failed("Software caused"), BleakError("Not connected")]),
             ("timeout", [TimeoutError()]),
             ("dbus_lost", [EOFError()]),
