@@ -210,6 +210,22 @@ def test_a_weight_of_a_scale_without_flags_is_a_result_when_it_no_longer_changes
     assert scale.results == [82.3]
 
 
+@pytest.mark.parametrize("heard", [1, 12])
+def test_a_weight_of_a_scale_without_flags_is_no_result_if_healthd_ends_before_it_settles(
+    heard: int,
+) -> None:
+    """A result that is wrong is worse than none, and the scale is still heard after a restart."""
+    packets = list(weighing(okok_f0ff, 0.0, 82.3))
+    scale = Listener("okok")
+    scale.hear(packets[:heard])
+    assert not scale.held, "it would be published after a crash"
+    scale.restart()
+    assert scale.results == []
+    scale.hear(packets[heard:])
+    scale.wait(30.0)
+    assert scale.results == [82.3]
+
+
 def test_stepping_off_a_scale_without_flags_is_not_a_result() -> None:
     scale = Listener("okok")
     scale.hear(weighing(okok_f0ff, 0.0, 82.3))
