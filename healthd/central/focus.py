@@ -19,6 +19,11 @@ _QUIET_S = 30.0
 _PASSIVE_QUIET_S = 600.0
 
 
+# BlueZ compares every advertisement with every pattern. Some scales count their packets in the
+# company id, and use 256 of them.
+_MOST_COMPANIES = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     """How to scan.
@@ -33,7 +38,7 @@ class Mode:
 
     @property
     def hears_everyone(self) -> bool:
-        """Whether strangers are heard, too, so that long silence means a fault."""
+        """Whether foreign devices are heard, too, so that long silence means a fault."""
         return self.address is None and not self.companies
 
 
@@ -67,7 +72,12 @@ class Focus:
         """Return how to scan now."""
         now = self._now()
         companies = self._interest.companies
-        if self.prefers_passive and companies and now - self._any < _PASSIVE_QUIET_S:
+        if (
+            self.prefers_passive
+            and companies
+            and len(companies) <= _MOST_COMPANIES
+            and now - self._any < _PASSIVE_QUIET_S
+        ):
             return Mode(companies=companies)
         is_heard = now - self._last < _QUIET_S
         is_steady = self._last - self._first >= _STEADY_S
