@@ -6,11 +6,13 @@ The bus is a real dbus-daemon, and bleak is the real one; bluetoothd is a fake.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 
+from healthd.central.faults import LinkFault
 from healthd.central.focus import Mode
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends
@@ -215,3 +217,32 @@ async def test_a_scan_that_fails_leaves_nothing_in_bleak(bus: Bus) -> None:
             manager: Any = await get_global_bluez_manager()
             assert len(manager._bus._user_message_handlers) == 2
         assert len(manager._bus._user_message_handlers) == 1
+
+
+async def test_foreign_signals_are_read_in_batches_and_wanted_ones_are_not_lost(bus: Bus) -> None:
+    scan = Scan(*KEYS)
+    mine = device(service_data={FULL: "22"})
+    loop, read_at = asyncio.get_running_loop(), list[float]()
+    async with BlueZ(bus, mine, adapters={"hci0": True}) as bluez:
+        await bluez.do("foreign", adapter="hci0", count=5, per_s=100)
+        async with scan.running():
+            await scan.more(foreign=50)  # by now all of them are known
+            for _ in range(5):
+                await scan.more(wanted=1, foreign=1)
+                read_at.append(loop.time())
+    pauses = [later - before for before, later in pairwise(read_at)]
+    assert max(pauses) > 0.1, "foreign devices advertise every 10 ms, and are read 5 times a second"
+
+
+async def test_the_bus_may_end_while_signals_wait(bus: Bus) -> None:
+    scan = Scan()
+    bluez = BlueZ(bus, device(), adapters={"hci0": True})
+    await bluez.start()
+    await bluez.do("foreign", adapter="hci0", count=5, per_s=100)
+    with pytest.raises(LinkFault):
+        async with scan.running():
+            await scan.more(foreign=50)
+            await bluez.kill()
+            await bus.kill()
+            await asyncio.sleep(0.5)
+    await bus.start()
