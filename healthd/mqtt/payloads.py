@@ -80,6 +80,8 @@ class Radio(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     scan_s: Annotated[float, Field(ge=0), quantity("s")]
+    scan_duty_pct: Annotated[float, Field(ge=0, le=100), quantity("%")]
+    """Share of the time in which it scanned."""
     linked_s: dict[str, Annotated[float, Field(ge=0), quantity("s")]]
     """Seconds that each peripheral was linked."""
 
@@ -152,7 +154,7 @@ class DeviceInfo(Payload):
     reason: str = ""
     """Why the session is in this state, such as ``link_lost``; absent if there is no reason.
 
-    While it streams: why nothing comes, such as ``no_data``, ``no_measurements`` or ``key_missing``.
+    While it streams: why nothing comes, such as ``no_data`` or ``key_missing``.
     """
     name: str | None = None
     """The name that it advertises; null if it has none."""

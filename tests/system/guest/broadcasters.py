@@ -35,6 +35,18 @@ def _structure(kind: int, data: bytes) -> bytes:
     return bytes([1 + len(data), kind]) + data
 
 
+class _Pace:
+    """Something regular. After a stall of the machine nothing is made up for, as no radio does."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._due = time.monotonic()
+
+    async def wait(self) -> None:
+        self._due = max(self._due + self._every_s, time.monotonic())
+        await asyncio.sleep(self._due - time.monotonic())
+
+
 class Broadcaster:
     """A device that advertises when it is told to.
 
@@ -74,12 +86,11 @@ class Broadcaster:
         self, payloads: Iterable[bytes], *, every_s: float, times: int = 1
     ) -> None:
         """Advertise each payload so many times, one after the other."""
-        due = time.monotonic()
+        pace = _Pace(every_s)
         for data in payloads:
             for _ in range(times):
                 self.advertise(data)
-                due += every_s
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await pace.wait()
 
 
 class Crowd:
@@ -94,14 +105,13 @@ class Crowd:
 
     async def advertise(self, per_second: float) -> None:
         """Advertise until this is cancelled."""
-        due = time.monotonic()
+        pace = _Pace(1 / per_second)
         while True:
             for number, address in enumerate(self._addresses):
                 kind = self._chance.choice(list(Kind))
                 heard = Heard(address, self._data(number), None, kind, address < "F0")
                 self.reported += self._radio.hear(heard)
-                due += 1 / per_second
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await pace.wait()
 
     def _address(self, number: int) -> str:
         # Public ones, and all three kinds of random ones.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -119,8 +120,9 @@ async def _known_values_are_not_news(world: World, devices: _Devices) -> None:
     """Restart healthd while BlueZ still has the last values, which then come again, too."""
     # Without that it would forget the scale after 30 s, which a slow machine needs for the restart.
     await vm.keep_device(devices.scale.address)
-    await vm.run("systemctl", "restart", SERVICE)
-    await until(lambda: world.radio.scans, "healthd scans", START_S)
+    await vm.run("systemctl", "restart", "--no-block", SERVICE)
+    await until(lambda: not world.radio.scans, "healthd stops")
+    await until(lambda: world.radio.scans, "healthd scans again", START_S)
     if await vm.device_property(devices.scale.address, "ServiceData") is None:
         raise Failed("the fault did not happen: BlueZ has forgotten the scale")
     world.radio.hearing.duplicates = Duplicates.REPORTED
@@ -212,11 +214,13 @@ async def _strangers(world: World) -> AsyncGenerator[None]:
     """Let strangers advertise while the block runs."""
     crowd = Crowd(world.radio)
     task = asyncio.create_task(crowd.advertise(_STRANGERS_PER_S), name="strangers")
+    began_at = time.monotonic()
     try:
         yield
     finally:
         task.cancel()
-        world.notes.append(f"{crowd.reported} advertisements of strangers")
+        per_second = crowd.reported / (time.monotonic() - began_at)
+        world.notes.append(f"{per_second:.0f} advertisements of strangers a second were reported")
 
 
 async def _arrived(world: World, place: str, expected: Iterable[float]) -> None:

@@ -549,7 +549,7 @@ HEALTH: dict[str, Any] = {
     "resident_bytes": 41_234_567,
     "open_files": 30,
     "links": {"searching": 1},
-    "radio": {"scan_s": 1.0, "linked_s": {}},
+    "radio": {"scan_s": 1.0, "scan_duty_pct": 1.1, "linked_s": {}},
     "outbox": {
         "state": "ok",
         "in_memory": 2,
