@@ -1,4 +1,4 @@
-"""Plain bleak as a process, with a detection callback that counts; see ``strangers``."""
+"""Plain bleak as a process, with a detection callback that counts; see ``foreign``."""
 
 import asyncio
 import sys

@@ -118,7 +118,7 @@ async def scanning(
     adapter: str | None,
     interest: Interest,
     on_advertisement: Callable[[Advertisement], None],
-    on_stranger: Callable[[], None] = lambda: None,
+    on_foreign: Callable[[], None] = lambda: None,
     mode: Mode = _EVERYONE,
 ) -> AsyncGenerator[None]:
     """Scan while the block runs.
@@ -128,7 +128,7 @@ async def scanning(
         adapter: its name in BlueZ, such as ``hci0``; None for bleak's choice.
         interest: what is wanted of advertisements; it may change during the scan.
         on_advertisement: called with every advertisement that is wanted, and perhaps with others.
-        on_stranger: called for each one that is left out.
+        on_foreign: called for each one that is left out.
         mode: which devices BlueZ reports.
 
     Raises:
@@ -148,7 +148,7 @@ async def scanning(
     if backends.scanner is not None:
         scanner = BleakScanner(detected, None, how, backend=backends.scanner, bluez=bluez)
     else:
-        gate = Gate(interest, on_stranger)
+        gate = Gate(interest, on_foreign)
         scanner = BleakScanner(detected, None, how, backend=_Scanner, bluez=bluez, gate=gate)
     with faults_raised():
         async with timeout(_SCAN_TIMEOUT_S):

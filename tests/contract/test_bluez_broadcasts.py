@@ -33,14 +33,14 @@ class Scan:
     def __init__(self, *keys: str, everyone: bool = False) -> None:
         self.interest = Interest(keys, everyone=everyone)
         self.heard: list[Advertisement] = []
-        self.strangers = 0
+        self.foreign = 0
         self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def running(self, mode: Mode | None = None) -> AsyncGenerator[None]:
         mode = mode or Mode()
         async with scanning(
-            Backends(), "hci0", self.interest, self._on_wanted, self._on_stranger, mode
+            Backends(), "hci0", self.interest, self._on_wanted, self._on_foreign, mode
         ):
             yield
 
@@ -48,8 +48,8 @@ class Scan:
         self.heard.append(found)
         self._changed.set()
 
-    def _on_stranger(self) -> None:
-        self.strangers += 1
+    def _on_foreign(self) -> None:
+        self.foreign += 1
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -58,11 +58,11 @@ class Scan:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def more(self, wanted: int = 0, strangers: int = 0) -> list[Advertisement]:
+    async def more(self, wanted: int = 0, foreign: int = 0) -> list[Advertisement]:
         """Wait for this many more advertisements, and return those that are wanted."""
-        first, before = len(self.heard), self.strangers
+        first, before = len(self.heard), self.foreign
         await self.until(
-            lambda: len(self.heard) >= first + wanted and self.strangers >= before + strangers
+            lambda: len(self.heard) >= first + wanted and self.foreign >= before + foreign
         )
         return self.heard[first:]
 
@@ -139,25 +139,25 @@ async def scan_quiet(scan: Scan) -> None:
         await asyncio.sleep(0.5)
 
 
-async def test_strangers_are_left_out_and_counted(bus: Bus) -> None:
+async def test_foreign_devices_are_left_out_and_counted(bus: Bus) -> None:
     scan = Scan(*KEYS)
     mine = device(service_data={FULL: "22"})
     async with BlueZ(bus, mine, adapters={"hci0": True}) as bluez:
-        await bluez.do("strangers", adapter="hci0", count=20, per_s=200)
+        await bluez.do("foreign", adapter="hci0", count=20, per_s=200)
         async with scan.running():
-            await scan.more(wanted=10, strangers=200)
+            await scan.more(wanted=10, foreign=200)
             manager: Any = await get_global_bluez_manager()
             [callback] = manager._advertisement_callbacks["/org/bluez/hci0"]
-            assert len(callback.__self__.seen_devices) == 1, "bleak keeps no stranger"
+            assert len(callback.__self__.seen_devices) == 1, "bleak keeps no foreign device"
     assert {found.address for found in scan.heard} == {MINE}
 
 
 async def test_a_name_may_arrive_later(bus: Bus) -> None:
     nameless = strap(MINE, None, uuids=[], manufacturer_data={"004c": "01"})  # pyright: ignore
     scan = Scan()
-    scan.interest.update([BY_NAME], everyone=False)
+    scan.interest.update([BY_NAME])
     async with BlueZ(bus, nameless, adapters={"hci0": True}) as bluez, scan.running():
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         assert scan.heard == []
         await bluez.do("set", address=MINE, to={"name": "Mine 7"})
         assert {found.name for found in await scan.more(3)} == {"Mine 7"}
@@ -165,13 +165,13 @@ async def test_a_name_may_arrive_later(bus: Bus) -> None:
 
 async def test_a_service_and_data_may_arrive_later(bus: Bus) -> None:
     scan = Scan()
-    scan.interest.update([Match("any", By.SERVICE, "180d")], ["service_data_181d"], everyone=False)
+    scan.interest.update([Match("any", By.SERVICE, "180d")], keys=["service_data_181d"])
     async with BlueZ(bus, device(), adapters={"hci0": True}) as bluez, scan.running():
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         await bluez.do("set", address=MINE, to={"service_data": {FULL: "22"}})
         await scan.until(lambda: scan.heard and scan.heard[-1].data)
         await bluez.do("set", address=MINE, to={"service_data": None})
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         to = {"uuids": ["0000180d-0000-1000-8000-00805f9b34fb"]}
         await bluez.do("set", address=MINE, to=to)
         await scan.until(lambda: scan.heard[-1].services == frozenset({"180d"}))
@@ -180,12 +180,12 @@ async def test_a_service_and_data_may_arrive_later(bus: Bus) -> None:
 async def test_what_is_wanted_may_change_during_a_scan(bus: Bus) -> None:
     scan = Scan()
     async with BlueZ(bus, device(), adapters={"hci0": True}), scan.running():
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         assert scan.heard == []
-        scan.interest.update([BY_NAME], everyone=False)
+        scan.interest.update([BY_NAME])
         await scan.more(3)
-        scan.interest.update([], everyone=False)
-        await scan.more(strangers=3)
+        scan.interest.update([])
+        await scan.more(foreign=3)
         scan.interest.update([], everyone=True)
         await scan.more(3)
 
@@ -193,7 +193,7 @@ async def test_what_is_wanted_may_change_during_a_scan(bus: Bus) -> None:
 async def test_bluez_itself_leaves_out_all_but_one_address(bus: Bus) -> None:
     scan = Scan(everyone=True)
     async with BlueZ(bus, device(), adapters={"hci0": True}) as bluez:
-        await bluez.do("strangers", adapter="hci0", count=20, per_s=200)
+        await bluez.do("foreign", adapter="hci0", count=20, per_s=200)
         async with scan.running(Mode(MINE)):
             assert {found.address for found in await scan.more(10)} == {MINE}
         await bluez.filtered(2)
