@@ -16,7 +16,7 @@ from tests.system.guest.cases_periodic import meter
 from tests.system.guest.hearing import Duplicates, Kind
 from tests.system.guest.listened import Ride
 from tests.system.guest.vm import Failed, until
-from tests.system.guest.world import RECOVERY_S, SERVICE, START_S, World, drop_in
+from tests.system.guest.world import BLUETOOTH, RECOVERY_S, SERVICE, START_S, World, drop_in
 
 # More starves an emulated machine: each one takes bluetoothd, D-Bus and Python 15 ms.
 _STRANGERS_PER_S = 50.0
@@ -45,6 +45,19 @@ service = "mi_band"
 id = "thermometer"
 address = "C8:00:00:00:00:04"
 connect = false
+"""
+_PASSIVE = """
+[bluetooth]
+scanning = "passive"
+
+[[peripherals]]
+id = "bike"
+service = "keiser"
+"""
+_EXPERIMENTAL = """
+[Service]
+ExecStart=
+ExecStart=/usr/libexec/bluetooth/bluetoothd --experimental
 """
 _HOOKS = Path("/run/healthd-hooks")
 # Python runs it at its start. The real deadline of 90 s would make this the longest case.
@@ -152,6 +165,23 @@ async def _addresses_are_filtered(world: World, devices: _Devices) -> None:
     weights = _values(world, "scale weight weight_kg")
     if weights not in ([71.3, 72.4], [71.3, 72.4, 73.5]):
         raise Failed(f"expected the third weighing at most in addition, found {weights}")
+
+
+@case()
+async def passive_scan(world: World) -> None:
+    """With BlueZ's experimental interfaces it scans passively: then no controller filters."""
+    drop_in("experimental", _EXPERIMENTAL, BLUETOOTH)
+    await vm.run("systemctl", "daemon-reload")
+    await vm.run("systemctl", "restart", BLUETOOTH)
+    await until(vm.adapter_is_powered, "BlueZ powers the adapter")
+    devices = _Devices(world)
+    world.configure(more=_PASSIVE)
+    await world.start()
+    hearing = world.radio.hearing
+    hearing.duplicates = Duplicates.SAME_ADDRESS
+    await until(lambda: hearing.is_passive, "healthd scans passively", START_S)
+    await devices.ride(range(1, 9))
+    await _arrived(world, "bike keiser_bike power_w", range(1, 9))
 
 
 @case()
