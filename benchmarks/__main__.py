@@ -24,6 +24,7 @@ from benchmarks import (
     report,
     service,
     storm,
+    strangers,
 )
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
 from tests.support.mosquitto import MOSQUITTO
@@ -42,6 +43,7 @@ MEASURES: dict[str, Measure] = {
     "backlog": backlog.backlog,
     "storm": storm.storm,
     "recovery": service.recovery,
+    "strangers": strangers.strangers,
     "decode": decoding.decode,
     "log": logline.log,
 }

@@ -92,7 +92,7 @@ class Setup:
 
 @asynccontextmanager
 async def prepared(
-    straps: int, *, every: int = 1, max_size: int = 4_000_000
+    straps: int, *, every: int = 1, max_size: int = 4_000_000, entries: str = ""
 ) -> AsyncGenerator[Setup]:
     """Run everything except healthd.
 
@@ -100,6 +100,7 @@ async def prepared(
         straps: their number.
         every: each strap notifies in every ``every``-th round.
         max_size: quota of the outbox, in bytes.
+        entries: more peripherals, as in the settings.
     """
     if DBUS_DAEMON is None:
         raise NotMeasured("no dbus-daemon on this machine: apt-get install dbus")
@@ -114,9 +115,9 @@ async def prepared(
         await stack.enter_async_context(bluez)
         subscriber = await stack.enter_async_context(Subscriber(stage.broker.port))
         config = folder / "healthd.toml"
-        entries = [_STRAP.format(number=n, address=one) for n, one in enumerate(addresses)]
+        blocks = [_STRAP.format(number=n, address=one) for n, one in enumerate(addresses)]
         text = _SETTINGS.format(port=stage.broker.port, folder=folder, max_size=max_size)
-        config.write_text(text + "".join(entries))
+        config.write_text(text + "".join(blocks) + entries)
         environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
         yield Setup(bluez, subscriber, straps, config, environ)
 

@@ -16,6 +16,7 @@ class Airtime:
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         """``now`` in seconds; None: the monotonic clock."""
         self._now = now or time.monotonic
+        self._began = self._now()
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._since: dict[str, float] = {}
 
@@ -45,9 +46,14 @@ class Airtime:
         return self._spent.get(_SCAN, 0.0) + (0.0 if since is None else self._now() - since)
 
     def counters(self) -> dict[str, Any]:
-        """Return ``scan_s``, and ``linked_s`` by peripheral, since the start; for ``health``."""
+        """Return the times since the start, for ``health``.
+
+        ``scan_s``, its share ``scan_duty_pct`` of all time, and ``linked_s`` by peripheral.
+        """
         now, spent = self._now(), self._spent.copy()
         for key, since in self._since.items():
             spent[key] += now - since
         rounded = {key: round(seconds, 1) for key, seconds in sorted(spent.items())}
-        return {"scan_s": rounded.pop(_SCAN, 0.0), "linked_s": rounded}
+        scan_s = rounded.pop(_SCAN, 0.0)
+        duty_pct = round(min(100.0, 100 * spent[_SCAN] / max(now - self._began, 1e-3)), 1)
+        return {"scan_s": scan_s, "scan_duty_pct": duty_pct, "linked_s": rounded}

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 # Waking up costs more than reading a signal. In a house with 50 advertisements a second this makes
-# one wake-up of five, and what a device measures is dated at most this much later.
-_REST_S = 0.1
+# one wake-up of ten, and what a device measures is dated at most this much later.
+_REST_S = 0.2
 
 
 class Batches:

@@ -1,6 +1,7 @@
 """What the scanner may leave out: BlueZ's own filters, and passive scanning."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,13 @@ _QUIET_S = 30.0
 _PASSIVE_QUIET_S = 600.0
 
 
+# Linux refuses a passive scan for more patterns (HCI_MAX_ADV_MONITOR_NUM_PATTERNS).
+_MOST_PATTERNS = 16
+
+# How many company ids have the same low byte, which is sent first.
+_ALL_HIGH_BYTES = 256
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     """How to scan.
@@ -35,6 +43,14 @@ class Mode:
     def hears_everyone(self) -> bool:
         """Whether strangers are heard, too, so that long silence means a fault."""
         return self.address is None and not self.companies
+
+    @property
+    def beginnings(self) -> list[bytes]:
+        """What the manufacturer data of these companies begins with; as few as possible."""
+        counts = Counter(company & 0xFF for company in self.companies)
+        each = (company.to_bytes(2, "little") for company in self.companies)
+        is_whole = {low for low, count in counts.items() if count == _ALL_HIGH_BYTES}
+        return sorted({sent[:1] if sent[0] in is_whole else sent for sent in each})
 
 
 class Focus:
@@ -68,7 +84,9 @@ class Focus:
         now = self._now()
         companies = self._interest.companies
         if self.prefers_passive and companies and now - self._any < _PASSIVE_QUIET_S:
-            return Mode(companies=companies)
+            passive = Mode(companies=companies)
+            if len(passive.beginnings) <= _MOST_PATTERNS:
+                return passive
         is_heard = now - self._last < _QUIET_S
         is_steady = self._last - self._first >= _STEADY_S
         only = self._interest.only

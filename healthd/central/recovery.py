@@ -36,6 +36,7 @@ class Recovery:
         self._now = now
         self._not_before = 0.0
         self._pause_s = _PAUSE_S
+        self._hearing_since: float | None = None
         self.start_over()
 
     def start_over(self) -> None:
@@ -47,12 +48,23 @@ class Recovery:
         self._next = 0
         self._has_heard = False
         self._silent_since: float | None = None
+        self._hearing_since = None
 
     def heard(self) -> None:
-        """Note that an advertisement was heard."""
+        """Note that an advertisement was heard.
+
+        A scanner that has heard something all the time works. If it falls silent later, the steps
+        are due at once, however long the pause was before. A place where somebody passes now and
+        then is not like that.
+        """
         self._has_heard = True
-        if self._silent_since is not None:
-            self._silent_since = self._now()
+        now, since = self._now(), self._silent_since
+        if self._hearing_since is None or (since is not None and now - since >= SILENCE_S):
+            self._hearing_since = now
+        elif now - self._hearing_since >= _PAUSE_S:
+            self._pause_s, self._not_before = _PAUSE_S, 0.0
+        if since is not None:
+            self._silent_since = now
         if not self._failures:
             self._next = 0
 

@@ -108,7 +108,7 @@ def _arguments(mode: Mode) -> BlueZScannerArgs:
     # Service data cannot be asked for: with BlueZ 5.66 a pattern begins with the UUID, with 5.82
     # it begins after it.
     kind = AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA
-    patterns = [OrPattern(0, kind, company.to_bytes(2, "little")) for company in mode.companies]
+    patterns = [OrPattern(0, kind, beginning) for beginning in mode.beginnings]
     return {"filters": filters, "or_patterns": [*patterns]}
 
 

@@ -1,7 +1,7 @@
 """``healthd decode --advertisement``: decode what devices advertise, a line of JSON for each."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -93,7 +93,7 @@ def decode_advertisements(
         name, data = _read(registry, words)
         found = [each for pair in data for each in registry.broadcasts_in(dict([pair]))]
         if not found:
-            raise BadInput(_nothing_read(registry, [key for key, _ in data]))
+            raise BadInput(_nothing_read(registry, dict(data)))
         decoded = [_decode(advertiser, name, *each) for each in found]
         return {"broadcasts": decoded}, not any("error" in each for each in decoded)
 
@@ -188,15 +188,24 @@ def _one_structure(registry: Registry, data: bytes, not_whole: str) -> tuple[str
     return found.popitem()
 
 
-def _nothing_read(registry: Registry, keys: list[str]) -> str:
-    known = registry.broadcast_keys
-    named = [
-        f"{key} (the data of another kind of device)" if key in known else key
-        for key in dict.fromkeys(keys)
-    ]
-    if (left_out := len(named) - _NAMED_KEYS) > 0:
-        named[_NAMED_KEYS:] = [f"{left_out} more"]
-    return f"found {', '.join(named)}, expected {_readable(registry)}"
+def _nothing_read(registry: Registry, data: Mapping[str, bytes]) -> str:
+    found = [key + _why_not(registry, key, value) for key, value in data.items()]
+    if (left_out := len(found) - _NAMED_KEYS) > 0:
+        found[_NAMED_KEYS:] = [f"{left_out} more"]
+    return f"found {', '.join(found)}, expected {_readable(registry)}"
+
+
+def _why_not(registry: Registry, key: str, value: bytes) -> str:
+    """Return why data is not read although its key is known; empty for an unknown key."""
+    reasons: list[str] = []
+    for broadcast in registry.broadcasts.values():
+        if key in broadcast.keys:
+            try:
+                broadcast.decode(value)
+                reasons.append("the data of another kind of device")
+            except DecodeError as error:
+                reasons.append(str(error))
+    return f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
 
 
 def _readable(registry: Registry) -> str:

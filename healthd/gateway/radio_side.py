@@ -54,7 +54,14 @@ class RadioSide:
         """
         adapters, recovery = Adapters(settings.adapter, followed=backends is None), Recovery()
         bonds = Bonds(on_bond)
-        radio = Radio(backends or Backends(), Slots(settings.slots), adapters, recovery, bonds)
+        radio = Radio(
+            backends or Backends(),
+            Slots(settings.slots),
+            adapters,
+            recovery,
+            bonds,
+            passive=settings.scanning == "passive",
+        )
         if backends is not None:
             return cls(adapters, bonds, radio, None)
         reset_file = None if runtime is None else runtime / REQUEST

@@ -80,6 +80,8 @@ class Radio(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     scan_s: Annotated[float, Field(ge=0), quantity("s")]
+    scan_duty_pct: Annotated[float, Field(ge=0, le=100), quantity("%")]
+    """Share of the time in which it scanned."""
     linked_s: dict[str, Annotated[float, Field(ge=0), quantity("s")]]
     """Seconds that each peripheral was linked."""
 

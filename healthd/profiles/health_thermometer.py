@@ -3,7 +3,6 @@
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Profile, Use
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
@@ -138,12 +137,10 @@ def _is_advertised(data: bytes) -> bool:
     No specification says what it is. The Relsib WT51 sends text, the Relsib WH52 16 bytes, and
     devices with Espruino send one byte.
     """
-    try:
-        celsius = decode_temperature(data).temperature_c
-        whole = _TEMPERATURE.size(data) == len(data) and data[0] <= _KNOWN_FLAGS
-    except DecodeError:
+    if not data or data[0] > _KNOWN_FLAGS or len(data) != _TEMPERATURE.size(data):
         return False
-    return whole and celsius is not None and _POSSIBLE_C[0] <= celsius <= _POSSIBLE_C[1]
+    celsius = decode_temperature(data).temperature_c
+    return celsius is not None and _POSSIBLE_C[0] <= celsius <= _POSSIBLE_C[1]
 
 
 def _phase(packet: BodyTemperature) -> Phase:

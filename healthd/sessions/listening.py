@@ -1,6 +1,7 @@
 """The session of a peripheral that is never linked: what it measures is in its advertisements."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,8 +29,12 @@ _AMBIGUOUS_HINT = (
     " which one is near"
 )
 
+# The scanner may pause for several connects in a row, of up to 40 s each. If it does not run for
+# much longer, no one knows whether the device is there.
+_LONGEST_PAUSE_S = 300.0
+
 # While the scanner pauses, a deadline does not come nearer; this is how often it is checked then.
-_CHECK_S = 1.0
+_CHECK_S = 0.1
 
 
 class Listening:
@@ -41,7 +46,7 @@ class Listening:
     controllers report every value once: it is passed on at once.
 
     Time is counted in seconds of scanning. While the scanner pauses, because a link is made or the
-    adapter is off, no device can be heard, and that is not its silence.
+    adapter is off, no device can be heard, and that is not its silence, up to a limit.
 
     Attributes:
         state: its current state.
@@ -82,6 +87,7 @@ class Listening:
         self._last: dict[str, set[bytes]] = {}
         self._heard_s = 0.0
         self._silent_at_s: dict[str, float] = {}
+        self._unknown_at = 0.0
         self._address: str | None = None
         self._name: str | None = None
         self._heard: list[str] = []
@@ -148,6 +154,7 @@ class Listening:
             if broadcast.silence_s is not None:
                 silence_s = self._silence_s or broadcast.silence_s
                 self._silent_at_s[broadcast.uuid] = self._heard_s + silence_s
+                self._unknown_at = time.monotonic() + silence_s + _LONGEST_PAUSE_S
             if self._is_news(broadcast, value, self._heard_s - before_s):
                 self._pass_on(broadcast, value)
         self._last.update({broadcast.uuid: set[bytes]() for broadcast, _ in heard})
@@ -221,8 +228,8 @@ class Listening:
         if not self._silent_at_s:
             return None
         left_s = max(self._silent_at_s.values()) - self._radio.airtime.scanned_s
-        if left_s > 0:
-            return left_s if self._radio.is_scanning else max(left_s, _CHECK_S)
+        if left_s > 0 and time.monotonic() < self._unknown_at:
+            return max(left_s, _CHECK_S)
         self._forget()
         self._enter(State.SEARCHING, SILENT)
         return None

@@ -38,7 +38,7 @@ def peripherals_for(
     made: dict[str, VirtualPeripheral | Broadcaster] = {}
     for number, entry in enumerate(wanted, start=1):
         model = _model_for(entry)
-        name = _name_for(entry.name) if entry.name else f"{model.label} {number}".strip()
+        name = _name_for(entry.name) if entry.name else model.label and f"{model.label} {number}"
         made[entry.id] = model.make(
             entry.address or address_of(number), rng, name=name, record=_bind(record, entry.id)
         )

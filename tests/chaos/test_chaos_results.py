@@ -1,4 +1,4 @@
-"""Kill the gateway while, or just after, it holds a result of a cuff: it is published once."""
+"""Kill the gateway while, or just after, it holds a result: it is published once."""
 
 import asyncio
 import json
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from healthd.simulator.broadcasting.scales import mi_body_scale_frame, weighing
 from healthd.simulator.broker import EmbeddedBroker
+from healthd.simulator.health.clock import DeviceClock
 from tests.chaos.process import GatewayProcess
 from tests.support.subscriber import Subscriber
 
@@ -103,3 +105,42 @@ async def test_kill_while_a_result_is_held_back(tmp_path: Path) -> None:
         # The broker's last acknowledgements may have been lost with a kill.
         assert systolic(subscriber, TOPIC, f"{TOPIC}/history") == [123, 125]
     assert json.loads(held.read_bytes()) == []
+
+
+async def test_kill_while_an_advertised_weight_waits_for_its_impedance(tmp_path: Path) -> None:
+    config, held = tmp_path / "healthd.toml", tmp_path / "outbox" / "held.json"
+    readings = list(weighing(DeviceClock().now, 70.0, 500))
+    # All of the weighing up to the impedance, which takes a scale some seconds.
+    shown = [reading for reading in readings if not reading.impedance_ohm]
+    frames = [mi_body_scale_frame(reading)["service_data_181b"].hex() for reading in shown]
+
+    def process(*values: str) -> GatewayProcess:
+        arguments = ["--config", str(config), "--frames", *values]
+        runtime = {"RUNTIME_DIRECTORY": str(tmp_path), "BOOT_ID": "boot-1"}
+        return GatewayProcess(arguments, runtime, "tests.chaos.scale")
+
+    topic = "healthd/gateway/device/scale/body_composition"
+    async with EmbeddedBroker() as broker, Subscriber(broker.port) as subscriber:
+        settings = _SETTINGS.replace('"cuff"', '"scale"').replace('every = "1h"', "connect = false")
+        config.write_text(settings.format(port=broker.port, folder=tmp_path / "outbox"))
+        gateway = process(*frames)
+        try:
+            await gateway.start()
+            await until_held(held, b"70")
+            await gateway.kill()
+            assert subscriber.at(topic) == []
+            gateway = process()
+            await gateway.start()
+            await subscriber.until(lambda _: subscriber.at(topic), BOUND_S)
+            await gateway.kill()
+            # The scale goes on showing it.
+            gateway = process(frames[-1])
+            await gateway.start()
+            await gateway.logged("state", since=gateway.started_at, state="streaming")
+            await gateway.stop()
+        finally:
+            if gateway.is_running:
+                await gateway.kill(may_have_ended=True)
+        found = [*subscriber.at(topic), *subscriber.at(f"{topic}/history")]
+        samples = {message.json()["id"]: message.json()["weight_kg"] for message in found}
+        assert list(samples.values()) == [70.0]

@@ -28,6 +28,18 @@ def test_rows_have_product_floor_and_ratio(tmp_path: Path) -> None:
 
 @needs_mosquitto
 @needs_dbus
+def test_strangers_cost_little_and_are_compared_with_plain_bleak(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "strangers"]
+    done = subprocess.run([*command, "--json", file], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    rows = json.loads(file.read_text())
+    assert [(row["unit"], row["budget"]) for row in rows] == [("µs", "≤ 0.5 ×")] * 2
+    assert all(row["median"] > 0 and row["floor"] > 0 for row in rows)
+
+
+@needs_mosquitto
+@needs_dbus
 def test_a_full_outbox_and_a_storm_are_compared_with_their_floors(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "backlog", "storm"]

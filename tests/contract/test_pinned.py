@@ -174,7 +174,7 @@ def test_each_pin_is_exact_and_has_a_hash(file: Path) -> None:
 
 def test_the_parts_have_the_versions_of_the_whole() -> None:
     whole = entries(ROOT / "constraints.txt")
-    for name in ("install", "demo", "build"):
+    for name in ("install", "bthome", "demo", "build"):
         part = entries(ROOT / f".ci/requirements/{name}.txt")
         assert part.items() <= whole.items(), name
 
@@ -185,6 +185,7 @@ def test_what_pyproject_names_is_listed() -> None:
     extras = project["optional-dependencies"]
     wanted = {
         ".ci/requirements/install.txt": [*project["dependencies"], *extras["hass"]],
+        ".ci/requirements/bthome.txt": extras["bthome"],
         ".ci/requirements/demo.txt": [*project["dependencies"], *extras["sim"]],
         ".ci/requirements/build.txt": config["build-system"]["requires"],
         "constraints.txt": [
@@ -197,6 +198,12 @@ def test_what_pyproject_names_is_listed() -> None:
         for requirement in map(Requirement, requirements):
             (exact,) = pins[canonicalize_name(requirement.name)].specifier
             assert requirement.specifier.contains(exact.version), (name, requirement)
+
+
+def test_what_is_installed_together_is_listed_once() -> None:
+    """Pip refuses a list that names a package twice."""
+    lists = [entries(ROOT / f".ci/requirements/{name}.txt") for name in ("install", "bthome")]
+    assert lists[0].keys().isdisjoint(lists[1])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

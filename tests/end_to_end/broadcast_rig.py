@@ -10,6 +10,8 @@ from healthd.simulator.broadcasting.scales import Reading, mi_scale_frame, weigh
 from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.part import Sent
 from tests.end_to_end.simulated_gateway import address
+from tests.support.streams import streams
+from tests.support.subscriber import Subscriber
 
 # As often as a scale in use advertises, but for a slow machine.
 PACE_S = 0.1
@@ -46,6 +48,12 @@ def mi_weighing(weight_kg: float) -> list[Frame]:
 def mi_readings(weight_kg: float) -> list[Reading]:
     """Return the readings of the same."""
     return list(weighing(DeviceClock().now, weight_kg, 500))
+
+
+def delivered(subscriber: Subscriber, topic: str) -> list[dict[str, Any]]:
+    """Return the samples of a stream in order, each one once: the broker may get one twice."""
+    found = [each.samples for each in streams(subscriber.messages, topic).values()]
+    return [samples[number] for samples in found for number in sorted(samples)]
 
 
 def distinct(frames: Iterable[Frame]) -> list[bytes]:

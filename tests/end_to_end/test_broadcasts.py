@@ -9,6 +9,7 @@ from healthd.mqtt import discovery
 from healthd.simulator.broadcasting.catalogue import BROADCASTING
 from healthd.simulator.part import Sent
 from tests.end_to_end.announced_entities import check_entities, is_announced
+from tests.end_to_end.broadcast_rig import delivered
 from tests.end_to_end.expected_broadcasts import BROADCASTS
 from tests.end_to_end.packet_fields import Topic, Values
 from tests.end_to_end.simulated_gateway import BOUND_S, address, gateway, info
@@ -81,7 +82,7 @@ def _is_silent(newest: dict[str, Any]) -> bool:
 
 
 def _samples(subscriber: Subscriber, topic: Topic) -> list[dict[str, Any]]:
-    return [message.json() for message in subscriber.at(f"{DEVICE}/{topic.kind}")]
+    return delivered(subscriber, f"{DEVICE}/{topic.kind}")
 
 
 def _expected(topic: Topic, rides: list[list[Sent]]) -> list[list[Values]]:

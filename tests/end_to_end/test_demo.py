@@ -258,3 +258,13 @@ async def test_a_demo_of_chosen_profiles() -> None:
     ):
         infos = [json.loads(text) for text in payloads(healthd.out, f"{device}/{peripheral}/info")]
         assert any(info.get("name") == name for info in infos)
+
+
+async def test_a_demo_of_devices_that_only_advertise() -> None:
+    async with Healthd("demo", "--profile", "mi_scale,keiser", "--seconds", "60") as healthd:
+        await healthd.wrote("healthd/demo/device/keiser/keiser_bike ")
+        await healthd.wrote("healthd/demo/device/mi-scale/weight ")
+        assert await healthd.stopped(signal.SIGINT) == 0
+    assert complaints(healthd.log) == []
+    devices = {line.split("/")[3] for line in healthd.out if "/device/" in line}
+    assert devices == {"keiser", "mi-scale"}

@@ -11,6 +11,7 @@ from healthd.simulator.broadcasting.scales import mi_body_scale_frame
 from healthd.simulator.broker import EmbeddedBroker
 from tests.end_to_end.broadcast_rig import (
     broadcaster,
+    delivered,
     distinct,
     mi_readings,
     mi_weighing,
@@ -28,11 +29,11 @@ WEIGHT, INTERMEDIATE = f"{DEVICE}/weight", f"{DEVICE}/intermediate_weight"
 
 
 def weights(subscriber: Subscriber, topic: str = WEIGHT) -> list[float]:
-    return [message.json()["weight_kg"] for message in subscriber.at(topic)]
+    return [sample["weight_kg"] for sample in delivered(subscriber, topic)]
 
 
 async def until_weights(subscriber: Subscriber, number: int) -> None:
-    await subscriber.until(lambda _: len(subscriber.at(WEIGHT)) >= number, BOUND_S)
+    await subscriber.until(lambda _: len(weights(subscriber)) >= number, BOUND_S)
 
 
 async def test_a_weighing_of_40_advertisements_is_one_result(
@@ -51,7 +52,7 @@ async def test_a_weighing_of_40_advertisements_is_one_result(
             (kept,) = await late.until(lambda all_: list(all_))
             assert kept.retained
             assert kept.json()["weight_kg"] == 70.0
-        before_the_next = len(subscriber.at(INTERMEDIATE))
+        before_the_next = len(delivered(subscriber, INTERMEDIATE))
         await send(air, scale, mi_weighing(71.0))
         await until_weights(subscriber, 2)
     assert weights(subscriber) == [70.0, 71.0]
@@ -113,8 +114,8 @@ async def test_weight_and_impedance_are_one_result(
         await add(air, scale)
         await send(air, scale, map(mi_body_scale_frame, mi_readings(70.0)))
         await subscriber.until(lambda _: subscriber.at(result), BOUND_S)
-    (sample,) = subscriber.at(result)
-    assert sample.json().items() >= {"weight_kg": 70.0, "impedance_ohm": 500.0}.items()
+    (sample,) = delivered(subscriber, result)
+    assert sample.items() >= {"weight_kg": 70.0, "impedance_ohm": 500.0}.items()
 
 
 # Heard by ble_monitor (custom-components/ble_monitor, tests of miscale_parser, commit 5690220,
@@ -141,15 +142,12 @@ async def test_advertisements_of_real_scales(
         for number, data in CAPTURED:
             air.transmit(address(number), bytes.fromhex(data))
             await asyncio.sleep(0.1)
-        everywhere = (WEIGHT, f"{WEIGHT}/history")
-        await subscriber.until(
-            lambda all_: sum(one.topic in everywhere for one in all_) >= 2, BOUND_S
-        )
+        await until_weights(subscriber, 2)
         await subscriber.until(lambda _: subscriber.at(composition), BOUND_S)
     # One of them from a clock that was never set.
-    assert sorted(weights(subscriber) + weights(subscriber, f"{WEIGHT}/history")) == [86.55, 87.2]
-    (sample,) = subscriber.at(composition)
-    assert sample.json().items() >= {"weight_kg": 85.15, "impedance_ohm": 428.0}.items()
+    assert sorted(weights(subscriber)) == [86.55, 87.2]
+    (sample,) = delivered(subscriber, composition)
+    assert sample.items() >= {"weight_kg": 85.15, "impedance_ohm": 428.0}.items()
 
 
 async def test_two_scales_for_one_pattern_are_refused(
@@ -159,18 +157,18 @@ async def test_two_scales_for_one_pattern_are_refused(
         {"id": "scale", "name": "MI SCALE*", "connect": False},
         {"id": "other", "address": address(3), "connect": False},
     ]
-    ours, stranger, other = (broadcaster(number, "MI SCALE2") for number in (1, 2, 3))
+    ours, foreign, other = (broadcaster(number, "MI SCALE2") for number in (1, 2, 3))
     async with gateway(subscriber, settings, entries) as air:
-        await add(air, ours, stranger, other)
+        await add(air, ours, foreign, other)
         # A device that has an entry of its own is not a rival.
         await send(air, other, mi_weighing(60.0))
         await send(air, ours, mi_weighing(70.0))
         await until_weights(subscriber, 1)
-        await send(air, stranger, mi_weighing(90.0))
+        await send(air, foreign, mi_weighing(90.0))
         await send(air, ours, mi_weighing(71.0))
         await send(air, other, mi_weighing(61.0))
         others = "healthd/gateway/device/other/weight"
-        await subscriber.until(lambda _: len(subscriber.at(others)) == 2, BOUND_S)
+        await subscriber.until(lambda _: len(weights(subscriber, others)) == 2, BOUND_S)
         info = [message.json() for message in subscriber.at(f"{DEVICE}/info")]
         assert info[-1].items() >= {"state": "waiting", "reason": "ambiguous"}.items()
     assert weights(subscriber) == [70.0]

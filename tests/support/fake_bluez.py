@@ -48,6 +48,7 @@ class FakeBlueZ:
         self.scanners: dict[str, set[str]] = {}
         self.filters: dict[str, dict[str, Any]] = {}
         self.sent: dict[str, dict[str, Any]] = {}
+        self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.strangers: asyncio.Task[None] | None = None
         self.listened: dict[str, set[str]] = {}
         self.hanging: set[str] = set()
@@ -122,7 +123,7 @@ class FakeBlueZ:
     def emit(self, path: str, interface: str, member: str, signature: str, *body: Any) -> None:
         """Send a signal."""
         signal = Message.new_signal(path, interface, member, signature, list(body))
-        self.bus.send(signal)  # pyright: ignore[reportUnknownMemberType]
+        self.written = self.bus.send(signal)  # pyright: ignore[reportUnknownMemberType]
 
     def add(self, path: str, interface: str, properties: dict[str, Variant]) -> None:
         """Add an object."""
@@ -243,7 +244,8 @@ class FakeBlueZ:
                 self.change(path, DEVICE, **heard)
             else:
                 self.add(path, DEVICE, {**self.device(path), **heard})
-            await asyncio.sleep(0)
+            # dbus-fast ends the connection if several messages wait and the socket is full.
+            await self.written
 
     # Calls
 

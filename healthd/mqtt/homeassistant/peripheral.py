@@ -39,6 +39,7 @@ class PeripheralPayloads:
     def __init__(self, topics: Topics, registry: Registry) -> None:
         """Index the measurements of ``registry``."""
         self._topics = topics
+        self._profiles = registry.profiles
         self._streams = Streams(registry)
         self._names = Names(self._streams.all_shown())
 
@@ -68,12 +69,20 @@ class PeripheralPayloads:
         components = [
             *_link(topics, entry),
             *self._measured(entry, known, facts),
-            *controls(topics, entry, known, facts, requests),
         ]
+        if not self._only_listens(entry, facts):
+            components += controls(topics, entry, known, facts, requests)
         # Both, because the gateway publishes the peripheral's status: it stays ``online`` when the
         # gateway is gone.
         both = availability(topics.status, topics.device_status(entry.id))
         return announcement(device, entry.id, components, {"avty": both, "avty_mode": "all"})
+
+    def _only_listens(self, entry: PeripheralSettings, facts: Mapping[str, Any]) -> bool:
+        """Return whether there is no link that could carry a request."""
+        found: Collection[str] = facts.get("profiles", ())
+        profiles = [self._profiles[name] for name in found if name in self._profiles]
+        only_advertises = bool(profiles) and not any(profile.service for profile in profiles)
+        return entry.connect is False or entry.bind_key_file is not None or only_advertises
 
     def _measured(
         self,

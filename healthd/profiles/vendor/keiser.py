@@ -4,13 +4,12 @@ Sources: the maker's "M Series Direct Communication" (dev.keiser.com) and BLE-Pa
 owners of gymnasticon logged (pull request 50).
 """
 
+from struct import Struct
 from typing import Annotated, Any, ClassVar
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Broadcast, Profile, Use
 from healthd.profiles.fitness_machine.records import energy
-from healthd.profiles.packet.layout import Field, Layout
-from healthd.profiles.packet.wires import U8, U16, Wire, scaled
 from healthd.samples import Measurement, quantity
 
 # Every 0.32 s, or every 2 s before version 6.30. Some controllers report one in ten seconds.
@@ -59,38 +58,14 @@ def _is_live(data: bytes) -> bool:
     return data_type == _REAL_TIME or data_type in _INTERVALS
 
 
-def _interval(data_type: int) -> dict[str, int]:
-    return {} if data_type == _REAL_TIME else {"interval": data_type - _INTERVALS.start}
-
-
 def _metres(raw: int) -> int:
     if raw & _METRIC:
         return (raw & ~_METRIC) * _TENTH_OF_KM_M
     return round(raw * _TENTH_OF_MILE_M)
 
 
-# The digits of a version are those of its hexadecimal number: 0x40 is version .40.
-_VERSION = Wire("2s", "version", lambda data: f"{data[0]:x}.{data[1]:02x}")
-_DURATION = Wire("2s", "duration", lambda data: data[0] * 60 + data[1])
-_TENTHS = scaled(10)
-
-
-def _layout(*ending: Field) -> Layout:
-    return Layout(
-        Field("version", _VERSION, required=True),
-        Field("", U8, meaning=_interval, required=True),
-        Field("equipment_id", U8, required=True),
-        Field("cadence_rpm", U16, meaning=_TENTHS, required=True),
-        Field("heart_rate_bpm", U16, meaning=lambda raw: _TENTHS(raw) or None, required=True),
-        Field("power_w", U16, required=True),
-        Field("total_energy_kj", U16, meaning=energy(), required=True),
-        Field("elapsed_time_s", _DURATION, required=True),
-        Field("total_distance_m", U16, meaning=_metres, required=True),
-        *ending,
-    )
-
-
-_WITHOUT_GEAR, _WITH_GEAR = _layout(), _layout(Field("gear", U8, required=True))
+_RECORD = Struct("<4B4H2BH")
+_KILOJOULES = energy()
 
 
 def decode_bike(data: bytes) -> KeiserBike:
@@ -102,8 +77,24 @@ def decode_bike(data: bytes) -> KeiserBike:
     """
     if not _is_live(data):
         raise DecodeError("expected 16 or 17 bytes of version 6, with the data type of a ride")
-    layout = _WITH_GEAR if len(data) == max(_SIZES) else _WITHOUT_GEAR
-    fields: dict[str, Any] = layout.read(data)
+    major, minor, data_type, equipment, cadence, rate, power, kcal, minutes, seconds, trip = (
+        _RECORD.unpack_from(data)
+    )
+    fields: dict[str, Any] = {
+        "cadence_rpm": cadence / 10,
+        "power_w": power,
+        "heart_rate_bpm": rate / 10 if rate else None,
+        "total_energy_kj": _KILOJOULES(kcal),
+        "elapsed_time_s": minutes * 60 + seconds,
+        "total_distance_m": _metres(trip),
+        "equipment_id": equipment,
+        # Its digits are those of the hexadecimal numbers: 0x40 is version .40.
+        "version": f"{major:x}.{minor:02x}",
+    }
+    if data_type != _REAL_TIME:
+        fields["interval"] = data_type - _INTERVALS.start
+    if len(data) > _RECORD.size:
+        fields["gear"] = data[_RECORD.size]
     return KeiserBike.of(fields)
 
 

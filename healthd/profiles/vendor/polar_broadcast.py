@@ -1,7 +1,8 @@
 """Heart rate that straps and watches of Polar put into their advertisements.
 
 Sources: the maker's polar-ble-sdk (BleAdvertisementContent and BlePolarHrAdvertisement, for Android
-and iOS), polar_multi_hr for the H10, and a tool for the Vantage watches that agrees with both.
+and iOS; issues 131 and 305), polar_multi_hr for the H10, ble_monitor issue 985, and a tool for the
+Vantage watches that agrees with them.
 """
 
 from typing import Any
@@ -40,16 +41,18 @@ def _is_heart_rate(data: bytes) -> bool:
 def decode_heart_rate(data: bytes) -> HeartRate:
     """Decode manufacturer data 006B: blocks with other data, then flags u8, u8, rates u8 and u8.
 
-    The rates (/min) are averages, over a short and a long time. Old straps send only the first. As
-    in the maker's own apps, the second one is the heart rate.
+    The rates (/min) are averages, over a short and a long time. Old straps, armbands and watches
+    send only the first. As in the maker's own apps, the last one is the heart rate.
     """
     block = _heart_rate_block(data)
     if not block:
         raise DecodeError("expected a block with a heart rate")
+    # Armbands and watches send other data first. They cannot detect contact: their bit is always 1.
+    is_strap = len(block) == len(data)
     fields: dict[str, Any] = {
         "heart_rate_bpm": known_rate(block[-1]),
-        "sensor_contact_supported": True,
-        "sensor_contact_detected": bool(block[0] & _CONTACT),
+        "sensor_contact_supported": is_strap,
+        "sensor_contact_detected": bool(block[0] & _CONTACT) if is_strap else None,
     }
     return HeartRate.of(fields)
 

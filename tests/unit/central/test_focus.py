@@ -96,6 +96,25 @@ def test_passive_if_all_is_recognised_by_manufacturer_data() -> None:
     assert room.focus.mode() == EVERYONE, "service data"
 
 
+def of_companies(*numbers: int) -> Match:
+    keys = tuple(f"manufacturer_data_{number:04x}" for number in numbers)
+    return replace(BIKE, broadcasts=(replace(BIKE.broadcasts[0], keys=keys),))
+
+
+def test_a_low_byte_with_any_high_byte_is_one_pattern() -> None:
+    """The company id of scales for OKOK counts; there are 259 for them."""
+    room = Room(of_companies(0x102, 0x20CA, *range(0x00C0, 0x10000, 0x100)))
+    room.focus.prefers_passive = True
+    assert room.focus.mode().beginnings == [b"\x02\x01", b"\xc0", b"\xca\x20"]
+
+
+@pytest.mark.parametrize(("count", "is_passive"), [(16, True), (17, False)])
+def test_active_if_there_are_more_companies_than_linux_takes(count: int, is_passive: bool) -> None:
+    room = Room(of_companies(*range(count)))
+    room.focus.prefers_passive = True
+    assert bool(room.focus.mode().companies) == is_passive
+
+
 def test_a_passive_scan_that_hears_nothing_is_checked_by_an_active_one() -> None:
     room = Room(BIKE)
     room.focus.prefers_passive = True

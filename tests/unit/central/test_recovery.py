@@ -100,6 +100,39 @@ def test_a_scanner_that_hears_something_needs_no_step(recovery: Recovery, time: 
         assert steps(recovery, time, int(SILENCE_S)) == []
 
 
+def hear(recovery: Recovery, time: Time, seconds: int, every_s: int = 10) -> None:
+    for _ in range(seconds // every_s):
+        recovery.heard()
+        time.now += every_s
+
+
+def test_a_scanner_that_worked_for_long_is_recovered_at_once(
+    recovery: Recovery, time: Time
+) -> None:
+    recovery.scanning(True)
+    for _ in range(5):  # there is no link that would shorten the pauses
+        recovery.heard()
+        steps(recovery, time, 2000)
+    hear(recovery, time, 1800)
+    recovery.heard()
+    assert steps(recovery, time, 300) == [
+        (SILENCE_S, Step.RESCAN),
+        (SILENCE_S + 60, Step.POWER_CYCLE),
+        (SILENCE_S + 120, Step.RESET),
+    ]
+
+
+def test_a_place_where_somebody_passes_now_and_then_is_left_alone(
+    recovery: Recovery, time: Time
+) -> None:
+    recovery.scanning(True)
+    taken: list[Step] = []
+    for _ in range(24):
+        hear(recovery, time, 60)
+        taken += [step for _, step in steps(recovery, time, 3540)]
+    assert 1 <= taken.count(Step.RESET) <= 10, "in a day"
+
+
 def test_silence_does_not_count_before_anything_was_heard(recovery: Recovery, time: Time) -> None:
     recovery.scanning(True)
     assert steps(recovery, time, 10_000) == []

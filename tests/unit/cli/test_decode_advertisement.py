@@ -159,6 +159,7 @@ def test_data_with_two_readings_is_not_guessed() -> None:
             "04ff570100",
             "found manufacturer_data_0157 (the data of another kind of device), expected",
         ),
+        ("04ff5701ee", "found manufacturer_data_0157 (offset 0: found ee), expected"),
         ("020106", "(no service data and no manufacturer data in it)"),
         ("00", "(no service data and no manufacturer data in it)"),
         ("-", "(no service data and no manufacturer data in it)"),

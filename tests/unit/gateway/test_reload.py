@@ -16,6 +16,8 @@ from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.reload import Reload, Source, in_place
 from healthd.gateway.sessions import Peripheral, SessionFactory
 from healthd.host.clock import Clock
+from healthd.mqtt.devices import Devices
+from healthd.mqtt.topics import Topics
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.runs import Run
@@ -46,7 +48,8 @@ Prepare = Callable[..., dict[str, Peripheral]]
 def prepare(tmp_path: Path) -> Prepare:
     """Prepare entries as the daemon does at each reload."""
     run, nothing = Run(Clock(tmp_path), {}), cast(Any, object())
-    pipeline = Pipeline(run, cast(Outbox, _Outbox()), nothing, REGISTRY)
+    devices = Devices(Topics("healthd", "home"), lambda _topic, _payload: None)
+    pipeline = Pipeline(run, cast(Outbox, _Outbox()), devices, REGISTRY)
     file, zone = ScheduleFile(tmp_path), lambda: UTC
     sessions = SessionFactory(cast(Radio, nothing), REGISTRY, pipeline, run, file, zone)
 

@@ -64,7 +64,7 @@ class Gateway:
         self.outbox = Outbox(self.run, settings, folder, RunFile(None, "gateway"))
         self.devices = Devices(Topics("healthd", "gateway"), _ignore)
         self.payloads = Payloads()
-        self.radio = {"scan_s": 1.5, "linked_s": {"scale": 0.5}}
+        self.radio = {"scan_s": 1.5, "scan_duty_pct": 0.5, "linked_s": {"scale": 0.5}}
         self.health = Health(self.outbox, self.devices, self.payloads, lambda: self.radio)
         self.healthy = asyncio.Event()
 

@@ -170,7 +170,10 @@ def fits_as_expected(vector: Vector) -> None:
     if vector.expected is None and not vector.ignored:
         return
     found = [each for _, each, _ in registry.broadcasts_in({key: vector.packet})]
-    assert (broadcast in found) is not vector.ignored
+    if vector.ignored:
+        assert broadcast not in found
+    else:
+        assert found == [broadcast]
 
 
 @pytest.mark.parametrize("uuid", load().broadcasts)

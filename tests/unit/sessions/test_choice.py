@@ -151,3 +151,33 @@ async def test_a_device_that_shows_its_services_later_is_linked_after_all(stage:
         assert isinstance(session.current, Session)
         await cancel(scanning)
     assert [value for _, _, value in stage.watcher.values] == [b"\x01"]
+
+
+async def test_without_a_free_slot_a_device_that_only_advertises_is_heard(stage: Stage) -> None:
+    entry = PeripheralSettings(id="strap", address=address(2), connect=True)
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY, entry, slots=1) as radio:
+        await stage.strap("Strap", 2)
+        session = Session(match_for(entry, REGISTRY), radio, REGISTRY, stage.watcher)
+        linked = asyncio.create_task(session.run(lambda: None))
+        await stage.watcher.streaming()
+        running = start(choice(stage, radio))
+        await appear(stage)
+        await stage.watcher.more("bike", 3)
+        await cancel(running)
+        await cancel(linked)
+
+
+async def test_one_that_waits_for_a_slot_does_not_keep_the_scanner_busy(stage: Stage) -> None:
+    entry = PeripheralSettings(id="strap", address=address(2), connect=True)
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY, entry, slots=1) as radio:
+        await stage.strap("Strap", 2)
+        session = Session(match_for(entry, REGISTRY), radio, REGISTRY, stage.watcher)
+        linked = asyncio.create_task(session.run(lambda: None))
+        await stage.watcher.streaming()
+        running = start(choice(stage, radio))
+        await stage.strap("Other", 1)
+        await stage.traffic.until(lambda: stage.traffic.heard.get("Other"))
+        await stage.traffic.until(lambda: not stage.traffic.scanning)
+        await cancel(linked)
+        await stage.watcher.streaming(2)
+        await cancel(running)

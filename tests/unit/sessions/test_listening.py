@@ -213,13 +213,26 @@ def test_while_the_scanner_does_not_run_no_device_is_silent(play: Play) -> None:
         async with scene.radio._connect_lock:  # pyright: ignore[reportPrivateUsage]
             scene.radio._connecting = True  # pyright: ignore[reportPrivateUsage]
             scene.radio._update()  # pyright: ignore[reportPrivateUsage]
-            await asyncio.sleep(300)
+            await asyncio.sleep(200)
             assert scene.states[-1] == (State.STREAMING, None)
             scene.radio._connecting = False  # pyright: ignore[reportPrivateUsage]
             scene.radio._update()  # pyright: ignore[reportPrivateUsage]
         await asyncio.sleep(5)
         assert scene.states[-1] == (State.STREAMING, None)
         await asyncio.sleep(2.5)
+        assert scene.states[-1] == (State.SEARCHING, "silent")
+
+    play(body)
+
+
+def test_a_scanner_that_does_not_run_for_long_leaves_no_one_online(play: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.say(BIKE_KEY, b"\x01")
+        scene.radio._connecting = True  # pyright: ignore[reportPrivateUsage]
+        scene.radio._update()  # pyright: ignore[reportPrivateUsage]
+        await asyncio.sleep(305)
+        assert scene.states[-1] == (State.STREAMING, None)
+        await asyncio.sleep(10)
         assert scene.states[-1] == (State.SEARCHING, "silent")
 
     play(body)

@@ -122,7 +122,7 @@ async def test_an_advertisement_that_is_too_long_is_refused(bench: Bench) -> Non
         device.send({})
     await bench.air.add(device)
     with pytest.raises(ValueError, match="do not fit"):
-        device.send({"manufacturer_data_0102": bytes(28)})
+        device.send({"manufacturer_data_0102": bytes(60)})
 
 
 async def test_devices_are_forgotten_as_bluez_does(

@@ -17,12 +17,16 @@ _RESTART_NS = 60 * 1_000_000_000
 # Others begin anywhere. A device that was not heard for this long may have started again.
 _AWAY_NS = 900 * 1_000_000_000
 
+# A device repeats a packet for this long at most (bthome-ble). After it, an equal id is that of a
+# later measurement: there are only 256 of them.
+_REPEATED_NS = 4 * 1_000_000_000
+
 # They do not make a packet a measurement.
 _OF_THE_PACKET = frozenset({"packet_id", "encryption_counter", *Measurement.model_fields})
 
 
 class News:
-    """Passes on a packet if it says something new, and if nobody can have recorded it before.
+    """Passes on a packet if it says something new, and if it was not recorded earlier.
 
     A device repeats its packets, with or without a packet id, and encrypted packets differ from
     each other even if their values are equal. Its values may be distributed over several packets.
@@ -32,6 +36,7 @@ class News:
         """Start with nothing known; ``options`` do not matter."""
         del options
         self._values: dict[str, Any] = {}
+        self._taken_ns = 0
         self._counter: int | None = None
         self._counted_ns = 0
 
@@ -43,14 +48,16 @@ class News:
             return ()
         if not values.keys() - _OF_THE_PACKET:
             return ()
-        if (packet := values.get("packet_id")) is not None:
-            if packet != self._values.get("packet_id"):
-                self._values.clear()
-            elif values.keys() <= self._values.keys():
-                return ()
         if values.items() <= self._values.items():
             return ()
+        if (packet := values.get("packet_id")) is not None:
+            repeated = mono_ns - self._taken_ns < _REPEATED_NS
+            if packet != self._values.get("packet_id"):
+                self._values.clear()
+            elif repeated and values.keys() <= self._values.keys():
+                return ()
         self._values |= values
+        self._taken_ns = mono_ns
         return (Timed(measurement, mono_ns),)
 
     def _is_next(self, counter: int, mono_ns: int) -> bool:

@@ -46,6 +46,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "every": {"every": "15min"},
     "at-times": {"every": ["08:00", "20:00"]},
     "advertising": {"on": "advertising"},
+    "listening": {"connect": False},
 }
 
 _PERIPHERALS = PeripheralPayloads(TOPICS, REGISTRY)

@@ -44,7 +44,7 @@ def cmps(*kinds: str, **settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("requests", [(), tuple(REQUESTS)], ids=["no requests", "all requests"])
 def test_home_assistant_accepts_every_payload(requests: tuple[str, ...]) -> None:
     payloads = everything(requests)
-    assert len(payloads) == 6
+    assert len(payloads) == 7
     assert complaints_of_all(payloads) == []
     for payload in payloads.values():
         encoded = DeviceAnnouncement.of(payload).encoded()
@@ -549,7 +549,7 @@ HEALTH: dict[str, Any] = {
     "resident_bytes": 41_234_567,
     "open_files": 30,
     "links": {"searching": 1},
-    "radio": {"scan_s": 1.0, "linked_s": {}},
+    "radio": {"scan_s": 1.0, "scan_duty_pct": 1.1, "linked_s": {}},
     "outbox": {
         "state": "ok",
         "in_memory": 2,
@@ -617,6 +617,14 @@ def test_the_controls_of_each_device() -> None:
     for way in ({"every": "15min"}, {"on": "advertising"}):
         found = controls(known=all_keys("heart_rate"), settings=entry(**way), facts=RANGES)
         assert found.keys() == {"request_fetch"}
+    for settings, profiles in (
+        (entry(connect=False), ()),
+        (entry(), ("keiser", "mi_band")),
+    ):
+        facts = {"profiles": profiles}
+        assert not controls(known=all_keys("heart_rate"), settings=settings, facts=facts)
+    both = controls(known={}, facts={"profiles": ("battery", "mi_scale")})
+    assert both.keys() == {"request_reconnect"}
     strap = controls(known={"heart_rate": ["heart_rate_bpm", "energy_expended_kj"]})
     assert strap.keys() == {"request_reconnect", "request_reset_energy_expended"}
     bike = controls(known={}, facts=RANGES)

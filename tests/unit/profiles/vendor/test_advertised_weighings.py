@@ -155,6 +155,31 @@ def test_the_impedance_that_follows_is_in_the_result(send: Send, late_s: float) 
     assert result.measurement.fields()["impedance_ohm"] == 489.0
 
 
+def test_the_next_person_has_a_result_even_if_the_empty_scale_is_not_reported() -> None:
+    scale = Listener("okok")
+    scale.hear([okok(0.0, 82.3, True, False, 500), okok(3.0, 20.0, False, False, 0)])
+    scale.hear([okok(4.0, 50.0, False, False, 0), okok(6.0, 55.1, True, False, 500)])
+    scale.wait(30.0)
+    assert scale.results == [82.3, 55.1]
+
+
+@pytest.mark.parametrize("kg", [0.0, 30.0])
+def test_a_result_does_not_wait_for_the_impedance_of_a_person_who_has_left(kg: float) -> None:
+    scale = Listener("okok")
+    scale.hear([okok(0.0, 82.3, True, False, 0)])
+    scale.wait(1.9)
+    assert scale.results == []
+    scale.hear([okok(2.0, kg, False, False, 0)])
+    scale.wait(1.6)
+    assert scale.results == [82.3]
+
+
+def test_a_weight_that_never_settles_is_a_result_after_a_minute() -> None:
+    scale = Listener("okok")
+    scale.hear(okok(at_s, 80 + at_s % 2, True, False, 500) for at_s in range(65))
+    assert len(scale.results) == 1
+
+
 def test_what_looks_stable_on_an_empty_scale_is_not_a_result() -> None:
     """An ADV ends weighings with 0.2 to 1.3 kg (homeassistant-okokscale pull request 12)."""
     scale = Listener("okok")
@@ -327,11 +352,18 @@ PLANS = st.lists(
     kind=st.sampled_from(["N", "D", "A"]),
     start_s=st.floats(-10, 0),
     loss=st.sampled_from([0.0, 0.3, 0.9]),
+    restarts=st.sampled_from([0.0, 0.05]),
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=effort(50, 3_000))
 def test_each_random_weighing_has_one_result_if_its_stable_weight_was_reported(
-    send: Send, plans: list[Plan], kind: str, start_s: float, loss: float, seed: int
+    send: Send,
+    plans: list[Plan],
+    kind: str,
+    start_s: float,
+    loss: float,
+    restarts: float,
+    seed: int,
 ) -> None:
     scale, random, at_s, expected = Listener(PROFILES[send]), Random(seed), 0.0, list[float]()
     for plan in plans:
@@ -341,6 +373,9 @@ def test_each_random_weighing_has_one_result_if_its_stable_weight_was_reported(
         steady = {each.data for each in sent[plan.moves : plan.moves + plan.late + plan.still]}
         if any(each.data in steady for each in heard):
             expected.append(plan.kg)
-        scale.hear(heard)
+        for each in heard:
+            if random.random() < restarts:
+                scale.restart()
+            scale.hear([each])
     scale.wait(60.0)
     assert scale.results == expected

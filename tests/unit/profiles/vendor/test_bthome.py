@@ -65,10 +65,12 @@ def test_a_repeated_packet_is_published_once() -> None:
 
 
 def test_a_packet_id_counts_even_if_values_differ() -> None:
-    """Devices that send a value again and again keep the id of the measurement."""
+    """A later packet with an equal id is not a repetition."""
     device = Device()
     assert device.hears("400009 02ca09")
-    assert not device.hears("400009 02cb09")
+    assert not device.after(3.9).hears("400009 02cb09")
+    assert not device.after(0.1).hears("400009 02ca09")
+    assert device.hears("400009 02cb09")
 
 
 def test_values_may_be_distributed_over_packets() -> None:

@@ -11,7 +11,7 @@ from healthd.simulator.structures import advertised, complete_name, flags, servi
 _TURN_S = 0.01
 
 
-class Strangers:
+class Crowd:
     """A crowd that advertises; an address is used a few times, and then another one.
 
     They are reported to the scans directly: the virtual controller, HCI and bumble's host, which

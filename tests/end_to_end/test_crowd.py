@@ -1,4 +1,4 @@
-"""Ours beside a thousand advertisements a second of foreign devices: nothing of ours is missed."""
+"""Ours next to a thousand advertisements a second of foreign devices: nothing of ours is missed."""
 
 import asyncio
 import gc
@@ -11,9 +11,9 @@ import pytest
 from healthd.simulator.broadcaster import Broadcaster
 from healthd.simulator.broadcasting.rides import keiser
 from healthd.simulator.part import Sent
-from tests.end_to_end.broadcast_rig import broadcaster, distinct, mi_weighing, send
+from tests.end_to_end.broadcast_rig import broadcaster, delivered, distinct, mi_weighing, send
 from tests.end_to_end.simulated_gateway import BOUND_S, add, address, gateway
-from tests.support.strangers import Strangers
+from tests.support.crowd import Crowd
 from tests.support.subscriber import Subscriber
 
 PER_S = 1000
@@ -22,7 +22,7 @@ DEVICES = "healthd/gateway/device"
 
 @pytest.mark.timeout(180)
 @pytest.mark.untraced
-async def test_no_payload_is_missed_beside_a_crowd(
+async def test_no_payload_is_missed_next_to_a_crowd(
     subscriber: Subscriber, settings: dict[str, Any], measured: Callable[[str], None]
 ) -> None:
     entries = [
@@ -37,7 +37,7 @@ async def test_no_payload_is_missed_beside_a_crowd(
         await add(air, scale)
         await air.scanned.wait()
         await air.add(bike)
-        crowd = Strangers(air, random.Random(2), PER_S)
+        crowd = Crowd(air, random.Random(2), PER_S)
         loop = asyncio.get_running_loop()
         since = loop.time()
         advertising = asyncio.create_task(crowd.run())
@@ -47,19 +47,21 @@ async def test_no_payload_is_missed_beside_a_crowd(
             frames = mi_weighing(weight)
             sent += distinct(frames)
             await send(air, scale, frames)
-            await subscriber.until(lambda _, n=number: len(subscriber.at(weights)) >= n, BOUND_S)
+            await subscriber.until(
+                lambda _, n=number: len(delivered(subscriber, weights)) >= n, BOUND_S
+            )
         lasted_s = loop.time() - since
         await bike.vanish()
         advertising.cancel()
         rides = f"{DEVICES}/bike/keiser_bike"
         expected = len(distinct({each.uuid: each.payload} for each in ridden))
-        await subscriber.until(lambda _: len(subscriber.at(rides)) >= expected, BOUND_S)
+        await subscriber.until(lambda _: len(delivered(subscriber, rides)) >= expected, BOUND_S)
     assert crowd.heard > 0.8 * PER_S * lasted_s
     assert crowd.addresses > 1000
-    assert [message.json()["weight_kg"] for message in subscriber.at(weights)] == [70, 71, 72]
-    intermediate = subscriber.at(f"{DEVICES}/scale/intermediate_weight")
+    assert [sample["weight_kg"] for sample in delivered(subscriber, weights)] == [70, 71, 72]
+    intermediate = delivered(subscriber, f"{DEVICES}/scale/intermediate_weight")
     assert len(intermediate) == sum(not value[0] & 0x20 for value in sent)
-    assert len(subscriber.at(rides)) == expected
+    assert len(delivered(subscriber, rides)) == expected
     measured(
         f"{crowd.heard} foreign advertisements of {crowd.addresses} addresses in {lasted_s:.0f} s"
         f" ({crowd.heard / lasted_s:.0f}/s); ours {len(sent)} + {expected} distinct, 0 missed"
@@ -79,7 +81,7 @@ async def test_a_crowd_leaves_nothing_behind(
         alive: list[int] = []
         addresses = 0
         for _ in range(3):
-            crowd = Strangers(air, random.Random(3), 2 * PER_S)
+            crowd = Crowd(air, random.Random(3), 2 * PER_S)
             advertising = asyncio.create_task(crowd.run())
             await asyncio.sleep(4)
             advertising.cancel()
