@@ -37,8 +37,8 @@ async def _cost(effort: Effort, per_s: int) -> Figure:
         budget=Budget(0.5, of_ratio=True),
     )
     figure.note = (
-        f"what {_STRANGERS} strangers add to the CPU of a quiet room; the floor is plain bleak with "
-        "a detection callback"
+        f"what {_STRANGERS} strangers add to the CPU of a quiet room; the floor is plain bleak "
+        "with a detection callback"
     )
     async with prepared(0, entries=_ANY_STRAP) as setup, setup.healthd() as healthd:
         await setup.bluez.called("StartDiscovery")

@@ -155,7 +155,7 @@ async def test_strangers_are_left_out_and_counted(bus: Bus) -> None:
 async def test_a_name_may_arrive_later(bus: Bus) -> None:
     nameless = strap(MINE, None, uuids=[], manufacturer_data={"004c": "01"})  # pyright: ignore
     scan = Scan()
-    scan.interest.update([BY_NAME], everyone=False)
+    scan.interest.update([BY_NAME])
     async with BlueZ(bus, nameless, adapters={"hci0": True}) as bluez, scan.running():
         await scan.more(strangers=3)
         assert scan.heard == []
@@ -165,7 +165,7 @@ async def test_a_name_may_arrive_later(bus: Bus) -> None:
 
 async def test_a_service_and_data_may_arrive_later(bus: Bus) -> None:
     scan = Scan()
-    scan.interest.update([Match("any", By.SERVICE, "180d")], ["service_data_181d"], everyone=False)
+    scan.interest.update([Match("any", By.SERVICE, "180d")], keys=["service_data_181d"])
     async with BlueZ(bus, device(), adapters={"hci0": True}) as bluez, scan.running():
         await scan.more(strangers=3)
         await bluez.do("set", address=MINE, to={"service_data": {FULL: "22"}})
@@ -182,9 +182,9 @@ async def test_what_is_wanted_may_change_during_a_scan(bus: Bus) -> None:
     async with BlueZ(bus, device(), adapters={"hci0": True}), scan.running():
         await scan.more(strangers=3)
         assert scan.heard == []
-        scan.interest.update([BY_NAME], everyone=False)
+        scan.interest.update([BY_NAME])
         await scan.more(3)
-        scan.interest.update([], everyone=False)
+        scan.interest.update([])
         await scan.more(strangers=3)
         scan.interest.update([], everyone=True)
         await scan.more(3)

@@ -10,6 +10,7 @@ import pytest
 
 from healthd.central import recovery as recovery_module
 from healthd.central import scanner as scanner_module
+from healthd.central.faults import AdapterGone
 from healthd.central.link import Advertisement
 from healthd.central.match import By, Match
 from healthd.profiles.battery import Battery
@@ -43,6 +44,9 @@ class Inbox:
 
     def on_rivals(self, addresses: tuple[str, str]) -> None:
         raise AssertionError(addresses)
+
+    def on_lost(self, fault: AdapterGone) -> None:
+        pass
 
     async def more(self) -> None:
         """Wait for one more value."""

@@ -120,11 +120,11 @@ def test_a_stranger_with_wanted_data_is_no_stranger_in_that_advertisement(door: 
 
 
 def test_another_interest_judges_all_devices_again(door: Door) -> None:
-    door.interest.update([Match("mine", By.NAME, "Scale*")], everyone=False)
+    door.interest.update([Match("mine", By.NAME, "Scale*")])
     assert not door.gate.on_signal(signal(RSSI))
     assert door.gate.admits(PATH, properties(Name="Scale 7"))
     assert not door.gate.on_signal(signal(RSSI))
-    door.interest.update([Match("mine", By.NAME, "Scale*")], everyone=False)
+    door.interest.update([Match("mine", By.NAME, "Scale*")])
     assert not door.gate.on_signal(signal(RSSI)), "nothing has changed"
 
 
