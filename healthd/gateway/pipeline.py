@@ -75,7 +75,7 @@ class Pipeline:
         self._readers: dict[str, Reader] = {}
         self._heard: dict[str, tuple[str, list[str]]] = {}
         self._links = LinkEvents(run, outbox.put, self._gaps)
-        self._seals = Seals(devices.on_reason)
+        self._seals = Seals(self.on_no_data)
         self._log = get_logger(service="pipeline")
 
     def start(self, held: Iterable[HeldResult] = ()) -> None:
