@@ -154,7 +154,7 @@ class DeviceInfo(Payload):
     reason: str = ""
     """Why the session is in this state, such as ``link_lost``; absent if there is no reason.
 
-    While it streams: why nothing comes, such as ``no_data``, ``no_measurements`` or ``key_missing``.
+    While it streams: why nothing comes, such as ``no_data`` or ``key_missing``.
     """
     name: str | None = None
     """The name that it advertises; null if it has none."""
