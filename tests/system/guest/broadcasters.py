@@ -83,9 +83,9 @@ class Broadcaster:
         return reported
 
     async def advertise_all(
-        self, payloads: Iterable[bytes], *, every_s: float, times: int = 1
+        self, payloads: Iterable[bytes], *, every_s: float = 0.2, times: int = 4
     ) -> None:
-        """Advertise each payload so many times, one after the other."""
+        """Advertise one payload after the other, each several times, as most devices do."""
         pace = _Pace(every_s)
         for data in payloads:
             for _ in range(times):
