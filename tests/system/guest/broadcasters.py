@@ -48,7 +48,7 @@ class _Pace:
 
 
 class Broadcaster:
-    """A device that advertises when it is told to.
+    """A device that advertises on call.
 
     Attributes:
         address: its address; it may change.
@@ -94,7 +94,7 @@ class Broadcaster:
 
 
 class Crowd:
-    """Strangers nearby, who advertise in turn; each time with other data."""
+    """Foreign devices nearby, which advertise in turn; each time with other data."""
 
     def __init__(self, radio: Radio, *, devices: int = 200, seed: int = 1) -> None:
         """Make them; the same seed makes the same ones."""

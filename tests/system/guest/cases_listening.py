@@ -14,7 +14,7 @@ from tests.system.guest.vm import Failed, until
 from tests.system.guest.world import SERVICE, START_S, World
 
 # More starves an emulated machine: each one takes bluetoothd, D-Bus and Python 15 ms.
-_STRANGERS_PER_S = 50.0
+_FOREIGN_PER_S = 50.0
 _WEIGHING_TIMES, _WEIGHING_EVERY_S = 40, 0.15
 # A weighing is over when nothing has followed for 1.5 s, and a sample is on its way.
 _ARRIVES_S = 15.0
@@ -51,9 +51,9 @@ class _Devices:
         self.thermometer = Broadcaster(world.radio, "C8:00:00:00:00:04")
         self.last_of_scale = b""
 
-    async def weigh(self, kg: float) -> None:
+    async def weigh(self, kg: float, times: int = _WEIGHING_TIMES) -> None:
         """Weigh a person, who then steps off."""
-        payloads = frames.weighing(kg, datetime.now(UTC), times=_WEIGHING_TIMES)
+        payloads = frames.weighing(kg, datetime.now(UTC), times=times)
         self.last_of_scale = payloads[-1]
         await self.scale.advertise_all(payloads, every_s=_WEIGHING_EVERY_S, times=1)
 
@@ -71,13 +71,13 @@ class _Devices:
 
 @case()
 async def listening(world: World) -> None:
-    """Beside fifty strangers a second no value is missed, and a weighing has one result."""
+    """Next to fifty foreign advertisements a second no value is missed, and a weighing has one result."""
     await _replug_as_dual(world)
     devices = _Devices(world)
     world.configure(more=_SETTINGS)
     await world.start()
     await until(lambda: world.radio.scans, "healthd scans", START_S)
-    async with _strangers(world):
+    async with _foreign_devices(world):
         # At first without the name by which the bike is recognised.
         await devices.ride([1, 2])
         devices.bike.response = named("M3")
@@ -128,7 +128,7 @@ async def _addresses_are_filtered(world: World, devices: _Devices) -> None:
     hearing = world.radio.hearing
     hearing.duplicates = Duplicates.SAME_ADDRESS
     devices.scale.reported.clear()
-    await devices.weigh(73.5)
+    await devices.weigh(73.5, _WEIGHING_TIMES // 2)
     hearing.duplicates = Duplicates.REPORTED
     reported = sum(devices.scale.reported.values())
     if not 0 < reported <= 2:
@@ -153,17 +153,17 @@ async def _replug_as_dual(world: World) -> None:
 
 
 @asynccontextmanager
-async def _strangers(world: World) -> AsyncGenerator[None]:
-    """Let strangers advertise while the block runs."""
+async def _foreign_devices(world: World) -> AsyncGenerator[None]:
+    """Let foreign devices advertise while the block runs."""
     crowd = Crowd(world.radio)
-    task = asyncio.create_task(crowd.advertise(_STRANGERS_PER_S), name="strangers")
+    task = asyncio.create_task(crowd.advertise(_FOREIGN_PER_S), name="foreign devices")
     began_at = time.monotonic()
     try:
         yield
     finally:
         task.cancel()
         per_second = crowd.reported / (time.monotonic() - began_at)
-        world.notes.append(f"{per_second:.0f} advertisements of strangers a second were reported")
+        world.notes.append(f"{per_second:.0f} foreign advertisements a second were reported")
 
 
 async def has_arrived(world: World, place: str, expected: Iterable[float]) -> None:
