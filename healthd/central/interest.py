@@ -28,16 +28,26 @@ class Interest:
         self.is_urgent = False
         self._matches: tuple[Match, ...] = ()
         self._everyone = everyone
+        self._searched: tuple[Match, ...] = ()
 
-    def update(self, matches: Iterable[Match], keys: Iterable[str] = (), *, everyone: bool) -> None:
+    def update(
+        self,
+        listened: Iterable[Match],
+        searched: Iterable[Match] = (),
+        keys: Iterable[str] = (),
+        *,
+        everyone: bool = False,
+    ) -> None:
         """Change what is wanted.
 
         Args:
-            matches: the peripherals that are searched for or listened to.
+            listened: the peripherals that are listened to.
+            searched: the peripherals that are searched for, to be linked.
             keys: of more advertised data.
             everyone: whether all devices are wanted, whatever they advertise.
         """
-        matches = tuple(matches)
+        self._searched = tuple(searched)
+        matches = (*listened, *self._searched)
         broadcasts = (broadcast for match in matches for broadcast in match.broadcasts)
         wanted = frozenset(keys).union(*(broadcast.keys for broadcast in broadcasts))
         if (matches, everyone, wanted) == (self._matches, self._everyone, self.data.keys):
@@ -55,7 +65,7 @@ class Interest:
         match self._matches:
             case (Match(by=By.ADDRESS, wanted=address, broadcasts=broadcasts),):
                 is_steady = all(broadcast.silence_s is not None for broadcast in broadcasts)
-                return address if broadcasts and is_steady and not self._everyone else None
+                return address if broadcasts and is_steady and self._is_listening_only else None
             case _:
                 return None
 
@@ -65,8 +75,12 @@ class Interest:
 
         Devices to be linked are recognised by their names and services, too.
         """
-        is_enough = not self._everyone and all(match.broadcasts for match in self._matches)
-        return frozenset(self.data.companies) if is_enough and not self.data.services else None
+        is_enough = self._is_listening_only and not self.data.services
+        return frozenset(self.data.companies) if is_enough else None
+
+    @property
+    def _is_listening_only(self) -> bool:
+        return not self._everyone and not self._searched
 
     def wants(self, found: Seen) -> bool:
         """Whether a device, as far as it is known, is wanted."""

@@ -279,10 +279,11 @@ class Radio:
 
     def _update(self) -> None:
         """Scan for what is wanted now."""
-        matches = (*self._searching, *self._broadcasts.matches)
         keys = chain.from_iterable(self._listeners.values())
         self._interest.is_urgent = bool(self._links)
-        self._interest.update(matches, keys, everyone=bool(self._listeners))
+        self._interest.update(
+            self._broadcasts.matches, self._searching, keys, everyone=bool(self._listeners)
+        )
         self._scanner.update()
 
     def _on_advertisement(self, found: Advertisement) -> None:

@@ -48,7 +48,7 @@ class _Pace:
 
 
 class Broadcaster:
-    """A device that advertises when it is told to.
+    """A device that advertises on call.
 
     Attributes:
         address: its address; it may change.
@@ -83,9 +83,9 @@ class Broadcaster:
         return reported
 
     async def advertise_all(
-        self, payloads: Iterable[bytes], *, every_s: float, times: int = 1
+        self, payloads: Iterable[bytes], *, every_s: float = 0.2, times: int = 4
     ) -> None:
-        """Advertise each payload so many times, one after the other."""
+        """Advertise one payload after the other, each several times, as most devices do."""
         pace = _Pace(every_s)
         for data in payloads:
             for _ in range(times):
@@ -94,7 +94,7 @@ class Broadcaster:
 
 
 class Crowd:
-    """Strangers nearby, who advertise in turn; each time with other data."""
+    """Foreign devices nearby, which advertise in turn; each time with other data."""
 
     def __init__(self, radio: Radio, *, devices: int = 200, seed: int = 1) -> None:
         """Make them; the same seed makes the same ones."""

@@ -15,6 +15,7 @@ from tests.system.guest import (
     cases_pairing,
     cases_periodic,
     cases_records,
+    cases_scanner,
     cases_service,
 )
 from tests.system.guest.case import REGISTERED, Case
@@ -29,6 +30,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_pairing,
     cases_periodic,
     cases_listening,
+    cases_scanner,
     cases_records,
     cases_control,
     cases_commands,

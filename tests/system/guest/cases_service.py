@@ -28,12 +28,8 @@ def block(number, frame):
 
 signal.signal(signal.SIGUSR1, block)
 """
-_HOOKED = f"""
-[Service]
-Environment=PYTHONPATH={_HOOKS}
 # The unit's own 60 s would make this the longest case.
-WatchdogSec=10
-"""
+_WATCHDOG = "WatchdogSec=10"
 _BAD_SETTINGS_EXIT = "78"
 
 
@@ -265,7 +261,7 @@ async def event_loop_blocked(world: World) -> None:
     """If the event loop is blocked, systemd's watchdog restarts the process, which then streams."""
     if (await world.service_state())["WatchdogUSec"] in ("0", "infinity"):
         raise Failed("the unit has no watchdog")
-    _hook()
+    hook(_HOOK, _WATCHDOG)
     await vm.run("systemctl", "daemon-reload")
     strap = await world.strap()
     await world.start_streaming()
@@ -282,11 +278,15 @@ async def event_loop_blocked(world: World) -> None:
     world.notes.append("WatchdogSec=10 instead of the unit's own value")
 
 
-def _hook() -> None:
+def hook(code: str, *settings: str) -> None:
+    """Let the service's Python run some code at its start; settings of the unit may follow.
+
+    Call `systemctl daemon-reload` afterwards.
+    """
     shutil.rmtree(_HOOKS, ignore_errors=True)
     _HOOKS.mkdir()
-    (_HOOKS / "sitecustomize.py").write_text(_HOOK)
-    drop_in("hook", _HOOKED)
+    (_HOOKS / "sitecustomize.py").write_text(code)
+    drop_in("hook", "\n".join(["[Service]", f"Environment=PYTHONPATH={_HOOKS}", *settings, ""]))
 
 
 @case()

@@ -76,6 +76,11 @@ class Hearing:
         """Whether it acknowledges scans, but reports nothing."""
         return self._deaf
 
+    @property
+    def is_passive(self) -> bool:
+        """Whether it scans without asking for scan responses."""
+        return self._is_on and not self._is_active
+
     def fall_deaf(self) -> None:
         """Report nothing until the host ends a scan early, as it does if it wants a new one.
 

@@ -25,7 +25,8 @@ from tests.system.guest.vm import Failed, until
 
 SERVICE = "healthd.service"
 _SETTINGS = Path("/etc/healthd/healthd.toml")
-_DROP_INS = Path(f"/run/systemd/system/{SERVICE}.d")
+BLUETOOTH = "bluetooth.service"
+_UNITS = Path("/run/systemd/system")
 # Emulated, the daemon takes 10 s to start, and eight straps in a row twice as long.
 START_S = 60.0
 # How long recovery may take after the worst fault, including the longest pause (60 s).
@@ -60,7 +61,7 @@ class World:
         self.listened: dict[str, Listened] = {}
         self._advertising: dict[str, asyncio.Task[None]] = {}
         self.journal = vm.Journal(SERVICE)
-        self.bluez_journal = vm.Journal("bluetooth.service")
+        self.bluez_journal = vm.Journal(BLUETOOTH)
         self.recovery_s: float | None = None
         self.notes: list[str] = []
         self.results: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -70,7 +71,8 @@ class World:
     async def reset(self) -> None:
         """Reset the machine: no stored state, the adapter plugged in, healthd stopped."""
         await vm.run("systemctl", "stop", SERVICE, "bluetooth", "mosquitto")
-        if _remove(_DROP_INS):
+        changed = [unit for unit in (SERVICE, BLUETOOTH) if _remove(_drop_ins(unit))]
+        if changed:
             await vm.run("systemctl", "daemon-reload")
         await vm.run("systemctl", "reset-failed", SERVICE, "bluetooth", may_fail=True)
         for folder in ("bluetooth", "mosquitto", "healthd"):
@@ -274,10 +276,15 @@ class World:
         strap.arrived[number].append(Arrival(at, payload["id"], intact))
 
 
-def drop_in(name: str, text: str) -> None:
-    """Change the unit for this case; call `systemctl daemon-reload` afterwards."""
-    _DROP_INS.mkdir(parents=True, exist_ok=True)
-    (_DROP_INS / f"{name}.conf").write_text(text)
+def drop_in(name: str, text: str, unit: str = SERVICE) -> None:
+    """Change a unit for this case; call `systemctl daemon-reload` afterwards."""
+    folder = _drop_ins(unit)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.conf").write_text(text)
+
+
+def _drop_ins(unit: str) -> Path:
+    return _UNITS / f"{unit}.d"
 
 
 def _remove(folder: Path) -> bool:

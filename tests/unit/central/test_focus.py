@@ -36,7 +36,9 @@ class Room:
     def __init__(self, *matches: Match, everyone: bool = False) -> None:
         self.now_s = 1000.0
         self.interest = Interest(everyone=everyone)
-        self.interest.update(matches, everyone=everyone)
+        listened = [match for match in matches if match != STRAP]
+        searched = [match for match in matches if match == STRAP]
+        self.interest.update(listened, searched, everyone=everyone)
         self.focus = Focus(self.interest, lambda: self.now_s)
 
     def advertise(self, seconds: float, every_s: float = 1.0, address: str | None = MINE) -> None:
@@ -66,11 +68,20 @@ def test_bluez_filters_for_one_device_once_it_advertises_all_the_time() -> None:
         [],
         [SCALE],
         [STRAP],
+        [BIKE, STRAP],
         [BIKE, replace(BIKE, peripheral="other", wanted=OTHER)],
         [replace(BIKE, by=By.NAME, wanted="Bike*")],
         [replace(BIKE, wanted=OTHER)],
     ],
-    ids=["nothing", "rests", "is to be linked", "two", "a name has rivals", "another"],
+    ids=[
+        "nothing",
+        "rests",
+        "is to be linked",
+        "another is to be linked",
+        "two",
+        "a name has rivals",
+        "another",
+    ],
 )
 def test_bluez_does_not_filter_otherwise(matches: list[Match]) -> None:
     room = Room(*matches)
@@ -90,9 +101,9 @@ def test_passive_if_all_is_recognised_by_manufacturer_data() -> None:
     assert room.focus.mode() == EVERYONE, "active by default"
     room.focus.prefers_passive = True
     assert room.focus.mode() == Mode(companies=frozenset({0x102}))
-    room.interest.update([BIKE, STRAP], everyone=False)
+    room.interest.update([BIKE], [STRAP])
     assert room.focus.mode() == EVERYONE, "names and services need an active scan"
-    room.interest.update([BIKE, SCALE], everyone=False)
+    room.interest.update([BIKE, SCALE])
     assert room.focus.mode() == EVERYONE, "service data"
 
 
@@ -123,4 +134,4 @@ def test_a_passive_scan_that_hears_nothing_is_checked_by_an_active_one() -> None
     room.now_s += 2
     assert room.focus.mode() == EVERYONE
     room.advertise(1, address=None)
-    assert room.focus.mode().companies, "a stranger shows that the scanner works"
+    assert room.focus.mode().companies, "a foreign device shows that the scanner works"
