@@ -251,6 +251,16 @@ def test_the_last_result_that_is_advertised_for_hours_is_no_other_one(send: Send
     assert scale.results == [82.3]
 
 
+def test_a_result_without_a_time_is_not_repeated_when_the_load_is_removed() -> None:
+    """A scale whose clock was never set may send zeros; the packet itself says what it repeats."""
+    scale = Listener("mi_scale")
+    for at_s, stable_, removed_ in ((0.0, False, False), (1.0, True, False), (9.0, True, True)):
+        packet = mi_scale(at_s, 82.3, stable_, removed_, 0)
+        scale.hear([packet._replace(data=packet.data[:3] + bytes(7))])
+    scale.wait(30.0)
+    assert scale.results == [82.3]
+
+
 @pytest.mark.parametrize("send", [mi_scale, mi_body_scale], ids=lambda send: send.__name__)
 def test_each_result_is_live_even_if_the_clock_of_the_scale_is_set_back(send: Send) -> None:
     scale = Listener(PROFILES[send])
