@@ -19,12 +19,12 @@ from benchmarks import (
     decoding,
     delivery,
     endurance,
+    foreign,
     logline,
     outage,
     report,
     service,
     storm,
-    strangers,
 )
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
 from tests.support.mosquitto import MOSQUITTO
@@ -43,7 +43,7 @@ MEASURES: dict[str, Measure] = {
     "backlog": backlog.backlog,
     "storm": storm.storm,
     "recovery": service.recovery,
-    "strangers": strangers.strangers,
+    "foreign": foreign.foreign,
     "decode": decoding.decode,
     "log": logline.log,
 }

@@ -1,4 +1,4 @@
-"""Plain bleak as a process, with a detection callback that counts; see ``strangers``."""
+"""Plain bleak as a process, with a detection callback that counts; see ``foreign``."""
 
 import asyncio
 import sys
@@ -18,10 +18,10 @@ async def _run() -> None:
         nonlocal heard
         heard += 1
 
-    async with BleakScanner(detected):
-        write_answer({"ready": True})
-        async for _ in reader:
-            write_answer(Stopwatch().answer(heard))
+    await BleakScanner(detected).start()
+    write_answer({"ready": True})
+    async for _ in reader:
+        write_answer(Stopwatch().answer(heard))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ _COMPANY = "manufacturer_data_"
 
 
 class AdvertisedData:
-    """Picks what healthd reads out of an advertisement; what strangers send is left where it is.
+    """Picks what healthd reads out of an advertisement, and leaves the rest.
 
     Attributes:
         keys: the keys of all data that is picked.

@@ -105,7 +105,7 @@ class Broadcasts:
     def hand_out(self, found: Advertisement, others: Iterable[Match], *, claimed: bool) -> None:
         """Pass an advertisement to the peripherals that describe its device best.
 
-        A device that is described better elsewhere is nobody's rival.
+        A device that is described better elsewhere is no rival.
 
         Args:
             found: the advertisement.

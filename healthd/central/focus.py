@@ -41,7 +41,7 @@ class Mode:
 
     @property
     def hears_everyone(self) -> bool:
-        """Whether strangers are heard, too, so that long silence means a fault."""
+        """Whether foreign devices are heard, too, so that long silence means a fault."""
         return self.address is None and not self.companies
 
     @property

@@ -1,4 +1,4 @@
-"""Keeps the advertisements of strangers away from bleak, before anything is decoded."""
+"""Keeps the advertisements of foreign devices away from bleak, before anything is decoded."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -15,9 +15,9 @@ _ADVERTISED = frozenset(
     ("RSSI", "TxPower", "ManufacturerData", "ServiceData", "AdvertisingFlags", "AdvertisingData")
 )
 
-# Objects of strangers that are remembered. BlueZ forgets a device 30 s after it was heard; a room
-# that is full has hundreds.
-_MOST_STRANGERS = 5000
+# Objects of foreign devices that are remembered. BlueZ forgets a device 30 s after it was heard; a
+# room that is full has hundreds.
+_MOST_FOREIGN = 5000
 
 
 class Signal(Protocol):
@@ -40,16 +40,16 @@ class Gate:
         batches: paused after each signal that was stopped, if nothing is urgent.
     """
 
-    def __init__(self, interest: Interest, on_stranger: Callable[[], None]) -> None:
+    def __init__(self, interest: Interest, on_foreign: Callable[[], None]) -> None:
         """Prepare.
 
         Args:
             interest: what is wanted of advertisements; it may change at any time.
-            on_stranger: called for each advertisement that is stopped.
+            on_foreign: called for each advertisement that is stopped.
         """
         self._interest = interest
-        self._on_stranger = on_stranger
-        self._strangers: set[str] = set()
+        self._on_foreign = on_foreign
+        self._foreign: set[str] = set()
         self._version = interest.version
         self.changed: Mapping[str, Any] | None = None
         self.batches: Batches | None = None
@@ -65,9 +65,9 @@ class Gate:
         self.changed = changed
         if self._version != self._interest.version:
             self._forget_all()
-        if signal.path not in self._strangers or not self._is_dull(changed):
+        if signal.path not in self._foreign or not self._is_dull(changed):
             return False
-        self._on_stranger()
+        self._on_foreign()
         if self.batches is not None and not self._interest.is_urgent:
             self.batches.rest()
         return True
@@ -80,24 +80,24 @@ class Gate:
             properties: its properties, with no data but that of this advertisement.
         """
         if self._interest.wants(device_of(path, properties)):
-            self._strangers.discard(path)
+            self._foreign.discard(path)
             return True
-        if len(self._strangers) >= _MOST_STRANGERS:
+        if len(self._foreign) >= _MOST_FOREIGN:
             self._forget_all()
-        self._strangers.add(path)
+        self._foreign.add(path)
         services = properties.get("ServiceData", {})
         if self._interest.data.pick(services, properties.get("ManufacturerData", {})):
             return True
-        self._on_stranger()
+        self._on_foreign()
         return False
 
     def remove(self, path: str) -> None:
         """Forget a device."""
-        self._strangers.discard(path)
+        self._foreign.discard(path)
 
     def _forget_all(self) -> None:
         """Judge all devices again."""
-        self._strangers.clear()
+        self._foreign.clear()
         self._version = self._interest.version
 
     def _is_dull(self, changed: Mapping[str, Any]) -> bool:

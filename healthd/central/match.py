@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -62,7 +62,8 @@ class Match:
     by: By
     wanted: str
     periodic: bool = False
-    broadcasts: tuple[Broadcast, ...] = ()
+    # Without them, the hash of a match takes a tenth of the time.
+    broadcasts: tuple[Broadcast, ...] = field(default=(), hash=False)
 
     def fits(self, found: Seen) -> bool:
         """Whether this may be the peripheral."""

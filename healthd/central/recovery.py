@@ -54,7 +54,7 @@ class Recovery:
         """Note that an advertisement was heard.
 
         A scanner that has heard something all the time works. If it falls silent later, the steps
-        are due at once, however long the pause was before. A place where somebody passes now and
+        are due at once, however long the pause was before. A place where someone passes now and
         then is not like that.
         """
         self._has_heard = True

@@ -115,7 +115,7 @@ class ScanLoop:
             adapter,
             self._interest,
             self._on_wanted,
-            self._on_stranger,
+            self._on_foreign,
             self._mode,
         ):
             mark_healthy()
@@ -131,6 +131,6 @@ class ScanLoop:
         self.focus.heard(found.address)
         self._on_advertisement(found)
 
-    def _on_stranger(self) -> None:
+    def _on_foreign(self) -> None:
         self._recovery.heard()
         self.focus.heard(None)

@@ -62,6 +62,7 @@ class _Scanner(BleakScannerBlueZDBus):
     def __init__(self, *args: Any, gate: Gate, **options: Any) -> None:
         super().__init__(*args, **options)
         self._gate = gate
+        self._bus: Any = None
         self._remove_gate: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -72,6 +73,7 @@ class _Scanner(BleakScannerBlueZDBus):
         bus.remove_message_handler(inner)
         bus.add_message_handler(self._gate.on_signal)
         bus.add_message_handler(inner)
+        self._bus = bus
         self._remove_gate = lambda: bus.remove_message_handler(self._gate.on_signal)
         try:
             await super().start()
@@ -84,7 +86,13 @@ class _Scanner(BleakScannerBlueZDBus):
         self._remove_gate()
         if self._gate.batches is not None:
             self._gate.batches.resume()
-        await super().stop()
+        try:
+            await super().stop()
+        except OSError as error:
+            if self._bus.connected:
+                raise
+            # dbus-fast writes to the closed file of a connection that has ended.
+            raise EOFError from error
 
     def _handle_advertising_data(self, path: str, props: Device1) -> None:
         if (changed := self._gate.changed) is not None:
@@ -118,7 +126,7 @@ async def scanning(
     adapter: str | None,
     interest: Interest,
     on_advertisement: Callable[[Advertisement], None],
-    on_stranger: Callable[[], None] = lambda: None,
+    on_foreign: Callable[[], None] = lambda: None,
     mode: Mode = _EVERYONE,
 ) -> AsyncGenerator[None]:
     """Scan while the block runs.
@@ -128,7 +136,7 @@ async def scanning(
         adapter: its name in BlueZ, such as ``hci0``; None for bleak's choice.
         interest: what is wanted of advertisements; it may change during the scan.
         on_advertisement: called with every advertisement that is wanted, and perhaps with others.
-        on_stranger: called for each one that is left out.
+        on_foreign: called for each one that is left out.
         mode: which devices BlueZ reports.
 
     Raises:
@@ -148,7 +156,7 @@ async def scanning(
     if backends.scanner is not None:
         scanner = BleakScanner(detected, None, how, backend=backends.scanner, bluez=bluez)
     else:
-        gate = Gate(interest, on_stranger)
+        gate = Gate(interest, on_foreign)
         scanner = BleakScanner(detected, None, how, backend=_Scanner, bluez=bluez, gate=gate)
     with faults_raised():
         async with timeout(_SCAN_TIMEOUT_S):

@@ -40,9 +40,10 @@ class InRange:
         address: Bluetooth address, upper case.
         name: its name, or None.
         rssi_dbm: the strongest signal; None if it is linked and does not advertise.
-        profiles: names of the profiles that it advertises and healthd reads.
+        profiles: names of the profiles that it advertises and healthd reads, by service or by data.
         is_private: whether its address changes every few minutes.
         is_episodic: whether it measures now and then, and is awake only for seconds.
+        is_broadcast: whether it advertises what it measures, so that no link is needed.
         peripheral: the id of its peripheral in the settings; None if it is not there.
         suggested_id: an id for it that the settings do not use yet.
     """
@@ -53,6 +54,7 @@ class InRange:
     profiles: tuple[str, ...]
     is_private: bool
     is_episodic: bool
+    is_broadcast: bool
     peripheral: str | None
     suggested_id: str
 
@@ -78,7 +80,9 @@ class InRange:
             private = "  # this address changes; pair the device to get a fixed one"
             comment = private if self.is_private else named
             lines.append(f"address = {_toml_string(self.address)}{comment}")
-        if self.is_episodic:
+        if self.is_broadcast:
+            lines.append("connect = false  # it advertises what it measures")
+        elif self.is_episodic:
             lines.append('on = "advertising"  # fetched whenever it shows up')
         return "\n".join(lines) + "\n"
 
@@ -127,8 +131,8 @@ class Heard:
 
     def _rank(self, seen: Advertisement) -> tuple[bool, bool, int, str]:
         is_new = not any(match.fits(seen) for match in self._matches)
-        profiles = (self._registry.service(uuid) for uuid in seen.services)
-        is_readable = any(one is not None and one.name not in _COMMON for one in profiles)
+        profiles = _advertised(seen, self._registry)
+        is_readable = any(profile.name not in _COMMON for profile in profiles)
         return is_new, not is_readable, -seen.rssi_dbm, seen.address
 
 
@@ -179,6 +183,7 @@ def _combined(before: Advertisement, now: Advertisement) -> Advertisement:
         before.services if len(services) > _MOST_SERVICES else services,
         max(before.rssi_dbm, now.rssi_dbm),
         now.device,
+        {**before.data, **now.data},
     )
 
 
@@ -213,7 +218,7 @@ def _describe(
     matches: Sequence[Match],
     used_ids: set[str],
 ) -> InRange:
-    offered = [profile for uuid in seen.services if (profile := registry.service(uuid))]
+    offered = _advertised(seen, registry)
     profiles = sorted(offered, key=lambda profile: (profile.name in _COMMON, profile.name))
     # The most specific entry gets the device, as in the daemon.
     fitting = (match for match in matches if match.fits(seen))
@@ -229,9 +234,30 @@ def _describe(
         profiles=names,
         is_private=is_private,
         is_episodic=any(map(_is_episodic, profiles)),
+        is_broadcast=_is_broadcast(seen, registry),
         peripheral=None if entry is None else entry.peripheral,
         suggested_id=suggested,
     )
+
+
+def _advertised(seen: Seen, registry: Registry) -> list[Profile]:
+    """Return the profiles of its services and of its advertised data, each once."""
+    profiles = [profile for uuid in seen.services if (profile := registry.service(uuid))]
+    profiles += [profile for profile, _, _ in registry.broadcasts_in(seen.data)]
+    return list({profile.name: profile for profile in profiles}.values())
+
+
+def _is_broadcast(seen: Seen, registry: Registry) -> bool:
+    """Return whether it is better listened to than linked.
+
+    A link to a device that measures all the time brings more than its advertisements: a strap
+    sends its RR intervals only there. A result, such as a weight, is the same in both.
+    """
+    broadcasts = [broadcast for _, broadcast, _ in registry.broadcasts_in(seen.data)]
+    services = (registry.service(uuid) for uuid in seen.services)
+    is_linkable = any(one is not None and one.name not in _COMMON for one in services)
+    are_results = all(broadcast.silence_s is None for broadcast in broadcasts)
+    return bool(broadcasts) and (are_results or not is_linkable)
 
 
 def _is_episodic(profile: Profile) -> bool:

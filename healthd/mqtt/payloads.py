@@ -140,7 +140,7 @@ class FetchHealth(BaseModel):
 
 
 class DeviceInfo(Payload):
-    """Facts about a device, and the state of its link.
+    """Facts about a device, and the state of its link, or whether it is heard.
 
     Further keys hold the facts that the device reported about itself on its last link.
     """
@@ -154,12 +154,12 @@ class DeviceInfo(Payload):
     reason: str = ""
     """Why the session is in this state, such as ``link_lost``; absent if there is no reason.
 
-    While it streams: why nothing comes, ``no_data`` or ``no_measurements``.
+    While it streams: why nothing comes, such as ``no_data`` or ``key_missing``.
     """
     name: str | None = None
     """The name that it advertises; null if it has none."""
     profiles: list[str] = Field(default_factory=list[str])
-    """The profiles that were found on the device and are read."""
+    """The profiles that were found on the device, or in its advertisements, and are read."""
     bonded: bool = False
     """Whether BlueZ holds a bond with the device."""
     left_out: list[str] = Field(default_factory=list[str])

@@ -28,9 +28,9 @@ def test_rows_have_product_floor_and_ratio(tmp_path: Path) -> None:
 
 @needs_mosquitto
 @needs_dbus
-def test_strangers_cost_little_and_are_compared_with_plain_bleak(tmp_path: Path) -> None:
+def test_foreign_devices_cost_little_and_are_compared_with_plain_bleak(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "strangers"]
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "foreign"]
     done = subprocess.run([*command, "--json", file], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     rows = json.loads(file.read_text())

@@ -6,11 +6,13 @@ The bus is a real dbus-daemon, and bleak is the real one; bluetoothd is a fake.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 
+from healthd.central.faults import LinkFault
 from healthd.central.focus import Mode
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends
@@ -33,14 +35,14 @@ class Scan:
     def __init__(self, *keys: str, everyone: bool = False) -> None:
         self.interest = Interest(keys, everyone=everyone)
         self.heard: list[Advertisement] = []
-        self.strangers = 0
+        self.foreign = 0
         self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def running(self, mode: Mode | None = None) -> AsyncGenerator[None]:
         mode = mode or Mode()
         async with scanning(
-            Backends(), "hci0", self.interest, self._on_wanted, self._on_stranger, mode
+            Backends(), "hci0", self.interest, self._on_wanted, self._on_foreign, mode
         ):
             yield
 
@@ -48,8 +50,8 @@ class Scan:
         self.heard.append(found)
         self._changed.set()
 
-    def _on_stranger(self) -> None:
-        self.strangers += 1
+    def _on_foreign(self) -> None:
+        self.foreign += 1
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -58,11 +60,11 @@ class Scan:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def more(self, wanted: int = 0, strangers: int = 0) -> list[Advertisement]:
+    async def more(self, wanted: int = 0, foreign: int = 0) -> list[Advertisement]:
         """Wait for this many more advertisements, and return those that are wanted."""
-        first, before = len(self.heard), self.strangers
+        first, before = len(self.heard), self.foreign
         await self.until(
-            lambda: len(self.heard) >= first + wanted and self.strangers >= before + strangers
+            lambda: len(self.heard) >= first + wanted and self.foreign >= before + foreign
         )
         return self.heard[first:]
 
@@ -139,16 +141,16 @@ async def scan_quiet(scan: Scan) -> None:
         await asyncio.sleep(0.5)
 
 
-async def test_strangers_are_left_out_and_counted(bus: Bus) -> None:
+async def test_foreign_devices_are_left_out_and_counted(bus: Bus) -> None:
     scan = Scan(*KEYS)
     mine = device(service_data={FULL: "22"})
     async with BlueZ(bus, mine, adapters={"hci0": True}) as bluez:
-        await bluez.do("strangers", adapter="hci0", count=20, per_s=200)
+        await bluez.do("foreign", adapter="hci0", count=20, per_s=200)
         async with scan.running():
-            await scan.more(wanted=10, strangers=200)
+            await scan.more(wanted=10, foreign=200)
             manager: Any = await get_global_bluez_manager()
             [callback] = manager._advertisement_callbacks["/org/bluez/hci0"]
-            assert len(callback.__self__.seen_devices) == 1, "bleak keeps no stranger"
+            assert len(callback.__self__.seen_devices) == 1, "bleak keeps no foreign device"
     assert {found.address for found in scan.heard} == {MINE}
 
 
@@ -157,7 +159,7 @@ async def test_a_name_may_arrive_later(bus: Bus) -> None:
     scan = Scan()
     scan.interest.update([BY_NAME])
     async with BlueZ(bus, nameless, adapters={"hci0": True}) as bluez, scan.running():
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         assert scan.heard == []
         await bluez.do("set", address=MINE, to={"name": "Mine 7"})
         assert {found.name for found in await scan.more(3)} == {"Mine 7"}
@@ -167,11 +169,11 @@ async def test_a_service_and_data_may_arrive_later(bus: Bus) -> None:
     scan = Scan()
     scan.interest.update([Match("any", By.SERVICE, "180d")], keys=["service_data_181d"])
     async with BlueZ(bus, device(), adapters={"hci0": True}) as bluez, scan.running():
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         await bluez.do("set", address=MINE, to={"service_data": {FULL: "22"}})
         await scan.until(lambda: scan.heard and scan.heard[-1].data)
         await bluez.do("set", address=MINE, to={"service_data": None})
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         to = {"uuids": ["0000180d-0000-1000-8000-00805f9b34fb"]}
         await bluez.do("set", address=MINE, to=to)
         await scan.until(lambda: scan.heard[-1].services == frozenset({"180d"}))
@@ -180,12 +182,12 @@ async def test_a_service_and_data_may_arrive_later(bus: Bus) -> None:
 async def test_what_is_wanted_may_change_during_a_scan(bus: Bus) -> None:
     scan = Scan()
     async with BlueZ(bus, device(), adapters={"hci0": True}), scan.running():
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         assert scan.heard == []
         scan.interest.update([BY_NAME])
         await scan.more(3)
         scan.interest.update([])
-        await scan.more(strangers=3)
+        await scan.more(foreign=3)
         scan.interest.update([], everyone=True)
         await scan.more(3)
 
@@ -193,7 +195,7 @@ async def test_what_is_wanted_may_change_during_a_scan(bus: Bus) -> None:
 async def test_bluez_itself_leaves_out_all_but_one_address(bus: Bus) -> None:
     scan = Scan(everyone=True)
     async with BlueZ(bus, device(), adapters={"hci0": True}) as bluez:
-        await bluez.do("strangers", adapter="hci0", count=20, per_s=200)
+        await bluez.do("foreign", adapter="hci0", count=20, per_s=200)
         async with scan.running(Mode(MINE)):
             assert {found.address for found in await scan.more(10)} == {MINE}
         await bluez.filtered(2)
@@ -215,3 +217,32 @@ async def test_a_scan_that_fails_leaves_nothing_in_bleak(bus: Bus) -> None:
             manager: Any = await get_global_bluez_manager()
             assert len(manager._bus._user_message_handlers) == 2
         assert len(manager._bus._user_message_handlers) == 1
+
+
+async def test_foreign_signals_are_read_in_batches_and_wanted_ones_are_not_lost(bus: Bus) -> None:
+    scan = Scan(*KEYS)
+    mine = device(service_data={FULL: "22"})
+    loop, read_at = asyncio.get_running_loop(), list[float]()
+    async with BlueZ(bus, mine, adapters={"hci0": True}) as bluez:
+        await bluez.do("foreign", adapter="hci0", count=5, per_s=100)
+        async with scan.running():
+            await scan.more(foreign=50)  # by now all of them are known
+            for _ in range(5):
+                await scan.more(wanted=1, foreign=1)
+                read_at.append(loop.time())
+    pauses = [later - before for before, later in pairwise(read_at)]
+    assert max(pauses) > 0.1, "foreign devices advertise every 10 ms, and are read 5 times a second"
+
+
+async def test_the_bus_may_end_while_signals_wait(bus: Bus) -> None:
+    scan = Scan()
+    bluez = BlueZ(bus, device(), adapters={"hci0": True})
+    await bluez.start()
+    await bluez.do("foreign", adapter="hci0", count=5, per_s=100)
+    with pytest.raises(LinkFault):
+        async with scan.running():
+            await scan.more(foreign=50)
+            await bluez.kill()
+            await bus.kill()
+            await asyncio.sleep(0.5)
+    await bus.start()

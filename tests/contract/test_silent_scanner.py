@@ -1,4 +1,4 @@
-"""A scanner that has stopped without an error is noticed while somebody listens, and recovered.
+"""A scanner that has stopped without an error is noticed while someone listens, and recovered.
 
 The bus is a real dbus-daemon, and bleak is the real one; bluetoothd is a fake.
 """
@@ -92,12 +92,12 @@ async def test_all_steps_are_taken_while_it_stays_silent(bluez: BlueZ) -> None:
             await inbox.more()
 
 
-async def test_strangers_show_that_the_scanner_works(bluez: BlueZ) -> None:
+async def test_foreign_devices_show_that_the_scanner_works(bluez: BlueZ) -> None:
     inbox = Inbox()
     async with Gateway() as gateway:
         with gateway.radio.broadcasts(ANY, inbox):
             await inbox.more()
-            await bluez.do("strangers", adapter="hci0", count=3, per_s=20)
+            await bluez.do("foreign", adapter="hci0", count=3, per_s=20)
             await bluez.do("set", address=SCALE, to={"away": True})
             await asyncio.sleep(3.0)
             assert "rescan" not in gateway.changes()

@@ -1,14 +1,17 @@
 """Scales that only advertise -> daemon -> broker: one result for each weighing."""
 
 import asyncio
+import random
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from healthd.simulator.broadcaster import Frame
+from healthd.simulator.broadcasting.catalogue import BROADCASTING
 from healthd.simulator.broadcasting.scales import mi_body_scale_frame
 from healthd.simulator.broker import EmbeddedBroker
+from healthd.simulator.part import Sent
 from tests.end_to_end.broadcast_rig import (
     broadcaster,
     delivered,
@@ -116,6 +119,23 @@ async def test_weight_and_impedance_are_one_result(
         await subscriber.until(lambda _: subscriber.at(result), BOUND_S)
     (sample,) = delivered(subscriber, result)
     assert sample.items() >= {"weight_kg": 70.0, "impedance_ohm": 500.0}.items()
+
+
+async def test_a_scale_without_a_clock_has_one_result_for_each_weighing(
+    subscriber: Subscriber, settings: dict[str, Any]
+) -> None:
+    sent: list[Sent] = []
+    scale = BROADCASTING["okok"].make(address(1), random.Random(1), period=5.0, record=sent.append)
+    async with gateway(subscriber, settings, [{"id": "scale", "service": "okok"}]) as air:
+        await air.add(scale)
+        await air.scanned.wait()
+        await scale.appear()
+        await until_weights(subscriber, 2)
+        await scale.vanish()
+    # Byte 6: bit 0 is set for a stable weight; bytes 0 and 1: 0.01 kg, the high one first.
+    stable = [each.payload[:2] for each in sent if each.payload[6] & 1]
+    shown = [int.from_bytes(value) / 100 for value in dict.fromkeys(stable)]
+    assert weights(subscriber) == shown[:2]
 
 
 # Heard by ble_monitor (custom-components/ble_monitor, tests of miscale_parser, commit 5690220,

@@ -49,7 +49,7 @@ class FakeBlueZ:
         self.filters: dict[str, dict[str, Any]] = {}
         self.sent: dict[str, dict[str, Any]] = {}
         self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.strangers: asyncio.Task[None] | None = None
+        self.foreign: asyncio.Task[None] | None = None
         self.listened: dict[str, set[str]] = {}
         self.hanging: set[str] = set()
         self.failing: dict[str, tuple[str, str]] = {}
@@ -220,13 +220,13 @@ class FakeBlueZ:
         duplicates = any(self.filters.get(one, {}).get("DuplicateData") for one in clients)
         return duplicates or self.sent.get(path) != data
 
-    async def advertise_strangers(self, adapter: str, count: int, per_s: float) -> None:
-        """Let strangers advertise one after another while a client scans."""
-        properties = {"name": "Stranger", "uuids": [uuid("fe9f")], "adapter": adapter}
+    async def advertise_foreign(self, adapter: str, count: int, per_s: float) -> None:
+        """Let foreign devices advertise one after another while a client scans."""
+        properties = {"name": "Foreign", "uuids": [uuid("fe9f")], "adapter": adapter}
         number, loop = 0, asyncio.get_running_loop()
         paths: list[str] = []
-        for stranger in range(count):
-            address = f"D0:00:00:00:{stranger >> 8:02X}:{stranger & 255:02X}"
+        for index in range(count):
+            address = f"D0:00:00:00:{index >> 8:02X}:{index & 255:02X}"
             paths.append(f"/org/bluez/{adapter}/dev_{address.replace(':', '_')}")
             self.settings[paths[-1]] = {"address": address, "away": True, **properties}
         due = loop.time()
@@ -329,7 +329,7 @@ class FakeBlueZ:
         return done
 
     def end_scan(self, adapter: str) -> None:
-        """Forget devices that cannot be connected, and all signal strengths, if nobody scans."""
+        """Forget devices that cannot be connected, and all signal strengths, if no client scans."""
         if self.scanners[adapter]:
             return
         for path, setting in self.settings.items():
@@ -435,9 +435,9 @@ class FakeBlueZ:
                 self.failing = {
                     member: (error, text) for member, (error, text) in how["members"].items()
                 }
-            case "strangers":
-                advertising = self.advertise_strangers(how["adapter"], how["count"], how["per_s"])
-                self.strangers = asyncio.create_task(advertising, name="strangers")
+            case "foreign":
+                advertising = self.advertise_foreign(how["adapter"], how["count"], how["per_s"])
+                self.foreign = asyncio.create_task(advertising, name="foreign")
             case "silence":
                 self.silent = how["on"]
             case "mute":

@@ -134,4 +134,4 @@ def test_a_passive_scan_that_hears_nothing_is_checked_by_an_active_one() -> None
     room.now_s += 2
     assert room.focus.mode() == EVERYONE
     room.advertise(1, address=None)
-    assert room.focus.mode().companies, "a stranger shows that the scanner works"
+    assert room.focus.mode().companies, "a foreign device shows that the scanner works"

@@ -38,24 +38,24 @@ def properties(number: int = 1, **more: Any) -> dict[str, Any]:
 
 
 class Door:
-    """A gate, and how many strangers were left out."""
+    """A gate, and how many foreign devices were left out."""
 
     def __init__(self, *keys: str) -> None:
-        self.strangers = 0
+        self.foreign = 0
         self.interest = Interest(keys, everyone=False)
         self.gate = Gate(self.interest, self._count)
 
     def _count(self) -> None:
-        self.strangers += 1
+        self.foreign += 1
 
 
 @pytest.fixture
 def door() -> Door:
-    """Return a gate with one stranger."""
+    """Return a gate with one foreign device."""
     door = Door("service_data_181d", "manufacturer_data_0157")
     assert not door.gate.on_signal(signal(RSSI)), "not judged yet"
     assert not door.gate.admits(PATH, properties())
-    assert door.strangers == 1
+    assert door.foreign == 1
     return door
 
 
@@ -72,9 +72,9 @@ def door() -> Door:
     ],
     ids=str,
 )
-def test_what_strangers_advertise_is_stopped(door: Door, changed: dict[str, Variant]) -> None:
+def test_what_foreign_devices_advertise_is_stopped(door: Door, changed: dict[str, Variant]) -> None:
     assert door.gate.on_signal(signal(changed))
-    assert door.strangers == 2
+    assert door.foreign == 2
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_strangers_advertise_is_stopped(door: Door, changed: dict[str, Vari
 def test_what_may_concern_us_goes_further(door: Door, changed: dict[str, Variant]) -> None:
     assert not door.gate.on_signal(signal(changed))
     assert door.gate.changed == changed
-    assert door.strangers == 1
+    assert door.foreign == 1
 
 
 def test_other_signals_go_further(door: Door) -> None:
@@ -113,7 +113,7 @@ def test_other_signals_go_further(door: Door) -> None:
     assert not door.gate.on_signal(signal(RSSI, "/org/bluez/hci0/dev_C0_00_00_00_00_02"))
 
 
-def test_a_stranger_with_wanted_data_is_no_stranger_in_that_advertisement(door: Door) -> None:
+def test_a_foreign_device_with_wanted_data_is_wanted_in_that_advertisement(door: Door) -> None:
     data = {"ManufacturerData": {0x157: b"\x01"}}
     assert door.gate.admits(PATH, properties(1, **data))
     assert door.gate.on_signal(signal(RSSI)), "this one has no data"
@@ -133,8 +133,8 @@ def test_a_device_that_is_gone_is_forgotten(door: Door) -> None:
     assert not door.gate.on_signal(signal(RSSI))
 
 
-def test_strangers_without_end_are_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "_MOST_STRANGERS", 10)
+def test_foreign_devices_without_end_are_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "_MOST_FOREIGN", 10)
     door = Door()
     paths = [f"{PATH}{number}" for number in range(95)]
     for number, path in enumerate(paths):

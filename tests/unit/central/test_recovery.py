@@ -122,7 +122,7 @@ def test_a_scanner_that_worked_for_long_is_recovered_at_once(
     ]
 
 
-def test_a_place_where_somebody_passes_now_and_then_is_left_alone(
+def test_a_place_where_someone_passes_now_and_then_is_left_alone(
     recovery: Recovery, time: Time
 ) -> None:
     recovery.scanning(True)

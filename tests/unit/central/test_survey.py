@@ -55,7 +55,13 @@ async def test_it_ends_when_it_is_stopped(air: Air) -> None:
     await surveyed(air, 1000.0, stop)
 
 
-def in_range(name: str | None, *, is_private: bool = False, is_episodic: bool = False) -> InRange:
+def in_range(
+    name: str | None,
+    *,
+    is_private: bool = False,
+    is_episodic: bool = False,
+    is_broadcast: bool = False,
+) -> InRange:
     return InRange(
         address=STRAP,
         name=name,
@@ -63,6 +69,7 @@ def in_range(name: str | None, *, is_private: bool = False, is_episodic: bool = 
         profiles=("heart_rate",),
         is_private=is_private,
         is_episodic=is_episodic,
+        is_broadcast=is_broadcast,
         peripheral=None,
         suggested_id="strap",
     )
@@ -76,11 +83,52 @@ def in_range(name: str | None, *, is_private: bool = False, is_episodic: bool = 
         (in_range("My Strap", is_private=True), 'name = "My Strap"'),
         (in_range(None, is_private=True), f'address = "{STRAP}"'),
         (in_range(None, is_episodic=True), 'on = "advertising"'),
+        (in_range(None, is_episodic=True, is_broadcast=True), "connect = false"),
     ],
 )
 def test_the_lines_for_the_settings(found: InRange, line: str) -> None:
     assert found.block.startswith('[[peripherals]]\nid = "strap"\n')
     assert any(one.startswith(line) for one in found.block.splitlines())
+
+
+def test_a_device_that_is_listened_to_is_not_fetched() -> None:
+    assert "on =" not in in_range(None, is_episodic=True, is_broadcast=True).block
+
+
+def advertising(*services: str, **data: str) -> InRange:
+    handle = BLEDevice(STRAP, "D", None)
+    values = {key: bytes.fromhex(value) for key, value in data.items()}
+    heard = Heard(REGISTRY, [])
+    # The service data may be in one advertisement, and the services in another one.
+    heard.add(Advertisement(STRAP, "D", frozenset(), -60, handle, values))
+    heard.add(Advertisement(STRAP, None, frozenset(services), -50, handle))
+    [found] = described(heard, [], REGISTRY, [])
+    return found
+
+
+# The values are from public captures: see tests/vectors.
+WEIGHT = {"service_data_181d": "223e30e607020e10293a"}
+POLAR = {"manufacturer_data_006b": "33000038"}
+
+
+def test_what_a_device_advertises_is_shown_and_listened_to() -> None:
+    scale = advertising(**WEIGHT)
+    assert (scale.profiles, scale.is_readable, scale.is_broadcast) == (("mi_scale",), True, True)
+    assert "connect = false" in scale.block
+
+
+def test_data_that_does_not_fit_is_not_shown() -> None:
+    assert advertising(service_data_181d="00").profiles == ()
+    assert not advertising(service_data_181d="00").is_readable
+
+
+def test_results_are_listened_to_and_streams_are_linked() -> None:
+    assert advertising("181d", **WEIGHT).is_broadcast
+    strap = advertising("180d", **POLAR)
+    assert strap.profiles == ("heart_rate", "polar_broadcast")
+    assert not strap.is_broadcast, "only a link brings RR intervals"
+    assert advertising("180f", **POLAR).is_broadcast, "its battery is no reason for a link"
+    assert not advertising("180d").is_broadcast
 
 
 def test_devices_of_the_settings_need_no_lines() -> None:

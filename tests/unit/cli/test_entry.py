@@ -43,6 +43,7 @@ def device(**more: Any) -> InRange:
         "profiles": ("heart_rate",),
         "is_private": False,
         "is_episodic": False,
+        "is_broadcast": False,
         "peripheral": None,
         "suggested_id": "strap-7",
     }

@@ -181,3 +181,23 @@ async def test_one_that_waits_for_a_slot_does_not_keep_the_scanner_busy(stage: S
         await cancel(linked)
         await stage.watcher.streaming(2)
         await cancel(running)
+
+
+async def test_the_choice_to_listen_lasts(stage: Stage) -> None:
+    ether = Ether()
+    async with asyncio.timeout(BOUND_S):
+        radio = Radio(ether.backends, Slots(1))
+        scanning = asyncio.create_task(radio.run(lambda: None))
+        session = choice(stage, radio)
+        for value in (b"\x01", b"\x02"):
+            running = start(session)
+            await ether.started.wait()
+            assert ether.say(address(1), {KEY: value})
+            # An advertisement without data does not change it.
+            assert ether.say(address(1), {})
+            await cancel(running)
+            ether.started.clear()
+        assert radio.link_count == 0
+        await cancel(scanning)
+    assert states(stage) == [State.SEARCHING, State.STREAMING, State.DISABLED] * 2
+    assert [value for _, _, value in stage.watcher.values] == [b"\x01", b"\x02"]

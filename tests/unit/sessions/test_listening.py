@@ -318,6 +318,18 @@ def test_of_two_devices_that_match_nothing_is_published_until_the_settings_chang
     play(body, by(By.NAME, "SCALE*"))
 
 
+def test_rivals_that_are_not_listened_to_are_ignored(play: Play) -> None:
+    """Two devices that can be linked, while it is not decided what to do with ours."""
+
+    async def body(scene: Scene) -> None:
+        scene.listening.accepts = lambda _: False
+        scene.say(SCALE_KEY, b"\x01", MINE, name="SCALE")
+        scene.say(SCALE_KEY, b"\x02", OTHER, name="SCALE")
+        assert scene.states == [(State.SEARCHING, None)]
+
+    play(body, by(By.NAME, "SCALE*"))
+
+
 def test_a_flood_with_our_address_gets_a_share(play: Play) -> None:
     async def body(scene: Scene) -> None:
         for number in range(20_000):

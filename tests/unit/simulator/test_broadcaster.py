@@ -128,7 +128,6 @@ async def test_an_advertisement_that_is_too_long_is_refused(bench: Bench) -> Non
 async def test_devices_are_forgotten_as_bluez_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "FORGOTTEN_S", 0.3)
     async with asyncio.timeout(20), BleakScanner(backend=bench.air.scanner_backend) as scanner:
         await bench.puppet()
         for number in range(2000):
@@ -136,6 +135,7 @@ async def test_devices_are_forgotten_as_bluez_does(
             if number % 100 == 0:
                 await asyncio.sleep(0)
         assert len(scanner.discovered_devices) > 200
+        monkeypatch.setattr(backend, "FORGOTTEN_S", 0.3)
         async for _ in scanner.advertisement_data():
             if [device.name for device in scanner.discovered_devices] == ["Puppet"]:
                 break

@@ -1,4 +1,4 @@
-"""What an advertisement of a stranger costs, and the same for plain bleak with a callback."""
+"""What an advertisement of a foreign device costs, and the same for plain bleak with a callback."""
 
 import asyncio
 
@@ -7,17 +7,17 @@ from benchmarks.proc import cpu_s
 from benchmarks.service import prepared
 from benchmarks.stage import Measured
 
-_STRANGERS = 200
+_FOREIGN = 200
 
 # In a house with many neighbours, and in a hall.
 _RATES_PER_S = (50, 1000)
 
 _SECONDS = 20.0
 
-# Until every stranger has an object in the stand-in for bluetoothd, and the scanner knows it.
+# Until every foreign device has an object in the stand-in for bluetoothd, and the scanner knows it.
 _SETTLED_S = 6.0
 
-# BlueZ's own filter could not leave out the strangers: any strap is searched for.
+# BlueZ's own filter could not leave out these: any strap is searched for.
 _ANY_STRAP = """
 [[peripherals]]
 id = "any-strap"
@@ -25,19 +25,19 @@ service = "heart_rate"
 """
 
 
-async def strangers(effort: Effort) -> list[Figure]:
+async def foreign(effort: Effort) -> list[Figure]:
     """Measure both at the same time, with the same signals of a stand-in for bluetoothd."""
     return [await _cost(effort, rate) for rate in _RATES_PER_S]
 
 
 async def _cost(effort: Effort, per_s: int) -> Figure:
     figure = Figure(
-        f"CPU per advertisement of a stranger, {per_s} per second",
+        f"CPU per advertisement of a foreign device, {per_s} per second",
         "µs",
         budget=Budget(0.5, of_ratio=True),
     )
     figure.note = (
-        f"what {_STRANGERS} strangers add to the CPU of a quiet room; the floor is plain bleak "
+        f"what {_FOREIGN} foreign devices add to the CPU of a quiet room; the floor is plain bleak "
         "with a detection callback"
     )
     async with prepared(0, entries=_ANY_STRAP) as setup, setup.healthd() as healthd:
@@ -46,7 +46,7 @@ async def _cost(effort: Effort, per_s: int) -> Figure:
             await setup.bluez.called("StartDiscovery", times=2)
             await asyncio.sleep(effort.seconds(_SETTLED_S))
             quiet = await _spent(effort, healthd.pid, plain.pid)
-            await setup.bluez.do("strangers", adapter="hci0", count=_STRANGERS, per_s=per_s)
+            await setup.bluez.do("foreign", adapter="hci0", count=_FOREIGN, per_s=per_s)
             await asyncio.sleep(effort.seconds(_SETTLED_S))
             for _ in range(effort.rounds):
                 began = (await plain.order("count"))["count"]
