@@ -1,7 +1,7 @@
 """Reads what BlueZ signals in batches while nothing of it is urgent."""
 
 import asyncio
-from typing import Any
+from typing import Any, Self
 
 # Waking up costs more than reading a signal. In a house with 50 advertisements a second this makes
 # one wake-up of ten, and what a device measures is dated at most this much later.
@@ -24,6 +24,18 @@ class Batches:
         reader = self._loop._selector.get_key(self._file).data[0]
         self._callback, self._arguments = reader._callback, reader._args
         self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def of(cls, bus: Any) -> Self | None:
+        """Return the batches of a connection; None if its inside differs from what is known.
+
+        Other versions of dbus-fast and other event loops may differ. Then each signal is read as it
+        arrives, which only costs more.
+        """
+        try:
+            return cls(bus)
+        except (AttributeError, IndexError, KeyError, TypeError):
+            return None
 
     def rest(self) -> None:
         """Read the next signals in a moment."""

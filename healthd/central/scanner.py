@@ -66,21 +66,22 @@ class _Scanner(BleakScannerBlueZDBus):
         self._remove_gate: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        manager = await get_global_bluez_manager()
-        bus: Any = manager._bus  # pyright: ignore[reportPrivateUsage]
-        inner = manager._parse_msg  # pyright: ignore[reportPrivateUsage]
-        # Before bleak's own handler: what a handler returns True for goes no further.
-        bus.remove_message_handler(inner)
-        bus.add_message_handler(self._gate.on_signal)
-        bus.add_message_handler(inner)
-        self._bus = bus
-        self._remove_gate = lambda: bus.remove_message_handler(self._gate.on_signal)
+        manager: Any = await get_global_bluez_manager()
+        self._bus = bus = manager._bus
+        # Another version of bleak may call it otherwise. Then all signals go to bleak, which only
+        # costs more.
+        if (inner := getattr(manager, "_parse_msg", None)) is not None:
+            # Before bleak's own handler: what a handler returns True for goes no further.
+            bus.remove_message_handler(inner)
+            bus.add_message_handler(self._gate.on_signal)
+            bus.add_message_handler(inner)
+            self._remove_gate = lambda: bus.remove_message_handler(self._gate.on_signal)
         try:
             await super().start()
         except BaseException:
             self._remove_gate()
             raise
-        self._gate.batches = Batches(bus)
+        self._gate.batches = Batches.of(bus)
 
     async def stop(self) -> None:
         self._remove_gate()

@@ -71,7 +71,7 @@ class _Devices:
 
 @case()
 async def listening(world: World) -> None:
-    """Among many foreign devices no value is missed, and a weighing has one result."""
+    """Among fifty foreign advertisements a second no value is missed; a weighing has one result."""
     await _replug_as_dual(world)
     devices = _Devices(world)
     world.configure(more=_SETTINGS)
