@@ -78,6 +78,8 @@ class InRange:
         else:
             named = f"  # {_toml_string(name)}" if name else ""
             private = "  # this address changes; pair the device to get a fixed one"
+            if self.is_broadcast:
+                private = "  # this address changes; set service in place of it"
             comment = private if self.is_private else named
             lines.append(f"address = {_toml_string(self.address)}{comment}")
         if self.is_broadcast:

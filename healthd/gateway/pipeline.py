@@ -132,7 +132,7 @@ class Pipeline:
         self._options.pop(peripheral, None)
         self._readers.pop(peripheral, None)
         self._heard.pop(peripheral, None)
-        self._seals.forget(peripheral)
+        self._seals.remove(peripheral)
         self._devices.remove(peripheral)
 
     def on_state(self, peripheral: str, state: State, reason: str | None) -> None:

@@ -20,11 +20,18 @@ class Seals:
         """``explain`` puts the reason into the info of a peripheral; None: it is readable now."""
         self._explain = explain
         self._found: dict[str, set[str]] = {}
+        # By peripheral, whatever device it is: anyone can take a new address every millisecond.
+        self._logged: dict[str, set[str]] = {}
         self._log = get_logger(service="pipeline")
 
     def forget(self, peripheral: str) -> None:
-        """Start over: it is another device, or no peripheral any more."""
+        """Judge again: it has another address, and perhaps is another device."""
         self._found.pop(peripheral, None)
+
+    def remove(self, peripheral: str) -> None:
+        """Start over: there is no such peripheral any more."""
+        self.forget(peripheral)
+        self._logged.pop(peripheral, None)
 
     def note(self, peripheral: str, sealed: Sealed) -> None:
         """Report data that cannot be read, if it is the first for this reason."""
@@ -34,6 +41,10 @@ class Seals:
         if _DECRYPTED not in found:
             self._explain(peripheral, sealed.reason)
         found.add(sealed.reason)
+        logged = self._logged.setdefault(peripheral, set())
+        if sealed.reason in logged:
+            return
+        logged.add(sealed.reason)
         self._log.warning(
             "advertisement not readable",
             peripheral=peripheral,

@@ -164,8 +164,8 @@ class Episodes:
         if last is None or kind.measured(last) != kind.measured(result):
             return False
         if last.device_time is None and result.device_time is None:
-            # Without times, only what follows at once is of the same measurement.
-            return waited_s <= kind.repeat_s
+            # Without times, only what follows at once is of the same measurement, or says so.
+            return waited_s <= kind.repeat_s or kind.is_repetition(result)
         return whole_time(result.device_time) is not None and self._is_same(last, result)
 
     def _update(self, held: _Held, result: DeviceTimed, mono_ns: int) -> list[Timed]:

@@ -95,6 +95,13 @@ def test_a_device_that_is_listened_to_is_not_fetched() -> None:
     assert "on =" not in in_range(None, is_episodic=True, is_broadcast=True).block
 
 
+def test_the_block_does_not_advise_to_pair_what_only_advertises() -> None:
+    assert "pair the device" in in_range(None, is_private=True).block
+    only_advertises = in_range(None, is_private=True, is_broadcast=True).block
+    assert "pair the device" not in only_advertises
+    assert "set service" in only_advertises
+
+
 def advertising(*services: str, **data: str) -> InRange:
     handle = BLEDevice(STRAP, "D", None)
     values = {key: bytes.fromhex(value) for key, value in data.items()}

@@ -133,6 +133,21 @@ def test_what_another_device_sends_with_its_address_changes_nothing(
     assert len(room.samples) == 1
 
 
+def test_a_device_that_changes_its_address_is_warned_about_once(room: Room, lines: Lines) -> None:
+    """Private addresses change as often as their owner likes."""
+    room.listen(None)
+    for number in range(3):
+        room.find(f"41:00:00:00:00:{number:02X}")
+        assert "reason" not in room.info
+        room.hears(ENCRYPTED)
+        assert room.info["reason"] == "key_missing"
+    assert warned(lines) == ["key_missing"]
+    room.pipeline.remove("room")
+    room.listen(None)
+    room.hears(ENCRYPTED)
+    assert warned(lines) == ["key_missing", "key_missing"]
+
+
 def test_another_device_is_judged_by_itself(room: Room, lines: Lines) -> None:
     room.listen(KEY)
     room.hears(ENCRYPTED)

@@ -69,8 +69,13 @@ class Weighings:
 
     @property
     def held(self) -> Iterable[Timed]:
-        """The result that is held back."""
-        return () if self._held is None else (self._held,)
+        """The result that is held back.
+
+        Not a weight of a scale that does not say whether it is stable: the person may be stepping
+        on, and the next run will hear what follows.
+        """
+        held = self._held
+        return () if held is None or not _has_flag(held.measurement) else (held,)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
         """Return what to publish after a packet; other measurements are published as they are."""
@@ -80,7 +85,7 @@ class Weighings:
         self._left |= silence_s >= _PAUSE_S
         if silence_s >= AGAIN_S:
             self._result = None
-        has_flag = "stabilized" in measurement.model_fields_set
+        has_flag = _has_flag(measurement)
         if (measurement.weight_kg or 0.0) < _EMPTY_BELOW_KG:
             taken = self._take_empty(measurement, mono_ns, has_flag=has_flag)
         elif has_flag and not measurement.stabilized:
@@ -95,8 +100,12 @@ class Weighings:
         return self._release() if mono_ns >= self._due_ns else []
 
     def end(self) -> Iterable[Timed]:
-        """Return the result that is held back: nothing follows."""
-        return self._release()
+        """Return the result that is held back, if it is one: nothing follows."""
+        held, result = self._held, self._result
+        if held is None or result is None or _has_flag(result):
+            return self._release()
+        self._held = self._result = None
+        return [_intermediate(result, held.mono_ns)]
 
     def _take_empty(self, packet: Weight, mono_ns: int, *, has_flag: bool) -> list[Timed]:
         self._left, self._entered = True, False
@@ -173,8 +182,13 @@ class Weighings:
         return [] if held is None else [held]
 
 
+def _has_flag(packet: Measurement) -> bool:
+    """Return whether a packet says if its weight is stable."""
+    return "stabilized" in packet.model_fields_set
+
+
 def _wait_s(packet: Weight) -> float:
-    if "stabilized" not in packet.model_fields_set:
+    if not _has_flag(packet):
         return _SETTLED_S
     has_all = "impedance_ohm" not in packet.model_fields_set or packet.impedance_ohm is not None
     return QUIET_S if has_all else IMPEDANCE_S

@@ -73,6 +73,11 @@ class Listener:
                     self.published += self._reader.take(broadcast, value, _ns(at_s))
                 self._last[broadcast.uuid] = value
 
+    @property
+    def held(self) -> list[Timed]:
+        """What is saved in case that healthd is killed: the next run publishes it."""
+        return list(self._reader.held)
+
     def wait(self, seconds: float) -> None:
         """Let time pass after the last report."""
         self._settle(self._heard_s + seconds)

@@ -210,6 +210,22 @@ def test_a_weight_of_a_scale_without_flags_is_a_result_when_it_no_longer_changes
     assert scale.results == [82.3]
 
 
+@pytest.mark.parametrize("heard", [1, 12])
+def test_a_weight_of_a_scale_without_flags_is_no_result_if_healthd_ends_before_it_settles(
+    heard: int,
+) -> None:
+    """A result that is wrong is worse than none, and the scale is still heard after a restart."""
+    packets = list(weighing(okok_f0ff, 0.0, 82.3))
+    scale = Listener("okok")
+    scale.hear(packets[:heard])
+    assert not scale.held, "it would be published after a crash"
+    scale.restart()
+    assert scale.results == []
+    scale.hear(packets[heard:])
+    scale.wait(30.0)
+    assert scale.results == [82.3]
+
+
 def test_stepping_off_a_scale_without_flags_is_not_a_result() -> None:
     scale = Listener("okok")
     scale.hear(weighing(okok_f0ff, 0.0, 82.3))
@@ -231,6 +247,16 @@ def test_the_last_result_that_is_advertised_for_hours_is_no_other_one(send: Send
     scale.hear([last._replace(at_s=3_660.0)])
     scale.restart()
     scale.hear([last._replace(at_s=3_720.0)])
+    scale.wait(30.0)
+    assert scale.results == [82.3]
+
+
+def test_a_result_without_a_time_is_not_repeated_when_the_load_is_removed() -> None:
+    """A scale whose clock was never set may send zeros; the packet itself says what it repeats."""
+    scale = Listener("mi_scale")
+    for at_s, stable_, removed_ in ((0.0, False, False), (1.0, True, False), (9.0, True, True)):
+        packet = mi_scale(at_s, 82.3, stable_, removed_, 0)
+        scale.hear([packet._replace(data=packet.data[:3] + bytes(7))])
     scale.wait(30.0)
     assert scale.results == [82.3]
 
