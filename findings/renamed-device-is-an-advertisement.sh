@@ -12,7 +12,7 @@
 # Source: bleak/backends/bluezdbus/manager.py of 3.1.0 (_parse_msg calls the callbacks after each
 #   PropertiesChanged of org.bluez.Device1)
 # Whom it hurts: programs that take each callback for a measurement: a scale's weight of this morning
-#   comes again when somebody renames the scale, and a device that is gone looks alive.
+#   comes again when a person renames the scale, and a device that is gone looks alive.
 # What helps: compare the data with that of the last callback, and ask BlueZ for `DuplicateData`, with
 #   which it signals the data again for each advertisement.
 #
