@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -14,7 +13,7 @@ from healthd.central.match import Match
 from healthd.central.radio import Radio
 from healthd.errors import Transient
 from healthd.log import Disclosed, get_logger
-from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.characteristic import Broadcast, Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.session import Observer, State
 
@@ -77,11 +76,8 @@ class Listening:
         self._observer = observer
         self._silence_s = silence_s
         self._log = get_logger(peripheral=match.peripheral)
-        self._profiles = _profiles_of(registry)
-        self._by_key: defaultdict[str, list[Broadcast]] = defaultdict(list)
-        for broadcast in match.broadcasts:
-            for key in broadcast.keys:
-                self._by_key[key].append(broadcast)
+        self._registry = registry
+        self._wanted = frozenset(broadcast.uuid for broadcast in match.broadcasts)
         self._door = Door()
         # By broadcast, not by key: the company id of some scales counts their packets.
         self._last: dict[str, set[bytes]] = {}
@@ -138,27 +134,27 @@ class Listening:
 
     def on_broadcast(self, found: Advertisement) -> None:
         """See ``central.broadcast.Receiver``."""
-        heard = list(self._readable(found))
+        heard = self._readable(found)
         if not heard or self._rivals is not None or self._fault is not None:
             return
         if not self.accepts(found):
             return
         self._was_heard = True
-        self._identify(found, [broadcast for broadcast, _ in heard])
+        self._identify(found, [profile.name for profile, _, _ in heard])
         if self.state is not State.STREAMING:
             self._mark_healthy()
             self._enter(State.STREAMING)
             self._changed.set()
         before_s, self._heard_s = self._heard_s, self._radio.airtime.scanned_s
-        for broadcast, value in heard:
+        for _, broadcast, value in heard:
             if broadcast.silence_s is not None:
                 silence_s = self._silence_s or broadcast.silence_s
                 self._silent_at_s[broadcast.uuid] = self._heard_s + silence_s
                 self._unknown_at = time.monotonic() + silence_s + _LONGEST_PAUSE_S
             if self._is_news(broadcast, value, self._heard_s - before_s):
                 self._pass_on(broadcast, value)
-        self._last.update({broadcast.uuid: set[bytes]() for broadcast, _ in heard})
-        for broadcast, value in heard:
+        self._last.update({broadcast.uuid: set[bytes]() for _, broadcast, _ in heard})
+        for _, broadcast, value in heard:
             self._last[broadcast.uuid].add(value)
 
     def on_rivals(self, addresses: tuple[str, str]) -> None:
@@ -181,15 +177,18 @@ class Listening:
             self._fault = fault
             self._changed.set()
 
-    def _readable(self, found: Advertisement) -> Iterator[tuple[Broadcast, bytes]]:
-        for key, value in found.data.items():
-            for broadcast in self._by_key.get(key, ()):
-                if broadcast.fits(value):
-                    yield broadcast, value
+    def _readable(self, found: Advertisement) -> list[tuple[Profile, Broadcast, bytes]]:
+        readable = self._registry.broadcasts_in(found.data)
+        return [each for each in readable if each[1].uuid in self._wanted]
 
-    def _identify(self, found: Advertisement, broadcasts: list[Broadcast]) -> None:
-        """Report the device when it is first heard, and what becomes known of it later."""
-        profiles = {self._profiles[broadcast.uuid] for broadcast in broadcasts}.union(self._heard)
+    def _identify(self, found: Advertisement, heard: Iterable[str]) -> None:
+        """Report the device when it is first heard, and what becomes known of it later.
+
+        Args:
+            found: the advertisement.
+            heard: the profiles of its data.
+        """
+        profiles = {*heard, *self._heard}
         name = found.name or self._name
         if (found.address, name, len(profiles)) != (self._address, self._name, len(self._heard)):
             self._address, self._name, self._heard = found.address, name, sorted(profiles)
@@ -245,9 +244,3 @@ class Listening:
         self.state = state
         (self._log.debug if state is State.WAITING else self._log.info)("state", state=state.value)
         self._observer.on_state(self._match.peripheral, state, reason)
-
-
-def _profiles_of(registry: Registry) -> dict[str, str]:
-    """Return the profile of each broadcast."""
-    profiles = registry.profiles.values()
-    return {each.uuid: profile.name for profile in profiles for each in profile.broadcasts}
