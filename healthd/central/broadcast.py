@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from healthd.central.faults import AdapterGone
@@ -33,6 +34,21 @@ class Receiver(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Known:
+    """The device of one peripheral.
+
+    Attributes:
+        match: how the peripheral is recognised.
+        device: what it advertised last; None before it is heard.
+        earlier: its private addresses before the present one.
+    """
+
+    match: Match
+    device: Advertisement | None = None
+    earlier: deque[str] = field(default_factory=lambda: deque(maxlen=_EARLIER_ADDRESSES))
+
+
 class _Reception:
     """One peripheral that is listened to, and its device.
 
@@ -41,11 +57,10 @@ class _Reception:
     heard, it is not known which is ours, and both are refused.
     """
 
-    def __init__(self, match: Match, receiver: Receiver) -> None:
-        self.match = match
+    def __init__(self, known: _Known, receiver: Receiver) -> None:
+        self.match = known.match
+        self._known = known
         self._receiver = receiver
-        self._device: Advertisement | None = None
-        self._earlier: deque[str] = deque(maxlen=_EARLIER_ADDRESSES)
         self._has_rivals = False
 
     def fits(self, found: Advertisement) -> bool:
@@ -54,14 +69,14 @@ class _Reception:
     def take(self, found: Advertisement) -> None:
         if self._has_rivals:
             return
-        before = self._device
+        before = self._known.device
         if before is not None and before.address != found.address:
             if self._is_rival(before, found):
                 self._has_rivals = True
                 self._receiver.on_rivals((before.address, found.address))
                 return
-            self._earlier.append(before.address)
-        self._device = found
+            self._known.earlier.append(before.address)
+        self._known.device = found
         self._receiver.on_broadcast(found)
 
     def lose(self, fault: AdapterGone) -> None:
@@ -72,7 +87,7 @@ class _Reception:
 
         A private address is never used again after the next one.
         """
-        return not (before.is_private and found.is_private) or found.address in self._earlier
+        return not (before.is_private and found.is_private) or found.address in self._known.earlier
 
 
 class Broadcasts:
@@ -81,6 +96,7 @@ class Broadcasts:
     def __init__(self) -> None:
         """Start without any."""
         self._receptions: list[_Reception] = []
+        self._known: dict[str, _Known] = {}
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -89,13 +105,24 @@ class Broadcasts:
 
     @contextmanager
     def receiving(self, match: Match, receiver: Receiver) -> Generator[None]:
-        """Pass what the peripheral advertises to ``receiver`` while the block runs."""
-        reception = _Reception(match, receiver)
+        """Pass what the peripheral advertises to ``receiver`` while the block runs.
+
+        The device of an earlier block is remembered: after a loss of the adapter, the first one to
+        be heard may belong to a neighbour.
+        """
+        known = self._known.get(match.peripheral)
+        if known is None or known.match != match:
+            known = self._known[match.peripheral] = _Known(match)
+        reception = _Reception(known, receiver)
         self._receptions.append(reception)
         try:
             yield
         finally:
             self._receptions.remove(reception)
+
+    def forget(self, peripheral: str) -> None:
+        """Forget the device of a peripheral that is not in the settings any more."""
+        self._known.pop(peripheral, None)
 
     def lose(self, fault: AdapterGone) -> None:
         """Report to all of them that the adapter went away."""

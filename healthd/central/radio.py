@@ -106,6 +106,7 @@ class Radio:
     def remove(self, peripheral: str) -> None:
         """Remove a peripheral whose session has ended."""
         self._claims.remove(peripheral)
+        self._broadcasts.forget(peripheral)
         self.airtime.forget(peripheral)
 
     def check_devices(self) -> None:

@@ -194,3 +194,20 @@ def test_all_who_listen_learn_that_the_adapter_is_gone(home: Home) -> None:
     inboxes = [home.listen(BY_NAME), home.listen(BY_ADDRESS)]
     home.broadcasts.lose(AdapterGone("adapter_off", "off"))
     assert [inbox.losses for inbox in inboxes] == [["adapter_off"]] * 2
+
+
+def test_a_device_is_remembered_until_its_peripheral_is_removed_or_changed() -> None:
+    broadcasts, inbox = Broadcasts(), Inbox()
+
+    def hear(match: Match, address: str) -> None:
+        with broadcasts.receiving(match, inbox):
+            broadcasts.hand_out(heard(address), (match,), claimed=False)
+
+    hear(BY_NAME, MINE)
+    hear(BY_NAME, OTHER)
+    assert inbox.rivals == [(MINE, OTHER)]
+    hear(by(By.NAME, "Scal*"), OTHER)
+    broadcasts.forget("scale")
+    hear(by(By.NAME, "Scal*"), MINE)
+    assert inbox.addresses == [MINE, OTHER, MINE]
+    assert len(inbox.rivals) == 1
