@@ -52,7 +52,7 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
         pytest.skip(f"virtual machines need {', '.join(missing)}: see .ci/system-test")
     plans: dict[str, list[str]] = {}
     for item in request.session.items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        if isinstance(item, pytest.Function) and "sessions" in item.fixturenames:
             chosen = item.callspec.params
             plans.setdefault(str(chosen["guest"]), []).append(str(chosen["case"]))
     options = request.config.option
