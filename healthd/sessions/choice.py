@@ -15,9 +15,9 @@ class Choice:
     """Links a device, or listens to it if a link would bring nothing.
 
     A device is listened to if healthd reads what it advertises, devices of that kind only
-    advertise, and it advertises no service from which values could be streamed. Every other device
-    is linked. Both sessions search until the first advertisement decides, so that neither a link
-    nor the only advertisement of a measurement is delayed.
+    advertise, and it advertises no service from which values could be streamed, other than that of
+    its data. Every other device is linked. Both sessions search until the first advertisement
+    decides, so that neither a link nor the only advertisement of a measurement is delayed.
 
     Attributes:
         current: the session that has the peripheral; the one for links until one is chosen.
@@ -100,7 +100,9 @@ class Choice:
         return True
 
     def _offers_link(self, found: Advertisement) -> bool:
-        profiles = (self._registry.service(uuid) for uuid in found.services)
+        # Some versions of BlueZ (5.82) list the UUIDs of service data among the services.
+        listed = (uuid for uuid in found.services if f"service_data_{uuid}" not in found.data)
+        profiles = map(self._registry.service, listed)
         return any(
             characteristic.use is Use.STREAM
             for profile in profiles

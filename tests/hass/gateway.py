@@ -26,7 +26,9 @@ from healthd.log import configure
 from healthd.profiles import registry
 from healthd.settings.file import read
 from healthd.simulator.air import Air
+from healthd.simulator.broadcasting.catalogue import BROADCASTING
 from healthd.simulator.catalogue import CATALOGUE
+from healthd.simulator.device import VirtualDevice
 from tests.chaos.gateway import execute_commands
 from tests.hass.settings import address
 
@@ -43,14 +45,16 @@ async def _run(config: Path, seed: int, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
     source = Source(hung_up, partial(read, config, os.environ, known.profiles))
     rng = random.Random(seed)
-    devices = {name: model.make(address(name), rng) for name, model in CATALOGUE.items()}
+    linked = {name: model.make(address(name), rng) for name, model in CATALOGUE.items()}
+    heard = {name: model.make(address(name), rng) for name, model in BROADCASTING.items()}
+    devices: dict[str, VirtualDevice] = {**linked, **heard}
     async with AsyncExitStack() as stack:
         air = await stack.enter_async_context(Air())
         # The order in which they appear is another one in each run.
         for name in rng.sample(sorted(devices), len(devices)):
             await air.add(devices[name])
             await devices[name].appear()
-        commands = asyncio.create_task(execute_commands(devices, stop), name="commands")
+        commands = asyncio.create_task(execute_commands(linked, stop), name="commands")
         stack.callback(commands.cancel)
         backends = Backends(air.scanner_backend, air.client_backend)
         await Daemon(source.read(), known, os.environ, backends).run(stop, source)

@@ -4,13 +4,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from healthd.simulator.catalogue import CATALOGUE
+from healthd.simulator.broadcasting.catalogue import BROADCASTING, BroadcastModel
+from healthd.simulator.catalogue import CATALOGUE, Model
 from healthd.simulator.world import address_of
 from healthd.verbs import REQUESTS
 from tests.end_to_end.simulated_gateway import toml
 from tests.support.mosquitto import HOST
 
 GATEWAY = "home"
+
+MODELS: Mapping[str, Model | BroadcastModel] = {**CATALOGUE, **BROADCASTING}
+"""All models of the simulator by name: those that are linked, then those that only advertise."""
 
 # What a device's entry needs so that everything of it appears in Home Assistant.
 _MORE: Mapping[str, Mapping[str, Any]] = {
@@ -34,7 +38,7 @@ weight_kg = 95
 
 def address(model: str) -> str:
     """Return the Bluetooth address of the device of a model."""
-    return address_of(list(CATALOGUE).index(model) + 1)
+    return address_of(list(MODELS).index(model) + 1)
 
 
 def peripheral(model: str) -> str:
@@ -52,7 +56,7 @@ def entries(**more: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             **_MORE.get(name, {}),
             **more.get(name, {}),
         }
-        for name, model in CATALOGUE.items()
+        for name, model in MODELS.items()
     }
 
 

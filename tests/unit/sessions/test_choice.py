@@ -26,6 +26,7 @@ from tests.support.stage import BOUND_S, Stage, address, cancel
 ENTRY = PeripheralSettings(id="some", address=address(1))
 BY_NAME = PeripheralSettings(id="some", name="S*")
 KEY, OTHER_KEY = "manufacturer_data_0102", "service_data_2a1c"
+SCALE_KEY = "service_data_181d"
 
 
 def broadcast(name: str, key: str) -> Broadcast:
@@ -41,6 +42,7 @@ REGISTRY = Registry(
     [
         *(profile for profile in _KNOWN.values() if profile.service not in ("", "1809")),
         Profile("bike", broadcasts=(BIKE,)),
+        Profile("scale", broadcasts=(broadcast("scale", SCALE_KEY),)),
         Profile("thermometer", "1809", broadcasts=(THERMOMETER,)),
     ]
 )
@@ -122,6 +124,18 @@ async def test_a_service_that_is_streamed_decides_for_the_link(stage: Stage) -> 
         assert isinstance(session.current, Session)
         await cancel(running)
     assert not stage.watcher.heard
+
+
+async def test_the_service_of_its_own_data_does_not_decide_for_a_link(stage: Stage) -> None:
+    """BlueZ 5.82 puts the UUIDs of service data among those of services, whatever is listed."""
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
+        session = choice(stage, radio)
+        running = start(session)
+        await appear(stage, SCALE_KEY, services=("181d",))
+        await stage.watcher.more("scale", 3)
+        assert isinstance(session.current, Listening)
+        await cancel(running)
+    assert stage.traffic.clients == 0
 
 
 async def test_data_of_devices_that_can_be_linked_decides_for_the_link(stage: Stage) -> None:
