@@ -71,7 +71,11 @@ class Focus:
         self._any = now()
 
     def heard(self, address: str | None) -> None:
-        """Note that a device was heard; None for one that is not wanted."""
+        """Note that a device was heard.
+
+        Args:
+            address: its address; None if it is not wanted, or rests at times.
+        """
         self._any = now = self._now()
         if address is None:
             return

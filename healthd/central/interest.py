@@ -1,6 +1,6 @@
 """What is wanted of advertisements at the moment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from healthd.central.advertised import AdvertisedData
 from healthd.central.match import By, Match, Seen
@@ -29,6 +29,7 @@ class Interest:
         self._matches: tuple[Match, ...] = ()
         self._everyone = everyone
         self._searched: tuple[Match, ...] = ()
+        self._steady = self._resting = frozenset[str]()
 
     def update(
         self,
@@ -48,26 +49,33 @@ class Interest:
         """
         self._searched = tuple(searched)
         matches = (*listened, *self._searched)
-        broadcasts = (broadcast for match in matches for broadcast in match.broadcasts)
+        broadcasts = [broadcast for match in matches for broadcast in match.broadcasts]
         wanted = frozenset(keys).union(*(broadcast.keys for broadcast in broadcasts))
         if (matches, everyone, wanted) == (self._matches, self._everyone, self.data.keys):
             return
         self._matches, self._everyone = matches, everyone
         self.data = AdvertisedData(wanted)
+        resting = (broadcast.keys for broadcast in broadcasts if broadcast.silence_s is None)
+        self._resting = frozenset[str]().union(*resting)
+        self._steady = wanted - self._resting
         self.version += 1
 
     @property
     def only(self) -> str | None:
-        """The address of the only device that is wanted; None if there are others, or it may rest.
-
-        A device rests if it advertises only while it is used, like a scale.
-        """
+        """The address of the only device that is wanted; None if there may be others."""
         match self._matches:
-            case (Match(by=By.ADDRESS, wanted=address, broadcasts=broadcasts),):
-                is_steady = all(broadcast.silence_s is not None for broadcast in broadcasts)
-                return address if broadcasts and is_steady and self._is_listening_only else None
+            case (Match(by=By.ADDRESS, wanted=address),) if self._is_listening_only:
+                return address
             case _:
                 return None
+
+    def is_steady(self, data: Mapping[str, bytes]) -> bool:
+        """Whether a device with this data advertises all the time, and not only while it is used.
+
+        A scale rests between two weighings.
+        """
+        keys = data.keys()
+        return not keys.isdisjoint(self._steady) and keys.isdisjoint(self._resting)
 
     @property
     def companies(self) -> frozenset[int] | None:

@@ -128,7 +128,7 @@ class ScanLoop:
 
     def _on_wanted(self, found: Advertisement) -> None:
         self._recovery.heard()
-        self.focus.heard(found.address)
+        self.focus.heard(found.address if self._interest.is_steady(found.data) else None)
         self._on_advertisement(found)
 
     def _on_foreign(self) -> None:

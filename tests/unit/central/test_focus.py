@@ -66,7 +66,6 @@ def test_bluez_filters_for_one_device_once_it_advertises_all_the_time() -> None:
     "matches",
     [
         [],
-        [SCALE],
         [STRAP],
         [BIKE, STRAP],
         [BIKE, replace(BIKE, peripheral="other", wanted=OTHER)],
@@ -75,7 +74,6 @@ def test_bluez_filters_for_one_device_once_it_advertises_all_the_time() -> None:
     ],
     ids=[
         "nothing",
-        "rests",
         "is to be linked",
         "another is to be linked",
         "two",
