@@ -1,6 +1,6 @@
 """``[[peripherals]]``: checks that need several keys."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from healthd.settings.model import NEED_LINK
@@ -8,6 +8,15 @@ from healthd.settings.problems import Problem, one_of, shown
 from healthd.settings.values import is_no_shorter
 
 _MATCHERS = ("address", "name", "service")
+
+
+class Advertised(Protocol):
+    """Something that a kind of device advertises."""
+
+    @property
+    def decoder(self) -> object:
+        """What reads it with the key of a device; None if such devices do not encrypt."""
+        ...
 
 
 class Kind(Protocol):
@@ -19,7 +28,7 @@ class Kind(Protocol):
         ...
 
     @property
-    def broadcasts(self) -> Sized:
+    def broadcasts(self) -> Sequence[Advertised]:
         """What healthd reads in advertisements of such devices."""
         ...
 
@@ -113,6 +122,8 @@ def _way_checks(
     if kind is not None and not kind.broadcasts and (has_key or connect is False):
         key = "connect" if connect is False else "bind_key_file"
         yield problem(key, f"no such key: healthd reads no advertisements of {service} devices")
+    elif kind is not None and has_key and all(each.decoder is None for each in kind.broadcasts):
+        yield problem("bind_key_file", f"no such key: {service} devices do not encrypt")
     if kind is not None and not kind.service:
         why = f"no such key: {service} devices are only listened to"
     elif connect is False:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Options, Profile, Use
 from healthd.profiles.reader import Undecoded
+from healthd.samples import Measurement
 from healthd.settings.brokers import Broker
 from healthd.settings.environment import ignored_variables
 from healthd.settings.file import read
@@ -19,11 +21,18 @@ from healthd.settings.model import LISTS, Settings, known_keys
 from healthd.settings.problems import NoSettings, Problem, SettingsError
 
 _BROADCAST = Broadcast("some", Undecoded, lambda _: Undecoded.of({}), Use.STREAM, keys=("some",))
+
+
+def _decoder(_options: Options, _address: str) -> Callable[[bytes], Measurement]:
+    return _BROADCAST.decode
+
+
 SERVICES = {
     "battery": Profile("battery", "180f"),
     "heart_rate": Profile("heart_rate", "180d"),
     "bike": Profile("bike", broadcasts=(_BROADCAST,)),
     "thermometer": Profile("thermometer", "1809", broadcasts=(_BROADCAST,)),
+    "room": Profile("room", broadcasts=(replace(_BROADCAST, decoder=_decoder),)),
 }
 SECTIONS = [section for section in known_keys(()) if section not in LISTS]
 KEYS = {section: known_keys((section,)) for section in SECTIONS}
@@ -327,6 +336,12 @@ BAD_VALUES = [
     (f"{BIKE}every = '1h'", "peripherals[0].every", "'1h'", "bike devices are only listened to"),
     (f"{ANY}connect = false", "peripherals[0].connect", "False", "no advertisements of heart_rate"),
     (
+        f"{BIKE}bind_key_file = 'k'",
+        "peripherals[0].bind_key_file",
+        "'k'",
+        "no such key: bike devices do not encrypt",
+    ),
+    (
         f"{ANY}bind_key_file = 'k'",
         "peripherals[0].bind_key_file",
         "'k'",
@@ -370,7 +385,7 @@ BAD_VALUES = [
         "[[peripherals]]\nid = 'x'\nservice = 'hart_rate'",
         "peripherals[0].service",
         "'hart_rate'",
-        'one of battery, bike, heart_rate, thermometer (did you mean "heart_rate"?)',
+        'one of battery, bike, heart_rate, room, thermometer (did you mean "heart_rate"?)',
     ),
     ("[[peripherals]]\nid = 'x'", "peripherals[0]", "none of them", "exactly one of"),
     (
@@ -500,7 +515,7 @@ def test_one_address_in_two_peripherals(problems: Problems, address: str, other:
         f"{BIKE}connect = false",
         '[[peripherals]]\nid = "t"\nservice = "thermometer"\nconnect = false',
         '[[peripherals]]\nid = "t"\nservice = "thermometer"\nconnect = true\npair = true',
-        '[[peripherals]]\nid = "t"\nservice = "thermometer"\nbind_key_file = "k"',
+        '[[peripherals]]\nid = "t"\nservice = "room"\nbind_key_file = "k"',
         f"{STRAP}connect = false\nbind_key_file = 'k'\nhrv = '5min'",
     ],
 )
