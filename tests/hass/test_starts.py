@@ -1,17 +1,25 @@
 """Home Assistant shows all devices in the same way, in whatever order the programs start."""
 
+import re
+from collections.abc import Mapping
+
 import pytest
 
 from tests.hass import verdict
+from tests.hass.settings import MODELS
 from tests.hass.starts import Start
 
 # The first test waits for all starts.
 pytestmark = pytest.mark.timeout(1200)
 
+# Scales that only advertise do not know their users: whether a weight could be Anna's is chance, as
+# it is whether an intermediate weight already has an impedance.
+_BY_CHANCE = re.compile(r"_(mi-scale|mi-body-scale|okok)_(person_|intermediate_weight_impedance)")
+
 
 def test_all_devices_and_the_gateway_are_there(starts: list[Start]) -> None:
     for start in starts:
-        assert len(start.snapshot.devices) == 23
+        assert len(start.snapshot.devices) == len(MODELS) + 1
 
 
 def test_no_entity_is_missing(starts: list[Start]) -> None:
@@ -32,8 +40,12 @@ def test_the_gateway_logs_no_warning(starts: list[Start]) -> None:
 
 
 def test_entity_ids_are_equal_in_all_starts(starts: list[Start]) -> None:
-    first, *others = (start.snapshot.ids for start in starts)
+    first, *others = (_certain(start.snapshot.ids) for start in starts)
     assert [other.items() ^ first.items() for other in others] == [set()] * len(others)
+
+
+def _certain(ids: Mapping[str, str]) -> dict[str, str]:
+    return {unique: entity for unique, entity in ids.items() if not _BY_CHANCE.search(unique)}
 
 
 def test_each_entity_has_the_id_that_was_announced(starts: list[Start]) -> None:
