@@ -18,8 +18,9 @@ from tests.support.mosquitto import needs_mosquitto
 pytestmark = [needs_mosquitto, needs_faketime, pytest.mark.timeout(120)]
 
 _TEN_YEARS_S = 10 * 365 * 86400
-# This machine's wall clock is adjusted too, and a sample is time-stamped before the outbox tap.
-_TOLERANCE_S = 0.25
+# This machine's wall clock is adjusted too, and a sample is time-stamped before the outbox tap: a
+# busy machine may stop the process in between. A clock that was not corrected is wrong by years.
+_TOLERANCE_S = 2.0
 
 
 async def test_clock_that_steps_and_clock_that_is_synced_late(start: Start, tmp_path: Path) -> None:
