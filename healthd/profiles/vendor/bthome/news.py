@@ -9,8 +9,8 @@ from healthd.samples import Measurement
 # They begin again from zero after the last one.
 _COUNTERS = 1 << 32
 
-# A device whose battery was changed counts from zero, too (bthome-ble accepts any counter below
-# this one, at any time). It was silent for a while.
+# A device whose battery was changed counts from zero, too. It was silent for a while, and some of
+# its first packets may be lost.
 _FIRST_COUNTERS = 100
 _RESTART_NS = 60 * 1_000_000_000
 
