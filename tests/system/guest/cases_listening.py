@@ -16,6 +16,9 @@ from tests.system.guest.world import SERVICE, START_S, World
 # More starves an emulated machine: each one takes bluetoothd, D-Bus and Python 15 ms.
 _FOREIGN_PER_S = 50.0
 _WEIGHING_TIMES, _WEIGHING_EVERY_S = 40, 0.15
+# How long the bike shows a value. It is longer where the kernel gets each value only once: if
+# bluetoothd does not run in between, it passes only the next one on.
+_SHOWN_S, _SHOWN_ONCE_S = 0.8, 2.4
 # A weighing is over when nothing has followed for 1.5 s, and a sample is on its way.
 _ARRIVES_S = 15.0
 # Of the band: as with a phone, the address changes.
@@ -57,9 +60,9 @@ class _Devices:
         self.last_of_scale = payloads[-1]
         await self.scale.advertise_all(payloads, every_s=_WEIGHING_EVERY_S, times=1)
 
-    async def ride(self, watts: Iterable[int]) -> None:
-        """Ride the bike; it shows each power for a moment."""
-        await self.bike.advertise_all(map(frames.ride, watts))
+    async def ride(self, watts: Iterable[int], shown_s: float = _SHOWN_S) -> None:
+        """Ride the bike; it shows each power for a moment, in four advertisements."""
+        await self.bike.advertise_all(map(frames.ride, watts), every_s=shown_s / 4, times=4)
 
     async def wear(self, rates: Iterable[int]) -> None:
         """Wear the band: heart rate and steps in turn, from an address that changes."""
@@ -95,8 +98,8 @@ async def listening(world: World) -> None:
         await has_arrived(world, "scale weight weight_kg", [71.3])
         # From now on the kernel gets each value once.
         world.radio.hearing.duplicates = Duplicates.SAME_DATA
-        await asyncio.gather(devices.weigh(72.4), devices.ride(range(9, 15)))
-        await has_arrived(world, "bike keiser_bike power_w", range(3, 15))
+        await asyncio.gather(devices.weigh(72.4), devices.ride(range(9, 12), _SHOWN_ONCE_S))
+        await has_arrived(world, "bike keiser_bike power_w", range(3, 12))
         await has_arrived(world, "scale weight weight_kg", [71.3, 72.4])
     await _known_values_are_not_news(world, devices)
     await _addresses_are_filtered(world, devices)
@@ -113,13 +116,13 @@ async def _known_values_are_not_news(world: World, devices: _Devices) -> None:
         raise Failed("the fault did not happen: BlueZ has forgotten the scale")
     world.radio.hearing.duplicates = Duplicates.REPORTED
     await devices.ride([20, 21])
-    await has_arrived(world, "bike keiser_bike power_w", [*range(3, 15), 20, 21])
+    await has_arrived(world, "bike keiser_bike power_w", [*range(3, 12), 20, 21])
     if world.broker.state("scale").get("state") == "streaming":
         raise Failed("healthd takes the old value of the silent scale for a new one")
     await asyncio.gather(
         devices.ride([22, 23]), devices.scale.advertise_all([devices.last_of_scale])
     )
-    await has_arrived(world, "bike keiser_bike power_w", [*range(3, 15), *range(20, 24)])
+    await has_arrived(world, "bike keiser_bike power_w", [*range(3, 12), *range(20, 24)])
     await has_arrived(world, "scale weight weight_kg", [71.3, 72.4])
 
 
@@ -134,7 +137,7 @@ async def _addresses_are_filtered(world: World, devices: _Devices) -> None:
     if not 0 < reported <= 2:
         raise Failed(f"the fault did not happen: {reported} values of the scale were reported")
     await devices.ride([30, 31])
-    await has_arrived(world, "bike keiser_bike power_w", [*range(3, 15), *range(20, 24), 30, 31])
+    await has_arrived(world, "bike keiser_bike power_w", [*range(3, 12), *range(20, 24), 30, 31])
     weights = values_of(world, "scale weight weight_kg")
     if weights not in ([71.3, 72.4], [71.3, 72.4, 73.5]):
         raise Failed(f"expected the third weighing at most in addition, found {weights}")
