@@ -149,7 +149,7 @@ def decode(
             raise typer.BadParameter(str(error)) from error
         raise typer.Exit(decode_advertisements(words, lines, console.say_json, sender))
     from healthd.cli.decode import decode as decode_lines
-    from healthd.profiles.quirks import Identity
+    from healthd.profiles.identity import Identity
 
     if address or bind_key_file:
         raise typer.BadParameter("--address and --bind-key-file need --advertisement")

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from healthd.cli.hex_input import BadInput, answer_each, echo, parse_hex
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
 
 _ANY_DEVICE = Identity()

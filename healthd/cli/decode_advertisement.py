@@ -9,7 +9,8 @@ from healthd.cli.hex_input import BadInput, answer_each, echo, parse_hex
 from healthd.errors import DecodeError
 from healthd.profiles.advertisement import Advertised, advertised, is_data, keyed
 from healthd.profiles.characteristic import Broadcast, Options, Profile
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
 
 # An advertisement has room for hundreds of structures; a message names the first ones.

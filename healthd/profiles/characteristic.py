@@ -1,11 +1,13 @@
 """What a profile module declares: its characteristics, and what healthd does with each."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, auto
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from healthd.profiles.identity import Identity
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 
@@ -23,6 +25,64 @@ class Use(Enum):
     """Written on request and by the profile's opening; its messages go to the profile's state."""
 
 
+class Framing(Protocol):
+    """Cuts requests into the pieces that are written, and joins notified pieces to whole frames.
+
+    Pure. Each link gets a new one.
+    """
+
+    def cut(self, frame: bytes) -> Iterable[tuple[str, bytes]]:
+        """Return what to write for a request, in order: UUIDs and bytes.
+
+        It also drops the pieces of an answer that is not whole: what follows is another answer.
+        """
+        ...
+
+    def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
+        """Return the frames that are whole with this piece; usually none or one.
+
+        Args:
+            uuid: what has notified it.
+            piece: its bytes.
+
+        Raises:
+            DecodeError: it belongs to no frame, or the checksum is wrong; the next piece begins a
+                new frame.
+        """
+        ...
+
+
+def _any_answer(_request: bytes, _frame: bytes) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How the requests of a control point and their answers travel.
+
+    A control point without one is a single characteristic: it is written, and indicates answers.
+
+    Attributes:
+        writes: UUIDs of the characteristics that requests are written to. A device may lack all but
+            the first.
+        notifies: UUIDs of those that send the answers, in the order of their subscription; the
+            same holds.
+        framing: makes the framing for a device from the UUIDs of its characteristics.
+        acknowledged: whether a write is acknowledged by the device.
+        answers: whether a frame answers a request; other frames are only handed to the state.
+        answer_s: after how many seconds a request counts as not answered.
+        tries: how often it is written until it is answered.
+    """
+
+    writes: tuple[str, ...]
+    notifies: tuple[str, ...]
+    framing: Callable[[Collection[str]], Framing]
+    acknowledged: bool = True
+    answers: Callable[[bytes, bytes], bool] = _any_answer
+    answer_s: float = 5.0
+    tries: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Characteristic:
     """One characteristic of a profile.
@@ -37,6 +97,8 @@ class Characteristic:
         precedes: whether it is read before the streams of its service, which are dated by it.
         accompanies: whether the stream only accompanies a measurement of its service, which goes
             on without it: intermediate values, contexts, statuses.
+        channel: of a control point whose messages are not single values: how they travel.
+            ``decode`` then gets whole frames.
     """
 
     uuid: str
@@ -46,6 +108,7 @@ class Characteristic:
     silence_s: float | None = None
     precedes: bool = False
     accompanies: bool = False
+    channel: Channel | None = None
 
     @property
     def in_info(self) -> bool:
@@ -86,6 +149,10 @@ class Options:
         now: returns the present local time; None while this machine does not know it.
         consent: the user whose results are wanted; None for no particular user.
         bind_key: the key of a device that encrypts its advertisements; None if there is none.
+        key: the key that ``healthd pair`` has agreed with the device; None if there is none.
+        device: how the device of the present link identifies itself.
+        interval_s: how often the device is asked to send, for devices that let it be chosen; None:
+            as often as it does by itself.
     """
 
     # 700x25C, the most common road tyre.
@@ -99,6 +166,9 @@ class Options:
     now: Callable[[], datetime | None] = _unknown_time
     consent: Consent | None = field(default=None, repr=False)
     bind_key: bytes | None = field(default=None, repr=False)
+    key: bytes | None = field(default=None, repr=False)
+    device: Identity = field(default_factory=Identity, compare=False)
+    interval_s: float | None = None
 
 
 class Timed(NamedTuple):
@@ -176,12 +246,42 @@ class ClockedState(LinkState, Protocol):
         ...
 
 
-Exchange = Generator[bytes, bytes, None]
-"""A generator that yields requests to a control point and is sent the indication that answers each.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that is not made like the others of its exchange.
 
-If the control point does not answer, empty bytes are sent. Raises ExchangeRefused for an answer
-that ends the exchange too early.
+    Attributes:
+        data: what is written, as a whole frame; empty: only subscribe to the answers.
+        control: UUID of the control point; empty: that of the exchange.
+        answers: whether the device answers it. If not, the exchange goes on with empty bytes.
+        answer_s: replaces that of the control point's channel; None: it does not.
+        tries: the same.
+    """
+
+    data: bytes
+    control: str = ""
+    answers: bool = True
+    answer_s: float | None = None
+    tries: int | None = None
+
+
+Exchange = Generator[bytes, bytes, None]
+"""A generator that yields requests to a control point and is sent the answer to each.
+
+An answer is an indication, or a whole frame if the control point has a channel. If the control
+point is not expected to answer, empty bytes are sent. Raises ExchangeRefused for an answer that
+ends the exchange too early.
 """
+
+Dialogue = Generator[bytes | Request, bytes, None]
+"""An exchange that also makes requests to other control points, or with a timeout of their own."""
+
+
+class NoAnswer(Exception):
+    """Thrown into a dialogue over a channel: a request was not answered in any of its tries.
+
+    A dialogue that does not catch it ends.
+    """
 
 
 class ExchangeRefused(Exception):
@@ -217,7 +317,7 @@ class Opening:
     """
 
     control: str
-    exchange: Callable[[Options], Exchange]
+    exchange: Callable[[Options], Dialogue]
     closing: Callable[[Options], Iterable[bytes]] = field(default=lambda _options: ())
     abort: bytes = b""
     answers: bool = True
@@ -229,6 +329,38 @@ class Opening:
     def optional(self) -> bool:
         """Whether the device can be read without it."""
         return self.turn is Turn.CLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """The requests of a profile whose device measures only when it is asked, again and again.
+
+    Attributes:
+        control: UUID of the control point.
+        exchange: makes the requests; it never ends by itself. A periodic run makes one of them.
+        every_s: seconds from one request to the next.
+    """
+
+    control: str
+    exchange: Callable[[Options], Dialogue]
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """How a device and healthd agree on a key, on a link while the user is present.
+
+    Attributes:
+        control: UUID of the control point.
+        exchange: makes the requests that tell the device this key.
+        size_bytes: how long a key is; healthd makes a random one.
+        hint: what the user does to the device first, as a short sentence.
+    """
+
+    control: str
+    exchange: Callable[[bytes], Dialogue]
+    size_bytes: int
+    hint: str
 
 
 def _any_bytes(_data: bytes) -> bool:
@@ -276,6 +408,17 @@ class Profile:
         derived: models that the state publishes in addition to those of the characteristics.
         correct: applies the settings to what the decoders return, before anything else; None: they
             have no effect.
+        polling: the requests that are repeated after the opening; None: it measures by itself.
+        pairing: how a key is agreed; None: there is none.
+        commands: what is written for a request over MQTT, by its verb, such as ``start``.
+        names: shell patterns of advertised names, ignoring case: devices that do not advertise
+            the service are recognised by them.
+        replaces: UUIDs of other services that have nothing to add to this one: on a device with
+            both, healthd does not read them.
+        gives_way_to: UUIDs of services that are better: on a device with one of them, healthd does
+            not read this one.
+        hint: what a user who sees the device in ``healthd scan`` has to do with it before healthd
+            can read it; empty: nothing.
     """
 
     name: str
@@ -287,3 +430,10 @@ class Profile:
     anywhere: Opening | None = None
     derived: tuple[type[Measurement], ...] = ()
     correct: Callable[[Options, Measurement], Measurement] | None = None
+    polling: Polling | None = None
+    pairing: Pairing | None = None
+    commands: Mapping[str, Request] = MappingProxyType({})
+    names: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    gives_way_to: tuple[str, ...] = ()
+    hint: str = ""

@@ -17,27 +17,13 @@ from healthd.profiles.fitness_machine import (
     treadmill,
 )
 from healthd.profiles.fitness_machine.commands import Write
+from healthd.profiles.identity import Identity
 from healthd.profiles.packet.cursor import Cursor
 from healthd.samples import Measurement
 
 _MAKER, _MODEL = "2a29", "2a24"
 
 Decode = Callable[[bytes], Measurement]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """How a device identifies itself; a text is empty while it is not known.
-
-    Attributes:
-        name: the advertised name.
-        maker: the manufacturer name from Device Information.
-        model: the model number from Device Information.
-    """
-
-    name: str = ""
-    maker: str = ""
-    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

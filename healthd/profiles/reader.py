@@ -15,7 +15,8 @@ from healthd.profiles.characteristic import (
     Use,
 )
 from healthd.profiles.device_information import DeviceInformation
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement, quantity
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from healthd.cli.decode import decode
 from healthd.profiles.battery import Battery, decode_level
 from healthd.profiles.characteristic import Characteristic, Profile, Use
-from healthd.profiles.quirks import Identity, Quirk
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import Registry
 
 HEART_RATE = {

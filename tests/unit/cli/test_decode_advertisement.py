@@ -15,7 +15,8 @@ from healthd.cli.app import app
 from healthd.cli.decode_advertisement import Advertiser, advertiser, decode_advertisements
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Broadcast, Options, Profile, Use
-from healthd.profiles.quirks import Identity, Quirk
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 

@@ -4,7 +4,8 @@ import pytest
 
 from healthd.profiles import blood_pressure, weight_scale
 from healthd.profiles.body_composition import measurement as body_composition
-from healthd.profiles.quirks import Identity, decoders_for, identity_of
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for, identity_of
 from healthd.profiles.registry import load
 
 CHARACTERISTICS = load().characteristics

@@ -2,7 +2,8 @@
 
 import pytest
 
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import load
 from healthd.profiles.running_speed_cadence import decode_measurement, decode_one_foot
 

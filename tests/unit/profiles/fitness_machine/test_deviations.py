@@ -6,7 +6,8 @@ from healthd.profiles.fitness_machine.levels import inclination_of, share_of
 from healthd.profiles.fitness_machine.limits import Limits, Rejected
 from healthd.profiles.fitness_machine.machine import Machine, Range, machine_of
 from healthd.profiles.fitness_machine.procedures import command
-from healthd.profiles.quirks import Identity, decoders_for, writers_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for, writers_for
 from healthd.profiles.registry import load
 from healthd.verbs import SetTargetInclination
 

@@ -8,7 +8,8 @@ from healthd.errors import DecodeError
 from healthd.profiles.fitness_machine import PROFILE
 from healthd.profiles.fitness_machine.features import decode_resistance_range
 from healthd.profiles.fitness_machine.treadmill import decode_treadmill
-from healthd.profiles.quirks import Identity, decoders_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import load
 
 UNKNOWN_MACHINE = Identity(name="KICKR CORE 1234", maker="Wahoo Fitness", model="KICKR CORE")

@@ -10,7 +10,8 @@ from healthd.profiles.fitness_machine.limits import Limits, Rejected
 from healthd.profiles.fitness_machine.machine import Machine, Range, machine_of
 from healthd.profiles.fitness_machine.procedures import command
 from healthd.profiles.fitness_machine.road import Road
-from healthd.profiles.quirks import Identity, decoders_for, writers_for
+from healthd.profiles.identity import Identity
+from healthd.profiles.quirks import decoders_for, writers_for
 from healthd.verbs import (
     OfPeripheral,
     SetSimulation,
