@@ -13,8 +13,9 @@ _DIAGNOSTIC_STREAMS = re.compile(r"battery|battery_level_status|position_quality
 # How a value was measured.
 _DIAGNOSTIC_KEYS = re.compile(
     r"sample_(type|location)|tester|temperature_type|(elevation|heading)_source|position_status"
-    r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed|impedance_ohm"
-    r"|battery_(level_pct|low)|pedal_power_balance_reference|offset_compensation_indicator"
+    r"|pulse_rate_range|quality(_pct)?|sensor_contact_detected|stabilized|load_removed"
+    r"|impedance_ohm|battery_(level_pct|low)|pedal_power_balance_reference"
+    r"|offset_compensation_indicator|heart_rate_reception"
 )
 
 # Values on the way to a result, and the shape of each turn of a crank.
