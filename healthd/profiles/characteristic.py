@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, auto
-from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from healthd.profiles.identity import Identity
@@ -432,7 +431,7 @@ class Profile:
     correct: Callable[[Options, Measurement], Measurement] | None = None
     polling: Polling | None = None
     pairing: Pairing | None = None
-    commands: Mapping[str, Request] = MappingProxyType({})
+    commands: Mapping[str, Request] = field(default_factory=dict[str, Request], hash=False)
     names: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     gives_way_to: tuple[str, ...] = ()
