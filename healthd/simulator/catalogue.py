@@ -34,6 +34,7 @@ from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
 from healthd.simulator.vendor.core import core
+from healthd.simulator.vendor.yonker import yonker
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
@@ -139,6 +140,7 @@ _MODELS = (
         physical_activity_monitor,
     ),
     Model("core", "core", "CORE", core),
+    Model("yonker", "yonker", "BPW5", yonker, _OCCASIONAL_S),
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})

@@ -24,6 +24,7 @@ CONNECTABLE = (
     "generic_health_sensor",
     "physical_activity_monitor",
     "core",
+    "yonker",
 )
 """Of ``catalogue``: devices that healthd links."""
 
