@@ -352,7 +352,7 @@ class Pairing:
 
     Attributes:
         control: UUID of the control point.
-        exchange: makes the requests that tell the device this key.
+        exchange: makes the requests that give the device this key.
         size_bytes: how long a key is; healthd makes a random one.
         hint: what the user does to the device first, as a short sentence.
     """
@@ -440,10 +440,25 @@ class Profile:
     hint: str = ""
 
     @property
+    def asks(self) -> str:
+        """UUID of the control point that its measurements are requested from; empty: none.
+
+        Devices that have both a memory and streams count by their streams, except over a channel.
+        """
+        if self.polling is not None:
+            return self.polling.control
+        opening = self.opening
+        if opening is None or opening.turn is not Turn.DATA:
+            return ""
+        by_uuid = {each.uuid: each for each in self.characteristics}
+        streams = any(each.use is Use.STREAM for each in self.characteristics)
+        has_channel = by_uuid[opening.control].channel is not None
+        return opening.control if has_channel or not streams else ""
+
+    @property
     def measures(self) -> bool:
         """Whether a link to such a device brings measurements: sent unasked, or as answers."""
-        has_streams = any(each.use is Use.STREAM for each in self.characteristics)
-        return has_streams or self.polling is not None or bool(self.service and self.derived)
+        return bool(self.asks) or any(each.use is Use.STREAM for each in self.characteristics)
 
 
 def is_named(name: str | None, patterns: Iterable[str]) -> bool:
