@@ -21,7 +21,8 @@ from healthd.profiles.characteristic import (
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.opening import Openings
-from tests.unit.sessions.maker import Maker, channel, control, frame
+from tests.support.maker import channel, control, frame
+from tests.unit.sessions.maker import Maker
 
 ASK, MORE = frame(1, 0x10, b"hello"), frame(2, 0x11)
 ANSWER, LAST = frame(1, 0x90, b"a long answer"), frame(2, 0x91)
