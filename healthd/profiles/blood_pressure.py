@@ -229,7 +229,7 @@ def _wait_s(_result: BloodPressure) -> float:
     return QUIET_S
 
 
-KIND = ResultKind(
+_KIND = ResultKind(
     model=BloodPressure,
     intermediate=_intermediate,
     phase=_phase,
@@ -237,11 +237,11 @@ KIND = ResultKind(
     updates=_are_one,
     wait_s=_wait_s,
 )
-"""What a cuff that sends its measurements makes results of."""
 
 
-def _measurements(options: Options) -> Episodes:
-    return Episodes(KIND, options)
+def measurements(options: Options) -> Episodes:
+    """Return the memory of a link with a cuff: each measurement has one result."""
+    return Episodes(_KIND, options)
 
 
 PROFILE = Profile(
@@ -258,5 +258,5 @@ PROFILE = Profile(
         ),
         Characteristic("2a49", BloodPressureFeatures, decode_feature, Use.STATIC),
     ),
-    state=_measurements,
+    state=measurements,
 )

@@ -62,21 +62,9 @@ async def test_a_cuff_that_sends_old_results_again_makes_one_sample_of_each(fiel
 
 async def test_an_oximeter_of_the_same_maker_makes_no_blood_pressure(field: Field) -> None:
     """The YK-81C, sold as Incoterm OX500: 97 %, 72/min, in the places of 97/72 mmHg."""
-    wave, off = "803c3e41444645433f3a3501000000", "817fff000000000000000000000000"
-    clip = cuff("8161482b0000000000000000000000", wave, off)
-    async with field.gateway({"id": "some", "service": "yonker"}, clip):
-        worn, not_worn = await field.until_values("some", "pulse_oximeter", 2)
-    assert worn == {"spo2_pct": 97.0, "pulse_rate_bpm": 72.0, "pulse_amplitude_index_pct": 4.3}
-    assert set(not_worn.values()) == {None}
-    for kind in ("blood_pressure", "intermediate_cuff_pressure", "yonker_packet"):
-        assert not field.received("some", kind)
-    assert not [one for one in field.subscriber.messages if "/undecoded/" in one.topic]
-
-
-async def test_a_cuff_without_a_date_makes_no_result(field: Field) -> None:
-    values = "817557480000000000131200000000", FIRST
-    async with field.gateway({"id": "cuff", "service": "yonker"}, cuff(*values)):
-        await field.until_values("cuff", "blood_pressure")
-    (raw,) = field.values("cuff", f"undecoded/{YONKER_MEASUREMENT}")
-    assert raw["hex"] == values[0]
-    assert systolic(field.values("cuff", "blood_pressure")) == [131.0]
+    oximeter = cuff("8161482b0000000000000000000000", FIRST)
+    async with field.gateway({"id": "some", "service": "yonker"}, oximeter):
+        await field.until_values("some", "blood_pressure")
+    (raw,) = field.values("some", f"undecoded/{YONKER_MEASUREMENT}")
+    assert raw["hex"] == "8161482b0000000000000000000000"
+    assert systolic(field.values("some", "blood_pressure")) == [131.0]
