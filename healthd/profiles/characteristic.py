@@ -120,6 +120,10 @@ def _unknown_time() -> datetime | None:
     return None
 
 
+def _no_key() -> bytes | None:
+    return None
+
+
 class Consent(NamedTuple):
     """What a device with several users needs to release the results of one user.
 
@@ -150,6 +154,8 @@ class Options:
         consent: the user whose results are wanted; None for no particular user.
         bind_key: the key of a device that encrypts its advertisements; None if there is none.
         key: the key that ``healthd pair`` has agreed with the device; None if there is none.
+        read_key: reads this key, which the command may replace at any time. Raises OSError or
+            ValueError if that fails. For the session: it calls it on each link, and sets ``key``.
         device: how the device of the present link identifies itself.
         interval_s: how often the device is asked to send, for devices that let it be chosen; None:
             as often as it does by itself.
@@ -167,6 +173,7 @@ class Options:
     consent: Consent | None = field(default=None, repr=False)
     bind_key: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    read_key: Callable[[], bytes | None] = field(default=_no_key, compare=False)
     device: Identity = field(default_factory=Identity, compare=False)
     interval_s: float | None = None
 

@@ -17,6 +17,7 @@ from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
+from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
 from healthd.sessions.hold import Rules
 from healthd.sessions.link_use import LinkUse
@@ -103,6 +104,7 @@ class Session:
         self._observer = observer
         self._silence_s = silence_s
         self._log = get_logger(peripheral=match.peripheral)
+        options = options or Options()
         self._values = Subscriptions(
             match.peripheral,
             registry,
@@ -110,13 +112,14 @@ class Session:
             radio.explain,
             {STATUS: self.remote.on_status},
             match.wanted if match.by is By.SERVICE else None,
+            DeviceKey(match.peripheral, options.read_key),
         )
         self._use = LinkUse(
             match.peripheral,
             registry,
             observer,
             radio.explain,
-            options or Options(),
+            options,
             self._values,
             self.remote,
         )

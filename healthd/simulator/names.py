@@ -25,6 +25,8 @@ CONNECTABLE = (
     "physical_activity_monitor",
     "core",
     "yonker",
+    "omron",
+    "omron_modern",
 )
 """Of ``catalogue``: devices that healthd links."""
 
