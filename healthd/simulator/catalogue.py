@@ -33,9 +33,9 @@ from healthd.simulator.sensors.location_pod import location_navigation
 from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
+from healthd.simulator.vendor import omron as cuffs
 from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.yonker import yonker
-from healthd.simulator.vendor import omron as cuffs
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
