@@ -23,6 +23,10 @@ CONNECTABLE = (
     "pulse_oximeter",
     "generic_health_sensor",
     "physical_activity_monitor",
+    "o2ring",
+    "contec",
+    "nonin",
+    "jumper",
 )
 """Of ``catalogue``: devices that healthd links."""
 
