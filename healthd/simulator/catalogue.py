@@ -34,10 +34,10 @@ from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
 from healthd.simulator.vendor import omron as cuffs
-from healthd.simulator.vendor.core import core
-from healthd.simulator.vendor.yonker import yonker
 from healthd.simulator.vendor.clips import contec, jumper, nonin
+from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.o2ring import o2ring
+from healthd.simulator.vendor.yonker import yonker
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
