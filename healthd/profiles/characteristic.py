@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, auto
+from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from healthd.profiles.identity import Identity
@@ -417,7 +418,8 @@ class Profile:
         gives_way_to: UUIDs of services that are better: on a device with one of them, healthd does
             not read this one.
         hint: what a user who sees the device in ``healthd scan`` has to do with it before healthd
-            can read it; empty: nothing.
+            can read it, in one line; empty: nothing. In ``healthd pair ID``, the command shows the
+            id of the device in place of ID.
     """
 
     name: str
@@ -436,3 +438,17 @@ class Profile:
     replaces: tuple[str, ...] = ()
     gives_way_to: tuple[str, ...] = ()
     hint: str = ""
+
+    @property
+    def measures(self) -> bool:
+        """Whether a link to such a device brings measurements: sent unasked, or as answers."""
+        has_streams = any(each.use is Use.STREAM for each in self.characteristics)
+        return has_streams or self.polling is not None or bool(self.service and self.derived)
+
+
+def is_named(name: str | None, patterns: Iterable[str]) -> bool:
+    """Whether an advertised name fits one of these patterns; see ``Profile.names``."""
+    if name is None:
+        return False
+    lowered = name.lower()
+    return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)
