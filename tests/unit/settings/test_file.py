@@ -416,6 +416,15 @@ BAD_VALUES = [
         )
     ),
     *(
+        (f"{STRAP}sample_interval = {value}", "peripherals[0].sample_interval", found, expected)
+        for value, found, expected in (
+            ("'99ms'", "'99ms'", '"100ms" to "1s"'),
+            ("'1.1s'", "'1.1s'", '"100ms" to "1s"'),
+            ("'0s'", "'0s'", "longer than zero"),
+            ("0.25", "0.25", '"15min"'),
+        )
+    ),
+    *(
         (f"{STRAP}hrv = {value}", "peripherals[0].hrv", found, expected)
         for value, found, expected in (
             ("'29s'", "'29s'", '"30s" to "1d"'),
