@@ -33,6 +33,7 @@ from healthd.simulator.sensors.location_pod import location_navigation
 from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
+from healthd.simulator.vendor.pm5 import pm5
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
@@ -137,6 +138,7 @@ _MODELS = (
         "Activity",
         physical_activity_monitor,
     ),
+    Model("pm5", "pm5", "PM5 430000000 Row", pm5, 0.5),
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})
