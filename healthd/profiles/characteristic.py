@@ -125,6 +125,10 @@ def _unknown_time() -> datetime | None:
     return None
 
 
+def _no_key() -> bytes | None:
+    return None
+
+
 class Consent(NamedTuple):
     """What a device with several users needs to release the results of one user.
 
@@ -155,6 +159,8 @@ class Options:
         consent: the user whose results are wanted; None for no particular user.
         bind_key: the key of a device that encrypts its advertisements; None if there is none.
         key: the key that ``healthd pair`` has agreed with the device; None if there is none.
+        read_key: reads this key, which the command may replace at any time. Raises OSError or
+            ValueError if that fails. For the session: it calls it on each link, and sets ``key``.
         device: how the device of the present link identifies itself.
         interval_s: how often the device is asked to send, for devices that let it be chosen; None:
             as often as it does by itself.
@@ -172,6 +178,7 @@ class Options:
     consent: Consent | None = field(default=None, repr=False)
     bind_key: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    read_key: Callable[[], bytes | None] = field(default=_no_key, compare=False)
     device: Identity = field(default_factory=Identity, compare=False)
     interval_s: float | None = None
 
@@ -357,7 +364,7 @@ class Pairing:
 
     Attributes:
         control: UUID of the control point.
-        exchange: makes the requests that tell the device this key.
+        exchange: makes the requests that give the device this key.
         size_bytes: how long a key is; healthd makes a random one.
         hint: what the user does to the device first, as a short sentence.
     """
@@ -445,10 +452,25 @@ class Profile:
     hint: str = ""
 
     @property
+    def asks(self) -> str:
+        """UUID of the control point that its measurements are requested from; empty: none.
+
+        Devices that have both a memory and streams count by their streams, except over a channel.
+        """
+        if self.polling is not None:
+            return self.polling.control
+        opening = self.opening
+        if opening is None or opening.turn is not Turn.DATA:
+            return ""
+        by_uuid = {each.uuid: each for each in self.characteristics}
+        streams = any(each.use is Use.STREAM for each in self.characteristics)
+        has_channel = by_uuid[opening.control].channel is not None
+        return opening.control if has_channel or not streams else ""
+
+    @property
     def measures(self) -> bool:
         """Whether a link to such a device brings measurements: sent unasked, or as answers."""
-        has_streams = any(each.use is Use.STREAM for each in self.characteristics)
-        return has_streams or self.polling is not None or bool(self.service and self.derived)
+        return bool(self.asks) or any(each.use is Use.STREAM for each in self.characteristics)
 
 
 def is_named(name: str | None, patterns: Iterable[str]) -> bool:

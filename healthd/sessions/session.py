@@ -17,6 +17,7 @@ from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
+from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
 from healthd.sessions.hold import Rules
 from healthd.sessions.link_use import LinkUse
@@ -27,7 +28,7 @@ from healthd.sessions.values import Values
 SCHEDULED = "scheduled"
 """Why a periodic peripheral waits between two runs."""
 
-# What hands out stored records: the Record Access Control Point.
+# What hands out stored records in services: the Record Access Control Point.
 _RECORDS = "2a52"
 
 # A peripheral that has flooded counts as healthy again after this time without it. A flood ends a
@@ -97,11 +98,13 @@ class Session:
         """
         self.state = State.DISABLED
         self.remote = Remote(match.peripheral, rules or Rules(), observer.on_control)
+        self._memories = registry.memories | {_RECORDS}
         self._match = match
         self._radio = radio
         self._observer = observer
         self._silence_s = silence_s
         self._log = get_logger(peripheral=match.peripheral)
+        options = options or Options()
         self._values = Subscriptions(
             match.peripheral,
             registry,
@@ -109,13 +112,14 @@ class Session:
             radio.explain,
             {STATUS: self.remote.on_status},
             match.wanted if match.by is By.SERVICE else None,
+            DeviceKey(match.peripheral, options.read_key),
         )
         self._use = LinkUse(
             match.peripheral,
             registry,
             observer,
             radio.explain,
-            options or Options(),
+            options,
             self._values,
             self.remote,
         )
@@ -237,7 +241,8 @@ class Session:
                 async with self._radio.link(found) as link:
                     linked = True
                     on_left_out = partial(self._observer.on_too_fast, self._match.peripheral)
-                    link.limit(on_left_out, has_records=_RECORDS in link.characteristics)
+                    has_records = not self._memories.isdisjoint(link.characteristics)
+                    link.limit(on_left_out, has_records=has_records)
                     self._enter(State.PREPARING)
                     profiles = await self._values.prepare(link, refreshed=self._refreshed)
                     self._refreshed = False

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -220,7 +221,10 @@ async def test_the_choice_to_listen_lasts(stage: Stage) -> None:
 async def test_a_device_whose_name_shows_that_it_can_be_linked_is_not_listened_to(
     stage: Stage,
 ) -> None:
-    ring = Profile("ring", "ff01", derived=(Battery,), names=("o2ring*",))
+    battery = next(iter(_KNOWN["battery"].characteristics))
+    ring = Profile(
+        "ring", "ff01", (replace(battery, uuid="ff02", use=Use.STREAM),), names=("o2ring*",)
+    )
     known = Registry([*REGISTRY.profiles.values(), ring])
     async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
         match = match_for(ENTRY, known)
