@@ -61,7 +61,7 @@ _RULES: Mapping[type[Measurement], _Rule] = MappingProxyType(
 
 @dataclass(slots=True, eq=False)
 class Joined:
-    """A record, or what there is of it.
+    """A record, or its part so far.
 
     Attributes:
         measurement: its fields so far.

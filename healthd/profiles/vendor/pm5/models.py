@@ -35,7 +35,7 @@ class Ergometer(Measurement):
     kind: ClassVar[str] = "ergometer"
 
     elapsed_time_s: Seconds = None
-    """Goes on while nobody rows, except in a planned rest."""
+    """Goes on while no one rows, except in a planned rest."""
     distance_m: Annotated[float | None, quantity("m", mdc=8454247)] = None
     workout_type: WorkoutType | int | None = None
     interval_type: IntervalType | int | None = None
@@ -53,7 +53,7 @@ class Ergometer(Measurement):
     drag_factor: Number = None
     """``null`` before the monitor has measured it."""
     speed_mps: Annotated[float | None, quantity("m/s", mdc=8454254)] = None
-    """This, pace, stroke rate and power are ``null`` while nobody rows: the monitor then repeats
+    """This, pace, stroke rate and power are ``null`` while no one rows: the monitor then repeats
     the last ones, even after the workout."""
     stroke_rate_spm: Rate = None
     heart_rate_bpm: HeartRate = None

@@ -19,7 +19,7 @@ from healthd.samples import Measurement
 # Of the last stroke, in each record after it.
 _OF_STROKES = ("power_w", "energy_per_hour_kj_per_h")
 
-# The monitor repeats the last ones when nobody rows, even after the workout.
+# The monitor repeats the last ones when no one rows, even after the workout.
 _MOMENTARY = ("speed_mps", "stroke_rate_spm", "pace_s_per_500m", *_OF_STROKES)
 
 

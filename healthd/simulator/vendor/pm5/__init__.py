@@ -49,6 +49,7 @@ class Monitor:
 
     Attributes:
         row: what it measures.
+        rate: the number of the rate at which it sends its status.
     """
 
     def __init__(self, rng: random.Random, period: float, numbers: Iterable[int]) -> None:
@@ -62,7 +63,7 @@ class Monitor:
         """
         self.row = Row(rng)
         self._factor = period / _RATES_S[_DEFAULT_RATE]
-        self._rate = _DEFAULT_RATE
+        self.rate = _DEFAULT_RATE
         self._feeds = {number: Feed() for number in numbers}
         self._listeners = 0
         self._rowing: asyncio.Task[None] | None = None
@@ -73,29 +74,32 @@ class Monitor:
             notifying(_uuid(number)): partial(self._source, feed)
             for number, feed in self._feeds.items()
         }
-        rate = writeable(_uuid(0x34), self._set_rate, read=lambda: bytes((self._rate,)))
+        rate = writeable(_uuid(0x34), self._set_rate, read=lambda: bytes((self.rate,)))
         return Part(service(_uuid(0x30), [*sources, rate]), sources)
 
     def _set_rate(self, value: bytes) -> None:
         if len(value) != 1 or value[0] not in _RATES_S:
             raise ATT_Error(ErrorCode.INVALID_ATTRIBUTE_LENGTH)
-        self._rate = value[0]
+        self.rate = value[0]
 
     async def _source(self, feed: Feed) -> AsyncGenerator[bytes, None]:
-        self._listeners += 1
-        if self._rowing is None:
-            self._rowing = asyncio.create_task(self._go_on(), name="simulator: row")
+        self._listen(1)
         try:
             async with aclosing(feed.payloads()) as payloads:
                 async for payload in payloads:
                     yield payload
         finally:
-            self._listeners -= 1
-            if not self._listeners and self._rowing is not None:
-                self._rowing.cancel()
-                self._rowing = None
-                # Without a link, a monitor forgets what was written.
-                self._rate = _DEFAULT_RATE
+            self._listen(-1)
+
+    def _listen(self, change: int) -> None:
+        self._listeners += change
+        if self._listeners and self._rowing is None:
+            self._rowing = asyncio.create_task(self._go_on(), name="simulator: row")
+        elif not self._listeners and self._rowing is not None:
+            self._rowing.cancel()
+            self._rowing = None
+            # Without a link, a monitor forgets what was written.
+            self.rate = _DEFAULT_RATE
 
     async def _go_on(self) -> None:
         ticker = Ticker(_STEP_S * self._factor)
@@ -107,7 +111,7 @@ class Monitor:
                 for happened in self.row.advance(_STEP_S):
                     self._report(happened)
             # A step is not exactly representable, so a sum of them may be a little less.
-            if waited_s >= _RATES_S[self._rate] - _STEP_S / 2:
+            if waited_s >= _RATES_S[self.rate] - _STEP_S / 2:
                 waited_s = 0.0
                 self._send(status(self.row))
 
@@ -146,7 +150,7 @@ def _information() -> Part:
 
 
 def _fitness_machine(monitor: Monitor, period: float) -> Part:
-    """Return the service of a rower that newer firmware has beside its own."""
+    """Return the service of a rower that newer firmware has, too."""
 
     def packets(_elapsed: float) -> Iterable[bytes]:
         row = monitor.row

@@ -63,7 +63,7 @@ class Split:
 
 
 class Row:
-    """A row: its clock goes on by `advance`, which tells what has happened meanwhile.
+    """A row: its clock goes on by `advance`, which yields what has happened meanwhile.
 
     Attributes:
         state: of the workout.

@@ -153,6 +153,16 @@ def test_a_record_without_one_packet_waits_half_a_second() -> None:
     assert "interval" not in record
 
 
+def test_of_records_that_stay_incomplete_only_two_wait() -> None:
+    monitor = Monitor()
+    monitor.send(*(Sent(0, 0x31, at(GENERAL, number / 10)) for number in range(100)))
+    assert len(monitor.of("ergometer")) == 98
+    monitor.end()
+    assert [each["elapsed_time_s"] for each in monitor.of("ergometer")] == [
+        number / 10 for number in range(100)
+    ]
+
+
 def test_records_have_the_time_of_their_last_packet() -> None:
     [timed] = published(tick(1000, 10.0)).published
     assert timed.mono_ns == 1_003_000_000
@@ -168,7 +178,7 @@ def test_while_the_time_stands_still_each_update_is_a_record() -> None:
     assert len(published(sent).of("ergometer")) == 4
 
 
-def test_while_nobody_rows_what_the_monitor_repeats_is_null() -> None:
+def test_while_no_one_rows_what_the_monitor_repeats_is_null() -> None:
     resting = GENERAL[:9] + b"\0" + GENERAL[10:]
     monitor = published([*stroke(0, 9.8, 5), *tick(500, 10.0), *tick(1000, 10.5, resting)])
     rowing, still = monitor.of("ergometer")
