@@ -292,7 +292,8 @@ Dialogue = Generator[bytes | Request, bytes, None]
 class NoAnswer(Exception):
     """Thrown into a dialogue over a channel: a request was not answered in any of its tries.
 
-    A dialogue that does not catch it ends.
+    The same if the device lacks the control point. A dialogue that does not catch it ends; the run
+    of a periodic peripheral then tries the whole dialogue again on another link.
     """
 
 
@@ -349,7 +350,8 @@ class Polling:
 
     Attributes:
         control: UUID of the control point.
-        exchange: makes the requests; it never ends by itself. A periodic run makes one of them.
+        exchange: makes the requests; one that has ended begins again. A periodic run makes each of
+            them once: it is over when a request comes again that was answered.
         every_s: seconds from one request to the next.
     """
 

@@ -20,6 +20,7 @@ from healthd.profiles.characteristic import (
 )
 from healthd.sessions.control_point import ControlPoints, Silent
 from healthd.sessions.conversation import Conversation, Endless, Patience, converse
+from healthd.sessions.faults import TransferStopped
 from healthd.sessions.polling import Polls
 from healthd.sessions.values import Explain, Heard
 
@@ -35,6 +36,7 @@ class Openings:
     Attributes:
         denied: whether the device refused the results of the user in the settings.
         refusal: the fault of the last exchange that ended with a fault.
+        stopped: why the data was not fetched whole, if the device stopped answering over a channel.
         cost: the control point of an optional exchange in which the link ended or the device did
             not answer, and how; None if there was none.
         survived: when optional exchanges ended well, by their control points.
@@ -61,6 +63,7 @@ class Openings:
         """
         self.denied = False
         self.refusal: LinkFault | None = None
+        self.stopped: TransferStopped | None = None
         self.cost: tuple[str, LinkFault] | None = None
         self.survived: dict[str, float] = {}
         self.points = points
@@ -155,7 +158,9 @@ class Openings:
             self.refusal = explained = await self._explain(self._link.found, fault)
             self._log_failure(profile, explained.reason, str(explained))
         except (Silent, NoAnswer) as silence:
-            self._log_failure(profile, "silent", str(silence) or "no answer")
+            if opening.turn is Turn.DATA and isinstance(silence, NoAnswer):
+                self.stopped = TransferStopped(str(silence))
+            self._log_failure(profile, "silent", str(silence))
             await self._abort(opening)
         except Endless:
             self._log_failure(profile, "endless", "it sends values and does not end")

@@ -225,6 +225,11 @@ class Subscriptions:
         """Whether this link has anything that measures."""
         return bool(self._measured or self._asked)
 
+    @property
+    def only_answers(self) -> bool:
+        """Whether this link has measurements, and each of them has to be requested."""
+        return bool(self._asked) and not self._measured
+
     async def watch(self, link: Link, silence_s: float | None) -> NoReturn:
         """Wait until the link ends or a stream is silent past its deadline.
 

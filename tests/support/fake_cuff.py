@@ -60,8 +60,8 @@ class FakeCuff:
             return None
         match value[0]:
             case 2:
-                self._waits -= self.bonded and self._waits > 0
                 is_ready = self._pairing and self.bonded and not self._waits
+                self._waits = max(self._waits - self.bonded, 0)
                 return bytes([0x82, 0 if is_ready else 0x0F]) + bytes(15)
             case 0:
                 return bytes([0x80, 0x0F if self._refuses else 0]) + bytes(15)
