@@ -24,6 +24,12 @@ CONNECTABLE = (
     "generic_health_sensor",
     "physical_activity_monitor",
     "pm5",
+    "omron",
+    "omron_modern",
+    "o2ring",
+    "contec",
+    "nonin",
+    "jumper",
 )
 """Of ``catalogue``: devices that healthd links."""
 
