@@ -38,6 +38,7 @@ from healthd.simulator.vendor.clips import contec, jumper, nonin
 from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.o2ring import o2ring
 from healthd.simulator.vendor.yonker import yonker
+from healthd.simulator.vendor.pm5 import pm5
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
@@ -146,6 +147,7 @@ _MODELS = (
     ),
     Model("core", "core", "CORE", core),
     Model("yonker", "yonker", "BPW5", yonker, _OCCASIONAL_S),
+    Model("pm5", "pm5", "PM5 430000000 Row", pm5, 0.5),
     # Cuffs advertise a group and a model; the second number is made up.
     Model("omron", "omron", "BLEsmart_00000258SIM", cuffs.omron, _OCCASIONAL_S, key=cuffs.KEY),
     Model(

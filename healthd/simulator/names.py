@@ -25,6 +25,7 @@ CONNECTABLE = (
     "physical_activity_monitor",
     "core",
     "yonker",
+    "pm5",
     "omron",
     "omron_modern",
     "o2ring",
