@@ -33,6 +33,7 @@ from healthd.simulator.sensors.location_pod import location_navigation
 from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
+from healthd.simulator.vendor import omron as cuffs
 from healthd.simulator.vendor.clips import contec, jumper, nonin
 from healthd.simulator.vendor.o2ring import o2ring
 
@@ -51,6 +52,7 @@ class Model:
         parts: Creates its services from a random generator and a period in seconds.
         period: The default time between two measurements, in seconds.
         settings: The settings an entry needs so that healthd reads everything from the device.
+        key: The key that was agreed with the device, as by ``healthd pair``; None if it needs none.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Model:
     parts: Callable[[random.Random, float], tuple[Part, ...]]
     period: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key: bytes | None = None
 
     def make(
         self,
@@ -138,6 +141,11 @@ _MODELS = (
         "physical_activity_monitor",
         "Activity",
         physical_activity_monitor,
+    ),
+    # Cuffs advertise a group and a model; the second number is made up.
+    Model("omron", "omron", "BLEsmart_00000258SIM", cuffs.omron, _OCCASIONAL_S, key=cuffs.KEY),
+    Model(
+        "omron_modern", "omron_modern", "BLEsmart_000004A0SIM", cuffs.omron_modern, _OCCASIONAL_S
     ),
     Model("o2ring", "o2ring", "O2Ring", o2ring),
     Model("contec", "contec", "SpO2080001", contec),

@@ -23,6 +23,8 @@ CONNECTABLE = (
     "pulse_oximeter",
     "generic_health_sensor",
     "physical_activity_monitor",
+    "omron",
+    "omron_modern",
     "o2ring",
     "contec",
     "nonin",
