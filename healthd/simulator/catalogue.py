@@ -37,8 +37,8 @@ from healthd.simulator.vendor import omron as cuffs
 from healthd.simulator.vendor.clips import contec, jumper, nonin
 from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.o2ring import o2ring
-from healthd.simulator.vendor.yonker import yonker
 from healthd.simulator.vendor.pm5 import pm5
+from healthd.simulator.vendor.yonker import yonker
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0

@@ -135,6 +135,7 @@ _BARE_NUMBERS = {
     "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
     "gear": Look(None, icon="mdi:cog"),
     "heat_strain_index": Look(None, digits=1, icon="mdi:thermometer-alert"),
+    "movement": Look(None, icon="mdi:run"),
     "user_id": Look(None, icon="mdi:account"),
     "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
     "_raw": Look(None, icon="mdi:dumbbell"),
