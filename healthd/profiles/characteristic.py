@@ -398,7 +398,7 @@ class Profile:
     Attributes:
         name: lower-case words with underscores, as in the settings: ``service = "heart_rate"``.
         service: UUID of its GATT service, in the form of ``Characteristic.uuid``; empty if its
-            devices only advertise.
+            devices only advertise, or if it adds characteristics to the service of another profile.
         characteristics: the characteristics that healthd reads.
         broadcasts: what healthd reads in advertisements.
         state: makes the memory of a link; None: every measurement is published as it is.

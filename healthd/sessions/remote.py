@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 from healthd.central.faults import LinkFault
-from healthd.central.link import Link
 from healthd.events import ControlEvent
 from healthd.profiles.fitness_machine.limits import Rejected
-from healthd.profiles.fitness_machine.machine import Learned, Machine, machine_of
-from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, loses_control
+from healthd.profiles.fitness_machine.machine import Learned
+from healthd.profiles.fitness_machine.procedures import STATUS, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
-from healthd.profiles.quirks import decoders_for, identity_of, writers_for
+from healthd.profiles.vendor.fec import DATA
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
+from healthd.sessions.dialects import dialect_on, machine_on
 from healthd.sessions.exchange import ANSWER_S
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.hold import Hold, Rules
@@ -96,6 +96,16 @@ class Remote:
             raise RequestRefused(f"{self._peripheral}: {outcome}") from outcome
         return outcome
 
+    @property
+    def listeners(self) -> Mapping[str, Callable[[bytes], None]]:
+        """What to call with the values of streams that say something about control, by UUID."""
+        return {STATUS: self.on_status, DATA: self.on_answer}
+
+    def on_answer(self, value: bytes) -> None:
+        """Handle a value of a stream that also carries answers to requests."""
+        if self._hold is not None:
+            self._hold.exchange.hear(value)
+
     def on_status(self, value: bytes) -> None:
         """Handle a status notification of the machine."""
         if self._hold is not None and loses_control(value):
@@ -112,13 +122,16 @@ class Remote:
             explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
-        machine = self._machine_of(link, facts)
-        if link.can_write(CONTROL_POINT):
+        machine = machine_on(link, facts, self._rules.speed_factor)
+        if (dialect := dialect_on(link, machine)) is not None:
             learned = self._learned_of(link.found.address)
-            self._hold = Hold(points, machine, learned, self._rules, self._outcomes)
-            self._trainer = Trainer(self._hold, machine, learned, self._outcomes)
+            self._hold = Hold(points, dialect, learned, self._rules, self._outcomes)
+            self._trainer = Trainer(self._hold, dialect, learned, self._outcomes)
         self._points = points
         try:
+            if self._hold is not None and self._hold.is_left_over:
+                with suppress(Interrupted):
+                    await self._work.run(Rank.RELEASE, self._hold.release_leftover())
             if self.starts:
                 starting = self._starter.start(points, machine, link.found.address)
                 with suppress(Interrupted):
@@ -148,12 +161,6 @@ class Remote:
 
     def _left_s(self) -> float | None:
         return None if self._hold is None else self._hold.left_s
-
-    def _machine_of(self, link: Link, facts: Mapping[str, bytes]) -> Machine:
-        device = identity_of(link.found.name, facts)
-        decoders, writers = decoders_for(device), writers_for(device)
-        factor = self._rules.speed_factor
-        return machine_of(link.characteristics, facts, decoders, writers, factor)
 
     def _learned_of(self, address: str) -> Learned:
         """Return what this device has shown; it is forgotten if another device is linked."""

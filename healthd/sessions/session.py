@@ -15,7 +15,6 @@ from healthd.errors import HealthdError, Transient
 from healthd.events import ControlEvent
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
-from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
 from healthd.sessions.hold import Rules
@@ -107,7 +106,7 @@ class Session:
             registry,
             observer,
             radio.explain,
-            {STATUS: self.remote.on_status},
+            self.remote.listeners,
             match.wanted if match.by is By.SERVICE else None,
         )
         self._use = LinkUse(
