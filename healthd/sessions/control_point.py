@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from healthd.central.link import Link
-from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.characteristic import Characteristic, Profile, Request
 from healthd.profiles.registry import Registry
 
 # No device sends more before the one that waits for the answer reads it: in one turn of the event
@@ -51,6 +51,14 @@ class ControlPoints:
             control = self._registry.characteristics[uuid]
             self._points[uuid] = ControlPoint(self.link, control, self._on_message)
         return self._points[uuid]
+
+    def command(self, verb: str) -> tuple[Profile, Request] | None:
+        """Return what the device understands for a request with this verb; None for nothing."""
+        for profile in self._registry.profiles.values():
+            command = profile.commands.get(verb)
+            if command is not None and self.link.can_write(command.control):
+                return profile, command
+        return None
 
 
 class ControlPoint:

@@ -89,8 +89,7 @@ def test_declared_uuids_are_canonical() -> None:
 def test_a_profile_without_a_service_is_advertised_or_adds_to_another_service() -> None:
     for found in load().profiles.values():
         if not found.service:
-            assert found.broadcasts or found.characteristics
-            assert not found.characteristics
+            assert bool(found.broadcasts) != bool(found.characteristics)
 
 
 def test_broadcasts_by_name_and_by_what_carries_them() -> None:
