@@ -151,13 +151,18 @@ class Link:
         """Whether the peripheral notifies or indicates the characteristic."""
         return bool({"notify", "indicate"} & set(self._characteristics[uuid].properties))
 
-    def can_write(self, uuid: str) -> bool:
-        """Whether the peripheral has the characteristic and acknowledges writes to it.
+    def can_write(self, uuid: str, *, response: bool = True) -> bool:
+        """Whether the peripheral has the characteristic and lets it be written.
 
         Many clocks can only be read.
+
+        Args:
+            uuid: its canonical UUID.
+            response: whether to ask for writes with a response, or for those without.
         """
         characteristic = self._characteristics.get(uuid)
-        return characteristic is not None and "write" in characteristic.properties
+        needed = "write" if response else "write-without-response"
+        return characteristic is not None and needed in characteristic.properties
 
     async def read(self, uuid: str) -> bytes:
         """Read the characteristic's value.
@@ -168,14 +173,19 @@ class Link:
         async with self._request() as client:
             return bytes(await client.read_gatt_char(self._characteristics[uuid]))
 
-    async def write(self, uuid: str, value: bytes) -> None:
-        """Write the characteristic, and wait until the peripheral has acknowledged the value.
+    async def write(self, uuid: str, value: bytes, *, response: bool = True) -> None:
+        """Write the characteristic.
+
+        Args:
+            uuid: its canonical UUID.
+            value: what to write.
+            response: whether to wait until the peripheral has acknowledged the value.
 
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
         async with self._request() as client:
-            await client.write_gatt_char(self._characteristics[uuid], value, response=True)
+            await client.write_gatt_char(self._characteristics[uuid], value, response=response)
 
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
         """Subscribe; ``on_value`` is called in the event loop with every notified value.

@@ -279,7 +279,8 @@ Dialogue = Generator[bytes | Request, bytes, None]
 class NoAnswer(Exception):
     """Thrown into a dialogue over a channel: a request was not answered in any of its tries.
 
-    A dialogue that does not catch it ends.
+    The same if the device lacks the control point. A dialogue that does not catch it ends; the run
+    of a periodic peripheral then tries the whole dialogue again on another link.
     """
 
 
@@ -336,7 +337,8 @@ class Polling:
 
     Attributes:
         control: UUID of the control point.
-        exchange: makes the requests; it never ends by itself. A periodic run makes one of them.
+        exchange: makes the requests; one that has ended begins again. A periodic run makes each of
+            them once: it is over when a request comes again that was answered.
         every_s: seconds from one request to the next.
     """
 
@@ -351,7 +353,7 @@ class Pairing:
 
     Attributes:
         control: UUID of the control point.
-        exchange: makes the requests that tell the device this key.
+        exchange: makes the requests that give the device this key.
         size_bytes: how long a key is; healthd makes a random one.
         hint: what the user does to the device first, as a short sentence.
     """
@@ -438,3 +440,19 @@ class Profile:
     replaces: tuple[str, ...] = ()
     gives_way_to: tuple[str, ...] = ()
     hint: str = ""
+
+    @property
+    def asks(self) -> str:
+        """UUID of the control point that its measurements are requested from; empty: none.
+
+        Devices that have both a memory and streams count by their streams, except over a channel.
+        """
+        if self.polling is not None:
+            return self.polling.control
+        opening = self.opening
+        if opening is None or opening.turn is not Turn.DATA:
+            return ""
+        by_uuid = {each.uuid: each for each in self.characteristics}
+        streams = any(each.use is Use.STREAM for each in self.characteristics)
+        has_channel = by_uuid[opening.control].channel is not None
+        return opening.control if has_channel or not streams else ""

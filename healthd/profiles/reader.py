@@ -1,6 +1,7 @@
 """Reads one peripheral for one link, or while it is listened to: its quirks and its states."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -60,6 +61,7 @@ class Reader:
         """
         self._records = options.records
         self._device = Identity(name=name or "")
+        options = replace(options, device=self._device)
         self._decoders: Mapping[str, Callable[[bytes], Measurement]] = decoders_for(self._device)
         self._states: dict[str, list[LinkState]] = {}
         self._holding: list[HoldingState] = []

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from healthd import profiles as package
 from healthd.profiles import vendor
-from healthd.profiles.characteristic import Broadcast, Characteristic, Opening, Profile
+from healthd.profiles.characteristic import Broadcast, Characteristic, Opening, Profile, Turn
+from healthd.profiles.checks import check_channels, check_order, check_requests
 
 # Bluetooth SIG numbers are short for a UUID with this end (Core Specification, Vol 3, Part B).
 _BASE = "-0000-1000-8000-00805f9b34fb"
@@ -34,7 +35,8 @@ class Registry:
         Raises:
             ValueError: two profiles share a name or a service, or declare the same characteristic
                 or broadcast differently. An equal declaration may be shared: several services have
-                the sensor location, for example.
+                the sensor location, for example. Or what they ask, or which gives way to which,
+                does not fit together.
         """
         by_name: dict[str, Profile] = {}
         by_service: dict[str, Profile] = {}
@@ -56,12 +58,27 @@ class Registry:
         self.broadcasts: Mapping[str, Broadcast] = _ordered(broadcasts)
         self._by_service = by_service
         self._by_key = by_key
+        check_channels(by_uuid.values())
+        check_requests(by_name.values(), by_uuid)
+        check_order(by_name.values())
 
     @property
     def openings_anywhere(self) -> list[tuple[Profile, Opening]]:
         """The openings that do not depend on the services of a device, with their profiles."""
         profiles = self.profiles.values()
         return [(profile, profile.anywhere) for profile in profiles if profile.anywhere is not None]
+
+    @property
+    def memories(self) -> frozenset[str]:
+        """UUIDs of the control points with a channel that stored records are requested from."""
+        openings = [profile.opening for profile in self.profiles.values()]
+        return frozenset(
+            opening.control
+            for opening in openings
+            if opening is not None
+            and opening.turn is Turn.DATA
+            and self.characteristics[opening.control].channel is not None
+        )
 
     def characteristic(self, uuid: str) -> Characteristic | None:
         """Return the characteristic with this UUID, in any form that canonical_uuid accepts."""

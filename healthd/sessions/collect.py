@@ -35,18 +35,21 @@ async def wait_until_collected(
 
     Raises:
         LinkLost: the link ended before the device was done.
+        LinkFault: it stopped answering.
     """
     try:
         await asyncio.wait({opening, lost}, return_when=asyncio.FIRST_COMPLETED)
         if opening.done():
             opening.result()
+        if openings.stopped is not None:
+            raise openings.stopped
         since = time.monotonic()
         while not lost.done():
             try:
-                async with timeout_at(_quiet_at(openings, since, values.last_value_at)):
+                async with timeout_at(_quiet_at(openings, since, values)):
                     await asyncio.wait({lost})
             except TimeoutError:
-                if _quiet_at(openings, since, values.last_value_at) <= time.monotonic():
+                if _quiet_at(openings, since, values) <= time.monotonic():
                     break
         if lost.done():
             lost.result()
@@ -60,8 +63,9 @@ async def wait_until_collected(
             raise
 
 
-def _quiet_at(openings: Openings, since: float, last_value_at: float | None) -> float:
-    """Return when the device counts as quiet, always in the future if no value has come yet."""
-    if openings.asked:
+def _quiet_at(openings: Openings, since: float, values: Subscriptions) -> float:
+    """Return when the device counts as quiet, always in the future if it may still be measuring."""
+    last_value_at = values.last_value_at
+    if openings.asked or values.only_answers:
         return max(since, last_value_at or since) + SETTLED_S
     return (time.monotonic() if last_value_at is None else last_value_at) + QUIET_S

@@ -10,6 +10,7 @@ from healthd.profiles.quirks import decoders_for, identity_of, writers_for
 from healthd.profiles.vendor import kickr
 from healthd.profiles.vendor.fec.dialect import FecTrainer
 from healthd.profiles.vendor.kickr import Kickr
+from healthd.sessions.control_point import ControlPoints
 
 
 def machine_on(link: Link, facts: Mapping[str, bytes], speed_factor: float) -> Machine:
@@ -25,14 +26,14 @@ def machine_on(link: Link, facts: Mapping[str, bytes], speed_factor: float) -> M
     return machine_of(link.characteristics, facts, decoders, writers, speed_factor)
 
 
-def dialect_on(link: Link, machine: Machine) -> Dialect | None:
+def dialect_on(points: ControlPoints, machine: Machine) -> Dialect | None:
     """Return how to control what is linked; None if it cannot be controlled.
 
     Newer trainers of makers that have a dialect of their own have the standard's, too. That has
     ranges and answers every request.
 
     Args:
-        link: the link to it.
+        points: its control points.
         machine: what it says about itself.
     """
     dialects: tuple[tuple[str, Callable[[], Dialect]], ...] = (
@@ -40,4 +41,4 @@ def dialect_on(link: Link, machine: Machine) -> Dialect | None:
         (FecTrainer.control, FecTrainer),
         (kickr.CONTROL, Kickr),
     )
-    return next((make() for control, make in dialects if link.can_write(control)), None)
+    return next((make() for control, make in dialects if points.has(control)), None)

@@ -3,12 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.profiles.fitness_machine.dialect import Dialect
 from healthd.profiles.fitness_machine.machine import Learned
-from healthd.sessions.control_point import ControlPoint, Silent
+from healthd.sessions.control_point import Busy, ControlPoint, Silent
 from healthd.verbs import uptime_s
 
 Check = Callable[[], None]
@@ -70,6 +70,17 @@ class Exchange:
         self._dialect.hear(value)
         self._heard.append(value)
         self._arrived.set()
+
+    @property
+    def greets(self) -> bool:
+        """Whether there is something to write before all requests."""
+        return bool(self._dialect.greeting)
+
+    async def greet(self) -> None:
+        """Ask the machine what it can do, which it says in the stream that carries its answers."""
+        with suppress(Busy, LinkFault, TimeoutError):
+            async with self.turn(STEP_S), asyncio.timeout(STEP_S):
+                await self._point.write(self._dialect.greeting)
 
     async def ask(self, request: bytes, timeout_s: float, check: Check = unchecked) -> str:
         """Ask the machine and return its result as a word.

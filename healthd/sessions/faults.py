@@ -112,6 +112,14 @@ class Unanswered(LinkFault):
         super().__init__("timeout", f"{step}: no answer within {limit_s:.0f} s", SOON)
 
 
+class TransferStopped(LinkFault):
+    """The device has stopped answering while its stored data was fetched; another link may help."""
+
+    def __init__(self, error: str) -> None:
+        """Say what was not answered."""
+        super().__init__("timeout", f"its stored data was not fetched whole: {error}", SOON)
+
+
 class ServicesForgotten(LinkFault):
     """BlueZ has forgotten the peripheral's services; the next link discovers them again."""
 

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Link
 from healthd.profiles.characteristic import Opening, Options, Profile
+from healthd.profiles.quirks import identity_of
 from healthd.profiles.registry import Registry
 from healthd.sessions.collect import wait_until_collected
 from healthd.sessions.control_point import ControlPoints
@@ -75,7 +77,7 @@ class LinkUse:
             LinkFault: the link ended or a stream fell silent.
         """
         values = self._values
-        async with self._opening(link, profiles) as (openings, opening):
+        async with self._opening(link, profiles, silence_s) as (openings, opening):
             watch = asyncio.create_task(
                 values.watch(link, silence_s), name=f"watch {self._peripheral}"
             )
@@ -110,8 +112,9 @@ class LinkUse:
 
         Raises:
             LinkLost: the link ended before the peripheral was done.
+            LinkFault: it did not answer.
         """
-        async with self._opening(link, profiles) as (openings, opening):
+        async with self._opening(link, profiles, once=True) as (openings, opening):
             lost = asyncio.create_task(link.lost(), name=f"link end {self._peripheral}")
             try:
                 await wait_until_collected(opening, openings, lost, self._values)
@@ -120,17 +123,23 @@ class LinkUse:
 
     @asynccontextmanager
     async def _opening(
-        self, link: Link, profiles: list[Profile]
+        self,
+        link: Link,
+        profiles: list[Profile],
+        silence_s: float | None = None,
+        *,
+        once: bool = False,
     ) -> AsyncGenerator[tuple[Openings, "asyncio.Task[None]"]]:
-        """Run the opening exchanges of the profiles while the block runs."""
+        """Run the opening exchanges of the profiles, then poll them, while the block runs."""
         on_message = partial(self._observer.on_value, self._peripheral)
-        points = ControlPoints(link, self._registry, on_message)
-        openings = Openings(points, self._peripheral, self._options, self._values, self._explain)
+        points = ControlPoints(link, self._registry, on_message, self._values.on_answer)
+        device = identity_of(link.found.name, self._values.facts)
+        options = replace(self._options, device=device)
+        openings = Openings(points, self._peripheral, options, self._values, self._explain)
         self._openings = openings
-        wanted = [profile for profile in profiles if self._may_run(profile.opening)]
-        anywhere = [pair for pair in self._registry.openings_anywhere if self._may_run(pair[1])]
-        opening = openings.run(wanted, anywhere)
-        task = asyncio.create_task(opening, name=f"opening {self._peripheral}")
+        openings.polls.expect(profiles)
+        asking = self._ask(openings, profiles, silence_s, once=once)
+        task = asyncio.create_task(asking, name=f"opening {self._peripheral}")
         try:
             yield openings, task
         except LinkFault as end:
@@ -139,6 +148,14 @@ class LinkUse:
         finally:
             await _end(task)
             await openings.close()
+
+    async def _ask(
+        self, openings: Openings, profiles: list[Profile], silence_s: float | None, *, once: bool
+    ) -> None:
+        wanted = [profile for profile in profiles if self._may_run(profile.opening)]
+        anywhere = [pair for pair in self._registry.openings_anywhere if self._may_run(pair[1])]
+        await openings.run(wanted, anywhere)
+        await openings.polls.run(silence_s, once=once)
 
     def _may_run(self, opening: Opening | None) -> bool:
         """Return whether to run this opening, which may have cost a link before."""

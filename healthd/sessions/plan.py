@@ -1,6 +1,6 @@
 """What to read and subscribe on a link, in which order, and what it lacks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,20 +47,29 @@ class Plan:
     """The characteristics of one link that healthd reads, in the order of their groups.
 
     Attributes:
-        profiles: the profiles that the device has.
+        profiles: the profiles that the device has and that healthd reads.
+        asked: the control points that measurements or records are requested from.
         first: read before everything else, because the measurements depend on them.
         measurements: the streams that the link is for.
         extras: streams that only accompany a measurement.
         states: read, and subscribed if the device notifies them.
         facts: read once, the rest of them.
+        surplus: UUIDs of what only profiles have that give way to others.
     """
 
     profiles: list[Profile]
+    asked: list[Characteristic]
     first: list[Characteristic]
     measurements: list[Characteristic]
     extras: list[Characteristic]
     states: list[Characteristic]
     facts: list[Characteristic]
+    surplus: frozenset[str]
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """UUIDs of everything that measures: the streams, and what is asked."""
+        return self.streams | {each.uuid for each in self.asked}
 
     @property
     def streams(self) -> frozenset[str]:
@@ -84,24 +93,58 @@ class Plan:
 def plan_for(registry: Registry, link: Discovered) -> Plan:
     """Return what to read from this device."""
     services = [registry.service(uuid) for uuid in sorted(link.services)]
+    found = [profile for profile in services if profile is not None]
+    profiles = _without_replaced(found, link)
+    surplus = _uuids(each for each in found if each not in profiles) - _uuids(profiles)
     known = [
         characteristic
         for uuid, characteristic in registry.characteristics.items()
-        if uuid in link.characteristics
+        if uuid in link.characteristics - surplus
     ]
+    controls = {profile.asks for profile in profiles}
     streams = [each for each in known if each.use is Use.STREAM and link.can_notify(each.uuid)]
     measurements = [each for each in streams if not each.accompanies]
     facts = [each for each in known if each.use is Use.STATIC]
     before = to_be_read_before({each.uuid for each in known})
     first = [each for each in known if each.uuid in before or each.precedes]
     return Plan(
-        profiles=[profile for profile in services if profile is not None],
+        profiles=profiles,
+        asked=[each for each in known if each.uuid in controls],
         first=first,
         measurements=measurements or streams,
         extras=[each for each in streams if measurements and each.accompanies],
         states=[each for each in known if each.use is Use.STATUS],
         facts=[fact for fact in facts if fact not in first],
+        surplus=surplus,
     )
+
+
+def _without_replaced(found: list[Profile], link: Discovered) -> list[Profile]:
+    """Return the profiles without those that a better one on the same device replaces.
+
+    A better one that shows nothing to read, because it was not discovered whole, replaces nothing.
+    """
+    better = [profile for profile in found if _has_source(link, profile)]
+    services = {profile.service for profile in better}
+    replaced = {uuid for profile in better for uuid in profile.replaces}
+    return [
+        profile
+        for profile in found
+        if profile.service not in replaced and services.isdisjoint(profile.gives_way_to)
+    ]
+
+
+def _has_source(link: Discovered, profile: Profile) -> bool:
+    """Return whether the device measures with this profile."""
+    return any(
+        each.uuid == profile.asks or (each.use is Use.STREAM and link.can_notify(each.uuid))
+        for each in profile.characteristics
+        if each.uuid in link.characteristics
+    )
+
+
+def _uuids(profiles: Iterable[Profile]) -> frozenset[str]:
+    return frozenset(each.uuid for profile in profiles for each in profile.characteristics)
 
 
 def due(plan: Plan, memory: DeviceMemory) -> list[Characteristic]:
@@ -129,11 +172,11 @@ def lack(
         link: the link.
         plan: what was found on it.
         service: UUID of the service that the settings ask for; None if they ask for none.
-        before: UUIDs of the streams that the device had on its last link.
+        before: UUIDs of what measured on the device's last link.
     """
-    if not plan.streams and not plan.states:
+    if not plan.sources and not plan.states:
         return NothingToRead()
-    if missing := before - plan.streams:
+    if missing := before - plan.sources - plan.surplus:
         return CharacteristicMissing(missing)
     advertised = [registry.service(uuid) for uuid in link.found.services]
     wanted = [profile for profile in advertised if profile is not None and _measures(profile)]
@@ -141,11 +184,11 @@ def lack(
         wanted.append(profile)
     if absent := {profile.name for profile in wanted if not _has(link, profile)}:
         return ServiceMissing(absent)
-    return None if plan.streams else NoMeasurements()
+    return None if plan.sources else NoMeasurements()
 
 
 def _measures(profile: Profile) -> bool:
-    return any(each.use is Use.STREAM for each in profile.characteristics)
+    return bool(profile.asks) or any(each.use is Use.STREAM for each in profile.characteristics)
 
 
 def _has(link: Discovered, profile: Profile) -> bool:

@@ -124,15 +124,14 @@ class Remote:
         """
         link = points.link
         machine = machine_on(link, facts, self._rules.speed_factor)
-        if (dialect := dialect_on(link, machine)) is not None:
+        if (dialect := dialect_on(points, machine)) is not None:
             learned = self._learned_of(link.found.address)
             self._hold = Hold(points, dialect, learned, self._rules, self._outcomes)
             self._trainer = Trainer(self._hold, dialect, learned, self._outcomes)
         self._points = points
         try:
-            if self._hold is not None and self._hold.is_left_over:
-                with suppress(Interrupted):
-                    await self._work.run(Rank.RELEASE, self._hold.release_leftover())
+            if self._hold is not None:
+                await self._begin(self._hold)
             if self.starts:
                 starting = self._starter.start(points, machine, link.found.address)
                 with suppress(Interrupted):
@@ -145,6 +144,13 @@ class Remote:
             if self._hold is not None:
                 await self._hold.release_before_hangup()
                 self._hold = self._trainer = None
+
+    async def _begin(self, hold: Hold) -> None:
+        with suppress(Interrupted):
+            if hold.is_left_over:
+                await self._work.run(Rank.RELEASE, hold.release_leftover())
+            if hold.exchange.greets:
+                await self._work.run(Rank.ORDER, hold.exchange.greet())
 
     async def _serve(self, points: ControlPoints, explain: Explain) -> None:
         """Do what is most urgent, one after the other; an expired lease comes first."""

@@ -26,7 +26,7 @@ from healthd.sessions.values import Values
 SCHEDULED = "scheduled"
 """Why a periodic peripheral waits between two runs."""
 
-# What hands out stored records: the Record Access Control Point.
+# What hands out stored records in services: the Record Access Control Point.
 _RECORDS = "2a52"
 
 # A peripheral that has flooded counts as healthy again after this time without it. A flood ends a
@@ -96,6 +96,7 @@ class Session:
         """
         self.state = State.DISABLED
         self.remote = Remote(match.peripheral, rules or Rules(), observer.on_control)
+        self._memories = registry.memories | {_RECORDS}
         self._match = match
         self._radio = radio
         self._observer = observer
@@ -236,7 +237,8 @@ class Session:
                 async with self._radio.link(found) as link:
                     linked = True
                     on_left_out = partial(self._observer.on_too_fast, self._match.peripheral)
-                    link.limit(on_left_out, has_records=_RECORDS in link.characteristics)
+                    has_records = not self._memories.isdisjoint(link.characteristics)
+                    link.limit(on_left_out, has_records=has_records)
                     self._enter(State.PREPARING)
                     profiles = await self._values.prepare(link, refreshed=self._refreshed)
                     self._refreshed = False

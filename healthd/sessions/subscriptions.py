@@ -75,6 +75,7 @@ class Subscriptions:
         self._plan: Plan
         self._steps: Steps | None = None
         self._measured: set[str] = set()
+        self._asked: set[str] = set()
         self._log = get_logger(peripheral=peripheral)
 
     async def prepare(self, link: Link, *, refreshed: bool) -> list[Profile]:
@@ -97,6 +98,7 @@ class Subscriptions:
         self._steps = steps = Steps(link, memory, self._peripheral)
         self._plan = plan = plan_for(self._registry, link)
         self._measured = {measurement.uuid for measurement in plan.measurements}
+        self._asked = {control.uuid for control in plan.asked}
         names = [profile.name for profile in plan.profiles]
         self._observer.on_linked(self._peripheral, link.found.name, names)
         self._check(link, refreshed)
@@ -170,7 +172,7 @@ class Subscriptions:
                 raise fault
             if refreshed:
                 memory.on_vain_refresh(str(fault))
-        memory.streams = self._plan.streams
+        memory.streams = self._plan.sources
 
     async def _optional(
         self, link: Link, steps: Steps, step: Step, characteristic: Characteristic
@@ -198,7 +200,12 @@ class Subscriptions:
     @property
     def measures(self) -> bool:
         """Whether this link has anything that measures."""
-        return bool(self._measured)
+        return bool(self._measured or self._asked)
+
+    @property
+    def only_answers(self) -> bool:
+        """Whether this link has measurements, and each of them has to be requested."""
+        return bool(self._asked) and not self._measured
 
     async def watch(self, link: Link, silence_s: float | None) -> NoReturn:
         """Wait until the link ends or a stream is silent past its deadline.
@@ -224,7 +231,10 @@ class Subscriptions:
         return {
             uuid: silence_s or characteristic.silence_s
             for uuid, characteristic in self._registry.characteristics.items()
-            if uuid in self.heard and characteristic.silence_s is not None
+            if uuid in self.heard
+            and characteristic.silence_s is not None
+            # What only answers is silent between two requests; see ``polling``.
+            and characteristic.use is not Use.CONTROL
         }
 
     def _check_silence(self, deadlines: Mapping[str, float]) -> None:
@@ -258,6 +268,13 @@ class Subscriptions:
             self._log.warning(
                 "characteristic not readable", reason=explained.reason, error=str(explained)
             )
+
+    def on_answer(self, control: Characteristic) -> None:
+        """Note a message of a control point: what measures only on request sends such ones."""
+        if control.uuid in self._asked:
+            self.heard[control.uuid] = self.last_value_at = time.monotonic()
+            self.received[control.uuid] += 1
+            self.flows.set()
 
     def _on_value(self, characteristic: Characteristic, value: bytes) -> None:
         self.heard[characteristic.uuid] = now = time.monotonic()

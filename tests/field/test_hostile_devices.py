@@ -172,8 +172,8 @@ async def test_a_meter_that_sends_records_for_ever_leaves_a_bounded_number_of_no
     most = 32
     monkeypatch.setattr("healthd.gateway.pipeline.Records", partial(Records, most=most))
     monkeypatch.setattr("healthd.outbox.taken.MOST_RECORDS", most)
-    monkeypatch.setattr("healthd.sessions.opening._MOST_VALUES", 100)
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.5)
+    monkeypatch.setattr("healthd.sessions.conversation._MOST_VALUES", 100)
+    monkeypatch.setattr("healthd.sessions.conversation.ANSWER_S", 0.5)
     meter = Meter(most=READINGS)
     with capture_logs() as logs:
         async with field.gateway(METER, meter.device()):

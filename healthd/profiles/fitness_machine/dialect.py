@@ -16,6 +16,8 @@ class Dialect(Protocol):
     """UUID of the characteristic that requests are written to."""
     answers_on: str
     """UUID of the stream that carries the answers; empty: the control point indicates them."""
+    greeting: bytes
+    """What is written once, so that the machine says what it can do; empty for nothing."""
     claim: bytes
     """The request for control; empty if a machine obeys without."""
     stop: bytes
@@ -68,6 +70,7 @@ class FitnessMachine:
 
     control = procedures.CONTROL_POINT
     answers_on = ""
+    greeting = b""
     claim = commands.REQUEST_CONTROL
     stop = commands.STOP
     inquiry = b""

@@ -108,6 +108,7 @@ class Kickr:
 
     control = CONTROL
     answers_on = ""
+    greeting = b""
     claim = bytes((_UNLOCK, 0xEE, 0xFC))
     # The lowest level of a brake that gets harder with the speed: no target power, little load.
     stop = bytes((_LEVEL, 0))

@@ -1,8 +1,8 @@
 """QardioArm: a cuff of the Blood Pressure service (0x1810) that starts on request.
 
-Sources: ptylr/LibreArm, BPClient.swift (commands; 1.5 s without a packet end a measurement). Checked
-against agreenbhm/LibreArm_Android, BpClient.kt and ReadingValidationTest.kt (what is a result), and
-qcardio/commands/arm.py, a command line for QardioArms. Where they differ:
+Sources: ptylr/LibreArm, BPClient.swift (commands; 1.5 s without a packet end a measurement);
+checked against agreenbhm/LibreArm_Android, BpClient.kt and ReadingValidationTest.kt (what is a
+result), and qcardio/commands/arm.py, a command line for QardioArms. Where they differ:
 
 - LibreArm_Android refuses a pulse pressure of more than 120 mmHg, too. Stiff arteries have that, so
   healthd does not.

@@ -191,14 +191,14 @@ class FakeLink(Link):
     def characteristics(self) -> frozenset[str]:
         return frozenset({"2ad9", "2ada", "2acd" if self.machine.body.belt else "2ad2"})
 
-    def can_write(self, uuid: str) -> bool:
+    def can_write(self, uuid: str, *, response: bool = True) -> bool:
         return uuid == "2ad9"
 
     async def subscribe(self, uuid: str, on_value: Callable[[bytes], None]) -> None:
         await self._pass()
         self._indicate = on_value
 
-    async def write(self, uuid: str, value: bytes) -> None:
+    async def write(self, uuid: str, value: bytes, *, response: bool = True) -> None:
         loop, machine = asyncio.get_running_loop(), self.machine
         if not self.up:
             raise LinkLost

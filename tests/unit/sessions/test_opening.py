@@ -226,7 +226,7 @@ async def test_an_excused_error_is_ignored(stage: Stage) -> None:
 async def test_a_silent_control_point_is_logged_and_streams_continue(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.2)
+    monkeypatch.setattr("healthd.sessions.conversation.ANSWER_S", 0.2)
     sensor, asked = Sensor(answer=lambda _: None), Asked()
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "one", "two"):
@@ -242,7 +242,7 @@ async def test_the_timeout_starts_again_with_every_record(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer to "send everything" comes after everything."""
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 2.0)
+    monkeypatch.setattr("healthd.sessions.conversation.ANSWER_S", 2.0)
     sensor, asked = Sensor(answer=lambda _: None), Asked()
     async with streaming(stage, sensor, asked, "all"):
         loop = asyncio.get_running_loop()
@@ -311,7 +311,7 @@ async def test_a_finished_exchange_is_not_aborted(stage: Stage) -> None:
 async def test_a_device_that_does_not_answer_is_asked_to_abort(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.2)
+    monkeypatch.setattr("healthd.sessions.conversation.ANSWER_S", 0.2)
     sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
     async with streaming(stage, sensor, asked, "one"):
         await asked.closed.wait()
@@ -324,8 +324,8 @@ async def test_a_transfer_that_has_no_end_is_aborted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, bound: str, most: float
 ) -> None:
     """D5: a glucose meter that sends records forever."""
-    monkeypatch.setattr("healthd.sessions.opening._ANSWER_S", 0.3)
-    monkeypatch.setattr(f"healthd.sessions.opening.{bound}", most)
+    monkeypatch.setattr("healthd.sessions.conversation.ANSWER_S", 0.3)
+    monkeypatch.setattr(f"healthd.sessions.conversation.{bound}", most)
     sensor, asked = Sensor(answer=lambda _: None), Asked(b"stop")
     with capture_logs() as logs:
         async with streaming(stage, sensor, asked, "all"):

@@ -15,17 +15,10 @@ differ:
 - The event count wraps at 256; incyclist adds 255.
 """
 
-from collections.abc import Generator
+from collections.abc import Collection, Iterable
 
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Opening,
-    Options,
-    Profile,
-    Use,
-)
-from healthd.profiles.vendor.fec.commands import request_page
-from healthd.profiles.vendor.fec.pages import CAPABILITIES, FecPage, decode_page
+from healthd.profiles.characteristic import Channel, Characteristic, Profile, Use
+from healthd.profiles.vendor.fec.pages import FecPage, decode_page
 from healthd.profiles.vendor.fec.records import DERIVED, Pages
 
 SERVICE = "6e40fec1-b5a3-f393-e0a9-e50e24dcca9e"
@@ -35,20 +28,34 @@ CONTROL = "6e40fec3-b5a3-f393-e0a9-e50e24dcca9e"
 _FITNESS_MACHINE = "1826"
 
 
-def _ask_for_capabilities(_options: Options) -> Generator[bytes, bytes, None]:
-    """Ask for page 54, which limits what is written later; the answer is one of the pages."""
-    yield request_page(CAPABILITIES)
+class _Whole:
+    """Every write is a frame; what a trainer sends is a stream."""
 
+    def cut(self, frame: bytes) -> Iterable[tuple[str, bytes]]:
+        """Return the frame as it is."""
+        return ((CONTROL, frame),)
+
+    def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
+        """Return nothing: nothing is notified."""
+        del uuid, piece
+        return ()
+
+
+def _framing(_uuids: Collection[str]) -> _Whole:
+    return _Whole()
+
+
+# Some trainers let the control point be written without a response only.
+_CHANNEL = Channel(writes=(CONTROL,), notifies=(), framing=_framing)
 
 PROFILE = Profile(
     name="fec",
     service=SERVICE,
     characteristics=(
         Characteristic(DATA, FecPage, decode_page, Use.STREAM),
-        Characteristic(CONTROL, FecPage, decode_page, Use.CONTROL),
+        Characteristic(CONTROL, FecPage, decode_page, Use.CONTROL, channel=_CHANNEL),
     ),
     state=Pages,
-    opening=Opening(control=CONTROL, exchange=_ask_for_capabilities, answers=False),
     derived=DERIVED,
     # The standard has ranges and answers. Newer trainers have both services.
     gives_way_to=(_FITNESS_MACHINE,),

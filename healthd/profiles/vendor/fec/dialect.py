@@ -23,6 +23,7 @@ from healthd.profiles.vendor.fec.commands import (
 )
 from healthd.profiles.vendor.fec.frames import FRAME_BYTES, page_of
 from healthd.profiles.vendor.fec.pages import (
+    CAPABILITIES,
     COMMAND_STATUS,
     CommandStatus,
     FecPage,
@@ -53,6 +54,10 @@ _WORDS: Mapping[CommandStatus | int | None, str] = {
 # The last four bytes of a page, which its command status repeats.
 _DATA_AT = 4
 
+# Where a frame has its page, and the pages that matter for control: few of all that come.
+_PAGE_AT = 4
+_HEARD = (bytes((CAPABILITIES,)), bytes((COMMAND_STATUS,)))
+
 _CALM, _FLAT = set_wind(), set_track(grade_pct=0)
 
 
@@ -61,6 +66,7 @@ class FecTrainer:
 
     control = CONTROL
     answers_on = DATA
+    greeting = request_page(CAPABILITIES)
     claim = b""
     # It has no session that could be stopped; a flat road takes its load away.
     stop = _FLAT
@@ -105,7 +111,7 @@ class FecTrainer:
 
     def hear(self, value: bytes) -> None:
         """See ``Dialect``: notes what the trainer can do."""
-        if (page := _page(value)) is None:
+        if value[_PAGE_AT : _PAGE_AT + 1] not in _HEARD or (page := _page(value)) is None:
             return
         if page.name == "command_status":
             self._sequence = page.command_sequence
