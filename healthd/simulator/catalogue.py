@@ -33,9 +33,15 @@ from healthd.simulator.sensors.location_pod import location_navigation
 from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
+from healthd.simulator.vendor.fec import fec
+from healthd.simulator.vendor.kickr import kickr
+from healthd.simulator.vendor.qardio import qardio
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
+
+# FE-C trainers send four pages a second.
+_FEC_PAGE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,9 @@ _MODELS = (
         "Activity",
         physical_activity_monitor,
     ),
+    Model("fec", "fec", "Neo", fec, _FEC_PAGE_S),
+    Model("kickr", "cycling_power", "KICKR", kickr),
+    Model("qardio", "blood_pressure", "QardioARM", qardio, _OCCASIONAL_S),
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})

@@ -23,7 +23,7 @@ class Dialect(Protocol):
     stop: bytes
     """Stops it as far as it can be stopped; it is released after that."""
     inquiry: bytes
-    """What is written after each request, so that the machine says what became of it."""
+    """What is written after each request, so that the machine says what has happened to it."""
     always_answers: bool
     """Whether a machine that does not answer is out of order. If not, it has accepted a request
     that it has taken."""

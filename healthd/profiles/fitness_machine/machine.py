@@ -164,8 +164,8 @@ class Learned:
     Attributes:
         narrow: whether it takes a resistance in one byte; None until it has accepted one.
         unreleased: whether its link ended while healthd held it, so it may keep its target.
-        answers: whether it says what becomes of requests, if not all machines of its kind do; None
-            until the first one.
+        answers: whether it answers requests, if not all machines of its kind do; None until the
+            first one.
     """
 
     narrow: bool | None = None

@@ -30,7 +30,7 @@ _KMH_PER_MPS, _CALM = 3.6, 127
 
 _STEEPEST_PCT = 200
 
-# Nobody rides ahead: a factor of 1, in steps of 0.01.
+# There is no other rider ahead: a factor of 1, in steps of 0.01.
 _NO_DRAFTING = 100
 
 

@@ -1,4 +1,4 @@
-"""Controls a trainer over FE-C: no control is asked for, and page 71 says what became of a command.
+"""Controls a trainer over FE-C: no control is asked for, and page 71 has the result of a command.
 
 Every command is answered by the ATT acknowledgement at most. Page 71, which is asked for with page
 70, has the last command, a sequence number, its status, and the last four bytes of the command.
@@ -72,7 +72,7 @@ class FecTrainer:
     stop = _FLAT
     inquiry = request_page(COMMAND_STATUS)
     always_answers = False
-    # Nobody has control of it, so nothing ends with the link.
+    # There is no control that could end with the link.
     keeps_targets = True
 
     def __init__(self) -> None:

@@ -76,7 +76,7 @@ class TrainerCapabilities(Measurement):
 
 
 class TrainerCommand(Measurement):
-    """What became of the last command that the trainer has got, from any client."""
+    """The result of the last command that the trainer has got, from any client."""
 
     kind: ClassVar[str] = "trainer_command"
 

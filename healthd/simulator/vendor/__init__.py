@@ -1,0 +1,1 @@
+"""Devices that speak protocols of their makers."""
