@@ -138,28 +138,20 @@ class BlueZ:
         member = "StartDiscovery" if on else "StopDiscovery"
         await self._call(_BLUEZ, f"/org/bluez/{adapter}", _ADAPTER, member)
 
-    async def pair(
-        self,
-        device: str,
-        agent: Agent,
-        *,
-        is_default: bool = False,
-        timeout_s: float = PAIR_TIMEOUT_S,
-    ) -> None:
-        """Pair with a device; connect to it first if it is not connected.
+    @asynccontextmanager
+    async def answering(self, agent: Agent, *, is_default: bool = False) -> AsyncGenerator[None]:
+        """Let an agent answer what BlueZ asks while the block runs.
 
-        The agent is registered only for the duration of the pairing: each pairing has its own
-        capability, and no agent has to be registered again after a restart of bluetoothd.
+        It is registered only for this time: each pairing has its own capability, and no agent has
+        to be registered again after a restart of bluetoothd.
 
         Args:
-            device: its object.
-            agent: answers what BlueZ asks.
-            is_default: also answer as the machine's default agent meanwhile: BlueZ announces that
-                agent's capability, not this one's, to a device that is already connected.
-            timeout_s: how long it may take.
+            agent: answers for one device.
+            is_default: also answer as the machine's default agent: BlueZ asks that one if a device
+                that is already connected wants to be paired.
 
         Raises:
-            LinkFault: the pairing failed.
+            LinkFault: BlueZ refuses it.
         """
         path, member = "/org/freedesktop/DBus", "GetNameOwner"
         [self._owner] = await self._call(_DBUS, path, _DBUS, member, "s", _BLUEZ)
@@ -171,13 +163,36 @@ class BlueZ:
                 await self._call(
                     _BLUEZ, "/org/bluez", _AGENTS, "RequestDefaultAgent", "o", _AGENT_PATH
                 )
-            await self._call(_BLUEZ, device, _DEVICE, "Pair", timeout_s=timeout_s)
+            yield
         finally:
             self._agent = None
             for task in self._answers:
                 task.cancel()
             with faults_suppressed():
                 await self._call(_BLUEZ, "/org/bluez", _AGENTS, "UnregisterAgent", "o", _AGENT_PATH)
+
+    async def pair(
+        self,
+        device: str,
+        agent: Agent,
+        *,
+        is_default: bool = False,
+        timeout_s: float = PAIR_TIMEOUT_S,
+    ) -> None:
+        """Pair with a device; connect to it first if it is not connected.
+
+        Args:
+            device: its object.
+            agent: answers what BlueZ asks.
+            is_default: also answer as the machine's default agent: BlueZ announces that agent's
+                capability, not this one's, to a device that is already connected.
+            timeout_s: how long it may take.
+
+        Raises:
+            LinkFault: the pairing failed.
+        """
+        async with self.answering(agent, is_default=is_default):
+            await self._call(_BLUEZ, device, _DEVICE, "Pair", timeout_s=timeout_s)
 
     async def trust(self, device: str) -> None:
         """Let a device connect without asking the user, from now on."""

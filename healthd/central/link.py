@@ -13,6 +13,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import BaseBleakScanner
 from bleak_retry_connector import establish_connection
 
+from healthd.central.device import Device
 from healthd.central.door import Door
 from healthd.central.faults import Flooding, LinkFault, LinkLost, faults_raised, faults_suppressed
 from healthd.central.insist import run_within
@@ -79,6 +80,13 @@ class Advertisement:
     def _details(self) -> dict[str, Any]:
         details: Any = self.device.details
         return details if isinstance(details, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def advertisement_of(device: Device) -> Advertisement:
+    """Return what a link is made from for a device that BlueZ knows."""
+    handle = BLEDevice(device.address, device.name, {"path": device.path})
+    # The signal strength is not known, and no link depends on it.
+    return Advertisement(device.address, device.name, device.services, 0, handle)
 
 
 class Link:

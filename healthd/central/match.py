@@ -7,7 +7,7 @@ from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.characteristic import Broadcast, is_named
 
 # A wildcard, a backslash in front of one or of another backslash, or a bracket.
 _SPECIAL = re.compile(r"\\([\\*?])|\[")
@@ -56,6 +56,8 @@ class Match:
         periodic: whether it is linked only now and then, for a moment.
         broadcasts: what is wanted of its advertisements; empty for one that is linked. With
             ``By.SERVICE``, a device that advertises any of them is recognised, too.
+        names: see ``Profile.names``. With ``By.SERVICE``, a device that advertises such a name is
+            recognised, too.
     """
 
     peripheral: str
@@ -64,6 +66,7 @@ class Match:
     periodic: bool = False
     # Without them, the hash of a match takes a tenth of the time.
     broadcasts: tuple[Broadcast, ...] = field(default=(), hash=False)
+    names: tuple[str, ...] = field(default=(), hash=False)
 
     def fits(self, found: Seen) -> bool:
         """Whether this may be the peripheral."""
@@ -73,7 +76,11 @@ class Match:
             case By.NAME:
                 return found.name is not None and fnmatchcase(found.name, _shell(self.wanted))
             case By.SERVICE:
-                return self.wanted in found.services or self.is_advertised(found.data)
+                return (
+                    self.wanted in found.services
+                    or is_named(found.name, self.names)
+                    or self.is_advertised(found.data)
+                )
 
     def is_advertised(self, data: Mapping[str, bytes]) -> bool:
         """Whether advertised data holds something that is wanted of the peripheral."""

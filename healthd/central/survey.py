@@ -40,12 +40,14 @@ class InRange:
         address: Bluetooth address, upper case.
         name: its name, or None.
         rssi_dbm: the strongest signal; None if it is linked and does not advertise.
-        profiles: names of the profiles that it advertises and healthd reads, by service or by data.
+        profiles: names of the profiles that it seems to have and healthd reads: by the services,
+            the data or the name that it advertises.
         is_private: whether its address changes every few minutes.
         is_episodic: whether it measures now and then, and is awake only for seconds.
         is_broadcast: whether it advertises what it measures, so that no link is needed.
         peripheral: the id of its peripheral in the settings; None if it is not there.
         suggested_id: an id for it that the settings do not use yet.
+        hint: what has to be done with it before healthd can read it; empty: nothing.
     """
 
     address: str
@@ -57,10 +59,11 @@ class InRange:
     is_broadcast: bool
     peripheral: str | None
     suggested_id: str
+    hint: str = ""
 
     @property
     def is_readable(self) -> bool:
-        """Whether it advertises something that healthd reads.
+        """Whether it seems to have something that healthd reads.
 
         Not all devices advertise all their services; for the others only a link shows them.
         """
@@ -69,7 +72,8 @@ class InRange:
     @property
     def block(self) -> str:
         """The lines to paste into the settings."""
-        lines = ["[[peripherals]]", f"id = {_toml_string(self.suggested_id)}"]
+        lines = [f"# {self.hint}"] if self.hint else []
+        lines += ["[[peripherals]]", f"id = {_toml_string(self.suggested_id)}"]
         # TOML has no way to write a surrogate, and the settings refuse an empty name.
         name = re.sub("[\ud800-\udfff]", "", self.name or "")
         if name and name == self.name and self.is_private:
@@ -229,6 +233,8 @@ def _describe(
     suggested = _free_id(seen.name or next(iter(names), "peripheral"), used_ids)
     if entry is None:
         used_ids.add(suggested)
+    used = suggested if entry is None else entry.peripheral
+    hint = next((profile.hint for profile in profiles if profile.hint), "")
     return InRange(
         address=seen.address,
         name=seen.name,
@@ -239,12 +245,13 @@ def _describe(
         is_broadcast=_is_broadcast(seen, registry),
         peripheral=None if entry is None else entry.peripheral,
         suggested_id=suggested,
+        hint=hint.replace("healthd pair ID", f"healthd pair {used}"),
     )
 
 
 def _advertised(seen: Seen, registry: Registry) -> list[Profile]:
-    """Return the profiles of its services and of its advertised data, each once."""
-    profiles = [profile for uuid in seen.services if (profile := registry.service(uuid))]
+    """Return the profiles of its services, its name and its advertised data, each once."""
+    profiles = registry.recognised(seen.services, seen.name)
     profiles += [profile for profile, _, _ in registry.broadcasts_in(seen.data)]
     return list({profile.name: profile for profile in profiles}.values())
 
@@ -256,20 +263,23 @@ def _is_broadcast(seen: Seen, registry: Registry) -> bool:
     sends its RR intervals only there. A result, such as a weight, is the same in both.
     """
     broadcasts = [broadcast for _, broadcast, _ in registry.broadcasts_in(seen.data)]
-    services = (registry.service(uuid) for uuid in seen.services)
-    is_linkable = any(one is not None and one.name not in _COMMON for one in services)
+    linkable = registry.recognised(seen.services, seen.name)
+    is_linkable = any(profile.name not in _COMMON for profile in linkable)
     are_results = all(broadcast.silence_s is None for broadcast in broadcasts)
     return bool(broadcasts) and (are_results or not is_linkable)
 
 
 def _is_episodic(profile: Profile) -> bool:
-    """Return whether its first stream has results, of which the latest one is retained."""
-    streams = (
+    """Return whether its first stream has results, of which the latest one is retained.
+
+    A profile whose characteristics are only control points makes its measurements of the answers.
+    """
+    streams = [
         characteristic.model
         for characteristic in profile.characteristics
         if characteristic.use is Use.STREAM
-    )
-    first = next(streams, None)
+    ]
+    first = next(iter(streams or profile.derived), None)
     return first is not None and first.retained
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from healthd.central.agent import Agent
@@ -13,44 +13,36 @@ from healthd.central.device import Device
 from healthd.central.faults import LinkFault
 from healthd.central.match import Match
 from healthd.cli import console
+from healthd.cli.pair_key import PASSING_S, PASSING_TRIES, KeyPairing
+from healthd.cli.pair_search import HINT, HINTS, SEARCH_S, Failed, find
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED, until_signal
+from healthd.doctor.machine import Machine
 from healthd.gateway.entry import Way, bond_settings_for, match_for, way_of
+from healthd.host.folders import state_folder
 from healthd.log import configure
 from healthd.profiles import registry
+from healthd.profiles.characteristic import Pairing
 from healthd.settings.file import read
-
-# A device in pairing mode advertises several times a second; the user needs time to start it.
-_SEARCH_S = 60.0
-_POLL_S = 0.5
-
-# Enough to choose from; anyone nearby can advertise thousands of devices with one name.
-_MOST_LISTED = 10
-
-# The daemon may be linking the same device at this moment; that takes seconds.
-_BUSY_TRIES = 5
-_BUSY_S = 2.0
-
-_HINTS = {
-    "adapter_off": "switch the adapter on: bluetoothctl power on",
-    "bluez_gone": "start bluetoothd: systemctl start bluetooth",
-    "dbus_denied": "this user may not access BlueZ: run it with sudo",
-    "dbus_lost": "D-Bus is not running: is this the machine with the adapter?",
-    "busy": "another program is connecting to it: try again",
-}
-_HINT = (
-    "put the device into pairing mode (see its manual), keep it close to this machine, and check "
-    "its passkey"
-)
+from healthd.settings.keys import Keys
 
 
-class _Failed(Exception):
-    """Pairing failed."""
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What to pair with, and how.
 
-    def __init__(self, problem: str, hint: str) -> None:
-        """Keep what happened, and what to do about it."""
-        super().__init__(problem)
-        self.problem = problem
-        self.hint = hint
+    Attributes:
+        match: how the device is recognised.
+        adapter: which adapter to use; None for any.
+        ask: returns the passkey.
+        again: whether to replace the bond and the key.
+        pairing: how a key is agreed, if the settings name a kind of device that has one.
+    """
+
+    match: Match
+    adapter: str | None
+    ask: Callable[[], Awaitable[int | None]]
+    again: bool
+    pairing: Pairing | None
 
 
 def main(peripheral: str, config: Path | None, again: bool) -> int:
@@ -59,7 +51,7 @@ def main(peripheral: str, config: Path | None, again: bool) -> int:
     Args:
         peripheral: its id.
         config: the settings; None for the default file.
-        again: remove an existing bond first.
+        again: remove an existing bond first, and agree on another key.
 
     Returns:
         The exit code: 0 paired, 1 failed, 2 no such peripheral, 78 bad settings.
@@ -84,8 +76,8 @@ def main(peripheral: str, config: Path | None, again: bool) -> int:
 
 
 async def _run(peripheral: str, config: Path | None, again: bool) -> int:
-    known = registry.load()
-    settings = read(config or DEFAULT_CONFIG, os.environ, known.profiles)
+    known, file = registry.load(), config or DEFAULT_CONFIG
+    settings = read(file, os.environ, known.profiles)
     entries = {entry.id: entry for entry in settings.peripherals}
     if (entry := entries.get(peripheral)) is None:
         ids = ", ".join(entries) or "none"
@@ -102,105 +94,75 @@ async def _run(peripheral: str, config: Path | None, again: bool) -> int:
         return passkey
 
     ask = _ask_passkey if passkey is None else from_settings
+    pairing = None if entry.service is None else known.profiles[entry.service].pairing
+    order = _Order(match_for(entry, known), settings.bluetooth.adapter, ask, again, pairing)
+    environ = Machine(os.environ).as_daemon(installed=file == DEFAULT_CONFIG)
+    keys = Keys(state_folder(settings.outbox.directory, environ))
     try:
         async with BlueZ.connected() as bluez:
-            adapter = settings.bluetooth.adapter
-            return await _pair(bluez, match_for(entry, known), adapter, ask, again)
+            await _pair(bluez, order, KeyPairing(bluez, known, keys, peripheral))
     except LinkFault as fault:
-        console.complain(str(fault), _HINTS.get(fault.reason, _HINT))
-    except _Failed as failure:
+        console.complain(str(fault), HINTS.get(fault.reason, HINT))
+    except Failed as failure:
         console.complain(failure.problem, failure.hint)
+    else:
+        return 0
     return EXIT_FAILED
 
 
-async def _pair(
-    bluez: BlueZ,
-    match: Match,
-    adapter: str | None,
-    ask: Callable[[], Awaitable[int | None]],
-    again: bool,
-) -> int:
+async def _pair(bluez: BlueZ, order: _Order, key: KeyPairing) -> None:
+    match, pairing = order.match, order.pairing
     _, devices = await bluez.state()
-    bonded = [device for device in devices if match.fits(device) and device.bonded]
-    if bonded and not again:
-        console.say(
-            f"{match.peripheral} is paired already; --again removes the bond and pairs again"
-        )
-        return 0
-    for device in bonded:
+    known = [device for device in devices if match.fits(device)]
+    bonded = [device for device in known if device.bonded]
+    needs_key = pairing is not None or any(map(key.may_apply, known))
+    if not order.again and (key.is_stored or (bonded and not needs_key)):
+        again = "replaces the key" if key.is_stored else "removes the bond"
+        console.say(f"{match.peripheral} is paired already; --again {again} and pairs again")
+        return
+    if needs_key:
+        key.make_folder()
+    for device in bonded if order.again else []:
         await bluez.remove(device.path)
         console.say("removed the existing bond")
-    console.say(
-        f"searching for {match.peripheral} for {_SEARCH_S:.0f} s: put it into pairing mode now"
-    )
-    device = await _find(bluez, match, adapter)
+    hint = "put it into pairing mode now" if pairing is None else pairing.hint
+    console.say(f"searching for {match.peripheral} for {SEARCH_S:.0f} s: {hint}")
+    device = await find(bluez, match, order.adapter, HINT if pairing is None else pairing.hint)
     console.say(f"found {console.name(device.name or match.peripheral)}, pairing")
     if device.connected:
         # BlueZ starts to pair by itself if the device requests it. Without an agent that fails, and
         # BlueZ 5.82 then keeps a link that answers neither requests nor another pairing.
         await bluez.disconnect(device.path)
-    agent = Agent(device.path, ask, lambda code: console.say(f"enter {code} on the device"))
+    agent = Agent(device.path, order.ask, lambda code: console.say(f"enter {code} on the device"))
     is_paired = False
     try:
-        await _pair_when_free(bluez, device, agent)
+        if pairing is not None or key.may_apply(device):
+            key.make_folder()
+            is_paired = await key.run(device, agent)
+        if not is_paired:
+            await _bond(bluez, device, agent)
         is_paired = True
-        # With trust, BlueZ accepts connections from the device without asking.
-        await bluez.trust(device.path)
     finally:
         if not is_paired:
             await bluez.cancel_pairing(device.path)
-    # This link was only for pairing: the daemon links the device when it advertises again.
-    await bluez.disconnect(device.path)
     console.say(f"{match.peripheral} is paired")
-    return 0
 
 
-async def _pair_when_free(bluez: BlueZ, device: Device, agent: Agent) -> None:
-    """Pair; try again while another program is connecting to the device."""
-    for tries_left in reversed(range(_BUSY_TRIES)):
+async def _bond(bluez: BlueZ, device: Device, agent: Agent) -> None:
+    """Pair as BlueZ does it; try again while another program is connecting to the device."""
+    for tries_left in reversed(range(PASSING_TRIES)):
         try:
             await bluez.pair(device.path, agent, is_default=True)
         except LinkFault as fault:
             if fault.reason != "busy" or not tries_left:
                 raise
-            await asyncio.sleep(_BUSY_S)
+            await asyncio.sleep(PASSING_S)
         else:
-            return
-
-
-async def _find(bluez: BlueZ, match: Match, wanted: str | None) -> Device:
-    """Scan until the device advertises, or is already linked by the daemon, and return it."""
-    adapters, _ = await bluez.state()
-    on = [name for name, powered in sorted(adapters.items()) if powered and wanted in (None, name)]
-    if not on:
-        raise _Failed("no adapter is on", _HINTS["adapter_off"])
-    await bluez.scan(on[0], True)
-    try:
-        ends_at = time.monotonic() + _SEARCH_S
-        while time.monotonic() < ends_at:
-            _, devices = await bluez.state()
-            found = [
-                device
-                for device in devices
-                if match.fits(device) and (device.heard or device.connected)
-            ]
-            if len(found) > 1:
-                raise _Failed(
-                    f"more than one device matches {match.peripheral}: {_listed(found)}",
-                    "set the address of the right one in the settings",
-                )
-            if found:
-                return found[0]
-            await asyncio.sleep(_POLL_S)
-    finally:
-        await bluez.scan(on[0], False)
-    raise _Failed(f"{match.peripheral} was not found", _HINT)
-
-
-def _listed(devices: Sequence[Device]) -> str:
-    named = [f"{console.name(device.name or '')} {device.address}" for device in devices]
-    more = len(named) - _MOST_LISTED
-    return ", ".join(named[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+            break
+    # With trust, BlueZ accepts connections from the device without asking.
+    await bluez.trust(device.path)
+    # This link was only for pairing: the daemon links the device when it advertises again.
+    await bluez.disconnect(device.path)
 
 
 async def _ask_passkey() -> int | None:

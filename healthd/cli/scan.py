@@ -186,4 +186,6 @@ def add_entry(wanted: str, found: Sequence[InRange], file: Path, known: Registry
         console.complain("not added: the settings are invalid, or would be:", *problems)
         return EXIT_BAD_SETTINGS
     console.complain(f"added {device.suggested_id} to {file}; apply: sudo systemctl reload healthd")
+    if device.hint:
+        console.complain(device.hint)
     return 0

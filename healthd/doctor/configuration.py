@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
+from healthd.doctor.keys import check_keys
 from healthd.doctor.machine import AS_SERVICE, Machine
 from healthd.errors import Fatal, FileUnavailable
 from healthd.gateway.entry import bond_settings_for, consent_for
@@ -14,6 +15,9 @@ from healthd.settings.file import read
 from healthd.settings.model import MqttSettings, Settings
 from healthd.settings.problems import SettingsError
 from healthd.settings.secret_files import credential, has_unusual_characters, password
+
+# What is checked only with valid settings.
+_DEPENDENT = ("secrets", "keys")
 
 
 def check_settings(
@@ -35,7 +39,7 @@ def check_settings(
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
             denied = skipped("settings", f"{config} is not readable for this user", AS_SERVICE)
-            return [denied, *depend(("secrets",), "settings")], None
+            return [denied, *depend(_DEPENDENT, "settings")], None
         problems = [
             wrong(
                 "settings",
@@ -46,7 +50,7 @@ def check_settings(
             )
             for problem in error.problems
         ]
-        return [*problems, *depend(("secrets",), "settings")], None
+        return [*problems, *depend(_DEPENDENT, "settings")], None
     count = len(settings.peripherals)
     read_well = ok("settings", f"{config}: {count} peripherals")
     if not count:
@@ -56,6 +60,7 @@ def check_settings(
         read_well,
         *_ignored_variables(environ),
         _secrets(machine, settings),
+        *check_keys(machine, settings, environ, registry),
         *_password(settings.mqtt, environ),
     ], settings
 

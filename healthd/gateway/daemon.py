@@ -39,6 +39,7 @@ from healthd.profiles.registry import Registry
 from healthd.runs import Run
 from healthd.samples import Stamp
 from healthd.sessions.schedule_file import ScheduleFile
+from healthd.settings.keys import Keys
 from healthd.settings.model import Settings
 from healthd.supervision.notify import Manager, status_line
 from healthd.supervision.supervisor import Service, ServiceGroup, Supervisor, root_cause
@@ -92,7 +93,8 @@ class Daemon:
         self._attribution = Attribution(folder, run.clock, zone)
         hooks = Hooks(broker.on_live, self._attribution.finish, self._on_held)
         self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
-        factory = SessionFactory(radio, registry, pipeline, run, ScheduleFile(folder), zone)
+        schedule, keys = ScheduleFile(folder), Keys(folder)
+        factory = SessionFactory(radio, registry, pipeline, run, schedule, keys, zone)
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher
         )

@@ -81,8 +81,9 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
     if peripheral.name is not None:
         return Match(peripheral.id, By.NAME, peripheral.name, periodic, broadcasts)
     if peripheral.service is not None:
-        uuid = profiles[peripheral.service].service
-        return Match(peripheral.id, By.SERVICE, uuid, periodic, broadcasts)
+        kind = profiles[peripheral.service]
+        names = kind.names if kind.service else ()
+        return Match(peripheral.id, By.SERVICE, kind.service, periodic, broadcasts, names)
     raise ValueError(f"{peripheral.id}: no address, name or service")
 
 

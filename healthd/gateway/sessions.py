@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
 
@@ -25,6 +26,7 @@ from healthd.sessions.listening import Listening
 from healthd.sessions.periodic import Periodic, Plan
 from healthd.sessions.schedule_file import ScheduleFile
 from healthd.sessions.session import Session
+from healthd.settings.keys import Keys
 from healthd.settings.model import PeripheralSettings
 
 AnySession = Session | Periodic | Listening | Choice
@@ -41,6 +43,7 @@ class SessionFactory:
         pipeline: Pipeline,
         run: Run,
         file: ScheduleFile,
+        keys: Keys,
         zone: Callable[[], tzinfo],
     ) -> None:
         """Keep what every session needs.
@@ -51,6 +54,7 @@ class SessionFactory:
             pipeline: observes the sessions.
             run: the current run of the daemon.
             file: remembers the last run of each periodic peripheral.
+            keys: the keys of the peripherals.
             zone: returns the local time zone, read on each call.
         """
         self._radio = radio
@@ -58,6 +62,7 @@ class SessionFactory:
         self._pipeline = pipeline
         self._run = run
         self._file = file
+        self._keys = keys
         self._zone = zone
         self._local_time = partial(local_time, run.clock, zone)
 
@@ -69,6 +74,7 @@ class SessionFactory:
         """
         way, match = way_of(entry, self._registry), match_for(entry, self._registry)
         options = options_for(entry, self._pipeline.records(entry.id), self._local_time)
+        options = replace(options, read_key=partial(self._keys.read, entry.id))
         return Peripheral(entry, way, match, options, bond_settings_for(entry))
 
     def make(self, peripheral: Peripheral) -> AnySession:

@@ -3,11 +3,12 @@
 import os
 import re
 import stat
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # What healthd puts into its state folder.
-_OURS = re.compile(r"outbox\..+|hass-backfill-.+|[a-z]+\.(json|new)")
+_OURS = re.compile(r"outbox\..+|hass-backfill-.+|[a-z]+\.(json|new)|keys")
 
 _OTHERS = 0o077
 
@@ -42,6 +43,32 @@ def make_files(path: Path) -> None:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
         for file in path.parent.glob(f"{path.stem}.*"):
             _close(file)
+
+
+@contextmanager
+def acting_as_owner(folder: Path) -> Generator[None]:
+    """Let the block use files as the owner of a folder would, if this process may do anything.
+
+    What root creates for the service belongs to the service then. And the service could lead root
+    to any other file, by a link in a folder of its own.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    owner = folder.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    os.setgroups([owner.st_gid])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def open_to_others(path: Path) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, auto
+from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from healthd.profiles.identity import Identity
@@ -119,6 +120,10 @@ def _unknown_time() -> datetime | None:
     return None
 
 
+def _no_key() -> bytes | None:
+    return None
+
+
 class Consent(NamedTuple):
     """What a device with several users needs to release the results of one user.
 
@@ -149,6 +154,8 @@ class Options:
         consent: the user whose results are wanted; None for no particular user.
         bind_key: the key of a device that encrypts its advertisements; None if there is none.
         key: the key that ``healthd pair`` has agreed with the device; None if there is none.
+        read_key: reads this key, which the command may replace at any time. Raises OSError or
+            ValueError if that fails. For the session: it calls it on each link, and sets ``key``.
         device: how the device of the present link identifies itself.
         interval_s: how often the device is asked to send, for devices that let it be chosen; None:
             as often as it does by itself.
@@ -166,6 +173,7 @@ class Options:
     consent: Consent | None = field(default=None, repr=False)
     bind_key: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    read_key: Callable[[], bytes | None] = field(default=_no_key, compare=False)
     device: Identity = field(default_factory=Identity, compare=False)
     interval_s: float | None = None
 
@@ -420,7 +428,8 @@ class Profile:
         gives_way_to: UUIDs of services that are better: on a device with one of them, healthd does
             not read this one.
         hint: what a user who sees the device in ``healthd scan`` has to do with it before healthd
-            can read it; empty: nothing.
+            can read it, in one line; empty: nothing. In ``healthd pair ID``, the command shows the
+            id of the device in place of ID.
     """
 
     name: str
@@ -456,3 +465,16 @@ class Profile:
         streams = any(each.use is Use.STREAM for each in self.characteristics)
         has_channel = by_uuid[opening.control].channel is not None
         return opening.control if has_channel or not streams else ""
+
+    @property
+    def measures(self) -> bool:
+        """Whether a link to such a device brings measurements: sent unasked, or as answers."""
+        return bool(self.asks) or any(each.use is Use.STREAM for each in self.characteristics)
+
+
+def is_named(name: str | None, patterns: Iterable[str]) -> bool:
+    """Whether an advertised name fits one of these patterns; see ``Profile.names``."""
+    if name is None:
+        return False
+    lowered = name.lower()
+    return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)

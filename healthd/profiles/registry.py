@@ -9,7 +9,14 @@ from typing import TypeVar
 
 from healthd import profiles as package
 from healthd.profiles import vendor
-from healthd.profiles.characteristic import Broadcast, Characteristic, Opening, Profile, Turn
+from healthd.profiles.characteristic import (
+    Broadcast,
+    Characteristic,
+    Opening,
+    Profile,
+    Turn,
+    is_named,
+)
 from healthd.profiles.checks import check_channels, check_order, check_requests
 
 # Bluetooth SIG numbers are short for a UUID with this end (Core Specification, Vol 3, Part B).
@@ -110,6 +117,26 @@ class Registry:
     def service(self, uuid: str) -> Profile | None:
         """Return the profile of the service with this UUID, in any form of canonical_uuid."""
         return self._by_service.get(canonical_uuid(uuid))
+
+    def recognised(self, services: Iterable[str], name: str | None) -> list[Profile]:
+        """Return the profiles that a device seems to have, each once.
+
+        Makers give one name to devices with different protocols. So the name counts only if the
+        device advertises none of the services that devices with such a name have.
+
+        Args:
+            services: UUIDs of the services that it advertises.
+            name: the name that it advertises; None if there is none.
+        """
+        advertised = {profile.name: profile for uuid in services if (profile := self.service(uuid))}
+        named = {
+            profile.name: profile
+            for profile in self.profiles.values()
+            if is_named(name, profile.names)
+        }
+        if not advertised.keys() & named.keys():
+            advertised |= named
+        return list(advertised.values())
 
 
 def load() -> Registry:

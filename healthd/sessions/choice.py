@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 from healthd.central.link import Advertisement
-from healthd.profiles.characteristic import Use
 from healthd.profiles.registry import Registry
 from healthd.sessions.faults import OffersLink
 from healthd.sessions.listening import Listening
@@ -102,10 +101,4 @@ class Choice:
     def _offers_link(self, found: Advertisement) -> bool:
         # Some versions of BlueZ (5.82) list the UUIDs of service data among the services.
         listed = (uuid for uuid in found.services if f"service_data_{uuid}" not in found.data)
-        profiles = map(self._registry.service, listed)
-        return any(
-            characteristic.use is Use.STREAM
-            for profile in profiles
-            if profile is not None
-            for characteristic in profile.characteristics
-        )
+        return any(profile.measures for profile in self._registry.recognised(listed, found.name))

@@ -104,6 +104,35 @@ class NoMeasurements(LinkFault):
         super().__init__("no_measurements", message, SOON, Remedy.REFRESH)
 
 
+class NoKey(LinkFault):
+    """The device can be read only with a key, and there is none."""
+
+    def __init__(self, peripheral: str, hint: str) -> None:
+        """Say how to make one.
+
+        Args:
+            peripheral: its id.
+            hint: see ``Pairing.hint``.
+        """
+        fix = f"{hint}, then: healthd pair {peripheral}"
+        super().__init__("no_key", f"the device answers only with a key: {fix}", PATIENT)
+
+
+class BadKey(LinkFault):
+    """The key of the device cannot be used."""
+
+    def __init__(self, peripheral: str, found: str) -> None:
+        """Say what was found, and how to make another one.
+
+        Args:
+            peripheral: its id.
+            found: what is wrong with the file, without its content.
+        """
+        super().__init__(
+            "bad_key", f"{found}; a new key: healthd pair {peripheral} --again", PATIENT
+        )
+
+
 class Unanswered(LinkFault):
     """The device has not answered a request; further ones on the same link would wait, too."""
 

@@ -134,7 +134,7 @@ class LinkUse:
         on_message = partial(self._observer.on_value, self._peripheral)
         points = ControlPoints(link, self._registry, on_message, self._values.on_answer)
         device = identity_of(link.found.name, self._values.facts)
-        options = replace(self._options, device=device)
+        options = replace(self._options, device=device, key=self._values.key.value)
         openings = Openings(points, self._peripheral, options, self._values, self._explain)
         self._openings = openings
         openings.polls.expect(profiles)

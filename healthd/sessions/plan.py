@@ -54,7 +54,8 @@ class Plan:
         extras: streams that only accompany a measurement.
         states: read, and subscribed if the device notifies them.
         facts: read once, the rest of them.
-        surplus: UUIDs of what only profiles have that give way to others.
+        surplus: UUIDs of what only profiles have that give way to others, or that are locked.
+        locked: the profiles that healthd could read with a key.
     """
 
     profiles: list[Profile]
@@ -65,6 +66,7 @@ class Plan:
     states: list[Characteristic]
     facts: list[Characteristic]
     surplus: frozenset[str]
+    locked: list[Profile]
 
     @property
     def sources(self) -> frozenset[str]:
@@ -90,11 +92,24 @@ class Plan:
             yield Step("read", fact.uuid), fact
 
 
-def plan_for(registry: Registry, link: Discovered) -> Plan:
-    """Return what to read from this device."""
+def profiles_of(registry: Registry, link: Discovered) -> list[Profile]:
+    """Return the profiles of all services of this device."""
     services = [registry.service(uuid) for uuid in sorted(link.services)]
-    found = [profile for profile in services if profile is not None]
-    profiles = _without_replaced(found, link)
+    return [profile for profile in services if profile is not None]
+
+
+def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> Plan:
+    """Return what to read from this device.
+
+    Args:
+        registry: what healthd reads.
+        link: the link.
+        has_key: whether there is a key for the device, if it has one.
+    """
+    found = profiles_of(registry, link)
+    # What cannot be read must not replace what can.
+    locked = [] if has_key else [profile for profile in found if profile.pairing is not None]
+    profiles = _without_replaced([each for each in found if each not in locked], link)
     surplus = _uuids(each for each in found if each not in profiles) - _uuids(profiles)
     known = [
         characteristic
@@ -116,6 +131,7 @@ def plan_for(registry: Registry, link: Discovered) -> Plan:
         states=[each for each in known if each.use is Use.STATUS],
         facts=[fact for fact in facts if fact not in first],
         surplus=surplus,
+        locked=locked,
     )
 
 
@@ -179,16 +195,12 @@ def lack(
     if missing := before - plan.sources - plan.surplus:
         return CharacteristicMissing(missing)
     advertised = [registry.service(uuid) for uuid in link.found.services]
-    wanted = [profile for profile in advertised if profile is not None and _measures(profile)]
+    wanted = [profile for profile in advertised if profile is not None and profile.measures]
     if service is not None and (profile := registry.service(service)):
         wanted.append(profile)
     if absent := {profile.name for profile in wanted if not _has(link, profile)}:
         return ServiceMissing(absent)
     return None if plan.sources else NoMeasurements()
-
-
-def _measures(profile: Profile) -> bool:
-    return bool(profile.asks) or any(each.use is Use.STREAM for each in profile.characteristics)
 
 
 def _has(link: Discovered, profile: Profile) -> bool:

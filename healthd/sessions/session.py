@@ -16,6 +16,7 @@ from healthd.events import ControlEvent
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
 from healthd.profiles.registry import Registry
+from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
 from healthd.sessions.hold import Rules
 from healthd.sessions.link_use import LinkUse
@@ -102,6 +103,7 @@ class Session:
         self._observer = observer
         self._silence_s = silence_s
         self._log = get_logger(peripheral=match.peripheral)
+        options = options or Options()
         self._values = Subscriptions(
             match.peripheral,
             registry,
@@ -109,13 +111,14 @@ class Session:
             radio.explain,
             self.remote.listeners,
             match.wanted if match.by is By.SERVICE else None,
+            DeviceKey(match.peripheral, options.read_key),
         )
         self._use = LinkUse(
             match.peripheral,
             registry,
             observer,
             radio.explain,
-            options or Options(),
+            options,
             self._values,
             self.remote,
         )

@@ -12,9 +12,10 @@ from healthd.central.link import Link
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Characteristic, Profile, Use
 from healthd.profiles.registry import Registry
-from healthd.sessions.faults import NothingToRead, NotificationStalled, Unanswered
+from healthd.sessions.device_key import DeviceKey
+from healthd.sessions.faults import NoKey, NothingToRead, NotificationStalled, Unanswered
 from healthd.sessions.memory import DeviceMemory, Memories, Step
-from healthd.sessions.plan import Plan, due, lack, plan_for
+from healthd.sessions.plan import Plan, due, lack, plan_for, profiles_of
 from healthd.sessions.steps import Steps
 from healthd.sessions.values import Explain, Values
 from healthd.supervision.deadline import timeout_at
@@ -37,6 +38,7 @@ class Subscriptions:
         last_value_at: when any stream of this link sent its last value; None before the first one.
         flows: set once a measurement of this link has sent a value.
         facts: the static values that were read on this link, by UUID.
+        key: the key of the device, read for this link.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Subscriptions:
         explain: Explain,
         listeners: Mapping[str, Callable[[bytes], None]] | None = None,
         service: str | None = None,
+        key: DeviceKey | None = None,
     ) -> None:
         """Prepare.
 
@@ -57,7 +60,9 @@ class Subscriptions:
             explain: returns what a refusal means, taking the device's bond into account.
             listeners: by UUID, what is called with notified values in addition to the observer.
             service: UUID of the service that the settings ask for; None if they ask for none.
+            key: the key of the device; None for a device that has none.
         """
+        self.key = key or DeviceKey(peripheral, lambda: None)
         self.heard: dict[str, float] = {}
         self.received: Counter[str] = Counter()
         self.facts: dict[str, bytes] = {}
@@ -96,11 +101,14 @@ class Subscriptions:
         self.flows.clear()
         self._memory = memory = self._memories.of(link.found)
         self._steps = steps = Steps(link, memory, self._peripheral)
-        self._plan = plan = plan_for(self._registry, link)
+        await self.key.load(profiles_of(self._registry, link))
+        has_key = self.key.value is not None
+        self._plan = plan = plan_for(self._registry, link, has_key=has_key)
         self._measured = {measurement.uuid for measurement in plan.measurements}
         self._asked = {control.uuid for control in plan.asked}
         names = [profile.name for profile in plan.profiles]
         self._observer.on_linked(self._peripheral, link.found.name, names)
+        self._report_locked()
         self._check(link, refreshed)
         for fact in plan.first:
             await self._optional(link, steps, Step("read", fact.uuid), fact)
@@ -156,6 +164,21 @@ class Subscriptions:
         if self._steps is not None:
             self._steps.end(fault, self.last_value_at)
             self._steps = None
+
+    def _report_locked(self) -> None:
+        """Report what cannot be read without a key.
+
+        Raises:
+            LinkFault: nothing else measures.
+        """
+        for profile in self._plan.locked:
+            assert profile.pairing is not None, "only a profile with a key is locked"
+            fault = NoKey(self._peripheral, profile.pairing.hint)
+            if not self._plan.sources:
+                raise fault
+            self._log.warning(
+                "profile setup failed", profile=profile.name, reason=fault.reason, error=str(fault)
+            )
 
     def _check(self, link: Link, refreshed: bool) -> None:
         """Check that the discovered services are complete.

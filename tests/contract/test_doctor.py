@@ -196,7 +196,7 @@ async def test_every_bad_setting_is_reported(machine: ExaminedMachine) -> None:
     assert "mqtt.verison" in first["found"] + second["found"]
     assert "outbox.max_size" in first["found"] + second["found"]
     assert "did you mean" in first["fix"] + second["fix"]
-    dependent = {"secrets", "slots", "broker_files", "outbox", "space"}
+    dependent = {"secrets", "keys", "slots", "broker_files", "outbox", "space"}
     brokers = {"broker_dns", "broker_tcp", "broker_tls", *NEED_TLS}
     assert set(report.having("skipped")) - {"unit"} == dependent | brokers
     assert report.of("powered")["status"] == "ok", "Bluetooth needs no settings"

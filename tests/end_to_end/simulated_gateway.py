@@ -10,6 +10,7 @@ from typing import Any
 from healthd.central.link import Backends
 from healthd.gateway.daemon import Daemon
 from healthd.profiles import registry
+from healthd.profiles.registry import Registry
 from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
@@ -39,6 +40,7 @@ async def gateway(
     settings: dict[str, Any],
     entries: Sequence[Mapping[str, Any]],
     environ: Mapping[str, str] | None = None,
+    known: Registry = _REGISTRY,
 ) -> AsyncGenerator[Air]:
     """Run the daemon with these peripherals; after the block it has stopped and delivered all."""
     stop = asyncio.Event()
@@ -46,7 +48,7 @@ async def gateway(
         backends = Backends(air.scanner_backend, air.client_backend)
         whole = Settings.model_validate({**settings, "peripherals": entries})
         with_zone = {"TZ": "UTC", **(environ or {})}
-        tasks.create_task(Daemon(whole, _REGISTRY, with_zone, backends).run(stop))
+        tasks.create_task(Daemon(whole, known, with_zone, backends).run(stop))
         try:
             yield air
         finally:

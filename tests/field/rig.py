@@ -14,6 +14,7 @@ from bumble.core import UUID
 from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue
 
+from healthd.profiles import registry
 from healthd.simulator.air import Air
 from healthd.simulator.attributes import Number, readable, service
 from healthd.simulator.device import VirtualDevice
@@ -41,12 +42,14 @@ class Field:
         subscriber: has received everything since the beginning of the test.
         port: the broker's.
         settings: all sections without the peripherals; a test may change them.
+        known: what the daemon reads; a test may add a profile.
     """
 
     def __init__(self, port: int, subscriber: Subscriber, settings: dict[str, Any]) -> None:
         self.subscriber = subscriber
         self.settings = settings
         self.port = port
+        self.known = registry.load()
 
     @asynccontextmanager
     async def gateway(
@@ -65,7 +68,7 @@ class Field:
         settings = dict(self.settings)
         for name, keys in sections.items():
             settings[name] = {**settings.get(name, {}), **keys}
-        async with gateway(self.subscriber, settings, [entry]) as air:
+        async with gateway(self.subscriber, settings, [entry], known=self.known) as air:
             await add(air, *devices)
             yield air
         conform(one for one in self.subscriber.messages if one.topic.startswith(f"{ROOT}/"))

@@ -85,7 +85,8 @@ def strap(address: str = "C0:00:00:00:00:01", name: str = "Strap", **more: Any) 
     reveals), ``heard_as`` (its address before it was bonded), and ``stuck`` (pairing over an
     existing link is never answered). For advertisements: ``uuids``, ``service_data`` (hex by UUID),
     ``manufacturer_data`` (hex by company id in four hex digits), and ``connectable`` (if false,
-    BlueZ forgets the device when the scan stops).
+    BlueZ forgets the device when the scan stops). ``cuff`` makes it a cuff with a key; see
+    ``fake_cuff``.
     """
     return {"address": address, "name": name, "adapter": "hci0", **more}
 

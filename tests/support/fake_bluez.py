@@ -13,6 +13,8 @@ from typing import Any, cast
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from tests.support import fake_cuff
+
 # Fast enough for tests, slow enough that single messages do not matter.
 PERIOD_S = 0.05
 
@@ -31,6 +33,9 @@ def uuid(number: str) -> str:
 def hex_bytes(value: str) -> Variant:
     """Return advertised data as BlueZ does."""
     return Variant("ay", bytes.fromhex(value))
+
+
+MEASUREMENT = uuid("2a37")
 
 
 class Refused(Exception):
@@ -59,6 +64,8 @@ class FakeBlueZ:
         self.notify_every: int = setting["notify_every"]
         self.silent = self.muted = False
         self.pairings: dict[str, asyncio.Task[None]] = {}
+        self.default_agent = ""
+        self.cuffs: dict[str, fake_cuff.FakeCuff] = {}
         self.beat = 0
         for name, on in setting["adapters"].items():
             self.objects[f"/org/bluez/{name}"] = {ADAPTER: self.adapter(name, on)}
@@ -67,6 +74,8 @@ class FakeBlueZ:
             heard = device.get("heard_as", device["address"])
             path = f"/org/bluez/{device['adapter']}/dev_{heard.replace(':', '_')}"
             self.settings[path] = device
+            if (cuff := device.get("cuff")) is not None:
+                self.cuffs[path] = fake_cuff.FakeCuff(cuff)
             if device.get("known") or device.get("connected"):
                 self.objects[path] = {DEVICE: self.device(path)}
             if device.get("connected"):
@@ -161,28 +170,32 @@ class FakeBlueZ:
         """Add the services of a linked device."""
         if path not in self.objects or not self.objects[path][DEVICE]["Connected"].value:
             return
+        strap = {uuid("180d"): {MEASUREMENT: ["notify"]}}
         if not self.settings[path].get("empty"):
-            service = f"{path}/service0001"
-            self.add(
-                service,
-                SERVICE,
-                {
-                    "UUID": Variant("s", uuid("180d")),
-                    "Device": Variant("o", path),
-                    "Primary": Variant("b", True),
-                },
-            )
-            self.add(
-                f"{service}/char0002",
-                CHARACTERISTIC,
-                {
-                    "UUID": Variant("s", uuid("2a37")),
-                    "Service": Variant("o", service),
-                    "Flags": Variant("as", ["notify"]),
-                    "Notifying": Variant("b", False),
-                },
-            )
+            self.add_services(path, fake_cuff.GATT if path in self.cuffs else strap)
         self.change(path, DEVICE, ServicesResolved=Variant("b", True))
+
+    def add_services(self, path: str, gatt: dict[str, dict[str, list[str]]]) -> None:
+        """Add services: UUIDs of characteristics and their flags, by UUID."""
+        handle = 0
+        for full, characteristics in gatt.items():
+            handle += 1
+            service = f"{path}/service{handle:04x}"
+            properties = {
+                "UUID": Variant("s", full),
+                "Device": Variant("o", path),
+                "Primary": Variant("b", True),
+            }
+            self.add(service, SERVICE, properties)
+            for characteristic, flags in characteristics.items():
+                handle += 1
+                properties = {
+                    "UUID": Variant("s", characteristic),
+                    "Service": Variant("o", service),
+                    "Flags": Variant("as", flags),
+                    "Notifying": Variant("b", False),
+                }
+                self.add(f"{service}/char{handle:04x}", CHARACTERISTIC, properties)
 
     def unlink(self, path: str) -> None:
         """End a link."""
@@ -211,7 +224,9 @@ class FakeBlueZ:
                 )
             self.sent[path] = data
         for path, listeners in self.listened.items():
-            if listeners and not self.muted and self.beat % self.notify_every == 0:
+            measures = self.objects[path][CHARACTERISTIC]["UUID"].value == MEASUREMENT
+            is_due = not self.muted and self.beat % self.notify_every == 0
+            if measures and listeners and is_due:
                 self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat])))
 
     def repeats(self, adapter: str, path: str, data: dict[str, Variant]) -> bool:
@@ -303,7 +318,7 @@ class FakeBlueZ:
                 if self.agents.pop(message.sender or "", None) is None:
                     raise Refused("org.bluez.Error.DoesNotExist", "Does Not Exist")
             case "RequestDefaultAgent":
-                pass
+                self.default_agent = message.sender or ""
             case "Pair":
                 if self.objects[path][DEVICE]["Bonded"].value:
                     raise Refused("org.bluez.Error.AlreadyExists", "Already Exists")
@@ -318,6 +333,9 @@ class FakeBlueZ:
                 self.unlink(path)
             case "StartNotify":
                 self.listened.setdefault(path, set()).add(message.sender or "")
+                self.on_subscribed(path)
+            case "WriteValue":
+                self.on_written(path, bytes(message.body[0]))
             case "StopNotify":
                 self.listened.get(path, set()).discard(message.sender or "")
             case "SetDiscoveryFilter":
@@ -375,6 +393,42 @@ class FakeBlueZ:
             self.change(path, DEVICE, Address=Variant("s", identity))
         self.change(path, DEVICE, Bonded=Variant("b", True), Paired=Variant("b", True))
         self.bus.send(Message.new_method_return(message))  # pyright: ignore[reportUnknownMemberType]
+
+    def on_subscribed(self, path: str) -> None:
+        """Let a cuff ask for a bond."""
+        device = path.partition("/service")[0]
+        cuff, full = self.cuffs.get(device), self.objects[path][CHARACTERISTIC]["UUID"].value
+        if cuff is not None and cuff.wants_bond(full):
+            self.pairings[device] = asyncio.create_task(self.bond(device), name="asked to bond")
+
+    async def bond(self, path: str) -> None:
+        """Make the bond that a device has asked for, if the default agent agrees."""
+        agent, _ = self.agents.get(self.default_agent, ("", ""))
+        if not agent:
+            return
+        call = Message(
+            destination=self.default_agent,
+            path=agent,
+            interface="org.bluez.Agent1",
+            member="RequestAuthorization",
+            signature="o",
+            body=[path],
+        )
+        reply = await self.bus.call(call)
+        if reply.message_type is not MessageType.ERROR:
+            self.settings[path]["bonded"] = self.cuffs[path].bonded = True
+            self.change(path, DEVICE, Bonded=Variant("b", True), Paired=Variant("b", True))
+
+    def on_written(self, path: str, value: bytes) -> None:
+        """Let a cuff answer a request."""
+        write_line({"call": f"written {value.hex()}", "path": path})
+        device = path.partition("/service")[0]
+        full = self.objects[path][CHARACTERISTIC]["UUID"].value
+        answer = self.cuffs[device].answer(full, value) if device in self.cuffs else b""
+        if answer is None:
+            self.unlink(device)
+        elif answer and self.listened.get(path):
+            self.change(path, CHARACTERISTIC, Value=Variant("ay", answer))
 
     async def pairing_error(self, client: str, path: str) -> str | None:
         """Pair the device with a client's agent; return the error if that fails."""

@@ -141,3 +141,14 @@ def test_foreign_devices_without_end_are_judged_again(monkeypatch: pytest.Monkey
         assert not door.gate.admits(path, properties(number))
     stopped = [path for path in paths if door.gate.on_signal(signal(RSSI, path))]
     assert stopped == paths[90:]
+
+
+def test_a_device_that_shows_its_profile_only_by_its_name_is_let_through(door: Door) -> None:
+    ring = Match("ring", By.SERVICE, "ff01", names=("o2ring*",))
+    door.interest.update([], [ring])
+    assert not door.gate.on_signal(signal(RSSI)), "not judged yet"
+    assert not door.gate.admits(PATH, properties()), "its name is in the scan response"
+    assert door.gate.on_signal(signal(RSSI))
+    assert not door.gate.on_signal(signal({"Name": Variant("s", "O2Ring 1")} | RSSI))
+    assert door.gate.admits(PATH, properties(Name="O2Ring 1"))
+    assert not door.gate.on_signal(signal(RSSI)), "it is wanted from now on"

@@ -55,3 +55,27 @@ def test_name_with_stars_and_question_marks(pattern: str, name: str | None, fits
 )
 def test_service(services: list[str], fits: bool) -> None:
     assert Match("strap", By.SERVICE, "180d").fits(heard("x", *services)) is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "services", "fits"),
+    [
+        ("O2Ring 0042", [], True),
+        ("o2RING 0042", [], True),
+        ("My O2Ring", [], False),
+        (None, ["ff01"], True),
+        (None, ["180f"], False),
+        ("Strap", ["ff01"], True),
+    ],
+)
+def test_service_that_some_devices_show_only_by_their_names(
+    name: str | None, services: list[str], fits: bool
+) -> None:
+    match = Match("ring", By.SERVICE, "ff01", names=("o2ring*",))
+    assert match.fits(heard(name, *services)) is fits
+
+
+def test_the_names_of_a_profile_do_not_widen_a_more_specific_description() -> None:
+    found = heard("O2Ring 0042")
+    assert not Match("ring", By.NAME, "Strap", names=("o2ring*",)).fits(found)
+    assert not Match("ring", By.ADDRESS, "C0:00:00:00:00:02", names=("o2ring*",)).fits(found)

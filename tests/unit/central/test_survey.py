@@ -13,6 +13,9 @@ from healthd.central.match import By, Match
 from healthd.central.survey import MOST_DEVICES, Heard, InRange, survey
 from healthd.central.survey import in_range as described
 from healthd.profiles import registry
+from healthd.profiles.characteristic import Profile
+from healthd.profiles.registry import Registry
+from healthd.samples import Measurement
 from healthd.simulator.air import Air
 from healthd.simulator.catalogue import CATALOGUE
 
@@ -176,3 +179,48 @@ def test_services_that_a_device_makes_up_are_bounded() -> None:
         heard.add(seen(1, "A", -50, f"{number:08x}-0000-0000-0000-000000000000"))
     (found,) = heard.devices()
     assert len(found.services) <= 64
+
+
+class Reading(Measurement):
+    """What a cuff has stored."""
+
+    kind = "reading"
+    retained = True
+
+
+CUFF = Profile(
+    "cuff",
+    "ff01",
+    derived=(Reading,),
+    names=("BLEcuff*",),
+    hint="hold its button until -P- blinks, then: healthd pair ID",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "uuids"), [("BLECuff 7", []), ("BLEcuff", ["180f"]), ("X", ["ff01"])]
+)
+def test_a_device_that_has_to_be_prepared_comes_with_a_hint(name: str, uuids: list[str]) -> None:
+    known = Registry([CUFF, REGISTRY.profiles["battery"]])
+    heard = Heard(known, [])
+    heard.add(seen(1, name, -50, *uuids))
+    [found] = described(heard, [], known, [])
+    assert found.profiles[0] == "cuff"
+    assert found.is_readable
+    assert found.hint == f"hold its button until -P- blinks, then: healthd pair {name_of(found)}"
+    lines = found.block.splitlines()
+    assert lines[:3] == [f"# {found.hint}", "[[peripherals]]", f'id = "{name_of(found)}"']
+    assert lines[-1].startswith('on = "advertising"'), "what it has stored is a result"
+    mine = Match("my-cuff", By.ADDRESS, found.address)
+    [found] = described(heard, [], known, [mine])
+    assert found.hint.endswith("healthd pair my-cuff")
+
+
+def name_of(found: InRange) -> str:
+    assert found.name is not None
+    return found.name.lower().replace(" ", "-")
+
+
+def test_a_device_that_needs_nothing_has_no_hint() -> None:
+    assert advertising("180d").hint == ""
+    assert "healthd pair" not in advertising("180d").block

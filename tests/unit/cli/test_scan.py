@@ -136,3 +136,17 @@ async def test_adding_a_device_that_is_not_in_range(
     assert "my-scale" in capsys.readouterr().err
     assert add_entry("my-scale", found, tmp_path / "none.toml", REGISTRY) == 1
     assert "No such file" in capsys.readouterr().err
+
+
+def test_adding_a_device_repeats_what_has_to_be_done_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "healthd.toml"
+    hint = "hold its button, then: healthd pair cuff"
+    cuff = InRange(SCALE, "Cuff", -50, ("blood_pressure",), False, True, False, None, "cuff", hint)
+    assert add_entry("cuff", [cuff], file, REGISTRY) == 1, "there are no settings"
+    assert hint not in capsys.readouterr().err
+    file.touch()
+    assert add_entry("cuff", [cuff], file, REGISTRY) == 0
+    assert capsys.readouterr().err.endswith(f"{hint}\n")
+    assert f"# {hint}\n[[peripherals]]" in file.read_text()

@@ -25,6 +25,7 @@ from healthd.profiles.characteristic import Broadcast, Consent, Options, Profile
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.records import Records
+from healthd.profiles.registry import Registry
 from healthd.samples import Stamp
 from healthd.sessions.hold import Rules
 from healthd.settings.model import PeripheralSettings
@@ -227,3 +228,11 @@ def test_the_bind_key_is_an_option_and_a_bad_file_is_named(tmp_path: Path) -> No
     file.write_text("secret")
     with pytest.raises(Fatal, match=r"peripherals\.room\.bind_key_file: found something else"):
         options_for(entry, RECORDS, ten_to_eight)
+
+
+def test_a_service_is_also_recognised_by_the_names_of_its_devices() -> None:
+    known = Registry([Profile("ring", "ff01", names=("O2Ring*",))])
+    match = match_for(PeripheralSettings(id="mine", service="ring"), known)
+    assert match == Match("mine", By.SERVICE, "ff01", names=("O2Ring*",))
+    by_address = match_for(PeripheralSettings(id="mine", address=ADDRESS), known)
+    assert by_address.names == ()

@@ -22,6 +22,7 @@ from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
 from healthd.runs import Run
 from healthd.sessions.schedule_file import ScheduleFile
+from healthd.settings.keys import Keys
 from healthd.settings.model import PeripheralSettings, Settings
 from healthd.settings.problems import Problem, SettingsError
 from healthd.supervision.notify import Manager
@@ -50,8 +51,8 @@ def prepare(tmp_path: Path) -> Prepare:
     run, nothing = Run(Clock(tmp_path), {}), cast(Any, object())
     devices = Devices(Topics("healthd", "home"), lambda _topic, _payload: None)
     pipeline = Pipeline(run, cast(Outbox, _Outbox()), devices, REGISTRY)
-    file, zone = ScheduleFile(tmp_path), lambda: UTC
-    sessions = SessionFactory(cast(Radio, nothing), REGISTRY, pipeline, run, file, zone)
+    file, keys, zone = ScheduleFile(tmp_path), Keys(tmp_path), lambda: UTC
+    sessions = SessionFactory(cast(Radio, nothing), REGISTRY, pipeline, run, file, keys, zone)
 
     def prepared(**entries: dict[str, Any]) -> dict[str, Peripheral]:
         valid = [PeripheralSettings.model_validate({"id": k, **v}) for k, v in entries.items()]

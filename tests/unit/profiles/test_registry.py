@@ -183,3 +183,38 @@ def test_profiles_may_share_a_characteristic() -> None:
     shared = characteristic("aa01")
     registry = Registry([profile("one", "ff01", shared), profile("two", "ff02", shared)])
     assert registry.characteristic("aa01") is shared
+
+
+RING = Profile("ring", VENDOR, names=("ring *", "R?"))
+OLD_CUFF = Profile("old_cuff", "ff01", names=("Cuff*",))
+NEW_CUFF = Profile("new_cuff", "ff02", names=("Cuff*",))
+NAMED = Registry([RING, OLD_CUFF, NEW_CUFF, profile("battery", "180f")])
+
+
+@pytest.mark.parametrize(
+    ("name", "services", "found"),
+    [
+        ("Ring 0042", "", "ring"),
+        ("RING 0042", "180f", "battery ring"),
+        ("My ring 1", "", ""),
+        ("r1", "", "ring"),
+        ("r[1", "", ""),
+        (None, "", ""),
+        (None, VENDOR, "ring"),
+        ("cuff 7", "", "new_cuff old_cuff"),
+        ("cuff 7", "ff02", "new_cuff"),
+        ("cuff 7", "FF01 180f", "battery old_cuff"),
+        ("Ring 1", VENDOR, "ring"),
+    ],
+)
+def test_a_device_is_recognised_by_its_services_and_by_its_name(
+    name: str | None, services: str, found: str
+) -> None:
+    recognised = [each.name for each in NAMED.recognised(services.split(), name)]
+    assert " ".join(sorted(recognised)) == found
+
+
+def test_every_hint_is_one_line_and_every_name_comes_with_a_service() -> None:
+    for each in load().profiles.values():
+        assert each.hint.isprintable()
+        assert each.service or not each.names

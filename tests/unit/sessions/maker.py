@@ -1,70 +1,13 @@
-"""A made-up maker's protocol: frames with a length and a sum, cut into pieces of four bytes.
-
-Requests go to two characteristics in turn, and answers come from two. A frame is its length, a
-number, an order or a result, data, and a byte that makes the sum of all bytes 0.
-"""
+"""A link to a device of a made-up maker."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 
-from healthd.errors import DecodeError
-from healthd.profiles.battery import Battery, decode_level
-from healthd.profiles.characteristic import Channel, Characteristic, Use
-
-WRITES, NOTIFIES = ("fff1", "fff2"), ("fff3", "fff4")
-PIECE = 4
-
-
-def frame(number: int, order: int, data: bytes = b"") -> bytes:
-    """Return a frame."""
-    start = bytes([4 + len(data), number, order]) + data
-    return start + bytes([-sum(start) % 256])
-
-
-def pieces(whole: bytes) -> list[bytes]:
-    return [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
-
-
-class Pieces:
-    """Joins what the characteristics of a device send."""
-
-    def __init__(self, _uuids: Collection[str]) -> None:
-        self._joined = b""
-
-    def cut(self, frame: bytes) -> Iterable[tuple[str, bytes]]:
-        self._joined = b""
-        for index, piece in enumerate(pieces(frame)):
-            yield WRITES[index % 2], piece
-
-    def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
-        assert uuid in NOTIFIES
-        self._joined += piece
-        if not self._joined or len(self._joined) < self._joined[0]:
-            return
-        whole, self._joined = self._joined, b""
-        if sum(whole) % 256:
-            raise DecodeError("offset 0: wrong sum")
-        yield whole
-
-
-def answers(request: bytes, whole: bytes) -> bool:
-    """Return whether a frame has the number of the request."""
-    return request[1:2] == whole[1:2]
-
-
-channel = partial(Channel, WRITES, NOTIFIES, Pieces, answers=answers, answer_s=0.2, tries=3)
-
-
-def control(made: Channel | None = None, silence_s: float | None = None) -> Characteristic:
-    """Return the control point of the protocol."""
-    channel_ = made or channel()
-    uuid = channel_.writes[0]
-    return Characteristic(uuid, Battery, decode_level, Use.CONTROL, silence_s, channel=channel_)
+from tests.support.maker import NOTIFIES, WRITES, pieces
 
 
 class Maker:
-    """A link to a device of the maker, with answers that the test sets.
+    """A link to a device of the maker of ``tests/support/maker.py``; the test sets its answers.
 
     Attributes:
         on_request: gets each whole request; what it returns is sent at once.
@@ -107,7 +50,7 @@ class Maker:
         await asyncio.sleep(self.acknowledges_after_s)
 
     def send(self, whole: bytes) -> None:
-        """Send a frame in pieces, from one characteristic and the other."""
-        for index, piece in enumerate(pieces(whole)):
-            if (take := self._take.get(NOTIFIES[index % 2])) is not None:
+        """Send a frame in pieces."""
+        for uuid, piece in pieces(whole, NOTIFIES):
+            if (take := self._take.get(uuid)) is not None:
                 take(piece)

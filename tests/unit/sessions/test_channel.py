@@ -21,7 +21,8 @@ from healthd.profiles.characteristic import (
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.opening import Openings
-from tests.unit.sessions.maker import Maker, channel, control, frame
+from tests.support.maker import channel, control, frame
+from tests.unit.sessions.maker import Maker
 
 ASK, MORE = frame(1, 0x10, b"hello"), frame(2, 0x11)
 ANSWER, LAST = frame(1, 0x90, b"a long answer"), frame(2, 0x91)
@@ -179,3 +180,33 @@ async def test_the_last_requests_are_cut_as_well() -> None:
     _, openings = await opened(device, Asks(MORE), closing=[ASK])
     await openings.close()
     assert device.written == [MORE, ASK]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most"), [("_MOST_VALUES", 3), ("_MOST_BYTES", 50), ("_LONGEST_S", 0.2)]
+)
+async def test_a_dialogue_without_an_end_is_aborted(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: float
+) -> None:
+    monkeypatch.setattr(f"healthd.sessions.conversation.{bound}", most)
+
+    class Endless(Asks):
+        def exchange(self, _: Options) -> Dialogue:
+            while True:
+                yield ASK
+
+    device = Maker(lambda _: [ANSWER])
+    device.acknowledges_after_s = 0.01
+    with capture_logs() as logs:
+        await opened(device, Endless())
+    assert [line["reason"] for line in logs if line["event"] == "profile setup failed"] == [
+        "endless"
+    ]
+    assert len(device.written) > 1
+
+
+async def test_a_transfer_of_thousands_of_requests_is_possible() -> None:
+    device = Maker(lambda _: [ANSWER])
+    asks = Asks(*5_000 * [ASK])
+    await opened(device, asks)
+    assert len(asks.answers) == 5_000

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -215,3 +216,22 @@ async def test_the_choice_to_listen_lasts(stage: Stage) -> None:
         await cancel(scanning)
     assert states(stage) == [State.SEARCHING, State.STREAMING, State.DISABLED] * 2
     assert [value for _, _, value in stage.watcher.values] == [b"\x01", b"\x02"]
+
+
+async def test_a_device_whose_name_shows_that_it_can_be_linked_is_not_listened_to(
+    stage: Stage,
+) -> None:
+    battery = next(iter(_KNOWN["battery"].characteristics))
+    ring = Profile(
+        "ring", "ff01", (replace(battery, uuid="ff02", use=Use.STREAM),), names=("o2ring*",)
+    )
+    known = Registry([*REGISTRY.profiles.values(), ring])
+    async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:
+        match = match_for(ENTRY, known)
+        linked = Session(match, radio, known, stage.watcher)
+        session = Choice(known, linked, Listening(match, radio, known, stage.watcher))
+        running = start(session)
+        await appear(stage, name="O2Ring 1")
+        await stage.watcher.until(lambda: State.CONNECTING in states(stage))
+        assert isinstance(session.current, Session)
+        await cancel(running)

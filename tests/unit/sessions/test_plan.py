@@ -7,7 +7,18 @@ from bleak.backends.device import BLEDevice
 
 from healthd.central.link import Advertisement
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.characteristic import (
+    Characteristic,
+    Consent,
+    Dialogue,
+    Opening,
+    Options,
+    Pairing,
+    Profile,
+    Use,
+)
+from healthd.profiles.registry import Registry
+from healthd.samples import Measurement
 from healthd.sessions.memory import DeviceMemory, Step
 from healthd.sessions.no_data import advice_for
 from healthd.sessions.plan import due, lack, plan_for
@@ -143,3 +154,45 @@ def test_the_advice_for_a_device_that_yields_nothing(
     text, by_setting = advice_for(found, profiles, options, starts=starts)
     assert helps in text
     assert by_setting is is_setting
+
+
+def cuff_with(kind: str) -> Registry:
+    """Return the known profiles, and a cuff whose memory has a key or not."""
+    control = Characteristic("ff02", Measurement, decode_nothing, Use.CONTROL)
+    opening = Opening("ff02", lambda _options: ask_nothing(b""))
+    pairing = Pairing("ff02", ask_nothing, 16, "hold its button") if kind == "key" else None
+    cuff = Profile(
+        "memory", "ff01", (control,), opening=opening, replaces=("1810",), pairing=pairing
+    )
+    return Registry([*KNOWN.profiles.values(), cuff])
+
+
+def ask_nothing(_key: bytes) -> Dialogue:
+    yield b""
+
+
+def decode_nothing(_data: bytes) -> Measurement:
+    return Measurement()
+
+
+CUFF = device("1810 ff01", "2a35 ff02")
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_key", "read"),
+    [("key", False, "blood_pressure"), ("key", True, "memory"), ("none", False, "memory")],
+)
+def test_what_is_locked_does_not_replace_what_can_be_read(
+    kind: str, has_key: bool, read: str
+) -> None:
+    plan = plan_for(cuff_with(kind), CUFF, has_key=has_key)
+    assert [profile.name for profile in plan.profiles] == [read]
+    assert [profile.name for profile in plan.locked] == (["memory"] if read != "memory" else [])
+    assert plan.sources == ({"2a35"} if read != "memory" else {"ff02"})
+
+
+def test_without_the_key_nothing_may_be_left_to_read() -> None:
+    plan = plan_for(cuff_with("key"), device("ff01 180f", "ff02 2a19"))
+    assert [profile.name for profile in plan.profiles] == ["battery"]
+    assert not plan.sources
+    assert [profile.name for profile in plan.locked] == ["memory"]

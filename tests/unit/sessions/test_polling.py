@@ -24,7 +24,8 @@ from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.faults import NotificationStalled
 from healthd.sessions.polling import Polls
-from tests.unit.sessions.maker import Maker, channel, control, frame
+from tests.support.maker import channel, control, frame
+from tests.unit.sessions.maker import Maker
 
 NEW, OLD = frame(1, 0x10), frame(2, 0x11)
 EVERY_S = 0.05
