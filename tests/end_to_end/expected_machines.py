@@ -51,8 +51,8 @@ MACHINES: Mapping[str, tuple[Topic, ...]] = {
             _fec_trainer,
             within={
                 "speed_mps": (3.0, 20.0),
-                "total_distance_m": (1, 1000),
-                "elapsed_time_s": (0.25, 180.0),
+                "total_distance_m": (0, 1000),
+                "elapsed_time_s": (0.0, 180.0),
                 "accumulated_power_w": (50, 1_000_000),
                 "event_count": (1, 1000),
             },

@@ -133,8 +133,7 @@ class FecTrainer:
         return struct.pack("<BBBBhBB", 0x11, 0xFF, 0xFF, 210, grade, 0xFF, self._state)
 
     def _capabilities(self) -> bytes:
-        page = struct.pack("<BHHHB", _CAPABILITIES, 0xFFFF, 0xFFFF, _MAX_RESISTANCE_N, self.modes)
-        return page
+        return struct.pack("<BHHHB", _CAPABILITIES, 0xFFFF, 0xFFFF, _MAX_RESISTANCE_N, self.modes)
 
     def _manufacturer(self) -> bytes:
         return struct.pack("<BBBBHH", 0x50, 0xFF, 0xFF, 1, _TACX, _NEO)

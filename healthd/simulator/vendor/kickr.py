@@ -3,6 +3,7 @@
 import random
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from bumble.gatt import Characteristic, Service
 
@@ -69,7 +70,7 @@ class KickrBrake:
 def kickr_parts(brake: KickrBrake, rng: random.Random, period: float) -> tuple[Part, ...]:
     """Return the parts of a KICKR with this brake: a power meter with one more characteristic."""
     power, *others = cycling_power(rng, period)
-    characteristics: list[Characteristic[bytes]] = list(power.service.characteristics)
+    characteristics = cast(list[Characteristic[bytes]], power.service.characteristics)
     with_control = Part(
         Service(power.service.uuid, [*characteristics, brake.control.characteristic]),
         {**power.payloads, brake.control.characteristic: brake.control.feed.payloads},

@@ -35,7 +35,12 @@ class Arm:
     """
 
     def __init__(
-        self, rng: random.Random, period: float, *, battery_pct: int = 80, starts_itself: bool = False
+        self,
+        rng: random.Random,
+        period: float,
+        *,
+        battery_pct: int = 80,
+        starts_itself: bool = False,
     ) -> None:
         """Lie on the table.
 

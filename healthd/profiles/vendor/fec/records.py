@@ -70,6 +70,7 @@ class TrainerCapabilities(Measurement):
     """What a trainer says it can do."""
 
     kind: ClassVar[str] = "trainer_capabilities"
+    is_event: ClassVar[bool] = True
 
     max_resistance_n: Annotated[int | None, quantity("N")]
     modes: list[Mode]
@@ -79,6 +80,7 @@ class TrainerCommand(Measurement):
     """The result of the last command that the trainer has got, from any client."""
 
     kind: ClassVar[str] = "trainer_command"
+    is_event: ClassVar[bool] = True
 
     command_page: Annotated[int | None, quantity("1")]
     """``null``: none yet."""
@@ -92,6 +94,7 @@ class TrainerManufacturer(Measurement):
     """Who has made a trainer, as numbers of ANT+."""
 
     kind: ClassVar[str] = "trainer_manufacturer"
+    is_event: ClassVar[bool] = True
 
     hardware_revision: Annotated[int, quantity("1")]
     manufacturer_number: Annotated[int, quantity("1")]
@@ -103,19 +106,21 @@ class TrainerProduct(Measurement):
     """The software and the serial number of a trainer."""
 
     kind: ClassVar[str] = "trainer_product"
+    is_event: ClassVar[bool] = True
 
     software_revision: Annotated[int, quantity("1")]
     software_supplement: Annotated[int | None, quantity("1")]
     serial_number: Annotated[int | None, quantity("1")]
 
 
-_FACTS: dict[int, type[Measurement]] = {
+_NEWS: dict[int, type[Measurement]] = {
     CAPABILITIES: TrainerCapabilities,
+    COMMAND_STATUS: TrainerCommand,
     MANUFACTURER: TrainerManufacturer,
     PRODUCT: TrainerProduct,
 }
 
-DERIVED = (BikeTrainer, TrainerCommand, *_FACTS.values())
+DERIVED = (BikeTrainer, *_NEWS.values())
 
 _ABOUT_THE_PAGE = frozenset({"page", "name", "trailing_bytes"})
 
@@ -131,7 +136,7 @@ class Pages:
     """Joins the pages of one trainer on one link.
 
     The page with the power makes a record, with what the other two have said shortly before. A
-    machine that never sends it has a record for each general page.
+    machine that does not send it has a record for each general page.
     """
 
     def __init__(self, options: Options) -> None:
@@ -140,24 +145,26 @@ class Pages:
         self._parts: dict[int, _Part] = {}
         self._known: dict[int, dict[str, Any]] = {}
         self._last: _Part | None = None
+        self._since_ns = 0
         self._elapsed = Unrolled(64 * _QUARTERS_PER_S)
         self._distance = Unrolled(256)
         self._accumulated = Unrolled(65_536)
         self._events = Unrolled(256)
 
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
-        """Return what to publish after a page: a record, a fact that is new, or nothing."""
+        """Return what to publish after a page: a record, what is new otherwise, or nothing."""
         if not isinstance(measurement, FecPage):
             return [Timed(measurement, mono_ns)]
         page = measurement.page
         if page in (GENERAL, SETTINGS, TRAINER):
             return self._take_part(page, measurement, mono_ns)
-        if page in _FACTS or page == COMMAND_STATUS:
+        if page in _NEWS:
             return self._take_news(page, measurement, mono_ns)
         return ()
 
     def _take_part(self, page: int, measurement: FecPage, mono_ns: int) -> list[Timed]:
         fields = _fields_of(measurement)
+        self._since_ns = self._since_ns or mono_ns
         self._parts[page] = part = _Part(self._counted_on(fields), mono_ns)
         if page == TRAINER:
             last, is_new = self._last, True
@@ -166,7 +173,7 @@ class Pages:
             if not is_new:
                 return []
             self._last = _Part(fields, mono_ns)
-        elif page == SETTINGS or TRAINER in self._parts:
+        elif page == SETTINGS or TRAINER in self._parts or mono_ns - self._since_ns < _FRESH_NS:
             return []
         joined = {
             key: value
@@ -200,9 +207,8 @@ class Pages:
         if self._known.get(page) == fields:
             return []
         self._known[page] = fields
-        if page == COMMAND_STATUS:
-            return [Timed(TrainerCommand.of(fields), mono_ns)]
-        return [Timed(_FACTS[page].of(fields), mono_ns, fact=True)]
+        made = _NEWS[page].of(fields)
+        return [Timed(made, mono_ns, fact=True), Timed(made, mono_ns)]
 
 
 def _fields_of(measurement: FecPage) -> dict[str, Any]:
