@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from healthd.central.faults import LinkFault
 from healthd.profiles import registry
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
@@ -41,6 +42,16 @@ class Room:
     session: Session
     peripheral: VirtualPeripheral
     stage: Stage
+    running: "asyncio.Task[None]"
+
+    async def link_again(self, stream: str) -> None:
+        """Lose the link, make another one, and return when it has streamed for a while."""
+        await self.peripheral.drop()
+        with pytest.raises(LinkFault):
+            await self.running
+        count = self.stage.watcher.count(stream) + 8
+        self.running = asyncio.create_task(self.session.run(lambda: None), name="session")
+        await self.stage.watcher.until(lambda: self.stage.watcher.count(stream) > count)
 
     @property
     def changes(self) -> list[tuple[str, str | None]]:
@@ -62,9 +73,9 @@ async def room(parts: list[Part], stream: str) -> AsyncGenerator[Room]:
             session = stage.session(radio, ENTRY, rules=RULES)
             running = asyncio.create_task(session.run(lambda: None), name="session")
             await stage.watcher.until(lambda: stage.watcher.count(stream))
-            yield Room(session, peripheral, stage)
-            if not running.done():
-                await cancel(running)
+            made = Room(session, peripheral, stage, running)
+            yield made
+            await cancel(made.running)
 
 
 Body = Callable[[Room, FecTrainer, list[bytes]], Coroutine[Any, Any, None]]
@@ -181,12 +192,7 @@ def test_only_a_trainer_that_was_held_is_released_on_the_next_link(
             await room.ask(Release(peripheral="trainer"))
         trainer.bike.target_w = 300  # As if it had not come through, or of another program.
         pages.clear()
-        links = room.peripheral.links
-        await room.peripheral.drop()
-        streamed = room.stage.watcher.count(STREAM) + 8
-        await room.stage.watcher.until(
-            lambda: room.peripheral.links > links and room.stage.watcher.count(STREAM) > streamed
-        )
+        await room.link_again(STREAM)
         assert (trainer.target_w is None) == (not released)
         assert [page.hex() for page in pages if page[0] != 0x46] == ([] if released else [FLAT])
 
