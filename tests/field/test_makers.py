@@ -216,7 +216,7 @@ async def test_a_run_whose_transfer_is_not_answered_is_tried_again(
     assert [event["outcome"] for event in field.events("fetch")] == ["new_data"]
 
 
-async def test_wrong_sums_and_strangers_in_between_cost_no_record(
+async def test_wrong_sums_and_foreign_frames_in_between_cost_no_record(
     field: Field, known: Callable[..., None]
 ) -> None:
     known(polled=False)
