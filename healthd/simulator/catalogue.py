@@ -33,9 +33,12 @@ from healthd.simulator.sensors.location_pod import location_navigation
 from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
+from healthd.simulator.vendor import omron as cuffs
+from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.fec import fec
 from healthd.simulator.vendor.kickr import kickr
 from healthd.simulator.vendor.qardio import qardio
+from healthd.simulator.vendor.yonker import yonker
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
@@ -55,6 +58,7 @@ class Model:
         parts: Creates its services from a random generator and a period in seconds.
         period: The default time between two measurements, in seconds.
         settings: The settings an entry needs so that healthd reads everything from the device.
+        key: The key that was agreed with the device, as by ``healthd pair``; None if it needs none.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Model:
     parts: Callable[[random.Random, float], tuple[Part, ...]]
     period: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key: bytes | None = None
 
     def make(
         self,
@@ -146,6 +151,13 @@ _MODELS = (
     Model("fec", "fec", "Neo", fec, _FEC_PAGE_S),
     Model("kickr", "cycling_power", "KICKR", kickr),
     Model("qardio", "blood_pressure", "QardioARM", qardio, _OCCASIONAL_S),
+    Model("core", "core", "CORE", core),
+    Model("yonker", "yonker", "BPW5", yonker, _OCCASIONAL_S),
+    # Cuffs advertise a group and a model; the second number is made up.
+    Model("omron", "omron", "BLEsmart_00000258SIM", cuffs.omron, _OCCASIONAL_S, key=cuffs.KEY),
+    Model(
+        "omron_modern", "omron_modern", "BLEsmart_000004A0SIM", cuffs.omron_modern, _OCCASIONAL_S
+    ),
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})

@@ -23,6 +23,10 @@ CONNECTABLE = (
     "pulse_oximeter",
     "generic_health_sensor",
     "physical_activity_monitor",
+    "core",
+    "yonker",
+    "omron",
+    "omron_modern",
 )
 """Of ``catalogue``: devices that healthd links."""
 

@@ -36,6 +36,7 @@ class Part:
             20 bytes and a 16-bit UUID, or for a name of 8 bytes and a 128-bit UUID.
         rests: Whether the peripheral disconnects when one of the generators ends, and does not
             advertise until it appears again.
+        wakes_after_s: After how many seconds of rest it appears by itself; None: it does not.
     """
 
     service: Service
@@ -44,3 +45,4 @@ class Part:
     )
     advertised: bool = False
     rests: bool = False
+    wakes_after_s: float | None = None

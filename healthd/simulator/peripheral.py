@@ -158,14 +158,20 @@ class VirtualPeripheral:
             await device.indicate_subscriber(connection, characteristic, payload)
 
     async def _send_all(
-        self, characteristic: Characteristic[bytes], payloads: Payloads, rests: bool
+        self, characteristic: Characteristic[bytes], payloads: Payloads, part: Part
     ) -> None:
         async with aclosing(payloads()) as generator:
             async for payload in generator:
                 await self.send(characteristic, payload)
-        if rests:
+        if part.rests:
             # In a task of its own, because the end of the link cancels this one.
-            self._spawn(self.rest(), "rest")
+            self._spawn(self._sleep(part.wakes_after_s), "rest")
+
+    async def _sleep(self, seconds: float | None) -> None:
+        await self.rest()
+        if seconds is not None:
+            await asyncio.sleep(seconds)
+            await self.appear()
 
     async def _stop_advertising_and_end_link(self, reason: int) -> None:
         self._in_range = False
@@ -217,7 +223,7 @@ class VirtualPeripheral:
             for part in self._parts:
                 if payloads := part.payloads.get(characteristic):
                     sender = self._spawn(
-                        self._send_all(characteristic, payloads, part.rests),
+                        self._send_all(characteristic, payloads, part),
                         f"send {canonical(characteristic.uuid)}",
                     )
                     self._senders[characteristic] = sender

@@ -22,6 +22,7 @@ from tests.end_to_end.announced_entities import check_entities, is_announced
 from tests.end_to_end.expected_health import HEALTH
 from tests.end_to_end.expected_machines import MACHINES
 from tests.end_to_end.expected_sensors import SENSORS
+from tests.end_to_end.expected_vendor import VENDOR
 from tests.end_to_end.packet_fields import Topic, Values
 from tests.support.conformity import conform
 from tests.support.streams import streams
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.timeout(3 * BOUND_S)
 # Notifications that may still be on their way to the daemon when it is stopped.
 IN_FLIGHT = 2
 
-PUBLISHED = {**SENSORS, **MACHINES, **HEALTH}
+PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **VENDOR}
 
 _REGISTRY = registry.load()
 

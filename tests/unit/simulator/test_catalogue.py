@@ -10,7 +10,7 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.uuids import normalize_uuid_str
 
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Profile
+from healthd.profiles.characteristic import Profile, is_named
 from healthd.settings.model import PeripheralSettings
 from healthd.simulator.broadcasting.catalogue import BROADCASTING
 from healthd.simulator.catalogue import CATALOGUE, select_models
@@ -40,8 +40,8 @@ def test_error_for_an_unknown_name_lists_the_known_names(names: list[str]) -> No
         select_models(names)
 
 
-# A glucose meter sends records on request only.
-ON_REQUEST = {"glucose"}
+# They send records on request only.
+ON_REQUEST = {"glucose", "omron", "omron_modern"}
 
 
 @pytest.mark.parametrize("model", [name for name in CONNECTABLE if name not in ON_REQUEST])
@@ -82,7 +82,10 @@ async def test_service_in_the_settings_is_advertised(bench: Bench, profile: Prof
         await bench.air.add(made["one"])
         await made["one"].appear()
         device = await BleakScanner.find_device_by_filter(
-            lambda _, data: normalize_uuid_str(profile.service) in data.service_uuids,
+            lambda _, data: (
+                normalize_uuid_str(profile.service) in data.service_uuids
+                or is_named(data.local_name, profile.names)
+            ),
             backend=bench.air.scanner_backend,
         )
         assert device is not None
