@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +16,13 @@ from healthd.cli.live.view import view
 from healthd.cli.run import until_signal
 from healthd.cli.watch import listener
 from healthd.gateway.daemon import Daemon
+from healthd.host.folders import state_folder
 from healthd.log import configure, get_logger
 from healthd.mqtt.endpoints import Endpoint
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
 from healthd.settings.file import read
+from healthd.settings.keys import Keys
 from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.broadcasting.catalogue import BroadcastModel
@@ -94,13 +96,27 @@ async def _models_demo(
     peripherals: list[VirtualDevice] = []
     entries: list[dict[str, Any]] = []
     for number, model in enumerate(models, start=1):
-        name, address = model.name.replace("_", "-"), address_of(number)
+        address = address_of(number)
         peripherals.append(model.make(address, rng))
-        entries.append({"id": name, "address": address, **model.settings})
+        entries.append({"id": _id_of(model), "address": address, **model.settings})
     async with _own_settings(entries) as settings, _air(peripherals) as air:
+        _store_keys(settings, models)
         for peripheral in peripherals:
             await peripheral.appear()
         await _show(settings, registry.load(), air, seconds, stop)
+
+
+def _id_of(model: AnyModel) -> str:
+    return model.name.replace("_", "-")
+
+
+def _store_keys(settings: Settings, models: Iterable[AnyModel]) -> None:
+    """Store what ``healthd pair`` would have agreed with the devices that need a key."""
+    keys = Keys(state_folder(settings.outbox.directory, os.environ))
+    for model in models:
+        if isinstance(model, Model) and model.key is not None:
+            keys.make_folder()
+            keys.store(_id_of(model), model.key)
 
 
 @asynccontextmanager

@@ -27,6 +27,10 @@ CONNECTABLE = (
     "yonker",
     "omron",
     "omron_modern",
+    "o2ring",
+    "contec",
+    "nonin",
+    "jumper",
 )
 """Of ``catalogue``: devices that healthd links."""
 

@@ -28,6 +28,7 @@ class Topic:
         within: keys of derived values, and the range of each.
         samples: number of samples to wait for.
         number: key that orders the samples, if live ones are sent between stored ones.
+        counts: whether a sample is one of those that are compared; others may come between them.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Topic:
     within: Mapping[str, Range] = field(default_factory=dict[str, Range])
     samples: int = 5
     number: str | None = None
+    counts: Callable[[Mapping[str, Any]], bool] = lambda _: True
 
 
 def u8(packet: bytes, at: int) -> int:

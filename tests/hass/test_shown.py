@@ -152,4 +152,4 @@ def test_the_gateway_counts_the_peripherals_that_stream(starts: list[Start]) -> 
         ]
         # All but the periodic ones, which are linked for a few seconds at a time.
         periodic = [entry for entry in entries().values() if "every" in entry or "on" in entry]
-        assert len(MODELS) - len(periodic) <= int(streaming.value) <= len(MODELS)
+        assert len(MODELS) - len(periodic) <= int(streaming.value or 0) <= len(MODELS)

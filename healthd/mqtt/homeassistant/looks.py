@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from healthd.units import find_unit
 
-# Fields about the packet, the device's clock or its memory, numbers of the device itself, and fields
-# that say how to read another field: nothing that a person would watch.
+# Fields about the packet, the device's clock, its memory or its numbers, and fields that say how to
+# read another field: nothing that a person would watch.
 _OF_THE_PACKET = frozenset(
     {
         "truncated",
@@ -211,6 +211,7 @@ _BINARY_SENSOR_CLASSES = {
     "battery_fault": "problem",
     "battery_low": "battery",
     "carbon_monoxide_detected": "carbon_monoxide",
+    "charging": "battery_charging",
     "door_open": "door",
     "gas_detected": "gas",
     "light_detected": "light",
@@ -227,7 +228,7 @@ _BINARY_SENSOR_CLASSES = {
 }
 """Classes of binary sensors."""
 
-# What was done in one stroke, split or workout: the next one begins from zero, so they do not add up.
+# What was done in one stroke, split or workout. The next one begins from zero: nothing adds up.
 _ENDED = re.compile("ergometer_(stroke|split|workout)")
 
 # Numbers in this stream are the targets that the machine was set to, not measurements.
