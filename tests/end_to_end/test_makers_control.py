@@ -133,7 +133,7 @@ async def test_a_fec_trainer_is_released_when_healthd_stops(
 async def test_a_fec_trainer_that_has_lost_its_link_is_released_on_the_next_one(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
-    """It keeps its target: nothing tells it that its controller is gone."""
+    """It keeps its target: it does not know that its controller is gone."""
     trainer = FecTrainer(random.Random(1))
     parts = [trainer_part(trainer, PERIOD_S)]
     async with gateway(subscriber, settings, parts, control={"power_w": ANY_POWER}) as (

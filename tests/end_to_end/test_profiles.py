@@ -47,8 +47,7 @@ pytestmark = pytest.mark.timeout(3 * BOUND_S)
 # Notifications that may still be on their way to the daemon when it is stopped.
 IN_FLIGHT = 2
 
-PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **VENDOR}
-PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **OXIMETERS}
+PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **VENDOR, **OXIMETERS}
 
 _REGISTRY = registry.load()
 

@@ -39,7 +39,7 @@ def frame(page: str, header: str = "a4094e05") -> bytes:
 
 
 class Link:
-    """What becomes of pages that arrive one after the other."""
+    """Pages that arrive one after the other, on one link."""
 
     def __init__(self) -> None:
         self.state = Pages(Options())
