@@ -38,10 +38,17 @@ from healthd.simulator.vendor.clips import contec, jumper, nonin
 from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.o2ring import o2ring
 from healthd.simulator.vendor.pm5 import pm5
+from healthd.simulator.vendor.fec import fec
+from healthd.simulator.vendor.kickr import kickr
+from healthd.simulator.vendor.o2ring import o2ring
+from healthd.simulator.vendor.qardio import qardio
 from healthd.simulator.vendor.yonker import yonker
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
+
+# FE-C trainers send four pages a second.
+_FEC_PAGE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,9 @@ _MODELS = (
         "Activity",
         physical_activity_monitor,
     ),
+    Model("fec", "fec", "Neo", fec, _FEC_PAGE_S),
+    Model("kickr", "cycling_power", "KICKR", kickr),
+    Model("qardio", "blood_pressure", "QardioARM", qardio, _OCCASIONAL_S),
     Model("core", "core", "CORE", core),
     Model("yonker", "yonker", "BPW5", yonker, _OCCASIONAL_S),
     Model("pm5", "pm5", "PM5 430000000 Row", pm5, 0.5),

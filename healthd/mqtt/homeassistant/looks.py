@@ -50,6 +50,7 @@ _OF_THE_PACKET = frozenset(
         "requested_page",
         "command_page",
         "command_sequence",
+        "command_data",
         "hardware_revision",
         "manufacturer_number",
         "model_number",
