@@ -36,11 +36,10 @@ from healthd.simulator.strap import strap_parts
 from healthd.simulator.vendor import omron as cuffs
 from healthd.simulator.vendor.clips import contec, jumper, nonin
 from healthd.simulator.vendor.core import core
-from healthd.simulator.vendor.o2ring import o2ring
-from healthd.simulator.vendor.pm5 import pm5
 from healthd.simulator.vendor.fec import fec
 from healthd.simulator.vendor.kickr import kickr
 from healthd.simulator.vendor.o2ring import o2ring
+from healthd.simulator.vendor.pm5 import pm5
 from healthd.simulator.vendor.qardio import qardio
 from healthd.simulator.vendor.yonker import yonker
 

@@ -50,7 +50,6 @@ pytestmark = pytest.mark.timeout(3 * BOUND_S)
 IN_FLIGHT = 2
 
 PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **OXIMETERS, "pm5": PM5, **VENDOR}
-PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **VENDOR, **OXIMETERS}
 
 _REGISTRY = registry.load()
 
