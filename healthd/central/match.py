@@ -57,7 +57,8 @@ class Match:
         broadcasts: what is wanted of its advertisements; empty for one that is linked. With
             ``By.SERVICE``, a device that advertises any of them is recognised, too.
         names: see ``Profile.names``. With ``By.SERVICE``, a device that advertises such a name is
-            recognised, too.
+            recognised, too, unless it advertises one of ``others``.
+        others: UUIDs of the services of other devices with such names.
     """
 
     peripheral: str
@@ -67,6 +68,7 @@ class Match:
     # Without them, the hash of a match takes a tenth of the time.
     broadcasts: tuple[Broadcast, ...] = field(default=(), hash=False)
     names: tuple[str, ...] = field(default=(), hash=False)
+    others: frozenset[str] = field(default=frozenset(), hash=False)
 
     def fits(self, found: Seen) -> bool:
         """Whether this may be the peripheral."""
@@ -76,9 +78,10 @@ class Match:
             case By.NAME:
                 return found.name is not None and fnmatchcase(found.name, _shell(self.wanted))
             case By.SERVICE:
+                is_other = not self.others.isdisjoint(found.services)
                 return (
                     self.wanted in found.services
-                    or is_named(found.name, self.names)
+                    or (is_named(found.name, self.names) and not is_other)
                     or self.is_advertised(found.data)
                 )
 

@@ -13,8 +13,8 @@ from healthd.central.device import Device
 from healthd.central.faults import LinkFault
 from healthd.central.match import Match
 from healthd.cli import console
-from healthd.cli.pair_key import PASSING_S, PASSING_TRIES, KeyPairing
-from healthd.cli.pair_search import HINT, HINTS, SEARCH_S, Failed, find
+from healthd.cli.pair_key import KeyPairing
+from healthd.cli.pair_search import HINT, HINTS, PASSING_S, SEARCH_S, Failed, find
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_FAILED, until_signal
 from healthd.doctor.machine import Machine
 from healthd.gateway.entry import Way, bond_settings_for, match_for, way_of
@@ -24,6 +24,9 @@ from healthd.profiles import registry
 from healthd.profiles.characteristic import Pairing
 from healthd.settings.file import read
 from healthd.settings.keys import Keys
+
+# The daemon may be linking the same device at this moment; that takes seconds.
+_BUSY_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ async def _pair(bluez: BlueZ, order: _Order, key: KeyPairing) -> None:
 
 async def _bond(bluez: BlueZ, device: Device, agent: Agent) -> None:
     """Pair as BlueZ does it; try again while another program is connecting to the device."""
-    for tries_left in reversed(range(PASSING_TRIES)):
+    for tries_left in reversed(range(_BUSY_TRIES)):
         try:
             await bluez.pair(device.path, agent, is_default=True)
         except LinkFault as fault:

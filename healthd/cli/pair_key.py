@@ -2,28 +2,24 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from healthd.central.agent import Agent
 from healthd.central.bluez import BlueZ
 from healthd.central.device import Device
-from healthd.central.faults import LinkFault
+from healthd.central.faults import AdapterGone, LinkFault, LinkLost
 from healthd.central.link import Backends, Link, advertisement_of
 from healthd.cli import console
-from healthd.cli.pair_search import HINTS, Failed
+from healthd.cli.pair_search import HINT, HINTS, PASSING_S, Failed
 from healthd.profiles.characteristic import Pairing
 from healthd.profiles.registry import Registry
 from healthd.sessions.agreement import NotAgreed, agree, pairing_of
 from healthd.settings.keys import Keys
 
-# Reasons of a failed connect that the next try often does not have: another program, such as the
-# daemon, connects to the device at this moment, or the radio had a bad one.
-_PASSING = frozenset(("busy", "connect_aborted"))
-
-PASSING_TRIES = 5
-PASSING_S = 2.0
-"""The daemon may be linking the same device at this moment; that takes seconds."""
+# How often to try. The daemon may link the same device at this moment, and hang up because it has
+# no key; and the radio has bad moments.
+_TRIES = 3
 
 
 class KeyPairing:
@@ -54,8 +50,7 @@ class KeyPairing:
 
     def may_apply(self, device: Device) -> bool:
         """Whether a device seems to be of a kind that has a key."""
-        profiles = self._registry.recognised(device.services, device.name)
-        return any(profile.pairing is not None for profile in profiles)
+        return bool(self._pairings(device))
 
     @property
     def is_stored(self) -> bool:
@@ -74,9 +69,6 @@ class KeyPairing:
     async def run(self, device: Device, agent: Agent) -> bool:
         """Link the device, agree on a key with it and store it.
 
-        An agent answers as the machine's default one meanwhile, as such a device may ask for an
-        ordinary bond, too.
-
         Args:
             device: which one; it is not linked.
             agent: answers what BlueZ asks.
@@ -86,53 +78,58 @@ class KeyPairing:
 
         Raises:
             Failed: the device did not accept the key, or it could not be stored.
-            LinkFault: there was no link.
         """
-        async with (
-            self._bluez.answering(agent, is_default=True),
-            self._linked(device) as link,
-        ):
-            pairing = pairing_of(link, self._registry)
-            if pairing is None:
-                return False
-            await self._agree(link, pairing)
-            _, devices = await self._bluez.state()
-            if any(known.path == device.path and known.bonded for known in devices):
-                # With trust, BlueZ accepts connections from the device without asking.
-                await self._bluez.trust(device.path)
+        hint = next((pairing.hint for pairing in self._pairings(device)), HINT)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                is_agreed = await self._try(device, agent)
+            except NotAgreed as error:
+                raise Failed(str(error), hint) from error
+            except LinkFault as fault:
+                if not _may_pass(fault) or not tries_left:
+                    raise Failed(str(fault), HINTS.get(fault.reason, hint)) from fault
+                console.say(f"{fault}: trying again")
+                await asyncio.sleep(PASSING_S)
+            else:
+                if is_agreed:
+                    await self._trust(device)
+                return is_agreed
+        raise AssertionError("the last try returns or raises")
+
+    async def _try(self, device: Device, agent: Agent) -> bool:
+        """Agree on a key over one link.
+
+        An agent answers as the machine's default one meanwhile, as the device may ask for an
+        ordinary bond, too.
+        """
+        link = Link(advertisement_of(device))
+        try:
+            async with self._bluez.answering(agent, is_default=True):
+                await link.open(self._backends)
+                pairing = pairing_of(link, self._registry)
+                if pairing is None:
+                    return False
+                key = secrets.token_bytes(pairing.size_bytes)
+                await agree(link, self._registry, pairing, key)
+            self._store(key)
+        finally:
+            await link.close()
         return True
 
-    async def _agree(self, link: Link, pairing: Pairing) -> None:
-        key = secrets.token_bytes(pairing.size_bytes)
-        try:
-            await agree(link, self._registry, pairing, key)
-        except NotAgreed as error:
-            raise Failed(str(error), pairing.hint) from error
-        except LinkFault as fault:
-            raise Failed(str(fault), HINTS.get(fault.reason, pairing.hint)) from fault
+    async def _trust(self, device: Device) -> None:
+        """Let the device connect without asking, if it has asked for a bond."""
+        _, devices = await self._bluez.state()
+        if any(known.path == device.path and known.bonded for known in devices):
+            await self._bluez.trust(device.path)
+
+    def _store(self, key: bytes) -> None:
         with self._files():
             self._keys.store(self._peripheral, key)
         console.say(f"the key is stored in {self._keys.file(self._peripheral)}")
 
-    @asynccontextmanager
-    async def _linked(self, device: Device) -> AsyncGenerator[Link]:
-        """Link the device while the block runs; try again if the fault may be gone then."""
-        link = Link(advertisement_of(device))
-        try:
-            for tries_left in reversed(range(PASSING_TRIES)):
-                try:
-                    await link.open(self._backends)
-                except LinkFault as fault:
-                    if fault.reason not in _PASSING or not tries_left:
-                        raise
-                    await link.close()
-                    await asyncio.sleep(PASSING_S)
-                    link = Link(advertisement_of(device))
-                else:
-                    break
-            yield link
-        finally:
-            await link.close()
+    def _pairings(self, device: Device) -> list[Pairing]:
+        profiles = self._registry.recognised(device.services, device.name)
+        return [profile.pairing for profile in profiles if profile.pairing is not None]
 
     @contextmanager
     def _files(self) -> Generator[None]:
@@ -144,3 +141,10 @@ class KeyPairing:
             if not isinstance(error, PermissionError):
                 hint = "the key is stored there: see the folder of [outbox] in the settings"
             raise Failed(f"{file}: {error.strerror}", hint) from error
+
+
+def _may_pass(fault: LinkFault) -> bool:
+    """Whether the next try may not have this fault."""
+    if isinstance(fault, LinkLost):
+        return not isinstance(fault, AdapterGone)
+    return fault.reason in ("busy", "connect_aborted")

@@ -12,6 +12,9 @@ from healthd.cli import console
 SEARCH_S = 60.0
 """A device in pairing mode advertises several times a second; the user needs time to start it."""
 
+PASSING_S = 2.0
+"""How long to wait while another program, such as the daemon, is linking the same device."""
+
 _POLL_S = 0.5
 
 # Enough to choose from; anyone nearby can advertise thousands of devices with one name.

@@ -82,8 +82,8 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
         return Match(peripheral.id, By.NAME, peripheral.name, periodic, broadcasts)
     if peripheral.service is not None:
         kind = profiles[peripheral.service]
-        names = kind.names if kind.service else ()
-        return Match(peripheral.id, By.SERVICE, kind.service, periodic, broadcasts, names)
+        names, others = kind.names, registry.namesakes(kind)
+        return Match(peripheral.id, By.SERVICE, kind.service, periodic, broadcasts, names, others)
     raise ValueError(f"{peripheral.id}: no address, name or service")
 
 

@@ -118,6 +118,15 @@ class Registry:
         """Return the profile of the service with this UUID, in any form of canonical_uuid."""
         return self._by_service.get(canonical_uuid(uuid))
 
+    def namesakes(self, profile: Profile) -> frozenset[str]:
+        """Return the services of other profiles whose devices have such names, too."""
+        names = {pattern.lower() for pattern in profile.names}
+        return frozenset(
+            canonical_uuid(other.service)
+            for other in self.profiles.values()
+            if other != profile and not names.isdisjoint(map(str.lower, other.names))
+        )
+
     def recognised(self, services: Iterable[str], name: str | None) -> list[Profile]:
         """Return the profiles that a device seems to have, each once.
 

@@ -39,14 +39,15 @@ class FakeCuff:
         """Prepare.
 
         ``setting`` has ``pairing`` (whether -P- blinks) and may have ``waits`` (how many requests
-        are refused until the bond counts), ``refuses`` (the key) and ``hangs_up`` (instead of an
-        answer to this request, its first byte in hex).
+        are refused until the bond counts), ``refuses`` (the key), ``hangs_up`` (instead of an
+        answer to this request, its first byte in hex) and ``times`` (how often it hangs up).
         """
         self.bonded = False
         self._pairing: bool = setting["pairing"]
         self._waits: int = setting.get("waits", 0)
         self._refuses: bool = setting.get("refuses", False)
         self._hangs_up: str = setting.get("hangs_up", "")
+        self._times: int = setting.get("times", 100)
 
     def wants_bond(self, subscribed: str) -> bool:
         """Whether it asks for a bond at this subscription."""
@@ -56,7 +57,8 @@ class FakeCuff:
         """Return the answer, on the same characteristic; None: it hangs up; empty: none."""
         if written != UNLOCK:
             return b""
-        if value[:1].hex() == self._hangs_up:
+        if value[:1].hex() == self._hangs_up and self._times:
+            self._times -= 1
             return None
         match value[0]:
             case 2:

@@ -75,6 +75,14 @@ def test_service_that_some_devices_show_only_by_their_names(
     assert match.fits(heard(name, *services)) is fits
 
 
+def test_a_name_that_other_devices_have_too_counts_only_without_their_services() -> None:
+    match = Match("cuff", By.SERVICE, "ff01", names=("cuff*",), others=frozenset({"ff02"}))
+    assert match.fits(heard("Cuff 1"))
+    assert match.fits(heard("Cuff 1", "1810"))
+    assert not match.fits(heard("Cuff 1", "1810", "ff02"))
+    assert match.fits(heard("Cuff 1", "ff01", "ff02")), "it has both"
+
+
 def test_the_names_of_a_profile_do_not_widen_a_more_specific_description() -> None:
     found = heard("O2Ring 0042")
     assert not Match("ring", By.NAME, "Strap", names=("o2ring*",)).fits(found)

@@ -236,3 +236,9 @@ def test_a_service_is_also_recognised_by_the_names_of_its_devices() -> None:
     assert match == Match("mine", By.SERVICE, "ff01", names=("O2Ring*",))
     by_address = match_for(PeripheralSettings(id="mine", address=ADDRESS), known)
     assert by_address.names == ()
+    kinds = [Profile(name, service, names=(pattern,)) for name, service, pattern in NAMESAKES]
+    match = match_for(PeripheralSettings(id="mine", service="old_cuff"), Registry(kinds))
+    assert (match.names, match.others) == (("Cuff*",), {"ff02"})
+
+
+NAMESAKES = (("old_cuff", "ff01", "Cuff*"), ("new_cuff", "ff02", "CUFF*"), ("ring", "ff03", "O2*"))
