@@ -39,6 +39,7 @@ class Battery(Measurement):
 
     level_pct: Annotated[int | None, quantity("%", mdc=67996)]
     """``null`` if the device sends more than 100."""
+    charging: bool | None = None
 
 
 class BatteryLevelStatus(Measurement):
@@ -66,7 +67,8 @@ class BatteryLevelStatus(Measurement):
 _list_faults = words(_FAULTS)
 
 
-def _level(raw: int) -> int | None:
+def known_level(raw: int) -> int | None:
+    """Return a level in percent; None if it is more than 100."""
     return raw if raw <= 100 else None
 
 
@@ -89,7 +91,7 @@ def _additional_status(raw: int) -> dict[str, Any]:
 _STATUS = Layout(
     Field("", U16, meaning=_power_state, required=True),
     Field("identifier", U16, bit(0)),
-    Field("level_pct", U8, bit(1), _level),
+    Field("level_pct", U8, bit(1), known_level),
     Field("", U8, bit(2), _additional_status),
     flags=U8,
 )
@@ -98,7 +100,7 @@ _STATUS = Layout(
 def decode_level(data: bytes) -> Battery:
     """Decode 2A19: level u8 (%), 0 to 100; greater values are reserved."""
     cursor = Cursor(data)
-    return Battery.of(cursor.finish({"level_pct": _level(cursor.u8())}))
+    return Battery.of(cursor.finish({"level_pct": known_level(cursor.u8())}))
 
 
 def decode_level_status(data: bytes) -> BatteryLevelStatus:

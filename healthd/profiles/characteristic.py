@@ -265,6 +265,7 @@ class Request:
         answers: whether the device answers it. If not, the exchange goes on with empty bytes.
         answer_s: replaces that of the control point's channel; None: it does not.
         tries: the same.
+        at_once: in a polling, whether it follows the last answer without a pause, for a transfer.
     """
 
     data: bytes
@@ -272,6 +273,7 @@ class Request:
     answers: bool = True
     answer_s: float | None = None
     tries: int | None = None
+    at_once: bool = False
 
 
 Exchange = Generator[bytes, bytes, None]
@@ -349,7 +351,7 @@ class Polling:
         control: UUID of the control point.
         exchange: makes the requests; one that has ended begins again. A periodic run makes each of
             them once: it is over when a request comes again that was answered.
-        every_s: seconds from one request to the next.
+        every_s: seconds from one request to the next; see ``Request.at_once``.
     """
 
     control: str

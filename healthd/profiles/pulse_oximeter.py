@@ -98,6 +98,8 @@ class PulseOximeter(Oximetry):
     pulse_rate_fast_bpm: PulseRate = None
     spo2_slow_pct: Spo2 = None
     pulse_rate_slow_bpm: PulseRate = None
+    movement: Annotated[int | None, quantity("1")] = None
+    """How much the wearer moves, as a number of the device's own."""
 
 
 class PulseOximeterSpotCheck(Oximetry):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 
+from healthd.profiles.known_files import KnownFiles
 from healthd.profiles.known_results import KnownResults
 from healthd.samples import MOST_RECORDS, Record, Taken
 
@@ -22,7 +23,8 @@ class Records:
     the memory stays small. If a device sends records without end, or has more than any device
     stores, the oldest ones are forgotten, and are published again if it sends them again.
 
-    Results without numbers are remembered by `results`, stream by stream.
+    Results without numbers are remembered by `results`, and records of files by `files`, stream by
+    stream.
 
     Attributes:
         series: what the device's record numbers currently count in, such as a session; empty if
@@ -60,30 +62,48 @@ class Records:
         self._has_arrived = False
         self._whole = False
         self._results: dict[str, KnownResults] = {}
+        self._files: dict[str, KnownFiles] = {}
 
     def inherit(self, taken: Mapping[Taken, bool]) -> None:
         """Continue with an earlier run's records, and whether each completes all before it."""
         self._taken, self._marks = dict(taken), None
         self._results.clear()
+        self._files.clear()
 
     def results(self, stream: str) -> KnownResults:
         """Return the known results of a kind of measurement that the device does not number."""
         if stream not in self._results:
-            # No transfer completes them, so a complete transfer of others must not forget them.
-            known = [taken for taken in self._taken if taken[0] == stream]
-            for taken in known:
-                del self._taken[taken]
-
-            def forget(gone: Collection[Record]) -> None:
-                self._settle([(stream, record) for record in gone], {})
-
-            self._results[stream] = KnownResults([record for _, record in known], forget)
+            self._results[stream] = KnownResults(self._part(stream), self._forgetting(stream))
         return self._results[stream]
+
+    def files(self, stream: str) -> KnownFiles:
+        """Return the known files of a kind of measurement: each is a series of its own."""
+        if stream not in self._files:
+            self._files[stream] = KnownFiles(self._part(stream), self._forgetting(stream))
+        return self._files[stream]
+
+    def _part(self, stream: str) -> list[Record]:
+        """Remove the records of a stream, and return them in their order.
+
+        No transfer completes them, so a complete transfer of others must not forget them.
+        """
+        known = [taken for taken in self._taken if taken[0] == stream]
+        for taken in known:
+            del self._taken[taken]
+        return [record for _, record in known]
+
+    def _forgetting(self, stream: str) -> Callable[[Collection[Record]], None]:
+        def forget(gone: Collection[Record]) -> None:
+            self._settle([(stream, record) for record in gone], {})
+
+        return forget
 
     def add_if_new(self, stream: str, record: Record) -> bool:
         """Add a record of this kind of measurement; return whether it is new."""
         if (results := self._results.get(stream)) is not None:
             return results.add_if_new(record)
+        if (files := self._files.get(stream)) is not None:
+            return files.add_if_new(record)
         added, mark = (stream, record), self._newest(record.series)
         self._note_arrival(added)
         if added in self._taken:

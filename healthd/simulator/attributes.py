@@ -40,8 +40,9 @@ def writeable(
     read: Callable[[], bytes] | None = None,
     notifies: bool = False,
     indicates: bool = False,
+    acknowledges: bool = True,
 ) -> Characteristic[bytes]:
-    """Return a characteristic that is written with response.
+    """Return a characteristic that is written.
 
     Args:
         number: The number or UUID of the characteristic.
@@ -49,8 +50,10 @@ def writeable(
         read: Returns the current value; None if the characteristic cannot be read.
         notifies: Whether it also notifies.
         indicates: Whether it also indicates.
+        acknowledges: Whether it is written with response; otherwise it is written without.
     """
-    properties, permissions = _Properties.WRITE, Characteristic.WRITEABLE
+    properties = _Properties.WRITE if acknowledges else _Properties.WRITE_WITHOUT_RESPONSE
+    permissions = Characteristic.WRITEABLE
     if read is not None:
         properties |= _Properties.READ
         permissions |= Characteristic.READABLE

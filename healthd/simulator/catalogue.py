@@ -34,6 +34,8 @@ from healthd.simulator.sensors.power_meter import cycling_power
 from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
 from healthd.simulator.vendor import omron as cuffs
+from healthd.simulator.vendor.clips import contec, jumper, nonin
+from healthd.simulator.vendor.o2ring import o2ring
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
@@ -145,6 +147,10 @@ _MODELS = (
     Model(
         "omron_modern", "omron_modern", "BLEsmart_000004A0SIM", cuffs.omron_modern, _OCCASIONAL_S
     ),
+    Model("o2ring", "o2ring", "O2Ring", o2ring),
+    Model("contec", "contec", "SpO2080001", contec),
+    Model("nonin", "nonin", "Nonin323", nonin),
+    Model("jumper", "jumper", "Oximeter", jumper),
 )
 
 CATALOGUE: Mapping[str, Model] = MappingProxyType({model.name: model for model in _MODELS})

@@ -25,6 +25,10 @@ CONNECTABLE = (
     "physical_activity_monitor",
     "omron",
     "omron_modern",
+    "o2ring",
+    "contec",
+    "nonin",
+    "jumper",
 )
 """Of ``catalogue``: devices that healthd links."""
 

@@ -29,6 +29,7 @@ class Topic:
         samples: number of samples to wait for.
         number: key that orders the samples, if live ones are sent between stored ones.
         order: the same for a key that is no number: then the device also sends what is not new.
+        counts: whether a sample is one of those that are compared; others may come between them.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Topic:
     samples: int = 5
     number: str | None = None
     order: str | None = None
+    counts: Callable[[Mapping[str, Any]], bool] = lambda _: True
 
 
 def u8(packet: bytes, at: int) -> int:

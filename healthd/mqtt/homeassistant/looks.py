@@ -174,6 +174,7 @@ _BINARY_SENSOR_CLASSES = {
     "battery_fault": "problem",
     "battery_low": "battery",
     "carbon_monoxide_detected": "carbon_monoxide",
+    "charging": "battery_charging",
     "door_open": "door",
     "gas_detected": "gas",
     "light_detected": "light",
