@@ -24,6 +24,7 @@ from tests.end_to_end.expected_health import HEALTH
 from tests.end_to_end.expected_machines import MACHINES
 from tests.end_to_end.expected_oximeters import OXIMETERS
 from tests.end_to_end.expected_sensors import SENSORS
+from tests.end_to_end.expected_vendor import VENDOR
 from tests.end_to_end.packet_fields import Topic, Values
 from tests.support.conformity import conform
 from tests.support.streams import streams
@@ -47,7 +48,7 @@ pytestmark = pytest.mark.timeout(3 * BOUND_S)
 # Notifications that may still be on their way to the daemon when it is stopped.
 IN_FLIGHT = 2
 
-PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **OXIMETERS}
+PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **VENDOR, **OXIMETERS}
 
 _REGISTRY = registry.load()
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from healthd.units import find_unit
 
-# Fields about the packet, the device's clock or its memory, and fields that say how to read another
-# field: nothing that a person would watch.
+# Fields about the packet, the device's clock, its memory or its numbers, and fields that say how to
+# read another field: nothing that a person would watch.
 _OF_THE_PACKET = frozenset(
     {
         "truncated",
@@ -44,6 +44,17 @@ _OF_THE_PACKET = frozenset(
         "version",
         "packet_id",
         "encryption_counter",
+        "page",
+        "requested_page",
+        "command_page",
+        "command_sequence",
+        "command_data",
+        "hardware_revision",
+        "manufacturer_number",
+        "model_number",
+        "software_revision",
+        "software_supplement",
+        "serial_number",
     }
 )
 
@@ -80,6 +91,10 @@ _EXCEPTIONS = {
     "dead_spot_deg": Look("°", icon="mdi:angle-acute"),
     # Energy per day, not energy used so far: Home Assistant's ``energy`` is for counters only.
     "basal_metabolism_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
+    # Of the workout as it is planned: nothing is used up.
+    "target_energy_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
+    # A sum of powers, which is no power.
+    "accumulated_power_w": Look("W", icon="mdi:sigma"),
     # What cyclists call their work; a power meter counts it in steps of 1 kJ.
     "accumulated_energy_kj": Look("kJ", "energy"),
     "level_pct": Look("%", "battery"),
@@ -102,6 +117,12 @@ _EXCEPTIONS = {
     "hba1c_pct": Look("%", digits=1, icon="mdi:water-percent"),
     "quality_pct": Look("%", icon="mdi:signal"),
     "stroke_rate_spm": Look("spm", digits=1, icon="mdi:rowing"),
+    # Lengths of one stroke.
+    "drive_length_m": Look("m", "distance", 2),
+    "stroke_distance_m": Look("m", "distance", 2),
+    # Pieces of one stroke.
+    "drive_time_s": Look("s", "duration", 2),
+    "recovery_time_s": Look("s", "duration", 2),
     "carbohydrate_kg": Look("g", "weight", factor=1000),
     "medication_kg": Look("mg", "weight", 1, factor=1_000_000),
     "latitude_deg": Look("°", digits=6, icon="mdi:latitude"),
@@ -111,8 +132,10 @@ _EXCEPTIONS = {
 }
 _BARE_NUMBERS = {
     "crr": Look(None, digits=4, icon="mdi:road"),
+    "drag_factor": Look(None, icon="mdi:fan"),
     "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
     "gear": Look(None, icon="mdi:cog"),
+    "heat_strain_index": Look(None, digits=1, icon="mdi:thermometer-alert"),
     "movement": Look(None, icon="mdi:run"),
     "user_id": Look(None, icon="mdi:account"),
     "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
@@ -126,18 +149,25 @@ _BARE_NUMBERS = {
 # Of words and booleans.
 _ICONS = {
     "action": "mdi:pause-circle-outline",
+    "active": "mdi:rowing",
     "battery_present": "mdi:battery",
     "carbohydrate": "mdi:food-apple",
     "charge_level": "mdi:battery-check",
     "charge_state": "mdi:battery-charging",
     "charging_type": "mdi:battery-charging-outline",
+    "command_status": "mdi:message-check",
     "destination_reached": "mdi:flag-checkered",
     "elevation_source": "mdi:image-filter-hdr",
+    "equipment": "mdi:bike",
     "heading_source": "mdi:compass-outline",
+    "heart_rate_reception": "mdi:heart-settings",
+    "heart_rate_source": "mdi:heart-settings",
     "health": "mdi:emoticon-sick-outline",
     "indicator": "mdi:map-marker-path",
+    "interval_type": "mdi:timer-cog-outline",
     "light_level": "mdi:brightness-6",
     "load_removed": "mdi:scale-off",
+    "machine": "mdi:rowing",
     "meal": "mdi:silverware-fork-knife",
     "medication": "mdi:pill",
     "movement_direction": "mdi:swap-horizontal",
@@ -147,19 +177,26 @@ _ICONS = {
     "person": "mdi:account",
     "position_status": "mdi:crosshairs-gps",
     "pulse_rate_range": "mdi:heart-pulse",
+    "quality": "mdi:check-decagram",
     "running": "mdi:run",
     "sample_location": "mdi:hand-back-right",
     "sample_type": "mdi:test-tube",
     "sensor_contact_detected": "mdi:hand-heart",
     "service_required": "mdi:wrench",
+    "speed_is_virtual": "mdi:speedometer",
     "spin_down_status": "mdi:rotate-right",
     "stabilized": "mdi:scale",
+    "state": "mdi:bike",
     "status": "mdi:clipboard-pulse-outline",
+    "stroke_state": "mdi:rowing",
+    "target_state": "mdi:bullseye-arrow",
     "temperature_type": "mdi:thermometer-lines",
     "tester": "mdi:account-eye",
     "waypoint_reached": "mdi:map-marker-check",
     "wired_power": "mdi:power-plug",
     "wireless_power": "mdi:battery-charging-wireless",
+    "workout_state": "mdi:list-status",
+    "workout_type": "mdi:clipboard-list-outline",
 }
 _ANY_ICON = "mdi:information-outline"
 
@@ -191,6 +228,9 @@ _BINARY_SENSOR_CLASSES = {
     "window_open": "window",
 }
 """Classes of binary sensors."""
+
+# What was done in one stroke, split or workout. The next one begins from zero: nothing adds up.
+_ENDED = re.compile("ergometer_(stroke|split|workout)")
 
 # Numbers in this stream are the targets that the machine was set to, not measurements.
 _TARGETS = "fitness_machine_status"
@@ -224,8 +264,10 @@ def state_class(kind: str, key: str, shown: Look) -> str | None:
     """
     if kind == _TARGETS or _NO_MEAN.fullmatch(key):
         return None
-    counts = _COUNTER.fullmatch(key) or shown.device_class == "energy"
-    return "total_increasing" if counts else "measurement"
+    is_energy = shown.device_class == "energy"
+    if _ENDED.fullmatch(kind):
+        return None if is_energy else "measurement"
+    return "total_increasing" if is_energy or _COUNTER.fullmatch(key) else "measurement"
 
 
 def binary_sensor_class(key: str) -> str | None:

@@ -51,6 +51,7 @@ _OF_STREAMS = {
     (_TARGETS, "name"): "Machine event",
     (_TARGETS, "action"): "Stop or pause",
     (_TARGETS, "spin_down_status"): "Spin down",
+    ("bike_trainer", "state"): "Trainer state",
 }
 
 # A machine is one of these.
@@ -61,6 +62,8 @@ _MACHINES = (
     "stair_climber",
     "rower",
     "indoor_bike",
+    "bike_trainer",
+    "ergometer",
 )
 
 # Which kinds have the plain names, the first one first; then all others in alphabetical order.
@@ -84,6 +87,9 @@ _STREAMS = {
     "cycling_speed_cadence": "speed sensor",
     "running_speed_cadence": "running sensor",
     "location_and_speed": "location",
+    "ergometer_stroke": "stroke",
+    "ergometer_split": "split",
+    "ergometer_workout": "workout",
     "cgm": "monitor",
     "glucose_context": "context",
     "pulse_oximeter_spot_check": "spot check",

@@ -13,12 +13,14 @@ _DIAGNOSTIC_STREAMS = re.compile(r"battery|battery_level_status|position_quality
 # How a value was measured.
 _DIAGNOSTIC_KEYS = re.compile(
     r"sample_(type|location)|tester|temperature_type|(elevation|heading)_source|position_status"
-    r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed|impedance_ohm"
-    r"|battery_(level_pct|low)|pedal_power_balance_reference|offset_compensation_indicator"
+    r"|pulse_rate_range|quality(_pct)?|sensor_contact_detected|stabilized|load_removed"
+    r"|impedance_ohm|battery_(level_pct|low)|pedal_power_balance_reference"
+    r"|offset_compensation_indicator|heart_rate_(reception|source)|speed_is_virtual|equipment"
+    r"|command_status|max_resistance_n|machine"
 )
 
-# Values on the way to a result, and the shape of each turn of a crank.
-_DISABLED_STREAMS = re.compile(r"intermediate_.+|cycling_power_vector")
+# Values on the way to a result, the shape of each turn of a crank, and each stroke or split.
+_DISABLED_STREAMS = re.compile(r"intermediate_.+|cycling_power_vector|ergometer_(stroke|split)")
 
 _DISABLED_KEYS = re.compile(
     # raw counters and numbers without a unit; other keys have what they mean
@@ -27,14 +29,20 @@ _DISABLED_KEYS = re.compile(
     r"|average_.+|energy_per_(hour|minute)_.+|met|ramp_angle_deg|(latitude|longitude)_deg"
     r"|(spo2|pulse_rate)_(fast|slow)_.+"
     # about a computation or one turn of the crank
-    r"|beats|rejected_beats|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"
+    r"|beats|rejected_beats|stroke_state|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"
     r"|force_on_belt_n|movement_direction"
+    # of a workout as it is planned, of its parts, and how many values were sent
+    r"|target_(time|distance|energy)_.+|rest_(time|distance)_.+|work_distance_m|interval(_type)?"
+    r"|(last_)?split_.+|event_count"
     # how a value was measured
     r"|sample_(type|location)|(elevation|heading)_source|pulse_rate_range|stabilized|load_removed"
     r"|pedal_power_balance_reference|offset_compensation_indicator"
     # details of the satellites
     r"|number_of_beacons_.+|time_to_first_fix_s|[hv]dop|evpe_m"
 )
+
+# Whose averages are what one looks at.
+_OF_A_WHOLE = re.compile(r"ergometer_workout\.average_.+")
 
 # In one stream only.
 _DISABLED = re.compile(
@@ -62,7 +70,7 @@ def prominence(kind: str, key: str) -> dict[str, Any]:
         config["ent_cat"] = "diagnostic"
     if (
         _DISABLED_STREAMS.fullmatch(kind)
-        or _DISABLED_KEYS.fullmatch(key)
+        or (_DISABLED_KEYS.fullmatch(key) and not _OF_A_WHOLE.fullmatch(f"{kind}.{key}"))
         or _DISABLED.fullmatch(f"{kind}.{key}")
     ):
         config["en"] = False
