@@ -115,6 +115,7 @@ _BARE_NUMBERS = {
     "crr": Look(None, digits=4, icon="mdi:road"),
     "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
     "gear": Look(None, icon="mdi:cog"),
+    "movement": Look(None, icon="mdi:run"),
     "user_id": Look(None, icon="mdi:account"),
     "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
     "_raw": Look(None, icon="mdi:dumbbell"),
