@@ -25,8 +25,6 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
     "blood_pressure": {"every": "20s"},
     "omron": {"every": "20s"},
     "omron_modern": {"every": "20s"},
-    "omron": {"every": "20s"},
-    "omron_modern": {"every": "20s"},
 }
 
 # All results of the scales and of the cuff have the number of their first user: they are Anna's.
