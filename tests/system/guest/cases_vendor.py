@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bumble.core import AdvertisingData
+from bumble.data_types import CompleteLocalName, Flags
 from bumble.device import Connection
 from bumble.gatt import Characteristic
 from bumble.link import LocalLink
@@ -75,10 +77,17 @@ class BondingDevice(VirtualPeripheral):
         super().__init__(name, address, parts, record=record)
 
     async def power_on(self, ether: LocalLink) -> None:
-        """See ``VirtualPeripheral``; a cuff has no keys for a passkey, so it asks for none."""
+        """See ``VirtualPeripheral``; it has no keys for a passkey, so it asks for none."""
         await super().power_on(ether)
         _, device = self._powered()
+        device.scan_response_data = bytes(AdvertisingData([CompleteLocalName(self.name)]))
         device.pairing_config_factory = _asks_for_no_passkey
+
+    def _advertising_data(self) -> bytes:
+        # The name, by which it is recognised, is only in the scan response.
+        flags = AdvertisingData.Flags
+        shown = flags.LE_GENERAL_DISCOVERABLE_MODE | flags.BR_EDR_NOT_SUPPORTED
+        return bytes(AdvertisingData([Flags(shown)]))
 
     @property
     def is_encrypted(self) -> bool:
