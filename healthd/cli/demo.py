@@ -16,11 +16,13 @@ from healthd.cli.live.view import view
 from healthd.cli.run import until_signal
 from healthd.cli.watch import listener
 from healthd.gateway.daemon import Daemon
+from healthd.host.folders import state_folder
 from healthd.log import configure, get_logger
 from healthd.mqtt.endpoints import Endpoint
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
 from healthd.settings.file import read
+from healthd.settings.keys import Keys
 from healthd.settings.model import Settings
 from healthd.simulator.air import Air
 from healthd.simulator.broadcasting.catalogue import BroadcastModel
@@ -98,9 +100,19 @@ async def _models_demo(
         peripherals.append(model.make(address, rng))
         entries.append({"id": name, "address": address, **model.settings})
     async with _own_settings(entries) as settings, _air(peripherals) as air:
+        _store_keys(settings, models)
         for peripheral in peripherals:
             await peripheral.appear()
         await _show(settings, registry.load(), air, seconds, stop)
+
+
+def _store_keys(settings: Settings, models: Sequence[AnyModel]) -> None:
+    """Keep the keys of the models, as if they had been paired."""
+    keys = Keys(state_folder(settings.outbox.directory, os.environ))
+    keys.make_folder()
+    for entry, model in zip(settings.peripherals, models, strict=True):
+        if isinstance(model, Model) and model.key is not None:
+            keys.store(entry.id, model.key)
 
 
 @asynccontextmanager

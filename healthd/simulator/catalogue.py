@@ -36,6 +36,7 @@ from healthd.simulator.strap import strap_parts
 from healthd.simulator.vendor import omron as cuffs
 from healthd.simulator.vendor.clips import contec, jumper, nonin
 from healthd.simulator.vendor.o2ring import o2ring
+from healthd.simulator.vendor.pm5 import pm5
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
@@ -142,6 +143,7 @@ _MODELS = (
         "Activity",
         physical_activity_monitor,
     ),
+    Model("pm5", "pm5", "PM5 430000000 Row", pm5, 0.5),
     # Cuffs advertise a group and a model; the second number is made up.
     Model("omron", "omron", "BLEsmart_00000258SIM", cuffs.omron, _OCCASIONAL_S, key=cuffs.KEY),
     Model(

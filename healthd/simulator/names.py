@@ -23,6 +23,7 @@ CONNECTABLE = (
     "pulse_oximeter",
     "generic_health_sensor",
     "physical_activity_monitor",
+    "pm5",
     "omron",
     "omron_modern",
     "o2ring",

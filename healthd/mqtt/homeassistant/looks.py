@@ -43,6 +43,8 @@ _OF_THE_PACKET = frozenset(
         "equipment_id",
         "version",
         "packet_id",
+        "packet",
+        "packets",
         "encryption_counter",
     }
 )
@@ -117,6 +119,7 @@ _BARE_NUMBERS = {
     "user_id": Look(None, icon="mdi:account"),
     "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
     "_raw": Look(None, icon="mdi:dumbbell"),
+    "drag_factor": Look(None, icon="mdi:fan"),
     "_zone": Look(None, icon="mdi:heart-pulse"),
     "number_of_beacons_in_solution": Look(None, icon="mdi:satellite-variant"),
     "number_of_beacons_in_view": Look(None, icon="mdi:satellite-variant"),
@@ -126,6 +129,7 @@ _BARE_NUMBERS = {
 # Of words and booleans.
 _ICONS = {
     "action": "mdi:pause-circle-outline",
+    "active": "mdi:rowing",
     "battery_present": "mdi:battery",
     "carbohydrate": "mdi:food-apple",
     "charge_level": "mdi:battery-check",
@@ -136,8 +140,10 @@ _ICONS = {
     "heading_source": "mdi:compass-outline",
     "health": "mdi:emoticon-sick-outline",
     "indicator": "mdi:map-marker-path",
+    "interval_type": "mdi:timer-sand",
     "light_level": "mdi:brightness-6",
     "load_removed": "mdi:scale-off",
+    "machine": "mdi:rowing",
     "meal": "mdi:silverware-fork-knife",
     "medication": "mdi:pill",
     "movement_direction": "mdi:swap-horizontal",
@@ -155,19 +161,24 @@ _ICONS = {
     "spin_down_status": "mdi:rotate-right",
     "stabilized": "mdi:scale",
     "status": "mdi:clipboard-pulse-outline",
+    "stroke_state": "mdi:rowing",
     "temperature_type": "mdi:thermometer-lines",
     "tester": "mdi:account-eye",
     "waypoint_reached": "mdi:map-marker-check",
     "wired_power": "mdi:power-plug",
     "wireless_power": "mdi:battery-charging-wireless",
+    "workout_state": "mdi:clipboard-play-outline",
+    "workout_type": "mdi:clipboard-text-outline",
 }
 _ANY_ICON = "mdi:information-outline"
 
 # Counters; Home Assistant handles a device that starts again from zero.
 _COUNTER = re.compile(
     r"(cumulative|total|accumulated|positive|negative)_.+"
-    r"|energy_expended_kj|(step|stride|stroke)_count|floors|elapsed_time_s"
+    r"|energy_expended_kj|(step|stride|stroke)_count|floors|elapsed_time_s|distance_m"
 )
+# Each value is that of another stroke, split or workout: their sum is no difference of two values.
+_SINGLE = re.compile(r"ergometer_(stroke|split|workout)")
 # The mean of user ids, positions or directions is meaningless.
 _NO_MEAN = re.compile(r"user_id|(latitude|longitude|bearing|heading)_deg")
 
@@ -224,7 +235,11 @@ def state_class(kind: str, key: str, shown: Look) -> str | None:
     """
     if kind == _TARGETS or _NO_MEAN.fullmatch(key):
         return None
+    if shown.device_class == "energy" and key.startswith("target_"):
+        return None
     counts = _COUNTER.fullmatch(key) or shown.device_class == "energy"
+    if counts and _SINGLE.fullmatch(kind):
+        return None
     return "total_increasing" if counts else "measurement"
 
 

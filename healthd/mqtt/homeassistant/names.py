@@ -61,6 +61,7 @@ _MACHINES = (
     "stair_climber",
     "rower",
     "indoor_bike",
+    "ergometer",
 )
 
 # Which kinds have the plain names, the first one first; then all others in alphabetical order.
@@ -85,6 +86,9 @@ _STREAMS = {
     "running_speed_cadence": "running sensor",
     "location_and_speed": "location",
     "cgm": "monitor",
+    "ergometer_stroke": "stroke",
+    "ergometer_split": "split",
+    "ergometer_workout": "workout",
     "glucose_context": "context",
     "pulse_oximeter_spot_check": "spot check",
 }

@@ -17,8 +17,10 @@ _DIAGNOSTIC_KEYS = re.compile(
     r"|battery_(level_pct|low)|pedal_power_balance_reference|offset_compensation_indicator"
 )
 
-# Values on the way to a result, and the shape of each turn of a crank.
-_DISABLED_STREAMS = re.compile(r"intermediate_.+|cycling_power_vector")
+# Values on the way to a result, and the shape of each turn of a crank or of each stroke.
+_DISABLED_STREAMS = re.compile(
+    r"intermediate_.+|cycling_power_vector|ergometer_(stroke|split|force_curve)"
+)
 
 _DISABLED_KEYS = re.compile(
     # raw counters and numbers without a unit; other keys have what they mean
@@ -43,11 +45,19 @@ _DISABLED = re.compile(
     r"|charging_type|service_required)"
     # The result itself is in ``glucose``.
     r"|glucose_context\.glucose_mmol_per_l"
+    # What changes in each stroke, what was chosen before the workout, and what is about its parts.
+    r"|ergometer\.(stroke_state|interval_type|machine|target_.+|work_distance_m|rest_.+"
+    r"|(last_)?split_.+)"
+    r"|ergometer_workout\.((ending|min|recovery)_heart_rate_bpm|drag_factor|interval_type|machine"
+    r"|split_.+|rest_.+)"
     # The controls show the targets.
     r"|fitness_machine_status\.(?!name$).+"
     # of the gateway
     r"|health\.(outbox_age|memory|open_files)"
 )
+
+# Averages that are results, and that no statistics of Home Assistant have.
+_ENABLED = re.compile(r"ergometer_workout\.average_.+")
 
 
 def prominence(kind: str, key: str) -> dict[str, Any]:
@@ -60,10 +70,11 @@ def prominence(kind: str, key: str) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if _DIAGNOSTIC_STREAMS.fullmatch(kind) or _DIAGNOSTIC_KEYS.fullmatch(key):
         config["ent_cat"] = "diagnostic"
+    name = f"{kind}.{key}"
     if (
         _DISABLED_STREAMS.fullmatch(kind)
-        or _DISABLED_KEYS.fullmatch(key)
-        or _DISABLED.fullmatch(f"{kind}.{key}")
+        or (_DISABLED_KEYS.fullmatch(key) and not _ENABLED.fullmatch(name))
+        or _DISABLED.fullmatch(name)
     ):
         config["en"] = False
     return config
