@@ -248,7 +248,7 @@ def pair(
     ],
     config: _Config = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Remove an existing bond and pair again.")
+        bool, typer.Option("--again", help="Replace an existing bond, and the key if it has one.")
     ] = False,
 ) -> None:
     """Pair with a peripheral of the settings.

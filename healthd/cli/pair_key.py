@@ -80,6 +80,8 @@ class KeyPairing:
             Failed: the device did not accept the key, or it could not be stored.
         """
         hint = next((pairing.hint for pairing in self._pairings(device)), HINT)
+        if device.bonded:
+            hint += "; --again also removes its bond"
         for tries_left in reversed(range(_TRIES)):
             try:
                 is_agreed = await self._try(device, agent)

@@ -118,6 +118,7 @@ def options_for(
         wheel_circumference_m=entry.wheel_circumference,
         speed_factor=entry.speed_factor,
         pmd=entry.pmd,
+        interval_s=entry.sample_interval,
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
         records=records,

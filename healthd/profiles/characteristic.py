@@ -1,10 +1,12 @@
 """What a profile module declares: its characteristics, and what healthd does with each."""
 
+import re
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum, auto
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from healthd.profiles.identity import Identity
@@ -99,6 +101,9 @@ class Characteristic:
             on without it: intermediate values, contexts, statuses.
         channel: of a control point whose messages are not single values: how they travel.
             ``decode`` then gets whole frames.
+        others: more models that ``decode`` may return, if several kinds of values share it.
+        unless: UUID of a characteristic; on a device that notifies that one, this one sends the
+            same again and is not subscribed. Empty: it always is.
     """
 
     uuid: str
@@ -109,6 +114,8 @@ class Characteristic:
     precedes: bool = False
     accompanies: bool = False
     channel: Channel | None = None
+    others: tuple[type[Measurement], ...] = ()
+    unless: str = ""
 
     @property
     def in_info(self) -> bool:
@@ -263,6 +270,7 @@ class Request:
         answers: whether the device answers it. If not, the exchange goes on with empty bytes.
         answer_s: replaces that of the control point's channel; None: it does not.
         tries: the same.
+        at_once: in a polling, whether it follows the last answer without a pause, for a transfer.
     """
 
     data: bytes
@@ -270,6 +278,7 @@ class Request:
     answers: bool = True
     answer_s: float | None = None
     tries: int | None = None
+    at_once: bool = False
 
 
 Exchange = Generator[bytes, bytes, None]
@@ -347,7 +356,7 @@ class Polling:
         control: UUID of the control point.
         exchange: makes the requests; one that has ended begins again. A periodic run makes each of
             them once: it is over when a request comes again that was answered.
-        every_s: seconds from one request to the next.
+        every_s: seconds from one request to the next; see ``Request.at_once``.
     """
 
     control: str
@@ -477,9 +486,15 @@ class Profile:
         return bool(self.asks) or any(each.use is Use.STREAM for each in self.characteristics)
 
 
-def is_named(name: str | None, patterns: Iterable[str]) -> bool:
+def is_named(name: str | None, patterns: tuple[str, ...]) -> bool:
     """Whether an advertised name fits one of these patterns; see ``Profile.names``."""
-    if name is None:
+    if not patterns or name is None:
         return False
-    lowered = name.lower()
-    return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)
+    return _compiled(patterns).match(name.lower()) is not None
+
+
+# Names are compared for each advertisement of a device that is listened to. More than there are
+# profiles with names.
+@lru_cache(maxsize=128)
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns))

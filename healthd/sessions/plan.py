@@ -122,7 +122,12 @@ def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> 
         if uuid in link.characteristics - surplus
     ]
     controls = {profile.asks for profile in profiles}
-    streams = [each for each in known if each.use is Use.STREAM and link.can_notify(each.uuid)]
+    notified = {each.uuid for each in known if link.can_notify(each.uuid)}
+    streams = [
+        each
+        for each in known
+        if each.use is Use.STREAM and each.uuid in notified and each.unless not in notified
+    ]
     measurements = [each for each in streams if not each.accompanies]
     facts = [each for each in known if each.use is Use.STATIC]
     before = to_be_read_before({each.uuid for each in known})

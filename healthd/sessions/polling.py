@@ -118,8 +118,9 @@ class Polls:
                     raise failure if is_fault else NotificationStalled(control, silent_s)
             elif poll.is_round and once:
                 break
-            due = max(due + polled.polling.every_s, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            if not poll.is_next_at_once:
+                due = max(due + polled.polling.every_s, time.monotonic())
+                await asyncio.sleep(due - time.monotonic())
         self.asked = True
         self._due.remove(polled)
 
@@ -145,6 +146,7 @@ class _Poll:
         self._patience = Patience(values, uuids)
         self._dialogue: Dialogue | None = None
         self._request: bytes | Request = b""
+        self._is_answered = False
         self._answered: set[bytes | Request] = set()
         self._answered_at = time.monotonic()
         self.is_round = False
@@ -153,6 +155,12 @@ class _Poll:
     def silent_s(self) -> float:
         """For how long no request was answered."""
         return time.monotonic() - self._answered_at
+
+    @property
+    def is_next_at_once(self) -> bool:
+        """Whether the next request follows without a pause: only if the last one was answered."""
+        is_at_once = isinstance(self._request, Request) and self._request.at_once
+        return is_at_once and self._dialogue is not None and self._is_answered
 
     async def make(self) -> Exception | None:
         """Make the next request; return why the device did not answer it, if so.
@@ -185,8 +193,10 @@ class _Poll:
             ) as conversation:
                 answer = await conversation.ask(self._request)
         except NoAnswer as silence:
+            self._is_answered = False
             self._go_on(partial(dialogue.throw, silence))
             return silence
+        self._is_answered = True
         self._answered_at = time.monotonic()
         self._answered.add(self._request)
         self._go_on(partial(dialogue.send, answer))

@@ -153,10 +153,12 @@ async def test_a_device_that_has_a_key_is_paired_already(bus: Bus, machine: Mach
 
 
 async def test_a_bond_without_a_key_is_not_enough(bus: Bus, machine: Machine) -> None:
-    async with cuff(bus, device={"known": True, "bonded": True}) as bluez:
-        await machine.pair()
-        assert bluez.count("Connect") == 1
-        assert bluez.count("RemoveDevice") == 0
+    bonded = {"known": True, "bonded": True}
+    async with cuff(bus, device=bonded, refuses=True) as bluez:
+        code, text = await machine.pair()
+        assert (code, "--again also removes its bond" in text) == (1, True), text
+        assert (bluez.count("Connect"), bluez.count("RemoveDevice")) == (1, 0)
+    async with cuff(bus, device=bonded) as bluez:
         code, text = await machine.pair("--again")
         assert (code, "removed the existing bond" in text) == (0, True), text
         assert machine.key.exists()
@@ -200,6 +202,10 @@ async def test_the_daemon_uses_a_new_key_without_a_restart(bus: Bus, machine: Ma
         assert await daemon.stopped() == 0
         assert key not in str(daemon.log)
         assert "hunter2" not in str(daemon.log)
+    kept = b"".join(file.read_bytes() for file in machine.key.parents[1].glob("*.*"))
+    assert b"cuff" in kept, "its events are there"
+    assert key.encode() not in kept
+    assert bytes.fromhex(key) not in kept
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can act as another user")

@@ -1,6 +1,6 @@
 """What must be published for each health device."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tests.end_to_end.packet_fields import (
     MG_PER_DL,
@@ -17,6 +17,8 @@ from tests.end_to_end.packet_fields import (
 
 # Stored in a monitor and in an oximeter: a stop in the middle leaves some for the next start.
 STORED_READINGS, STORED_RESULTS = 12, 4
+# Of both users; a link brings one more.
+STORED_IN_A_CUFF = 16
 
 
 def _body_composition(first: bytes, last: bytes) -> Values:
@@ -47,6 +49,44 @@ def _reading_of_a_monitor(packet: bytes) -> Values:
         "quality_pct": 95.5,
         "crc_ok": True,
     }
+
+
+def _records_of_a_cuff(users: tuple[int, int], whole: bool) -> Callable[[bytes], list[Values]]:
+    """Return what is in an answer of an Omron cuff with records of 16 bytes.
+
+    Args:
+        users: where the records of the two users begin.
+        whole: whether an answer is one packet; if not, this one has its first 16 bytes.
+    """
+
+    def read(packet: bytes) -> list[Values]:
+        address = int.from_bytes(packet[3:5], "big")
+        is_short = packet[0] < packet[5] + 8
+        if packet[1:3] != b"\x81\x00" or address < users[0] or is_short:
+            return []
+        starts = range(6, 6 + packet[5], 16) if whole else (6,)
+        return [_record_of_a_cuff(packet[at : at + 10], address, users) for at in starts]
+
+    return read
+
+
+def _record_of_a_cuff(record: bytes, address: int, users: tuple[int, int]) -> Values:
+    date, rest = u16(record, 4), u16(record, 6)
+    day = f"{2000 + record[3]}-{date >> 10 & 15:02}-{date >> 5 & 31:02}"
+    return {
+        "systolic_mmhg": record[0] + 25,
+        "diastolic_mmhg": record[1],
+        "pulse_rate_bpm": record[2],
+        "user_id": 1 if address < users[1] else 2,
+        "device_time": f"{day}T{date & 31:02}:{rest >> 6 & 63:02}:{rest & 63:02}",
+    }
+
+
+def _cuff(users: tuple[int, int], *, whole: bool) -> tuple[Topic, ...]:
+    read = _records_of_a_cuff(users, whole)
+    # The first of the characteristics that answer.
+    uuid = "49123040-aee8-11e1-a74d-0002a5d5c51b"
+    return (Topic("blood_pressure", uuid, read, samples=STORED_IN_A_CUFF + 1, order="device_time"),)
 
 
 _WEIGHT = Topic(
@@ -151,5 +191,7 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
     ),
     "generic_health_sensor": (Topic("live_health_observations", "2b8b", _as_hex),),
     "physical_activity_monitor": (Topic("general_activity_instantaneous", "2b3c", _as_hex),),
+    "omron": _cuff((0x0098, 0x06D8), whole=False),
+    "omron_modern": _cuff((0x01C4, 0x0804), whole=True),
 }
 """By name of the model in the catalogue."""

@@ -23,22 +23,24 @@ class Topic:
         kind: last level of its topic.
         uuid: the characteristic that it is made from.
         read: returns what a sample must contain, given the packets that it is made from; None if
-            they make no sample of this kind.
+            they make no sample of this kind, a list if they make several.
         packets: number of packets per sample.
         within: keys of derived values, and the range of each.
         samples: number of samples to wait for.
         number: key that orders the samples, if live ones are sent between stored ones.
         counts: whether a sample is one of those that are compared; others may come between them.
+        order: the same for a key that is no number: then the device also sends what is not new.
     """
 
     kind: str
     uuid: str
-    read: Callable[..., Values | None]
+    read: Callable[..., Values | list[Values] | None]
     packets: int = 1
     within: Mapping[str, Range] = field(default_factory=dict[str, Range])
     samples: int = 5
     number: str | None = None
     counts: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    order: str | None = None
 
 
 def u8(packet: bytes, at: int) -> int:

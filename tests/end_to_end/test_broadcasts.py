@@ -93,5 +93,6 @@ def _expected(topic: Topic, rides: list[list[Sent]]) -> list[list[Values]]:
         changed = [
             payload for at, payload in enumerate(payloads) if at == 0 or payload != payloads[at - 1]
         ]
-        found.append([values for payload in changed if (values := topic.read(payload))])
+        read = (topic.read(payload) for payload in changed)
+        found.append([values for values in read if isinstance(values, dict)])
     return found

@@ -2,14 +2,18 @@
 
 import asyncio
 import random
+import struct
 from collections import Counter
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from healthd.settings.keys import Keys
-from healthd.simulator.part import Sent
+from healthd.simulator.attributes import indicating, service
+from healthd.simulator.numbers import date_time
+from healthd.simulator.part import Part, Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import device_information_part
 from healthd.simulator.vendor.omron import KEY, Transfers, reading
@@ -67,12 +71,34 @@ class Household:
             for user, made in self.measured
         )
 
-    def device(self, sent: list[Sent] | None = None, **more: Any) -> VirtualPeripheral:
+    def device(
+        self, sent: list[Sent] | None = None, *, also: tuple[Part, ...] = (), **more: Any
+    ) -> VirtualPeripheral:
         key = None if self.memory.map.is_modern else KEY
         cuff = Cuff(self.memory, key=key, damage=more.pop("damage", _never))
-        parts = [Transfers(cuff, **more).part(), device_information_part({0x2A24: self.model})]
+        own = Transfers(cuff, **more).part()
+        parts = [own, device_information_part({0x2A24: self.model}), *also]
         record = None if sent is None else sent.append
         return VirtualPeripheral("BLEsmart_0000SIM", address(1), parts, record=record)
+
+
+def standard_service(user: int, made: Reading) -> Part:
+    """Return the Blood Pressure service of a cuff that has just measured this."""
+    result = indicating(0x2A35)
+    # Time, pulse and user; no mean pressure.
+    packet = b"".join(
+        (
+            bytes([0x0E]),
+            struct.pack("<HHH", made.systolic, made.diastolic, 0x07FF),
+            date_time(made.at),
+            struct.pack("<HB", made.pulse, user),
+        )
+    )
+
+    async def results() -> AsyncGenerator[bytes, None]:
+        yield packet
+
+    return Part(service(0x1810, [result]), {result: results}, advertised=True)
 
 
 def entry(**more: str) -> dict[str, str]:
@@ -211,6 +237,32 @@ async def test_wrong_checksums_are_asked_for_again(
         await until_delivered(subscriber, household)
     assert len(damaged) > 3
     assert delivered(subscriber) == household.results
+
+
+@pytest.mark.parametrize("model", ["HEM-7361T", "HEM-7380T1"])
+async def test_a_result_that_also_comes_from_the_standard_service_is_one_sample(
+    subscriber: Subscriber, settings: dict[str, Any], household: Household
+) -> None:
+    household.measure(4)
+    async with gateway(subscriber, settings, [entry(every="4s", window="3s")]) as air:
+        also = standard_service(*household.measured[-1])
+        await add(air, household.device(also=(also,)))
+        await until_runs(subscriber, cuff=2)
+        await until_delivered(subscriber, household)
+    assert delivered(subscriber) == household.results
+
+
+async def test_a_cuff_without_a_key_is_read_through_its_standard_service(
+    subscriber: Subscriber, settings: dict[str, Any]
+) -> None:
+    household = Household("HEM-7361T")
+    household.measure(3)
+    user, made = household.measured[-1]
+    async with gateway(subscriber, settings, [entry()]) as air:
+        await add(air, household.device(also=(standard_service(user, made),)))
+        await until_runs(subscriber, cuff=1)
+        await subscriber.until(lambda _: bool(delivered(subscriber)), BOUND_S)
+    assert [result[1] for result in delivered(subscriber)] == [made.at.isoformat()]
 
 
 async def test_a_cuff_without_a_key_is_left_alone(

@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from healthd.outbox.outbox import STORE_NAME
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.vendor.o2ring import REAL_TIME, SENSORS, Ring, ring_part, stored_night
@@ -66,6 +69,12 @@ def now(subscriber: Subscriber) -> list[dict[str, Any]]:
     return live(subscriber, "ring", KIND)
 
 
+def notes(settings: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return which records are noted on the disk."""
+    with closing(sqlite3.connect(settings["outbox"]["directory"] / STORE_NAME)) as store:
+        return store.execute("SELECT series, number FROM records").fetchall()
+
+
 async def until_all(subscriber: Subscriber, count: int = COUNT) -> None:
     await subscriber.until(lambda _: len(times(subscriber)) >= count, BOUND_S)
 
@@ -96,6 +105,8 @@ async def test_three_broken_links_neither_lose_nor_repeat_a_record(
         before = len(now(subscriber))
         await subscriber.until(lambda _: len(now(subscriber)) >= before + 2, BOUND_S)
     assert worn.links == 4
+    # The note of the newest record, and some that are deleted with the next ones.
+    assert len(notes(settings)) < 200
     assert times(subscriber) == expected()
     assert all("device_time" not in one for one in now(subscriber))
     assert {one["level_pct"] for one in live(subscriber, "ring", "battery")} == {80}

@@ -20,12 +20,13 @@ from healthd.profiles.characteristic import (
     Timed,
 )
 from healthd.profiles.heart_rate import HeartRate
+from healthd.profiles.identity import Identity
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement, Record
 from healthd.simulator.attributes import notifying, service
 from healthd.simulator.feed import Feed
 from healthd.simulator.part import Part
-from tests.field.rig import Field, P, device
+from tests.field.rig import Field, P, device, information
 from tests.support.maker import (
     ANSWER,
     COUNT,
@@ -106,7 +107,7 @@ class Box:
             for uuid in WRITES
         ]
         whole = Part(service(0xFFF0, [*written, *sending]), sending, advertised=True)
-        self.device = device("Box", whole)
+        self.device = device("Box", whole, information(manufacturer="Maker", model="B-12"))
 
     def hang_up(self) -> Iterable[bytes]:
         task = asyncio.get_running_loop().create_task(self.device.drop())
@@ -138,13 +139,19 @@ class Box:
 def known(field: Field) -> Callable[..., None]:
     """Return what adds the profile of the box, with a memory, live values or both."""
 
-    def add(*, memory: bool = True, polled: bool = True, tries: int = 3) -> None:
+    def add(
+        *,
+        memory: bool = True,
+        polled: bool = True,
+        tries: int = 3,
+        ask: Callable[[Options], Dialogue] = fetch,
+    ) -> None:
         profile = Profile(
             "box",
             "fff0",
             (control(channel(answer_s=1.0, tries=tries), silence_s=3.0),),
             state=lambda _: Values(),
-            opening=Opening("fff1", fetch) if memory else None,
+            opening=Opening("fff1", ask) if memory else None,
             polling=Polling("fff1", live, 0.2) if polled else None,
             derived=(Battery, HeartRate),
         )
@@ -249,6 +256,22 @@ async def test_a_device_that_stops_answering_is_linked_again(
         before = len(field.received("box", "heart_rate"))
         await field.until_values("box", "heart_rate", before + 3)
     assert "stalled" in [event.get("reason") for event in field.events("link")]
+
+
+@pytest.mark.parametrize("entry", [BOX, ONCE], ids=["linked", "periodic"])
+async def test_dialogues_know_which_model_they_talk_to(
+    field: Field, known: Callable[..., None], entry: dict[str, str]
+) -> None:
+    talked_to: list[Identity] = []
+
+    def noted(options: Options) -> Dialogue:
+        talked_to.append(options.device)
+        return fetch(options)
+
+    known(polled=False, ask=noted)
+    async with field.gateway(entry, Box().device):
+        await until_all(field)
+    assert talked_to == [Identity("Box", "Maker", "B-12")]
 
 
 async def test_a_run_takes_one_live_value(field: Field, known: Callable[..., None]) -> None:

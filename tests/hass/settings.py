@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from healthd.settings.keys import Keys
 from healthd.simulator.broadcasting.catalogue import BROADCASTING, BroadcastModel
 from healthd.simulator.catalogue import CATALOGUE, Model
 from healthd.simulator.world import address_of
@@ -20,8 +21,12 @@ MODELS: Mapping[str, Model | BroadcastModel] = {**CATALOGUE, **BROADCASTING}
 _MORE: Mapping[str, Mapping[str, Any]] = {
     "heart_rate": {"heart_rate_zones": [95, 114, 133, 152, 171]},
     "treadmill": {"control.speed_mps": [0, 3], "control.inclination_pct": [0, 6]},
-    # A cuff is linked for a few seconds at a time.
+    # Cuffs are linked for a few seconds at a time.
     "blood_pressure": {"every": "20s"},
+    "omron": {"every": "20s"},
+    "omron_modern": {"every": "20s"},
+    "omron": {"every": "20s"},
+    "omron_modern": {"every": "20s"},
 }
 
 # All results of the scales and of the cuff have the number of their first user: they are Anna's.
@@ -68,7 +73,7 @@ def write(
     requests: Iterable[str] = REQUESTS,
     discovery: str | None = "homeassistant",
 ) -> None:
-    """Write healthd.toml.
+    """Write healthd.toml, and the keys of the devices that have one.
 
     Args:
         file: the settings file; the outbox is next to it.
@@ -88,3 +93,8 @@ def write(
         "outbox": {"directory": str(file.with_name("outbox")), "max_size": "16MB"},
     }
     file.write_text(toml(sections, peripherals) + _PEOPLE)
+    keys = Keys(file.with_name("outbox"))
+    keys.make_folder()
+    for name, model in CATALOGUE.items():
+        if model.key is not None:
+            keys.store(peripheral(name), model.key)

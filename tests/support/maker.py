@@ -40,6 +40,8 @@ class Pieces:
         return pieces(frame, WRITES)
 
     def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
+        if not piece:
+            raise DecodeError("offset 0: empty")
         self._pieces.setdefault(uuid, []).append(piece)
         while whole := self._take_whole():
             if sum(whole) % 256:

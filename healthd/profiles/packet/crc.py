@@ -1,4 +1,4 @@
-"""CRCs at the end of messages.
+"""CRCs and other checksums at the end of messages.
 
 That of continuous glucose monitors (E2E-CRC) is CRC-16/MCRF4XX: polynomial 0x1021 with mirrored
 bits, initial value 0xFFFF, lowest byte first. It is the standard library's ``crc_hqx`` with the
@@ -9,6 +9,7 @@ CRC-8 has the polynomial 0x07 and the initial value 0; no bits are mirrored.
 """
 
 from binascii import crc_hqx
+from functools import reduce
 from typing import Any
 
 from healthd.profiles.packet.layout import Layout
@@ -34,6 +35,11 @@ def crc_8(data: bytes) -> int:
     for byte in data:
         crc = _CRC_8[crc ^ byte]
     return crc
+
+
+def xor_of(data: bytes) -> int:
+    """Return the XOR of these bytes."""
+    return reduce(int.__xor__, data, 0)
 
 
 def is_intact(message: bytes) -> bool:

@@ -24,7 +24,12 @@ from healthd.sessions.no_data import advice_for
 from healthd.sessions.plan import due, lack, plan_for
 
 KNOWN = registry.load()
-NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2aa7", "2a9d", "2a35"}
+PM5 = {
+    number: f"ce06{number:04x}-43e5-11e4-916c-0800200c9a66" for number in (0x31, 0x32, 0x33, 0x80)
+}
+NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2aa7", "2a9d", "2a35"} | set(
+    PM5.values()
+)
 
 
 @dataclass
@@ -196,3 +201,20 @@ def test_without_the_key_nothing_may_be_left_to_read() -> None:
     assert [profile.name for profile in plan.profiles] == ["battery"]
     assert not plan.sources
     assert [profile.name for profile in plan.locked] == ["memory"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "subscribed"),
+    [
+        ({0x31, 0x32, 0x33, 0x80}, {0x31, 0x32, 0x33}),
+        ({0x80}, {0x80}),
+        # A PM5 leaves out of 0080 what is subscribed, so nothing comes twice.
+        ({0x32, 0x80}, {0x32, 0x80}),
+    ],
+)
+def test_what_only_repeats_another_characteristic_is_left_out(
+    numbers: set[int], subscribed: set[int]
+) -> None:
+    uuids = " ".join(PM5[number] for number in numbers)
+    plan = plan_for(KNOWN, device("ce060030-43e5-11e4-916c-0800200c9a66", uuids))
+    assert plan.streams == {PM5[number] for number in subscribed}

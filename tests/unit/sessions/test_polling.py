@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ from healthd.profiles.characteristic import (
     Options,
     Polling,
     Profile,
+    Request,
 )
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
@@ -58,10 +60,13 @@ def new_or_old(_: Options) -> Dialogue:
 
 
 def polls_of(
-    device: Maker, exchange: Callable[[Options], Dialogue] = the_new_one, silence_s: float = 5.0
+    device: Maker,
+    exchange: Callable[[Options], Dialogue] = the_new_one,
+    silence_s: float = 5.0,
+    every_s: float = EVERY_S,
 ) -> Polls:
     point = control(channel(answer_s=0.05, tries=1), silence_s)
-    profile = Profile("made_up", "fff0", (point,), polling=Polling("fff1", exchange, EVERY_S))
+    profile = Profile("made_up", "fff0", (point,), polling=Polling("fff1", exchange, every_s))
     points = ControlPoints(cast(Link, device), Registry([profile]), lambda _, __: None)
     polls = Polls(points, "device", Options(), Nothing(), unexplained)
     polls.expect([profile])
@@ -184,3 +189,36 @@ async def test_a_device_that_lacks_the_control_point_is_not_polled() -> None:
     polls = polls_of(device)
     await within(polls.run(None, once=True))
     assert (device.written, polls.asked) == ([], False)
+
+
+async def test_a_transfer_in_a_polling_is_not_paced() -> None:
+    parts = 200
+
+    def with_file(_: Options) -> Dialogue:
+        while True:
+            yield NEW
+            for number in range(parts):
+                yield Request(frame(3, 0x12, bytes([number])), at_once=True)
+
+    device, began = Maker(echo), time.monotonic()
+    polls = polls_of(device, with_file, every_s=3600.0)
+    task = asyncio.create_task(polls.run(None, once=False))
+    while len(device.written) <= parts:
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 20
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(device.written) == 1 + parts  # the next one is due in an hour
+
+
+async def test_a_transfer_that_is_not_answered_is_paced() -> None:
+    def with_file(_: Options) -> Dialogue:
+        yield NEW
+        while True:
+            with suppress(NoAnswer):
+                yield Request(OLD, at_once=True)
+
+    device = Maker(lambda request: echo(request) if request == NEW else [])
+    with pytest.raises(NotificationStalled):
+        await within(polls_of(device, with_file, silence_s=0.5, every_s=0.25).run(None, once=False))
+    assert len(device.written) <= 4  # ten, if each followed the timeout of the last one

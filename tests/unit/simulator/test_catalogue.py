@@ -41,7 +41,7 @@ def test_error_for_an_unknown_name_lists_the_known_names(names: list[str]) -> No
 
 
 # They send on request only.
-ON_REQUEST = {"glucose", "omron", "omron_modern", "o2ring", "contec"}
+ON_REQUEST = {"glucose", "o2ring", "contec", "omron", "omron_modern"}
 
 
 @pytest.mark.parametrize("model", [name for name in CONNECTABLE if name not in ON_REQUEST])

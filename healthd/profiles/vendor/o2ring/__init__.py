@@ -32,7 +32,14 @@ from healthd.profiles.characteristic import (
 )
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.profiles.vendor.o2ring.dialogue import open_ring, poll_ring
-from healthd.profiles.vendor.o2ring.framing import NOTIFY, WRITE, RingFraming, answers
+from healthd.profiles.vendor.o2ring.framing import (
+    CLOSE,
+    NOTIFY,
+    WRITE,
+    RingFraming,
+    answers,
+    request,
+)
 from healthd.profiles.vendor.o2ring.state import RingMessage, RingState, decode_message
 
 # The maker's app waits 3 s for an answer.
@@ -62,7 +69,7 @@ PROFILE = Profile(
         ),
     ),
     state=RingState,
-    opening=Opening(WRITE, open_ring),
+    opening=Opening(WRITE, open_ring, abort=request(CLOSE)),
     derived=(PulseOximeter, Battery),
     polling=Polling(WRITE, poll_ring, _EVERY_S),
     # The maker's app accepts all names with O2 in their first word. These are those that are known:

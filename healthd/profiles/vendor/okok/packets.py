@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from healthd.errors import DecodeError
 from healthd.profiles.common.scales import FAILED, pounds
+from healthd.profiles.packet.crc import xor_of
 from healthd.profiles.packet.wires import Meaning, scaled
 from healthd.profiles.weight_scale import Weight
 
@@ -68,9 +69,7 @@ def _require(data: bytes, size: int) -> None:
 
 def _check(data: bytes, at: int, *before: int) -> None:
     """Check the XOR of the bytes up to its place and of those before the data."""
-    expected = 0
-    for byte in (*before, *data[:at]):
-        expected ^= byte
+    expected = xor_of(bytes((*before, *data[:at])))
     if data[at] != expected:
         raise DecodeError(f"checksum {data[at]:#04x}, expected {expected:#04x}")
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Channel, Characteristic, Framing, Use
+from healthd.profiles.common.framing import WholeFrames, in_pieces
+from healthd.profiles.packet.crc import xor_of
 from healthd.samples import Measurement, quantity
 
 Name = Literal["start", "read", "end", "start_response", "read_response", "end_response"]
@@ -119,10 +121,7 @@ def end() -> bytes:
 
 def _request(opcode: int, address: int, size: int) -> bytes:
     body = bytes([_SHORTEST, *opcode.to_bytes(2), *address.to_bytes(2), size, 0])
-    checksum = 0
-    for byte in body:
-        checksum ^= byte
-    return body + bytes([checksum])
+    return body + bytes([xor_of(body)])
 
 
 class _Pieces:
@@ -134,8 +133,7 @@ class _Pieces:
     def cut(self, frame: bytes) -> Iterable[tuple[str, bytes]]:
         """See ``Framing``; no request is longer than four pieces."""
         self._pieces.clear()
-        for at, uuid in zip(range(0, len(frame), _PIECE), TX, strict=False):
-            yield uuid, frame[at : at + _PIECE]
+        return zip(TX, in_pieces(frame, _PIECE), strict=False)
 
     def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
         """See ``Framing``; pieces of a frame come in order, and the last one may be padded."""
@@ -156,12 +154,8 @@ class _Pieces:
         return (frame,)
 
 
-class _Whole:
+class _Whole(WholeFrames):
     """The modern stack: a frame is one value, for which its links have a large enough MTU."""
-
-    def cut(self, frame: bytes) -> Iterable[tuple[str, bytes]]:
-        """See ``Framing``."""
-        return ((TX[0], frame),)
 
     def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
         """See ``Framing``; what is longer than the frame is padding."""
@@ -172,7 +166,7 @@ class _Whole:
 
 def _framing(uuids: Collection[str]) -> Framing:
     """Return the framing of a device: a modern one has only one characteristic each way."""
-    return _Pieces() if RX[1] in uuids else _Whole()
+    return _Pieces() if RX[1] in uuids else _Whole(TX[0])
 
 
 def _answers(request: bytes, frame: bytes) -> bool:

@@ -4,7 +4,6 @@ Requests are a number and what it needs, answers the number + 0x80 and a result 
 userx14/omblepy, omblepy.py; eigger/hass-omron, omron_ble/omron_driver.py (also the modern stack).
 """
 
-from collections.abc import Collection, Iterable
 from typing import Annotated, ClassVar, Literal
 
 from healthd.errors import DecodeError
@@ -13,12 +12,12 @@ from healthd.profiles.characteristic import (
     Characteristic,
     Dialogue,
     ExchangeRefused,
-    Framing,
     NoAnswer,
     Pairing,
     Request,
     Use,
 )
+from healthd.profiles.common.framing import whole_frames
 from healthd.profiles.vendor.omron.frames import MEMORY
 from healthd.samples import Measurement, quantity
 
@@ -74,22 +73,6 @@ def decode_unlock(data: bytes) -> UnlockMessage:
     return UnlockMessage.of(fields)
 
 
-class _Single:
-    """Requests and answers are single values of the same characteristic."""
-
-    def cut(self, frame: bytes) -> Iterable[tuple[str, bytes]]:
-        """See ``Framing``."""
-        return ((_UUID, frame),)
-
-    def join(self, uuid: str, piece: bytes) -> Iterable[bytes]:
-        """See ``Framing``."""
-        return (piece,)
-
-
-def _framing(_uuids: Collection[str]) -> Framing:
-    return _Single()
-
-
 def _answers(request: bytes, answer: bytes) -> bool:
     """Return whether it answers the request; "not ready for a key" is no answer: it is repeated."""
     is_same = answer[:1] == bytes([request[0] | _ANSWER])
@@ -101,7 +84,7 @@ UNLOCK = Characteristic(
     UnlockMessage,
     decode_unlock,
     Use.CONTROL,
-    channel=Channel((_UUID,), (_UUID,), _framing, answers=_answers),
+    channel=Channel((_UUID,), (_UUID,), whole_frames(_UUID), answers=_answers),
 )
 
 

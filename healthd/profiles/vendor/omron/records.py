@@ -30,7 +30,22 @@ _LAST_SECOND = 59
 _GREATEST = 0xE1
 _NEVER_WRITTEN = b"\xff" * 8
 
-_IRREGULAR, _MOVEMENT, _CUFF_FITS = 1 << 14, 1 << 15, 1 << 12
+# By three bits: irregular pulse and movement of the third word, cuff fit of the fourth.
+_IRREGULAR, _MOVEMENT, _CUFF_FITS = 1, 2, 4
+
+
+def _list_status(bits: int) -> list[Status]:
+    status: list[Status] = []
+    if bits & _MOVEMENT:
+        status.append("body_movement")
+    if not bits & _CUFF_FITS:
+        status.append("cuff_too_loose")
+    if bits & _IRREGULAR:
+        status.append("irregular_pulse")
+    return status
+
+
+_STATUSES = tuple(map(_list_status, range(8)))
 
 
 def is_empty(layout: Layout, record: bytes) -> bool:
@@ -59,14 +74,10 @@ def read_record(layout: Layout, record: bytes, user: int) -> BloodPressure | Non
     systolic += _LEAST_SYSTOLIC
     if not 0 < diastolic < systolic:
         return None
-    date, rest = (int.from_bytes(record[at : at + 2], layout.order) for at in (4, 6))
-    status: list[Status] = []
-    if date & _MOVEMENT:
-        status.append("body_movement")
-    if not rest & _CUFF_FITS:
-        status.append("cuff_too_loose")
-    if date & _IRREGULAR:
-        status.append("irregular_pulse")
+    date, rest = (
+        int.from_bytes(record[4:6], layout.order),
+        int.from_bytes(record[6:8], layout.order),
+    )
     parts = (
         _FIRST_YEAR + (year & 0x3F),
         date >> 10 & 0x0F,
@@ -85,7 +96,7 @@ def read_record(layout: Layout, record: bytes, user: int) -> BloodPressure | Non
             "device_time": date_text(parts),
             "pulse_rate_bpm": pulse or None,
             "user_id": user,
-            "status": status,
+            "status": _STATUSES[date >> 14 | rest >> 10 & 0x04],
         }
     )
 
