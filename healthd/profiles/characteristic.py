@@ -460,6 +460,11 @@ class Profile:
     hint: str = ""
 
     @property
+    def only_advertises(self) -> bool:
+        """Whether its devices are never linked for it."""
+        return not self.service and not self.characteristics
+
+    @property
     def asks(self) -> str:
         """UUID of the control point that its measurements are requested from; empty: none.
 
