@@ -87,7 +87,7 @@ async def pairing(world: World) -> None:
 
 @case()
 async def pairing_by_healthd(world: World) -> None:
-    """With `pair = true` healthd pairs by itself, uses the bond, and makes a removed one anew."""
+    """With `pair = true` healthd pairs by itself, uses the bond, and replaces a removed one."""
     strap, peripheral = await _secretive(world)
     await _start_paired(world, strap)
     async with world.fault():

@@ -22,11 +22,11 @@ _PER_LINK = 3
 _RUN_S = 60.0
 # The link of another strap has to end first, 20 s after it began to stream.
 _RUN_WITHOUT_SLOT_S = 90.0
-# A strap whose link was ended is back after the next run of the meter, which is due every 32 s.
+# A strap whose link was ended is back after the next run of the meter, which is due every 36 s.
 _TURN_S = 120.0
 # By then StopDiscovery has been answered; the next run is seconds away.
 _STOP_S = 5.0
-EVERY = 'every = "32s"\nwindow = "30s"'
+EVERY = 'every = "36s"\nwindow = "34s"'
 SHORT_RUNS = """
 from healthd.sessions import collect
 

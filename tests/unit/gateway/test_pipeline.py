@@ -50,10 +50,10 @@ def decode_weight(data: bytes) -> Weight:
     return Weight(**cursor.finish({"weight_kg": cursor.u8()}))
 
 
-WEIGHT = Characteristic("ff01", Weight, decode_weight, Use.STREAM)
-STATUS = Characteristic("ff02", Weight, decode_weight, Use.STATUS)
-POINT = Characteristic("ff03", Weight, decode_weight, Use.CONTROL)
-FEATURE = Characteristic("ff04", Weight, decode_weight, Use.STATIC)
+WEIGHT = Characteristic("ee01", Weight, decode_weight, Use.STREAM)
+STATUS = Characteristic("ee02", Weight, decode_weight, Use.STATUS)
+POINT = Characteristic("ee03", Weight, decode_weight, Use.CONTROL)
+FEATURE = Characteristic("ee04", Weight, decode_weight, Use.STATIC)
 ADVERTISED = Broadcast(
     uuid="advertised",
     model=Weight,

@@ -163,11 +163,11 @@ def test_the_advice_for_a_device_that_yields_nothing(
 
 def cuff_with(kind: str) -> Registry:
     """Return the known profiles, and a cuff whose memory has a key or not."""
-    control = Characteristic("ff02", Measurement, decode_nothing, Use.CONTROL)
-    opening = Opening("ff02", lambda _options: ask_nothing(b""))
-    pairing = Pairing("ff02", ask_nothing, 16, "hold its button") if kind == "key" else None
+    control = Characteristic("ee02", Measurement, decode_nothing, Use.CONTROL)
+    opening = Opening("ee02", lambda _options: ask_nothing(b""))
+    pairing = Pairing("ee02", ask_nothing, 16, "hold its button") if kind == "key" else None
     cuff = Profile(
-        "memory", "ff01", (control,), opening=opening, replaces=("1810",), pairing=pairing
+        "memory", "ee01", (control,), opening=opening, replaces=("1810",), pairing=pairing
     )
     return Registry([*KNOWN.profiles.values(), cuff])
 
@@ -180,7 +180,7 @@ def decode_nothing(_data: bytes) -> Measurement:
     return Measurement()
 
 
-CUFF = device("1810 ff01", "2a35 ff02")
+CUFF = device("1810 ee01", "2a35 ee02")
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_what_is_locked_does_not_replace_what_can_be_read(
     plan = plan_for(cuff_with(kind), CUFF, has_key=has_key)
     assert [profile.name for profile in plan.profiles] == [read]
     assert [profile.name for profile in plan.locked] == (["memory"] if read != "memory" else [])
-    assert plan.sources == ({"2a35"} if read != "memory" else {"ff02"})
+    assert plan.sources == ({"2a35"} if read != "memory" else {"ee02"})
 
 
 def test_without_the_key_nothing_may_be_left_to_read() -> None:
-    plan = plan_for(cuff_with("key"), device("ff01 180f", "ff02 2a19"))
+    plan = plan_for(cuff_with("key"), device("ee01 180f", "ee02 2a19"))
     assert [profile.name for profile in plan.profiles] == ["battery"]
     assert not plan.sources
     assert [profile.name for profile in plan.locked] == ["memory"]

@@ -5,8 +5,9 @@ packet: the average power in 0032, the work in 0036, the average pace in 003c.
 
 Sources: the maker's "PM5 Bluetooth Smart Interface Definition", revision 1.30; ErgometerJS
 (performancemonitorBle.ts and the recording row100meter.ts of a real PM5); openrowingmonitor
-(docs/PM5_Interface.md, from traces). Where they differ:
+(docs/PM5_Interface.md, from traces). What is not obvious, or differs:
 
+- Pace: per 500 m on a BikeErg, too, which shows it per 1000 m (ergarcade/pm5-base pull request 10).
 - Last split time (0033): 0.01 s in the recording and the traces, 0.1 s in the document.
 - Energy of the split (0033): left out. It is kcal in two real monitors (that recording, and
   TrackMyIndoorWorkout's c2_status2 test), kcal/h in the document's form for 0080 and in
