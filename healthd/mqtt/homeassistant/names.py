@@ -77,6 +77,9 @@ _FIRST = (
     "weight",
     "blood_pressure",
     "glucose",
+    # Made of pages, which have these fields, too.
+    "trainer_capabilities",
+    "trainer_command",
 )
 _INTERMEDIATE = "intermediate_"
 
