@@ -24,7 +24,7 @@ from healthd.profiles.results.kind import QUIET_S, Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 # No cuff measures more (ISO 81060-2). QardioArms send such numbers when they give up.
-_MOST_MMHG = 300.0
+MOST_MMHG = 300.0
 
 _MMHG_PER_KPA = Fraction("7.500615758")
 _UNKNOWN_USER = 0xFF
@@ -205,7 +205,7 @@ def _phase(packet: BloodPressure) -> Phase:
     Cuffs send zero or no value for what they have not measured.
     """
     upper, lower = packet.systolic_mmhg, packet.diastolic_mmhg
-    if upper is not None and lower is not None and 0 < lower < upper <= _MOST_MMHG:
+    if upper is not None and lower is not None and 0 < lower < upper <= MOST_MMHG:
         return Phase.FINISHED
     # A cuff that dates its errors may have stored them.
     return Phase.MEASURING if packet.device_time is None else Phase.WITHOUT_RESULT
@@ -239,7 +239,8 @@ _KIND = ResultKind(
 )
 
 
-def _measurements(options: Options) -> Episodes:
+def measurements(options: Options) -> Episodes:
+    """Return the memory of a link with a cuff: each measurement has one result."""
     return Episodes(_KIND, options)
 
 
@@ -257,5 +258,5 @@ PROFILE = Profile(
         ),
         Characteristic("2a49", BloodPressureFeatures, decode_feature, Use.STATIC),
     ),
-    state=_measurements,
+    state=measurements,
 )

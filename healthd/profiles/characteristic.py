@@ -417,7 +417,7 @@ class Profile:
     Attributes:
         name: lower-case words with underscores, as in the settings: ``service = "heart_rate"``.
         service: UUID of its GATT service, in the form of ``Characteristic.uuid``; empty if its
-            devices only advertise.
+            devices only advertise, or if it adds characteristics to the service of another profile.
         characteristics: the characteristics that healthd reads.
         broadcasts: what healthd reads in advertisements.
         state: makes the memory of a link; None: every measurement is published as it is.
@@ -429,6 +429,7 @@ class Profile:
         polling: the requests that are repeated after the opening; None: it measures by itself.
         pairing: how a key is agreed; None: there is none.
         commands: what is written for a request over MQTT, by its verb, such as ``start``.
+        needs_battery_pct: the charge below which a command fails, so that it is not written.
         names: shell patterns of advertised names, ignoring case: devices that do not advertise
             the service are recognised by them.
         replaces: UUIDs of other services that have nothing to add to this one: on a device with
@@ -452,10 +453,16 @@ class Profile:
     polling: Polling | None = None
     pairing: Pairing | None = None
     commands: Mapping[str, Request] = field(default_factory=dict[str, Request], hash=False)
+    needs_battery_pct: int = 0
     names: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     gives_way_to: tuple[str, ...] = ()
     hint: str = ""
+
+    @property
+    def only_advertises(self) -> bool:
+        """Whether its devices are never linked for it."""
+        return not self.service and not self.characteristics
 
     @property
     def asks(self) -> str:

@@ -19,6 +19,7 @@ from healthd.profiles.fitness_machine import (
 from healthd.profiles.fitness_machine.commands import Write
 from healthd.profiles.identity import Identity
 from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.vendor import qardio
 from healthd.samples import Measurement
 
 _MAKER, _MODEL = "2a29", "2a24"
@@ -194,6 +195,13 @@ QUIRKS: tuple[Quirk, ...] = (
         source="github.com/ignisf/sbm69 (Device Information)",
         maker="hans dinslage*",
         model="sbm69*",
+    ),
+    Quirk(
+        title="QardioArm: pressures that it cannot measure after it has given up",
+        uuid="2a35",
+        decode=qardio.decode_measurement,
+        source="ptylr/LibreArm BPClient.swift, agreenbhm/LibreArm_Android ReadingValidationTest.kt",
+        name=qardio.NAMES,
     ),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from healthd.central.link import Link
-from healthd.profiles.characteristic import Channel, Characteristic
+from healthd.profiles.characteristic import Channel, Characteristic, Profile, Request
 from healthd.profiles.registry import Registry
 from healthd.sessions.wire import wire_of
 
@@ -68,6 +68,14 @@ class ControlPoints:
             point = ControlPoint(self.link, control, self._on_message, self._on_answer)
             self._points[uuid] = point
         return self._points[uuid]
+
+    def command(self, verb: str) -> tuple[Profile, Request] | None:
+        """Return what the device understands for a request with this verb; None for nothing."""
+        for profile in self._registry.profiles.values():
+            command = profile.commands.get(verb)
+            if command is not None and self.has(command.control):
+                return profile, command
+        return None
 
 
 class ControlPoint:

@@ -23,7 +23,7 @@ ANSWER_S = 30.0
 # and a flash memory of 16 MiB is the largest that such a device has.
 _MOST_VALUES = 2 * 65_536
 _LONGEST_S = 3600.0
-_MOST_BYTES = 16 * 2**20
+MOST_BYTES = 16 * 2**20
 
 
 class Endless(Exception):
@@ -182,7 +182,7 @@ class Conversation:
         messages = sum(point.messages - before for point, (before, _) in self._held.items())
         size = sum(point.size_bytes - before for point, (_, before) in self._held.items())
         is_long = time.monotonic() >= self._began_at + _LONGEST_S
-        if is_long or messages > _MOST_VALUES or size > _MOST_BYTES:
+        if is_long or messages > _MOST_VALUES or size > MOST_BYTES:
             raise Endless
 
 

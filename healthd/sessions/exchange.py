@@ -1,13 +1,14 @@
-"""Requests to a fitness machine's control point, and its answers as words."""
+"""Requests to a machine's control point, and its answers as words."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from functools import partial
+from contextlib import AbstractAsyncContextManager, suppress
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.profiles.fitness_machine.procedures import answers, result
-from healthd.sessions.control_point import ControlPoint, Silent
+from healthd.profiles.fitness_machine.dialect import Dialect
+from healthd.profiles.fitness_machine.machine import Learned
+from healthd.sessions.control_point import Busy, ControlPoint, Silent
 from healthd.verbs import uptime_s
 
 Check = Callable[[], None]
@@ -15,7 +16,7 @@ Check = Callable[[], None]
 
 SUCCESS, NOT_SUPPORTED = "success", "opcode_not_supported"
 INVALID, NOT_PERMITTED = "invalid_parameter", "control_not_permitted"
-"""Results of `procedures.result`."""
+"""Results of `Dialect.result`."""
 
 # Machines answer within a second, and some count down from three before they start. The services
 # allow 30 s; the lease, or a request to stop, can end the wait earlier.
@@ -31,6 +32,14 @@ _TRIES = 3
 _PAUSE_S = 0.3
 
 
+# A machine that need not answer does so within this time, if at all: trainers of FE-C send four
+# pages a second, and the one that was asked for comes next.
+_PATIENCE_S = 1.5
+
+# More than a machine sends before the request is read that waits for it: a page at a time.
+_MOST_UNREAD = 16
+
+
 def unchecked() -> None:
     """Let the request be written, whatever happened meanwhile."""
 
@@ -38,16 +47,45 @@ def unchecked() -> None:
 class Exchange:
     """The exchange with one machine; used by a single task, so procedures do not overlap."""
 
-    def __init__(self, point: ControlPoint) -> None:
-        """Use the control point of the machine."""
+    def __init__(self, point: ControlPoint, dialect: Dialect, learned: Learned) -> None:
+        """Prepare.
+
+        Args:
+            point: the control point of the machine.
+            dialect: how it is controlled.
+            learned: what the machine has shown; updated.
+        """
         self._point = point
+        self._dialect = dialect
+        self._learned = learned
+        self._heard = deque[bytes](maxlen=_MOST_UNREAD)
+        self._arrived = asyncio.Event()
 
     def turn(self, timeout_s: float) -> AbstractAsyncContextManager[None]:
         """Reserve the control point, as `ControlPoint.turn`."""
         return self._point.turn(timeout_s)
 
+    def hear(self, value: bytes) -> None:
+        """Handle a value of the stream that carries the answers."""
+        self._dialect.hear(value)
+        self._heard.append(value)
+        self._arrived.set()
+
+    @property
+    def greets(self) -> bool:
+        """Whether there is something to write before all requests."""
+        return bool(self._dialect.greeting)
+
+    async def greet(self) -> None:
+        """Ask the machine what it can do, which it says in the stream that carries its answers."""
+        with suppress(Busy, LinkFault, TimeoutError):
+            async with self.turn(STEP_S), asyncio.timeout(STEP_S):
+                await self._point.write(self._dialect.greeting)
+
     async def ask(self, request: bytes, timeout_s: float, check: Check = unchecked) -> str:
         """Ask the machine and return its result as a word.
+
+        The result of a machine that need not answer, and does not, is success.
 
         Raises:
             Rejected: ``check`` has refused the request; nothing was written.
@@ -56,11 +94,48 @@ class Exchange:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                await self._point.subscribe()
+                if not self._dialect.answers_on:
+                    await self._point.subscribe()
+                self._heard.clear()
+                self._dialect.begin(request)
                 check()  # Nothing may come between this and the write.
-                return result(await self._point.ask(request, partial(answers, request), timeout_s))
+                await self._point.write(request)
+                return await self._result(request)
         except TimeoutError as error:
             raise Silent from error
+
+    async def _result(self, request: bytes) -> str:
+        dialect, learned = self._dialect, self._learned
+        if dialect.always_answers:
+            return dialect.result(request, await self._answer(request))
+        if learned.answers is False:
+            return SUCCESS
+        if dialect.inquiry:
+            await self._point.write(dialect.inquiry)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                answer = await self._answer(request)
+        except TimeoutError:
+            # One that has answered before may do so again.
+            learned.answers = bool(learned.answers)
+            return SUCCESS
+        learned.answers = True
+        return dialect.result(request, answer)
+
+    async def _answer(self, request: bytes) -> bytes:
+        """Wait for the answer to a request that was written, without a limit."""
+
+        def fits(message: bytes) -> bool:
+            return self._dialect.answers(request, message)
+
+        if not self._dialect.answers_on:
+            return await self._point.answer(fits)
+        while True:
+            while self._heard:
+                if fits(message := self._heard.popleft()):
+                    return message
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def insist(self, step: bytes, within_s: float) -> tuple[str, str]:
         """Ask for a step of a stop or release, up to three times.

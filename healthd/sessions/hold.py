@@ -5,10 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL, STOP
+from healthd.profiles.fitness_machine.dialect import Dialect
 from healthd.profiles.fitness_machine.limits import Limits, Rejected
-from healthd.profiles.fitness_machine.machine import Learned, Machine
-from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, release
+from healthd.profiles.fitness_machine.machine import Learned
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.exchange import (
     ANSWER_S,
@@ -63,7 +62,7 @@ class Hold:
     def __init__(
         self,
         points: ControlPoints,
-        machine: Machine,
+        dialect: Dialect,
         learned: Learned,
         rules: Rules,
         outcomes: Outcomes,
@@ -72,14 +71,14 @@ class Hold:
 
         Args:
             points: the control points of the machine's link.
-            machine: what it says about itself.
+            dialect: how it is controlled.
             learned: what it has shown on this link and earlier ones; updated.
             rules: what the settings say.
             outcomes: reports all results.
         """
         self._link = points.link
-        self.exchange = Exchange(points.of(CONTROL_POINT))
-        self._machine = machine
+        self.exchange = Exchange(points.of(dialect.control), dialect, learned)
+        self._dialect = dialect
         self._learned = learned
         self.rules = rules
         self._report = outcomes.report
@@ -111,7 +110,7 @@ class Hold:
                     await self._request_control_to_stop()
                 left_s = self.left_s
                 patience_s = STEP_S if left_s is None else max(0.0, left_s) + _URGENT_S - _LEAST_S
-                error, word = await self.try_step(STOP, min(STEP_S, patience_s))
+                error, word = await self.try_step(self._dialect.stop, min(STEP_S, patience_s))
         except Busy:
             error, word = f"the control point was in use for {STEP_S:.0f} s", "busy"
         if not error:
@@ -143,8 +142,8 @@ class Hold:
             left_s = self.left_s or 0.0
             within_s = min(_URGENT_S, max(_LEAST_S, left_s + _URGENT_S))
             async with self.exchange.turn(within_s):
-                *first, last = release(
-                    self._machine, simulated=self._simulated, stopped=self._stopped
+                *first, last = self._dialect.release(
+                    simulated=self._simulated, stopped=self._stopped
                 )
                 for step in first:
                     failed.append((await self.try_step(step, within_s))[0])
@@ -159,6 +158,16 @@ class Hold:
         finally:
             self._releasing = False
         return self._released(reason, failed) if self._claimed else None
+
+    @property
+    def is_left_over(self) -> bool:
+        """Whether it still has the target of a link that was lost while it was held."""
+        return self._dialect.keeps_targets and self._learned.unreleased
+
+    async def release_leftover(self) -> None:
+        """Release a machine that is left over."""
+        self._claimed = True
+        await self.release("link_lost")
 
     async def release_before_hangup(self) -> None:
         """Release the machine before healthd disconnects; stop trying after ``_HANGUP_S``."""
@@ -179,7 +188,7 @@ class Hold:
         detail = "; ".join(text for text in failed if text) or None
         # A bike counts as released even if resetting the grade failed; a treadmill may still be
         # moving.
-        harmless = not failed[-1] and (detail is None or not self._machine.is_treadmill)
+        harmless = not failed[-1] and (detail is None or not self._dialect.machine.is_treadmill)
         self._report("released" if harmless else "release_failed", reason=reason, detail=detail)
         self._learned.unreleased = bool(failed[-1])
         if failed[-1]:
@@ -208,7 +217,7 @@ class Hold:
         # An earlier request may still be granted.
         was_claimed, self._claimed = self._claimed, True
         try:
-            word = await self.exchange.ask(REQUEST_CONTROL, timeout_s, check)
+            word = await self._claim(check, timeout_s)
         except (LinkFault, Rejected):
             self._claimed = was_claimed
             raise
@@ -223,6 +232,12 @@ class Hold:
         self._stopped = False
         self.renew()
         self._report("granted", verb)
+
+    async def _claim(self, check: Check, timeout_s: float) -> str:
+        if claim := self._dialect.claim:
+            return await self.exchange.ask(claim, timeout_s, check)
+        check()
+        return SUCCESS
 
     async def try_step(self, step: bytes, within_s: float) -> tuple[str, str]:
         """Carry out one step of a stop or release; return the error, empty for none, and a word."""

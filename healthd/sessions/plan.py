@@ -93,9 +93,14 @@ class Plan:
 
 
 def profiles_of(registry: Registry, link: Discovered) -> list[Profile]:
-    """Return the profiles of all services of this device."""
+    """Return the profiles of all services of this device, and of what is added to them."""
     services = [registry.service(uuid) for uuid in sorted(link.services)]
-    return [profile for profile in services if profile is not None]
+    added = [
+        profile
+        for profile in registry.profiles.values()
+        if not profile.service and _uuids([profile]) & link.characteristics
+    ]
+    return [*(profile for profile in services if profile is not None), *added]
 
 
 def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> Plan:

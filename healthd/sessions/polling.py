@@ -19,7 +19,7 @@ from healthd.profiles.characteristic import (
     Request,
 )
 from healthd.sessions.control_point import ControlPoints, Silent
-from healthd.sessions.conversation import Conversation, Endless, Patience
+from healthd.sessions.conversation import MOST_BYTES, Conversation, Endless, Patience
 from healthd.sessions.faults import NotificationStalled
 from healthd.sessions.values import Explain, Heard
 
@@ -158,9 +158,15 @@ class _Poll:
 
     @property
     def is_next_at_once(self) -> bool:
-        """Whether the next request follows without a pause: only if the last one was answered."""
+        """Whether the next request follows without a pause.
+
+        That is so only if the last one was answered, and until the device has sent more than the
+        largest memory holds.
+        """
         is_at_once = isinstance(self._request, Request) and self._request.at_once
-        return is_at_once and self._dialogue is not None and self._is_answered
+        received = self._points.of(self._polling.control).size_bytes
+        may_follow = self._is_answered and received < MOST_BYTES
+        return is_at_once and may_follow and self._dialogue is not None
 
     async def make(self) -> Exception | None:
         """Make the next request; return why the device did not answer it, if so.

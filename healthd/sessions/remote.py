@@ -7,15 +7,17 @@ from functools import partial
 from typing import Any
 
 from healthd.central.faults import LinkFault
-from healthd.central.link import Link
 from healthd.events import ControlEvent
+from healthd.profiles.characteristic import Profile, Request
 from healthd.profiles.fitness_machine.limits import Rejected
-from healthd.profiles.fitness_machine.machine import Learned, Machine, machine_of
-from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, loses_control
+from healthd.profiles.fitness_machine.machine import Learned
+from healthd.profiles.fitness_machine.procedures import STATUS, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
-from healthd.profiles.quirks import decoders_for, identity_of, writers_for
-from healthd.sessions.control_point import Busy, ControlPoints, Silent
-from healthd.sessions.exchange import ANSWER_S
+from healthd.profiles.vendor.fec import DATA
+from healthd.sessions.control_point import ControlPoints, Silent
+from healthd.sessions.device_commands import check_battery, write_command
+from healthd.sessions.dialects import dialect_on, machine_on
+from healthd.sessions.exchange import ANSWER_S, Check, unchecked
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.hold import Hold, Rules
 from healthd.sessions.orders import BEAT_S, Order, Orders, cancelled_by
@@ -24,7 +26,6 @@ from healthd.sessions.starter import Starter
 from healthd.sessions.trainer import Trainer
 from healthd.sessions.values import Explain
 from healthd.sessions.work import Interrupted, Rank, Work
-from healthd.supervision.deadline import timeout
 from healthd.verbs import OfPeripheral, Release, RequestRefused, ResetEnergyExpended, Start, Stop
 
 # How long a request waits for earlier ones: as long as one of them may stay unanswered. Requests to
@@ -96,6 +97,16 @@ class Remote:
             raise RequestRefused(f"{self._peripheral}: {outcome}") from outcome
         return outcome
 
+    @property
+    def listeners(self) -> Mapping[str, Callable[[bytes], None]]:
+        """What to call with the values of streams that say something about control, by UUID."""
+        return {STATUS: self.on_status, DATA: self.on_answer}
+
+    def on_answer(self, value: bytes) -> None:
+        """Handle a value of a stream that also carries answers to requests."""
+        if self._hold is not None:
+            self._hold.exchange.hear(value)
+
     def on_status(self, value: bytes) -> None:
         """Handle a status notification of the machine."""
         if self._hold is not None and loses_control(value):
@@ -112,13 +123,15 @@ class Remote:
             explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
-        machine = self._machine_of(link, facts)
-        if link.can_write(CONTROL_POINT):
+        machine = machine_on(link, facts, self._rules.speed_factor)
+        if (dialect := dialect_on(points, machine)) is not None:
             learned = self._learned_of(link.found.address)
-            self._hold = Hold(points, machine, learned, self._rules, self._outcomes)
-            self._trainer = Trainer(self._hold, machine, learned, self._outcomes)
+            self._hold = Hold(points, dialect, learned, self._rules, self._outcomes)
+            self._trainer = Trainer(self._hold, dialect, learned, self._outcomes)
         self._points = points
         try:
+            if self._hold is not None:
+                await self._begin(self._hold)
             if self.starts:
                 starting = self._starter.start(points, machine, link.found.address)
                 with suppress(Interrupted):
@@ -131,6 +144,13 @@ class Remote:
             if self._hold is not None:
                 await self._hold.release_before_hangup()
                 self._hold = self._trainer = None
+
+    async def _begin(self, hold: Hold) -> None:
+        with suppress(Interrupted):
+            if hold.is_left_over:
+                await self._work.run(Rank.RELEASE, hold.release_leftover())
+            if hold.exchange.greets:
+                await self._work.run(Rank.ORDER, hold.exchange.greet())
 
     async def _serve(self, points: ControlPoints, explain: Explain) -> None:
         """Do what is most urgent, one after the other; an expired lease comes first."""
@@ -148,12 +168,6 @@ class Remote:
 
     def _left_s(self) -> float | None:
         return None if self._hold is None else self._hold.left_s
-
-    def _machine_of(self, link: Link, facts: Mapping[str, bytes]) -> Machine:
-        device = identity_of(link.found.name, facts)
-        decoders, writers = decoders_for(device), writers_for(device)
-        factor = self._rules.speed_factor
-        return machine_of(link.characteristics, facts, decoders, writers, factor)
 
     def _learned_of(self, address: str) -> Learned:
         """Return what this device has shown; it is forgotten if another device is linked."""
@@ -206,7 +220,9 @@ class Remote:
         stops = any(isinstance(order.request, Stop) for order in self._orders.urgent)
         try:
             rank = Rank.STOP if stops else Rank.RELEASE
-            outcome = await self._work.run(rank, self._stop() if stops else self._give_up_control())
+            outcome = await self._work.run(
+                rank, self._stop(points) if stops else self._give_up_control()
+            )
         except Interrupted:
             return  # A stop has come, which releases the machine, too.
         except Rejected as rejected:
@@ -214,6 +230,8 @@ class Remote:
         except LinkFault as fault:
             explained = await explain(points.link.found, fault)
             outcome = Rejected(explained.reason, str(explained))
+        except Silent:
+            outcome = Rejected("silent", f"no answer within {ANSWER_S:.0f} s")
         for order in self._orders.take_urgent(stops=stops):
             if isinstance(outcome, Rejected):
                 self._refuse(order, outcome)
@@ -226,7 +244,10 @@ class Remote:
             with suppress(Interrupted):
                 await self._work.run(Rank.RELEASE, self._hold.release(reason))
 
-    async def _stop(self) -> Mapping[str, Any]:
+    async def _stop(self, points: ControlPoints) -> Mapping[str, Any]:
+        if (command := points.command(Stop.verb)) is not None:
+            await self._command(*command, Stop.verb, points)
+            return {}
         if self._hold is None:
             raise _no_control_point()
         await self._hold.stop()
@@ -244,6 +265,9 @@ class Remote:
         request = order.request
         if isinstance(request, ResetEnergyExpended):
             return await self._reset_energy(request, points)
+        if (command := points.command(request.verb)) is not None:
+            await self._command(*command, request.verb, points, partial(self._orders.check, order))
+            return {}
         if self._trainer is None:
             raise _no_control_point()
         if isinstance(request, Start):
@@ -252,20 +276,31 @@ class Remote:
         held = {} if self._left_s() is None else {"lease_s": self._rules.lease_s}
         return {**targets, **held}
 
+    async def _command(
+        self,
+        profile: Profile,
+        command: Request,
+        verb: str,
+        points: ControlPoints,
+        check: Check = unchecked,
+    ) -> None:
+        """Write what a profile has for a verb.
+
+        Raises:
+            Rejected: the battery is too low for it, or ``check`` has refused it.
+        """
+        if verb != Stop.verb:
+            await check_battery(points.link, profile)
+        await write_command(points.of(command.control), command.data, check)
+        self._outcomes.report("stopped" if verb == Stop.verb else "started", verb)
+
     async def _reset_energy(
         self, request: ResetEnergyExpended, points: ControlPoints
     ) -> Mapping[str, Any]:
         if not points.link.can_write(_ENERGY_CONTROL_POINT):
             text = "the device has no heart rate control point, so no counter to reset"
             raise Rejected("not_supported", text)
-        point = points.of(_ENERGY_CONTROL_POINT)
-        try:
-            async with point.turn(_TURN_S), timeout(ANSWER_S):
-                await point.write(RESET_ENERGY_EXPENDED)
-        except Busy as error:
-            raise Rejected("busy", f"the control point was in use for {_TURN_S:.0f} s") from error
-        except TimeoutError as error:
-            raise Silent from error
+        await write_command(points.of(_ENERGY_CONTROL_POINT), RESET_ENERGY_EXPENDED)
         self._outcomes.report("reset", request.verb)
         return {}
 

@@ -15,7 +15,6 @@ from healthd.errors import HealthdError, Transient
 from healthd.events import ControlEvent
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Options, Profile
-from healthd.profiles.fitness_machine.procedures import STATUS
 from healthd.profiles.registry import Registry
 from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown
@@ -110,8 +109,8 @@ class Session:
             registry,
             observer,
             radio.explain,
-            {STATUS: self.remote.on_status},
-            match.wanted if match.by is By.SERVICE else None,
+            self.remote.listeners,
+            (match.wanted or None) if match.by is By.SERVICE else None,
             DeviceKey(match.peripheral, options.read_key),
         )
         self._use = LinkUse(

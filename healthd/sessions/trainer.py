@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.profiles.fitness_machine.commands import RESET, STOP
+from healthd.profiles.fitness_machine.commands import RESET
+from healthd.profiles.fitness_machine.dialect import Dialect
 from healthd.profiles.fitness_machine.limits import Rejected
-from healthd.profiles.fitness_machine.machine import Learned, Machine
-from healthd.profiles.fitness_machine.procedures import (
-    Command,
-    command,
-)
+from healthd.profiles.fitness_machine.machine import Learned
+from healthd.profiles.fitness_machine.procedures import Command, command
 from healthd.sessions.control_point import Busy
 from healthd.sessions.exchange import (
     ANSWER_S,
@@ -33,18 +32,18 @@ _SLOW_TRIES, _SLOW_PAUSE_S = 5, 1.0
 class Trainer:
     """The requests to one machine; used by a single task, so procedures do not overlap."""
 
-    def __init__(self, hold: Hold, machine: Machine, learned: Learned, outcomes: Outcomes) -> None:
+    def __init__(self, hold: Hold, dialect: Dialect, learned: Learned, outcomes: Outcomes) -> None:
         """Prepare.
 
         Args:
             hold: the control of the machine on this link.
-            machine: what it says about itself.
+            dialect: how it is controlled.
             learned: what it has shown on this link and earlier ones; updated.
             outcomes: reports all results.
         """
         self._hold = hold
         self._exchange = hold.exchange
-        self._machine = machine
+        self._dialect = dialect
         self._learned = learned
         self._report = outcomes.report
 
@@ -56,7 +55,7 @@ class Trainer:
             Silent: the machine did not answer.
             LinkFault: the machine could not be asked.
         """
-        machine = self._learned.applied_to(self._machine)
+        machine = self._learned.applied_to(self._dialect.machine)
         made = command(request, machine, self._hold.rules.limits)
         # Before it is written: it may be interrupted after that.
         self._hold.note_move(simulates=isinstance(request, SetSimulation))
@@ -71,7 +70,7 @@ class Trainer:
                 await self._hold.request_control(verb, check)
                 if isinstance(request, Start) and self._learned.unreleased:
                     await self._forget_targets(verb, check)
-                word = await self._ask_in_both_widths(made, check)
+                word = await self._ask_all(made, check)
                 if word == SUCCESS:
                     self._hold.renew()
                     if made.then:
@@ -83,7 +82,8 @@ class Trainer:
             return
         if word == NOT_PERMITTED:
             self._hold.lose_control(word)
-        ranges = [self._machine.ranges[key] for key in made.targets if key in self._machine.ranges]
+        known = self._dialect.machine.ranges
+        ranges = [known[key] for key in made.targets if key in known]
         allowed = f"; it supports {ranges[0]}" if ranges else ""
         raise Rejected(word, f"the machine answered {word} to {verb}{allowed}")
 
@@ -108,7 +108,7 @@ class Trainer:
                 break
             await asyncio.sleep(_SLOW_PAUSE_S)
             error, word = await self._try_slow(slow)
-        await self._hold.try_step(STOP, STEP_S)
+        await self._hold.try_step(self._dialect.stop, STEP_S)
         text = "the machine was stopped again, because it does not accept the lowest allowed speed"
         raise Rejected(word, f"{text}: it answered {error or word}")
 
@@ -121,6 +121,14 @@ class Trainer:
         except LinkFault as fault:
             # Such as ATT error 0xFE: it is still busy with the start. The belt may move already.
             return str(fault), fault.reason
+
+    async def _ask_all(self, made: Command, check: Check) -> str:
+        """Ask step by step for a target, as long as the machine obeys."""
+        *first, last = self._dialect.steps(made.request)
+        for step in first:
+            if (word := await self._exchange.ask(step, ANSWER_S, check)) != SUCCESS:
+                return word
+        return await self._ask_in_both_widths(replace(made, request=last), check)
 
     async def _ask_in_both_widths(self, made: Command, check: Check) -> str:
         """Ask for a target; in the other width, too, if the machine may know only that one.

@@ -35,11 +35,19 @@ from healthd.simulator.sensors.running_pod import running_speed_cadence
 from healthd.simulator.strap import strap_parts
 from healthd.simulator.vendor import omron as cuffs
 from healthd.simulator.vendor.clips import contec, jumper, nonin
+from healthd.simulator.vendor.core import core
+from healthd.simulator.vendor.fec import fec
+from healthd.simulator.vendor.kickr import kickr
 from healthd.simulator.vendor.o2ring import o2ring
 from healthd.simulator.vendor.pm5 import pm5
+from healthd.simulator.vendor.qardio import qardio
+from healthd.simulator.vendor.yonker import yonker
 
 # Devices that measure occasionally measure this often, so that a demo need not wait for hours.
 _OCCASIONAL_S = 4.0
+
+# FE-C trainers send four pages a second.
+_FEC_PAGE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,11 @@ _MODELS = (
         "Activity",
         physical_activity_monitor,
     ),
+    Model("fec", "fec", "Neo", fec, _FEC_PAGE_S),
+    Model("kickr", "cycling_power", "KICKR", kickr),
+    Model("qardio", "blood_pressure", "QardioARM", qardio, _OCCASIONAL_S),
+    Model("core", "core", "CORE", core),
+    Model("yonker", "yonker", "BPW5", yonker, _OCCASIONAL_S),
     Model("pm5", "pm5", "PM5 430000000 Row", pm5, 0.5),
     # Cuffs advertise a group and a model; the second number is made up.
     Model("omron", "omron", "BLEsmart_00000258SIM", cuffs.omron, _OCCASIONAL_S, key=cuffs.KEY),

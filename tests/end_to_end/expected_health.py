@@ -100,6 +100,23 @@ _WEIGHT = Topic(
     ),
 )
 
+
+def _arm_result(packet: bytes) -> Values | None:
+    if not digits(packet, 3):  # Still inflating.
+        return None
+    return reading(
+        systolic_mmhg=(digits, 1, 1),
+        diastolic_mmhg=(digits, 3, 1),
+        mean_arterial_pressure_mmhg=(digits, 5, 1),
+    )(packet)
+
+
+def _arm_pressure(packet: bytes) -> Values | None:
+    if digits(packet, 3):
+        return None
+    return {"cuff_pressure_mmhg": digits(packet, 1)}
+
+
 HEALTH: Mapping[str, tuple[Topic, ...]] = {
     "health_thermometer": (
         Topic("body_temperature", "2a1c", reading(temperature_c=(u24, 1, 10))),
@@ -118,6 +135,10 @@ HEALTH: Mapping[str, tuple[Topic, ...]] = {
             ),
         ),
         Topic("intermediate_cuff_pressure", "2a36", reading(cuff_pressure_mmhg=(digits, 1, 1))),
+    ),
+    "qardio": (
+        Topic("blood_pressure", "2a35", _arm_result, samples=3),
+        Topic("intermediate_cuff_pressure", "2a35", _arm_pressure),
     ),
     "weight_scale": (_WEIGHT,),
     "user_scale": (_WEIGHT,),

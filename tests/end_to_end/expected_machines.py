@@ -32,7 +32,32 @@ def _treadmill(first: bytes, last: bytes) -> Values:
     }
 
 
+def _fec_trainer(frame: bytes) -> Values | None:
+    if frame[4] != 0x19:  # Only the page of the trainer makes a sample.
+        return None
+    return {
+        "cadence_rpm": frame[6],
+        "power_w": u16(frame, 9) & 0xFFF,
+        "state": {2: "ready", 3: "in_use"}[frame[11] >> 4],
+        "target_state": "at_target",
+    }
+
+
 MACHINES: Mapping[str, tuple[Topic, ...]] = {
+    "fec": (
+        Topic(
+            "bike_trainer",
+            "6e40fec2-b5a3-f393-e0a9-e50e24dcca9e",
+            _fec_trainer,
+            within={
+                "speed_mps": (3.0, 20.0),
+                "total_distance_m": (0, 1000),
+                "elapsed_time_s": (0.0, 180.0),
+                "accumulated_power_w": (50, 1_000_000),
+                "event_count": (1, 1000),
+            },
+        ),
+    ),
     "fitness_machine": (
         Topic(
             "indoor_bike",

@@ -43,6 +43,25 @@ def _torques(packet: bytes) -> Values:
 
 _HEART_RATE = Topic("heart_rate", "2a37", reading(heart_rate_bpm=(u8, 1, 1)))
 
+_POWER = (
+    Topic(
+        "cycling_power",
+        "2a63",
+        reading(
+            power_w=(s16, 2, 1),
+            pedal_power_balance_pct=(u8, 4, 2),
+            cumulative_wheel_revolutions=(u32, 7, 1),
+            last_wheel_event_time_s=(u16, 11, 2048),
+            cumulative_crank_revolutions=(u16, 13, 1),
+            last_crank_event_time_s=(u16, 15, 1024),
+            accumulated_energy_kj=(u16, 17, 1),
+        ),
+        within=_COUNTED,
+        samples=15,
+    ),
+    Topic("cycling_power_vector", "2a64", _torques, samples=2),
+)
+
 SENSORS: Mapping[str, tuple[Topic, ...]] = {
     "heart_rate": (_HEART_RATE,),
     "polar_pmd": (
@@ -74,24 +93,9 @@ SENSORS: Mapping[str, tuple[Topic, ...]] = {
             samples=15,
         ),
     ),
-    "cycling_power": (
-        Topic(
-            "cycling_power",
-            "2a63",
-            reading(
-                power_w=(s16, 2, 1),
-                pedal_power_balance_pct=(u8, 4, 2),
-                cumulative_wheel_revolutions=(u32, 7, 1),
-                last_wheel_event_time_s=(u16, 11, 2048),
-                cumulative_crank_revolutions=(u16, 13, 1),
-                last_crank_event_time_s=(u16, 15, 1024),
-                accumulated_energy_kj=(u16, 17, 1),
-            ),
-            within=_COUNTED,
-            samples=15,
-        ),
-        Topic("cycling_power_vector", "2a64", _torques, samples=2),
-    ),
+    "cycling_power": _POWER,
+    # What is controlled by its maker's own characteristic sends the same.
+    "kickr": _POWER,
     "running_speed_cadence": (
         Topic(
             "running_speed_cadence",

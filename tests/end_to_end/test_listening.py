@@ -105,6 +105,34 @@ def _bike(number: int) -> Broadcaster:
     return BROADCASTING["keiser"].make(address(number), random.Random(number))
 
 
+@pytest.mark.parametrize(
+    ("entry", "is_linked"),
+    [
+        ({"address": address(1)}, True),
+        ({"service": "core"}, True),
+        ({"service": "core_broadcast"}, False),
+        ({"address": address(1), "connect": False}, False),
+    ],
+    ids=["address", "service", "broadcasts", "no link"],
+)
+async def test_a_core_sensor_is_either_linked_or_listened_to(
+    subscriber: Subscriber,
+    settings: dict[str, Any],
+    entry: dict[str, Any],
+    is_linked: bool,
+) -> None:
+    """It has the temperature in both, and goes on advertising while it is linked."""
+    sensor = device("core", 1, 0.1)
+    beacon = BROADCASTING["core_broadcast"].make(address(1), random.Random(1), period=0.1)
+    temperatures = f"{DEVICES}/sensor/core_temperature"
+    async with gateway(subscriber, settings, [{"id": "sensor", **entry}]) as air:
+        await add(air, sensor, beacon)
+        await subscriber.until(lambda _: len(subscriber.at(temperatures)) >= 10, BOUND_S)
+    samples = delivered(subscriber, temperatures)
+    assert {"skin_temperature_c" in sample for sample in samples} == {is_linked}
+    assert sensor.links == is_linked
+
+
 async def test_a_device_may_take_a_new_private_address(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:

@@ -25,6 +25,7 @@ from tests.end_to_end.expected_machines import MACHINES
 from tests.end_to_end.expected_oximeters import OXIMETERS
 from tests.end_to_end.expected_pm5 import PM5
 from tests.end_to_end.expected_sensors import SENSORS
+from tests.end_to_end.expected_vendor import VENDOR
 from tests.end_to_end.packet_fields import Topic, Values
 from tests.support.conformity import conform
 from tests.support.streams import streams
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.timeout(3 * BOUND_S)
 # Notifications that may still be on their way to the daemon when it is stopped.
 IN_FLIGHT = 2
 
-PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **OXIMETERS, "pm5": PM5}
+PUBLISHED = {**SENSORS, **MACHINES, **HEALTH, **OXIMETERS, "pm5": PM5, **VENDOR}
 
 _REGISTRY = registry.load()
 

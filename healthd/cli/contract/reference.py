@@ -52,7 +52,11 @@ def page() -> str:
 
 
 def _profile(profile: Profile, seen: set[type[Measurement]]) -> Iterator[str]:
-    advertises = "Devices of this profile only advertise; healthd does not link to them."
+    advertises = (
+        "Devices of this profile only advertise; healthd does not link to them."
+        if profile.only_advertises
+        else "Part of another service."
+    )
     yield f"\n## {profile.name}\n"
     yield f"Service `{profile.service}`.\n" if profile.service else f"{advertises}\n"
     rows = [

@@ -182,11 +182,10 @@ def _with_facts(found: dict[str, Any], registry: Registry) -> dict[str, Any]:
     """Add facts about a device: identity at the top level, others under the name of their kind."""
     facts: dict[str, Any] = {}
     parts: dict[str, Any] = found["$defs"]
-    for source in registry.sources:
-        model = source.model
+    reported = [source.model for source in registry.sources if source.in_info]
+    derived = [model for profile in registry.profiles.values() for model in profile.derived]
+    for model in (*reported, *(model for model in derived if model.is_event)):
         kind, schema = model.kind, model_schema(model)
-        if not source.in_info:
-            continue
         parts |= schema.pop("$defs", {})
         if model.identifies:
             own = model.model_fields.keys() - Measurement.model_fields.keys()

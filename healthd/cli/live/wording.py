@@ -16,7 +16,10 @@ _RANKS = (
     | dict.fromkeys(("kj", "kj_per_h", "m", "s", "l", "ns", "s_per_500m", "kg_per_m"), 5)
 )
 _PRESENT, _SUM, _WITHOUT_UNIT, _BOOKKEEPING = 2, 5, 6, 7
-_SUM_STARTS = ("cumulative_", "accumulated_", "total_", "average_", "last_", "first_")
+_SUM_STARTS = (
+    *("cumulative_", "accumulated_", "total_", "average_", "last_", "first_"),
+    *("split_", "target_"),
+)
 
 _ENVELOPE = {"id", "time", "clock", "seq"}
 _BOOKKEEPING_KEYS = {

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from healthd.units import find_unit
 
-# Fields about the packet, the device's clock or its memory, and fields that say how to read another
-# field: nothing that a person would watch.
+# Fields about the packet, the device's clock, its memory or its numbers, and fields that say how to
+# read another field: nothing that a person would watch.
 _OF_THE_PACKET = frozenset(
     {
         "truncated",
@@ -46,6 +46,17 @@ _OF_THE_PACKET = frozenset(
         "packet",
         "packets",
         "encryption_counter",
+        "page",
+        "requested_page",
+        "command_page",
+        "command_sequence",
+        "command_data",
+        "hardware_revision",
+        "manufacturer_number",
+        "model_number",
+        "software_revision",
+        "software_supplement",
+        "serial_number",
     }
 )
 
@@ -82,6 +93,8 @@ _EXCEPTIONS = {
     "dead_spot_deg": Look("°", icon="mdi:angle-acute"),
     # Energy per day, not energy used so far: Home Assistant's ``energy`` is for counters only.
     "basal_metabolism_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
+    # A sum of powers, which is no power.
+    "accumulated_power_w": Look("W", icon="mdi:sigma"),
     # What cyclists call their work; a power meter counts it in steps of 1 kJ.
     "accumulated_energy_kj": Look("kJ", "energy"),
     "level_pct": Look("%", "battery"),
@@ -104,6 +117,12 @@ _EXCEPTIONS = {
     "hba1c_pct": Look("%", digits=1, icon="mdi:water-percent"),
     "quality_pct": Look("%", icon="mdi:signal"),
     "stroke_rate_spm": Look("spm", digits=1, icon="mdi:rowing"),
+    # Lengths of one stroke.
+    "drive_length_m": Look("m", "distance", 2),
+    "stroke_distance_m": Look("m", "distance", 2),
+    # Pieces of one stroke.
+    "drive_time_s": Look("s", "duration", 2),
+    "recovery_time_s": Look("s", "duration", 2),
     "carbohydrate_kg": Look("g", "weight", factor=1000),
     "medication_kg": Look("mg", "weight", 1, factor=1_000_000),
     "latitude_deg": Look("°", digits=6, icon="mdi:latitude"),
@@ -113,13 +132,14 @@ _EXCEPTIONS = {
 }
 _BARE_NUMBERS = {
     "crr": Look(None, digits=4, icon="mdi:road"),
+    "drag_factor": Look(None, icon="mdi:fan"),
     "dop": Look(None, digits=1, icon="mdi:crosshairs-gps"),
     "gear": Look(None, icon="mdi:cog"),
+    "heat_strain_index": Look(None, digits=1, icon="mdi:thermometer-alert"),
     "movement": Look(None, icon="mdi:run"),
     "user_id": Look(None, icon="mdi:account"),
     "uv_index": Look(None, digits=1, icon="mdi:sun-wireless"),
     "_raw": Look(None, icon="mdi:dumbbell"),
-    "drag_factor": Look(None, icon="mdi:fan"),
     "_zone": Look(None, icon="mdi:heart-pulse"),
     "number_of_beacons_in_solution": Look(None, icon="mdi:satellite-variant"),
     "number_of_beacons_in_view": Look(None, icon="mdi:satellite-variant"),
@@ -135,9 +155,13 @@ _ICONS = {
     "charge_level": "mdi:battery-check",
     "charge_state": "mdi:battery-charging",
     "charging_type": "mdi:battery-charging-outline",
+    "command_status": "mdi:message-check",
     "destination_reached": "mdi:flag-checkered",
     "elevation_source": "mdi:image-filter-hdr",
+    "equipment": "mdi:bike",
     "heading_source": "mdi:compass-outline",
+    "heart_rate_reception": "mdi:heart-settings",
+    "heart_rate_source": "mdi:heart-settings",
     "health": "mdi:emoticon-sick-outline",
     "indicator": "mdi:map-marker-path",
     "interval_type": "mdi:timer-sand",
@@ -153,15 +177,19 @@ _ICONS = {
     "person": "mdi:account",
     "position_status": "mdi:crosshairs-gps",
     "pulse_rate_range": "mdi:heart-pulse",
+    "quality": "mdi:check-decagram",
     "running": "mdi:run",
     "sample_location": "mdi:hand-back-right",
     "sample_type": "mdi:test-tube",
     "sensor_contact_detected": "mdi:hand-heart",
     "service_required": "mdi:wrench",
+    "speed_is_virtual": "mdi:speedometer",
     "spin_down_status": "mdi:rotate-right",
     "stabilized": "mdi:scale",
+    "state": "mdi:bike",
     "status": "mdi:clipboard-pulse-outline",
     "stroke_state": "mdi:rowing",
+    "target_state": "mdi:bullseye-arrow",
     "temperature_type": "mdi:thermometer-lines",
     "tester": "mdi:account-eye",
     "waypoint_reached": "mdi:map-marker-check",
@@ -202,6 +230,7 @@ _BINARY_SENSOR_CLASSES = {
     "window_open": "window",
 }
 """Classes of binary sensors."""
+
 
 # Numbers in this stream are the targets that the machine was set to, not measurements.
 _TARGETS = "fitness_machine_status"

@@ -51,6 +51,7 @@ _OF_STREAMS = {
     (_TARGETS, "name"): "Machine event",
     (_TARGETS, "action"): "Stop or pause",
     (_TARGETS, "spin_down_status"): "Spin down",
+    ("bike_trainer", "state"): "Trainer state",
 }
 
 # A machine is one of these.
@@ -61,6 +62,7 @@ _MACHINES = (
     "stair_climber",
     "rower",
     "indoor_bike",
+    "bike_trainer",
     "ergometer",
 )
 

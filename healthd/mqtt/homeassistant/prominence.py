@@ -13,8 +13,10 @@ _DIAGNOSTIC_STREAMS = re.compile(r"battery|battery_level_status|position_quality
 # How a value was measured.
 _DIAGNOSTIC_KEYS = re.compile(
     r"sample_(type|location)|tester|temperature_type|(elevation|heading)_source|position_status"
-    r"|pulse_rate_range|quality_pct|sensor_contact_detected|stabilized|load_removed|impedance_ohm"
-    r"|battery_(level_pct|low)|pedal_power_balance_reference|offset_compensation_indicator"
+    r"|pulse_rate_range|quality(_pct)?|sensor_contact_detected|stabilized|load_removed"
+    r"|impedance_ohm|battery_(level_pct|low)|pedal_power_balance_reference"
+    r"|offset_compensation_indicator|heart_rate_(reception|source)|speed_is_virtual|equipment"
+    r"|command_status|max_resistance_n|machine"
 )
 
 # Values on the way to a result, and the shape of each turn of a crank or of each stroke.
@@ -31,6 +33,8 @@ _DISABLED_KEYS = re.compile(
     # about a computation or one turn of the crank
     r"|beats|rejected_beats|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"
     r"|force_on_belt_n|movement_direction"
+    # how many values were sent
+    r"|event_count"
     # how a value was measured
     r"|sample_(type|location)|(elevation|heading)_source|pulse_rate_range|stabilized|load_removed"
     r"|pedal_power_balance_reference|offset_compensation_indicator"

@@ -171,6 +171,25 @@ class Rate:
         return round(rate, counter.digits) if abs(rate) <= counter.limit else None
 
 
+class Unrolled:
+    """A counter that wraps, counted on beyond that: it begins with its first value of a link."""
+
+    def __init__(self, size: int) -> None:
+        """Start without a value; ``size`` is the number of its values, after which it wraps."""
+        self._size = size
+        self._total: int | None = None
+
+    def forget(self) -> None:
+        """Start again, because the device has set the counter back."""
+        self._total = None
+
+    def update(self, raw: int) -> int:
+        """Return the count after a packet; the counter has not wrapped twice since the last one."""
+        total = raw if self._total is None else self._total
+        self._total = total + (raw - total) % self._size
+        return self._total
+
+
 _Crank = TypeVar("_Crank", bound=CrankTurns)
 _Both = TypeVar("_Both", bound=WheelAndCrankTurns)
 

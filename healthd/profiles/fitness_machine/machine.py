@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from healthd.errors import DecodeError
-from healthd.profiles.fitness_machine.commands import Write, set_target_speed
+from healthd.profiles.fitness_machine.commands import Write, set_simulation, set_target_speed
+from healthd.profiles.fitness_machine.control_point import decode_control_point
 from healthd.profiles.fitness_machine.features import (
     decode_feature,
     decode_inclination_range,
@@ -78,6 +79,26 @@ _RANGES = {
 }
 
 
+class RoadCode(NamedTuple):
+    """How a simulated road is written.
+
+    Attributes:
+        write: makes the bytes from the keys of the request.
+        read: returns the road in these bytes as the machine reads it, by the same keys.
+    """
+
+    write: Write
+    read: Callable[[bytes], Mapping[str, float]]
+
+
+def _road_in(request: bytes) -> Mapping[str, float]:
+    message = decode_control_point(request).fields()
+    return {key: message[key] for key in ("grade_pct", "wind_speed_mps", "crr", "cw_kg_per_m")}
+
+
+_ROAD = RoadCode(set_simulation, _road_in)
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What is known about a machine, on one link.
@@ -89,6 +110,9 @@ class Machine:
         narrow: whether it takes a resistance in one byte.
         writers: by the key of a request, what makes its bytes if not `commands`.
         speed_factor: by what its speeds are multiplied.
+        steps: by the key of a request, the step of the number that is written, if not as usual.
+        road: how a simulated road is written.
+        has_session: whether it can be started.
     """
 
     characteristics: AbstractSet[str] = frozenset()
@@ -97,6 +121,9 @@ class Machine:
     narrow: bool = False
     writers: Mapping[str, Write] = field(default_factory=dict[str, Write])
     speed_factor: float = 1.0
+    steps: Mapping[str, Fraction] = field(default_factory=dict[str, Fraction])
+    road: RoadCode = _ROAD
+    has_session: bool = True
 
     @property
     def is_treadmill(self) -> bool:
@@ -124,6 +151,8 @@ class Machine:
 
     def step(self, key: str) -> Fraction:
         """Return the step of the number that is written for this key of a request, in its unit."""
+        if (step := self.steps.get(key)) is not None:
+            return step
         factor = exact(self.speed_factor) if key == "speed_mps" else 1
         return factor / Fraction(_RANGES[key].per_unit)
 
@@ -135,10 +164,13 @@ class Learned:
     Attributes:
         narrow: whether it takes a resistance in one byte; None until it has accepted one.
         unreleased: whether its link ended while healthd held it, so it may keep its target.
+        answers: whether it answers requests, if not all machines of its kind do; None until the
+            first one.
     """
 
     narrow: bool | None = None
     unreleased: bool = False
+    answers: bool | None = None
 
     def applied_to(self, machine: Machine) -> Machine:
         """Return the machine as it has shown to be, whatever it says about itself."""

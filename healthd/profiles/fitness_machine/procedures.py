@@ -116,6 +116,8 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
         Rejected: the machine cannot do it, or the settings do not allow it.
     """
     if isinstance(request, Start):
+        if not machine.has_session:
+            raise Rejected("not_supported", "a trainer of this kind has no session to start")
         return _start(machine, limits)
     if isinstance(request, Stop):
         return Command(commands.STOP, "stopped")
@@ -130,7 +132,7 @@ def command(request: OfPeripheral, machine: Machine, limits: Limits) -> Command:
         raise _unlimited(key)
     written = checked(key, value, limits, machine)
     targets = {key: value if abs(written - value) <= machine.step(key) / 2 else written}
-    if target.range == RESISTANCES:
+    if target.range == RESISTANCES and key not in machine.writers:
         return replace(_resistance(written, narrow=machine.narrow), targets=targets)
     write = machine.writers.get(key, target.write)
     return replace(_written(write, {key: written}), targets=targets)
@@ -213,10 +215,9 @@ def _simulation(request: SetSimulation, machine: Machine, limits: Limits) -> Com
     assert limits.grade_pct is not None, "check() refuses a grade without limits"
     road = request.model_dump(include={"grade_pct", "wind_speed_mps", "crr", "cw_kg_per_m"})
     grade = within(request.grade_pct, limits.grade_pct, _GRADE_STEP)
-    made = _written(commands.set_simulation, road | {"grade_pct": grade})
+    made = _written(machine.road.write, road | {"grade_pct": grade})
     # As the machine reads it: wind and coefficients are rounded, too.
-    message = decode_control_point(made.request).fields()
-    _check_road(Road(**{key: message[key] for key in road}), limits.grade_pct, limits.power_w)
+    _check_road(Road(**machine.road.read(made.request)), limits.grade_pct, limits.power_w)
     return replace(made, targets=road)
 
 

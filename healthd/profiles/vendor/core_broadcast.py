@@ -3,11 +3,9 @@
 Source: the maker's "CORE Connectivity Implementation Notes" V3.1 (2024-08-08).
 """
 
-from typing import Annotated, ClassVar
-
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Broadcast, Profile, Use
-from healthd.samples import Measurement, quantity
+from healthd.profiles.vendor.core import CoreTemperature
 
 # It measures every ten seconds; six in a row are missing by then.
 SILENCE_S = 60.0
@@ -16,15 +14,6 @@ _SIZE = 4
 _VERSION = 0
 _STATE = 0x0F
 _MEASURING = 4
-
-
-class CoreTemperature(Measurement):
-    """The temperature inside the body, estimated by a sensor on the skin."""
-
-    kind: ClassVar[str] = "core_temperature"
-
-    core_temperature_c: Annotated[float | None, quantity("Cel", mdc=150368, loinc="8329-5")]
-    """``null`` if the sensor does not measure at the moment."""
 
 
 def _is_core(data: bytes) -> bool:

@@ -84,6 +84,11 @@ class Bike:
         }
         self.control = MachineControl(self.workout, targets, self.free)
 
+    @property
+    def cadence_rpm(self) -> float:
+        """How fast the rider pedals."""
+        return self._cadence_rpm.value
+
     def free(self) -> None:
         """Return to a flat road, the rider's own power and the default resistance."""
         self.road = Road()

@@ -86,11 +86,10 @@ def test_declared_uuids_are_canonical() -> None:
     assert [canonical_uuid(service) for service in services] == services
 
 
-def test_a_profile_without_a_service_is_read_in_advertisements() -> None:
+def test_a_profile_without_a_service_is_advertised_or_adds_to_another_service() -> None:
     for found in load().profiles.values():
         if not found.service:
-            assert found.broadcasts
-            assert not found.characteristics
+            assert bool(found.broadcasts) != bool(found.characteristics)
 
 
 def test_broadcasts_by_name_and_by_what_carries_them() -> None:
@@ -215,7 +214,7 @@ def test_a_device_is_recognised_by_its_services_and_by_its_name(
     assert " ".join(sorted(recognised)) == found
 
 
-def test_every_hint_is_one_line_and_every_name_comes_with_a_service() -> None:
+def test_every_hint_is_one_line_and_every_name_is_of_something_to_link() -> None:
     for each in load().profiles.values():
         assert each.hint.isprintable()
-        assert each.service or not each.names
+        assert not (each.only_advertises and each.names)

@@ -183,7 +183,7 @@ async def test_the_last_requests_are_cut_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bound", "most"), [("_MOST_VALUES", 3), ("_MOST_BYTES", 50), ("_LONGEST_S", 0.2)]
+    ("bound", "most"), [("_MOST_VALUES", 3), ("MOST_BYTES", 50), ("_LONGEST_S", 0.2)]
 )
 async def test_a_dialogue_without_an_end_is_aborted(
     monkeypatch: pytest.MonkeyPatch, bound: str, most: float

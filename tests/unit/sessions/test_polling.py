@@ -222,3 +222,18 @@ async def test_a_transfer_that_is_not_answered_is_paced() -> None:
     with pytest.raises(NotificationStalled):
         await within(polls_of(device, with_file, silence_s=0.5, every_s=0.25).run(None, once=False))
     assert len(device.written) <= 4  # ten, if each followed the timeout of the last one
+
+
+async def test_a_transfer_without_an_end_becomes_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("healthd.sessions.polling.MOST_BYTES", 10 * len(frame(1, 0x90)))
+
+    def endless(_: Options) -> Dialogue:
+        while True:
+            yield Request(NEW, at_once=True)
+
+    device = Maker(echo)
+    polls = polls_of(device, endless, every_s=3600.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await polls.run(None, once=False)
+    assert len(device.written) == 10
