@@ -236,9 +236,7 @@ class Pipeline:
 
     def on_too_fast(self, peripheral: str, uuid: str) -> None:
         """See ``sessions.session.Observer``."""
-        registry = self._registry
-        source = registry.characteristics.get(uuid) or registry.broadcasts[uuid]
-        self._too_fast.note(peripheral, source.model.kind)
+        self._too_fast.note(peripheral, self._registry.source(uuid).model.kind)
 
     def on_value(self, peripheral: str, characteristic: Characteristic, value: bytes) -> None:
         """Decode one value and publish what it means."""

@@ -65,6 +65,12 @@ class Registry:
         self.broadcasts: Mapping[str, Broadcast] = _ordered(broadcasts)
         self._by_service = by_service
         self._by_key = by_key
+        self._joined = {
+            uuid: each
+            for each in by_uuid.values()
+            if each.channel is not None
+            for uuid in each.channel.notifies
+        }
         check_channels(by_uuid.values())
         check_requests(by_name.values(), by_uuid)
         check_order(by_name.values())
@@ -95,6 +101,13 @@ class Registry:
     def sources(self) -> list[Characteristic]:
         """Everything that has a decoder: the characteristics, then the broadcasts."""
         return [*self.characteristics.values(), *self.broadcasts.values()]
+
+    def source(self, uuid: str) -> Characteristic:
+        """Return what decodes what arrives under this canonical UUID, or the name of a broadcast.
+
+        Pieces of frames are decoded by the control point whose channel notifies them.
+        """
+        return self.characteristics.get(uuid) or self._joined.get(uuid) or self.broadcasts[uuid]
 
     @property
     def broadcast_keys(self) -> frozenset[str]:

@@ -54,7 +54,7 @@ def fetch(_: Options) -> Dialogue:
     except NoAnswer:
         return  # it has no memory
     for index in range(answer[3]):
-        yield frame(2 + index, READ, bytes([index]))
+        yield frame((2 + index) % 256, READ, bytes([index]))
 
 
 def live(_: Options) -> Dialogue:
@@ -68,7 +68,7 @@ class Values:
     def take(self, measurement: Measurement, mono_ns: int) -> Iterable[Timed]:
         assert isinstance(measurement, Message)
         if measurement.order == READ | ANSWER:
-            index, level_pct = measurement.data
+            index, level_pct = measurement.data[:2]
             record = Record("", index, "")
             yield Timed(Battery(level_pct=level_pct), mono_ns, record, stored=True)
         elif measurement.order == LIVE | ANSWER:
@@ -86,11 +86,14 @@ class Box:
     Attributes:
         device: the box.
         requests: what has arrived whole.
+        levels: its records.
+        more: what each of them contains in addition.
         mood: gets each request; what it returns is sent instead of the usual answer, if anything.
     """
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
+        self.levels, self.more = LEVELS, b""
         self.mood: Callable[[bytes], Iterable[bytes] | None] = lambda _: None
         self._request = b""
         self._hangs: set[asyncio.Task[None]] = set()
@@ -128,8 +131,8 @@ class Box:
     def _usual(self, request: bytes) -> Iterable[bytes]:
         number, order = request[1:3]
         data = {
-            COUNT: bytes([len(LEVELS)]),
-            READ: bytes([request[3], LEVELS[request[3] % len(LEVELS)]]),
+            COUNT: bytes([len(self.levels)]),
+            READ: bytes([request[3], self.levels[request[3] % len(self.levels)]]) + self.more,
             LIVE: bytes([BPM]),
         }
         yield frame(number, order | ANSWER, data[order])
@@ -223,6 +226,20 @@ async def test_a_run_whose_transfer_is_not_answered_is_tried_again(
     assert [event["outcome"] for event in field.events("fetch")] == ["new_data"]
 
 
+async def test_a_full_memory_is_within_the_share_of_a_link(
+    field: Field, known: Callable[..., None]
+) -> None:
+    known(polled=False)
+    box = Box()
+    # 255 answers of 12 pieces: as many notifications as a stream may send in half a minute.
+    box.levels, box.more = [index % 100 for index in range(255)], bytes(40)
+    async with field.gateway(BOX, box.device):
+        await field.until(lambda: len(numbers(field)) >= len(box.levels))
+    assert sorted(numbers(field)) == sorted(box.levels)
+    assert len(box.requests) == 1 + len(box.levels)
+    assert field.events("gap") == []
+
+
 async def test_wrong_sums_and_foreign_frames_in_between_cost_no_record(
     field: Field, known: Callable[..., None]
 ) -> None:
@@ -256,6 +273,24 @@ async def test_a_device_that_stops_answering_is_linked_again(
         before = len(field.received("box", "heart_rate"))
         await field.until_values("box", "heart_rate", before + 3)
     assert "stalled" in [event.get("reason") for event in field.events("link")]
+
+
+async def test_a_device_that_floods_its_answers_is_cut_off(
+    field: Field, known: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.central.door._ENDS_AT", 200)
+    known(memory=False)
+    box = Box()
+    flood = 1_000 * [frame(0, LIVE | ANSWER, b"?")]
+    box.mood = lambda _: flood if box.device.links == 1 else None
+    async with field.gateway(BOX, box.device):
+        await field.until(lambda: box.device.links > 1)
+        before = len(field.received("box", "heart_rate"))
+        await field.until_values("box", "heart_rate", before + 2)
+    assert "too_fast" in [event["reason"] for event in field.events("gap")]
+    reasons = [event.get("reason") for event in field.events("link")]
+    assert "flooding" in reasons
+    assert "bug" not in reasons
 
 
 @pytest.mark.parametrize("entry", [BOX, ONCE], ids=["linked", "periodic"])

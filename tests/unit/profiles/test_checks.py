@@ -107,3 +107,8 @@ def test_what_fits_together_is_accepted() -> None:
 
 def test_only_what_hands_out_data_over_a_channel_counts_as_a_memory() -> None:
     assert Registry([replace(BOX, polling=Polling("fff1", nothing, 2.0))]).memories == frozenset()
+
+
+def test_pieces_are_decoded_by_the_control_point() -> None:
+    registry = Registry([BOX])
+    assert registry.source("fff4") is registry.source("fff1") is BOX.characteristics[0]
