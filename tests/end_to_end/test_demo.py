@@ -104,6 +104,18 @@ async def test_a_demo_of_eight_seconds() -> None:
     assert sum("polar-h10/heart_rate" in line for line in healthd.out[:late]) >= 1
 
 
+async def test_a_demo_of_devices_with_protocols_of_their_makers() -> None:
+    """Each of them sends what it is bought for, also the cuff that needs a key."""
+    wanted = (
+        *("pm5/ergometer", "omron/blood_pressure", "o2ring/pulse_oximeter", "fec/bike_trainer"),
+        *("core/core_temperature", "qardio/intermediate_cuff_pressure"),
+    )
+    names = ",".join(one.partition("/")[0] for one in wanted)
+    async with Healthd("demo", "--profile", names) as healthd:
+        for topic in wanted:
+            await healthd.wrote(f"healthd/demo/device/{topic} ")
+
+
 async def first_line(command: list[str]) -> str:
     """Return the first line that a command writes, then end it."""
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)

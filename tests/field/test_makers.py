@@ -12,6 +12,7 @@ from healthd.profiles import registry
 from healthd.profiles.battery import Battery
 from healthd.profiles.characteristic import (
     Dialogue,
+    ExchangeRefused,
     NoAnswer,
     Opening,
     Options,
@@ -307,6 +308,22 @@ async def test_dialogues_know_which_model_they_talk_to(
     async with field.gateway(entry, Box().device):
         await until_all(field)
     assert talked_to == [Identity("Box", "Maker", "B-12")]
+
+
+async def test_a_run_ends_if_a_dialogue_refuses_the_device(
+    field: Field, known: Callable[..., None]
+) -> None:
+    def refuse(options: Options) -> Dialogue:
+        if options.device.name == "Box":
+            raise ExchangeRefused("an unknown model")
+        yield b""
+
+    known(polled=False, ask=refuse)
+    box = Box()
+    async with field.gateway(ONCE, box.device):
+        await field.until(lambda: bool(field.events("fetch")))
+    assert [event["outcome"] for event in field.events("fetch")] == ["no_data"]
+    assert box.requests == []
 
 
 async def test_a_run_takes_one_live_value(field: Field, known: Callable[..., None]) -> None:

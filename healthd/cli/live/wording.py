@@ -18,7 +18,7 @@ _RANKS = (
 _PRESENT, _SUM, _WITHOUT_UNIT, _BOOKKEEPING = 2, 5, 6, 7
 _SUM_STARTS = (
     *("cumulative_", "accumulated_", "total_", "average_", "last_", "first_"),
-    *("split_", "target_"),
+    *("current_split_", "target_"),
 )
 
 _ENVELOPE = {"id", "time", "clock", "seq"}

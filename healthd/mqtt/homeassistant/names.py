@@ -77,6 +77,9 @@ _FIRST = (
     "weight",
     "blood_pressure",
     "glucose",
+    # Made of pages, which have these fields, too.
+    "trainer_capabilities",
+    "trainer_command",
 )
 _INTERMEDIATE = "intermediate_"
 
@@ -88,9 +91,9 @@ _STREAMS = {
     "running_speed_cadence": "running sensor",
     "location_and_speed": "location",
     "cgm": "monitor",
-    "ergometer_stroke": "stroke",
+    "ergometer_stroke": "last drive",
     "ergometer_split": "split",
-    "ergometer_workout": "workout",
+    "ergometer_workout": "summary",
     "glucose_context": "context",
     "pulse_oximeter_spot_check": "spot check",
 }

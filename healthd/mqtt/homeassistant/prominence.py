@@ -51,7 +51,7 @@ _DISABLED = re.compile(
     r"|glucose_context\.glucose_mmol_per_l"
     # What changes in each stroke, what was chosen before the workout, and what is about its parts.
     r"|ergometer\.(stroke_state|interval_type|machine|target_.+|work_distance_m|rest_.+"
-    r"|(last_)?split_.+)"
+    r"|(last_|current_)split_.+)"
     r"|ergometer_workout\.((ending|min|recovery)_heart_rate_bpm|drag_factor|interval_type|machine"
     r"|split_.+|rest_.+)"
     # The controls show the targets.

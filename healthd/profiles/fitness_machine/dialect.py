@@ -20,8 +20,6 @@ class Dialect(Protocol):
     """What is written once, so that the machine says what it can do; empty for nothing."""
     claim: bytes
     """The request for control; empty if a machine obeys without."""
-    stop: bytes
-    """Stops it as far as it can be stopped; it is released after that."""
     inquiry: bytes
     """What is written after each request, so that the machine says what has happened to it."""
     always_answers: bool
@@ -33,6 +31,11 @@ class Dialect(Protocol):
     @property
     def machine(self) -> Machine:
         """What is known about the machine now."""
+        ...
+
+    @property
+    def stop(self) -> bytes:
+        """What stops it as far as it can be stopped; it is released after that."""
         ...
 
     def steps(self, request: bytes) -> tuple[bytes, ...]:

@@ -156,5 +156,6 @@ class Kickr:
 PROFILE = Profile(
     name="kickr",
     service=_SERVICE,
+    names=("kickr*",),
     characteristics=(Characteristic(CONTROL, KickrControl, decode_control, Use.CONTROL),),
 )

@@ -7,10 +7,12 @@ from typing import cast
 
 from bumble.gatt import Characteristic, Service
 
+from healthd.simulator.attributes import service
 from healthd.simulator.feed import ControlPoint
 from healthd.simulator.part import Part
 from healthd.simulator.sensors.power_meter import cycling_power
 
+SERVICE = "a026ee0b-0a7d-4ab3-97fa-f1500f9feb8b"
 CONTROL = "a026e005-0a7d-4ab3-97fa-f1500f9feb8b"
 
 _UNLOCK, _RESISTANCE, _LEVEL, _POWER, _RESPONSE = 0x20, 0x40, 0x41, 0x42, 0x01
@@ -76,7 +78,8 @@ def kickr_parts(brake: KickrBrake, rng: random.Random, period: float) -> tuple[P
         {**power.payloads, brake.control.characteristic: brake.control.feed.payloads},
         advertised=True,
     )
-    return with_control, *others
+    # It has more services, which only the maker's app reads.
+    return with_control, Part(service(SERVICE, [])), *others
 
 
 def kickr(rng: random.Random, period: float) -> tuple[Part, ...]:

@@ -210,3 +210,11 @@ async def test_a_transfer_of_thousands_of_requests_is_possible() -> None:
     asks = Asks(*5_000 * [ASK])
     await opened(device, asks)
     assert len(asks.answers) == 5_000
+
+
+async def test_a_control_point_that_the_device_lacks_does_not_answer() -> None:
+    device = Maker(lambda _: [LAST])
+    asks = Asks(Request(ASK, control="2a52"), MORE, catches=True)
+    await opened(device, asks)
+    assert asks.answers == [None, LAST]
+    assert device.written == [MORE]

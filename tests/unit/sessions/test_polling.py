@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from healthd.central.faults import LinkFault, LinkLost
+from healthd.central.faults import LinkFault, LinkLost, refused
 from healthd.central.link import Link
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import (
@@ -237,3 +237,24 @@ async def test_a_transfer_without_an_end_becomes_slow(monkeypatch: pytest.Monkey
         async with asyncio.timeout(0.3):
             await polls.run(None, once=False)
     assert len(device.written) == 10
+
+
+async def test_a_device_that_refuses_ends_the_link_with_its_refusal() -> None:
+    class Refusing(Maker):
+        async def write(self, uuid: str, value: bytes, *, response: bool = True) -> None:
+            raise refused("org.bluez.Error.NotPermitted", "Not paired")
+
+    with capture_logs() as logs, pytest.raises(LinkFault) as raised:
+        await within(polls_of(Refusing(), silence_s=0.2).run(None, once=False))
+    assert raised.value.reason == "not_paired"
+    assert [line["reason"] for line in logs if line["event"] == "poll failed"] == ["not_paired"]
+
+
+async def test_a_run_ends_if_there_is_nothing_to_ask() -> None:
+    def nothing(options: Options) -> Dialogue:
+        if options.key is not None:
+            yield NEW
+
+    device = Maker()
+    await within(polls_of(device, nothing).run(None, once=True))
+    assert device.written == []

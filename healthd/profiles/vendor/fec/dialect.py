@@ -68,8 +68,6 @@ class FecTrainer:
     answers_on = DATA
     greeting = request_page(CAPABILITIES)
     claim = b""
-    # It has no session that could be stopped; a flat road takes its load away.
-    stop = _FLAT
     inquiry = request_page(COMMAND_STATUS)
     always_answers = False
     # There is no control that could end with the link.
@@ -90,6 +88,19 @@ class FecTrainer:
         self._before: int | None = None
         self._has_wind = False
 
+    @property
+    def stop(self) -> bytes:
+        """What takes its load away, as it has no session that could be stopped: a flat road.
+
+        A trainer that simulates no road gets no resistance, or else no power.
+        """
+        targets = self.machine.targets or _ANY_MODE
+        if _FEATURES["simulation"] in targets:
+            return _FLAT
+        if _FEATURES["resistance"] in targets:
+            return set_basic_resistance(resistance_level=0)
+        return set_target_power(power_w=0)
+
     def steps(self, request: bytes) -> tuple[bytes, ...]:
         """See ``Dialect``: a road has two pages."""
         if len(request) == FRAME_BYTES:
@@ -100,9 +111,9 @@ class FecTrainer:
         return (wind, track) if self._has_wind else (track,)
 
     def release(self, *, simulated: bool, stopped: bool) -> tuple[bytes, ...]:
-        """See ``Dialect``: a flat road, also after a stop, which may have been lost."""
+        """See ``Dialect``: the same also after a stop, which may have been lost."""
         del simulated, stopped
-        return (_CALM, _FLAT) if self._has_wind else (_FLAT,)
+        return (_CALM, self.stop) if self._has_wind else (self.stop,)
 
     def begin(self, request: bytes) -> None:
         """See ``Dialect``."""

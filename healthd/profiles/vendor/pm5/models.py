@@ -70,8 +70,8 @@ class Ergometer(Measurement):
     """How many splits, intervals and planned rests are over."""
     average_power_w: Watts = None
     total_energy_kj: Energy = None
-    split_average_pace_s_per_500m: Pace = None
-    split_average_power_w: Watts = None
+    current_split_average_pace_s_per_500m: Pace = None
+    current_split_average_power_w: Watts = None
     last_split_time_s: Seconds = None
     """``null`` before the first split is over, and if splits have this length anyway."""
     last_split_distance_m: WholeMetres = None

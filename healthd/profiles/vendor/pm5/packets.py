@@ -114,8 +114,8 @@ _STATUS = (
 _AVERAGE_POWER = ("average_power_w", U16)
 _SPLIT_SO_FAR = (
     ("total_energy_kj", U16, _KILOJOULES),
-    ("split_average_pace_s_per_500m", U16, _PACE_CENTI),
-    ("split_average_power_w", U16),
+    ("current_split_average_pace_s_per_500m", U16, _PACE_CENTI),
+    ("current_split_average_power_w", U16),
     ("", U16, nothing),
     ("last_split_time_s", U24, scaled(100, none=0)),
     ("last_split_distance_m", U24, _KNOWN),

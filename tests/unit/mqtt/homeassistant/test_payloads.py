@@ -98,6 +98,12 @@ def test_only_numbers_words_and_booleans_are_entities() -> None:
     }
 
 
+def test_no_two_fields_have_the_same_id() -> None:
+    """As a key ``split_power_w`` of ``ergometer`` and ``power_w`` of ``ergometer_split`` would."""
+    ids = [f"{kind}_{key}" for kind, key in FIELDS if shown(MODELS[kind], key)]
+    assert sorted(ids) == sorted(set(ids))
+
+
 def test_no_key_hides_an_attribute_in_a_template() -> None:
     """``value_json.items`` would be the dictionary's method."""
     assert not [key for _, key in FIELDS if hasattr({}, key)]
@@ -155,6 +161,10 @@ def test_no_key_hides_an_attribute_in_a_template() -> None:
         ("glucose_context", "carbohydrate_kg", {"unit_of_meas": "g", "dev_cla": "weight"}),
         ("body_composition", "basal_metabolism_kj", {"unit_of_meas": "kcal"}),
         ("running_speed_cadence", "running", {"p": "binary_sensor", "ic": "mdi:run"}),
+        ("core_temperature", "skin_temperature_c", {"dev_cla": "temperature"}),
+        ("core_temperature", "quality", {"ent_cat": "diagnostic", "ic": "mdi:check-decagram"}),
+        ("core_temperature", "heat_strain_index", {"sug_dsp_prc": 1}),
+        ("bike_trainer", "state", {"name": "Trainer state"}),
     ],
 )
 def test_an_entity(kind: str, key: str, expected: dict[str, Any]) -> None:
@@ -237,6 +247,14 @@ TOGETHER = [
     ("body_composition", "user_data", "weight_scale"),
     ("continuous_glucose", "glucose"),
     ("blood_pressure", "health_thermometer", "pulse_oximeter", "weight_scale"),
+    ("battery", "core", "health_thermometer"),
+    ("pm5",),
+    ("fec",),
+    ("battery", "o2ring"),
+    ("battery", "blood_pressure", "qardio"),
+    ("blood_pressure", "omron_modern"),
+    ("cycling_power", "kickr"),
+    ("yonker",),
 ]
 MACHINES = {"treadmill", "cross_trainer", "step_climber", "stair_climber", "rower"}
 
@@ -305,6 +323,10 @@ def test_no_name_says_a_word_twice(profiles: tuple[str, ...]) -> None:
         ("indoor_bike", "resistance_raw"),
         ("battery_level_status", "level_pct"),
         ("fitness_machine_status", "resistance_raw"),
+        ("ergometer", "stroke_state"),
+        ("ergometer_stroke", "peak_force_n"),
+        ("bike_trainer", "accumulated_power_w"),
+        ("bike_trainer", "event_count"),
     ],
 )
 def test_what_few_people_need_is_disabled_at_first(kind: str, key: str) -> None:
@@ -322,6 +344,10 @@ def test_what_few_people_need_is_disabled_at_first(kind: str, key: str) -> None:
         ("battery", "level_pct"),
         ("fitness_machine_status", "name"),
         ("position_quality", "ehpe_m"),
+        ("ergometer", "pace_s_per_500m"),
+        ("ergometer_workout", "average_pace_s_per_500m"),
+        ("bike_trainer", "power_w"),
+        ("core_temperature", "skin_temperature_c"),
     ],
 )
 def test_what_a_device_is_for_is_enabled(kind: str, key: str) -> None:

@@ -300,6 +300,26 @@ def test_a_road_counts_as_the_trainer_reads_it() -> None:
         written(SetSimulation(peripheral=M, grade_pct=3.6, wind_speed_mps=1.39), limits)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "unloads"),
+    [
+        ("", "33ffffffff204e50"),
+        ("36ffffffff900107", "33ffffffff204e50"),
+        # Without a simulation: no resistance, or no power.
+        ("36ffffffff900103", "30ffffffffffff00"),
+        ("36ffffffff900102", "31ffffffffff0000"),
+    ],
+)
+def test_a_trainer_is_released_by_what_it_can_do(capabilities: str, unloads: str) -> None:
+    trainer = FecTrainer()
+    if capabilities:
+        trainer.hear(frame(capabilities))
+    assert [step.hex()[8:-2] for step in trainer.release(simulated=False, stopped=False)] == [
+        unloads
+    ]
+    assert trainer.stop.hex()[8:-2] == unloads
+
+
 def test_capabilities_limit_what_is_accepted() -> None:
     only_simulation = "36ffffffff900104"
     assert written(SetSimulation(peripheral=M, grade_pct=4.5), ROADS, only_simulation)
