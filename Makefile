@@ -71,7 +71,7 @@ cluster-test: $(TESTABLE) ## kill nodes of real RabbitMQ and NATS clusters (10 m
 	@.ci/cluster-test
 	$(BIN)/pytest tests/clusters $(ARGS)
 
-hass-test: $(TESTABLE) ## show 30 simulated devices in a real Home Assistant (15 minutes)
+hass-test: $(TESTABLE) ## show 42 simulated devices in a real Home Assistant (15 minutes)
 	@.ci/tools mosquitto
 	@.ci/hass-test
 	$(BIN)/pytest tests/hass -vv --tb=short $(ARGS)

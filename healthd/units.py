@@ -52,6 +52,8 @@ UNITS = (
     # What machines and watches show.
     Unit("kj", "kJ", "kJ", "kcal", device_class="energy", factor=_KCAL),
     Unit("kj_per_h", "kJ/h", "kJ/h", "kcal/h", icon="mdi:fire", factor=_KCAL),
+    # Work of one stroke. Home Assistant's class ``energy`` is for counters only.
+    Unit("j", "J", "J", icon="mdi:lightning-bolt-outline"),
     Unit("n", "N", "N", icon="mdi:arrow-expand-right"),
     Unit("nm", "N.m", "Nm", "N·m", digits=1, icon="mdi:rotate-3d-variant"),
     Unit("lx", "lx", "lx", device_class="illuminance"),

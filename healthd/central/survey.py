@@ -230,7 +230,9 @@ def _describe(
     fitting = (match for match in matches if match.fits(seen))
     entry = min(fitting, key=lambda match: match.by, default=None)
     names = tuple(profile.name for profile in profiles)
-    suggested = _free_id(seen.name or next(iter(names), "peripheral"), used_ids)
+    # Some makers put the address into the name.
+    named = re.sub(seen.address.replace(":", ""), "", seen.name or "", flags=re.IGNORECASE)
+    suggested = _free_id(named or next(iter(names), "peripheral"), used_ids)
     if entry is None:
         used_ids.add(suggested)
     used = suggested if entry is None else entry.peripheral

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,9 +96,9 @@ async def _models_demo(
     peripherals: list[VirtualDevice] = []
     entries: list[dict[str, Any]] = []
     for number, model in enumerate(models, start=1):
-        address = address_of(number)
+        name, address = model.name.replace("_", "-"), address_of(number)
         peripherals.append(model.make(address, rng))
-        entries.append({"id": _id_of(model), "address": address, **model.settings})
+        entries.append({"id": name, "address": address, **model.settings})
     async with _own_settings(entries) as settings, _air(peripherals) as air:
         _store_keys(settings, models)
         for peripheral in peripherals:
@@ -106,17 +106,13 @@ async def _models_demo(
         await _show(settings, registry.load(), air, seconds, stop)
 
 
-def _id_of(model: AnyModel) -> str:
-    return model.name.replace("_", "-")
-
-
-def _store_keys(settings: Settings, models: Iterable[AnyModel]) -> None:
-    """Store what ``healthd pair`` would have agreed with the devices that need a key."""
+def _store_keys(settings: Settings, models: Sequence[AnyModel]) -> None:
+    """Keep the keys of the models, as if they had been paired."""
     keys = Keys(state_folder(settings.outbox.directory, os.environ))
-    for model in models:
+    keys.make_folder()
+    for entry, model in zip(settings.peripherals, models, strict=True):
         if isinstance(model, Model) and model.key is not None:
-            keys.make_folder()
-            keys.store(_id_of(model), model.key)
+            keys.store(entry.id, model.key)
 
 
 @asynccontextmanager

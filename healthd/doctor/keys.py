@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from healthd.doctor.finding import Finding, ok, skipped, warning, wrong
+from healthd.doctor.finding import Finding, depend, ok, skipped, warning, wrong
 from healthd.doctor.machine import AS_SERVICE, SERVICE_USER, Machine
 from healthd.host.folders import state_folder
 from healthd.host.private import open_to_others
@@ -28,7 +28,8 @@ def check_keys(
     entries = settings.peripherals
     found = [finding for entry in entries for finding in _key(machine, keys, entry, registry)]
     count = sum(keys.exists(entry.id) for entry in entries)
-    return found or [ok(_CHECK, f"{count} peripherals with a key")]
+    # What is wrong with the folder is wrong with each of them.
+    return list(dict.fromkeys(found)) or [ok(_CHECK, f"{count} peripherals with a key")]
 
 
 def _key(
@@ -52,6 +53,12 @@ def _key(
         else:
             fix = f"give it to the daemon: sudo chown {SERVICE_USER}: {file}"
             yield wrong(_CHECK, f"{file} is not readable", fix)
+    except NotADirectoryError:
+        if file.parent.exists():
+            fix = "remove it: healthd pair creates a folder there"
+            yield wrong(_CHECK, f"{file.parent} is not a folder", fix)
+        else:
+            yield from depend((_CHECK,), "outbox")
     except OSError as error:
         yield wrong(_CHECK, f"{file}: {error.strerror}", "the disk is failing, or is not mounted")
     except ValueError as error:

@@ -54,7 +54,7 @@ class Peripheral:
 
 def way_of(entry: PeripheralSettings, registry: Registry) -> Way:
     """Return how the peripheral's measurements are received."""
-    if entry.service is not None and not registry.profiles[entry.service].service:
+    if entry.service is not None and registry.profiles[entry.service].only_advertises:
         return Way.LISTEN
     if entry.connect is False or entry.bind_key_file is not None:
         return Way.LISTEN
@@ -118,6 +118,7 @@ def options_for(
         wheel_circumference_m=entry.wheel_circumference,
         speed_factor=entry.speed_factor,
         pmd=entry.pmd,
+        interval_s=entry.sample_interval,
         hrv_window_s=entry.hrv,
         heart_rate_zones_bpm=entry.heart_rate_zones,
         records=records,

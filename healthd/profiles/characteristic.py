@@ -101,6 +101,9 @@ class Characteristic:
             on without it: intermediate values, contexts, statuses.
         channel: of a control point whose messages are not single values: how they travel.
             ``decode`` then gets whole frames.
+        others: more models that ``decode`` may return, if several kinds of values share it.
+        unless: UUID of a characteristic; on a device that notifies that one, this one sends the
+            same again and is not subscribed. Empty: it always is.
     """
 
     uuid: str
@@ -111,6 +114,8 @@ class Characteristic:
     precedes: bool = False
     accompanies: bool = False
     channel: Channel | None = None
+    others: tuple[type[Measurement], ...] = ()
+    unless: str = ""
 
     @property
     def in_info(self) -> bool:
@@ -453,6 +458,11 @@ class Profile:
     replaces: tuple[str, ...] = ()
     gives_way_to: tuple[str, ...] = ()
     hint: str = ""
+
+    @property
+    def only_advertises(self) -> bool:
+        """Whether its devices are never linked for it."""
+        return not self.service and not self.characteristics
 
     @property
     def asks(self) -> str:

@@ -92,7 +92,7 @@ class Choice:
             return False
         if self.current is self._linked:
             kinds = self._registry.broadcasts_in(found.data)
-            if self._link is None or all(profile.service for profile, _, _ in kinds):
+            if self._link is None or not any(profile.only_advertises for profile, _, _ in kinds):
                 return False
             self.current = self._listening
             self._link.cancel()

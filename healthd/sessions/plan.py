@@ -93,9 +93,14 @@ class Plan:
 
 
 def profiles_of(registry: Registry, link: Discovered) -> list[Profile]:
-    """Return the profiles of all services of this device."""
+    """Return the profiles of all services of this device, and of what is added to them."""
     services = [registry.service(uuid) for uuid in sorted(link.services)]
-    return [profile for profile in services if profile is not None]
+    added = [
+        profile
+        for profile in registry.profiles.values()
+        if not profile.service and _uuids([profile]) & link.characteristics
+    ]
+    return [*(profile for profile in services if profile is not None), *added]
 
 
 def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> Plan:
@@ -117,7 +122,12 @@ def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> 
         if uuid in link.characteristics - surplus
     ]
     controls = {profile.asks for profile in profiles}
-    streams = [each for each in known if each.use is Use.STREAM and link.can_notify(each.uuid)]
+    notified = {each.uuid for each in known if link.can_notify(each.uuid)}
+    streams = [
+        each
+        for each in known
+        if each.use is Use.STREAM and each.uuid in notified and each.unless not in notified
+    ]
     measurements = [each for each in streams if not each.accompanies]
     facts = [each for each in known if each.use is Use.STATIC]
     before = to_be_read_before({each.uuid for each in known})

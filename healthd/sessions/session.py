@@ -110,7 +110,7 @@ class Session:
             observer,
             radio.explain,
             self.remote.listeners,
-            match.wanted if match.by is By.SERVICE else None,
+            (match.wanted or None) if match.by is By.SERVICE else None,
             DeviceKey(match.peripheral, options.read_key),
         )
         self._use = LinkUse(

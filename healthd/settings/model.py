@@ -30,6 +30,7 @@ from healthd.settings.values import (
     PowerLimits,
     RequestVerb,
     ResistanceLimits,
+    SampleInterval,
     Seconds,
     Slug,
     SpeedFactor,
@@ -49,6 +50,7 @@ NEED_LINK = (
     "pair",
     "passkey_file",
     "pmd",
+    "sample_interval",
     "set_clock",
     "user",
     "consent_file",
@@ -168,6 +170,7 @@ class PeripheralSettings(_Section):
     wheel_circumference: Wheel = 2.105
     speed_factor: SpeedFactor = 1.0
     pmd: tuple[PolarStream, ...] = ()
+    sample_interval: SampleInterval | None = None
     hrv: Window | None = None
     heart_rate_zones: Zones = ()
     pair: StrictBool = False

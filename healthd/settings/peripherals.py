@@ -23,8 +23,8 @@ class Kind(Protocol):
     """A kind of device that ``service = …`` can name."""
 
     @property
-    def service(self) -> str:
-        """UUID of its GATT service; empty if such devices only advertise."""
+    def only_advertises(self) -> bool:
+        """Whether such devices are never linked."""
         ...
 
     @property
@@ -116,7 +116,7 @@ def _way_checks(
     if connect is True:
         if has_key:
             yield problem("bind_key_file", "connect = false as well: a link does not need it")
-        if kind is not None and not kind.service:
+        if kind is not None and kind.only_advertises:
             yield problem("connect", f"false or no connect: {service} devices cannot be linked")
         return
     if kind is not None and not kind.broadcasts and (has_key or connect is False):
@@ -124,7 +124,7 @@ def _way_checks(
         yield problem(key, f"no such key: healthd reads no advertisements of {service} devices")
     elif kind is not None and has_key and all(each.decoder is None for each in kind.broadcasts):
         yield problem("bind_key_file", f"no such key: {service} devices do not encrypt")
-    if kind is not None and not kind.service:
+    if kind is not None and kind.only_advertises:
         why = f"no such key: {service} devices are only listened to"
     elif connect is False:
         why = "no such key, or connect = true: without a link it has no meaning"

@@ -115,6 +115,13 @@ def _window(value: float) -> float:
     return value
 
 
+def _sample_interval(value: float) -> float:
+    # What a PM5 can do, the only device so far whose interval can be chosen.
+    if not 0.1 <= value <= 1:
+        raise ValueError('a duration from "100ms" to "1s", such as "0.25s"')
+    return value
+
+
 def _zones(value: object) -> object:
     bounds = cast("list[object] | tuple[object, ...]", value if _is_list(value) else ())
     rates = [rate for rate in bounds if isinstance(rate, int) and 30 <= rate <= 250]
@@ -186,6 +193,7 @@ Wheel = Annotated[float, BeforeValidator(_wheel)]
 SpeedFactor = Annotated[float, BeforeValidator(_speed_factor)]
 User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
+SampleInterval = Annotated[Seconds, AfterValidator(_sample_interval)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
 Every = Annotated[Cadence, BeforeValidator(_every)]
 Lease = Annotated[Seconds, AfterValidator(_lease)]

@@ -39,6 +39,7 @@ from healthd.simulator.vendor.core import core
 from healthd.simulator.vendor.fec import fec
 from healthd.simulator.vendor.kickr import kickr
 from healthd.simulator.vendor.o2ring import o2ring
+from healthd.simulator.vendor.pm5 import pm5
 from healthd.simulator.vendor.qardio import qardio
 from healthd.simulator.vendor.yonker import yonker
 
@@ -155,6 +156,7 @@ _MODELS = (
     Model("qardio", "blood_pressure", "QardioARM", qardio, _OCCASIONAL_S),
     Model("core", "core", "CORE", core),
     Model("yonker", "yonker", "BPW5", yonker, _OCCASIONAL_S),
+    Model("pm5", "pm5", "PM5 430000000 Row", pm5, 0.5),
     # Cuffs advertise a group and a model; the second number is made up.
     Model("omron", "omron", "BLEsmart_00000258SIM", cuffs.omron, _OCCASIONAL_S, key=cuffs.KEY),
     Model(

@@ -28,6 +28,7 @@ CONNECTABLE = (
     "qardio",
     "core",
     "yonker",
+    "pm5",
     "omron",
     "omron_modern",
     "o2ring",

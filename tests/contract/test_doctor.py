@@ -392,7 +392,9 @@ async def test_a_disk_with_too_little_space(machine: ExaminedMachine) -> None:
 
 async def test_an_outbox_folder_below_a_file(machine: ExaminedMachine, tmp_path: Path) -> None:
     machine.settings["outbox"]["directory"] = str(tmp_path / "password/outbox")
-    assert_wrong(await machine.examined(), "outbox", {"space"}, fix="create it|usable folder")
+    assert_wrong(
+        await machine.examined(), "outbox", {"space", "keys"}, fix="create it|usable folder"
+    )
 
 
 async def test_an_outbox_of_another_version(machine: ExaminedMachine) -> None:

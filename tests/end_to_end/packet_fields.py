@@ -28,8 +28,8 @@ class Topic:
         within: keys of derived values, and the range of each.
         samples: number of samples to wait for.
         number: key that orders the samples, if live ones are sent between stored ones.
-        counts: whether a sample is one of those that are compared; others may come between them.
         order: the same for a key that is no number: then the device also sends what is not new.
+        counts: whether a sample is one of those that are compared; others may come between them.
     """
 
     kind: str
@@ -39,8 +39,8 @@ class Topic:
     within: Mapping[str, Range] = field(default_factory=dict[str, Range])
     samples: int = 5
     number: str | None = None
-    counts: Callable[[Mapping[str, Any]], bool] = lambda _: True
     order: str | None = None
+    counts: Callable[[Mapping[str, Any]], bool] = lambda _: True
 
 
 def u8(packet: bytes, at: int) -> int:

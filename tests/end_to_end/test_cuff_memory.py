@@ -157,12 +157,12 @@ async def test_only_new_records_are_fetched_and_the_newest_is_live(
         await until_runs(subscriber, cuff=2)
         await until_delivered(subscriber, household)
         household.measure(1)
-        await until_runs(subscriber, cuff=4)
+        await until_runs(subscriber, cuff=3)
         await until_delivered(subscriber, household)
     async with gateway(subscriber, settings, [entry(every="4s", window="3s")]) as air:
         household.measure(1)
         await add(air, household.device(sent))
-        await until_runs(subscriber, cuff=6)
+        await until_runs(subscriber, cuff=4)
         await until_delivered(subscriber, household)
     assert delivered(subscriber) == household.results
     outcomes = [one["outcome"] for one in runs(subscriber.messages, "cuff")]

@@ -76,7 +76,11 @@ def notes(settings: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 async def until_all(subscriber: Subscriber, count: int = COUNT) -> None:
-    await subscriber.until(lambda _: len(times(subscriber)) >= count, BOUND_S)
+    # Counted first, because reading thousands of samples for each that arrives takes too long.
+    where = f"healthd/gateway/device/ring/{KIND}/history"
+    await subscriber.until(
+        lambda _: len(subscriber.at(where)) >= count and len(times(subscriber)) >= count, BOUND_S
+    )
 
 
 async def test_three_broken_links_neither_lose_nor_repeat_a_record(
@@ -115,11 +119,19 @@ async def test_three_broken_links_neither_lose_nor_repeat_a_record(
 async def test_a_restart_in_the_middle_of_a_night_neither_loses_nor_repeats_a_record(
     subscriber: Subscriber, settings: dict[str, Any]
 ) -> None:
-    ring = one_night()
+    ring, reached = one_night(), asyncio.Event()
+    ring.unread_blocks = 20
+
+    def note(_: Sent) -> None:
+        if ring.unread_blocks == 0:
+            reached.set()
+
     async with gateway(subscriber, settings, [entry()]) as air:
-        await add(air, device(ring))
-        await subscriber.until(lambda _: len(times(subscriber)) > COUNT // 10, BOUND_S)
-    assert len(times(subscriber)) < COUNT, "the transfer was over before the stop"
+        await add(air, device(ring, note))
+        async with asyncio.timeout(BOUND_S):
+            await reached.wait()
+    assert len(times(subscriber)) < COUNT
+    ring.unread_blocks = None
     async with gateway(subscriber, settings, [entry()]) as air:
         await add(air, device(ring))
         await until_all(subscriber)
@@ -139,3 +151,22 @@ async def test_periodic_runs_of_a_ring_fetch_a_night_once(
     assert times(subscriber) == expected(200)
     assert {one["outcome"] for one in runs(subscriber.messages, "ring")} == {"new_data"}
     assert len(now(subscriber)) >= 2
+
+
+async def test_the_night_of_a_ring_that_is_taken_off_is_fetched_on_the_same_link(
+    subscriber: Subscriber, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.profiles.vendor.o2ring.dialogue._OFF_FOR", 1)
+    ring, nights = one_night(1000), one_night(1000).nights
+    ring.nights.clear()
+    async with gateway(subscriber, settings, [entry()]) as air:
+        worn = device(ring)
+        await add(air, worn)
+        # The second value comes after the opening, which found no night.
+        await subscriber.until(lambda _: len(now(subscriber)) >= 3, BOUND_S)
+        ring.nights.update(nights)
+        ring.worn = False
+        await until_all(subscriber, 1000)
+    assert worn.links == 1
+    assert times(subscriber) == expected(1000)
+    assert now(subscriber)[-1]["device_status"] == ["not_on_user"]

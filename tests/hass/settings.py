@@ -21,7 +21,7 @@ MODELS: Mapping[str, Model | BroadcastModel] = {**CATALOGUE, **BROADCASTING}
 _MORE: Mapping[str, Mapping[str, Any]] = {
     "heart_rate": {"heart_rate_zones": [95, 114, 133, 152, 171]},
     "treadmill": {"control.speed_mps": [0, 3], "control.inclination_pct": [0, 6]},
-    # A cuff is linked for a few seconds at a time.
+    # Cuffs are linked for a few seconds at a time.
     "blood_pressure": {"every": "20s"},
     "omron": {"every": "20s"},
     "omron_modern": {"every": "20s"},

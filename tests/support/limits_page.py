@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "healthd"
 PAGE = ROOT / "docs" / "limits.md"
 
-_FILE = re.compile(r"`([a-z_/]+\.py)`((?: `\w+`)*)")
+_FILE = re.compile(r"`([a-z0-9_/]+\.py)`((?: `\w+`)*)")
 _NAME = re.compile(r"`(\w+)`")
 _TEST = re.compile(r"`([\w/]+\.py::\w+)`")
 _BYTES = {"kB": 1000, "KiB": 1024, "MB": 10**6, "MiB": 2**20}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from healthd.cli.contract.schema import model_schema
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Profile, Use
 from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.registry import load
 from healthd.samples import Measurement
@@ -52,11 +52,15 @@ def page() -> str:
 
 
 def _profile(profile: Profile, seen: set[type[Measurement]]) -> Iterator[str]:
-    advertises = "Devices of this profile only advertise; healthd does not link to them."
+    advertises = (
+        "Devices of this profile only advertise; healthd does not link to them."
+        if profile.only_advertises
+        else "Part of another service."
+    )
     yield f"\n## {profile.name}\n"
     yield f"Service `{profile.service}`.\n" if profile.service else f"{advertises}\n"
     rows = [
-        (f"`{characteristic.uuid}`", f"`{characteristic.model.kind}`", _USES[characteristic.use])
+        (f"`{characteristic.uuid}`", _kinds(characteristic), _use(characteristic))
         for characteristic in profile.characteristics
     ]
     rows += [
@@ -72,6 +76,16 @@ def _profile(profile: Profile, seen: set[type[Measurement]]) -> Iterator[str]:
         if model not in seen:
             seen.add(model)
             yield from _measurement(model)
+
+
+def _kinds(characteristic: Characteristic) -> str:
+    models = (characteristic.model, *characteristic.others)
+    return ", ".join(f"`{model.kind}`" for model in models)
+
+
+def _use(characteristic: Characteristic) -> str:
+    use = _USES[characteristic.use]
+    return f"{use} if there is no `{characteristic.unless}`" if characteristic.unless else use
 
 
 def _carriers(broadcast: Broadcast) -> str:

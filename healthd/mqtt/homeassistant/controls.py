@@ -24,6 +24,9 @@ _KMH = 3.6
 
 _EVENTS = "fitness_machine_status"
 
+# Profiles of devices that are started and stopped, and of trainers that have no session to start.
+_STARTED, _UNLOADED = frozenset({"qardio"}), frozenset({"fec", "kickr"})
+
 
 class _Target(NamedTuple):
     """A target value that can be set on a machine.
@@ -154,7 +157,13 @@ def _buttons(
     yield "reconnect", "Reconnect", {"ic": "mdi:bluetooth-connect"}
     if "energy_expended_kj" in streams.get("heart_rate", ()):
         yield "reset_energy_expended", "Reset energy expended", {"ic": "mdi:fire"}
-    if _is_controllable(facts):
+    profiles: Collection[str] = facts.get("profiles", ())
+    if _STARTED & set(profiles):
+        yield "start", "Start", {"ic": "mdi:play"}
+        yield "stop", "Stop", {"ic": "mdi:stop"}
+    elif _UNLOADED & set(profiles) and "fitness_machine" not in profiles:
+        yield "stop", "Stop", {"ic": "mdi:stop"}
+    elif _is_controllable(facts):
         if "treadmill" not in streams or entry.control.speed_mps is not None:
             yield "start", "Start", {"ic": "mdi:play"}
         yield "stop", "Stop", {"ic": "mdi:stop"}

@@ -43,6 +43,8 @@ _OF_THE_PACKET = frozenset(
         "equipment_id",
         "version",
         "packet_id",
+        "packet",
+        "packets",
         "encryption_counter",
         "page",
         "requested_page",
@@ -91,8 +93,6 @@ _EXCEPTIONS = {
     "dead_spot_deg": Look("°", icon="mdi:angle-acute"),
     # Energy per day, not energy used so far: Home Assistant's ``energy`` is for counters only.
     "basal_metabolism_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
-    # Of the workout as it is planned: nothing is used up.
-    "target_energy_kj": Look("kcal", icon="mdi:fire", factor=1 / 4.184),
     # A sum of powers, which is no power.
     "accumulated_power_w": Look("W", icon="mdi:sigma"),
     # What cyclists call their work; a power meter counts it in steps of 1 kJ.
@@ -164,7 +164,7 @@ _ICONS = {
     "heart_rate_source": "mdi:heart-settings",
     "health": "mdi:emoticon-sick-outline",
     "indicator": "mdi:map-marker-path",
-    "interval_type": "mdi:timer-cog-outline",
+    "interval_type": "mdi:timer-sand",
     "light_level": "mdi:brightness-6",
     "load_removed": "mdi:scale-off",
     "machine": "mdi:rowing",
@@ -195,16 +195,18 @@ _ICONS = {
     "waypoint_reached": "mdi:map-marker-check",
     "wired_power": "mdi:power-plug",
     "wireless_power": "mdi:battery-charging-wireless",
-    "workout_state": "mdi:list-status",
-    "workout_type": "mdi:clipboard-list-outline",
+    "workout_state": "mdi:clipboard-play-outline",
+    "workout_type": "mdi:clipboard-text-outline",
 }
 _ANY_ICON = "mdi:information-outline"
 
 # Counters; Home Assistant handles a device that starts again from zero.
 _COUNTER = re.compile(
     r"(cumulative|total|accumulated|positive|negative)_.+"
-    r"|energy_expended_kj|(step|stride|stroke)_count|floors|elapsed_time_s"
+    r"|energy_expended_kj|(step|stride|stroke)_count|floors|elapsed_time_s|distance_m"
 )
+# Each value is that of another stroke, split or workout: their sum is no difference of two values.
+_SINGLE = re.compile(r"ergometer_(stroke|split|workout)")
 # The mean of user ids, positions or directions is meaningless.
 _NO_MEAN = re.compile(r"user_id|(latitude|longitude|bearing|heading)_deg")
 
@@ -229,8 +231,6 @@ _BINARY_SENSOR_CLASSES = {
 }
 """Classes of binary sensors."""
 
-# What was done in one stroke, split or workout. The next one begins from zero: nothing adds up.
-_ENDED = re.compile("ergometer_(stroke|split|workout)")
 
 # Numbers in this stream are the targets that the machine was set to, not measurements.
 _TARGETS = "fitness_machine_status"
@@ -264,10 +264,12 @@ def state_class(kind: str, key: str, shown: Look) -> str | None:
     """
     if kind == _TARGETS or _NO_MEAN.fullmatch(key):
         return None
-    is_energy = shown.device_class == "energy"
-    if _ENDED.fullmatch(kind):
-        return None if is_energy else "measurement"
-    return "total_increasing" if is_energy or _COUNTER.fullmatch(key) else "measurement"
+    if shown.device_class == "energy" and key.startswith("target_"):
+        return None
+    counts = _COUNTER.fullmatch(key) or shown.device_class == "energy"
+    if counts and _SINGLE.fullmatch(kind):
+        return None
+    return "total_increasing" if counts else "measurement"
 
 
 def binary_sensor_class(key: str) -> str | None:

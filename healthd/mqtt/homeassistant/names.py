@@ -87,10 +87,10 @@ _STREAMS = {
     "cycling_speed_cadence": "speed sensor",
     "running_speed_cadence": "running sensor",
     "location_and_speed": "location",
+    "cgm": "monitor",
     "ergometer_stroke": "stroke",
     "ergometer_split": "split",
     "ergometer_workout": "workout",
-    "cgm": "monitor",
     "glucose_context": "context",
     "pulse_oximeter_spot_check": "spot check",
 }

@@ -81,7 +81,7 @@ class PeripheralPayloads:
         """Return whether there is no link that could carry a request."""
         found: Collection[str] = facts.get("profiles", ())
         profiles = [self._profiles[name] for name in found if name in self._profiles]
-        only_advertises = bool(profiles) and not any(profile.service for profile in profiles)
+        only_advertises = bool(profiles) and all(profile.only_advertises for profile in profiles)
         return entry.connect is False or entry.bind_key_file is not None or only_advertises
 
     def _measured(

@@ -19,8 +19,10 @@ _DIAGNOSTIC_KEYS = re.compile(
     r"|command_status|max_resistance_n|machine"
 )
 
-# Values on the way to a result, the shape of each turn of a crank, and each stroke or split.
-_DISABLED_STREAMS = re.compile(r"intermediate_.+|cycling_power_vector|ergometer_(stroke|split)")
+# Values on the way to a result, and the shape of each turn of a crank or of each stroke.
+_DISABLED_STREAMS = re.compile(
+    r"intermediate_.+|cycling_power_vector|ergometer_(stroke|split|force_curve)"
+)
 
 _DISABLED_KEYS = re.compile(
     # raw counters and numbers without a unit; other keys have what they mean
@@ -29,20 +31,16 @@ _DISABLED_KEYS = re.compile(
     r"|average_.+|energy_per_(hour|minute)_.+|met|ramp_angle_deg|(latitude|longitude)_deg"
     r"|(spo2|pulse_rate)_(fast|slow)_.+"
     # about a computation or one turn of the crank
-    r"|beats|rejected_beats|stroke_state|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"
+    r"|beats|rejected_beats|window_s|(min|max)_(force|torque|angle)_.+|(top|bottom)_dead_spot_deg"
     r"|force_on_belt_n|movement_direction"
-    # of a workout as it is planned, of its parts, and how many values were sent
-    r"|target_(time|distance|energy)_.+|rest_(time|distance)_.+|work_distance_m|interval(_type)?"
-    r"|(last_)?split_.+|event_count"
+    # how many values were sent
+    r"|event_count"
     # how a value was measured
     r"|sample_(type|location)|(elevation|heading)_source|pulse_rate_range|stabilized|load_removed"
     r"|pedal_power_balance_reference|offset_compensation_indicator"
     # details of the satellites
     r"|number_of_beacons_.+|time_to_first_fix_s|[hv]dop|evpe_m"
 )
-
-# Whose averages are what one looks at.
-_OF_A_WHOLE = re.compile(r"ergometer_workout\.average_.+")
 
 # In one stream only.
 _DISABLED = re.compile(
@@ -51,11 +49,19 @@ _DISABLED = re.compile(
     r"|charging_type|service_required)"
     # The result itself is in ``glucose``.
     r"|glucose_context\.glucose_mmol_per_l"
+    # What changes in each stroke, what was chosen before the workout, and what is about its parts.
+    r"|ergometer\.(stroke_state|interval_type|machine|target_.+|work_distance_m|rest_.+"
+    r"|(last_)?split_.+)"
+    r"|ergometer_workout\.((ending|min|recovery)_heart_rate_bpm|drag_factor|interval_type|machine"
+    r"|split_.+|rest_.+)"
     # The controls show the targets.
     r"|fitness_machine_status\.(?!name$).+"
     # of the gateway
     r"|health\.(outbox_age|memory|open_files)"
 )
+
+# Averages that are results, and that no statistics of Home Assistant have.
+_ENABLED = re.compile(r"ergometer_workout\.average_.+")
 
 
 def prominence(kind: str, key: str) -> dict[str, Any]:
@@ -68,10 +74,11 @@ def prominence(kind: str, key: str) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if _DIAGNOSTIC_STREAMS.fullmatch(kind) or _DIAGNOSTIC_KEYS.fullmatch(key):
         config["ent_cat"] = "diagnostic"
+    name = f"{kind}.{key}"
     if (
         _DISABLED_STREAMS.fullmatch(kind)
-        or (_DISABLED_KEYS.fullmatch(key) and not _OF_A_WHOLE.fullmatch(f"{kind}.{key}"))
-        or _DISABLED.fullmatch(f"{kind}.{key}")
+        or (_DISABLED_KEYS.fullmatch(key) and not _ENABLED.fullmatch(name))
+        or _DISABLED.fullmatch(name)
     ):
         config["en"] = False
     return config

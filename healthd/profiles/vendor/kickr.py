@@ -24,6 +24,9 @@ from healthd.samples import Measurement, quantity
 
 CONTROL = "a026e005-0a7d-4ab3-97fa-f1500f9feb8b"
 
+# Of other things that only Wahoo's app reads; KICKRs advertise it (incyclist).
+_SERVICE = "a026ee0b-0a7d-4ab3-97fa-f1500f9feb8b"
+
 _UNLOCK, _RESISTANCE, _LEVEL, _POWER, _RESPONSE = 0x20, 0x40, 0x41, 0x42, 0x01
 _SUCCESS = 1
 
@@ -152,5 +155,6 @@ class Kickr:
 
 PROFILE = Profile(
     name="kickr",
+    service=_SERVICE,
     characteristics=(Characteristic(CONTROL, KickrControl, decode_control, Use.CONTROL),),
 )

@@ -70,6 +70,7 @@ def _is_possible(upper: float, lower: float) -> bool:
 
 PROFILE = Profile(
     name="qardio",
+    names=(NAMES,),
     characteristics=(Characteristic(CONTROL, QardioCommand, decode_command, Use.CONTROL),),
     commands={
         "start": Request(b"\xf1\x01", CONTROL, answers=False),

@@ -33,7 +33,7 @@ class Target(target.Target):
 
     def seeds(self) -> Iterable[bytes]:
         """Yield a ring with a night, and one that is not worn."""
-        live = bytes([97, 72, 0, 80, 0, 54, 1, 0, 0, 0, 1, 0, 90])
+        live = bytes([97, 72, 0, 80, 0, 54, 1, 0, 0, 0, 2, 0, 90, 91])
         names = b'{"Model":"1652","FileList":"20260131223340,"}'
         file = stored_night(_START, [(97, 60, 3)] * 20)
         size = struct.pack("<I", len(file))

@@ -6,9 +6,10 @@ differences first looked like a fault of the daemon.
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from bumble import hci, ll
-from bumble.controller import Connection, Controller
+from bumble.controller import AdvertisingSet, Connection, Controller, LegacyAdvertiser
 from bumble.core import PhysicalTransport
 from bumble.link import LocalLink
 
@@ -24,14 +25,22 @@ class Ether(LocalLink):
 
     def is_advertising(self, address: hci.Address) -> bool:
         """Return whether a device can be connected at the address right now."""
-        return any(
-            advertiser.enabled and advertiser.address == address
-            for controller in self.controllers
+        return any(True for _ in self._advertisers(address))
+
+    def scan_response_of(self, address: hci.Address) -> bytes:
+        """Return the scan response of the device at the address; empty if it has none."""
+        return b"".join(
+            bytes(advertiser.scan_response_data) for advertiser in self._advertisers(address)
+        )
+
+    def _advertisers(self, address: hci.Address) -> Iterator[LegacyAdvertiser | AdvertisingSet]:
+        for controller in self.controllers:
             for advertiser in (
                 controller.le_legacy_advertiser,
                 *controller.advertising_sets.values(),
-            )
-        )
+            ):
+                if advertiser.enabled and advertiser.address == address:
+                    yield advertiser
 
     def send_acl_data(
         self,
@@ -133,7 +142,9 @@ class AdapterController(VirtualController):
         """
         sender = pdu.advertiser_address
         address = str(sender).split("/")[0]
-        self.hear(Heard(address, pdu.data, pdu.data, Kind.CONNECTABLE, not sender.is_public))
+        # A device without a scan response of its own repeats the advertisement.
+        response = self._ether.scan_response_of(sender) or pdu.data
+        self.hear(Heard(address, pdu.data, response, Kind.CONNECTABLE, not sender.is_public))
         pending = self.pending_le_connection
         if pending is not None and pending.peer_address == pdu.advertiser_address:
             self.create_le_connection(pdu.advertiser_address)

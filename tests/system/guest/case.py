@@ -31,6 +31,8 @@ class Case:
         bound_s: how long it may take.
         at_boot: whether it examines the freshly booted machine, without a reset before it.
         crashes: whether a stack trace in the journal is expected.
+        guest: the only machine that runs it; empty for all, because BlueZ, the kernel, systemd or
+            Python could make a difference.
     """
 
     name: str
@@ -39,18 +41,21 @@ class Case:
     bound_s: float = _CASE_S
     at_boot: bool = False
     crashes: bool = False
+    guest: str = ""
 
 
 REGISTERED: list[Case] = []
 
 
-def case(*, at_boot: bool = False, crashes: bool = False) -> Callable[[Body], Body]:
+def case(
+    *, at_boot: bool = False, crashes: bool = False, guest: str = ""
+) -> Callable[[Body], Body]:
     """Register a function as a case, with its name, and its docstring as the promise."""
 
     def register(body: Body) -> Body:
         name = getattr(body, "__name__", "")
         promise = (body.__doc__ or "").strip()
-        REGISTERED.append(Case(name, body, promise, at_boot=at_boot, crashes=crashes))
+        REGISTERED.append(Case(name, body, promise, at_boot=at_boot, crashes=crashes, guest=guest))
         return body
 
     return register

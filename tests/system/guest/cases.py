@@ -17,6 +17,7 @@ from tests.system.guest import (
     cases_records,
     cases_scanner,
     cases_service,
+    cases_vendor,
 )
 from tests.system.guest.case import REGISTERED, Case
 
@@ -32,6 +33,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_listening,
     cases_scanner,
     cases_records,
+    cases_vendor,
     cases_control,
     cases_commands,
     cases_service,

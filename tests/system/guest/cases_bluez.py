@@ -16,14 +16,36 @@ _OF_ITSELF_S = 10.0
 
 
 @case()
-async def bluetoothd_restart(world: World) -> None:
-    """A restart of bluetoothd ends each link once."""
+async def adapter_comes_back(world: World) -> None:
+    """After a restart of bluetoothd, and an adapter switched off or unplugged, all stream again."""
     straps = await two_streaming(world)
+    for fault in (_restart_bluetoothd, _switch_off_and_on, _unplug_and_plug):
+        async with world.fault():
+            await fault(world, straps)
+        await world.recovered(*straps)
+        world.notes.append(f"{fault.__name__.strip('_')}: {world.recovery_s:.2f} s")
+
+
+async def _restart_bluetoothd(_world: World, _straps: list[Strap]) -> None:
     before = await vm.main_pid(_BLUETOOTH)
-    async with world.fault():
-        await vm.run("systemctl", "restart", _BLUETOOTH)
-        await new_process(before)
-    await world.recovered(*straps)
+    await vm.run("systemctl", "restart", _BLUETOOTH)
+    await new_process(before)
+
+
+async def _switch_off_and_on(world: World, straps: list[Strap]) -> None:
+    await vm.set_powered(False)
+    await until(lambda: _all_unlinked(straps), "all links end")
+    await until(lambda: _none_streams(world, straps), "healthd notices")
+    # healthd may have switched it on already; a second time does no harm.
+    await vm.set_powered(True)
+    await until(vm.adapter_is_powered, "the adapter is on")
+
+
+async def _unplug_and_plug(world: World, straps: list[Strap]) -> None:
+    await world.radio.unplug()
+    await until(_has_no_adapter, "BlueZ has no adapter")
+    await until(lambda: _none_streams(world, straps), "healthd notices")
+    await world.plug()
 
 
 @case()
@@ -51,32 +73,6 @@ async def dbus_restart(world: World) -> None:
         # bluetoothd ends with its bus by design.
         await _bring_back(world)
         await until(vm.adapter_is_powered, "BlueZ powers the adapter", 60)
-    await world.recovered(*straps)
-
-
-@case()
-async def adapter_off_and_on(world: World) -> None:
-    """After the adapter was switched off and on all straps stream again."""
-    straps = await two_streaming(world)
-    async with world.fault():
-        await vm.set_powered(False)
-        await until(lambda: _all_unlinked(straps), "all links end")
-        await until(lambda: _none_streams(world, straps), "healthd notices")
-        # healthd may have switched it on already; a second time does no harm.
-        await vm.set_powered(True)
-        await until(vm.adapter_is_powered, "the adapter is on")
-    await world.recovered(*straps)
-
-
-@case()
-async def adapter_gone_and_back(world: World) -> None:
-    """After the adapter was unplugged and plugged in again all straps stream again."""
-    straps = await two_streaming(world)
-    async with world.fault():
-        await world.radio.unplug()
-        await until(_has_no_adapter, "BlueZ has no adapter")
-        await until(lambda: _none_streams(world, straps), "healthd notices")
-        await world.plug()
     await world.recovered(*straps)
 
 

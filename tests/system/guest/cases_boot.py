@@ -1,7 +1,5 @@
 """The freshly booted machine, and the basic function of healthd."""
 
-import re
-
 from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.vm import Failed, until
@@ -24,6 +22,20 @@ async def start_at_boot(world: World) -> None:
         raise Failed(f"Type={shown['Type']}: systemd is not notified when it is ready")
 
 
+@case(at_boot=True)
+async def security(world: World) -> None:
+    """`systemd-analyze security` finds an exposure of 1.5 at most."""
+    output = await vm.run(
+        "systemd-analyze", "security", SERVICE, "--threshold=15", "--no-pager", may_fail=True
+    )
+    lines = (line for line in output.splitlines() if "exposure level" in line)
+    verdict = next(lines, output[-300:])
+    world.notes.append(verdict.strip().lstrip("→ "))
+    level = float(verdict.split(":")[1].split()[0])
+    if level > 1.5:
+        raise Failed(verdict)
+
+
 @case()
 async def streams(world: World) -> None:
     """Every sample of a strap arrives, once, unchanged."""
@@ -31,18 +43,3 @@ async def streams(world: World) -> None:
     await world.start_streaming()
     strap = world.straps["strap"]
     await until(lambda: len(strap.sent) >= 10, "ten samples are sent")
-
-
-@case()
-async def log_lines(world: World) -> None:
-    """The journal has JSON lines that report changes, without addresses and values."""
-    strap = await world.strap()
-    await world.start_streaming()
-    async with world.fault():
-        await strap.peripheral.drop()
-    await world.recovered(strap)
-    lines = await world.journal.lines()
-    states = [line for line in lines if re.search(r'"state":"(searching|streaming)"', line)]
-    # What the lines must not contain is checked after every case.
-    if len(states) < 4:
-        raise Failed(f"expected searching and streaming, twice each, found: {lines}")

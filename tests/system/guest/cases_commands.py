@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.system.guest import vm
 from tests.system.guest.case import case
+from tests.system.guest.straps import Strap
 from tests.system.guest.vm import Failed
 from tests.system.guest.world import World
 
@@ -16,8 +17,8 @@ _COMMAND_S = 90.0
 
 
 @case()
-async def doctor(world: World) -> None:
-    """A healthy gateway: `healthd doctor` finds nothing wrong, as root and as the service."""
+async def doctor_and_scan(world: World) -> None:
+    """`healthd doctor` finds nothing wrong, as root or the service; `healthd scan` adds a strap."""
     strap = await world.strap()
     await world.start_streaming()
     for user, command, expected in _USERS:
@@ -34,6 +35,20 @@ async def doctor(world: World) -> None:
         if missing := {"bluez", "bluez_version", "adapter", *expected} - checks:
             raise Failed(f"as {user}, not ok: {missing} of {found['findings']}")
     await world.streaming(strap)
+    await _scan_and_add(world, strap)
+    await world.streaming(strap)
+
+
+async def _scan_and_add(world: World, linked: Strap) -> None:
+    new = await world.strap("new-strap")
+    found = await _json(_HEALTHD, "scan", "--seconds", "6", "--add", new.id, "--json")
+    devices = {device["address"]: device for device in found["found"]}
+    if devices.get(linked.address, {}).get("peripheral") != linked.id:
+        raise Failed(f"the linked strap is not known: {found}")
+    if devices.get(new.address, {}).get("profiles", [])[:1] != ["heart_rate"]:
+        raise Failed(f"the new strap is not found: {found}")
+    if new.address not in _settings():
+        raise Failed("it was not added to the settings")
 
 
 # Only root may read the password; only the service's own user can check the service's rights.
@@ -56,23 +71,6 @@ async def doctor_without_bluetoothd(world: World) -> None:
     bluez = next(row for row in found["findings"] if row["check"] == "bluez")
     if found["ok"] or bluez["status"] != "wrong" or "systemctl" not in bluez["fix"]:
         raise Failed(f"found {bluez}")
-
-
-@case()
-async def scan_and_add(world: World) -> None:
-    """`healthd scan` distinguishes linked and new devices; `--add` adds one to the settings."""
-    strap = await world.strap()
-    await world.start_streaming()
-    new = await world.strap("new-strap")
-    found = await _json(_HEALTHD, "scan", "--seconds", "6", "--add", new.id, "--json")
-    devices = {device["address"]: device for device in found["found"]}
-    if devices.get(strap.address, {}).get("peripheral") != strap.id:
-        raise Failed(f"the linked strap is not known: {found}")
-    if devices.get(new.address, {}).get("profiles", [])[:1] != ["heart_rate"]:
-        raise Failed(f"the new strap is not found: {found}")
-    if new.address not in _settings():
-        raise Failed("it was not added to the settings")
-    await world.streaming(strap)
 
 
 def _settings() -> str:

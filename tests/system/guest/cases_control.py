@@ -9,7 +9,7 @@ from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.strap import heart_rate_part
 from tests.system.guest import vm
 from tests.system.guest.case import case
-from tests.system.guest.straps import NumberedHeart
+from tests.system.guest.straps import NumberedHeart, Strap
 from tests.system.guest.subscriber import GATEWAY
 from tests.system.guest.vm import Failed, until
 from tests.system.guest.world import World
@@ -24,8 +24,8 @@ _SCAN_S = 40.0
 
 
 @case()
-async def trainer_is_released(world: World) -> None:
-    """A trainer follows requests within limits, and is released when no more come."""
+async def requests(world: World) -> None:
+    """A trainer follows requests within limits until none comes; a scan on request works, too."""
     bike = Bike(random.Random(1))
 
     def trainer(
@@ -50,23 +50,18 @@ async def trainer_is_released(world: World) -> None:
         _RELEASED_S,
     )
     await world.streaming(strap)
+    await _scan_finds_another(world, strap)
+    await world.streaming(strap)
 
 
-@case()
-async def scan_on_request(world: World) -> None:
-    """A scan over MQTT finds the devices in range while existing links continue to stream."""
-    linked = await world.strap("linked")
-    world.configure([linked], more=_SETTINGS)
-    await world.start()
-    await world.streaming(linked)
+async def _scan_finds_another(world: World, linked: Strap) -> None:
     new = await world.strap("new")
     response = await _response(world, "scan", seconds=6)
     heard = [found["address"] for found in response.get("data", {}).get("found", [])]
     if new.address not in heard:
         raise Failed(f"expected {new.id} to be heard, found {response}")
     if ends := world.radio.end_times(linked.address):
-        raise Failed(f"the link of the other strap has ended {len(ends)} times")
-    await world.streaming(linked)
+        raise Failed(f"the link of {linked.id} has ended {len(ends)} times")
 
 
 async def _response(world: World, verb: str, **request: Any) -> dict[str, Any]:

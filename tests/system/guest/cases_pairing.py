@@ -87,7 +87,7 @@ async def pairing(world: World) -> None:
 
 @case()
 async def pairing_by_healthd(world: World) -> None:
-    """With `pair = true` healthd pairs without another agent, and a reconnect uses the bond."""
+    """With `pair = true` healthd pairs by itself, uses the bond, and replaces a removed one."""
     strap, peripheral = await _secretive(world)
     await _start_paired(world, strap)
     async with world.fault():
@@ -97,13 +97,6 @@ async def pairing_by_healthd(world: World) -> None:
     await _is_bonded(strap, peripheral)
     if not world.broker.state(strap.id).get("bonded"):
         raise Failed(f"expected bonded: true, found {world.broker.state(strap.id)}")
-
-
-@case()
-async def bond_removed_here(world: World) -> None:
-    """A bond that was removed on this machine is made again if the settings ask for one."""
-    strap, peripheral = await _secretive(world)
-    await _start_paired(world, strap)
     async with world.fault():
         await vm.remove_device(strap.address)
         await until(lambda: bool(peripheral.unlinked.is_set()), "the link ends")

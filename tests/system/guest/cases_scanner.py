@@ -6,7 +6,7 @@ from tests.system.guest import frames, vm
 from tests.system.guest.broadcasters import Broadcaster
 from tests.system.guest.case import case
 from tests.system.guest.cases_listening import has_arrived
-from tests.system.guest.cases_periodic import meter
+from tests.system.guest.cases_periodic import EVERY, SHORT_RUNS, meter
 from tests.system.guest.cases_service import hook
 from tests.system.guest.hearing import Duplicates
 from tests.system.guest.listened import Ride
@@ -54,12 +54,12 @@ async def passive_scan(world: World) -> None:
 @case()
 async def deaf_scanner(world: World) -> None:
     """A scanner that hears nothing is restarted; linked and periodic devices are not disturbed."""
-    hook(_HOOK)
+    hook(_HOOK + SHORT_RUNS)
     await vm.run("systemctl", "daemon-reload")
     strap, fetched = await world.strap(), await world.strap("meter", build=meter)
     bike = Ride("bike", "C8:00:00:00:00:02", settings='silence = "6s"')
     world.listen(bike, Broadcaster(world.radio, bike.address))
-    world.configure(own={fetched.id: 'every = "45s"\nwindow = "40s"'})
+    world.configure(own={fetched.id: EVERY})
     await world.start()
     await world.streaming(strap, bike)
     await until(lambda: world.broker.fetches, "the first run of the meter", RECOVERY_S)

@@ -26,6 +26,7 @@ from tests.system.guest.vm import Failed, until
 SERVICE = "healthd.service"
 _SETTINGS = Path("/etc/healthd/healthd.toml")
 BLUETOOTH = "bluetooth.service"
+ADAPTER_RESET = "healthd-adapter-reset.service"
 _UNITS = Path("/run/systemd/system")
 # Emulated, the daemon takes 10 s to start, and eight straps in a row twice as long.
 START_S = 60.0
@@ -71,7 +72,7 @@ class World:
     async def reset(self) -> None:
         """Reset the machine: no stored state, the adapter plugged in, healthd stopped."""
         await vm.run("systemctl", "stop", SERVICE, "bluetooth", "mosquitto")
-        changed = [unit for unit in (SERVICE, BLUETOOTH) if _remove(_drop_ins(unit))]
+        changed = [unit for unit in (SERVICE, BLUETOOTH, ADAPTER_RESET) if _remove(_drop_ins(unit))]
         if changed:
             await vm.run("systemctl", "daemon-reload")
         await vm.run("systemctl", "reset-failed", SERVICE, "bluetooth", may_fail=True)
@@ -80,14 +81,17 @@ class World:
         _empty(Path("/run/healthd"))
         self.journal.mark()
         self.bluez_journal.mark()
-        await vm.run("systemctl", "start", "mosquitto")
-        await self.plug()
-        await self.broker.start()
+        # Side by side: each takes an emulated machine seconds, and none needs another.
+        await asyncio.gather(self._start_broker(), self.plug())
 
     async def plug(self) -> None:
         """Plug the adapter in, and wait until BlueZ has it."""
         await self.radio.plug()
         await until(vm.adapter_is_powered, "BlueZ powers the adapter")
+
+    async def _start_broker(self) -> None:
+        await vm.run("systemctl", "start", "mosquitto")
+        await self.broker.start()
 
     async def close(self) -> None:
         """Stop healthd, the straps and the subscriber."""

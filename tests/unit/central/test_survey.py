@@ -224,3 +224,15 @@ def name_of(found: InRange) -> str:
 def test_a_device_that_needs_nothing_has_no_hint() -> None:
     assert advertising("180d").hint == ""
     assert "healthd pair" not in advertising("180d").block
+
+
+def test_a_name_with_the_address_gives_an_id_without_it() -> None:
+    known = Registry([CUFF])
+    heard = Heard(known, [])
+    heard.add(seen(7, "BLEcuff_00000264D00000000007"))
+    [found] = described(heard, [], known, [])
+    assert found.suggested_id == "blecuff-00000264"
+    heard = Heard(known, [])
+    heard.add(seen(7, "d00000000007"))
+    [found] = described(heard, [], known, [])
+    assert found.suggested_id == "peripheral"

@@ -97,6 +97,7 @@ def test_another_order_and_explicit_defaults_are_not_a_change(
                 {"on": "advertising", "rearm": "10min"},
                 {"wheel_circumference": 2.0},
                 {"pmd": ["ecg"]},
+                {"sample_interval": "0.25s"},
                 {"hrv": "5min"},
                 {"heart_rate_zones": [100]},
                 {"pair": True},

@@ -1,5 +1,7 @@
 """Records of devices: each is noted together with its sample, and known to the next run."""
 
+from functools import partial
+
 import pytest
 
 from healthd.outbox.store import Store
@@ -10,6 +12,7 @@ from healthd.outbox.taken import (
     read_records,
     update_records,
 )
+from healthd.profiles.records import Records
 from healthd.samples import Record, Sample
 from tests.unit.outbox.bench import (
     Beat,
@@ -107,6 +110,30 @@ async def test_a_record_is_sent_while_the_disk_fails_and_noted_once_it_is_back(
             assert pending.sample.seq == 1
         await service.rounds()
         assert noted_records(bench) == [(1, 1)]
+
+
+async def test_at_each_commit_the_newest_record_of_a_file_is_noted_and_few_others(
+    bench: Bench,
+) -> None:
+    """Whenever the process dies, the file is continued after its last stored sample."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        records = Records(partial(outbox.update_records, "meter"))
+        files = records.files("beat")
+        for number in range(400):
+            record = Record("night", number, "noon")
+            assert records.add_if_new("beat", record)
+            outbox.put(bench.run.sample("meter", "beat", Beat(), None, 0, record, stored=True))
+            if number % 9 == 0:
+                await service.rounds()
+                noted = [noted for noted, _ in noted_records(bench)]
+                assert max(noted) == max(bench.stored_seqs()) - 1 == number
+                assert len(noted) < 100
+        assert files.count("night") == 400
+    bench.next_run()
+    async with bench.outbox() as outbox:
+        again = Records()
+        again.inherit(outbox.records["meter"])
+        assert again.files("beat").count("night") == 400
 
 
 async def test_of_too_many_notes_the_oldest_are_deleted(

@@ -214,7 +214,7 @@ def test_a_device_is_recognised_by_its_services_and_by_its_name(
     assert " ".join(sorted(recognised)) == found
 
 
-def test_every_hint_is_one_line_and_every_name_comes_with_a_service() -> None:
+def test_every_hint_is_one_line_and_every_name_is_of_something_to_link() -> None:
     for each in load().profiles.values():
         assert each.hint.isprintable()
-        assert each.service or not each.names
+        assert not (each.only_advertises and each.names)

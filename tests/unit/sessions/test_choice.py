@@ -223,7 +223,7 @@ async def test_a_device_whose_name_shows_that_it_can_be_linked_is_not_listened_t
 ) -> None:
     battery = next(iter(_KNOWN["battery"].characteristics))
     ring = Profile(
-        "ring", "ff01", (replace(battery, uuid="ff02", use=Use.STREAM),), names=("o2ring*",)
+        "ring", "ee01", (replace(battery, uuid="ee02", use=Use.STREAM),), names=("o2ring*",)
     )
     known = Registry([*REGISTRY.profiles.values(), ring])
     async with asyncio.timeout(BOUND_S), stage.radio(ENTRY) as radio:

@@ -24,7 +24,12 @@ from healthd.sessions.no_data import advice_for
 from healthd.sessions.plan import due, lack, plan_for
 
 KNOWN = registry.load()
-NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2aa7", "2a9d", "2a35"}
+PM5 = {
+    number: f"ce06{number:04x}-43e5-11e4-916c-0800200c9a66" for number in (0x31, 0x32, 0x33, 0x80)
+}
+NOTIFIED = {"2a37", "2a63", "2a64", "2ad1", "2acd", "2ada", "2a19", "2aa7", "2a9d", "2a35"} | set(
+    PM5.values()
+)
 
 
 @dataclass
@@ -158,11 +163,11 @@ def test_the_advice_for_a_device_that_yields_nothing(
 
 def cuff_with(kind: str) -> Registry:
     """Return the known profiles, and a cuff whose memory has a key or not."""
-    control = Characteristic("ff02", Measurement, decode_nothing, Use.CONTROL)
-    opening = Opening("ff02", lambda _options: ask_nothing(b""))
-    pairing = Pairing("ff02", ask_nothing, 16, "hold its button") if kind == "key" else None
+    control = Characteristic("ee02", Measurement, decode_nothing, Use.CONTROL)
+    opening = Opening("ee02", lambda _options: ask_nothing(b""))
+    pairing = Pairing("ee02", ask_nothing, 16, "hold its button") if kind == "key" else None
     cuff = Profile(
-        "memory", "ff01", (control,), opening=opening, replaces=("1810",), pairing=pairing
+        "memory", "ee01", (control,), opening=opening, replaces=("1810",), pairing=pairing
     )
     return Registry([*KNOWN.profiles.values(), cuff])
 
@@ -175,7 +180,7 @@ def decode_nothing(_data: bytes) -> Measurement:
     return Measurement()
 
 
-CUFF = device("1810 ff01", "2a35 ff02")
+CUFF = device("1810 ee01", "2a35 ee02")
 
 
 @pytest.mark.parametrize(
@@ -188,11 +193,28 @@ def test_what_is_locked_does_not_replace_what_can_be_read(
     plan = plan_for(cuff_with(kind), CUFF, has_key=has_key)
     assert [profile.name for profile in plan.profiles] == [read]
     assert [profile.name for profile in plan.locked] == (["memory"] if read != "memory" else [])
-    assert plan.sources == ({"2a35"} if read != "memory" else {"ff02"})
+    assert plan.sources == ({"2a35"} if read != "memory" else {"ee02"})
 
 
 def test_without_the_key_nothing_may_be_left_to_read() -> None:
-    plan = plan_for(cuff_with("key"), device("ff01 180f", "ff02 2a19"))
+    plan = plan_for(cuff_with("key"), device("ee01 180f", "ee02 2a19"))
     assert [profile.name for profile in plan.profiles] == ["battery"]
     assert not plan.sources
     assert [profile.name for profile in plan.locked] == ["memory"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "subscribed"),
+    [
+        ({0x31, 0x32, 0x33, 0x80}, {0x31, 0x32, 0x33}),
+        ({0x80}, {0x80}),
+        # A PM5 leaves out of 0080 what is subscribed, so nothing comes twice.
+        ({0x32, 0x80}, {0x32, 0x80}),
+    ],
+)
+def test_what_only_repeats_another_characteristic_is_left_out(
+    numbers: set[int], subscribed: set[int]
+) -> None:
+    uuids = " ".join(PM5[number] for number in numbers)
+    plan = plan_for(KNOWN, device("ce060030-43e5-11e4-916c-0800200c9a66", uuids))
+    assert plan.streams == {PM5[number] for number in subscribed}

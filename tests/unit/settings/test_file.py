@@ -128,7 +128,7 @@ def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
     # A commented line that assigns or opens a block is an example; every other comment is prose.
     examples = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", text).replace("tls = false", "tls = true")
     settings = read_text(examples)
-    assert len(settings.peripherals) == 11
+    assert len(settings.peripherals) == 12
     entries = settings.peripherals
     assert {key for entry in entries for key in entry.control.model_fields_set} == set(
         known_keys(("peripherals", 0, "control"))
@@ -413,6 +413,15 @@ BAD_VALUES = [
             ("nan", "nan"),
             ("true", "True"),
             ("'mph'", "'mph'"),
+        )
+    ),
+    *(
+        (f"{STRAP}sample_interval = {value}", "peripherals[0].sample_interval", found, expected)
+        for value, found, expected in (
+            ("'99ms'", "'99ms'", '"100ms" to "1s"'),
+            ("'1.1s'", "'1.1s'", '"100ms" to "1s"'),
+            ("'0s'", "'0s'", "longer than zero"),
+            ("0.25", "0.25", '"15min"'),
         )
     ),
     *(

@@ -57,6 +57,8 @@ PROFILE = Profile(
     ),
     state=Pages,
     derived=DERIVED,
+    # Not all of them have room for the service in their advertisements (SHIFTR).
+    names=tuple(f"tacx {model}*" for model in ("neo", "flux", "vortex", "bushido", "genius")),
     # The standard has ranges and answers. Newer trainers have both services.
     gives_way_to=(_FITNESS_MACHINE,),
 )

@@ -76,7 +76,7 @@ def open_ring(options: Options) -> Dialogue:
     values = _LiveValues()
     if (yield from values.ask()) is None:
         yield from values.ask()
-    yield from _fetch_nights(options, values, _BETWEEN_LIVE)
+    yield from _fetch_nights(options, values)
 
 
 def poll_ring(options: Options) -> Dialogue:
@@ -93,12 +93,11 @@ def poll_ring(options: Options) -> Dialogue:
             off_for += 1
             if off_for == _OFF_FOR:
                 off_for = None
-                # These requests are as far apart as those for live values, so every second one is.
-                yield from _fetch_nights(options, values, 1)
+                yield from _fetch_nights(options, values)
 
 
-def _ask(asked: bytes | Request) -> _Asking:
-    """Ask once; None if the ring does not answer, or refuses."""
+def _ask(asked: Request) -> _Asking:
+    """Make a request; None if the ring does not answer, or refuses."""
     try:
         answer = parse((yield asked))
     except NoAnswer:
@@ -106,14 +105,19 @@ def _ask(asked: bytes | Request) -> _Asking:
     return None if answer.code else answer
 
 
-def _fetch_nights(options: Options, values: _LiveValues, between: int) -> Dialogue:
+def _command(command: int, data: bytes = b"", block: int = 0) -> Request:
+    """Return a request of a transfer, which need not wait for the next live values."""
+    return Request(request(command, data, block), at_once=True)
+
+
+def _fetch_nights(options: Options, values: _LiveValues) -> Dialogue:
     files = options.records.files(PulseOximeter.kind)
-    if (information := (yield from _ask(request(INFO)))) is None:
+    if (information := (yield from _ask(_command(INFO)))) is None:
         return
     for name in file_names(information.data):
         # No source shows that a file stays open while live values are asked for. If it does not,
         # it is read again without them.
-        whole = yield from _fetch(name, files, values, between)
+        whole = yield from _fetch(name, files, values, _BETWEEN_LIVE)
         if not whole:
             yield from _fetch(name, files, values, None)
 
@@ -122,13 +126,13 @@ def _fetch(
     name: str, files: KnownFiles, values: _LiveValues, between: int | None
 ) -> Generator[bytes | Request, bytes, bool]:
     """Read a file if it has new records; return whether there is nothing left to read."""
-    opened = yield from _ask(request(OPEN, name.encode() + b"\0"))
+    opened = yield from _ask(_command(OPEN, name.encode() + b"\0"))
     whole = True
     if opened is not None:
         size = int.from_bytes(opened.data, "little")
         if record_count(size) > files.count(name):
             whole = yield from _read(size, values, between)
-    yield from _ask(request(CLOSE))
+    yield from _ask(_command(CLOSE))
     return whole
 
 
@@ -138,7 +142,7 @@ def _read(
     """Read the open file; return whether there is nothing left to read."""
     head, block, left, until_live = b"", 0, size, between
     while left > 0 and block <= _LAST_BLOCK:
-        answer = yield from _ask(request(READ, block=block))
+        answer = yield from _ask(_command(READ, block=block))
         if answer is None or not answer.data:
             return False
         if len(head) < HEADER_SIZE:

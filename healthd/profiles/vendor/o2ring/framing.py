@@ -30,8 +30,11 @@ _CRC_SIZE = 1
 # Longer pieces do not fit into a packet with the smallest MTU, which the maker's app asks for.
 _PIECE = 20
 
+SENSORS_SIZE = 13
+"""Bytes of an answer to SENSORS."""
+
 # In an answer to REAL_TIME: the length of the wave u16, and the wave.
-_WAVE_LENGTH_AT, WAVE_AT = 10, 12
+_WAVE_LENGTH_AT, _WAVE_AT = 10, 12
 # The answer to OPEN: the size of the file, u32.
 _SIZE_OF_SIZE = 4
 
@@ -134,6 +137,10 @@ def is_answer(asked: Frame, frame: Frame) -> bool:
 
 
 def is_real_time(data: bytes) -> bool:
-    """Return whether these are live values of newer firmware: the length of the wave fits."""
-    length = int.from_bytes(data[_WAVE_LENGTH_AT:WAVE_AT], "little")
-    return len(data) == WAVE_AT + length
+    """Return whether these are live values of newer firmware: the wave that they announce is there.
+
+    Those of old firmware have other things at this place, and are recognised by their size: a wave
+    has more than one sample.
+    """
+    length = int.from_bytes(data[_WAVE_LENGTH_AT:_WAVE_AT], "little")
+    return len(data) != SENSORS_SIZE and len(data) >= _WAVE_AT + length

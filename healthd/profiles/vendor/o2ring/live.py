@@ -5,9 +5,8 @@ from typing import NamedTuple
 from healthd.errors import DecodeError
 from healthd.profiles.battery import Battery, known_level
 from healthd.profiles.pulse_oximeter import PulseOximeter
-from healthd.profiles.vendor.o2ring.framing import is_real_time
+from healthd.profiles.vendor.o2ring.framing import SENSORS_SIZE, is_real_time
 
-_SENSORS_SIZE = 13
 _WORN, _CHARGING = 1, 1
 _GREATEST_SPO2 = 100
 # The ring measures 30 to 250 per minute. 255 and 65535 stand for none, as in stored records.
@@ -46,8 +45,8 @@ def decode_live(data: bytes) -> Live:
     if is_real_time(data):
         spo2, low, high, level, charging, perfusion, worn = data[:7]
         return _live(spo2, low | high << 8, level, charging, perfusion, worn, None)
-    if len(data) != _SENSORS_SIZE:
-        raise DecodeError(f"expected {_SENSORS_SIZE} bytes, or a wave, found {len(data)} bytes")
+    if len(data) != SENSORS_SIZE:
+        raise DecodeError(f"expected {SENSORS_SIZE} bytes, or a wave, found {len(data)} bytes")
     spo2, low, high, *_ = data
     level, charging, movement, perfusion, worn = data[7:12]
     return _live(spo2, low | high << 8, level, charging, perfusion, worn, movement)

@@ -46,9 +46,6 @@ _SHORTEST = _HEADER + _TRAILER
 _PIECE = 16
 _NEVER_WRITTEN = b"\xff"
 
-# The halves of the longest frame, 255 bytes, down to a single byte; in bits.
-_FOLDS = (1024, 512, 256, 128, 64, 32, 16, 8)
-
 
 class MemoryMessage(Measurement):
     """A request to the cuff's memory, or its answer."""
@@ -96,10 +93,7 @@ def check(frame: bytes) -> None:
     if len(frame) < _SHORTEST or len(frame) != frame[0]:
         declared = frame[0] if frame else 0
         raise DecodeError(f"expected {max(declared, _SHORTEST)} bytes, found {len(frame)}")
-    folded = int.from_bytes(frame)
-    for bits in _FOLDS:
-        folded ^= folded >> bits
-    if wrong := folded & 0xFF:
+    if wrong := xor_of(frame):
         raise DecodeError(f"checksum: expected 0, found 0x{wrong:02x}")
 
 

@@ -108,7 +108,7 @@ def unlock(key: bytes | None) -> Dialogue:
     answer = yield Request(bytes([_UNLOCK]) + key, control=UNLOCK.uuid)
     if (result := decode_unlock(answer).result_code) != _OK:
         # Another app has made its own key: the cuff knows only one.
-        raise ExchangeRefused(f"the cuff has another key ({result}): run healthd pair ID")
+        raise ExchangeRefused(f"the cuff has another key ({result}): run healthd pair ID --again")
 
 
 def show_token() -> Dialogue:

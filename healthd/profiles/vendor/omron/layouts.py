@@ -263,6 +263,7 @@ def find_layout(layouts: Iterable[Layout], device: Identity) -> Layout:
                 return layout
     # Guessing would publish nonsense: what is read from another place looks like a record, too.
     raise ExchangeRefused(
-        f"model {device.model or device.name or 'unknown'}: healthd does not know where this cuff"
-        " keeps its records; please report the model (docs/devices.md)"
+        f"model {device.model or device.name or 'unknown'}: healthd does not know where it keeps"
+        " its records; please report the model. Without its key (delete keys/ID next to the outbox)"
+        " its Blood Pressure service is read"
     )

@@ -171,7 +171,8 @@ def test_the_page_lists_everything_that_is_read_and_every_quirk(
     text = page()
     for source in REGISTRY.sources:
         kind = source.model.kind
-        assert f"| `{source.uuid}` | `{kind}` |" in text
+        kinds = ", ".join(f"`{model.kind}`" for model in (source.model, *source.others))
+        assert f"| `{source.uuid}` | {kinds} |" in text
         assert text.count(f"### `{kind}`\n") == 1
     assert "| `heart_rate_bpm` | integer or null | `/min` | `8454258` | `8867-4` |" in text
     assert "| `2a19` | name `odd*`, maker `m` | charge in tenths | an issue |" in text

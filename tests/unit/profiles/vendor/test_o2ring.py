@@ -167,6 +167,14 @@ def test_live_values_of_the_new_form() -> None:
         "device_status": [],
     }
     assert found.battery == Battery(level_pct=80, charging=False)
+    assert live.decode_live(real_time() + b"\0") == found
+
+
+def test_a_ring_of_the_old_form_that_is_not_worn_announces_no_wave() -> None:
+    off = bytes.fromhex("ffffff00000000600005000000")
+    assert not framing.is_real_time(off)
+    assert framing.is_real_time(real_time())
+    assert not framing.is_real_time(real_time()[:-1])
 
 
 def nulls(data: bytes) -> set[str]:

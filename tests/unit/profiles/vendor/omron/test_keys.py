@@ -50,7 +50,7 @@ def test_without_a_key_the_refusal_says_how_to_get_one() -> None:
 
 def test_a_cuff_with_another_key_is_not_opened() -> None:
     made = link(key=KEY)
-    with pytest.raises(ExchangeRefused, match=r"another key \(4\): run healthd pair ID"):
+    with pytest.raises(ExchangeRefused, match=r"another key \(4\): run healthd pair ID --again"):
         made.run(unlock(bytes(16)))
 
 

@@ -8,9 +8,11 @@ from math import ceil, log2
 import pytest
 
 from healthd.profiles.blood_pressure import BloodPressure
-from healthd.profiles.characteristic import Dialogue, ExchangeRefused, NoAnswer
+from healthd.profiles.characteristic import Dialogue, ExchangeRefused, NoAnswer, Timed
 from healthd.profiles.vendor import omron, omron_modern
+from healthd.profiles.vendor.omron import frames
 from healthd.profiles.vendor.omron.frames import decode_memory
+from healthd.profiles.vendor.omron.transfer import CuffState
 from healthd.simulator.vendor.omron import reading
 from healthd.simulator.vendor.omron_memory import MAPS, Cuff, Map, Memory, Reading
 from tests.support.cuff_link import Disk, Link, options
@@ -297,3 +299,27 @@ def test_a_cuff_that_ends_the_session_by_itself_is_refused() -> None:
     link.loses = begin_again
     with pytest.raises(ExchangeRefused, match="error 1"):
         link.run(dialogue)
+
+
+def test_a_late_answer_to_another_request_is_no_record() -> None:
+    # It was asked for to find the first new record: published now, it would hide older ones.
+    owner, disk = Owner("HEM-7361T"), Disk()
+    owner.measure(2, user=1)
+    cuff = Cuff(owner.memory, key=KEY)
+    cuff.unlock(b"\x01" + KEY)
+    cuff.answer(frames.start())
+    state = CuffState(options(owner.model, disk.records))
+    disk.records.enter_series(owner.model)
+
+    def take(frame: bytes | None) -> list[Timed]:
+        assert frame is not None
+        return list(state.take(decode_memory(frame), 0))
+
+    asked, other = frames.read(0x0098, 16), frames.read(0x00A8, 16)
+    assert take(frames.start()) == take(asked) == take(cuff.answer(other)) == []
+    assert list(state.held) == []
+    assert take(cuff.answer(asked)) == []
+    [held] = state.held
+    assert isinstance(held.measurement, BloodPressure)
+    assert held.measurement.device_time == owner.measured[0][1].at.isoformat()
+    assert take(frames.end()) == [held]
