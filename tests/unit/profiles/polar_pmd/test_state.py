@@ -313,6 +313,14 @@ def test_truncation_and_surplus_bytes_are_published_too() -> None:
     assert published(link, "acceleration", 0x81, "0100 0200 0300 08")["truncated"] is True
 
 
+def test_a_great_factor_gives_no_more_digits_than_it_has() -> None:
+    link = Link()
+    # 12345 times this, in g, are 1607421907920000 mg: twelve digits, and a float has nine.
+    link.accept("acceleration", 50, 130208336.0)
+    fields = published(link, "acceleration", 0x80, "3930 0000 0000 00")
+    assert fields["x_mg"] == [1607421910000000.0]
+
+
 @given(
     kind=st.sampled_from(sorted(STREAMS)),
     factor=st.floats(width=32),
