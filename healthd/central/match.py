@@ -7,7 +7,8 @@ from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from healthd.profiles.characteristic import Broadcast, is_named
+from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.profile import is_named
 
 # A wildcard, a backslash in front of one or of another backslash, or a bracket.
 _SPECIAL = re.compile(r"\\([\\*?])|\[")

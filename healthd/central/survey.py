@@ -15,7 +15,8 @@ from healthd.central.match import Match, Seen, exactly
 from healthd.central.scanner import scanning
 from healthd.log import get_logger
 from healthd.printable import toml_escaped
-from healthd.profiles.characteristic import Profile, Use
+from healthd.profiles.characteristic import Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 
 MOST_DEVICES = 200

@@ -8,8 +8,10 @@ from typing import NamedTuple, TextIO
 from healthd.cli.hex_input import BadInput, answer_each, echo, parse_hex
 from healthd.errors import DecodeError
 from healthd.profiles.advertisement import Advertised, advertised, is_data, keyed
-from healthd.profiles.characteristic import Broadcast, Options, Profile
+from healthd.profiles.characteristic import Broadcast
 from healthd.profiles.identity import Identity
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import Registry, canonical_uuid, load
 

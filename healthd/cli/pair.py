@@ -21,7 +21,7 @@ from healthd.gateway.entry import Way, bond_settings_for, match_for, way_of
 from healthd.host.folders import state_folder
 from healthd.log import configure
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Pairing
+from healthd.profiles.dialogue import Pairing
 from healthd.settings.file import read
 from healthd.settings.keys import Keys
 

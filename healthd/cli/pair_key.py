@@ -12,7 +12,7 @@ from healthd.central.faults import AdapterGone, LinkFault, LinkLost
 from healthd.central.link import Backends, Link, advertisement_of
 from healthd.cli import console
 from healthd.cli.pair_search import HINT, HINTS, PASSING_S, Failed
-from healthd.profiles.characteristic import Pairing
+from healthd.profiles.dialogue import Pairing
 from healthd.profiles.registry import Registry
 from healthd.sessions.agreement import NotAgreed, agree, pairing_of
 from healthd.settings.keys import Keys

@@ -15,8 +15,8 @@ from healthd.log import get_logger
 from healthd.people.attribution import People
 from healthd.people.estimate import Estimate
 from healthd.people.person import Person, Verdict, Weighing
-from healthd.profiles.characteristic import Timed
 from healthd.profiles.common.personal import PersonalResult
+from healthd.profiles.link_state import Timed
 from healthd.samples import Measurement, Stamp
 from healthd.settings.people import PersonSettings
 

@@ -33,7 +33,7 @@ from healthd.mqtt.payloads import GatewayInfo
 from healthd.mqtt.requests import Requests
 from healthd.outbox.continuity import RunFile
 from healthd.outbox.outbox import Outbox
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.runs import Run

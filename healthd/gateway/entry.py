@@ -9,9 +9,10 @@ from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
 from healthd.host.clock import Clock
-from healthd.profiles.characteristic import Broadcast, Consent, Options
+from healthd.profiles.characteristic import Broadcast
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
+from healthd.profiles.options import Consent, Options
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.sessions.hold import Rules

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from healthd.host.state_file import StateFile
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.samples import ClockState, Record, Stamp

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Sample, Stamp
 

@@ -1,8 +1,8 @@
 """The second sample of a result: at the topic of the person whose it is."""
 
 from healthd.mqtt.topics import person_stream
-from healthd.profiles.characteristic import Timed
 from healthd.profiles.common.personal import PersonalResult
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.profiles.results.episodes import restore
 from healthd.runs import Run

@@ -18,7 +18,9 @@ from healthd.gateway.too_fast import TooFast
 from healthd.log import get_logger
 from healthd.mqtt.devices import Devices
 from healthd.outbox.outbox import Outbox
-from healthd.profiles.characteristic import Characteristic, Options, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.text import clean
 from healthd.profiles.reader import Reader, Undecoded
 from healthd.profiles.records import Records

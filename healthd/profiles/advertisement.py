@@ -44,7 +44,7 @@ class Advertised(NamedTuple):
     Attributes:
         name: of the device; the complete one if there are both; empty if there is none.
         data: service data and manufacturer data in the order of the packet, with keys as in
-            ``healthd.profiles.characteristic.Broadcast``. A key may occur more than once.
+            ``Broadcast``. A key may occur more than once.
     """
 
     name: str

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.layout import Field, Layout, bit
 from healthd.profiles.packet.wires import U8, U16, words
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 Answer = Literal["no", "yes", "unknown", "reserved"]

@@ -3,8 +3,9 @@
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.personal import PersonalResult
+from healthd.profiles.options import Options
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.wires import (
@@ -19,6 +20,7 @@ from healthd.profiles.packet.wires import (
     sfloat_in,
     words,
 )
+from healthd.profiles.profile import Profile
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import QUIET_S, Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity

@@ -7,18 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    Opening,
-    Options,
-    Profile,
-    Turn,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Exchange, Opening, Turn
+from healthd.profiles.options import Options
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout
 from healthd.profiles.packet.wires import DATE_TIME, S8, U8, number, scaled, word, words
+from healthd.profiles.profile import Profile
 from healthd.samples import DeviceTimed, Measurement, quantity
 
 _QUARTER_S = 15 * 60

@@ -7,7 +7,7 @@ checked against captures of real sensors (``tests/vectors``).
 from collections.abc import Iterable
 from typing import ClassVar
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.counters import SpeedAndCadence, WheelAndCrankTurns
 from healthd.profiles.common.sensor_location import SENSOR_LOCATION
 from healthd.profiles.common.speed_cadence_control import (
@@ -15,8 +15,11 @@ from healthd.profiles.common.speed_cadence_control import (
     SET_CUMULATIVE_VALUE,
     SpeedCadenceControlPoint,
 )
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.layout import Field, Layout, bit
 from healthd.profiles.packet.wires import U8, U16, U32, scaled, words
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement
 
 # Event times are u16 in 1/1024 s.

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 VendorIdSource = Literal["bluetooth", "usb"]

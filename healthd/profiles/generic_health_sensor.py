@@ -1,7 +1,8 @@
 """Generic Health Sensor service (0x1840). Experimental: no public source describes its layouts."""
 
-from healthd.profiles.characteristic import Profile, Use
+from healthd.profiles.characteristic import Use
 from healthd.profiles.packet.raw import raw
+from healthd.profiles.profile import Profile
 
 PROFILE = Profile(
     name="generic_health_sensor",

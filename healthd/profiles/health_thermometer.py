@@ -3,7 +3,8 @@
 from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
-from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Use
+from healthd.profiles.options import Options
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit, no_bit
 from healthd.profiles.packet.resolution import decimals
@@ -18,6 +19,7 @@ from healthd.profiles.packet.wires import (
     step_exponent,
     word,
 )
+from healthd.profiles.profile import Profile
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity

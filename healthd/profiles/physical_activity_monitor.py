@@ -3,8 +3,9 @@
 Names: Bluetooth Assigned Numbers.
 """
 
-from healthd.profiles.characteristic import Profile, Use
+from healthd.profiles.characteristic import Use
 from healthd.profiles.packet.raw import raw
+from healthd.profiles.profile import Profile
 
 PROFILE = Profile(
     name="physical_activity_monitor",

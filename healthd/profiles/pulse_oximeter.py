@@ -7,20 +7,16 @@ their times show which are new. Layouts: Pulse Oximeter Service 1.0, checked aga
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    Opening,
-    Options,
-    Profile,
-    Timed,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort
 from healthd.profiles.common.stored import fetch_all, is_answer, is_request
+from healthd.profiles.dialogue import Exchange, Opening
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
 from healthd.profiles.packet.wires import DATE_TIME, SFLOAT, U8, U16, U24, words
+from healthd.profiles.profile import Profile
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, quantity

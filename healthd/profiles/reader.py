@@ -5,18 +5,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar
 
-from healthd.profiles.characteristic import (
-    Characteristic,
-    ClockedState,
-    HoldingState,
-    LinkState,
-    Options,
-    SettlingState,
-    Timed,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.device_information import DeviceInformation
 from healthd.profiles.identity import Identity
+from healthd.profiles.link_state import ClockedState, HoldingState, LinkState, SettlingState, Timed
+from healthd.profiles.options import Options
 from healthd.profiles.quirks import decoders_for
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement, quantity

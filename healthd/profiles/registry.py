@@ -9,15 +9,10 @@ from typing import TypeVar
 
 from healthd import profiles as package
 from healthd.profiles import vendor
-from healthd.profiles.characteristic import (
-    Broadcast,
-    Characteristic,
-    Opening,
-    Profile,
-    Turn,
-    is_named,
-)
+from healthd.profiles.characteristic import Broadcast, Characteristic
 from healthd.profiles.checks import check_channels, check_order, check_requests
+from healthd.profiles.dialogue import Opening, Turn
+from healthd.profiles.profile import Profile, is_named
 
 # Bluetooth SIG numbers are short for a UUID with this end (Core Specification, Vol 3, Part B).
 _BASE = "-0000-1000-8000-00805f9b34fb"

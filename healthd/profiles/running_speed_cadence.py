@@ -6,11 +6,12 @@ checked against captures of real sensors (``tests/vectors``).
 
 from typing import Annotated, ClassVar
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.sensor_location import SENSOR_LOCATION
 from healthd.profiles.common.speed_cadence_control import SC_CONTROL_POINT
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
 from healthd.profiles.packet.wires import U8, U16, U32, scaled, words
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 

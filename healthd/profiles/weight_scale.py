@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common import scales
 from healthd.profiles.common.weighing import (
     Weighing,
@@ -14,9 +14,11 @@ from healthd.profiles.common.weighing import (
     wait_s,
     xiaomi_flags,
 )
+from healthd.profiles.options import Options
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Field, Layout, bit
 from healthd.profiles.packet.wires import DATE_TIME, U8, U16, U32, scaled, words
+from healthd.profiles.profile import Profile
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import Measurement, quantity

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from healthd.central.link import Link
 from healthd.errors import DecodeError, HealthdError
-from healthd.profiles.characteristic import Characteristic, ExchangeRefused, NoAnswer, Pairing
+from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.dialogue import ExchangeRefused, NoAnswer, Pairing
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints, Silent
 from healthd.sessions.conversation import Conversation, Endless, Patience, converse

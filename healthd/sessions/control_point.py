@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from healthd.central.link import Link
-from healthd.profiles.characteristic import Channel, Characteristic, Profile, Request
+from healthd.profiles.characteristic import Channel, Characteristic
+from healthd.profiles.dialogue import Request
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.wire import wire_of
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from healthd.central.faults import LinkFault
-from healthd.profiles.characteristic import Dialogue, NoAnswer, Request
+from healthd.profiles.dialogue import Dialogue, NoAnswer, Request
 from healthd.sessions.control_point import ControlPoint, ControlPoints, Silent
 from healthd.sessions.values import Heard
 from healthd.supervision.deadline import timeout, timeout_at

@@ -4,8 +4,8 @@ from healthd.central.faults import LinkFault, LinkLost
 from healthd.central.link import Link
 from healthd.errors import DecodeError
 from healthd.profiles.battery import decode_level
-from healthd.profiles.characteristic import Profile
 from healthd.profiles.fitness_machine.limits import Rejected
+from healthd.profiles.profile import Profile
 from healthd.sessions.control_point import Busy, ControlPoint, Silent
 from healthd.sessions.exchange import ANSWER_S, Check, unchecked
 from healthd.supervision.deadline import timeout

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from healthd.host.in_thread import run_in_thread
-from healthd.profiles.characteristic import Profile
+from healthd.profiles.profile import Profile
 from healthd.sessions.faults import BadKey
 
 # A file of one line; but a failing disk may hang, and other peripherals must not wait for it.

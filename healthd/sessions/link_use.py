@@ -9,7 +9,9 @@ from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Link
-from healthd.profiles.characteristic import Opening, Options, Profile
+from healthd.profiles.dialogue import Opening
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import identity_of
 from healthd.profiles.registry import Registry
 from healthd.sessions.collect import wait_until_collected

@@ -13,7 +13,8 @@ from healthd.central.match import Match
 from healthd.central.radio import Radio
 from healthd.errors import Transient
 from healthd.log import Disclosed, get_logger
-from healthd.profiles.characteristic import Broadcast, Profile
+from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.session import Observer, State
 

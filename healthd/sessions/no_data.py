@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Options, Profile, Use
+from healthd.profiles.characteristic import Use
 from healthd.profiles.fitness_machine.machine import TREADMILL_DATA
 from healthd.profiles.fitness_machine.procedures import CONTROL_POINT
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.sessions.plan import Discovered
 from healthd.sessions.subscriptions import Subscriptions
 from healthd.sessions.values import Values

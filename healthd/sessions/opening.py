@@ -8,16 +8,9 @@ from contextlib import suppress
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.errors import DecodeError
 from healthd.log import get_logger
-from healthd.profiles.characteristic import (
-    Dialogue,
-    ExchangeRefused,
-    NoAnswer,
-    Opening,
-    Options,
-    Profile,
-    Request,
-    Turn,
-)
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer, Opening, Request, Turn
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.sessions.control_point import ControlPoints, Silent
 from healthd.sessions.conversation import Conversation, Endless, Patience, converse
 from healthd.sessions.faults import TransferStopped

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Advertisement
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import to_be_read_before
 from healthd.profiles.registry import Registry
 from healthd.sessions.faults import (

@@ -9,15 +9,9 @@ from functools import partial
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.errors import DecodeError
 from healthd.log import get_logger
-from healthd.profiles.characteristic import (
-    Dialogue,
-    ExchangeRefused,
-    NoAnswer,
-    Options,
-    Polling,
-    Profile,
-    Request,
-)
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer, Polling, Request
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.sessions.control_point import ControlPoints, Silent
 from healthd.sessions.conversation import MOST_BYTES, Conversation, Endless, Patience
 from healthd.sessions.faults import NotificationStalled

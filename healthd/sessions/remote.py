@@ -8,11 +8,12 @@ from typing import Any
 
 from healthd.central.faults import LinkFault
 from healthd.events import ControlEvent
-from healthd.profiles.characteristic import Profile, Request
+from healthd.profiles.dialogue import Request
 from healthd.profiles.fitness_machine.limits import Rejected
 from healthd.profiles.fitness_machine.machine import Learned
 from healthd.profiles.fitness_machine.procedures import STATUS, loses_control
 from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.fec import DATA
 from healthd.sessions.control_point import ControlPoints, Silent
 from healthd.sessions.device_commands import check_battery, write_command

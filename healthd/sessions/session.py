@@ -14,7 +14,8 @@ from healthd.central.radio import Radio
 from healthd.errors import HealthdError, Transient
 from healthd.events import ControlEvent
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Options, Profile
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, TakesRadioDown

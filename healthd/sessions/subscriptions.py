@@ -10,7 +10,8 @@ from typing import NoReturn
 from healthd.central.faults import LinkFault, LinkLost, Remedy
 from healthd.central.link import Link
 from healthd.log import get_logger
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import NoKey, NothingToRead, NotificationStalled, Unanswered

@@ -10,18 +10,12 @@ from bumble.gatt import Characteristic, CharacteristicValue
 
 from healthd.profiles import registry
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import (
-    Dialogue,
-    ExchangeRefused,
-    NoAnswer,
-    Opening,
-    Options,
-    Polling,
-    Profile,
-    Timed,
-)
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer, Opening, Polling
 from healthd.profiles.heart_rate import HeartRate
 from healthd.profiles.identity import Identity
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement, Record
 from healthd.simulator.attributes import notifying, service

@@ -4,15 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Dialogue,
-    NoAnswer,
-    Options,
-    Request,
-    Timed,
-)
+from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.dialogue import Dialogue, NoAnswer, Request
 from healthd.profiles.identity import Identity
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.records import Records
 from healthd.profiles.vendor.omron.frames import MEMORY, RX, TX
 from healthd.profiles.vendor.omron.keys import UNLOCK

@@ -20,7 +20,8 @@ from healthd.central.slots import Slots
 from healthd.events import ControlEvent
 from healthd.gateway.entry import match_for
 from healthd.profiles import registry as registry_module
-from healthd.profiles.characteristic import Characteristic, Options, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.options import Options
 from healthd.profiles.registry import Registry
 from healthd.sessions.hold import Rules
 from healthd.sessions.periodic import Fetched

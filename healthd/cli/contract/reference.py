@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from healthd.cli.contract.schema import model_schema
-from healthd.profiles.characteristic import Broadcast, Characteristic, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.registry import load
 from healthd.samples import Measurement

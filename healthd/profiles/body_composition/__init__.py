@@ -11,7 +11,7 @@ from healthd.profiles.body_composition.measurement import (
     decode_feature,
 )
 from healthd.profiles.body_composition.packets import PacketJoiner
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.weighing import (
     are_one,
     is_over,
@@ -19,6 +19,9 @@ from healthd.profiles.common.weighing import (
     same_s,
     wait_for_impedance_s,
 )
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import Measurement

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from healthd.profiles.body_composition.measurement import BodyComposition
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.samples import Measurement
 
 # What a second packet repeats.

@@ -25,15 +25,7 @@ from healthd.profiles.cgm.session import (
     decode_cgm_status,
 )
 from healthd.profiles.cgm.specific_ops import CgmSpecificOps, decode_cgm_specific_ops
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    Opening,
-    Options,
-    Profile,
-    Timed,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.glucose_values import (
     AMOUNT,
     MG_PER_DL,
@@ -43,10 +35,14 @@ from healthd.profiles.common.glucose_values import (
 )
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort, by_session_time
 from healthd.profiles.common.stored import Transfer, fetch_new
+from healthd.profiles.dialogue import Exchange, Opening
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.crc import read_checked
 from healthd.profiles.packet.cursor import Truncated
 from healthd.profiles.packet.layout import Field, Layout, Present, bit
 from healthd.profiles.packet.wires import U8, U16, U24, Wire, words
+from healthd.profiles.profile import Profile
 from healthd.samples import DeviceTimed, Measurement, Record, quantity, whole_time
 
 # Size, flags, concentration, offset.

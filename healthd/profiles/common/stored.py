@@ -8,8 +8,9 @@ records are new.
 
 from collections.abc import Callable, Generator, Iterable
 
-from healthd.profiles.characteristic import Exchange, ExchangeRefused, Timed
 from healthd.profiles.common.racp import ALL, RecordAccess, decode_record_access, report_records
+from healthd.profiles.dialogue import Exchange, ExchangeRefused
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.samples import Record
 

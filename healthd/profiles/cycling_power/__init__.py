@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.counters import (
     Cadence,
     CrankTurns,
@@ -23,8 +23,11 @@ from healthd.profiles.cycling_power.control_point import (
     SET_CUMULATIVE_REVOLUTIONS,
     CyclingPowerControlPoint,
 )
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.layout import Fact, Field, Layout, Tail, bit, both, no_bit
 from healthd.profiles.packet.wires import S16, U8, U16, U24, U32, Meaning, scaled, words
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 # Wheel times are in 1/2048 s here, half a tick of Cycling Speed and Cadence; crank times are not.

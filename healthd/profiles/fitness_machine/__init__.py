@@ -1,6 +1,6 @@
 """Fitness Machine service (0x1826): bikes, treadmills, cross trainers, rowers and climbers."""
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.fitness_machine.climbers import (
     StairClimber,
     StepClimber,
@@ -37,6 +37,7 @@ from healthd.profiles.fitness_machine.status import (
     decode_training_status,
 )
 from healthd.profiles.fitness_machine.treadmill import Treadmill, decode_treadmill
+from healthd.profiles.profile import Profile
 
 # No data characteristic has a silence limit: a machine that is not in use may send nothing.
 PROFILE = Profile(

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.fitness_machine.control_point import FitnessMachineControlPoint
 from healthd.profiles.fitness_machine.records import Record
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.samples import Measurement
 
 # Machines send at least one record a second, with its packets right after each other. Three seconds

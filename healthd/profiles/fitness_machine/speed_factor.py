@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.packet.resolution import decimals
 from healthd.samples import Measurement
 

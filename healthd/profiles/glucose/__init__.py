@@ -8,15 +8,7 @@ Layouts: Glucose Service 1.0 and the GATT Specification Supplement.
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    Opening,
-    Options,
-    Profile,
-    Timed,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.glucose_values import (
     KG_PER_L,
     MOL_PER_L,
@@ -28,13 +20,17 @@ from healthd.profiles.common.glucose_values import (
 )
 from healthd.profiles.common.racp import RECORD_ACCESS, RecordAccess, abort, by_number
 from healthd.profiles.common.stored import Transfer, fetch_new
+from healthd.profiles.dialogue import Exchange, Opening
 from healthd.profiles.glucose.context import (
     GlucoseContext,
     decode_glucose_context,
 )
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit, both, no_bit
 from healthd.profiles.packet.wires import DATE_TIME, S16, U8, U16, words
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, Record
 
 # The fields of a result that are added to its context.

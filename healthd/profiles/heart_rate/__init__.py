@@ -9,13 +9,16 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.heart_rate.beats import Beats
 from healthd.profiles.heart_rate.variability import HeartRateVariability, Variability
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.layout import Fact, Field, Layout, Tail, bit, no_bit
 from healthd.profiles.packet.wires import U8, U16, number, scaled
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 # A strap notifies once a second, so 30 values in a row are missing by then: too many for a short

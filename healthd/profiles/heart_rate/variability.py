@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from math import sqrt
 from typing import Annotated, ClassVar
 
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.samples import Measurement, quantity
 
 # 200 and 30 beats a minute: variability describes hearts at rest. A shorter interval is mostly a

@@ -6,7 +6,7 @@ control point is in `control_point`.
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.location_navigation.control_point import NAVIGATION_CONTROL_POINT
 from healthd.profiles.packet.dates import date_text
 from healthd.profiles.packet.layout import Fact, Field, Layout, bit
@@ -22,6 +22,7 @@ from healthd.profiles.packet.wires import (
     scaled,
     words,
 )
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 # The values of each one- or two-bit field, in order.

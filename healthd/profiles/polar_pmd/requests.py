@@ -3,7 +3,8 @@
 import struct
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Exchange, Options
+from healthd.profiles.dialogue import Exchange
+from healthd.profiles.options import Options
 from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.control import (
     ALREADY,

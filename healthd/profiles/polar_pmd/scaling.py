@@ -99,7 +99,9 @@ def _channels(frame: Pmd) -> list[list[Any]]:
 def _scaled(values: list[Any], factor: float) -> list[Any]:
     if factor == 1:
         return values
-    digits = _digits(factor)
+    if not (digits := _digits(factor)):
+        # A great factor: of the product, only the digits that a 4-byte float has are certain.
+        return _floats(values, factor)
     return [round(value * factor, digits) for value in values]
 
 

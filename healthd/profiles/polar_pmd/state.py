@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.profiles.polar_pmd import kinds
 from healthd.profiles.polar_pmd.clock import SensorClock
 from healthd.profiles.polar_pmd.control import OK, START, STOP, PmdControlPoint

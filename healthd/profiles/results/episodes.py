@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.known_results import BEFORE_ALL, KnownResults, date_of
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.results.age import Age, age_of, is_fresh, is_from_reset_clock, latest
 from healthd.profiles.results.kind import Phase, ResultKind
 from healthd.samples import DeviceTimed, Measurement, Record, whole_time

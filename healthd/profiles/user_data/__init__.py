@@ -8,20 +8,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    ExchangeRefused,
-    Opening,
-    Options,
-    Profile,
-    Turn,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Exchange, ExchangeRefused, Opening, Turn
+from healthd.profiles.options import Options
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.dates import day_text
 from healthd.profiles.packet.layout import Field, Layout
 from healthd.profiles.packet.wires import U8, U16, U32, Meaning, Wire, number, scaled, word
+from healthd.profiles.profile import Profile
 from healthd.profiles.user_data.control_point import (
     UserControlPoint,
     decode_control_point,

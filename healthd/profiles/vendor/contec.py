@@ -13,17 +13,12 @@ from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import (
-    Channel,
-    Characteristic,
-    Dialogue,
-    Options,
-    Polling,
-    Profile,
-    Timed,
-    Use,
-)
+from healthd.profiles.characteristic import Channel, Characteristic, Use
 from healthd.profiles.common.framing import whole_frames
+from healthd.profiles.dialogue import Dialogue, Polling
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.samples import Measurement, quantity
 

@@ -16,10 +16,11 @@ Such sensors are recognised by their name.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.packet.layout import Field, Layout, bit, both, no_bit
 from healthd.profiles.packet.wires import S16, U8, Wire, nothing, scaled
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 Quality = Literal["invalid", "poor", "fair", "good", "excellent"]

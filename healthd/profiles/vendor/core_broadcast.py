@@ -4,7 +4,8 @@ Source: the maker's "CORE Connectivity Implementation Notes" V3.1 (2024-08-08).
 """
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.core import CoreTemperature
 
 # It measures every ten seconds; six in a row are missing by then.

@@ -9,7 +9,9 @@ on what was sent.
 from collections.abc import Iterable
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Profile, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.link_state import Timed
+from healthd.profiles.profile import Profile
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.samples import Measurement
 

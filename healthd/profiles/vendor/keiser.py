@@ -8,8 +8,9 @@ from struct import Struct
 from typing import Annotated, Any, ClassVar
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
 from healthd.profiles.fitness_machine.records import energy
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 # Every 0.32 s, or every 2 s before version 6.30. Some controllers report one in ten seconds.

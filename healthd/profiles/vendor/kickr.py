@@ -18,8 +18,9 @@ from fractions import Fraction
 from typing import Annotated, ClassVar, Literal
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.fitness_machine.machine import Machine, Range
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 CONTROL = "a026e005-0a7d-4ab3-97fa-f1500f9feb8b"

@@ -7,11 +7,12 @@ Band. Sources: captures in the tests of ble_monitor, and those of the Theengs de
 from typing import Annotated, Any, ClassVar
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
 from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.heart_rate import HeartRate, with_zone
 from healthd.profiles.packet.layout import Field, Layout
 from healthd.profiles.packet.wires import U16, nothing
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 # A band that shares its heart rate advertises about once a second; it may be behind its wearer.

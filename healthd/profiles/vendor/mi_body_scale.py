@@ -13,7 +13,8 @@ from healthd.profiles.body_composition.measurement import (
     IntermediateBodyComposition,
     decode_xiaomi,
 )
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 
 _SIZE = 13
 

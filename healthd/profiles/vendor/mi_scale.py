@@ -7,7 +7,8 @@ Sources: ble_monitor miscale.py and issue 292 (captures), Theengs decoder XMTZC0
 KristianP26/ble-scale-sync pull request 353 (captures in kg and lb, with what was displayed).
 """
 
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.weight_scale import (
     IntermediateWeight,
     Weight,

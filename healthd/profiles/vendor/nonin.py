@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.pulse_oximeter import PulseOximeter
 
 # Big-endian, unlike those of other devices.

@@ -12,7 +12,9 @@ sample.
 """
 
 from healthd.profiles.blood_pressure import BloodPressure
-from healthd.profiles.characteristic import Dialogue, Opening, Options, Profile
+from healthd.profiles.dialogue import Dialogue, Opening
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor import omron
 from healthd.profiles.vendor.omron import frames
 from healthd.profiles.vendor.omron.frames import MEMORY

@@ -8,9 +8,10 @@ Vantage watches that agrees with them.
 from typing import Any
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
 from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.heart_rate import SILENCE_S, HeartRate, with_zone
+from healthd.profiles.profile import Profile
 
 # Bits of the first byte of a block. Bits 2 to 4 count heart rates, so that a new one that is equal
 # to the last is different data. Bit 0 says something about the battery, but the maker's code and

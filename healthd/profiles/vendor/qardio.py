@@ -16,7 +16,9 @@ from typing import Annotated, ClassVar, Literal
 
 from healthd.errors import DecodeError
 from healthd.profiles.blood_pressure import BloodPressure, decode_blood_pressure
-from healthd.profiles.characteristic import Characteristic, Profile, Request, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Request
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
 
 CONTROL = "583cb5b3-875d-40ed-9098-c39eb0c1983d"

@@ -19,9 +19,10 @@ from healthd.profiles.blood_pressure import (
     IntermediateCuffPressure,
     measurements,
 )
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.common.heart_rates import known_rate
 from healthd.profiles.packet.dates import date_text
+from healthd.profiles.profile import Profile
 
 _PRESSURE, _RESULT = 0x80, 0x81
 _PRESSURE_BYTES, _RESULT_BYTES = 3, 15

@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Options
+from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.options import Options
 from healthd.profiles.quirks import QUIRKS
 from healthd.profiles.registry import load
 from tests.fuzz import target

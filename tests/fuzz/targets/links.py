@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import orjson
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 from tests.fuzz import target

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import orjson
 
-from healthd.profiles.characteristic import Dialogue, NoAnswer, Options, Request
+from healthd.profiles.dialogue import Dialogue, NoAnswer, Request
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 from healthd.profiles.vendor.o2ring import PROFILE

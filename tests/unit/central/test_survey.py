@@ -13,7 +13,7 @@ from healthd.central.match import By, Match
 from healthd.central.survey import MOST_DEVICES, Heard, InRange, survey
 from healthd.central.survey import in_range as described
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Profile
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 from healthd.simulator.air import Air

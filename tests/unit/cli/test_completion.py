@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from healthd.cli.app import app
 from healthd.profiles.battery import Battery, decode_level
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry, load
 from healthd.simulator.names import NAMES
 from tests.unit.cli.machine import Machine

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from healthd.cli.decode import decode
 from healthd.profiles.battery import Battery, decode_level
-from healthd.profiles.characteristic import Characteristic, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.identity import Identity
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import Registry
 

@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 from healthd.cli.app import app
 from healthd.cli.decode_advertisement import Advertiser, advertiser, decode_advertisements
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Options, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
 from healthd.profiles.identity import Identity
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import Quirk
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement

@@ -8,7 +8,9 @@ import pytest
 from healthd.doctor.finding import Finding, Status
 from healthd.doctor.keys import check_keys
 from healthd.doctor.machine import Machine
-from healthd.profiles.characteristic import Characteristic, Dialogue, Pairing, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Dialogue, Pairing
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 from healthd.settings.keys import Keys

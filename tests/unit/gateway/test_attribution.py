@@ -14,8 +14,8 @@ from healthd.gateway.attribution import FILE_NAME, Attribution
 from healthd.host.clock import Clock
 from healthd.profiles.blood_pressure import BloodPressure
 from healthd.profiles.body_composition import BodyComposition
-from healthd.profiles.characteristic import Timed
 from healthd.profiles.health_thermometer import BodyTemperature
+from healthd.profiles.link_state import Timed
 from healthd.profiles.weight_scale import Weight
 from healthd.samples import ClockState, Measurement, Stamp
 from healthd.settings.people import PersonSettings

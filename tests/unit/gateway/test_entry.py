@@ -21,9 +21,11 @@ from healthd.gateway.entry import (
 )
 from healthd.host.clock import Clock
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Broadcast, Consent, Options, Profile
+from healthd.profiles.characteristic import Broadcast
 from healthd.profiles.fitness_machine.limits import Limits
 from healthd.profiles.fitness_machine.machine import Range
+from healthd.profiles.options import Consent, Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.samples import Stamp

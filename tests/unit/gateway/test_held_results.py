@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from healthd.gateway import held_results
 from healthd.gateway.held_results import FILE_NAME, HeldResults
 from healthd.profiles.blood_pressure import decode_blood_pressure
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.profiles.registry import load
 from healthd.samples import Record, Stamp

@@ -20,8 +20,11 @@ from healthd.mqtt.topics import Topics, person_stream
 from healthd.outbox.continuity import End, PreviousRun
 from healthd.outbox.outbox import Outbox
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Use
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.profile import Profile
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
 from healthd.runs import Run

@@ -15,7 +15,7 @@ from healthd.mqtt.payloads import Payload
 from healthd.mqtt.topics import Topics
 from healthd.outbox.continuity import PreviousRun
 from healthd.outbox.outbox import Outbox
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.registry import load
 from healthd.runs import Run
 from healthd.samples import Sample, Taken

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Characteristic, Options, Profile
+from healthd.profiles.characteristic import Characteristic
+from healthd.profiles.options import Options
 from healthd.profiles.polar_pmd.requests import start
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import QUIRKS
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load

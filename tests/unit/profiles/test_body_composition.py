@@ -17,7 +17,7 @@ from healthd.profiles.body_composition.measurement import (
     decode_xiaomi,
 )
 from healthd.profiles.body_composition.packets import PacketJoiner
-from healthd.profiles.characteristic import Timed
+from healthd.profiles.link_state import Timed
 
 # Flags, then 19.4 %: the date, user 1 and the basal metabolism; the user and the impedance.
 FIRST = "0e10c200e807010203040501df1a"

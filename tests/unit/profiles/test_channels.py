@@ -9,16 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import (
-    Channel,
-    Dialogue,
-    ExchangeRefused,
-    NoAnswer,
-    Options,
-    Profile,
-    Request,
-)
+from healthd.profiles.characteristic import Channel
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer, Request
 from healthd.profiles.identity import Identity
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import load
 from tests.fuzz.targets.decoders import vectors
 from tests.support.maker import channel, control

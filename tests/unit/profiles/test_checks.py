@@ -5,18 +5,10 @@ from dataclasses import replace
 import pytest
 
 from healthd.profiles.battery import Battery, decode_level
-from healthd.profiles.characteristic import (
-    Channel,
-    Characteristic,
-    Dialogue,
-    Opening,
-    Options,
-    Pairing,
-    Polling,
-    Profile,
-    Request,
-    Use,
-)
+from healthd.profiles.characteristic import Channel, Characteristic, Use
+from healthd.profiles.dialogue import Dialogue, Opening, Pairing, Polling, Request
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from tests.support.maker import Pieces, channel, control
 

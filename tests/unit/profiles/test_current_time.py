@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Options
 from healthd.profiles.current_time import (
     AdjustReason,
     decode_current_time,
     encode_current_time,
     set_clock,
 )
+from healthd.profiles.options import Options
 
 CET = timezone(timedelta(hours=1))
 LEAP_DAY = "e807021d173b3b048001"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from healthd.profiles.characteristic import Options
 from healthd.profiles.common.speed_cadence_control import decode_control_point
 from healthd.profiles.cycling_speed_cadence import (
     PROFILE,
@@ -10,6 +9,7 @@ from healthd.profiles.cycling_speed_cadence import (
     decode_feature,
     decode_measurement,
 )
+from healthd.profiles.options import Options
 
 S = 1_000_000_000
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Characteristic, Options, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Use
+from healthd.profiles.options import Options
 from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.reader import Undecoded
 from healthd.profiles.registry import canonical_uuid, load

@@ -2,8 +2,9 @@
 
 import pytest
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.common.racp import decode_record_access
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.pulse_oximeter import (
     PulseOximeterState,
     decode_continuous,

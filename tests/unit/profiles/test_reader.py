@@ -7,8 +7,11 @@ import pytest
 
 from healthd.errors import DecodeError
 from healthd.profiles import quirks, registry
-from healthd.profiles.characteristic import Characteristic, Options, Profile, Timed, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.packet.cursor import Cursor
+from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import Quirk
 from healthd.profiles.reader import Reader
 from healthd.profiles.records import Records

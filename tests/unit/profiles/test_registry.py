@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthd import profiles
-from healthd.profiles.characteristic import Broadcast, Characteristic, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Characteristic, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry, canonical_uuid, load
 from healthd.samples import Measurement
 

@@ -28,7 +28,8 @@ import orjson
 import pytest
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Broadcast, Options
+from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.options import Options
 from healthd.profiles.registry import load
 from tests.support.digits import too_many_digits
 

@@ -7,16 +7,10 @@ from bleak.backends.device import BLEDevice
 
 from healthd.central.link import Advertisement
 from healthd.profiles.battery import Battery, decode_level
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Dialogue,
-    Opening,
-    Options,
-    Polling,
-    Profile,
-    Turn,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Dialogue, Opening, Polling, Turn
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.plan import lack, plan_for
 from tests.support.maker import control

@@ -9,15 +9,10 @@ from structlog.testing import capture_logs
 
 from healthd.central.faults import LinkFault
 from healthd.central.link import Link
-from healthd.profiles.characteristic import (
-    Channel,
-    Dialogue,
-    NoAnswer,
-    Opening,
-    Options,
-    Profile,
-    Request,
-)
+from healthd.profiles.characteristic import Channel
+from healthd.profiles.dialogue import Dialogue, NoAnswer, Opening, Request
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.opening import Openings

@@ -12,7 +12,8 @@ from healthd.central.slots import Slots
 from healthd.gateway.entry import match_for
 from healthd.profiles import registry
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.choice import Choice
 from healthd.sessions.faults import OffersLink

@@ -11,7 +11,7 @@ from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue
 
 from healthd.central.faults import LinkLost
-from healthd.profiles.characteristic import Consent, Options
+from healthd.profiles.options import Consent, Options
 from healthd.simulator.attributes import indicating, service
 from healthd.simulator.health.clock import DeviceClock
 from healthd.simulator.health.scale import user_scale, weight_scale

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from healthd.profiles.characteristic import Characteristic, Dialogue, Pairing, Profile, Use
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Dialogue, Pairing
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement
 from healthd.sessions import device_key
 from healthd.sessions.device_key import DeviceKey

@@ -14,7 +14,8 @@ from healthd.central.match import By, Match
 from healthd.central.radio import Radio
 from healthd.central.slots import Slots
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.listening import Listening
 from healthd.sessions.session import State

@@ -21,16 +21,10 @@ from healthd.central.link import Link
 from healthd.errors import DecodeError
 from healthd.profiles import registry
 from healthd.profiles.battery import Battery, decode_level
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Exchange,
-    ExchangeRefused,
-    Opening,
-    Options,
-    Profile,
-    Turn,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Exchange, ExchangeRefused, Opening, Turn
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.opening import Openings

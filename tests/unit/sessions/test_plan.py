@@ -7,16 +7,10 @@ from bleak.backends.device import BLEDevice
 
 from healthd.central.link import Advertisement
 from healthd.profiles import registry
-from healthd.profiles.characteristic import (
-    Characteristic,
-    Consent,
-    Dialogue,
-    Opening,
-    Options,
-    Pairing,
-    Profile,
-    Use,
-)
+from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.dialogue import Dialogue, Opening, Pairing
+from healthd.profiles.options import Consent, Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 from healthd.sessions.memory import DeviceMemory, Step

@@ -13,15 +13,9 @@ from structlog.testing import capture_logs
 from healthd.central.faults import LinkFault, LinkLost, refused
 from healthd.central.link import Link
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import (
-    Dialogue,
-    ExchangeRefused,
-    NoAnswer,
-    Options,
-    Polling,
-    Profile,
-    Request,
-)
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer, Polling, Request
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.faults import NotificationStalled

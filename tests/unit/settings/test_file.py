@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Broadcast, Options, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.reader import Undecoded
 from healthd.samples import Measurement
 from healthd.settings.brokers import Broker

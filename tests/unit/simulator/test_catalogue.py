@@ -10,7 +10,7 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.uuids import normalize_uuid_str
 
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Profile, is_named
+from healthd.profiles.profile import Profile, is_named
 from healthd.settings.model import PeripheralSettings
 from healthd.simulator.broadcasting.catalogue import BROADCASTING
 from healthd.simulator.catalogue import CATALOGUE, select_models

@@ -1,6 +1,7 @@
 """BTHome v2: sensors of rooms, plants and scales that only advertise (bthome.io)."""
 
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.bthome.environment import Environment
 from healthd.profiles.vendor.bthome.news import News
 from healthd.profiles.vendor.bthome.packets import (

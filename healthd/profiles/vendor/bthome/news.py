@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.samples import Measurement
 
 # They begin again from zero after the last one.

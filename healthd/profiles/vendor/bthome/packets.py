@@ -9,7 +9,7 @@ it was reserved (bthome-ble): the device's address follows, in reverse order. En
 from collections.abc import Callable
 
 from healthd.errors import DecodeError, Sealed
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.vendor.bthome.environment import Environment
 from healthd.profiles.vendor.bthome.objects import read_objects

@@ -17,7 +17,8 @@ differ:
 
 from collections.abc import Collection, Iterable
 
-from healthd.profiles.characteristic import Channel, Characteristic, Profile, Use
+from healthd.profiles.characteristic import Channel, Characteristic, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.fec.pages import FecPage, decode_page
 from healthd.profiles.vendor.fec.records import DERIVED, Pages
 

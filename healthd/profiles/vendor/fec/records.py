@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.common.counters import Unrolled
 from healthd.profiles.fitness_machine.records import Power, Speed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.vendor.fec.pages import (
     CAPABILITIES,
     COMMAND_STATUS,

@@ -22,14 +22,9 @@ OSCAR (viatom_loader: what is in stored files). Where they differ:
 """
 
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import (
-    Channel,
-    Characteristic,
-    Opening,
-    Polling,
-    Profile,
-    Use,
-)
+from healthd.profiles.characteristic import Channel, Characteristic, Use
+from healthd.profiles.dialogue import Opening, Polling
+from healthd.profiles.profile import Profile
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.profiles.vendor.o2ring.dialogue import open_ring, poll_ring
 from healthd.profiles.vendor.o2ring.framing import (

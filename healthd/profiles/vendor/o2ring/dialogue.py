@@ -11,8 +11,9 @@ source shows that a ring can begin in the middle.
 from collections.abc import Generator
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Dialogue, NoAnswer, Options, Request
+from healthd.profiles.dialogue import Dialogue, NoAnswer, Request
 from healthd.profiles.known_files import KnownFiles
+from healthd.profiles.options import Options
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.profiles.vendor.o2ring.framing import (
     CLOSE,

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 
 from healthd.errors import DecodeError
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.profiles.vendor.o2ring.framing import (
     CLOSE,

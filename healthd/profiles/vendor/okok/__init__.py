@@ -10,7 +10,8 @@ rrooggiieerr/okokscale.py. Its checksums leave out the last byte before the chec
 of 0x20CA (homeassistant-okokscale pull request 12) have the one of openScale.
 """
 
-from healthd.profiles.characteristic import Broadcast, Profile, Use
+from healthd.profiles.characteristic import Broadcast, Use
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.okok import packets
 from healthd.profiles.vendor.okok.weighings import AGAIN_S, Weighings
 from healthd.profiles.weight_scale import IntermediateWeight, Weight

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.common.weighing import IMPEDANCE_S
 from healthd.profiles.known_results import made_by
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.results.kind import QUIET_S
 from healthd.profiles.weight_scale import Weight, intermediate
 from healthd.samples import Measurement, Record

@@ -12,7 +12,9 @@ is not read in addition to the memory, unless there is no key for that.
 """
 
 from healthd.profiles.blood_pressure import BloodPressure
-from healthd.profiles.characteristic import Dialogue, Opening, Options, Profile
+from healthd.profiles.dialogue import Dialogue, Opening
+from healthd.profiles.options import Options
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.omron import frames
 from healthd.profiles.vendor.omron.frames import MEMORY
 from healthd.profiles.vendor.omron.keys import HOLD_BUTTON, PAIRING, UNLOCK, unlock

@@ -7,17 +7,9 @@ userx14/omblepy, omblepy.py; eigger/hass-omron, omron_ble/omron_driver.py (also 
 from typing import Annotated, ClassVar, Literal
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import (
-    Channel,
-    Characteristic,
-    Dialogue,
-    ExchangeRefused,
-    NoAnswer,
-    Pairing,
-    Request,
-    Use,
-)
+from healthd.profiles.characteristic import Channel, Characteristic, Use
 from healthd.profiles.common.framing import whole_frames
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer, Pairing, Request
 from healthd.profiles.vendor.omron.frames import MEMORY
 from healthd.samples import Measurement, quantity
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from healthd.profiles.characteristic import ExchangeRefused
+from healthd.profiles.dialogue import ExchangeRefused
 from healthd.profiles.identity import Identity
 
 # What makers and users put before the model, as in "OMRON HEM-7322T-E".

@@ -12,8 +12,10 @@ clock, no record.
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from healthd.profiles.characteristic import Dialogue, ExchangeRefused, Options, Request, Timed
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, Request
 from healthd.profiles.known_results import KnownResults
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.results.episodes import Episodes
 from healthd.profiles.vendor.omron import frames
 from healthd.profiles.vendor.omron.frames import MemoryMessage, decode_memory

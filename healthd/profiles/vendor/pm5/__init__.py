@@ -17,8 +17,10 @@ of ErgometerJS is that of a strap.
 Sources of the layouts: see `packets`.
 """
 
-from healthd.profiles.characteristic import Characteristic, Opening, Profile, Turn, Use
+from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.device_information import DeviceInformation, text_decoder
+from healthd.profiles.dialogue import Opening, Turn
+from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.pm5 import models
 from healthd.profiles.vendor.pm5.others import (
     decode_force_curve,

@@ -7,7 +7,8 @@ openrowingmonitor, issue 69.
 import struct
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Exchange, Options
+from healthd.profiles.dialogue import Exchange
+from healthd.profiles.options import Options
 from healthd.profiles.packet.cursor import Cursor
 from healthd.profiles.packet.wires import scaled
 from healthd.profiles.vendor.pm5 import words

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.known_results import made_by
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.vendor.pm5.joining import ForceCurve, Joined, Records
 from healthd.profiles.vendor.pm5.models import (
     Ergometer,

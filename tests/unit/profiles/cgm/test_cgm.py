@@ -11,8 +11,10 @@ from healthd.profiles.cgm.session import (
     decode_cgm_status,
 )
 from healthd.profiles.cgm.specific_ops import decode_cgm_specific_ops
-from healthd.profiles.characteristic import Options, Timed, Use
+from healthd.profiles.characteristic import Use
 from healthd.profiles.common.racp import decode_record_access
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 from healthd.simulator.health.cgm import with_checksum

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Exchange, ExchangeRefused, Timed
 from healthd.profiles.common.racp import by_number, decode_record_access
 from healthd.profiles.common.stored import Transfer, fetch_all, fetch_new
+from healthd.profiles.dialogue import Exchange, ExchangeRefused
+from healthd.profiles.link_state import Timed
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 

@@ -1,6 +1,5 @@
 """What a link of a power meter publishes, packet by packet."""
 
-from healthd.profiles.characteristic import Options
 from healthd.profiles.cycling_power import (
     PROFILE,
     CyclingPowerState,
@@ -11,6 +10,7 @@ from healthd.profiles.cycling_power import (
 from healthd.profiles.cycling_power.control_point import (
     decode_control_point,
 )
+from healthd.profiles.options import Options
 from healthd.samples import Measurement
 
 S = 1_000_000_000

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.fitness_machine.merge import OPEN_S, Records
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.registry import load
 from healthd.samples import Measurement
 

@@ -5,10 +5,10 @@ import struct
 import pytest
 
 from healthd.profiles import registry
-from healthd.profiles.characteristic import Options
 from healthd.profiles.fitness_machine.limits import Limits, Rejected
 from healthd.profiles.fitness_machine.machine import Range, machine_of
 from healthd.profiles.fitness_machine.procedures import command
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.verbs import SetTargetSpeed
 

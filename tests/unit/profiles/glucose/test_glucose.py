@@ -3,11 +3,13 @@ from collections.abc import Iterable
 import pytest
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import ExchangeRefused, Options, Timed
 from healthd.profiles.common.glucose_values import later
 from healthd.profiles.common.racp import decode_record_access
+from healthd.profiles.dialogue import ExchangeRefused
 from healthd.profiles.glucose import PROFILE, GlucoseState, decode_glucose, fetch_records
 from healthd.profiles.glucose.context import decode_glucose_context
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.records import Records
 from healthd.samples import Measurement, Record
 

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.heart_rate import (
     HeartRateState,
     decode_control_point,
     decode_heart_rate,
 )
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 
 SECOND_NS = 1_000_000_000
 ONE_BEAT = "10480004"  # 72 /min, an interval of 1000 ms

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Timed
 from healthd.profiles.heart_rate.variability import Variability
+from healthd.profiles.link_state import Timed
 
 SECOND_NS = 1_000_000_000
 STEADY = [800.0, 820.0, 790.0, 810.0, 805.0, 795.0]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.polar_pmd.control import decode_control
 from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.profiles.polar_pmd.requests import (

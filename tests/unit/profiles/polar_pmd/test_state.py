@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.polar_pmd import PROFILE, decode_control, decode_data
 from healthd.profiles.polar_pmd.kinds import STREAMS
 from healthd.profiles.polar_pmd.requests import start, stop
@@ -310,6 +311,14 @@ def test_truncation_and_surplus_bytes_are_published_too() -> None:
     assert published(link, "acceleration", 1, "0100 0200 0300 04")["trailing_bytes"] == 1
     link.accept("acceleration", 52, factor=1.0)
     assert published(link, "acceleration", 0x81, "0100 0200 0300 08")["truncated"] is True
+
+
+def test_a_great_factor_gives_no_more_digits_than_it_has() -> None:
+    link = Link()
+    # 12345 times this, in g, are 1607421907920000 mg: twelve digits, and a float has nine.
+    link.accept("acceleration", 50, 130208336.0)
+    fields = published(link, "acceleration", 0x80, "3930 0000 0000 00")
+    assert fields["x_mg"] == [1607421910000000.0]
 
 
 @given(

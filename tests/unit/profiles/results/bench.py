@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.records import Records
 from healthd.profiles.registry import load

@@ -2,7 +2,8 @@
 
 import pytest
 
-from healthd.profiles.characteristic import Consent, ExchangeRefused, Options
+from healthd.profiles.dialogue import ExchangeRefused
+from healthd.profiles.options import Consent, Options
 from healthd.profiles.user_data import PROFILE, give_consent
 
 OF_USER_2 = Options(consent=Consent(user=2, code=42))

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from healthd.errors import DecodeError
-from healthd.profiles.characteristic import Dialogue, NoAnswer, Options, Request, Timed
+from healthd.profiles.dialogue import Dialogue, NoAnswer, Request
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 from healthd.profiles.vendor.o2ring import PROFILE

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
 from healthd.errors import DecodeError, Sealed
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 from healthd.profiles.vendor.bthome.environment import Environment

@@ -2,8 +2,8 @@
 
 import pytest
 
-from healthd.profiles.characteristic import Options
 from healthd.profiles.identity import Identity
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 from healthd.profiles.vendor import contec, jumper

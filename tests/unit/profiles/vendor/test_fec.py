@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthd.profiles.characteristic import Options, Timed
 from healthd.profiles.fitness_machine.limits import Limits, Rejected
 from healthd.profiles.fitness_machine.machine import Range
 from healthd.profiles.fitness_machine.procedures import command
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.vendor.fec import commands
 from healthd.profiles.vendor.fec.dialect import FecTrainer
 from healthd.profiles.vendor.fec.pages import decode_page

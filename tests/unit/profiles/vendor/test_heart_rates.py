@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.registry import load
 

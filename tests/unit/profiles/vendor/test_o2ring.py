@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from healthd.errors import DecodeError
 from healthd.profiles.battery import Battery
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.profiles.records import Records
 from healthd.profiles.vendor.o2ring import framing, live, nights

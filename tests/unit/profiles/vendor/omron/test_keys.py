@@ -1,6 +1,6 @@
 import pytest
 
-from healthd.profiles.characteristic import ExchangeRefused
+from healthd.profiles.dialogue import ExchangeRefused
 from healthd.profiles.vendor import omron, omron_modern
 from healthd.profiles.vendor.omron.keys import PAIRING, UNLOCK, agree, show_token, unlock
 from healthd.simulator.vendor.omron_memory import Cuff, Memory

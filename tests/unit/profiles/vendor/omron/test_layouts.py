@@ -1,6 +1,6 @@
 import pytest
 
-from healthd.profiles.characteristic import ExchangeRefused
+from healthd.profiles.dialogue import ExchangeRefused
 from healthd.profiles.identity import Identity
 from healthd.profiles.vendor.omron.layouts import CLASSIC, MODERN, find_layout
 

@@ -8,7 +8,8 @@ from math import ceil, log2
 import pytest
 
 from healthd.profiles.blood_pressure import BloodPressure
-from healthd.profiles.characteristic import Dialogue, ExchangeRefused, NoAnswer, Timed
+from healthd.profiles.dialogue import Dialogue, ExchangeRefused, NoAnswer
+from healthd.profiles.link_state import Timed
 from healthd.profiles.vendor import omron, omron_modern
 from healthd.profiles.vendor.omron import frames
 from healthd.profiles.vendor.omron.frames import decode_memory

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from healthd.profiles.characteristic import Options, Timed
+from healthd.profiles.link_state import Timed
+from healthd.profiles.options import Options
 from healthd.profiles.reader import Reader
 from healthd.profiles.records import Records
 from healthd.profiles.registry import load

@@ -2,7 +2,7 @@
 
 import pytest
 
-from healthd.profiles.characteristic import Options
+from healthd.profiles.options import Options
 from healthd.profiles.vendor.pm5.others import set_rate
 
 
