@@ -4,9 +4,8 @@
 data, and all that a NEO sends; 4F is acknowledged data, and what is written. The channel is 5.
 """
 
-from functools import reduce
-
 from healthd.errors import DecodeError
+from healthd.profiles.packet.crc import xor_of
 
 PAGE_BYTES = 8
 
@@ -26,7 +25,7 @@ _STARTS = frozenset(
 def framed(page: bytes) -> bytes:
     """Return the frame that is written for a page of eight bytes."""
     message = _START + page
-    return message + bytes((_checksum(message),))
+    return message + bytes((xor_of(message),))
 
 
 def page_of(data: bytes) -> bytes | None:
@@ -41,8 +40,9 @@ def page_of(data: bytes) -> bytes | None:
     size = data[1] + 4 if len(data) > 1 else FRAME_BYTES
     if len(data) < size:
         raise DecodeError(f"expected a frame of {size} bytes, found {len(data)}")
-    if _checksum(data[:size]):
-        found, expected = data[size - 1], _checksum(data[: size - 1])
+    # That of a whole frame is 0, because it ends with that of the others.
+    if xor_of(data[:size]):
+        found, expected = data[size - 1], xor_of(data[: size - 1])
         raise DecodeError(f"offset {size - 1}: checksum is {found:02x}, expected {expected:02x}")
     return data[4:12] if data[:4] in _STARTS else None
 
@@ -50,8 +50,3 @@ def page_of(data: bytes) -> bytes | None:
 def surplus(data: bytes) -> int:
     """Return how many bytes follow the frame that this is."""
     return len(data) - data[1] - 4
-
-
-def _checksum(message: bytes) -> int:
-    """Return the XOR of all bytes; 0 for a whole frame, which ends with that of the others."""
-    return reduce(int.__xor__, message)
