@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.folders import let_others_enter
 from tests.support.process import Healthd, call
 
 pytestmark = needs_dbus
@@ -211,8 +212,7 @@ async def test_the_daemon_uses_a_new_key_without_a_restart(bus: Bus, machine: Ma
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can act as another user")
 async def test_root_writes_the_key_for_the_owner_of_the_outbox(bus: Bus, machine: Machine) -> None:
     state = machine.key.parents[1]
-    for path in (state.parent, *state.parent.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(state.parent)
     state.mkdir(0o700)
     os.chown(state, 65534, 65534)
     async with cuff(bus):

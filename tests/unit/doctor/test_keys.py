@@ -15,6 +15,7 @@ from healthd.profiles.registry import Registry
 from healthd.samples import Measurement
 from healthd.settings.keys import Keys
 from healthd.settings.model import OutboxSettings, PeripheralSettings, Settings
+from tests.support.folders import let_others_enter
 from tests.unit.doctor.test_rights import OTHER_UID, needs_root, other_user
 
 KEY = bytes(range(16))
@@ -37,8 +38,7 @@ STRAP = PeripheralSettings(id="strap", name="Strap")
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(tmp_path)
     keys = Keys(tmp_path)
     keys.make_folder()
     return keys

@@ -15,6 +15,7 @@ from healthd.doctor.storage import check_outbox
 from healthd.profiles import registry
 from healthd.settings.brokers import Broker
 from healthd.settings.model import MqttSettings, OutboxSettings, Settings
+from tests.support.folders import let_others_enter
 
 OTHER_UID = 65534
 
@@ -36,8 +37,7 @@ def other_user() -> Generator[None]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder that all users can reach."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(tmp_path)
     return tmp_path
 
 

@@ -15,6 +15,7 @@ from healthd.sessions import device_key
 from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import BadKey
 from healthd.settings.keys import Keys
+from tests.support.folders import let_others_enter
 
 KEY = bytes(range(16))
 
@@ -103,8 +104,7 @@ async def test_a_disk_that_hangs_does_not_stop_the_others(monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can act as another user")
 async def test_the_error_names_a_file_of_another_user(tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(tmp_path)
     keys = Keys(tmp_path)
     keys.make_folder()
     keys.store("mine", KEY)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from healthd.settings.keys import Keys
+from tests.support.folders import let_others_enter
 
 KEY, OTHER = bytes(range(16)), bytes(range(16, 32))
 OWNER = 65534
@@ -89,8 +90,7 @@ def test_a_folder_that_is_a_file_is_an_error(keys: Keys, tmp_path: Path) -> None
 
 @needs_root
 def test_what_root_writes_belongs_to_the_owner_of_the_state_folder(tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(tmp_path)
     state = tmp_path / "state"
     state.mkdir(0o700)
     os.chown(state, OWNER, OWNER)
@@ -105,8 +105,7 @@ def test_what_root_writes_belongs_to_the_owner_of_the_state_folder(tmp_path: Pat
 
 @needs_root
 def test_the_service_cannot_lead_root_to_another_folder(tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(tmp_path)
     state, of_root = tmp_path / "state", tmp_path / "etc"
     state.mkdir(0o700)
     of_root.mkdir(0o755)
@@ -122,8 +121,7 @@ def test_the_service_cannot_lead_root_to_another_folder(tmp_path: Path) -> None:
 
 @needs_root
 def test_who_may_not_read_the_key_gets_an_error(tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+    let_others_enter(tmp_path)
     keys = Keys(tmp_path / "state")
     keys.make_folder()
     keys.store("cuff", KEY)
