@@ -6,6 +6,7 @@ that they have sent everything. So each result is remembered by itself.
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 
 from healthd.samples import Record, whole_time
 
@@ -20,7 +21,8 @@ class KnownResults:
     """The results of one stream of one peripheral, across links and runs.
 
     If there are too many, those that the device has not sent for the longest time are forgotten:
-    what it still holds arrives on each link. The newest result is never forgotten.
+    what it still holds arrives on each link, or is kept by `keep`. The newest result is never
+    forgotten.
     """
 
     def __init__(
@@ -49,13 +51,27 @@ class KnownResults:
         self._dates[record] = self._dates.pop(record)
         return True
 
+    def keep(self, user: int, most: int) -> None:
+        """Keep what was added last for a user from being forgotten.
+
+        For a device that does not send again what it still holds.
+
+        Args:
+            user: the number that the device gives the user.
+            most: how many results are kept.
+        """
+        start = f"{user} "
+        own = (each for each in reversed(self._dates) if _values_of(each).startswith(start))
+        for record in reversed([*islice(own, most)]):
+            self._dates[record] = self._dates.pop(record)
+
     def knows_nearly(self, record: Record, within: timedelta) -> bool:
         """Return whether one with the same user and values has almost the same date."""
-        date, values = date_of(record), record.made.partition(" ")[2]
+        date, values = date_of(record), _values_of(record)
         return date is not None and any(
             other is not None
             and abs(date - other) <= within
-            and known.made.partition(" ")[2] == values
+            and _values_of(known) == values
             for known, other in self._dates.items()
         )
 
@@ -99,3 +115,8 @@ def made_by(
 def date_of(record: Record) -> datetime | None:
     """Return when a result was measured, by the device's clock; None for an incomplete date."""
     return whole_time(record.made.partition(" ")[0])
+
+
+def _values_of(record: Record) -> str:
+    """Return whose result it is and what was measured."""
+    return record.made.partition(" ")[2]

@@ -27,6 +27,10 @@ from healthd.samples import Measurement
 # number; of the others, 0x8000 is set until a ring has been filled for the first time.
 _INDEX_BYTES, _CURSOR_BYTES, _CURSOR = 8, 2, 0xFF
 
+# Halving reads few of a user's records, but needs to know them all while others measure often. Those
+# that it does read count as added last, so a ring alone would leave some of the others out.
+_KEPT_RINGS = 2
+
 Read = Generator[bytes | Request, bytes, bytes]
 
 
@@ -70,6 +74,8 @@ class _Transfer:
             ExchangeRefused: the cuff does not answer one of them.
         """
         layout = self._layout
+        for user in range(1, len(layout.users) + 1):
+            self._results.keep(user, _KEPT_RINGS * layout.records)
         self._records.enter_series("")
         index = yield from self._read(layout.index, _INDEX_BYTES)
         for user in range(1, len(layout.users) + 1):

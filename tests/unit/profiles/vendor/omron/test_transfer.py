@@ -129,6 +129,21 @@ def test_only_what_is_new_is_read(model: str) -> None:
         assert len(link.cuff.reads) <= 1 + len(owner.map.users) + halving + times
 
 
+def test_records_of_a_user_who_seldom_measures_are_not_forgotten() -> None:
+    owner, disk = Owner("HEM-7361T"), Disk()
+    owner.fill()
+    fetched(owner, disk)
+    # More than healthd remembers of both, while the records of user 2 stay in the memory.
+    for _ in range(12):
+        known = len(owner.measured)
+        owner.measure(100, user=1)
+        assert results(fetched(owner, disk)) == owner.results(known)
+    disk.restart()
+    known = len(owner.measured)
+    owner.measure(3, user=2)
+    assert results(fetched(owner, disk)) == owner.results(known)
+
+
 @pytest.mark.parametrize("model", MAPS)
 def test_a_ring_that_wraps_between_two_links_loses_only_what_the_cuff_has_lost(model: str) -> None:
     owner, disk = Owner(model), Disk()
