@@ -33,7 +33,7 @@ def decode(
 
     Args:
         uuid: of the characteristic, in any form that canonical_uuid accepts, or ``pmd_data`` or
-            ``pmd_cp`` for Polar's.
+            ``pmd_cp`` for Polar's. Each one of a control point's channel takes its whole frames.
         payload: HEX.
         lines: UTF-8 text, opened with ``errors="replace"``; read only without a UUID.
         say: prints an answer as one line of JSON.
@@ -58,7 +58,18 @@ def _known_uuid(registry: Registry, text: str) -> str:
         uuid = canonical_uuid(_NAMES.get(text, text))
     except ValueError as error:
         raise BadInput(f"found {echo(text)}, {error}") from error
+    uuid = _control_points(registry).get(uuid, uuid)
     if uuid not in registry.characteristics:
         known = ", ".join(registry.characteristics)
         raise BadInput(f"found {uuid}, expected a characteristic that healthd decodes: {known}")
     return uuid
+
+
+def _control_points(registry: Registry) -> dict[str, str]:
+    """Return the control points by the UUIDs that their requests and answers travel over."""
+    return {
+        uuid: each.uuid
+        for each in registry.characteristics.values()
+        if each.channel is not None
+        for uuid in (*each.channel.writes, *each.channel.notifies)
+    }

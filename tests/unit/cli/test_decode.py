@@ -102,6 +102,28 @@ def test_an_error_says_what_was_found_and_what_is_expected(
 
 
 @pytest.mark.parametrize(
+    ("uuid", "payload", "expected"),
+    [
+        ("ff02", "eb010453637f0025", {"spo2_pct": 99.0, "pulse_rate_bpm": 83.0}),
+        (
+            "0734594a-a8e7-4b1a-a6b1-cd5243059a57",
+            "5500ff00000d00614800000000005000033601001f",
+            {"status": 0, "block": 0, "data_hex": "61480000000000500003360100"},
+        ),
+        (
+            "49123040-aee8-11e1-a74d-0002a5d5c51b",
+            "0881000098000011",
+            {"opcode": 0x8100, "name": "read_response", "address": 0x98, "size": 0, "data_hex": ""},
+        ),
+    ],
+)
+def test_answers_are_decoded_by_the_characteristic_that_sends_them(
+    uuid: str, payload: str, expected: dict[str, Any]
+) -> None:
+    assert decode_one(uuid, payload) == (0, expected)
+
+
+@pytest.mark.parametrize(
     ("name", "uuid"),
     [
         ("pmd_data", "fb005c82-02e7-f387-1cad-8acd2d8df0c8"),
