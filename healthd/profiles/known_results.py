@@ -69,9 +69,7 @@ class KnownResults:
         """Return whether one with the same user and values has almost the same date."""
         date, values = date_of(record), _values_of(record)
         return date is not None and any(
-            other is not None
-            and abs(date - other) <= within
-            and _values_of(known) == values
+            other is not None and abs(date - other) <= within and _values_of(known) == values
             for known, other in self._dates.items()
         )
 

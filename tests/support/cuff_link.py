@@ -59,6 +59,7 @@ class Link:
         disk: what was fetched before.
         breaks_after: after how many answers the link ends; None: it does not.
         loses: whether to lose the answer with this number, counted from 0.
+        is_killed: whether healthd is killed with the link, so what it holds back is lost.
         samples: what was published.
         asked: the requests, in order.
     """
@@ -67,6 +68,7 @@ class Link:
     disk: Disk
     breaks_after: int | None = None
     loses: Callable[[int], bool] = lambda _number: False
+    is_killed: bool = False
     samples: list[Timed] = field(default_factory=list[Timed])
     asked: list[bytes] = field(default_factory=list[bytes])
     answers: int = 0
@@ -94,7 +96,8 @@ class Link:
             pass
         finally:
             dialogue.close()
-            self._publish(self._state.end())
+            if not self.is_killed:
+                self._publish(self._state.end())
 
     def _ask(self, request: Request) -> bytes:
         control = CONTROLS[request.control]

@@ -12,6 +12,7 @@ clock, no record.
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 
+from healthd.profiles.blood_pressure import BloodPressure
 from healthd.profiles.dialogue import Dialogue, ExchangeRefused, Request
 from healthd.profiles.known_results import KnownResults
 from healthd.profiles.link_state import Timed
@@ -27,8 +28,8 @@ from healthd.samples import Measurement
 # number; of the others, 0x8000 is set until a ring has been filled for the first time.
 _INDEX_BYTES, _CURSOR_BYTES, _CURSOR = 8, 2, 0xFF
 
-# Halving reads few of a user's records, but needs to know them all while others measure often. Those
-# that it does read count as added last, so a ring alone would leave some of the others out.
+# Halving reads few of a user's records, but has to know them all while others measure often. Those
+# that it reads count as added last, so a ring alone would leave some of the others out.
 _KEPT_RINGS = 2
 
 Read = Generator[bytes | Request, bytes, bytes]
@@ -184,5 +185,19 @@ class CuffState(Episodes):
                 for at in range(0, len(data) - size + 1, size):
                     result = read_record(layout, data[at : at + size], user)
                     if result is not None:
+                        made += self._before_set_back(result, mono_ns)
                         made += super().take(result, mono_ns)
         return made
+
+    def _before_set_back(self, result: BloodPressure, mono_ns: int) -> Iterable[Timed]:
+        """Return what is held back, if the cuff's clock was set back before the next result.
+
+        It would be held on as the newest, and the next ones published. If healthd was killed then,
+        it would take it for known: whatever is older than a known result of the same user is.
+        """
+        held = self._held
+        if held is None or self._judged(result, mono_ns, mono_ns).rank >= held.rank:
+            return ()
+        if getattr(held.made, "user_id", None) != result.user_id:
+            return ()
+        return [timed._replace(stored=True) for timed in self._release()]

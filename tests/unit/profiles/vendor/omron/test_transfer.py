@@ -37,10 +37,12 @@ class Owner:
     def map(self) -> Map:
         return self.memory.map
 
-    def measure(self, times: int = 1, user: int | None = None) -> None:
+    def measure(
+        self, times: int = 1, user: int | None = None, *, slow: timedelta = timedelta()
+    ) -> None:
         for _ in range(times):
             whose = user or self._rng.randint(1, len(self.map.users))
-            made = reading(self._rng, BEGIN + timedelta(minutes=17 * len(self.measured)))
+            made = reading(self._rng, BEGIN - slow + timedelta(minutes=17 * len(self.measured)))
             self.memory.store(whose, made)
             self.measured.append((whose, made))
 
@@ -196,6 +198,18 @@ def test_measurements_between_broken_links_keep_their_place() -> None:
         owner.measure(4)
     made.update(results(fetched(owner, disk)))
     assert made == Counter(owner.results())
+
+
+@pytest.mark.parametrize("model", ["HEM-7361T", "HEM-7600T"])
+def test_a_kill_after_the_clock_was_set_back_loses_no_record(model: str) -> None:
+    for step in range(40):
+        owner, disk = Owner(model), Disk()
+        owner.measure(12)
+        owner.measure(12, slow=timedelta(days=3))
+        made = Counter(results(fetched(owner, disk, breaks_after=step, is_killed=True)))
+        disk.restart()
+        made.update(results(fetched(owner, disk)))
+        assert made == Counter(owner.results())
 
 
 def test_wrong_checksums_and_lost_answers_are_asked_for_again() -> None:
