@@ -72,6 +72,6 @@ PROFILE = Profile(
     names=(
         *("o2ring*", "checko2*", "checkme_o2*", "checkme o2*", "wearo2*", "kidso2*", "babyo2*"),
         *("sleepo2*", "sleepu*", "oxylink*", "o2m", "o2m *", "o2nci*", "o2band*"),
-        *("cmring", "cmring *"),
+        *("o2 max*", "o2max*", "cmring", "cmring *"),
     ),
 )

@@ -13,9 +13,10 @@ from healthd.errors import DecodeError
 from healthd.profiles.battery import Battery
 from healthd.profiles.link_state import Timed
 from healthd.profiles.options import Options
+from healthd.profiles.profile import is_named
 from healthd.profiles.pulse_oximeter import PulseOximeter
 from healthd.profiles.records import Records
-from healthd.profiles.vendor.o2ring import framing, live, nights
+from healthd.profiles.vendor.o2ring import PROFILE, framing, live, nights
 from healthd.profiles.vendor.o2ring.dialogue import open_ring, poll_ring
 from healthd.samples import Record, Taken
 from healthd.simulator.vendor.o2ring import (
@@ -553,3 +554,16 @@ def test_a_ring_that_sends_empty_blocks_is_given_up() -> None:
     talk = disk.talk(device, options)
     assert talk.run(open_ring(options)) < 15
     assert 0 < len(stored(talk)) < 600
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["O2Ring 1234", "Checkme O2 0001", "SleepU 2", "Oxylink 1", "O2 Max 1", "CMRing", "O2M 7"],
+)
+def test_rings_are_recognised_by_their_names(name: str) -> None:
+    assert is_named(name, PROFILE.names)
+
+
+@pytest.mark.parametrize("name", ["CO2 sensor", "NO2 Max 1", "CMRings", "Ring"])
+def test_other_names_are_not_those_of_rings(name: str) -> None:
+    assert not is_named(name, PROFILE.names)
