@@ -1,6 +1,7 @@
 """What Home Assistant shows of a gateway's devices, next to what was announced and published."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,13 @@ from tests.support.subscriber import Received
 Json = Mapping[str, Any]
 
 _ANNOUNCEMENTS = "homeassistant/device/"
+
+# Scales that only advertise do not know their users: whether a weight could be Anna's is chance, as
+# it is whether an intermediate weight already has an impedance, or a split of a workout is over.
+_BY_CHANCE = re.compile(
+    r"_(mi-scale|mi-body-scale|okok)_(person_|intermediate_weight_impedance)"
+    r"|_pm5_ergometer_(last_split|split|workout|recovery)_"
+)
 
 
 class Entity(NamedTuple):
@@ -74,9 +82,11 @@ class Snapshot(NamedTuple):
 
     @property
     def ids(self) -> dict[str, str]:
-        """The entity id by unique id."""
+        """The entity id by unique id, without entities that are there by chance."""
         return {
-            one.id: one.row["entity_id"] for one in self.entities.values() if one.row is not None
+            one.id: one.row["entity_id"]
+            for one in self.entities.values()
+            if one.row is not None and not _BY_CHANCE.search(one.id)
         }
 
 

@@ -1,8 +1,5 @@
 """Home Assistant shows all devices in the same way, in whatever order the programs start."""
 
-import re
-from collections.abc import Mapping
-
 import pytest
 
 from tests.hass import verdict
@@ -11,13 +8,6 @@ from tests.hass.starts import Start
 
 # The first test waits for all starts.
 pytestmark = pytest.mark.timeout(1200)
-
-# Scales that only advertise do not know their users: whether a weight could be Anna's is chance, as
-# it is whether an intermediate weight already has an impedance, or a split of a workout is over.
-_BY_CHANCE = re.compile(
-    r"_(mi-scale|mi-body-scale|okok)_(person_|intermediate_weight_impedance)"
-    r"|_pm5_ergometer_(split|workout|recovery)_"
-)
 
 
 def test_all_devices_and_the_gateway_are_there(starts: list[Start]) -> None:
@@ -43,12 +33,8 @@ def test_the_gateway_logs_no_warning(starts: list[Start]) -> None:
 
 
 def test_entity_ids_are_equal_in_all_starts(starts: list[Start]) -> None:
-    first, *others = (_certain(start.snapshot.ids) for start in starts)
+    first, *others = (start.snapshot.ids for start in starts)
     assert [other.items() ^ first.items() for other in others] == [set()] * len(others)
-
-
-def _certain(ids: Mapping[str, str]) -> dict[str, str]:
-    return {unique: entity for unique, entity in ids.items() if not _BY_CHANCE.search(unique)}
 
 
 def test_each_entity_has_the_id_that_was_announced(starts: list[Start]) -> None:
