@@ -31,6 +31,8 @@ listener {port} {host}
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
+# By default, what a slow subscriber has not read is dropped after 1,000 messages.
+max_queued_messages 100000
 connection_messages false
 log_dest stderr
 log_type error
