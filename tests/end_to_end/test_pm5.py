@@ -1,13 +1,11 @@
 """A Concept2 PM5 in all its forms -> daemon -> broker: each value once, at the wanted rate."""
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from healthd.simulator.broker import EmbeddedBroker
 from healthd.simulator.part import Part
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.vendor.pm5 import Monitor, pm5, pm5_of_old_firmware, pm5_with_0080_only
@@ -17,21 +15,6 @@ from tests.support.subscriber import Subscriber
 NAME = "PM5 430000000 Row"
 # Faster than a real one, so that a test takes seconds.
 PERIOD_S = 0.2
-
-
-@pytest.fixture
-async def subscriber(broker: EmbeddedBroker) -> AsyncGenerator[Subscriber]:
-    async with Subscriber(broker.port) as subscriber:
-        yield subscriber
-
-
-@pytest.fixture
-def settings(broker: EmbeddedBroker, tmp_path: Path) -> dict[str, Any]:
-    return {
-        "gateway": {"id": "gateway"},
-        "mqtt": {"brokers": [f"127.0.0.1:{broker.port}"]},
-        "outbox": {"directory": tmp_path / "outbox", "max_size": "16MB"},
-    }
 
 
 async def row(
