@@ -26,6 +26,7 @@ from healthd.outbox.eviction import is_nearly_full, make_room
 from healthd.outbox.healing import Healing
 from healthd.outbox.reading import Damaged, read_oldest
 from healthd.outbox.report import Report
+from healthd.outbox.reserve import create_reserved
 from healthd.outbox.row_check import RowCheck, check_block
 from healthd.outbox.salvage import LABEL
 from healthd.outbox.schema import (
@@ -121,6 +122,7 @@ class Store:
         return f"{error}; set aside as {self.set_aside.name}; what is intact in it is copied"
 
     def _open(self) -> sqlite3.Connection:
+        create_reserved(self.path, self._max_pages)
         db = open_database(self.path, self._max_pages)
         with closed_on_error(db):
             while True:
@@ -140,7 +142,7 @@ class Store:
             healing = Healing(self.path, db, self.last_row, self.report)
             healing.at_once()
         self._db, self._check, self._healing = db, check, healing
-        self.last_row = healing.last_row
+        self.last_row = self._noted_row = healing.last_row
         self._inode = self.path.stat().st_ino
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -193,16 +195,23 @@ class Store:
         self.last_row = max([self.last_row, *rows])
         return rows
 
-    def _write(self, numbered: Iterable[tuple[int, Entry]]) -> None:
+    def _write(self, numbered: Sequence[tuple[int, Entry]]) -> None:
         rows = [(row, *entry[:-1], checksum(row, entry)) for row, entry in numbered]
         noted = [
             (entry.peripheral, entry.stream, *entry.record)
             for _, entry in numbered
             if entry.record is not None
         ]
+        last = max((row for row, _ in numbered), default=0)
+        # SQLite would note the number of each new row in a page of its own: an eighth of what an
+        # outage writes. Numbers may have holes, so it is noted once for many rows.
+        ahead = self._noted_row if last <= self._noted_row else last + BLOCK_ROWS
         with self.transaction() as db:
+            if ahead != self._noted_row:
+                set_last_row(db, ahead)
             db.executemany(INSERT, rows)
             db.executemany(NOTE_NEW_RECORD, noted)
+        self._noted_row = ahead
 
     def _evict(
         self, db: sqlite3.Connection, error: sqlite3.OperationalError, spare: Collection[int]
