@@ -229,6 +229,10 @@ class LivePath:
             if pending.row is None and not pending.acked
         ]
         unsaved.sort(key=lambda pending: pending.sample.arrived_ns)
+        if any(not each.urgent and each.is_older_than(limit_ns) for each in unsaved):
+            # An outage: what is younger goes along, which makes one commit in 1.5 s of three. Each
+            # commit writes some pages whatever its size: this halves what is written.
+            limit_ns = unsaved[-1].sample.arrived_ns
         # Older samples of a refused sample's stream may still be unanswered. They may be refused
         # too and must be stored before it, so it waits for them, at most until they are old.
         blocked: set[Stream] = set()
