@@ -23,6 +23,7 @@ from tests.system.guest.world import SERVICE, World
 
 _SCRIPT = Path(__file__).with_name("script.py")
 _SCRIPT_UNIT = "script.service"
+_PORT = "1883"
 _PYTHON = "/opt/healthd/bin/python"
 _OTHERS = ("bluetooth.service", "dbus.service", "mosquitto.service")
 _ALL = 8
@@ -94,7 +95,7 @@ async def _start_healthd(world: World, straps: list[Strap]) -> None:
 async def _start_script(_world: World, straps: list[Strap]) -> None:
     addresses = [strap.address for strap in straps]
     options = ("--quiet", "--collect", f"--unit={_SCRIPT_UNIT}")
-    await vm.run("systemd-run", *options, _PYTHON, str(_SCRIPT), *addresses)
+    await vm.run("systemd-run", *options, _PYTHON, str(_SCRIPT), _PORT, *addresses)
 
 
 HEALTHD = Subject("healthd", SERVICE, _start_healthd)

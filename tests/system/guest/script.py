@@ -1,7 +1,7 @@
 """What people write instead of healthd: heart-rate straps to MQTT with bleak and aiomqtt.
 
 It follows the examples of both libraries: bleak's two_devices.py has the lock around scanning and
-connecting, and its README the end of a link. The addresses of the straps are its arguments.
+connecting, and its README the end of a link. Arguments: the broker's port, the straps' addresses.
 """
 
 import asyncio
@@ -58,9 +58,10 @@ async def stream(name: str, address: str, mqtt: aiomqtt.Client, connecting: asyn
 
 
 async def main() -> None:
+    port, *addresses = sys.argv[1:]
     connecting = asyncio.Lock()
-    async with aiomqtt.Client("127.0.0.1") as mqtt, asyncio.TaskGroup() as straps:
-        for number, address in enumerate(sys.argv[1:], 1):
+    async with aiomqtt.Client("127.0.0.1", int(port)) as mqtt, asyncio.TaskGroup() as straps:
+        for number, address in enumerate(addresses, 1):
             straps.create_task(stream(f"strap-{number}", address, mqtt, connecting))
 
 
