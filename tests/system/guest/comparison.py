@@ -19,6 +19,7 @@ from healthd.simulator.strap import HeartSource, strap_parts
 from tests.system.guest import vm
 from tests.system.guest.case import Case
 from tests.system.guest.straps import Strap
+from tests.system.guest.vm import Failed
 from tests.system.guest.world import SERVICE, World
 
 _SCRIPT = Path(__file__).with_name("script.py")
@@ -119,6 +120,8 @@ class Figures:
         lines: list[str] = []
         for row, values in self.rows.items():
             ours, theirs = values[HEALTHD.name], values[SCRIPT.name]
+            if not (ours and theirs):
+                continue
             ratio = median(ours) / median(theirs)
             lines.append(f"{row:<50} {_shown(ours)}  script {_shown(theirs)}  {ratio:.2f} ×")
         return lines
@@ -135,7 +138,7 @@ def comparison_case(rounds: int) -> Case:
         await compare(world, rounds)
 
     promise = "healthd costs no more than a script, and streams sooner."
-    return Case("comparison", body, promise, bound_s=(rounds + 1) * _ROUND_S)
+    return Case("comparison", body, promise, bound_s=(rounds + 1) * _ROUND_S, compares=True)
 
 
 async def compare(world: World, rounds: int) -> None:
@@ -150,42 +153,42 @@ async def compare(world: World, rounds: int) -> None:
         await world.strap(f"strap-{number}", in_range=False, build=pace.build)
         for number in range(1, _ALL + 1)
     ]
-    figures = Figures()
-    for subject in (HEALTHD, SCRIPT):
-        # Not measured: the first start reads everything from the disk.
-        await _one(world, subject, straps[0], pace, Figures())
-    for number in range(rounds):
+    figures, failures = Figures(), list[str]()
+    for number in range(rounds + 1):
+        # The first starts read everything from the disk: they are not measured.
+        into = figures if number else Figures()
         for subject in (HEALTHD, SCRIPT) if number % 2 == 0 else (SCRIPT, HEALTHD):
-            await _one(world, subject, straps[0], pace, figures)
-            await _eight(world, subject, straps, pace, figures)
-    world.notes += figures.table()
+            for count, measure in ((1, _one), (_ALL, _eight)):
+                try:
+                    await measure(world, subject, straps[:count], pace, into)
+                except Failed as finding:
+                    # On a busy machine, and with a script, not every start goes well.
+                    failures.append(f"{subject.name}, {count} straps, round {number}: {finding}")
+                await _stop(world, subject, straps[:count])
+        # After each round, in case that a later one fails.
+        world.notes[:] = [*figures.table(), *failures]
     # What was sent while a subject was being stopped is nobody's loss.
     world.straps.clear()
 
 
-async def _one(world: World, subject: Subject, strap: Strap, pace: Pace, figures: Figures) -> None:
+async def _one(
+    world: World, subject: Subject, straps: list[Strap], pace: Pace, figures: Figures
+) -> None:
     """Measure a subject with one strap: its start, its CPU, and what follows a disconnect."""
-    figures.add(
-        "start to the first sample, 1 strap [s]",
-        subject,
-        await _start(world, subject, [strap], pace),
-    )
+    start_s = await _start(world, subject, straps, pace)
+    figures.add("start to the first sample, 1 strap [s]", subject, start_s)
     await asyncio.sleep(_SETTLED_S)
     await _measure_cpu(world, subject, "1 strap × 1 Hz", figures)
     for _ in range(_DROPS):
-        await _measure_drop(world, subject, [strap], pace, figures)
-    await _stop(world, subject, [strap])
+        await _measure_drop(world, subject, straps, pace, figures)
 
 
 async def _eight(
     world: World, subject: Subject, straps: list[Strap], pace: Pace, figures: Figures
 ) -> None:
     """Measure a subject with all straps: its start, its CPU at two paces, and its memory."""
-    figures.add(
-        "start until all of 8 straps stream [s]",
-        subject,
-        await _start(world, subject, straps, pace),
-    )
+    start_s = await _start(world, subject, straps, pace)
+    figures.add("start until all of 8 straps stream [s]", subject, start_s)
     await asyncio.sleep(_SETTLED_S)
     await _measure_cpu(world, subject, "8 straps × 1 Hz", figures)
     pace.period = _FAST_S
@@ -194,7 +197,6 @@ async def _eight(
     figures.add("resident memory, 8 straps [MiB]", subject, await _resident_mib(subject))
     pace.period = _SLOW_S
     await _measure_drop(world, subject, straps, pace, figures)
-    await _stop(world, subject, straps)
 
 
 async def _start(world: World, subject: Subject, straps: list[Strap], pace: Pace) -> float:
@@ -211,7 +213,8 @@ async def _start(world: World, subject: Subject, straps: list[Strap], pace: Pace
 
 async def _stop(world: World, subject: Subject, straps: list[Strap]) -> None:
     """Stop a subject, and make BlueZ forget the straps."""
-    await vm.run("systemctl", "stop", subject.unit)
+    # A script that has ended by itself is unknown by now.
+    await vm.run("systemctl", "stop", subject.unit, may_fail=True)
     for strap in straps:
         await strap.peripheral.vanish()
     await world.radio.unplug()
@@ -247,7 +250,9 @@ async def _measure_cpu(world: World, subject: Subject, what: str, figures: Figur
     rest_s = sum(map(_cpu_s, others)) - others_cpu_s
     figures.add(f"of BlueZ, D-Bus and broker, {what} [ms/s]", subject, rest_s / passed_s * 1000)
     figures.add(
-        f"context switches per sample, {what}", subject, (_switches(pid) - switches) / samples
+        f"context switches per sample, {what}",
+        subject,
+        (_switches(pid) - switches) / max(1, samples),
     )
 
 
