@@ -6,12 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-import orjson
-
 from healthd.events import OutboxChange
 from healthd.host.private import make_folder
 from healthd.outbox.checksum import checksum, is_storable
 from healthd.outbox.claim import claim_step
+from healthd.outbox.clearing import clear, delete_rows
 from healthd.outbox.database import (
     PAGE_BYTES,
     closed_on_error,
@@ -274,16 +273,16 @@ class Store:
             for topic, reason in parking.items()
             if reason is not None
         ]
-        for first in range(0, max(len(rows), 1), _BATCH_ROWS):
+        with self.transaction() as db:
+            topics = [(topic,) for topic in parking]
+            db.executemany("DELETE FROM parked WHERE topic = ?", topics)
+            db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
+            if is_counted(db) and clear(db, frozenset(rows)):
+                return
+            delete_rows(db, rows[:_BATCH_ROWS])
+        for first in range(_BATCH_ROWS, len(rows), _BATCH_ROWS):
             with self.transaction() as db:
-                # As a parameter: sqlite3 keeps the last 128 different statements in memory.
-                batch = orjson.dumps(rows[first : first + _BATCH_ROWS]).decode()
-                delete = "DELETE FROM pending WHERE row IN (SELECT value FROM json_each(?))"
-                db.execute(delete, (batch,))
-                if not first:
-                    topics = [(topic,) for topic in parking]
-                    db.executemany("DELETE FROM parked WHERE topic = ?", topics)
-                    db.executemany("INSERT INTO parked VALUES (?, ?, ?)", noted)
+                delete_rows(db, rows[first : first + _BATCH_ROWS])
 
     def note_run(self, run: str, started_ns: int) -> None:
         """Note the current run in this file, and in every file that may have to replace it."""
