@@ -2,18 +2,18 @@
 
 Everything is measured on this machine, in this run, against a real mosquitto on loopback. Product
 and floor take turns, each in a process of its own: on a shared machine only their ratio can be
-trusted. ``--quick`` only shows that everything works.
+trusted. ``--quick`` only shows that everything works. ``--against COMMIT`` compares with that
+commit instead of with floors.
 """
 
 import argparse
 import asyncio
-import compileall
 import sys
+from functools import partial
 from pathlib import Path
 
 import orjson
 
-import healthd
 from benchmarks import (
     backlog,
     decoding,
@@ -26,7 +26,10 @@ from benchmarks import (
     service,
     storm,
 )
+from benchmarks.comparison import delivering, running, starting
+from benchmarks.comparison.pair import Comparison, Pair
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
+from benchmarks.trees import WORKING, NotBuilt, Tree, built
 from tests.support.mosquitto import MOSQUITTO
 
 MEASURES: dict[str, Measure] = {
@@ -48,14 +51,32 @@ MEASURES: dict[str, Measure] = {
     "log": logline.log,
 }
 
+COMPARISONS: dict[str, Comparison] = {
+    "memory": running.memory,
+    "import": starting.imports,
+    "start": starting.start,
+    "cpu": delivering.cpu,
+    "rest": running.rest,
+    "pace": running.pace,
+    "first": starting.first,
+    "outage": delivering.outage,
+}
 
-async def measured(names: list[str], effort: Effort) -> list[Figure]:
+
+def _measures(pair: Pair | None) -> dict[str, Measure]:
+    """Return what can be measured, by name: of two trees, or of one against floors."""
+    if pair is None:
+        return MEASURES
+    return {name: partial(compare, pair) for name, compare in COMPARISONS.items()}
+
+
+async def measured(measures: dict[str, Measure], effort: Effort) -> list[Figure]:
     """Return the figures of these measurements, made one after another."""
     figures: list[Figure] = []
-    for name in names:
+    for name, measure in measures.items():
         _say(f"{name} ...")
         try:
-            figures += await MEASURES[name](effort)
+            figures += await measure(effort)
         except NotMeasured as reason:
             _say(f"{name}: NOT MEASURED: {reason}")
     return figures
@@ -67,16 +88,35 @@ def main() -> int:
     if MOSQUITTO is None:
         _say("no mosquitto on this machine: apt-get install mosquitto")
         return 1
-    # As pip does on installation: compiling at each start would take time, and 8 MB.
-    compileall.compile_dir(healthd.__path__[0], quiet=1)
+    WORKING.compile()
+    try:
+        pair = Pair(WORKING, _other(arguments.against)) if arguments.against else None
+    except NotBuilt as reason:
+        _say(str(reason))
+        return 1
+    measures = _measures(pair)
+    if unknown := set(arguments.only) - measures.keys():
+        _say(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(measures)}")
+        return 1
+    chosen = {name: measures[name] for name in arguments.only or measures}
     effort = QUICK if arguments.quick else THOROUGH
-    figures = asyncio.run(measured(arguments.only, effort))
+    if arguments.rounds:
+        effort = effort._replace(rounds=arguments.rounds)
+    figures = asyncio.run(measured(chosen, effort))
     show = report.markdown if arguments.markdown else report.text
-    sys.stdout.write(f"{show(figures)}\n")
+    names = report.OF_TREES if pair else report.OF_FLOORS
+    sys.stdout.write(f"{show(figures, names)}\n")
     if arguments.json is not None:
         rows = [one.as_json() for one in figures]
         arguments.json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     return int(any(one.verdict == "missed" for one in figures))
+
+
+def _other(commit: str) -> Tree:
+    _say(f"building {commit} ...")
+    tree = built(commit)
+    tree.compile()
+    return tree
 
 
 def _say(line: str) -> None:
@@ -85,11 +125,14 @@ def _say(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    every = list(MEASURES)
-    parser.add_argument("--only", nargs="+", choices=every, default=every, metavar="NAME")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="build this commit too, and compare with it"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a short run; the figures mean nothing"
     )
+    parser.add_argument("--rounds", type=int, metavar="N", help="instead of 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds to this file")
     parser.add_argument(
         "--markdown", action="store_true", help="write the table as in docs/performance.md"

@@ -5,17 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.figures import Figure
 
-_HEADINGS = ("what", "healthd", "floor", "ratio", "spread", "budget", "")
+OF_FLOORS = ("healthd", "floor")
+OF_TREES = ("new", "old")
+"""What the two columns of values are called."""
 
 # Columns with numbers, which are right-aligned.
 _NUMBERS = (1, 2, 3, 4, 5)
 
 
-def text(figures: Iterable[Figure]) -> str:
-    """Return columns for a terminal, with notes below."""
-    figures = list(figures)
-    rows = [_HEADINGS, *(_cells(one) for one in figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+def text(figures: Iterable[Figure], names: tuple[str, str]) -> str:
+    """Return columns for a terminal, with notes below; ``names`` of the columns of values."""
+    figures, headings = list(figures), _headings(names)
+    rows = [headings, *(_cells(one) for one in figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     lines = [
         "  ".join(
             cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
@@ -26,13 +28,17 @@ def text(figures: Iterable[Figure]) -> str:
     return "\n".join([*lines, *_notes(figures, "  ")])
 
 
-def markdown(figures: Iterable[Figure]) -> str:
-    """Return the table as in docs/performance.md."""
-    figures = list(figures)
-    marks = ["--:" if column in _NUMBERS else "---" for column in range(len(_HEADINGS))]
-    rows: list[Sequence[str]] = [_HEADINGS, marks, *(_cells(one) for one in figures)]
+def markdown(figures: Iterable[Figure], names: tuple[str, str]) -> str:
+    """Return the table as in docs/performance.md; ``names`` of the columns of values."""
+    figures, headings = list(figures), _headings(names)
+    marks = ["--:" if column in _NUMBERS else "---" for column in range(len(headings))]
+    rows: list[Sequence[str]] = [headings, marks, *(_cells(one) for one in figures)]
     table = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
     return "\n".join([*table, "", *_notes(figures, "- ")])
+
+
+def _headings(names: tuple[str, str]) -> tuple[str, ...]:
+    return ("what", *names, "ratio", "spread", "budget", "")
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
@@ -41,7 +47,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     spread = ratios or figure.product
     return (
         figure.what,
-        f"{_short(figure.value)} {figure.unit}",
+        f"{_short(figure.value)} {figure.unit}".rstrip(),
         _short(statistics.median(figure.floor)) if figure.floor else "",
         "" if ratio is None else f"{ratio:.2f} ×",
         f"{_short(min(spread))} – {_short(max(spread))}" if len(spread) > 1 else "",

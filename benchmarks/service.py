@@ -10,10 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.figures import Budget, Effort, Figure, NotMeasured
+from benchmarks.launched import Launched
 from benchmarks.proc import cpu_s, resident_mb
 from benchmarks.stage import Stage
-from tests.support.bluez import DBUS_DAEMON, BlueZ, Bus, strap
-from tests.support.process import Healthd
+from benchmarks.trees import WORKING, Tree
+from tests.support.bluez import DBUS_DAEMON, PERIOD_S, BlueZ, Bus, strap
+from tests.support.certificates import OPENSSL, Authority
+from tests.support.mosquitto import free_port
 from tests.support.subscriber import Received, Subscriber
 
 # The libraries as the daemon loads them: pydantic loads most of itself with the first model, and
@@ -33,7 +36,7 @@ import healthd.gateway.daemon, healthd.settings.file
 """
 
 # Rounds of the fake bluetoothd in a second; a round is 50 ms.
-_ONCE_A_SECOND = 20
+ONCE_A_SECOND = 20
 
 # After the first sample of the last strap: by then memory that only the start needs is freed.
 _SETTLED_S = 5.0
@@ -43,7 +46,7 @@ _SETTINGS = """
 [gateway]
 id = "gateway"
 [mqtt]
-brokers = ["127.0.0.1:{port}"]
+{mqtt}
 [bluetooth]
 slots = 64
 [outbox]
@@ -67,6 +70,7 @@ class Setup:
         straps: number of straps.
         config: the settings file.
         environ: environment variables for healthd.
+        port: of the broker, without TLS.
     """
 
     bluez: BlueZ
@@ -74,10 +78,15 @@ class Setup:
     straps: int
     config: Path
     environ: dict[str, str]
+    port: int
 
-    def healthd(self) -> Healthd:
-        """Return the daemon, not started yet."""
-        return Healthd("run", "--config", str(self.config), environ=self.environ)
+    def healthd(self, tree: Tree = WORKING) -> Launched:
+        """Return a tree's daemon, not started yet."""
+        return Launched(tree, "run", "--config", str(self.config), environ=self.environ)
+
+    def samples(self) -> int:
+        """Return how many samples have arrived until now."""
+        return sum(one.topic.endswith("/heart_rate") for one in self.subscriber.messages)
 
     async def until_streaming(self) -> None:
         """Wait for a new sample of every strap."""
@@ -92,34 +101,64 @@ class Setup:
 
 @asynccontextmanager
 async def prepared(
-    straps: int, *, every: int = 1, max_size: int = 4_000_000, entries: str = ""
+    straps: int,
+    *,
+    every: int = 1,
+    period_s: float = PERIOD_S,
+    apart: bool = False,
+    max_size: int = 4_000_000,
+    entries: str = "",
+    tls: bool = False,
 ) -> AsyncGenerator[Setup]:
     """Run everything except healthd.
 
     Args:
         straps: their number.
         every: each strap notifies in every ``every``-th round.
+        period_s: length of a round in seconds.
+        apart: straps notify one after another, not all in the same round.
         max_size: quota of the outbox, in bytes.
         entries: more peripherals, as in the settings.
+        tls: healthd talks to the broker with TLS.
     """
     if DBUS_DAEMON is None:
         raise NotMeasured("no dbus-daemon on this machine: apt-get install dbus")
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
         runtime = stack.enter_context(TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm"))
-        stage = await stack.enter_async_context(Stage())
+        broker, mqtt = _with_tls(folder) if tls else ("", "")
+        stage = await stack.enter_async_context(Stage(tap=False, broker=broker))
+        mqtt = mqtt or f'brokers = ["127.0.0.1:{stage.broker.port}"]'
         bus = await stack.enter_async_context(Bus(folder))
         addresses = [f"C0:00:00:00:00:{number:02X}" for number in range(1, straps + 1)]
         devices = [strap(address) for address in addresses]
-        bluez = BlueZ(bus, *devices, adapters={"hci0": True}, notify_every=every)
+        bluez = BlueZ(
+            bus,
+            *devices,
+            adapters={"hci0": True},
+            notify_every=every,
+            period_s=period_s,
+            apart=apart,
+        )
         await stack.enter_async_context(bluez)
         subscriber = await stack.enter_async_context(Subscriber(stage.broker.port))
         config = folder / "healthd.toml"
         blocks = [_STRAP.format(number=n, address=one) for n, one in enumerate(addresses)]
-        text = _SETTINGS.format(port=stage.broker.port, folder=folder, max_size=max_size)
+        text = _SETTINGS.format(mqtt=mqtt, folder=folder, max_size=max_size)
         config.write_text(text + "".join(blocks) + entries)
         environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
-        yield Setup(bluez, subscriber, straps, config, environ)
+        yield Setup(bluez, subscriber, straps, config, environ, stage.broker.port)
+
+
+def _with_tls(folder: Path) -> tuple[str, str]:
+    """Return a second listener for mosquitto, and the settings with which healthd uses it."""
+    if OPENSSL is None:
+        raise NotMeasured("no openssl on this machine: apt-get install openssl")
+    authority, port = Authority(folder, "authority"), free_port()
+    certificate, key = authority.issue("localhost")
+    listener = f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}"
+    mqtt = f'brokers = ["localhost:{port}"]\ntls = true\nca_file = "{authority.certificate}"'
+    return listener, mqtt
 
 
 async def _bare_resident_mb() -> float:
@@ -183,7 +222,7 @@ async def _import_s(statement: str) -> float:
 async def rest(effort: Effort) -> list[Figure]:
     """Measure CPU with 8 straps that send once a second, D-Bus included."""
     figure = Figure("CPU with 8 straps × 1 Hz, D-Bus included", "% of a core")
-    async with prepared(8, every=_ONCE_A_SECOND) as setup, setup.healthd() as healthd:
+    async with prepared(8, every=ONCE_A_SECOND) as setup, setup.healthd() as healthd:
         await setup.until_streaming()
         for _ in range(effort.rounds):
             before, began = cpu_s(healthd.pid), time.monotonic()
