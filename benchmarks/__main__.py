@@ -3,14 +3,15 @@
 Everything is measured on this machine, in this run, against a real mosquitto on loopback. Product
 and floor take turns, each in a process of its own: on a shared machine only their ratio can be
 trusted. ``--quick`` only shows that everything works. ``--against COMMIT`` compares with that
-commit instead of with floors.
+commit instead of with floors, and ``--peers`` with what people run instead of healthd.
 """
 
 import argparse
 import asyncio
 import sys
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -26,10 +27,9 @@ from benchmarks import (
     service,
     storm,
 )
-from benchmarks.comparison import delivering, running, starting
-from benchmarks.comparison.pair import Comparison, Pair
+from benchmarks.comparison import against, peers
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
-from benchmarks.trees import WORKING, NotBuilt, Tree, built
+from benchmarks.trees import WORKING, NotBuilt, built
 from tests.support.mosquitto import MOSQUITTO
 
 MEASURES: dict[str, Measure] = {
@@ -51,35 +51,66 @@ MEASURES: dict[str, Measure] = {
     "log": logline.log,
 }
 
-COMPARISONS: dict[str, Comparison] = {
-    "memory": running.memory,
-    "import": starting.imports,
-    "start": starting.start,
-    "cpu": delivering.cpu,
-    "rest": running.rest,
-    "pace": running.pace,
-    "first": starting.first,
-    "outage": delivering.outage,
-}
+
+_T = TypeVar("_T")
 
 
-def _measures(pair: Pair | None) -> dict[str, Measure]:
-    """Return what can be measured, by name: of two trees, or of one against floors."""
-    if pair is None:
-        return MEASURES
-    return {name: partial(compare, pair) for name, compare in COMPARISONS.items()}
+class Result(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        table: for people.
+        rows: for programs.
+        missed: whether a budget was missed.
+    """
+
+    table: report.Table
+    rows: list[dict[str, Any]]
+    missed: bool
 
 
-async def measured(measures: dict[str, Measure], effort: Effort) -> list[Figure]:
-    """Return the figures of these measurements, made one after another."""
-    figures: list[Figure] = []
-    for name, measure in measures.items():
+async def measured(
+    measures: Mapping[str, Callable[[Effort], Awaitable[list[_T]]]],
+    chosen: Sequence[str],
+    effort: Effort,
+) -> list[_T]:
+    """Return the rows of these measurements, made one after another; of all, if none is chosen."""
+    rows: list[_T] = []
+    for name in chosen or measures:
         _say(f"{name} ...")
         try:
-            figures += await measure(effort)
+            rows += await measures[name](effort)
         except NotMeasured as reason:
             _say(f"{name}: NOT MEASURED: {reason}")
-    return figures
+    return rows
+
+
+async def against_floors(chosen: Sequence[str], effort: Effort) -> Result:
+    """Measure healthd and its floors."""
+    return _judged(await measured(MEASURES, chosen, effort), report.OF_FLOORS)
+
+
+async def against_commit(commit: str, chosen: Sequence[str], effort: Effort) -> Result:
+    """Measure the working tree and another commit."""
+    _say(f"building {commit} ...")
+    old = built(commit)
+    old.compile()
+    measures = against.measures(against.Pair(WORKING, old))
+    return _judged(await measured(measures, chosen, effort), report.OF_TREES)
+
+
+async def against_peers(chosen: Sequence[str], effort: Effort) -> Result:
+    """Measure healthd and its peers."""
+    _say("installing the peers ...")
+    contenders = peers.contenders()
+    rows = await measured(peers.measures(contenders), chosen, effort)
+    names = [one.name for one in contenders]
+    return Result(report.of_peers(rows, names), [row.as_json(names) for row in rows], missed=False)
+
+
+def _judged(figures: list[Figure], names: tuple[str, str]) -> Result:
+    missed = any(one.verdict == "missed" for one in figures)
+    return Result(report.of_figures(figures, names), [one.as_json() for one in figures], missed)
 
 
 def main() -> int:
@@ -89,34 +120,25 @@ def main() -> int:
         _say("no mosquitto on this machine: apt-get install mosquitto")
         return 1
     WORKING.compile()
+    effort, chosen = QUICK if arguments.quick else THOROUGH, arguments.only
+    if arguments.rounds:
+        effort = effort._replace(rounds=arguments.rounds)
+    if arguments.against:
+        measuring = against_commit(arguments.against, chosen, effort)
+    elif arguments.peers:
+        measuring = against_peers(chosen, effort)
+    else:
+        measuring = against_floors(chosen, effort)
     try:
-        pair = Pair(WORKING, _other(arguments.against)) if arguments.against else None
+        result = asyncio.run(measuring)
     except NotBuilt as reason:
         _say(str(reason))
         return 1
-    measures = _measures(pair)
-    if unknown := set(arguments.only) - measures.keys():
-        _say(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(measures)}")
-        return 1
-    chosen = {name: measures[name] for name in arguments.only or measures}
-    effort = QUICK if arguments.quick else THOROUGH
-    if arguments.rounds:
-        effort = effort._replace(rounds=arguments.rounds)
-    figures = asyncio.run(measured(chosen, effort))
-    show = report.markdown if arguments.markdown else report.text
-    names = report.OF_TREES if pair else report.OF_FLOORS
-    sys.stdout.write(f"{show(figures, names)}\n")
+    table = result.table
+    sys.stdout.write(f"{table.markdown() if arguments.markdown else table.text()}\n")
     if arguments.json is not None:
-        rows = [one.as_json() for one in figures]
-        arguments.json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
-    return int(any(one.verdict == "missed" for one in figures))
-
-
-def _other(commit: str) -> Tree:
-    _say(f"building {commit} ...")
-    tree = built(commit)
-    tree.compile()
-    return tree
+        arguments.json.write_bytes(orjson.dumps(result.rows, option=orjson.OPT_INDENT_2))
+    return int(result.missed)
 
 
 def _say(line: str) -> None:
@@ -126,8 +148,12 @@ def _say(line: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    parser.add_argument(
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
         "--against", metavar="COMMIT", help="build this commit too, and compare with it"
+    )
+    others.add_argument(
+        "--peers", action="store_true", help="compare with what people run instead of healthd"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a short run; the figures mean nothing"
@@ -137,7 +163,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--markdown", action="store_true", help="write the table as in docs/performance.md"
     )
-    return parser.parse_args()
+    parsed = parser.parse_args()
+    names = against.NAMES if parsed.against else peers.NAMES if parsed.peers else tuple(MEASURES)
+    if unknown := set(parsed.only) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ class Setup:
         config: the settings file.
         environ: environment variables for healthd.
         port: of the broker, without TLS.
+        addresses: of the straps.
     """
 
     bluez: BlueZ
@@ -79,6 +80,7 @@ class Setup:
     config: Path
     environ: dict[str, str]
     port: int
+    addresses: list[str]
 
     def healthd(self, tree: Tree = WORKING) -> Launched:
         """Return a tree's daemon, not started yet."""
@@ -127,7 +129,7 @@ async def prepared(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
         runtime = stack.enter_context(TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm"))
         broker, mqtt = _with_tls(folder) if tls else ("", "")
-        stage = await stack.enter_async_context(Stage(tap=False, broker=broker))
+        stage = await stack.enter_async_context(Stage(tap=False, bound=False, broker=broker))
         mqtt = mqtt or f'brokers = ["127.0.0.1:{stage.broker.port}"]'
         bus = await stack.enter_async_context(Bus(folder))
         addresses = [f"C0:00:00:00:00:{number:02X}" for number in range(1, straps + 1)]
@@ -147,7 +149,7 @@ async def prepared(
         text = _SETTINGS.format(mqtt=mqtt, folder=folder, max_size=max_size)
         config.write_text(text + "".join(blocks) + entries)
         environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
-        yield Setup(bluez, subscriber, straps, config, environ, stage.broker.port)
+        yield Setup(bluez, subscriber, straps, config, environ, stage.broker.port, addresses)
 
 
 def _with_tls(folder: Path) -> tuple[str, str]:

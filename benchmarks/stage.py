@@ -96,7 +96,7 @@ class Measured:
 class Stage:
     """Broker, subscriber and measured processes; an asynchronous context manager that runs them.
 
-    The measured process has the first CPU to itself, all other processes share the rest: so "one
+    A measured process has the first CPU to itself, all other processes share the rest: so "one
     core" is one core, and nothing that is measured waits for other processes.
 
     Attributes:
@@ -105,15 +105,18 @@ class Stage:
         folder: a scratch folder, on a disk.
     """
 
-    def __init__(self, *, tap: bool = True, broker: str = "") -> None:
+    def __init__(self, *, tap: bool = True, bound: bool = True, broker: str = "") -> None:
         """Prepare.
 
         Args:
             tap: with the subscriber, which ends if the broker restarts.
+            bound: keep the first CPU for the measured process.
             broker: more lines of the broker's configuration.
         """
+        self._is_bound = bound
         self._has_tap, self._options = tap, f"{_BROKER}\n{broker}"
         self._stack = AsyncExitStack()
+        self._products = 0
         self._cpus = sorted(os.sched_getaffinity(0))
         self.broker: Mosquitto
         self.tap: Measured
@@ -123,7 +126,7 @@ class Stage:
         """Start them."""
         stack = self._stack
         self.folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
-        if len(self._cpus) > 1:
+        if self._is_bound and len(self._cpus) > 1:
             os.sched_setaffinity(0, self._cpus[1:])
             stack.callback(os.sched_setaffinity, 0, self._cpus)
         try:
@@ -150,8 +153,8 @@ class Stage:
         self, peripherals: int, *options: str, max_size: str = "4MB", tree: Tree = WORKING
     ) -> Measured:
         """Start a tree's daemon with this number of straps; return when all of them stream."""
-        # Two daemons at one broker differ in the number of straps, in the tree, or in both.
-        folder = self.folder / f"outbox-{peripherals}-{tree.root.name}"
+        self._products += 1
+        folder = self.folder / f"outbox-{self._products}"
         where = ("--folder", folder, "--max-size", max_size)
         # In memory, like systemd's RuntimeDirectory.
         runtime = TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm")

@@ -1,5 +1,4 @@
-"""The working tree against another commit, built beside it: ``--against COMMIT``.
+"""healthd against other programs, or against another commit of itself, in the same rounds.
 
-Both are measured in the same rounds, with the same stand-ins, broker and subscriber: the ones of
-the working tree. ``product`` is the new one, ``floor`` the old one.
+All get the same stand-ins, broker and subscriber: the ones of the working tree.
 """

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
-from benchmarks.comparison.pair import Pair
 from benchmarks.delivery import BURST, HZ, PACE_S, STRAPS, cost_us, published
 from benchmarks.figures import Budget, Effort, Figure
 from benchmarks.floor import PAYLOAD
+from benchmarks.orders import Answer
 from benchmarks.outage import SPILLED_S, claimed
 from benchmarks.proc import switches, written_bytes
 from benchmarks.stage import Measured, Stage
+from benchmarks.trees import Tree
 
 # With this id the working tree's daemon can share a broker with the old one.
 _NEW = ("--gateway", "bench-new")
@@ -17,7 +19,7 @@ _NEW = ("--gateway", "bench-new")
 _OUTAGE_S = 6.0
 
 
-async def cpu(pair: Pair, effort: Effort) -> list[Figure]:
+async def cpu(new_tree: Tree, old_tree: Tree, effort: Effort) -> list[Figure]:
     """Compare CPU and wake-ups of each sample, flat out and at the pace of straps."""
     title = f"{STRAPS} straps × {HZ:g} Hz, callback to PUBACK"
     burst = Figure("CPU per sample, flat out", "µs", budget=Budget(0.85, of_ratio=True))
@@ -28,8 +30,8 @@ async def cpu(pair: Pair, effort: Effort) -> list[Figure]:
     paced = Figure(f"CPU per sample, {title}", "µs", budget=Budget(0.7, of_ratio=True))
     wakes = Figure(f"wake-ups per sample, {title}", "")
     async with Stage() as stage:
-        new = await stage.product(STRAPS, *_NEW, tree=pair.new)
-        old = await stage.product(STRAPS, tree=pair.old)
+        new = await stage.product(STRAPS, *_NEW, tree=new_tree)
+        old = await stage.product(STRAPS, tree=old_tree)
         bare = await stage.floor(STRAPS)
         for _ in range(effort.rounds):
             flat_out = ((new, burst.product), (old, burst.floor), (bare, lean.floor))
@@ -37,24 +39,39 @@ async def cpu(pair: Pair, effort: Effort) -> list[Figure]:
                 count = effort.count(BURST)
                 spent, _ = await published(stage, process, "burst", count=count)
                 values.append(cost_us(spent))
-            slow = ((new, paced.product, wakes.product), (old, paced.floor, wakes.floor))
-            for process, costs, woken in slow:
-                seconds, (_, before) = effort.seconds(PACE_S), switches(process.pid)
-                spent, _ = await published(stage, process, "pace", hz=HZ, seconds=seconds)
-                costs.append(cost_us(spent))
-                woken.append((switches(process.pid)[1] - before) / spent["count"])
+            spent, woken = await _paced(stage, [new, old], effort)
+            for side, (costs, wake) in enumerate(
+                ((paced.product, wakes.product), (paced.floor, wakes.floor))
+            ):
+                costs.append(cost_us(spent[side]))
+                wake.append(woken[side] / spent[side]["count"])
     return [burst, lean, paced, wakes]
 
 
-async def outage(pair: Pair, effort: Effort) -> list[Figure]:
+async def _paced(
+    stage: Stage, processes: Sequence[Measured], effort: Effort
+) -> tuple[list[Answer], list[int]]:
+    """Let all send at the pace of straps, at the same time; return their costs and wake-ups."""
+    await stage.tap.order("forget")
+    before = [switches(process.pid)[1] for process in processes]
+    how = {"hz": HZ, "seconds": effort.seconds(PACE_S)}
+    spent = await asyncio.gather(*(process.order("pace", **how) for process in processes))
+    woken = [switches(process.pid)[1] for process in processes]
+    count = sum(one["count"] for one in spent)
+    seen = await stage.tap.order("await", count=count, seconds=20)
+    assert (seen["count"], seen["whole"]) == (count, True), f"{count} sent, {seen['count']} arrived"
+    return spent, [after - one for one, after in zip(before, woken, strict=True)]
+
+
+async def outage(new_tree: Tree, old_tree: Tree, effort: Effort) -> list[Figure]:
     """Compare what an outage writes, with both in the same outage."""
     figure = Figure(
         "written by an outage, of each byte of payload", "B", budget=Budget(0.5, of_ratio=True)
     )
     payload_bytes = len(PAYLOAD % (1, time.time_ns(), 1))
     async with Stage() as stage:
-        new = await stage.product(STRAPS, *_NEW, tree=pair.new)
-        old = await stage.product(STRAPS, tree=pair.old)
+        new = await stage.product(STRAPS, *_NEW, tree=new_tree)
+        old = await stage.product(STRAPS, tree=old_tree)
         for process in (new, old):
             await process.order("pace", hz=HZ, seconds=1)
         for process in (new, old):
