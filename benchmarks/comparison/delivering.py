@@ -18,6 +18,9 @@ _NEW = ("--gateway", "bench-new")
 
 _OUTAGE_S = 6.0
 
+# Longer than a sample takes, and shorter than the time between two of them.
+_APART_S = 0.004
+
 
 async def cpu(new_tree: Tree, old_tree: Tree, effort: Effort) -> list[Figure]:
     """Compare CPU and wake-ups of each sample, flat out and at the pace of straps."""
@@ -54,8 +57,13 @@ async def _paced(
     """Let all send at the pace of straps, at the same time; return their costs and wake-ups."""
     await stage.tap.order("forget")
     before = [switches(process.pid)[1] for process in processes]
-    how = {"hz": HZ, "seconds": effort.seconds(PACE_S)}
-    spent = await asyncio.gather(*(process.order("pace", **how) for process in processes))
+
+    async def send(number: int, process: Measured) -> Answer:
+        # Not at the same moments: they share a CPU.
+        await asyncio.sleep(number * _APART_S)
+        return await process.order("pace", hz=HZ, seconds=effort.seconds(PACE_S))
+
+    spent = await asyncio.gather(*(send(*numbered) for numbered in enumerate(processes)))
     woken = [switches(process.pid)[1] for process in processes]
     count = sum(one["count"] for one in spent)
     seen = await stage.tap.order("await", count=count, seconds=20)
