@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.figures import Budget, Effort, Figure, NotMeasured
+from benchmarks.importing import Importing
 from benchmarks.launched import Launched
 from benchmarks.proc import cpu_s, resident_mb
 from benchmarks.stage import Stage
@@ -27,12 +28,6 @@ sys.modules["rich"] = None
 import aiomqtt, bleak_retry_connector, orjson, pydantic, sqlite3, structlog
 class Model(pydantic.BaseModel):
     field: int
-"""
-
-DAEMON_IMPORTS = """
-import sys
-sys.modules["rich"] = None
-import healthd.gateway.daemon, healthd.settings.file
 """
 
 # Rounds of the fake bluetoothd in a second; a round is 50 ms.
@@ -163,8 +158,8 @@ def _with_tls(folder: Path) -> tuple[str, str]:
     return listener, mqtt
 
 
-async def _bare_resident_mb() -> float:
-    """Resident memory of a Python that has imported healthd's libraries, and nothing of healthd."""
+async def _bare() -> tuple[float, float]:
+    """Return megabytes and CPU seconds of a Python that has imported healthd's libraries alone."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -174,10 +169,26 @@ async def _bare_resident_mb() -> float:
     )
     assert process.stdout is not None
     await process.stdout.readline()
-    resident = resident_mb(process.pid)
+    resident, spent_s = resident_mb(process.pid), cpu_s(process.pid)
     process.kill()
     await process.wait()
-    return resident
+    return resident, spent_s
+
+
+async def import_s(tree: Tree) -> float:
+    """Return the CPU seconds of all imports of a tree's daemon until a strap streams."""
+    async with prepared(1) as setup:
+        with Importing() as importing:
+            process = Launched(
+                tree,
+                *("run", "--config", str(setup.config)),
+                program=importing.program,
+                environ=setup.environ,
+                descriptors=(importing.descriptor,),
+            )
+            async with process:
+                await setup.until_streaming()
+                return importing.seconds()
 
 
 async def memory(effort: Effort) -> list[Figure]:
@@ -192,7 +203,8 @@ async def memory(effort: Effort) -> list[Figure]:
                 await setup.until_streaming()
                 await asyncio.sleep(effort.seconds(_SETTLED_S))
                 figure.product.append(resident_mb(healthd.pid))
-            figure.floor.append(await _bare_resident_mb())
+            resident, _ = await _bare()
+            figure.floor.append(resident)
         figures.append(figure)
     return figures
 
@@ -200,31 +212,28 @@ async def memory(effort: Effort) -> list[Figure]:
 async def start(effort: Effort) -> list[Figure]:
     """Measure from the command to the first sample, and the share of the imports."""
     first = Figure("start to first sample at a subscriber, 1 strap", "s")
-    imports = Figure("import of the daemon, by that of its libraries alone", "s")
+    imports = Figure("import of everything that `run` needs, CPU", "s")
+    imports.note = "the floor, here and above, is a Python that imports the libraries alone, CPU"
     for _ in range(effort.rounds):
         async with prepared(1) as setup:
             began = time.monotonic()
             async with setup.healthd():
                 await setup.until_streaming()
                 first.product.append(time.monotonic() - began)
-        imports.product.append(await _import_s(DAEMON_IMPORTS))
-        imports.floor.append(bare := await _import_s(BARE_IMPORTS))
-        first.floor.append(bare)
-    first.note = "the floor is the import of the libraries"
+        imports.product.append(await import_s(WORKING))
+        _, bare_s = await _bare()
+        imports.floor.append(bare_s)
+        first.floor.append(bare_s)
     return [first, imports]
-
-
-async def _import_s(statement: str) -> float:
-    began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", statement)
-    await process.wait()
-    return time.monotonic() - began
 
 
 async def rest(effort: Effort) -> list[Figure]:
     """Measure CPU with 8 straps that send once a second, D-Bus included."""
     figure = Figure("CPU with 8 straps × 1 Hz, D-Bus included", "% of a core")
-    async with prepared(8, every=ONCE_A_SECOND) as setup, setup.healthd() as healthd:
+    async with (
+        prepared(8, every=ONCE_A_SECOND, apart=True) as setup,
+        setup.healthd() as healthd,
+    ):
         await setup.until_streaming()
         for _ in range(effort.rounds):
             before, began = cpu_s(healthd.pid), time.monotonic()

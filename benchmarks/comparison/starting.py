@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from benchmarks.comparison.contenders import Contender, Row
 from benchmarks.figures import Budget, Effort
-from benchmarks.importing import Importing
-from benchmarks.launched import Launched
 from benchmarks.proc import cpu_s, written_bytes
-from benchmarks.service import ONCE_A_SECOND, prepared
+from benchmarks.service import ONCE_A_SECOND, import_s, prepared
 from benchmarks.trees import Tree
 
 # The default quota.
@@ -49,23 +47,8 @@ async def imports(trees: Sequence[Tree], effort: Effort) -> Row:
     row = Row("import of everything that `run` needs, CPU", "s", budget=Budget(0.6, of_ratio=True))
     row.note = "all modules that are loaded until a strap streams"
     for _ in range(effort.rounds):
-        row.add(*[await _import_s(tree) for tree in trees])
+        row.add(*[await import_s(tree) for tree in trees])
     return row
-
-
-async def _import_s(tree: Tree) -> float:
-    async with prepared(1) as setup:
-        with Importing() as importing:
-            process = Launched(
-                tree,
-                *("run", "--config", str(setup.config)),
-                program=importing.program,
-                environ=setup.environ,
-                descriptors=(importing.descriptor,),
-            )
-            async with process:
-                await setup.until_streaming()
-                return importing.seconds()
 
 
 async def first(trees: Sequence[Tree], effort: Effort) -> list[Row]:
