@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from benchmarks.figures import Budget, Effort, Figure
 from benchmarks.importing import Importing
@@ -45,18 +47,25 @@ async def _bare() -> tuple[float, float]:
 
 async def import_s(tree: Tree) -> float:
     """Return the CPU seconds of all imports of a tree's daemon until a strap streams."""
+    with Importing() as importing:
+        async with watched(importing, tree):
+            return importing.seconds()
+
+
+@asynccontextmanager
+async def watched(importing: Importing, tree: Tree = WORKING) -> AsyncGenerator[Launched]:
+    """Run a tree's daemon with a strap that streams on entry, and measure its imports."""
     async with prepared(1) as setup:
-        with Importing() as importing:
-            process = Launched(
-                tree,
-                *("run", "--config", str(setup.config)),
-                program=importing.program,
-                environ=setup.environ,
-                descriptors=(importing.descriptor,),
-            )
-            async with process:
-                await setup.until_streaming()
-                return importing.seconds()
+        process = Launched(
+            tree,
+            *("run", "--config", str(setup.config)),
+            program=importing.program,
+            environ=setup.environ,
+            descriptors=(importing.descriptor,),
+        )
+        async with process:
+            await setup.until_streaming()
+            yield process
 
 
 async def memory(effort: Effort) -> list[Figure]:
