@@ -1,6 +1,7 @@
 """One link over bleak, and the advertisement that it is made from."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -81,6 +82,11 @@ class Advertisement:
     def path(self) -> str | None:
         """Its object in BlueZ; None if another stack replaces BlueZ."""
         return self._details.get("path")
+
+    @property
+    def adapter(self) -> str | None:
+        """The adapter that has heard it; None if another stack replaces BlueZ."""
+        return None if self.path is None else self.path.split("/")[3]
 
     @property
     def is_private(self) -> bool:
@@ -268,13 +274,16 @@ class Link:
         """Ask the users of the link to finish with the peripheral and close it."""
         self._end.give_up(fault)
 
-    async def lost(self) -> None:
+    async def lost(self, *, explained_until: float = math.inf) -> None:
         """Wait until the link ends.
+
+        Args:
+            explained_until: see ``LinkEnd.lost``.
 
         Raises:
             LinkFault: always, when it has ended; the reason says why, as far as it is known.
         """
-        await self._end.lost()
+        await self._end.lost(explained_until=explained_until)
 
     async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.

@@ -73,6 +73,7 @@ class Radio:
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims, self._recent = Claims(), Recent()
         self._links: set[Link] = set()
+        self._loss: tuple[str, AdapterGone] | None = None
         self._broadcasts, self._interest = Broadcasts(), Interest()
         self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
         self._connect_lock = asyncio.Lock()
@@ -244,6 +245,18 @@ class Radio:
             closing = asyncio.create_task(self._close(link), name=f"close {match.peripheral}")
             await asyncio.shield(closing)
 
+    def loss_of(self, found: Advertisement, since: int) -> AdapterGone | None:
+        """Return how the adapter of this device went away, if it has since there were so many.
+
+        Args:
+            found: the device.
+            since: what ``losses`` was then.
+        """
+        if self._loss is None or self.losses == since:
+            return None
+        adapter, fault = self._loss
+        return fault if adapter == found.adapter else None
+
     async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
         """Return what a fault of a link to this device means, taking its bond into account."""
         return await self._bonds.explain(self._claims.holder(found).peripheral, found.path, fault)
@@ -331,10 +344,11 @@ class Radio:
         self._update()
 
     def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
+        self._loss = adapter, fault
         if adapter == self._adapters.current:
             self._broadcasts.lose(fault)
         for link in self._links:
-            if link.path is not None and link.path.split("/")[3] == adapter:
+            if link.found.adapter == adapter:
                 link.lose(fault)
 
     def _should_scan(self) -> bool:

@@ -129,6 +129,51 @@ async def test_streams_return_after_the_adapter_was_off(start: StartBlueZ) -> No
         await gateway.streams()
 
 
+@pytest.mark.parametrize(
+    ("do", "how", "reason"),
+    [("power", {"on": False}, "adapter_off"), ("unplug", {}, "adapter_gone")],
+)
+async def test_a_long_link_that_ends_with_its_adapter_has_that_reason(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch, do: str, how: dict[str, Any], reason: str
+) -> None:
+    # Its end is handled at once, before the adapter is known to be gone.
+    monkeypatch.setattr("healthd.sessions.subscriptions._SETTLED_S", 0.0)
+    monkeypatch.setattr("healthd.central.recent._LASTED_S", 0.0)
+    bluez = await start(strap())
+    async with Gateway(by_address()) as gateway:
+        await gateway.streams()
+        await bluez.do(do, adapter="hci0", **how)
+        await gateway.until(gateway.reasons)
+        await gateway.until(lambda: gateway.states[-1][1] is State.SEARCHING)
+        assert gateway.reasons()[0] == reason
+        await bluez.do("power" if do == "power" else "plug", adapter="hci0", on=True)
+        await gateway.streams()
+
+
+async def test_a_long_link_is_made_again_without_a_search(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.sessions.subscriptions._SETTLED_S", 0.0)
+    monkeypatch.setattr("healthd.central.recent._LASTED_S", 0.0)
+    bluez = await start(strap())
+    async with Gateway(by_address()) as gateway:
+        await gateway.streams()
+        discoveries = bluez.count("StartDiscovery")
+        await bluez.do("unlink", address="C0:00:00:00:00:01")
+        await gateway.lost("link_lost")
+        await gateway.streams()
+        assert bluez.count("StartDiscovery") == discoveries
+        assert gateway.reasons() == ["link_lost"]
+        # BlueZ may have forgotten the device in the same moment: it is searched for.
+        unknown = "org.freedesktop.DBus.Error.UnknownObject", "no such object"
+        await bluez.do("fail", members={"Connect": unknown})
+        await bluez.do("unlink", address="C0:00:00:00:00:01")
+        await gateway.until(lambda: gateway.reasons() == ["link_lost"] * 3)
+        await bluez.do("fail", members={})
+        await gateway.streams()
+        assert bluez.count("StartDiscovery") > discoveries
+
+
 async def test_streams_return_after_the_adapter_was_unplugged(start: StartBlueZ) -> None:
     bluez = await start(strap())
     async with Gateway(by_address()) as gateway:
