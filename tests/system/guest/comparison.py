@@ -1,4 +1,4 @@
-"""healthd beside a short script that does the same: CPU, memory, and how soon samples flow.
+"""healthd compared with a short script that does the same: CPU, memory, and how soon samples flow.
 
 Both run in the same boot, in turns, on the same adapter, straps and broker, so their ratio means
 something although an emulated machine is slow.
@@ -167,7 +167,7 @@ async def compare(world: World, rounds: int) -> None:
                 await _stop(world, subject, straps[:count])
         # After each round, in case that a later one fails.
         world.notes[:] = [*figures.table(), *failures]
-    # What was sent while a subject was being stopped is nobody's loss.
+    # What was sent while a subject was being stopped does not count as lost.
     world.straps.clear()
 
 
