@@ -7,55 +7,55 @@ import pytest
 from healthd.sessions import reports
 from healthd.sessions.reports import Reports
 
-Told = list[tuple[str, str | None]]
+Reported = list[tuple[str, str | None]]
 
 
 @pytest.fixture
-def told() -> Told:
+def reported() -> Reported:
     return []
 
 
 @pytest.fixture
-def states(told: Told) -> Reports[str]:
-    return Reports[str](lambda state, reason: told.append((state, reason)))
+def states(reported: Reported) -> Reports[str]:
+    return Reports[str](lambda state, reason: reported.append((state, reason)))
 
 
-def test_states_are_reported_at_once(states: Reports[str], told: Told) -> None:
+def test_states_are_reported_at_once(states: Reports[str], reported: Reported) -> None:
     states.put("searching")
     states.put("waiting", "timeout")
     states.release()
-    assert told == [("searching", None), ("waiting", "timeout")]
+    assert reported == [("searching", None), ("waiting", "timeout")]
 
 
 async def test_what_follows_a_held_state_is_reported_after_it(
-    states: Reports[str], told: Told, monkeypatch: pytest.MonkeyPatch
+    states: Reports[str], reported: Reported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reports, "REASON_S", 3600.0)
     reason = ["link_lost"]
     states.hold("waiting", lambda: reason[-1])
     states.put("searching")
     reason.append("adapter_off")
-    assert told == []
+    assert reported == []
     states.release()
     states.put("connecting")
-    assert told == [("waiting", "adapter_off"), ("searching", None), ("connecting", None)]
+    assert reported == [("waiting", "adapter_off"), ("searching", None), ("connecting", None)]
 
 
 async def test_a_held_state_is_reported_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "REASON_S", 0.01)
-    told: asyncio.Future[tuple[str, str | None]] = asyncio.get_running_loop().create_future()
-    states = Reports[str](lambda state, reason: told.set_result((state, reason)))
+    reported: asyncio.Future[tuple[str, str | None]] = asyncio.get_running_loop().create_future()
+    states = Reports[str](lambda state, reason: reported.set_result((state, reason)))
     states.hold("waiting", lambda: "link_lost")
     async with asyncio.timeout(10):
-        assert await told == ("waiting", "link_lost")
+        assert await reported == ("waiting", "link_lost")
 
 
 async def test_a_second_end_reports_the_first(
-    states: Reports[str], told: Told, monkeypatch: pytest.MonkeyPatch
+    states: Reports[str], reported: Reported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reports, "REASON_S", 3600.0)
     states.hold("waiting", lambda: "first")
     states.hold("waiting", lambda: "second")
-    assert told == [("waiting", "first")]
+    assert reported == [("waiting", "first")]
     states.release()
-    assert told == [("waiting", "first"), ("waiting", "second")]
+    assert reported == [("waiting", "first"), ("waiting", "second")]
