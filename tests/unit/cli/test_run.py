@@ -144,7 +144,7 @@ def test_an_impossible_outbox_folder_exits_with_78(machine: Machine) -> None:
     ("arguments", "error"),
     [
         (["--confg", "x"], b"No such option: --confg"),
-        (["extra"], b"nexpected extra argument"),
+        (["extra"], b"unexpected extra argument"),
         (["--config"], b"Option '--config' requires an argument"),
     ],
 )
