@@ -18,7 +18,7 @@ from healthd.central.door import Door
 from healthd.central.faults import Flooding, LinkFault, LinkLost, faults_raised, faults_suppressed
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
-from healthd.profiles.registry import canonical_uuid
+from healthd.profiles.uuids import canonical_uuid
 from healthd.supervision.deadline import timeout
 
 # bleak gives BlueZ 20 s, and the connector may repeat aborted tries. Other peripherals wait.
