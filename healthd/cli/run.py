@@ -69,7 +69,7 @@ async def _run(config: Path, stop: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     try:
         known = registry.load(_log_profile)
-        source = Source(hung_up, partial(read, config, os.environ, known.profiles))
+        source = Source(hung_up, partial(read, config, os.environ, known.listed))
         settings = source.read()
         configure(settings.log.level)
         daemon = Daemon(settings, known, os.environ)

@@ -39,7 +39,7 @@ class Index(NamedTuple):
         return {*self.others, *(profile.module for profile in self.profiles)}
 
 
-def read(file: Path = FILE) -> Index:
+def read(file: Path) -> Index:
     """Return the index in the file; an empty one if there is no file."""
     try:
         found = json.loads(file.read_bytes())
@@ -85,8 +85,8 @@ def declared_in(module: str) -> Profile | None:
 
 def _row(fields: dict[str, Any]) -> Listed:
     broadcasts = (
-        ListedBroadcast(uuid, tuple(keys), silence_s)
-        for uuid, keys, silence_s in fields.pop("broadcasts", ())
+        ListedBroadcast(uuid, tuple(keys), silence_s, has_decoder)
+        for uuid, keys, silence_s, has_decoder in fields.pop("broadcasts", ())
     )
     row: dict[str, Any] = {
         key: tuple(cast("list[str]", found)) if isinstance(found, list) else found

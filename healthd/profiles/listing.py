@@ -20,6 +20,7 @@ class ListedBroadcast(NamedTuple):
     uuid: str
     keys: tuple[str, ...]
     silence_s: float | None
+    has_decoder: bool
 
 
 class Listed(NamedTuple):
@@ -100,7 +101,8 @@ def listed(profile: Profile, module: str = "") -> Listed:
         characteristics=tuple(own),
         others=tuple(uuid for uuid in others if uuid not in own),
         broadcasts=tuple(
-            ListedBroadcast(each.uuid, each.keys, each.silence_s) for each in profile.broadcasts
+            ListedBroadcast(each.uuid, each.keys, each.silence_s, each.has_decoder)
+            for each in profile.broadcasts
         ),
         kinds=tuple(dict.fromkeys(_kinds(profile))),
         names=profile.names,

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from healthd.profiles import index
@@ -218,15 +219,13 @@ class Registry:
     def announced(self, service: str | None = None) -> tuple[Broadcast | Announced, ...]:
         """Return the broadcasts of one profile, or of all of them; the same ones each time."""
         rows = self.listed.values() if service is None else (self.listed[service],)
-        for row in rows:
-            for each in row.broadcasts:
-                if each.uuid not in self._announced:
-                    is_loaded = row.name in self._loaded
-                    broadcast = (
-                        self.broadcasts[each.uuid] if is_loaded else Announced(*each, self._find)
-                    )
-                    self._announced[each.uuid] = broadcast
-        return tuple(self._announced[each.uuid] for row in rows for each in row.broadcasts)
+        found = [(row, each) for row in rows for each in row.broadcasts]
+        for row, (uuid, keys, silence_s, _) in found:
+            if uuid not in self._announced:
+                is_loaded = row.name in self._loaded
+                unloaded = Announced(uuid, keys, silence_s, self._find)
+                self._announced[uuid] = self.broadcasts[uuid] if is_loaded else unloaded
+        return tuple(self._announced[each.uuid] for _, each in found)
 
     def _find(self, name: str) -> Broadcast | None:
         if (owner := self._by_broadcast.get(name)) is not None:
@@ -289,13 +288,14 @@ def openings_anywhere(profiles: Iterable[Profile]) -> list[tuple[Profile, Openin
     return [(profile, profile.anywhere) for profile in profiles if profile.anywhere is not None]
 
 
-def load(report: Report = _warn) -> Registry:
+def load(report: Report = _warn, file: Path = index.FILE) -> Registry:
     """Return the registry of all profiles; those that the index does not have are imported.
 
     Args:
         report: called later, too, with what is wrong with a profile.
+        file: the index.
     """
-    known = index.read()
+    known = index.read(file)
     present = set(index.modules())
     unknown = (index.declared_in(name) for name in sorted(present - known.modules))
     rows = (row for row in known.profiles if row.module in present)
