@@ -146,6 +146,14 @@ class AdapterGone(LinkLost):
     """
 
 
+class Forgotten(LinkFault):
+    """BlueZ was made to forget the device while it was being connected."""
+
+    def __init__(self) -> None:
+        """Search again soon: the device itself may be as near as before."""
+        super().__init__("not_found", "the device was removed from BlueZ", SOON)
+
+
 class NotTried(AdapterGone):
     """The adapter went away while the link waited for its turn."""
 

@@ -15,7 +15,14 @@ from bleak_retry_connector import establish_connection
 
 from healthd.central.device import Device
 from healthd.central.door import Door
-from healthd.central.faults import Flooding, LinkFault, LinkLost, faults_raised, faults_suppressed
+from healthd.central.faults import (
+    Flooding,
+    Forgotten,
+    LinkFault,
+    LinkLost,
+    faults_raised,
+    faults_suppressed,
+)
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
 from healthd.profiles.uuids import canonical_uuid
@@ -232,6 +239,15 @@ class Link:
     def lose(self, fault: LinkFault) -> None:
         """End the link at once for its users, because the adapter or BlueZ is gone."""
         self._end.lose(fault)
+
+    def on_forgotten(self) -> None:
+        """End the connect, if it still runs: BlueZ does not answer it once the device is removed.
+
+        Until bleak gives up (20 s), no other peripheral could be connected. A link that exists is
+        ended by BlueZ itself.
+        """
+        if not self._is_open:
+            self._end.lose(Forgotten())
 
     def give_up(self, fault: LinkFault) -> None:
         """Ask the users of the link to finish with the peripheral and close it."""

@@ -148,6 +148,12 @@ class Radio:
             path is not None and link.path == path for link in self._links
         )
 
+    def on_forgotten(self, path: str) -> None:
+        """End the connect to a device that BlueZ has forgotten; ``path`` was its object."""
+        for link in self._links:
+            if link.path == path:
+                link.on_forgotten()
+
     def waits_for_slot(self, match: Match) -> bool:
         """Whether the peripheral was heard and waits for a slot."""
         return self._slots.is_queued(match.peripheral)

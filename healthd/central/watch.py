@@ -122,6 +122,10 @@ class Watch:
             used = "in use" if self._adapters.current == name else "not in use"
             self._report("gone" if powered is None else "on" if powered else "off", name, used)
 
+    def on_forgotten(self, path: str) -> None:
+        """See ``bluez.Listener``."""
+        self._radio.on_forgotten(path)
+
     async def forget(self, path: str) -> bool:
         """See ``radio.Cleaner``."""
         if (bluez := self._bluez) is None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from healthd.central import recovery as recovery_module
+from healthd.central.bluez import BlueZ as Owner
 from healthd.central.faults import LinkLost
 from healthd.sessions.session import State
 from healthd.settings.model import PeripheralSettings
@@ -263,6 +264,21 @@ async def test_a_connect_without_an_answer_is_bounded(
     async with Gateway(by_address()) as gateway:
         await gateway.lost("timeout")
         await bluez.do("hang", members=[])
+        await gateway.streams()
+
+
+async def test_a_device_that_is_removed_during_its_connect_is_searched_again(
+    start: StartBlueZ,
+) -> None:
+    # BlueZ never answers the connect then, and bleak would wait for 20 s.
+    bluez = await start(strap())
+    await bluez.do("hang", members=["Connect"])
+    async with Gateway(by_address()) as gateway, Owner.connected() as owner:
+        await bluez.called("Connect")
+        await bluez.do("hang", members=[])
+        async with asyncio.timeout(AT_ONCE_S):
+            await owner.remove(f"/org/bluez/hci0/{DEVICE}")
+            await bluez.called("Connect", times=2)
         await gateway.streams()
 
 
