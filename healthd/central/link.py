@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -20,6 +20,7 @@ from healthd.central.faults import (
     Forgotten,
     LinkFault,
     LinkLost,
+    NotBack,
     faults_raised,
     faults_suppressed,
 )
@@ -30,6 +31,10 @@ from healthd.supervision.deadline import timeout
 
 # bleak gives BlueZ 20 s, and the connector may repeat aborted tries. Other peripherals wait.
 _CONNECT_TIMEOUT_S = 40.0
+
+# A device that had a link a moment ago is connected without having been heard. Straps advertise at
+# least once a second; if it is out of range, other connects wait for this time in vain.
+_BACK_S = 2.0
 
 # The ATT timeout of a request; bleak's own loops on InProgress are not bounded.
 _GATT_TIMEOUT_S = 30.0
@@ -62,6 +67,7 @@ class Advertisement:
         rssi_dbm: signal strength.
         device: bleak's handle to it.
         data: its service data and manufacturer data, by the keys of ``Broadcast``.
+        is_recent: whether it was not heard, but had a link until a moment ago.
     """
 
     address: str
@@ -70,6 +76,7 @@ class Advertisement:
     rssi_dbm: int
     device: BLEDevice = field(repr=False, compare=False)
     data: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False, compare=False)
+    is_recent: bool = field(default=False, repr=False, compare=False)
 
     @property
     def path(self) -> str | None:
@@ -108,6 +115,7 @@ class Link:
         self.path = found.path
         self.found = found
         self._client: BleakClient | None = None
+        self._connecting: BleakClient | None = None
         self._is_open = False
         self._end = LinkEnd(has_reason=found.path is not None)
         self._door = Door()
@@ -127,6 +135,8 @@ class Link:
             )
             gone = asyncio.create_task(self._end.gone(), name="link gone")
             try:
+                if self.found.is_recent:
+                    await self._come_back(opening, gone)
                 await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not opening.done():
                     raise self._end.fault
@@ -137,9 +147,24 @@ class Link:
                     opening.cancel()
                     await asyncio.wait({opening})
 
+    async def _come_back(self, *ends: asyncio.Task[None]) -> None:
+        """Give a device that was not heard a moment to connect; its services may take longer.
+
+        Raises:
+            NotBack: it does not.
+        """
+        await asyncio.wait(ends, timeout=_BACK_S, return_when=asyncio.FIRST_COMPLETED)
+        is_connected = self._connecting is not None and self._connecting.is_connected
+        if not is_connected and not any(end.done() for end in ends):
+            raise NotBack
+
     async def _connect(self, backends: Backends) -> None:
+        def client_of(*args: Any, **options: Any) -> BleakClient:
+            self._connecting = BleakClient(*args, **options)
+            return self._connecting
+
         self._client = client = await establish_connection(
-            BleakClient,
+            cast("type[BleakClient]", client_of),
             self.found.device,
             self.found.name or "unnamed",
             disconnected_callback=self._on_disconnected,

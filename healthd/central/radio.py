@@ -11,10 +11,11 @@ from healthd.central.airtime import Airtime
 from healthd.central.bonds import Bonds
 from healthd.central.broadcast import Broadcasts, Receiver
 from healthd.central.claims import Claims
-from healthd.central.faults import AdapterGone, LinkFault, NotTried, Reassigned, Remedy
+from healthd.central.faults import AdapterGone, LinkFault, NotBack, NotTried, Reassigned, Remedy
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends, Link
 from healthd.central.match import Match
+from healthd.central.recent import Recent
 from healthd.central.recovery import Recovery
 from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
@@ -70,7 +71,7 @@ class Radio:
         self._bonds = bonds or Bonds()
         self._cleaner: Cleaner | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
-        self._claims = Claims()
+        self._claims, self._recent = Claims(), Recent()
         self._links: set[Link] = set()
         self._broadcasts, self._interest = Broadcasts(), Interest()
         self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
@@ -107,6 +108,7 @@ class Radio:
         """Remove a peripheral whose session has ended."""
         self._claims.remove(peripheral)
         self._broadcasts.forget(peripheral)
+        self._recent.forget(peripheral)
         self.airtime.forget(peripheral)
 
     def check_devices(self) -> None:
@@ -212,15 +214,18 @@ class Radio:
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
         """Wait until the peripheral advertises and a connection slot is free.
 
-        The device stays claimed and the slot occupied while the block runs.
+        A peripheral whose link has just ended need not be heard first: making the next link shows
+        whether it is there. The device stays claimed and the slot occupied while the block runs.
         """
         future: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
         self._searching[match] = future
+        self._offer_recent(match)
         self._update()
         try:
             yield await future
         finally:
             self._searching.pop(match, None)
+            self._recent.tried(match)
             self._claims.release(match)
             self._slots.release(match.peripheral)
             self._turns.on_released(match.peripheral)
@@ -238,7 +243,7 @@ class Radio:
         try:
             await self._open(link, match)
             self._turns.on_linked(match, link)
-            with self.airtime.linked(match.peripheral):
+            with self.airtime.linked(match.peripheral), self._recent.watching(match, found):
                 yield link
         finally:
             # In a separate task, so that a cancelled session still closes its link.
@@ -268,6 +273,8 @@ class Radio:
                 await self._bonds.secure(match.peripheral, link.found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
+                if link.found.is_recent and fault.reason == "not_found":
+                    raise NotBack from fault  # BlueZ has forgotten it meanwhile
                 if fault.remedy is Remedy.SUSPECT:
                     self._recovery.failed()
                 raise
@@ -276,6 +283,7 @@ class Radio:
                 self.check_devices()  # the device may have been paired by another program meanwhile
             finally:
                 self._connecting = False
+                self._recent.tried(match)
                 self._update()
 
     async def _close(self, link: Link) -> None:
@@ -301,8 +309,23 @@ class Radio:
         if claimed:
             return
         # A search that was just cancelled is still listed, but its future is done.
-        open_searches = (match for match, future in self._searching.items() if not future.done())
-        if (match := self._claims.claimant(found, open_searches)) is None:
+        self._offer(
+            found, (match for match, future in self._searching.items() if not future.done())
+        )
+
+    def _offer_recent(self, match: Match) -> None:
+        """Let the peripheral have the device of its last link again, without a search."""
+        if self._connect_lock.locked():
+            return
+        found = self._recent.take(match)
+        if found is not None and not self.has_device(found.address):
+            self._offer(found, [match])
+        if match in self._searching:
+            self._recent.tried(match)  # there is no slot, or another peripheral has the device
+
+    def _offer(self, found: Advertisement, searches: Iterable[Match]) -> None:
+        """Give a device to one of these searches, if it fits and there is a slot."""
+        if (match := self._claims.claimant(found, searches)) is None:
             return
         waited = self._slots.must_wait(peripheral := match.peripheral)
         if self._slots.request(peripheral, urgent=match.periodic):
