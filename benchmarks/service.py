@@ -4,17 +4,14 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import asynccontextmanager
 
-from benchmarks.figures import Budget, Effort, Figure, NotMeasured
+from benchmarks.figures import Budget, Effort, Figure
+from benchmarks.importing import Importing
+from benchmarks.launched import Launched
 from benchmarks.proc import cpu_s, resident_mb
-from benchmarks.stage import Stage
-from tests.support.bluez import DBUS_DAEMON, BlueZ, Bus, strap
-from tests.support.process import Healthd
-from tests.support.subscriber import Received, Subscriber
+from benchmarks.surroundings import ONCE_A_SECOND, prepared
+from benchmarks.trees import WORKING, Tree
 
 # The libraries as the daemon loads them: pydantic loads most of itself with the first model, and
 # structlog does not find rich.
@@ -26,104 +23,13 @@ class Model(pydantic.BaseModel):
     field: int
 """
 
-DAEMON_IMPORTS = """
-import sys
-sys.modules["rich"] = None
-import healthd.gateway.daemon, healthd.settings.file
-"""
-
-# Rounds of the fake bluetoothd in a second; a round is 50 ms.
-_ONCE_A_SECOND = 20
-
 # After the first sample of the last strap: by then memory that only the start needs is freed.
 _SETTLED_S = 5.0
 _REST_S = 30.0
 
-_SETTINGS = """
-[gateway]
-id = "gateway"
-[mqtt]
-brokers = ["127.0.0.1:{port}"]
-[bluetooth]
-slots = 64
-[outbox]
-directory = "{folder}/outbox"
-max_size = {max_size}
-"""
-_STRAP = """
-[[peripherals]]
-id = "strap-{number}"
-address = "{address}"
-"""
 
-
-@dataclass
-class Setup:
-    """Everything except healthd.
-
-    Attributes:
-        bluez: a fake bluetoothd with the straps.
-        subscriber: receives every sample.
-        straps: number of straps.
-        config: the settings file.
-        environ: environment variables for healthd.
-    """
-
-    bluez: BlueZ
-    subscriber: Subscriber
-    straps: int
-    config: Path
-    environ: dict[str, str]
-
-    def healthd(self) -> Healthd:
-        """Return the daemon, not started yet."""
-        return Healthd("run", "--config", str(self.config), environ=self.environ)
-
-    async def until_streaming(self) -> None:
-        """Wait for a new sample of every strap."""
-        since = len(self.subscriber.messages)
-
-        def all_of_them(messages: list[Received]) -> bool:
-            new = {one.topic for one in messages[since:] if one.topic.endswith("/heart_rate")}
-            return len(new) == self.straps
-
-        await self.subscriber.until(all_of_them, at_most=60)
-
-
-@asynccontextmanager
-async def prepared(
-    straps: int, *, every: int = 1, max_size: int = 4_000_000, entries: str = ""
-) -> AsyncGenerator[Setup]:
-    """Run everything except healthd.
-
-    Args:
-        straps: their number.
-        every: each strap notifies in every ``every``-th round.
-        max_size: quota of the outbox, in bytes.
-        entries: more peripherals, as in the settings.
-    """
-    if DBUS_DAEMON is None:
-        raise NotMeasured("no dbus-daemon on this machine: apt-get install dbus")
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
-        runtime = stack.enter_context(TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm"))
-        stage = await stack.enter_async_context(Stage())
-        bus = await stack.enter_async_context(Bus(folder))
-        addresses = [f"C0:00:00:00:00:{number:02X}" for number in range(1, straps + 1)]
-        devices = [strap(address) for address in addresses]
-        bluez = BlueZ(bus, *devices, adapters={"hci0": True}, notify_every=every)
-        await stack.enter_async_context(bluez)
-        subscriber = await stack.enter_async_context(Subscriber(stage.broker.port))
-        config = folder / "healthd.toml"
-        blocks = [_STRAP.format(number=n, address=one) for n, one in enumerate(addresses)]
-        text = _SETTINGS.format(port=stage.broker.port, folder=folder, max_size=max_size)
-        config.write_text(text + "".join(blocks) + entries)
-        environ = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address, "RUNTIME_DIRECTORY": runtime}
-        yield Setup(bluez, subscriber, straps, config, environ)
-
-
-async def _bare_resident_mb() -> float:
-    """Resident memory of a Python that has imported healthd's libraries, and nothing of healthd."""
+async def _bare() -> tuple[float, float]:
+    """Return megabytes and CPU seconds of a Python that has imported healthd's libraries alone."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -133,10 +39,33 @@ async def _bare_resident_mb() -> float:
     )
     assert process.stdout is not None
     await process.stdout.readline()
-    resident = resident_mb(process.pid)
+    resident, spent_s = resident_mb(process.pid), cpu_s(process.pid)
     process.kill()
     await process.wait()
-    return resident
+    return resident, spent_s
+
+
+async def import_s(tree: Tree) -> float:
+    """Return the CPU seconds of all imports of a tree's daemon until a strap streams."""
+    with Importing() as importing:
+        async with watched(importing, tree):
+            return importing.seconds()
+
+
+@asynccontextmanager
+async def watched(importing: Importing, tree: Tree = WORKING) -> AsyncGenerator[Launched]:
+    """Run a tree's daemon with a strap that streams on entry, and measure its imports."""
+    async with prepared(1) as setup:
+        process = Launched(
+            tree,
+            *("run", "--config", str(setup.config)),
+            program=importing.program,
+            environ=setup.environ,
+            descriptors=(importing.descriptor,),
+        )
+        async with process:
+            await setup.until_streaming()
+            yield process
 
 
 async def memory(effort: Effort) -> list[Figure]:
@@ -151,7 +80,8 @@ async def memory(effort: Effort) -> list[Figure]:
                 await setup.until_streaming()
                 await asyncio.sleep(effort.seconds(_SETTLED_S))
                 figure.product.append(resident_mb(healthd.pid))
-            figure.floor.append(await _bare_resident_mb())
+            resident, _ = await _bare()
+            figure.floor.append(resident)
         figures.append(figure)
     return figures
 
@@ -159,31 +89,28 @@ async def memory(effort: Effort) -> list[Figure]:
 async def start(effort: Effort) -> list[Figure]:
     """Measure from the command to the first sample, and the share of the imports."""
     first = Figure("start to first sample at a subscriber, 1 strap", "s")
-    imports = Figure("import of the daemon, by that of its libraries alone", "s")
+    imports = Figure("import of everything that `run` needs, CPU", "s")
+    imports.note = "the floor, here and above, is a Python that imports the libraries alone, CPU"
     for _ in range(effort.rounds):
         async with prepared(1) as setup:
             began = time.monotonic()
             async with setup.healthd():
                 await setup.until_streaming()
                 first.product.append(time.monotonic() - began)
-        imports.product.append(await _import_s(DAEMON_IMPORTS))
-        imports.floor.append(bare := await _import_s(BARE_IMPORTS))
-        first.floor.append(bare)
-    first.note = "the floor is the import of the libraries"
+        imports.product.append(await import_s(WORKING))
+        _, bare_s = await _bare()
+        imports.floor.append(bare_s)
+        first.floor.append(bare_s)
     return [first, imports]
-
-
-async def _import_s(statement: str) -> float:
-    began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", statement)
-    await process.wait()
-    return time.monotonic() - began
 
 
 async def rest(effort: Effort) -> list[Figure]:
     """Measure CPU with 8 straps that send once a second, D-Bus included."""
     figure = Figure("CPU with 8 straps × 1 Hz, D-Bus included", "% of a core")
-    async with prepared(8, every=_ONCE_A_SECOND) as setup, setup.healthd() as healthd:
+    async with (
+        prepared(8, every=ONCE_A_SECOND, apart=True) as setup,
+        setup.healthd() as healthd,
+    ):
         await setup.until_streaming()
         for _ in range(effort.rounds):
             before, began = cpu_s(healthd.pid), time.monotonic()

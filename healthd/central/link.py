@@ -1,6 +1,7 @@
 """One link over bleak, and the advertisement that it is made from."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from healthd.central.faults import (
 )
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
+from healthd.central.values import Take, Values
 from healthd.profiles.uuids import canonical_uuid
 from healthd.supervision.deadline import timeout
 
@@ -84,6 +86,11 @@ class Advertisement:
         return self._details.get("path")
 
     @property
+    def adapter(self) -> str | None:
+        """The adapter that has heard it; None if another stack replaces BlueZ."""
+        return None if self.path is None else self.path.split("/")[3]
+
+    @property
     def is_private(self) -> bool:
         """Whether its address changes every few minutes, according to BlueZ."""
         kind = self._details.get("props", {}).get("AddressType")
@@ -110,9 +117,16 @@ class Link:
     (bleak#2002). So each link makes a new client, and the caller closes it before the next link.
     """
 
-    def __init__(self, found: Advertisement) -> None:
-        """Prepare; ``open`` connects."""
+    def __init__(self, found: Advertisement, values: Values | None = None) -> None:
+        """Prepare; ``open`` connects.
+
+        Args:
+            found: what it is made from.
+            values: takes notified values from BlueZ; None: bleak does.
+        """
         self.path = found.path
+        self._values = values if found.path is not None else None
+        self._takers: dict[str, Take] = {}
         self.found = found
         self._client: BleakClient | None = None
         self._connecting: BleakClient | None = None
@@ -236,14 +250,22 @@ class Link:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
 
-        def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
+        def take(value: bytes) -> None:
             if self._door.admits(len(value)):
-                on_value(bytes(value))
+                on_value(value)
             else:
                 self._leave_out(uuid)
 
+        def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
+            take(bytes(value))
+
         async with self._request() as client:
-            await client.start_notify(self._characteristics[uuid], notified)
+            characteristic = self._characteristics[uuid]
+            if self._values is not None:
+                path: str = characteristic.obj[0]
+                self._takers[path] = take
+                self._values.add(path, take)
+            await client.start_notify(characteristic, notified)
 
     def limit(self, on_left_out: Callable[[str], None], *, has_records: bool) -> None:
         """Report what is left out because the peripheral sends too fast.
@@ -278,13 +300,16 @@ class Link:
         """Ask the users of the link to finish with the peripheral and close it."""
         self._end.give_up(fault)
 
-    async def lost(self) -> None:
+    async def lost(self, *, explained_until: float = math.inf) -> None:
         """Wait until the link ends.
+
+        Args:
+            explained_until: see ``LinkEnd.lost``.
 
         Raises:
             LinkFault: always, when it has ended; the reason says why, as far as it is known.
         """
-        await self._end.lost()
+        await self._end.lost(explained_until=explained_until)
 
     async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.
@@ -295,6 +320,7 @@ class Link:
         Returns:
             Whether the link is known to have ended; if not, it may still exist in BlueZ.
         """
+        self._stop_values()
         if (client := self._client) is None:
             return True
         self._client = None
@@ -317,7 +343,13 @@ class Link:
                     raise self._end.fault from None
                 raise
 
+    def _stop_values(self) -> None:
+        if self._values is not None:
+            for path, take in self._takers.items():
+                self._values.remove(path, take)
+
     def _on_disconnected(self, _client: Any) -> None:
+        self._stop_values()
         # While connecting, bleak tries again by itself after some disconnections.
         if self._is_open:
             self._end.disconnected()

@@ -20,6 +20,7 @@ from healthd.central.recovery import Recovery
 from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
 from healthd.central.turns import Turns
+from healthd.central.values import Values
 from healthd.log import get_logger
 
 
@@ -73,6 +74,8 @@ class Radio:
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
         self._claims, self._recent = Claims(), Recent()
         self._links: set[Link] = set()
+        self._loss: tuple[str, AdapterGone] | None = None
+        self._values = Values()
         self._broadcasts, self._interest = Broadcasts(), Interest()
         self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
         self._connect_lock = asyncio.Lock()
@@ -238,7 +241,7 @@ class Radio:
         Raises:
             LinkFault: the connection could not be made.
         """
-        link = Link(found)
+        link = Link(found, self._values)
         match = self._claims.holder(found)
         try:
             await self._open(link, match)
@@ -249,6 +252,18 @@ class Radio:
             # In a separate task, so that a cancelled session still closes its link.
             closing = asyncio.create_task(self._close(link), name=f"close {match.peripheral}")
             await asyncio.shield(closing)
+
+    def loss_of(self, found: Advertisement, since: int) -> AdapterGone | None:
+        """Return how the adapter of this device went away, if it has since there were so many.
+
+        Args:
+            found: the device.
+            since: what ``losses`` was then.
+        """
+        if self._loss is None or self.losses == since:
+            return None
+        adapter, fault = self._loss
+        return fault if adapter == found.adapter else None
 
     async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
         """Return what a fault of a link to this device means, taking its bond into account."""
@@ -337,10 +352,11 @@ class Radio:
         self._update()
 
     def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
+        self._loss = adapter, fault
         if adapter == self._adapters.current:
             self._broadcasts.lose(fault)
         for link in self._links:
-            if link.path is not None and link.path.split("/")[3] == adapter:
+            if link.found.adapter == adapter:
                 link.lose(fault)
 
     def _should_scan(self) -> bool:
