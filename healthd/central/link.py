@@ -27,6 +27,7 @@ from healthd.central.faults import (
 )
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
+from healthd.central.values import Take, Values
 from healthd.profiles.registry import canonical_uuid
 from healthd.supervision.deadline import timeout
 
@@ -116,9 +117,16 @@ class Link:
     (bleak#2002). So each link makes a new client, and the caller closes it before the next link.
     """
 
-    def __init__(self, found: Advertisement) -> None:
-        """Prepare; ``open`` connects."""
+    def __init__(self, found: Advertisement, values: Values | None = None) -> None:
+        """Prepare; ``open`` connects.
+
+        Args:
+            found: what it is made from.
+            values: takes notified values from BlueZ; None: bleak does.
+        """
         self.path = found.path
+        self._values = values if found.path is not None else None
+        self._takers: dict[str, Take] = {}
         self.found = found
         self._client: BleakClient | None = None
         self._connecting: BleakClient | None = None
@@ -242,14 +250,22 @@ class Link:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
 
-        def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
+        def take(value: bytes) -> None:
             if self._door.admits(len(value)):
-                on_value(bytes(value))
+                on_value(value)
             else:
                 self._leave_out(uuid)
 
+        def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
+            take(bytes(value))
+
         async with self._request() as client:
-            await client.start_notify(self._characteristics[uuid], notified)
+            characteristic = self._characteristics[uuid]
+            if self._values is not None:
+                path: str = characteristic.obj[0]
+                self._takers[path] = take
+                self._values.add(path, take)
+            await client.start_notify(characteristic, notified)
 
     def limit(self, on_left_out: Callable[[str], None], *, has_records: bool) -> None:
         """Report what is left out because the peripheral sends too fast.
@@ -304,6 +320,7 @@ class Link:
         Returns:
             Whether the link is known to have ended; if not, it may still exist in BlueZ.
         """
+        self._stop_values()
         if (client := self._client) is None:
             return True
         self._client = None
@@ -326,7 +343,13 @@ class Link:
                     raise self._end.fault from None
                 raise
 
+    def _stop_values(self) -> None:
+        if self._values is not None:
+            for path, take in self._takers.items():
+                self._values.remove(path, take)
+
     def _on_disconnected(self, _client: Any) -> None:
+        self._stop_values()
         # While connecting, bleak tries again by itself after some disconnections.
         if self._is_open:
             self._end.disconnected()

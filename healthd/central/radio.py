@@ -20,6 +20,7 @@ from healthd.central.recovery import Recovery
 from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
 from healthd.central.turns import Turns
+from healthd.central.values import Values
 from healthd.log import get_logger
 
 
@@ -74,6 +75,7 @@ class Radio:
         self._claims, self._recent = Claims(), Recent()
         self._links: set[Link] = set()
         self._loss: tuple[str, AdapterGone] | None = None
+        self._values = Values()
         self._broadcasts, self._interest = Broadcasts(), Interest()
         self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
         self._connect_lock = asyncio.Lock()
@@ -239,7 +241,7 @@ class Radio:
         Raises:
             LinkFault: the connection could not be made.
         """
-        link = Link(found)
+        link = Link(found, self._values)
         match = self._claims.holder(found)
         try:
             await self._open(link, match)

@@ -1,6 +1,7 @@
 """What a session reads from one peripheral: subscribed, read once, and checked for silence."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -248,9 +249,10 @@ class Subscriptions:
         deadlines = self.deadlines(silence_s)
         settled_at = time.monotonic() + _SETTLED_S
         while True:
-            ends = {uuid: self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()}
+            ends = [self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()]
             try:
-                async with timeout_at(min(ends.values(), default=None)):
+                # At whole seconds: all links are then looked at in one wake-up of the process.
+                async with timeout_at(math.ceil(min(ends)) if ends else None):
                     await link.lost(explained_until=settled_at)
             except TimeoutError:
                 self._check_silence(deadlines)

@@ -14,6 +14,7 @@ import pytest
 from healthd.central import recovery as recovery_module
 from healthd.central.bluez import BlueZ as Owner
 from healthd.central.faults import LinkLost
+from healthd.central.watch import Watch
 from healthd.sessions.session import State
 from healthd.settings.model import PeripheralSettings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
@@ -58,6 +59,26 @@ async def test_a_device_is_found_linked_and_streams(start: StartBlueZ) -> None:
     assert bluez.count("Connect") == 1
     assert bluez.count("Disconnect") == 1
     assert bluez.count("StopNotify") == 0, "some cuffs forget their bond"
+
+
+async def test_bluez_is_not_looked_at_while_all_is_well(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, recover = 0, Watch._recover
+
+    async def counted(watch: Watch, bluez: Any) -> None:
+        nonlocal looks
+        looks += 1
+        await recover(watch, bluez)
+
+    monkeypatch.setattr(Watch, "_recover", counted)
+    await start(strap())
+    async with Gateway(by_address()) as gateway:
+        await gateway.streams()
+        at_first = looks
+        assert at_first >= 1
+        await asyncio.sleep(3.0)
+        assert looks == at_first
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["not stored", "stored"])
