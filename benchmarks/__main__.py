@@ -23,6 +23,7 @@ from benchmarks import (
     foreign,
     logline,
     outage,
+    parts,
     report,
     service,
     storm,
@@ -108,6 +109,13 @@ async def against_peers(chosen: Sequence[str], effort: Effort) -> Result:
     return Result(report.of_peers(rows, names), [row.as_json(names) for row in rows], missed=False)
 
 
+async def of_parts(effort: Effort) -> Result:
+    """Measure what the memory and the start of healthd go into."""
+    table = await parts.parts(effort)
+    rows = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+    return Result(table, rows, missed=False)
+
+
 def _judged(figures: list[Figure], names: tuple[str, str]) -> Result:
     missed = any(one.verdict == "missed" for one in figures)
     return Result(report.of_figures(figures, names), [one.as_json() for one in figures], missed)
@@ -123,7 +131,9 @@ def main() -> int:
     effort, chosen = QUICK if arguments.quick else THOROUGH, arguments.only
     if arguments.rounds:
         effort = effort._replace(rounds=arguments.rounds)
-    if arguments.against:
+    if arguments.parts:
+        measuring = of_parts(effort)
+    elif arguments.against:
         measuring = against_commit(arguments.against, chosen, effort)
     elif arguments.peers:
         measuring = against_peers(chosen, effort)
@@ -154,6 +164,9 @@ def _arguments() -> argparse.Namespace:
     )
     others.add_argument(
         "--peers", action="store_true", help="compare with what people run instead of healthd"
+    )
+    others.add_argument(
+        "--parts", action="store_true", help="what memory and start of healthd go into"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a short run; the figures mean nothing"

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.figures import Budget, Effort, Figure
 from benchmarks.floor import PAYLOAD
 from benchmarks.proc import peak_mb
-from benchmarks.service import prepared
+from benchmarks.surroundings import prepared
 from healthd.outbox.schema import Entry
 from healthd.outbox.store import Store
 from tests.support.process import clean_environment

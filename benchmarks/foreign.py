@@ -4,8 +4,8 @@ import asyncio
 
 from benchmarks.figures import Budget, Effort, Figure
 from benchmarks.proc import cpu_s
-from benchmarks.service import prepared
 from benchmarks.stage import Measured
+from benchmarks.surroundings import prepared
 
 _FOREIGN = 200
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.figures import Budget, Figure
 from benchmarks.launched import Launched
-from benchmarks.service import Setup, prepared
+from benchmarks.surroundings import Setup, prepared
 from benchmarks.trees import Tree
 
 

@@ -11,11 +11,10 @@ from benchmarks.comparison import running, starting
 from benchmarks.comparison.contenders import Contender, Row, healthd
 from benchmarks.figures import Effort
 from benchmarks.launched import Launched
-from benchmarks.service import Setup
+from benchmarks.surroundings import Setup
 from benchmarks.trees import CACHE, VERSION, WORKING, NotBuilt, Tree, base_python, outside_make
 
 _LIST = WORKING.root / ".ci/requirements/peers.txt"
-_PROGRAMS = WORKING.root / "benchmarks/peers"
 
 
 def _peer(name: str, program: str, python: str) -> Contender:
@@ -24,14 +23,14 @@ def _peer(name: str, program: str, python: str) -> Contender:
             Tree(WORKING.root, python),
             str(setup.port),
             *setup.addresses,
-            program=(str(_PROGRAMS / f"{program}.py"),),
+            program=(str(WORKING.root / program),),
             environ=setup.environ,
         )
 
     return Contender(name, launch)
 
 
-SCRIPT = _peer("bleak + aiomqtt", "script", WORKING.python)
+SCRIPT = _peer("bleak + aiomqtt", "tests/system/guest/script.py", WORKING.python)
 """Needs only libraries that healthd has, too."""
 
 
@@ -45,8 +44,8 @@ def contenders() -> list[Contender]:
     return [
         healthd("healthd", WORKING),
         SCRIPT,
-        _peer("bleakheart + paho", "with_bleakheart", python),
-        _peer("ble2mqtt", "with_ble2mqtt", python),
+        _peer("bleakheart + paho", "benchmarks/peers/with_bleakheart.py", python),
+        _peer("ble2mqtt", "benchmarks/peers/with_ble2mqtt.py", python),
     ]
 
 

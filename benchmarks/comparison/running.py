@@ -8,7 +8,7 @@ from typing import NamedTuple
 from benchmarks.comparison.contenders import Contender, Row, Side, streaming
 from benchmarks.figures import Budget, Effort
 from benchmarks.proc import cpu_s, resident_mb, switches
-from benchmarks.service import ONCE_A_SECOND
+from benchmarks.surroundings import ONCE_A_SECOND
 
 STRAPS = 8
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from benchmarks.comparison.contenders import Contender, Row
 from benchmarks.figures import Budget, Effort
 from benchmarks.proc import cpu_s, written_bytes
-from benchmarks.service import ONCE_A_SECOND, import_s, prepared
+from benchmarks.service import import_s
+from benchmarks.surroundings import ONCE_A_SECOND, prepared
 from benchmarks.trees import Tree
 
 # The default quota.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report
+from benchmarks import parts, report
 from benchmarks.comparison import against, peers, running
 from benchmarks.comparison.contenders import Row, healthd
 from benchmarks.figures import QUICK
@@ -111,6 +111,20 @@ async def test_memory_is_that_of_a_process_of_its_own() -> None:
     # Only healthd is asked to use TLS.
     tls = await running.memory(contenders[:1], QUICK, tls=True)
     assert 20 < tls.values[0][0] < 200
+
+
+@needs_mosquitto
+@needs_dbus
+async def test_the_parts_add_up_to_the_whole() -> None:
+    table = await parts.parts(QUICK)
+    for column in (1, 2):
+        *several, whole = [float(row[column]) for row in table.rows]
+        assert sum(several) == pytest.approx(whole, abs=1)
+    assert [row[0] for row in table.rows if float(row[1]) > 1 and float(row[2]) > 1][:3] == [
+        "start of Python",
+        "healthd",
+        "pydantic",
+    ]
 
 
 def test_the_table_has_a_ratio_to_each_peer() -> None:
