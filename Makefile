@@ -59,7 +59,7 @@ chaos: $(TESTABLE) ## test with random faults for 20 minutes; options: make chao
 fuzz: $(TESTABLE) ## try each parser with changed bytes (an hour); only some: make fuzz ARGS="--minutes 1 settings"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-bench: $(TESTABLE) ## run the benchmarks (20 minutes); only some: make bench ARGS="--only cpu drain"
+bench: $(TESTABLE) ## run the benchmarks (30 minutes); against a commit: make bench ARGS="--against main"
 	@.ci/tools mosquitto dbus
 	@$(BIN)/python -m benchmarks $(ARGS)
 

@@ -2,18 +2,19 @@
 
 Everything is measured on this machine, in this run, against a real mosquitto on loopback. Product
 and floor take turns, each in a process of its own: on a shared machine only their ratio can be
-trusted. ``--quick`` only shows that everything works.
+trusted. ``--quick`` only shows that everything works. ``--against COMMIT`` compares with that
+commit instead of with floors, and ``--peers`` with what people run instead of healthd.
 """
 
 import argparse
 import asyncio
-import compileall
 import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-import healthd
 from benchmarks import (
     backlog,
     decoding,
@@ -26,7 +27,9 @@ from benchmarks import (
     service,
     storm,
 )
+from benchmarks.comparison import against, peers
 from benchmarks.figures import QUICK, THOROUGH, Effort, Figure, Measure, NotMeasured
+from benchmarks.trees import WORKING, NotBuilt, built
 from tests.support.mosquitto import MOSQUITTO
 
 MEASURES: dict[str, Measure] = {
@@ -49,16 +52,65 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-async def measured(names: list[str], effort: Effort) -> list[Figure]:
-    """Return the figures of these measurements, made one after another."""
-    figures: list[Figure] = []
-    for name in names:
+_T = TypeVar("_T")
+
+
+class Result(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        table: for people.
+        rows: for programs.
+        missed: whether a budget was missed.
+    """
+
+    table: report.Table
+    rows: list[dict[str, Any]]
+    missed: bool
+
+
+async def measured(
+    measures: Mapping[str, Callable[[Effort], Awaitable[list[_T]]]],
+    chosen: Sequence[str],
+    effort: Effort,
+) -> list[_T]:
+    """Return the rows of these measurements, made one after another; of all, if none is chosen."""
+    rows: list[_T] = []
+    for name in chosen or measures:
         _say(f"{name} ...")
         try:
-            figures += await MEASURES[name](effort)
+            rows += await measures[name](effort)
         except NotMeasured as reason:
             _say(f"{name}: NOT MEASURED: {reason}")
-    return figures
+    return rows
+
+
+async def against_floors(chosen: Sequence[str], effort: Effort) -> Result:
+    """Measure healthd and its floors."""
+    return _judged(await measured(MEASURES, chosen, effort), report.OF_FLOORS)
+
+
+async def against_commit(commit: str, chosen: Sequence[str], effort: Effort) -> Result:
+    """Measure the working tree and another commit."""
+    _say(f"building {commit} ...")
+    old = built(commit)
+    old.compile()
+    measures = against.measures(against.Pair(WORKING, old))
+    return _judged(await measured(measures, chosen, effort), report.OF_TREES)
+
+
+async def against_peers(chosen: Sequence[str], effort: Effort) -> Result:
+    """Measure healthd and its peers."""
+    _say("installing the peers ...")
+    contenders = peers.contenders()
+    rows = await measured(peers.measures(contenders), chosen, effort)
+    names = [one.name for one in contenders]
+    return Result(report.of_peers(rows, names), [row.as_json(names) for row in rows], missed=False)
+
+
+def _judged(figures: list[Figure], names: tuple[str, str]) -> Result:
+    missed = any(one.verdict == "missed" for one in figures)
+    return Result(report.of_figures(figures, names), [one.as_json() for one in figures], missed)
 
 
 def main() -> int:
@@ -67,16 +119,26 @@ def main() -> int:
     if MOSQUITTO is None:
         _say("no mosquitto on this machine: apt-get install mosquitto")
         return 1
-    # As pip does on installation: compiling at each start would take time, and 8 MB.
-    compileall.compile_dir(healthd.__path__[0], quiet=1)
-    effort = QUICK if arguments.quick else THOROUGH
-    figures = asyncio.run(measured(arguments.only, effort))
-    show = report.markdown if arguments.markdown else report.text
-    sys.stdout.write(f"{show(figures)}\n")
+    WORKING.compile()
+    effort, chosen = QUICK if arguments.quick else THOROUGH, arguments.only
+    if arguments.rounds:
+        effort = effort._replace(rounds=arguments.rounds)
+    if arguments.against:
+        measuring = against_commit(arguments.against, chosen, effort)
+    elif arguments.peers:
+        measuring = against_peers(chosen, effort)
+    else:
+        measuring = against_floors(chosen, effort)
+    try:
+        result = asyncio.run(measuring)
+    except NotBuilt as reason:
+        _say(str(reason))
+        return 1
+    table = result.table
+    sys.stdout.write(f"{table.markdown() if arguments.markdown else table.text()}\n")
     if arguments.json is not None:
-        rows = [one.as_json() for one in figures]
-        arguments.json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
-    return int(any(one.verdict == "missed" for one in figures))
+        arguments.json.write_bytes(orjson.dumps(result.rows, option=orjson.OPT_INDENT_2))
+    return int(result.missed)
 
 
 def _say(line: str) -> None:
@@ -85,16 +147,27 @@ def _say(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    every = list(MEASURES)
-    parser.add_argument("--only", nargs="+", choices=every, default=every, metavar="NAME")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
+        "--against", metavar="COMMIT", help="build this commit too, and compare with it"
+    )
+    others.add_argument(
+        "--peers", action="store_true", help="compare with what people run instead of healthd"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a short run; the figures mean nothing"
     )
+    parser.add_argument("--rounds", type=int, metavar="N", help="instead of 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds to this file")
     parser.add_argument(
         "--markdown", action="store_true", help="write the table as in docs/performance.md"
     )
-    return parser.parse_args()
+    parsed = parser.parse_args()
+    names = against.NAMES if parsed.against else peers.NAMES if parsed.peers else tuple(MEASURES)
+    if unknown := set(parsed.only) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def arguments(program: str) -> argparse.Namespace:
     parser.add_argument("--cpu", type=int, help="the only CPU that it may use")
     parser.add_argument("--folder", help="of the outbox")
     parser.add_argument("--max-size", default="4MB", help="of the outbox")
+    parser.add_argument("--gateway", help="the gateway's id, if two share a broker")
     parser.add_argument("--thread", action="store_true", help="leave the network to paho's thread")
     parsed = parser.parse_args()
     if parsed.cpu is not None:

@@ -21,13 +21,13 @@ _BACKLOG = 20_000
 _FILL_HZ = 500.0
 
 # By then all samples are on disk: after two seconds at most.
-_SPILLED_S = 2.5
+SPILLED_S = 2.5
 
 # Before the measurement the outbox allocates its space: wait until it writes nothing for this long.
 _QUIET_S = 3.0
 
 
-async def _claimed(product: Measured) -> int:
+async def claimed(product: Measured) -> int:
     """Wait until the start has finished writing; return the number of bytes."""
     before, written = -1, written_bytes(product.pid)
     while before != written:
@@ -46,8 +46,8 @@ async def disk(effort: Effort) -> list[Figure]:
     async with Stage() as stage:
         product = await stage.product(_STRAPS)
         await product.order("pace", hz=_HZ, seconds=1)
-        claimed = await _claimed(product)
-        steady.note = f"{claimed / 1e6:.1f} MB by the start, which claims the outbox's space"
+        by_start = await claimed(product)
+        steady.note = f"{by_start / 1e6:.1f} MB by the start, which claims the outbox's space"
         for _ in range(effort.rounds):
             before = written_bytes(product.pid)
             seconds = effort.seconds(_STEADY_S / effort.rounds)
@@ -58,7 +58,7 @@ async def disk(effort: Effort) -> list[Figure]:
             stage.broker.freeze()
             seconds = effort.seconds(6)
             spent = await product.order("pace", hz=_HZ, seconds=seconds, wait=False)
-            await asyncio.sleep(_SPILLED_S)
+            await asyncio.sleep(SPILLED_S)
             stage.broker.thaw()
             await stage.tap.order("await", count=spent["count"], seconds=20)
             await asyncio.sleep(1)
@@ -75,14 +75,14 @@ async def drain(effort: Effort) -> list[Figure]:
     async with Stage() as stage:
         product = await stage.product(_STRAPS, max_size="64MB")
         floor = await stage.floor(_STRAPS)
-        await _claimed(product)
+        await claimed(product)
         for _ in range(effort.rounds):
             await stage.tap.order("forget")
             stage.broker.freeze()
             count = effort.count(_BACKLOG)
             seconds = count / _FILL_HZ / _STRAPS
             spent = await product.order("pace", hz=_FILL_HZ, seconds=seconds, wait=False)
-            await asyncio.sleep(_SPILLED_S)
+            await asyncio.sleep(SPILLED_S)
             thawed_ns = time.time_ns()
             stage.broker.thaw()
             during = await product.order("pace", hz=_HZ, seconds=6, wait=False)

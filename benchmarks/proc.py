@@ -29,3 +29,17 @@ def written_bytes(pid: int) -> int:
     """Return the number of bytes that it caused to be written to disks."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
+
+
+def switches(pid: int) -> tuple[int, int]:
+    """Return how often its living threads were switched away: all times, and to wait.
+
+    A thread that waits is woken later: the second number counts wake-ups.
+    """
+    waits = others = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        lines = (task / "status").read_text().splitlines()
+        counts = dict(line.split(":\t") for line in lines if "ctxt_switches" in line)
+        waits += int(counts["voluntary_ctxt_switches"])
+        others += int(counts["nonvoluntary_ctxt_switches"])
+    return waits + others, waits

@@ -109,13 +109,15 @@ async def _orders(driver: Driver, ready: Callable[[], bool], stop: asyncio.Event
     stop.set()
 
 
-def settings_for(port: int, folder: str, max_size: str, peripherals: int) -> dict[str, Any]:
+def settings_for(
+    port: int, folder: str, max_size: str, peripherals: int, gateway: str | None = None
+) -> dict[str, Any]:
     """Return settings with straps by address and a broker on this host."""
     entries = [{"id": f"strap-{n}", "address": _address(n)} for n in range(peripherals)]
     # Between two orders no strap notifies, which is not a fault here.
     entries = [{**entry, "silence": "1h"} for entry in entries]
     return {
-        "gateway": {"id": f"bench-{peripherals}"},
+        "gateway": {"id": gateway or f"bench-{peripherals}"},
         "mqtt": {"brokers": [f"127.0.0.1:{port}"]},
         "bluetooth": {"slots": max(peripherals, 1)},
         "outbox": {"directory": folder, "max_size": max_size},
@@ -136,7 +138,9 @@ def _open_the_door() -> None:
 def main() -> int:
     """Run until standard input ends."""
     parsed = arguments("product")
-    raw = settings_for(parsed.port, parsed.folder, parsed.max_size, parsed.peripherals)
+    raw = settings_for(
+        parsed.port, parsed.folder, parsed.max_size, parsed.peripherals, parsed.gateway
+    )
     settings = Settings.model_validate(raw)
     configure(settings.log.level)
     _open_the_door()

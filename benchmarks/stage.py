@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any, Self
 import orjson
 
 from benchmarks.orders import Answer
+from benchmarks.trees import WORKING, Tree
 from tests.support.mosquitto import Mosquitto
 from tests.support.process import clean_environment
 from tests.support.restartable import guarded
-
-_ROOT = Path(__file__).parents[1]
 
 # Otherwise every packet is logged, and the broker would dominate the measurement.
 _BROKER = "allow_anonymous true\nlog_type none\nlog_type information"
@@ -33,10 +31,15 @@ class Measured:
     """A process of this package that carries out orders; a context manager that runs it."""
 
     def __init__(
-        self, program: str, *options: object, environ: Mapping[str, str] | None = None
+        self,
+        program: str,
+        *options: object,
+        environ: Mapping[str, str] | None = None,
+        tree: Tree = WORKING,
     ) -> None:
-        """Prepare ``python -m benchmarks.<program>`` with these options."""
-        self._command = [sys.executable, "-m", f"benchmarks.{program}", *map(str, options)]
+        """Prepare ``python -m benchmarks.<program>`` of a tree with these options."""
+        self._command = [tree.python, "-m", f"benchmarks.{program}", *map(str, options)]
+        self._folder = tree.root
         self._environ = {**clean_environment(), **(environ or {})}
         self._process: asyncio.subprocess.Process
 
@@ -52,7 +55,7 @@ class Measured:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=self._environ,
-            cwd=_ROOT,
+            cwd=self._folder,
             limit=_LINE_BYTES,
         )
         await self._answer()
@@ -93,7 +96,7 @@ class Measured:
 class Stage:
     """Broker, subscriber and measured processes; an asynchronous context manager that runs them.
 
-    The measured process has the first CPU to itself, all other processes share the rest: so "one
+    A measured process has the first CPU to itself, all other processes share the rest: so "one
     core" is one core, and nothing that is measured waits for other processes.
 
     Attributes:
@@ -102,10 +105,18 @@ class Stage:
         folder: a scratch folder, on a disk.
     """
 
-    def __init__(self, *, tap: bool = True) -> None:
-        """Prepare; ``tap``: with the subscriber, which ends if the broker restarts."""
-        self._has_tap = tap
+    def __init__(self, *, tap: bool = True, bound: bool = True, broker: str = "") -> None:
+        """Prepare.
+
+        Args:
+            tap: with the subscriber, which ends if the broker restarts.
+            bound: keep the first CPU for the measured process.
+            broker: more lines of the broker's configuration.
+        """
+        self._is_bound = bound
+        self._has_tap, self._options = tap, f"{_BROKER}\n{broker}"
         self._stack = AsyncExitStack()
+        self._products = 0
         self._cpus = sorted(os.sched_getaffinity(0))
         self.broker: Mosquitto
         self.tap: Measured
@@ -115,11 +126,11 @@ class Stage:
         """Start them."""
         stack = self._stack
         self.folder = Path(stack.enter_context(TemporaryDirectory(prefix="healthd-bench-")))
-        if len(self._cpus) > 1:
+        if self._is_bound and len(self._cpus) > 1:
             os.sched_setaffinity(0, self._cpus[1:])
             stack.callback(os.sched_setaffinity, 0, self._cpus)
         try:
-            self.broker = await stack.enter_async_context(Mosquitto(self.folder, _BROKER))
+            self.broker = await stack.enter_async_context(Mosquitto(self.folder, self._options))
             if self._has_tap:
                 self.tap = await stack.enter_async_context(
                     Measured("tap", "--port", self.broker.port)
@@ -138,14 +149,19 @@ class Stage:
         """End everything, in the reverse order."""
         await self._stack.aclose()
 
-    async def product(self, peripherals: int, *, max_size: str = "4MB") -> Measured:
-        """Start the daemon with this number of straps; return when all of them stream."""
-        folder = self.folder / f"outbox-{peripherals}"
-        options = ("--folder", folder, "--max-size", max_size)
+    async def product(
+        self, peripherals: int, *options: str, max_size: str = "4MB", tree: Tree = WORKING
+    ) -> Measured:
+        """Start a tree's daemon with this number of straps; return when all of them stream."""
+        self._products += 1
+        folder = self.folder / f"outbox-{self._products}"
+        where = ("--folder", folder, "--max-size", max_size)
         # In memory, like systemd's RuntimeDirectory.
         runtime = TemporaryDirectory(prefix="healthd-bench-", dir="/dev/shm")
         environ = {"RUNTIME_DIRECTORY": self._stack.enter_context(runtime)}
-        return await self._start("product", peripherals, *options, environ=environ)
+        return await self._start(
+            "product", peripherals, *where, *options, environ=environ, tree=tree
+        )
 
     async def floor(self, peripherals: int, *options: str) -> Measured:
         """Start bare paho, which publishes to the topics of this number of straps."""
@@ -161,9 +177,10 @@ class Stage:
         peripherals: int,
         *options: object,
         environ: Mapping[str, str] | None = None,
+        tree: Tree = WORKING,
     ) -> Measured:
         where = ("--port", self.broker.port, "--cpu", self._cpus[0])
         measured = Measured(
-            program, *where, "--peripherals", peripherals, *options, environ=environ
+            program, *where, "--peripherals", peripherals, *options, environ=environ, tree=tree
         )
         return await self._stack.enter_async_context(measured)

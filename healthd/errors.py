@@ -15,10 +15,12 @@ class Backoff:
     Attributes:
         first_s: ceiling of the first wait, in seconds.
         ceiling_s: the ceiling never grows past this, in seconds.
+        at_once: whether the first try after a run that was healthy for a while needs no wait.
     """
 
     first_s: float
     ceiling_s: float
+    at_once: bool = False
 
     def after(self, last_s: float | None) -> float:
         """Return the longest wait, in seconds, after one of at most ``last_s`` (None: the first).

@@ -54,6 +54,10 @@ class Listener(Protocol):
         """Handle that an adapter is on (True), off (False) or gone (None)."""
         ...
 
+    def on_forgotten(self, path: str) -> None:
+        """Handle that BlueZ has forgotten the device of this object."""
+        ...
+
 
 class BlueZ:
     """One D-Bus connection; used as ``async with BlueZ.connected() as bluez``."""
@@ -276,6 +280,8 @@ class BlueZ:
                 listener.on_adapter(_name(body[0]), body[1][_ADAPTER]["Powered"].value)
             case "InterfacesRemoved" if _ADAPTER in body[1]:
                 listener.on_adapter(_name(body[0]), None)
+            case "InterfacesRemoved" if _DEVICE in body[1]:
+                listener.on_forgotten(body[0])
             case "PropertiesChanged" if body[0] == _ADAPTER and "Powered" in body[1]:
                 listener.on_adapter(_name(message.path or ""), body[1]["Powered"].value)
             case _:

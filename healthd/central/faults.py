@@ -15,6 +15,10 @@ from healthd.errors import Backoff, Transient
 # The peripheral or the radio conditions: likely to work at once, and cheap to try.
 SOON = Backoff(first_s=0.5, ceiling_s=15.0)
 
+# A peripheral whose link lasted usually advertises again at once. Even if many lose their links
+# together no random wait is needed, because the radio makes one link at a time.
+_AT_ONCE = Backoff(SOON.first_s, SOON.ceiling_s, at_once=True)
+
 # BlueZ needs a moment to release its resources (bleak-retry-connector waits 0.25 s to 4 s).
 _SETTLE = Backoff(first_s=2.0, ceiling_s=30.0)
 
@@ -134,16 +138,43 @@ class LinkFault(Transient):
 class LinkLost(LinkFault):
     """The link ended although healthd had not closed it."""
 
-    def __init__(self, reason: str = "link_lost", message: str = "the link ended") -> None:
-        """Try again soon: a peripheral that disconnects usually advertises again at once."""
-        super().__init__(reason, message, SOON)
+    def __init__(
+        self,
+        reason: str = "link_lost",
+        message: str = "the link ended",
+        backoff: Backoff = _AT_ONCE,
+    ) -> None:
+        """Try again at once if the link lasted, else soon."""
+        super().__init__(reason, message, backoff)
 
 
 class AdapterGone(LinkLost):
     """The link ended because the adapter, its power, BlueZ or D-Bus is gone.
 
-    The pause is that of a lost link; the next search then waits until there is an adapter.
+    The next search waits until there is an adapter, which takes longer than the pause.
     """
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Try again soon: all peripherals lose their links together."""
+        super().__init__(reason, message, SOON)
+
+
+class NotBack(LinkLost):
+    """The peripheral could not be connected again right after its link had ended."""
+
+    def __init__(self) -> None:
+        """Search for it: it may be out of range."""
+        super().__init__(
+            message="the link ended, and the peripheral does not advertise", backoff=SOON
+        )
+
+
+class Forgotten(LinkFault):
+    """BlueZ was made to forget the device while it was being connected."""
+
+    def __init__(self) -> None:
+        """Search again soon: the device itself may be as near as before."""
+        super().__init__("not_found", "the device was removed from BlueZ", SOON)
 
 
 class NotTried(AdapterGone):

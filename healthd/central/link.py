@@ -1,10 +1,11 @@
 """One link over bleak, and the advertisement that it is made from."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -15,14 +16,27 @@ from bleak_retry_connector import establish_connection
 
 from healthd.central.device import Device
 from healthd.central.door import Door
-from healthd.central.faults import Flooding, LinkFault, LinkLost, faults_raised, faults_suppressed
+from healthd.central.faults import (
+    Flooding,
+    Forgotten,
+    LinkFault,
+    LinkLost,
+    NotBack,
+    faults_raised,
+    faults_suppressed,
+)
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
+from healthd.central.values import Take, Values
 from healthd.profiles.registry import canonical_uuid
 from healthd.supervision.deadline import timeout
 
 # bleak gives BlueZ 20 s, and the connector may repeat aborted tries. Other peripherals wait.
 _CONNECT_TIMEOUT_S = 40.0
+
+# A device that had a link a moment ago is connected without having been heard. Straps advertise at
+# least once a second; if it is out of range, other connects wait for this time in vain.
+_BACK_S = 2.0
 
 # The ATT timeout of a request; bleak's own loops on InProgress are not bounded.
 _GATT_TIMEOUT_S = 30.0
@@ -55,6 +69,7 @@ class Advertisement:
         rssi_dbm: signal strength.
         device: bleak's handle to it.
         data: its service data and manufacturer data, by the keys of ``Broadcast``.
+        is_recent: whether it was not heard, but had a link until a moment ago.
     """
 
     address: str
@@ -63,11 +78,17 @@ class Advertisement:
     rssi_dbm: int
     device: BLEDevice = field(repr=False, compare=False)
     data: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False, compare=False)
+    is_recent: bool = field(default=False, repr=False, compare=False)
 
     @property
     def path(self) -> str | None:
         """Its object in BlueZ; None if another stack replaces BlueZ."""
         return self._details.get("path")
+
+    @property
+    def adapter(self) -> str | None:
+        """The adapter that has heard it; None if another stack replaces BlueZ."""
+        return None if self.path is None else self.path.split("/")[3]
 
     @property
     def is_private(self) -> bool:
@@ -96,11 +117,19 @@ class Link:
     (bleak#2002). So each link makes a new client, and the caller closes it before the next link.
     """
 
-    def __init__(self, found: Advertisement) -> None:
-        """Prepare; ``open`` connects."""
+    def __init__(self, found: Advertisement, values: Values | None = None) -> None:
+        """Prepare; ``open`` connects.
+
+        Args:
+            found: what it is made from.
+            values: takes notified values from BlueZ; None: bleak does.
+        """
         self.path = found.path
+        self._values = values if found.path is not None else None
+        self._takers: dict[str, Take] = {}
         self.found = found
         self._client: BleakClient | None = None
+        self._connecting: BleakClient | None = None
         self._is_open = False
         self._end = LinkEnd(has_reason=found.path is not None)
         self._door = Door()
@@ -120,6 +149,8 @@ class Link:
             )
             gone = asyncio.create_task(self._end.gone(), name="link gone")
             try:
+                if self.found.is_recent:
+                    await self._come_back(opening, gone)
                 await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not opening.done():
                     raise self._end.fault
@@ -130,9 +161,24 @@ class Link:
                     opening.cancel()
                     await asyncio.wait({opening})
 
+    async def _come_back(self, *ends: asyncio.Task[None]) -> None:
+        """Give a device that was not heard a moment to connect; its services may take longer.
+
+        Raises:
+            NotBack: it does not.
+        """
+        await asyncio.wait(ends, timeout=_BACK_S, return_when=asyncio.FIRST_COMPLETED)
+        is_connected = self._connecting is not None and self._connecting.is_connected
+        if not is_connected and not any(end.done() for end in ends):
+            raise NotBack
+
     async def _connect(self, backends: Backends) -> None:
+        def client_of(*args: Any, **options: Any) -> BleakClient:
+            self._connecting = BleakClient(*args, **options)
+            return self._connecting
+
         self._client = client = await establish_connection(
-            BleakClient,
+            cast("type[BleakClient]", client_of),
             self.found.device,
             self.found.name or "unnamed",
             disconnected_callback=self._on_disconnected,
@@ -204,14 +250,22 @@ class Link:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
 
-        def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
+        def take(value: bytes) -> None:
             if self._door.admits(len(value)):
-                on_value(bytes(value))
+                on_value(value)
             else:
                 self._leave_out(uuid)
 
+        def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
+            take(bytes(value))
+
         async with self._request() as client:
-            await client.start_notify(self._characteristics[uuid], notified)
+            characteristic = self._characteristics[uuid]
+            if self._values is not None:
+                path: str = characteristic.obj[0]
+                self._takers[path] = take
+                self._values.add(path, take)
+            await client.start_notify(characteristic, notified)
 
     def limit(self, on_left_out: Callable[[str], None], *, has_records: bool) -> None:
         """Report what is left out because the peripheral sends too fast.
@@ -233,17 +287,29 @@ class Link:
         """End the link at once for its users, because the adapter or BlueZ is gone."""
         self._end.lose(fault)
 
+    def on_forgotten(self) -> None:
+        """End the connect, if it still runs: BlueZ does not answer it once the device is removed.
+
+        Until bleak gives up (20 s), no other peripheral could be connected. A link that exists is
+        ended by BlueZ itself.
+        """
+        if not self._is_open:
+            self._end.lose(Forgotten())
+
     def give_up(self, fault: LinkFault) -> None:
         """Ask the users of the link to finish with the peripheral and close it."""
         self._end.give_up(fault)
 
-    async def lost(self) -> None:
+    async def lost(self, *, explained_until: float = math.inf) -> None:
         """Wait until the link ends.
+
+        Args:
+            explained_until: see ``LinkEnd.lost``.
 
         Raises:
             LinkFault: always, when it has ended; the reason says why, as far as it is known.
         """
-        await self._end.lost()
+        await self._end.lost(explained_until=explained_until)
 
     async def close(self) -> bool:
         """Disconnect; never raises for a link that is gone or a stack that does not answer.
@@ -254,6 +320,7 @@ class Link:
         Returns:
             Whether the link is known to have ended; if not, it may still exist in BlueZ.
         """
+        self._stop_values()
         if (client := self._client) is None:
             return True
         self._client = None
@@ -276,7 +343,13 @@ class Link:
                     raise self._end.fault from None
                 raise
 
+    def _stop_values(self) -> None:
+        if self._values is not None:
+            for path, take in self._takers.items():
+                self._values.remove(path, take)
+
     def _on_disconnected(self, _client: Any) -> None:
+        self._stop_values()
         # While connecting, bleak tries again by itself after some disconnections.
         if self._is_open:
             self._end.disconnected()

@@ -1,13 +1,15 @@
 """When a link ended, and why."""
 
 import asyncio
+import math
+import time
 from contextlib import suppress
 
 from healthd.central.faults import LinkFault, LinkLost
 
 # When an adapter is switched off, its links end first and the adapter reports off a moment later.
-# A link that is lost waits this long for the reason.
-_REASON_S = 0.1
+# The reason of a lost link is waited for this long.
+REASON_S = 0.1
 
 
 class LinkEnd:
@@ -51,15 +53,19 @@ class LinkEnd:
         """Wait until the link cannot be used any more."""
         await self._gone.wait()
 
-    async def lost(self) -> None:
+    async def lost(self, *, explained_until: float = math.inf) -> None:
         """Wait until the link ends or has to be ended.
+
+        Args:
+            explained_until: a link that ends before this time of the monotonic clock is explained:
+                its reason is waited for.
 
         Raises:
             LinkFault: always; it says why, as far as that is known.
         """
         await self._over.wait()
-        if self._has_reason:
+        if self._has_reason and time.monotonic() < explained_until:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_REASON_S):
+                async with asyncio.timeout(REASON_S):
                     await self._explained.wait()
         raise self.fault

@@ -35,12 +35,18 @@ class Power:
             self._tries, self._was_on = 0, True
         self._on, self._since = on, self._now()
 
-    def due(self) -> bool:
-        """Return whether to switch it on now; a True counts as a try."""
+    @property
+    def due_at(self) -> float | None:
+        """When to switch it on; None if it is on, or is to stay off."""
         waits = _AFTER_USE_S if self._was_on else _AFTER_APPEARING_S
         if self._on or self._tries >= len(waits):
-            return False
-        if self._now() - self._since < waits[self._tries]:
+            return None
+        return self._since + waits[self._tries]
+
+    def due(self) -> bool:
+        """Return whether to switch it on now; a True counts as a try."""
+        due_at = self.due_at
+        if due_at is None or self._now() < due_at:
             return False
         self._tries += 1
         self._since = self._now()

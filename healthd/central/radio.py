@@ -11,14 +11,16 @@ from healthd.central.airtime import Airtime
 from healthd.central.bonds import Bonds
 from healthd.central.broadcast import Broadcasts, Receiver
 from healthd.central.claims import Claims
-from healthd.central.faults import AdapterGone, LinkFault, NotTried, Reassigned, Remedy
+from healthd.central.faults import AdapterGone, LinkFault, NotBack, NotTried, Reassigned, Remedy
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends, Link
 from healthd.central.match import Match
+from healthd.central.recent import Recent
 from healthd.central.recovery import Recovery
 from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
 from healthd.central.turns import Turns
+from healthd.central.values import Values
 from healthd.log import get_logger
 
 
@@ -70,8 +72,10 @@ class Radio:
         self._bonds = bonds or Bonds()
         self._cleaner: Cleaner | None = None
         self._searching: dict[Match, asyncio.Future[Advertisement]] = {}
-        self._claims = Claims()
+        self._claims, self._recent = Claims(), Recent()
         self._links: set[Link] = set()
+        self._loss: tuple[str, AdapterGone] | None = None
+        self._values = Values()
         self._broadcasts, self._interest = Broadcasts(), Interest()
         self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
         self._connect_lock = asyncio.Lock()
@@ -107,6 +111,7 @@ class Radio:
         """Remove a peripheral whose session has ended."""
         self._claims.remove(peripheral)
         self._broadcasts.forget(peripheral)
+        self._recent.forget(peripheral)
         self.airtime.forget(peripheral)
 
     def check_devices(self) -> None:
@@ -147,6 +152,12 @@ class Radio:
         return self._claims.is_claimed(address) or any(
             path is not None and link.path == path for link in self._links
         )
+
+    def on_forgotten(self, path: str) -> None:
+        """End the connect to a device that BlueZ has forgotten; ``path`` was its object."""
+        for link in self._links:
+            if link.path == path:
+                link.on_forgotten()
 
     def waits_for_slot(self, match: Match) -> bool:
         """Whether the peripheral was heard and waits for a slot."""
@@ -206,15 +217,18 @@ class Radio:
     async def found(self, match: Match) -> AsyncGenerator[Advertisement]:
         """Wait until the peripheral advertises and a connection slot is free.
 
-        The device stays claimed and the slot occupied while the block runs.
+        A peripheral whose link has just ended need not be heard first: making the next link shows
+        whether it is there. The device stays claimed and the slot occupied while the block runs.
         """
         future: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
         self._searching[match] = future
+        self._offer_recent(match)
         self._update()
         try:
             yield await future
         finally:
             self._searching.pop(match, None)
+            self._recent.tried(match)
             self._claims.release(match)
             self._slots.release(match.peripheral)
             self._turns.on_released(match.peripheral)
@@ -227,17 +241,29 @@ class Radio:
         Raises:
             LinkFault: the connection could not be made.
         """
-        link = Link(found)
+        link = Link(found, self._values)
         match = self._claims.holder(found)
         try:
             await self._open(link, match)
             self._turns.on_linked(match, link)
-            with self.airtime.linked(match.peripheral):
+            with self.airtime.linked(match.peripheral), self._recent.watching(match, found):
                 yield link
         finally:
             # In a separate task, so that a cancelled session still closes its link.
             closing = asyncio.create_task(self._close(link), name=f"close {match.peripheral}")
             await asyncio.shield(closing)
+
+    def loss_of(self, found: Advertisement, since: int) -> AdapterGone | None:
+        """Return how the adapter of this device went away, if it has since there were so many.
+
+        Args:
+            found: the device.
+            since: what ``losses`` was then.
+        """
+        if self._loss is None or self.losses == since:
+            return None
+        adapter, fault = self._loss
+        return fault if adapter == found.adapter else None
 
     async def explain(self, found: Advertisement, fault: LinkFault) -> LinkFault:
         """Return what a fault of a link to this device means, taking its bond into account."""
@@ -262,6 +288,8 @@ class Radio:
                 await self._bonds.secure(match.peripheral, link.found.path)
                 await link.open(self._backends)
             except LinkFault as fault:
+                if link.found.is_recent and fault.reason == "not_found":
+                    raise NotBack from fault  # BlueZ has forgotten it meanwhile
                 if fault.remedy is Remedy.SUSPECT:
                     self._recovery.failed()
                 raise
@@ -270,6 +298,7 @@ class Radio:
                 self.check_devices()  # the device may have been paired by another program meanwhile
             finally:
                 self._connecting = False
+                self._recent.tried(match)
                 self._update()
 
     async def _close(self, link: Link) -> None:
@@ -295,8 +324,23 @@ class Radio:
         if claimed:
             return
         # A search that was just cancelled is still listed, but its future is done.
-        open_searches = (match for match, future in self._searching.items() if not future.done())
-        if (match := self._claims.claimant(found, open_searches)) is None:
+        self._offer(
+            found, (match for match, future in self._searching.items() if not future.done())
+        )
+
+    def _offer_recent(self, match: Match) -> None:
+        """Let the peripheral have the device of its last link again, without a search."""
+        if self._connect_lock.locked():
+            return
+        found = self._recent.take(match)
+        if found is not None and not self.has_device(found.address):
+            self._offer(found, [match])
+        if match in self._searching:
+            self._recent.tried(match)  # there is no slot, or another peripheral has the device
+
+    def _offer(self, found: Advertisement, searches: Iterable[Match]) -> None:
+        """Give a device to one of these searches, if it fits and there is a slot."""
+        if (match := self._claims.claimant(found, searches)) is None:
             return
         waited = self._slots.must_wait(peripheral := match.peripheral)
         if self._slots.request(peripheral, urgent=match.periodic):
@@ -308,10 +352,11 @@ class Radio:
         self._update()
 
     def _lose_links(self, adapter: str, fault: AdapterGone) -> None:
+        self._loss = adapter, fault
         if adapter == self._adapters.current:
             self._broadcasts.lose(fault)
         for link in self._links:
-            if link.path is not None and link.path.split("/")[3] == adapter:
+            if link.found.adapter == adapter:
                 link.lose(fault)
 
     def _should_scan(self) -> bool:

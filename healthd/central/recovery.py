@@ -37,7 +37,12 @@ class Recovery:
         self._not_before = 0.0
         self._pause_s = _PAUSE_S
         self._hearing_since: float | None = None
+        self._on_change: Callable[[], None] = lambda: None
         self.start_over()
+
+    def attach(self, on_change: Callable[[], None]) -> None:
+        """Call ``on_change`` whenever ``due_at`` may have become earlier."""
+        self._on_change = on_change
 
     def start_over(self) -> None:
         """Forget what is known of the adapter: it is another one, or has just come back.
@@ -57,16 +62,21 @@ class Recovery:
         are due at once, however long the pause was before. A place where someone passes now and
         then is not like that.
         """
-        self._has_heard = True
+        is_first, self._has_heard, is_over = not self._has_heard, True, False
         now, since = self._now(), self._silent_since
         if self._hearing_since is None or (since is not None and now - since >= SILENCE_S):
             self._hearing_since = now
         elif now - self._hearing_since >= _PAUSE_S:
-            self._pause_s, self._not_before = _PAUSE_S, 0.0
+            self._pause_s = _PAUSE_S
+            # A pause after the last step is over, but not the time that each step has.
+            if is_over := self._not_before > now + _PACE_S:
+                self._not_before = now
         if since is not None:
             self._silent_since = now
         if not self._failures:
             self._next = 0
+        if is_first or is_over:
+            self._on_change()
 
     def worked(self) -> None:
         """Note that a link was made, so the adapter works."""
@@ -76,10 +86,21 @@ class Recovery:
     def failed(self) -> None:
         """Note that a scan or a connect failed, possibly because of the adapter."""
         self._failures += 1
+        self._on_change()
 
     def scanning(self, on: bool) -> None:
         """Note that the scanner started or stopped; silence counts only while it runs."""
         self._silent_since = self._now() if on else None
+        self._on_change()
+
+    @property
+    def due_at(self) -> float | None:
+        """When a step is due, unless the adapter works or hears something before; None: never."""
+        if self._failures >= FAILURES:
+            return self._not_before
+        if self._has_heard and self._silent_since is not None:
+            return max(self._silent_since + SILENCE_S, self._not_before)
+        return None
 
     def due(self, *, linked: bool) -> Step | None:
         """Return the step to take now, if any; the caller must take it.
@@ -87,10 +108,8 @@ class Recovery:
         Args:
             linked: whether the adapter has links, so that it works and only the scanner restarts.
         """
-        now = self._now()
-        since = self._silent_since
-        silent = self._has_heard and since is not None and now - since >= SILENCE_S
-        if now < self._not_before or not (silent or self._failures >= FAILURES):
+        now, due_at = self._now(), self.due_at
+        if due_at is None or now < due_at:
             return None
         step = Step.RESCAN if linked else list(Step)[self._next]
         self._not_before = now + _PACE_S

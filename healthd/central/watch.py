@@ -1,6 +1,7 @@
 """Follows BlueZ: ends links when it goes away, and repairs its state when it is back."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,13 +19,13 @@ from healthd.central.scanner import discard_bluez, force_scan_stop
 from healthd.events import AdapterChange
 from healthd.host.atomic import replace_file
 from healthd.log import get_logger
-from healthd.supervision.deadline import timeout
+from healthd.supervision.deadline import timeout_at
 
-# How often to check for what no signal announces: that a waiting time is over.
-_TICK_S = 1.0
+# How long to wait before BlueZ is asked again after it refused something.
+_RETRY_S = 1.0
 
 # How often, during a search, to ask BlueZ for links that healthd does not own.
-_CHECK_EVERY_TICKS = 60
+_CHECK_S = 60.0
 
 # An adapter needs a moment between off and on; USB dongles take less than a second.
 _OFF_S = 1.0
@@ -71,9 +72,12 @@ class Watch:
         self._bluez: BlueZ | None = None
         self._power: dict[str, Power] = {}
         self._heard_of: set[str] = set()
-        self._check = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._must_check = False
+        self._checked_at = time.monotonic()
         self._present = False
         self._log = get_logger(service="bluez")
+        recovery.attach(self._wake.set)
 
     async def run(self, mark_healthy: Callable[[], None]) -> None:
         """Follow BlueZ over one connection to D-Bus. Ends only by raising.
@@ -90,7 +94,7 @@ class Watch:
                         self._report("bluez_gone", "", "bluetoothd is not running")
                     self._bluez = bluez
                     self._bonds.use(bluez)
-                    self._check.set()
+                    self.check_devices()
                     mark_healthy()
                     await self._follow(bluez)
             finally:
@@ -106,11 +110,12 @@ class Watch:
         self._present = present
         if present:
             self._report("bluez_back", "", "bluetoothd is running")
-            self._check.set()
+            self.check_devices()
 
     def on_adapter(self, name: str, powered: bool | None) -> None:
         """See ``bluez.Listener``."""
         self._heard_of.add(name)
+        self._wake.set()
         before = self._adapters.powered.get(name)
         if powered is None:
             self._power.pop(name, None)
@@ -121,6 +126,10 @@ class Watch:
         if before != powered:
             used = "in use" if self._adapters.current == name else "not in use"
             self._report("gone" if powered is None else "on" if powered else "off", name, used)
+
+    def on_forgotten(self, path: str) -> None:
+        """See ``bluez.Listener``."""
+        self._radio.on_forgotten(path)
 
     async def forget(self, path: str) -> bool:
         """See ``radio.Cleaner``."""
@@ -139,7 +148,8 @@ class Watch:
 
     def check_devices(self) -> None:
         """See ``radio.Cleaner``."""
-        self._check.set()
+        self._must_check = True
+        self._wake.set()
 
     def _lose_all(self, reason: Literal["bluez_gone", "dbus_lost"], message: str) -> None:
         was_usable, self._present = self._adapters.usable, False
@@ -150,32 +160,43 @@ class Watch:
             self._report(reason, "", message)
 
     async def _follow(self, bluez: BlueZ) -> None:
-        ticks = 0
         while True:
-            if ticks == _CHECK_EVERY_TICKS and self._radio.is_scanning:
-                self._check.set()
-            ticks = ticks % _CHECK_EVERY_TICKS + 1
+            self._wake.clear()
             try:
-                if self._check.is_set():
-                    self._check.clear()
+                if self._must_check or self._check_due():
+                    self._must_check, self._checked_at = False, time.monotonic()
                     await self._check_state(bluez)
                 await self._switch_on(bluez)
                 await self._recover(bluez)
             except LinkFault as fault:
                 self._log.warning("bluez", reason=fault.reason, error=str(fault))
-                await asyncio.sleep(_TICK_S)
-                self._check.set()
+                await asyncio.sleep(_RETRY_S)
+                self.check_devices()
             await self._pause()
 
+    def _check_due(self) -> bool:
+        return self._radio.is_scanning and time.monotonic() >= self._checked_at + _CHECK_S
+
     async def _pause(self) -> None:
-        """Wait until a check is requested, or until the next tick.
+        """Wait for a change, or until something is due that no signal announces.
 
         After a stall of the process, what the scanner had heard is taken first: otherwise the
         adapter would seem to have heard nothing.
         """
         with suppress(TimeoutError):
-            async with timeout(_TICK_S):
-                await self._check.wait()
+            async with timeout_at(min(self._due_times(), default=None)):
+                await self._wake.wait()
+
+    def _due_times(self) -> list[float]:
+        times: list[float | None] = []
+        if self._radio.is_scanning:
+            times.append(self._checked_at + _CHECK_S)
+        if self._adapters.current is not None:
+            times.append(self._recovery.due_at)
+        if self._power_on:
+            allowed = self._adapters.powered
+            times += [power.due_at for name, power in self._power.items() if name in allowed]
+        return [at for at in times if at is not None]
 
     async def _check_state(self, bluez: BlueZ) -> None:
         if not self._present:

@@ -18,6 +18,10 @@ _EARLIEST_WALL_NS = 1_793_491_200_000_000_000  # 2026-11-01T00:00:00Z
 # Checking for a file takes as long as a decode, and synchronisation takes minutes after boot.
 _RECHECK_NS = 1_000_000_000
 
+# While the clock is synchronised, it steps when someone sets it, or after a suspension. Each look
+# wakes the process; a step counts from the same instant, however late it is found.
+_STEP_CHECK_S = 10.0
+
 # timesyncd slews smaller errors than this and steps larger ones (systemd-timesyncd(8)).
 STEP_S = 0.4
 
@@ -63,7 +67,8 @@ class Clock:
         """
         before = self.now()
         while True:
-            await asyncio.sleep(_RECHECK_NS / 1e9)
+            is_synced = before.clock == "synced"
+            await asyncio.sleep(_STEP_CHECK_S if is_synced else _RECHECK_NS / 1e9)
             now = self.now()
             step_s = (now.wall_ns - now.mono_ns - before.wall_ns + before.mono_ns) / 1e9
             if before.clock == "unsynced" and now.clock == "synced":

@@ -22,6 +22,7 @@ from healthd.sessions.faults import ReconnectRequested, ServicesForgotten, Takes
 from healthd.sessions.hold import Rules
 from healthd.sessions.link_use import LinkUse
 from healthd.sessions.remote import Remote
+from healthd.sessions.reports import Reports
 from healthd.sessions.subscriptions import Subscriptions
 from healthd.sessions.values import Values
 
@@ -124,6 +125,8 @@ class Session:
             self.remote,
         )
         self._link: Link | None = None
+        self._streamed: tuple[Advertisement, int] | None = None
+        self._reports = Reports[State](partial(observer.on_state, match.peripheral))
         self._streams = asyncio.Event()
         self._refreshed = False
         self._flooded = False
@@ -160,8 +163,12 @@ class Session:
         try:
             await self._once(use, self._values.complete, mark_healthy, on_found)
         except Exception as error:
-            reason = error.reason if isinstance(error, Transient) else "bug"
-            self._enter(State.WAITING, reason)
+            streamed = self._streamed
+            # Without BlueZ no reason follows.
+            if type(error) is LinkLost and streamed is not None and streamed[0].path is not None:
+                self._wait_after(error, *streamed)
+            else:
+                self._enter(State.WAITING, error.reason if isinstance(error, Transient) else "bug")
             raise
 
     async def fetch(self, on_found: Callable[[], None]) -> None:
@@ -232,6 +239,7 @@ class Session:
         mark_healthy: Callable[[], None],
         on_found: Callable[[], None] = lambda: None,
     ) -> None:
+        self._streamed = None
         self._enter(State.SEARCHING)
         async with self._radio.found(self._match) as found:
             losses, linked, streams = self._radio.losses, False, False
@@ -249,13 +257,14 @@ class Session:
                     await complete(link)
                     self._took_radio_down = 0
                     self._enter(State.STREAMING)
-                    streams = True
+                    streams, self._streamed = True, (found, losses)
                     with self._proving(mark_healthy), self._streaming(link):
                         await use(link, profiles)
             except LinkFault as fault:
                 self._flooded = self._flooded or isinstance(fault, Flooding)
                 self._values.end(fault)
-                if not streams:
+                # A link that is made again at once meets an adapter that was already going away.
+                if not streams and not found.is_recent:
                     self._suspect(fault, losses, linked)
                 if fault.remedy is Remedy.REFRESH:
                     await self._refresh(found, fault)
@@ -294,11 +303,26 @@ class Session:
             self._link = None
 
     def _enter(self, state: State, reason: str | None = None) -> None:
+        self._note(state)
+        if state in (State.PREPARING, State.DISABLED):
+            # There is a link, so there is an adapter, and values follow; or nothing follows.
+            self._reports.release()
+        self._reports.put(state, reason)
+
+    def _note(self, state: State) -> None:
         self.state = state
         # The supervisor logs why it waits; passing states matter only for debugging.
         passing = state in (State.CONNECTING, State.PREPARING, State.WAITING)
         (self._log.debug if passing else self._log.info)("state", state=state.value)
-        self._observer.on_state(self._match.peripheral, state, reason)
+
+    def _wait_after(self, fault: LinkLost, found: Advertisement, losses: int) -> None:
+        """Report that a link was lost: perhaps, as will be seen in a moment, with its adapter."""
+
+        def reason() -> str:
+            return (self._radio.loss_of(found, losses) or fault).reason
+
+        self._note(State.WAITING)
+        self._reports.hold(State.WAITING, reason)
 
     def _suspect(self, fault: LinkFault, losses: int, linked: bool) -> None:
         """Check whether the radio went away while the link was made, more than once in a row."""

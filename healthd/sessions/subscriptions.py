@@ -1,6 +1,7 @@
 """What a session reads from one peripheral: subscribed, read once, and checked for silence."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,6 +24,10 @@ from healthd.supervision.deadline import timeout_at
 
 # A subscription may wait until the device is paired, so only the link's own limit counts.
 _SUBSCRIBE_S = 35.0
+
+# A link that ends within this time may have been cost by one of the last steps (see ``steps``). For
+# that to be judged, the reason is waited for.
+_SETTLED_S = 6.0
 
 # How many links in a row the subscription of a measurement may cost, if there are others. Links
 # end by chance, too, and a measurement that is left out is missed more than a serial number.
@@ -242,11 +247,13 @@ class Subscriptions:
             LinkFault: always; the end of the link, or ``NotificationStalled``.
         """
         deadlines = self.deadlines(silence_s)
+        settled_at = time.monotonic() + _SETTLED_S
         while True:
-            ends = {uuid: self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()}
+            ends = [self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()]
             try:
-                async with timeout_at(min(ends.values(), default=None)):
-                    await link.lost()
+                # At whole seconds: all links are then looked at in one wake-up of the process.
+                async with timeout_at(math.ceil(min(ends)) if ends else None):
+                    await link.lost(explained_until=settled_at)
             except TimeoutError:
                 self._check_silence(deadlines)
 

@@ -42,6 +42,16 @@ class VirtualController(Controller):
             )
         )
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it neither advertises nor has a link.
+
+        bumble's host learns both a moment later. If a central connects while the host waits for the
+        answer to *start advertising*, the host even goes on believing that it advertises.
+        """
+        advertisers = (self.le_legacy_advertiser, *self.advertising_sets.values())
+        return not self.le_connections and not any(each.enabled for each in advertisers)
+
     def is_linked_to(self, peer: Address) -> bool:
         """Return whether this side has a link with that peer."""
         return peer in self.le_connections

@@ -185,14 +185,13 @@ class VirtualPeripheral:
 
     async def _update_advertising(self) -> None:
         # Called after every change of state. bumble's own automatic restart is not used because
-        # it would continue to advertise after vanish().
-        _, device = self._powered()
+        # it would continue to advertise after vanish(). A link ends advertising by itself.
+        controller, device = self._powered()
         async with self._advertising:
-            wanted = self._in_range and self._connection is None
-            if wanted and not device.is_advertising:
-                await device.start_advertising()
-            elif not wanted:
+            if not self._in_range:
                 await device.stop_advertising()
+            elif controller.is_idle:
+                await device.start_advertising()
 
     def _on_link(self, connection: Connection) -> None:
         self._connection = connection

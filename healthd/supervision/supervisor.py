@@ -208,6 +208,9 @@ class _Record:
         since, self._healthy_since = self._healthy_since, None
         if since is not None and time.monotonic() - since >= HEALTHY_AFTER_S:
             self._limit_s = None
+            if backoff.at_once:
+                self._limit_s = 0.0
+                return self._limit_s
         self._limit_s = backoff.after(self._limit_s)
         return self._limit_s
 

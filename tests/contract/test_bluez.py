@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import pytest
 
 from healthd.central import recovery as recovery_module
+from healthd.central.bluez import BlueZ as Owner
 from healthd.central.faults import LinkLost
+from healthd.central.watch import Watch
 from healthd.sessions.session import State
 from healthd.settings.model import PeripheralSettings
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
@@ -57,6 +59,26 @@ async def test_a_device_is_found_linked_and_streams(start: StartBlueZ) -> None:
     assert bluez.count("Connect") == 1
     assert bluez.count("Disconnect") == 1
     assert bluez.count("StopNotify") == 0, "some cuffs forget their bond"
+
+
+async def test_bluez_is_not_looked_at_while_all_is_well(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, recover = 0, Watch._recover
+
+    async def counted(watch: Watch, bluez: Any) -> None:
+        nonlocal looks
+        looks += 1
+        await recover(watch, bluez)
+
+    monkeypatch.setattr(Watch, "_recover", counted)
+    await start(strap())
+    async with Gateway(by_address()) as gateway:
+        await gateway.streams()
+        at_first = looks
+        assert at_first >= 1
+        await asyncio.sleep(3.0)
+        assert looks == at_first
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["not stored", "stored"])
@@ -127,6 +149,51 @@ async def test_streams_return_after_the_adapter_was_off(start: StartBlueZ) -> No
         assert bluez.count("StartDiscovery") == discoveries, "there is no scan without an adapter"
         await bluez.do("power", adapter="hci0", on=True)
         await gateway.streams()
+
+
+@pytest.mark.parametrize(
+    ("do", "how", "reason"),
+    [("power", {"on": False}, "adapter_off"), ("unplug", {}, "adapter_gone")],
+)
+async def test_a_long_link_that_ends_with_its_adapter_has_that_reason(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch, do: str, how: dict[str, Any], reason: str
+) -> None:
+    # Its end is handled at once, before the adapter is known to be gone.
+    monkeypatch.setattr("healthd.sessions.subscriptions._SETTLED_S", 0.0)
+    monkeypatch.setattr("healthd.central.recent._LASTED_S", 0.0)
+    bluez = await start(strap())
+    async with Gateway(by_address()) as gateway:
+        await gateway.streams()
+        await bluez.do(do, adapter="hci0", **how)
+        await gateway.until(gateway.reasons)
+        await gateway.until(lambda: gateway.states[-1][1] is State.SEARCHING)
+        assert gateway.reasons()[0] == reason
+        await bluez.do("power" if do == "power" else "plug", adapter="hci0", on=True)
+        await gateway.streams()
+
+
+async def test_a_long_link_is_made_again_without_a_search(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.sessions.subscriptions._SETTLED_S", 0.0)
+    monkeypatch.setattr("healthd.central.recent._LASTED_S", 0.0)
+    bluez = await start(strap())
+    async with Gateway(by_address()) as gateway:
+        await gateway.streams()
+        discoveries = bluez.count("StartDiscovery")
+        await bluez.do("unlink", address="C0:00:00:00:00:01")
+        await gateway.lost("link_lost")
+        await gateway.streams()
+        assert bluez.count("StartDiscovery") == discoveries
+        assert gateway.reasons() == ["link_lost"]
+        # BlueZ may have forgotten the device in the same moment: it is searched for.
+        unknown = "org.freedesktop.DBus.Error.UnknownObject", "no such object"
+        await bluez.do("fail", members={"Connect": unknown})
+        await bluez.do("unlink", address="C0:00:00:00:00:01")
+        await gateway.until(lambda: gateway.reasons() == ["link_lost"] * 3)
+        await bluez.do("fail", members={})
+        await gateway.streams()
+        assert bluez.count("StartDiscovery") > discoveries
 
 
 async def test_streams_return_after_the_adapter_was_unplugged(start: StartBlueZ) -> None:
@@ -263,6 +330,21 @@ async def test_a_connect_without_an_answer_is_bounded(
     async with Gateway(by_address()) as gateway:
         await gateway.lost("timeout")
         await bluez.do("hang", members=[])
+        await gateway.streams()
+
+
+async def test_a_device_that_is_removed_during_its_connect_is_searched_again(
+    start: StartBlueZ,
+) -> None:
+    # BlueZ never answers the connect then, and bleak would wait for 20 s.
+    bluez = await start(strap())
+    await bluez.do("hang", members=["Connect"])
+    async with Gateway(by_address()) as gateway, Owner.connected() as owner:
+        await bluez.called("Connect")
+        await bluez.do("hang", members=[])
+        async with asyncio.timeout(AT_ONCE_S):
+            await owner.remove(f"/org/bluez/hci0/{DEVICE}")
+            await bluez.called("Connect", times=2)
         await gateway.streams()
 
 

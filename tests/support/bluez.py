@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_bluez import PERIOD_S
 from tests.support.restartable import PATH, Restartable, guarded
 
 BOUND_S = 20.0
@@ -106,6 +107,8 @@ class BlueZ(Restartable):
         adapters: dict[str, bool],
         modalias: str = "usb:v1D6Bp0246d0542",
         notify_every: int = 1,
+        apart: bool = False,
+        period_s: float = PERIOD_S,
     ) -> None:
         """Prepare.
 
@@ -114,12 +117,15 @@ class BlueZ(Restartable):
             devices: made by ``strap``.
             adapters: by name, whether they are on.
             modalias: contains the version of BlueZ; 5.66 by default.
-            notify_every: notify every this many rounds of ``fake_bluez.PERIOD_S``.
+            notify_every: notify every this many rounds.
+            apart: devices notify one after another, not all in the same round.
+            period_s: length of a round in seconds.
         """
         self.calls: list[tuple[str, str]] = []
         self.filters: list[dict[str, Any]] = []
         setting = {"adapters": adapters, "devices": devices, "modalias": modalias}
-        self._setting = json.dumps(setting | {"notify_every": notify_every})
+        pace = {"notify_every": notify_every, "apart": apart, "period_s": period_s}
+        self._setting = json.dumps(setting | pace)
         self._bus = bus
         self._changed = asyncio.Condition()
         self._answers = 0

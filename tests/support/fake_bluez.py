@@ -46,7 +46,11 @@ class FakeBlueZ:
     """The objects and the state of one bluetoothd."""
 
     def __init__(self, bus: MessageBus, setting: dict[str, Any]) -> None:
-        """``setting`` has ``adapters`` (name: on), ``devices``, ``modalias``, ``notify_every``."""
+        """Prepare.
+
+        ``setting`` has ``adapters`` (name: on), ``devices``, ``modalias``, ``notify_every``, and
+        ``apart``: whether devices notify one after another, not all in the same round.
+        """
         self.bus = bus
         self.objects: Objects = {}
         self.settings: dict[str, dict[str, Any]] = {}
@@ -62,6 +66,7 @@ class FakeBlueZ:
         self.objects["/org/bluez"] = {"org.bluez.AgentManager1": {}}
         self.modalias: str = setting["modalias"]
         self.notify_every: int = setting["notify_every"]
+        self.apart: bool = setting["apart"]
         self.silent = self.muted = False
         self.pairings: dict[str, asyncio.Task[None]] = {}
         self.default_agent = ""
@@ -208,7 +213,7 @@ class FakeBlueZ:
 
     def tick(self) -> None:
         """Let unlinked devices advertise, and subscribed characteristics notify."""
-        self.beat = (self.beat + 1) % 256
+        self.beat += 1
         for path, setting in self.settings.items():
             adapter = path.rpartition("/")[0]
             if self.silent or not self.scanners.get(adapter) or setting.get("away"):
@@ -225,9 +230,16 @@ class FakeBlueZ:
             self.sent[path] = data
         for path, listeners in self.listened.items():
             measures = self.objects[path][CHARACTERISTIC]["UUID"].value == MEASUREMENT
-            is_due = not self.muted and self.beat % self.notify_every == 0
+            is_due = not self.muted and self.beat % self.notify_every == self.turn(path)
             if measures and listeners and is_due:
-                self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat])))
+                self.change(path, CHARACTERISTIC, Value=Variant("ay", bytes([0, self.beat % 256])))
+
+    def turn(self, characteristic: str) -> int:
+        """Return in which of ``notify_every`` rounds its device notifies."""
+        if not self.apart:
+            return 0
+        number = list(self.settings).index(characteristic.partition("/service")[0])
+        return number * self.notify_every // len(self.settings)
 
     def repeats(self, adapter: str, path: str, data: dict[str, Variant]) -> bool:
         """Return whether a signal has the advertised data: always, or only if it has changed."""
@@ -518,7 +530,8 @@ def write_line(line: dict[str, Any]) -> None:
 async def main() -> None:
     """Serve until standard input ends."""
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    bluez = FakeBlueZ(bus, json.loads(sys.argv[1]))
+    setting = json.loads(sys.argv[1])
+    bluez, period_s = FakeBlueZ(bus, setting), setting["period_s"]
     bus.add_message_handler(bluez.on_message)
     rule = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged'"
     await bus.call(
@@ -540,7 +553,7 @@ async def main() -> None:
     commands = asyncio.create_task(execute_all(reader, bluez), name="commands")
     while not commands.done():
         bluez.tick()
-        await asyncio.sleep(PERIOD_S)
+        await asyncio.sleep(period_s)
     await commands
 
 

@@ -6,11 +6,11 @@ import re
 import signal
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
-from tests.support.forking import ForkedProcess, Forking
+from tests.support.forking import Forking
 
 BOUND_S = 20.0
 
@@ -33,6 +33,22 @@ registry.load()
 LogLine = dict[str, Any]
 
 
+class Process(Protocol):
+    """A running process, forked or not."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+    @property
+    def stderr(self) -> asyncio.StreamReader | None: ...
+    def kill(self) -> None: ...
+    def send_signal(self, signal: int, /) -> None: ...
+    async def wait(self) -> int: ...
+
+
 class Healthd:
     """``python -m healthd …``; an async context manager that leaves no process behind.
 
@@ -52,7 +68,7 @@ class Healthd:
         self._changed = asyncio.Condition()
         self._readers: list[asyncio.Task[None]] = []
         self._open = 2
-        self._process: ForkedProcess
+        self._process: Process
 
     @property
     def pid(self) -> int:
@@ -66,12 +82,18 @@ class Healthd:
 
     async def __aenter__(self) -> Self:
         """Start it."""
-        self._process = await HEALTHD.start(_MODULE, self._arguments, self._environ)
+        self._process = await self._start()
+        out, errors = self._process.stdout, self._process.stderr
+        assert out is not None
+        assert errors is not None
         self._readers = [
-            asyncio.create_task(self._read(self._process.stdout, self._on_out), name="stdout"),
-            asyncio.create_task(self._read(self._process.stderr, self._on_log), name="stderr"),
+            asyncio.create_task(self._read(out, self._on_out), name="stdout"),
+            asyncio.create_task(self._read(errors, self._on_log), name="stderr"),
         ]
         return self
+
+    async def _start(self) -> Process:
+        return await HEALTHD.start(_MODULE, self._arguments, self._environ)
 
     async def __aexit__(
         self,

@@ -29,6 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
     parser.addoption(
+        "--comparison",
+        type=int,
+        metavar="ROUNDS",
+        help="how often tests/system compares healthd with a script (default: not at all)",
+    )
+
+    parser.addoption(
         "--machines",
         type=int,
         # An emulated machine uses about one processor.
@@ -39,11 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # Not skipped: the soak is part of the suite only with --soak-seconds.
-    if config.getoption("--soak-seconds") is None:
-        soaks = [item for item in items if getattr(item, "originalname", "") == "test_soak"]
-        config.hook.pytest_deselected(items=soaks)
-        items[:] = [item for item in items if item not in soaks]
+    # Not skipped: they are part of the suite only with their options.
+    options = {"test_soak": "--soak-seconds", "test_comparison": "--comparison"}
+    unwanted = {name for name, option in options.items() if config.getoption(option) is None}
+    left_out = [item for item in items if getattr(item, "originalname", "") in unwanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +64,12 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
             chosen = item.callspec.params
             plans.setdefault(str(chosen["guest"]), []).append(str(chosen["case"]))
     options = request.config.option
-    soak: dict[str, float] = {"soak_s": options.soak_seconds or 0.0, "seed": options.soak_seed}
-    made = Sessions(plans, soak, _KEPT, options.machines)
+    sizes: dict[str, float] = {
+        "soak_s": options.soak_seconds or 0.0,
+        "seed": options.soak_seed,
+        "rounds": options.comparison or 0,
+    }
+    made = Sessions(plans, sizes, _KEPT, options.machines)
     request.config.stash[_SESSIONS] = made
     yield made
     made.close()

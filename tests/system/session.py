@@ -30,7 +30,7 @@ class Sessions:
     def __init__(
         self,
         plans: Mapping[str, Sequence[str]],
-        soak: Mapping[str, float],
+        sizes: Mapping[str, float],
         kept: Path,
         at_once: int,
     ) -> None:
@@ -38,14 +38,14 @@ class Sessions:
 
         Args:
             plans: for each guest the names of the cases to run, in order.
-            soak: ``soak_s`` and ``seed`` for the soak.
+            sizes: of the soak, ``soak_s`` and ``seed``, and of the comparison, ``rounds``.
             kept: a folder for the output of the guests.
             at_once: how many machines may run at a time.
         """
         self.outcomes: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in plans}
         self.notes: list[str] = []
         self._plans = plans
-        self._soak = soak
+        self._sizes = sizes
         self._kept = kept
         self._changed = threading.Condition()
         self._ended: dict[str, str] = {}
@@ -91,7 +91,7 @@ class Sessions:
         clock.lap("image")
         with tempfile.TemporaryDirectory(prefix="healthd-system-test-") as made:
             folder = Path(made)
-            payload = pack(guest, {"cases": self._plans[name], **self._soak}, folder)
+            payload = pack(guest, {"cases": self._plans[name], **self._sizes}, folder)
             clock.lap("payload")
             with Machine(image, payload, folder) as machine:
                 self._machines.append(machine)

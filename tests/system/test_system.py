@@ -34,6 +34,15 @@ def test_soak(guest: str, case: str, sessions: Sessions) -> None:
     )
 
 
+@pytest.mark.timeout(0)  # as many rounds as requested
+@pytest.mark.parametrize("case", ["comparison"])
+@pytest.mark.parametrize("guest", _GUESTS)
+def test_comparison(guest: str, case: str, sessions: Sessions) -> None:
+    expect_passed(
+        sessions.outcome(guest, case), "Both programs run, and the summary compares them."
+    )
+
+
 def expect_passed(outcome: dict[str, str], promise: str) -> None:
     if outcome["verdict"] != "passed":
         pytest.fail(f"{promise}\n{outcome['verdict']}: {outcome['why']}", pytrace=False)

@@ -56,12 +56,16 @@ def _install() -> None:
 async def _run(plan: dict[str, Any]) -> None:
     from tests.system.guest.case import run_case
     from tests.system.guest.cases import CASES, LAST
+    from tests.system.guest.comparison import comparison_case
     from tests.system.guest.radio import RadioLog
     from tests.system.guest.soak import soak_case
 
     report({"event": "running"})
     living = asyncio.create_task(_report_alive(), name="alive")
-    cases = CASES | {"soak": soak_case(plan["soak_s"], plan["seed"])}
+    cases = CASES | {
+        "soak": soak_case(plan["soak_s"], plan["seed"]),
+        "comparison": comparison_case(plan["rounds"]),
+    }
     log = RadioLog()
     for name in sorted(plan["cases"], key=lambda name: name == LAST):
         outcome = await run_case(cases[name], log)

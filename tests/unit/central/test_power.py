@@ -74,3 +74,18 @@ def test_after_a_long_time_on_the_tries_start_again(time: Time) -> None:
     time.now += 600
     power.update(False)
     assert time.tries(power, 1000) == [30, 150, 750]
+
+
+def test_the_tries_come_when_they_were_announced(time: Time) -> None:
+    power = Power(time)
+    power.update(True)
+    assert power.due_at is None
+    power.update(False)
+    begin, made = time.now, list[float]()
+    while (due_at := power.due_at) is not None:
+        time.now = due_at - 0.001
+        assert not power.due()
+        time.now = due_at
+        assert power.due()
+        made.append(due_at - begin)
+    assert made == [30, 150, 750]

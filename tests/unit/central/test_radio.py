@@ -1,17 +1,19 @@
 """One scanner and one connect at a time, and which peripheral gets which device."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from bleak.exc import BleakError
 
-from healthd.central.faults import AdapterGone, LinkFault
+from healthd.central.faults import AdapterGone, LinkFault, LinkLost, NotBack
 from healthd.central.link import Advertisement
 from healthd.central.match import Match
 from healthd.central.radio import Radio
 from healthd.central.slots import Slots
 from healthd.gateway.entry import match_for
 from healthd.settings.model import PeripheralSettings
+from healthd.simulator.peripheral import VirtualPeripheral
 from tests.support.stage import (
     BOUND_S,
     Stage,
@@ -201,6 +203,124 @@ async def test_other_connects_follow_a_failed_one(
             pass
         for each in (search, other):
             await each.leave()
+
+
+@pytest.fixture
+def short_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each link count as one that lasted."""
+    monkeypatch.setattr("healthd.central.recent._LASTED_S", 0.0)
+
+
+async def lose_link(radio: Radio, found: Advertisement, end: Callable[[], Awaitable[None]]) -> None:
+    """Make a link, let ``end`` end it, and wait for the end."""
+    with pytest.raises(LinkLost):
+        async with radio.link(found) as link:
+            await end()
+            await link.lost()
+
+
+@pytest.mark.usefixtures("short_links")
+async def test_after_a_link_that_lasted_the_device_is_connected_without_a_search(
+    stage: Stage,
+) -> None:
+    entry = by_address()
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
+        strap = await stage.strap()
+        search = Search(stage, radio, entry)
+        await lose_link(radio, await search.advertisement(), strap.drop)
+        await search.leave()
+        assert stage.traffic.scans == 1
+        again = Search(stage, radio, entry)
+        found = await again.advertisement()
+        assert (found.address, found.is_recent) == (address(1), True)
+        async with radio.link(found):
+            assert strap.linked.is_set()
+        assert stage.traffic.scans == 1
+        await again.leave()
+
+
+@pytest.mark.usefixtures("short_links")
+async def test_a_device_that_is_gone_is_searched_for_after_a_moment(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, other = by_address(1, "gone"), by_address(2, "other")
+    monkeypatch.setattr("healthd.central.link._BACK_S", 0.05)
+    async with asyncio.timeout(BOUND_S), stage.radio(entry, other) as radio:
+        strap = await stage.strap()
+        search = Search(stage, radio, entry)
+        await lose_link(radio, await search.advertisement(), strap.vanish)
+        await search.leave()
+        again = Search(stage, radio, entry)
+        with pytest.raises(NotBack):
+            async with radio.link(await again.advertisement()):
+                pytest.fail("linked to a device that is not there")
+        await again.leave()
+        # The radio is free for others, and the device is found when it is back.
+        await stage.strap("Other", 2)
+        neighbour, third = Search(stage, radio, other), Search(stage, radio, entry)
+        async with radio.link(await neighbour.advertisement()):
+            await strap.appear()
+            found = await third.advertisement()
+            assert not found.is_recent
+            async with radio.link(found):
+                assert strap.linked.is_set()
+        await neighbour.leave()
+        await third.leave()
+
+
+async def test_after_a_link_that_ended_soon_the_device_is_searched_for(stage: Stage) -> None:
+    entry = by_address()
+    async with asyncio.timeout(BOUND_S), stage.radio(entry) as radio:
+        strap = await stage.strap()
+        search = Search(stage, radio, entry)
+        await lose_link(radio, await search.advertisement(), strap.drop)
+        await search.leave()
+        again = Search(stage, radio, entry)
+        assert not (await again.advertisement()).is_recent
+        assert stage.traffic.scans == 2
+        await again.leave()
+
+
+@pytest.mark.usefixtures("short_links")
+async def test_of_many_that_lose_their_links_one_is_connected_without_a_search(
+    stage: Stage,
+) -> None:
+    entries = [by_address(number, f"p{number}") for number in range(1, 5)]
+
+    async def stay(radio: Radio, found: Advertisement) -> None:
+        async with radio.link(found):
+            await done.wait()
+
+    async with asyncio.timeout(BOUND_S), stage.radio(*entries) as radio:
+        done = asyncio.Event()
+        straps = [await stage.strap(f"Strap {number}", number) for number in range(1, 5)]
+        searches = [Search(stage, radio, entry) for entry in entries]
+        founds = [await search.advertisement() for search in searches]
+        together = asyncio.Barrier(len(straps))
+        async with asyncio.TaskGroup() as tasks:
+            for strap, found in zip(straps, founds, strict=True):
+
+                async def end(strap: VirtualPeripheral = strap) -> None:
+                    await together.wait()
+                    await strap.drop()
+
+                tasks.create_task(lose_link(radio, found, end))
+        for search in searches:
+            await search.leave()
+        again = [Search(stage, radio, entry) for entry in entries]
+        async with asyncio.TaskGroup() as tasks:
+            for search in again:
+                found = await search.advertisement()
+                tasks.create_task(stay(radio, found))
+            for strap in straps:
+                await strap.linked.wait()
+            done.set()
+        recent = [(await search.advertisement()).is_recent for search in again]
+        assert recent == [True, False, False, False]
+        assert stage.traffic.most_connecting == 1
+        assert not stage.traffic.overlapped
+        for search in again:
+            await search.leave()
 
 
 async def test_the_link_is_closed_however_the_block_ends(stage: Stage) -> None:

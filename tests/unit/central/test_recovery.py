@@ -1,5 +1,8 @@
 """Which recovery step is due, and when."""
 
+import itertools
+import math
+
 import pytest
 
 from healthd.central.recovery import FAILURES, SILENCE_S, Recovery, Step
@@ -151,3 +154,93 @@ def test_existing_links_are_not_ended(recovery: Recovery, time: Time) -> None:
         assert recovery.due(linked=True) is Step.RESCAN
         assert recovery.due(linked=True) is None
         time.now += 60
+
+
+def test_a_step_has_its_time_even_if_the_scanner_hears_something(
+    recovery: Recovery, time: Time
+) -> None:
+    recovery.scanning(True)
+    hear(recovery, time, 1800)
+    fail(recovery)
+    taken: list[tuple[float, Step]] = []
+    begin = time.now
+    for _ in range(100):
+        if (step := recovery.due(linked=False)) is not None:
+            taken.append((time.now - begin, step))
+        hear(recovery, time, 1, every_s=1)
+    assert taken == [(0, Step.RESCAN), (60, Step.POWER_CYCLE)]
+
+
+def test_steps_come_when_they_were_announced(recovery: Recovery, time: Time) -> None:
+    fail(recovery)
+    taken: list[tuple[float, Step]] = []
+    for _ in range(4):
+        assert recovery.due_at is not None
+        time.now = max(time.now, recovery.due_at)
+        step = recovery.due(linked=False)
+        assert step is not None
+        taken.append((time.now - 1000, step))
+    assert taken == [
+        (0, Step.RESCAN),
+        (60, Step.POWER_CYCLE),
+        (120, Step.RESET),
+        (1020, Step.RESCAN),
+    ]
+
+
+class Waiting:
+    """Waits for the next step, as ``watch`` does: it looks again only after a change."""
+
+    def __init__(self) -> None:
+        self.time = Time()
+        self.recovery = Recovery(self.time)
+        self.recovery.attach(self._look)
+        self._expected = math.inf
+
+    def _look(self) -> None:
+        due_at = self.recovery.due_at
+        self._expected = math.inf if due_at is None else due_at
+
+    def happens(self, what: str) -> None:
+        """Let something happen, and check that no step is due before it is expected."""
+        match what:
+            case "hears":
+                for _ in range(32):
+                    self.recovery.heard()
+                    self._check(what)
+                    self.time.now += 30
+            case "fails":
+                fail(self.recovery)
+            case "works":
+                self.recovery.worked()
+            case "scans" | "stops":
+                self.recovery.scanning(what == "scans")
+            case "steps":
+                if self.recovery.due(linked=False) is not None:
+                    self._look()
+                self.time.now += 60
+            case "starts over":
+                self.recovery.start_over()
+            case _:
+                self.time.now += 950
+                self._look()
+        self._check(what)
+
+    def _check(self, what: str) -> None:
+        due_at = self.recovery.due_at
+        # A time in the past is as good as now.
+        sooner = due_at is not None and max(due_at, self.time.now) < self._expected
+        assert not sooner, what
+
+
+EVENTS = ("hears", "fails", "works", "scans", "stops", "steps", "starts over", "time passes")
+
+
+@pytest.mark.parametrize(
+    "before", [(), ("fails", *(["steps"] * 3), "time passes", *(["steps"] * 3))]
+)
+def test_a_step_that_comes_sooner_is_announced(before: tuple[str, ...]) -> None:
+    for events in itertools.product(EVENTS, repeat=4):
+        waiting = Waiting()
+        for event in (*before, *events):
+            waiting.happens(event)

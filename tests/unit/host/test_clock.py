@@ -1,5 +1,7 @@
 """When the wall clock is trusted."""
 
+import asyncio
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +9,7 @@ import pytest
 
 from healthd.host.clock import Clock
 from healthd.samples import Stamp
+from tests.support import virtual_time
 
 # 2026-11-24T02:03:31Z, and a Pi that boots without a battery-backed clock.
 LATE_NS = 1_795_485_811_000_000_000
@@ -100,3 +103,28 @@ def test_a_stamp_from_before_synchronisation_is_repaired(clocks: Clocks, tmp_pat
     repaired = clock.repaired(early)
     assert repaired == Stamp(LATE_NS - 11 * SECOND_NS, early.mono_ns, "synced")
     assert clock.repaired(repaired) is repaired
+
+
+def test_a_step_is_reported_soon_and_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    steps: list[float] = []
+    synced: list[float] = []
+
+    async def body() -> None:
+        shown, step_s = time.time_ns, 0.0
+        monkeypatch.setattr(time, "time_ns", lambda: shown() + round(step_s * 1e9))
+        clock = Clock(tmp_path)
+        watch = asyncio.create_task(clock.watch(steps.append, synced.append))
+        await asyncio.sleep(30)
+        step_s = 86_400.0
+        (tmp_path / "synchronized").touch()
+        await asyncio.sleep(2)
+        assert [round(one) for one in synced] == [86_400]
+        for _ in range(3):
+            await asyncio.sleep(60)
+            step_s -= 3600
+            await asyncio.sleep(10)
+        watch.cancel()
+
+    virtual_time.run(body, monkeypatch)
+    assert [round(one) for one in steps] == [-3600] * 3
+    assert len(synced) == 1

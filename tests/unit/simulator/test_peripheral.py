@@ -4,8 +4,15 @@ import asyncio
 
 import pytest
 from bleak import BleakClient
-from bumble.device import Advertisement
+from bumble.controller import Controller
+from bumble.device import Advertisement, Device, DeviceConfiguration
+from bumble.hci import HCI_ErrorCode
+from bumble.host import Host
+from bumble.link import LocalLink
+from bumble.ll import AdvertisingPdu
 
+from healthd.simulator.air import CENTRAL_ADDRESS
+from healthd.simulator.controller import VirtualController
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from tests.unit.simulator.bench import Bench, Inbox, Puppet
@@ -37,6 +44,35 @@ async def test_peripheral_advertises_again_after_a_disconnect(bench: Bench) -> N
         for _ in range(3):
             client = await bench.connect("Puppet")
             await client.disconnect()
+
+
+class Immediate(LocalLink):
+    """A medium without delay: a link is there before the host knows that it advertises."""
+
+    def send_advertising_pdu(self, sender_controller: Controller, packet: AdvertisingPdu) -> None:
+        for controller in tuple(self.controllers):
+            if controller is not sender_controller:
+                controller.on_ll_advertising_pdu(packet)
+
+
+async def test_peripheral_that_is_linked_at_its_first_advertisement_advertises_again() -> None:
+    # As the kernel does after a failed link: it connects again as soon as it hears the peripheral.
+    ether, peripheral = Immediate(), Puppet().peripheral
+    controller = VirtualController("central", link=ether)
+    host = Host(controller_source=controller, controller_sink=controller)
+    central = Device(config=DeviceConfiguration(address=CENTRAL_ADDRESS), host=host)
+    async with asyncio.timeout(10):
+        await central.power_on()
+        await peripheral.power_on(ether)
+        await peripheral.appear()
+        for _ in range(20):
+            connecting = asyncio.create_task(central.connect_le(peripheral.address, timeout=None))
+            await peripheral.linked.wait()
+            await connecting
+            controller.hang_up_all(HCI_ErrorCode.REMOTE_USER_TERMINATED_CONNECTION_ERROR)
+            await peripheral.unlinked.wait()
+        await peripheral.power_off()
+        await central.power_off()
 
 
 async def test_vanished_peripheral_does_not_advertise_until_it_appears(

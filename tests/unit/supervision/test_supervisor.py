@@ -199,6 +199,23 @@ async def test_after_a_long_healthy_run_the_wait_is_short_again(
     assert clock.slept == [1.0, 2.0, wait_s]
 
 
+@pytest.mark.parametrize(
+    ("healthy_s", "waits"), [(HEALTHY_AFTER_S - 0.1, [1.0, 2.0]), (HEALTHY_AFTER_S, [0.0, 1.0])]
+)
+async def test_what_is_retried_at_once_still_waits_if_it_fails_soon(
+    keep: Keep, clock: FakeTime, healthy_s: float, waits: list[float]
+) -> None:
+    at_once = Transient("lost", "the link ended", Backoff(1.0, 8.0, at_once=True))
+
+    def lives(mark_healthy: Callable[[], None]) -> Exception:
+        mark_healthy()
+        clock.now += healthy_s
+        return at_once
+
+    await keep(Script(lives, at_once))
+    assert clock.slept == waits
+
+
 async def test_health_of_an_earlier_run_does_not_count(keep: Keep, clock: FakeTime) -> None:
     def lives(mark_healthy: Callable[[], None]) -> Exception:
         mark_healthy()
