@@ -20,6 +20,9 @@ remove duplicates just as well."""
 # More than the parts of a PUBLISH take that are not its topic, payload and correlation data.
 _OVERHEAD_BYTES = 512
 
+# As many are written at once, so that the broker works on them while healthd makes the next ones.
+_TOGETHER = 5
+
 # A broker in the same house answers within this time.
 _ROUND_TRIP_S = 0.002
 
@@ -139,8 +142,8 @@ class Outgoing:
         if info.rc != 0:
             raise self._lost()
         self._quota.free -= 1
-        if not self._is_passing_on:
-            self._writer.flush(self._client.socket())
+        if not self._is_passing_on or len(self._client._out_packet) >= _TOGETHER:
+            self._flush()
         self._unacked.add(info.mid, answer, can_wait=can_wait)
         if self._unacked.urgent or self._quota:
             self._wake_ups.restore()
@@ -189,8 +192,11 @@ class Outgoing:
         finally:
             self._is_passing_on = False
         if self._client.want_write():
-            packets.join(self._client._out_packet)
-            self._writer.flush(self._client.socket())
+            self._flush()
+
+    def _flush(self) -> None:
+        packets.join(self._client._out_packet)
+        self._writer.flush(self._client.socket())
 
     @property
     def is_answer_due(self) -> bool:
