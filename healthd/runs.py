@@ -1,6 +1,6 @@
 """One run of the daemon: its id, its clock, and the numbers that its samples get."""
 
-import secrets
+import os
 from collections import Counter
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ class Run:
 
     def __init__(self, clock: Clock, environ: Mapping[str, str]) -> None:
         """Start a run; numbers begin at 1 in every stream."""
-        self.id = secrets.token_hex(_ID_BYTES)
+        self.id = os.urandom(_ID_BYTES).hex()
         self.boot = boot_id(environ)
         self.clock = clock
         self._last_seq: Counter[tuple[str, str]] = Counter()

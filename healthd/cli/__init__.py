@@ -2,27 +2,59 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from types import ModuleType
 from typing import cast
-
-from healthd.cli import console
 
 
 def main() -> None:
     """Run ``healthd`` from the command line."""
     _occupy_standard_streams()
+    config = _config_of_the_daemon(sys.argv[1:])
+    if config is not None:
+        _load_little()
+    from healthd.cli import console
+
     sys.excepthook = console.show_traceback
-    # The daemon runs for months on a small machine: never load what only prints help and tables.
-    if sys.argv[1:2] == ["run"]:
-        # structlog imports rich (5 MB) if it is installed; None makes the import fail.
-        sys.modules["rich"] = cast("ModuleType", None)
+    if config is not None:
         from healthd.cli.run import main as run
 
-        sys.exit(run(sys.argv[2:]))
+        sys.exit(run(*config))
     from healthd.cli.app import app
 
     app()
+
+
+def _config_of_the_daemon(arguments: Sequence[str]) -> Sequence[str] | None:
+    """Return the settings file of ``healthd run``, if one is named; None: it is something else.
+
+    Only what the daemon is started with. typer reads all other arguments, and reports mistakes;
+    even argparse would take 1 MB and 11 ms.
+    """
+    match arguments:
+        case ["run"]:
+            return ()
+        case ["run", "--config", path] if not path.startswith("-"):
+            return (path,)
+        case ["run", option] if option.startswith("--config="):
+            return (option.removeprefix("--config="),)
+        case _:
+            return None
+
+
+def _load_little() -> None:
+    """Keep out of the process what the daemon does not use: it runs for months on a small machine.
+
+    Called before everything else is imported.
+    """
+    from healthd.cli.deferred import defer
+
+    # structlog imports rich (5 MB) if it is installed; None makes the import fail.
+    sys.modules["rich"] = cast("ModuleType", None)
+    # pydantic would look for plugins in all installed packages.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    defer()
 
 
 def _occupy_standard_streams() -> None:

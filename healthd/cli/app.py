@@ -52,9 +52,9 @@ def run(
     config: _Config = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
-    from healthd.cli.run import main
+    from healthd.cli.run import DEFAULT_CONFIG, main
 
-    raise typer.Exit(main([] if config is None else ["--config", str(config)]))
+    raise typer.Exit(main(config or DEFAULT_CONFIG))
 
 
 @app.command()

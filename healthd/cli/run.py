@@ -1,17 +1,15 @@
 """``healthd run``: the daemon."""
 
-import argparse
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from healthd.errors import Fatal, FileUnavailable
 from healthd.log import configure, get_logger
-from healthd.printable import printable
 
 if TYPE_CHECKING:
     from healthd.settings.model import MqttSettings
@@ -22,12 +20,6 @@ EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 78  # EX_CONFIG of sysexits.h; the unit does not restart after it
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Repeat the mistake without the characters that could control the terminal."""
-        super().error(printable(message))
-
-
 class Main(Protocol):
     """The body of a long-running command; it ends soon after ``stop`` is set."""
 
@@ -36,25 +28,20 @@ class Main(Protocol):
         ...
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(config: str | Path = DEFAULT_CONFIG) -> int:
     """Run the daemon until SIGTERM or SIGINT; it reloads its settings at SIGHUP.
 
     Args:
-        arguments: the command line after ``run``.
+        config: the settings file.
 
     Returns:
         The exit code: 0, 1 failed or a file is missing that may come back, 78 bad settings.
     """
-    parser = _Parser(prog="healthd run", description="Run the daemon until SIGTERM or SIGINT.")
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)"
-    )
-    config: Path = parser.parse_args(arguments).config
     configure()
     # Ignore SIGHUP while no event loop handles it: before the settings are read and after the stop
     # a reload changes nothing, and the default action would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return until_signal(lambda stop: _run(config, stop))
+    return until_signal(lambda stop: _run(Path(config), stop))
 
 
 async def _run(config: Path, stop: asyncio.Event) -> None:

@@ -1,7 +1,6 @@
 """Replaces a file in one step: a reader sees the old content or the new, never a part of it."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +45,9 @@ def replace_shared_file(file: Path, content: bytes, check: Callable[[Path], None
     Raises:
         OSError: the file could not be written; it is unchanged.
     """
+    # Imported late: the daemon never needs it (0.6 MB).
+    import tempfile
+
     status = file.stat()
     # A unique name, as two programs may write at once; private until it has the permissions of the
     # file. In the same folder, because a rename does not cross file systems.

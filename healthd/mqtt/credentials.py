@@ -5,11 +5,11 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
 from healthd.errors import Fatal, FileUnavailable
+from healthd.host.sha256 import sha256
 from healthd.settings.model import MqttSettings
 from healthd.settings.problems import unavailable
 from healthd.settings.secret_files import password
@@ -32,7 +32,7 @@ class Tls:
             authorities are not included.
     """
 
-    context: ssl.SSLContext
+    context: "ssl.SSLContext"
     fingerprint: str
 
 
@@ -109,7 +109,7 @@ def _pem(kind: str) -> bytes:
     return rf"-----BEGIN [A-Z0-9 ]*{kind}-----".encode()
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+def _load_certificate(context: "ssl.SSLContext", certificate: Path, key: Path | None) -> None:
     name, file = ("cert_file", certificate) if key is None else ("key_file", key)
 
     def refuse() -> NoReturn:

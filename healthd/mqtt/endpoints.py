@@ -3,9 +3,9 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
+from healthd.host.sha256 import sha256
 from healthd.mqtt.credentials import Tls, broker_password, read_tls
 from healthd.mqtt.topics import Topics
 from healthd.settings.brokers import Broker
@@ -42,7 +42,7 @@ class Endpoint:
     client_id: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = field(default=None, compare=False)
+    tls: "ssl.SSLContext | None" = field(default=None, compare=False)
     certificates: str | None = field(default=None, repr=False)
     will_topic: str | None = None
     retain: bool = True

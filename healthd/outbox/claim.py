@@ -2,13 +2,17 @@
 
 If the file had to grow, a full disk would refuse even a DELETE: every change goes to the
 write-ahead log first, and from there to the database at the next checkpoint.
+
+A new file has its space from the beginning, see ``reserve.py``. What is written here is what such a
+file lacks: on file systems that cannot reserve space, and after ``max_size`` was raised.
 """
 
-import shutil
+import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+from healthd.outbox.reserve import AMPLE, LOG_BYTES, free_bytes
 from healthd.outbox.version import note_tables
 
 # Pages per step: large enough to need few steps, small enough that samples never wait long.
@@ -19,16 +23,6 @@ _PAGE_PAYLOAD = 4000
 
 # The last few pages are not worth a step.
 _CLOSE_ENOUGH_PAGES = 16
-
-# A checkpoint begins after 256 pages, and the largest transaction (an eviction, a batch) is well
-# below 100 pages. The claimed log holds both several times.
-_LOG_BYTES = 800 * (4096 + 24)
-
-# The log is claimed only if the free space is at least this many times its size.
-_AMPLE = 3
-
-# Rewritten until the log has grown; small, because the database itself may have little room.
-_LOG_FILLER_BYTES = 32 * _PAGE_PAYLOAD
 
 # What a step adds to the database, and the same again for other programs; the log needs its share
 # in addition.
@@ -47,8 +41,8 @@ def claim_step(db: sqlite3.Connection, path: Path, max_pages: int) -> bool:
         sqlite3.OperationalError: the disk fails.
     """
     log = Path(f"{path}-wal")
-    free = shutil.disk_usage(path.parent).free
-    if free > _AMPLE * _LOG_BYTES and log.stat().st_size < _LOG_BYTES:
+    free = free_bytes(path.parent)
+    if free > AMPLE * LOG_BYTES and log.stat().st_size < LOG_BYTES:
         _claim_log(db, log)
     missing = max_pages - page_count(db)
     unused: int = db.execute("PRAGMA freelist_count").fetchone()[0]
@@ -92,23 +86,10 @@ def _create_filler(db: sqlite3.Connection) -> None:
 
 
 def _claim_log(db: sqlite3.Connection, log: Path) -> None:
-    db.execute("PRAGMA wal_autocheckpoint=0")
-    # Only filler is written here, and the checkpoint below flushes all of it.
-    db.execute("PRAGMA synchronous=OFF")
-    try:
-        _create_filler(db)
-        db.execute("INSERT INTO filler VALUES (zeroblob(?))", (_LOG_FILLER_BYTES,))
-        while log.stat().st_size < _LOG_BYTES:
-            # Random, because SQLite does not write a page that has not changed.
-            db.execute("UPDATE filler SET blank = randomblob(?)", (_LOG_FILLER_BYTES,))
-    except sqlite3.OperationalError as error:
-        # Samples fill the quota: the log has grown, and keeps growing, with them.
-        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-            raise
-    finally:
-        with suppress(sqlite3.OperationalError):
-            drop_filler(db)
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA wal_autocheckpoint=256")
-    # Make the next write start at the log's beginning; the log keeps its size.
-    db.execute("PRAGMA wal_checkpoint(RESTART)")
+    # A user's quota may be smaller than the free space: the log then grows with the samples.
+    with suppress(OSError), log.open("r+b") as opened:
+        # If the file system cannot reserve blocks, glibc writes them.
+        os.posix_fallocate(opened.fileno(), 0, LOG_BYTES)
+    # The first page in the log makes SQLite write all of the log's index, a file in memory-mapped
+    # pages: on a full disk with small blocks, its holes would end the process (SIGBUS).
+    note_tables(db)

@@ -30,6 +30,8 @@ class LivePath:
     Attributes:
         losses: counts the samples for which memory had no room.
         lost_events: how many events there was no room for.
+        oldest_young_ns: when the oldest sample arrived that the last commit left in memory only, on
+            the monotonic clock; None if there was none.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class LivePath:
         """
         self.losses = Losses()
         self.lost_events = 0
+        self.oldest_young_ns: int | None = None
         self._on_delivered_row = on_delivered_row
         self._on_refused = on_refused
         self._waiting = Lanes()
@@ -229,16 +232,23 @@ class LivePath:
             if pending.row is None and not pending.acked
         ]
         unsaved.sort(key=lambda pending: pending.sample.arrived_ns)
+        if any(not each.urgent and each.is_older_than(limit_ns) for each in unsaved):
+            # An outage: what is younger goes along, so that one commit replaces three. Each of them
+            # writes some pages whatever its size: this halves what is written.
+            limit_ns = unsaved[-1].sample.arrived_ns
         # Older samples of a refused sample's stream may still be unanswered. They may be refused
         # too and must be stored before it, so it waits for them, at most until they are old.
         blocked: set[Stream] = set()
         due: list[Pending] = []
+        self.oldest_young_ns = None
         for pending in unsaved:
             stream = pending.sample_stream
             if pending.is_older_than(limit_ns) and stream not in blocked:
                 due.append(pending)
             else:
                 blocked.add(stream)
+                if self.oldest_young_ns is None:
+                    self.oldest_young_ns = pending.sample.arrived_ns
         batch = sorted((*due, *self._held), key=lambda pending: pending.sample.arrived_ns)
         self._batch = frozenset(batch)
         return batch

@@ -32,12 +32,18 @@ from healthd.settings.model import OutboxSettings
 
 STORE_NAME = "outbox.sqlite3"
 
-# healthd promises that unacknowledged samples are in memory only for at most 2 s. A sample that
-# just missed one tick waits for the next, and an SD card takes time to commit: 1.25 + 0.5 + 0.25 s.
-SPILL_AFTER_S = 1.25
+# healthd promises that unacknowledged samples are in memory only for at most 2 s, and an SD card
+# takes a quarter of a second to commit. Longer is better: each commit writes some pages, whatever
+# its size.
+SPILL_AFTER_S = 1.7
 
-# Short enough for the promise, and long enough to keep the number of transactions low.
+# How often delivered rows are deleted, and it is noted where streams end: the run file promises
+# half a second.
 _TICK_S = 0.5
+
+# How often the file is looked at if nothing is read or written: it may have been moved away. To ask
+# the disk in each tick took a third of the processor time at rest.
+_LOOK_S = 5.0
 
 # When writing through, a sample is to be committed within this time of its arrival, if machine and
 # disk are fast enough. Its commit waits for others, to share it with them: at most for _GROUP_S.
@@ -87,6 +93,9 @@ class Outbox:
         # How long a commit takes, and when the next tick is due, on the monotonic clock.
         self._commit_s = 0.0
         self._next_tick = 0.0
+        self._next_look = 0.0
+        # Whether anything was stored for which room has to be kept from now on.
+        self._stored = True
         self._lost_events = 0
         self._began_ns = run.clock.now().wall_ns
         self._begun = False
@@ -217,16 +226,27 @@ class Outbox:
                 continue
             if claiming:
                 claiming = await self._disk.call(lambda store: store.claim_space())
-            # One step in each tick, so that it takes nothing from the samples that flow. This also
-            # finds out that someone has moved the file away.
-            elif await self._disk.call(lambda store: store.check_step()):
-                self.backlog.wake()
+            elif time.monotonic() >= self._next_look:
+                await self._look()
             mark_healthy()
+
+    async def _look(self) -> None:
+        """Check some stored rows, or whether the file is still there."""
+        more, lost = await self._disk.call(lambda s: (s.check_step(), s.pop_lost()))
+        self._note_lost(lost)
+        if more:
+            # One step in each tick, so that it takes nothing from the samples that flow.
+            self.backlog.wake()
+        else:
+            self._next_look = time.monotonic() + _LOOK_S
 
     async def _until_work(self) -> None:
         """Wait until samples have to be committed, at most until the next tick."""
+        until = self._next_tick
+        if (oldest_ns := self.live.oldest_young_ns) is not None:
+            until = min(until, oldest_ns / 1e9 + SPILL_AFTER_S)
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._next_tick):
+            async with asyncio.timeout_at(until):
                 await self._work.wait()
         if (arrived_ns := self.live.oldest_held_ns()) is not None:
             waited_s = (time.monotonic_ns() - arrived_ns) / 1e9
@@ -266,6 +286,7 @@ class Outbox:
             self.backlog.wake()
         if updates:
             await self._disk.call(lambda store: update_records(store, updates))
+            self._stored = True
             del self._record_updates[: len(updates)]
             self._updated_records = sum(update.size for update in self._record_updates)
 
@@ -276,8 +297,10 @@ class Outbox:
         ends = self.live.ends()
         self._run_file.write(self._run.id, self._began_ns, ends)
         await self._note_certain(ends)
-        spare = self.backlog.rows_in_flight
-        self._note_lost(await self._disk.call(lambda s: (s.keep_room(spare), s.pop_lost())[1]))
+        if self._stored:
+            spare = self.backlog.rows_in_flight
+            self._note_lost(await self._disk.call(lambda s: (s.keep_room(spare), s.pop_lost())[1]))
+            self._stored = False
         if self._disk.degraded:
             # If nothing is left to write, only this write can find out that the disk is back.
             await self._disk.call(lambda store: store.probe())
@@ -287,6 +310,7 @@ class Outbox:
         if news := {stream: ends[stream] for stream in ends.keys() - self._certain}:
             await self._disk.call(lambda store: note_certain(store, self._run.id, news))
             self._certain |= news.keys()
+            self._stored = True
 
     async def _commit(self, limit_ns: int) -> None:
         if batch := self.live.to_commit(limit_ns):
@@ -299,6 +323,7 @@ class Outbox:
             self._commit_s = max(time.monotonic() - since, self._commit_s * _FORGETS)
             self.live.mark_committed(batch, rows)
             self._note_lost(lost)
+            self._stored = True
 
     def _payload(self, sample: Sample) -> bytes:
         """Return the payload to store; empty if there is none, so that the store refuses it."""
@@ -349,6 +374,8 @@ class Outbox:
             self.live.note_event_gone(("", lost.stream), lost.count)
 
     def _notice(self, change: OutboxChange, detail: str, **more: str) -> None:
+        # Whatever it was, there may be something to check or to copy now.
+        self._next_look = 0.0
         if change in ("corrupt", "other_version"):
             self.live.forget_rows()
             self._certain.clear()

@@ -81,6 +81,10 @@ class Pending:
 def entry(sample: Sample, boot: str, payload: bytes) -> Entry:
     """Return the sample as it is stored on disk."""
     stamp = sample.stamp
+    # Only the time of a sample that was taken before the clock was set can be corrected later. A
+    # tenth of what is written would be the same 36 letters in each row.
+    if stamp.clock == "synced":
+        boot = ""
     return Entry(
         peripheral=sample.peripheral,
         stream=sample.stream,

@@ -1,8 +1,8 @@
 """A peripheral that is linked only now and then, to fetch what it has."""
 
 import asyncio
+import os
 import random
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -189,7 +189,7 @@ class Periodic:
         return None
 
     async def _run_once(self, due: Due | None) -> Fetched:
-        run, before = secrets.token_hex(_ID_BYTES), self._observer.sample_count(self._peripheral)
+        run, before = os.urandom(_ID_BYTES).hex(), self._observer.sample_count(self._peripheral)
         plan = self._plan
         self._due_ns = self._run.clock.now().wall_ns if due is None else due.wall_ns
         waits = plan.waits and due is not None

@@ -4,7 +4,6 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from healthd.host.atomic import replace_file
 from healthd.host.private import acting_as_owner, make_folder
@@ -60,6 +59,9 @@ class Keys:
         Raises:
             OSError: a key could not be written there.
         """
+        # Imported late: of all commands only ``healthd pair`` needs it.
+        from tempfile import TemporaryFile
+
         make_folder(self._state)
         with acting_as_owner(self._state):
             make_folder(self._folder)

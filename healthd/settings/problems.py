@@ -1,6 +1,5 @@
 """Errors in the settings: what is reported about each of them, and how they are logged."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -92,6 +91,9 @@ def unavailable(key: str, file: object, error: OSError) -> FileUnavailable:
 
 def one_of(name: str, known: list[str]) -> str:
     """Return the names that are accepted instead of ``name``, and the one that looks like it."""
+    # Imported late: only a mistake needs it.
+    import difflib
+
     close = difflib.get_close_matches(name, known, n=1)
     hint = f' (did you mean "{close[0]}"?)' if close else ""
     return f"one of {', '.join(known)}{hint}"

@@ -62,6 +62,7 @@ class Seen:
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the rounds of the outbox's service follow each other quickly."""
     monkeypatch.setattr("healthd.outbox.outbox._TICK_S", 0.01)
+    monkeypatch.setattr("healthd.outbox.outbox._LOOK_S", 0.0)
     monkeypatch.setattr("healthd.outbox.backlog.START_PAUSE_S", 0.0)
     monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", SPILL_AFTER_S)
 

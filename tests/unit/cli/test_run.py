@@ -140,11 +140,25 @@ def test_an_impossible_outbox_folder_exits_with_78(machine: Machine) -> None:
     assert "outbox" in lines(process)[-1]["error"]
 
 
-@pytest.mark.parametrize("arguments", [["--confg", "x"], ["extra"], ["--config"]])
-def test_a_usage_error_exits_with_2(machine: Machine, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--confg", "x"], b"No such option: --confg"),
+        (["extra"], b"unexpected extra argument"),
+        (["--config"], b"Option '--config' requires an argument"),
+    ],
+)
+def test_a_usage_error_exits_with_2(machine: Machine, arguments: list[str], error: bytes) -> None:
     process = ended(machine, *arguments)
     assert process.returncode == 2
-    assert process.stderr.startswith(b"usage: healthd run")
+    assert error in process.stderr
+
+
+@pytest.mark.parametrize("option", ["--config {}", "--config={}"])
+def test_the_settings_file_can_be_given_in_two_ways(machine: Machine, option: str) -> None:
+    process = ended(machine, *option.format("absent.toml").split())
+    assert process.returncode == 78
+    assert lines(process)[0]["file"] == "absent.toml"
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Entry, Stored
 from healthd.outbox.store import Store
 from healthd.runs import Run
-from healthd.samples import Measurement, Sample, Stamp
+from healthd.samples import ClockState, Measurement, Sample, Stamp
 from healthd.settings.model import OutboxSettings
 
 # How long a test waits for what must happen, even on a busy machine.
@@ -84,11 +84,16 @@ class Bench:
         return Outbox(self.run, chosen, self.folder, RunFile(self._runtime, "gateway"))
 
     def sample(
-        self, age_s: float = 0.0, stream: str = "beat", peripheral: str = "strap", size: int = 0
+        self,
+        age_s: float = 0.0,
+        stream: str = "beat",
+        peripheral: str = "strap",
+        size: int = 0,
+        clock: ClockState = "synced",
     ) -> Sample:
         """Return the next sample of a stream, taken ``age_s`` ago."""
         age_ns = int(age_s * 1e9)
-        stamp = Stamp(time.time_ns() - age_ns, time.monotonic_ns() - age_ns, "synced")
+        stamp = Stamp(time.time_ns() - age_ns, time.monotonic_ns() - age_ns, clock)
         return self.run.sample(peripheral, stream, Beat(filling="x" * size), stamp)
 
     def stored(self) -> list[tuple[str, int]]:
@@ -268,6 +273,17 @@ def checkpoint(path: Path) -> None:
         assert not busy
     finally:
         db.close()
+
+
+def used_bytes(path: Path) -> int:
+    """Return where the part of a new database file ends that is in use; free pages follow.
+
+    Bytes 28 to 31 of the file are its number of pages, 36 to 39 that of the free ones.
+    """
+    with path.open("rb") as opened:
+        header = opened.read(40)
+    pages, free = int.from_bytes(header[28:32], "big"), int.from_bytes(header[36:40], "big")
+    return (pages - free) * 4096
 
 
 def garble_header(path: Path) -> None:

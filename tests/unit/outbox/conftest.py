@@ -22,6 +22,7 @@ def log() -> Iterator[list[EventDict]]:
 def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the rounds of the outbox's service follow each other quickly, without other changes."""
     monkeypatch.setattr("healthd.outbox.outbox._TICK_S", 0.01)
+    monkeypatch.setattr("healthd.outbox.outbox._LOOK_S", 0.0)
     monkeypatch.setattr("healthd.outbox.backlog.START_PAUSE_S", 0.0)
     monkeypatch.setattr("healthd.outbox.losses.INTERVALS", Backoff(first_s=0.0, ceiling_s=0.0))
 

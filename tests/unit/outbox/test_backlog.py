@@ -10,7 +10,7 @@ from healthd.events import AdapterEvent, OutboxEvent
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.schema import Stored
 from healthd.outbox.store import Store
-from healthd.samples import Measurement
+from healthd.samples import ClockState, Measurement
 from tests.unit.outbox.bench import (
     ALL,
     BOUND_S,
@@ -255,7 +255,18 @@ async def test_a_stored_sample_equals_what_was_measured(bench: Bench) -> None:
         (stored,) = await next_history(outbox)
         assert stored.payload == sample.payload()
         assert stored.stamp == sample.stamp
-        assert (stored.schema, stored.boot) == (sample.schema, bench.run.boot)
+        assert stored.schema == sample.schema
+
+
+@pytest.mark.parametrize(("clock", "boot"), [("unsynced", "boot"), ("synced", "")])
+async def test_only_a_time_that_may_be_corrected_is_stored_with_its_boot(
+    bench: Bench, clock: ClockState, boot: str
+) -> None:
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.put(bench.sample(OVERDUE_S, clock=clock))
+        await service.rounds()
+        (stored,) = await next_history(outbox)
+        assert (stored.stamp.clock, stored.boot) == (clock, boot)
 
 
 async def test_an_event_that_is_left_out_is_not_read_again_and_again(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Claiming the quota in advance, so that a full disk does not stop the store."""
+"""Claiming by writing what is not reserved, so that a full disk does not stop the store."""
 
 import os
 import sqlite3
@@ -17,6 +17,17 @@ from tests.unit.outbox.bench import (
     filled,
     seqs_in,
 )
+
+
+@pytest.fixture
+def no_reservation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that cannot reserve space; ``test_reserve.py`` has a real one."""
+
+    def cannot(descriptor: int, end: int) -> bool:
+        del descriptor, end
+        return False
+
+    monkeypatch.setattr("healthd.outbox.reserve._can_reserve", cannot)
 
 
 def written(path: Path) -> dict[str, tuple[int, int]]:
@@ -40,6 +51,7 @@ def exercise(store: Store, commits: int, each: int = 5) -> None:
         store.record_outcomes(rows[::4], {})
 
 
+@pytest.mark.usefixtures("no_reservation")
 def test_the_quota_is_claimed_once(path: Path) -> None:
     with closing(Store(path, 3 * QUOTA)) as store:
         assert claim(store) > 1
@@ -56,12 +68,15 @@ def test_the_quota_is_claimed_once(path: Path) -> None:
 
 
 def test_claiming_space_keeps_stored_samples(path: Path) -> None:
-    with closing(filled(path, 100)) as store:
-        claim(store)
+    """As after ``max_size`` was raised."""
+    filled(path, 100).close()
+    with closing(Store(path, 3 * QUOTA)) as store:
+        assert claim(store) > 1
         assert seqs_in(store) == list(range(1, 101))
         assert store.pop_lost() == []
 
 
+@pytest.mark.usefixtures("no_reservation")
 def test_a_half_claimed_quota_is_available_to_samples(path: Path) -> None:
     """A kill or an outage may happen while the quota is being claimed."""
     store = Store(path, 3 * QUOTA // 2)
@@ -97,6 +112,7 @@ def test_a_claimed_store_keeps_working_on_a_full_disk(
         assert os.statvfs(small_disk.folder).f_bavail == 0
 
 
+@pytest.mark.usefixtures("no_reservation")
 def test_an_unclaimed_store_fails_on_a_full_disk(small_disk: SmallDisk) -> None:
     """Without the claim, the fault that the test above covers does happen."""
     path = small_disk.folder / "outbox.sqlite3"

@@ -231,9 +231,9 @@ async def test_a_stream_is_certain_up_to_its_first_uncertain_sample(bench: Bench
     await outbox.__aenter__()
     async with Service(outbox) as service:
         outbox.put(bench.sample(OVERDUE_S))
-        outbox.put(bench.sample())
-        outbox.put(bench.sample())
         await service.rounds()
+        outbox.put(bench.sample())
+        outbox.put(bench.sample())
         _, acked = await next_live(outbox, 2)
         outbox.live.acknowledge(acked)
         await service.rounds()

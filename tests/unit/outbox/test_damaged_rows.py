@@ -77,7 +77,7 @@ def test_a_damaged_row_is_set_aside_and_named_and_the_others_are_read(
         (kept,) = path.parent.glob("outbox.rows-*")
         assert kept.name in found.notices[0][1]
         assert sum(store.depth().counts.values()) == 99
-        assert store.append([entry(101)]) == [101]
+        assert store.append([entry(101)])[0] > 100
     with closing(Store(path, QUOTA)) as store:
         assert len(seqs_in(store)) == 100
         assert store.report.pop().lost == []

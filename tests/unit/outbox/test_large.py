@@ -26,6 +26,7 @@ from tests.unit.outbox.bench import (
     reported_changes,
     seqs_in,
     stored_gaps,
+    used_bytes,
     waiting_samples,
 )
 
@@ -108,9 +109,9 @@ def test_memory_does_not_depend_on_what_waits(large: Path, tmp_path: Path) -> No
 
 
 def garble_rows(path: Path, *, share: float) -> None:
-    """Overwrite a page of samples at this share of the file."""
+    """Overwrite a page of samples at this share of what is used of the file."""
     with path.open("r+b") as file:
-        file.seek(int(path.stat().st_size * share) // 4096 * 4096)
+        file.seek(int(used_bytes(path) * share) // 4096 * 4096)
         file.write(b"\xa5" * 4096)
 
 
@@ -208,7 +209,8 @@ def test_a_copy_that_is_killed_goes_on_at_the_next_start(path: Path) -> None:
 def test_what_a_copy_that_is_killed_has_found_missing_is_named(path: Path) -> None:
     """D15: nothing was said about the block of rows in which the kill came."""
     fill(path, MEDIUM)
-    for percent in range(0, 100, 5):
+    # From the last one on: the first page says how much is used.
+    for percent in reversed(range(0, 100, 5)):
         garble_rows(path, share=percent / 100)
     store, steps, lost = Store(path, QUOTA), 0, list[Lost]()
     while store.check_step():

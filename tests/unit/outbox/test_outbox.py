@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from healthd.outbox.disk import Disk
 from healthd.outbox.outbox import SPILL_AFTER_S, Outbox
 from healthd.outbox.pending import SAMPLE_BYTES
 from healthd.outbox.store import Store
@@ -76,10 +78,9 @@ async def test_a_sample_that_waits_too_long_is_stored_once_and_leaves_the_live_p
 ) -> None:
     async with bench.outbox() as outbox, Service(outbox) as service:
         outbox.put(bench.sample(OVERDUE_S))
+        await service.rounds()
         young = bench.sample(YOUNG_S)
         outbox.put(young)
-        await service.rounds()
-        assert bench.stored_seqs() == [1]
         await service.rounds()
         assert bench.stored_seqs() == [1]
         assert (await soon(outbox.live.next_pending())).sample is young
@@ -88,15 +89,72 @@ async def test_a_sample_that_waits_too_long_is_stored_once_and_leaves_the_live_p
         assert (await outbox.stats())["in_memory"] == 1
 
 
+async def test_what_is_younger_is_stored_with_what_waits_too_long_and_stays_live(
+    bench: Bench,
+) -> None:
+    """One commit for all that waits writes half as much in an outage as one for each tick."""
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.put(bench.sample(OVERDUE_S))
+        young = bench.sample(YOUNG_S)
+        outbox.put(young)
+        await service.rounds()
+        assert bench.stored_seqs() == [1, 2]
+        (stored,) = await next_history(outbox)
+        assert stored.seq == 1
+        pending = await soon(outbox.live.next_pending())
+        assert pending.sample is young
+        outbox.live.acknowledge(pending)
+        await service.rounds()
+        assert bench.stored_seqs() == [1]
+        assert (await outbox.stats())["in_memory"] == 0
+
+
 async def test_a_sample_is_stored_within_two_seconds(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", SPILL_AFTER_S)
     async with bench.outbox() as outbox, Service(outbox) as service:
-        # The service checks every half second, so this is the last check before two seconds.
-        outbox.put(bench.sample(1.5))
+        # The service wakes up at that age. A quarter of a second is left for the commit.
+        outbox.put(bench.sample(1.75))
         await service.rounds()
         assert bench.stored_seqs() == [1]
+
+
+async def test_a_sample_that_grows_old_between_two_ticks_does_not_wait_for_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 0.5)
+    monkeypatch.setattr("healthd.outbox.outbox._TICK_S", 10 * BOUND_S)
+    async with bench.outbox() as outbox:
+        # The first tick sees it while it is young.
+        outbox.put(bench.sample())
+        async with Service(outbox):
+            (stored,) = await next_history(outbox)
+        assert stored.seq == 1
+
+
+async def test_at_rest_the_disk_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask it twice a second took a third of the processor time at rest."""
+    calls = list[object]()
+    call = Disk.call
+
+    async def counted(disk: Disk, work: Callable[[Store], Any]) -> Any:
+        calls.append(work)
+        return await call(disk, work)
+
+    monkeypatch.setattr(Disk, "call", counted)
+    monkeypatch.setattr("healthd.outbox.outbox._LOOK_S", 10 * BOUND_S)
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        outbox.put(bench.sample())
+        (sent,) = await next_live(outbox, 1)
+        outbox.live.acknowledge(sent)
+        await service.rounds()
+        calls.clear()
+        for _ in range(5):
+            await service.rounds()
+        assert calls == []
 
 
 async def test_many_waiting_samples_are_committed_before_they_are_old(
