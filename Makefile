@@ -87,7 +87,8 @@ format: $(TESTABLE) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(TESTABLE) ## generate docs/profiles.md and docs/mqtt.md from the code
+docs: $(TESTABLE) ## generate docs/profiles.md, docs/mqtt.md and the index of profiles from the code
+	$(BIN)/python -m healthd.profiles.index
 	$(BIN)/python -m healthd schema --format markdown > docs/profiles.md
 	$(BIN)/python -m healthd schema --format mqtt > docs/mqtt.md
 

@@ -40,6 +40,7 @@ MEASURES: dict[str, Measure] = {
     "growth": delivery.growth,
     "memory": service.memory,
     "slope": endurance.slope,
+    "week": endurance.week,
     "start": service.start,
     "rest": service.rest,
     "disk": outage.disk,

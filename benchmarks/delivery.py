@@ -106,7 +106,8 @@ async def growth(effort: Effort) -> list[Figure]:
     """Measure CPU per sample with more peripherals; the floor is the same with one."""
     figures: list[Figure] = []
     for straps in (8, 64):
-        figure = Figure(f"CPU per sample with {straps} straps, by that with one", "µs")
+        title = f"CPU per sample with {straps} straps, by that with one"
+        figure = Figure(title, "µs", budget=Budget(1.1, of_ratio=True))
         async with Stage() as stage:
             many, one = await stage.product(straps), await stage.product(1)
             for _ in range(effort.rounds):

@@ -2,7 +2,8 @@
 
 Each is one JSON object per line. Product and floor get the same orders:
 
-``burst``  ``count`` samples as fast as they are acknowledged, ``WINDOW`` of them at once.
+``burst``  ``count`` samples as fast as they are acknowledged, ``WINDOW`` of them at once. The
+           product takes another ``window``: in an outage it is what waits in memory for the disk.
 ``pace``   every peripheral sends ``hz`` times a second for ``seconds``, each with its own phase.
 
 The answer has ``count``, ``cpu_s`` (all threads of that process, until the last PUBACK) and

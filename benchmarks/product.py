@@ -56,13 +56,13 @@ class Driver:
             case unknown:
                 raise ValueError(unknown)
 
-    async def _burst(self, count: int) -> Answer:
+    async def _burst(self, count: int, window: int = WINDOW) -> Answer:
         fed, watch = asyncio.Event(), Stopwatch()
         straps, sent = len(self._radio.addresses), 0
 
         def feed() -> None:
             nonlocal sent
-            while sent < count and len(self._live) < WINDOW:
+            while sent < count and len(self._live) < window:
                 self._notify(sent % straps)
                 sent += 1
             if sent == count:

@@ -5,7 +5,8 @@ paho would dominate the measurement. Orders and answers are JSON lines, as in ``
 
 ``forget``  discards what has arrived so far; answers ``{}``.
 ``await``   waits until ``count`` samples have arrived since, at most ``seconds``. The answer has
-            ``count``; ``whole``: the numbers of every stream have no holes and no duplicates;
+            ``count``; ``distinct``: how many without those that arrived again; ``whole``: the
+            numbers of every stream have no holes and no duplicates;
             ``history``: how many arrived as history; ``took_s`` from the first to the last of them;
             ``live_ms`` and ``history_ms``: sorted latencies of samples measured after ``since_ns``
             (Unix time), from the notification callback to here.
@@ -104,6 +105,7 @@ def judged(arrived: list[tuple[int, str, bytes]], since_ns: int = 0) -> Answer:
             (history if late else live).append((at_ns - taken_ns) / 1e6)
     return {
         "count": len(arrived),
+        "distinct": sum(len(set(one)) for one in numbers.values()),
         "whole": all(_follow(one) for one in numbers.values()),
         "history": len(late_ns),
         "took_s": (max(late_ns) - min(late_ns)) / 1e9 if late_ns else 0.0,

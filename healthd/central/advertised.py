@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from healthd.profiles.registry import full_uuid
+from healthd.profiles.uuids import full_uuid
 
 _SERVICE = "service_data_"
 _COMPANY = "manufacturer_data_"

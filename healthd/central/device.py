@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from healthd.profiles.registry import canonical_uuid
+from healthd.profiles.uuids import canonical_uuid
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from healthd.central.faults import (
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
 from healthd.central.values import Take, Values
-from healthd.profiles.registry import canonical_uuid
+from healthd.profiles.uuids import canonical_uuid
 from healthd.supervision.deadline import timeout
 
 # bleak gives BlueZ 20 s, and the connector may repeat aborted tries. Other peripherals wait.

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from healthd.profiles.characteristic import Broadcast
+from healthd.profiles.listing import Announced
 from healthd.profiles.profile import is_named
 
 # A wildcard, a backslash in front of one or of another backslash, or a bracket.
@@ -67,7 +68,7 @@ class Match:
     wanted: str
     periodic: bool = False
     # Without them, the hash of a match takes a tenth of the time.
-    broadcasts: tuple[Broadcast, ...] = field(default=(), hash=False)
+    broadcasts: tuple[Broadcast | Announced, ...] = field(default=(), hash=False)
     names: tuple[str, ...] = field(default=(), hash=False)
     others: frozenset[str] = field(default=frozenset(), hash=False)
 

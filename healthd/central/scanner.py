@@ -21,7 +21,7 @@ from healthd.central.focus import Mode
 from healthd.central.gate import Gate
 from healthd.central.interest import Interest
 from healthd.central.link import Advertisement, Backends
-from healthd.profiles.registry import canonical_uuid
+from healthd.profiles.uuids import canonical_uuid
 from healthd.supervision.deadline import timeout
 
 # Starting and stopping discovery are single D-Bus calls.

@@ -15,8 +15,7 @@ from healthd.central.match import Match, Seen, exactly
 from healthd.central.scanner import scanning
 from healthd.log import get_logger
 from healthd.printable import toml_escaped
-from healthd.profiles.characteristic import Use
-from healthd.profiles.profile import Profile
+from healthd.profiles.listing import Listed
 from healthd.profiles.registry import Registry
 
 MOST_DEVICES = 200
@@ -244,7 +243,7 @@ def _describe(
         rssi_dbm=rssi_dbm,
         profiles=names,
         is_private=is_private,
-        is_episodic=any(map(_is_episodic, profiles)),
+        is_episodic=any(profile.gives_results for profile in profiles),
         is_broadcast=_is_broadcast(seen, registry),
         peripheral=None if entry is None else entry.peripheral,
         suggested_id=suggested,
@@ -252,10 +251,10 @@ def _describe(
     )
 
 
-def _advertised(seen: Seen, registry: Registry) -> list[Profile]:
+def _advertised(seen: Seen, registry: Registry) -> list[Listed]:
     """Return the profiles of its services, its name and its advertised data, each once."""
     profiles = registry.recognised(seen.services, seen.name)
-    profiles += [profile for profile, _, _ in registry.broadcasts_in(seen.data)]
+    profiles += [registry.listed[each.name] for each, _, _ in registry.broadcasts_in(seen.data)]
     return list({profile.name: profile for profile in profiles}.values())
 
 
@@ -270,20 +269,6 @@ def _is_broadcast(seen: Seen, registry: Registry) -> bool:
     is_linkable = any(profile.name not in _COMMON for profile in linkable)
     are_results = all(broadcast.silence_s is None for broadcast in broadcasts)
     return bool(broadcasts) and (are_results or not is_linkable)
-
-
-def _is_episodic(profile: Profile) -> bool:
-    """Return whether its first stream has results, of which the latest one is retained.
-
-    A profile whose characteristics are only control points makes its measurements of the answers.
-    """
-    streams = [
-        characteristic.model
-        for characteristic in profile.characteristics
-        if characteristic.use is Use.STREAM
-    ]
-    first = next(iter(streams or profile.derived), None)
-    return first is not None and first.retained
 
 
 def _toml_string(value: str) -> str:

@@ -29,7 +29,7 @@ def main(config: Path | None, once: bool) -> int:
     async def body(stop: asyncio.Event) -> None:
         nonlocal done
         known = registry.load()
-        settings = read(config or DEFAULT_CONFIG, os.environ, known.profiles)
+        settings = read(config or DEFAULT_CONFIG, os.environ, known.listed)
         configure(settings.log.level)
         backfill = Backfill(settings, known, os.environ)
         if once:

@@ -6,7 +6,8 @@ from typing import TextIO
 from healthd.cli.hex_input import BadInput, answer_each, echo, parse_hex
 from healthd.profiles.identity import Identity
 from healthd.profiles.quirks import decoders_for
-from healthd.profiles.registry import Registry, canonical_uuid, load
+from healthd.profiles.registry import Registry, load
+from healthd.profiles.uuids import canonical_uuid
 
 _ANY_DEVICE = Identity()
 

@@ -13,7 +13,8 @@ from healthd.profiles.identity import Identity
 from healthd.profiles.options import Options
 from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import decoders_for
-from healthd.profiles.registry import Registry, canonical_uuid, load
+from healthd.profiles.registry import Registry, load
+from healthd.profiles.uuids import canonical_uuid
 
 # An advertisement has room for hundreds of structures; a message names the first ones.
 _NAMED_KEYS = 8

@@ -36,8 +36,17 @@ class Deferral(NamedTuple):
 
 
 MODULES = {
-    # Loaded for the first broker with TLS. asyncio compares sockets with its class, paho errors.
-    "ssl": Deferral(classes=("SSLSocket", "SSLWantReadError", "SSLWantWriteError")),
+    # Loaded for the first broker with TLS. asyncio asks whether sockets are of its class, and paho
+    # and healthd whether errors are.
+    "ssl": Deferral(
+        classes=(
+            "SSLSocket",
+            "SSLError",
+            "SSLCertVerificationError",
+            "SSLWantReadError",
+            "SSLWantWriteError",
+        )
+    ),
     "asyncio.sslproto": Deferral(first="ssl"),
     # structlog raises its error if a logger is pickled.
     "pickle": Deferral(classes=("PicklingError",)),

@@ -134,7 +134,7 @@ async def _own_settings(peripherals: Sequence[Mapping[str, Any]]) -> AsyncGenera
 
 async def _users_demo(seconds: float | None, config: Path, stop: asyncio.Event) -> None:
     known = registry.load()
-    settings = read(config, os.environ, known.profiles)
+    settings = read(config, os.environ, known.listed)
     peripherals = peripherals_for(settings.peripherals, random.Random()).values()
     async with _air(peripherals) as air:
         for peripheral in peripherals:

@@ -31,7 +31,7 @@ def main(peripheral: str, config: Path | None, as_json: bool) -> int:
     """
     file, known = config or DEFAULT_CONFIG, registry.load()
     try:
-        settings = read(file, os.environ, known.profiles)
+        settings = read(file, os.environ, known.listed)
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
             return _failed(f"{file}: {_other_user(peripheral)}")

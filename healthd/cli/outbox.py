@@ -38,7 +38,7 @@ def main(config: Path | None, directory: Path | None, as_json: bool) -> int:
         Fatal: bad settings.
     """
     if directory is None and config is not None:
-        directory = read(config, os.environ, registry.load().profiles).outbox.directory
+        directory = read(config, os.environ, registry.load().listed).outbox.directory
     path = state_folder(directory, os.environ) / STORE_NAME
     try:
         report = _report(path)

@@ -80,7 +80,7 @@ def main(peripheral: str, config: Path | None, again: bool) -> int:
 
 async def _run(peripheral: str, config: Path | None, again: bool) -> int:
     known, file = registry.load(), config or DEFAULT_CONFIG
-    settings = read(file, os.environ, known.profiles)
+    settings = read(file, os.environ, known.listed)
     entries = {entry.id: entry for entry in settings.peripherals}
     if (entry := entries.get(peripheral)) is None:
         ids = ", ".join(entries) or "none"

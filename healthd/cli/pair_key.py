@@ -130,7 +130,8 @@ class KeyPairing:
         console.say(f"the key is stored in {self._keys.file(self._peripheral)}")
 
     def _pairings(self, device: Device) -> list[Pairing]:
-        profiles = self._registry.recognised(device.services, device.name)
+        found = self._registry.recognised(device.services, device.name)
+        profiles = [self._registry.profiles[each.name] for each in found]
         return [profile.pairing for profile in profiles if profile.pairing is not None]
 
     @contextmanager

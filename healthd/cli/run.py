@@ -55,8 +55,8 @@ async def _run(config: Path, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     try:
-        known = registry.load()
-        source = Source(hung_up, partial(read, config, os.environ, known.profiles))
+        known = registry.load(_log_profile)
+        source = Source(hung_up, partial(read, config, os.environ, known.listed))
         settings = source.read()
         configure(settings.log.level)
         daemon = Daemon(settings, known, os.environ)
@@ -65,6 +65,10 @@ async def _run(config: Path, stop: asyncio.Event) -> None:
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _log_profile(name: str, text: str) -> None:
+    get_logger().error("profile not read", profile=name, error=text)
 
 
 def _log_notices(mqtt: "MqttSettings", environ: Mapping[str, str]) -> None:

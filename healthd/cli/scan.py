@@ -102,7 +102,7 @@ async def scan(
 def _settings(file: Path, known: Registry, *, required: bool) -> Settings:
     """Read the settings; if there are none and they are not required, return the defaults."""
     try:
-        return read(file, os.environ, known.profiles)
+        return read(file, os.environ, known.listed)
     except SettingsError as error:
         are_there = not isinstance(error, NoSettings) and not isinstance(error.__cause__, OSError)
         if required or are_there:
@@ -177,7 +177,7 @@ def add_entry(wanted: str, found: Sequence[InRange], file: Path, known: Registry
         console.complain(f"{wanted} is already in the settings, as {device.peripheral}")
         return EXIT_FAILED
     try:
-        append(file, device.block, os.environ, known.profiles)
+        append(file, device.block, os.environ, known.listed)
     except NotAdded as error:
         console.complain(str(error))
         return EXIT_FAILED

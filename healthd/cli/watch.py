@@ -86,4 +86,4 @@ def _settings(broker: str, prefix: str) -> Settings:
 
 
 def _read(config: Path) -> Settings:
-    return read(config, os.environ, registry.load().profiles)
+    return read(config, os.environ, registry.load().listed)

@@ -35,7 +35,7 @@ def check_settings(
         The findings, and the settings; None if they are invalid.
     """
     try:
-        settings = read(config, environ, registry.profiles)
+        settings = read(config, environ, registry.listed)
     except SettingsError as error:
         if isinstance(error.__cause__, PermissionError):
             denied = skipped("settings", f"{config} is not readable for this user", AS_SERVICE)

@@ -9,9 +9,7 @@ from healthd.central.bonds import BondSettings
 from healthd.central.match import By, Match
 from healthd.errors import Fatal
 from healthd.host.clock import Clock
-from healthd.profiles.characteristic import Broadcast
-from healthd.profiles.fitness_machine.limits import Limits
-from healthd.profiles.fitness_machine.machine import Range
+from healthd.profiles.common.machines import Limits, Range
 from healthd.profiles.options import Consent, Options
 from healthd.profiles.records import Records
 from healthd.profiles.registry import Registry
@@ -55,7 +53,7 @@ class Peripheral:
 
 def way_of(entry: PeripheralSettings, registry: Registry) -> Way:
     """Return how the peripheral's measurements are received."""
-    if entry.service is not None and registry.profiles[entry.service].only_advertises:
+    if entry.service is not None and registry.listed[entry.service].only_advertises:
         return Way.LISTEN
     if entry.connect is False or entry.bind_key_file is not None:
         return Way.LISTEN
@@ -70,20 +68,15 @@ def match_for(peripheral: PeripheralSettings, registry: Registry) -> Match:
     Raises:
         ValueError: none of address, name and service is set; reading the settings prevents it.
     """
-    periodic, profiles = peripheral.periodic, registry.profiles
-    broadcasts: tuple[Broadcast, ...] = ()
-    if way_of(peripheral, registry) is not Way.LINK:
-        service = peripheral.service
-        broadcasts = tuple(registry.broadcasts.values())
-        if service is not None:
-            broadcasts = profiles[service].broadcasts
+    periodic, listens = peripheral.periodic, way_of(peripheral, registry) is not Way.LINK
+    broadcasts = registry.announced(peripheral.service) if listens else ()
     if peripheral.address is not None:
         return Match(peripheral.id, By.ADDRESS, peripheral.address, periodic, broadcasts)
     if peripheral.name is not None:
         return Match(peripheral.id, By.NAME, peripheral.name, periodic, broadcasts)
     if peripheral.service is not None:
-        kind = profiles[peripheral.service]
-        names, others = kind.names, registry.namesakes(kind)
+        kind = registry.listed[peripheral.service]
+        names, others = kind.names, registry.namesakes(kind.name)
         return Match(peripheral.id, By.SERVICE, kind.service, periodic, broadcasts, names, others)
     raise ValueError(f"{peripheral.id}: no address, name or service")
 

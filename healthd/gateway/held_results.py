@@ -81,7 +81,6 @@ class HeldResults:
 
     def read(self, registry: Registry) -> list[HeldResult]:
         """Return what earlier runs held back; a row that cannot be read is logged and left out."""
-        models = {known.model.kind: known.model for known in registry.sources}
         found: list[HeldResult] = []
         document = self._file.read()
         rows = cast(list[Any], document) if isinstance(document, list) else []
@@ -89,7 +88,9 @@ class HeldResults:
         for row in rows[-_MOST_ROWS:]:
             try:
                 record = None if row["record"] is None else _record(*row["record"])
-                made = models[row["kind"]].of(row["fields"])
+                if (model := registry.model(row["kind"])) is None:
+                    raise KeyError(row["kind"])
+                made = model.of(row["fields"])
                 clock: ClockState = "synced" if row["clock"] == "synced" else "unsynced"
                 timed = Timed(made, 0, record, finished=True)
                 found.append(HeldResult(str(row["peripheral"]), timed, int(row["wall_ns"]), clock))

@@ -371,9 +371,11 @@ class AckedClient(aiomqtt.Client):
         super()._on_socket_close(client, userdata, sock)
 
     async def _misc_loop(self) -> None:
-        # A broker that wants a sign of life each second waits for half a second more.
+        # A broker waits for half of the keepalive more; its CONNACK may ask for a sign of life each
+        # second. Each look wakes the process twice, see ``sleep``.
         while self._client.loop_misc() == 0:
-            await sleep(min(1.0, cast(Any, self._client)._keepalive / 4))
+            keepalive_s = cast(Any, self._client)._keepalive if self._connected.done() else 1
+            await sleep(keepalive_s / 4)
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from healthd.errors import DecodeError
 from healthd.profiles.packet.text import clean
-from healthd.profiles.registry import canonical_uuid
+from healthd.profiles.uuids import canonical_uuid
 
 MOST_BYTES = 2 * 1650
 """An advertisement and its scan response; each has at most 1650 bytes with extended advertising

@@ -145,3 +145,8 @@ class Broadcast(Characteristic):
     fits: Callable[[bytes], bool] = _any_bytes
     decoder: Callable[[Options, str], Callable[[bytes], Measurement]] | None = None
     again_s: float | None = None
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether there is a decoder for each device."""
+        return self.decoder is not None

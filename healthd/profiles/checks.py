@@ -1,12 +1,43 @@
 """What must be right about the profiles together, so that sessions can rely on it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.profile import Profile
+from healthd.profiles.uuids import canonical_uuid
 
 _CANONICAL = re.compile(r"[0-9a-f]{4}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def check_profiles(profiles: Sequence[Profile]) -> None:
+    """Check everything about these profiles.
+
+    Raises:
+        ValueError: two of them share a name or a service, or declare something differently, or what
+            they ask, or which gives way to which, does not fit together.
+    """
+    declared: dict[str, Profile | Characteristic] = {}
+    known: dict[str, Characteristic] = {}
+    for profile in profiles:
+        _declare(declared, f"profile {profile.name}", profile)
+        if profile.service:
+            _declare(declared, f"service {canonical_uuid(profile.service)}", profile)
+        for broadcast in profile.broadcasts:
+            _declare(declared, broadcast.uuid, broadcast)
+        for characteristic in profile.characteristics:
+            _declare(declared, uuid := canonical_uuid(characteristic.uuid), characteristic)
+            known[uuid] = characteristic
+    check_channels(known.values())
+    check_requests(profiles, known)
+    check_order(profiles)
+
+
+def _declare(
+    index: dict[str, Profile | Characteristic], name: str, declared: Profile | Characteristic
+) -> None:
+    if index.setdefault(name, declared) != declared:
+        raise ValueError(f"{name} is declared twice, with different contents")
 
 
 def check_channels(characteristics: Iterable[Characteristic]) -> None:

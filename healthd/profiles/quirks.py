@@ -3,28 +3,49 @@
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from healthd.profiles import blood_pressure, running_speed_cadence, weight_scale
-from healthd.profiles.body_composition import measurement as body_composition
-from healthd.profiles.fitness_machine import (
-    commands,
-    control_point,
-    cross_trainer,
-    features,
-    indoor_bike,
-    rower,
-    status,
-    treadmill,
-)
-from healthd.profiles.fitness_machine.commands import Write
 from healthd.profiles.identity import Identity
 from healthd.profiles.packet.cursor import Cursor
-from healthd.profiles.vendor import qardio
 from healthd.samples import Measurement
+
+if TYPE_CHECKING:
+    from healthd.profiles.fitness_machine.commands import Write
 
 _MAKER, _MODEL = "2a29", "2a24"
 
 Decode = Callable[[bytes], Measurement]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A function of a module of this package, which is imported with the first call.
+
+    The decoders of this table and what they need are 2 MB, and few gateways have such a device.
+
+    Attributes:
+        place: ``module:name``.
+    """
+
+    place: str
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself."""
+        return _found(self.place)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call it."""
+        return self.function(*arguments, **named)
+
+
+@cache
+def _found(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    function: Callable[..., Any] = getattr(import_module(f"healthd.profiles.{module}"), name)
+    return function
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +71,7 @@ class Quirk:
     name: str = ""
     maker: str = ""
     model: str = ""
-    write: Mapping[str, Write] = field(default_factory=dict[str, Write])
+    write: "Mapping[str, Write]" = field(default_factory=dict[str, "Write"])
 
     def fits(self, device: Identity) -> bool:
         """Return whether the device is of this kind."""
@@ -67,15 +88,17 @@ _LIFE_FITNESS_NAME = "LF" + 16 * "[0-9a-f]"
 _LIFE_FITNESS_MAKER = "Life*Fitness*"
 
 
-_AS_USUAL: Mapping[str, Write] = {}
-_IN_LEVELS: Mapping[str, Write] = {"inclination_pct": commands.set_target_inclination_in_levels}
+_AS_USUAL: "Mapping[str, Write]" = {}
+_IN_LEVELS: "Mapping[str, Write]" = {
+    "inclination_pct": Later("fitness_machine.commands:set_target_inclination_in_levels")
+}
 
 QUIRKS: tuple[Quirk, ...] = (
     *(
         Quirk(
             title="Life Fitness bikes: cadence sent without its flag",
             uuid="2ad2",
-            decode=indoor_bike.decode_life_fitness_bike,
+            decode=Later("fitness_machine.indoor_bike:decode_life_fitness_bike"),
             source="TrackMyIndoorWorkout, test/life_fitness_bike_test.dart",
             name=name,
             maker=maker,
@@ -86,7 +109,7 @@ QUIRKS: tuple[Quirk, ...] = (
         Quirk(
             title="Life Fitness ellipticals: speed 0, a filler for elevation, resistance in tenths",
             uuid="2ace",
-            decode=cross_trainer.decode_life_fitness_cross_trainer,
+            decode=Later("fitness_machine.cross_trainer:decode_life_fitness_cross_trainer"),
             source="cagnulein/qdomyos-zwift #4818, TrackMyIndoorWorkout #534",
             name=name,
             maker=maker,
@@ -96,7 +119,7 @@ QUIRKS: tuple[Quirk, ...] = (
     Quirk(
         title="FitShow rowers: total energy in steps of 0.1 kcal",
         uuid="2ad1",
-        decode=rower.decode_tenths_of_kcal,
+        decode=Later("fitness_machine.rower:decode_tenths_of_kcal"),
         source="cagnulein/qdomyos-zwift #4624",
         name="fs-*",
     ),
@@ -104,7 +127,7 @@ QUIRKS: tuple[Quirk, ...] = (
         Quirk(
             title=f"{device} rowers: whole strokes per minute, not halves",
             uuid="2ad1",
-            decode=rower.decode_whole_strokes,
+            decode=Later("fitness_machine.rower:decode_whole_strokes"),
             source=source,
             name=name,
         )
@@ -123,23 +146,31 @@ QUIRKS: tuple[Quirk, ...] = (
             write=write,
         )
         for uuid, decode, write in (
-            ("2acd", treadmill.decode_levels, _AS_USUAL),
-            ("2ad5", features.decode_inclination_range_in_levels, _AS_USUAL),
-            ("2ad9", control_point.decode_control_point_in_levels, _IN_LEVELS),
-            ("2ada", status.decode_status_in_levels, _AS_USUAL),
+            ("2acd", Later("fitness_machine.treadmill:decode_levels"), _AS_USUAL),
+            (
+                "2ad5",
+                Later("fitness_machine.features:decode_inclination_range_in_levels"),
+                _AS_USUAL,
+            ),
+            (
+                "2ad9",
+                Later("fitness_machine.control_point:decode_control_point_in_levels"),
+                _IN_LEVELS,
+            ),
+            ("2ada", Later("fitness_machine.status:decode_status_in_levels"), _AS_USUAL),
         )
     ),
     Quirk(
         title="Zwift RunPod: counts the steps of one foot, cadence is doubled",
         uuid="2a53",
-        decode=running_speed_cadence.decode_one_foot,
+        decode=Later("running_speed_cadence:decode_one_foot"),
         source="cagnulein/qdomyos-zwift#1099",
         name="*runpod*",
     ),
     Quirk(
         title="Xiaomi Mi Scale: its own flags in Weight Measurement",
         uuid="2a9d",
-        decode=weight_scale.decode_xiaomi,
+        decode=Later("weight_scale:decode_xiaomi"),
         source="openScale PR #1294",
         name="mi[ _]scale*",
     ),
@@ -147,7 +178,7 @@ QUIRKS: tuple[Quirk, ...] = (
         Quirk(
             title="Xiaomi Mi Scale 2: its own layout in Body Composition Measurement",
             uuid="2a9c",
-            decode=body_composition.decode_xiaomi,
+            decode=Later("body_composition.measurement:decode_xiaomi"),
             source="openScale #392 (captures), #87, #474 (names)",
             name=name,
         )
@@ -156,42 +187,42 @@ QUIRKS: tuple[Quirk, ...] = (
     Quirk(
         title="Soehnle Shape Sense Connect 50: weight in steps of 0.1 kg",
         uuid="2a9d",
-        decode=weight_scale.decode_tenths,
+        decode=Later("weight_scale:decode_tenths"),
         source="openScale #1303",
         name="shape50*",
     ),
     Quirk(
         title="Soehnle Shape Sense Connect 50: masses in steps of 0.1 kg, body water is not a mass",
         uuid="2a9c",
-        decode=body_composition.decode_tenths,
+        decode=Later("body_composition.measurement:decode_tenths"),
         source="openScale #1303 (captures)",
         name="shape50*",
     ),
     Quirk(
         title="Renpho ES-WBE28: weight in steps of 0.05 kg, reserved flags set",
         uuid="2a9d",
-        decode=weight_scale.decode_twentieths,
+        decode=Later("weight_scale:decode_twentieths"),
         source="ble-scale-sync src/scales/renpho.ts (captures)",
         name="renpho-scale*",
     ),
     Quirk(
         title="Renpho ES-WBE28: masses in steps of 0.05 kg",
         uuid="2a9c",
-        decode=body_composition.decode_twentieths,
+        decode=Later("body_composition.measurement:decode_twentieths"),
         source="ble-scale-sync src/scales/renpho.ts (captures)",
         name="renpho-scale*",
     ),
     Quirk(
         title="Silvercrest SBM69: plain integers in Blood Pressure Measurement",
         uuid="2a35",
-        decode=blood_pressure.decode_plain_integers,
+        decode=Later("blood_pressure:decode_plain_integers"),
         source="OpenMQTTGateway #806, github.com/ignisf/sbm69 (protocol notes)",
         name="sbm69*",
     ),
     Quirk(
         title="Silvercrest SBM69: plain integers in Blood Pressure Measurement",
         uuid="2a35",
-        decode=blood_pressure.decode_plain_integers,
+        decode=Later("blood_pressure:decode_plain_integers"),
         source="github.com/ignisf/sbm69 (Device Information)",
         maker="hans dinslage*",
         model="sbm69*",
@@ -199,9 +230,9 @@ QUIRKS: tuple[Quirk, ...] = (
     Quirk(
         title="QardioArm: pressures that it cannot measure after it has given up",
         uuid="2a35",
-        decode=qardio.decode_measurement,
+        decode=Later("vendor.qardio:decode_measurement"),
         source="ptylr/LibreArm BPClient.swift, agreenbhm/LibreArm_Android ReadingValidationTest.kt",
-        name=qardio.NAMES,
+        name="qardioarm*",
     ),
 )
 
@@ -224,7 +255,7 @@ def decoders_for(device: Identity) -> dict[str, Decode]:
     return {quirk.uuid: quirk.decode for quirk in reversed(fitting)}
 
 
-def writers_for(device: Identity) -> dict[str, Write]:
+def writers_for(device: Identity) -> "dict[str, Write]":
     """Return the functions that replace the usual ones for this device, by key of a request."""
     fitting = [quirk for quirk in QUIRKS if quirk.fits(device)]
     return {key: write for quirk in reversed(fitting) for key, write in quirk.write.items()}

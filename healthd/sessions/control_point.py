@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property
 
 from healthd.central.link import Link
 from healthd.profiles.characteristic import Channel, Characteristic
@@ -59,9 +60,14 @@ class ControlPoints:
         self._on_answer = on_answer
         self._points: dict[str, ControlPoint] = {}
 
+    @cached_property
+    def _profiles(self) -> list[Profile]:
+        return self._registry.use_on(self.link.characteristics)
+
     def has(self, uuid: str) -> bool:
         """Return whether the device has the control point and lets it be written."""
-        return uuid in self._registry.characteristics and self.of(uuid).is_there
+        known = {each.uuid for profile in self._profiles for each in profile.characteristics}
+        return uuid in known and self.of(uuid).is_there
 
     def of(self, uuid: str) -> "ControlPoint":
         """Return the control point with this canonical UUID; the device must have it."""
@@ -73,7 +79,7 @@ class ControlPoints:
 
     def command(self, verb: str) -> tuple[Profile, Request] | None:
         """Return what the device understands for a request with this verb; None for nothing."""
-        for profile in self._registry.profiles.values():
+        for profile in self._profiles:
             command = profile.commands.get(verb)
             if command is not None and self.has(command.control):
                 return profile, command

@@ -3,8 +3,7 @@
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.central.link import Link
 from healthd.errors import DecodeError
-from healthd.profiles.battery import decode_level
-from healthd.profiles.fitness_machine.limits import Rejected
+from healthd.profiles.common.machines import Rejected
 from healthd.profiles.profile import Profile
 from healthd.sessions.control_point import Busy, ControlPoint, Silent
 from healthd.sessions.exchange import ANSWER_S, Check, unchecked
@@ -41,6 +40,8 @@ async def check_battery(link: Link, profile: Profile) -> None:
     needed = profile.needs_battery_pct
     if not needed or _BATTERY_LEVEL not in link.characteristics:
         return
+    from healthd.profiles.battery import decode_level  # loaded with the device that has it
+
     try:
         level = decode_level(await link.read(_BATTERY_LEVEL)).level_pct
     except LinkLost:

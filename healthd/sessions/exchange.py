@@ -4,12 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import TYPE_CHECKING
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.profiles.fitness_machine.dialect import Dialect
-from healthd.profiles.fitness_machine.machine import Learned
+from healthd.profiles.common.machines import Learned
 from healthd.sessions.control_point import Busy, ControlPoint, Silent
 from healthd.verbs import uptime_s
+
+if TYPE_CHECKING:
+    from healthd.profiles.fitness_machine.dialect import Dialect
 
 Check = Callable[[], None]
 """Called before a request is written; raises Rejected if it must not be written any more."""
@@ -47,7 +50,7 @@ def unchecked() -> None:
 class Exchange:
     """The exchange with one machine; used by a single task, so procedures do not overlap."""
 
-    def __init__(self, point: ControlPoint, dialect: Dialect, learned: Learned) -> None:
+    def __init__(self, point: ControlPoint, dialect: "Dialect", learned: Learned) -> None:
         """Prepare.
 
         Args:

@@ -3,11 +3,10 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from healthd.central.faults import LinkFault, LinkLost
-from healthd.profiles.fitness_machine.dialect import Dialect
-from healthd.profiles.fitness_machine.limits import Limits, Rejected
-from healthd.profiles.fitness_machine.machine import Learned
+from healthd.profiles.common.machines import Learned, Limits, Rejected
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.exchange import (
     ANSWER_S,
@@ -21,6 +20,9 @@ from healthd.sessions.exchange import (
 from healthd.sessions.faults import ControlFailed
 from healthd.sessions.outcomes import Outcomes
 from healthd.verbs import uptime_s
+
+if TYPE_CHECKING:
+    from healthd.profiles.fitness_machine.dialect import Dialect
 
 # The reset, which gives up control, is written within this time after the end of the lease,
 # even if a stop or the steps before it get no answer: a release is promised within a second. The
@@ -62,7 +64,7 @@ class Hold:
     def __init__(
         self,
         points: ControlPoints,
-        dialect: Dialect,
+        dialect: "Dialect",
         learned: Learned,
         rules: Rules,
         outcomes: Outcomes,

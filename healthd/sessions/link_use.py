@@ -13,7 +13,7 @@ from healthd.profiles.dialogue import Opening
 from healthd.profiles.options import Options
 from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import identity_of
-from healthd.profiles.registry import Registry
+from healthd.profiles.registry import Registry, openings_anywhere
 from healthd.sessions.collect import wait_until_collected
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.no_data import NoData, advice_for
@@ -155,7 +155,8 @@ class LinkUse:
         self, openings: Openings, profiles: list[Profile], silence_s: float | None, *, once: bool
     ) -> None:
         wanted = [profile for profile in profiles if self._may_run(profile.opening)]
-        anywhere = [pair for pair in self._registry.openings_anywhere if self._may_run(pair[1])]
+        found = openings_anywhere(self._registry.use_on(openings.points.link.characteristics))
+        anywhere = [pair for pair in found if self._may_run(pair[1])]
         await openings.run(wanted, anywhere)
         await openings.polls.run(silence_s, once=once)
 

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 from healthd.log import get_logger
 from healthd.profiles.characteristic import Use
-from healthd.profiles.fitness_machine.machine import TREADMILL_DATA
-from healthd.profiles.fitness_machine.procedures import CONTROL_POINT
+from healthd.profiles.common.machines import CONTROL_POINT, TREADMILL_DATA
 from healthd.profiles.options import Options
 from healthd.profiles.profile import Profile
 from healthd.sessions.plan import Discovered

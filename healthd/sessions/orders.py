@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from healthd.profiles.fitness_machine.limits import Rejected
+from healthd.profiles.common.machines import Rejected
 from healthd.verbs import OLDEST_CONTROL_S, Control, OfPeripheral, Release, Stop, uptime_s
 
 BEAT_S = 0.5

@@ -8,6 +8,7 @@ from typing import Protocol
 from healthd.central.faults import LinkFault
 from healthd.central.link import Advertisement
 from healthd.profiles.characteristic import Characteristic, Use
+from healthd.profiles.listing import Listed
 from healthd.profiles.profile import Profile
 from healthd.profiles.quirks import to_be_read_before
 from healthd.profiles.registry import Registry
@@ -98,7 +99,7 @@ def profiles_of(registry: Registry, link: Discovered) -> list[Profile]:
     services = [registry.service(uuid) for uuid in sorted(link.services)]
     added = [
         profile
-        for profile in registry.profiles.values()
+        for profile in registry.use_on(link.characteristics)
         if not profile.service and _uuids([profile]) & link.characteristics
     ]
     return [*(profile for profile in services if profile is not None), *added]
@@ -118,9 +119,9 @@ def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> 
     profiles = _without_replaced([each for each in found if each not in locked], link)
     surplus = _uuids(each for each in found if each not in profiles) - _uuids(profiles)
     known = [
-        characteristic
-        for uuid, characteristic in registry.characteristics.items()
-        if uuid in link.characteristics - surplus
+        registry.characteristics[uuid]
+        for uuid in sorted(link.characteristics - surplus)
+        if uuid in registry.characteristics
     ]
     controls = {profile.asks for profile in profiles}
     notified = {each.uuid for each in known if link.can_notify(each.uuid)}
@@ -205,18 +206,18 @@ def lack(
         return NothingToRead()
     if missing := before - plan.sources - plan.surplus:
         return CharacteristicMissing(missing)
-    advertised = [registry.service(uuid) for uuid in link.found.services]
-    wanted = [profile for profile in advertised if profile is not None and profile.measures]
-    if service is not None and (profile := registry.service(service)):
-        wanted.append(profile)
+    advertised = registry.recognised(link.found.services, None)
+    wanted = [profile for profile in advertised if profile.measures]
+    if service is not None:
+        wanted += registry.recognised([service], None)
     if absent := {profile.name for profile in wanted if not _has(link, profile)}:
         return ServiceMissing(absent)
     return None if plan.sources else NoMeasurements()
 
 
-def _has(link: Discovered, profile: Profile) -> bool:
+def _has(link: Discovered, profile: Listed) -> bool:
     """Return whether the device has shown this service with any of its characteristics."""
     if profile.service not in link.services:
         return False
-    uuids = {each.uuid for each in profile.characteristics}
-    return not uuids or bool(uuids & link.characteristics)
+    uuids = profile.characteristics
+    return not uuids or not link.characteristics.isdisjoint(uuids)

@@ -4,17 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from healthd.central.faults import LinkFault
 from healthd.events import ControlEvent
+from healthd.profiles.common.machines import FEC_DATA, STATUS, Learned, Rejected
 from healthd.profiles.dialogue import Request
-from healthd.profiles.fitness_machine.limits import Rejected
-from healthd.profiles.fitness_machine.machine import Learned
-from healthd.profiles.fitness_machine.procedures import STATUS, loses_control
-from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
 from healthd.profiles.profile import Profile
-from healthd.profiles.vendor.fec import DATA
 from healthd.sessions.control_point import ControlPoints, Silent
 from healthd.sessions.device_commands import check_battery, write_command
 from healthd.sessions.dialects import dialect_on, machine_on
@@ -24,10 +20,12 @@ from healthd.sessions.hold import Hold, Rules
 from healthd.sessions.orders import BEAT_S, Order, Orders, cancelled_by
 from healthd.sessions.outcomes import Outcomes
 from healthd.sessions.starter import Starter
-from healthd.sessions.trainer import Trainer
 from healthd.sessions.values import Explain
 from healthd.sessions.work import Interrupted, Rank, Work
 from healthd.verbs import OfPeripheral, Release, RequestRefused, ResetEnergyExpended, Start, Stop
+
+if TYPE_CHECKING:
+    from healthd.sessions.trainer import Trainer
 
 # How long a request waits for earlier ones: as long as one of them may stay unanswered. Requests to
 # move a machine are refused at their age before that.
@@ -101,7 +99,7 @@ class Remote:
     @property
     def listeners(self) -> Mapping[str, Callable[[bytes], None]]:
         """What to call with the values of streams that say something about control, by UUID."""
-        return {STATUS: self.on_status, DATA: self.on_answer}
+        return {STATUS: self.on_status, FEC_DATA: self.on_answer}
 
     def on_answer(self, value: bytes) -> None:
         """Handle a value of a stream that also carries answers to requests."""
@@ -110,8 +108,11 @@ class Remote:
 
     def on_status(self, value: bytes) -> None:
         """Handle a status notification of the machine."""
-        if self._hold is not None and loses_control(value):
-            self._hold.on_control_lost()
+        if self._hold is not None:
+            from healthd.profiles.fitness_machine.procedures import loses_control
+
+            if loses_control(value):
+                self._hold.on_control_lost()
 
     async def serve(
         self, points: ControlPoints, facts: Mapping[str, bytes], explain: Explain
@@ -124,8 +125,10 @@ class Remote:
             explain: returns what a refusal means, taking the device's bond into account.
         """
         link = points.link
-        machine = machine_on(link, facts, self._rules.speed_factor)
-        if (dialect := dialect_on(points, machine)) is not None:
+        speed_factor = self._rules.speed_factor
+        if (dialect := dialect_on(points, facts, speed_factor)) is not None:
+            from healthd.sessions.trainer import Trainer  # with what machines need
+
             learned = self._learned_of(link.found.address)
             self._hold = Hold(points, dialect, learned, self._rules, self._outcomes)
             self._trainer = Trainer(self._hold, dialect, learned, self._outcomes)
@@ -134,6 +137,7 @@ class Remote:
             if self._hold is not None:
                 await self._begin(self._hold)
             if self.starts:
+                machine = machine_on(link, facts, speed_factor)
                 starting = self._starter.start(points, machine, link.found.address)
                 with suppress(Interrupted):
                     await self._work.run(Rank.ORDER, starting)
@@ -301,6 +305,8 @@ class Remote:
         if not points.link.can_write(_ENERGY_CONTROL_POINT):
             text = "the device has no heart rate control point, so no counter to reset"
             raise Rejected("not_supported", text)
+        from healthd.profiles.heart_rate import RESET_ENERGY_EXPENDED
+
         await write_command(points.of(_ENERGY_CONTROL_POINT), RESET_ENERGY_EXPENDED)
         self._outcomes.report("reset", request.verb)
         return {}

@@ -3,14 +3,16 @@
 import time
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from healthd.central.faults import LinkFault, LinkLost
 from healthd.log import get_logger
-from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL, START_OR_RESUME
-from healthd.profiles.fitness_machine.machine import Machine
-from healthd.profiles.fitness_machine.procedures import CONTROL_POINT, answers, result
+from healthd.profiles.common.machines import CONTROL_POINT
 from healthd.sessions.control_point import Busy, ControlPoints, Silent
 from healthd.sessions.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from healthd.profiles.fitness_machine.machine import Machine
 
 REASON = "settings"
 """The reason of the events: no request has asked for it."""
@@ -48,7 +50,7 @@ class Starter:
         self._answered_at: float | None = None
         self._log = get_logger(peripheral=peripheral)
 
-    async def start(self, points: ControlPoints, machine: Machine, address: str) -> None:
+    async def start(self, points: ControlPoints, machine: "Machine", address: str) -> None:
         """Ask the machine for control and then to start, once. It is never reset or stopped for it.
 
         A treadmill is not started: its belt would move at each new link, with or without a person.
@@ -119,6 +121,10 @@ class Starter:
 
 async def _start(points: ControlPoints) -> str:
     """Write both requests; return the machine's answer to the second one."""
+    # Loaded with the machine.
+    from healthd.profiles.fitness_machine.commands import REQUEST_CONTROL, START_OR_RESUME
+    from healthd.profiles.fitness_machine.procedures import answers, result
+
     point = points.of(CONTROL_POINT)
     async with point.turn(_START_S):
         with suppress(Silent):

@@ -16,6 +16,7 @@ from healthd.profiles.profile import Profile
 from healthd.profiles.registry import Registry
 from healthd.sessions.device_key import DeviceKey
 from healthd.sessions.faults import NoKey, NothingToRead, NotificationStalled, Unanswered
+from healthd.sessions.loading import load_profiles
 from healthd.sessions.memory import DeviceMemory, Memories, Step
 from healthd.sessions.plan import Plan, due, lack, plan_for, profiles_of
 from healthd.sessions.steps import Steps
@@ -107,6 +108,7 @@ class Subscriptions:
         self.flows.clear()
         self._memory = memory = self._memories.of(link.found)
         self._steps = steps = Steps(link, memory, self._peripheral)
+        await load_profiles(self._registry, link.services | link.characteristics)
         await self.key.load(profiles_of(self._registry, link))
         has_key = self.key.value is not None
         self._plan = plan = plan_for(self._registry, link, has_key=has_key)
@@ -261,9 +263,8 @@ class Subscriptions:
         """Return after how many seconds each stream of this link that has a deadline is silent."""
         return {
             uuid: silence_s or characteristic.silence_s
-            for uuid, characteristic in self._registry.characteristics.items()
-            if uuid in self.heard
-            and characteristic.silence_s is not None
+            for uuid in self.heard
+            if (characteristic := self._registry.characteristics[uuid]).silence_s is not None
             # What only answers is silent between two requests; see ``polling``.
             and characteristic.use is not Use.CONTROL
         }

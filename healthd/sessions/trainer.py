@@ -6,10 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from healthd.central.faults import LinkFault, LinkLost
+from healthd.profiles.common.machines import Learned, Rejected
 from healthd.profiles.fitness_machine.commands import RESET
 from healthd.profiles.fitness_machine.dialect import Dialect
-from healthd.profiles.fitness_machine.limits import Rejected
-from healthd.profiles.fitness_machine.machine import Learned
 from healthd.profiles.fitness_machine.procedures import Command, command
 from healthd.sessions.control_point import Busy
 from healthd.sessions.exchange import (
@@ -55,7 +54,7 @@ class Trainer:
             Silent: the machine did not answer.
             LinkFault: the machine could not be asked.
         """
-        machine = self._learned.applied_to(self._dialect.machine)
+        machine = self._dialect.machine.corrected(self._learned)
         made = command(request, machine, self._hold.rules.limits)
         # Before it is written: it may be interrupted after that.
         self._hold.note_move(simulates=isinstance(request, SetSimulation))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from healthd.profiles.fitness_machine.limits import Rejected
+from healthd.profiles.common.machines import Rejected
 from healthd.sessions.orders import BEAT_S
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ class Advertised(Protocol):
     """Something that a kind of device advertises."""
 
     @property
-    def decoder(self) -> object:
-        """What reads it with the key of a device; None if such devices do not encrypt."""
+    def has_decoder(self) -> bool:
+        """Whether it is read with the key of a device; False if such devices do not encrypt."""
         ...
 
 
@@ -122,7 +122,7 @@ def _way_checks(
     if kind is not None and not kind.broadcasts and (has_key or connect is False):
         key = "connect" if connect is False else "bind_key_file"
         yield problem(key, f"no such key: healthd reads no advertisements of {service} devices")
-    elif kind is not None and has_key and all(each.decoder is None for each in kind.broadcasts):
+    elif kind is not None and has_key and not any(each.has_decoder for each in kind.broadcasts):
         yield problem("bind_key_file", f"no such key: {service} devices do not encrypt")
     if kind is not None and kind.only_advertises:
         why = f"no such key: {service} devices are only listened to"

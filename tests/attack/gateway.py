@@ -142,7 +142,7 @@ def main(arguments: argparse.Namespace) -> int:
     # bumble warns about every packet in transit when a link ends.
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
     known = registry.load()
-    settings = read(arguments.config, os.environ, known.profiles)
+    settings = read(arguments.config, os.environ, known.listed)
     return until_signal(lambda stop: _run(settings, known, arguments, stop))
 
 

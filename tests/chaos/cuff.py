@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
     _replace(episodes, "MEMORY_QUIET_S", arguments.quiet)
     _replace(collect, "QUIET_S", arguments.quiet + 0.5)
     known = registry.load()
-    settings = read(arguments.config, os.environ, known.profiles)
+    settings = read(arguments.config, os.environ, known.listed)
     return until_signal(lambda stop: _run(settings, known, arguments.packets, stop))
 
 

@@ -91,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
     _replace(parking, "FIRST_S", arguments.park)
     _replace(history, "FIRST_S", arguments.park)
     known = registry.load()
-    settings = read(arguments.config, os.environ, known.profiles)
+    settings = read(arguments.config, os.environ, known.listed)
     return until_signal(lambda stop: _run(settings, known, arguments, stop))
 
 

@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> int:
     configure()
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
     known = registry.load()
-    settings = read(arguments.config, os.environ, known.profiles)
+    settings = read(arguments.config, os.environ, known.listed)
     return until_signal(lambda stop: _run(settings, known, arguments.frames, stop))
 
 

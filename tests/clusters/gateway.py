@@ -88,7 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 async def _run(config: Path, stop: asyncio.Event) -> None:
     known = registry.load()
-    wanted = read(config, os.environ, known.profiles)
+    wanted = read(config, os.environ, known.listed)
     async with AsyncExitStack() as stack:
         air = await stack.enter_async_context(Air())
         for peripheral in peripherals_for(wanted.peripherals, random.Random(1)).values():

@@ -174,6 +174,12 @@ async def test_without_tls_neither_openssl_nor_what_is_never_used_is_loaded(plac
     place.configure(tls=False)
     async with place.daemon() as daemon:
         await place.more_samples()
+        # A lost broker is a fault that could be one of TLS.
+        await place.broker.kill()
+        await daemon.logged("retrying", service="mqtt", reason="broker_unreachable")
+        await place.broker.start()
+        await daemon.logged("connected")
+        await place.more_samples()
         loaded = await daemon.loaded()
     assert loaded >= {"bleak", "dbus_fast", "aiomqtt", "pydantic", "structlog", "asyncio"}
     assert loaded & (NEVER_LOADED.keys() | TLS) == set()

@@ -78,7 +78,7 @@ class ReloadRig:
     ) -> AsyncGenerator[None]:
         """Run the daemon with straps and others in range; it stops cleanly after the block."""
         stop, full_environ = asyncio.Event(), {"TZ": "UTC", **(environ or {})}
-        read_file = partial(read, self._file, full_environ, _REGISTRY.profiles)
+        read_file = partial(read, self._file, full_environ, _REGISTRY.listed)
         source = Source(self._requested, read_file)
         notify = self._folder / "notify"
         notify.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
 async def _run(config: Path, seed: int, stop: asyncio.Event) -> None:
     known, hung_up = registry.load(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
-    source = Source(hung_up, partial(read, config, os.environ, known.profiles))
+    source = Source(hung_up, partial(read, config, os.environ, known.listed))
     rng = random.Random(seed)
     linked = {name: model.make(address(name), rng) for name, model in CATALOGUE.items()}
     heard = {name: model.make(address(name), rng) for name, model in BROADCASTING.items()}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
 from healthd.central.link import Backends
-from healthd.profiles.registry import full_uuid
+from healthd.profiles.uuids import full_uuid
 
 
 class Ether:

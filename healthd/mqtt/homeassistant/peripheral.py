@@ -1,6 +1,6 @@
 """The announcement of a peripheral: its measurements, its link, and its controls."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, get_args
 
@@ -37,10 +37,16 @@ class PeripheralPayloads:
     """Makes the payloads of a gateway's peripherals."""
 
     def __init__(self, topics: Topics, registry: Registry) -> None:
-        """Index the measurements of ``registry``."""
+        """Start without a peripheral; ``registry`` has the measurements with their models."""
         self._topics = topics
-        self._profiles = registry.profiles
-        self._streams = Streams(registry)
+        self._registry = registry
+        self._known: set[str] = set()
+        self._index(())
+
+    def _index(self, names: Iterable[str]) -> None:
+        """Index the measurements of these profiles, in addition to those that are indexed."""
+        self._known.update(names)
+        self._streams = Streams(self._registry.use(sorted(self._known)))
         self._names = Names(self._streams.all_shown())
 
     def payload(
@@ -80,7 +86,8 @@ class PeripheralPayloads:
     def _only_listens(self, entry: PeripheralSettings, facts: Mapping[str, Any]) -> bool:
         """Return whether there is no link that could carry a request."""
         found: Collection[str] = facts.get("profiles", ())
-        profiles = [self._profiles[name] for name in found if name in self._profiles]
+        known = self._registry.listed
+        profiles = [known[name] for name in found if name in known]
         only_advertises = bool(profiles) and all(profile.only_advertises for profile in profiles)
         return entry.connect is False or entry.bind_key_file is not None or only_advertises
 
@@ -91,6 +98,12 @@ class PeripheralPayloads:
         facts: Mapping[str, Any],
     ) -> Iterator[Component]:
         found: Collection[str] = facts.get("profiles", ())
+        # What a stream is named depends on the other streams of the device, and on its rivals in
+        # all profiles that have such a stream.
+        kinds = (path.rpartition("/")[2] for path in known)
+        needed = self._registry.publishing(kinds) | (self._registry.listed.keys() & found)
+        if not needed <= self._known:
+            self._index(needed)
         device = Device({*found, *self._names.profiles_of(known)}, known)
         for kind in sorted(known):
             if (stream := self._streams.of(kind, entry, found)) is not None:

@@ -2,13 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from healthd.mqtt.homeassistant.fields import shown_keys
 from healthd.mqtt.homeassistant.names import ShownKind
 from healthd.profiles.characteristic import Use
-from healthd.profiles.registry import Registry
+from healthd.profiles.profile import Profile
 from healthd.samples import Measurement
 from healthd.settings.model import PeripheralSettings
 
@@ -55,12 +55,12 @@ class _Kind(NamedTuple):
 class Streams:
     """How long each stream's values stay valid, from what the profiles declare."""
 
-    def __init__(self, registry: Registry) -> None:
-        """Index the models of all streams by kind."""
+    def __init__(self, profiles: Iterable[Profile]) -> None:
+        """Index the models of all streams of these profiles by kind."""
         self._kinds: dict[str, _Kind] = {}
         self._advertised: dict[tuple[str, str], _Kind] = {}
         self._profiles: defaultdict[str, set[str]] = defaultdict(set)
-        for profile in registry.profiles.values():
+        for profile in profiles:
             found = [
                 _Kind(one.model, one.use, one.silence_s)
                 for one in profile.characteristics

@@ -5,6 +5,7 @@ Checks (`procedures.command`), the lease and the release are the same for all of
 
 from typing import Protocol
 
+from healthd.profiles.common.machines import CONTROL_POINT
 from healthd.profiles.fitness_machine import commands, procedures
 from healthd.profiles.fitness_machine.machine import Machine
 
@@ -71,7 +72,7 @@ class Dialect(Protocol):
 class FitnessMachine:
     """A machine of the Fitness Machine Service."""
 
-    control = procedures.CONTROL_POINT
+    control = CONTROL_POINT
     answers_on = ""
     greeting = b""
     claim = commands.REQUEST_CONTROL

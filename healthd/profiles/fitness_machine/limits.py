@@ -4,35 +4,11 @@ A number is written in whole steps, and a machine may round it to a coarser step
 must stay within the limits, so both are rounded towards the inside.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from healthd.profiles.fitness_machine.machine import Machine, Range, exact
-
-
-class Rejected(ValueError):
-    """A request that is not carried out; the text says what was found and what is expected.
-
-    Attributes:
-        reason: the reason in a word, for logs and events.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
-        """Keep the reason in addition to the text."""
-        super().__init__(text)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits in the settings, by the keys of the requests; None if not set."""
-
-    power_w: Range | None = None
-    resistance_level: Range | None = None
-    speed_mps: Range | None = None
-    inclination_pct: Range | None = None
-    grade_pct: Range | None = None
+from healthd.profiles.common.machines import Limits, Range, Rejected
+from healthd.profiles.fitness_machine.machine import Machine, exact
 
 
 def checked(key: str, value: float, limits: Limits, machine: Machine) -> float:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from healthd.errors import DecodeError
+from healthd.profiles.common.machines import TREADMILL_DATA, Learned, Range
 from healthd.profiles.fitness_machine.commands import Write, set_simulation, set_target_speed
 from healthd.profiles.fitness_machine.control_point import decode_control_point
 from healthd.profiles.fitness_machine.features import (
@@ -19,42 +20,13 @@ from healthd.profiles.fitness_machine.features import (
 )
 from healthd.samples import Measurement
 
-FEATURE, BIKE_DATA, TREADMILL_DATA = "2acc", "2ad2", "2acd"
+FEATURE, BIKE_DATA = "2acc", "2ad2"
 SPEEDS, INCLINATIONS, RESISTANCES, POWERS = "2ad4", "2ad5", "2ad6", "2ad8"
 
 
 def exact(number: float) -> Fraction:
     """Return a number as it is written in decimal: 0.3 is 3/10."""
     return Fraction(repr(number))
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A range of allowed values.
-
-    Attributes:
-        low: lowest allowed value.
-        high: highest allowed value.
-        grain: resolution of the number in the request: a value within half of it from a limit is
-            written as that limit. Both 5.5556 m/s and 5.556 m/s are written as 20 km/h.
-        increment: the machine's step; 0 if it reports none.
-    """
-
-    low: float
-    high: float
-    grain: float = 0.0
-    increment: float = 0.0
-
-    def allows(self, value: float) -> bool:
-        """Return whether the value is within the range; NaN never is."""
-        slack = self.grain / 2
-        nearly = bool(slack) and self.low - slack < value < self.high + slack
-        return nearly or self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        """Return the range as text for people."""
-        steps = f" in steps of {round(self.increment, 3):.10g}" if self.increment else ""
-        return f"{round(self.low, 3):.10g} to {round(self.high, 3):.10g}{steps}"
 
 
 class _Source(NamedTuple):
@@ -149,32 +121,16 @@ class Machine:
         denied = self.targets is not None and target not in self.targets
         return denied and witness not in self.characteristics
 
+    def corrected(self, learned: Learned) -> "Machine":
+        """Return the machine as it has shown to be, whatever it says about itself."""
+        return self if learned.narrow is None else replace(self, narrow=learned.narrow)
+
     def step(self, key: str) -> Fraction:
         """Return the step of the number that is written for this key of a request, in its unit."""
         if (step := self.steps.get(key)) is not None:
             return step
         factor = exact(self.speed_factor) if key == "speed_mps" else 1
         return factor / Fraction(_RANGES[key].per_unit)
-
-
-@dataclass(slots=True)
-class Learned:
-    """What a machine's answers have shown; kept from link to link.
-
-    Attributes:
-        narrow: whether it takes a resistance in one byte; None until it has accepted one.
-        unreleased: whether its link ended while healthd held it, so it may keep its target.
-        answers: whether it answers requests, if not all machines of its kind do; None until the
-            first one.
-    """
-
-    narrow: bool | None = None
-    unreleased: bool = False
-    answers: bool | None = None
-
-    def applied_to(self, machine: Machine) -> Machine:
-        """Return the machine as it has shown to be, whatever it says about itself."""
-        return machine if self.narrow is None else replace(machine, narrow=self.narrow)
 
 
 def machine_of(

@@ -11,16 +11,10 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from healthd.errors import DecodeError
+from healthd.profiles.common.machines import Limits, Range, Rejected
 from healthd.profiles.fitness_machine import commands
 from healthd.profiles.fitness_machine.control_point import decode_control_point
-from healthd.profiles.fitness_machine.limits import (
-    Limits,
-    Rejected,
-    check,
-    checked,
-    nearest,
-    within,
-)
+from healthd.profiles.fitness_machine.limits import check, checked, nearest, within
 from healthd.profiles.fitness_machine.machine import (
     BIKE_DATA,
     INCLINATIONS,
@@ -28,7 +22,6 @@ from healthd.profiles.fitness_machine.machine import (
     RESISTANCES,
     SPEEDS,
     Machine,
-    Range,
 )
 from healthd.profiles.fitness_machine.road import CLIMBING_MPS, Road
 from healthd.verbs import (
@@ -41,8 +34,6 @@ from healthd.verbs import (
     Start,
     Stop,
 )
-
-CONTROL_POINT, STATUS = "2ad9", "2ada"
 
 # The speed to which a belt is set when it starts, if that is allowed: 0.8 km/h, a slow step. It is
 # the lowest speed of most treadmills.

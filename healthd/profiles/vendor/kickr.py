@@ -19,11 +19,11 @@ from typing import Annotated, ClassVar, Literal
 
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Characteristic, Use
-from healthd.profiles.fitness_machine.machine import Machine, Range
+from healthd.profiles.common.machines import KICKR_CONTROL as CONTROL
+from healthd.profiles.common.machines import Range
+from healthd.profiles.fitness_machine.machine import Machine
 from healthd.profiles.profile import Profile
 from healthd.samples import Measurement, quantity
-
-CONTROL = "a026e005-0a7d-4ab3-97fa-f1500f9feb8b"
 
 # Of other things that only Wahoo's app reads; KICKRs advertise it (incyclist).
 _SERVICE = "a026ee0b-0a7d-4ab3-97fa-f1500f9feb8b"

@@ -11,7 +11,8 @@ from bleak.backends.device import BLEDevice
 from healthd.central.link import Advertisement
 from healthd.central.match import By, Match
 from healthd.central.survey import MOST_DEVICES, Heard, in_range
-from healthd.profiles.registry import canonical_uuid, load
+from healthd.profiles.registry import load
+from healthd.profiles.uuids import canonical_uuid
 from tests.fuzz import target
 from tests.fuzz.pieces import Pieces, chunk
 

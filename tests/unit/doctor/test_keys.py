@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -25,11 +26,15 @@ def agree(_key: bytes) -> Dialogue:
     yield b""
 
 
-def decode(_data: bytes) -> Measurement:
-    return Measurement()
+class Nothing(Measurement):
+    kind: ClassVar[str] = "nothing"
 
 
-CONTROL = Characteristic("ff02", Measurement, decode, Use.CONTROL)
+def decode(_data: bytes) -> Nothing:
+    return Nothing()
+
+
+CONTROL = Characteristic("ff02", Nothing, decode, Use.CONTROL)
 PAIRING = Pairing("ff02", agree, 16, "hold its button")
 REGISTRY = Registry([Profile("cuff", "ff01", (CONTROL,), pairing=PAIRING)])
 CUFF = PeripheralSettings(id="mine", service="cuff")

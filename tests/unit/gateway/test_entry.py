@@ -153,7 +153,7 @@ def test_a_match_is_by_address_name_or_service(entry: dict[str, str], by: By, wa
     settings = PeripheralSettings.model_validate({"id": "strap", **entry})
     known = registry.load()
     listens = by is not By.SERVICE
-    broadcasts = tuple(known.broadcasts.values()) if listens else ()
+    broadcasts = known.announced() if listens else ()
     assert match_for(settings, known) == Match("strap", by, wanted, broadcasts=broadcasts)
 
 

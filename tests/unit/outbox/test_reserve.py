@@ -97,6 +97,24 @@ def test_all_of_it_is_used_and_freed_again(path: Path) -> None:
         assert path.stat().st_size <= 8_000_000
 
 
+def test_seven_nights_of_outage_leave_the_file_as_it_was(path: Path) -> None:
+    """Delivered in the order of many topics, not of the rows: what is freed is used again."""
+    with closing(Store(path, 8_000_000)) as store:
+        claim(store)
+        size = path.stat().st_size
+        checkpoint(path)
+        used = used_bytes(path)
+        for night in range(7):
+            rows = outage(store, OUTAGE // 2 + night * 500)
+            for first in range(5):
+                store.record_outcomes(rows[first::5], {})
+            assert store.pop_lost() == []
+            checkpoint(path)
+            assert path.stat().st_size == size
+            assert used_bytes(path) <= used + 4096
+        check_structure(path)
+
+
 def test_the_file_is_used_from_front_to_back(path: Path) -> None:
     """On a card, one long write is better than as many single ones."""
     with closing(Store(path, 8_000_000)) as store:

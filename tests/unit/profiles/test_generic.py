@@ -15,7 +15,8 @@ from healthd.profiles.characteristic import Broadcast, Characteristic, Use
 from healthd.profiles.options import Options
 from healthd.profiles.quirks import QUIRKS, Quirk
 from healthd.profiles.reader import Undecoded
-from healthd.profiles.registry import canonical_uuid, load
+from healthd.profiles.registry import load
+from healthd.profiles.uuids import canonical_uuid
 from healthd.samples import Measurement
 from healthd.units import find_unit, unit_of
 from tests.support.digits import too_many_digits

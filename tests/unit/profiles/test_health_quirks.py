@@ -5,7 +5,7 @@ import pytest
 from healthd.profiles import blood_pressure, weight_scale
 from healthd.profiles.body_composition import measurement as body_composition
 from healthd.profiles.identity import Identity
-from healthd.profiles.quirks import decoders_for, identity_of
+from healthd.profiles.quirks import Later, decoders_for, identity_of
 from healthd.profiles.registry import load
 
 CHARACTERISTICS = load().characteristics
@@ -33,7 +33,9 @@ CHARACTERISTICS = load().characteristics
     ],
 )
 def test_device_with_its_own_decoder(device: Identity, uuid: str, decode: object) -> None:
-    assert decoders_for(device)[uuid] is decode
+    found = decoders_for(device)[uuid]
+    assert isinstance(found, Later)
+    assert found.function is decode
 
 
 @pytest.mark.parametrize(

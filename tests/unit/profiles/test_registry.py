@@ -1,6 +1,7 @@
 """Profiles are found automatically and looked up by any form of their UUIDs."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -9,16 +10,21 @@ from hypothesis import strategies as st
 from healthd import profiles
 from healthd.profiles.characteristic import Broadcast, Characteristic, Use
 from healthd.profiles.profile import Profile
-from healthd.profiles.registry import Registry, canonical_uuid, load
+from healthd.profiles.registry import Registry, load
+from healthd.profiles.uuids import canonical_uuid
 from healthd.samples import Measurement
 
 BASE = "-0000-1000-8000-00805f9b34fb"
 VENDOR = "fb005c80-02e7-f387-1cad-8acd2d8df0c8"
 
 
+class Nothing(Measurement):
+    kind: ClassVar[str] = "nothing"
+
+
 def decode_nothing(data: bytes) -> Measurement:
     del data
-    return Measurement()
+    return Nothing()
 
 
 def decode_other(data: bytes) -> Measurement:
@@ -30,13 +36,13 @@ def profile(name: str, service: str, *characteristics: Characteristic) -> Profil
 
 
 def characteristic(uuid: str) -> Characteristic:
-    return Characteristic(uuid, Measurement, decode_nothing, Use.STATIC)
+    return Characteristic(uuid, Nothing, decode_nothing, Use.STATIC)
 
 
 def broadcast(name: str, begins: bytes, *keys: str) -> Broadcast:
     return Broadcast(
         name,
-        Measurement,
+        Nothing,
         decode_nothing,
         Use.STREAM,
         keys=keys,
@@ -168,7 +174,7 @@ def test_any_text_is_canonical_or_a_value_error(text: str) -> None:
         (profile("one", "ff02"), "one"),
         (profile("two", "0000FF01"), "ff01"),
         (
-            profile("two", "ff02", Characteristic("0xAA01", Measurement, decode_other, Use.STREAM)),
+            profile("two", "ff02", Characteristic("0xAA01", Nothing, decode_other, Use.STREAM)),
             "aa01",
         ),
     ],

@@ -25,7 +25,7 @@ from healthd.profiles.characteristic import Characteristic, Use
 from healthd.profiles.dialogue import Exchange, ExchangeRefused, Opening, Turn
 from healthd.profiles.options import Options
 from healthd.profiles.profile import Profile
-from healthd.profiles.registry import Registry
+from healthd.profiles.registry import Registry, openings_anywhere
 from healthd.sessions.control_point import ControlPoints
 from healthd.sessions.opening import Openings
 from healthd.sessions.session import State
@@ -340,6 +340,7 @@ class Tape:
 
     def __init__(self, *controls: str) -> None:
         self.controls = controls
+        self.characteristics = frozenset(controls)
         self.written: list[tuple[str, bytes]] = []
 
     def can_write(self, uuid: str) -> bool:
@@ -406,7 +407,7 @@ async def test_a_clock_in_any_service_is_set_unless_there_is_a_current_time(
     options = Options(local_time=lambda: datetime(2026, 11, 30, 8, 40, 5))  # noqa: DTZ001
     openings = openings_on(tape, profiles, options)
     found = [profiles.profiles["current_time"]] if "2a2b" in characteristics else []
-    await openings.run(found, profiles.openings_anywhere)
+    await openings.run(found, openings_anywhere(profiles.use_on(characteristics)))
     assert [uuid for uuid, _ in tape.written] == written
     assert all(value.startswith(bytes.fromhex("ea070b1e082805")) for _, value in tape.written)
 
@@ -431,6 +432,8 @@ async def test_a_control_point_that_cannot_be_written_is_skipped() -> None:
 
 class Wire:
     """A link to a control point that sends a message when it is subscribed, and answers at once."""
+
+    characteristics = frozenset({"fff2"})
 
     def can_write(self, uuid: str) -> bool:
         return uuid == "fff2"

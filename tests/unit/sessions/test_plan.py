@@ -1,6 +1,7 @@
 """What is read and subscribed on a link, in which order, and what is missing on it."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 from bleak.backends.device import BLEDevice
@@ -155,9 +156,13 @@ def test_the_advice_for_a_device_that_yields_nothing(
     assert by_setting is is_setting
 
 
+class Nothing(Measurement):
+    kind: ClassVar[str] = "nothing"
+
+
 def cuff_with(kind: str) -> Registry:
     """Return the known profiles, and a cuff whose memory has a key or not."""
-    control = Characteristic("ee02", Measurement, decode_nothing, Use.CONTROL)
+    control = Characteristic("ee02", Nothing, decode_nothing, Use.CONTROL)
     opening = Opening("ee02", lambda _options: ask_nothing(b""))
     pairing = Pairing("ee02", ask_nothing, 16, "hold its button") if kind == "key" else None
     cuff = Profile(
@@ -171,7 +176,7 @@ def ask_nothing(_key: bytes) -> Dialogue:
 
 
 def decode_nothing(_data: bytes) -> Measurement:
-    return Measurement()
+    return Nothing()
 
 
 CUFF = device("1810 ee01", "2a35 ee02")

@@ -18,13 +18,13 @@ differ:
 from collections.abc import Collection, Iterable
 
 from healthd.profiles.characteristic import Channel, Characteristic, Use
+from healthd.profiles.common.machines import FEC_CONTROL as CONTROL
+from healthd.profiles.common.machines import FEC_DATA as DATA
 from healthd.profiles.profile import Profile
 from healthd.profiles.vendor.fec.pages import FecPage, decode_page
 from healthd.profiles.vendor.fec.records import DERIVED, Pages
 
 SERVICE = "6e40fec1-b5a3-f393-e0a9-e50e24dcca9e"
-DATA = "6e40fec2-b5a3-f393-e0a9-e50e24dcca9e"
-CONTROL = "6e40fec3-b5a3-f393-e0a9-e50e24dcca9e"
 
 _FITNESS_MACHINE = "1826"
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 from healthd.errors import DecodeError
-from healthd.profiles.fitness_machine.machine import Machine, Range, RoadCode
-from healthd.profiles.vendor.fec import CONTROL, DATA
+from healthd.profiles.common.machines import FEC_CONTROL, FEC_DATA, Range
+from healthd.profiles.fitness_machine.machine import Machine, RoadCode
 from healthd.profiles.vendor.fec.commands import (
     frames_in,
     request_page,
@@ -64,8 +64,8 @@ _CALM, _FLAT = set_wind(), set_track(grade_pct=0)
 class FecTrainer:
     """A trainer of FE-C on one link."""
 
-    control = CONTROL
-    answers_on = DATA
+    control = FEC_CONTROL
+    answers_on = FEC_DATA
     greeting = request_page(CAPABILITIES)
     claim = b""
     inquiry = request_page(COMMAND_STATUS)
