@@ -60,7 +60,7 @@ fuzz: $(TESTABLE) ## try each parser with changed bytes (an hour); only some: ma
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(TESTABLE) ## run the benchmarks (30 minutes); against a commit: make bench ARGS="--against main"
-	@.ci/tools mosquitto dbus
+	@.ci/tools mosquitto dbus openssl git
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 system-test: $(TESTABLE) ## test the service in virtual machines with a real BlueZ (20 minutes)

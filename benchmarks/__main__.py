@@ -98,7 +98,10 @@ async def against_commit(commit: str, chosen: Sequence[str], effort: Effort) -> 
     old = built(commit)
     old.compile()
     measures = against.measures(against.Pair(WORKING, old))
-    return _judged(await measured(measures, chosen, effort), report.OF_TREES)
+    figures = await measured(measures, chosen, effort)
+    if not old.root.name.startswith(against.BASELINE):
+        figures = [against.without_budgets(figure) for figure in figures]
+    return _judged(figures, report.OF_TREES)
 
 
 async def against_peers(chosen: Sequence[str], effort: Effort) -> Result:

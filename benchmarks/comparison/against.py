@@ -1,6 +1,7 @@
 """The rows of ``--against COMMIT``: the working tree is ``product``, the other one ``floor``."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -8,6 +9,9 @@ from benchmarks.comparison import delivering, running, starting
 from benchmarks.comparison.contenders import Contender, Row, healthd
 from benchmarks.figures import Effort, Figure, Measure
 from benchmarks.trees import Tree
+
+BASELINE = "709b73f"
+"""The commit that the budgets of ratios are meant for."""
 
 
 class Pair(NamedTuple):
@@ -77,6 +81,13 @@ NAMES = tuple(_ROWS)
 def measures(pair: Pair) -> dict[str, Measure]:
     """Return what can be measured of two trees, by name."""
     return {name: partial(measure, pair) for name, measure in _ROWS.items()}
+
+
+def without_budgets(figure: Figure) -> Figure:
+    """Return a figure of another commit than the baseline: its ratio has no budget."""
+    if figure.budget is None or not figure.budget.of_ratio:
+        return figure
+    return replace(figure, budget=None)
 
 
 def _figures(rows: list[Row]) -> list[Figure]:

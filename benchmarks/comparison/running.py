@@ -99,7 +99,8 @@ async def pace(contenders: Sequence[Contender], effort: Effort) -> list[Row]:
     cost = Row(f"CPU per sample, {title}", "µs")
     budget = Budget(0.6, of_ratio=True)
     all_ = Row(f"context switches per sample, {title}", "", budget=budget)
-    wakes = Row("of these, to wait until woken", "", budget=budget)
+    all_.note = "those that are not wake-ups are due to other work on the machine"
+    wakes = Row("of these, wake-ups", "", budget=budget)
     for _ in range(effort.rounds):
         how = {"every": _FOUR_A_SECOND, "period_s": _ROUND_S, "apart": True}
         async with streaming(contenders, STRAPS, **how) as sides:

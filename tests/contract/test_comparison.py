@@ -13,7 +13,7 @@ import pytest
 from benchmarks import parts, report
 from benchmarks.comparison import against, peers, running
 from benchmarks.comparison.contenders import Row, healthd
-from benchmarks.figures import QUICK
+from benchmarks.figures import QUICK, Budget, Figure
 from benchmarks.trees import WORKING, NotBuilt, built
 from tests.support.bluez import needs_dbus
 from tests.support.certificates import needs_openssl
@@ -125,6 +125,13 @@ async def test_the_parts_add_up_to_the_whole() -> None:
         "healthd",
         "pydantic",
     ]
+
+
+def test_ratios_to_another_commit_have_no_budget() -> None:
+    of_ratio = Figure("CPU", "s", [2.0], [1.0], Budget(0.5, of_ratio=True))
+    assert (of_ratio.verdict, against.without_budgets(of_ratio).verdict) == ("missed", "")
+    of_value = Figure("bytes", "MB", [2.0], [1.0], Budget(1))
+    assert against.without_budgets(of_value).verdict == "missed"
 
 
 def test_the_table_has_a_ratio_to_each_peer() -> None:
