@@ -102,7 +102,7 @@ async def test_what_is_younger_is_stored_with_what_waits_too_long_and_stays_live
         assert bench.stored_seqs() == [1, 2]
         (stored,) = await next_history(outbox)
         assert stored.seq == 1
-        pending = await soon(outbox.live.next_pending())
+        pending = await soon(next_pending(outbox.live))
         assert pending.sample is young
         outbox.live.acknowledge(pending)
         await service.rounds()
