@@ -67,7 +67,7 @@ class Run:
             stored: it was fetched from the device's memory and belongs to the history.
         """
         key = (peripheral, stream)
-        self._last_seq[key] += 1
+        self._last_seq[key] = seq = self._last_seq[key] + 1
         stamp = stamp or self.clock.now()
         if not is_plausible(stamp, delay_ns):
             if peripheral not in self._implausible:
@@ -77,7 +77,6 @@ class Run:
                     "time not plausible", peripheral=peripheral, stream=stream, delay_s=delay_s
                 )
             stamp, delay_ns = plausible(stamp, delay_ns), 0
-        seq = self._last_seq[key]
         return Sample(
             peripheral, stream, self.id, seq, stamp, measurement, delay_ns, record, stored
         )

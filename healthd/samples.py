@@ -1,6 +1,7 @@
 """Measurements, and samples: a measurement with its peripheral, its time and its id."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import orjson
@@ -94,6 +95,21 @@ class Measurement(BaseModel):
         Calls pydantic's core: calling the class takes 0.7 us more, a sixth of a decoding.
         """
         made: Self = cls.__pydantic_validator__.validate_python(fields)
+        return made
+
+    def with_derived(self, added: dict[str, Any]) -> Self:
+        """Return a copy with these fields as well, which healthd itself has computed.
+
+        They are not validated, as with ``model_copy``, which takes 1.3 us more.
+        """
+        made = object.__new__(type(self))
+        for name, value in (
+            ("__dict__", self.__dict__ | added),
+            ("__pydantic_fields_set__", self.__pydantic_fields_set__ | added.keys()),
+            ("__pydantic_extra__", None),
+            ("__pydantic_private__", None),
+        ):
+            object.__setattr__(made, name, value)
         return made
 
     def fields(self) -> dict[str, Any]:
@@ -255,9 +271,14 @@ def utc_text(wall_ns: int) -> str:
 
     A time outside the years 1 to 9999, which only damaged data has, becomes the nearest one.
     """
+    seconds, ns = divmod(wall_ns, 1_000_000_000)
     try:
-        # strftime takes twice as long, 1 us a sample; a float cannot hold the microseconds.
-        instant = _EPOCH + timedelta(microseconds=wall_ns // 1000)
+        return f"{_second_text(seconds)}.{ns // 1000:06d}Z"
     except OverflowError:
         return _FIRST_TEXT if wall_ns < 0 else _LAST_TEXT
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+# Samples of many streams share a second; to format it again takes 0.7 us.
+@lru_cache(maxsize=8)
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat().removesuffix("+00:00")

@@ -176,13 +176,13 @@ class Pipeline:
         now = self._run.clock.now()
         for timed in held:
             self._publish(peripheral, timed, now, Use.STREAM)
-        self._follow(peripheral, reader, now)
+        if reader.settles:
+            self._follow(peripheral, reader, now)
 
     def _follow(self, peripheral: str, reader: Reader, now: Stamp) -> None:
         """Note what the reader holds back now, and until when."""
-        if reader.settles:
-            self._settling.schedule(peripheral, reader.due_ns)
-            self._hooks.on_held(peripheral, reader.held, self.records(peripheral), now)
+        self._settling.schedule(peripheral, reader.due_ns)
+        self._hooks.on_held(peripheral, reader.held, self.records(peripheral), now)
 
     def on_control(self, event: ControlEvent) -> None:
         """See ``sessions.session.Observer``."""
@@ -253,7 +253,8 @@ class Pipeline:
         except DecodeError as error:
             self._on_undecoded(peripheral, characteristic, value, error, stamp)
             return
-        self._seals.note_decoded(peripheral)
+        if peripheral in self._heard:
+            self._seals.note_decoded(peripheral)
         for timed in measurements:
             if timed.fact:
                 facts = facts_of(timed.measurement, characteristic.use)
@@ -262,7 +263,8 @@ class Pipeline:
                 self._publish(peripheral, timed, stamp, characteristic.use)
         if reader.notices_jump():
             self._log.warning("device clock jumped, times follow arrival", peripheral=peripheral)
-        self._follow(peripheral, reader, stamp)
+        if reader.settles:
+            self._follow(peripheral, reader, stamp)
 
     def _on_undecoded(
         self,
@@ -286,9 +288,10 @@ class Pipeline:
         sample = self._run.sample(
             peripheral, made.kind, made, stamp, delay_ns, timed.record, stored=timed.stored
         )
-        copy = copy_for_person(self._run, self.records(peripheral), timed, sample)
-        if copy is not None:
-            self._deliver(copy, continuous=False)
+        if timed.finished:
+            copy = copy_for_person(self._run, self.records(peripheral), timed, sample)
+            if copy is not None:
+                self._deliver(copy, continuous=False)
         self._put(use, sample)
 
     def _put(self, use: Use, sample: Sample) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from healthd.mqtt import faults
+from healthd.mqtt import faults, packets
 from healthd.mqtt.faults import ConnectionLost, PublishRefused
 from healthd.mqtt.limits import Limits, packet_size
 from healthd.mqtt.send_quota import SendQuota, Waiting
 from healthd.mqtt.socket_writer import SocketWriter
-from healthd.mqtt.unacked import Acknowledgement, Unacked
+from healthd.mqtt.unacked import Answer, Unacked
+from healthd.mqtt.wake_ups import WakeUps
 
 QOS = 1
 """At least once. Exactly once (QoS 2) costs two more round trips, and a sample's id lets consumers
@@ -18,6 +19,12 @@ remove duplicates just as well."""
 
 # More than the parts of a PUBLISH take that are not its topic, payload and correlation data.
 _OVERHEAD_BYTES = 512
+
+# As many are written at once, so that the broker works on them while healthd makes the next ones.
+_TOGETHER = 5
+
+# A broker in the same house answers within this time.
+_ROUND_TRIP_S = 0.002
 
 
 class Outgoing:
@@ -31,6 +38,7 @@ class Outgoing:
         self,
         client: Any,
         writer: SocketWriter,
+        wake_ups: WakeUps,
         lost: Callable[[], ConnectionLost],
         *,
         retain: bool,
@@ -40,16 +48,20 @@ class Outgoing:
         Args:
             client: paho's client.
             writer: writes its data to the socket.
+            wake_ups: whether the answers to publishes wake the event loop.
             lost: returns why the connection is gone.
             retain: whether messages may be retained at all.
         """
         self._client = client
         self._writer = writer
+        self._wake_ups = wake_ups
         self._lost = lost
         self._may_retain = retain
         self._loop = asyncio.get_running_loop()
         self._unacked = Unacked()
         self._quota = SendQuota()
+        self._answers: list[tuple[int, PublishRefused | None]] = []
+        self._is_passing_on = False
         self._learned_size: int | None = None
         self.use(Limits())
 
@@ -72,27 +84,46 @@ class Outgoing:
         """How many messages may be unacknowledged at a time."""
         return self._quota.size
 
-    def send(
-        self, topic: str, payload: bytes, retain: bool, properties: Any, priority: int
-    ) -> Acknowledgement:
-        """Write a publish, or let it wait for its turn; see ``AckedClient.send``."""
+    def deliver(
+        self,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        properties: Any,
+        priority: int,
+        answer: Answer,
+        *,
+        can_wait: bool = False,
+    ) -> None:
+        """Write a publish, or let it wait for its turn; see ``AckedClient.send`` and ``deliver``.
+
+        Args:
+            topic: where to publish.
+            payload: the message.
+            retain: whether the broker keeps it.
+            properties: of MQTT 5, or None.
+            priority: see ``send_quota``.
+            answer: gets the broker's answer.
+            can_wait: whether the answer may stay in the socket for a while.
+        """
         # Few messages are near the limit of a broker; only their size is counted exactly. The
         # properties of a response have data of any size from its request.
-        if len(payload) + len(topic) > self._surely_fits or hasattr(properties, "CorrelationData"):
+        if len(payload) + len(topic) > self._surely_fits or not packets.are_small(properties):
             size = packet_size(topic, payload, properties)
             if size > self._largest_packet:
-                return self._too_large(size)
+                self._loop.call_soon(answer.set_exception, self._too_large(size))
+                return
         if retain and not self._retains:
             if not payload:
-                return self._not_removed()
+                self._not_removed(answer)
+                return
             retain = False
-        acknowledgement: Acknowledgement = self._loop.create_future()
         if self._quota.free:
-            self._write(topic, payload, retain, properties, acknowledgement)
+            self._write(topic, payload, retain, properties, answer, can_wait)
         else:
-            waiting = Waiting(topic, payload, retain, properties, acknowledgement)
+            waiting = Waiting(topic, payload, retain, properties, answer, can_wait)
             self._quota.add(priority, waiting)
-        return acknowledgement
+            self._wake_ups.restore()
 
     def _write(
         self,
@@ -100,7 +131,8 @@ class Outgoing:
         payload: bytes,
         retain: bool,
         properties: Any,
-        acknowledgement: Acknowledgement,
+        answer: Answer,
+        can_wait: bool,
     ) -> None:
         self._writer.paused = True
         try:
@@ -110,37 +142,71 @@ class Outgoing:
         if info.rc != 0:
             raise self._lost()
         self._quota.free -= 1
-        self._writer.flush(self._client.socket())
-        self._unacked.add(info.mid, acknowledgement)
+        if not self._is_passing_on or len(self._client._out_packet) >= _TOGETHER:
+            self._flush()
+        self._unacked.add(info.mid, answer, can_wait=can_wait)
+        if self._unacked.urgent or self._quota:
+            self._wake_ups.restore()
+        else:
+            self._wake_ups.put_off()
 
     def _write_waiting(self) -> None:
         # The connection is gone: ``AckedClient.lost`` says so, and its end cancels what waits.
         with suppress(ConnectionLost):
             self._quota.write_waiting(lambda waiting: self._write(*waiting))
 
-    def _not_removed(self) -> Acknowledgement:
-        """Return the answer to a message that would remove a retained one."""
-        answer: Acknowledgement = self._loop.create_future()
+    def _not_removed(self, answer: Answer) -> None:
+        """Answer a message that would remove a retained one."""
         if self._may_retain:
             answer.set_result(None)  # the broker keeps none
         else:
             answer.cancel()
-        return answer
 
-    def _too_large(self, size: int) -> Acknowledgement:
-        refused: Acknowledgement = self._loop.create_future()
+    def _too_large(self, size: int) -> PublishRefused:
         is_named = self._largest_packet == self.limits.largest_packet
-        refused.set_exception(faults.too_large(size, self._largest_packet, is_named=is_named))
-        return refused
+        return faults.too_large(size, self._largest_packet, is_named=is_named)
 
-    def acknowledged(self, mid: int, refused: PublishRefused | None) -> None:
-        """Note the broker's answer to a publish: None, or why it refuses."""
+    def note_answer(self, mid: int, refused: PublishRefused | None) -> None:
+        """Note the broker's answer to a publish: None, or why it refuses; see ``pass_on``."""
         if refused is not None and refused.code == faults.NO_RETAIN:
             self._retains = False
-        self._unacked.resolve(mid, refused)
-        if self._quota.give_back():
-            # Not here: paho holds a lock, which it takes again if writing fails.
-            self._loop.call_soon(self._write_waiting)
+        self._answers.append((mid, refused))
+
+    def pass_on(self) -> None:
+        """Pass on the answers that were read, and write what has waited for them.
+
+        Not while paho reads: it holds a lock, which it takes again if writing fails.
+        """
+        if self._is_passing_on:
+            return
+        self._is_passing_on = True
+        try:
+            has_room = False
+            while answers := self._answers:
+                self._answers = []
+                for mid, refused in answers:
+                    has_room |= self._quota.give_back()
+                    self._unacked.resolve(mid, refused)
+                if has_room:
+                    self._write_waiting()
+        finally:
+            self._is_passing_on = False
+        if self._client.want_write():
+            self._flush()
+
+    def _flush(self) -> None:
+        packets.join(self._client._out_packet)
+        self._writer.flush(self._client.socket())
+
+    @property
+    def is_answer_due(self) -> bool:
+        """Whether an acknowledgement is probably in the socket."""
+        return not self._is_passing_on and self._unacked.oldest_s() > _ROUND_TRIP_S
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether all publishes that were written are acknowledged."""
+        return not self._unacked
 
     def cancel(self) -> None:
         """Cancel everything that is not acknowledged: the connection is gone."""

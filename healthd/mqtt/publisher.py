@@ -217,6 +217,7 @@ class Publisher:
         """
         if (client := self._client) is None:
             return
+        client.hurry()
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await self._outbox.live.settled()

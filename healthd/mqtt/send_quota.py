@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from healthd.mqtt.unacked import Acknowledgement
+from healthd.mqtt.unacked import Answer
 
 WINDOW = 20
 """Unacknowledged publishes at a time, however many a broker accepts: with a round trip of 1 ms
@@ -29,7 +29,8 @@ class Waiting(NamedTuple):
     payload: bytes
     retain: bool
     properties: Any
-    acknowledgement: Acknowledgement
+    answer: Answer
+    can_wait: bool = False
 
 
 class SendQuota:
@@ -48,6 +49,10 @@ class SendQuota:
         # Given back, and reserved for publishes that wait.
         self._returned = 0
         self._turn = 0
+
+    def __bool__(self) -> bool:
+        """Return whether any publishes wait."""
+        return self._count > 0
 
     def limit(self, receive_maximum: int) -> None:
         """Set how many publishes the broker accepts; call it before the first one."""
@@ -76,7 +81,7 @@ class SendQuota:
         while self.free and self._count:
             waiting = self._next()
             # Its owner may have replaced it by a newer message.
-            if not waiting.acknowledgement.done():
+            if not waiting.answer.done():
                 write(waiting)
 
     def _next(self) -> Waiting:
@@ -89,6 +94,6 @@ class SendQuota:
         """Cancel everything that waits: the connection is gone."""
         for each in self._classes:
             for waiting in each:
-                waiting.acknowledgement.cancel()
+                waiting.answer.cancel()
             each.clear()
         self._count = 0

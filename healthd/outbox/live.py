@@ -32,6 +32,7 @@ class LivePath:
         lost_events: how many events there was no room for.
         oldest_young_ns: when the oldest sample arrived that the last commit left in memory only, on
             the monotonic clock; None if there was none.
+        on_arrival: called when there may be something to ``take``.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LivePath:
         self.losses = Losses()
         self.lost_events = 0
         self.oldest_young_ns: int | None = None
+        self.on_arrival: Callable[[], None] = _nothing
         self._on_delivered_row = on_delivered_row
         self._on_refused = on_refused
         self._waiting = Lanes()
@@ -60,7 +62,6 @@ class LivePath:
         self._dropped: list[Pending] = []
         self._last: dict[Stream, Sample] = {}
         self._run = ""
-        self._arrived = asyncio.Event()
         self._settled = asyncio.Event()
 
     def __len__(self) -> int:
@@ -98,6 +99,8 @@ class LivePath:
         if len(self._events) > MOST_EVENTS:
             self._events.drop_oldest()
             self.lost_events += 1
+        if self._waiting:
+            self.on_arrival()
 
     def _drop(self) -> bool:
         """Drop the oldest sample of the peripheral that has most; return False if there is none."""
@@ -125,7 +128,6 @@ class LivePath:
             if not self._events.may_be_sent(pending):
                 return
         self._waiting.append(pending)
-        self._arrived.set()
 
     def _send_to_disk(self, pending: Pending) -> None:
         pending.urgent = True
@@ -158,17 +160,15 @@ class LivePath:
         """
         return min((lane.sample.arrived_ns for lane in self._held.firsts()), default=None)
 
-    async def next_pending(self) -> Pending:
-        """Return a sample to send, of each peripheral in turn; wait until there is one."""
-        while True:
-            while not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
+    def take(self) -> Pending | None:
+        """Return a sample to send, of each peripheral in turn; None if none waits."""
+        while self._waiting:
             pending = self._waiting.pop()
             # A connection's last bytes may acknowledge it after it was put back into the queue.
             if not pending.acked:
                 self._sent[pending] = None
                 return pending
+        return None
 
     def acknowledge(self, pending: Pending) -> None:
         """Forget a sample that the broker has; if it was also stored, have its row deleted."""
@@ -180,7 +180,7 @@ class LivePath:
             following := self._events.delivered(pending.sample_stream)
         ):
             self._waiting.append(following)
-            self._arrived.set()
+            self.on_arrival()
         self._check_settled()
 
     def refuse(self, pending: Pending) -> None:
@@ -195,7 +195,7 @@ class LivePath:
         """Put what was sent and not acknowledged back into the queue, in order."""
         self._waiting.put_back(list(self._sent))
         self._sent.clear()
-        self._arrived.set()
+        self.on_arrival()
 
     async def settled(self) -> None:
         """Wait until the broker or the store has every sample."""
@@ -292,9 +292,10 @@ class LivePath:
         ):
             if not pending.acked and not pending.sample.peripheral:
                 self._divert(pending.sample_stream)
-        self._arrived.set()
+        is_left = len(self._waiting) < before
         self._check_settled()
-        return len(self._waiting) < before
+        self.on_arrival()
+        return is_left
 
     def _take_events_back(self) -> None:
         """Send events live that cannot be stored: one of them may say that the disk fails."""
@@ -353,10 +354,15 @@ class LivePath:
         return (*self._waiting, *self._held, *self._sent, *self._refused, *self._events)
 
     def _check_settled(self) -> None:
-        if len(self):
+        # The first is the usual answer, and costs nothing.
+        if self._sent or len(self):
             self._settled.clear()
         else:
             self._settled.set()
+
+
+def _nothing() -> None:
+    """No one sends."""
 
 
 def _end_before(ends: Ends, stream: Stream, seq: int, wall_ns: int) -> None:

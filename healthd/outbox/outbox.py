@@ -70,10 +70,13 @@ class Outbox:
         records: the device records taken before the outbox was opened, by peripheral.
         live: samples in memory, on their way to the live topics.
         backlog: samples on disk, on their way to the history topics.
+        before_flush: called before it is decided which samples go to the disk, to note the
+            acknowledgements that have arrived.
     """
 
     def __init__(self, run: Run, settings: OutboxSettings, folder: Path, run_file: RunFile) -> None:
         """Prepare; entering the context opens the store in ``folder``."""
+        self.before_flush: Callable[[], None] = _nothing
         self.previous_runs: list[PreviousRun] = []
         self.records: dict[str, dict[Taken, bool]] = {}
         self._record_updates: list[RecordUpdate] = []
@@ -270,6 +273,7 @@ class Outbox:
 
     async def _flush(self) -> None:
         """Commit what has to go to the disk now."""
+        self.before_flush()
         self.live.relieve()
         # The samples of these records were put before; more may come during the commit.
         updates = tuple(self._record_updates)
@@ -381,3 +385,7 @@ class Outbox:
             self._certain.clear()
         self._log.warning("outbox", change=change, detail=detail, **more)
         self.put(self._run.event(OutboxEvent(change=change, detail=detail)))
+
+
+def _nothing() -> None:
+    """No broker acknowledges anything."""

@@ -57,6 +57,8 @@ class Reader:
         options = replace(options, device=self._device)
         self._decoders: Mapping[str, Callable[[bytes], Measurement]] = decoders_for(self._device)
         self._states: dict[str, list[LinkState]] = {}
+        # Of characteristics whose values go to one state, and nowhere else: nearly all values.
+        self._only_states: dict[str, LinkState] = {}
         self._holding: list[HoldingState] = []
         self._corrections: dict[str, Callable[[Measurement], Measurement]] = {}
         self._settling: list[SettlingState] = []
@@ -89,6 +91,8 @@ class Reader:
             self._states.setdefault(characteristic.uuid, []).append(state)
         elif characteristic.use is not Use.STATIC:
             self._states.setdefault(characteristic.uuid, [state])
+            if not characteristic.in_info:
+                self._only_states.setdefault(characteristic.uuid, state)
 
     def take(self, characteristic: Characteristic, value: bytes, mono_ns: int) -> Iterable[Timed]:
         """Return what to publish for a value: facts about the device first, then samples.
@@ -108,14 +112,18 @@ class Reader:
         uuid = characteristic.uuid
         decode = self._own.get(uuid) or self._decoders.get(uuid, characteristic.decode)
         measurement = decode(value)
-        if correct := self._corrections.get(characteristic.uuid):
+        if correct := self._corrections.get(uuid):
             measurement = correct(measurement)
+        if (state := self._only_states.get(uuid)) is not None:
+            return filter(self._is_new, state.take(measurement, mono_ns))
         if isinstance(measurement, DeviceInformation):
             self._identify(measurement)
         return self._derive(characteristic, measurement, mono_ns)
 
     def notices_jump(self) -> bool:
         """Return whether the device's clock has jumped; True only once in a link."""
+        if not self._clocked:
+            return False
         jumped = any(state.rebased for state in self._clocked)
         if jumped:
             self._clocked.clear()
@@ -162,8 +170,8 @@ class Reader:
 
     def _is_new(self, timed: Timed) -> bool:
         """Return whether it is anything but a record that was fetched before."""
-        kind, record = timed.measurement.kind, timed.record
-        return record is None or self._records.add_if_new(kind, record)
+        record = timed.record
+        return record is None or self._records.add_if_new(timed.measurement.kind, record)
 
     def _identify(self, reported: DeviceInformation) -> None:
         before = self._device

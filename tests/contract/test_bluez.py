@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
 
 from healthd.central import recovery as recovery_module
 from healthd.central.bluez import BlueZ as Owner
@@ -170,6 +171,23 @@ async def test_a_long_link_that_ends_with_its_adapter_has_that_reason(
         assert gateway.reasons()[0] == reason
         await bluez.do("power" if do == "power" else "plug", adapter="hci0", on=True)
         await gateway.streams()
+
+
+async def test_a_link_is_made_while_the_services_of_another_are_discovered(
+    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straps = {name: f"C0:00:00:00:00:0{number}" for number, name in enumerate("abc", 1)}
+    bluez = await start(*(strap(address) for address in straps.values()))
+    discover = BleakClientBlueZDBus._get_services  # pyright: ignore[reportPrivateUsage]
+
+    async def slow(self: BleakClientBlueZDBus, *args: Any, **options: Any) -> Any:
+        await bluez.called("Connect", times=3)
+        return await discover(self, *args, **options)
+
+    monkeypatch.setattr(BleakClientBlueZDBus, "_get_services", slow)
+    entries = [PeripheralSettings(id=name, address=address) for name, address in straps.items()]
+    async with Gateway(*entries) as gateway:
+        await gateway.streams(*straps)
 
 
 async def test_a_long_link_is_made_again_without_a_search(

@@ -17,6 +17,8 @@ from healthd.mqtt.devices import Devices
 from healthd.mqtt.endpoints import Endpoint
 from healthd.mqtt.faults import ConnectionLost
 from healthd.mqtt.health import Health
+from healthd.mqtt.outgoing import Outgoing
+from healthd.mqtt.unacked import Answer
 from healthd.samples import Sample
 from tests.support.mosquitto import (
     HOST,
@@ -119,21 +121,37 @@ async def test_no_more_than_a_window_is_unacknowledged_at_once(
     mosquitto: StartMosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_, most = {"live": 0, "history": 0}, {"live": 0, "history": 0}
-    send = AckedClient.send
+    deliver = Outgoing.deliver
 
-    def counted(client: AckedClient, topic: str, *rest: Any, **more: Any) -> asyncio.Future[None]:
-        future = send(client, topic, *rest, **more)
+    class Counted:
+        def __init__(self, kind: str, answer: Answer) -> None:
+            self.done, self.cancel = answer.done, answer.cancel
+            self._kind, self._answer = kind, answer
+
+        def set_result(self, result: None, /) -> None:
+            open_[self._kind] -= 1
+            self._answer.set_result(result)
+
+        def set_exception(self, error: Exception, /) -> None:
+            raise AssertionError("the broker refuses nothing") from error
+
+    def counted(
+        outgoing: Outgoing,
+        topic: str,
+        payload: bytes,
+        retain: bool,
+        properties: Any,
+        priority: int,
+        answer: Answer,
+        **more: Any,
+    ) -> None:
         kind = "history" if topic.endswith("/history") else "live"
         open_[kind] += 1
         most[kind] = max(most[kind], open_[kind])
+        answer = Counted(kind, answer)
+        deliver(outgoing, topic, payload, retain, properties, priority, answer, **more)
 
-        def closed(_: asyncio.Future[None]) -> None:
-            open_[kind] -= 1
-
-        future.add_done_callback(closed)
-        return future
-
-    monkeypatch.setattr(AckedClient, "send", counted)
+    monkeypatch.setattr(Outgoing, "deliver", counted)
     broker = await mosquitto()
     async with Subscriber(broker.port) as subscriber, Gateway(tmp_path / "s", broker) as gateway:
         gateway.sample(500, age_s=OVERDUE_S)

@@ -26,6 +26,7 @@ from healthd.profiles import registry
 from healthd.schedule import Last
 from healthd.sessions.schedule_file import ScheduleFile
 from tests.support.effort import effort
+from tests.support.live_path import next_pending
 from tests.unit.outbox.bench import OVERDUE_S, SPILL_AFTER_S, Bench, Service, checkpoint, soon
 
 ROUNDS = effort(20, 1000)
@@ -152,7 +153,7 @@ async def start(bench: Bench) -> Seen:
 
 async def take_live(outbox: Outbox, seen: Seen) -> None:
     while (await outbox.stats())["in_memory"]:
-        pending = await soon(outbox.live.next_pending())
+        pending = await soon(next_pending(outbox.live))
         sample = pending.sample
         note(seen, sample.peripheral, sample.stream, sample.payload(), None)
         outbox.live.acknowledge(pending)

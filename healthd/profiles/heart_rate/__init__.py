@@ -176,7 +176,7 @@ class HeartRateState:
                 self._variability.add(intervals_ms, follows=placed.follows)
         if self._zones:
             added |= _zone(self._zones, measurement.heart_rate_bpm)
-        extended = measurement.model_copy(update=added) if added else measurement
+        extended = measurement.with_derived(added) if added else measurement
         rate = Timed(extended, mono_ns)
         return (rate,) if ended is None else (ended, rate)
 

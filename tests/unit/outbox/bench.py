@@ -23,6 +23,7 @@ from healthd.outbox.store import Store
 from healthd.runs import Run
 from healthd.samples import ClockState, Measurement, Sample, Stamp
 from healthd.settings.model import OutboxSettings
+from tests.support.live_path import next_pending
 
 # How long a test waits for what must happen, even on a busy machine.
 BOUND_S = 20.0
@@ -188,14 +189,14 @@ async def run_ready_tasks() -> None:
 
 async def next_live(outbox: Outbox, count: int) -> list[Pending]:
     """Take this many samples from the live path, as the publisher does to send them."""
-    return [await soon(outbox.live.next_pending()) for _ in range(count)]
+    return [await soon(next_pending(outbox.live)) for _ in range(count)]
 
 
 async def next_beats(outbox: Outbox, count: int) -> list[Pending]:
     """Take this many samples of peripherals; events between them are taken but not returned."""
     found: list[Pending] = []
     while len(found) < count:
-        pending = await soon(outbox.live.next_pending())
+        pending = await soon(next_pending(outbox.live))
         if pending.sample.peripheral:
             found.append(pending)
     return found
@@ -216,7 +217,7 @@ async def waiting_samples(outbox: Outbox) -> list[Sample]:
     found: list[Sample] = []
     taken = 0
     while (await outbox.stats())["in_memory"] > taken:
-        pending = await soon(outbox.live.next_pending())
+        pending = await soon(next_pending(outbox.live))
         found.append(pending.sample)
         if pending.sample.peripheral:
             taken += 1

@@ -10,6 +10,7 @@ from healthd.outbox.outbox import Outbox
 from healthd.outbox.pending import Pending
 from healthd.outbox.schema import Stored
 from healthd.outbox.store import Store
+from tests.support.live_path import next_pending
 from tests.unit.outbox.bench import (
     ALL,
     BOUND_S,
@@ -32,7 +33,7 @@ def put(bench: Bench, outbox: Outbox, count: int = 1) -> None:
 
 async def nothing_else(outbox: Outbox) -> bool:
     """Return whether no other sample may be sent now."""
-    waiting = asyncio.create_task(outbox.live.next_pending())
+    waiting = asyncio.create_task(next_pending(outbox.live))
     await asyncio.sleep(0.05)
     waiting.cancel()
     return not waiting.done()

@@ -7,6 +7,7 @@ import pytest
 
 from healthd.outbox.pending import SAMPLE_BYTES
 from healthd.outbox.store import Store
+from tests.support.live_path import next_pending
 from tests.unit.outbox.bench import (
     ALL,
     BOUND_S,
@@ -106,7 +107,7 @@ async def test_an_old_unacknowledged_sample_becomes_history_after_a_lost_connect
         assert [stored.seq for stored in await next_history(outbox)] == [1]
         young = bench.sample()
         outbox.put(young)
-        assert (await soon(outbox.live.next_pending())).sample is young
+        assert (await soon(next_pending(outbox.live))).sample is young
 
 
 async def test_a_refused_sample_is_stored_at_once_and_leaves_the_live_path(bench: Bench) -> None:
@@ -209,10 +210,10 @@ async def test_stored_samples_count_as_settled(bench: Bench) -> None:
         settled = asyncio.create_task(outbox.live.settled())
         await run_ready_tasks()
         assert not settled.done()
-        pending = await soon(outbox.live.next_pending())
+        pending = await soon(next_pending(outbox.live))
         # The first sample may still be on the live path, or be stored already.
         while pending.sample.seq != 2:
-            pending = await soon(outbox.live.next_pending())
+            pending = await soon(next_pending(outbox.live))
         outbox.live.refuse(pending)
         outbox.requeue_unacknowledged()
         await soon(settled)
@@ -223,6 +224,6 @@ async def test_stored_samples_count_as_settled(bench: Bench) -> None:
 async def test_a_refused_sample_is_settled_once_it_is_stored(bench: Bench, write: str) -> None:
     async with bench.outbox(write=write) as outbox, Service(outbox):
         outbox.put(bench.sample())
-        outbox.live.refuse(await soon(outbox.live.next_pending()))
+        outbox.live.refuse(await soon(next_pending(outbox.live)))
         await soon(outbox.live.settled())
         assert bench.stored_seqs() == [1]

@@ -14,6 +14,7 @@ from healthd.outbox.disk import Disk
 from healthd.outbox.outbox import SPILL_AFTER_S, Outbox
 from healthd.outbox.pending import SAMPLE_BYTES
 from healthd.outbox.store import Store
+from tests.support.live_path import next_pending
 from tests.unit.outbox.bench import (
     BOUND_S,
     OVERDUE_S,
@@ -83,7 +84,7 @@ async def test_a_sample_that_waits_too_long_is_stored_once_and_leaves_the_live_p
         outbox.put(young)
         await service.rounds()
         assert bench.stored_seqs() == [1]
-        assert (await soon(outbox.live.next_pending())).sample is young
+        assert (await soon(next_pending(outbox.live))).sample is young
         (stored,) = await next_history(outbox)
         assert (stored.seq, stored.stream, stored.run) == (1, "beat", bench.run.id)
         assert (await outbox.stats())["in_memory"] == 1

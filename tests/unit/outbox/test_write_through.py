@@ -7,6 +7,7 @@ import pytest
 
 from healthd.outbox.outbox import Outbox
 from healthd.outbox.store import Store
+from tests.support.live_path import next_pending
 from tests.unit.outbox.bench import (
     ALL,
     BOUND_S,
@@ -30,7 +31,7 @@ async def test_a_sample_is_committed_before_it_is_sent(bench: Bench) -> None:
     async with write_through(bench) as outbox, Service(outbox) as service:
         for number in range(1, 4):
             outbox.put(bench.sample())
-            sent = await soon(outbox.live.next_pending())
+            sent = await soon(next_pending(outbox.live))
             assert sent.sample.seq == number
             assert bench.stored_seqs() == [number]
             outbox.live.acknowledge(sent)
