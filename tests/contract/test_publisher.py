@@ -561,7 +561,7 @@ async def test_refused_credentials_are_tried_rarely_and_samples_are_kept(
         assert fault.backoff.first_s >= 10
         gateway.sample(20, age_s=OVERDUE_S)
         gateway.sample(20)
-        await gateway.on_disk(20)
+        await gateway.on_disk(40)
         password_file(tmp_path, {"gateway": "right"})
         await broker.reload()
         await gateway.connected()

@@ -111,19 +111,21 @@ def test_a_step_is_reported_soon_and_once(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     async def body() -> None:
         shown, step_s = time.time_ns, 0.0
-        monkeypatch.setattr(time, "time_ns", lambda: shown() + round(step_s * 1e9))
-        clock = Clock(tmp_path)
-        watch = asyncio.create_task(clock.watch(steps.append, synced.append))
-        await asyncio.sleep(30)
-        step_s = 86_400.0
-        (tmp_path / "synchronized").touch()
-        await asyncio.sleep(2)
-        assert [round(one) for one in synced] == [86_400]
-        for _ in range(3):
-            await asyncio.sleep(60)
-            step_s -= 3600
-            await asyncio.sleep(10)
-        watch.cancel()
+        # Undone before the virtual time ends: what it restores later would be the virtual clock.
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time_ns", lambda: shown() + round(step_s * 1e9))
+            clock = Clock(tmp_path)
+            watch = asyncio.create_task(clock.watch(steps.append, synced.append))
+            await asyncio.sleep(30)
+            step_s = 86_400.0
+            (tmp_path / "synchronized").touch()
+            await asyncio.sleep(2)
+            assert [round(one) for one in synced] == [86_400]
+            for _ in range(3):
+                await asyncio.sleep(60)
+                step_s -= 3600
+                await asyncio.sleep(10)
+            watch.cancel()
 
     virtual_time.run(body, monkeypatch)
     assert [round(one) for one in steps] == [-3600] * 3
