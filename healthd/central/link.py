@@ -5,15 +5,13 @@ import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from bleak import BleakClient
-from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import BaseBleakScanner
-from bleak.backends.service import BleakGATTServiceCollection
 from bleak_retry_connector import establish_connection
 
 from healthd.central.device import Device
@@ -112,20 +110,6 @@ def advertisement_of(device: Device) -> Advertisement:
     return Advertisement(device.address, device.name, device.services, 0, handle)
 
 
-class _Client(BleakClientBlueZDBus):
-    """bleak's client for BlueZ, which says when the link exists: its services may take longer."""
-
-    def __init__(self, *args: Any, on_connected: Callable[[], None], **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._on_connected = on_connected
-
-    async def _get_services(
-        self, dangerous_use_bleak_cache: bool = False, **kwargs: Any
-    ) -> BleakGATTServiceCollection:
-        self._on_connected()
-        return await super()._get_services(dangerous_use_bleak_cache, **kwargs)
-
-
 class Link:
     """One connection, with its own bleak client.
 
@@ -145,7 +129,7 @@ class Link:
         self._takers: dict[str, Take] = {}
         self.found = found
         self._client: BleakClient | None = None
-        self._connected = asyncio.Event()
+        self._connecting: BleakClient | None = None
         self._is_open = False
         self._end = LinkEnd(has_reason=found.path is not None)
         self._door = Door()
@@ -153,14 +137,8 @@ class Link:
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}
         self.services: frozenset[str] = frozenset()
 
-    async def open(
-        self, backends: Backends, on_connected: Callable[[], None] = lambda: None
-    ) -> None:
+    async def open(self, backends: Backends) -> None:
         """Connect and discover services.
-
-        Args:
-            backends: replacements for the system's Bluetooth.
-            on_connected: called when the link exists; its services are discovered after that.
 
         Raises:
             LinkFault: the connect failed.
@@ -170,47 +148,44 @@ class Link:
                 run_within(self._connect(backends), _CONNECT_TIMEOUT_S), name="connect"
             )
             gone = asyncio.create_task(self._end.gone(), name="link gone")
-            connected = asyncio.create_task(self._connected.wait(), name="link made")
             try:
-                await self._wait_connected(opening, gone, connected)
-                if connected.done():
-                    on_connected()
+                if self.found.is_recent:
+                    await self._come_back(opening, gone)
                 await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not opening.done():
                     raise self._end.fault
                 opening.result()
             finally:
                 gone.cancel()
-                connected.cancel()
                 if not opening.done():
                     opening.cancel()
                     await asyncio.wait({opening})
 
-    async def _wait_connected(self, *ends: asyncio.Task[Any]) -> None:
-        """Wait until the link exists or has failed.
+    async def _come_back(self, *ends: asyncio.Task[None]) -> None:
+        """Give a device that was not heard a moment to connect; its services may take longer.
 
         Raises:
-            NotBack: a device that had a link a moment ago does not connect.
+            NotBack: it does not.
         """
-        limit_s = _BACK_S if self.found.is_recent else None
-        done, _ = await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
+        await asyncio.wait(ends, timeout=_BACK_S, return_when=asyncio.FIRST_COMPLETED)
+        is_connected = self._connecting is not None and self._connecting.is_connected
+        if not is_connected and not any(end.done() for end in ends):
             raise NotBack
 
     async def _connect(self, backends: Backends) -> None:
-        if backends.client is not None:
-            options: dict[str, Any] = {"backend": backends.client}
-        else:
-            options = {"backend": _Client, "on_connected": self._connected.set}
+        def client_of(*args: Any, **options: Any) -> BleakClient:
+            self._connecting = BleakClient(*args, **options)
+            return self._connecting
+
         self._client = client = await establish_connection(
-            BleakClient,
+            cast("type[BleakClient]", client_of),
             self.found.device,
             self.found.name or "unnamed",
             disconnected_callback=self._on_disconnected,
             max_attempts=1,
             # bleak's cache may be older than the peripheral's firmware.
             use_services_cache=False,
-            **options,
+            backend=backends.client,
         )
         self.services = frozenset(canonical_uuid(service.uuid) for service in client.services)
         for service in client.services:

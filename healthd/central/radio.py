@@ -275,19 +275,7 @@ class Radio:
         return cleaner is not None and path is not None and await cleaner.forget(path)
 
     async def _open(self, link: Link, match: Match) -> None:
-        await self._connect_lock.acquire()
-        is_free = False
-
-        def free() -> None:
-            """Let others connect, and scan: once the link exists, its services need no radio."""
-            nonlocal is_free
-            if not is_free:
-                is_free, self._connecting = True, False
-                self._recent.tried(match)
-                self._connect_lock.release()
-                self._update()
-
-        try:
+        async with self._connect_lock:
             if not self._adapters.usable:
                 raise NotTried
             if self._claims.is_contested(match):
@@ -295,20 +283,23 @@ class Radio:
             self._connecting = True
             self._links.add(link)
             self._update()
-            await self._scanner.stopped()
-            await self._bonds.secure(match.peripheral, link.found.path)
-            await link.open(self._backends, free)
-        except LinkFault as fault:
-            if link.found.is_recent and fault.reason == "not_found":
-                raise NotBack from fault  # BlueZ has forgotten it meanwhile
-            if fault.remedy is Remedy.SUSPECT:
-                self._recovery.failed()
-            raise
-        else:
-            self._recovery.worked()
-            self.check_devices()  # the device may have been paired by another program meanwhile
-        finally:
-            free()
+            try:
+                await self._scanner.stopped()
+                await self._bonds.secure(match.peripheral, link.found.path)
+                await link.open(self._backends)
+            except LinkFault as fault:
+                if link.found.is_recent and fault.reason == "not_found":
+                    raise NotBack from fault  # BlueZ has forgotten it meanwhile
+                if fault.remedy is Remedy.SUSPECT:
+                    self._recovery.failed()
+                raise
+            else:
+                self._recovery.worked()
+                self.check_devices()  # the device may have been paired by another program meanwhile
+            finally:
+                self._connecting = False
+                self._recent.tried(match)
+                self._update()
 
     async def _close(self, link: Link) -> None:
         closed = await link.close()

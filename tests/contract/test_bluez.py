@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
 
 from healthd.central import recovery as recovery_module
 from healthd.central.bluez import BlueZ as Owner
@@ -65,7 +64,7 @@ async def test_a_device_is_found_linked_and_streams(start: StartBlueZ) -> None:
 async def test_bluez_is_not_looked_at_while_all_is_well(
     start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, recover = 0, Watch._recover  # pyright: ignore[reportPrivateUsage]
+    looks, recover = 0, Watch._recover
 
     async def counted(watch: Watch, bluez: Any) -> None:
         nonlocal looks
@@ -171,23 +170,6 @@ async def test_a_long_link_that_ends_with_its_adapter_has_that_reason(
         assert gateway.reasons()[0] == reason
         await bluez.do("power" if do == "power" else "plug", adapter="hci0", on=True)
         await gateway.streams()
-
-
-async def test_a_link_is_made_while_the_services_of_another_are_discovered(
-    start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    straps = {name: f"C0:00:00:00:00:0{number}" for number, name in enumerate("abc", 1)}
-    bluez = await start(*(strap(address) for address in straps.values()))
-    discover = BleakClientBlueZDBus._get_services  # pyright: ignore[reportPrivateUsage]
-
-    async def slow(self: BleakClientBlueZDBus, *args: Any, **options: Any) -> Any:
-        await bluez.called("Connect", times=3)
-        return await discover(self, *args, **options)
-
-    monkeypatch.setattr(BleakClientBlueZDBus, "_get_services", slow)
-    entries = [PeripheralSettings(id=name, address=address) for name, address in straps.items()]
-    async with Gateway(*entries) as gateway:
-        await gateway.streams(*straps)
 
 
 async def test_a_long_link_is_made_again_without_a_search(
