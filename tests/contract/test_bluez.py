@@ -64,7 +64,7 @@ async def test_a_device_is_found_linked_and_streams(start: StartBlueZ) -> None:
 async def test_bluez_is_not_looked_at_while_all_is_well(
     start: StartBlueZ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, recover = 0, Watch._recover
+    looks, recover = 0, Watch._recover  # pyright: ignore[reportPrivateUsage]
 
     async def counted(watch: Watch, bluez: Any) -> None:
         nonlocal looks
