@@ -42,7 +42,7 @@ SPILL_AFTER_S = 1.7
 _TICK_S = 0.5
 
 # How often the file is looked at if nothing is read or written: it may have been moved away. To ask
-# the disk in each tick took a third of the processor time at rest.
+# the disk in each tick woke two threads four times a second.
 _LOOK_S = 5.0
 
 # When writing through, a sample is to be committed within this time of its arrival, if machine and
