@@ -3,7 +3,7 @@
 A Raspberry Pi Zero 2 has 512 MB for everything. ``import ssl`` alone takes 5 of them, and asyncio
 and paho do it in case someone wants TLS. ``healthd run`` therefore gives them an empty module in
 place of each one in ``MODULES``. The first access to a name in it loads the real one into the same
-object, so everything that has imported it has the real one from then on. All together take 9 MB of
+object, so everything that has imported it has the real one from then on. All together take 11 MB of
 memory, and a tenth of the CPU of the start.
 
 The standard library's ``importlib.util.LazyLoader`` is not enough: with it, the second ``import``
@@ -25,8 +25,9 @@ class Deferral(NamedTuple):
     Attributes:
         functions: what is imported from it by name, but is rarely or never called; calling it loads
             the module.
-        classes: what libraries compare with (``isinstance``, ``except``) while nothing of the
-            module is in use; nothing fits the class that they get until then.
+        classes: what libraries compare with (``isinstance``, ``except``), or name in annotations
+            and defaults, while nothing of the module is in use; nothing fits the class that they
+            get until then, and they keep it.
         first: a module that has to be loaded before this one, as it takes ``classes`` from it.
     """
 
@@ -62,6 +63,47 @@ MODULES = {
     # dbus-fast can describe D-Bus objects; bleak asks for no description.
     "xml.etree.ElementTree": Deferral(functions=("Element",)),
     "xml.parsers.expat": Deferral(),
+    # pydantic has schemas for their classes, which no model of healthd uses.
+    "decimal": Deferral(classes=("Decimal",)),
+    "ipaddress": Deferral(
+        classes=(
+            "IPv4Address",
+            "IPv4Interface",
+            "IPv4Network",
+            "IPv6Address",
+            "IPv6Interface",
+            "IPv6Network",
+        )
+    ),
+    # pydantic describes models on request; only ``healthd schema`` asks for it.
+    "pydantic.json_schema": Deferral(
+        functions=("model_json_schema",),
+        classes=(
+            "DEFAULT_REF_TEMPLATE",
+            "GenerateJsonSchema",
+            "JsonSchemaKeyT",
+            "JsonSchemaMode",
+            "JsonSchemaValue",
+            "PydanticJsonSchemaWarning",
+        ),
+    ),
+    # Where the rules of a named time zone are; brings sysconfig.
+    "zoneinfo._tzpath": Deferral(
+        functions=("reset_tzpath", "available_timezones", "find_tzfile"),
+        classes=("InvalidTZPathWarning",),
+    ),
+    # structlog's ways of logging that are not ours: to logging, into a list for tests.
+    "structlog.stdlib": Deferral(),
+    "structlog.testing": Deferral(classes=("ReturnLogger", "ReturnLoggerFactory")),
+    "structlog.threadlocal": Deferral(),
+    "structlog.twisted": Deferral(),
+    # inspect and linecache read source files, pydantic their text, for traces and descriptions.
+    "tokenize": Deferral(),
+    "textwrap": Deferral(),
+    # pydantic has encoded bytes, and paho a handshake of WebSockets.
+    "base64": Deferral(),
+    # urllib.parse compares international names.
+    "unicodedata": Deferral(),
     # bleak-retry-connector can restore a history of advertisements; brings ctypes.
     "bluetooth_adapters": Deferral(functions=("load_history_from_managed_objects",)),
 }

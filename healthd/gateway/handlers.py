@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from healthd.central.radio import Radio
-from healthd.central.survey import Heard, in_range
 from healthd.gateway.facts import fetch_event
 from healthd.gateway.sessions import AnySession
 from healthd.profiles.registry import Registry
@@ -139,6 +138,9 @@ class ScanRequests:
         Raises:
             RequestRefused: the adapter does not scan.
         """
+        # Imported for the first scan: most gateways are never asked for one.
+        from healthd.central.survey import Heard, in_range
+
         matches = self._radio.matches
         heard = Heard(self._registry, matches)
         with self._radio.listening(heard.add, self._registry.broadcast_keys):

@@ -97,6 +97,13 @@ def tls_words(reason: str) -> str:
     return re.sub("^(SSLV3|TLSV1|TLSV13)_", "", reason).replace("_", " ").lower()
 
 
+def _encoded(host: str) -> str | bytes:
+    """Return a usual host in bytes: for text, even 127.0.0.1, Python loads a codec of 0.4 MB."""
+    is_usual = host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
+    # The codec also explains what is not a host name.
+    return host.encode("ascii") if is_usual else host
+
+
 async def connect(endpoint: Endpoint, timeout_s: float) -> Connection:
     """Open a connection to the broker.
 
@@ -185,7 +192,7 @@ class _Attempt:
             opened.settimeout(self._left_s())
             # It takes over the descriptor, so the handshake must not start before it is kept.
             opened = endpoint.tls.wrap_socket(
-                opened, server_hostname=endpoint.host, do_handshake_on_connect=False
+                opened, server_hostname=_encoded(endpoint.host), do_handshake_on_connect=False
             )
             self._keep(opened)
             opened.do_handshake()
@@ -202,7 +209,8 @@ class _Attempt:
     def _reached(self) -> socket.socket:
         """Return a TCP connection to the first of the broker's addresses that answers."""
         endpoint = self._endpoint
-        entries = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        host = _encoded(endpoint.host)
+        entries = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
         self.step = _TCP
         problem: OSError = OSError("the name has no address")
         for index, (family, kind, protocol, _, address) in enumerate(entries):

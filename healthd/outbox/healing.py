@@ -3,12 +3,18 @@
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from healthd.outbox.database import set_last_row, transaction
 from healthd.outbox.report import Report, named
-from healthd.outbox.salvage import LABEL, Salvage, begin
 from healthd.outbox.schema import Lost
 from healthd.outbox.set_aside import files_set_aside, rename_with_log
+
+if TYPE_CHECKING:
+    # Few gateways ever have a damaged file, so it is imported for the first one.
+    from healthd.outbox.salvage import Salvage
+
+LABEL = "salvage"
 
 DONE = "corrupt"
 
@@ -52,6 +58,8 @@ class Healing:
         }
         for file in self._files:
             if file.name not in noted:
+                from healthd.outbox.salvage import begin
+
                 with transaction(db):
                     self.last_row = begin(file, db, self.last_row)
                     set_last_row(db, self.last_row)
@@ -97,9 +105,11 @@ class Healing:
         if self._salvage is not None:
             self._salvage.close()
 
-    def _current(self) -> Salvage | None:
+    def _current(self) -> "Salvage | None":
         """Return the file that is being copied; None if nothing is left."""
         while self._salvage is None and self._files:
+            from healthd.outbox.salvage import Salvage
+
             try:
                 self._salvage = Salvage(self._files[0], self._db)
             except OSError as error:

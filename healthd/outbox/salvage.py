@@ -19,8 +19,6 @@ from healthd.outbox.missing import Block, Place, Sum
 from healthd.outbox.raw_pages import Cell, RawPages
 from healthd.outbox.schema import BLOCK_ROWS, INSERT, Lost, Stream
 
-LABEL = "salvage"
-
 # 1 MB read in one step: a commit that waits for it is not noticed.
 _PAGES = 256
 

@@ -22,12 +22,11 @@ from healthd.outbox.database import (
     transaction,
 )
 from healthd.outbox.eviction import is_nearly_full, make_room
-from healthd.outbox.healing import Healing
+from healthd.outbox.healing import LABEL, Healing
 from healthd.outbox.reading import Damaged, read_oldest
 from healthd.outbox.report import Report
 from healthd.outbox.reserve import create_reserved
 from healthd.outbox.row_check import RowCheck, check_block
-from healthd.outbox.salvage import LABEL
 from healthd.outbox.schema import (
     BLOCK_ROWS,
     INSERT,

@@ -6,7 +6,6 @@ not in the index is imported at once, so a new profile works before the index ha
 
 import importlib
 import json
-import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -68,8 +67,17 @@ def text(index: Index) -> str:
 def modules() -> Iterator[str]:
     """Yield the names of all modules in which profiles may be declared."""
     for parent, prefix in ((package, ""), (vendor, "vendor.")):
-        for module in pkgutil.iter_modules(parent.__path__):
-            yield prefix + module.name
+        # pkgutil does the same for archives as well, and takes 0.1 MB in every gateway.
+        for path in map(Path, parent.__path__):
+            yield from (prefix + name for name in _modules_in(path))
+
+
+def _modules_in(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".py" and path.stem != "__init__":
+            yield path.stem
+        elif (path / "__init__.py").exists():
+            yield path.name
 
 
 def declared_in(module: str) -> Profile | None:

@@ -55,6 +55,18 @@ NEVER_LOADED = {
     "rich": "by structlog, for a terminal",
     "difflib": "for mistakes in the settings",
     "tempfile": "for commands that write the settings",
+    "_decimal": "for models with Decimal",
+    "ipaddress": "for models with addresses",
+    "pydantic.json_schema": "for healthd schema",
+    "sysconfig": "by zoneinfo, for a zone with a name",
+    "structlog.stdlib": "for programs that use logging",
+    "tokenize": "by inspect and linecache, for traces",
+    "base64": "for WebSockets",
+    "unicodedata": "for names that are not ASCII",
+    "encodings.idna": "by socket, for a host that is not ASCII",
+    "pkgutil": "for packages in archives",
+    "healthd.outbox.salvage": "for a damaged outbox",
+    "healthd.central.survey": "for a scan on request",
 }
 TLS = {"_ssl"}
 

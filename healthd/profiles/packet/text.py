@@ -3,7 +3,7 @@
 They come from any device in range, and go into topics, Home Assistant, logs and terminals.
 """
 
-from unicodedata import category
+import unicodedata
 
 MOST_CHARACTERS = 100
 """Longer texts are cut. Bluetooth allows 512 bytes; real makers, models and versions have 40."""
@@ -16,5 +16,5 @@ _NOT_SHOWN = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"})
 def clean(text: str) -> str:
     """Return a text without what cannot be shown, cut to ``MOST_CHARACTERS``."""
     if not (text.isascii() and text.isprintable()):
-        text = "".join(letter for letter in text if category(letter) not in _NOT_SHOWN)
+        text = "".join(letter for letter in text if unicodedata.category(letter) not in _NOT_SHOWN)
     return text[:MOST_CHARACTERS]
