@@ -23,7 +23,7 @@ Decode = Callable[[bytes], Measurement]
 class Later:
     """A function of a module of this package, which is imported with the first call.
 
-    The decoders of this table and what they need are 2 MB, and few gateways have such a device.
+    The decoders of this table need many modules, and few gateways have such a device.
 
     Attributes:
         place: ``module:name``.

@@ -11,8 +11,7 @@ from healthd.profiles.registry import Registry
 async def load_profiles(registry: Registry, uuids: Iterable[str]) -> None:
     """Load what a device needs, in a thread: other devices send meanwhile.
 
-    A profile takes 2 to 20 ms, and ten times as long on a Pi Zero. It happens once for each kind of
-    device.
+    A profile takes 2 to 20 ms on a fast machine. It happens once for each kind of device.
 
     Args:
         registry: what healthd reads.

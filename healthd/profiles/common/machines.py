@@ -1,6 +1,6 @@
 """What has to be known about machines that can be controlled, before one is linked.
 
-Their profiles are a megabyte, which only gateways with such a machine need.
+Their profiles need 1.5 MB of memory, and only gateways with such a machine load them.
 """
 
 from dataclasses import dataclass
