@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
@@ -259,6 +260,7 @@ class AckedClient(aiomqtt.Client):
         """Read answers that may have stayed in the socket."""
         if self._wake_ups.are_rare and self._outgoing.is_answer_due:
             self._read()
+            self._wake_ups.postpone()
 
     def hurry(self) -> None:
         """Read every answer at once from now on: the connection is about to end."""
@@ -432,9 +434,12 @@ class AckedClient(aiomqtt.Client):
     async def _misc_loop(self) -> None:
         # A broker waits for half of the keepalive more; its CONNACK may ask for a sign of life each
         # second. Each look wakes the process twice, see ``sleep``.
+        paho = cast(Any, self._client)
         while self._client.loop_misc() == 0:
-            keepalive_s = cast(Any, self._client)._keepalive if self._connected.done() else 1
-            await sleep(keepalive_s / 4)
+            keepalive_s = paho._keepalive if self._connected.done() else 1
+            # Nothing is due while samples flow.
+            heard_s = time.monotonic() - min(paho._last_msg_out, paho._last_bytes_received)
+            await sleep(max(keepalive_s / 4, keepalive_s - heard_s))
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None

@@ -1,6 +1,7 @@
 """Notices when messages arrive faster than a gateway should read them."""
 
 import time
+from collections.abc import Callable
 
 # In this time ...
 _WINDOW_S = 2.0
@@ -17,11 +18,13 @@ class Flood:
 
     Attributes:
         topic: of the newest message in a window with too many, until it is taken; empty for none.
+        on_topic: called when there is a topic to take.
     """
 
     def __init__(self) -> None:
         """Start without any."""
         self.topic = ""
+        self.on_topic: Callable[[], None] = _nothing
         self._began_at = 0.0
         self._count = 0
 
@@ -33,9 +36,14 @@ class Flood:
         now = time.monotonic()
         if now - self._began_at < _WINDOW_S:
             self.topic = topic
+            self.on_topic()
         self._began_at, self._count = now, 0
 
     def take(self) -> str:
         """Return the topic, and wait for the next flood."""
         topic, self.topic = self.topic, ""
         return topic
+
+
+def _nothing() -> None:
+    """No one takes it."""

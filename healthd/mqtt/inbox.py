@@ -65,6 +65,8 @@ class Inbox:
         """Start without listeners."""
         self._listeners: dict[str, list[_Listener]] = {}
         self._changed = asyncio.Event()
+        # Set when ``_watch`` may have something to do.
+        self._stirred = asyncio.Event()
         self._caution = Caution()
         self._paused: dict[str, float] = {}
         self._pause_s: float | None = None
@@ -101,6 +103,7 @@ class Inbox:
         listener = _Listener(on_message, room, one_by_one, timed, on_flood, urgent)
         self._listeners.setdefault(topic_filter, []).append(listener)
         self._changed.set()
+        self._stirred.set()
 
     def unsubscribe(self, topic_filter: str, on_message: Callable[[Message], None]) -> None:
         """Stop calling ``on_message`` for these topics."""
@@ -111,10 +114,12 @@ class Inbox:
         else:
             del self._listeners[topic_filter]
         self._changed.set()
+        self._stirred.set()
 
     def renew(self) -> None:
         """Ask again which topics to subscribe to one by one."""
         self._changed.set()
+        self._stirred.set()
 
     def ended(self, fault: ConnectionLost) -> None:
         """Note why the connection ended: perhaps because of a subscription."""
@@ -181,14 +186,18 @@ class Inbox:
 
     async def _watch(self, client: AckedClient) -> NoReturn:
         """Find out how old messages can be, and whether there are too many."""
+        client.flood.on_topic = self._stirred.set
         await asyncio.sleep(FIRST_PING_S)
         while True:
-            if any(each.timed() for listeners in self._listeners.values() for each in listeners):
-                client.ping()
-            await asyncio.sleep(PING_S)
+            self._stirred.clear()
             self._end_pauses()
             if topic := client.flood.take():
                 self._pause(topic)
+            if any(each.timed() for listeners in self._listeners.values() for each in listeners):
+                client.ping()
+            elif not self._paused:
+                await self._stirred.wait()
+            await asyncio.sleep(PING_S)
 
     def _pause(self, topic: str) -> None:
         """Stop receiving messages at the filter of this topic for a while."""

@@ -193,6 +193,11 @@ class Backlog:
         """Store with the next ``flush`` why the broker refuses a topic; None: it is accepted."""
         self._parking[topic] = reason
 
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether ``flush`` has anything to do."""
+        return bool(self._delivered or self._parking)
+
     async def flush(self) -> None:
         """Delete the delivered rows and store which topics are parked.
 

@@ -3,6 +3,7 @@
 A sample is certain once the broker has acknowledged it or the store has committed it.
 """
 
+import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from healthd.outbox.store import Store
 # measured since. The runs in between add nothing.
 _RUNS_KEPT = 8
 
+
+# The content grows in steps, so that most of the time its length stays the same.
+_STEP_BYTES = 256
+
+# Every machine's pages of memory have at least this size.
+_PAGE_BYTES = 4096
 
 # An event names the first few streams: a gateway has a hundred.
 _ENDS_NAMED = 16
@@ -71,20 +78,25 @@ class RunFile:
         """Use one file in ``folder`` for each gateway; without a folder, write nothing."""
         self._file = None if folder is None else folder / f"healthd-{gateway}.json"
         self._written = b""
+        self._length = 0
 
-    def write(self, run: str, started_ns: int, ends: Ends) -> None:
-        """Replace the content. Errors are ignored: the next write follows in half a second."""
+    def write(self, run: str, started_ns: int, ends: Ends) -> bool:
+        """Replace the content; return False if that failed, and has to be tried again soon."""
         if self._file is None:
-            return
+            return True
         rows = [[*stream, end.seq, storable_ns(end.wall_ns)] for stream, end in ends.items()]
         content = orjson.dumps({"run": run, "started_ns": started_ns, "ends": rows})
         if content == self._written:
-            return
+            return True
+        # JSON readers ignore the blanks.
+        sealed = seal(content + b" " * (-len(content) % _STEP_BYTES))
         try:
-            replace_file(self._file, seal(content))
+            if len(sealed) != self._length or not _overwrite(self._file, sealed):
+                replace_file(self._file, sealed)
         except OSError:
-            return
-        self._written = content
+            return False
+        self._written, self._length = content, len(sealed)
+        return True
 
     def read(self) -> PreviousRun | None:
         """Return the run that wrote the file last, as not cleanly ended; None if there is none."""
@@ -101,6 +113,27 @@ class RunFile:
             log.warning("run file not readable", file=str(self._file), error=str(error))
             return None
         return PreviousRun(run, False, started_ns, ends)
+
+
+def _overwrite(file: Path, content: bytes) -> bool:
+    """Write over a file of the same length; return False if it has to be replaced.
+
+    Three calls of the system in place of eight. A kill cannot leave a part of it: the kernel copies
+    what is within a page in one step, and for anything else there is the checksum.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    if len(content) > _PAGE_BYTES:
+        return False
+    try:
+        opened = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return os.pwrite(opened, content, 0) == len(content)
+    finally:
+        os.close(opened)
 
 
 def _end(seq: object, wall_ns: object) -> End:

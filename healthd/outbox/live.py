@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from healthd.events import Gap
 from healthd.outbox.continuity import End, Ends
@@ -30,26 +30,31 @@ class LivePath:
     Attributes:
         losses: counts the samples for which memory had no room.
         lost_events: how many events there was no room for.
-        oldest_young_ns: when the oldest sample arrived that the last commit left in memory only, on
-            the monotonic clock; None if there was none.
+        is_news: whether more samples are certain than the last call of ``ends`` that counted has
+            said; its caller clears it.
         on_arrival: called when there may be something to ``take``.
     """
 
     def __init__(
-        self, on_delivered_row: Callable[[int], None], on_refused: Callable[[], None]
+        self,
+        on_delivered_row: Callable[[int], None],
+        on_refused: Callable[[], None],
+        on_certain: Callable[[], None],
     ) -> None:
         """Prepare.
 
         Args:
             on_delivered_row: called with a row of the store whose sample was delivered live.
             on_refused: called when a refused sample leaves the live path for the disk.
+            on_certain: called when ``is_news`` becomes true.
         """
         self.losses = Losses()
         self.lost_events = 0
-        self.oldest_young_ns: int | None = None
+        self.is_news = False
         self.on_arrival: Callable[[], None] = _nothing
         self._on_delivered_row = on_delivered_row
         self._on_refused = on_refused
+        self._on_certain = on_certain
         self._waiting = Lanes()
         # Sent and not acknowledged. A dict, which keeps the order and is cheap to remove from.
         self._sent: dict[Pending, None] = {}
@@ -153,6 +158,19 @@ class LivePath:
         """Note that stored events were delivered, or are lost."""
         self._events.note_gone(stream, count)
 
+    def _unsaved(self) -> Iterator[Pending]:
+        """Yield what is in memory only, except for what is held."""
+        for pending in (*self._refused, *self._sent, *self._waiting, *self._events):
+            if pending.row is None and not pending.acked:
+                yield pending
+
+    def oldest_unsaved_ns(self) -> int | None:
+        """Return when the oldest sample arrived that is in memory only, without the held ones.
+
+        On the monotonic clock; None if there is none.
+        """
+        return min((pending.sample.arrived_ns for pending in self._unsaved()), default=None)
+
     def oldest_held_ns(self) -> int | None:
         """Return when the oldest sample arrived that waits for its commit; None if there is none.
 
@@ -174,6 +192,9 @@ class LivePath:
         """Forget a sample that the broker has; if it was also stored, have its row deleted."""
         pending.acked = True
         self._sent.pop(pending, None)
+        if not self.is_news:
+            self.is_news = True
+            self._on_certain()
         if pending.row is not None:
             self._on_delivered_row(pending.row)
         if not pending.sample.peripheral and (
@@ -226,11 +247,7 @@ class LivePath:
         Args:
             limit_ns: monotonic time; samples that arrived later may stay in memory only.
         """
-        unsaved = [
-            pending
-            for pending in (*self._refused, *self._sent, *self._waiting, *self._events)
-            if pending.row is None and not pending.acked
-        ]
+        unsaved = list(self._unsaved())
         unsaved.sort(key=lambda pending: pending.sample.arrived_ns)
         if any(not each.urgent and each.is_older_than(limit_ns) for each in unsaved):
             # An outage: what is younger goes along, so that one commit replaces three. Each of them
@@ -240,15 +257,12 @@ class LivePath:
         # too and must be stored before it, so it waits for them, at most until they are old.
         blocked: set[Stream] = set()
         due: list[Pending] = []
-        self.oldest_young_ns = None
         for pending in unsaved:
             stream = pending.sample_stream
             if pending.is_older_than(limit_ns) and stream not in blocked:
                 due.append(pending)
             else:
                 blocked.add(stream)
-                if self.oldest_young_ns is None:
-                    self.oldest_young_ns = pending.sample.arrived_ns
         batch = sorted((*due, *self._held), key=lambda pending: pending.sample.arrived_ns)
         self._batch = frozenset(batch)
         return batch
@@ -260,6 +274,7 @@ class LivePath:
             if pending.acked:
                 self._on_delivered_row(row)
         self._refused.take(lambda pending: pending.row is not None)
+        self.is_news = True
         self._batch, self._dropped = frozenset(), []
 
     def note_failed(self) -> None:

@@ -46,6 +46,10 @@ class Losses:
         self.count = 0
         self._streams: dict[_Key, _Gathered] = {}
 
+    def __bool__(self) -> bool:
+        """Return whether ``pop_due`` may have anything to do, now or later."""
+        return bool(self._streams)
+
     def add_sample(self, sample: Sample) -> None:
         """Add a sample that is lost."""
         wall_ns = sample.stamp.wall_ns

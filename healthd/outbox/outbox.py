@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from healthd.events import OutboxChange, OutboxEvent
 from healthd.log import get_logger
+from healthd.outbox.alarm import Alarm
 from healthd.outbox.backlog import Backlog
 from healthd.outbox.continuity import Ends, PreviousRun, RunFile, begin_run, end_run, note_certain
 from healthd.outbox.disk import Disk, DiskFailing
@@ -37,12 +38,14 @@ STORE_NAME = "outbox.sqlite3"
 # its size.
 SPILL_AFTER_S = 1.7
 
-# How often delivered rows are deleted, and it is noted where streams end: the run file promises
-# half a second.
+# How often delivered rows are deleted at most, and how soon it is noted where streams end: the run
+# file promises half a second.
 _TICK_S = 0.5
 
-# How often the file is looked at if nothing is read or written: it may have been moved away. To ask
-# the disk in each tick woke two threads four times a second.
+# A sample that is taken by then does what is due: that spares its service a wake-up.
+_EARLY_S = 0.2
+
+# How often the file is looked at if nothing is read or written: it may have been moved away.
 _LOOK_S = 5.0
 
 # When writing through, a sample is to be committed within this time of its arrival, if machine and
@@ -81,10 +84,10 @@ class Outbox:
         self.records: dict[str, dict[Taken, bool]] = {}
         self._record_updates: list[RecordUpdate] = []
         self._updated_records = 0
-        self._work = asyncio.Event()
+        self._alarm = Alarm()
         path = folder / STORE_NAME
         self._disk = Disk(path, settings.max_size, self._notice, self._on_damage)
-        self.live = LivePath(self._delivered_live, self._refused_live)
+        self.live = LivePath(self._delivered_live, self._refused_live, self._on_certain)
         self.backlog = Backlog(self._disk, self.live.rows, self.live.has_stored_events)
         self._run = run
         self._write_through = settings.write == "through"
@@ -93,9 +96,10 @@ class Outbox:
         # The topics that the broker refuses, and the streams they belong to.
         self._parked: dict[str, Stream] = {}
         self._flushing: asyncio.Task[None] | None = None
-        # How long a commit takes, and when the next tick is due, on the monotonic clock.
+        # How long a commit takes; then times on the monotonic clock, which is the event loop's.
         self._commit_s = 0.0
         self._next_tick = 0.0
+        self._next_note = 0.0
         self._next_look = 0.0
         # Whether anything was stored for which room has to be kept from now on.
         self._stored = True
@@ -105,6 +109,7 @@ class Outbox:
         self._run_in_file: PreviousRun | None = None
         # Streams for which the store has noted a certain sample in this run.
         self._certain: set[Stream] = set()
+        self._has_new_streams = False
 
     async def __aenter__(self) -> Self:
         """Open the store, or begin without it while the disk fails.
@@ -151,7 +156,22 @@ class Outbox:
         safe = self._write_through or sample.record is not None
         self.live.put(sample, hold=safe and not self._disk.degraded)
         if safe or self.live.is_pressed:
-            self._work.set()
+            self._alarm.ring()
+        elif self._alarm.is_waited_for:
+            self._pass_by(sample)
+
+    def _pass_by(self, sample: Sample) -> None:
+        """Do in the turn of a sample what the service would have to wake up for.
+
+        While samples flow, the service then sleeps: that spares two wake-ups a second.
+        """
+        now = time.monotonic()
+        if now < self._next_note - _EARLY_S:
+            self._alarm.advance(sample.arrived_ns / 1e9 + SPILL_AFTER_S)
+            return
+        if self.live.is_news and not self._has_chores:
+            self._note_ends(self.live.ends())
+        self._alarm.set(self._due())
 
     def update_records(
         self, peripheral: str, forgotten: Collection[Taken], complete: Mapping[Taken, bool]
@@ -162,7 +182,7 @@ class Outbox:
         if self._updated_records + update.size <= _MOST_UPDATED_RECORDS:
             self._updated_records += update.size
             self._record_updates.append(update)
-            self._work.set()
+            self._alarm.ring()
 
     async def forget_missing(self, present: Collection[str]) -> None:
         """Forget the device records of peripherals that left the settings long ago.
@@ -184,6 +204,7 @@ class Outbox:
     def note_parked(self, stream: Stream, topic: str, reason: str | None) -> None:
         """Store and report why the broker refuses a topic; None: it accepts the topic again."""
         self.backlog.note_parked(topic, reason)
+        self._alarm.advance(self._next_tick)
         if reason is None:
             self._parked.pop(topic, None)
             self._notice("unparked", topic)
@@ -219,8 +240,7 @@ class Outbox:
         self._next_tick = 0.0
         while True:
             if not claiming:
-                await self._until_work()
-            self._work.clear()
+                await self._until_due()
             ticks = claiming or time.monotonic() >= self._next_tick
             # In its own task: a stop must not separate a commit from the bookkeeping that follows.
             self._flushing = asyncio.create_task(self._round(ticks=ticks), name="outbox flush")
@@ -243,14 +263,29 @@ class Outbox:
         else:
             self._next_look = time.monotonic() + _LOOK_S
 
-    async def _until_work(self) -> None:
-        """Wait until samples have to be committed, at most until the next tick."""
-        until = self._next_tick
-        if (oldest_ns := self.live.oldest_young_ns) is not None:
-            until = min(until, oldest_ns / 1e9 + SPILL_AFTER_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
-                await self._work.wait()
+    @property
+    def _has_chores(self) -> bool:
+        """Whether the next tick has more to do than to note where streams end."""
+        return (
+            self._stored
+            or self._has_new_streams
+            or self._disk.degraded
+            or self.backlog.has_outcomes
+            or bool(self.live.losses)
+        )
+
+    def _due(self) -> float:
+        """Return when there is something to do next, if nothing happens until then."""
+        due = self._next_tick if self._has_chores else max(self._next_tick, self._next_look)
+        if self.live.is_news:
+            due = min(due, self._next_note)
+        if (oldest_ns := self.live.oldest_unsaved_ns()) is not None:
+            due = min(due, oldest_ns / 1e9 + SPILL_AFTER_S)
+        return due
+
+    async def _until_due(self) -> None:
+        """Wait until there is something to do."""
+        await self._alarm.wait(self._due())
         if (arrived_ns := self.live.oldest_held_ns()) is not None:
             waited_s = (time.monotonic_ns() - arrived_ns) / 1e9
             # A slow disk gets it earlier, so that the deadline is kept.
@@ -260,7 +295,7 @@ class Outbox:
         await self._flush()
         if ticks:
             await self._tick()
-            self._next_tick = time.monotonic() + _TICK_S
+            self._next_tick = self._next_note = time.monotonic() + _TICK_S
 
     async def _begin(self) -> list[PreviousRun]:
         run, from_file = self._run.id, self._run_in_file
@@ -299,7 +334,7 @@ class Outbox:
         self._report_losses()
         await self.backlog.flush()
         ends = self.live.ends()
-        self._run_file.write(self._run.id, self._began_ns, ends)
+        self._note_ends(ends)
         await self._note_certain(ends)
         if self._stored:
             spare = self.backlog.rows_in_flight
@@ -309,11 +344,17 @@ class Outbox:
             # If nothing is left to write, only this write can find out that the disk is back.
             await self._disk.call(lambda store: store.probe())
 
+    def _note_ends(self, ends: Ends) -> None:
+        self.live.is_news = not self._run_file.write(self._run.id, self._began_ns, ends)
+        self._next_note = time.monotonic() + _TICK_S
+        self._has_new_streams = not ends.keys() <= self._certain
+
     async def _note_certain(self, ends: Ends) -> None:
         """Store, once per run, which streams have a certain sample in this run."""
         if news := {stream: ends[stream] for stream in ends.keys() - self._certain}:
             await self._disk.call(lambda store: note_certain(store, self._run.id, news))
             self._certain |= news.keys()
+            self._has_new_streams = False
             self._stored = True
 
     async def _commit(self, limit_ns: int) -> None:
@@ -340,15 +381,20 @@ class Outbox:
     def acknowledge_stored(self, stored: Stored) -> None:
         """Note that the broker has a stored sample."""
         self.backlog.acknowledge(stored.row)
+        self._alarm.advance(self._next_tick)
         if not stored.peripheral:
             self.live.note_event_gone((stored.peripheral, stored.stream))
 
     def _delivered_live(self, row: int) -> None:
         self.backlog.acknowledge(row)
         self.backlog.wake_if_held()
+        self._alarm.advance(self._next_tick)
+
+    def _on_certain(self) -> None:
+        self._alarm.advance(self._next_note)
 
     def _refused_live(self) -> None:
-        self._work.set()
+        self._alarm.ring()
         self.backlog.wake()
 
     def _note_lost(self, losses: Iterable[Lost]) -> None:
@@ -380,6 +426,7 @@ class Outbox:
     def _notice(self, change: OutboxChange, detail: str, **more: str) -> None:
         # Whatever it was, there may be something to check or to copy now.
         self._next_look = 0.0
+        self._alarm.advance(self._next_tick)
         if change in ("corrupt", "other_version"):
             self.live.forget_rows()
             self._certain.clear()

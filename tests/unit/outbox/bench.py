@@ -84,6 +84,12 @@ class Bench:
         chosen = OutboxSettings.model_validate({"max_size": QUOTA, **settings})
         return Outbox(self.run, chosen, self.folder, RunFile(self._runtime, "gateway"))
 
+    def noted_seq(self) -> int:
+        """Return up to which sample of the stream ``beat`` the run file says that it is certain."""
+        noted = RunFile(self._runtime, "gateway").read()
+        assert noted is not None, "it is written by then"
+        return noted.ends["strap", "beat"].seq
+
     def sample(
         self,
         age_s: float = 0.0,
@@ -134,6 +140,11 @@ class Service:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+
+    @property
+    def rounds_done(self) -> int:
+        """How many whole rounds have succeeded."""
+        return self._rounds
 
     async def rounds(self) -> None:
         """Wait until a whole round of its work that begins after this call has succeeded."""

@@ -282,11 +282,42 @@ def test_unchanged_content_is_not_written_again(tmp_path: Path) -> None:
     run_file = RunFile(tmp_path, "gateway")
     run_file.write("run", 7, ENDS)
     (file,) = tmp_path.iterdir()
-    first = file.stat().st_ino
+    first = file.stat().st_mtime_ns
     run_file.write("run", 7, dict(ENDS))
-    assert file.stat().st_ino == first
+    assert file.stat().st_mtime_ns == first
     run_file.write("run", 7, {BEAT: End(18, 18)})
-    assert file.stat().st_ino != first
+    assert file.stat().st_mtime_ns != first
+    assert run_file.read() == written({BEAT: End(18, 18)})
+
+
+def test_content_of_the_same_length_is_written_in_place(tmp_path: Path) -> None:
+    run_file = RunFile(tmp_path, "gateway")
+    run_file.write("run", 7, ENDS)
+    (file,) = tmp_path.iterdir()
+    first = file.stat().st_ino
+    run_file.write("run", 7, {BEAT: End(123_456_789, 18)})
+    assert file.stat().st_ino == first
+    assert run_file.read() == written({BEAT: End(123_456_789, 18)})
+
+
+@pytest.mark.parametrize("streams", [20, 200])
+def test_content_that_grows_is_replaced_as_a_whole(tmp_path: Path, streams: int) -> None:
+    run_file = RunFile(tmp_path, "gateway")
+    run_file.write("run", 7, ENDS)
+    for seq in (18, 19):
+        ends = {("strap", f"beat-{number}"): End(seq, 18) for number in range(streams)}
+        run_file.write("run", 7, ends)
+        assert run_file.read() == written(ends)
+    run_file.write("run", 7, ENDS)
+    assert run_file.read() == written(ENDS)
+
+
+def test_a_run_file_that_was_deleted_is_written_again(tmp_path: Path) -> None:
+    run_file = RunFile(tmp_path, "gateway")
+    run_file.write("run", 7, ENDS)
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    assert run_file.write("run", 7, {BEAT: End(18, 18)})
     assert run_file.read() == written({BEAT: End(18, 18)})
 
 
@@ -295,9 +326,9 @@ def test_a_failed_write_keeps_the_old_content_and_the_next_one_succeeds(tmp_path
     run_file.write("run", 7, ENDS)
     news = {BEAT: End(18, 18)}
     with failing_disk():
-        run_file.write("run", 7, news)
+        assert not run_file.write("run", 7, news)
         assert run_file.read() == written(ENDS)
-    run_file.write("run", 7, news)
+    assert run_file.write("run", 7, news)
     assert run_file.read() == written(news)
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from healthd.outbox.disk import Disk
 from healthd.outbox.outbox import SPILL_AFTER_S, Outbox
 from healthd.outbox.pending import SAMPLE_BYTES
 from healthd.outbox.store import Store
+from healthd.samples import Sample
 from tests.support.live_path import next_pending
 from tests.unit.outbox.bench import (
     BOUND_S,
@@ -134,10 +135,45 @@ async def test_a_sample_that_grows_old_between_two_ticks_does_not_wait_for_the_n
         assert stored.seq == 1
 
 
-async def test_at_rest_the_disk_is_left_alone(
+# Many times longer than a tick of the service here.
+TICKS_S = 0.2
+
+
+async def deliver(outbox: Outbox, sample: Sample) -> None:
+    """Take a sample, send it, and have it acknowledged."""
+    outbox.put(sample)
+    (sent,) = await next_live(outbox, 1)
+    outbox.live.acknowledge(sent)
+
+
+@asynccontextmanager
+async def at_rest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[tuple[Outbox, Service]]:
+    """Yield an outbox that has nothing to do: one sample was delivered, and all is noted."""
+    monkeypatch.setattr("healthd.outbox.outbox._LOOK_S", 10 * BOUND_S)
+    async with bench.outbox() as outbox, Service(outbox) as service:
+        await deliver(outbox, bench.sample())
+        async with asyncio.timeout(BOUND_S):
+            before = -1
+            while service.rounds_done != before:
+                before = service.rounds_done
+                await asyncio.sleep(TICKS_S)
+        yield outbox, service
+
+
+async def test_at_rest_nothing_wakes_the_service(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To ask it twice a second took a third of the processor time at rest."""
+    async with at_rest(bench, monkeypatch) as (_, service):
+        before = service.rounds_done
+        await asyncio.sleep(TICKS_S)
+        assert service.rounds_done == before > 0
+
+
+async def test_while_samples_are_acknowledged_the_disk_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = list[object]()
     call = Disk.call
 
@@ -146,16 +182,63 @@ async def test_at_rest_the_disk_is_left_alone(
         return await call(disk, work)
 
     monkeypatch.setattr(Disk, "call", counted)
-    monkeypatch.setattr("healthd.outbox.outbox._LOOK_S", 10 * BOUND_S)
-    async with bench.outbox() as outbox, Service(outbox) as service:
-        outbox.put(bench.sample())
-        (sent,) = await next_live(outbox, 1)
-        outbox.live.acknowledge(sent)
-        await service.rounds()
+    async with at_rest(bench, monkeypatch) as (outbox, _):
+        assert calls
         calls.clear()
         for _ in range(5):
-            await service.rounds()
+            await deliver(outbox, bench.sample())
+            await asyncio.sleep(TICKS_S / 5)
         assert calls == []
+
+
+async def test_a_sample_notes_in_its_turn_what_was_acknowledged_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service does not have to wake up for it."""
+    async with at_rest(bench, monkeypatch) as (outbox, _):
+        outbox.put(bench.sample())
+        (sent,) = await next_live(outbox, 1)
+        await asyncio.sleep(TICKS_S)
+        # Between these lines nothing else can run.
+        outbox.live.acknowledge(sent)
+        assert bench.noted_seq() == 1
+        outbox.put(bench.sample())
+        assert bench.noted_seq() == 2
+
+
+async def test_after_the_last_sample_it_is_noted_that_it_was_acknowledged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_rest(bench, monkeypatch) as (outbox, _):
+        for number in (2, 3):
+            await deliver(outbox, bench.sample())
+            async with asyncio.timeout(BOUND_S):
+                while bench.noted_seq() != number:  # noqa: ASYNC110 (a file has no event)
+                    await asyncio.sleep(0.01)
+
+
+async def test_at_rest_a_sample_that_is_not_acknowledged_is_stored_in_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_rest(bench, monkeypatch) as (outbox, _):
+        monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 0.5)
+        outbox.put(bench.sample())
+        (stored,) = await next_history(outbox)
+        assert stored.seq == 2
+
+
+async def test_samples_that_are_acknowledged_do_not_put_off_one_that_is_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_rest(bench, monkeypatch) as (outbox, _):
+        monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 0.5)
+        outbox.put(bench.sample())
+        await next_live(outbox, 1)
+        async with asyncio.timeout(BOUND_S):
+            while not bench.stored():
+                await deliver(outbox, bench.sample(stream="other"))
+                await asyncio.sleep(0.02)
+        assert bench.stored_seqs() == [2]
 
 
 async def test_many_waiting_samples_are_committed_before_they_are_old(
