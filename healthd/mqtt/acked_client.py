@@ -437,9 +437,12 @@ class AckedClient(aiomqtt.Client):
         paho = cast(Any, self._client)
         while self._client.loop_misc() == 0:
             keepalive_s = paho._keepalive if self._connected.done() else 1
-            # Nothing is due while samples flow.
-            heard_s = time.monotonic() - min(paho._last_msg_out, paho._last_bytes_received)
-            await sleep(max(keepalive_s / 4, keepalive_s - heard_s))
+            wait_s = keepalive_s / 4
+            if not paho._ping_t:
+                # Nothing is due while samples flow.
+                heard_s = time.monotonic() - min(paho._last_msg_out, paho._last_bytes_received)
+                wait_s = max(wait_s, 3 * wait_s - heard_s)
+            await sleep(wait_s)
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
