@@ -33,7 +33,7 @@ from healthd.mqtt.send_quota import LIVE
 from healthd.mqtt.socket_writer import SocketWriter
 from healthd.mqtt.unacked import Acknowledgement, Answer
 from healthd.mqtt.wake_ups import WakeUps
-from healthd.supervision.deadline import sleep, timeout
+from healthd.supervision.deadline import timeout
 
 # A stalled connection is noticed after one and a half times this; brokers count the same way.
 KEEPALIVE_S = 10
@@ -433,7 +433,7 @@ class AckedClient(aiomqtt.Client):
 
     async def _misc_loop(self) -> None:
         # A broker waits for half of the keepalive more; its CONNACK may ask for a sign of life each
-        # second. Each look wakes the process twice, see ``sleep``.
+        # second.
         paho = cast(Any, self._client)
         while self._client.loop_misc() == 0:
             keepalive_s = paho._keepalive if self._connected.done() else 1
@@ -442,7 +442,10 @@ class AckedClient(aiomqtt.Client):
                 # Nothing is due while samples flow.
                 heard_s = time.monotonic() - min(paho._last_msg_out, paho._last_bytes_received)
                 wait_s = max(wait_s, 3 * wait_s - heard_s)
-            await sleep(wait_s)
+            await asyncio.sleep(wait_s)
+            if paho._ping_t:
+                # The answer may have arrived while the process stood still.
+                self._read()
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None

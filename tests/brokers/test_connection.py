@@ -438,7 +438,7 @@ async def test_a_silent_name_server_costs_three_seconds(
     known, released, asked = socket.getaddrinfo, threading.Event(), threading.Event()
 
     def look_up(host: Any, *rest: Any, **more: Any) -> Any:
-        if host == "silent.example":
+        if host in ("silent.example", b"silent.example"):
             asked.set()
             released.wait(BOUND_S)
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
