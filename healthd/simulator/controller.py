@@ -1,6 +1,8 @@
 """The virtual Bluetooth controller: bumble's, extended by what a real radio does."""
 
-from bumble.controller import Controller
+import asyncio
+
+from bumble.controller import Connection, Controller
 from bumble.hci import (
     Address,
     HCI_ErrorCode,
@@ -9,18 +11,63 @@ from bumble.hci import (
     HCI_SyncCommand,
     Role,
 )
-from bumble.ll import TerminateInd
+from bumble.ll import ConnectInd, EncReq, TerminateInd
+
+# How often a controller checks that the other ends of its links still exist. A real one hears from
+# them at every connection event; with this it notices their end after two to four seconds.
+SUPERVISION_S = 2.0
+# How long after a cancel that came too late the link ends. By then the host has dealt with the
+# answer to the cancel: it must not forget the link while it still waits for that.
+CANCELLED_S = 0.5
 
 
 class VirtualController(Controller):
-    """A controller that can cancel a pending connection and end its links."""
+    """A controller that can cancel a pending connection, and supervises and ends its links."""
+
+    # The link that the last *create connection* has made, unless that was cancelled.
+    _made: Connection | None = None
+
+    def on_le_connect_ind(self, packet: ConnectInd) -> None:
+        """Accept a link, if it is advertising at this address, and supervise it."""
+        before = self.le_connections.get(packet.initiator_address)
+        super().on_le_connect_ind(packet)
+        self._supervise_if_new(packet.initiator_address, before)
+
+    def create_le_connection(self, peer_address: Address) -> None:
+        """Make the link, and supervise it."""
+        before = self.le_connections.get(peer_address)
+        super().create_le_connection(peer_address)
+        self._supervise_if_new(peer_address, before)
+        self._made = self.le_connections.get(peer_address)
+
+    def on_le_long_term_key_reply(
+        self, connection: Connection, request: EncReq, long_term_key: bytes | None
+    ) -> None:
+        """Go on with the encryption, unless the link has ended since the host answered."""
+        if self.le_connections.get(connection.peer_address) is connection:
+            super().on_le_long_term_key_reply(connection, request, long_term_key)
 
     def on_hci_le_create_connection_cancel_command(
         self, _command: HCI_SyncCommand[HCI_StatusReturnParameters]
     ) -> HCI_StatusReturnParameters:
         """Cancel the connection; bumble's method returns *success* but keeps waiting."""
-        self.stop_connecting()
-        return HCI_StatusReturnParameters(HCI_ErrorCode.SUCCESS)
+        return HCI_StatusReturnParameters(self.cancel_connecting())
+
+    def cancel_connecting(self) -> HCI_ErrorCode:
+        """Cancel the pending connection; return the answer to the host.
+
+        If the link was made just before, its report and the host's command have crossed. Linux 6.12
+        then ignores the report and keeps the link forever, unused, so the peripheral would never
+        advertise again. A radio reports a link at once; here that takes a tenth of a second on a
+        loaded machine. So the link ends like one that was not established.
+        """
+        if self.pending_le_connection is not None:
+            self.stop_connecting()
+            return HCI_ErrorCode.SUCCESS
+        made, self._made = self._made, None
+        if made is not None:
+            asyncio.get_running_loop().call_later(CANCELLED_S, self._abandon, made)
+        return HCI_ErrorCode.COMMAND_DISALLOWED_ERROR
 
     def stop_connecting(self) -> None:
         """Cancel the pending connection, if any, and report to the host that it failed."""
@@ -28,6 +75,7 @@ class VirtualController(Controller):
             return
         # If it stayed set, every later connection would fail with "command disallowed".
         self.pending_le_connection = None
+        self._made = None
         self.send_hci_packet(
             HCI_LE_Connection_Complete_Event(
                 status=HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR,
@@ -75,3 +123,29 @@ class VirtualController(Controller):
         """End every link."""
         for peer in tuple(self.le_connections):
             self.hang_up(peer, reason)
+
+    def _abandon(self, connection: Connection) -> None:
+        if self.le_connections.get(connection.peer_address) is connection:
+            reason = HCI_ErrorCode.CONNECTION_FAILED_TO_BE_ESTABLISHED_ERROR
+            self.hang_up(connection.peer_address, reason)
+
+    def _supervise_if_new(self, peer: Address, before: Connection | None) -> None:
+        connection = self.le_connections.get(peer)
+        if connection is not None and connection is not before:
+            self._supervise(connection)
+
+    def _supervise(self, connection: Connection, missed: int = 0) -> None:
+        # A new link exists on one side a moment earlier than on the other, so missing it once is
+        # nothing. Without this a peripheral whose central is gone would never advertise again.
+        if self.le_connections.get(connection.peer_address) is not connection:
+            return
+        missed = 0 if self._has_other_end(connection) else missed + 1
+        if missed > 1:
+            self.on_le_disconnected(connection, HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(SUPERVISION_S, self._supervise, connection, missed)
+
+    def _has_other_end(self, connection: Connection) -> bool:
+        ends = (each.le_connections.get(connection.self_address) for each in self.link.controllers)
+        return any(end and end.self_address == connection.peer_address for end in ends)

@@ -165,6 +165,11 @@ class AdapterController(VirtualController):
         else:
             self.host.on_packet(answer)
 
+    def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
+        """Send data, unless its link has just ended, which the kernel learns a moment later."""
+        if self.find_le_connection_by_handle(packet.connection_handle) is not None:
+            super().on_hci_acl_data_packet(packet)
+
     def on_hci_le_set_scan_enable_command(
         self, command: hci.HCI_SyncCommand[hci.HCI_StatusReturnParameters]
     ) -> hci.HCI_StatusReturnParameters:
