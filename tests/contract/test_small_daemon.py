@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGHUP, SIGTERM, SIGUSR1
+from subprocess import run
 from tempfile import TemporaryDirectory
 
 import orjson
@@ -220,3 +221,35 @@ async def test_a_reload_brings_the_first_broker_with_tls_and_takes_it_away(place
             assert line["broker"].endswith(f":{port}")
             await place.more_samples()
         assert await daemon.loaded() >= TLS
+
+
+# Decimal, for example, is not the class that pydantic knows then.
+EVERYTHING = """
+import importlib
+from pathlib import Path
+from healthd.cli import _load_little
+_load_little()
+import healthd
+root = Path(healthd.__path__[0])
+for file in sorted(root.rglob("*.py")):
+    package, *rest = file.relative_to(root).with_suffix("").parts
+    if package not in ("cli", "simulator", "doctor", "backfill") and "__" not in file.stem:
+        importlib.import_module(".".join(("healthd", package, *rest)))
+from pydantic import BaseModel
+def models(base):
+    for each in base.__subclasses__():
+        yield each
+        yield from models(each)
+ours = [each for each in models(BaseModel) if each.__module__.startswith("healthd.")]
+for each in ours:
+    each.model_rebuild(force=True)
+print(len(ours))
+"""
+
+
+def test_every_model_can_be_built_in_the_process_of_the_daemon() -> None:
+    made = run(
+        [sys.executable, "-c", EVERYTHING], capture_output=True, text=True, env=clean_environment()
+    )
+    assert made.returncode == 0, made.stderr
+    assert int(made.stdout) > 100
