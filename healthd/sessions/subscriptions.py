@@ -30,6 +30,10 @@ _SUBSCRIBE_S = 35.0
 # that to be judged, the reason is waited for.
 _SETTLED_S = 6.0
 
+# A deadline from this length on is judged at a whole second: all links are then looked at in one
+# wake-up of the process. A short one would become much longer by that.
+_LONG_S = 10.0
+
 # How many links in a row the subscription of a measurement may cost, if there are others. Links
 # end by chance, too, and a measurement that is left out is missed more than a serial number.
 _TOLERATED = 1
@@ -251,10 +255,9 @@ class Subscriptions:
         deadlines = self.deadlines(silence_s)
         settled_at = time.monotonic() + _SETTLED_S
         while True:
-            ends = [self.heard[uuid] + silence_s for uuid, silence_s in deadlines.items()]
+            ends = [_look_at(self.heard[uuid], limit_s) for uuid, limit_s in deadlines.items()]
             try:
-                # At whole seconds: all links are then looked at in one wake-up of the process.
-                async with timeout_at(math.ceil(min(ends)) if ends else None):
+                async with timeout_at(min(ends, default=None)):
                     await link.lost(explained_until=settled_at)
             except TimeoutError:
                 self._check_silence(deadlines)
@@ -321,3 +324,9 @@ class Subscriptions:
 def _both(first: Callable[[bytes], None], second: Callable[[bytes], None], value: bytes) -> None:
     first(value)
     second(value)
+
+
+def _look_at(heard: float, silence_s: float) -> float:
+    """Return when to look whether a stream is silent, on the monotonic clock."""
+    end = heard + silence_s
+    return math.ceil(end) if silence_s >= _LONG_S else end
