@@ -38,14 +38,14 @@ class LivePath:
     def __init__(
         self,
         on_delivered_row: Callable[[int], None],
-        on_refused: Callable[[], None],
+        on_work: Callable[[], None],
         on_certain: Callable[[], None],
     ) -> None:
         """Prepare.
 
         Args:
             on_delivered_row: called with a row of the store whose sample was delivered live.
-            on_refused: called when a refused sample leaves the live path for the disk.
+            on_work: called when samples may have to leave the live path for the disk now.
             on_certain: called when ``is_news`` becomes true.
         """
         self.losses = Losses()
@@ -53,7 +53,7 @@ class LivePath:
         self.is_news = False
         self.on_arrival: Callable[[], None] = _nothing
         self._on_delivered_row = on_delivered_row
-        self._on_refused = on_refused
+        self._on_work = on_work
         self._on_certain = on_certain
         self._waiting = Lanes()
         # Sent and not acknowledged. A dict, which keeps the order and is cheap to remove from.
@@ -138,7 +138,7 @@ class LivePath:
         pending.urgent = True
         if pending.row is None:
             self._refused.append(pending)
-        self._on_refused()
+        self._on_work()
 
     def _divert(self, stream: Stream) -> None:
         """Send the events that follow one to the disk, because it goes there."""
@@ -164,12 +164,15 @@ class LivePath:
             if pending.row is None and not pending.acked:
                 yield pending
 
-    def oldest_unsaved_ns(self) -> int | None:
-        """Return when the oldest sample arrived that is in memory only, without the held ones.
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest sample arrived that leaves the live path once it is old.
 
-        On the monotonic clock; None if there is none.
+        Either it is in memory only, without the held ones, or it is stored and waits to be sent. On
+        the monotonic clock; None if there is none.
         """
-        return min((pending.sample.arrived_ns for pending in self._unsaved()), default=None)
+        stored = (pending for pending in self._waiting if pending.row is not None)
+        leaving = (*self._unsaved(), *stored)
+        return min((pending.sample.arrived_ns for pending in leaving), default=None)
 
     def oldest_held_ns(self) -> int | None:
         """Return when the oldest sample arrived that waits for its commit; None if there is none.
@@ -216,6 +219,7 @@ class LivePath:
         """Put what was sent and not acknowledged back into the queue, in order."""
         self._waiting.put_back(list(self._sent))
         self._sent.clear()
+        self._on_work()
         self.on_arrival()
 
     async def settled(self) -> None:

@@ -87,7 +87,7 @@ class Outbox:
         self._alarm = Alarm()
         path = folder / STORE_NAME
         self._disk = Disk(path, settings.max_size, self._notice, self._on_damage)
-        self.live = LivePath(self._delivered_live, self._refused_live, self._on_certain)
+        self.live = LivePath(self._delivered_live, self._on_work, self._on_certain)
         self.backlog = Backlog(self._disk, self.live.rows, self.live.has_stored_events)
         self._run = run
         self._write_through = settings.write == "through"
@@ -279,7 +279,7 @@ class Outbox:
         due = self._next_tick if self._has_chores else max(self._next_tick, self._next_look)
         if self.live.is_news:
             due = min(due, self._next_note)
-        if (oldest_ns := self.live.oldest_unsaved_ns()) is not None:
+        if (oldest_ns := self.live.oldest_ns()) is not None:
             due = min(due, oldest_ns / 1e9 + SPILL_AFTER_S)
         return due
 
@@ -393,7 +393,7 @@ class Outbox:
     def _on_certain(self) -> None:
         self._alarm.advance(self._next_note)
 
-    def _refused_live(self) -> None:
+    def _on_work(self) -> None:
         self._alarm.ring()
         self.backlog.wake()
 

@@ -135,6 +135,36 @@ async def test_a_sample_that_grows_old_between_two_ticks_does_not_wait_for_the_n
         assert stored.seq == 1
 
 
+async def test_a_stored_sample_leaves_the_live_path_when_it_is_old_although_nothing_else_happens(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 0.5)
+    for period in ("_TICK_S", "_LOOK_S"):
+        monkeypatch.setattr(f"healthd.outbox.outbox.{period}", 10 * BOUND_S)
+    async with bench.outbox(write="through") as outbox, Service(outbox):
+        outbox.put(bench.sample())
+        (stored,) = await next_history(outbox)
+        assert stored.seq == 1
+        assert (await outbox.stats())["in_memory"] == 0
+
+
+async def test_a_stored_sample_that_was_sent_is_late_if_its_connection_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 5.0)
+    for period in ("_TICK_S", "_LOOK_S"):
+        monkeypatch.setattr(f"healthd.outbox.outbox.{period}", 10 * BOUND_S)
+    async with bench.outbox(write="through") as outbox, Service(outbox) as service:
+        outbox.put(bench.sample())
+        (sent,) = await next_live(outbox, 1)
+        assert sent.row is not None
+        await resting(service)
+        monkeypatch.setattr("healthd.outbox.outbox.SPILL_AFTER_S", 0.0)  # it is old from now on
+        outbox.live.requeue_sent()
+        (stored,) = await next_history(outbox)
+        assert stored.seq == 1
+
+
 # Many times longer than a tick of the service here.
 TICKS_S = 0.2
 
@@ -146,6 +176,15 @@ async def deliver(outbox: Outbox, sample: Sample) -> None:
     outbox.live.acknowledge(sent)
 
 
+async def resting(service: Service) -> None:
+    """Wait until the service has done all that is due."""
+    async with asyncio.timeout(BOUND_S):
+        before = -1
+        while service.rounds_done != before:
+            before = service.rounds_done
+            await asyncio.sleep(TICKS_S)
+
+
 @asynccontextmanager
 async def at_rest(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -154,11 +193,7 @@ async def at_rest(
     monkeypatch.setattr("healthd.outbox.outbox._LOOK_S", 10 * BOUND_S)
     async with bench.outbox() as outbox, Service(outbox) as service:
         await deliver(outbox, bench.sample())
-        async with asyncio.timeout(BOUND_S):
-            before = -1
-            while service.rounds_done != before:
-                before = service.rounds_done
-                await asyncio.sleep(TICKS_S)
+        await resting(service)
         yield outbox, service
 
 
