@@ -1,0 +1,1 @@
+"""Captures: files of radio traffic, read, shown, converted, replayed and made into tests."""

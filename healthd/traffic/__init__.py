@@ -1,0 +1,1 @@
+"""Radio traffic of peripherals as data: the lines of a capture file."""
