@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from healthd.gateway import control_socket as control
-from healthd.gateway.control_socket import ControlSocket, ask, socket_file
+from healthd.gateway.control_socket import ControlSocket, asking, socket_file
 from healthd.host.folders import runtime_folder
 from healthd.verbs import LONGEST_REQUEST, Fetch, Handler, Reconnect, RequestRefused, Scan
 
@@ -73,6 +73,11 @@ async def answers(file: Path, sent: bytes) -> list[dict[str, Any]]:
 
 def names(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
+
+
+def ask(file: Path, request: Mapping[str, str]) -> dict[str, Any]:
+    with asking(file, request) as (data, _):
+        return data
 
 
 async def ask_daemon(file: Path, **request: str) -> dict[str, Any]:
