@@ -60,6 +60,11 @@ class Identities:
             for number, part in enumerate(parts)
         )
 
+    def pattern(self, text: str) -> str:
+        """Return a pattern of names; what it has of a serial number is left out."""
+        found = _DIGITS.search(text)
+        return text if found is None else f"{text[: found.start()]}*"
+
     def word(self, text: str) -> str:
         """Return the replacement of a text that is of one device or person as a whole."""
         core = text.strip("\0 ")

@@ -5,7 +5,6 @@ and texts, and inside values as text or bytes.
 """
 
 from collections.abc import Callable
-from itertools import takewhile
 from typing import Any, cast
 
 from healthd.traffic.identity import Identities
@@ -85,12 +84,9 @@ class Masker:
     def _text(self, key: str, text: str) -> str:
         if key != "name":
             return self._identities.text(text)
-        masked = self._identities.name(text)
-        if masked != text and text.endswith("*"):
-            # A pattern of the settings; what it has of the serial number would fit no other one.
-            same = takewhile(lambda pair: pair[0] == pair[1], zip(text, masked, strict=False))
-            masked = "".join(old for old, _ in same) + "*"
-        return self._identities.text(masked)
+        if text.endswith("*"):
+            return self._identities.pattern(text)
+        return self._identities.text(self._identities.name(text))
 
     def _value(self, uuid: str | None, value: bytes) -> bytes:
         if uuid == _SYSTEM_ID:

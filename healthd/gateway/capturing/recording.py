@@ -59,7 +59,7 @@ class Recording:
         self._put(kind, **fields)
 
     def _put(self, kind: type[Line], **fields: Any) -> None:
-        t = (time.monotonic_ns() - self._began_ns) / 1e9
+        t = 0.0 if kind is Start else (time.monotonic_ns() - self._began_ns) / 1e9
         try:
             text = encode(kind(**at(t, datetime.now(UTC)), **fields))
         except ValueError:

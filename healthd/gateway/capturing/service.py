@@ -22,11 +22,11 @@ from healthd.log import get_logger
 from healthd.settings.model import CaptureSettings, PeripheralSettings
 from healthd.verbs import RequestRefused, short_json
 
-# Each costs some CPU for every value, and a command that stands still a buffer.
-_MOST_STREAMS = 4
+MOST_STREAMS = 4
+"""Each costs some CPU for every value, and a command that stands still a buffer."""
 
-# How long lines wait in memory. Each write wears an SD card, and a kill -9 loses what waits.
-_WRITE_EVERY_S = 5.0
+WRITE_EVERY_S = 5.0
+"""How long lines wait in memory. Each write wears an SD card, and a kill -9 loses what waits."""
 
 # At the end; a disk may hang.
 _LAST_WRITE_S = 5.0
@@ -77,8 +77,8 @@ class Capturing:
             raise RequestRefused(
                 f"peripheral: found {short_json(peripheral)}, expected one of the running healthd"
             )
-        if self._streams >= _MOST_STREAMS:
-            raise RequestRefused(f"there are {_MOST_STREAMS} captures already: end one of them")
+        if self._streams >= MOST_STREAMS:
+            raise RequestRefused(f"there are {MOST_STREAMS} captures already: end one of them")
         self._streams += 1
         try:
             stream, facts = Stream(), await self._describe()
@@ -110,7 +110,7 @@ class Capturing:
             try:
                 while not changed.is_set():
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(_WRITE_EVERY_S):
+                        async with asyncio.timeout(WRITE_EVERY_S):
                             await changed.wait()
                     await writer.write(math.inf)
             finally:
