@@ -118,7 +118,8 @@ class OutboxSettings(_Section):
 class CaptureSettings(_Section):
     """``[capture]``: the peripherals whose radio traffic is kept on disk."""
 
-    peripherals: tuple[Slug, ...] = ()
+    # More would leave too little space for each.
+    peripherals: Annotated[tuple[Slug, ...], Field(max_length=8)] = ()
     # A chest strap makes 0.8 MB an hour. Of less than 1 MB, parts would be removed all the time.
     max_size: ByteSize = Field(default=ByteSize(8_000_000), ge=1_000_000)
 

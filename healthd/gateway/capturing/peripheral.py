@@ -45,14 +45,17 @@ class CapturedPeripheral:
     def write(self, kind: type[Line], **fields: Any) -> None:
         """Write a line to all captures."""
         for recording in self.recordings:
-            if recording.sink.wants_start:
-                self._begin(recording)
-            recording.write(kind, **fields)
+            if recording.sink.wants_start and not self._begin(recording):
+                recording.missing += 1
+            else:
+                recording.write(kind, **fields)
 
-    def _begin(self, recording: Recording) -> None:
-        recording.begin()
+    def _begin(self, recording: Recording) -> bool:
+        if not recording.begin():
+            return False
         for link in self._open.values():
             link.introduce(recording.write, joined=True)
+        return True
 
     def on_advertisement(self, advertised: Advertised) -> None:
         """See ``Tap``."""

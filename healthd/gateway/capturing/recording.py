@@ -46,11 +46,12 @@ class Recording:
         self._header = header
         self._began_ns = 0
 
-    def begin(self) -> None:
-        """Write the start of a file."""
+    def begin(self) -> bool:
+        """Write the start of a file; return False if there was no room for it."""
         self.sink.begin()
         self._began_ns = time.monotonic_ns()
-        self.write(Start, format=FORMAT, source="healthd", identity="kept", **self._header())
+        fields = {"format": FORMAT, "source": "healthd", "identity": "kept", **self._header()}
+        return self._put(Start, **fields)
 
     def write(self, kind: type[Line], **fields: Any) -> None:
         """Write a line of this kind for what happens now."""
@@ -58,16 +59,17 @@ class Recording:
             self._put(Missing, count=self.missing, reason="healthd could not write as fast")
         self._put(kind, **fields)
 
-    def _put(self, kind: type[Line], **fields: Any) -> None:
+    def _put(self, kind: type[Line], **fields: Any) -> bool:
         t = 0.0 if kind is Start else (time.monotonic_ns() - self._began_ns) / 1e9
         try:
             text = encode(kind(**at(t, datetime.now(UTC)), **fields))
         except ValueError:
             # Whatever a device says, such as a handle of 0: it must not disturb the link.
-            self.missing += 1
-            return
-        has_room = self.sink.put(text + b"\n")
+            has_room = False
+        else:
+            has_room = self.sink.put(text + b"\n")
         if kind is Missing:
             self.missing = 0 if has_room else self.missing
         elif not has_room:
             self.missing += 1
+        return has_room

@@ -18,6 +18,9 @@ _LARGEST_BUFFER = 512_000
 # Parts of a peripheral's share. One is removed at a time, so as much of the share stays in use.
 _PARTS = 4
 
+# Even if the services of a device, with which each file begins, take as much as a part.
+_LEAST_LINES = 100
+
 _NAME = re.compile(r"(?P<number>\d{9})-(?P<peripheral>[a-z0-9_-]+)\.jsonl")
 
 
@@ -60,6 +63,8 @@ class RingFolder:
         self._folder = folder
         self._most = most_bytes
         self._last = 0
+        # By peripheral, the file that its next lines go to.
+        self._current: dict[str, Path] = {}
 
     def open(self) -> None:
         """Create the folder, and see what it has.
@@ -81,11 +86,11 @@ class RingFolder:
         Raises:
             OSError: it cannot be written.
         """
-        part = Part(self._last + number, peripheral, Path())
-        name = f"{part.number:09d}-{part.peripheral}.jsonl"
-        self._make_room(len(data), keep=name)
+        file = self._folder / f"{self._last + number:09d}-{peripheral}.jsonl"
+        self._current[peripheral] = file
+        self._make_room(len(data))
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._folder / name, flags, 0o600)
+        descriptor = os.open(file, flags, 0o600)
         try:
             before = os.fstat(descriptor).st_size
             if os.write(descriptor, data) != len(data):
@@ -94,13 +99,13 @@ class RingFolder:
         finally:
             os.close(descriptor)
 
-    def _make_room(self, size: int, keep: str) -> None:
+    def _make_room(self, size: int) -> None:
         found = parts(self._folder)
         used = sum(part.file.stat().st_size for part in found) + size
         for part in found:
             if used <= self._most:
                 return
-            if part.file.name != keep:
+            if part.file not in self._current.values():
                 used -= part.file.stat().st_size
                 part.file.unlink()
 
@@ -125,23 +130,27 @@ class RingSink:
         self._part_bytes = share_bytes // _PARTS
         self._numbers = numbers
         self._number = 0
-        self._in_part = self._collected = 0
+        self._in_part = self._lines_in_part = self._collected = 0
         self._lines: list[tuple[int, bytes]] = []
 
     def begin(self) -> None:
         """See ``Sink``."""
         self._number = self._numbers.next()
-        self._in_part = 0
+        self._in_part = self._lines_in_part = 0
         self.wants_start = False
 
     def put(self, line: bytes) -> bool:
         """See ``Sink``."""
         if self._collected + len(line) > _LARGEST_BUFFER:
+            # A file without its start could not be read.
+            self.wants_start = self.wants_start or not self._lines_in_part
             return False
         self._lines.append((self._number, line))
         self._collected += len(line)
         self._in_part += len(line)
-        self.wants_start = self._in_part >= self._part_bytes
+        self._lines_in_part += 1
+        is_full = self._in_part >= self._part_bytes
+        self.wants_start = is_full and self._lines_in_part >= _LEAST_LINES
         return True
 
     def collected(self) -> list[tuple[int, bytes]]:
