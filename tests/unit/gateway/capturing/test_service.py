@@ -21,9 +21,14 @@ from healthd.verbs import RequestRefused
 from tests.support.polling import until
 from tests.support.stage import BOUND_S, Stage, by_address
 
-ENTRY = PeripheralSettings(
-    id="strap", address="C0:00:00:00:00:01", passkey_file=Path("/etc/anna/passkey"), every=900.0
-)
+GIVEN = {
+    "id": "strap",
+    "address": "C0:00:00:00:00:01",
+    "passkey_file": "/etc/anna/passkey",
+    "every": ["08:00", "20:00"],
+    "window": "90s",
+}
+ENTRY = PeripheralSettings.model_validate(GIVEN)
 
 
 def entry_of(peripheral: str) -> PeripheralSettings | None:
@@ -58,12 +63,7 @@ async def test_a_start_says_what_the_settings_say_but_no_secret(
     ):
         (start,) = await first_lines(pieces, 1)
     assert isinstance(start, Start)
-    assert start.peripheral == {
-        "id": "strap",
-        "address": "C0:00:00:00:00:01",
-        "passkey_file": "left out",
-        "every": 900.0,
-    }
+    assert start.peripheral == {**GIVEN, "passkey_file": "left out"}
     assert start.system["kernel"] == os.uname().release
     assert start.healthd["run"] == "run"
 
