@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from healthd.capture.att.attributes import Attributes, uuid_of
 from healthd.capture.att.dialogue import Dialogue, Event, Times
 from healthd.capture.att.opcodes import FROM_DEVICE
-from healthd.capture.hci.codes import hci_text
+from healthd.capture.codes import hci_text
 from healthd.errors import DecodeError
 from healthd.profiles.advertisement import structures
 from healthd.traffic.lines import (

@@ -33,7 +33,7 @@ from healthd.capture.att.opcodes import (
     WRITE_COMMAND,
     WRITE_REQUEST,
 )
-from healthd.capture.hci.codes import att_text
+from healthd.capture.codes import att_text
 from healthd.capture.value import Value, moment
 from healthd.traffic.lines import (
     Discovered,
