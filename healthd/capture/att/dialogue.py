@@ -225,7 +225,7 @@ class Dialogue:
             yield from self._read(times, request, request.handle, bytes(value))
 
     def _on_multiple(self, times: Times, request: _Request, data: bytes) -> Iterator[Event]:
-        # The values follow each other without their lengths, so they cannot be told apart.
+        # The values follow each other without their lengths, so where one ends is not known.
         yield from ()
 
     def _on_variable(self, times: Times, request: _Request, data: bytes) -> Iterator[Event]:
