@@ -83,13 +83,7 @@ class AirFollower:
         if heard is None:
             heard = self._add(pdu.access, _Heard("", None))
         from_device = self._direction(heard, pdu, packet.micros)
-        if heard.crc_start is None and pdu.is_intact is None and heard.link is None:
-            # Whether it was heard rightly is not known. What looks like ATT is taken for it.
-            if pdu.header & 3 != _STARTS or not _looks_like_att(pdu.payload):
-                return
-        elif (
-            heard.crc_start is not None and not pdu.fits(heard.crc_start)
-        ) or pdu.is_intact is False:
+        if not _is_readable(heard, pdu):
             return
         if not self._is_repeated(heard, pdu, from_device):
             yield from self._data(packet, times, heard, pdu, from_device)
@@ -175,6 +169,15 @@ class AirFollower:
         elif opcode == _TERMINATE and heard.link is not None:
             self._links.pop(pdu.access, None)
             yield from self._peers.end(heard.link, times, pdu.payload[1])
+
+
+def _is_readable(heard: _Heard, pdu: Pdu) -> bool:
+    if heard.crc_start is not None:
+        return pdu.fits(heard.crc_start)
+    if pdu.is_intact is not None or heard.link is not None:
+        return pdu.is_intact is not False
+    # Whether it was heard rightly is not known. What looks like ATT is taken for it.
+    return pdu.header & 3 == _STARTS and _looks_like_att(pdu.payload)
 
 
 def _looks_like_att(payload: bytes) -> bool:
