@@ -89,7 +89,10 @@ class Attributes:
 
     def owner(self, handle: int) -> int | None:
         """Return the value handle of the characteristic that a descriptor belongs to."""
-        return max((value for value in self._values() if value < handle), default=None)
+        return max(
+            (value for _, value, _ in self._characteristics.values() if value < handle),
+            default=None,
+        )
 
     def services(self) -> tuple[Service, ...]:
         """Return the services that are known, with their characteristics."""
