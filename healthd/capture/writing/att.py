@@ -1,0 +1,145 @@
+"""ATT PDUs: what a client asks and a server answers; Core Specification, Vol 3, Part F, 3.4."""
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from healthd.capture.writing.unsaid import CannotSay
+from healthd.profiles.uuids import canonical_uuid, full_uuid
+
+DEFAULT_MTU = 23
+"""Of a link on which no other was agreed; in bytes (Core Specification, Vol 3, Part G, 5.2.1)."""
+
+LONGEST_VALUE = 0xFFFF - 4 - 3
+"""In bytes: an ACL packet's length has 16 bits, and L2CAP, opcode and handle need 7 bytes. An
+attribute has at most 512, but a capture may say anything."""
+
+NOT_FOUND = 0x0A
+"""The error that ends a discovery: no attribute with a greater handle."""
+
+
+class Op(IntEnum):
+    """Opcodes."""
+
+    ERROR = 0x01
+    MTU_REQUEST = 0x02
+    MTU_RESPONSE = 0x03
+    FIND_INFORMATION_REQUEST = 0x04
+    FIND_INFORMATION_RESPONSE = 0x05
+    READ_BY_TYPE_REQUEST = 0x08
+    READ_BY_TYPE_RESPONSE = 0x09
+    READ_REQUEST = 0x0A
+    READ_RESPONSE = 0x0B
+    READ_BLOB_REQUEST = 0x0C
+    READ_BLOB_RESPONSE = 0x0D
+    READ_BY_GROUP_TYPE_REQUEST = 0x10
+    READ_BY_GROUP_TYPE_RESPONSE = 0x11
+    WRITE_REQUEST = 0x12
+    WRITE_RESPONSE = 0x13
+    PREPARE_WRITE_REQUEST = 0x16
+    PREPARE_WRITE_RESPONSE = 0x17
+    EXECUTE_WRITE_REQUEST = 0x18
+    EXECUTE_WRITE_RESPONSE = 0x19
+    NOTIFICATION = 0x1B
+    INDICATION = 0x1D
+    CONFIRMATION = 0x1E
+    WRITE_COMMAND = 0x52
+
+
+class Pdu(NamedTuple):
+    """A PDU, and whether the central has sent it."""
+
+    sent: bool
+    data: bytes
+
+
+def ask(op: Op, *parts: bytes | int) -> Pdu:
+    """Return a PDU of the central; numbers have 16 bits."""
+    return Pdu(True, _joined(op, parts))
+
+
+def answer(op: Op, *parts: bytes | int) -> Pdu:
+    """Return a PDU of the peripheral; numbers have 16 bits."""
+    return Pdu(False, _joined(op, parts))
+
+
+def refuse(request: Op, handle: int, code: int) -> Pdu:
+    """Return an Error Response."""
+    return Pdu(False, bytes((Op.ERROR, request)) + u16(handle) + bytes((code,)))
+
+
+def u16(number: int) -> bytes:
+    """Return the two bytes of a number, the low one first."""
+    return number.to_bytes(2, "little")
+
+
+def uuid_bytes(uuid: str) -> bytes:
+    """Return the bytes of a UUID, the low one first: two for a SIG number, else 16.
+
+    Raises:
+        CannotSay: it is not a UUID.
+    """
+    try:
+        short = canonical_uuid(uuid)
+    except ValueError as error:
+        raise CannotSay("UUIDs that are none") from error
+    return bytes.fromhex(short)[::-1] if len(short) == 4 else UUID(full_uuid(short)).bytes[::-1]
+
+
+def exchange_mtu(mtu: int) -> Iterator[Pdu]:
+    """Yield how both sides agree on an MTU."""
+    yield ask(Op.MTU_REQUEST, mtu)
+    yield answer(Op.MTU_RESPONSE, mtu)
+
+
+def read(handle: int, value: bytes, mtu: int) -> Iterator[Pdu]:
+    """Yield how a value is read: with further requests if one answer is too short for it."""
+    piece = mtu - 1
+    yield ask(Op.READ_REQUEST, handle)
+    yield answer(Op.READ_RESPONSE, value[:piece])
+    for offset in range(piece, len(value), piece):
+        yield ask(Op.READ_BLOB_REQUEST, handle, offset)
+        yield answer(Op.READ_BLOB_RESPONSE, value[offset : offset + piece])
+
+
+def refused_read(handle: int, code: int) -> Iterator[Pdu]:
+    """Yield how reading is refused."""
+    yield ask(Op.READ_REQUEST, handle)
+    yield refuse(Op.READ_REQUEST, handle, code)
+
+
+def write(handle: int, value: bytes, mtu: int, code: int | None = None) -> Iterator[Pdu]:
+    """Yield how a value is written and confirmed, or refused with an error code.
+
+    A value that is too long for one request is prepared in pieces, and then executed.
+    """
+    if len(value) <= mtu - 3:
+        yield ask(Op.WRITE_REQUEST, handle, value)
+        yield (
+            answer(Op.WRITE_RESPONSE) if code is None else refuse(Op.WRITE_REQUEST, handle, code)
+        )
+        return
+    piece = mtu - 5
+    for offset in range(0, len(value), piece):
+        part = value[offset : offset + piece]
+        yield ask(Op.PREPARE_WRITE_REQUEST, handle, offset, part)
+        if code is not None:
+            yield refuse(Op.PREPARE_WRITE_REQUEST, handle, code)
+            return
+        yield answer(Op.PREPARE_WRITE_RESPONSE, handle, offset, part)
+    yield ask(Op.EXECUTE_WRITE_REQUEST, b"\x01")
+    yield answer(Op.EXECUTE_WRITE_RESPONSE)
+
+
+def notify(handle: int, value: bytes, *, confirmed: bool) -> Iterator[Pdu]:
+    """Yield a notification, or an indication and its confirmation."""
+    if not confirmed:
+        yield answer(Op.NOTIFICATION, handle, value)
+        return
+    yield answer(Op.INDICATION, handle, value)
+    yield ask(Op.CONFIRMATION)
+
+
+def _joined(op: Op, parts: Iterable[bytes | int]) -> bytes:
+    return bytes((op,)) + b"".join(u16(part) if isinstance(part, int) else part for part in parts)
