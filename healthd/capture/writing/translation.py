@@ -24,7 +24,6 @@ from healthd.traffic.lines import (
     MtuAgreed,
     Notified,
     Read,
-    Service,
     Start,
     Subscribed,
     Written,
