@@ -27,9 +27,7 @@ app = typer.Typer(cls=_CaptureCommands, no_args_is_help=True)
 _File = Annotated[Path, typer.Argument(metavar="FILE", help="A capture or a log.")]
 _Keep = Annotated[
     bool,
-    typer.Option(
-        "--keep-identity", help="Keep addresses, names and serial numbers as they are."
-    ),
+    typer.Option("--keep-identity", help="Keep addresses, names and serial numbers as they are."),
 ]
 
 
