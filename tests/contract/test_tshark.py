@@ -27,9 +27,7 @@ def written(lines: list[Line], folder: Path, kind: Kind) -> Path:
 def uuid(seen: Seen) -> str | None:
     digits = seen.uuid
     if digits is not None and len(digits) == 32:
-        digits = "-".join(
-            (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-        )
+        digits = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
     return None if digits is None else canonical_uuid(digits)
 
 
@@ -108,7 +106,7 @@ def test_requests_are_earlier_by_the_time_they_took(tmp_path: Path) -> None:
 
 
 # tshark takes half a second for each file. It knows the layouts of the characteristics of the SIG,
-# which random bytes do not have.
+# which random bytes do not have; and it mixes up the handles of links that exist at the same time.
 @settings(
     max_examples=8,
     deadline=None,
@@ -116,15 +114,8 @@ def test_requests_are_earlier_by_the_time_they_took(tmp_path: Path) -> None:
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(lines=captures(VENDOR_UUIDS))
+@given(lines=captures(VENDOR_UUIDS, at_a_time=1))
 def test_any_capture_is_read_without_an_error(tmp_path: Path, lines: list[Line]) -> None:
     file = written(lines, tmp_path, "btsnoop")
     assert malformed(file) == []
-    # The end of a value whose preparation is refused is not sent.
-    refused = [line for line in lines if isinstance(line, Written) and line.code is not None]
-    whole = [line for line in lines if line not in refused]
-    begun = {line.value[:20] for line in refused if line.value is not None}
-    found = without_subscriptions(values(file))
-    assert [each for each in found if each[3][:20] not in begun] == [
-        each for each in said(whole) if each[3][:20] not in begun
-    ]
+    assert without_subscriptions(values(file)) == said(lines)

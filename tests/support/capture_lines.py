@@ -165,9 +165,9 @@ def tables(
 
 @st.composite
 def captures(
-    draw: Callable[[st.SearchStrategy[Any]], Any], uuids: _Uuids = UUIDS
+    draw: Callable[[st.SearchStrategy[Any]], Any], uuids: _Uuids = UUIDS, at_a_time: int = 3
 ) -> list[Line]:
-    """Draw captures of up to three links at a time, with values of any length and rare errors."""
+    """Draw captures of some links, with values of any length and rare errors."""
     lines: list[Line] = [START]
     open_links: dict[int, tuple[str, tuple[Service, ...]]] = {}
     mtus: dict[int, int] = {}
@@ -177,7 +177,7 @@ def captures(
         action = draw(st.sampled_from(("connect", "advertise", *["value"] * 6, "mtu", "end")))
         if action == "advertise":
             lines.append(draw(advertisements(t)))
-        elif not open_links or (action == "connect" and len(open_links) < 3):
+        elif not open_links or (action == "connect" and len(open_links) < at_a_time):
             newest += 1
             device = f"02:00:5E:10:01:{newest:02X}"
             open_links[newest] = device, draw(tables(uuids))
@@ -223,6 +223,8 @@ def _values(
     if kind == "read":
         return [Read(**of, **error) if error else Read(**of, value=value)]
     if kind == "write":
+        # The refusal of a longer one is the answer to its beginning.
+        value = value[: mtu - 3] if error else value
         return [Written(**of, value=value, response=True, **error)]
     if kind == "command":
         return [Written(**of, value=value[: mtu - 3], response=False)]

@@ -1,10 +1,10 @@
 """ATT PDUs: what a client asks and a server answers; Core Specification, Vol 3, Part F, 3.4."""
 
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from healthd.capture.att import opcodes
 from healthd.capture.writing.unsaid import CannotSay
 from healthd.profiles.uuids import canonical_uuid, full_uuid
 
@@ -19,34 +19,6 @@ NOT_FOUND = 0x0A
 """The error that ends a discovery: no attribute with a greater handle."""
 
 
-class Op(IntEnum):
-    """Opcodes."""
-
-    ERROR = 0x01
-    MTU_REQUEST = 0x02
-    MTU_RESPONSE = 0x03
-    FIND_INFORMATION_REQUEST = 0x04
-    FIND_INFORMATION_RESPONSE = 0x05
-    READ_BY_TYPE_REQUEST = 0x08
-    READ_BY_TYPE_RESPONSE = 0x09
-    READ_REQUEST = 0x0A
-    READ_RESPONSE = 0x0B
-    READ_BLOB_REQUEST = 0x0C
-    READ_BLOB_RESPONSE = 0x0D
-    READ_BY_GROUP_TYPE_REQUEST = 0x10
-    READ_BY_GROUP_TYPE_RESPONSE = 0x11
-    WRITE_REQUEST = 0x12
-    WRITE_RESPONSE = 0x13
-    PREPARE_WRITE_REQUEST = 0x16
-    PREPARE_WRITE_RESPONSE = 0x17
-    EXECUTE_WRITE_REQUEST = 0x18
-    EXECUTE_WRITE_RESPONSE = 0x19
-    NOTIFICATION = 0x1B
-    INDICATION = 0x1D
-    CONFIRMATION = 0x1E
-    WRITE_COMMAND = 0x52
-
-
 class Pdu(NamedTuple):
     """A PDU, and whether the central has sent it."""
 
@@ -54,19 +26,19 @@ class Pdu(NamedTuple):
     data: bytes
 
 
-def ask(op: Op, *parts: bytes | int) -> Pdu:
+def ask(op: int, *parts: bytes | int) -> Pdu:
     """Return a PDU of the central; numbers have 16 bits."""
     return Pdu(True, _joined(op, parts))
 
 
-def answer(op: Op, *parts: bytes | int) -> Pdu:
+def answer(op: int, *parts: bytes | int) -> Pdu:
     """Return a PDU of the peripheral; numbers have 16 bits."""
     return Pdu(False, _joined(op, parts))
 
 
-def refuse(request: Op, handle: int, code: int) -> Pdu:
+def refuse(request: int, handle: int, code: int) -> Pdu:
     """Return an Error Response."""
-    return Pdu(False, bytes((Op.ERROR, request)) + u16(handle) + bytes((code,)))
+    return Pdu(False, bytes((opcodes.ERROR, request)) + u16(handle) + bytes((code,)))
 
 
 def u16(number: int) -> bytes:
@@ -89,24 +61,24 @@ def uuid_bytes(uuid: str) -> bytes:
 
 def exchange_mtu(mtu: int) -> Iterator[Pdu]:
     """Yield how both sides agree on an MTU."""
-    yield ask(Op.MTU_REQUEST, mtu)
-    yield answer(Op.MTU_RESPONSE, mtu)
+    yield ask(opcodes.MTU_REQUEST, mtu)
+    yield answer(opcodes.MTU_ANSWER, mtu)
 
 
 def read(handle: int, value: bytes, mtu: int) -> Iterator[Pdu]:
-    """Yield how a value is read: with further requests if one answer is too short for it."""
+    """Yield how a value is read: with further requests as long as an answer is a full one."""
     piece = mtu - 1
-    yield ask(Op.READ_REQUEST, handle)
-    yield answer(Op.READ_RESPONSE, value[:piece])
-    for offset in range(piece, len(value), piece):
-        yield ask(Op.READ_BLOB_REQUEST, handle, offset)
-        yield answer(Op.READ_BLOB_RESPONSE, value[offset : offset + piece])
+    yield ask(opcodes.READ_REQUEST, handle)
+    yield answer(opcodes.READ_ANSWER, value[:piece])
+    for offset in range(piece, len(value) + 1, piece):
+        yield ask(opcodes.BLOB_REQUEST, handle, offset)
+        yield answer(opcodes.BLOB_ANSWER, value[offset : offset + piece])
 
 
 def refused_read(handle: int, code: int) -> Iterator[Pdu]:
     """Yield how reading is refused."""
-    yield ask(Op.READ_REQUEST, handle)
-    yield refuse(Op.READ_REQUEST, handle, code)
+    yield ask(opcodes.READ_REQUEST, handle)
+    yield refuse(opcodes.READ_REQUEST, handle, code)
 
 
 def write(handle: int, value: bytes, mtu: int, code: int | None = None) -> Iterator[Pdu]:
@@ -115,31 +87,33 @@ def write(handle: int, value: bytes, mtu: int, code: int | None = None) -> Itera
     A value that is too long for one request is prepared in pieces, and then executed.
     """
     if len(value) <= mtu - 3:
-        yield ask(Op.WRITE_REQUEST, handle, value)
+        yield ask(opcodes.WRITE_REQUEST, handle, value)
         yield (
-            answer(Op.WRITE_RESPONSE) if code is None else refuse(Op.WRITE_REQUEST, handle, code)
+            answer(opcodes.WRITE_ANSWER)
+            if code is None
+            else refuse(opcodes.WRITE_REQUEST, handle, code)
         )
         return
     piece = mtu - 5
     for offset in range(0, len(value), piece):
         part = value[offset : offset + piece]
-        yield ask(Op.PREPARE_WRITE_REQUEST, handle, offset, part)
+        yield ask(opcodes.PREPARE_REQUEST, handle, offset, part)
         if code is not None:
-            yield refuse(Op.PREPARE_WRITE_REQUEST, handle, code)
+            yield refuse(opcodes.PREPARE_REQUEST, handle, code)
             return
-        yield answer(Op.PREPARE_WRITE_RESPONSE, handle, offset, part)
-    yield ask(Op.EXECUTE_WRITE_REQUEST, b"\x01")
-    yield answer(Op.EXECUTE_WRITE_RESPONSE)
+        yield answer(opcodes.PREPARE_ANSWER, handle, offset, part)
+    yield ask(opcodes.EXECUTE_REQUEST, b"\x01")
+    yield answer(opcodes.EXECUTE_ANSWER)
 
 
 def notify(handle: int, value: bytes, *, confirmed: bool) -> Iterator[Pdu]:
     """Yield a notification, or an indication and its confirmation."""
     if not confirmed:
-        yield answer(Op.NOTIFICATION, handle, value)
+        yield answer(opcodes.NOTIFICATION, handle, value)
         return
-    yield answer(Op.INDICATION, handle, value)
-    yield ask(Op.CONFIRMATION)
+    yield answer(opcodes.INDICATION, handle, value)
+    yield ask(opcodes.CONFIRMATION)
 
 
-def _joined(op: Op, parts: Iterable[bytes | int]) -> bytes:
+def _joined(op: int, parts: Iterable[bytes | int]) -> bytes:
     return bytes((op,)) + b"".join(u16(part) if isinstance(part, int) else part for part in parts)

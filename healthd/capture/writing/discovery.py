@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from healthd.capture.writing.att import NOT_FOUND, Op, Pdu, answer, ask, refuse, u16, uuid_bytes
+from healthd.capture.att import opcodes
+from healthd.capture.writing.att import NOT_FOUND, Pdu, answer, ask, refuse, u16, uuid_bytes
 from healthd.capture.writing.unsaid import CannotSay
 from healthd.traffic.lines import Characteristic, Service
 
@@ -68,7 +69,7 @@ def discover(services: Sequence[Service], mtu: int) -> Iterator[Pdu]:
         _Entry(each.handle, u16(each.handle) + u16(end) + uuid_bytes(each.uuid), end)
         for each, end in zip(services, ends, strict=True)
     ]
-    pdus = [*_by_type(Op.READ_BY_GROUP_TYPE_REQUEST, _PRIMARY_SERVICE, 1, _LAST_HANDLE, found, mtu)]
+    pdus = [*_by_type(opcodes.BY_GROUP_REQUEST, _PRIMARY_SERVICE, 1, _LAST_HANDLE, found, mtu)]
     for service, end in zip(services, ends, strict=True):
         pdus += _characteristics(service, end, mtu)
     return iter(pdus)
@@ -77,7 +78,7 @@ def discover(services: Sequence[Service], mtu: int) -> Iterator[Pdu]:
 def _characteristics(service: Service, end: int, mtu: int) -> Iterator[Pdu]:
     found = [_declaration(each) for each in service.characteristics]
     first = service.handle
-    yield from _by_type(Op.READ_BY_TYPE_REQUEST, _CHARACTERISTIC, first, end, found, mtu)
+    yield from _by_type(opcodes.BY_TYPE_REQUEST, _CHARACTERISTIC, first, end, found, mtu)
     ends = [after.handle - 2 for _, after in pairwise(service.characteristics)]
     for each, last in zip(service.characteristics, [*ends, end], strict=False):
         if each.descriptors:
@@ -100,23 +101,23 @@ def _descriptors(of: Characteristic, end: int, mtu: int) -> Iterator[Pdu]:
     start = of.handle + 1
     for entries in _answers(found, mtu):
         short = len(entries[0].data) == 4
-        yield ask(Op.FIND_INFORMATION_REQUEST, start, end)
+        yield ask(opcodes.INFORMATION_REQUEST, start, end)
         data = b"".join(entry.data for entry in entries)
-        yield answer(Op.FIND_INFORMATION_RESPONSE, b"\x01" if short else b"\x02", data)
+        yield answer(opcodes.INFORMATION_ANSWER, b"\x01" if short else b"\x02", data)
         start = entries[-1].last + 1
     if start <= end:
-        yield ask(Op.FIND_INFORMATION_REQUEST, start, end)
-        yield refuse(Op.FIND_INFORMATION_REQUEST, start, NOT_FOUND)
+        yield ask(opcodes.INFORMATION_REQUEST, start, end)
+        yield refuse(opcodes.INFORMATION_REQUEST, start, NOT_FOUND)
 
 
 def _by_type(
-    op: Op, kind: int, start: int, end: int, found: Sequence[_Entry], mtu: int
+    op: int, kind: int, start: int, end: int, found: Sequence[_Entry], mtu: int
 ) -> Iterator[Pdu]:
     for entries in _answers(found, mtu):
         yield ask(op, start, end, kind)
         data = b"".join(entry.data for entry in entries)
         # The number of each answer is the one after its request.
-        yield answer(Op(op + 1), bytes((len(entries[0].data),)), data)
+        yield answer(op + 1, bytes((len(entries[0].data),)), data)
         start = entries[-1].last + 1
     if start <= end:
         yield ask(op, start, end, kind)

@@ -1,7 +1,8 @@
 """Lines of a capture to packets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
+from healthd.capture.att import opcodes
 from healthd.capture.writing import att
 from healthd.capture.writing.advertising import reports
 from healthd.capture.writing.discovery import discover, unknown_properties
@@ -126,6 +127,8 @@ class Translation:
             pdus = list(att.notify(line.handle, value, confirmed=line.confirmed))
         else:
             pdus = list(_request(line, link))
+            if isinstance(line, Written) and line.code and len(line.value or b"") > link.mtu - 3:
+                self.unsaid.note("ends of long values whose writing was refused", line)
         return self._sent(line, link, pdus)
 
     def _discovery(self, line: Discovered, link: Link) -> Sequence[att.Pdu]:
@@ -140,13 +143,12 @@ class Translation:
         self.unsaid.note("reasons of disconnections without a code of HCI", line)
         return UNSPECIFIED_ERROR
 
-    def _sent(self, line: _OnLink, link: Link, pdus: Iterable[att.Pdu]) -> list[Packet]:
-        """Return the packets of PDUs: the first at the time of the request, the others later."""
+    def _sent(self, line: _OnLink, link: Link, pdus: Sequence[att.Pdu]) -> list[Packet]:
+        """Return the packets of PDUs: the last one at the time of the line, others with the request."""
         packets: list[Packet] = []
-        for number, pdu in enumerate(pdus):
-            t = line.t
-            if number == 0 and isinstance(line, _Requested) and line.took_s:
-                t = max(0.0, t - line.took_s)
+        took_s = (line.took_s or 0.0) if isinstance(line, _Requested) else 0.0
+        for number, pdu in enumerate(pdus, start=1):
+            t = line.t if number == len(pdus) else max(0.0, line.t - took_s)
             packets.append(Packet(self._time(line, t), pdu.sent, acl(link.handle, pdu)))
         return packets
 
@@ -176,7 +178,7 @@ def _request(line: _Requested, link: Link) -> Iterator[att.Pdu]:
         return att.write(line.handle, value, link.mtu, code)
     if code is not None:
         raise CannotSay("refusals of writes without a response")
-    return iter((att.ask(att.Op.WRITE_COMMAND, line.handle, value),))
+    return iter((att.ask(opcodes.WRITE_COMMAND, line.handle, value),))
 
 
 def _code(line: _Requested) -> int | None:
