@@ -1,5 +1,6 @@
 """Wireshark reads what healthd writes: every value with its handle, its UUID and its bytes."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_requests_are_earlier_by_the_time_they_took(tmp_path: Path) -> None:
     seen = att(written(session(), tmp_path, "btsnoop"))
     asked, answered = next(
         (asked.epoch_us, answer.epoch_us)
-        for asked, answer in zip(seen, seen[1:], strict=False)
+        for asked, answer in pairwise(seen)
         if (asked.opcode, answer.opcode) == (0x0A, 0x0B)
     )
     assert (answered - FIRST_US, answered - asked) == (1_500_000, 50_000)

@@ -144,7 +144,7 @@ class Translation:
         return UNSPECIFIED_ERROR
 
     def _sent(self, line: _OnLink, link: Link, pdus: Sequence[att.Pdu]) -> list[Packet]:
-        """Return the packets of PDUs: the last one at the time of the line, others with the request."""
+        """Return the packets of PDUs: the last at the time of the line, others at the request's."""
         packets: list[Packet] = []
         took_s = (line.took_s or 0.0) if isinstance(line, _Requested) else 0.0
         for number, pdu in enumerate(pdus, start=1):

@@ -1,6 +1,7 @@
 """Lines written as packets and read again: equal, but for what packets cannot say."""
 
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_each_thing_left_out_has_a_name(line: Line, what: str) -> None:
 
 
 def test_requests_that_overlap_are_written_in_order(tmp_path: Path) -> None:
-    lines = [
+    lines: list[Line] = [
         START,
         Connected(**times(0), **_LINK),
         Notified(**times(2), **_VALUE, value=b"\0\x50"),
@@ -174,7 +175,7 @@ def test_each_packet_reaches_the_disk_at_once(tmp_path: Path) -> None:
         write(lines(), out, "btsnoop")
     # The header, then something for each line that packets can say.
     assert sizes[1] == 16
-    assert all(after > before for before, after in zip(sizes[1:-4], sizes[2:-3], strict=True))
+    assert all(after > before for before, after in pairwise(sizes[1:-3]))
 
 
 def test_a_file_has_a_start() -> None:
