@@ -82,7 +82,7 @@ def _structures(line: Advertised) -> Iterator[bytes]:
         number = uuid_bytes(uuid)
         yield _structure(_SERVICE_DATA if len(number) == 2 else _LONG_SERVICE_DATA, number + data)
     for company, data in line.manufacturer_data.items():
-        yield _structure(_MANUFACTURER, _company(company) + data)
+        yield _structure(_MANUFACTURER, bytes.fromhex(company)[::-1] + data)
     if line.name is not None:
         yield _structure(_NAME, line.name.encode("utf-8", "replace"))
 
@@ -99,13 +99,3 @@ def _structure(kind: int, data: bytes) -> bytes:
     if len(data) >= _LONGEST_STRUCTURE:
         raise CannotSay("advertised data longer than 254 bytes")
     return bytes((1 + len(data), kind)) + data
-
-
-def _company(text: str) -> bytes:
-    try:
-        number = bytes.fromhex(text)
-    except ValueError as error:
-        raise CannotSay("company ids that are none") from error
-    if len(number) != 2:
-        raise CannotSay("company ids that are none")
-    return number[::-1]

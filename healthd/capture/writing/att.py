@@ -5,8 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from healthd.capture.att import opcodes
-from healthd.capture.writing.unsaid import CannotSay
-from healthd.profiles.uuids import canonical_uuid, full_uuid
+from healthd.profiles.uuids import canonical_uuid
 
 DEFAULT_MTU = 23
 """Of a link on which no other was agreed; in bytes (Core Specification, Vol 3, Part G, 5.2.1)."""
@@ -47,16 +46,9 @@ def u16(number: int) -> bytes:
 
 
 def uuid_bytes(uuid: str) -> bytes:
-    """Return the bytes of a UUID, the low one first: two for a SIG number, else 16.
-
-    Raises:
-        CannotSay: it is not a UUID.
-    """
-    try:
-        short = canonical_uuid(uuid)
-    except ValueError as error:
-        raise CannotSay("UUIDs that are none") from error
-    return bytes.fromhex(short)[::-1] if len(short) == 4 else UUID(full_uuid(short)).bytes[::-1]
+    """Return the bytes of a UUID, the low one first: two for a SIG number, else 16."""
+    short = canonical_uuid(uuid)
+    return bytes.fromhex(short)[::-1] if len(short) == 4 else UUID(short).bytes[::-1]
 
 
 def exchange_mtu(mtu: int) -> Iterator[Pdu]:

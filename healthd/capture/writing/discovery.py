@@ -60,7 +60,7 @@ def discover(services: Sequence[Service], mtu: int) -> Iterator[Pdu]:
     as in nearly all devices.
 
     Raises:
-        CannotSay: no device can have these handles, or a UUID is none.
+        CannotSay: no device can have these handles.
     """
     _check(services)
     ends = [after.handle - 1 for _, after in pairwise(services)]

@@ -123,11 +123,6 @@ _VALUE: dict[str, Any] = {**_LINK, "uuid": "2a37", "handle": 16}
         (Disconnected(**times(1), **_LINK), "reasons of disconnections without a code"),
         (Notified(**times(1), **_VALUE, value=bytes(70_000)), "values longer than a packet"),
         (Advertised(**times(1), device="x"), "devices whose address is not known"),
-        (Advertised(**times(1), device=DEVICE, services=("?????",)), "UUIDs that are none"),
-        (
-            Advertised(**times(1), device=DEVICE, manufacturer_data={"é": b""}),
-            "company ids that are none",
-        ),
         (Advertised(**times(1), device=DEVICE, name="x" * 255), "advertised data longer than"),
         (
             Advertised(
