@@ -56,8 +56,8 @@ def device_test(file: Path, name: str, folder: Path) -> dict[Path, str]:
 
 
 _HEAD = f"""\
-# What the second source says of the values in capture.jsonl. Remove keys that it does not know: they
-# are not compared. CONTRIBUTING.md, "A capture becomes a test", says how to confirm it.
+# What the second source says of the values in capture.jsonl. Remove keys that it does not know:
+# they are not compared. CONTRIBUTING.md, "A capture becomes a test", says how to confirm it.
 source = "{TO_BE_CONFIRMED}"
 """
 
