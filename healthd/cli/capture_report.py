@@ -1,9 +1,9 @@
 """The summary of a capture as text."""
 
-from collections import Counter
+from heapq import nlargest
 from pathlib import Path
 
-from healthd.capture.summary import DeviceSummary, LinkSummary, Summary, Values
+from healthd.capture.summarised import DeviceSummary, LinkSummary, Summary, Values
 from healthd.cli import tables
 
 _IDENTITY = {
@@ -88,8 +88,9 @@ def _values(values: list[Values]) -> None:
     tables.show(table)
 
 
-def _counts(what: str, counter: Counter[str]) -> list[str]:
-    found = [f"{count} × {text}" for text, count in counter.most_common(_MOST_SHOWN)]
-    if rest := len(counter) - len(found):
+def _counts(what: str, counts: dict[str, int]) -> list[str]:
+    often = nlargest(_MOST_SHOWN, counts, key=lambda text: counts[text])
+    found = [f"{counts[text]} × {text}" for text in often]
+    if rest := len(counts) - len(found):
         found.append(f"{rest} others")
     return [f"{what}: {'; '.join(found)}"] if found else []
