@@ -261,8 +261,7 @@ async def hass_backfill(machine: Machine) -> str:
     return await machine.printed("hass-backfill", *machine.bad_settings())
 
 
-@case("capture")
-async def capture(machine: Machine) -> str:
+async def capture_files(machine: Machine) -> str:
     """Names, texts and errors in a file that anyone may have written."""
     file = machine.folder / "capture.jsonl"
     device = {"t": 1, "time": "2026-11-24T02:00:00Z", "device": OUTSIDE[:60]}
@@ -292,6 +291,31 @@ async def capture(machine: Machine) -> str:
     ):
         shown += await machine.printed("capture", *arguments)
     return shown
+
+
+@case("capture")
+async def capture(machine: Machine) -> str:
+    """The answer of the daemon, a line of it, and the settings."""
+    config = machine.settings('[[peripherals]]\nid = "scale"\nname = "S"\n')
+    refused = orjson.dumps({"status": "error", "error": OUTSIDE}) + b"\n"
+    accepted = orjson.dumps({"status": "ok", "data": {}}) + b"\n"
+    wrong = orjson.dumps({"what": OUTSIDE}) + b"\n"
+    shown = ""
+    for number, answer in enumerate((refused, accepted + wrong)):
+
+        async def serve(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes = answer
+        ) -> None:
+            await reader.readline()
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_unix_server(serve, socket_file(machine.folder, "gw"))
+        out = str(machine.folder / f"{number}.jsonl")
+        async with server:
+            shown += await machine.printed("capture", "scale", "--out", out, *config)
+    shown += await machine.printed("capture", OUTSIDE, "--out", "x", *config)
+    return shown + await capture_files(machine)
 
 
 def test_every_command_has_a_case() -> None:
