@@ -100,7 +100,7 @@ def test_a_device_test_is_refused_until_it_is_confirmed(capture: Path, folder: P
     made = device_test(capture, "a-thermometer", folder)
     target = folder / "captures" / "a-thermometer"
     assert list(made) == [target / "capture.jsonl", target / "expected.toml"]
-    with pytest.raises(AssertionError, match="nobody has confirmed these values"):
+    with pytest.raises(AssertionError, match="no one has confirmed these values"):
         check(target)
     confirm(target / "expected.toml")
     check(target)
