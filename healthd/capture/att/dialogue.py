@@ -34,7 +34,7 @@ from healthd.capture.att.opcodes import (
     WRITE_REQUEST,
 )
 from healthd.capture.codes import att_text
-from healthd.capture.value import Value, moment
+from healthd.capture.value import Stream, Value, moment
 from healthd.traffic.lines import (
     Discovered,
     Line,
@@ -152,10 +152,6 @@ class Dialogue:
         request, self._request = self._request, None
         if request is not None:
             yield from self._failed(times, request, {"error": "the link ended before the answer"})
-
-    def is_settled(self) -> bool:
-        """Whether a value needs nothing to be said before it."""
-        return self._said == self._attributes.version and self._long is None
 
     def _on_request(self, times: Times, data: bytes) -> Iterator[Event]:
         opcode = data[0]
@@ -293,10 +289,12 @@ class Dialogue:
     def _value(self, times: Times, handle: int, value: bytes, *, confirmed: bool) -> Value:
         if handle == 0:
             raise ValueError("a value of handle 0, which no attribute has")
+        return Value(times.micros, value, self.stream(handle, times.start, confirmed=confirmed))
+
+    def stream(self, handle: int, start: int, *, confirmed: bool) -> Stream:
+        """Return what the values of a characteristic have in common."""
         uuid = self._attributes.uuid(handle)
-        return Value(
-            times.micros, times.start, self._device, self._link, uuid, handle, value, confirmed
-        )
+        return Stream(self._device, self._link, uuid, handle, confirmed, start)
 
     def _before_value(self, times: Times) -> Iterator[Event]:
         """Say which services there are, if that is new on this link."""
