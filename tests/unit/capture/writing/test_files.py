@@ -144,6 +144,20 @@ def test_each_thing_left_out_has_a_name(line: Line, what: str) -> None:
     assert [each for each in found if each.startswith(what)], found
 
 
+def test_a_subscription_needs_no_known_descriptor(tmp_path: Path) -> None:
+    heart = SERVICES[1].characteristics[0].model_copy(update={"descriptors": ()})
+    service = SERVICES[1].model_copy(update={"characteristics": (heart,)})
+    lines: list[Line] = [
+        START,
+        Connected(**times(0), **_LINK),
+        Discovered(**times(1), **_LINK, services=(service,)),
+        Subscribed(**times(2), **_VALUE, mode="notify", took_s=0.1),
+    ]
+    assert write(lines, BytesIO(), "btsnoop") == []
+    found = [line for line in again(lines, tmp_path) if isinstance(line, Subscribed)]
+    assert [(line.handle, line.mode) for line in found] == [(16, "notify")]
+
+
 def test_requests_that_overlap_are_written_in_order(tmp_path: Path) -> None:
     lines: list[Line] = [
         START,
