@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from healthd.cli import completion, console
+from healthd.cli import capture_app, completion, console
 from healthd.cli.usage import Commands
 from healthd.simulator.names import NAMES
 
@@ -17,6 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
+)
+app.add_typer(
+    capture_app.app, name="capture", help="Write radio traffic to a file, and work with such files."
 )
 
 _Config = Annotated[

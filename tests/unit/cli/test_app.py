@@ -19,6 +19,7 @@ from tests.unit.cli.machine import Machine
 COMMANDS = [
     *("run", "demo", "decode", "schema", "watch", "outbox", "fetch", "pair", "scan", "doctor"),
     "hass-backfill",
+    "capture",
 ]
 
 MODULES = """
@@ -81,6 +82,7 @@ def test_help_lists_the_commands(option: str) -> None:
         assert command in result.output
     callbacks = [command.callback for command in app.registered_commands]
     names = [callback.__name__.replace("_", "-") for callback in callbacks if callback]
+    names += [str(group.name) for group in app.registered_groups]
     assert sorted(names) == sorted(COMMANDS)
 
 

@@ -1,0 +1,1 @@
+"""ATT: what a link says about the values of a device."""

@@ -1,0 +1,1 @@
+"""Containers of radio traffic: files with packets and their times."""

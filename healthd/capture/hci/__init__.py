@@ -1,0 +1,1 @@
+"""HCI: which links there are, and what they carry."""
