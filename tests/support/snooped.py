@@ -15,11 +15,13 @@ from bleak.assigned_numbers import gatt_char_props_to_strs
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
 from bumble.controller import Controller
+from bumble.core import UUID
 from bumble.device import Device
-from bumble.gatt import Characteristic, CharacteristicDeclaration, Service
+from bumble.gatt import Characteristic, CharacteristicDeclaration, Descriptor, Service
 from bumble.host import Host
 from bumble.snoop import BtSnooper
 
+from healthd.profiles.uuids import canonical_uuid
 from healthd.simulator.backend import ClientBackend
 from healthd.simulator.discovery import canonical
 
@@ -34,7 +36,7 @@ class TrueCharacteristic:
     uuid: str
     handle: int
     properties: frozenset[str]
-    descriptors: tuple[tuple[str, int], ...]
+    descriptors: Attributes = field(default_factory=Attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,9 @@ class SnoopedRadio:
             def _note(
                 self, what: str, characteristic: BleakGATTCharacteristic, value: bytes = b""
             ) -> None:
-                request = Request(what, characteristic.uuid, characteristic.handle, value)
+                request = Request(
+                    what, canonical_uuid(characteristic.uuid), characteristic.handle, value
+                )
                 radio.truths[self.address].requests.append(request)
 
         return NotedClient
@@ -193,6 +197,11 @@ def snooped(
         yield radio
 
 
+def uuid_of(uuid: UUID) -> str:
+    """Return a UUID as the lines of a capture have it."""
+    return canonical_uuid(canonical(uuid))
+
+
 def _truth_of(device: Device) -> Truth:
     truth = Truth()
     service = 0
@@ -200,16 +209,15 @@ def _truth_of(device: Device) -> Truth:
     for attribute in attributes:
         if isinstance(attribute, Service):
             service = attribute.handle
-            truth.services.append((canonical(attribute.uuid), service))
+            truth.services.append((uuid_of(attribute.uuid), service))
             truth.characteristics[service] = []
         elif isinstance(attribute, CharacteristicDeclaration):
             found: Characteristic[Any] = cast(Any, attribute).characteristic
+            properties = frozenset(gatt_char_props_to_strs(int(found.properties)))
             truth.characteristics[service].append(
-                TrueCharacteristic(
-                    canonical(found.uuid),
-                    attribute.value_handle,
-                    frozenset(gatt_char_props_to_strs(int(found.properties))),
-                    tuple((canonical(each.type), each.handle) for each in found.descriptors),
-                )
+                TrueCharacteristic(uuid_of(found.uuid), attribute.value_handle, properties)
             )
+        elif isinstance(attribute, Descriptor):
+            owner = truth.characteristics[service][-1]
+            owner.descriptors.append((uuid_of(attribute.type), attribute.handle))
     return truth

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from healthd.profiles.uuids import canonical_uuid
 from healthd.simulator.part import Sent
 from healthd.traffic.lines import Discovered, Line, Notified, Service
 from tests.system.guest.vm import Failed
@@ -72,7 +73,7 @@ def compare(what: str, lines: Sequence[Line], on_air: OnAir, link_ends: Sequence
     missing: list[Sent] = []
     for line in found:
         for sent in rest:
-            if (sent.uuid, sent.payload) == (line.uuid, line.value):
+            if (canonical_uuid(sent.uuid), sent.payload) == (line.uuid, line.value):
                 break
             missing.append(sent)
         else:
