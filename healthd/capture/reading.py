@@ -7,9 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from healthd.capture.air.follower import AirFollower
 from healthd.capture.att.dialogue import Event, Times
 from healthd.capture.files.open import open_packets
-from healthd.capture.files.packet import Packet
+from healthd.capture.files.packet import AIR, Packet
 from healthd.capture.hci.follower import Follower
 from healthd.capture.peer import Peers
 from healthd.capture.value import Value, moment
@@ -97,7 +98,8 @@ def _followed(source: str, packets: Iterable[Packet], options: ReadOptions) -> I
         times = Times(_possible(packet.micros), start)
         return Missing(**times.fields(), reason=f"{packet.place}: {reason}", count=count)
 
-    follower = Follower(Peers(options.uuids), start, missing)
+    peers = Peers(options.uuids)
+    follower, air = Follower(peers, start, missing), AirFollower(peers, start, missing)
     for packet in chain([first], packets):
         if packet.dropped:
             yield missing(packet, "the logging program lost packets before it", packet.dropped)
@@ -107,7 +109,7 @@ def _followed(source: str, packets: Iterable[Packet], options: ReadOptions) -> I
         if not 0 <= packet.micros <= _LATEST:
             packet = packet._replace(micros=_possible(packet.micros))
         try:
-            yield from follower.take(packet)
+            yield from (air if packet.kind in AIR else follower).take(packet)
         except _UNREADABLE as error:
             yield missing(packet, f"it cannot be read: {str(error) or 'it is too short'}")
 

@@ -4,10 +4,11 @@ The page docs/capture.md describes the file. A line says what happened, not how 
 it, so captures of healthd and logs of phones become the same lines.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -28,8 +29,26 @@ def _bytes_of(value: object) -> object:
 Hex = Annotated[bytes, BeforeValidator(_bytes_of), PlainSerializer(bytes.hex, when_used="json")]
 """Bytes; hex digits in the file."""
 
-Uuid = Annotated[str, Field(min_length=4, max_length=36)]
+Uuid = Annotated[str, Field(pattern=r"^([0-9a-f]{4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$")]
 """A UUID in the form that ``healthd.profiles.uuids.canonical_uuid`` returns."""
+
+# A file may come from anyone. Texts are as long as devices and stacks make them, and times are such
+# that they can be calculated with.
+Text = Annotated[str, Field(max_length=4096)]
+Word = Annotated[str, Field(min_length=1, max_length=64)]
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+_FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_TIME = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def _utc(time: datetime) -> datetime:
+    if not _FIRST_TIME <= time <= _LAST_TIME:
+        raise ValueError("expected a time from 1970 to 9999")
+    return time.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""A time with its zone; in UTC once it is read."""
 
 Handle = Annotated[int, Field(ge=1, le=0xFFFF)]
 """An ATT handle."""
@@ -45,8 +64,8 @@ class _Line(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="utf8")
 
-    t: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    time: AwareDatetime
+    t: Seconds
+    time: Moment
 
 
 class Start(_Line):
@@ -64,7 +83,7 @@ class Start(_Line):
 
     what: Literal["start"] = "start"
     format: Literal["healthd-capture/1"]
-    source: str
+    source: Word
     identity: Literal["replaced", "kept"]
     healthd: dict[str, str] = Field(default_factory=dict)
     system: dict[str, str] = Field(default_factory=dict)
@@ -79,7 +98,7 @@ class _OfDevice(_Line):
             lines.
     """
 
-    device: str
+    device: Word
 
 
 class Advertised(_OfDevice):
@@ -94,11 +113,13 @@ class Advertised(_OfDevice):
     """
 
     what: Literal["advertisement"] = "advertisement"
-    name: str | None = None
-    rssi_dbm: int | None = None
+    name: Text | None = None
+    rssi_dbm: Annotated[int, Field(ge=-128, le=127)] | None = None
     services: tuple[Uuid, ...] = ()
     service_data: dict[Uuid, Hex] = Field(default_factory=dict)
-    manufacturer_data: dict[str, Hex] = Field(default_factory=dict)
+    manufacturer_data: dict[Annotated[str, Field(pattern="^[0-9a-f]{4}$")], Hex] = Field(
+        default_factory=dict
+    )
 
 
 class _OnLink(_OfDevice):
@@ -108,7 +129,7 @@ class _OnLink(_OfDevice):
         link: the number of the link in this file, from 1.
     """
 
-    link: Annotated[int, Field(ge=1)]
+    link: Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class Connected(_OnLink):
@@ -121,7 +142,7 @@ class Connected(_OnLink):
 
     what: Literal["connected"] = "connected"
     joined: bool = False
-    took_s: float | None = None
+    took_s: Seconds | None = None
 
 
 class ConnectFailed(_OfDevice):
@@ -133,8 +154,8 @@ class ConnectFailed(_OfDevice):
     """
 
     what: Literal["connect_failed"] = "connect_failed"
-    error: str
-    took_s: float | None = None
+    error: Text
+    took_s: Seconds | None = None
 
 
 class Descriptor(BaseModel):
@@ -161,7 +182,7 @@ class Characteristic(BaseModel):
 
     uuid: Uuid
     handle: Handle
-    properties: tuple[str, ...] = ()
+    properties: tuple[Word, ...] = ()
     descriptors: tuple[Descriptor, ...] = ()
 
 
@@ -220,9 +241,9 @@ class _Answered(_OfValue):
         took_s: from the request to the answer; None: not known.
     """
 
-    error: str | None = None
-    code: int | None = None
-    took_s: float | None = None
+    error: Text | None = None
+    code: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None
+    took_s: Seconds | None = None
 
 
 class Read(_Answered):
@@ -282,8 +303,8 @@ class Disconnected(_OnLink):
     """
 
     what: Literal["disconnected"] = "disconnected"
-    reason: str | None = None
-    code: int | None = None
+    reason: Text | None = None
+    code: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None
 
 
 class AdapterChanged(_Line):
@@ -295,8 +316,8 @@ class AdapterChanged(_Line):
     """
 
     what: Literal["adapter"] = "adapter"
-    change: str
-    detail: str = ""
+    change: Word
+    detail: Text = ""
 
 
 class Missing(_Line):
@@ -308,8 +329,8 @@ class Missing(_Line):
     """
 
     what: Literal["missing"] = "missing"
-    count: int | None = None
-    reason: str
+    count: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    reason: Text
 
 
 Line = (

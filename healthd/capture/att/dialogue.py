@@ -145,8 +145,10 @@ class Dialogue:
     def end(self, times: Times) -> Iterator[Event]:
         """Return what was still open when the link ended."""
         yield from self._end_long(times)
-        if self._said != self._attributes.version:
-            yield from self._before_value(times)
+        yield from self._before_value(times)
+        request, self._request = self._request, None
+        if request is not None:
+            yield from self._failed(times, request, {"error": "the link ended before the answer"})
 
     def is_settled(self) -> bool:
         """Whether a value needs nothing to be said before it."""
@@ -184,14 +186,17 @@ class Dialogue:
         if request is None or request.opcode != asked:
             return
         what = {"error": att_text(code), "code": code, "took_s": self._took_s(times, request)}
-        if asked in (READ_REQUEST, BLOB_REQUEST):
+        yield from self._failed(times, request._replace(handle=request.handle or handle), what)
+
+    def _failed(self, times: Times, request: _Request, what: dict[str, Any]) -> Iterator[Event]:
+        if request.opcode in (READ_REQUEST, BLOB_REQUEST):
             yield from self._before_value(times)
-            yield self._line(Read, times, handle, value=None, **what)
-        elif asked in (WRITE_REQUEST, PREPARE_REQUEST, EXECUTE_REQUEST):
+            yield self._line(Read, times, request.handle, value=None, **what)
+        elif request.opcode in (WRITE_REQUEST, PREPARE_REQUEST):
             yield from self._before_value(times)
-            value = request.data[2:] if asked == WRITE_REQUEST else bytes(request.data[4:])
-            if asked != EXECUTE_REQUEST:
-                yield self._write_line(times, request.handle, value, True, what)
+            value = request.data[2 if request.opcode == WRITE_REQUEST else 4 :]
+            yield self._write_line(times, request.handle, value, True, what)
+        if request.opcode in (PREPARE_REQUEST, EXECUTE_REQUEST):
             self._prepared.clear()
 
     def _on_mtu(self, times: Times, _request: _Request, data: bytes) -> Iterator[Event]:
@@ -225,7 +230,7 @@ class Dialogue:
             yield from self._read(times, request, request.handle, bytes(value))
 
     def _on_multiple(self, times: Times, request: _Request, data: bytes) -> Iterator[Event]:
-        # The values follow each other without their lengths, so they cannot be told apart.
+        # The values follow each other without their lengths, so where one ends is not known.
         yield from ()
 
     def _on_variable(self, times: Times, request: _Request, data: bytes) -> Iterator[Event]:
@@ -283,6 +288,8 @@ class Dialogue:
         return self._line(Written, times, handle, value=value, response=response, **what)
 
     def _value(self, times: Times, handle: int, value: bytes, *, confirmed: bool) -> Value:
+        if handle == 0:
+            raise ValueError("a value of handle 0, which no attribute has")
         uuid = self._attributes.uuid(handle)
         return Value(
             times.micros, times.start, self._device, self._link, uuid, handle, value, confirmed

@@ -21,6 +21,10 @@ class Kind(IntEnum):
     OTHER = 0x1FF
 
 
+AIR = frozenset((Kind.LINK_LAYER, Kind.LINK_LAYER_PHDR, Kind.NORDIC))
+"""The kinds of packets of captures of the air."""
+
+
 class Packet(NamedTuple):
     """A packet.
 

@@ -59,7 +59,7 @@ class Follower:
         first, total, length, channel, opcode, handle = _WHOLE.unpack_from(data)
         if opcode != NOTIFICATION or channel != CHANNEL or total != size - 4 or length != size - 8:
             return None
-        if first >> _BOUNDARY & 3 == _CONTINUES:
+        if first >> _BOUNDARY & 3 == _CONTINUES or handle == 0:
             return None
         link = self._links.get((packet.adapter, first & _HANDLE))
         if link is None or not link.dialogue.is_settled():

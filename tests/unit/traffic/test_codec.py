@@ -91,3 +91,23 @@ def test_a_file_has_one_start_at_its_beginning(texts: list[bytes], place: str) -
     with pytest.raises(BadCapture) as caught:
         list(lines(texts))
     assert caught.value.place == place
+
+
+@pytest.mark.parametrize(
+    ("found", "lie"),
+    [
+        (b'"t":1.25', b'"t":1e300'),
+        (b"2026-11-24T02:03:31.123456Z", b"0001-01-01T00:00:00+14:00"),
+        (b"2026-11-24T02:03:31.123456Z", b"9999-12-31T23:59:59-14:00"),
+        (b'"link":1', b'"link":' + b"9" * 400),
+        (b'"2a37"', b'"../../etc"'),
+        (b'"2a37"', b'"zzzz"'),
+        (b"02:00:5E:10:00:01", b"a" * 65),
+        (b"02:00:5E:10:00:01", b""),
+    ],
+)
+def test_a_line_with_impossible_contents_is_refused(found: bytes, lie: bytes) -> None:
+    text = encode(_NOTIFIED)
+    assert found in text
+    with pytest.raises(BadCapture):
+        decode(text.replace(found, lie), 1)

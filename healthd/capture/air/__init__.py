@@ -1,0 +1,1 @@
+"""Captures of the air: packets of the link layer, as a sniffer hears them."""
