@@ -75,6 +75,17 @@ class Claims:
             match for match, held in self._devices.items() if held.address == device.address
         )
 
+    def peripheral_of(self, device: Advertisement) -> str | None:
+        """Return the id of the peripheral that has the device; None if none has it."""
+        return next(
+            (
+                match.peripheral
+                for match, held in self._devices.items()
+                if held.address == device.address
+            ),
+            None,
+        )
+
     def is_contested(self, match: Match) -> bool:
         """Whether a better description has been added for the device of this peripheral."""
         return match in self._contested

@@ -14,6 +14,7 @@ class Interest:
         version: another number after each change.
         is_urgent: whether signals must be read as soon as they arrive: those of links are dated by
             their arrival.
+        is_tapped: whether there is a capture, which keeps whole advertisements.
     """
 
     def __init__(self, keys: Iterable[str] = (), *, everyone: bool = True) -> None:
@@ -25,7 +26,7 @@ class Interest:
         """
         self.data = AdvertisedData(keys)
         self.version = 0
-        self.is_urgent = False
+        self.is_urgent = self.is_tapped = False
         self._matches: tuple[Match, ...] = ()
         self._everyone = everyone
         self._searched: tuple[Match, ...] = ()

@@ -27,6 +27,7 @@ from healthd.central.faults import (
 )
 from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
+from healthd.central.tap import LinkTap, Opened, Tap, services_of, tapped
 from healthd.central.values import Take, Values
 from healthd.profiles.uuids import canonical_uuid
 from healthd.supervision.deadline import timeout
@@ -70,6 +71,7 @@ class Advertisement:
         device: bleak's handle to it.
         data: its service data and manufacturer data, by the keys of ``Broadcast``.
         is_recent: whether it was not heard, but had a link until a moment ago.
+        whole: all of it, as bleak has it; None unless there is a capture.
     """
 
     address: str
@@ -79,6 +81,7 @@ class Advertisement:
     device: BLEDevice = field(repr=False, compare=False)
     data: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False, compare=False)
     is_recent: bool = field(default=False, repr=False, compare=False)
+    whole: Any = field(default=None, repr=False, compare=False)
 
     @property
     def path(self) -> str | None:
@@ -115,7 +118,12 @@ class Link:
 
     A reused client, or a second client next to a live one, gets every notification twice
     (bleak#2002). So each link makes a new client, and the caller closes it before the next link.
+
+    Attributes:
+        tap: sees what the link carries, for a capture; None: there is none.
     """
+
+    tap: LinkTap | None = None
 
     def __init__(self, found: Advertisement, values: Values | None = None) -> None:
         """Prepare; ``open`` connects.
@@ -224,6 +232,13 @@ class Link:
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
+        if (tap := self.tap) is None:
+            return await self._read(uuid)
+        return await tapped(
+            self._read(uuid), lambda value, answer: tap.on_read(uuid, value, answer)
+        )
+
+    async def _read(self, uuid: str) -> bytes:
         async with self._request() as client:
             return bytes(await client.read_gatt_char(self._characteristics[uuid]))
 
@@ -238,6 +253,13 @@ class Link:
         Raises:
             LinkFault: the peripheral refuses, does not answer, or is gone.
         """
+        writing = self._write(uuid, value, response)
+        if (tap := self.tap) is None:
+            await writing
+            return
+        await tapped(writing, lambda _, answer: tap.on_written(uuid, value, response, answer))
+
+    async def _write(self, uuid: str, value: bytes, response: bool) -> None:
         async with self._request() as client:
             await client.write_gatt_char(self._characteristics[uuid], value, response=response)
 
@@ -251,11 +273,22 @@ class Link:
         """
 
         def take(value: bytes) -> None:
+            if self.tap is not None:
+                self.tap.on_value(uuid, value)
             if self._door.admits(len(value)):
                 on_value(value)
             else:
                 self._leave_out(uuid)
 
+        subscribing = self._subscribe(uuid, take)
+        if (tap := self.tap) is None:
+            await subscribing
+            return
+        notifies = "notify" in self._characteristics[uuid].properties
+        mode = "notify" if notifies else "indicate"
+        await tapped(subscribing, lambda _, answer: tap.on_subscribed(uuid, mode, answer))
+
+    async def _subscribe(self, uuid: str, take: Take) -> None:
         def notified(_: BleakGATTCharacteristic, value: bytearray) -> None:
             take(bytes(value))
 
@@ -324,10 +357,43 @@ class Link:
         if (client := self._client) is None:
             return True
         self._client = None
+        reason = self._reason()
         with faults_suppressed():
             await run_within(client.disconnect(), _CLOSE_TIMEOUT_S)
+            self._end_tap(reason)
             return True
+        self._end_tap(reason)
         return False
+
+    def join(self, tap: Tap, took_s: float | None = None) -> None:
+        """Let a capture see what the link carries from now on.
+
+        Args:
+            tap: of the peripheral.
+            took_s: how long connecting took; None if the link exists already.
+        """
+        if not self._is_open or self._client is None or self._end.is_gone:
+            return
+        on_bluez = self.path is not None
+        services = services_of(self._client.services, on_bluez=on_bluez)
+        mtu = self._bluez_mtu() if on_bluez else self._client.mtu_size
+        self.tap = tap.on_connected(Opened(self.found.address, services, mtu, took_s))
+
+    def _bluez_mtu(self) -> int | None:
+        """Return the MTU that BlueZ has at each characteristic; BlueZ before 5.62 has none."""
+        known = (each.obj[1].get("MTU") for each in self._characteristics.values())
+        return next((mtu for mtu in known if mtu), None)
+
+    def _reason(self) -> str:
+        """Return why the link ends now, for a capture."""
+        fault = self._end.fault
+        is_ours = not self._end.is_gone and type(fault) is LinkLost
+        return "healthd closed it" if is_ours else str(fault)
+
+    def _end_tap(self, reason: str) -> None:
+        if self.tap is not None:
+            self.tap.on_disconnected(reason)
+            self.tap = None
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[BleakClient]:
@@ -353,3 +419,5 @@ class Link:
         # While connecting, bleak tries again by itself after some disconnections.
         if self._is_open:
             self._end.disconnected()
+            if self._client is not None:  # else healthd is closing it
+                self._end_tap(self._reason())

@@ -19,6 +19,8 @@ from healthd.central.recent import Recent
 from healthd.central.recovery import Recovery
 from healthd.central.scan_loop import ScanLoop
 from healthd.central.slots import Slots
+from healthd.central.tap import Tap
+from healthd.central.taps import Taps
 from healthd.central.turns import Turns
 from healthd.central.values import Values
 from healthd.log import get_logger
@@ -75,7 +77,7 @@ class Radio:
         self._claims, self._recent = Claims(), Recent()
         self._links: set[Link] = set()
         self._loss: tuple[str, AdapterGone] | None = None
-        self._values = Values()
+        self._values, self._taps = Values(), Taps()
         self._broadcasts, self._interest = Broadcasts(), Interest()
         self._listeners: dict[Callable[[Advertisement], None], frozenset[str]] = {}
         self._connect_lock = asyncio.Lock()
@@ -244,7 +246,10 @@ class Radio:
         link = Link(found, self._values)
         match = self._claims.holder(found)
         try:
-            await self._open(link, match)
+            opening = self._open(link, match)
+            if self._taps:
+                opening = self._taps.watch(match.peripheral, link, opening)
+            await opening
             self._turns.on_linked(match, link)
             with self.airtime.linked(match.peripheral), self._recent.watching(match, found):
                 yield link
@@ -273,6 +278,16 @@ class Radio:
         """Make BlueZ forget the device and its services; return False if it has to keep them."""
         cleaner, path = self._cleaner, found.path
         return cleaner is not None and path is not None and await cleaner.forget(path)
+
+    def tap(self, peripheral: str, tap: Tap | None) -> None:
+        """Report all about a peripheral to ``tap`` from now on; None: no more.
+
+        A link that exists is joined.
+        """
+        has_device = self._claims.peripheral_of
+        links = [link for link in self._links if has_device(link.found) == peripheral]
+        self._taps.use(peripheral, tap, links)
+        self._interest.is_tapped = bool(self._taps)
 
     async def _open(self, link: Link, match: Match) -> None:
         async with self._connect_lock:
@@ -317,6 +332,8 @@ class Radio:
         self._scanner.update()
 
     def _on_advertisement(self, found: Advertisement) -> None:
+        if self._taps:
+            self._taps.report(found, self._claims.matches)
         for listener in tuple(self._listeners):
             listener(found)
         claimed = self.has_device(found.address)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from bleak import BleakScanner
@@ -148,7 +149,8 @@ async def scanning(
         services = frozenset(canonical_uuid(uuid) for uuid in data.service_uuids)
         address, name = device.address.upper(), data.local_name or device.name
         picked = interest.data.pick(data.service_data, data.manufacturer_data)
-        on_advertisement(Advertisement(address, name, services, data.rssi, device, picked))
+        found = Advertisement(address, name, services, data.rssi, device, picked)
+        on_advertisement(found if not interest.is_tapped else replace(found, whole=data))
 
     bluez = _arguments(mode)
     if adapter is not None:

@@ -41,6 +41,12 @@ def ask(question: str) -> None:
     _write(sys.stdout, printable(question))
 
 
+def show_progress(text: str) -> None:
+    """Replace the line of progress on a terminal; an empty text removes it."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        _write(sys.stderr, f"\r\x1b[K{printable(text, LINE_CELLS)}")
+
+
 def say_json(value: object) -> None:
     """Print a value as one line of JSON, in UTF-8."""
     try:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from healthd.cli import console
+from healthd.cli.daemon_socket import NoDaemon, asking_daemon
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
-from healthd.gateway.control_socket import ask, socket_file
 from healthd.gateway.entry import Way, way_of
-from healthd.host.folders import socket_folders
 from healthd.profiles import registry
 from healthd.settings.file import read
 from healthd.settings.problems import SettingsError
@@ -62,23 +61,15 @@ def _not_periodic(peripheral: str, way: Way) -> str:
 
 def _fetch(peripheral: str, gateway: str, as_json: bool) -> int:
     request = {"verb": "fetch", "peripheral": peripheral}
-    denied = False
-    for folder in socket_folders(os.environ):
-        try:
-            outcome = ask(socket_file(folder, gateway), request)
-        except (FileNotFoundError, ConnectionRefusedError):
-            continue  # no daemon of this gateway, or the leftover socket of a killed one
-        except PermissionError:
-            denied = True
-        except (RequestRefused, OSError) as error:
-            return _failed(f"{peripheral}: {error}")
-        else:
+    try:
+        with asking_daemon(gateway, request) as (outcome, _):
             return _show(outcome, as_json)
-    if denied:
+    except PermissionError:
         return _failed(_other_user(peripheral))
-    return _failed(
-        f"healthd is not running for gateway {gateway}; start it: sudo systemctl start healthd"
-    )
+    except NoDaemon as error:
+        return _failed(str(error))
+    except (RequestRefused, OSError) as error:
+        return _failed(f"{peripheral}: {error}")
 
 
 def _show(outcome: dict[str, Any], as_json: bool) -> int:

@@ -1,15 +1,16 @@
 """A Unix socket over which commands send requests to the running daemon.
 
 Each connection carries one request: a line of JSON with a ``verb``, answered by a line of JSON,
-``{"status":"ok","data":…}`` or ``{"status":"error","error":…}``. Every user who can open the socket
-may send requests: the user that healthd runs as, and root.
+``{"status":"ok","data":…}`` or ``{"status":"error","error":…}``. After the answer to some verbs,
+lines follow until the client disconnects. Every user who can open the socket may send requests: the
+user that healthd runs as, and root.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ _REQUEST_S = 5.0
 # file descriptors.
 _MOST_AT_A_TIME = 16
 
+Streamer = Callable[[Mapping[str, Any]], AbstractAsyncContextManager[AsyncGenerator[bytes]]]
+"""Carries out a request that is answered with lines; the block yields pieces of whole lines.
+
+It gets the keys of the request, and raises ``RequestRefused`` at its start. What the client reads
+too slowly has to be left out here: the socket has no bound of its own.
+"""
+
 
 def socket_file(folder: Path, gateway: str) -> Path:
     """Return the path of a gateway's socket."""
@@ -34,16 +42,24 @@ def socket_file(folder: Path, gateway: str) -> Path:
 class ControlSocket:
     """The daemon's end of the socket."""
 
-    def __init__(self, folder: Path | None, gateway: str, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        gateway: str,
+        handlers: Mapping[str, Handler],
+        streamers: Mapping[str, Streamer] | None = None,
+    ) -> None:
         """Prepare the socket; ``run`` opens it.
 
         Args:
             folder: where the socket is created; None for no socket.
             gateway: the gateway's id.
             handlers: by verb, the function that carries a request out.
+            streamers: the same for requests that are answered with lines; None: there are none.
         """
         self._file = None if folder is None else socket_file(folder, gateway)
         self._handlers = handlers
+        self._streamers = streamers or {}
         self._conversations = 0
         self._log = get_logger(service="control")
 
@@ -77,34 +93,72 @@ class ControlSocket:
             self._file.unlink(missing_ok=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer = _error("healthd is stopping")
+        answer: bytes | None = _error("healthd is stopping")
         self._conversations += 1
         try:
-            answer = await self._answer(reader)
+            verb, fields = await self._read(reader)
+            if streamer := self._streamers.get(verb):
+                async with streamer(fields) as pieces:
+                    # From here on there are only lines.
+                    answer = None
+                    writer.write(_ok({}))
+                    await _send(pieces, reader, writer)
+            else:
+                answer = _ok(await self._handlers[verb](request_of(verb, fields)))
+        except RequestRefused as refusal:
+            answer = _error(str(refusal))
+        except Exception as error:
+            # A bug in one handler ends this request, and nothing else.
+            self._log.exception("crashed", exc_info=error)
+            answer = None if answer is None else _error(BUG)
         finally:
             self._conversations -= 1
             # A client that has disconnected misses the answer.
             with suppress(OSError):
-                writer.write(answer + b"\n")
+                if answer is not None:
+                    writer.write(answer)
                 writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
-        try:
-            request = await _request(reader)
-            if self._conversations > _MOST_AT_A_TIME:
-                raise RequestRefused("too many requests at once")
-            verb = str(request.pop("verb", None))
-            handler = self._handlers.get(verb)
-            if handler is None:
-                raise RequestRefused(f"unknown verb, expected one of {', '.join(self._handlers)}")
-            data = await handler(request_of(verb, request))
-            return orjson.dumps({"status": "ok", "data": data})
-        except RequestRefused as refusal:
-            return _error(str(refusal))
-        except Exception as error:
-            # A bug in one handler ends this request, and nothing else.
-            self._log.exception("crashed", exc_info=error)
-            return _error(BUG)
+    async def _read(self, reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]]:
+        """Return the verb and the other keys of a request.
+
+        Raises:
+            RequestRefused: it is none, or there are too many.
+        """
+        request = await _request(reader)
+        if self._conversations > _MOST_AT_A_TIME:
+            raise RequestRefused("too many requests at once")
+        verb = str(request.pop("verb", None))
+        if verb not in self._handlers and verb not in self._streamers:
+            known = ", ".join((*self._handlers, *self._streamers))
+            raise RequestRefused(f"unknown verb, expected one of {known}")
+        return verb, request
+
+
+async def _send(
+    pieces: AsyncGenerator[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Send pieces until the client disconnects."""
+
+    async def send() -> None:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+
+    sending = asyncio.create_task(send(), name="control stream")
+    # A client has nothing more to say, so this ends when it disconnects.
+    gone = asyncio.create_task(reader.read(1), name="control client")
+    try:
+        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sending.cancel()
+        gone.cancel()
+        await asyncio.wait({sending, gone})
+    with suppress(OSError, asyncio.CancelledError):
+        gone.result()
+    with suppress(OSError, asyncio.CancelledError):
+        sending.result()
 
 
 async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
@@ -120,8 +174,12 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
     return fields_of(line)
 
 
+def _ok(data: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"status": "ok", "data": data}) + b"\n"
+
+
 def _error(text: str) -> bytes:
-    return orjson.dumps({"status": "error", "error": text})
+    return orjson.dumps({"status": "error", "error": text}) + b"\n"
 
 
 def _listen(file: Path) -> socket.socket:
@@ -146,8 +204,14 @@ def _listen(file: Path) -> socket.socket:
     return listening
 
 
-def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Send a request to the daemon that serves this socket; return the data of its answer.
+@contextmanager
+def asking(
+    file: Path, request: Mapping[str, Any]
+) -> Generator[tuple[dict[str, Any], socket.socket]]:
+    """Send a request to the daemon that serves this socket; the connection is open in the block.
+
+    Yields:
+        The data of the answer, and the connection, which lines may follow.
 
     Raises:
         RequestRefused: the daemon refused the request.
@@ -156,11 +220,12 @@ def ask(file: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
         connected.connect(os.fspath(file))
         connected.sendall(orjson.dumps(request) + b"\n")
-        with connected.makefile("rb") as lines:
+        # Unbuffered: what follows the answer belongs to the block.
+        with connected.makefile("rb", buffering=0) as lines:
             line = lines.readline()
-    if not line.endswith(b"\n"):
-        raise ConnectionAbortedError("healthd ended before it answered")
-    answer: dict[str, Any] = orjson.loads(line)
-    if answer["status"] != "ok":
-        raise RequestRefused(answer["error"])
-    return answer["data"]
+        if not line.endswith(b"\n"):
+            raise ConnectionAbortedError("healthd ended before it answered")
+        answer: dict[str, Any] = orjson.loads(line)
+        if answer["status"] != "ok":
+            raise RequestRefused(answer["error"])
+        yield answer["data"], connected

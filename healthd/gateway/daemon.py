@@ -12,6 +12,7 @@ from healthd.central.link import Backends
 from healthd.events import AdapterChange, AdapterEvent, ClockEvent
 from healthd.gateway.attribution import Attribution
 from healthd.gateway.broker_side import BrokerSide
+from healthd.gateway.captures import Captures
 from healthd.gateway.control_socket import ControlSocket
 from healthd.gateway.handlers import PeripheralRequests, ScanRequests
 from healthd.gateway.held_results import HeldResults
@@ -112,7 +113,18 @@ class Daemon:
         self._requests.subscribe(broker.inbox)
         self._stop_line = self._requests.open_line(broker.inbox)
         publisher.on_connection = self._stop_line.use
-        self._control = ControlSocket(runtime, gateway, {"fetch": on_peripherals.fetch})
+        self._captures = Captures(
+            radio,
+            side.adapters,
+            peripherals.entry_of,
+            folder,
+            run.id,
+            has_bluez=side.watch is not None,
+        )
+        self._captures.use(settings.capture)
+        self._control = ControlSocket(
+            runtime, gateway, {"fetch": on_peripherals.fetch}, {"capture": self._captures.stream}
+        )
         self._reload = Reload(settings, self._apply, self._manager)
         retain_health = partial(publisher.retain, broker.topics.health)
         self._health = Health(outbox, broker.devices, retain_health, radio.airtime.counters)
@@ -165,6 +177,7 @@ class Daemon:
             "health": self._health.run,
             "clock": self._watch_clock,
             "control": self._control.run,
+            "capture": self._captures.run,
             "watchdog": Gate(self._manager, self._supervisor, self._describe).run,
         }
         for name, service in services.items():
@@ -207,6 +220,7 @@ class Daemon:
         await self._outbox.forget_missing(self._peripherals.ids)
         self._requests.allow(settings.mqtt.requests, self._broker.inbox)
         self._use_people(settings)
+        self._captures.use(settings.capture)
         self._broker.discovery.apply(settings)
         self._broker.devices.report()
         self._publish_info()
@@ -262,6 +276,7 @@ class Daemon:
     def _on_adapter(self, change: AdapterChange, adapter: str, detail: str) -> None:
         self._log.warning("adapter", change=change, adapter=adapter, detail=detail)
         self._publish_info()
+        self._captures.on_adapter(change, adapter, detail)
         event = AdapterEvent(change=change, adapter=adapter, detail=detail)
         self._outbox.put(self._run.event(event))
 

@@ -82,6 +82,11 @@ class PeripheralSet:
         """The ids of all peripherals, in the order of the settings."""
         return list(self._peripherals)
 
+    def entry_of(self, peripheral: str) -> PeripheralSettings | None:
+        """Return the settings of a peripheral; None if there is no such peripheral."""
+        known = self._peripherals.get(peripheral)
+        return None if known is None else known.entry
+
     def prepare(self, entries: Iterable[PeripheralSettings]) -> dict[str, Peripheral]:
         """Read the entries and the files they name; return the peripherals by id.
 

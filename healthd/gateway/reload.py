@@ -32,6 +32,7 @@ _IN_PLACE: Mapping[str, frozenset[str]] = {
         }
     ),
     "log": frozenset({"level"}),
+    "capture": frozenset({"peripherals", "max_size"}),
 }
 
 FILES_TIMEOUT_S = 10.0

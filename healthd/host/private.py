@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # What healthd puts into its state folder.
-_OURS = re.compile(r"outbox\..+|hass-backfill-.+|[a-z]+\.(json|new)|keys")
+_OURS = re.compile(r"outbox\..+|hass-backfill-.+|[a-z]+\.(json|new)|keys|capture")
 
 _OTHERS = 0o077
 

@@ -11,7 +11,7 @@ from healthd.settings.brokers import is_encrypted_url, is_plain_url
 from healthd.settings.environment import override, spelling
 from healthd.settings.model import Settings, known_keys
 from healthd.settings.people import people_checks, without_private
-from healthd.settings.peripherals import Kind, peripheral_checks
+from healthd.settings.peripherals import Kind, capture_checks, peripheral_checks
 from healthd.settings.problems import (
     UNKNOWN,
     NoSettings,
@@ -145,4 +145,5 @@ def _cross_checks(
     if "key_file" in mqtt and "cert_file" not in mqtt:
         yield problem("key_file", "cert_file as well")
     yield from peripheral_checks(source, raw, services)
+    yield from capture_checks(source, raw)
     yield from people_checks(source, raw)

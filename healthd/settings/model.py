@@ -115,6 +115,15 @@ class OutboxSettings(_Section):
     max_size: ByteSize = Field(default=ByteSize(256_000_000), ge=1_000_000)
 
 
+class CaptureSettings(_Section):
+    """``[capture]``: the peripherals whose radio traffic is kept on disk."""
+
+    # More would leave too little space for each.
+    peripherals: Annotated[tuple[Slug, ...], Field(max_length=8)] = ()
+    # A chest strap makes 0.8 MB an hour. Of less than 1 MB, parts would be removed all the time.
+    max_size: ByteSize = Field(default=ByteSize(8_000_000), ge=1_000_000)
+
+
 class HassSettings(_Section):
     """``[hass]``: the Home Assistant into whose statistics `healthd hass-backfill` imports."""
 
@@ -212,6 +221,7 @@ class Settings(_Section):
     bluetooth: BluetoothSettings = Field(default_factory=BluetoothSettings)
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    capture: CaptureSettings = Field(default_factory=CaptureSettings)
     hass: HassSettings = Field(default_factory=HassSettings)
     peripherals: tuple[PeripheralSettings, ...] = ()
     people: tuple[PersonSettings, ...] = ()

@@ -76,6 +76,28 @@ def peripheral_checks(
                 seen.add(str(value))
 
 
+def capture_checks(source: str, raw: dict[str, Any]) -> Iterator[Problem]:
+    """Yield which peripherals of ``[capture]`` do not exist.
+
+    Args:
+        source: the file.
+        raw: the settings as parsed.
+    """
+    section, entries = raw.get("capture"), raw.get("peripherals", [])
+    if not isinstance(section, dict) or not isinstance(entries, list):
+        return
+    known = [
+        str(cast("dict[str, Any]", entry).get("id"))
+        for entry in cast("list[object]", entries)
+        if isinstance(entry, dict)
+    ]
+    wanted = cast("dict[str, Any]", section).get("peripherals")
+    for peripheral in cast("list[object]", wanted) if isinstance(wanted, list) else []:
+        if isinstance(peripheral, str) and peripheral not in known:
+            expected = one_of(peripheral, known) if known else "the id of a peripheral"
+            yield Problem(source, "capture.peripherals", shown(peripheral), expected)
+
+
 def _combination_checks(source: str, place: str, entry: dict[str, Any]) -> Iterator[Problem]:
     """Check the keys of a peripheral that require or exclude other keys."""
     periodic = "every" in entry or "on" in entry

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from healthd.gateway import control_socket as control
-from healthd.gateway.control_socket import ControlSocket, ask, socket_file
+from healthd.gateway.control_socket import ControlSocket, asking, socket_file
 from healthd.host.folders import runtime_folder
 from healthd.verbs import LONGEST_REQUEST, Fetch, Handler, Reconnect, RequestRefused, Scan
 
@@ -46,11 +46,37 @@ async def wait(_: Scan) -> Mapping[str, Any]:
 HANDLERS: dict[str, Handler] = {"fetch": echo, "reconnect": refuse, "scan": wait}
 
 
+class Counting:
+    """A request that is answered with numbered lines, as long as there is one who reads them."""
+
+    def __init__(self) -> None:
+        self.sent, self.ended = 0, asyncio.Event()
+
+    @asynccontextmanager
+    async def stream(self, fields: Mapping[str, Any]) -> AsyncGenerator[AsyncGenerator[bytes]]:
+        if "to" not in fields:
+            raise RequestRefused("to: found nothing")
+        try:
+            yield self._pieces(fields["to"])
+        finally:
+            self.ended.set()
+
+    async def _pieces(self, to: int) -> AsyncGenerator[bytes]:
+        for number in range(to):
+            self.sent = number
+            yield b"%d\n" % number + b"x" * 60_000 + b"\n"
+            if number == 3 and to == 4:
+                raise KeyError
+        await asyncio.Event().wait()
+
+
 @asynccontextmanager
-async def served(folder: Path) -> AsyncGenerator[Path]:
+async def served(folder: Path, counting: Counting | None = None) -> AsyncGenerator[Path]:
     """Serve the socket of a gateway during the block."""
     listens = asyncio.Event()
-    running = asyncio.create_task(ControlSocket(folder, "gw", HANDLERS).run(listens.set))
+    streamers = {} if counting is None else {"count": counting.stream}
+    control_socket = ControlSocket(folder, "gw", HANDLERS, streamers)
+    running = asyncio.create_task(control_socket.run(listens.set))
     async with asyncio.timeout(20):
         await listens.wait()
         try:
@@ -73,6 +99,11 @@ async def answers(file: Path, sent: bytes) -> list[dict[str, Any]]:
 
 def names(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
+
+
+def ask(file: Path, request: Mapping[str, str]) -> dict[str, Any]:
+    with asking(file, request) as (data, _):
+        return data
 
 
 async def ask_daemon(file: Path, **request: str) -> dict[str, Any]:
@@ -174,6 +205,46 @@ async def test_the_number_of_requests_at_once_is_limited(
         with pytest.raises(RequestRefused, match="too many"):
             await ask_daemon(file, verb="fetch", peripheral="hello")
         writer.close()
+
+
+async def test_lines_follow_the_answer_until_the_client_disconnects(folder: Path) -> None:
+    counting = Counting()
+    async with served(folder, counting) as file:
+        reader, writer = await asyncio.open_unix_connection(file, limit=1 << 20)
+        writer.write(b'{"verb": "count", "to": 1000}\n')
+        lines = [await reader.readline() for _ in range(5)]
+        assert orjson.loads(lines[0]) == {"status": "ok", "data": {}}
+        assert [lines[1], lines[3]] == [b"0\n", b"1\n"]
+        writer.close()
+        await counting.ended.wait()
+        # It was not asked for more than fits into the buffers of a socket.
+        assert counting.sent < 100
+        assert await ask_daemon(file, verb="fetch", peripheral="hello") == {"fetched": "hello"}
+
+
+async def test_a_refused_stream_is_answered(folder: Path) -> None:
+    async with served(folder, Counting()) as file:
+        with pytest.raises(RequestRefused, match="to: found nothing"):
+            await ask_daemon(file, verb="count")
+
+
+@pytest.mark.parametrize("to", [3, 4])
+async def test_a_stream_ends_without_an_answer_if_healthd_stops_or_crashes(
+    folder: Path, to: int
+) -> None:
+    counting = Counting()
+    with capture_logs() as logs:
+        async with served(folder, counting) as file:
+            reader, writer = await asyncio.open_unix_connection(file, limit=1 << 20)
+            writer.write(orjson.dumps({"verb": "count", "to": to}) + b"\n")
+            # The whole answer, and the lines.
+            received = [await reader.readline() for _ in range(1 + 2 * to)]
+            if to == 4:
+                assert await reader.read() == b""
+        assert received[-2] == b"%d\n" % (to - 1)
+        assert await reader.read() == b""
+        writer.close()
+    assert [line["event"] for line in logs] == (["crashed"] if to == 4 else [])
 
 
 @pytest.mark.parametrize("how", ["no folder", "folder is gone", "path too long"])

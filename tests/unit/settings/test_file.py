@@ -139,7 +139,7 @@ def test_the_shipped_file_is_valid_as_it_is_and_with_every_example_uncommented(
         known_keys(("peripherals",))
     )
     assert settings.model_fields_set == set(Settings.model_fields)
-    for section in ("gateway", "mqtt", "outbox", "log"):
+    for section in ("gateway", "mqtt", "outbox", "capture", "log"):
         assert getattr(settings, section).model_fields_set == set(known_keys((section,)))
 
 
@@ -306,6 +306,10 @@ BAD_VALUES = [
     ("outbox.max_size = 1000", "outbox.max_size", "1000", "1000000"),
     ("outbox.max_size = inf", "outbox.max_size", "inf", '"256MB"'),
     ("outbox.max_size = []", "outbox.max_size", "a list", '"256MB"'),
+    ("capture.max_size = '1kB'", "capture.max_size", "'1kB'", "1000000"),
+    ("capture.peripherals = ['strap']", "capture.peripherals", "'strap'", "id of a peripheral"),
+    (f"capture.peripherals = ['belt']\n{STRAP}", "capture.peripherals", "'belt'", "one of strap"),
+    (f"capture.peripherals = 'strap'\n{STRAP}", "capture.peripherals", "'strap'", "a list"),
     ("outbox.max_size = 2026-11-24", "outbox.max_size", "2026, 11, 24", '"256MB"'),
     ("log.level = 'loud'", "log.level", "'loud'", "'warning'"),
     ("log.level = 5", "log.level", "5", "'warning'"),

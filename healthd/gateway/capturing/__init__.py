@@ -1,0 +1,1 @@
+"""Captures of the running daemon. Loaded when the first one begins: most gateways have none."""
