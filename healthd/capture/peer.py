@@ -23,7 +23,7 @@ _SHORT_NAME, _NAME, _MANUFACTURER = 0x08, 0x09, 0xFF
 
 # Devices whose attributes are remembered: phones do not discover again what they know. A file has
 # some ten devices; one that is made to fill the memory may have millions.
-_MOST_DEVICES = 1000
+_MOST_DEVICES = 100
 
 
 class Link:

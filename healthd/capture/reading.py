@@ -17,8 +17,8 @@ from healthd.capture.value import Value, moment
 from healthd.traffic.codec import LONGEST_LINE, lines
 from healthd.traffic.lines import FORMAT, Line, Missing, Start, at
 
-# The years 1970 to 9999: what a line can say.
-_LATEST = 253_402_300_799_999_999
+# The last day of the year 9999: no line can have a later time.
+_LATEST = 253_402_214_400_000_000
 
 # How many bytes of a capture in JSON are read between two reports of progress.
 _PROGRESS_BYTES = 1 << 18

@@ -32,7 +32,7 @@ class Value(NamedTuple):
     def line(self) -> Notified:
         """Return the same as a line of a capture."""
         return Notified(
-            **at(max(0, self.micros - self.start) / 1e6, moment(self.micros)),
+            **at((self.micros - self.start) / 1e6, moment(self.micros)),
             device=self.device,
             link=self.link,
             uuid=self.uuid,

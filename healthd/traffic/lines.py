@@ -36,7 +36,8 @@ Uuid = Annotated[str, Field(pattern=r"^([0-9a-f]{4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}
 # that they can be calculated with.
 Text = Annotated[str, Field(max_length=4096)]
 Word = Annotated[str, Field(min_length=1, max_length=64)]
-Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+LONGEST_S = 1e9
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
 _FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -355,5 +356,11 @@ AnyLine = Annotated[Line, Field(discriminator="what")]
 
 
 def at(t: float, time: datetime) -> dict[str, Any]:
-    """Return the two times of a line as arguments, to the microsecond."""
-    return {"t": round(t, 6), "time": time}
+    """Return the two times of a line as arguments, to the microsecond.
+
+    Args:
+        t: seconds since the first line. A clock that was set may make them impossible: the nearest
+            possible number is used.
+        time: by the wall clock.
+    """
+    return {"t": round(min(max(t, 0.0), LONGEST_S), 6), "time": time}

@@ -1,6 +1,6 @@
 """What is known of the attributes of a device, from discoveries and from the user."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from healthd.profiles.uuids import canonical_uuid
 from healthd.traffic.lines import Characteristic, Descriptor, Service
 
 CCCD = "2902"
+_AFTER_LAST = 0x10000
 _DECLARATIONS = ("2800", "2801", "2802", "2803")
 
 # The bits of a declaration's properties (Core Specification, Vol 3, Part G, section 3.3.1.1), in
@@ -35,6 +36,10 @@ def uuid_of(raw: bytes) -> str:
     return canonical_uuid(raw[::-1].hex())
 
 
+# The largest devices have some hundred. A file that is made to fill the memory may have more.
+_MOST = 1000
+
+
 class Attributes:
     """The attributes of one device.
 
@@ -54,20 +59,22 @@ class Attributes:
 
     def add_service(self, first: int, last: int, uuid: str) -> None:
         """Note a service."""
-        if self._services.get(first) != (last, uuid):
+        if self._services.get(first) != (last, uuid) and len(self._services) < _MOST:
             self._services[first] = (last, uuid)
             self.version += 1
 
     def add_characteristic(self, declared: int, properties: int, handle: int, uuid: str) -> None:
         """Note a characteristic."""
-        if self._characteristics.get(declared) != (properties, handle, uuid):
+        known = self._characteristics.get(declared)
+        if known != (properties, handle, uuid) and len(self._characteristics) < _MOST:
             self._characteristics[declared] = (properties, handle, uuid)
             self._uuids[handle] = uuid
             self.version += 1
 
     def add_attribute(self, handle: int, uuid: str) -> None:
         """Note an attribute of which only the UUID is known: a descriptor, in most cases."""
-        if uuid in _DECLARATIONS or self._uuids.get(handle) == uuid:
+        is_known = uuid in _DECLARATIONS or self._uuids.get(handle) == uuid
+        if is_known or len(self._others) >= _MOST:
             return
         self._others[handle] = self._uuids[handle] = uuid
         self.version += 1
@@ -82,36 +89,48 @@ class Attributes:
 
     def owner(self, handle: int) -> int | None:
         """Return the value handle of the characteristic that a descriptor belongs to."""
-        return max((value for value in self._values() if value < handle), default=None)
+        return max(
+            (value for _, value, _ in self._characteristics.values() if value < handle),
+            default=None,
+        )
 
     def services(self) -> tuple[Service, ...]:
         """Return the services that are known, with their characteristics."""
+        firsts = sorted(self._services)
+        within: dict[int, list[Characteristic]] = {first: [] for first in firsts}
+        for declared, characteristic in self._with_descriptors():
+            if place := bisect_right(firsts, declared):
+                first = firsts[place - 1]
+                if declared <= self._services[first][0]:
+                    within[first].append(characteristic)
         return tuple(
-            Service(uuid=uuid, handle=first, characteristics=tuple(self._within(first, last)))
-            for first, (last, uuid) in sorted(self._services.items())
+            Service(
+                uuid=self._services[first][1], handle=first, characteristics=tuple(within[first])
+            )
+            for first in firsts
         )
 
-    def _values(self) -> list[int]:
-        return [handle for _, handle, _ in self._characteristics.values()]
-
-    def _within(self, first: int, last: int) -> Iterator[Characteristic]:
-        declared = sorted(self._characteristics)
-        known = sorted(self._others)
-        for number, at in enumerate(declared):
-            if not first < at <= last:
-                continue
+    def _with_descriptors(self) -> Iterator[tuple[int, Characteristic]]:
+        """Return the characteristics by the handles of their declarations."""
+        others, ends = sorted(self._others), sorted((*self._characteristics, *self._services))
+        # A descriptor follows the value of its characteristic, before the next declaration.
+        for at in sorted(self._characteristics):
+            place = bisect_right(ends, at)
+            after = ends[place] if place < len(ends) else _AFTER_LAST
             properties, handle, uuid = self._characteristics[at]
-            end = min([*declared[number + 1 : number + 2], last + 1])
-            others = known[bisect_right(known, handle) :]
-            yield Characteristic(
-                uuid=uuid,
-                handle=handle,
-                properties=tuple(
-                    name for bit, name in enumerate(_PROPERTIES) if properties >> bit & 1
-                ),
-                descriptors=tuple(
-                    Descriptor(uuid=self._others[other], handle=other)
-                    for other in others
-                    if other < end
+            own = others[bisect_right(others, handle) : bisect_left(others, after)]
+            yield (
+                at,
+                Characteristic(
+                    uuid=uuid,
+                    handle=handle,
+                    properties=_names(properties),
+                    descriptors=tuple(
+                        Descriptor(uuid=self._others[other], handle=other) for other in own
+                    ),
                 ),
             )
+
+
+def _names(properties: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in enumerate(_PROPERTIES) if properties >> bit & 1)

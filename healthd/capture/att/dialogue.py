@@ -53,6 +53,9 @@ _DEFAULT_MTU = 23
 # The longest value of an attribute (Core Specification, Vol 3, Part F, section 3.2.9).
 _LONGEST_VALUE = 512
 _SIGNATURE = 12
+# A request fails after 30 s without an answer (section 3.3.3). If it seems to have taken much
+# longer, the clock was set meanwhile.
+_LONGEST_WAIT_US = 60_000_000
 
 Event = Line | Value
 
@@ -65,7 +68,7 @@ class Times(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """Return the arguments of a line."""
-        return at(max(0, self.micros - self.start) / 1e6, moment(self.micros))
+        return at((self.micros - self.start) / 1e6, moment(self.micros))
 
 
 class _Request(NamedTuple):
@@ -311,7 +314,7 @@ class Dialogue:
 
     def _took_s(self, times: Times, request: _Request) -> float | None:
         took = times.micros - request.micros
-        return round(took / 1e6, 6) if took >= 0 else None
+        return round(took / 1e6, 6) if 0 <= took <= _LONGEST_WAIT_US else None
 
 
 def _several(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -12,15 +12,16 @@ from healthd.capture.files.packet import Kind
 Opened = tuple[int, bool | None, bytes, int]
 """The kind, the direction, the packet, and the number of the adapter."""
 
+# The type of UART packets has no direction. Commands and events have one each.
+_ONE_WAY: dict[int, bool] = {Kind.COMMAND: False, Kind.EVENT: True}
+
 _DIRECTION = struct.Struct(">I")
 _MONITOR = struct.Struct(">HH")
 
 
 def _h4(data: bytes) -> Opened:
-    # This type has no direction. Events and commands have one each.
     kind = data[0]
-    received = {Kind.COMMAND: False, Kind.EVENT: True}.get(Kind(kind)) if kind <= 5 else None
-    return kind, received, data[1:], 0
+    return kind, _ONE_WAY.get(kind), data[1:], 0
 
 
 def _h4_with_direction(data: bytes) -> Opened:

@@ -26,6 +26,9 @@ _CONTINUES = 1
 
 _UNKNOWN = "00:00:00:00:00:00"
 
+# No adapter has more at a time. Each may keep two frames of 64 kB.
+_MOST_LINKS = 100
+
 # Status of a connection that the host itself has cancelled.
 _CANCELLED = 0x02
 
@@ -131,6 +134,8 @@ class Follower:
         fragments = self._fragments.get(key)
         if fragments is None:
             fragments = self._fragments[key] = Reassembly()
+            if len(self._fragments) > _MOST_LINKS:
+                del self._fragments[next(iter(self._fragments))]
         data = packet.data[4 : 4 + total]
         if packet.cut or len(data) < total:
             fragments.forget(packet.received)
