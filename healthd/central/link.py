@@ -71,7 +71,7 @@ class Advertisement:
         device: bleak's handle to it.
         data: its service data and manufacturer data, by the keys of ``Broadcast``.
         is_recent: whether it was not heard, but had a link until a moment ago.
-        whole: all of it, as bleak has it; None unless there is a capture.
+        whole: all of it, an object of bleak; None unless there is a capture.
     """
 
     address: str

@@ -21,6 +21,13 @@ class _CaptureCommands(Commands):
             args = [_TAKE, *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Offer the commands, and the ids that may stand in place of one; see click."""
+        take: Any = self.commands[_TAKE]
+        with take.make_context(_TAKE, [], parent=ctx, resilient_parsing=True) as inner:
+            ids = take.params[0].shell_complete(inner, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *ids]
+
 
 app = typer.Typer(cls=_CaptureCommands, no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 from healthd.schedule import Cadence
 from healthd.settings.slug import is_slug
@@ -182,8 +182,17 @@ def _verb(value: object) -> object:
     return value
 
 
+def _written(value: Cadence) -> str | list[str]:
+    """Return a duration or times as a user writes them."""
+    if isinstance(value, float):
+        return f"{value:.15g}s"
+    return [each.strftime("%H:%M") for each in value]
+
+
+_AS_WRITTEN = PlainSerializer(_written, when_used="json")
+
 Slug = Annotated[str, AfterValidator(_slug)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(_seconds), _AS_WRITTEN]
 Address = Annotated[str, AfterValidator(_address)]
 Adapter = Annotated[str, AfterValidator(_adapter)]
 HassUrl = Annotated[str, AfterValidator(_hass_url)]
@@ -195,7 +204,7 @@ User = Annotated[int, BeforeValidator(_user)]
 Window = Annotated[Seconds, AfterValidator(_window)]
 SampleInterval = Annotated[Seconds, AfterValidator(_sample_interval)]
 Zones = Annotated[tuple[int, ...], BeforeValidator(_zones)]
-Every = Annotated[Cadence, BeforeValidator(_every)]
+Every = Annotated[Cadence, BeforeValidator(_every), _AS_WRITTEN]
 Lease = Annotated[Seconds, AfterValidator(_lease)]
 # Far above real values, but low enough to catch a wrong unit: 12 km/h are not 12 m/s.
 PowerLimits = Annotated[tuple[float, float], _limits_of(0, 3000, "two powers in W")]

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-# Addresses of a range that is never assigned: 00-00-5E is IANA's for documents (RFC 7042), and the
-# second bit of the first byte says that nobody has assigned it.
+# No device has such an address: 00-00-5E is IANA's, for documents (RFC 7042), and in the first byte
+# is the bit of addresses that were not assigned.
 _PREFIX = bytes((0x02, 0x00, 0x5E, 0x10))
 
 _SEPARATED = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?:[:_-][0-9A-Fa-f]{2}){5}(?![0-9A-Fa-f])")

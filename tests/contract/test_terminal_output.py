@@ -261,6 +261,30 @@ async def hass_backfill(machine: Machine) -> str:
     return await machine.printed("hass-backfill", *machine.bad_settings())
 
 
+@case("capture")
+async def capture(machine: Machine) -> str:
+    """The answer of the daemon, a line of it, and the settings."""
+    config = machine.settings('[[peripherals]]\nid = "scale"\nname = "S"\n')
+    refused = orjson.dumps({"status": "error", "error": OUTSIDE}) + b"\n"
+    accepted = orjson.dumps({"status": "ok", "data": {}}) + b"\n"
+    wrong = orjson.dumps({"what": OUTSIDE}) + b"\n"
+    shown = ""
+    for number, answer in enumerate((refused, accepted + wrong)):
+
+        async def serve(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes = answer
+        ) -> None:
+            await reader.readline()
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_unix_server(serve, socket_file(machine.folder, "gw"))
+        out = str(machine.folder / f"{number}.jsonl")
+        async with server:
+            shown += await machine.printed("capture", "scale", "--out", out, *config)
+    return shown + await machine.printed("capture", OUTSIDE, "--out", "x", *config)
+
+
 def test_every_command_has_a_case() -> None:
     """A new command fails here until it has one."""
     group = typer.main.get_command(app)

@@ -90,17 +90,19 @@ async def test_a_capture_holds_what_the_device_sent(
 ) -> None:
     sent = SentValues()
     entries = [{"id": "device", "address": address(1), **CATALOGUE[model].settings}]
-    async with gateway(subscriber, settings, entries, environ) as air:
-        async with capturing(tmp_path, settings, entries, "device", "--keep-identity") as command:
-            await add(air, device := made(model, sent))
-            await command.until(lambda found: sum(map(len, values(found).values())) >= 10)
-            # It drops the link and comes back, and then goes out of range.
-            await device.drop()
-            await command.until(lambda found: number(found, Connected) == 2)
-            await command.until(lambda found: isinstance(found[-1], Notified))
-            await device.vanish()
-            await command.until(lambda found: number(found, Disconnected) == 2)
-            found = await command.end()
+    async with (
+        gateway(subscriber, settings, entries, environ) as air,
+        capturing(tmp_path, settings, entries, "device", "--keep-identity") as command,
+    ):
+        await add(air, device := made(model, sent))
+        await command.until(lambda found: sum(map(len, values(found).values())) >= 10)
+        # It drops the link and comes back, and then goes out of range.
+        await device.drop()
+        await command.until(lambda found: number(found, Connected) == 2)
+        await command.until(lambda found: isinstance(found[-1], Notified))
+        await device.vanish()
+        await command.until(lambda found: number(found, Disconnected) == 2)
+        found = await command.end()
     assert stat.S_IMODE(command.file.stat().st_mode) == 0o600
     assert values(found) == sent.by_uuid
     assert number(found, Missing) == 0
@@ -119,11 +121,13 @@ async def test_a_line_has_what_the_device_offers(
     subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path, environ: dict[str, str]
 ) -> None:
     sent, entries = SentValues(), [{"id": "device", "address": address(1)}]
-    async with gateway(subscriber, settings, entries, environ) as air:
-        async with capturing(tmp_path, settings, entries, "device") as command:
-            await add(air, made("heart_rate", sent))
-            await command.until(lambda found: number(found, Notified) >= 3)
-            found = await command.end()
+    async with (
+        gateway(subscriber, settings, entries, environ) as air,
+        capturing(tmp_path, settings, entries, "device") as command,
+    ):
+        await add(air, made("heart_rate", sent))
+        await command.until(lambda found: number(found, Notified) >= 3)
+        found = await command.end()
     (discovered,) = (line for line in found if isinstance(line, Discovered))
     (mtu,) = (line.mtu for line in found if isinstance(line, MtuAgreed))
     assert mtu == 517
@@ -173,13 +177,15 @@ async def test_what_a_device_only_advertises(
 ) -> None:
     sent, entries = SentValues(), [{"id": "scale", "address": address(1), "connect": False}]
     make = BROADCASTING["mi_scale"].make
-    async with gateway(subscriber, settings, entries, environ) as air:
-        async with capturing(tmp_path, settings, entries, "scale") as command:
-            scale = make(address(1), random.Random(1), period=1.0, record=sent.record)
-            await add(air, scale)
-            await command.until(lambda found: number(found, Advertised) >= 30)
-            await scale.vanish()
-            found = await command.end()
+    async with (
+        gateway(subscriber, settings, entries, environ) as air,
+        capturing(tmp_path, settings, entries, "scale") as command,
+    ):
+        scale = make(address(1), random.Random(1), period=1.0, record=sent.record)
+        await add(air, scale)
+        await command.until(lambda found: number(found, Advertised) >= 30)
+        await scale.vanish()
+        found = await command.end()
     heard = [line.service_data["181d"] for line in found if isinstance(line, Advertised)]
     transmitted = sent.by_uuid["service_data_181d"]
     # Between scans nothing is heard, so compare what changes.
@@ -213,11 +219,13 @@ async def test_no_address_name_or_serial_number_is_in_the_file(
 ) -> None:
     name = "Strap 8A2B44C1"
     entries = [{"id": "device", "name": "Strap 8A2B*"}]
-    async with gateway(subscriber, settings, entries, environ) as air:
-        async with capturing(tmp_path, settings, entries, "device") as command:
-            await add(air, made("heart_rate", SentValues(), name))
-            await command.until(lambda found: number(found, Notified) >= 3)
-            found = await command.end()
+    async with (
+        gateway(subscriber, settings, entries, environ) as air,
+        capturing(tmp_path, settings, entries, "device") as command,
+    ):
+        await add(air, made("heart_rate", SentValues(), name))
+        await command.until(lambda found: number(found, Notified) >= 3)
+        found = await command.end()
     text = command.file.read_text().lower()
     octets = bytes.fromhex(address(1).replace(":", ""))
     assert not re.search("[:_-]?".join(address(1).lower().split(":")), text)
@@ -258,16 +266,16 @@ async def test_no_key_is_in_a_capture(
         keys = Keys(tmp_path)
         keys.make_folder()
         keys.store("device", secret)
-    async with gateway(subscriber, settings, entries, environ) as air:
-        async with capturing(tmp_path, settings, entries, "device", "--keep-identity") as command:
-            await add(air, made(model, SentValues()))
-            await command.until(
-                lambda found: any(
-                    isinstance(line, Written) and line.uuid == control for line in found
-                )
-            )
-            await command.until(lambda found: number(found, Notified) >= 3)
-            found = await command.end()
+    async with (
+        gateway(subscriber, settings, entries, environ) as air,
+        capturing(tmp_path, settings, entries, "device", "--keep-identity") as command,
+    ):
+        await add(air, made(model, SentValues()))
+        await command.until(
+            lambda found: any(isinstance(line, Written) and line.uuid == control for line in found)
+        )
+        await command.until(lambda found: number(found, Notified) >= 3)
+        found = await command.end()
     written = [line for line in found if isinstance(line, Written) and line.uuid == control]
     assert written
     assert all(line.value is None for line in written)

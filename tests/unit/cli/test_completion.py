@@ -80,6 +80,17 @@ def test_peripherals_of_the_settings(config: str) -> None:
     assert offered("fetch", "--config", config, "") == ["cuff", "scale"]
 
 
+def test_captures_complete_commands_and_peripherals(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert offered("capture", "take", "--config", config, "c") == ["chest-strap", "cuff"]
+    monkeypatch.setattr("healthd.cli.run.DEFAULT_CONFIG", Path(config))
+    assert offered("capture", "") == [
+        *("take", "show", "convert", "to-test", "chest-strap", "cuff", "scale")
+    ]
+    assert offered("capture", "sc") == ["scale"]
+
+
 @pytest.mark.parametrize("content", [None, b"peripherals = 1", b"[[periph", b"\xff", b"[mqtt]"])
 def test_settings_that_cannot_be_read_offer_nothing(content: bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"

@@ -76,7 +76,11 @@ def test_a_write_that_the_disk_cuts_off_is_undone(
 ) -> None:
     folder.append("a", 1, b"first\n")
     write = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:3]))
+
+    def write_some(file: int, data: bytes) -> int:
+        return write(file, data[:3])
+
+    monkeypatch.setattr(os, "write", write_some)
     with pytest.raises(OSError, match="full"):
         folder.append("a", 1, b"second\n")
     monkeypatch.undo()
@@ -90,7 +94,7 @@ def test_a_new_file_begins_when_one_has_its_part(tmp_path: Path) -> None:
     recording = Recording(sink, header)
     recording.begin()
     while not sink.wants_start:
-        recording.write(AdapterChanged, change="x" * 100)
+        recording.write(AdapterChanged, change="x", detail="x" * 100)
     recording.begin()
     recording.write(AdapterChanged, change="in the second")
     sink.write(folder, sink.collected())
@@ -108,7 +112,7 @@ def test_what_a_disk_that_hangs_misses_is_counted() -> None:
     recording = Recording(sink, header)
     recording.begin()
     while not recording.missing:
-        recording.write(AdapterChanged, change="x" * 1000)
+        recording.write(AdapterChanged, change="x", detail="x" * 1000)
     waiting = sum(len(line) for _, line in sink.collected())
     assert waiting <= 512_000
     recording.write(AdapterChanged, change="after that")
@@ -122,7 +126,7 @@ def test_no_file_is_without_a_start() -> None:
     recording = Recording(sink, header)
     recording.begin()
     while not recording.missing:
-        recording.write(AdapterChanged, change="x" * 1000)
+        recording.write(AdapterChanged, change="x", detail="x" * 1000)
     assert not sink.wants_start
     while recording.begin():
         pass

@@ -21,9 +21,14 @@ from healthd.verbs import RequestRefused
 from tests.support.polling import until
 from tests.support.stage import BOUND_S, Stage, by_address
 
-ENTRY = PeripheralSettings(
-    id="strap", address="C0:00:00:00:00:01", passkey_file=Path("/etc/anna/passkey"), every="15min"
-)
+GIVEN = {
+    "id": "strap",
+    "address": "C0:00:00:00:00:01",
+    "passkey_file": "/etc/anna/passkey",
+    "every": ["08:00", "20:00"],
+    "window": "90s",
+}
+ENTRY = PeripheralSettings.model_validate(GIVEN)
 
 
 def entry_of(peripheral: str) -> PeripheralSettings | None:
@@ -52,16 +57,13 @@ async def first_lines(pieces: AsyncGenerator[bytes], number: int) -> list[Line]:
 async def test_a_start_says_what_the_settings_say_but_no_secret(
     stage: Stage, tmp_path: Path
 ) -> None:
-    async with captures_on(stage, tmp_path) as captures:
-        async with captures.stream({"peripheral": "strap"}) as pieces:
-            (start,) = await first_lines(pieces, 1)
+    async with (
+        captures_on(stage, tmp_path) as captures,
+        captures.stream({"peripheral": "strap"}) as pieces,
+    ):
+        (start,) = await first_lines(pieces, 1)
     assert isinstance(start, Start)
-    assert start.peripheral == {
-        "id": "strap",
-        "address": "C0:00:00:00:00:01",
-        "passkey_file": "left out",
-        "every": 900.0,
-    }
+    assert start.peripheral == {**GIVEN, "passkey_file": "left out"}
     assert start.system["kernel"] == os.uname().release
     assert start.healthd["run"] == "run"
 
@@ -107,7 +109,8 @@ async def test_without_a_capture_nothing_is_kept(stage: Stage, tmp_path: Path) -
         captures.on_adapter("lost", "hci0", "")
         running.cancel()
         await asyncio.wait({running})
-    assert list(tmp_path.iterdir()) == []
+    assert not parts(tmp_path / "capture")
+    assert not tmp_path.joinpath("capture").exists()
 
 
 async def test_a_folder_that_cannot_be_made_is_tried_again(

@@ -47,7 +47,7 @@ async def test_what_a_slow_reader_misses_is_counted() -> None:
     recording.begin()
     # As long as nothing is read, memory does not grow.
     for _ in range(2000):
-        recording.write(AdapterChanged, change="x" * 1000)
+        recording.write(AdapterChanged, change="x", detail="x" * 1000)
     first = await read(stream, AdapterChanged)
     recording.write(AdapterChanged, change="last")
     found = [*first, *await rest(stream)]
@@ -76,7 +76,7 @@ async def test_a_line_that_cannot_be_written_is_counted() -> None:
     stream = Stream()
     recording = Recording(stream, header)
     recording.begin()
-    recording.write(AdapterChanged, change="surrogate \ud800")
+    recording.write(AdapterChanged, change="x", detail="surrogate \ud800")
     recording.write(AdapterChanged, change="next")
     found = await read(stream, AdapterChanged)
     assert [type(line) for line in found] == [Start, Missing, AdapterChanged]
