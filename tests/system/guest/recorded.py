@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from healthd.profiles.uuids import canonical_uuid
 from healthd.simulator.part import Sent
-from healthd.traffic.lines import Discovered, Line, Notified, Service
+from healthd.traffic.lines import Discovered, Line, Notified
 from tests.system.guest.vm import Failed
 
 # How long a value may be on its way when a link is cut: from the host of a peripheral through an
@@ -36,8 +36,10 @@ def notified(lines: Iterable[Line], address: str) -> list[Notified]:
     return [line for line in lines if isinstance(line, Notified) and line.device == address]
 
 
-def services(lines: Iterable[Line], address: str) -> tuple[Service, ...]:
-    """Return the services of a device, by a capture.
+def services(lines: Iterable[Line], address: str) -> list[tuple[str, int, frozenset[str]]]:
+    """Return UUIDs, handles and properties of the services and characteristics of a device.
+
+    Without descriptors: BlueZ does not ask for one that can only be the one to subscribe with.
 
     Raises:
         Failed: the capture has none.
@@ -45,7 +47,13 @@ def services(lines: Iterable[Line], address: str) -> tuple[Service, ...]:
     found = [line for line in lines if isinstance(line, Discovered) and line.device == address]
     if not found:
         raise Failed(f"no services of {address}")
-    return found[-1].services
+    named: list[tuple[str, int, frozenset[str]]] = []
+    for service in found[-1].services:
+        named.append((service.uuid, service.handle, frozenset()))
+        named += [
+            (each.uuid, each.handle, frozenset(each.properties)) for each in service.characteristics
+        ]
+    return named
 
 
 def compare(what: str, lines: Sequence[Line], on_air: OnAir, link_ends: Sequence[float]) -> int:
