@@ -133,13 +133,47 @@ def decode(
     bind_key_file: Annotated[
         Path | None, typer.Option(help="File with its key: 32 hex digits.")
     ] = None,
+    capture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Decode all values of a capture, or of a log of a phone, btmon or Wireshark.",
+        ),
+    ] = None,
+    handle: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--uuid",
+            metavar="HANDLE=UUID",
+            help="With --capture: the UUID of a handle, if the log began too late to show it.",
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["jsonl", "table"] | None,
+        typer.Option(
+            help="With --capture: JSON lines or a table (default: a table on a terminal)."
+        ),
+    ] = None,
 ) -> None:
     """Decode the value of a characteristic, or an advertisement, and print one line of JSON.
 
     Without arguments, decode lines of "UUID HEX" from standard input; with only
     --advertisement, lines of HEX. Some devices deviate from the specification:
-    --device, --maker and --model select their decoder.
+    --device, --maker and --model select their decoder. With --capture, --device
+    selects the devices to show, by address or by name.
     """
+    if capture is not None:
+        if uuid or payload or advertisement or maker or model or address or bind_key_file:
+            raise typer.BadParameter("--capture works with --device, --uuid and --format only")
+        from healthd.cli.decode_capture import main, parse_uuids
+
+        try:
+            uuids = parse_uuids(handle or [])
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--uuid") from error
+        raise typer.Exit(main(capture, device, uuids, format))
+    if handle or format:
+        raise typer.BadParameter("--uuid and --format need --capture")
     # A device's name may contain any character, and standard input any byte.
     lines = TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace")
     if advertisement:

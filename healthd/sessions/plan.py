@@ -21,13 +21,8 @@ from healthd.sessions.faults import (
 from healthd.sessions.memory import DeviceMemory, Step
 
 
-class Discovered(Protocol):
-    """The services of a device, as a link has discovered them."""
-
-    @property
-    def found(self) -> Advertisement:
-        """Its advertisement."""
-        ...
+class Shown(Protocol):
+    """The services that a device has."""
 
     @property
     def services(self) -> frozenset[str]:
@@ -41,6 +36,15 @@ class Discovered(Protocol):
 
     def can_notify(self, uuid: str) -> bool:
         """Whether the device notifies or indicates the characteristic."""
+        ...
+
+
+class Discovered(Shown, Protocol):
+    """The services of a device, as a link has discovered them."""
+
+    @property
+    def found(self) -> Advertisement:
+        """Its advertisement."""
         ...
 
 
@@ -94,7 +98,7 @@ class Plan:
             yield Step("read", fact.uuid), fact
 
 
-def profiles_of(registry: Registry, link: Discovered) -> list[Profile]:
+def profiles_of(registry: Registry, link: Shown) -> list[Profile]:
     """Return the profiles of all services of this device, and of what is added to them."""
     services = [registry.service(uuid) for uuid in sorted(link.services)]
     added = [
@@ -105,7 +109,7 @@ def profiles_of(registry: Registry, link: Discovered) -> list[Profile]:
     return [*(profile for profile in services if profile is not None), *added]
 
 
-def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> Plan:
+def plan_for(registry: Registry, link: Shown, *, has_key: bool = False) -> Plan:
     """Return what to read from this device.
 
     Args:
@@ -147,7 +151,7 @@ def plan_for(registry: Registry, link: Discovered, *, has_key: bool = False) -> 
     )
 
 
-def _without_replaced(found: list[Profile], link: Discovered) -> list[Profile]:
+def _without_replaced(found: list[Profile], link: Shown) -> list[Profile]:
     """Return the profiles without those that a better one on the same device replaces.
 
     A better one that shows nothing to read, because it was not discovered whole, replaces nothing.
@@ -162,7 +166,7 @@ def _without_replaced(found: list[Profile], link: Discovered) -> list[Profile]:
     ]
 
 
-def _has_source(link: Discovered, profile: Profile) -> bool:
+def _has_source(link: Shown, profile: Profile) -> bool:
     """Return whether the device measures with this profile."""
     return any(
         each.uuid == profile.asks or (each.use is Use.STREAM and link.can_notify(each.uuid))

@@ -261,6 +261,38 @@ async def hass_backfill(machine: Machine) -> str:
     return await machine.printed("hass-backfill", *machine.bad_settings())
 
 
+async def capture_files(machine: Machine) -> str:
+    """Names, texts and errors in a file that anyone may have written."""
+    file = machine.folder / "capture.jsonl"
+    device = {"t": 1, "time": "2026-11-24T02:00:00Z", "device": OUTSIDE[:60]}
+    on_link = {**device, "link": 1}
+    value = {**on_link, "uuid": None, "handle": 3}
+    lines = [
+        {
+            **{"what": "start", "t": 0, "time": "2026-11-24T02:00:00Z"},
+            **{"format": "healthd-capture/1", "source": OUTSIDE[:60], "identity": "kept"},
+            **{"healthd": {OUTSIDE: OUTSIDE}, "system": {OUTSIDE: OUTSIDE}},
+        },
+        {"what": "advertisement", **device, "name": OUTSIDE},
+        {"what": "connect_failed", **device, "error": OUTSIDE},
+        {"what": "read", **value, "error": OUTSIDE},
+        {"what": "disconnected", **on_link, "reason": OUTSIDE},
+        {"what": "adapter", "t": 2, "time": "2026-11-24T02:00:00Z", "change": OUTSIDE[:60]},
+        {"what": "missing", "t": 2, "time": "2026-11-24T02:00:00Z", "reason": OUTSIDE},
+    ]
+    file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    shown = ""
+    for arguments in (
+        ("show", str(file)),
+        ("show", str(file), "--json"),
+        ("show", OUTSIDE),
+        ("convert", OUTSIDE, "--out", OUTSIDE),
+        ("to-test", OUTSIDE, "--name", OUTSIDE),
+    ):
+        shown += await machine.printed("capture", *arguments)
+    return shown
+
+
 @case("capture")
 async def capture(machine: Machine) -> str:
     """The answer of the daemon, a line of it, and the settings."""
@@ -282,7 +314,8 @@ async def capture(machine: Machine) -> str:
         out = str(machine.folder / f"{number}.jsonl")
         async with server:
             shown += await machine.printed("capture", "scale", "--out", out, *config)
-    return shown + await machine.printed("capture", OUTSIDE, "--out", "x", *config)
+    shown += await machine.printed("capture", OUTSIDE, "--out", "x", *config)
+    return shown + await capture_files(machine)
 
 
 def test_every_command_has_a_case() -> None:

@@ -27,6 +27,7 @@ from typing import Any
 import orjson
 import pytest
 
+from healthd.capture.to_test import TO_BE_CONFIRMED
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Broadcast
 from healthd.profiles.options import Options
@@ -202,5 +203,7 @@ def test_vectors_name_their_source(uuid: str) -> None:
     vectors = BY_UUID[uuid]
     assert {vector.kind for vector in vectors} <= KINDS
     assert all(vector.source for vector in vectors)
+    unconfirmed = [name(each) for each in vectors if each.source.startswith(TO_BE_CONFIRMED)]
+    assert unconfirmed == [], "compare these values with a second source, and name it as `source`"
     packets = {(each.packet, each.key, each.options.bind_key, each.address) for each in vectors}
     assert len(packets) == len(vectors), "a packet is listed twice"
