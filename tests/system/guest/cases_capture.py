@@ -7,7 +7,6 @@ import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from bumble.hci import HCI_ErrorCode
 
@@ -164,12 +163,10 @@ async def _convert_and_decode(address: str) -> None:
         *(_HEALTHD, "decode", "--capture", str(_CONVERTED), "--format", "jsonl"),
         timeout_s=_COMMAND_S,
     )
-    rates = [found["heart_rate_bpm"] for line in said.splitlines() if (found := _sample(line))]
+    rates = [
+        entry["fields"]["heart_rate_bpm"]
+        for entry in map(json.loads, filter(lambda line: line.startswith("{"), said.splitlines()))
+        if entry.get("measurement") == "heart_rate"
+    ]
     if rates != [value[1] for _, _, value in before]:
         raise Failed(f"decoded to {rates}, expected {[value[1] for _, _, value in before]}")
-
-
-def _sample(line: str) -> dict[str, Any]:
-    """Return the keys of a heart rate; empty for other lines."""
-    entry: dict[str, Any] = json.loads(line)
-    return entry if "heart_rate_bpm" in entry else {}
