@@ -17,6 +17,7 @@ import orjson
 
 from benchmarks import (
     backlog,
+    captures,
     decoding,
     delivery,
     endurance,
@@ -50,6 +51,7 @@ MEASURES: dict[str, Measure] = {
     "recovery": service.recovery,
     "foreign": foreign.foreign,
     "decode": decoding.decode,
+    "captures": captures.captures,
     "log": logline.log,
 }
 

@@ -74,7 +74,8 @@ _DEVICES = (
     ),
 )
 
-VALUE_HANDLE = 3
+# Each device has handles of its own: tshark 4.0 keeps one table of handles for all links.
+_HANDLES = 16
 
 
 def write(file: Path, values: int) -> None:
@@ -96,7 +97,7 @@ def write(file: Path, values: int) -> None:
         for _ in range(values):
             micros += 1000 + rng.randrange(1000)
             number = rng.choice(order)
-            pdu = struct.pack("<BH", 0x1B, VALUE_HANDLE) + _DEVICES[number].value(rng)
+            pdu = struct.pack("<BH", 0x1B, _HANDLES * number + 3) + _DEVICES[number].value(rng)
             out.write(_record(micros, True, _acl(number, pdu)))
 
 
@@ -107,15 +108,16 @@ def _beginning(number: int, device: _Device) -> Iterator[tuple[bool, bytes]]:
     yield False, _acl(number, struct.pack("<BH", 2, _MTU))
     yield True, _acl(number, struct.pack("<BH", 3, _MTU))
     service, characteristic = _uuid(device.service), _uuid(device.characteristic)
+    first = _HANDLES * number + 1
     yield False, _acl(number, struct.pack("<BHHH", 0x10, 1, 0xFFFF, 0x2800))
-    entry = struct.pack("<HH", 1, 0xFFFF) + service
+    entry = struct.pack("<HH", first, first + _HANDLES - 1) + service
     yield True, _acl(number, bytes((0x11, len(entry))) + entry)
     yield False, _acl(number, struct.pack("<BHHH", 0x08, 1, 0xFFFF, 0x2803))
-    entry = struct.pack("<HBH", 2, 0x10, VALUE_HANDLE) + characteristic
+    entry = struct.pack("<HBH", first + 1, 0x10, first + 2) + characteristic
     yield True, _acl(number, bytes((0x09, len(entry))) + entry)
-    yield False, _acl(number, struct.pack("<BHH", 0x04, 4, 0xFFFF))
-    yield True, _acl(number, struct.pack("<BBHH", 0x05, 1, 4, 0x2902))
-    yield False, _acl(number, struct.pack("<BHH", 0x12, 4, 1))
+    yield False, _acl(number, struct.pack("<BHH", 0x04, first + 3, 0xFFFF))
+    yield True, _acl(number, struct.pack("<BBHH", 0x05, 1, first + 3, 0x2902))
+    yield False, _acl(number, struct.pack("<BHH", 0x12, first + 3, 1))
     yield True, _acl(number, b"\x13")
 
 

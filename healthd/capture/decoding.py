@@ -4,12 +4,11 @@ Values are decoded one by one: what healthd derives from several of them, such a
 counters, takes a replay.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from healthd.capture.guesses import guess
-from healthd.capture.value import Value
 from healthd.errors import DecodeError
 from healthd.profiles.characteristic import Characteristic, Framing
 from healthd.profiles.identity import Identity
@@ -99,19 +98,36 @@ class Decoding:
         elif isinstance(line, Connected) and len(self._framings) > _MOST_FRAMINGS:
             self._framings.clear()  # of links that have long ended
 
-    def values(self, line: Notified | Value | Read | Written) -> Iterator[Decoded]:
+    def values(self, line: Notified | Read | Written) -> Iterator[Decoded]:
         """Return what a value means; nothing for a piece of a frame that is not whole."""
         value, uuid = line.value, line.uuid
         if value is None:
             return
-        if isinstance(line, Written):
+        if isinstance(line, Notified):
+            yield from self.notified(line.device, line.link, uuid, value)
+        elif isinstance(line, Written):
             yield self._written(line.device, uuid, value)
-        elif uuid is None:
-            yield self._guessed(value)
-        elif not isinstance(line, Read) and (control := self._pieces.get(uuid)) is not None:
-            yield from self._frames(line, uuid, control, value)
         else:
-            yield self.decode(line.device, uuid, value)
+            yield self._guessed(value) if uuid is None else self.decode(line.device, uuid, value)
+
+    def notified(self, device: str, link: int, uuid: str | None, value: bytes) -> Iterable[Decoded]:
+        """Return what a notified value means; see ``values``."""
+        if uuid is None:
+            return (self._guessed(value),)
+        if (control := self._pieces.get(uuid)) is not None:
+            return self._frames(device, link, uuid, control, value)
+        return (self.decode(device, uuid, value),)
+
+    def decoder(self, device: str, uuid: str) -> Decode | None:
+        """Return what decodes single values of a characteristic; None if nothing does.
+
+        Another one may be right once more is known of the device.
+        """
+        return None if self.is_framed(uuid) else self._decoder(device, uuid)
+
+    def is_framed(self, uuid: str) -> bool:
+        """Whether the values of a characteristic are pieces of frames."""
+        return uuid in self._pieces
 
     def decode(self, device: str, uuid: str, value: bytes) -> Decoded:
         """Return what a value of a characteristic means."""
@@ -145,16 +161,16 @@ class Decoding:
         return decoded if decoded.fields is not None else _UNKNOWN
 
     def _frames(
-        self, line: Notified | Value, uuid: str, control: Characteristic, value: bytes
+        self, device: str, link: int, uuid: str, control: Characteristic, value: bytes
     ) -> Iterator[Decoded]:
-        key = line.link, control.uuid
+        key = link, control.uuid
         if (framing := self._framings.get(key)) is None:
             assert control.channel is not None
-            framing = control.channel.framing(self._device(line.device).uuids)
+            framing = control.channel.framing(self._device(device).uuids)
             self._framings[key] = framing
         try:
             for frame in framing.join(uuid, value):
-                yield self.decode(line.device, control.uuid, frame)
+                yield self.decode(device, control.uuid, frame)
         except DecodeError as error:
             yield Decoded(error=str(error))
 

@@ -67,6 +67,14 @@ _LAYOUTS = (
 )
 
 
+_SIZES = frozenset(size for layout in _LAYOUTS for size in layout.sizes)
+
+
+def may_be_guessed(value: bytes) -> bool:
+    """Whether a layout that can be recognised has values of this size."""
+    return len(value) in _SIZES
+
+
 def guess(value: bytes, decoders: Callable[[str], Callable[[bytes], Measurement]]) -> Fields | None:
     """Return what a value may be, or None: the UUID of the layout, its kind and its fields.
 

@@ -1,7 +1,7 @@
 """Reads any file of radio traffic: captures of healthd, logs of phones and of other programs."""
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -9,16 +9,20 @@ from typing import BinaryIO
 
 from healthd.capture.air.follower import AirFollower
 from healthd.capture.att.dialogue import Event, Times
-from healthd.capture.files.open import open_packets
+from healthd.capture.files.open import Log, open_log
 from healthd.capture.files.packet import AIR, Packet
 from healthd.capture.hci.follower import Follower
 from healthd.capture.peer import Peers
+from healthd.capture.skim import skim
 from healthd.capture.value import Value, moment
 from healthd.traffic.codec import LONGEST_LINE, lines
 from healthd.traffic.lines import FORMAT, Line, Missing, Start, at
 
 # The last day of the year 9999: no line can have a later time.
 _LATEST = 253_402_214_400_000_000
+
+# The first ones show what is wrong. A link whose encryption was not noticed has thousands.
+_MOST_UNREADABLE = 20
 
 # How many bytes of a capture in JSON are read between two reports of progress.
 _PROGRESS_BYTES = 1 << 18
@@ -63,12 +67,8 @@ def events(
         OSError: it cannot be opened or read.
     """
     with path.open("rb") as file:
-        opened = open_packets(file, on_progress)
-        if opened is None:
-            yield from _own(file, on_progress)
-        else:
-            source, packets = opened
-            yield from _followed(source, packets, options)
+        log = open_log(file, on_progress)
+        yield from _own(file, on_progress) if log is None else _followed(log, options)
 
 
 def _own(file: BinaryIO, on_progress: Callable[[int], None] | None) -> Iterator[Line]:
@@ -86,11 +86,10 @@ def _texts(file: BinaryIO, on_progress: Callable[[int], None] | None) -> Iterato
             on_progress(read)
 
 
-def _followed(source: str, packets: Iterable[Packet], options: ReadOptions) -> Iterator[Event]:
-    packets = iter(packets)
-    first = next(packets, None)
+def _followed(log: Log, options: ReadOptions) -> Iterator[Event]:
+    first = next(log.packets, None)
     start = 0 if first is None else _possible(first.micros)
-    yield Start(**at(0, moment(start)), format=FORMAT, source=source, identity="kept")
+    yield Start(**at(0, moment(start)), format=FORMAT, source=log.format, identity="kept")
     if first is None:
         return
 
@@ -98,20 +97,24 @@ def _followed(source: str, packets: Iterable[Packet], options: ReadOptions) -> I
         times = Times(_possible(packet.micros), start)
         return Missing(**times.fields(), reason=f"{packet.place}: {reason}", count=count)
 
-    peers = Peers(options.uuids)
+    unreadable, last = 0, first
+    peers, records = Peers(options.uuids), log.records
     follower, air = Follower(peers, start, missing), AirFollower(peers, start, missing)
-    for packet in chain([first], packets):
+    for packet in chain([first], log.packets):
         if packet.dropped:
             yield missing(packet, "the logging program lost packets before it", packet.dropped)
-        if (value := follower.fast(packet)) is not None:
-            yield value
-            continue
-        if not 0 <= packet.micros <= _LATEST:
-            packet = packet._replace(micros=_possible(packet.micros))
+        possible = packet._replace(micros=_possible(packet.micros))
         try:
-            yield from (air if packet.kind in AIR else follower).take(packet)
+            yield from (air if packet.kind in AIR else follower).take(possible)
         except _UNREADABLE as error:
-            yield missing(packet, f"it cannot be read: {str(error) or 'it is too short'}")
+            unreadable += 1
+            if unreadable <= _MOST_UNREADABLE:
+                yield missing(packet, f"it cannot be read: {str(error) or 'it is too short'}")
+            last = packet
+        if records is not None:
+            yield from skim(records, follower.streams)
+    if (more := unreadable - _MOST_UNREADABLE) > 0:
+        yield missing(last, f"the last of {more} more packets that cannot be read", more)
 
 
 def _possible(micros: int) -> int:

@@ -1,6 +1,7 @@
 """Makes tests from captures, with values that a second source has to confirm."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from healthd.capture.conversion import learned
@@ -32,14 +33,17 @@ def checked_name(name: str) -> str:
     return name
 
 
-def lines_for_test(file: Path) -> list[Line]:
-    """Return the lines of a capture, without the identity of its devices.
+def lines_for_test(file: Path) -> Iterator[Line]:
+    """Yield the lines of a capture, without the identity of its devices.
 
     Raises:
         BadCapture: the file is damaged.
         OSError: it cannot be read.
     """
-    lines = list(read(file))
-    if isinstance(lines[0], Start) and lines[0].identity == "replaced":
-        return lines
-    return [*map(learned(file, keep_identity=False).line, lines)]
+    lines = read(file)
+    start = next(lines)
+    if isinstance(start, Start) and start.identity == "replaced":
+        yield start
+        yield from lines
+    else:
+        yield from map(learned(file, keep_identity=False).line, read(file))

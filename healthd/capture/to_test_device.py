@@ -8,12 +8,13 @@ from healthd.capture.measurements import Measured, measurements
 from healthd.capture.to_test import TO_BE_CONFIRMED, NothingToTest, checked_name, lines_for_test
 from healthd.profiles.registry import load
 from healthd.traffic.codec import encode
+from healthd.traffic.lines import Line
 
 # What a reviewer can read, and what a repository can hold.
 _MOST_MEASUREMENTS = 2000
 _MOST_BYTES = 1_000_000
 
-_SHORTER = "a shorter capture, for example its first lines"
+_SHORTER = "expected a shorter capture, for example its first lines"
 
 
 def device_test(file: Path, name: str, folder: Path) -> dict[Path, str]:
@@ -37,14 +38,12 @@ def device_test(file: Path, name: str, folder: Path) -> dict[Path, str]:
         raise NothingToTest(f"{folder} is no folder, expected the folder tests of a clone")
     if target.exists():
         raise NothingToTest(f"{target} exists, expected a new name")
-    lines = lines_for_test(file)
+    lines, text = _short(file)
     found = list(islice(measurements(lines, load()), _MOST_MEASUREMENTS + 1))
     if not found:
         raise NothingToTest("healthd measures nothing in it, expected values that it decodes")
-    text = b"".join(encode(line) + b"\n" for line in lines)
-    if len(found) > _MOST_MEASUREMENTS or len(text) > _MOST_BYTES:
-        limits = f"{_MOST_MEASUREMENTS} measurements and {_MOST_BYTES} bytes"
-        raise NothingToTest(f"found more than {limits}, expected {_SHORTER}")
+    if len(found) > _MOST_MEASUREMENTS:
+        raise NothingToTest(f"found more than {_MOST_MEASUREMENTS} measurements, {_SHORTER}")
     target.mkdir(parents=True)
     capture, expected = target / "capture.jsonl", target / "expected.toml"
     capture.write_bytes(text)
@@ -53,6 +52,18 @@ def device_test(file: Path, name: str, folder: Path) -> dict[Path, str]:
         capture: f"{len(lines)} lines",
         expected: f"{len(found)} measurements",
     }
+
+
+def _short(file: Path) -> tuple[list[Line], bytes]:
+    """Return the lines of a file, and the same as text."""
+    lines: list[Line] = []
+    text = bytearray()
+    for line in lines_for_test(file):
+        lines.append(line)
+        text += encode(line) + b"\n"
+        if len(text) > _MOST_BYTES:
+            raise NothingToTest(f"found more than {_MOST_BYTES} bytes, {_SHORTER}")
+    return lines, bytes(text)
 
 
 _HEAD = f"""\

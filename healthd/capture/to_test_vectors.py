@@ -13,6 +13,9 @@ from healthd.profiles.options import Options
 from healthd.profiles.registry import Registry, load
 from healthd.traffic.lines import Advertised, Discovered, Line, Notified, Read, Written
 
+# What a person compares with a second source. A noisy device sends many different errors.
+_MOST_OF_A_SOURCE = 20
+
 
 class _Packet(NamedTuple):
     """Bytes for a decoder.
@@ -63,6 +66,8 @@ def vectors(file: Path, name: str, folder: Path) -> dict[Path, str]:
         if outcome is None or signature in seen:
             continue
         seen.add(signature)
+        if len(added.get(packet.source.uuid, ())) >= _MOST_OF_A_SOURCE:
+            continue
         if packet.data.hex() not in _known(target / f"{packet.source.uuid}.toml"):
             added.setdefault(packet.source.uuid, []).append(_table(packet, outcome, name))
     if not added:

@@ -1,9 +1,31 @@
 """A notification as it is read from a log: nearly all of a long one, so it is cheap to make."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from healthd.traffic.lines import Notified, at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """What the values of one characteristic have in common, on one link.
+
+    Attributes:
+        device: address of the device.
+        link: number of the link in the file.
+        uuid: of the characteristic; None if the log does not say.
+        handle: of its value.
+        confirmed: whether they are indications.
+        start: the time of the first line, in microseconds since 1970.
+    """
+
+    device: str
+    link: int
+    uuid: str | None
+    handle: int
+    confirmed: bool
+    start: int
 
 
 class Value(NamedTuple):
@@ -11,34 +33,25 @@ class Value(NamedTuple):
 
     Attributes:
         micros: its time in microseconds since 1970, UTC.
-        start: the time of the first line, likewise.
-        device: address of the device.
-        link: number of the link in the file.
-        uuid: of the characteristic; None if the log does not say.
-        handle: of its value.
         value: the bytes.
-        confirmed: whether it was an indication.
+        stream: where it is from.
     """
 
     micros: int
-    start: int
-    device: str
-    link: int
-    uuid: str | None
-    handle: int
     value: bytes
-    confirmed: bool
+    stream: Stream
 
     def line(self) -> Notified:
         """Return the same as a line of a capture."""
+        stream = self.stream
         return Notified(
-            **at((self.micros - self.start) / 1e6, moment(self.micros)),
-            device=self.device,
-            link=self.link,
-            uuid=self.uuid,
-            handle=self.handle,
+            **at((self.micros - stream.start) / 1e6, moment(self.micros)),
+            device=stream.device,
+            link=stream.link,
+            uuid=stream.uuid,
+            handle=stream.handle,
             value=self.value,
-            confirmed=self.confirmed,
+            confirmed=stream.confirmed,
         )
 
 

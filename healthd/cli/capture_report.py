@@ -8,7 +8,7 @@ from healthd.cli import tables
 
 _IDENTITY = {
     "replaced": "Addresses, names and serial numbers are replaced.",
-    "kept": "Addresses, names and serial numbers are the real ones, if nobody has changed them.",
+    "kept": "Addresses, names and serial numbers are the real ones, if no one has changed them.",
 }
 
 # Of a list, how much a person reads.

@@ -7,6 +7,7 @@ Whatever is printed here passes ``healthd.printable``, so that no command can fo
 import json
 import sys
 import traceback
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -19,6 +20,9 @@ _NAME_CELLS = 60
 
 # Of a line, some twenty lines on a terminal: an error may repeat what a device has sent.
 LINE_CELLS = 4000
+
+# The only control character of ASCII that JSON may hold as it is.
+_DELETE = "\x7f"
 
 
 def name(text: str) -> str:
@@ -65,6 +69,20 @@ def say_data(*lines: str) -> None:
     data = "".join(f"{escaped(line)}\n" for line in lines)
     sys.stdout.flush()
     sys.stdout.buffer.write(data.encode())
+    sys.stdout.buffer.flush()
+
+
+def say_json_lines(lines: Sequence[str]) -> None:
+    """Print lines of JSON that a serialiser made, many at a time; see ``say_data``.
+
+    A serialiser has escaped all other control characters.
+    """
+    text = "\n".join(lines)
+    if not text.isascii() or _DELETE in text:
+        say_data(*lines)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{text}\n".encode("ascii"))
     sys.stdout.buffer.flush()
 
 

@@ -2,93 +2,28 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
-
-import orjson
+from typing import Literal, Protocol
 
 from healthd.capture.att.dialogue import Event
 from healthd.capture.decoding import Decoded, Decoding
+from healthd.capture.guesses import may_be_guessed
 from healthd.capture.reading import ReadOptions, events
-from healthd.capture.value import Value
+from healthd.capture.value import Stream, Value
 from healthd.cli import console
+from healthd.cli.decoded_rows import Render, Row, Times, renderer, what_of
 from healthd.profiles.registry import load
 from healthd.profiles.uuids import canonical_uuid
-from healthd.samples import utc_text
 from healthd.traffic.codec import BadCapture
-from healthd.traffic.lines import Advertised, Line, Missing, Notified, Read, Written
+from healthd.traffic.lines import Advertised, Missing, Notified, Read, Written
 
 _EXIT_FAILED = 1
 
 # Lines are printed in chunks of this size, because each print is a call of the system.
 _CHUNK = 500
-
-_FIELDS_SHOWN = 160
-
-
-class _Row(NamedTuple):
-    """A value and what it means.
-
-    Attributes:
-        time: UTC, as text.
-        device: its address.
-        link: number of the link; None for an advertisement.
-        what: ``notification``, ``indication``, ``read``, ``write`` or ``advertisement``.
-        uuid: of the characteristic, or the name of a broadcast; None if it is not known.
-        handle: None for an advertisement.
-        value: the bytes.
-        decoded: what they mean.
-    """
-
-    time: str
-    device: str
-    link: int | None
-    what: str
-    uuid: str | None
-    handle: int | None
-    value: bytes
-    decoded: Decoded
-
-    def as_json(self) -> bytes:
-        """Return one line of JSON."""
-        fields: dict[str, Any] = {"time": self.time, "device": self.device}
-        if self.link is not None:
-            fields |= {"link": self.link}
-        fields |= {"what": self.what, "uuid": self.uuid}
-        if self.handle is not None:
-            fields |= {"handle": self.handle}
-        kind, measured, error, guess = self.decoded
-        if measured is not None:
-            fields |= {"measurement": kind, "fields": measured}
-        else:
-            fields |= {"hex": self.value.hex()}
-            if error is not None:
-                fields |= {"error": error}
-            if guess is not None:
-                fields |= {"guess": guess}
-        return orjson.dumps(fields)
-
-    def as_text(self) -> str:
-        """Return one line for people."""
-        kind, measured, error, guess = self.decoded
-        if measured is not None:
-            meaning = f"{kind}: {_shown(measured)}"
-        elif error is not None:
-            meaning = f"{self.value.hex()} (not decoded: {error})"
-        elif guess is not None:
-            meaning = f"{self.value.hex()} (perhaps {guess['kind']}: {_shown(guess['fields'])})"
-        else:
-            meaning = self.value.hex()
-        name = self.uuid or f"handle {self.handle}"
-        return f"{self.time}  {self.device:17}  {self.what:13}  {name:8.36}  {meaning}"
-
-
-def _shown(fields: Mapping[str, Any]) -> str:
-    text = " ".join(f"{key}={value}" for key, value in fields.items())
-    return text if len(text) <= _FIELDS_SHOWN else f"{text[:_FIELDS_SHOWN]}…"
 
 
 class _Counts:
@@ -141,7 +76,7 @@ def main(
     try:
         with _progress(file) as on_progress:
             found = events(file, ReadOptions(uuids), on_progress)
-            _print(_rows(found, device, counts), as_table)
+            _print(found, _Lines(device, counts, as_table=as_table), as_table=as_table)
     except BadCapture as error:
         console.complain(f"{file}: {error}", counts.summary())
         return _EXIT_FAILED
@@ -177,72 +112,118 @@ def parse_uuids(texts: list[str]) -> dict[int, str]:
     return found
 
 
-def _rows(found: Iterator[Event], device: str, counts: _Counts) -> Iterator[_Row]:
-    decoding = Decoding(load())
-    is_wanted = _filter(device, decoding)
-    for event in found:
+class _Lines:
+    """Turns what a file says into lines to print."""
+
+    def __init__(self, device: str, counts: _Counts, *, as_table: bool) -> None:
+        self._decoding = Decoding(load())
+        self._device = device.lower()
+        self._counts = counts
+        self._as_table = as_table
+        self._times = Times()
+        # None: the device is not wanted. Renewed whenever more is known of a device.
+        self._renderers: dict[Stream, Render | None] = {}
+
+    def of(self, event: Event) -> Iterable[str]:
+        """Return the lines of an event."""
+        if isinstance(event, Value):
+            return self._of_value(event)
+        self._renderers.clear()
         if isinstance(event, Missing):
-            counts.missing.append(event.reason)
-        elif isinstance(event, Value | Notified | Read | Written):
-            if isinstance(event, Read):
-                decoding.note(event)
-            if is_wanted(event.device):
-                for row in _of_value(decoding, event):
-                    counts.count(row.decoded)
-                    yield row
-        else:
-            decoding.note(event)
-            if isinstance(event, Advertised) and is_wanted(event.device):
-                for row in _of_advertisement(decoding, event):
-                    counts.count(row.decoded)
-                    yield row
+            self._counts.missing.append(event.reason)
+            return ()
+        self._decoding.note(event)
+        if isinstance(event, Advertised | Notified | Read | Written) and self._wants(event.device):
+            return map(self._text, self._rows(event))
+        return ()
+
+    def _of_value(self, value: Value) -> Iterable[str]:
+        micros, data, stream = value
+        try:
+            render = self._renderers[stream]
+        except KeyError:
+            render = self._renderers[stream] = self._renderer(stream)
+        if render is None:
+            return ()
+        text = render(self._times.text(micros), data)
+        if text is None:
+            return map(self._text, self._notified(value))
+        return (text,)
+
+    def _renderer(self, stream: Stream) -> Render | None:
+        if not self._wants(stream.device):
+            return None
+        decoding, uuid = self._decoding, stream.uuid
+        decode = None if uuid is None else decoding.decoder(stream.device, uuid)
+        if self._as_table or (uuid is not None and decode is None and decoding.is_framed(uuid)):
+            return _not_alone
+        render = renderer(stream, decode)
+        counted = "unknown" if decode is None else "decoded"
+        counts = self._counts.values
+
+        def count(time: str, value: bytes) -> str | None:
+            if decode is None and may_be_guessed(value):
+                return None
+            text = render(time, value)
+            if text is not None:
+                counts[counted] += 1
+            return text
+
+        return count
+
+    def _notified(self, value: Value) -> Iterator[Row]:
+        micros, data, stream = value
+        time, what = self._times.text(micros), what_of(stream)
+        device, link, uuid, handle = stream.device, stream.link, stream.uuid, stream.handle
+        for decoded in self._decoding.notified(device, link, uuid, data):
+            yield Row(time, device, link, what, uuid, handle, data, decoded)
+
+    def _rows(self, line: Advertised | Notified | Read | Written) -> Iterator[Row]:
+        time = self._times.text(round(line.time.timestamp() * 1e6))
+        if isinstance(line, Advertised):
+            for key, value, decoded in self._decoding.advertised(line):
+                yield Row(time, line.device, None, line.what, key, None, value, decoded)
+            return
+        is_indication = isinstance(line, Notified) and line.confirmed
+        what, value = "indication" if is_indication else line.what, line.value or b""
+        for decoded in self._decoding.values(line):
+            yield Row(time, line.device, line.link, what, line.uuid, line.handle, value, decoded)
+
+    def _text(self, row: Row) -> str:
+        self._counts.count(row.decoded)
+        return row.as_text() if self._as_table else row.as_json().decode()
+
+    def _wants(self, device: str) -> bool:
+        wanted = self._device
+        return (
+            not wanted
+            or wanted == device.lower()
+            or fnmatch(self._decoding.name(device).lower(), wanted)
+        )
 
 
-def _filter(device: str, decoding: Decoding) -> Callable[[str], bool]:
-    if not device:
-        return lambda _: True
-    pattern = device.lower()
-    return lambda address: (
-        pattern == address.lower() or fnmatch(decoding.name(address).lower(), pattern)
-    )
+def _not_alone(_time: str, _value: bytes) -> None:
+    """Leave a value to the slow way: see ``Render``."""
 
 
-def _of_value(decoding: Decoding, event: Value | Notified | Read | Written) -> Iterator[_Row]:
-    what = _what(event)
-    time = _time(event)
-    for decoded in decoding.values(event):
-        value = event.value or b""
-        yield _Row(time, event.device, event.link, what, event.uuid, event.handle, value, decoded)
-
-
-def _what(event: Value | Notified | Read | Written) -> str:
-    if isinstance(event, Read | Written):
-        return event.what
-    return "indication" if event.confirmed else "notification"
-
-
-def _of_advertisement(decoding: Decoding, line: Advertised) -> Iterator[_Row]:
-    for key, value, decoded in decoding.advertised(line):
-        yield _Row(_time(line), line.device, None, line.what, key, None, value, decoded)
-
-
-def _time(event: Line | Value) -> str:
-    if isinstance(event, Value):
-        return utc_text(event.micros * 1000)
-    return utc_text(round(event.time.timestamp() * 1e6) * 1000)
-
-
-def _print(rows: Iterator[_Row], as_table: bool) -> None:
+def _print(found: Iterator[Event], lines: _Lines, *, as_table: bool) -> None:
     chunk: list[str] = []
-    say = console.say if as_table else console.say_data
+    of = lines.of
+
+    def say() -> None:
+        if as_table:
+            console.say(*chunk)
+        elif chunk:
+            console.say_json_lines(chunk)
+        chunk.clear()
+
     try:
-        for row in rows:
-            chunk.append(row.as_text() if as_table else row.as_json().decode())
-            if len(chunk) == _CHUNK:
-                say(*chunk)
-                chunk.clear()
+        for event in found:
+            chunk += of(event)
+            if len(chunk) >= _CHUNK:
+                say()
     finally:
-        say(*chunk)
+        say()
 
 
 @contextmanager

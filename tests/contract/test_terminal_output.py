@@ -269,9 +269,14 @@ async def capture_files(machine: Machine) -> str:
     value = {**on_link, "uuid": None, "handle": 3}
     lines = [
         {
-            **{"what": "start", "t": 0, "time": "2026-11-24T02:00:00Z"},
-            **{"format": "healthd-capture/1", "source": OUTSIDE[:60], "identity": "kept"},
-            **{"healthd": {OUTSIDE: OUTSIDE}, "system": {OUTSIDE: OUTSIDE}},
+            "what": "start",
+            "t": 0,
+            "time": "2026-11-24T02:00:00Z",
+            "format": "healthd-capture/1",
+            "source": OUTSIDE[:60],
+            "identity": "kept",
+            "healthd": {OUTSIDE: OUTSIDE},
+            "system": {OUTSIDE: OUTSIDE},
         },
         {"what": "advertisement", **device, "name": OUTSIDE},
         {"what": "connect_failed", **device, "error": OUTSIDE},

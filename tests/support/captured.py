@@ -21,7 +21,7 @@ def check(folder: Path) -> None:
     expected = expected_in(folder)
     source = expected["source"]
     assert source and not source.startswith(TO_BE_CONFIRMED), (
-        f"{folder.name}: nobody has confirmed these values. Compare them with a second source, and "
+        f"{folder.name}: no one has confirmed these values. Compare them with a second source, and "
         "name it as `source` in expected.toml"
     )
     measured = list(measurements(read(folder / "capture.jsonl"), load()))

@@ -14,10 +14,12 @@ from healthd.traffic.codec import BadCapture
 MAGIC = b"btsnoop\0"
 
 _VERSION = 1
-_UNENCAPSULATED, _H4, _MONITOR = 1001, 1002, 2001
+_UNENCAPSULATED, UART, MONITOR = 1001, 1002, 2001
 
 _HEADER = struct.Struct(">II")
-_RECORD = struct.Struct(">IIIIQ")
+RECORD = struct.Struct(">IIIIQ")
+"""Original and kept length, flags, packets lost so far, microseconds since the year 0."""
+
 
 EPOCH = 0x00DCDDB30F2F8000
 """1970 in microseconds since the year 0, as btsnoop counts them."""
@@ -26,33 +28,35 @@ EPOCH = 0x00DCDDB30F2F8000
 _RECEIVED, _COMMAND_OR_EVENT = 1, 2
 
 # (original length, flags, microseconds, data, dropped so far) -> a packet
-_Make = Callable[[Records, int, int, int, bytes, int], Packet | None]
+_Make = Callable[[Records, int, int, int, bytes, int], Packet]
 
 
-def packets(records: Records) -> Iterator[Packet]:
-    """Return the packets; the magic number has been read.
+def open_log(records: Records) -> tuple[int, Iterator[Packet]]:
+    """Return the type of the log and its packets; the magic number has been read.
+
+    The packets raise BadCapture where the file is damaged.
 
     Raises:
-        BadCapture: the file is damaged or has another layout; the packets before are returned.
+        BadCapture: the file has another layout.
     """
     version, link_type = _HEADER.unpack(records.take(_HEADER.size))
     if version != _VERSION:
         raise BadCapture("byte 8", f"btsnoop version {version}, expected {_VERSION}")
-    makers: dict[int, _Make] = {_UNENCAPSULATED: _plain, _H4: _h4, _MONITOR: _monitor}
+    makers: dict[int, _Make] = {_UNENCAPSULATED: _plain, UART: _h4, MONITOR: _monitor}
     if (make := makers.get(link_type)) is None:
         expected = ", ".join(map(str, makers))
         raise BadCapture("byte 12", f"btsnoop of type {link_type}, expected one of {expected}")
-    begin, take, unpack, size = records.begin, records.take, _RECORD.unpack, _RECORD.size
-    dropped = 0
-    while begin():
-        original, length, flags, drops, time = unpack(take(size))
+    return link_type, _packets(records, make)
+
+
+def _packets(records: Records, make: _Make) -> Iterator[Packet]:
+    while records.begin():
+        original, length, flags, dropped, time = RECORD.unpack(records.take(RECORD.size))
         if length > original:
             raise records.bad(f"{length} bytes of a packet that has {original}")
-        data = take(records.check_length(length))
-        packet = make(records, original, flags, time - EPOCH, data, max(0, drops - dropped))
-        dropped = drops
-        if packet is not None:
-            yield packet
+        data = records.take(records.check_length(length))
+        before, records.dropped = records.dropped, dropped
+        yield make(records, original, flags, time - EPOCH, data, max(0, dropped - before))
 
 
 def _plain(
@@ -83,7 +87,7 @@ def _h4(
 
 def _monitor(
     records: Records, original: int, flags: int, micros: int, data: bytes, drops: int
-) -> Packet | None:
+) -> Packet:
     kind, received = monitored(flags & 0xFFFF)
     return Packet(
         records.number,

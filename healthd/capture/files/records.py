@@ -19,26 +19,30 @@ class Records:
     Attributes:
         number: of the record that is read, from 1.
         start: where that record begins.
+        block: a part of the file.
+        at: where in the block the next byte is.
+        dropped: how many packets the log says it has lost so far.
     """
 
     def __init__(self, file: BinaryIO, on_progress: Callable[[int], None] | None = None) -> None:
         """Read from the present position of the file."""
         self._file = file
         self._on_progress = on_progress
-        self._block = b""
-        self._at = 0
+        self.block = b""
+        self.at = 0
         self._read = 0
         self.number = 0
         self.start = 0
+        self.dropped = 0
 
     @property
     def offset(self) -> int:
         """Where the next byte is."""
-        return self._read - len(self._block) + self._at
+        return self._read - len(self.block) + self.at
 
     def begin(self) -> bool:
         """Begin the next record; return False at the end of the file."""
-        if self._at == len(self._block) and not self._fill(1):
+        if self.at == len(self.block) and not self._fill(1):
             return False
         self.number += 1
         self.start = self.offset
@@ -50,15 +54,20 @@ class Records:
         Raises:
             BadCapture: the file has fewer.
         """
-        end = self._at + size
-        if end > len(self._block):
+        end = self.at + size
+        if end > len(self.block):
             if not self._fill(size):
-                found = len(self._block) - self._at
+                found = len(self.block) - self.at
                 raise self.bad(f"the file ends after {found} of {size} bytes")
-            end = self._at + size
-        taken = self._block[self._at : end]
-        self._at = end
+            end = self.at + size
+        taken = self.block[self.at : end]
+        self.at = end
         return taken
+
+    def skip_to(self, at: int, number: int) -> None:
+        """Go on at another place of the block, after the record with this number."""
+        self.at = at
+        self.number = number
 
     def bad(self, problem: str) -> BadCapture:
         """Return the error for the record that is read."""
@@ -75,10 +84,10 @@ class Records:
         return length
 
     def _fill(self, size: int) -> bool:
-        rest = self._block[self._at :]
+        rest = self.block[self.at :]
         more = self._file.read(max(_BLOCK, size - len(rest)))
         self._read += len(more)
-        self._block, self._at = rest + more, 0
+        self.block, self.at = rest + more, 0
         if self._on_progress is not None:
             self._on_progress(self._read)
-        return len(self._block) >= size
+        return len(self.block) >= size

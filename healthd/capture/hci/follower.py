@@ -14,15 +14,13 @@ from healthd.capture.hci.events import (
     LinkMade,
     Report,
 )
-from healthd.capture.hci.reassembly import BrokenFrame, Reassembly
+from healthd.capture.hci.reassembly import BrokenFrame, Frame, Reassembly
 from healthd.capture.peer import Link, Peers
-from healthd.capture.value import Value
+from healthd.capture.skim import key_of
+from healthd.capture.value import Stream
 
 _ACL = struct.Struct("<HH")
-# A notification in one fragment: both headers of ACL and L2CAP, opcode and handle.
-_WHOLE = struct.Struct("<HHHHBH")
 _HANDLE, _BOUNDARY = 0x0FFF, 12
-_CONTINUES = 1
 
 _UNKNOWN = "00:00:00:00:00:00"
 
@@ -34,7 +32,11 @@ _CANCELLED = 0x02
 
 
 class Follower:
-    """Turns packets of HCI into lines."""
+    """Turns packets of HCI into lines.
+
+    Attributes:
+        streams: the values that need nothing but their bytes at the moment, for ``skim``.
+    """
 
     def __init__(self, peers: Peers, start: int, missing: Callable[[Packet, str], Event]) -> None:
         """Start without links.
@@ -44,6 +46,7 @@ class Follower:
             start: the time of the first line, in microseconds.
             missing: makes the line for a packet that cannot be read.
         """
+        self.streams: dict[int, Stream] = {}
         self._peers = peers
         self._start = start
         self._missing = missing
@@ -52,33 +55,6 @@ class Follower:
         self._fragments: dict[tuple[int, int], Reassembly] = {}
         self._classic: set[tuple[int, int]] = set()
         self._cut = 0
-
-    def fast(self, packet: Packet) -> Value | None:
-        """Return a notification that came in one fragment and needs nothing else; else None."""
-        data = packet.data
-        size = len(data)
-        if size < _WHOLE.size or packet.kind != Kind.ACL or packet.cut:
-            return None
-        first, total, length, channel, opcode, handle = _WHOLE.unpack_from(data)
-        if opcode != NOTIFICATION or channel != CHANNEL or total != size - 4 or length != size - 8:
-            return None
-        if first >> _BOUNDARY & 3 == _CONTINUES or handle == 0:
-            return None
-        link = self._links.get((packet.adapter, first & _HANDLE))
-        if link is None or not link.dialogue.is_settled():
-            return None
-        if packet.received is not None and packet.received is not link.device_received:
-            return None
-        return Value(
-            packet.micros,
-            self._start,
-            link.device,
-            link.number,
-            link.attributes.uuid(handle),
-            handle,
-            data[11:],
-            False,
-        )
 
     def take(self, packet: Packet) -> Iterator[Event]:
         """Return the lines of a packet.
@@ -107,6 +83,7 @@ class Follower:
                 elif status != _CANCELLED and address != _UNKNOWN:
                     yield self._peers.failed(times, address, status)
             case LinkEnded(handle, reason):
+                self.streams.clear()
                 key = packet.adapter, handle & _HANDLE
                 self._classic.discard(key)
                 self._fragments.pop(key, None)
@@ -119,6 +96,7 @@ class Follower:
         self, packet: Packet, times: Times, handle: int, address: str, device_received: bool
     ) -> Iterator[Event]:
         key = packet.adapter, handle & _HANDLE
+        self.streams.clear()
         self._classic.discard(key)
         self._fragments.pop(key, None)
         if key in self._links:
@@ -147,7 +125,10 @@ class Follower:
             if key in self._links:
                 yield self._missing(packet, str(error))
             return
-        if frame is None or frame.channel != CHANNEL or not frame.data:
+        if frame is None:
+            self.streams.clear()  # the next packets of this link are parts of a frame
+            return
+        if frame.channel != CHANNEL or not frame.data:
             return
         if (link := self._links.get(key)) is None:
             device = f"handle {key[1]:#06x}"
@@ -156,6 +137,18 @@ class Follower:
             self._links[key] = link
             yield line
         yield from link.take(times, frame.received, frame.data)
+        self._note_stream(packet, key[1], link, frame)
+
+    def _note_stream(self, packet: Packet, connection: int, link: Link, frame: Frame) -> None:
+        """Let the next values of this characteristic be skimmed, if nothing speaks against it."""
+        data = frame.data
+        if data[0] != NOTIFICATION:
+            # It may change what the values are.
+            self.streams.clear()
+        elif frame.received and link.device_received and packet.adapter == 0 and len(data) >= 3:
+            handle = int.from_bytes(data[1:3], "little")
+            stream = link.dialogue.stream(handle, self._start, confirmed=False)
+            self.streams[key_of(connection, handle)] = stream
 
     def _on_cut(self, packet: Packet, key: tuple[int, int], data: bytes) -> Iterator[Event]:
         # The first one says it; a log that is cut by intention has one for each packet.

@@ -100,7 +100,7 @@ def test_a_device_test_is_refused_until_it_is_confirmed(capture: Path, folder: P
     made = device_test(capture, "a-thermometer", folder)
     target = folder / "captures" / "a-thermometer"
     assert list(made) == [target / "capture.jsonl", target / "expected.toml"]
-    with pytest.raises(AssertionError, match="nobody has confirmed these values"):
+    with pytest.raises(AssertionError, match="no one has confirmed these values"):
         check(target)
     confirm(target / "expected.toml")
     check(target)
@@ -190,6 +190,25 @@ def test_a_long_capture_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(NothingToTest, match="expected a shorter capture"):
         device_test(file, "long", folder)
     assert not (folder / "captures").exists()
+
+
+def test_a_large_capture_is_refused(tmp_path: Path, folder: Path) -> None:
+    lines = thermometer()
+    sent = [Notified(**times(4 + n), **VALUE, value=bytes(512)) for n in range(1000)]
+    file = written(tmp_path, [*lines[:4], *sent])
+    with pytest.raises(NothingToTest, match="1000000 bytes, expected a shorter capture"):
+        device_test(file, "large", folder)
+
+
+def test_there_are_a_few_vectors_of_a_characteristic(tmp_path: Path, folder: Path) -> None:
+    lines = thermometer()
+    # Each of them is an error of its own.
+    sent = [Notified(**times(4 + n), **VALUE, value=bytes(n)) for n in range(100)]
+    values = [bytes([flags, 1, 2, 3, 4, *range(20)]) for flags in range(256)]
+    more = [Notified(**times(200 + n), **VALUE, value=value) for n, value in enumerate(values)]
+    vectors(written(tmp_path, [*lines[:4], *sent, *more]), "noise", folder)
+    added = tomllib.loads((folder / "vectors" / "2a1c.toml").read_text())["vector"]
+    assert 1 < len(added) <= 20
 
 
 def test_the_folder_must_be_one_of_tests(capture: Path, tmp_path: Path) -> None:
