@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # btsnoop-parser moves the packets of a log by 378 days, depending on when the file was copied.
 #
-# One expects: the times of packets are in the file, and are the same whoever reads it, and when.
+# One expects: the times of packets are in the file, and are the same for each program, on each day.
 # What is true: it counts from the wrong day: its times are 378 days late. It takes that for a fault
 #   of "some Android versions", and subtracts 378 days if the first packet would be younger than the
 #   file itself. So a fresh log is right, and the same log is 378 days late if the file was copied,

@@ -11,7 +11,7 @@
 # Date: 2026-12-01
 # Source: found by trial. Core 5.4, volume 3, part F, section 3.2.2: an attribute handle identifies
 #   an attribute on one server.
-# Whom it hurts: whoever reads a phone's or a gateway's log of several devices: simple devices have
+# Whom it hurts: people who read a phone's or a gateway's log of several devices: simple devices have
 #   their first characteristic at about the same handle.
 # What helps: filter by handle and connection, and look up the UUID in the discovery of that
 #   connection: `bthci_acl.chandle == 0x0040`. Do not filter by btatt.uuid16.
