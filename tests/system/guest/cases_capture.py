@@ -10,11 +10,13 @@ from pathlib import Path
 
 from bumble.hci import HCI_ErrorCode
 
+from healthd.capture.conversion import convert
 from healthd.capture.reading import read
 from healthd.simulator.part import Sent
 from healthd.simulator.peripheral import VirtualPeripheral
 from healthd.simulator.polar.pmd import Pmd
 from healthd.simulator.strap import heart_rate_part
+from healthd.traffic.lines import Subscribed
 from tests.system.guest import vm
 from tests.system.guest.case import case
 from tests.system.guest.cases_link import saw_end
@@ -33,6 +35,7 @@ _COMMAND_S = 90.0
 _QUIET_S = 2.0
 # An ECG packet is longer than the smallest MTU, and than the adapter's buffers.
 _LONG_BYTES = 100
+_HEART_RATE = "2a37"
 
 
 @case()
@@ -138,6 +141,14 @@ def _compare(world: World, on_air: dict[str, OnAir]) -> None:
         raise Failed(f"expected values of two links, found {links}")
     if notified(captured, on_air["polar"].address):
         raise Failed("the capture of the strap has values of another device")
+    subscribed = [
+        line.link
+        for line in heard
+        if isinstance(line, Subscribed)
+        and (line.device, line.uuid, line.mode) == (strap.address, _HEART_RATE, "notify")
+    ]
+    if len(subscribed) != 2:
+        raise Failed(f"btmon: expected a subscription on each of two links, found {subscribed}")
     if (theirs := services(heard, strap.address)) != (ours := services(captured, strap.address)):
         raise Failed(f"services by btmon: {theirs}, by healthd: {ours}")
 
@@ -149,10 +160,7 @@ def _most_missing(ends: list[float]) -> int:
 
 async def _convert_and_decode(address: str) -> None:
     """Check that the capture says the same after it was converted, and what it is decoded to."""
-    await vm.run(
-        *(_HEALTHD, "capture", "convert", str(_OWN), "--out", str(_CONVERTED), "--keep-identity"),
-        timeout_s=_COMMAND_S,
-    )
+    convert(_OWN, _CONVERTED, keep_identity=True)
     before, after = (
         [(line.uuid, line.handle, line.value) for line in notified(read(file), address)]
         for file in (_OWN, _CONVERTED)
