@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import big_log
@@ -54,7 +53,7 @@ async def captures(effort: Effort) -> list[Figure]:
     return [took, memory]
 
 
-def _measured(command: Sequence[str]) -> tuple[float, float]:
+def _measured(command: list[str]) -> tuple[float, float]:
     """Return the seconds that a command takes, and its peak memory in megabytes."""
     started_s = time.monotonic()
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -6,8 +6,6 @@ from healthd.capture.att.attributes import Attributes, uuid_of
 from healthd.capture.att.dialogue import Dialogue, Event, Times
 from healthd.capture.att.opcodes import FROM_DEVICE
 from healthd.capture.codes import hci_text
-from healthd.errors import DecodeError
-from healthd.profiles.advertisement import structures
 from healthd.traffic.lines import (
     Advertised,
     Connected,
@@ -108,30 +106,22 @@ class Peers:
 
     @staticmethod
     def advertised(times: Times, device: str, data: bytes, rssi_dbm: int | None) -> Advertised:
-        """Return an advertisement.
-
-        Raises:
-            IndexError, ValueError: its structures do not fit.
-        """
+        """Return an advertisement, as far as its structures fit into it."""
         name: str | None = None
         services: list[str] = []
         service_data: dict[str, bytes] = {}
         manufacturer_data: dict[str, bytes] = {}
-        try:
-            parts = structures(data)
-        except DecodeError as error:
-            raise ValueError(str(error)) from error
-        for part in parts:
-            if size := _UUIDS.get(part.type):
-                whole = len(part.data) // size * size
-                services += [uuid_of(part.data[at : at + size]) for at in range(0, whole, size)]
-            elif size := _SERVICE_DATA.get(part.type):
-                if len(part.data) >= size:
-                    service_data[uuid_of(part.data[:size])] = part.data[size:]
-            elif part.type == _MANUFACTURER and len(part.data) >= 2:
-                manufacturer_data[part.data[1::-1].hex()] = part.data[2:]
-            elif part.type == _NAME or (part.type == _SHORT_NAME and name is None):
-                name = part.data.decode("utf-8", "replace").rstrip("\0")
+        for kind, part in _structures(data):
+            if size := _UUIDS.get(kind):
+                whole = len(part) // size * size
+                services += [uuid_of(part[at : at + size]) for at in range(0, whole, size)]
+            elif size := _SERVICE_DATA.get(kind):
+                if len(part) >= size:
+                    service_data[uuid_of(part[:size])] = part[size:]
+            elif kind == _MANUFACTURER and len(part) >= 2:
+                manufacturer_data[part[1::-1].hex()] = part[2:]
+            elif kind == _NAME or (kind == _SHORT_NAME and name is None):
+                name = part.decode("utf-8", "replace").rstrip("\0")
         return Advertised(
             **times.fields(),
             device=device,
@@ -141,3 +131,15 @@ class Peers:
             service_data=service_data,
             manufacturer_data=manufacturer_data,
         )
+
+
+def _structures(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Return the structures of an advertisement: type and contents, up to one that is too long."""
+    at = 0
+    while at + 1 < len(data):
+        after = at + 1 + data[at]
+        if after > len(data):
+            return
+        if data[at]:  # zeros are padding
+            yield data[at + 1], data[at + 2 : after]
+        at = after

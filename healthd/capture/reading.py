@@ -21,6 +21,9 @@ from healthd.traffic.lines import FORMAT, Line, Missing, Start, at
 # The last day of the year 9999: no line can have a later time.
 _LATEST = 253_402_214_400_000_000
 
+# The first ones show what is wrong. A link whose encryption was not noticed has thousands.
+_MOST_UNREADABLE = 20
+
 # How many bytes of a capture in JSON are read between two reports of progress.
 _PROGRESS_BYTES = 1 << 18
 
@@ -94,6 +97,7 @@ def _followed(log: Log, options: ReadOptions) -> Iterator[Event]:
         times = Times(_possible(packet.micros), start)
         return Missing(**times.fields(), reason=f"{packet.place}: {reason}", count=count)
 
+    unreadable, last = 0, first
     peers, records = Peers(options.uuids), log.records
     follower, air = Follower(peers, start, missing), AirFollower(peers, start, missing)
     for packet in chain([first], log.packets):
@@ -103,9 +107,14 @@ def _followed(log: Log, options: ReadOptions) -> Iterator[Event]:
         try:
             yield from (air if packet.kind in AIR else follower).take(possible)
         except _UNREADABLE as error:
-            yield missing(packet, f"it cannot be read: {str(error) or 'it is too short'}")
+            unreadable += 1
+            if unreadable <= _MOST_UNREADABLE:
+                yield missing(packet, f"it cannot be read: {str(error) or 'it is too short'}")
+            last = packet
         if records is not None:
             yield from skim(records, follower.streams)
+    if (more := unreadable - _MOST_UNREADABLE) > 0:
+        yield missing(last, f"the last of {more} more packets that cannot be read", more)
 
 
 def _possible(micros: int) -> int:

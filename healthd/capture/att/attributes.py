@@ -36,6 +36,9 @@ def uuid_of(raw: bytes) -> str:
     return canonical_uuid(raw[::-1].hex())
 
 
+# The bits of *notify* and *indicate*.
+_SENDS = 0x30
+
 # The largest devices have some hundred. A file that is made to fill the memory may have more.
 _MOST = 1000
 
@@ -92,6 +95,28 @@ class Attributes:
         return max(
             (value for _, value, _ in self._characteristics.values() if value < handle),
             default=None,
+        )
+
+    def configures(self, handle: int) -> int | None:
+        """Return the value handle of the characteristic whose CCCD this handle is, or None.
+
+        If there is room for one descriptor only, BlueZ and Android do not ask what it is before
+        they write it: it can only be the CCCD of a characteristic that notifies.
+        """
+        uuid, value = self.uuid(handle), handle - 1
+        if uuid == CCCD:
+            return self.owner(handle)
+        if uuid is not None or self.is_declaration(handle):
+            return None
+        if value not in self._given and not self._notifies(value):
+            return None
+        self.add_attribute(handle, CCCD)
+        return value
+
+    def _notifies(self, handle: int) -> bool:
+        return any(
+            value == handle and properties & _SENDS
+            for properties, value, _ in self._characteristics.values()
         )
 
     def services(self) -> tuple[Service, ...]:

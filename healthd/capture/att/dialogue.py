@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from healthd.capture.att.attributes import CCCD, Attributes
+from healthd.capture.att.attributes import Attributes
 from healthd.capture.att.discovery import DISCOVERIES, values_by_type
 from healthd.capture.att.opcodes import (
     BLOB_ANSWER,
@@ -53,6 +53,8 @@ _DEFAULT_MTU = 23
 # The longest value of an attribute (Core Specification, Vol 3, Part F, section 3.2.9).
 _LONGEST_VALUE = 512
 _SIGNATURE = 12
+# What a CCCD can hold; some centrals write one byte.
+_CONFIGURATIONS = frozenset(bytes((bits,)) + rest for bits in range(4) for rest in (b"", b"\0"))
 # A request fails after 30 s without an answer (section 3.3.3). If it seems to have taken much
 # longer, the clock was set meanwhile.
 _LONGEST_WAIT_US = 60_000_000
@@ -136,8 +138,7 @@ class Dialogue:
         elif opcode in (WRITE_COMMAND, SIGNED_COMMAND):
             (handle,) = struct.unpack_from("<H", data, 1)
             value = data[3:-_SIGNATURE] if opcode == SIGNED_COMMAND else data[3:]
-            yield from self._before_value(times)
-            yield self._written(times, handle, value, response=False, took_s=None)
+            yield from self._write(times, handle, value, response=False)
         elif opcode == ERROR:
             yield from self._on_error(times, data)
         elif opcode in self._answers or opcode in DISCOVERIES:
@@ -192,9 +193,8 @@ class Dialogue:
             yield from self._before_value(times)
             yield self._line(Read, times, request.handle, value=None, **what)
         elif request.opcode in (WRITE_REQUEST, PREPARE_REQUEST):
-            yield from self._before_value(times)
             value = request.data[2 if request.opcode == WRITE_REQUEST else 4 :]
-            yield self._write_line(times, request.handle, value, True, what)
+            yield from self._write(times, request.handle, value, response=True, **what)
         if request.opcode in (PREPARE_REQUEST, EXECUTE_REQUEST):
             self._prepared.clear()
 
@@ -243,10 +243,9 @@ class Dialogue:
             at += 2 + size
 
     def _on_write(self, times: Times, request: _Request, _data: bytes) -> Iterator[Event]:
-        yield from self._before_value(times)
         took_s = self._took_s(times, request)
         value = request.data[2:]
-        yield self._written(times, request.handle, value, response=True, took_s=took_s)
+        yield from self._write(times, request.handle, value, response=True, took_s=took_s)
 
     def _on_prepare(self, _times: Times, request: _Request, _data: bytes) -> Iterator[Event]:
         (offset,) = struct.unpack_from("<H", request.data, 2)
@@ -259,10 +258,10 @@ class Dialogue:
     def _on_execute(self, times: Times, request: _Request, _data: bytes) -> Iterator[Event]:
         prepared, self._prepared = self._prepared, {}
         if request.data[:1] == b"\x01":
-            yield from self._before_value(times)
             took_s = self._took_s(times, request)
             for handle, value in prepared.items():
-                yield self._written(times, handle, bytes(value), response=True, took_s=took_s)
+                written = bytes(value)
+                yield from self._write(times, handle, written, response=True, took_s=took_s)
 
     def _read(self, times: Times, request: _Request, handle: int, value: bytes) -> Iterator[Event]:
         if not self._attributes.is_declaration(handle):
@@ -270,21 +269,17 @@ class Dialogue:
             took_s = self._took_s(times, request)
             yield self._line(Read, times, handle, value=value, took_s=took_s)
 
-    def _written(
-        self, times: Times, handle: int, value: bytes, *, response: bool, took_s: float | None
-    ) -> Event:
-        return self._write_line(times, handle, value, response, {"took_s": took_s})
-
-    def _write_line(
-        self, times: Times, handle: int, value: bytes, response: bool, what: dict[str, Any]
-    ) -> Event:
-        if self._attributes.uuid(handle) == CCCD and len(value) in (1, 2):
-            owner = self._attributes.owner(handle)
-            if owner is not None:
-                bits = value[0] & 3
-                mode = "notify" if bits & 1 else "indicate" if bits & 2 else "off"
-                return self._line(Subscribed, times, owner, mode=mode, **what)
-        return self._line(Written, times, handle, value=value, response=response, **what)
+    def _write(
+        self, times: Times, handle: int, value: bytes, *, response: bool, **what: Any
+    ) -> Iterator[Event]:
+        bits = value[0] if value in _CONFIGURATIONS else None
+        owner = None if bits is None else self._attributes.configures(handle)
+        yield from self._before_value(times)
+        if owner is None or bits is None:
+            yield self._line(Written, times, handle, value=value, response=response, **what)
+        else:
+            mode = "notify" if bits & 1 else "indicate" if bits & 2 else "off"
+            yield self._line(Subscribed, times, owner, mode=mode, **what)
 
     def _value(self, times: Times, handle: int, value: bytes, *, confirmed: bool) -> Value:
         if handle == 0:

@@ -14,7 +14,7 @@ from healthd.traffic.codec import BadCapture
 MAGIC = b"btsnoop\0"
 
 _VERSION = 1
-_UNENCAPSULATED, UART, _MONITOR = 1001, 1002, 2001
+_UNENCAPSULATED, UART, MONITOR = 1001, 1002, 2001
 
 _HEADER = struct.Struct(">II")
 RECORD = struct.Struct(">IIIIQ")
@@ -42,7 +42,7 @@ def open_log(records: Records) -> tuple[int, Iterator[Packet]]:
     version, link_type = _HEADER.unpack(records.take(_HEADER.size))
     if version != _VERSION:
         raise BadCapture("byte 8", f"btsnoop version {version}, expected {_VERSION}")
-    makers: dict[int, _Make] = {_UNENCAPSULATED: _plain, UART: _h4, _MONITOR: _monitor}
+    makers: dict[int, _Make] = {_UNENCAPSULATED: _plain, UART: _h4, MONITOR: _monitor}
     if (make := makers.get(link_type)) is None:
         expected = ", ".join(map(str, makers))
         raise BadCapture("byte 12", f"btsnoop of type {link_type}, expected one of {expected}")

@@ -44,7 +44,8 @@ def open_log(file: BinaryIO, on_progress: Callable[[int], None] | None = None) -
     if beginning.startswith(btsnoop.MAGIC):
         records.take(len(btsnoop.MAGIC))
         link_type, packets = btsnoop.open_log(records)
-        return Log("btsnoop", packets, records if link_type == btsnoop.UART else None)
+        name = "btmon" if link_type == btsnoop.MONITOR else "btsnoop"
+        return Log(name, packets, records if link_type == btsnoop.UART else None)
     if (magic := beginning[:4]) in pcap.MAGICS:
         records.take(len(magic))
         return Log("pcap", pcap.packets(records, magic))
