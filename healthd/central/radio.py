@@ -246,10 +246,7 @@ class Radio:
         link = Link(found, self._values)
         match = self._claims.holder(found)
         try:
-            opening = self._open(link, match)
-            if self._taps:
-                opening = self._taps.watch(match.peripheral, link, opening)
-            await opening
+            await self._taps.watch(match.peripheral, link, self._open(link, match))
             self._turns.on_linked(match, link)
             with self.airtime.linked(match.peripheral), self._recent.watching(match, found):
                 yield link

@@ -1,5 +1,6 @@
 """The taps of all peripherals, and what of the radio belongs to which."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 
@@ -70,6 +71,9 @@ class Taps:
                 link.join(tap, round(time.monotonic() - began, 6))
         except LinkFault as fault:
             problem = str(fault)
+            raise
+        except asyncio.CancelledError:
+            problem = "healthd gave up waiting"
             raise
         finally:
             if link.tap is None and (tap := self._taps.get(peripheral)) is not None:

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from healthd.cli import console
+from healthd.cli.capture_stored import stored_lines
 from healthd.cli.capture_writing import CaptureFile
 from healthd.cli.daemon_socket import NoDaemon, asking_daemon
 from healthd.cli.run import DEFAULT_CONFIG, EXIT_BAD_SETTINGS, EXIT_FAILED
+from healthd.doctor.machine import Machine
 from healthd.gateway.captures import FOLDER
 from healthd.host.folders import state_folder
 from healthd.profiles import registry
@@ -66,19 +68,18 @@ def main(
         return _failed(f"{out} exists: healthd capture replaces no file, choose another name")
     try:
         if stored:
-            return _write_stored(peripheral, settings, out, keep_identity)
+            environ = Machine(os.environ).as_daemon(installed=file == DEFAULT_CONFIG)
+            folder = state_folder(settings.outbox.directory, environ) / FOLDER
+            return _write_stored(peripheral, folder, out, keep_identity)
         return _write_live(peripheral, settings, minutes, out, keep_identity)
     except OSError as error:
         return _failed(f"{error.filename or out}: {error.strerror or error}")
 
 
-_OTHER_USER = "healthd runs as another user: run this command with sudo -u healthd"
+_OTHER_USER = "healthd runs as another user: run this command with sudo"
 
 
-def _write_stored(peripheral: str, settings: Settings, out: Path, keep_identity: bool) -> int:
-    from healthd.cli.capture_stored import stored_lines
-
-    folder = state_folder(settings.outbox.directory, os.environ) / FOLDER
+def _write_stored(peripheral: str, folder: Path, out: Path, keep_identity: bool) -> int:
     try:
         if not any(True for _ in stored_lines(folder, peripheral)):
             return _failed(

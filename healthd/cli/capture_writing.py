@@ -44,10 +44,8 @@ class CaptureFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file; mask it again if something was learned after earlier lines."""
+        """Close the file."""
         self._opened.close()
-        if self._masker.late:
-            self._mask_again()
 
     def learn(self, line: Line) -> None:
         """Learn from a line that will be written later."""
@@ -62,8 +60,12 @@ class CaptureFile:
         self._opened.write(encode(self._masker.line(line)) + b"\n")
         self._opened.flush()
         self.count += 1
+        if self._masker.late:
+            self._mask_again()
 
     def _mask_again(self) -> None:
+        """Mask earlier lines as well, at once: the command may be killed at any time."""
+        self._opened.close()
         draft = self._file.with_name(f".{self._file.name}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         with (
@@ -74,3 +76,5 @@ class CaptureFile:
                 line = self._masker.again(decode(text, number))
                 masked.write(encode(line) + b"\n")
         draft.replace(self._file)
+        self._masker.late = False
+        self._opened = self._file.open("ab")

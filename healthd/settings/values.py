@@ -184,9 +184,9 @@ def _verb(value: object) -> object:
 
 def _written(value: Cadence) -> str | list[str]:
     """Return a duration or times as a user writes them."""
-    if isinstance(value, float):
-        return f"{value:.15g}s"
-    return [each.strftime("%H:%M") for each in value]
+    if isinstance(value, tuple):
+        return [each.strftime("%H:%M") for each in value]
+    return f"{value:.15g}s"
 
 
 _AS_WRITTEN = PlainSerializer(_written, when_used="json")

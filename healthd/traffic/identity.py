@@ -5,23 +5,30 @@ from collections.abc import Iterator
 
 # No device has such an address: 00-00-5E is IANA's, for documents (RFC 7042), and in the first byte
 # is the bit of addresses that were not assigned.
-_PREFIX = bytes((0x02, 0x00, 0x5E, 0x10))
+_MAKER = bytes((0x02, 0x00, 0x5E))
+_FIRST = 0x100000
 
+_ADDRESS_BYTES = 6
 _SEPARATED = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{2}(?:[:_-][0-9A-Fa-f]{2}){5}(?![0-9A-Fa-f])")
+_DIGITS_OF_BYTES = re.compile(r"[0-9A-Fa-f]{12,}")
 
-# Of an address in a System ID, between maker and device (Bluetooth SIG, Device Information 1.1).
-_EUI = b"\xff\xfe"
+# Between the two parts of an address in a System ID, in either order (Bluetooth SIG, Device
+# Information Service 1.1, 3.9; IEEE, Guidelines for EUI-64).
+_EUI = (b"\xff\xfe", b"\xfe\xff")
 _SYSTEM_ID_BYTES, _DEVICE_BYTES = 8, 5
 
-# A shorter text is in other values by chance.
+# A shorter text is in other values by chance, and so are fewer bytes.
 _SHORTEST = 4
 
 # Serial numbers are sent as four bytes, too. A smaller number is in other values by chance.
 _SMALLEST_NUMBER = 1 << 20
 
+# Of a local name (Core Specification, Vol 3, Part C, 12.1). What is longer is no name of a device.
+_LONGEST_NAME = 248
+
 # The serial number in a name: five digits, or a last word of hex digits. In BLEsmart_ names the
 # first eight digits are the model. The rest of a name is the model, and is kept.
-_DIGITS = re.compile(
+_SERIAL = re.compile(
     r"(?i:(?<=BLESMART_)\d{8}(?P<rest>[0-9A-F]*))"
     r"|(?<=[ _:#])(?:(?=[0-9A-Fa-f]*\d)[0-9A-Fa-f]{4,}|[A-F]{4,})(?=[*?]*$)"
     r"|(?:\d{5,}|(?=[A-Za-z]*\d+[A-Za-z]+\d)(?=(?:[A-Za-z]*\d){4})[0-9A-Za-z]{8,})"
@@ -37,8 +44,9 @@ class Identities:
         self._addresses: dict[bytes, bytes] = {}
         self._words: dict[str, str] = {}
         self._systems: dict[bytes, bytes] = {}
+        # What else is replaced in values and texts, and the lengths of that by its first bytes.
         self._table: dict[bytes, bytes] = {}
-        self._lengths: list[int] = []
+        self._starts: dict[bytes, list[int]] = {}
 
     def __len__(self) -> int:
         """Return how many originals are known."""
@@ -46,23 +54,21 @@ class Identities:
 
     def address(self, text: str) -> str:
         """Return the replacement of an address, or the text itself if it is none."""
-        if not _SEPARATED.fullmatch(text):
-            return text
-        original = bytes.fromhex(re.sub("[:_-]", "", text))
-        return _with(":", self._address(original))
+        return _SEPARATED.sub(self._separated, text)
 
     def name(self, text: str) -> str:
         """Return a name with its model, but without what belongs to one device or person."""
-        parts = re.split(f"({_SEPARATED.pattern}|{'|'.join(self._plain()) or '(?!)'})", text)
-        # Every second part is an address.
-        return "".join(
-            self.text(part) if number % 2 else _OWNER.sub("Owner", self._part(part))
-            for number, part in enumerate(parts)
-        )
+        if len(text) > _LONGEST_NAME:
+            return self.word(text)
+        made, position = "", 0
+        for start, end in self._places(text):
+            made += self._without_serial(text[position:start]) + self._address_text(text[start:end])
+            position = end
+        return made + self._without_serial(text[position:])
 
     def pattern(self, text: str) -> str:
         """Return a pattern of names; what it has of a serial number is left out."""
-        found = _DIGITS.search(text)
+        found = _SERIAL.search(text[:_LONGEST_NAME])
         return text if found is None else f"{text[: found.start()]}*"
 
     def word(self, text: str) -> str:
@@ -73,19 +79,18 @@ class Identities:
         if core not in self._words:
             number, size = len(self._words) + 1, len(_encoded(core))
             self._words[core] = f"{number:0{size}d}"[-size:]
-            self._learn_word(core, self._words[core])
+            self._learn(core, self._words[core])
         return text.replace(core, self._words[core])
 
     def system_id(self, value: bytes) -> bytes:
         """Return a System ID: of the replaced address if it is made from one."""
         if len(value) != _SYSTEM_ID_BYTES:
             return self.value(value)
-        for original, replaced in self._addresses.items():
-            for order in (1, -1):
-                if value[::order] == original[:3] + _EUI + original[3:]:
-                    return (replaced[:3] + _EUI + replaced[3:])[::order]
-                if value[::order] == original[:3] + _EUI[::-1] + original[3:]:
-                    return (replaced[:3] + _EUI[::-1] + replaced[3:])[::order]
+        for order in (1, -1):
+            ordered = value[::order]
+            replaced = self._addresses.get(ordered[:3] + ordered[5:])
+            if replaced is not None and ordered[3:5] in _EUI:
+                return (replaced[:3] + ordered[3:5] + replaced[3:])[::order]
         if value not in self._systems:
             number = len(self._systems) + 1
             # The maker stays.
@@ -94,80 +99,112 @@ class Identities:
 
     def text(self, text: str) -> str:
         """Return a text with all that is known replaced, and every address."""
-        for found in _SEPARATED.findall(text):
-            self.address(found)
-        return self.value(_encoded(text)).decode("utf-8", "surrogateescape")
+        made, position = "", 0
+        for start, end in self._places(text):
+            made += text[position:start] + self._address_text(text[start:end])
+            position = end
+        return _decoded(self._replaced(_encoded(made + text[position:])))
 
     def value(self, value: bytes) -> bytes:
         """Return a value with all that is known replaced; it has the same length."""
-        if not any(len(value) >= length for length in self._lengths):
+        value = self._replaced(value)
+        if len(value) < 2 * _ADDRESS_BYTES:
             return value
+        # It may be a text with an address; every byte is a character here.
+        text = value.decode("latin-1")
+        for start, end in self._places(text):
+            text = text[:start] + self._address_text(text[start:end]) + text[end:]
+        return text.encode("latin-1")
+
+    def _replaced(self, value: bytes) -> bytes:
         made, position = bytearray(), 0
         while position < len(value):
-            for length in self._lengths:
-                if (replaced := self._table.get(value[position : position + length])) is not None:
-                    made += replaced
-                    position += length
-                    break
-            else:
-                made.append(value[position])
-                position += 1
+            original, replaced = self._at(value, position)
+            made += replaced
+            position += len(original)
         return bytes(made)
 
-    def _part(self, text: str) -> str:
-        def replaced(found: re.Match[str]) -> str:
-            whole = found[0]
-            if found["rest"] is not None:
-                rest = found["rest"]
-                return whole[: len(whole) - len(rest)] + (self.word(rest) if rest else "")
-            return self.word(whole)
+    def _at(self, value: bytes, position: int) -> tuple[bytes, bytes]:
+        """Return the original at this place, or one byte, and what stands in its place."""
+        for length in self._starts.get(value[position : position + _SHORTEST], ()):
+            original = value[position : position + length]
+            if (replaced := self._table.get(original)) is not None:
+                return original, replaced
+        original = value[position : position + _ADDRESS_BYTES]
+        if (replaced := self._addresses.get(original)) is None:
+            replaced = self._addresses.get(original[::-1])
+            replaced = None if replaced is None else replaced[::-1]
+        # Six bytes of one or two values are in many packets by chance.
+        if replaced is not None and len(set(original)) > 2:
+            return original, replaced
+        return value[position : position + 1], value[position : position + 1]
 
-        return _DIGITS.sub(replaced, text)
+    def _places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where addresses are: with separators any one, without them those that are known."""
+        places = [found.span() for found in _SEPARATED.finditer(text)]
+        size = 2 * _ADDRESS_BYTES
+        for digits in _DIGITS_OF_BYTES.finditer(text):
+            position = digits.start()
+            while position <= digits.end() - size:
+                octets = bytes.fromhex(text[position : position + size])
+                is_known = octets in self._addresses or octets[::-1] in self._addresses
+                if is_known:
+                    places.append((position, position + size))
+                position += size if is_known else 1
+        yield from sorted(places)
+
+    def _address_text(self, text: str) -> str:
+        """Return the replacement of an address as a text, in the form of that text."""
+        octets = bytes.fromhex(re.sub("[:_-]", "", text))
+        if octets not in self._addresses and octets[::-1] in self._addresses:
+            replaced = self._addresses[octets[::-1]][::-1]
+        else:
+            replaced = self._address(octets)
+        separator = text[2] if len(text) > 2 * _ADDRESS_BYTES else ""
+        shown = replaced.hex(":").replace(":", separator)
+        return shown if text == text.lower() else shown.upper()
+
+    def _separated(self, found: re.Match[str]) -> str:
+        return self._address(bytes.fromhex(re.sub("[:_-]", "", found[0]))).hex(":").upper()
 
     def _address(self, original: bytes) -> bytes:
-        if original in self._addresses.values():
+        if original.startswith(_MAKER):
             return original
         if original not in self._addresses:
-            number = len(self._addresses) + 1
-            replaced = _PREFIX + number.to_bytes(2)
-            self._addresses[original] = replaced
-            for separator in (":", "-", "_", ""):
-                for each in (original, original[::-1]):
-                    new = replaced if each is original else replaced[::-1]
-                    self._learn(_with(separator, each), _with(separator, new))
-            # Six equal bytes are in many values by chance.
-            if len(set(original)) > 2:
-                self._add(original, replaced)
-                self._add(original[::-1], replaced[::-1])
+            number = _FIRST + len(self._addresses) + 1
+            self._addresses[original] = _MAKER + number.to_bytes(3)
         return self._addresses[original]
 
-    def _plain(self) -> Iterator[str]:
-        """Yield the known addresses as they may be in names, without separators."""
-        for original in self._addresses:
-            yield f"(?i:{original.hex()})"
+    def _without_serial(self, text: str) -> str:
+        def replaced(found: re.Match[str]) -> str:
+            rest = found["rest"]
+            if rest is None:
+                return self.word(found[0])
+            return found[0].removesuffix(rest) + self.word(rest)
 
-    def _learn_word(self, word: str, replaced: str) -> None:
+        return _OWNER.sub("Owner", _SERIAL.sub(replaced, text))
+
+    def _learn(self, word: str, replaced: str) -> None:
+        """Replace a word from now on, in all forms in which devices send it."""
         if len(word) < _SHORTEST or len(set(word)) < 2:
             return
-        self._learn(word, replaced)
+        for original in (word, word.upper(), word.lower()):
+            self._add(_encoded(original), replaced.encode())
+            self._add(original.encode("utf-16-le", "surrogatepass"), replaced.encode("utf-16-le"))
         if re.fullmatch(r"(?:[0-9A-Fa-f]{2}){4,}", word):
             original, new = bytes.fromhex(word), bytes.fromhex(replaced)
             self._add(original, new)
             self._add(original[::-1], new[::-1])
-        if word.isdecimal() and word.isascii() and _SMALLEST_NUMBER <= int(word) < 1 << 32:
+        if re.fullmatch(r"[0-9]{7,10}", word) and _SMALLEST_NUMBER <= int(word) < 1 << 32:
             for order in ("little", "big"):
                 self._add(int(word).to_bytes(4, order), int(replaced).to_bytes(4, order))
 
-    def _learn(self, text: str, replaced: str) -> None:
-        """Replace a text from now on, in upper and lower case."""
-        for original in (text, text.upper(), text.lower()):
-            new = replaced.lower() if original.islower() else replaced
-            self._add(_encoded(original), new.encode())
-            self._add(original.encode("utf-16-le", "surrogatepass"), new.encode("utf-16-le"))
-
     def _add(self, original: bytes, replaced: bytes) -> None:
-        if self._table.setdefault(original, replaced) is replaced:
-            self._lengths = sorted({*self._lengths, len(original)}, reverse=True)
+        self._table.setdefault(original, replaced)
+        lengths = self._starts.setdefault(original[:_SHORTEST], [])
+        if len(original) not in lengths:
+            lengths.append(len(original))
+            lengths.sort(reverse=True)
 
 
 def _encoded(text: str) -> bytes:
@@ -175,5 +212,5 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _with(separator: str, address: bytes) -> str:
-    return address.hex(":").upper().replace(":", separator)
+def _decoded(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -68,6 +68,8 @@ NEVER_LOADED = {
     "pkgutil": "for packages in archives",
     "healthd.outbox.salvage": "for a damaged outbox",
     "healthd.central.survey": "for a scan on request",
+    "healthd.gateway.capturing": "for a capture",
+    "healthd.traffic": "for a capture",
 }
 TLS = {"_ssl"}
 

@@ -130,6 +130,38 @@ async def test_a_link_that_exists_is_joined_and_left(stage: Stage) -> None:
     assert seen.ended == ["the link ended"]
 
 
+async def test_a_capture_that_begins_while_a_link_is_made(stage: Stage) -> None:
+    seen, entry = Seen(), by_address(1)
+    async with stage.radio(entry) as radio, asyncio.timeout(BOUND_S):
+        match = match_for(entry, stage.registry)
+        await stage.strap("Strap")
+        async with radio.found(match) as found:
+            making = radio.link(found)
+            opening = asyncio.create_task(making.__aenter__())
+            await stage.traffic.until(lambda: stage.traffic.connecting)
+            radio.tap(entry.id, seen)
+            await opening
+            await making.__aexit__(None, None, None)
+    assert [opened.address for opened in seen.opened] == [address(1)]
+    assert seen.ended == ["healthd closed it"]
+
+
+async def test_a_link_that_is_not_made(stage: Stage) -> None:
+    seen, entry = Seen(), by_address(1)
+    async with stage.radio(entry) as radio, asyncio.timeout(BOUND_S):
+        radio.tap(entry.id, seen)
+        strap = await stage.strap("Strap")
+        async with radio.found(match_for(entry, stage.registry)) as found:
+            await strap.vanish()
+            making = radio.link(found)
+            opening = asyncio.create_task(making.__aenter__())
+            await stage.traffic.until(lambda: stage.traffic.connecting)
+            opening.cancel()
+            await asyncio.wait({opening})
+    assert seen.failed == [(address(1), "healthd gave up waiting")]
+    assert seen.opened == []
+
+
 async def test_what_a_device_refuses(stage: Stage) -> None:
     def refuse(_: Connection, *_value: Any) -> bytes:
         raise ATT_Error(0x80)

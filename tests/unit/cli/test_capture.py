@@ -172,7 +172,7 @@ def test_a_daemon_of_another_user(
         with unprivileged():
             code = capture(config, stored=locked == "folder")
     assert code == 1
-    assert "sudo -u healthd" in capsys.readouterr().err
+    assert "run this command with sudo" in capsys.readouterr().err
 
 
 def test_nothing_is_stored(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

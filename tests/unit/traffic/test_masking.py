@@ -275,6 +275,23 @@ def test_any_value_of_any_characteristic_is_masked(value: bytes, uuid: str) -> N
         assert encode(line)
 
 
+def test_what_is_masked_again_stays() -> None:
+    lines = [advertised("Strap 8A2B44C1"), read("2a25", b"8A2B44C1"), notified(b"\1")]
+    once = masked(*lines)
+    assert [line.model_dump()["device"] for line in masked(*once)] == ["02:00:5E:10:00:01"] * 3
+
+
+def test_there_may_be_any_number_of_devices() -> None:
+    masker = Masker()
+    last: Line = advertised("")
+    for number in range(70_000):
+        device = (0xA00000000000 + number).to_bytes(6).hex(":").upper()
+        last = masker.line(notified(b"\1", device))
+    assert isinstance(last, Notified)
+    # The 70,000th after 02:00:5E:10:00:00.
+    assert last.device == "02:00:5E:11:11:70"
+
+
 @given(st.text(max_size=40))
 def test_any_name_is_masked(name: str) -> None:
     (line,) = masked(advertised(name))
