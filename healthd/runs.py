@@ -31,9 +31,15 @@ class Run:
         clock: stamps the samples.
     """
 
-    def __init__(self, clock: Clock, environ: Mapping[str, str]) -> None:
-        """Start a run; numbers begin at 1 in every stream."""
-        self.id = os.urandom(_ID_BYTES).hex()
+    def __init__(self, clock: Clock, environ: Mapping[str, str], id: str | None = None) -> None:
+        """Start a run; numbers begin at 1 in every stream.
+
+        Args:
+            clock: stamps the samples.
+            environ: the process's environment, which may name the boot.
+            id: of this run; None: a random one.
+        """
+        self.id = os.urandom(_ID_BYTES).hex() if id is None else id
         self.boot = boot_id(environ)
         self.clock = clock
         self._last_seq: Counter[tuple[str, str]] = Counter()

@@ -56,7 +56,7 @@ class Mode:
 class Focus:
     """Chooses how to scan, by what is wanted and what is heard."""
 
-    def __init__(self, interest: Interest, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, interest: Interest, now: Callable[[], float] | None = None) -> None:
         """Scan actively; see ``prefers_passive``.
 
         Args:
@@ -64,11 +64,11 @@ class Focus:
             now: in seconds.
         """
         self._interest = interest
-        self._now = now
+        self._now = now or time.monotonic
         self.prefers_passive = False
         self._address: str | None = None
         self._first = self._last = -_QUIET_S
-        self._any = now()
+        self._any = self._now()
 
     def heard(self, address: str | None) -> None:
         """Note that a device was heard.

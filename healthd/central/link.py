@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -14,6 +14,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import BaseBleakScanner
 from bleak_retry_connector import establish_connection
 
+from healthd.central.adapters import Adapters
 from healthd.central.device import Device
 from healthd.central.door import Door
 from healthd.central.faults import (
@@ -29,6 +30,7 @@ from healthd.central.insist import run_within
 from healthd.central.link_end import LinkEnd
 from healthd.central.tap import LinkTap, Opened, Tap, services_of, tapped
 from healthd.central.values import Take, Values
+from healthd.events import AdapterChange
 from healthd.profiles.uuids import canonical_uuid
 from healthd.supervision.deadline import timeout
 
@@ -46,6 +48,13 @@ _GATT_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 5.0
 
 
+Report = Callable[[AdapterChange, str, str], None]
+"""Reports a change of an adapter: what, its name, details."""
+
+Follow = Callable[[Adapters, Report], Awaitable[None]]
+"""Keeps the adapters up to date, and reports their changes, until it is cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backends:
     """Replacements for the system's Bluetooth; None means the system's own (BlueZ).
@@ -53,10 +62,12 @@ class Backends:
     Attributes:
         scanner: a bleak scanner backend.
         client: a bleak client backend.
+        follow: follows the adapter in place of BlueZ; None if there is always an adapter.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
+    follow: Follow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +101,8 @@ class Advertisement:
 
     @property
     def adapter(self) -> str | None:
-        """The adapter that has heard it; None if another stack replaces BlueZ."""
-        return None if self.path is None else self.path.split("/")[3]
+        """The adapter that has heard it; None if the stack that replaces BlueZ has none."""
+        return self._details.get("adapter") if self.path is None else self.path.split("/")[3]
 
     @property
     def is_private(self) -> bool:
@@ -139,7 +150,7 @@ class Link:
         self._client: BleakClient | None = None
         self._connecting: BleakClient | None = None
         self._is_open = False
-        self._end = LinkEnd(has_reason=found.path is not None)
+        self._end = LinkEnd(has_reason=found.adapter is not None)
         self._door = Door()
         self._on_left_out: Callable[[str], None] = lambda _: None
         self._characteristics: dict[str, BleakGATTCharacteristic] = {}

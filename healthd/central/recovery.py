@@ -31,9 +31,9 @@ class Step(Enum):
 class Recovery:
     """Counts failures, times silence, and decides which step is due; the caller takes the step."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
         """``now`` in seconds; the wall clock may jump."""
-        self._now = now
+        self._now = now or time.monotonic
         self._not_before = 0.0
         self._pause_s = _PAUSE_S
         self._hearing_since: float | None = None

@@ -19,10 +19,10 @@ class Slots:
     and the radio ends other links for them (see ``urgent_waiting``).
     """
 
-    def __init__(self, number: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, number: int, now: Callable[[], float] | None = None) -> None:
         """``number``: how many links at a time; ``now`` in seconds."""
         self.number = number
-        self._now = now
+        self._now = now or time.monotonic
         self._taken: set[str] = set()
         self._queue: dict[str, float | None] = {}
         self._urgent: set[str] = set()

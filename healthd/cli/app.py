@@ -50,13 +50,45 @@ def _common(
     pass
 
 
+_ReplayFile = Annotated[
+    Path | None,
+    typer.Option("--replay", metavar="FILE", help="Play this capture instead of Bluetooth."),
+]
+_Speed = Annotated[
+    float, typer.Option(min=0.01, help="Play the capture this many times as fast as it was.")
+]
+_Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="Play the capture with its own times, so that all output is the same each time.",
+    ),
+]
+
+
+def _check_replay(replay: Path | None, speed: float, deterministic: bool) -> None:
+    if replay is None and (speed != 1 or deterministic):
+        raise typer.BadParameter("--speed and --deterministic need --replay")
+    if speed != 1 and deterministic:
+        raise typer.BadParameter("--speed cannot be combined with --deterministic")
+
+
 @app.command()
 def run(
     config: _Config = None,
+    replay: _ReplayFile = None,
+    speed: _Speed = 1.0,
+    deterministic: _Deterministic = False,
 ) -> None:
-    """Run the daemon until SIGTERM or SIGINT."""
+    """Run the daemon until SIGTERM or SIGINT, or to the end of a capture."""
     from healthd.cli.run import DEFAULT_CONFIG, main
 
+    _check_replay(replay, speed, deterministic)
+    if replay is not None:
+        from healthd.cli.replay import Replay
+        from healthd.cli.replay import run as play
+
+        raise typer.Exit(play(config or DEFAULT_CONFIG, Replay(replay, speed, deterministic)))
     raise typer.Exit(main(config or DEFAULT_CONFIG))
 
 
@@ -78,13 +110,18 @@ def demo(
             f"{', '.join(NAMES)}.",
         ),
     ] = None,
+    replay: _ReplayFile = None,
+    speed: _Speed = 1.0,
+    deterministic: _Deterministic = False,
 ) -> None:
     """Run the daemon with simulated peripherals and show their samples live.
 
     Needs no Bluetooth adapter, no broker and no root.
     """
-    if profile and config:
-        raise typer.BadParameter("--profile cannot be combined with --config")
+    _check_replay(replay, speed, deterministic)
+    if profile and (config or replay):
+        other = "--config" if config else "--replay"
+        raise typer.BadParameter(f"--profile cannot be combined with {other}")
     try:
         from healthd.cli.demo import main
         from healthd.simulator.catalogue import select_models
@@ -95,6 +132,11 @@ def demo(
         models = select_models(profile or [])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--profile") from error
+    if replay is not None:
+        from healthd.cli.replay import Replay
+        from healthd.cli.replay_demo import main as play
+
+        raise typer.Exit(play(seconds, config, Replay(replay, speed, deterministic)))
     raise typer.Exit(main(seconds, config, models))
 
 

@@ -169,7 +169,7 @@ async def _show(
 ) -> None:
     """Run the daemon together with a subscriber that shows what it publishes."""
     endpoint = listener(settings)
-    subscribe = _subscribe_line(endpoint, settings.mqtt.prefix)
+    subscribe = subscribe_line(endpoint, settings.mqtt.prefix)
     backends = Backends(air.scanner_backend, air.client_backend)
     ended = asyncio.Event()
     if seconds is not None:
@@ -189,7 +189,8 @@ async def _show(
             ended.set()
 
 
-def _subscribe_line(endpoint: Endpoint, prefix: str) -> str:
+def subscribe_line(endpoint: Endpoint, prefix: str) -> str:
+    """Return the command that shows the same messages in another terminal."""
     version = "5" if endpoint.version == "5" else "311"
     where = f"-h {endpoint.host} -p {endpoint.port} -V mqttv{version}"
     return f"mosquitto_sub {where} -t '{prefix}/#' -v"

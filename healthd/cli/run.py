@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -95,10 +95,18 @@ def _log_notices(mqtt: "MqttSettings", environ: Mapping[str, str]) -> None:
         )
 
 
-def until_signal(body: Main) -> int:
-    """Run ``body`` with an event that SIGTERM and SIGINT set; return the exit code."""
+def until_signal(
+    body: Main, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> int:
+    """Run ``body`` with an event that SIGTERM and SIGINT set; return the exit code.
+
+    Args:
+        body: what to run.
+        loop_factory: makes the event loop; None: the usual one.
+    """
     try:
-        asyncio.run(_with_signals(body))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_with_signals(body))
     except Exception as error:
         # Imported late, like everything that a wrong command line does not need.
         from healthd.supervision.supervisor import root_cause

@@ -1,8 +1,6 @@
 """The composition root: builds every part once, then starts and stops them in order."""
 
 import asyncio
-import random
-import socket
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Literal
@@ -22,8 +20,8 @@ from healthd.gateway.pipeline import Pipeline
 from healthd.gateway.radio_side import RadioSide
 from healthd.gateway.reload import FILES_TIMEOUT_S, Reload, Source
 from healthd.gateway.sessions import SessionFactory
+from healthd.gateway.surroundings import Surroundings
 from healthd.host import build, descriptors
-from healthd.host.clock import Clock
 from healthd.host.folders import runtime_folder, state_folder
 from healthd.host.in_thread import run_in_thread
 from healthd.host.time_zone import LocalZone
@@ -60,6 +58,7 @@ class Daemon:
         registry: Registry,
         environ: Mapping[str, str],
         backends: Backends | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Build every part; nothing runs yet. Call it inside the event loop.
 
@@ -68,6 +67,7 @@ class Daemon:
             registry: what healthd can read.
             environ: the process's environment (state folder, credentials).
             backends: replace the system's Bluetooth; None for BlueZ.
+            surroundings: clock, host and randomness; None for the real ones.
 
         Raises:
             Fatal: a file that the settings name cannot be used.
@@ -75,9 +75,10 @@ class Daemon:
         self._log = get_logger()
         self._environ = environ
         self._registry = registry
-        self._run = run = Run(Clock(), environ)
+        self._surroundings = around = surroundings or Surroundings()
+        self._run = run = Run(around.clock, environ, around.run)
         self._manager = Manager(environ)
-        self._supervisor = supervisor = Supervisor(random.Random())
+        self._supervisor = supervisor = Supervisor(around.jitter())
         self._services, self._sessions = ServiceGroup(supervisor), ServiceGroup(supervisor)
 
         runtime, gateway = runtime_folder(environ), settings.gateway.id
@@ -95,7 +96,9 @@ class Daemon:
         hooks = Hooks(broker.on_live, self._attribution.finish, self._on_held)
         self._pipeline = pipeline = Pipeline(run, outbox, broker.devices, registry, hooks)
         schedule, keys = ScheduleFile(folder), Keys(folder)
-        factory = SessionFactory(radio, registry, pipeline, run, schedule, keys, zone)
+        factory = SessionFactory(
+            radio, registry, pipeline, run, schedule, keys, zone, around.jitter
+        )
         self._peripherals = peripherals = PeripheralSet(
             factory, self._sessions, pipeline, radio, side.bonds, publisher
         )
@@ -174,12 +177,13 @@ class Daemon:
             **self._radio.services,
             "stop requests": self._stop_line.run,
             "people": self._attribution.run,
-            "health": self._health.run,
             "clock": self._watch_clock,
             "control": self._control.run,
             "capture": self._captures.run,
             "watchdog": Gate(self._manager, self._supervisor, self._describe).run,
         }
+        if self._surroundings.has_health:
+            services["health"] = self._health.run
         for name, service in services.items():
             self._services.start(name, service, get_logger(service=name))
         try:
@@ -243,10 +247,14 @@ class Daemon:
         self._held.note(peripheral, held, records, now)
         self._attribution.note_held(peripheral, held)
 
+    async def waiting(self) -> int:
+        """Return how many samples the broker has not acknowledged; the outbox must be open."""
+        stats = await self._outbox.stats()
+        return stats["in_memory"] + stats["on_disk"]
+
     async def _describe(self) -> str:
         """Return the status line for systemd; it includes an answer of the outbox's thread."""
-        stats = await self._outbox.stats()
-        return status_line(self._broker.devices.states(), stats["in_memory"] + stats["on_disk"])
+        return status_line(self._broker.devices.states(), await self.waiting())
 
     async def _watch_descriptors(self, stop: asyncio.Event) -> None:
         """Stop cleanly if file descriptors leak; the exit code makes systemd start a new process.
@@ -264,7 +272,7 @@ class Daemon:
     def _publish_info(self) -> None:
         info = GatewayInfo(
             version=__version__,
-            host=socket.gethostname(),
+            host=self._surroundings.host,
             run=self._run.id,
             profiles=list(self._registry.profiles),
             peripherals=self._peripherals.ids,

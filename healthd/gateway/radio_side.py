@@ -7,7 +7,7 @@ from typing import Self
 
 from healthd.central.adapters import Adapters
 from healthd.central.bonds import Bonds
-from healthd.central.link import Backends
+from healthd.central.link import Backends, Follow, Report
 from healthd.central.radio import Radio
 from healthd.central.recovery import Recovery
 from healthd.central.slots import Slots
@@ -27,12 +27,14 @@ class RadioSide:
         bonds: which peripherals are paired.
         radio: finds peripherals and links to them.
         watch: follows BlueZ; None if the radio is simulated.
+        follow: follows the adapter of another radio; None if there is always one.
     """
 
     adapters: Adapters
     bonds: Bonds
     radio: Radio
     watch: Watch | None
+    follow: Service | None = None
 
     @classmethod
     def build(
@@ -52,7 +54,8 @@ class RadioSide:
             on_adapter: called with each change of an adapter: what, its name, details.
             on_bond: called with a peripheral and whether it is bonded, on each change.
         """
-        adapters, recovery = Adapters(settings.adapter, followed=backends is None), Recovery()
+        is_followed = backends is None or backends.follow is not None
+        adapters, recovery = Adapters(settings.adapter, followed=is_followed), Recovery()
         bonds = Bonds(on_bond)
         radio = Radio(
             backends or Backends(),
@@ -63,7 +66,10 @@ class RadioSide:
             passive=settings.scanning == "passive",
         )
         if backends is not None:
-            return cls(adapters, bonds, radio, None)
+            follow = (
+                None if backends.follow is None else _service(backends.follow, adapters, on_adapter)
+            )
+            return cls(adapters, bonds, radio, None, follow)
         reset_file = None if runtime is None else runtime / REQUEST
         watch = Watch(
             radio,
@@ -83,4 +89,14 @@ class RadioSide:
         services: dict[str, Service] = {"radio": self.radio.run}
         if self.watch is not None:
             services["bluez"] = self.watch.run
+        if self.follow is not None:
+            services["adapter"] = self.follow
         return services
+
+
+def _service(follow: Follow, adapters: Adapters, report: Report) -> Service:
+    async def run(mark_healthy: Callable[[], None]) -> None:
+        mark_healthy()
+        await follow(adapters, report)
+
+    return run

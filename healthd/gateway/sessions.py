@@ -45,6 +45,7 @@ class SessionFactory:
         file: ScheduleFile,
         keys: Keys,
         zone: Callable[[], tzinfo],
+        jitter: Callable[[], random.Random] = random.Random,
     ) -> None:
         """Keep what every session needs.
 
@@ -56,7 +57,9 @@ class SessionFactory:
             file: remembers the last run of each periodic peripheral.
             keys: the keys of the peripherals.
             zone: returns the local time zone, read on each call.
+            jitter: returns what the pauses of a peripheral are drawn from.
         """
+        self._jitter = jitter
         self._radio = radio
         self._registry = registry
         self._pipeline = pipeline
@@ -91,7 +94,7 @@ class SessionFactory:
         if not entry.periodic:
             return session
         schedule = partial(self._schedule, entry)
-        plan = Plan(schedule, entry.fetch_window_s, entry.on is not None, random.Random())
+        plan = Plan(schedule, entry.fetch_window_s, entry.on is not None, self._jitter())
         return Periodic(entry.id, session, plan, self._run, self._file, pipeline)
 
     def _schedule(self, entry: PeripheralSettings, last: Last | None) -> Schedule:

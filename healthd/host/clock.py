@@ -29,9 +29,12 @@ STEP_S = 0.4
 class Clock:
     """Stamps arrivals. The wall clock is only read; every wait uses the monotonic clock."""
 
-    def __init__(self, timesync: Path = TIMESYNC) -> None:
-        """Read timesyncd's state in the folder ``timesync``."""
+    def __init__(
+        self, timesync: Path = TIMESYNC, earliest_wall_ns: int = _EARLIEST_WALL_NS
+    ) -> None:
+        """Read timesyncd's state in the folder ``timesync``; no time is before the earliest."""
         self._timesync = timesync
+        self._earliest_wall_ns = earliest_wall_ns
         self._state: ClockState = "unsynced"
         self._checked_ns = -_RECHECK_NS
 
@@ -81,7 +84,7 @@ class Clock:
         # If another program (chrony, a hypervisor) sets the clock, there is no timesyncd state, so
         # only the plausible range of the time remains as evidence.
         waiting = self._timesync.is_dir() and not (self._timesync / "synchronized").exists()
-        return "unsynced" if waiting or wall_ns < _EARLIEST_WALL_NS else "synced"
+        return "unsynced" if waiting or wall_ns < self._earliest_wall_ns else "synced"
 
 
 def boot_id(environ: Mapping[str, str]) -> str:

@@ -9,6 +9,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_NAME = "work in a thread"
+
+
+def is_working() -> bool:
+    """Return whether any work is under way. The time of a replay then waits."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
+
 
 async def run_in_thread(work: Callable[[], T], timeout_s: float) -> T:
     """Run ``work`` in a thread of its own and return its result.
@@ -40,6 +47,6 @@ async def run_in_thread(work: Callable[[], T], timeout_s: float) -> T:
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(set_answer, done)
 
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, name=_NAME, daemon=True).start()
     async with asyncio.timeout(timeout_s):
         return await answer

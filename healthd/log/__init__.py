@@ -3,8 +3,10 @@
 import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from io import TextIOWrapper, UnsupportedOperation
 from typing import Any, TextIO, cast
 
@@ -53,7 +55,9 @@ def lines_lost() -> int:
     return 0 if writer is None else writer.lost
 
 
-def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
+def configure(
+    level: str = "info", *, stream: TextIO | None = None, hidden: str | None = None
+) -> None:
     """Send every log line of this process to ``stream`` (default: standard error).
 
     Writing to a file, a pipe, a socket or a terminal never blocks and never raises.
@@ -61,13 +65,15 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
     Args:
         level: the lowest level that is written: debug, info, warning or error.
         stream: a terminal gets coloured lines, anything else one JSON object per line.
+        hidden: a text that is another one in each run, and is left out of all lines; None: none.
     """
     stream = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     clean = _redacted if number > logging.DEBUG else _unchanged
-    processors: list[Processor] = [
+    processors: list[Processor] = [] if hidden is None else [_each_value(_without(hidden))]
+    processors += [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _timestamp,
         _when_and_what_first,
     ]
     if stream is not None and stream.isatty():
@@ -170,6 +176,10 @@ def _redacted(value: Any) -> Any:
     return _PERSON.sub("person/<person>", _ADDRESS.sub("<address>", str(value)))
 
 
+def _without(hidden: str) -> Callable[[Any], Any]:
+    return lambda value: value.replace(hidden, "…") if isinstance(value, str) else value
+
+
 def _unchanged(value: Any) -> Any:
     return value
 
@@ -200,6 +210,12 @@ def _tracebacks(clean: Callable[[Any], Any]) -> ExceptionRenderer:
         stream.write("\n" + "\n".join(map(printable, lines)))
 
     return write
+
+
+def _timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    # structlog's own asks the system, and the time of a replay is another one.
+    event["timestamp"] = datetime.fromtimestamp(time.time(), UTC).isoformat()[:-6] + "Z"
+    return event
 
 
 def _when_and_what_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -13,8 +13,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 import aiomqtt
+from paho.mqtt import client as paho_client
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -49,6 +51,23 @@ _LIBRARY_LOG.setLevel(logging.CRITICAL)
 _BATCH_S = 0.02
 
 _T = TypeVar("_T")
+
+# All that are connected, for the time of a replay.
+_clients: WeakSet["AckedClient"] = WeakSet()
+
+
+def awaits_answers() -> bool:
+    """Return whether a broker has yet to answer anything that this process has sent.
+
+    The time of a replay then waits. From the first call on, all answers are read at once.
+    """
+    # All of them are asked: the first time, each stops leaving answers in its socket.
+    return sum(client.awaits_answer() for client in tuple(_clients)) > 0
+
+
+def follow_replaced_clock() -> None:
+    """Make paho ask for the time on each use: it keeps the clock that it found at its import."""
+    cast(Any, paho_client).time_func = lambda: time.monotonic()
 
 
 class AckedClient(aiomqtt.Client):
@@ -123,6 +142,7 @@ class AckedClient(aiomqtt.Client):
         self._freshness = Freshness(self._queue.qsize)
         self._pings = False
         self._awaits_pong, self._hurries = ExitStack(), ExitStack()
+        self._is_hurried = False
         self.closed = asyncio.Event()
         self.answered = asyncio.Event()
         self.resumed = False
@@ -143,6 +163,7 @@ class AckedClient(aiomqtt.Client):
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._timeout_s
         self._connection = await connecting.connect(self.endpoint, self._timeout_s)
+        _clients.add(self)
         try:
             self._hand_over(self._connection)
             async with asyncio.timeout_at(ends_at):
@@ -178,6 +199,7 @@ class AckedClient(aiomqtt.Client):
 
     def _break_off(self) -> None:
         """Close a connection that is not made yet."""
+        _clients.discard(self)
         cast(Any, self._client)._sock_close()
         if self._connection is not None:
             self._connection.close()
@@ -187,6 +209,7 @@ class AckedClient(aiomqtt.Client):
 
         With an exception, break the connection instead, so that the broker publishes the will.
         """
+        _clients.discard(self)
         self._wake_ups.restore()
         self._outgoing.cancel()
         if exc is not None and self._connection is not None:
@@ -266,6 +289,18 @@ class AckedClient(aiomqtt.Client):
         """Read every answer at once from now on: the connection is about to end."""
         self._hurries.enter_context(self._wake_ups.at_once())
         self._read()
+
+    def awaits_answer(self) -> bool:
+        """Return whether the broker has yet to answer something; read all answers at once."""
+        if not self._is_hurried:
+            self._is_hurried = True
+            self.hurry()
+        if not self._connected.done():
+            return True
+        asked = self._pending_subscribes or self._pending_unsubscribes
+        pinged = cast(Any, self._client)._ping_t
+        is_up = not self._disconnected.done()
+        return is_up and bool(asked or pinged or not self._outgoing.is_answered)
 
     def ping(self) -> None:
         """Ask the broker for a sign of life; messages then have ``sent_after_s``."""

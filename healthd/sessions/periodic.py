@@ -1,7 +1,6 @@
 """A peripheral that is linked only now and then, to fetch what it has."""
 
 import asyncio
-import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -189,8 +188,9 @@ class Periodic:
         return None
 
     async def _run_once(self, due: Due | None) -> Fetched:
-        run, before = os.urandom(_ID_BYTES).hex(), self._observer.sample_count(self._peripheral)
         plan = self._plan
+        run = plan.jitter.randbytes(_ID_BYTES).hex()
+        before = self._observer.sample_count(self._peripheral)
         self._due_ns = self._run.clock.now().wall_ns if due is None else due.wall_ns
         waits = plan.waits and due is not None
         self._fetch = fetch = Fetch(self._session, plan.window_s, self._pace, waits=waits)

@@ -53,6 +53,7 @@ NEVER_LOADED = {
     "_pickle": "by structlog, for an error",
     "argparse": "for a command line of one option",
     "typer": "for other commands",
+    "healthd.capture": "for files of captures, and to replay them",
     "rich": "by structlog, for a terminal",
     "difflib": "for mistakes in the settings",
     "tempfile": "for commands that write the settings",

@@ -17,6 +17,7 @@ from healthd.gateway.control_socket import socket_file
 from healthd.outbox.store import Store
 from tests.brokers.responder import Responder
 from tests.support.bluez import BlueZ, Bus, needs_dbus, strap
+from tests.support.capture_writer import CaptureWriter
 from tests.support.process import BOUND_S, HEALTHD, clean_environment
 
 # What a harmless window title, a colour and a few invisible characters look like. "Zq" marks it.
@@ -158,7 +159,21 @@ async def run(machine: Machine) -> str:
 
 @case("demo")
 async def demo(machine: Machine) -> str:
-    return await machine.printed("demo", *machine.bad_settings())
+    """A capture has the names and errors of others, too."""
+    shown = await machine.printed("demo", *machine.bad_settings())
+    writer = CaptureWriter()
+    writer.advertise(0, name=OUTSIDE)
+    writer.fail(1, OUTSIDE)
+    writer.advertise(3, name=OUTSIDE)
+    writer.connect(4)
+    writer.beats(5, 8)
+    writer.disconnect(8)
+    file = machine.folder / "capture.jsonl"
+    file.write_bytes(writer.data())
+    shown += await machine.printed("demo", "--replay", str(file), "--deterministic")
+    assert "heart_rate_bpm" in shown
+    missing = machine.folder / OUTSIDE.replace("/", "")
+    return shown + await machine.printed("demo", "--replay", str(missing))
 
 
 @case("decode")

@@ -69,6 +69,7 @@ class Links:
     def __init__(self) -> None:
         """Start without links."""
         self._open: dict[int, Link] = {}
+        self._used: set[int] = set()
         self._last_ended = 0
         self._next = _FIRST_HANDLE
 
@@ -90,18 +91,18 @@ class Links:
         """
         if self.get(number) is not None:
             raise CannotSay("links that begin twice")
-        used = {link.handle for link in self._open.values()}
-        if len(used) > _LAST_HANDLE - _FIRST_HANDLE:
+        if len(self._used) > _LAST_HANDLE - _FIRST_HANDLE:
             raise CannotSay("more links at one time than there are connection handles")
-        while self._next in used:
+        while self._next in self._used:
             self._next = self._after(self._next)
         link = self._open[number] = Link(self._next)
+        self._used.add(link.handle)
         self._next = self._after(self._next)
         return link
 
     def end(self, number: int) -> None:
         """Remove a link."""
-        del self._open[number]
+        self._used.remove(self._open.pop(number).handle)
         self._last_ended = max(self._last_ended, number)
 
     def _after(self, handle: int) -> int:

@@ -83,6 +83,21 @@ class JsonLines:
 
 
 @asynccontextmanager
+async def lines_view(level: str, hidden: str) -> AsyncGenerator[View]:
+    """Yield lines even on a terminal; see ``view``.
+
+    Args:
+        level: log level.
+        hidden: a text that the log leaves out.
+    """
+    configure(level, hidden=hidden)
+    try:
+        yield Lines()
+    finally:
+        configure(level)
+
+
+@asynccontextmanager
 async def view(
     title: str, caption: str, level: str, prefix: str, *, as_json: bool = False
 ) -> AsyncGenerator[View]:

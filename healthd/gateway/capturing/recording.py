@@ -62,7 +62,7 @@ class Recording:
     def _put(self, kind: type[Line], **fields: Any) -> bool:
         t = 0.0 if kind is Start else (time.monotonic_ns() - self._began_ns) / 1e9
         try:
-            text = encode(kind(**at(t, datetime.now(UTC)), **fields))
+            text = encode(kind(**at(t, datetime.fromtimestamp(time.time(), UTC)), **fields))
         except ValueError:
             # Whatever a device says, such as a handle of 0: it must not disturb the link.
             has_room = False

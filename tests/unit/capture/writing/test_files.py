@@ -213,3 +213,22 @@ def _read_bytes(data: bytes, folder: Path) -> Any:
     file = folder / "other"
     file.write_bytes(data)
     return read(file)
+
+
+def test_connection_handles_are_used_again(tmp_path: Path) -> None:
+    # More links than there are handles, but never more than two at a time.
+    lines: list[Line] = [START, Connected(**times(0), device=DEVICE, link=1)]
+    for number in range(2, 4000):
+        lines.append(Connected(**times(number), device=DEVICE, link=number))
+        lines.append(Disconnected(**times(number), device=DEVICE, link=number, code=8))
+    assert write(lines, BytesIO(), "btsnoop") == []
+    assert comparable(again(lines, tmp_path)) == comparable(lines)
+
+
+def test_there_are_fewer_handles_than_links() -> None:
+    lines: list[Line] = [START]
+    lines += [Connected(**times(0), device=DEVICE, link=number) for number in range(1, 4000)]
+    counts = write(lines, BytesIO(), "btsnoop")
+    assert [(count.what, count.lines) for count in counts] == [
+        ("more links at one time than there are connection handles", 3999 - (0x0EFF - 0x40 + 1))
+    ]

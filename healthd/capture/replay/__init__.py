@@ -1,0 +1,1 @@
+"""Plays a capture to the daemon: a radio without a controller, whose devices do what they did."""
