@@ -153,7 +153,7 @@ class AirFollower:
         except BrokenFrame as error:
             if heard.link is not None:
                 yield self._missing(packet, str(error))
-            return
+            frame = error.next
         if frame is None or frame.channel != CHANNEL or not frame.data:
             return
         if heard.link is None:

@@ -53,6 +53,8 @@ _DEFAULT_MTU = 23
 # The longest value of an attribute (Core Specification, Vol 3, Part F, section 3.2.9).
 _LONGEST_VALUE = 512
 _SIGNATURE = 12
+# Values that are written together; in practice it is one.
+_MOST_PREPARED = 16
 # What a CCCD can hold; some centrals write one byte.
 _CONFIGURATIONS = frozenset(bytes((bits,)) + rest for bits in range(4) for rest in (b"", b"\0"))
 # A request fails after 30 s without an answer (section 3.3.3). If it seems to have taken much
@@ -250,6 +252,8 @@ class Dialogue:
     def _on_prepare(self, _times: Times, request: _Request, _data: bytes) -> Iterator[Event]:
         (offset,) = struct.unpack_from("<H", request.data, 2)
         part = request.data[4:]
+        if request.handle not in self._prepared and len(self._prepared) >= _MOST_PREPARED:
+            return
         value = self._prepared.setdefault(request.handle, bytearray())
         if offset + len(part) <= _LONGEST_VALUE:
             value[offset : offset + len(part)] = part

@@ -124,7 +124,7 @@ class Follower:
         except BrokenFrame as error:
             if key in self._links:
                 yield self._missing(packet, str(error))
-            return
+            frame = error.next
         if frame is None:
             self.streams.clear()  # the next packets of this link are parts of a frame
             return

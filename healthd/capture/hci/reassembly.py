@@ -25,7 +25,16 @@ class Frame(NamedTuple):
 
 
 class BrokenFrame(Exception):
-    """A frame is not complete; the message says why."""
+    """A frame is not complete; the message says why.
+
+    Attributes:
+        next: a frame that is complete, and whose beginning showed that.
+    """
+
+    def __init__(self, text: str, following: Frame | None = None) -> None:
+        """Say why."""
+        super().__init__(text)
+        self.next = following
 
 
 class Reassembly:
@@ -44,8 +53,7 @@ class Reassembly:
             data: the fragment.
 
         Raises:
-            BrokenFrame: the frame cannot be completed. If the fragment begins another one, that is
-                read all the same.
+            BrokenFrame: a frame cannot be completed.
         """
         if boundary == _CONTINUES:
             if received is None and len(self._parts) == 1:
@@ -61,8 +69,8 @@ class Reassembly:
         lost = self._parts.pop(received, None)
         self._parts[received] = bytearray(data)
         frame = self._complete(received)
-        if lost is not None and frame is None:
-            raise BrokenFrame(f"a frame of which only {len(lost)} bytes came")
+        if lost is not None:
+            raise BrokenFrame(f"a frame of which only {len(lost)} bytes came", frame)
         return frame
 
     def forget(self, received: bool | None) -> None:

@@ -386,3 +386,15 @@ def test_progress_is_reported_up_to_the_end(log: HciLog, tmp_path: Path) -> None
     reported: list[int] = []
     list(events(file, on_progress=reported.append))
     assert reported[-1] == file.stat().st_size
+
+
+def test_a_frame_without_its_end_is_named_and_the_next_one_is_read(
+    log: HciLog, lines: Callable[..., list[Line]]
+) -> None:
+    log.connect()
+    first, _ = log.frame(bytes.fromhex("0500 0400 1b 0300 1048"), received=True, sizes=(6,))
+    log.add(first, received=True)
+    log.att("1b 0300 1049", received=True)
+    _, lost, notified = lines()
+    assert isinstance(lost, Missing) and "only 6 bytes came" in lost.reason
+    assert isinstance(notified, Notified) and notified.value == b"\x10\x49"
