@@ -55,7 +55,9 @@ def take(
     keep_identity: _Keep = False,
     stored: Annotated[
         bool,
-        typer.Option("--stored", help="Write what [capture] in the settings has kept on disk."),
+        typer.Option(
+            "--stored", help="Write what the daemon has kept on disk: see capture in the settings."
+        ),
     ] = False,
     config: Annotated[
         Path | None, typer.Option(help="Settings file (default: /etc/healthd/healthd.toml).")
@@ -63,8 +65,8 @@ def take(
 ) -> None:
     """Write to a file what a peripheral and the running daemon say to each other.
 
-    "healthd capture ID" is short for it. Addresses, names and serial numbers are replaced; keys
-    and codes are left out. Exit code 1 if no daemon is running.
+    "healthd capture ID" is short for it. Addresses, names and serial numbers are
+    replaced; keys and codes are left out. Exit code 1 if no daemon is running.
     """
     from healthd.cli.capture import main
 

@@ -1,6 +1,5 @@
 """``healthd capture show``, ``convert`` and ``to-test``: work with files of radio traffic."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -120,6 +119,5 @@ def _reading(file: Path, action: Callable[[], int]) -> int:
 def _damaged(file: Path, problem: str) -> int:
     if not problem:
         return 0
-    sys.stdout.flush()
     console.complain(f"{file}: {problem}; what comes before it was read")
     return EXIT_FAILED

@@ -106,10 +106,10 @@ def test_requests_are_earlier_by_the_time_they_took(tmp_path: Path) -> None:
     assert (answered - FIRST_US, answered - asked) == (1_500_000, 50_000)
 
 
-# tshark takes half a second for each file. It knows the layouts of the characteristics of the SIG,
+# tshark takes half a second for each run. It knows the layouts of the characteristics of the SIG,
 # which random bytes do not have; and it mixes up the handles of links that exist at the same time.
 @settings(
-    max_examples=8,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
@@ -119,4 +119,4 @@ def test_requests_are_earlier_by_the_time_they_took(tmp_path: Path) -> None:
 def test_any_capture_is_read_without_an_error(tmp_path: Path, lines: list[Line]) -> None:
     file = written(lines, tmp_path, "btsnoop")
     assert malformed(file) == []
-    assert without_subscriptions(values(file)) == said(lines)
+    assert [each for each in values(file) if each[2] != "2902"] == said(lines)

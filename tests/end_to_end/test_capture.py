@@ -282,3 +282,26 @@ async def test_no_key_is_in_a_capture(
     assert not any(secret in value for value in every_value(found) if len(secret) > 2)
     assert secret.hex() not in command.file.read_text() or len(secret) == 2
     assert "consent" not in command.file.read_text().replace('"consent_file":"left out"', "")
+
+
+async def test_a_bind_key_is_not_in_a_capture(
+    subscriber: Subscriber, settings: dict[str, Any], tmp_path: Path, environ: dict[str, str]
+) -> None:
+    key = "231d39c1d7cc1ab1aee224cd096db932"
+    file = tmp_path / "anna.key"
+    file.write_text(key)
+    entries = [{"id": "room", "address": address(1), "bind_key_file": str(file)}]
+    room = BROADCASTING["bthome"].make(address(1), random.Random(1))
+    async with (
+        gateway(subscriber, settings, entries, environ) as air,
+        capturing(tmp_path, settings, entries, "room", "--keep-identity") as command,
+    ):
+        await add(air, room)
+        await command.until(lambda found: number(found, Advertised) >= 3)
+        start, *rest = await command.end()
+    assert isinstance(start, Start)
+    assert start.peripheral["bind_key_file"] == "left out"
+    text = command.file.read_text().lower()
+    assert key not in text
+    assert "anna" not in text
+    assert all(bytes.fromhex(key) not in value for value in every_value(rest))

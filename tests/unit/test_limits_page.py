@@ -10,7 +10,7 @@ import pytest
 from tests.support.limits_page import PACKAGE, ROOT, Row, listed, rows
 
 # Other programs, which run for a moment or have no promise about their memory.
-_OTHERS = {"backfill", "cli", "doctor", "simulator"}
+_OTHERS = {"backfill", "capture", "cli", "doctor", "simulator"}
 _GROWING = {"dict", "list", "set", "Counter", "defaultdict", "OrderedDict", "deque"}
 _QUEUES = {"Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"}
 

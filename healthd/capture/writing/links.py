@@ -11,6 +11,7 @@ from healthd.traffic.lines import Service
 _FIRST_HANDLE, _LAST_HANDLE = 0x0040, 0x0EFF
 
 _CCCD = "2902"
+_SENDS = frozenset(("notify", "indicate"))
 _ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}")
 
 
@@ -29,12 +30,25 @@ class Link:
         self._cccds: dict[int, int] = {}
 
     def found(self, services: Sequence[Service]) -> None:
-        """Remember where subscriptions are written to."""
+        """Remember where subscriptions are written to.
+
+        If a characteristic sends values and shows no descriptor for it, the descriptor is taken to
+        follow the value, unless something else does: the central that made the capture may not
+        have asked for descriptors.
+        """
+        known = [each for service in services for each in service.characteristics]
+        used = {service.handle for service in services}
+        used |= {handle for each in known for handle in (each.handle - 1, each.handle)}
+        used |= {descriptor.handle for each in known for descriptor in each.descriptors}
         self._cccds = {
-            characteristic.handle: descriptor.handle
-            for service in services
-            for characteristic in service.characteristics
-            for descriptor in characteristic.descriptors
+            each.handle: each.handle + 1
+            for each in known
+            if not _SENDS.isdisjoint(each.properties) and each.handle + 1 not in used
+        }
+        self._cccds |= {
+            each.handle: descriptor.handle
+            for each in known
+            for descriptor in each.descriptors
             if descriptor.uuid == _CCCD
         }
 
@@ -55,6 +69,7 @@ class Links:
     def __init__(self) -> None:
         """Start without links."""
         self._open: dict[int, Link] = {}
+        self._used: set[int] = set()
         self._last_ended = 0
         self._next = _FIRST_HANDLE
 
@@ -76,18 +91,18 @@ class Links:
         """
         if self.get(number) is not None:
             raise CannotSay("links that begin twice")
-        used = {link.handle for link in self._open.values()}
-        if len(used) > _LAST_HANDLE - _FIRST_HANDLE:
+        if len(self._used) > _LAST_HANDLE - _FIRST_HANDLE:
             raise CannotSay("more links at one time than there are connection handles")
-        while self._next in used:
+        while self._next in self._used:
             self._next = self._after(self._next)
         link = self._open[number] = Link(self._next)
+        self._used.add(link.handle)
         self._next = self._after(self._next)
         return link
 
     def end(self, number: int) -> None:
         """Remove a link."""
-        del self._open[number]
+        self._used.remove(self._open.pop(number).handle)
         self._last_ended = max(self._last_ended, number)
 
     def _after(self, handle: int) -> int:

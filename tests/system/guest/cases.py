@@ -6,6 +6,7 @@ from tests.system.guest import (
     cases_bluez,
     cases_boot,
     cases_broker,
+    cases_capture,
     cases_commands,
     cases_control,
     cases_install,
@@ -36,6 +37,7 @@ _ORDER: tuple[ModuleType, ...] = (
     cases_vendor,
     cases_control,
     cases_commands,
+    cases_capture,
     cases_service,
     cases_install,
 )

@@ -179,3 +179,17 @@ def test_an_unexpected_error_is_shown_without_control_characters(machine: Machin
     assert done.returncode == 1
     assert done.stderr.decode().endswith("RuntimeError: Zq?[31m?\n")
     assert b"Traceback" in done.stderr
+
+
+def test_progress_is_shown_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.show_progress("12 lines")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    console.show_progress("12 \x07lines")
+    console.show_progress("")
+    first, second, third = capsys.readouterr().err.split("\r\x1b[K")
+    assert (first, third) == ("", "")
+    assert second.startswith("12 ")
+    assert "\x07" not in second

@@ -144,6 +144,20 @@ def test_each_thing_left_out_has_a_name(line: Line, what: str) -> None:
     assert [each for each in found if each.startswith(what)], found
 
 
+def test_a_subscription_needs_no_known_descriptor(tmp_path: Path) -> None:
+    heart = SERVICES[1].characteristics[0].model_copy(update={"descriptors": ()})
+    service = SERVICES[1].model_copy(update={"characteristics": (heart,)})
+    lines: list[Line] = [
+        START,
+        Connected(**times(0), **_LINK),
+        Discovered(**times(1), **_LINK, services=(service,)),
+        Subscribed(**times(2), **_VALUE, mode="notify", took_s=0.1),
+    ]
+    assert write(lines, BytesIO(), "btsnoop") == []
+    found = [line for line in again(lines, tmp_path) if isinstance(line, Subscribed)]
+    assert [(line.handle, line.mode) for line in found] == [(16, "notify")]
+
+
 def test_requests_that_overlap_are_written_in_order(tmp_path: Path) -> None:
     lines: list[Line] = [
         START,
@@ -199,3 +213,22 @@ def _read_bytes(data: bytes, folder: Path) -> Any:
     file = folder / "other"
     file.write_bytes(data)
     return read(file)
+
+
+def test_connection_handles_are_used_again(tmp_path: Path) -> None:
+    # More links than there are handles, but never more than two at a time.
+    lines: list[Line] = [START, Connected(**times(0), device=DEVICE, link=1)]
+    for number in range(2, 4000):
+        lines.append(Connected(**times(number), device=DEVICE, link=number))
+        lines.append(Disconnected(**times(number), device=DEVICE, link=number, code=8))
+    assert write(lines, BytesIO(), "btsnoop") == []
+    assert comparable(again(lines, tmp_path)) == comparable(lines)
+
+
+def test_there_are_fewer_handles_than_links() -> None:
+    lines: list[Line] = [START]
+    lines += [Connected(**times(0), device=DEVICE, link=number) for number in range(1, 4000)]
+    counts = write(lines, BytesIO(), "btsnoop")
+    assert [(count.what, count.lines) for count in counts] == [
+        ("more links at one time than there are connection handles", 3999 - (0x0EFF - 0x40 + 1))
+    ]
