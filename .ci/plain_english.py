@@ -15,6 +15,8 @@ LIST = Path(__file__).with_name("words")
 # Text that is quoted as it is.
 SKIPPED = {LIST, ROOT / "LICENSE"}
 SKIPPED_NAMES = {"package-lock.json"}
+# Licences of others, and captures, which are no text.
+SKIPPED_SUFFIXES = {".LICENSE", ".btsnoop", ".pcap", ".pcapng", ".pklg"}
 INLINE_CODE = re.compile("`[^`]*`")
 
 
@@ -48,6 +50,8 @@ def main() -> int:
     refused = rules()
     for file in files:
         if file in SKIPPED or file.name in SKIPPED_NAMES or not file.is_file():
+            continue
+        if file.suffix in SKIPPED_SUFFIXES:
             continue
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             if file.suffix == ".md":

@@ -21,6 +21,9 @@ from healthd.traffic.lines import Advertised, Connected, Discovered, Line, Notif
 
 Decode = Callable[[bytes], Measurement]
 
+# A phone hears some thousand on a day. Some change their address every few minutes.
+_MOST_DEVICES = 10_000
+
 # A link has one or two, and few links exist at a time.
 _MOST_FRAMINGS = 100
 
@@ -183,6 +186,8 @@ class Decoding:
 
     def _device(self, device: str) -> _Device:
         if (known := self._devices.get(device)) is None:
+            if len(self._devices) >= _MOST_DEVICES:
+                del self._devices[next(iter(self._devices))]
             known = self._devices[device] = _Device()
         return known
 

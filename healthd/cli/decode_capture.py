@@ -2,11 +2,10 @@
 
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from healthd.capture.att.dialogue import Event
 from healthd.capture.decoding import Decoded, Decoding
@@ -15,6 +14,7 @@ from healthd.capture.reading import ReadOptions, events
 from healthd.capture.value import Stream, Value
 from healthd.cli import console
 from healthd.cli.decoded_rows import Render, Row, Times, renderer, what_of
+from healthd.cli.tables import progress
 from healthd.profiles.registry import load
 from healthd.profiles.uuids import canonical_uuid
 from healthd.traffic.codec import BadCapture
@@ -48,14 +48,6 @@ class _Counts:
         return f"values: {parts}; missing places: {len(self.missing):,}"
 
 
-class Progress(Protocol):
-    """Shows how much of the file was read."""
-
-    def __call__(self, read: int, /) -> None:
-        """Show that this many bytes were read."""
-        ...
-
-
 def main(
     file: Path, device: str, uuids: Mapping[int, str], style: Literal["jsonl", "table"] | None
 ) -> int:
@@ -74,7 +66,7 @@ def main(
     as_table = style == "table" or (style is None and sys.stdout.isatty())
     counts = _Counts()
     try:
-        with _progress(file) as on_progress:
+        with progress("decoding", file.stat().st_size) as on_progress:
             found = events(file, ReadOptions(uuids), on_progress)
             _print(found, _Lines(device, counts, as_table=as_table), as_table=as_table)
     except BadCapture as error:
@@ -224,17 +216,3 @@ def _print(found: Iterator[Event], lines: _Lines, *, as_table: bool) -> None:
                 say()
     finally:
         say()
-
-
-@contextmanager
-def _progress(file: Path) -> Generator[Progress]:
-    """Show a progress bar on standard error, if that is a terminal and standard output is not."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("decoding", total=file.stat().st_size)
-        yield lambda read: bar.update(task, completed=read)

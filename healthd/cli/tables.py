@@ -1,6 +1,11 @@
 """Tables and text with styles for a terminal; no markup of rich is read from any text."""
 
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -41,3 +46,22 @@ def show(*parts: Table | Text, soft_wrap: bool = False) -> None:
     console = Console(soft_wrap=soft_wrap)
     for part in parts:
         console.print(part)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Generator[Callable[[int], None]]:
+    """Yield what shows how far a command is: a bar on standard error.
+
+    There is none if standard error is not a terminal, or if the lines that the command prints go to
+    one.
+
+    Args:
+        what: what the command does, in a word.
+        total: the number at the end; a call with a number shows that it is reached.
+    """
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield lambda _: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda reached: bar.update(task, completed=reached)

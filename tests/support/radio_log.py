@@ -30,11 +30,15 @@ class Packet(NamedTuple):
         kind: ``COMMAND``, ``ACL`` or ``EVENT``.
         received: whether the host received it.
         data: the packet without the byte of its kind.
+        cut: how many bytes the log leaves out at its end; in btsnoop only.
+        dropped: how many packets the log has lost so far; in btsnoop only.
     """
 
     kind: int
     received: bool
     data: bytes
+    cut: int = 0
+    dropped: int = 0
 
 
 def raw_address(address: str) -> bytes:
@@ -91,7 +95,9 @@ def btsnoop(packets: Iterable[Packet], link_type: int = 1002, *, step_us: int = 
             data = bytes((packet.kind,)) + data
         elif link_type == 2001:
             flags = _MONITOR[packet.kind, packet.received]
-        out += btsnoop_record(data, flags, BEGINNING_US + number * step_us)
+        time = BEGINNING_US + number * step_us
+        kept, dropped = data[: len(data) - packet.cut], packet.dropped
+        out += btsnoop_record(kept, flags, time, original=len(data), dropped=dropped)
     return out
 
 
@@ -144,7 +150,7 @@ def pcapng_of(records: Iterable[bytes], link_type: int, order: str = "<") -> byt
 
 def packetlogger(packets: Iterable[Packet], *, order: str = "<") -> bytes:
     out = b""
-    for number, (kind, received, data) in enumerate(packets):
+    for number, (kind, received, data, *_) in enumerate(packets):
         time = divmod(BEGINNING_US + number * 1000, 1_000_000)
         out += struct.pack(f"{order}IIIB", len(data) + 9, *time, _APPLE[kind, received]) + data
     return out
