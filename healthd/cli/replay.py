@@ -28,7 +28,7 @@ from healthd.traffic.codec import BadCapture
 
 # No key is in a capture, and what depends on it is not compared: any key opens a replayed device.
 _ANY_KEY = bytes(16)
-_ANY_CONSENT = "0\n"
+_ANY_CONSENT = "0000\n"
 
 
 class CannotReplay(HealthdError):

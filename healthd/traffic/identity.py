@@ -27,9 +27,10 @@ _SMALLEST_NUMBER = 1 << 20
 _LONGEST_NAME = 248
 
 # The serial number in a name: five digits, or a last word of hex digits. In BLEsmart_ names the
-# first eight digits are the model. The rest of a name is the model, and is kept.
+# first eight digits are the model, in SpO names (Contec) the first three. The rest of a name is the
+# model, and is kept.
 _SERIAL = re.compile(
-    r"(?i:(?<=BLESMART_)\d{8}(?P<rest>[0-9A-F]*))"
+    r"(?i:(?:(?<=BLESMART_)\d{8}|(?<=SPO)\d{3})(?P<rest>[0-9A-F]*))"
     r"|(?<=[ _:#])(?:(?=[0-9A-Fa-f]*\d)[0-9A-Fa-f]{4,}|[A-F]{4,})(?=[*?]*$)"
     r"|(?:\d{5,}|(?=[A-Za-z]*\d+[A-Za-z]+\d)(?=(?:[A-Za-z]*\d){4})[0-9A-Za-z]{8,})"
 )

@@ -1,17 +1,15 @@
 """A capture in the order in which it is played: what each device did, link by link."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from healthd.capture.replay.observed import check, observed
 from healthd.profiles.listing import Listed
-from healthd.profiles.uuids import canonical_uuid
 from healthd.traffic.codec import BadCapture
 from healthd.traffic.lines import (
     AdapterChanged,
     Advertised,
-    Characteristic,
     Connected,
     ConnectFailed,
     Disconnected,
@@ -31,9 +29,6 @@ Request = Read | Subscribed
 
 Event = Advertised | Notified
 """Something that a device sent by itself."""
-
-_COMPANY = re.compile(r"[0-9a-fA-F]{4}")
-_FOUR = "expected four hex digits"
 
 # A phone's log may begin long before its first link. healthd starts this long before it.
 _LEAD_S = 2.0
@@ -109,35 +104,6 @@ class Recording:
         return self.start.time + timedelta(seconds=self.begin_t)
 
 
-def _check(line: Line) -> None:
-    """Check what a capture of another program may have in another form.
-
-    Raises:
-        BadCapture: a UUID or the id of a company is not one.
-    """
-    found: list[str] = []
-    match line:
-        case Advertised():
-            found = [*line.services, *line.service_data]
-            for company in line.manufacturer_data:
-                if not _COMPANY.fullmatch(company):
-                    raise BadCapture(f"line at {line.t} s", f"found company {company!r}, {_FOUR}")
-        case Discovered():
-            for service in line.services:
-                each = service.characteristics
-                descriptors = [descriptor.uuid for one in each for descriptor in one.descriptors]
-                found += [service.uuid, *(one.uuid for one in each), *descriptors]
-        case Read() | Written() | Subscribed() | Notified() if line.uuid is not None:
-            found = [line.uuid]
-        case _:
-            pass
-    for uuid in found:
-        try:
-            canonical_uuid(uuid)
-        except ValueError as error:
-            raise BadCapture(f"line at {line.t} s", f"found {uuid!r}, {error}") from error
-
-
 def recording_of(lines: Iterable[Line], known: Iterable[Listed]) -> Recording:
     """Return a capture as it is played.
 
@@ -150,7 +116,7 @@ def recording_of(lines: Iterable[Line], known: Iterable[Listed]) -> Recording:
     """
     reader = _Reader(tuple(known))
     for line in lines:
-        _check(line)
+        check(line)
         reader.add(line)
     return reader.result()
 
@@ -248,7 +214,7 @@ def _complete(device: RecordedDevice, listed: tuple[Listed, ...]) -> None:
     links = [entry for entry in device.entries if isinstance(entry, RecordedLink)]
     known = next((link.services for link in links if link.services), ())
     for link in links:
-        link.services = known = link.services or known or _observed(links, listed)
+        link.services = known = link.services or known or observed(_lines_of(links), listed)
     device.services = device.services or tuple(service.uuid for service in known)
 
 
@@ -269,32 +235,8 @@ def _leave_out_early(device: RecordedDevice) -> None:
     device.entries = kept[::-1]
 
 
-def _observed(links: Iterable[RecordedLink], known: Iterable[Listed]) -> tuple[Service, ...]:
-    """Return services for a device whose discovery is not in the capture, from its other lines."""
-    properties: dict[tuple[str, int], set[str]] = {}
+def _lines_of(links: Iterable[RecordedLink]) -> Iterator[Line]:
     for link in links:
-        for line in (*link.requests, *link.writes, *link.events):
-            if isinstance(line, Advertised) or line.uuid is None:
-                continue
-            found = properties.setdefault((canonical_uuid(line.uuid), line.handle), set())
-            match line:
-                case Read():
-                    found.add("read")
-                case Written():
-                    found.add("write" if line.response else "write-without-response")
-                case Subscribed():
-                    found.update(() if line.mode == "off" else (line.mode,))
-                case Notified():
-                    found.add("indicate" if line.confirmed else "notify")
-    left = {
-        uuid: Characteristic(uuid=uuid, handle=handle, properties=tuple(sorted(found)))
-        for (uuid, handle), found in sorted(properties.items(), key=lambda item: item[0][1])
-    }
-    services: list[Service] = []
-    # Some characteristics are part of several services: the one with most of the others has them.
-    for row in sorted(known, key=lambda row: -len(left.keys() & set(row.uuids))):
-        mine = [left.pop(uuid) for uuid in tuple(left) if uuid in row.uuids]
-        if mine and row.service:
-            handle = max(1, mine[0].handle - 2)
-            services.append(Service(uuid=row.service, handle=handle, characteristics=tuple(mine)))
-    return tuple(sorted(services, key=lambda service: service.handle))
+        yield from link.requests
+        yield from link.writes
+        yield from link.events

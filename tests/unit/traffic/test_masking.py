@@ -128,6 +128,7 @@ def test_what_was_measured_stays_as_it_is(file: Path) -> None:
         ("PM5 430123456", "PM5 000000001"),
         ("O2M-12345", "O2M-00001"),
         ("BLEsmart_00000116A09E1A5BC207", "BLEsmart_0000011602005E100001"),
+        ("SpO2084711", "SpO2080001"),
         ("BLESmart_0000011600AA22334455", "BLESmart_00000116000000000001"),
         ("Strap a09e1a5bc207", "Strap 02005e100001"),
         ("Strap A0-9E-1A-5B-C2-07", "Strap 02-00-5E-10-00-01"),
