@@ -36,6 +36,8 @@ _QUIET_S = 2.0
 # An ECG packet is longer than the smallest MTU, and than the adapter's buffers.
 _LONG_BYTES = 100
 _HEART_RATE = "2a37"
+# The service of a heart rate has three characteristics.
+_ENTRIES = 4
 
 
 @case()
@@ -149,7 +151,9 @@ def _compare(world: World, on_air: dict[str, OnAir]) -> None:
     ]
     if len(subscribed) != 2:
         raise Failed(f"btmon: expected a subscription on each of two links, found {subscribed}")
-    if (theirs := services(heard, strap.address)) != (ours := services(captured, strap.address)):
+    # BlueZ before 5.82 keeps the service Generic Access to itself.
+    theirs, ours = services(heard, strap.address), services(captured, strap.address)
+    if [entry for entry in theirs if entry in ours] != ours or len(ours) < _ENTRIES:
         raise Failed(f"services by btmon: {theirs}, by healthd: {ours}")
 
 
