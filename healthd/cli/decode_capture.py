@@ -70,7 +70,7 @@ def main(
             found = events(file, ReadOptions(uuids), on_progress)
             _print(found, _Lines(device, counts, as_table=as_table), as_table=as_table)
     except BadCapture as error:
-        console.complain(f"{file}: {error}", counts.summary())
+        console.complain(counts.summary(), f"{file}: {error}")
         return _EXIT_FAILED
     except OSError as error:
         console.complain(f"{file}: {error.strerror or error}")

@@ -137,3 +137,22 @@ async def test_options_that_do_not_fit(arguments: tuple[str, ...]) -> None:
     code, _, errors = await call(*arguments, environ={})
     assert code == 2
     assert "--" in errors
+
+
+async def test_values_after_a_pause_that_healthd_takes_for_a_stall_are_reported(
+    tmp_path: Path,
+) -> None:
+    writer = CaptureWriter()
+    writer.advertise(0.5)
+    writer.connect(1)
+    writer.subscribe(1.5)
+    writer.beats(2, 10)
+    writer.beats(10_000, 10_005)
+    writer.disconnect(10_005)
+    file = tmp_path / "strap.jsonl"
+    file.write_bytes(writer.data())
+    code, out, log = await demo("--replay", str(file), "--deterministic")
+    assert code == 0
+    assert len(rates(out, "healthd/demo/device/strap/heart_rate")) == 8
+    (missed,) = [line for line in log if line["event"] == "values not replayed"]
+    assert missed["count"] == 5

@@ -10,6 +10,7 @@ from bleak.exc import BleakError, BleakGATTProtocolError
 from healthd.capture.replay.errors import error_of, is_silence
 from healthd.capture.replay.exchanges import Exchange, Script
 from healthd.capture.replay.recording import RecordedLink
+from healthd.log import get_logger
 from healthd.traffic.lines import Advertised, Notified, Read, Subscribed, Written
 
 # A request of healthd that comes this much earlier than in the capture is answered when it was in
@@ -73,12 +74,14 @@ class ReplayedLink:
         self._made: dict[Exchange, asyncio.Event] = {
             exchange: asyncio.Event() for exchange in self._script.exchanges
         }
+        self._left = sum(isinstance(event, Notified) for event in recorded.events)
         self._free_late_s = 0.0
         self._callbacks: dict[int, Callback] = {}
         self._subscribed = asyncio.Condition()
         self._quiet_since = loop.time()
         self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._log = get_logger(service="replay")
         self._start(self._play(), "replay link")
 
     @property
@@ -104,6 +107,10 @@ class ReplayedLink:
             self.ended.set_result(None)
             if not self.played.done():
                 self.played.set_result(None)
+                if self._left > 0:
+                    # Such as after a pause that healthd takes for a stall: it makes a new link.
+                    hint = "healthd ended the link earlier than in the capture"
+                    self._log.warning("values not replayed", count=self._left, hint=hint)
             current = asyncio.current_task()
             for task in self._tasks - {current}:
                 task.cancel()
@@ -248,6 +255,7 @@ class ReplayedLink:
     async def _deliver(self, line: Notified) -> float:
         """Deliver a value; return how long it had to wait for a subscription."""
         began = self._now()
+        self._left -= 1
         while line.handle not in self._callbacks:
             left_s = _SETTLED_S if self._pending else self._quiet_since + _SETTLED_S - self._now()
             if left_s <= 0:
