@@ -29,6 +29,8 @@ _LOOK_S = 0.5
 
 _PIECE = 65536
 
+_STOP = (signal.SIGINT, signal.SIGTERM)
+
 
 def main(
     peripheral: str,
@@ -128,8 +130,8 @@ def _copy(connected: socket.socket, until: float | None, written: CaptureFile) -
     Raises:
         BadCapture: a line is none.
     """
-    # Like Ctrl-C, so that the file is finished.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both finish the file, even if a shell that began the command in the background ignores Ctrl-C.
+    before = {each: signal.signal(each, signal.default_int_handler) for each in _STOP}
     began = time.monotonic()
     connected.settimeout(_LOOK_S)
     rest = b""
@@ -150,7 +152,8 @@ def _copy(connected: socket.socket, until: float | None, written: CaptureFile) -
     except ConnectionError:
         return True
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
         console.show_progress("")
     return False
 

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +26,7 @@ from typing import Any
 from healthd.central.link import Backends
 from healthd.cli.run import until_signal
 from healthd.gateway import daemon
+from healthd.gateway.surroundings import Surroundings
 from healthd.host.clock import Clock
 from healthd.log import configure
 from healthd.mqtt import history, parking
@@ -86,8 +86,6 @@ def main(arguments: argparse.Namespace) -> int:
         return Supervisor(waits)
 
     _replace(daemon, "Supervisor", supervisor)
-    if arguments.timesync is not None:
-        _replace(daemon, "Clock", partial(Clock, arguments.timesync))
     _replace(parking, "FIRST_S", arguments.park)
     _replace(history, "FIRST_S", arguments.park)
     known = registry.load()
@@ -116,7 +114,10 @@ async def _run(
         commands = asyncio.create_task(execute_commands(peripherals, stop), name="commands")
         try:
             backends = Backends(air.scanner_backend, air.client_backend)
-            await daemon.Daemon(settings, known, os.environ, backends).run(stop)
+            around = None
+            if arguments.timesync is not None:
+                around = Surroundings(clock=Clock(arguments.timesync))
+            await daemon.Daemon(settings, known, os.environ, backends, around).run(stop)
         finally:
             commands.cancel()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from healthd.central.link import Backends
 from healthd.gateway.daemon import Daemon
+from healthd.gateway.surroundings import Surroundings
 from healthd.profiles import registry
 from healthd.profiles.registry import Registry
 from healthd.settings.model import Settings
@@ -41,6 +42,7 @@ async def gateway(
     entries: Sequence[Mapping[str, Any]],
     environ: Mapping[str, str] | None = None,
     known: Registry = _REGISTRY,
+    surroundings: Surroundings | None = None,
 ) -> AsyncGenerator[Air]:
     """Run the daemon with these peripherals; after the block it has stopped and delivered all."""
     stop = asyncio.Event()
@@ -48,7 +50,7 @@ async def gateway(
         backends = Backends(air.scanner_backend, air.client_backend)
         whole = Settings.model_validate({**settings, "peripherals": entries})
         with_zone = {"TZ": "UTC", **(environ or {})}
-        tasks.create_task(Daemon(whole, known, with_zone, backends).run(stop))
+        tasks.create_task(Daemon(whole, known, with_zone, backends, surroundings).run(stop))
         try:
             yield air
         finally:

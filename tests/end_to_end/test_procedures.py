@@ -3,7 +3,6 @@
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
+from healthd.gateway.surroundings import Surroundings
 from healthd.host.clock import Clock
 from healthd.simulator.feed import resting
 from healthd.simulator.health.clock import BEFORE_IT_IS_SET, DeviceClock
@@ -119,16 +119,16 @@ async def test_the_clock_of_a_device_is_left_alone(
     settings: dict[str, Any],
     why: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     is_unsynced = why == "our clock is unsynced"
+    timesync = tmp_path / "timesync"
     if is_unsynced:
-        # timesyncd is running and has not synchronised yet.
-        (tmp_path / "timesync").mkdir()
-        monkeypatch.setattr("healthd.gateway.daemon.Clock", partial(Clock, tmp_path / "timesync"))
+        timesync.mkdir()  # timesyncd is running and has not synchronised yet
+    ours = Surroundings(clock=Clock(timesync))
     clock = DeviceClock(BEFORE_IT_IS_SET)
     scale = episodic(weight_scale(random.Random(1), PERIOD_S, clock), packets=1)
-    async with gateway(subscriber, settings, [entry(set_clock=is_unsynced)]) as air:
+    entries = [entry(set_clock=is_unsynced)]
+    async with gateway(subscriber, settings, entries, surroundings=ours) as air:
         await add(air, scale)
         await until_runs(subscriber, one=1)
     (weight,) = live(subscriber, "one", "weight")
