@@ -22,6 +22,10 @@ ANSWER_S = 30.0
 # How often to look whether a thread has ended, if it does not wake the loop.
 _LOOK_S = 0.1
 
+# Brokers and disks answer in milliseconds. What has not answered for this long may itself wait for
+# time, such as for a message that is sent at the next pause: virtual time then goes on as usual.
+_PATIENCE_S = 1.0
+
 # Of the virtual monotonic clock. Any number does; with this one no float of it is imprecise.
 _BEGIN_S = 1000.0
 
@@ -85,6 +89,7 @@ class VirtualClock:
         """
         self._on_silence = on_silence
         self._waits = True
+        self._silent_since: float | None = None
         self._now = _BEGIN_S
         self._wall_ns = wall_ns
 
@@ -99,19 +104,34 @@ class VirtualClock:
     def wait(self, select: _Select, timeout: float | None, busy: _Busy) -> _Events:
         """See ``Clock``."""
         if events := select(0):
+            self._silent_since = None
             return events
-        since = _real()
         while self._waits and busy():
             if events := select(_LOOK_S):
+                self._silent_since = None
                 return events
-            if _real() - since > ANSWER_S:
-                self._waits = False
-                self._on_silence()
+            if self._has_passed(timeout):
                 return []
+        self._silent_since = None
         if timeout is None:
             return select(None)
         self._now += max(0.0, timeout)
         return select(0)
+
+    def _has_passed(self, timeout: float | None) -> bool:
+        """Note that nothing has happened; return whether the loop has to do something now."""
+        now = _real()
+        if self._silent_since is None:
+            self._silent_since = now
+        silent_s = now - self._silent_since
+        if silent_s > ANSWER_S:
+            self._waits = False
+            self._on_silence()
+            return True
+        if silent_s < _PATIENCE_S or timeout is None:
+            return False
+        self._now += min(_LOOK_S, max(0.0, timeout))
+        return True
 
 
 class _Selector(selectors.DefaultSelector):

@@ -103,3 +103,16 @@ def test_fast_time_is_real_while_something_real_is_awaited() -> None:
             assert time.monotonic() - began < 100
 
     run(body)
+
+
+def test_what_waits_for_a_timer_is_not_waited_for(monkeypatch: Any) -> None:
+    """An answer that comes only after a timer has passed: time goes on after a moment."""
+    monkeypatch.setattr(timing, "_PATIENCE_S", 0.2)
+
+    async def body(loop: ReplayLoop) -> None:
+        is_asked = True
+        with loop.shows(VirtualClock(WALL_NS, never), lambda: is_asked):
+            await asyncio.sleep(0.5)
+            is_asked = False
+
+    run(body)
