@@ -15,7 +15,7 @@ MAGIC = bytes.fromhex("0a0d0d0a")
 
 _ORDERS = {bytes.fromhex("4d3c2b1a"): "<", bytes.fromhex("1a2b3c4d"): ">"}
 
-_SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
+_INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED = 1, 2, 3, 6
 _END, _FLAGS, _RESOLUTION, _OFFSET = 0, 2, 9, 14
 _INBOUND, _OUTBOUND = 1, 2
 _MICROS = 1_000_000

@@ -117,7 +117,7 @@ class Follower:
         data = packet.data[4 : 4 + total]
         if packet.cut or len(data) < total:
             fragments.forget(packet.received)
-            yield from self._on_cut(packet, key, data)
+            yield from self._on_cut(packet)
             return
         try:
             frame = fragments.take(first >> _BOUNDARY & 3, packet.received, data)
@@ -150,7 +150,7 @@ class Follower:
             stream = link.dialogue.stream(handle, self._start, confirmed=False)
             self.streams[key_of(connection, handle)] = stream
 
-    def _on_cut(self, packet: Packet, key: tuple[int, int], data: bytes) -> Iterator[Event]:
+    def _on_cut(self, packet: Packet) -> Iterator[Event]:
         # The first one says it; a log that is cut by intention has one for each packet.
         self._cut += 1
         if self._cut == 1:
